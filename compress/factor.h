@@ -1,0 +1,75 @@
+/* factor: streaming low-rank factorisation of ONE m x n matrix that is read tile by tile and never held whole.
+ *
+ * Block Krylov with Rayleigh-Ritz on a row space basis Q (n x d): each pass reads the matrix once and gives both Y = A Q_j and
+ * Z = A' Y (Musco & Musco 2015; Tropp & Webber 2023); the next block is Z made orthonormal against Q by CholeskyQR2 with f64 Gram
+ * matrices and deflation. The d x d problem Y'Y = V S^2 V' gives A ~ (Y V_k)(Q V_k)'. The right factor is rounded to its
+ * storage type, the left one refitted by least squares (L = A R' (R R')^-1) and rounded, and the error of what a reader
+ * will decode is summed in f64, all in one last pass. docs/NUMERICS.md has the measurements. */
+#ifndef LORT_COMPRESS_FACTOR_H
+#define LORT_COMPRESS_FACTOR_H
+
+#include "formats/alloc.h"
+#include "formats/dtype.h"
+#include "loader/pool.h"
+
+/* Where the tiles come from. read() must be thread-safe for different workers. */
+typedef struct lort_matrix_source {
+    int64_t rows, cols;
+    uint32_t element_bytes; /* of the stored type, for the tile grid (shape and dtype decide it, nothing else) */
+    /* Gives rows [r0, r1) x columns [c0, c1) as f32: *out points to them with leading dimension *ld, either into dst (room for the whole
+     * tile) or straight into memory that stays valid until the worker's next read. */
+    lort_code (*read)(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst,
+                      const float **out, int64_t *ld, lort_error *err);
+    void *ctx;
+} lort_matrix_source;
+
+typedef enum lort_target_kind { LORT_TARGET_RANK, LORT_TARGET_ENERGY, LORT_TARGET_ERROR } lort_target_kind;
+typedef struct lort_target {
+    lort_target_kind kind;
+    int64_t rank;     /* RANK: wanted (smaller if the matrix has exact lower rank) */
+    double value;     /* ENERGY: captured share of ||W||^2 to reach; ERROR: relative Frobenius error not to pass */
+    int64_t max_rank; /* no rank above this is tried: min of --max-rank, break-even and min(rows, cols) */
+    uint64_t key;     /* lort_matrix_key */
+} lort_target;
+
+typedef enum lort_verdict {
+    LORT_FACTORED,     /* left, right, rank are set */
+    LORT_ZERO,         /* every element is zero: rank 0, exact, no factors */
+    LORT_NONFINITE,    /* bad_row, bad_col name the first NaN or Inf */
+    LORT_OUT_OF_REACH, /* no rank up to max_rank meets the target: the early stop or the last measurement said so */
+    LORT_NOT_CONVERGED /* LAPACK gave up; keep the matrix */
+} lort_verdict;
+
+typedef struct lort_factors {
+    lort_verdict verdict;
+    int64_t rank;
+    int32_t exponent;             /* W' = 2^exponent * left * right */
+    lort_dtype left_type, right_type; /* F16 or BF16, whichever errs less */
+    uint8_t *left, *right;        /* [rows][rank], [rank][cols] row-major in those types; owned: lort_factors_free */
+    uint64_t left_bytes, right_bytes;
+    double norm2;                 /* ||W||_F^2 in units of 2^(2 exponent) */
+    double error2;                /* ||W - W'||_F^2, same units, measured on the stored factors (undefined unless FACTORED) */
+    double best_energy;           /* OUT_OF_REACH: an upper bound on (or estimate of) the energy max_rank could capture, for the reason text */
+    double sigma_first;           /* largest singular value / ||W||_F */
+    int passes;                   /* reads of the matrix */
+    int64_t sketch;               /* width d reached */
+    int64_t bad_row, bad_col;
+} lort_factors;
+
+/* Bytes of workspace lort_factor takes at most (results included), for `workers` of the pool. A function of shape, dtype size
+ * and target only: workers x tile + S max(m,n) b 4 + 4 (m+n) d + 24 d^2 (docs/ARCHITECTURE.md, law 2). Saturates at UINT64_MAX. */
+uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes, const lort_target *target, unsigned workers);
+
+/* The result depends on the matrix, the target and the BLAS core only, never on the pool. pool may be NULL. */
+lort_code lort_factor(const lort_matrix_source *source, const lort_target *target, lort_pool *pool, const lort_alloc *alloc,
+                      lort_factors *out, lort_error *err);
+void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accepts zeroed */
+
+/* Rows [r0, r1) of 2^exponent * left * right into dst (r1 - r0) x cols, f32: what every reader computes. Row blocks are cut on a grid
+ * of LORT_DECODE_ROWS so that the bits of a row do not depend on which rows are asked for; r0 must be a multiple of it, r1 too or = rows.
+ * left, right: f32 copies of the stored factors. */
+#define LORT_DECODE_ROWS 64
+void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right,
+                       int64_t r0, int64_t r1, float *dst);
+
+#endif

@@ -1,0 +1,155 @@
+/* lort.h: the public API of liblort. Nothing here prints, exits or sets a signal handler (the SIGBUS guard of mapped inputs apart).
+ *
+ * A command is one call: options in, a result out, with an observer told what happens meanwhile. Results are owned by the
+ * caller and freed by their _free; strings in them live as long. Every call returns a lort_code, which is also the exit code. */
+#ifndef LORT_H
+#define LORT_H
+
+#include "formats/error.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LORT_VERSION "0.1.0"
+
+typedef enum lort_mode { LORT_MODE_AUTO, LORT_MODE_FULL, LORT_MODE_STREAM } lort_mode;
+typedef enum lort_goal { LORT_GOAL_DEFAULT, LORT_GOAL_RANK, LORT_GOAL_ENERGY, LORT_GOAL_ERROR, LORT_GOAL_LOSSLESS } lort_goal;
+
+/* Options of compress and plan. lort_options_init gives the defaults. Strings are the caller's. */
+typedef struct lort_options {
+    lort_goal goal;        /* DEFAULT = max-error 0.05 */
+    int64_t rank;          /* GOAL_RANK: 1..  */
+    double value;          /* GOAL_ENERGY: (0, 1]; GOAL_ERROR: [0, 1) */
+    int64_t max_rank;      /* 256 */
+    int64_t min_dim;       /* 32 */
+    const char **include;  /* globs on tensor names; the later of --include / --exclude does not matter: exclude wins */
+    unsigned include_count;
+    const char **exclude;
+    unsigned exclude_count;
+    double fail_above;     /* < 0: off. A tensor over this error: LORT_E_NUMERIC, nothing published */
+    lort_mode mode;
+    uint64_t memory_bytes; /* 0: probe */
+    unsigned threads;      /* 0: topology's default */
+    uint64_t seed;         /* 0 */
+    int zstd_level;        /* 1..19 */
+    bool force;            /* replace an existing output */
+    int64_t sample;        /* plan only: run this many matrices, 0 = none */
+} lort_options;
+void lort_options_init(lort_options *options);
+
+/* ---- what a command says while it runs ---- */
+typedef enum lort_event_kind {
+    LORT_EVENT_START,   /* mode, memory, threads, plan are known: `report` points to them */
+    LORT_EVENT_WARNING, /* text */
+    LORT_EVENT_NOTE,    /* text: e.g. the expected ratio after the first dozen matrices */
+    LORT_EVENT_TENSOR,  /* one tensor is done: `tensor` */
+    LORT_EVENT_PROGRESS /* bytes moved within a tensor */
+} lort_event_kind;
+struct lort_report;
+struct lort_tensor_report;
+typedef struct lort_event {
+    lort_event_kind kind;
+    const char *text;                        /* WARNING, NOTE; escaped, one line */
+    const struct lort_report *report;        /* always */
+    const struct lort_tensor_report *tensor; /* TENSOR, PROGRESS: the one that is worked on (PROGRESS: name only) */
+    uint64_t done_bytes, total_bytes;        /* of the input */
+    uint64_t out_bytes;                      /* written so far */
+    uint64_t tensors_done, tensors_total;
+    double worst_error;                      /* so far */
+    double seconds;
+} lort_event;
+typedef struct lort_observer {
+    void (*event)(void *ctx, const lort_event *event); /* may be NULL; called from the caller's thread only */
+    bool (*stop)(void *ctx);                           /* may be NULL; true asks to stop: LORT_E_STOPPED, nothing published */
+    void *ctx;
+} lort_observer;
+
+/* ---- what a command found: the JSON of --json has the same fields ---- */
+typedef struct lort_tensor_report {
+    const char *name;
+    uint32_t n_dims;
+    const int64_t *shape;
+    const char *dtype;
+    const char *action; /* "factor" | "keep" (| "residual", later) */
+    const char *reason; /* why, one short phrase: keeps are counted by it */
+    int64_t rank;       /* largest of the slices; 0 if kept */
+    int64_t slices;
+    double rel_error;   /* NaN = undefined (null in JSON) */
+    double cosine, max_abs; /* compare: cosine and largest |difference|; NaN otherwise */
+    uint64_t bytes_in, bytes_out;
+    uint64_t offset;    /* inspect: from the start of its file */
+    const char *file;   /* inspect: which file */
+    double seconds;
+} lort_tensor_report;
+
+typedef struct lort_source_report { const char *name, *where; uint64_t bytes; } lort_source_report;
+typedef struct lort_meta_report { const char *key, *type, *text; uint64_t count; bool is_text; } lort_meta_report; /* text: JSON-ready value; count: array length, else 0 */
+
+typedef struct lort_report {
+    const char *command;
+    const char *mode, *mode_reason; /* "" where a command has none */
+    uint64_t available_bytes, need_bytes, planned_peak_bytes, budget_bytes;
+    const char *binding_source;
+    lort_source_report *sources;
+    unsigned source_count;
+    double threshold;               /* 0.8 */
+    uint64_t peak_anon_bytes, peak_file_bytes, peak_rss_bytes, cgroup_peak_bytes; /* 0 = unknown */
+    double stall_seconds;
+    unsigned threads;
+    const char *blas_config, *blas_core;
+    const char *input_path, *input_format;
+    uint64_t input_bytes;
+    uint64_t input_files;
+    const char *output_path;
+    uint64_t output_bytes;
+    uint64_t output_low, output_high; /* plan: estimated interval */
+    uint64_t disk_free_bytes;         /* plan: where the output would go, 0 = unknown */
+    double bpw, ratio;                /* ratio = output / input */
+    double seconds;
+    double worst_error, mean_error;   /* over factored tensors (compare: over all); NaN if none */
+    lort_tensor_report *tensors;
+    uint64_t tensor_count;
+    lort_meta_report *meta;           /* inspect: metadata of the header(s) */
+    uint64_t meta_count;
+    const char **warnings;
+    unsigned warning_count;
+    uint64_t restored_raw_bytes;
+    void *owner;                      /* internal */
+} lort_report;
+void lort_report_free(lort_report *report);
+/* Writes the report as JSON (docs/lort.1, "JSON") to path, or to stdout for "-". LORT_E_WRITE if it cannot. */
+lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err);
+
+/* ---- the commands ---- */
+/* On failure *report may still hold what is known (it is always safe to free). */
+lort_code lort_compress(const char *model, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err);
+lort_code lort_plan(const char *model, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err);
+lort_code lort_inspect(const char *path, lort_report *report, lort_error *err);
+typedef struct lort_run_options {
+    uint64_t memory_bytes; /* 0: probe */
+    unsigned threads;      /* 0: default */
+} lort_run_options;
+lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err);
+typedef struct lort_restore_options {
+    lort_run_options run;
+    const char *dtype;  /* NULL: the original; else F32, F16 or BF16 for factored tensors */
+    const char *tensor; /* NULL: the whole model; else only this tensor's bytes */
+    bool force;
+} lort_restore_options;
+lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options, const lort_observer *observer, lort_report *report, lort_error *err);
+lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err);
+
+/* "lort 0.1.0 (algorithm 1; OpenBLAS 0.3.21 core Zen; zstd 1.5.4; ...)". */
+const char *lort_version_text(void);
+/* "256M", "1.5G", "4096" to bytes. */
+lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err);
+/* "1.5 GiB" into out. */
+const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

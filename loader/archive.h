@@ -1,0 +1,31 @@
+/* archive: a .lort file opened: mapped, every record validated, its chunks still encoded. */
+#ifndef LORT_LOADER_ARCHIVE_H
+#define LORT_LOADER_ARCHIVE_H
+
+#include "formats/container.h"
+#include "loader/codec.h"
+
+typedef struct lort_archive lort_archive;
+
+bool lort_archive_bid(const uint8_t *head, uint64_t n); /* starts like a .lort */
+/* Opens and validates everything outside chunks. LORT_E_DAMAGED / LORT_E_INPUT. Memory: the decoded records. */
+lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err);
+void lort_archive_close(lort_archive *archive);
+
+const char *lort_archive_path(const lort_archive *archive);
+uint64_t lort_archive_size(const lort_archive *archive);
+const lort_head *lort_archive_head(const lort_archive *archive);
+const lort_model_record *lort_archive_model(const lort_archive *archive);
+const lort_index_record *lort_archive_index(const lort_archive *archive);
+uint64_t lort_archive_count(const lort_archive *archive);                        /* parts = extents */
+const lort_part *lort_archive_part(const lort_archive *archive, uint64_t number);
+const lort_part *lort_archive_find(const lort_archive *archive, const char *name, uint64_t name_bytes); /* tensor or NULL */
+
+/* Chunks of one array of one slice: [*first, *first + *count) in part->chunks. */
+void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count);
+/* Checks the hash, decompresses and joins planes: chunk->decoded bytes into dst. scratch holds LORT_CHUNK_MAX bytes or at least chunk->decoded. */
+lort_code lort_archive_chunk(const lort_archive *archive, const lort_part *part, uint64_t chunk, lort_codec *codec, void *scratch, void *dst, lort_error *err);
+/* Stored bytes between records must be exactly the payloads: done at open. Releases the payload's pages behind a reader. */
+void lort_archive_release(const lort_archive *archive, const lort_part *part);
+
+#endif
