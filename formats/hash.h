@@ -9,6 +9,7 @@ typedef struct lort_hash128 {
 } lort_hash128;
 
 uint64_t lort_xxh64(const void *bytes, uint64_t n); /* seed 0 */
+uint64_t lort_xxh3_64(const void *bytes, uint64_t n); /* seed 0 */
 lort_hash128 lort_xxh128(const void *bytes, uint64_t n); /* XXH3-128, seed 0 */
 
 /* XXH3-128 over pieces. */

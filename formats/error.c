@@ -1,0 +1,98 @@
+/* error: fills the caller's record; never prints, never allocates. */
+#include "formats/error.h"
+#include "formats/bytes.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        err->code = code;
+        vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+    }
+    return code;
+}
+
+lort_code lort_error_prefix(lort_error *err, const char *format, ...)
+{
+    char old[sizeof err->message];
+    va_list args;
+    if (!err)
+        return LORT_E_INTERNAL;
+    memcpy(old, err->message, sizeof old);
+    va_start(args, format);
+    int n = vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->message)
+        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    return err->code;
+}
+
+/* Length of the well-formed UTF-8 sequence at p, or 0. */
+static size_t utf8_length(const uint8_t *p, size_t n)
+{
+    size_t want = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
+    if (want == 0 || want > n)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    bool overlong = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xF0 && p[1] < 0x90);
+    bool surrogate = p[0] == 0xED && p[1] >= 0xA0, beyond = p[0] == 0xF4 && p[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : want;
+}
+
+bool lort_utf8_valid(const void *bytes, uint64_t n)
+{
+    const uint8_t *p = bytes;
+    for (uint64_t i = 0; i < n;) {
+        size_t step = utf8_length(p + i, n - i > 4 ? 4 : (size_t)(n - i));
+        if (step == 0)
+            return false;
+        i += step;
+    }
+    return true;
+}
+
+/* C1 controls are two bytes in UTF-8 and as good as ESC to some terminals. */
+static bool is_printable(const uint8_t *p, size_t length)
+{
+    if (length == 1)
+        return p[0] >= 0x20 && p[0] != 0x7F && p[0] != '\\';
+    return length > 1 && !(p[0] == 0xC2 && p[1] < 0xA0);
+}
+
+const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+    size_t at = 0;
+    if (cap == 0)
+        return out;
+    for (size_t i = 0; i < n;) {
+        char piece[8];
+        size_t step = utf8_length(p + i, n - i), size = 4;
+        if (is_printable(p + i, step)) {
+            memcpy(piece, p + i, step);
+            size = step;
+        } else {
+            snprintf(piece, sizeof piece, "\\x%02X", p[i]);
+            step = 1;
+        }
+        size_t rest = i + step < n ? 3 : 0; /* keep room for "..." until the end is in sight */
+        if (at + size + rest + 1 > cap) {
+            size_t dots = cap - 1 - at < 3 ? cap - 1 - at : 3;
+            memcpy(out + at, "...", dots);
+            at += dots;
+            break;
+        }
+        memcpy(out + at, piece, size);
+        at += size;
+        i += step;
+    }
+    out[at] = '\0';
+    return out;
+}
