@@ -1,0 +1,303 @@
+/* model: the files of one model in memory - mapped, loaded or read in windows - and the views into them. */
+#include "loader/model_parts.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD_FIRST_TRY (64u << 10)
+#define LOAD_PIECE (8u << 20)
+
+void lort_model_warn(lort_model *model, const char *format, ...)
+{
+    char text[700];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (model->warn)
+        model->warn(model->warn_ctx, text);
+}
+
+/* Makes room for one more file; the array moves only here, before anybody holds a pointer into it. */
+static lort_code room_for_file(lort_model *model, lort_error *err)
+{
+    void *memory;
+    if (model->file_count < model->file_room)
+        return LORT_OK;
+    uint32_t room = model->file_room ? model->file_room * 2 : 8;
+    lort_code code = lort_take_zero(model->alloc, room * sizeof *model->files, "the list of files", &memory, err);
+    if (code)
+        return code;
+    if (model->file_count)
+        memcpy(memory, model->files, model->file_count * sizeof *model->files);
+    lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
+    model->files = memory;
+    model->file_room = room;
+    return LORT_OK;
+}
+
+/* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for more. */
+static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
+{
+    uint64_t want = entry->info.size < HEAD_FIRST_TRY ? entry->info.size : HEAD_FIRST_TRY;
+    for (;;) {
+        void *memory;
+        uint64_t wanted = 0;
+        lort_code code = lort_take(model->alloc, want, "a file header", &memory, err);
+        if (code)
+            return code;
+        entry->head = memory;
+        entry->head_bytes = want;
+        code = lort_os_read(entry->file, entry->head, want, 0, err);
+        if (code == LORT_OK)
+            code = lort_header_parse(entry->head, want, entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
+        if (code == LORT_OK || wanted <= want)
+            return code;
+        lort_give(model->alloc, entry->head, entry->head_bytes);
+        entry->head = NULL;
+        want = wanted > 2 * want ? wanted : 2 * want;
+        want = want < entry->info.size ? want : entry->info.size;
+    }
+}
+
+static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_error *err)
+{
+    lort_code code;
+    uint64_t wanted;
+    char name[200];
+    if (entry->map || entry->info.size == 0)
+        code = lort_header_parse(entry->map ? lort_os_map_data(entry->map) : (const uint8_t *)"", entry->info.size,
+                                 entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
+    else
+        code = parse_unmapped(model, entry, err);
+    if (entry->map && lort_os_map_faulted(entry->map))
+        code = lort_fail(err, LORT_E_READ, "the file shrank or could not be read");
+    lort_escape(name, sizeof name, entry->shown.name, strlen(entry->shown.name));
+    if (code) {
+        lort_error_prefix(err, "%s", name);
+        return code;
+    }
+    if (entry->shown.header.warning[0])
+        lort_model_warn(model, "%s: %s", name, entry->shown.header.warning);
+    return LORT_OK;
+}
+
+lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
+{
+    lort_code code = room_for_file(model, err);
+    if (code)
+        return code;
+    lort_model_entry *entry = &model->files[model->file_count];
+    *entry = (lort_model_entry){.shown.role = role};
+    code = lort_arena_text(&model->arena, name, strlen(name), &entry->shown.name, err);
+    if (code)
+        return code;
+    code = lort_os_open(model->dir, name, &entry->file, err);
+    if (code)
+        return code;
+    model->file_count++; /* from here close() cleans it up */
+    code = lort_os_info(entry->file, &entry->info, err);
+    if (code)
+        return code;
+    entry->shown.size = entry->info.size;
+    if (entry->info.size) {
+        code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
+        if (code && code != LORT_E_MEMORY)
+            return code;
+    }
+    return role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
+}
+
+lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_model **out, lort_error *err)
+{
+    void *memory;
+    *out = NULL;
+    lort_code code = lort_take_zero(alloc, sizeof(lort_model), "a model", &memory, err);
+    if (code)
+        return code;
+    lort_model *model = memory;
+    model->alloc = alloc;
+    model->arena.alloc = alloc;
+    model->index_file = UINT32_MAX;
+    model->warn = warn;
+    model->warn_ctx = warn_ctx;
+    code = lort_arena_text(&model->arena, path, strlen(path), &model->path, err);
+    if (code == LORT_OK)
+        code = lort_model_find(model, path, err);
+    if (code == LORT_OK)
+        code = lort_model_merge(model, err);
+    if (code)
+        lort_model_close(model);
+    else
+        *out = model;
+    return code;
+}
+
+static void close_file(lort_model *model, lort_model_entry *entry)
+{
+    lort_header_free(&entry->shown.header);
+    lort_os_unmap(entry->map);
+    lort_give(model->alloc, entry->head, entry->head_bytes);
+    lort_give(model->load_alloc, entry->loaded, entry->info.size);
+    lort_os_close(entry->file, NULL);
+}
+
+void lort_model_close(lort_model *model)
+{
+    if (!model)
+        return;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        close_file(model, &model->files[i]);
+    lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
+    lort_shards_free(&model->shards);
+    lort_arena_free(&model->arena);
+    lort_os_dir_close(model->dir);
+    lort_give(model->alloc, model, sizeof *model);
+}
+
+const char *lort_model_path(const lort_model *model) { return model->path; }
+bool lort_model_directory(const lort_model *model) { return model->directory; }
+uint32_t lort_model_file_count(const lort_model *model) { return model->file_count; }
+const lort_model_file *lort_model_get_file(const lort_model *model, uint32_t file) { return &model->files[file].shown; }
+const lort_index *lort_model_index(const lort_model *model) { return &model->index; }
+uint64_t lort_model_extent_tensor(const lort_model *model, uint64_t extent) { return model->extent_tensor[extent]; }
+
+const char *lort_model_format(const lort_model *model)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (model->files[i].shown.role == LORT_ROLE_WEIGHTS)
+            return model->files[i].shown.header.format->name;
+    return "";
+}
+
+const lort_extent *lort_model_extents(const lort_model *model, uint64_t *count)
+{
+    *count = model->extent_count;
+    return model->extents;
+}
+
+uint64_t lort_model_bytes(const lort_model *model)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        bytes += model->files[i].info.size;
+    return bytes;
+}
+
+uint32_t lort_model_mode_bits(const lort_model *model)
+{
+    uint32_t bits = 0666;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        bits &= model->files[i].info.mode;
+    return bits | 0600;
+}
+
+bool lort_model_owns(const lort_model *model, const lort_file_info *info)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (model->files[i].info.device == info->device && model->files[i].info.inode == info->inode)
+            return true;
+    return false;
+}
+
+bool lort_model_unmapped(const lort_model *model)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (!model->files[i].map && !model->files[i].loaded && model->files[i].info.size)
+            return true;
+    return false;
+}
+
+lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, const uint8_t **out, lort_error *err)
+{
+    lort_model_entry *entry = &model->files[file];
+    const uint8_t *base = entry->loaded ? entry->loaded : entry->map ? lort_os_map_data(entry->map) : NULL;
+    *out = base ? base + offset : scratch;
+    if (base || n == 0)
+        return LORT_OK;
+    lort_code code = lort_os_read(entry->file, scratch, n, offset, err);
+    if (code)
+        *out = NULL;
+    return code;
+}
+
+lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
+{
+    lort_model_entry *entry = &model->files[file];
+    char name[200];
+    if (entry->loaded || !entry->map || !lort_os_map_faulted(entry->map))
+        return LORT_OK;
+    return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
+                     lort_escape(name, sizeof name, entry->shown.name, strlen(entry->shown.name)));
+}
+
+static const char *what_changed(const lort_file_info *was, const lort_file_info *is)
+{
+    return is->size < was->size ? "shrank" : is->size > was->size ? "grew" : is->mtime_ns != was->mtime_ns ? "was modified" : NULL;
+}
+
+lort_code lort_model_unchanged(lort_model *model, lort_error *err)
+{
+    for (uint32_t i = 0; i < model->file_count; i++) {
+        lort_model_entry *entry = &model->files[i];
+        lort_file_info now;
+        char name[200];
+        lort_code code = lort_os_info(entry->file, &now, err);
+        if (code)
+            return code == LORT_E_INPUT ? LORT_E_READ : code;
+        const char *change = what_changed(&entry->info, &now);
+        if (change)
+            return lort_fail(err, LORT_E_READ, "%s %s while it was read: the input must not change during a run",
+                             lort_escape(name, sizeof name, entry->shown.name, strlen(entry->shown.name)), change);
+    }
+    return LORT_OK;
+}
+
+/* ---- full mode ---- */
+
+typedef struct load_job {
+    lort_model_entry *entry;
+} load_job;
+
+static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    lort_model_entry *entry = ((load_job *)ctx)->entry;
+    uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = entry->info.size - offset;
+    (void)worker;
+    (void)slot;
+    return lort_os_read(entry->file, entry->loaded + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
+}
+
+uint64_t lort_model_load_bytes(const lort_model *model) { return lort_model_bytes(model); }
+
+lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err)
+{
+    model->load_alloc = alloc;
+    for (uint32_t i = 0; i < model->file_count; i++) {
+        lort_model_entry *entry = &model->files[i];
+        void *memory;
+        if (entry->info.size == 0)
+            continue;
+        lort_code code = lort_take(alloc, entry->info.size, "a file in memory", &memory, err);
+        if (code)
+            return code;
+        entry->loaded = memory;
+        load_job job = {entry};
+        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE), load_piece, &job, err);
+        if (code)
+            return code;
+    }
+    return LORT_OK;
+}
+
+void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
+{
+    if (model->files[file].map && !model->files[file].loaded)
+        lort_os_map_advise(model->files[file].map, offset, n, LORT_WILL_NEED, true);
+}
+
+void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
+{
+    if (model->files[file].map && !model->files[file].loaded)
+        lort_os_map_advise(model->files[file].map, offset, n, LORT_DONT_NEED, false);
+}

@@ -1,0 +1,45 @@
+/* model_parts: what model.c (files in memory), model_find.c (which files) and model_index.c (tensors and extents) share. */
+#ifndef LORT_LOADER_MODEL_PARTS_H
+#define LORT_LOADER_MODEL_PARTS_H
+
+#include "formats/shards.h"
+#include "loader/model.h"
+
+typedef struct lort_model_entry {
+    lort_model_file shown;
+    lort_file *file;
+    lort_file_info info;
+    lort_map *map;    /* NULL: empty, or could not be mapped */
+    uint8_t *loaded;  /* full mode */
+    uint8_t *head;    /* unmapped files: the header bytes */
+    uint64_t head_bytes;
+} lort_model_entry;
+
+struct lort_model {
+    const lort_alloc *alloc;
+    const lort_alloc *load_alloc;
+    lort_arena arena;
+    const char *path;
+    lort_dir *dir;
+    lort_model_entry *files;
+    uint32_t file_count, file_room;
+    bool directory;
+    lort_shard_list shards; /* of the index.json, if there is one */
+    uint32_t index_file;    /* its number, or UINT32_MAX */
+    lort_index index;
+    lort_extent *extents;
+    uint64_t *extent_tensor;
+    uint64_t extent_count;
+    lort_warn_fn *warn;
+    void *warn_ctx;
+};
+
+void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
+/* Opens and maps `name` in the model's directory and appends it; parses the header of weights. */
+lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
+/* Finds and adds every file behind the path. */
+lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
+/* Merges the files' indexes, checks shards against each other, lists extents. */
+lort_code lort_model_merge(lort_model *model, lort_error *err);
+
+#endif
