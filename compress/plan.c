@@ -1,0 +1,353 @@
+/* plan: decides per tensor whether factoring is tried, what memory each step needs, and which mode that leads to.
+ * Reads headers only. */
+#include "compress/plan.h"
+#include "compress/report.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+bool lort_glob(const char *pattern, const char *name)
+{
+    const char *star = NULL, *retry = NULL;
+    while (*name) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            retry = name;
+        } else if (*pattern == '?' || *pattern == *name) {
+            pattern++;
+            name++;
+        } else if (star) {
+            pattern = star;
+            name = ++retry;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
+static bool matches(const char **patterns, unsigned count, const char *name)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (lort_glob(patterns[i], name))
+            return true;
+    return false;
+}
+
+/* ---- why a tensor is kept before anything is read ---- */
+
+typedef struct rule_input {
+    const lort_model *model;
+    const lort_options *options;
+    const lort_tensor *tensor;
+    lort_matrices shape;
+} rule_input;
+
+static bool rule_lossless(const rule_input *in) { return in->options->goal == LORT_GOAL_LOSSLESS; }
+static bool rule_empty(const rule_input *in) { return in->tensor->elements == 0; }
+static bool rule_vector(const rule_input *in) { return in->tensor->n_dims < 2; }
+static bool rule_opaque(const rule_input *in) { return in->tensor->type->decode == NULL; }
+static bool rule_integer(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_OTHER; }
+static bool rule_excluded(const rule_input *in) { return matches(in->options->exclude, in->options->exclude_count, in->tensor->name); }
+static bool rule_slices(const rule_input *in) { return in->shape.slices > LORT_MAX_SLICES; }
+
+/* A decoder for F8 weights with separate scales would give wrong numbers silently. */
+static bool rule_scaled_f8(const rule_input *in)
+{
+    static const char *const companions[] = {"_scale_inv", "_scale", ".scale", ".scales"};
+    char name[600];
+    if (in->tensor->type->kind != LORT_KIND_F8)
+        return false;
+    for (unsigned i = 0; i < sizeof companions / sizeof *companions; i++) {
+        int n = snprintf(name, sizeof name, "%s%s", in->tensor->name, companions[i]);
+        if (n > 0 && (size_t)n < sizeof name && lort_index_find(lort_model_index(in->model), name, (uint64_t)n))
+            return true;
+    }
+    return false;
+}
+
+static bool rule_small(const rule_input *in)
+{
+    return in->shape.rows < in->options->min_dim || in->shape.cols < in->options->min_dim;
+}
+
+static bool rule_block(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_BLOCK; }
+
+static bool rule_embedding(const rule_input *in)
+{
+    static const char *const names[] = {"*token_embd*", "*embed_tokens*", "*position_embd*", "*embed_positions*", "*tok_embeddings*",
+                                        "*word_embeddings*", "*token_types*", "*embeddings.*", "*embed_in*", "*embed_out*", "*wte.weight",
+                                        "*wpe.weight", "wte", "wpe", "*lm_head*", "output.weight", "*.output.weight_head", "shared.weight", "*.shared.weight"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (lort_glob(names[i], in->tensor->name))
+            return true;
+    return false;
+}
+
+/* In order; the first that holds is the reason. Those marked are overridden by --include. */
+static const struct keep_rule {
+    bool (*holds)(const rule_input *in);
+    const char *reason;
+    bool overridable;
+} keep_rules[] = {
+    {rule_lossless, "lossless asked for", false},
+    {rule_empty, "empty", false},
+    {rule_vector, "fewer than two dimensions", false},
+    {rule_opaque, "type is kept, never decoded", false},
+    {rule_integer, "not a floating-point type", false},
+    {rule_scaled_f8, "F8 with scale companion", false},
+    {rule_slices, "too many slices", false},
+    {rule_excluded, "excluded", false},
+    {rule_small, "a side under --min-dim", true},
+    {rule_block, "already block-quantised", true},
+    {rule_embedding, "embedding or output head", true},
+};
+
+static const char *keep_reason(const rule_input *in)
+{
+    bool included = matches(in->options->include, in->options->include_count, in->tensor->name);
+    for (unsigned i = 0; i < sizeof keep_rules / sizeof *keep_rules; i++)
+        if (!(included && keep_rules[i].overridable) && keep_rules[i].holds(in))
+            return keep_rules[i].reason;
+    return "";
+}
+
+/* ---- targets and bounds ---- */
+
+int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes)
+{
+    double per_rank = 2.0 * LORT_FACTOR_SHRINK * ((double)rows + (double)cols);
+    double rank = floor((double)lossless_bytes / per_rank);
+    return rank < 1e15 ? (int64_t)rank : (int64_t)1e15;
+}
+
+lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols)
+{
+    int64_t side = rows < cols ? rows : cols;
+    lort_target target = {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = options->max_rank};
+    if (options->goal == LORT_GOAL_RANK)
+        target = (lort_target){.kind = LORT_TARGET_RANK, .rank = options->rank, .max_rank = options->rank};
+    else if (options->goal == LORT_GOAL_ENERGY)
+        target = (lort_target){.kind = LORT_TARGET_ENERGY, .value = options->value, .max_rank = options->max_rank};
+    else if (options->goal == LORT_GOAL_ERROR)
+        target.value = options->value;
+    target.max_rank = target.max_rank < side ? target.max_rank : side;
+    target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
+    return target;
+}
+
+/* The workspace bound of one slice with `workers`; before reading, lossless bytes are at most the stored ones. */
+static uint64_t slice_workspace(const lort_options *options, const lort_step *step, unsigned workers)
+{
+    const lort_dtype_info *type = step->tensor->type;
+    lort_target target = lort_plan_target(options, step->shape.rows, step->shape.cols);
+    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, step->tensor->bytes / (uint64_t)step->shape.slices);
+    target.max_rank = even < target.max_rank ? (even > 1 ? even : 1) : target.max_rank;
+    target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
+    uint32_t element = type->block_elements > 1 ? 1 : type->block_bytes;
+    return lort_factor_bound(step->shape.rows, step->shape.cols, element, &target, workers);
+}
+
+static void plan_step(const lort_model *model, const lort_options *options, uint64_t extent, lort_step *step)
+{
+    uint64_t tensor = lort_model_extent_tensor(model, extent);
+    *step = (lort_step){.reason = ""};
+    if (tensor == UINT64_MAX)
+        return;
+    step->tensor = &lort_model_index(model)->tensors[tensor];
+    step->shape = lort_tensor_matrices(step->tensor);
+    rule_input in = {model, options, step->tensor, step->shape};
+    step->reason = keep_reason(&in);
+    step->factor = step->reason[0] == '\0';
+    if (!step->factor)
+        return;
+    int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
+    step->workspace = slice_workspace(options, step, 1);
+    step->pending = lort_codec_bound(2 * (uint64_t)rank * (uint64_t)(step->shape.rows + step->shape.cols)) + LORT_CHUNK_TARGET;
+}
+
+/* ---- memory and mode ---- */
+
+/* The sum of the `n` largest values of a field over the candidates (n is small). */
+static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t field)
+{
+    enum { MOST = 512 };
+    uint64_t top[MOST] = {0}, sum = 0;
+    n = n < MOST ? n : MOST;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        uint64_t value = *(const uint64_t *)((const char *)&plan->steps[i] + field);
+        for (unsigned k = 0; k < n && value; k++)
+            if (value > top[k]) {
+                uint64_t swap = top[k];
+                top[k] = value;
+                value = swap;
+            }
+    }
+    for (unsigned k = 0; k < n; k++)
+        sum += top[k];
+    return sum;
+}
+
+/* Bytes beyond the base: scratch and libraries of the workers, slots of the commit window. */
+static uint64_t window_cost(unsigned window)
+{
+    return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET));
+}
+
+static uint64_t common_cost(const lort_session *session, const lort_options *options, unsigned threads)
+{
+    return session->base_anon + lort_budget_used(session->budget) + lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET) +
+           window_cost(2 * threads);
+}
+
+static uint64_t full_cost(const lort_session *session, const lort_model *model, const lort_options *options, const lort_work_plan *plan, unsigned threads)
+{
+    return common_cost(session, options, threads) + lort_model_load_bytes(model) +
+           sum_of_largest(plan, threads, offsetof(lort_step, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_step, pending));
+}
+
+/* The largest step when all workers are on one tensor; *which names it. */
+static uint64_t stream_cost(const lort_session *session, const lort_options *options, const lort_work_plan *plan, unsigned threads, const lort_tensor **which)
+{
+    uint64_t most = 0;
+    *which = NULL;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        const lort_step *step = &plan->steps[i];
+        uint64_t bytes = step->factor ? slice_workspace(options, step, threads) + step->pending : 0;
+        if (bytes > most) {
+            most = bytes;
+            *which = step->tensor;
+        }
+    }
+    return common_cost(session, options, threads) + most;
+}
+
+static lort_code refuse_memory(const lort_work_plan *plan, const lort_tensor *which, uint64_t smallest, const lort_options *options, lort_error *err)
+{
+    char name[200] = "the buffers", a[32], b[32];
+    double share = options->memory_bytes ? 1.0 : LORT_MEMORY_SHARE;
+    if (which)
+        lort_escape(name, sizeof name, which->name, which->name_bytes);
+    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
+                     name, lort_size_text(smallest, a, sizeof a), lort_size_text(plan->limit, b, sizeof b),
+                     (unsigned long long)(((uint64_t)((double)smallest / share) >> 20) + 1));
+}
+
+static lort_code choose_mode(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
+{
+    char need[32], available[32];
+    const lort_tensor *which;
+    lort_report *report = session->report;
+    const char *source = session->memory.sources[session->memory.binding].name;
+    plan->need = full_cost(session, model, options, plan, session->threads);
+    bool fits = (double)plan->need <= LORT_MEMORY_SHARE * (double)session->memory.available;
+    plan->mode = options->mode == LORT_MODE_AUTO ? (fits ? LORT_MODE_FULL : LORT_MODE_STREAM) : options->mode;
+    plan->threads = session->threads;
+    plan->peak = plan->mode == LORT_MODE_FULL ? plan->need : stream_cost(session, options, plan, plan->threads, &which);
+    while (plan->peak > plan->limit && plan->threads > 1) {
+        plan->threads--;
+        plan->peak = plan->mode == LORT_MODE_FULL ? full_cost(session, model, options, plan, plan->threads)
+                                                  : stream_cost(session, options, plan, plan->threads, &which);
+    }
+    lort_size_text(plan->need, need, sizeof need);
+    lort_size_text(session->memory.available, available, sizeof available);
+    report->mode = plan->mode == LORT_MODE_FULL ? "full" : "stream";
+    report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)", options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
+                                           need, fits ? "<=" : ">", available, source);
+    if (plan->peak <= plan->limit)
+        return LORT_OK;
+    uint64_t smallest = stream_cost(session, options, plan, 1, &which);
+    if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
+        return lort_fail(err, LORT_E_MEMORY, "not enough memory for --mode full: it needs %s; --mode stream would fit", need);
+    return refuse_memory(plan, which, smallest, options, err);
+}
+
+/* Output bounds before any weight is read: what the lossless form of each type usually comes to (docs/NUMERICS.md). */
+static double lossless_share(const lort_dtype_info *type, bool high)
+{
+    static const struct { lort_dtype type; double low, high; } shares[] = {
+        {LORT_BF16, 0.60, 0.72}, {LORT_F16, 0.75, 0.90}, {LORT_F32, 0.30, 0.88}, {LORT_F64, 0.30, 0.95}};
+    for (unsigned i = 0; i < sizeof shares / sizeof *shares; i++)
+        if (type && shares[i].type == type->id)
+            return high ? shares[i].high : shares[i].low;
+    return high ? 1.01 : type && type->kind == LORT_KIND_BLOCK ? 0.90 : 0.20;
+}
+
+static void estimate_output(const lort_model *model, const lort_options *options, lort_work_plan *plan)
+{
+    uint64_t count;
+    const lort_extent *extents = lort_model_extents(model, &count);
+    double low = 2000, high = 4000;
+    for (uint64_t i = 0; i < count; i++) {
+        const lort_step *step = &plan->steps[i];
+        const lort_dtype_info *type = step->tensor ? step->tensor->type : NULL;
+        double kept_low = lossless_share(type, false) * (double)extents[i].bytes, kept_high = lossless_share(type, true) * (double)extents[i].bytes;
+        if (step->factor) {
+            int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
+            double factors = 2.0 * (double)rank * (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols);
+            bool exact = options->goal == LORT_GOAL_RANK;
+            kept_low = fmin(kept_low, exact ? LORT_FACTOR_SHRINK * factors : 0.0);
+            kept_high = exact ? fmin(kept_high, factors) : kept_high;
+        }
+        low += kept_low + 60;
+        high += kept_high + 400;
+    }
+    plan->out_low = (uint64_t)low;
+    plan->out_high = (uint64_t)high;
+}
+
+lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
+{
+    void *memory;
+    *plan = (lort_work_plan){0};
+    lort_model_extents(model, &plan->count);
+    lort_code code = lort_take_zero(&session->alloc, plan->count * sizeof *plan->steps, "the plan", &memory, err);
+    if (code)
+        return code;
+    plan->steps = memory;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        plan_step(model, options, i, &plan->steps[i]);
+        plan->candidates += plan->steps[i].factor;
+    }
+    plan->limit = lort_session_limit(session, options->memory_bytes);
+    estimate_output(model, options, plan);
+    code = choose_mode(session, model, options, plan, err);
+    plan->window = 2 * plan->threads;
+    session->report->need_bytes = plan->need;
+    session->report->planned_peak_bytes = plan->peak;
+    session->report->budget_bytes = plan->limit;
+    session->report->output_low = plan->out_low;
+    session->report->output_high = plan->out_high;
+    session->report->threads = plan->threads;
+    if (code)
+        lort_plan_free(plan, &session->alloc);
+    return code;
+}
+
+void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc)
+{
+    lort_give(alloc, plan->steps, plan->count * sizeof *plan->steps);
+    *plan = (lort_work_plan){0};
+}
+
+static void put_globs(lort_buffer *out, const char *label, const char **patterns, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        lort_put_text(out, " %s=%s", label, patterns[i]);
+}
+
+void lort_plan_options_text(const lort_options *options, lort_buffer *out)
+{
+    if (options->goal == LORT_GOAL_LOSSLESS)
+        lort_put_text(out, "lossless");
+    else if (options->goal == LORT_GOAL_RANK)
+        lort_put_text(out, "rank=%lld", (long long)options->rank);
+    else
+        lort_put_text(out, "%s=%.9g max-rank=%lld", options->goal == LORT_GOAL_ENERGY ? "energy" : "max-error",
+                      options->goal == LORT_GOAL_DEFAULT ? 0.05 : options->value, (long long)options->max_rank);
+    lort_put_text(out, " min-dim=%lld seed=%llu zstd-level=%d", (long long)options->min_dim, (unsigned long long)options->seed, options->zstd_level);
+    put_globs(out, "include", options->include, options->include_count);
+    put_globs(out, "exclude", options->exclude, options->exclude_count);
+}

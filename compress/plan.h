@@ -1,0 +1,42 @@
+/* plan: per-tensor decisions as data, the memory each step needs, and the mode. Made before the first weight is read. */
+#ifndef LORT_COMPRESS_PLAN_H
+#define LORT_COMPRESS_PLAN_H
+
+#include "compress/factor.h"
+#include "compress/session.h"
+#include "loader/model.h"
+
+typedef struct lort_step { /* one extent of the input */
+    const lort_tensor *tensor; /* NULL: raw bytes */
+    lort_matrices shape;
+    bool factor;        /* every slice is tried; else the whole tensor is kept */
+    const char *reason; /* why it is kept, or "" */
+    uint64_t workspace; /* bytes one slice's factorisation takes with one worker */
+    uint64_t pending;   /* bytes its encoded factors may take until they are written */
+} lort_step;
+
+typedef struct lort_work_plan {
+    lort_step *steps; /* [count], by extent */
+    uint64_t count, candidates;
+    lort_mode mode;   /* FULL or STREAM */
+    unsigned threads, window;
+    uint64_t need, peak, limit;
+    uint64_t out_low, out_high; /* estimated output bytes */
+} lort_work_plan;
+
+/* LORT_E_MEMORY, naming the tensor and the smallest memory that would do, when one step does not fit. Fills the report's mode part. */
+lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err);
+void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
+
+/* The target of one matrix under the options; max_rank still without break-even. */
+lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols);
+/* The largest rank whose factors could be smaller than `lossless` bytes: 16-bit factors rarely shrink below this share of their size. */
+#define LORT_FACTOR_SHRINK 0.80
+int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes);
+
+/* The quality options in canonical form, for the container. */
+void lort_plan_options_text(const lort_options *options, lort_buffer *out);
+/* '*' any run, '?' any one byte. */
+bool lort_glob(const char *pattern, const char *name);
+
+#endif
