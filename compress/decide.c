@@ -1,0 +1,297 @@
+/* decide: measures what a slice costs losslessly, factors it where that can pay, and encodes the factors. Writes nothing. */
+#include "compress/decide.h"
+#include "compress/random.h"
+#include "formats/planes.h"
+#include "loader/os.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+uint64_t lort_slice_bytes(const lort_step *step)
+{
+    return step->shape.slices ? step->tensor->bytes / (uint64_t)step->shape.slices : 0;
+}
+
+uint64_t lort_chunk_elements(const lort_dtype_info *type)
+{
+    return (uint64_t)(LORT_CHUNK_TARGET / type->block_bytes) * type->block_elements;
+}
+
+lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort_dtype_info *type, const uint8_t *src, uint64_t bytes,
+                            uint64_t *stored, lort_error *err)
+{
+    if (type->plane_width > 1) {
+        lort_planes_split(src, buffers->planes, bytes, type->plane_width, type->rotate);
+        src = buffers->planes;
+    }
+    return lort_codec_encode(codec, src, bytes, buffers->coded, buffers->coded_size, stored, err);
+}
+
+/* ---- the slice as a matrix ---- */
+
+typedef struct slice_source {
+    const lort_decider *decider;
+    const lort_step *step;
+    uint64_t base; /* of the slice in its file */
+    uint64_t row_bytes;
+    bool unmapped;
+} slice_source;
+
+static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
+{
+    return (uint64_t)elements / type->block_elements * type->block_bytes;
+}
+
+/* f32 that lies aligned in memory needs no copy. */
+static bool is_ready(const slice_source *source, const uint8_t *bytes)
+{
+    return source->step->tensor->type->id == LORT_F32 && (uintptr_t)bytes % sizeof(float) == 0 && source->row_bytes % sizeof(float) == 0;
+}
+
+static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
+                           int64_t *ld, lort_error *err)
+{
+    const slice_source *source = ctx;
+    const lort_tensor *tensor = source->step->tensor;
+    lort_scratch *scratch = &source->decider->session->scratch[worker];
+    bool whole_rows = c1 - c0 == source->step->shape.cols;
+    int64_t per_read = !whole_rows ? 1 : source->unmapped ? (int64_t)(scratch->size / source->row_bytes) : r1 - r0;
+    for (int64_t r = r0; r < r1; r += per_read) {
+        int64_t rows = r1 - r < per_read ? r1 - r : per_read;
+        uint64_t offset = source->base + (uint64_t)r * source->row_bytes + bytes_of(tensor->type, c0);
+        const uint8_t *bytes;
+        lort_code code = lort_model_view(source->decider->model, tensor->file, offset, bytes_of(tensor->type, rows * (c1 - c0)), scratch->bytes, &bytes, err);
+        if (code)
+            return code;
+        if (!source->unmapped && is_ready(source, bytes)) {
+            *out = (const float *)(const void *)bytes;
+            *ld = source->step->shape.cols;
+            return LORT_OK;
+        }
+        tensor->type->decode(bytes, dst + (r - r0) * (c1 - c0), (uint64_t)(rows * (c1 - c0)));
+    }
+    *out = dst;
+    *ld = c1 - c0;
+    return LORT_OK;
+}
+
+static lort_matrix_source matrix_source(slice_source *source)
+{
+    const lort_dtype_info *type = source->step->tensor->type;
+    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, read_tile, source};
+}
+
+/* ---- lossless size ---- */
+
+/* Encodes evenly spaced chunks and scales up; exact when that is all of them. */
+static lort_code measure_lossless(const slice_source *source, unsigned worker, uint64_t *lossless, lort_error *err)
+{
+    const lort_tensor *tensor = source->step->tensor;
+    lort_scratch *scratch = &source->decider->session->scratch[worker];
+    uint64_t total = lort_slice_bytes(source->step);
+    uint64_t chunk = lort_chunk_elements(tensor->type) / tensor->type->block_elements * tensor->type->block_bytes;
+    uint64_t chunks = (total + chunk - 1) / chunk, samples = chunks < LORT_SAMPLE_CHUNKS ? chunks : LORT_SAMPLE_CHUNKS;
+    uint64_t in = 0, out = 0;
+    for (uint64_t i = 0; i < samples; i++) {
+        uint64_t at = (samples < 2 ? 0 : i * (chunks - 1) / (samples - 1)) * chunk, stored;
+        uint64_t bytes = total - at < chunk ? total - at : chunk;
+        const uint8_t *src;
+        lort_code code = lort_model_view(source->decider->model, tensor->file, source->base + at, bytes, scratch->bytes, &src, err);
+        if (code == LORT_OK)
+            code = lort_chunk_encode(scratch->codec, scratch, tensor->type, src, bytes, &stored, err);
+        if (code)
+            return code;
+        in += bytes;
+        out += stored;
+    }
+    *lossless = in ? (uint64_t)((double)out / (double)in * (double)total) : 0;
+    return LORT_OK;
+}
+
+/* ---- encoding of factors ---- */
+
+static lort_code encode_array(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
+                              uint64_t size, lort_outcome *out, lort_error *err)
+{
+    const lort_dtype_info *type = lort_dtype_get(dtype);
+    lort_scratch *scratch = &session->scratch[worker];
+    uint64_t elements = size / type->block_bytes, per = lort_chunk_elements(type);
+    for (uint64_t first = 0; first < elements; first += per) {
+        uint64_t count = elements - first < per ? elements - first : per, stored;
+        lort_code code = lort_chunk_encode(scratch->codec, scratch, type, bytes + first * type->block_bytes, count * type->block_bytes, &stored, err);
+        if (code)
+            return code;
+        out->chunks[out->chunk_count++] = (lort_chunk){.part = LORT_PART_ID(array, slice), .stored = (uint32_t)stored,
+                                                       .decoded = (uint32_t)(count * type->block_bytes), .offset = out->coded.size,
+                                                       .first = first, .count = count, .hash = lort_xxh64(scratch->coded, stored)};
+        lort_put_bytes(&out->coded, scratch->coded, stored);
+    }
+    return lort_buffer_check(&out->coded, err);
+}
+
+static uint64_t chunks_of(uint64_t bytes) { return (bytes + LORT_CHUNK_TARGET - 1) / LORT_CHUNK_TARGET + 1; }
+
+static uint64_t chunk_room(const lort_factors *factors) { return chunks_of(factors->left_bytes) + chunks_of(factors->right_bytes); }
+
+static lort_code encode_factors(lort_session *session, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+{
+    void *memory;
+    out->chunk_room = chunk_room(factors);
+    lort_code code = lort_take(&session->alloc, out->chunk_room * sizeof(lort_chunk), "chunk descriptions", &memory, err);
+    if (code)
+        return code;
+    out->chunks = memory;
+    out->coded.alloc = &session->alloc;
+    code = encode_array(session, worker, LORT_ARRAY_LEFT, slice, factors->left_type, factors->left, factors->left_bytes, out, err);
+    if (code == LORT_OK)
+        code = encode_array(session, worker, LORT_ARRAY_RIGHT, slice, factors->right_type, factors->right, factors->right_bytes, out, err);
+    return code;
+}
+
+void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
+{
+    lort_give(alloc, outcome->chunks, outcome->chunk_room * sizeof(lort_chunk));
+    if (outcome->coded.alloc)
+        lort_buffer_free(&outcome->coded);
+    *outcome = (lort_outcome){.reason = ""};
+}
+
+/* ---- the decision ---- */
+
+static void keep(lort_outcome *out, const char *reason) { out->reason = reason; }
+
+/* Slices kept unseen still count in the tensor's norm. */
+static lort_code measure_norm(slice_source *source, unsigned worker, float *row, lort_outcome *out, lort_error *err)
+{
+    double sum = 0;
+    int64_t cols = source->step->shape.cols;
+    for (int64_t r = 0; r < source->step->shape.rows; r++) {
+        const float *values;
+        int64_t ld;
+        lort_code code = read_tile(source, worker, r, r + 1, 0, cols, row, &values, &ld, err);
+        if (code)
+            return code;
+        for (int64_t c = 0; c < cols; c++)
+            sum += (double)values[c] * values[c];
+    }
+    out->norm2 = sum;
+    out->has_norm = isfinite(sum);
+    return LORT_OK;
+}
+
+static lort_code keep_unseen(slice_source *source, unsigned worker, const char *reason, lort_outcome *out, lort_error *err)
+{
+    const lort_alloc *alloc = &source->decider->session->alloc;
+    uint64_t bytes = (uint64_t)source->step->shape.cols * sizeof(float);
+    void *row;
+    keep(out, reason);
+    if (source->step->shape.slices == 1)
+        return LORT_OK; /* kept whole: its error is zero whatever its norm */
+    lort_code code = lort_take(alloc, bytes, "one row", &row, err);
+    if (code)
+        return code;
+    code = measure_norm(source, worker, row, out, err);
+    lort_give(alloc, row, bytes);
+    return code;
+}
+
+/* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's type. */
+static double in_weight_units(double value, int32_t exponent) { return ldexp(ldexp(value, exponent), exponent); }
+
+static void judge(const lort_factors *factors, const lort_target *target, lort_outcome *out)
+{
+    out->norm2 = in_weight_units(factors->norm2, factors->exponent);
+    out->error2 = 0;
+    out->has_norm = factors->verdict != LORT_NONFINITE && factors->norm2 > 0;
+    switch (factors->verdict) {
+    case LORT_FACTORED:
+        break;
+    case LORT_ZERO:
+        keep(out, "all zero");
+        break;
+    case LORT_NONFINITE:
+        keep(out, "holds NaN or Inf");
+        snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)factors->bad_row, (long long)factors->bad_col);
+        break;
+    case LORT_OUT_OF_REACH:
+        keep(out, "target out of reach of low rank");
+        snprintf(out->detail, sizeof out->detail, "rank %lld captures at most %.3f of the energy", (long long)target->max_rank, factors->best_energy);
+        break;
+    case LORT_NOT_CONVERGED:
+        keep(out, "eigenvalues did not converge");
+        break;
+    }
+}
+
+/* True once the factors are encoded and smaller than the lossless form. */
+static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    lort_code code = encode_factors(decider->session, worker, slice, factors, out, err);
+    if (code)
+        return code;
+    if (out->coded.size >= out->lossless) {
+        uint64_t lossless = out->lossless, coded = out->coded.size;
+        double norm2 = out->norm2;
+        lort_outcome_free(out, alloc);
+        out->norm2 = norm2;
+        out->has_norm = true;
+        out->lossless = lossless;
+        keep(out, "factors not smaller than the lossless form");
+        snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)coded, (unsigned long long)lossless);
+        return LORT_OK;
+    }
+    out->factored = true;
+    out->reason = "";
+    out->rank = factors->rank;
+    out->exponent = factors->exponent;
+    out->left = factors->left_type;
+    out->right = factors->right_type;
+    out->error2 = in_weight_units(factors->error2, factors->exponent);
+    return LORT_OK;
+}
+
+static lort_code factor_slice(const lort_decider *decider, slice_source *source, const lort_target *target, uint32_t slice, unsigned worker,
+                              lort_pool *pool, lort_outcome *out, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    lort_matrix_source matrix = matrix_source(source);
+    lort_factors factors = {0};
+    lort_code code = lort_factor(&matrix, target, pool, alloc, &factors, err);
+    if (code == LORT_OK)
+        code = lort_model_check(decider->model, source->step->tensor->file, err);
+    if (code == LORT_OK) {
+        judge(&factors, target, out);
+        if (factors.verdict == LORT_FACTORED)
+            code = accept(decider, worker, slice, &factors, out, err);
+    }
+    lort_factors_free(&factors, alloc);
+    return code;
+}
+
+lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
+{
+    uint64_t start = lort_os_clock_ns();
+    *out = (lort_outcome){.reason = step->reason};
+    if (!step->factor)
+        return LORT_OK;
+    slice_source source = {decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
+                           lort_model_unmapped(decider->model)};
+    lort_target target = lort_plan_target(decider->options, step->shape.rows, step->shape.cols);
+    lort_code code = measure_lossless(&source, worker, &out->lossless, err);
+    if (code)
+        return code;
+    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, out->lossless);
+    target.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
+    if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
+        code = keep_unseen(&source, worker, "rank past break-even", out, err);
+        snprintf(out->detail, sizeof out->detail, "factors pay up to rank %lld", (long long)even);
+    } else {
+        target.max_rank = target.max_rank < even ? target.max_rank : even;
+        code = factor_slice(decider, &source, &target, slice, worker, pool, out, err);
+    }
+    out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
+    if (code)
+        lort_outcome_free(out, &decider->session->alloc);
+    return code;
+}

@@ -1,0 +1,46 @@
+/* decide: one slice of one tensor - factored or kept, and why. The result is a function of the slice's bytes and the quality
+ * options only. */
+#ifndef LORT_COMPRESS_DECIDE_H
+#define LORT_COMPRESS_DECIDE_H
+
+#include "compress/plan.h"
+
+/* The lossless size of a slice is measured on at most this many chunks, evenly spaced (all of them for up to 8 MiB). */
+#define LORT_SAMPLE_CHUNKS 8
+
+/* What the slice became. Everything is owned by the outcome; lort_outcome_free accepts zeroed ones. */
+typedef struct lort_outcome {
+    bool factored;
+    const char *reason;   /* why it is kept; "" when factored */
+    char detail[120];     /* figures behind the reason, or "" */
+    bool has_norm;
+    double norm2, error2; /* ||W||_F^2 and ||W - W'||_F^2 in the weights' own units */
+    int64_t rank;
+    int32_t exponent;
+    lort_dtype left, right;
+    uint64_t lossless;    /* estimated bytes of the lossless form */
+    lort_buffer coded;    /* factored: the encoded chunks, one behind the other */
+    lort_chunk *chunks;   /* their descriptions, offsets from the start of `coded` */
+    uint64_t chunk_room;
+    uint64_t chunk_count;
+    double seconds;
+} lort_outcome;
+
+typedef struct lort_decider {
+    lort_session *session;
+    lort_model *model;
+    const lort_options *options;
+} lort_decider;
+
+/* worker: whose scratch is used by the caller; pool: who factors (NULL: this worker alone). */
+lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
+void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc);
+
+/* Bytes of one whole slice, and elements a chunk of this type holds (whole blocks, at most LORT_CHUNK_TARGET bytes). */
+uint64_t lort_slice_bytes(const lort_step *step);
+uint64_t lort_chunk_elements(const lort_dtype_info *type);
+/* Splits into planes (when the type asks for it) and compresses `bytes` bytes; the frame is left in buffers->coded. */
+lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort_dtype_info *type, const uint8_t *src, uint64_t bytes,
+                            uint64_t *stored, lort_error *err);
+
+#endif
