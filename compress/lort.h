@@ -75,6 +75,7 @@ typedef struct lort_tensor_report {
     const char *dtype;
     const char *action; /* "factor" | "keep" (| "residual", later) */
     const char *reason; /* why, one short phrase: keeps are counted by it */
+    const char *detail; /* figures behind the reason, or "" */
     int64_t rank;       /* largest of the slices; 0 if kept */
     int64_t slices;
     double rel_error;   /* NaN = undefined (null in JSON) */
@@ -107,6 +108,7 @@ typedef struct lort_report {
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: estimated interval */
     uint64_t disk_free_bytes;         /* plan: where the output would go, 0 = unknown */
+    double sample_seconds, estimated_seconds; /* plan --sample: spent on the sample, and what all candidates would take; NaN */
     double bpw, ratio;                /* ratio = output / input */
     double seconds;
     double worst_error, mean_error;   /* over factored tensors (compare: over all); NaN if none */

@@ -265,8 +265,9 @@ static lort_code choose_mode(lort_session *session, const lort_model *model, con
 }
 
 /* Output bounds before any weight is read: what the lossless form of each type usually comes to (docs/NUMERICS.md). */
-static double lossless_share(const lort_dtype_info *type, bool high)
+double lort_plan_share(const lort_step *step, bool high)
 {
+    const lort_dtype_info *type = step->tensor ? step->tensor->type : NULL;
     static const struct { lort_dtype type; double low, high; } shares[] = {
         {LORT_BF16, 0.60, 0.72}, {LORT_F16, 0.75, 0.90}, {LORT_F32, 0.30, 0.88}, {LORT_F64, 0.30, 0.95}};
     for (unsigned i = 0; i < sizeof shares / sizeof *shares; i++)
@@ -282,8 +283,7 @@ static void estimate_output(const lort_model *model, const lort_options *options
     double low = 2000, high = 4000;
     for (uint64_t i = 0; i < count; i++) {
         const lort_step *step = &plan->steps[i];
-        const lort_dtype_info *type = step->tensor ? step->tensor->type : NULL;
-        double kept_low = lossless_share(type, false) * (double)extents[i].bytes, kept_high = lossless_share(type, true) * (double)extents[i].bytes;
+        double kept_low = lort_plan_share(step, false) * (double)extents[i].bytes, kept_high = lort_plan_share(step, true) * (double)extents[i].bytes;
         if (step->factor) {
             int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
             double factors = 2.0 * (double)rank * (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols);

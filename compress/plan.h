@@ -6,6 +6,8 @@
 #include "compress/session.h"
 #include "loader/model.h"
 
+#define LORT_ALGORITHM 1 /* raised whenever the same input and options may give other bytes */
+
 typedef struct lort_step { /* one extent of the input */
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
@@ -33,6 +35,9 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
 /* The largest rank whose factors could be smaller than `lossless` bytes: 16-bit factors rarely shrink below this share of their size. */
 #define LORT_FACTOR_SHRINK 0.80
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes);
+
+/* Share of a kept part's bytes that its lossless form usually comes to, at best or at worst, before it is read. */
+double lort_plan_share(const lort_step *step, bool high);
 
 /* The quality options in canonical form, for the container. */
 void lort_plan_options_text(const lort_options *options, lort_buffer *out);

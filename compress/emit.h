@@ -1,0 +1,21 @@
+/* emit: writes one part after the other into the container, in extent order: payload chunks, then the record. Memory: a window of
+ * chunk buffers, whatever the size of the tensor. */
+#ifndef LORT_COMPRESS_EMIT_H
+#define LORT_COMPRESS_EMIT_H
+
+#include "compress/decide.h"
+#include "loader/publish.h"
+
+typedef struct lort_emitter lort_emitter;
+
+/* Writes the head and the model record. window: slots of the commit window. */
+lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_emitter **out, lort_error *err);
+/* One part: begin, its slices in order (an outcome each; raw parts and tensors kept by plan: one outcome), end. */
+lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *err);
+lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, lort_error *err);
+lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err); /* report: filled, NULL for raw parts */
+/* Index and footer. */
+lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err);
+void lort_emit_close(lort_emitter *emitter); /* accepts NULL */
+
+#endif
