@@ -5,6 +5,7 @@
 #include "formats/layout.h"
 #include "formats/names.h"
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #define MIN_ALIGNMENT 8u
@@ -16,10 +17,17 @@ static int bid(const uint8_t *head, uint64_t n, uint64_t file_size)
     return n >= 4 && memcmp(head, "GGUF", 4) == 0 ? 100 : 0;
 }
 
-static void warn(lort_header *h, const char *text, uint64_t number)
+/* Appends to the header's warning, which is cut where it is full. */
+static void warn(lort_header *h, const char *format, ...) LORT_PRINTF(2, 3);
+static void warn(lort_header *h, const char *format, ...)
 {
     size_t at = strlen(h->warning);
-    snprintf(h->warning + at, sizeof h->warning - at, text, at ? "; " : "", number);
+    if (at)
+        at += (size_t)snprintf(h->warning + at, sizeof h->warning - at, "; ");
+    va_list args;
+    va_start(args, format);
+    vsnprintf(h->warning + at, sizeof h->warning - at, format, args);
+    va_end(args);
 }
 
 /* What the second walk fills. */
@@ -54,17 +62,23 @@ static lort_code count_all(lort_gguf_reader *r, pools *p)
 
 static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, lort_error *err)
 {
-    const struct { uint64_t bytes; void **out; } wanted[] = {
-        {p->text_bytes, (void **)&p->text},
-        {p->dim_count * sizeof *p->dims, (void **)&p->dims},
-        {r->kv_count * sizeof *h->kv, (void **)&h->kv},
-        {r->tensor_count * sizeof *h->index.tensors, (void **)&h->index.tensors},
-    };
+    const uint64_t bytes[] = {p->text_bytes, p->dim_count * sizeof *p->dims, r->kv_count * sizeof *h->kv,
+                              r->tensor_count * sizeof *h->index.tensors};
+    void *taken[4] = {NULL};
     lort_code code = LORT_OK;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !code; i++)
-        code = lort_arena_take(&h->arena, wanted[i].bytes, wanted[i].out, err);
+    for (size_t i = 0; i < 4 && !code; i++)
+        code = lort_arena_take(&h->arena, bytes[i], &taken[i], err);
+    p->text = taken[0];
+    p->dims = taken[1];
+    h->kv = taken[2];
+    h->index.tensors = taken[3];
     return code;
 }
+
+/* The second walk finds what the first counted, unless someone writes to the mapped file meanwhile. */
+static lort_code changed(lort_gguf_reader *r) { return lort_cursor_fail(&r->cursor, "the header changed while it was read"); }
+
+static bool has_text(const pools *p, uint64_t bytes) { return bytes <= p->text_bytes; }
 
 static const char *copy_text(pools *p, const void *bytes, uint64_t n)
 {
@@ -72,6 +86,7 @@ static const char *copy_text(pools *p, const void *bytes, uint64_t n)
     memcpy(to, bytes, n);
     to[n] = 0;
     p->text += n + 1;
+    p->text_bytes -= n + 1;
     return to;
 }
 
@@ -94,6 +109,8 @@ static lort_code fill_kv(lort_gguf_reader *r, lort_header *h, pools *p)
     for (uint64_t i = 0; i < r->kv_count && !code; i++) {
         lort_kv *kv = &h->kv[i];
         code = lort_gguf_read_kv(r, kv);
+        if (!code && !has_text(p, kv_text_bytes(kv)))
+            code = changed(r);
         if (code)
             break;
         kv->key = copy_text(p, kv->key, kv->key_bytes);
@@ -208,6 +225,8 @@ static lort_code read_tensor(lort_gguf_reader *r, pools *p, lort_tensor *t)
     lort_gguf_info info;
     if (lort_gguf_read_info(r, &info))
         return r->cursor.code;
+    if (!has_text(p, info.name_bytes + 1ull) || info.n_dims > p->dim_count)
+        return changed(r);
     t->name = copy_text(p, info.name, info.name_bytes);
     t->name_bytes = info.name_bytes;
     t->n_dims = info.n_dims;
@@ -216,6 +235,7 @@ static lort_code read_tensor(lort_gguf_reader *r, pools *p, lort_tensor *t)
     for (uint32_t i = 0; i < info.n_dims; i++)
         p->dims[info.n_dims - 1 - i] = (int64_t)info.ne[i];
     p->dims += info.n_dims;
+    p->dim_count -= info.n_dims;
     lort_code code = read_type(r, &info, t);
     return code ? code : read_shape(r, &info, t);
 }
@@ -325,9 +345,9 @@ static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_si
     }
     out->version = r.version;
     if (r.version == 1)
-        warn(out, "%sGGUF version 1 is a legacy form (%" PRIu64 " tensors)", r.tensor_count);
+        warn(out, "GGUF version 1 is a legacy form");
     if (out->gaps)
-        warn(out, "%s%" PRIu64 " bytes in the data section belong to no tensor", out->gaps);
+        warn(out, "%" PRIu64 " bytes in the data section belong to no tensor", out->gaps);
     return LORT_OK;
 }
 
