@@ -11,13 +11,20 @@
 #define UNKNOWN_BYTES (UINT64_C(1) << 30)
 #define TEXT_CAP 16384
 
+/* Copies as much of the end as fits: in a long path it says more than the start. */
+static void copy_end(char *out, size_t cap, const char *text)
+{
+    size_t n = strlen(text), skip = n < cap ? 0 : n - (cap - 1);
+    memcpy(out, text + skip, n - skip + 1);
+}
+
 static void add(lort_memory *m, const char *name, const char *where, uint64_t bytes)
 {
     if (m->count == LORT_MEMORY_SOURCES)
         return;
     lort_memory_source *s = &m->sources[m->count++];
-    snprintf(s->name, sizeof s->name, "%s", name);
-    snprintf(s->where, sizeof s->where, "%s", where);
+    copy_end(s->name, sizeof s->name, name);
+    copy_end(s->where, sizeof s->where, where);
     s->bytes = bytes;
 }
 
@@ -90,9 +97,8 @@ static uint64_t used_v2(const char *stat)
 static void where_in(const lort_group *group, const char *file, char *out, size_t cap)
 {
     char path[1200];
-    int n = snprintf(path, sizeof path, "%s/%s", group->dir, file);
-    size_t skip = n > 0 && (size_t)n >= cap ? (size_t)n - (cap - 1) : 0; /* the end says more than the start */
-    snprintf(out, cap, "%s", path + skip);
+    snprintf(path, sizeof path, "%s/%s", group->dir, file);
+    copy_end(out, cap, path);
 }
 
 /* The tightest of this group and its ancestors. Above memory.high a job is throttled to a crawl, so it is a limit too.
