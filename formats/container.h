@@ -7,7 +7,8 @@
  *
  *   frame  = u32 magic 0x184D2A50 + kind | u32 size of what follows | u32 flags (bit 0: body is zstd) | u32 piece | u32 pieces
  *          | u32 zero | u64 decoded size of the whole body | body bytes | u64 XXH64(frame up to here)
- *   A body over 1 GiB is cut into pieces, each a frame, in order. The same shape for every kind; HEADER and FOOTER are never compressed.
+ *   A body over 1 GiB is cut into pieces, each a frame, in order. The same shape for every kind; HEADER and FOOTER are never compressed;
+ *   a compressed body is one piece and decodes to at most lort_frame_decoded_max.
  *
  * A PART record follows its payload, so an unfinished file is its own journal; chunk offsets are relative to the payload's
  * start, so payload + record can be moved or copied to another container whole. */
@@ -19,11 +20,25 @@
 
 #define LORT_CONTAINER_MAJOR 1 /* readers refuse others (exit 3) */
 #define LORT_CONTAINER_MINOR 0
-#define LORT_CHUNK_MAX (16u << 20) /* decoded bytes of a chunk */
+#define LORT_FEATURES_REQUIRED 0ull   /* required feature bits this reader knows */
+#define LORT_CHUNK_MAX (16u << 20)    /* decoded bytes of a chunk: what readers accept */
+#define LORT_CHUNK_TARGET (1u << 20)  /* decoded bytes of a chunk: what writers aim at */
 #define LORT_FRAME_HEADER 32u
 #define LORT_FRAME_TRAILER 8u
-#define LORT_FOOTER_BYTES (LORT_FRAME_HEADER + 40u + LORT_FRAME_TRAILER)
-#define LORT_HEADER_BYTES (LORT_FRAME_HEADER + 32u + LORT_FRAME_TRAILER)
+#define LORT_FRAME_BODY_MAX (1u << 30) /* body bytes of one frame, and decoded bytes of a compressed body */
+#define LORT_FRAME_PIECES_MAX 65536u
+#define LORT_FRAME_RATIO_MAX 1024u     /* a compressed body of n bytes may claim 64 KiB + 1024 n: writers store what beats it as it is */
+#define LORT_FRAME_FREE_BYTES (64u << 10)
+#define LORT_HEAD_BODY 32u
+#define LORT_FOOTER_BODY 40u
+#define LORT_HEADER_BYTES (LORT_FRAME_HEADER + LORT_HEAD_BODY + LORT_FRAME_TRAILER)
+#define LORT_FOOTER_BYTES (LORT_FRAME_HEADER + LORT_FOOTER_BODY + LORT_FRAME_TRAILER)
+#define LORT_PART_FIXED 88u    /* bytes of a PART body before its name, for size estimates */
+#define LORT_CHUNK_ENTRY 48u   /* bytes of one chunk in a PART body */
+#define LORT_PLANE_WIDTH_MAX 1024u
+#define LORT_TEXT_MAX 65536u   /* bytes of a text in a MODEL body */
+#define LORT_REASON_MAX 1024u
+#define LORT_EXPONENT_MAX 4096 /* |exponent| of factors */
 
 typedef enum lort_frame_kind {
     LORT_FRAME_HEAD = 0, LORT_FRAME_MODEL = 1, LORT_FRAME_PART = 2, LORT_FRAME_INDEX = 3, LORT_FRAME_FOOTER = 4
@@ -49,7 +64,8 @@ typedef struct lort_input_file {
     const char *format; /* "gguf", "safetensors", "json", "bytes" */
 } lort_input_file;
 
-/* An extent: [offset, offset + bytes) of a file is part number `position in this list`. Extents tile every file, in order. */
+/* An extent: [offset, offset + bytes) of a file is part number `position in this list`. Extents tile every file, in order; raw
+ * ones are not empty, tensors may be. The offset is not stored: it follows from the sizes before it. */
 typedef struct lort_extent {
     uint32_t file;
     bool tensor; /* false: raw bytes (header, padding, gap, tail, side file) */
@@ -79,14 +95,18 @@ typedef enum lort_term_kind {
 
 typedef struct lort_term {
     lort_term_kind kind;
-    lort_dtype left, right;           /* RAW: both the tensor's dtype */
-    uint16_t left_width, right_width; /* plane width of the stored chunks (formats/planes.h) */
-    bool left_rotate, right_rotate;
+    lort_dtype left, right;           /* RAW: both the tensor's dtype. FACTORS: F32, F16 or BF16 */
+    uint16_t left_width, right_width; /* plane width of the stored chunks (formats/planes.h), 1 = not split */
+    bool left_rotate, right_rotate;   /* RAW uses left_* only; right_* read back equal to it */
     uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. RAW: 1 = this slice is stored, 0 = not */
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
 } lort_term;
 
-/* Which array of a payload a chunk belongs to: array kind in the top 8 bits, slice in the low 24. */
+/* Version 1 has one RAW and one FACTORS term at most, in that order, and a slice is in one of them at most; a slice in none is all
+ * zero (allowed only beside FACTORS). Elements of a slice: rows x cols, row-major (lort_part_matrices).
+ *
+ * Which array of a payload a chunk belongs to: array kind in the top 8 bits, slice in the low 24. A payload is slice-major:
+ * RAW or LEFT, RIGHT of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. */
 typedef enum lort_array { LORT_ARRAY_RAW = 0, LORT_ARRAY_LEFT = 1, LORT_ARRAY_RIGHT = 2 } lort_array;
 #define LORT_PART_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)
@@ -148,6 +168,7 @@ lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena 
 lort_code lort_part_matches(const lort_part *part, const lort_model_record *model, lort_error *err);
 
 /* Frames. */
+uint64_t lort_frame_decoded_max(uint64_t stored);
 typedef struct lort_frame {
     lort_frame_kind kind;
     bool compressed;
@@ -159,10 +180,13 @@ typedef struct lort_frame {
 } lort_frame;
 /* Appends one frame (body_bytes <= 1 GiB). */
 void lort_frame_put(const lort_frame *frame, lort_buffer *out);
+/* Size of the frame that starts at data, from its first 8 bytes, without its hash being checked. */
+lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *frame_bytes, lort_error *err);
 /* Reads the frame that starts at data (`available` bytes to the end of the file); checks magic, size, zero fields and hash. */
 lort_code lort_frame_get(const uint8_t *data, uint64_t available, lort_frame *out, lort_error *err);
 
-/* Rows and columns of a slice of a part, as lort_tensor_matrices; whole parts (slices == 1) of more dims are one slice. */
+/* Rows and columns of a slice of a part, as lort_tensor_matrices; whole parts (slices == 1) of more dims are one slice: cols is the
+ * last dim (1 for a scalar), rows the rest. */
 lort_matrices lort_part_matrices(const lort_part *part);
 
 #endif
