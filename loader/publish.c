@@ -1,0 +1,349 @@
+/* publish: output that appears whole or not at all. Owns the partial file (or directory) beside the output and its
+ * lock; must not touch what stands under the final name before the one rename in commit.
+ *
+ *   file:       DIR/.NAME.lort-partial            locked while written, renamed to DIR/NAME
+ *   directory:  DIR/.NAME.lort-partial/FILE ...   renamed to DIR/NAME
+ *               DIR/.NAME.lort-lock               locked meanwhile, removed when the directory has its name
+ *
+ * A partial nobody holds a lock on is a dead writer's. Who gets its lock removes it; and whoever gets a lock looks
+ * whether the name still leads to the file he locked, so of two writers that come at once exactly one goes on. */
+#include "loader/publish.h"
+#include "formats/bytes.h"
+#include "loader/memory.h"
+#include <stdio.h>
+
+#define FLUSH_BYTES (64u << 20)
+#define TRIES 100 /* of taking the partial's name, while other writers come and go */
+
+struct lort_publish {
+    const lort_alloc *alloc;
+    lort_publish_options options;
+    lort_arena arena; /* names */
+    lort_dir *parent;
+    const char *name;    /* final name in parent */
+    const char *partial; /* temporary name in parent */
+    const char *guard;   /* directory form: name of the lock file in parent */
+    lort_dir *dir;       /* directory form: the partial directory */
+    lort_file *lock;     /* directory form */
+    lort_file *file;     /* the one that is written, or NULL */
+    uint64_t size;       /* of it */
+    uint64_t flushed;
+    bool made, committed; /* partial exists and is ours; it has its final name */
+};
+
+/* ---- names ---- */
+
+static lort_code join(lort_publish *p, const char *before, const char *name, const char *after, const char **out,
+                      lort_error *err)
+{
+    void *text;
+    size_t n = strlen(before) + strlen(name) + strlen(after) + 1;
+    lort_code code = lort_arena_take(&p->arena, n, &text, err);
+    if (code == LORT_OK)
+        snprintf(text, n, "%s%s%s", before, name, after);
+    *out = text;
+    return code;
+}
+
+static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
+{
+    const char *name;
+    lort_code code = lort_os_dir_of(path, &p->parent, &name, err);
+    if (code)
+        return code;
+    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return lort_fail(err, LORT_E_USAGE, "output '%s' has no file name", path);
+    code = join(p, "", name, "", &p->name, err);
+    if (code == LORT_OK)
+        code = join(p, ".", name, ".lort-partial", &p->partial, err);
+    if (code == LORT_OK)
+        code = join(p, ".", name, ".lort-lock", &p->guard, err);
+    return code;
+}
+
+/* ---- what stands there already ---- */
+
+static lort_code is_output(void *ctx, const char *name, lort_error *err)
+{
+    const char *output = ctx;
+    return strcmp(name, output) == 0 ? lort_fail(err, LORT_E_EXISTS, "name is taken") : LORT_OK;
+}
+
+/* A link that leads nowhere does not exist for stat, yet its name is taken. */
+static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *err)
+{
+    void *name;
+    lort_code code = lort_arena_take(&p->arena, strlen(p->name) + 1, &name, err);
+    if (code)
+        return code;
+    strcpy(name, p->name);
+    code = lort_os_dir_list(p->parent, is_output, name, err);
+    if (code == LORT_E_EXISTS)
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)", path);
+    return LORT_OK; /* a directory that cannot be listed may still be written to */
+}
+
+static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *err)
+{
+    lort_file_info info;
+    bool exists;
+    lort_code code = lort_os_stat(path, &info, &exists, err);
+    if (code)
+        return code;
+    if (!exists)
+        return p->options.force && !p->options.directory ? LORT_OK : refuse_dangling(p, path, err);
+    if (info.kind == LORT_FILE_DIRECTORY || p->options.directory)
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists; %s", path,
+                         info.kind == LORT_FILE_DIRECTORY ? "a directory is never replaced"
+                                                          : "it is not replaced by a directory");
+    if (info.kind == LORT_FILE_OTHER)
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' is not a regular file and is never replaced", path);
+    if (!p->options.force)
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (--force replaces it)", path);
+    return LORT_OK;
+}
+
+static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
+{
+    uint64_t room;
+    char need_text[32], room_text[32];
+    if (p->options.expect_bytes == 0 || lort_os_free_space(p->parent, &room, NULL) != LORT_OK)
+        return LORT_OK;
+    if (room >= p->options.expect_bytes)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_WRITE, "the output needs %s (%llu bytes), but '%s' has %s (%llu bytes) free",
+                     lort_size_text(p->options.expect_bytes, need_text, sizeof need_text),
+                     (unsigned long long)p->options.expect_bytes, lort_os_dir_path(p->parent),
+                     lort_size_text(room, room_text, sizeof room_text), (unsigned long long)room);
+}
+
+/* ---- the partial, taken ---- */
+
+/* Does `name` in dir still lead to the file we hold? */
+static bool leads_to(lort_dir *dir, const char *name, lort_file *held)
+{
+    lort_file *now = NULL;
+    lort_file_info a, b;
+    bool same = lort_os_open(dir, name, &now, NULL) == LORT_OK && lort_os_info(now, &a, NULL) == LORT_OK &&
+                lort_os_info(held, &b, NULL) == LORT_OK && a.device == b.device && a.inode == b.inode;
+    lort_os_close(now, NULL);
+    return same;
+}
+
+static lort_code locked_by_another(lort_publish *p, lort_error *err)
+{
+    return lort_fail(err, LORT_E_EXISTS, "output '%s/%s' is being written by another LoRT (it holds %s)",
+                     lort_os_dir_path(p->parent), p->name, p->partial);
+}
+
+/* Removes a dead writer's partial file; LORT_E_EXISTS if the writer lives. */
+static lort_code bury_file(lort_publish *p, lort_error *err)
+{
+    lort_file *stale;
+    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, true, &stale, err);
+    if (code)
+        return code;
+    code = lort_os_lock(stale, err);
+    if (code == LORT_E_EXISTS)
+        code = locked_by_another(p, err);
+    else if (code == LORT_OK && leads_to(p->parent, p->partial, stale))
+        code = lort_os_remove(p->parent, p->partial, false, err);
+    lort_os_close(stale, NULL);
+    return code;
+}
+
+/* One try: *taken says whether the partial file is ours now. */
+static lort_code take_file(lort_publish *p, bool *taken, lort_error *err)
+{
+    lort_file *file;
+    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, false, &file, err);
+    if (code == LORT_E_EXISTS)
+        return bury_file(p, err);
+    if (code)
+        return code;
+    code = lort_os_lock(file, err);
+    if (code == LORT_OK && leads_to(p->parent, p->partial, file)) {
+        p->file = file;
+        p->made = *taken = true;
+        return LORT_OK;
+    }
+    lort_os_close(file, NULL);
+    return code == LORT_E_EXISTS ? LORT_OK : code;
+}
+
+static lort_code take_new_file(lort_publish *p, lort_error *err)
+{
+    bool taken = false;
+    for (int i = 0; i < TRIES && !taken; i++) {
+        lort_code code = take_file(p, &taken, err);
+        if (code)
+            return code;
+    }
+    return taken ? LORT_OK : locked_by_another(p, err);
+}
+
+static lort_code take_lock(lort_publish *p, lort_error *err)
+{
+    for (int i = 0; i < TRIES; i++) {
+        lort_code code = lort_os_create(p->parent, p->guard, 0600, true, &p->lock, err);
+        if (code)
+            return code;
+        code = lort_os_lock(p->lock, err);
+        if (code == LORT_OK && leads_to(p->parent, p->guard, p->lock))
+            return LORT_OK;
+        lort_os_close(p->lock, NULL);
+        p->lock = NULL;
+        if (code)
+            return code == LORT_E_EXISTS ? locked_by_another(p, err) : code;
+    }
+    return locked_by_another(p, err);
+}
+
+static lort_code remove_one(void *ctx, const char *name, lort_error *err)
+{
+    lort_publish *p = ctx;
+    return lort_os_remove(p->dir, name, false, err);
+}
+
+/* Removes the partial directory with its files. */
+static lort_code bury_dir(lort_publish *p, lort_error *err)
+{
+    lort_code code = lort_os_dir_list(p->dir, remove_one, p, err);
+    lort_os_dir_close(p->dir);
+    p->dir = NULL;
+    return code ? code : lort_os_remove(p->parent, p->partial, true, err);
+}
+
+static lort_code take_new_dir(lort_publish *p, lort_error *err)
+{
+    const char *path;
+    uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700; /* who may read the files may enter */
+    lort_code code = join(p, lort_os_dir_path(p->parent), "/", p->partial, &path, err);
+    if (code == LORT_OK)
+        code = take_lock(p, err);
+    if (code)
+        return code;
+    code = lort_os_make_dir(p->parent, p->partial, mode, err);
+    if (code == LORT_E_EXISTS) {
+        code = lort_os_dir_open(path, &p->dir, err);
+        if (code == LORT_OK)
+            code = bury_dir(p, err);
+        if (code == LORT_OK)
+            code = lort_os_make_dir(p->parent, p->partial, mode, err);
+    }
+    if (code)
+        return code;
+    p->made = true;
+    return lort_os_dir_open(path, &p->dir, err);
+}
+
+/* ---- the interface ---- */
+
+lort_code lort_publish_begin(const char *path, const lort_publish_options *options, const lort_alloc *alloc,
+                             lort_publish **out, lort_error *err)
+{
+    void *memory;
+    *out = NULL;
+    lort_code code = lort_take_zero(alloc, sizeof(lort_publish), "the output", &memory, err);
+    if (code)
+        return code;
+    lort_publish *p = memory;
+    p->alloc = p->arena.alloc = alloc;
+    p->options = *options;
+    code = name_output(p, path, err);
+    if (code == LORT_OK)
+        code = refuse_existing(p, path, err);
+    if (code == LORT_OK)
+        code = refuse_full_disk(p, err);
+    if (code == LORT_OK)
+        code = options->directory ? take_new_dir(p, err) : take_new_file(p, err);
+    if (code) {
+        lort_publish_close(p);
+        return code;
+    }
+    *out = p;
+    return LORT_OK;
+}
+
+static lort_code finish_file(lort_publish *p, lort_error *err)
+{
+    lort_file *file = p->file;
+    if (!file)
+        return LORT_OK;
+    lort_code code = lort_os_sync(file, err);
+    if (code)
+        return code;
+    p->file = NULL;
+    return lort_os_close(file, err);
+}
+
+lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
+{
+    if (!p->options.directory) /* its one file is open since begin */
+        return p->size ? lort_fail(err, LORT_E_INTERNAL, "a second file in a single output") : LORT_OK;
+    lort_code code = finish_file(p, err);
+    if (code)
+        return code;
+    p->size = p->flushed = 0;
+    return lort_os_create(p->dir, name, p->options.mode, false, &p->file, err);
+}
+
+lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lort_error *err)
+{
+    if (!p->file)
+        return lort_fail(err, LORT_E_INTERNAL, "output without a file");
+    lort_code code = lort_os_write(p->file, bytes, n, p->size, err);
+    if (code)
+        return code;
+    p->size += n;
+    if (p->size - p->flushed >= FLUSH_BYTES) {
+        lort_os_flush_behind(p->file, p->flushed, p->size - p->flushed);
+        p->flushed = p->size;
+    }
+    return LORT_OK;
+}
+
+uint64_t lort_publish_size(const lort_publish *p) { return p->size; }
+
+/* The single file stays open, and so locked, until it has its name. */
+static lort_code commit_file(lort_publish *p, lort_error *err)
+{
+    lort_code code = lort_os_sync(p->file, err);
+    return code ? code : lort_os_rename(p->parent, p->partial, p->name, p->options.force, err);
+}
+
+static lort_code commit_dir(lort_publish *p, lort_error *err)
+{
+    lort_code code = finish_file(p, err);
+    if (code == LORT_OK)
+        code = lort_os_dir_sync(p->dir, err);
+    return code ? code : lort_os_rename(p->parent, p->partial, p->name, false, err);
+}
+
+lort_code lort_publish_commit(lort_publish *p, lort_error *err)
+{
+    lort_code code = p->options.directory ? commit_dir(p, err) : commit_file(p, err);
+    if (code)
+        return code;
+    p->committed = true;
+    return lort_os_dir_sync(p->parent, err);
+}
+
+void lort_publish_close(lort_publish *p)
+{
+    if (!p)
+        return;
+    /* What is ours is removed before its lock goes: afterwards a newcomer's partial may stand under the same name. */
+    if (p->made && !p->committed && p->dir)
+        bury_dir(p, NULL);
+    else if (p->made && !p->committed)
+        lort_os_remove(p->parent, p->partial, p->options.directory, NULL);
+    if (p->lock)
+        lort_os_remove(p->parent, p->guard, false, NULL);
+    lort_os_close(p->file, NULL);
+    lort_os_close(p->lock, NULL);
+    lort_os_dir_close(p->dir);
+    lort_os_dir_close(p->parent);
+    lort_arena_free(&p->arena);
+    lort_give(p->alloc, p, sizeof *p);
+}
