@@ -1,5 +1,5 @@
-/* Owns the memory of reports and their JSON form; the only user of <jansson.h>. Decides nothing and prints nothing except
- * the JSON of "-". */
+/* Owns the memory of reports and their JSON form; the only user of <jansson.h>. Decides nothing and prints nothing
+ * except the JSON of "-". */
 #include "compress/report.h"
 #include "compress/blas.h"
 #include "loader/codec.h"
@@ -73,9 +73,10 @@ static void *take(lort_report *report, uint64_t count, uint64_t size)
     lort_report_owner *owner = report->owner;
     void *memory = NULL;
     lort_error err;
-    lort_code code = count > UINT64_MAX / size ? lort_fail(&err, LORT_E_MEMORY, "report: %llu entries do not fit memory",
-                                                           (unsigned long long)count)
-                                               : lort_arena_take(&owner->arena, count * size, &memory, &err);
+    lort_code code =
+        count > UINT64_MAX / size
+            ? lort_fail(&err, LORT_E_MEMORY, "report: %llu entries do not fit memory", (unsigned long long)count)
+            : lort_arena_take(&owner->arena, count * size, &memory, &err);
     if (code && !owner->error.code)
         owner->error = err;
     return code ? NULL : memory;
@@ -134,7 +135,8 @@ const char *lort_report_warn(lort_report *report, const char *format, ...)
     const char *text = format_text(report, format, args);
     va_end(args);
     if (report->warning_count == LORT_REPORT_WARNINGS) {
-        report->warnings[LORT_REPORT_WARNINGS - 1] = lort_report_text(report, "and %u more warnings", ++owner->warnings_dropped + 1);
+        report->warnings[LORT_REPORT_WARNINGS - 1] =
+            lort_report_text(report, "and %u more warnings", ++owner->warnings_dropped + 1);
         return text;
     }
     if (report->warning_count == owner->warning_capacity && !grow_warnings(report))
@@ -149,8 +151,15 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
     if (!tensors)
         return lort_report_check(report, err);
     for (uint64_t i = 0; i < count; i++)
-        tensors[i] = (lort_tensor_report){.name = "", .dtype = "", .action = "", .reason = "", .file = "", .slices = 1,
-                                          .rel_error = NAN, .cosine = NAN, .max_abs = NAN};
+        tensors[i] = (lort_tensor_report){.name = "",
+                                          .dtype = "",
+                                          .action = "",
+                                          .reason = "",
+                                          .file = "",
+                                          .slices = 1,
+                                          .rel_error = NAN,
+                                          .cosine = NAN,
+                                          .max_abs = NAN};
     report->tensors = tensors;
     report->tensor_count = count;
     return LORT_OK;
@@ -258,7 +267,8 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 #define R(member) offsetof(lort_report, member)
 #define T(member) offsetof(lort_tensor_report, member)
 
-static const field head_fields[] = {{"command", TEXT, R(command)}, {"mode", TEXT, R(mode)}, {"mode_reason", TEXT, R(mode_reason)}};
+static const field head_fields[] = {
+    {"command", TEXT, R(command)}, {"mode", TEXT, R(mode)}, {"mode_reason", TEXT, R(mode_reason)}};
 static const field memory_fields[] = {
     {"available_bytes", U64_KNOWN, R(available_bytes)},
     {"binding_source", TEXT, R(binding_source)},
@@ -288,22 +298,14 @@ static const field output_fields[] = {{"path", TEXT, R(output_path)},
 static const field tail_fields[] = {
     {"seconds", REAL, R(seconds)}, {"worst_error", REAL, R(worst_error)}, {"mean_error", REAL, R(mean_error)}};
 static const field tensor_fields[] = {
-    {"name", TEXT, T(name)},
-    {"shape", NONE, 0},
-    {"dtype", TEXT, T(dtype)},
-    {"action", TEXT, T(action)},
-    {"reason", TEXT, T(reason)},
-    {"rank", I64, T(rank)},
-    {"slices", I64, T(slices)},
-    {"rel_error", REAL, T(rel_error)},
-    {"weighted_error", NONE, 0},
-    {"cosine", REAL, T(cosine)},
-    {"max_abs", REAL, T(max_abs)},
-    {"bytes_in", U64, T(bytes_in)},
-    {"bytes_out", U64, T(bytes_out)},
-    {"file", TEXT, T(file)},
-    {"offset", U64, T(offset)},
-    {"seconds", REAL, T(seconds)},
+    {"name", TEXT, T(name)},          {"shape", NONE, 0},
+    {"dtype", TEXT, T(dtype)},        {"action", TEXT, T(action)},
+    {"reason", TEXT, T(reason)},      {"rank", I64, T(rank)},
+    {"slices", I64, T(slices)},       {"rel_error", REAL, T(rel_error)},
+    {"weighted_error", NONE, 0},      {"cosine", REAL, T(cosine)},
+    {"max_abs", REAL, T(max_abs)},    {"bytes_in", U64, T(bytes_in)},
+    {"bytes_out", U64, T(bytes_out)}, {"file", TEXT, T(file)},
+    {"offset", U64, T(offset)},       {"seconds", REAL, T(seconds)},
 };
 
 static json_t *tensor_json(const lort_tensor_report *tensor)
@@ -471,7 +473,7 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
 const char *lort_version_text(void)
 {
     static char text[512];
-    snprintf(text, sizeof text, "lort %s (%s, core %s; zstd %s; jansson %s)", LORT_VERSION, lort_blas_config(), lort_blas_core(),
-             lort_codec_version(), JANSSON_VERSION);
+    snprintf(text, sizeof text, "lort %s (%s, core %s; zstd %s; jansson %s)", LORT_VERSION, lort_blas_config(),
+             lort_blas_core(), lort_codec_version(), JANSSON_VERSION);
     return text;
 }

@@ -1,0 +1,189 @@
+/* lort: the command line. Chooses the command, sets the signal handlers, and makes sure that what was printed arrived.
+ */
+#define _GNU_SOURCE
+#include "compress/cli/command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- signals: the first one asks to stop, the second one has its default effect ---- */
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number) { stop_signal = number; }
+
+bool lort_cli_stopped(void *ctx)
+{
+    (void)ctx;
+    return stop_signal != 0;
+}
+
+static void set_signals(void)
+{
+    static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
+    /* A closed pipe, a full quota and a stray signal show as write errors or not at all, not as deaths. */
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2};
+    struct sigaction action = {.sa_handler = on_signal}, old;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = (int)SA_RESETHAND | SA_RESTART;
+    for (size_t i = 0; i < sizeof stopping / sizeof *stopping; i++)
+        if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup stays in force */
+            sigaction(stopping[i], &action, NULL);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+/* ---- what commands share ---- */
+
+bool lort_cli_prints(const lort_cli_values *values) { return !values->json || strcmp(values->json, "-") != 0; }
+
+int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code, const lort_error *err)
+{
+    lort_error json_err = {0};
+    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC) && report->command && *report->command;
+    if (code && stop_signal)
+        fprintf(stderr, "lort: stopped by signal %d; nothing was published\n", (int)stop_signal);
+    else if (code)
+        fprintf(stderr, "lort: %s\n", err->message);
+    if (values->json && has_figures) {
+        lort_code written = lort_report_json(report, values->json, &json_err);
+        if (written)
+            fprintf(stderr, "lort: %s\n", json_err.message);
+        code = code ? code : written;
+    }
+    lort_report_free(report);
+    return code && stop_signal ? 128 + (int)stop_signal : (int)code;
+}
+
+/* ---- commands ---- */
+
+static const lort_cli_command commands[] = {
+    {"compress", "MODEL -o OUT.lort",
+     "Compress a model into a container that restore turns back into the same kind of model.", 1, 1, true,
+     lort_cli_compress_options,
+     "Give at most one target. MODEL is a .gguf, any shard of a split model, a .safetensors, an index.json, or a "
+     "directory.\n"
+     "The output is the same for every --mode, --memory and -T.\n",
+     lort_cmd_compress},
+    {"plan", "MODEL", "Say what compress would do: mode, memory, disk and size. Writes nothing.", 1, 1, false,
+     lort_cli_plan_options, "", lort_cmd_plan},
+    {"inspect", "PATH", "Show the header of a model or container: metadata and tensors.", 1, 1, false,
+     lort_cli_inspect_options, "", lort_cmd_inspect},
+    {"verify", "IN.lort", "Check every hash and shape of a container.", 1, 1, false, lort_cli_verify_options, "",
+     lort_cmd_verify},
+    {"restore", "IN.lort -o PATH", "Turn a container back into a model.", 1, 1, true, lort_cli_restore_options,
+     "A model of several files becomes a new directory; an existing one is never replaced.\n", lort_cmd_restore},
+    {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2, 2, false,
+     lort_cli_compare_options, "", lort_cmd_compare},
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static const lort_cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void print_usage(FILE *out)
+{
+    fputs("Usage: lort COMMAND ...\n\nLoRT compresses language models, larger than memory or not, by streaming their "
+          "layers.\n\n",
+          out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-9s %-18s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+    fputs("\n'lort help COMMAND' lists the options of a command; 'lort --version' names the libraries in use.\n"
+          "Exit codes: 0 ok, 1 internal, 2 usage, 3 bad input, 4 read error, 5 write error, 6 memory, 7 numeric or "
+          "quality\n"
+          "limit, 8 damaged container, 9 output exists or is locked, 75 stopped at a checkpoint, 128+N signal N.\n",
+          out);
+}
+
+static int unknown_command(const char *name)
+{
+    char shown[64];
+    fprintf(stderr, "lort: unknown command '%s'; see 'lort --help'\n",
+            lort_escape(shown, sizeof shown, name, strlen(name)));
+    return LORT_E_USAGE;
+}
+
+static int run_command(const char *name, int argc, char **argv)
+{
+    lort_cli_values values;
+    lort_error err = {0};
+    const lort_cli_command *command = find_command(name);
+    if (!command)
+        return unknown_command(name);
+    lort_code code = lort_cli_parse(command, argc, argv, &values, &err);
+    if (code) {
+        fprintf(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message, command->name);
+        return (int)code;
+    }
+    int result = LORT_OK;
+    if (values.help)
+        lort_cli_help(command, stdout);
+    else
+        result = command->run(&values);
+    lort_cli_values_free(&values);
+    return result;
+}
+
+static int print_help(const char *name)
+{
+    const lort_cli_command *command = name ? find_command(name) : NULL;
+    if (name && !command)
+        return unknown_command(name);
+    if (command)
+        lort_cli_help(command, stdout);
+    else
+        print_usage(stdout);
+    return LORT_OK;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return LORT_E_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts(lort_version_text());
+        return LORT_OK;
+    }
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help(argc > 2 ? argv[2] : NULL);
+    return run_command(argv[1], argc - 1, argv + 1);
+}
+
+/* Output that was lost (a full disk, a closed descriptor) makes a success a failure. */
+static int close_stdout(int result)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fclose(stdout) || failed) {
+        fprintf(stderr, "lort: standard output: %s\n", errno ? strerror(errno) : "write error");
+        return result ? result : LORT_E_WRITE;
+    }
+    return result;
+}
+
+/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded, before main: only the environment
+ * of the process can say no. So start again once with it set. Where that fails, the library still makes each call
+ * single-threaded. */
+static void single_threaded_blas(char **argv)
+{
+    const char *set = getenv("OPENBLAS_NUM_THREADS");
+    if ((!set || strcmp(set, "1") != 0) && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0)
+        execv("/proc/self/exe", argv);
+}
+
+int main(int argc, char **argv)
+{
+    single_threaded_blas(argv);
+    set_signals();
+    return close_stdout(dispatch(argc, argv));
+}

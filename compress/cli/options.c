@@ -1,0 +1,458 @@
+/* Owns the option tables and the parsing of command lines. No command is run here. The program never calls setlocale,
+ * so numbers are read and written in the C locale whatever LANG says. */
+#include "compress/cli/options.h"
+
+#include <errno.h>
+#include <float.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- the tables ---- */
+
+#define AT(member) .at = offsetof(lort_cli_values, member), .size = sizeof(((lort_cli_values *)0)->member)
+#define LISTS(member) AT(job.member), .count = offsetof(lort_cli_values, job.member##_count)
+
+#define BELOW_1 (1.0 - DBL_EPSILON / 2)
+#define MOST_RANK 1000000
+#define MOST_SEED 9007199254740992.0 /* 2^53: the largest whole number JSON readers agree on */
+
+static const char *const modes[] = {"auto", "full", "stream", NULL}; /* in the order of lort_mode */
+static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
+
+#define HELP                                                                                                           \
+    {                                                                                                                  \
+        "help", 'h', LORT_CLI_FLAG, AT(help), .help = "print this help"                                                \
+    }
+#define QUIET                                                                                                          \
+    {                                                                                                                  \
+        "quiet", 'q', LORT_CLI_FLAG, AT(quiet), .help = "print warnings and errors only"                               \
+    }
+#define VERBOSE                                                                                                        \
+    {                                                                                                                  \
+        "verbose", 'v', LORT_CLI_FLAG, AT(verbose), .help = "print one line per tensor"                                \
+    }
+#define FORCE                                                                                                          \
+    {                                                                                                                  \
+        "force", 0, LORT_CLI_FLAG, AT(force), .help = "replace an existing output file"                                \
+    }
+#define JSON                                                                                                           \
+    {                                                                                                                  \
+        "json", 0, LORT_CLI_TEXT, AT(json), .argument = "FILE",                                                        \
+                                            .help = "write the report as JSON; - is standard output"                   \
+    }
+#define OUTPUT(what)                                                                                                   \
+    {                                                                                                                  \
+        "output", 'o', LORT_CLI_TEXT, AT(output), .argument = "PATH", .help = what                                     \
+    }
+#define END                                                                                                            \
+    {                                                                                                                  \
+        .name = NULL                                                                                                   \
+    }
+#define MEMORY(member)                                                                                                 \
+    {                                                                                                                  \
+        "memory", 0, LORT_CLI_BYTES, AT(member), .low = 1048576.0, .high = 4611686018427387904.0,                      \
+                                                 .allowed = "a size from 1M to 4194304T, such as 256M or 1.5G",        \
+                                                 .argument = "SIZE",                                                   \
+                                                 .help = "memory LoRT may use, instead of what the machine has free"   \
+    }
+#define THREADS(member)                                                                                                \
+    {                                                                                                                  \
+        "threads", 'T', LORT_CLI_WHOLE, AT(member),                                                                    \
+            .low = 1, .high = 1024, .allowed = "a whole number from 1 to 1024", .argument = "N",                       \
+            .help = "worker threads; the default is the cores this process may use"                                    \
+    }
+#define FAIL_ABOVE(member, what)                                                                                       \
+    {                                                                                                                  \
+        "fail-above", 0, LORT_CLI_REAL, AT(member), .low = 0, .high = DBL_MAX, .allowed = "a number, 0 or more",       \
+                                                    .argument = "F", .help = what                                      \
+    }
+
+/* compress and plan take the same decisions, so they share these rows. */
+#define JOB                                                                                                            \
+    {"rank",                                                                                                           \
+     0,                                                                                                                \
+     LORT_CLI_WHOLE,                                                                                                   \
+     LORT_GOAL_RANK,                                                                                                   \
+     AT(job.rank),                                                                                                     \
+     .low = 1,                                                                                                         \
+     .high = MOST_RANK,                                                                                                \
+     .allowed = "a whole number from 1 to 1000000",                                                                    \
+     .argument = "N",                                                                                                  \
+     .help = "target: factors of rank N (less where N does not pay)"},                                                 \
+        {"energy",        0,                                                                                           \
+         LORT_CLI_REAL,   LORT_GOAL_ENERGY,                                                                            \
+         AT(job.value),   .low = DBL_TRUE_MIN,                                                                         \
+         .high = 1,       .allowed = "a number above 0, at most 1",                                                    \
+         .argument = "F", .help = "target: keep this share of each matrix's squared norm"},                            \
+        {"max-error",     0,                                                                                           \
+         LORT_CLI_REAL,   LORT_GOAL_ERROR,                                                                             \
+         AT(job.value),   .low = 0,                                                                                    \
+         .high = BELOW_1, .allowed = "a number from 0, below 1",                                                       \
+         .argument = "F", .help = "target: relative error of a matrix at most F (default 0.05)"},                      \
+        {"lossless", 0, LORT_CLI_GOAL, LORT_GOAL_LOSSLESS, .help = "target: keep every byte, factor nothing"},         \
+        {"max-rank",                                                                                                   \
+         0,                                                                                                            \
+         LORT_CLI_WHOLE,                                                                                               \
+         AT(job.max_rank),                                                                                             \
+         .low = 1,                                                                                                     \
+         .high = MOST_RANK,                                                                                            \
+         .allowed = "a whole number from 1 to 1000000",                                                                \
+         .argument = "N",                                                                                              \
+         .help = "highest rank --energy and --max-error may try (default 256)"},                                       \
+        {"min-dim",                                                                                                    \
+         0,                                                                                                            \
+         LORT_CLI_WHOLE,                                                                                               \
+         AT(job.min_dim),                                                                                              \
+         .low = 1,                                                                                                     \
+         .high = 1e9,                                                                                                  \
+         .allowed = "a whole number from 1 to 1000000000",                                                             \
+         .argument = "N",                                                                                              \
+         .help = "keep matrices with a side under N (default 32)"},                                                    \
+        {"include",          0,                                                                                        \
+         LORT_CLI_LIST,      LISTS(include),                                                                           \
+         .argument = "GLOB", .help = "factor tensors of these names too (embeddings, heads, quantised); repeatable"},  \
+        {"exclude",          0,                                                                                        \
+         LORT_CLI_LIST,      LISTS(exclude),                                                                           \
+         .argument = "GLOB", .help = "never factor tensors of these names; repeatable"},                               \
+        FAIL_ABOVE(job.fail_above, "exit 7 and publish nothing if a tensor's error is above F"),                       \
+        {"mode",                                                                                                       \
+         0,                                                                                                            \
+         LORT_CLI_CHOICE,                                                                                              \
+         AT(job.mode),                                                                                                 \
+         .choices = modes,                                                                                             \
+         .argument = "auto|full|stream",                                                                               \
+         .help = "hold the model in memory (full) or pass through it (stream); same output"},                          \
+        MEMORY(job.memory_bytes), THREADS(job.threads),                                                                \
+        {"seed",                                                                                                       \
+         0,                                                                                                            \
+         LORT_CLI_WHOLE,                                                                                               \
+         AT(job.seed),                                                                                                 \
+         .low = 0,                                                                                                     \
+         .high = MOST_SEED,                                                                                            \
+         .allowed = "a whole number from 0 to 9007199254740992",                                                       \
+         .argument = "N",                                                                                              \
+         .help = "seed of the random sketches (default 0)"},                                                           \
+    {                                                                                                                  \
+        "zstd-level", 0, LORT_CLI_WHOLE, AT(job.zstd_level),                                                           \
+            .low = 1, .high = 19, .allowed = "a whole number from 1 to 19", .argument = "N",                           \
+            .help = "effort of the lossless coder"                                                                     \
+    }
+
+const lort_cli_option lort_cli_compress_options[] = {
+    OUTPUT("the container to write"),
+    JOB,
+    JSON,
+    {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
+    QUIET,
+    VERBOSE,
+    HELP,
+    END};
+const lort_cli_option lort_cli_plan_options[] = {JOB,
+                                                 {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0,
+                                                  .high = MOST_RANK, .allowed = "a whole number from 0 to 1000000",
+                                                  .argument = "N",
+                                                  .help = "run N matrices to measure size, error and time"},
+                                                 JSON,
+                                                 QUIET,
+                                                 VERBOSE,
+                                                 HELP,
+                                                 END};
+const lort_cli_option lort_cli_inspect_options[] = {JSON, HELP, END};
+const lort_cli_option lort_cli_verify_options[] = {
+    MEMORY(run.memory_bytes), THREADS(run.threads), JSON, QUIET, HELP, END};
+const lort_cli_option lort_cli_restore_options[] = {
+    OUTPUT("the file to write, or the new directory where the model has several files"),
+    {"dtype", 0, LORT_CLI_NAME, AT(dtype), .choices = dtypes, .argument = "F32|F16|BF16",
+     .help = "type of restored factored tensors instead of their own"},
+    {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME", .help = "restore the bytes of this tensor only"},
+    FORCE,
+    MEMORY(run.memory_bytes),
+    THREADS(run.threads),
+    JSON,
+    HELP,
+    END};
+const lort_cli_option lort_cli_compare_options[] = {
+    FAIL_ABOVE(fail_above, "exit 7 if a tensor's relative error is above F"),
+    MEMORY(run.memory_bytes),
+    THREADS(run.threads),
+    JSON,
+    HELP,
+    END};
+
+/* ---- one setter per kind ---- */
+
+#define MOST_OPTIONS 40
+
+typedef struct setting {
+    const lort_cli_command *command;
+    const lort_cli_option *option;
+    const char *text; /* the value as given */
+    lort_cli_values *values;
+} setting;
+
+static lort_code refuse(const setting *s, const char *allowed, lort_error *err)
+{
+    char shown[128];
+    return lort_fail(err, LORT_E_USAGE, "--%s '%s': must be %s", s->option->name,
+                     lort_escape(shown, sizeof shown, s->text, strlen(s->text)), allowed);
+}
+
+static void *field(const setting *s) { return (char *)s->values + s->option->at; }
+
+static lort_code set_flag(const setting *s, lort_error *err)
+{
+    *(bool *)field(s) = true;
+    return LORT_OK;
+}
+
+static lort_code set_goal(const setting *s, lort_error *err) { return LORT_OK; }
+
+static lort_code set_whole(const setting *s, lort_error *err)
+{
+    char *end;
+    errno = 0;
+    int64_t v = strtoll(s->text, &end, 10);
+    bool digits = s->text[strspn(s->text, "0123456789")] == '\0' && *s->text;
+    if (!digits || *end || errno || (double)v < s->option->low || (double)v > s->option->high)
+        return refuse(s, s->option->allowed, err);
+    if (s->option->size == sizeof(int)) {
+        int narrow = (int)v; /* the row's range fits */
+        memcpy(field(s), &narrow, sizeof narrow);
+    } else {
+        memcpy(field(s), &v, sizeof v);
+    }
+    return LORT_OK;
+}
+
+static lort_code set_real(const setting *s, lort_error *err)
+{
+    char *end;
+    double v = strtod(s->text, &end);
+    bool plain = s->text[strspn(s->text, "0123456789.eE+-")] == '\0' && *s->text; /* no hex, inf, nan or blanks */
+    if (!plain || *end || !(v >= s->option->low && v <= s->option->high))
+        return refuse(s, s->option->allowed, err);
+    memcpy(field(s), &v, sizeof v);
+    return LORT_OK;
+}
+
+static lort_code set_bytes(const setting *s, lort_error *err)
+{
+    uint64_t v = 0;
+    if (lort_parse_size(s->text, &v, NULL) || (double)v < s->option->low || (double)v > s->option->high)
+        return refuse(s, s->option->allowed, err);
+    memcpy(field(s), &v, sizeof v);
+    return LORT_OK;
+}
+
+static lort_code set_text(const setting *s, lort_error *err)
+{
+    if (!*s->text)
+        return refuse(s, "a name, not empty", err);
+    memcpy(field(s), &s->text, sizeof s->text);
+    return LORT_OK;
+}
+
+static lort_code set_list(const setting *s, lort_error *err)
+{
+    unsigned *count = (unsigned *)(void *)((char *)s->values + s->option->count);
+    const char **list = *(const char ***)field(s);
+    if (!*s->text)
+        return refuse(s, "a pattern, not empty", err);
+    const char **grown = realloc(list, (*count + 1) * sizeof *grown);
+    if (!grown)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for the command line");
+    grown[(*count)++] = s->text;
+    *(const char ***)field(s) = grown;
+    return LORT_OK;
+}
+
+/* The place in the row's choices, or -1 with the error filled. */
+static int choice_of(const setting *s, lort_error *err)
+{
+    char allowed[128] = "one of";
+    for (int i = 0; s->option->choices[i]; i++) {
+        if (strcasecmp(s->text, s->option->choices[i]) == 0)
+            return i;
+        strcat(strcat(allowed, " "), s->option->choices[i]);
+    }
+    refuse(s, allowed, err);
+    return -1;
+}
+
+static lort_code set_name(const setting *s, lort_error *err)
+{
+    int i = choice_of(s, err);
+    if (i < 0)
+        return LORT_E_USAGE;
+    memcpy(field(s), &s->option->choices[i], sizeof(const char *));
+    return LORT_OK;
+}
+
+static lort_code set_choice(const setting *s, lort_error *err)
+{
+    int i = choice_of(s, err);
+    if (i < 0)
+        return LORT_E_USAGE;
+    memcpy(field(s), &i, sizeof i); /* lort_mode is as wide as int; the table's order is the enum's */
+    return LORT_OK;
+}
+
+static lort_code (*const setters[])(const setting *, lort_error *) = {
+    [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,   [LORT_CLI_WHOLE] = set_whole,
+    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_TEXT] = set_text,
+    [LORT_CLI_LIST] = set_list, [LORT_CLI_NAME] = set_name,   [LORT_CLI_CHOICE] = set_choice};
+_Static_assert(sizeof(lort_mode) == sizeof(int), "set_choice stores an int");
+
+/* ---- parsing ---- */
+
+static bool takes_value(const lort_cli_option *option)
+{
+    return option->kind != LORT_CLI_FLAG && option->kind != LORT_CLI_GOAL;
+}
+
+static lort_code choose_goal(const setting *s, lort_error *err)
+{
+    lort_cli_values *values = s->values;
+    if (s->option->goal == LORT_GOAL_DEFAULT)
+        return LORT_OK;
+    if (values->goal_name && strcmp(values->goal_name, s->option->name) != 0)
+        return lort_fail(err, LORT_E_USAGE, "--%s and --%s are both targets: give one", values->goal_name,
+                         s->option->name);
+    values->goal_name = s->option->name;
+    values->job.goal = s->option->goal;
+    return LORT_OK;
+}
+
+/* getopt's tables from ours. Values of long options are 256 + row, so that a row without a letter has one too. */
+static unsigned build_getopt(const lort_cli_option *rows, struct option *longs, char *shorts)
+{
+    unsigned n = 0;
+    *shorts++ = '-'; /* arguments come in order, whatever POSIXLY_CORRECT says */
+    *shorts++ = ':';
+    for (; rows[n].name && n < MOST_OPTIONS; n++) {
+        longs[n] =
+            (struct option){rows[n].name, takes_value(&rows[n]) ? required_argument : no_argument, NULL, 256 + (int)n};
+        if (rows[n].letter)
+            *shorts++ = rows[n].letter;
+        if (rows[n].letter && takes_value(&rows[n]))
+            *shorts++ = ':';
+    }
+    *shorts = '\0';
+    longs[n] = (struct option){0};
+    return n;
+}
+
+static const lort_cli_option *row_of(const lort_cli_command *command, int value)
+{
+    if (value >= 256)
+        return &command->options[value - 256];
+    for (const lort_cli_option *row = command->options; row->name; row++)
+        if (row->letter == value)
+            return row;
+    return NULL;
+}
+
+/* What getopt did not like: ':' a missing value, '?' an unknown or ambiguous option or a value for a flag. */
+static lort_code bad_option(const lort_cli_command *command, int result, char **argv, lort_error *err)
+{
+    char shown[128];
+    const char *given = argv[optind - 1];
+    const lort_cli_option *row = optopt ? row_of(command, optopt) : NULL;
+    lort_escape(shown, sizeof shown, given, strlen(given));
+    if (result == ':' && row)
+        return lort_fail(err, LORT_E_USAGE, "--%s needs a value (%s)", row->name, row->argument);
+    if (row)
+        return lort_fail(err, LORT_E_USAGE, "--%s takes no value", row->name);
+    if (optopt)
+        return lort_fail(err, LORT_E_USAGE, "unknown option '-%s'",
+                         lort_escape(shown, sizeof shown, &(char){(char)optopt}, 1));
+    return lort_fail(err, LORT_E_USAGE, "unknown or ambiguous option '%s'", shown);
+}
+
+static lort_code add_path(const lort_cli_command *command, lort_cli_values *values, const char *path, lort_error *err)
+{
+    char shown[256];
+    if (!*path)
+        return lort_fail(err, LORT_E_USAGE, "an argument is empty: a path is wanted");
+    if (values->paths == command->max_paths)
+        return lort_fail(err, LORT_E_USAGE, "one argument too many: '%s'",
+                         lort_escape(shown, sizeof shown, path, strlen(path)));
+    values->path[values->paths++] = path;
+    return LORT_OK;
+}
+
+static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values, lort_error *err)
+{
+    if (values->help)
+        return LORT_OK;
+    if (values->paths < command->min_paths)
+        return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
+    if (command->needs_output && !values->output)
+        return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
+    return LORT_OK;
+}
+
+static lort_code parse_all(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,
+                           lort_error *err)
+{
+    struct option longs[MOST_OPTIONS + 1];
+    char shorts[3 * MOST_OPTIONS];
+    lort_code code = LORT_OK;
+    int result;
+    build_getopt(command->options, longs, shorts);
+    optind = 0; /* glibc: start afresh, with the '-' above */
+    opterr = 0;
+    while (!code && (result = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        if (result == 1) {
+            code = add_path(command, values, optarg, err);
+        } else if (result == '?' || result == ':') {
+            code = bad_option(command, result, argv, err);
+        } else {
+            setting s = {command, row_of(command, result), optarg, values};
+            code = setters[s.option->kind](&s, err);
+            code = code ? code : choose_goal(&s, err);
+        }
+    }
+    for (; !code && optind < argc; optind++)
+        code = add_path(command, values, argv[optind], err);
+    return code ? code : check_complete(command, values, err);
+}
+
+lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,
+                         lort_error *err)
+{
+    memset(values, 0, sizeof *values);
+    lort_options_init(&values->job);
+    values->fail_above = -1;
+    lort_code code = parse_all(command, argc, argv, values, err);
+    if (code)
+        lort_cli_values_free(values);
+    return code;
+}
+
+void lort_cli_values_free(lort_cli_values *values)
+{
+    free(values->job.include);
+    free(values->job.exclude);
+    memset(values, 0, sizeof *values);
+}
+
+/* ---- help ---- */
+
+void lort_cli_help(const lort_cli_command *command, FILE *out)
+{
+    fprintf(out, "Usage: lort %s %s [options]\n\n%s\n\nOptions:\n", command->name, command->arguments,
+            command->summary);
+    for (const lort_cli_option *row = command->options; row->name; row++) {
+        char left[64], letter[8] = "    ";
+        if (row->letter)
+            snprintf(letter, sizeof letter, "-%c, ", row->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
+                 row->argument ? row->argument : "");
+        fprintf(out, "  %-28s %s\n", left, row->help);
+    }
+    if (*command->notes)
+        fprintf(out, "\n%s", command->notes);
+}

@@ -1,0 +1,221 @@
+/* Owns the live line and the log lines. Uses the monotonic clock only: a jump of the wall clock changes nothing. */
+#define _GNU_SOURCE
+#include "compress/cli/progress.h"
+#include "compress/cli/command.h"
+#include "compress/cli/summary.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REDRAW_NS 100000000u
+#define HEARTBEAT_NS 30000000000u
+#define ETA_AFTER 0.02 /* of the work: earlier guesses mislead */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static size_t terminal_width(void)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
+        return size.ws_col;
+    return 80;
+}
+
+int64_t lort_progress_layer(const char *name)
+{
+    static const char *const stems[] = {"blk.", "layers.", "h."};
+    for (size_t s = 0; s < sizeof stems / sizeof *stems; s++) {
+        size_t n = strlen(stems[s]);
+        for (const char *at = strstr(name, stems[s]); at; at = strstr(at + 1, stems[s])) {
+            size_t digits = strspn(at + n, "0123456789");
+            if ((at == name || at[-1] == '.') && digits > 0 && digits < 10 && at[n + digits] == '.')
+                return strtoll(at + n, NULL, 10);
+        }
+    }
+    return -1;
+}
+
+static double share(const lort_event *event)
+{
+    return event->total_bytes ? (double)event->done_bytes / (double)event->total_bytes : 0;
+}
+
+static const char *eta(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
+{
+    double done = share(event), seconds = (double)(now_ns() - progress->started_ns) * 1e-9;
+    *out = '\0';
+    if (done >= ETA_AFTER && done < 1) {
+        char left[32];
+        snprintf(out, cap, "  ETA %s", lort_cli_seconds(seconds * (1 - done) / done, left, sizeof left));
+    }
+    return out;
+}
+
+static const char *figures(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
+{
+    char done[32], total[32], written[32], remaining[64], worst[32], resident[64] = "", error[64] = "";
+    if (!isnan(event->worst_error))
+        snprintf(error, sizeof error, "  worst error %s", lort_cli_number(event->worst_error, worst, sizeof worst));
+    if (progress->rss) {
+        char size[32];
+        snprintf(resident, sizeof resident, "  RSS %s", lort_print_size(progress->rss, size, sizeof size));
+    }
+    snprintf(out, cap, "%3.0f %%  %s of %s  %s out%s%s%s", 100 * share(event),
+             lort_print_size(event->done_bytes, done, sizeof done),
+             lort_print_size(event->total_bytes, total, sizeof total),
+             lort_print_size(event->out_bytes, written, sizeof written), error, resident,
+             eta(progress, event, remaining, sizeof remaining));
+    return out;
+}
+
+/* ---- the live line ---- */
+
+static void clear_line(lort_progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = false;
+}
+
+/* Bytes of `text` that fill at most `columns`; a UTF-8 sequence is never cut and counts as one column. */
+static size_t fit(const char *text, size_t columns)
+{
+    size_t n = 0;
+    for (; text[n]; n++)
+        if (((unsigned char)text[n] & 0xC0) != 0x80 && columns-- == 0)
+            break;
+    return n;
+}
+
+static void draw(lort_progress *progress, const lort_event *event)
+{
+    char line[512], rest[400];
+    uint64_t now = now_ns();
+    if (progress->shown && now - progress->drawn_ns < REDRAW_NS)
+        return;
+    snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 "  %s  %.100s", event->tensors_done, event->tensors_total,
+             figures(progress, event, rest, sizeof rest), event->tensor ? event->tensor->name : "");
+    fprintf(stderr, "\r%.*s\033[K", (int)fit(line, terminal_width() - 1), line);
+    fflush(stderr);
+    progress->shown = true;
+    progress->drawn_ns = now;
+}
+
+/* ---- the log ---- */
+
+static void log_layer(lort_progress *progress)
+{
+    char name[32] = "other tensors", rest[400];
+    if (progress->layer_factored + progress->layer_kept == 0)
+        return;
+    if (progress->layer >= 0)
+        snprintf(name, sizeof name, "layer %" PRId64, progress->layer);
+    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %" PRIu64 " factored, %" PRIu64 " kept  %s\n", name,
+            progress->last.tensors_done, progress->last.tensors_total, progress->layer_factored, progress->layer_kept,
+            figures(progress, &progress->last, rest, sizeof rest));
+    progress->layer_factored = progress->layer_kept = 0;
+    progress->logged_ns = now_ns();
+}
+
+static void log_heartbeat(lort_progress *progress, const lort_event *event)
+{
+    char rest[400];
+    if (now_ns() - progress->logged_ns < HEARTBEAT_NS)
+        return;
+    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working", event->tensors_done, event->tensors_total,
+            figures(progress, event, rest, sizeof rest), event->tensor ? event->tensor->name : "");
+    progress->logged_ns = now_ns();
+}
+
+static void count_tensor(lort_progress *progress, const lort_event *event)
+{
+    int64_t layer = lort_progress_layer(event->tensor->name);
+    if (layer != progress->layer && !progress->live && !progress->verbose)
+        log_layer(progress);
+    progress->layer = layer;
+    if (strcmp(event->tensor->action, "keep") == 0)
+        progress->layer_kept++;
+    else
+        progress->layer_factored++;
+    progress->last = *event;
+    progress->last.tensor = NULL;
+    progress->last.report = NULL;
+}
+
+/* ---- events ---- */
+
+static void on_start(lort_progress *progress, const lort_event *event)
+{
+    if (progress->start_block && !progress->quiet)
+        lort_cli_print_start(stderr, event->report);
+}
+
+static void on_text(lort_progress *progress, const lort_event *event)
+{
+    bool warning = event->kind == LORT_EVENT_WARNING;
+    if (progress->quiet && !warning)
+        return;
+    clear_line(progress);
+    fprintf(stderr, "  %s%s\n", warning ? "warning: " : "note: ", event->text);
+}
+
+static void on_work(lort_progress *progress, const lort_event *event)
+{
+    if (progress->quiet)
+        return;
+    if (event->kind == LORT_EVENT_TENSOR && event->tensor) {
+        count_tensor(progress, event);
+        if (progress->verbose) {
+            clear_line(progress);
+            lort_cli_print_tensor(stderr, event->tensor);
+        }
+    }
+    if (progress->live)
+        draw(progress, event);
+    else
+        log_heartbeat(progress, event);
+}
+
+static void on_event(void *ctx, const lort_event *event)
+{
+    static void (*const handlers[])(lort_progress *, const lort_event *) = {
+        [LORT_EVENT_START] = on_start, [LORT_EVENT_WARNING] = on_text,  [LORT_EVENT_NOTE] = on_text,
+        [LORT_EVENT_TENSOR] = on_work, [LORT_EVENT_PROGRESS] = on_work,
+    };
+    lort_progress *progress = ctx;
+    if (event->report)
+        progress->rss = event->report->peak_rss_bytes;
+    handlers[event->kind](progress, event);
+}
+
+void lort_progress_open(lort_progress *progress, bool quiet, bool verbose, bool start_block)
+{
+    const char *term = getenv("TERM");
+    uint64_t now = now_ns();
+    *progress = (lort_progress){.quiet = quiet,
+                                .verbose = verbose,
+                                .start_block = start_block,
+                                .live = !quiet && isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0,
+                                .started_ns = now,
+                                .logged_ns = now,
+                                .layer = -2};
+    progress->observer = (lort_observer){on_event, lort_cli_stopped, progress};
+}
+
+void lort_progress_close(lort_progress *progress)
+{
+    clear_line(progress);
+    if (!progress->live && !progress->verbose && !progress->quiet)
+        log_layer(progress);
+}

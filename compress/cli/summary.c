@@ -1,0 +1,227 @@
+/* Owns the wording and the columns of start and end blocks. All texts of a report are escaped already. */
+#include "compress/cli/summary.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define MOST_REASONS 64 /* distinct reasons counted; the rest is one line */
+#define LABEL "  %-10s"
+
+static const char *size_text(uint64_t bytes, char *out) { return lort_print_size(bytes, out, 32); }
+
+static bool given(const char *text) { return text && *text; }
+
+const char *lort_cli_number(double v, char *out, size_t cap)
+{
+    if (isnan(v))
+        snprintf(out, cap, "-");
+    else
+        snprintf(out, cap, "%.4g", v);
+    return out;
+}
+
+const char *lort_cli_seconds(double seconds, char *out, size_t cap)
+{
+    if (!(seconds >= 0) || seconds > 3.6e9) {
+        snprintf(out, cap, "?");
+    } else if (seconds < 100) {
+        snprintf(out, cap, "%.1f s", seconds);
+    } else {
+        uint64_t s = (uint64_t)seconds;
+        if (s < 3600)
+            snprintf(out, cap, "%" PRIu64 ":%02" PRIu64 " min", s / 60, s % 60);
+        else
+            snprintf(out, cap, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " h", s / 3600, s / 60 % 60, s % 60);
+    }
+    return out;
+}
+
+const char *lort_cli_shape(const lort_tensor_report *tensor, char *out, size_t cap)
+{
+    size_t used = 0;
+    snprintf(out, cap, "scalar");
+    for (uint32_t i = 0; i < tensor->n_dims && used < cap; i++)
+        used += (size_t)snprintf(out + used, cap - used, "%s%" PRId64, i ? "x" : "", tensor->shape[i]);
+    return out;
+}
+
+/* ---- before ---- */
+
+static void print_source(FILE *out, const lort_report *report, unsigned i)
+{
+    char size[32];
+    const lort_source_report *source = &report->sources[i];
+    bool binding = given(report->binding_source) && strcmp(source->name, report->binding_source) == 0 &&
+                   source->bytes == report->available_bytes;
+    fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", binding ? "*" : " ", source->name,
+            size_text(source->bytes, size), given(source->where) ? source->where : "", binding ? "  <- binding" : "");
+}
+
+static void print_expected(FILE *out, const lort_report *report)
+{
+    char low[32], high[32], free_text[32];
+    if (!report->output_high)
+        return;
+    fprintf(out, LABEL "%s to %s", "expected", size_text(report->output_low, low),
+            size_text(report->output_high, high));
+    if (report->input_bytes)
+        fprintf(out, " (%.3f to %.3f of the input)", (double)report->output_low / (double)report->input_bytes,
+                (double)report->output_high / (double)report->input_bytes);
+    if (report->disk_free_bytes)
+        fprintf(out, ", %s free on the disk", size_text(report->disk_free_bytes, free_text));
+    fputc('\n', out);
+}
+
+void lort_cli_print_start(FILE *out, const lort_report *report)
+{
+    char a[32], b[32];
+    fprintf(out, "lort %s%s%s%s%s\n", report->command, given(report->input_path) ? " " : "", report->input_path,
+            given(report->output_path) ? " -> " : "", report->output_path);
+    fprintf(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input", report->input_format,
+            report->input_files, report->input_files == 1 ? "" : "s", size_text(report->input_bytes, a),
+            report->tensor_count);
+    if (given(report->mode))
+        fprintf(out, LABEL "%s: %s\n", "mode", report->mode, report->mode_reason);
+    for (unsigned i = 0; i < report->source_count; i++)
+        print_source(out, report, i);
+    if (report->budget_bytes)
+        fprintf(out, LABEL "%s, planned peak %s\n", "budget", size_text(report->budget_bytes, a),
+                size_text(report->planned_peak_bytes, b));
+    if (report->threads)
+        fprintf(out, LABEL "%u\n", "threads", report->threads);
+    print_expected(out, report);
+}
+
+/* ---- after ---- */
+
+typedef struct tally {
+    const char *reason[MOST_REASONS];
+    uint64_t count[MOST_REASONS], bytes[MOST_REASONS];
+    unsigned kinds;
+    uint64_t kept, other, factored;
+} tally;
+
+static void count_kept(tally *t, const lort_tensor_report *tensor)
+{
+    unsigned i = 0;
+    t->kept++;
+    while (i < t->kinds && strcmp(t->reason[i], tensor->reason) != 0)
+        i++;
+    if (i == MOST_REASONS) {
+        t->other++;
+        return;
+    }
+    if (i == t->kinds) {
+        t->reason[t->kinds++] = tensor->reason;
+        t->count[i] = t->bytes[i] = 0;
+    }
+    t->count[i]++;
+    t->bytes[i] += tensor->bytes_in;
+}
+
+/* The most frequent reason not yet printed; its count becomes 0. */
+static unsigned next_reason(const tally *t, const bool *printed)
+{
+    unsigned best = MOST_REASONS;
+    for (unsigned i = 0; i < t->kinds; i++)
+        if (!printed[i] && (best == MOST_REASONS || t->count[i] > t->count[best]))
+            best = i;
+    return best;
+}
+
+static void print_kept(FILE *out, const tally *t)
+{
+    char size[32];
+    bool printed[MOST_REASONS] = {false};
+    for (unsigned n = 0; n < t->kinds; n++) {
+        unsigned i = next_reason(t, printed);
+        printed[i] = true;
+        fprintf(out, LABEL "%" PRIu64 " (%s): %s\n", n ? "" : "kept", t->count[i], size_text(t->bytes[i], size),
+                given(t->reason[i]) ? t->reason[i] : "no reason given");
+    }
+    if (t->other)
+        fprintf(out, LABEL "%" PRIu64 " for other reasons\n", "", t->other);
+}
+
+void lort_cli_print_actions(FILE *out, const lort_report *report)
+{
+    tally t = {.kinds = 0};
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *tensor = &report->tensors[i];
+        if (strcmp(tensor->action, "keep") == 0)
+            count_kept(&t, tensor);
+        else if (given(tensor->action))
+            t.factored++;
+    }
+    if (t.factored + t.kept == 0)
+        return;
+    fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", "factored", t.factored, report->tensor_count);
+    print_kept(out, &t);
+}
+
+static const char *worst_name(const lort_report *report)
+{
+    for (uint64_t i = 0; i < report->tensor_count; i++)
+        if (report->tensors[i].rel_error == report->worst_error)
+            return report->tensors[i].name;
+    return "";
+}
+
+static void print_output(FILE *out, const lort_report *report)
+{
+    char size[32];
+    if (!report->output_bytes)
+        return;
+    fprintf(out, LABEL "%s, %s", "output", report->output_path, size_text(report->output_bytes, size));
+    if (!isnan(report->ratio))
+        fprintf(out, ", %.3f of the input", report->ratio);
+    if (!isnan(report->bpw))
+        fprintf(out, ", %.2f bits per weight", report->bpw);
+    fputc('\n', out);
+}
+
+static void print_memory(FILE *out, const lort_report *report)
+{
+    char anon[32], file[32], planned[32];
+    if (!report->peak_anon_bytes)
+        return;
+    fprintf(out, LABEL "peak %s anonymous, %s file-backed", "memory", size_text(report->peak_anon_bytes, anon),
+            size_text(report->peak_file_bytes, file));
+    if (report->planned_peak_bytes)
+        fprintf(out, " (planned %s)", size_text(report->planned_peak_bytes, planned));
+    if (report->stall_seconds > 0)
+        fprintf(out, ", stalled %.1f s for memory", report->stall_seconds);
+    fputc('\n', out);
+}
+
+void lort_cli_print_warnings(FILE *out, const lort_report *report)
+{
+    for (unsigned i = 0; i < report->warning_count; i++)
+        fprintf(out, LABEL "%s\n", "warning", report->warnings[i]);
+}
+
+void lort_cli_print_end(FILE *out, const lort_report *report)
+{
+    char worst[32], mean[32], time[32];
+    print_output(out, report);
+    if (!isnan(report->worst_error))
+        fprintf(out, LABEL "worst %s (%s), mean %s\n", "error",
+                lort_cli_number(report->worst_error, worst, sizeof worst), worst_name(report),
+                lort_cli_number(report->mean_error, mean, sizeof mean));
+    lort_cli_print_actions(out, report);
+    fprintf(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
+    print_memory(out, report);
+    lort_cli_print_warnings(out, report);
+}
+
+void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
+{
+    char shape[80], error[32], in[32], bytes[32], rank[32] = "";
+    if (tensor->rank)
+        snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
+    fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s\n", tensor->name, tensor->dtype,
+            lort_cli_shape(tensor, shape, sizeof shape), tensor->action, rank,
+            lort_cli_number(tensor->rel_error, error, sizeof error), size_text(tensor->bytes_in, in),
+            size_text(tensor->bytes_out, bytes), tensor->reason);
+}
