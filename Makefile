@@ -1,14 +1,16 @@
 # LoRT. `make help` lists the targets.
 #
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
-#   CC=gcc|clang  WERROR=1         warnings are errors (CI)
+#   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
+#   FUZZ_SECONDS=60                time of each target of `make fuzz`
 
 MODE    ?= release
 PREFIX  ?= /usr/local
 CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
+FUZZ_SECONDS ?= 60
 
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
 PKGS    := openblas lapacke libzstd hwloc libxxhash jansson
@@ -17,26 +19,86 @@ FLAGS_release := -O2
 FLAGS_asan    := -O1 -fsanitize=address -fno-omit-frame-pointer
 FLAGS_ubsan   := -O1 -fsanitize=undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -fsanitize=thread
+FLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FLAVOUR := $(FLAGS_$(MODE))
 ifeq ($(FLAVOUR),)
-$(error MODE=$(MODE) is not one of release asan ubsan tsan)
+$(error MODE=$(MODE) is not one of release asan ubsan tsan fuzz)
 endif
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla -Wundef \
         -Wformat=2 -Wpointer-arith -Wwrite-strings -Wno-unused-parameter $(if $(WERROR),-Werror)
-LORT_CFLAGS := -std=c11 -g -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) \
-               $(shell $(PKG_CONFIG) --cflags $(PKGS)) $(CFLAGS)
-LORT_LIBS   := $(FLAVOUR) $(LDFLAGS) $(shell $(PKG_CONFIG) --libs $(PKGS)) -lm -pthread
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+LORT_CFLAGS := -std=c11 -g -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)
+LORT_LIBS   := $(FLAVOUR) $(LDFLAGS) $(PKG_LIBS) -lm -pthread
+CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
-LIB_SRC := $(wildcard formats/*.c loader/*.c compress/*.c)
-CLI_SRC := $(wildcard compress/cli/*.c)
+LIB_SRC  := $(wildcard formats/*.c loader/*.c compress/*.c)
+CLI_SRC  := $(wildcard compress/cli/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c tests/numerics/test_*.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
-CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH_SRC := $(wildcard tests/bench/bench_*.c)
+BATS     := $(wildcard tests/cli/*.bats)
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
+FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
+BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
+OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
 
-all: $(BUILD)/lort ## build the library and the lort command
-lib: $(BUILD)/liblort.a
+all: $(BUILD)/lort $(BUILD)/lort.pc ## build the lort command, liblort.a and lort.pc
+
+lib: $(BUILD)/liblort.a ## build liblort.a only
+
+check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) ## run every test: layers, unit, numerics, fuzz corpus, command line
+	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
+
+check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
+	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
+
+check-cli: $(BUILD)/lort ## run the tests of the command line only
+	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+
+check-layers: ## check the include rules and the lengths of functions
+	@scripts/check-layers
+
+check-warnings: ## build everything under gcc and clang, warnings being errors
+	$(MAKE) CC=gcc BUILD=build/warnings-gcc WERROR=1 programs
+	$(MAKE) CC=clang BUILD=build/warnings-clang WERROR=1 programs
+
+demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, and tell what it cost
+	@LORT=$(BUILD)/lort scripts/show-demo
+
+fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
+	$(MAKE) CC=clang MODE=fuzz fuzz-run
+
+bench: $(BENCH_BIN) ## run the benchmarks
+	@set -e; for program in $(BENCH_BIN); do $$program; done
+
+install: all ## install the command, library, headers, lort.pc and man page
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lort/formats \
+	           $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/lort $(DESTDIR)$(PREFIX)/bin/lort
+	install -m 644 $(BUILD)/liblort.a $(DESTDIR)$(PREFIX)/lib/liblort.a
+	install -m 644 $(BUILD)/lort.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/lort.pc
+	install -m 644 compress/lort.h $(DESTDIR)$(PREFIX)/include/lort/lort.h
+	install -m 644 formats/error.h $(DESTDIR)$(PREFIX)/include/lort/formats/error.h
+	install -m 644 docs/lort.1 $(DESTDIR)$(PREFIX)/share/man/man1/lort.1
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	@sed -n 's/^#   \([A-Z].*\)/  \1/p' Makefile
+
+# ---- how ----
+
+programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN)
+
+fuzz-run: $(FUZZ_BIN)
+	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
+	    $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name; done
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -46,9 +108,21 @@ $(BUILD)/liblort.a: $(LIB_OBJ)
 	ar rcs $@ $(LIB_OBJ)
 $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
 	$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
-	$(CC) $< $(BUILD)/liblort.a $(shell $(PKG_CONFIG) --libs cmocka) $(LORT_LIBS) -ldl -o $@
+$(BUILD)/lort.pc: lort.pc.in compress/lort.h Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' lort.pc.in > $@
 
-.PHONY: all lib
-.PRECIOUS: $(BUILD)/%.o
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+ifeq ($(MODE),fuzz)
+FUZZ_MAIN := -fsanitize=fuzzer
+else
+FUZZ_MAIN := $(BUILD)/tests/fuzz/replay.o
+$(FUZZ_BIN): $(FUZZ_MAIN)
+endif
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
+	$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
+	$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+
+.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench install clean help programs fuzz-run
+.SECONDARY: $(OBJ)
+-include $(OBJ:.o=.d)

@@ -15,7 +15,8 @@
 
 #define REDRAW_NS 100000000u
 #define HEARTBEAT_NS 30000000000u
-#define ETA_AFTER 0.02 /* of the work: earlier guesses mislead */
+#define NAME_COLUMNS 32 /* of a tensor's name in the live line */
+#define ETA_AFTER 0.02  /* of the work: earlier guesses mislead */
 
 static uint64_t now_ns(void)
 {
@@ -62,6 +63,7 @@ static const char *eta(const lort_progress *progress, const lort_event *event, c
     return out;
 }
 
+/* What matters most comes first: a narrow terminal cuts the end. */
 static const char *figures(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
 {
     char done[32], total[32], written[32], remaining[64], worst[32], resident[64] = "", error[64] = "";
@@ -71,11 +73,10 @@ static const char *figures(const lort_progress *progress, const lort_event *even
         char size[32];
         snprintf(resident, sizeof resident, "  RSS %s", lort_print_size(progress->rss, size, sizeof size));
     }
-    snprintf(out, cap, "%3.0f %%  %s of %s  %s out%s%s%s", 100 * share(event),
-             lort_print_size(event->done_bytes, done, sizeof done),
-             lort_print_size(event->total_bytes, total, sizeof total),
-             lort_print_size(event->out_bytes, written, sizeof written), error, resident,
-             eta(progress, event, remaining, sizeof remaining));
+    snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s  %s out", 100 * share(event),
+             eta(progress, event, remaining, sizeof remaining), lort_print_size(event->done_bytes, done, sizeof done),
+             lort_print_size(event->total_bytes, total, sizeof total), error, resident,
+             lort_print_size(event->out_bytes, written, sizeof written));
     return out;
 }
 
@@ -104,8 +105,9 @@ static void draw(lort_progress *progress, const lort_event *event)
     uint64_t now = now_ns();
     if (progress->shown && now - progress->drawn_ns < REDRAW_NS)
         return;
-    snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 "  %s  %.100s", event->tensors_done, event->tensors_total,
-             figures(progress, event, rest, sizeof rest), event->tensor ? event->tensor->name : "");
+    const char *name = event->tensor ? event->tensor->name : "";
+    snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 " %.*s %s", event->tensors_done, event->tensors_total,
+             (int)fit(name, NAME_COLUMNS), name, figures(progress, event, rest, sizeof rest));
     fprintf(stderr, "\r%.*s\033[K", (int)fit(line, terminal_width() - 1), line);
     fflush(stderr);
     progress->shown = true;
