@@ -11,8 +11,6 @@
 #include "loader/topology.h"
 #include <stdatomic.h>
 
-/* Decoded bytes a writer puts in one chunk. Small enough that a window of them is cheap, large enough that zstd's tables do not matter. */
-#define LORT_CHUNK_TARGET (1u << 20)
 #define LORT_MEMORY_SHARE 0.80 /* of what is available: the threshold of full mode, and the ledger's limit */
 
 /* What one worker (or one slot of a commit window) needs to encode or decode a chunk. */

@@ -1,0 +1,201 @@
+/* compress: the commands compress and plan, from options to a published file. */
+#include "compress/pipeline.h"
+#include "compress/report.h"
+#include "loader/archive.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void lort_options_init(lort_options *options)
+{
+    *options = (lort_options){.max_rank = 256, .min_dim = 32, .fail_above = -1, .zstd_level = LORT_ZSTD_LEVEL_DEFAULT};
+}
+
+lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err) { return lort_size_parse(text, bytes, err); }
+const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap) { return lort_size_text(bytes, out, (size_t)cap); }
+
+/* Everything before the first weight is read: session, model, plan, report. */
+typedef struct prepared {
+    lort_session session;
+    lort_model *model;
+    lort_decider decider;
+    lort_work_plan plan;
+} prepared;
+
+static lort_code check_options(const lort_options *options, lort_error *err)
+{
+    if (options->goal == LORT_GOAL_RANK && options->rank < 1)
+        return lort_fail(err, LORT_E_USAGE, "rank %lld: at least 1 is allowed", (long long)options->rank);
+    if (options->goal == LORT_GOAL_ENERGY && !(options->value > 0 && options->value <= 1))
+        return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed", options->value);
+    if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
+        return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed", options->value);
+    if (options->max_rank < 1 || options->min_dim < 1)
+        return lort_fail(err, LORT_E_USAGE, "max-rank and min-dim are at least 1");
+    return LORT_OK;
+}
+
+/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work. */
+static void warn_growth(prepared *p)
+{
+    for (uint64_t i = 0; i < p->plan.count; i++) {
+        const lort_step *step = &p->plan.steps[i];
+        char name[200];
+        if (step->factor && step->tensor->elements * 2 > step->tensor->bytes && step->tensor->type->id != LORT_F16 && step->tensor->type->id != LORT_BF16)
+            lort_session_warn(&p->session, "%s: %s is restored as F16 if it is factored, %.1f times its size",
+                              lort_escape(name, sizeof name, step->tensor->name, step->tensor->name_bytes), step->tensor->type->name,
+                              2.0 * (double)step->tensor->elements / (double)step->tensor->bytes);
+    }
+}
+
+static void report_input(prepared *p, const char *path)
+{
+    lort_report *report = p->session.report;
+    report->input_path = lort_report_escape(report, path, strlen(path));
+    report->input_format = lort_model_format(p->model);
+    report->input_bytes = lort_model_bytes(p->model);
+    report->input_files = lort_model_file_count(p->model);
+    p->session.total_bytes = report->input_bytes;
+    p->session.tensors_total = lort_model_index(p->model)->count;
+}
+
+static lort_code prepare(prepared *p, const char *command, const char *path, const lort_options *options, const lort_observer *observer,
+                         lort_report *report, lort_error *err)
+{
+    *p = (prepared){0};
+    lort_code code = lort_session_open(&p->session, command, options->memory_bytes, options->threads, observer, report, err);
+    if (code == LORT_OK)
+        code = check_options(options, err);
+    if (code == LORT_OK)
+        code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session, &p->model, err);
+    if (code)
+        return code;
+    p->decider = (lort_decider){&p->session, p->model, options};
+    report_input(p, path);
+    code = lort_plan_make(&p->session, p->model, options, &p->plan, err);
+    if (code == LORT_OK)
+        code = lort_pipeline_list(&p->decider, &p->plan, err);
+    if (code == LORT_OK)
+        warn_growth(p);
+    return code;
+}
+
+/* From here on the ledger has a limit, and workers stand ready. */
+static lort_code start(prepared *p, const lort_options *options, lort_error *err)
+{
+    lort_budget_limit(p->session.budget, p->plan.limit);
+    return lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, err);
+}
+
+static void finish(prepared *p)
+{
+    lort_plan_free(&p->plan, &p->session.alloc);
+    lort_model_close(p->model);
+    lort_session_close(&p->session);
+}
+
+lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    prepared p;
+    lort_code code = prepare(&p, "plan", path, options, observer, report, err);
+    if (code == LORT_OK && options->sample > 0)
+        code = start(&p, options, err);
+    if (code == LORT_OK)
+        lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
+    if (code == LORT_OK && options->sample > 0)
+        code = lort_pipeline_sample(&p.decider, &p.plan, options->sample, err);
+    finish(&p);
+    return code;
+}
+
+/* ---- compress ---- */
+
+static lort_code check_output(const prepared *p, const char *output, lort_error *err)
+{
+    lort_file_info info;
+    bool exists;
+    lort_error ignored;
+    char shown[300];
+    if (lort_os_stat(output, &info, &exists, &ignored) != LORT_OK || !exists || !lort_model_owns(p->model, &info))
+        return LORT_OK;
+    return lort_fail(err, LORT_E_USAGE, "%s: the output is one of the input files", lort_escape(shown, sizeof shown, output, strlen(output)));
+}
+
+static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
+{
+    lort_emitter *emitter = NULL;
+    lort_code code = lort_publish_file(publish, NULL, err);
+    if (code == LORT_OK)
+        code = lort_emit_open(&p->decider, &p->plan, publish, &emitter, err);
+    if (code == LORT_OK)
+        code = lort_pipeline_run(&p->decider, &p->plan, emitter, err);
+    if (code == LORT_OK)
+        code = lort_model_unchanged(p->model, err);
+    if (code == LORT_OK)
+        code = lort_emit_finish(emitter, err);
+    lort_emit_close(emitter);
+    return code;
+}
+
+/* Bits per weight: payloads of all tensors over their elements; what is not a tensor is no weight. */
+static void report_output(prepared *p, uint64_t bytes)
+{
+    lort_report *report = p->session.report;
+    const lort_index *index = lort_model_index(p->model);
+    double payload = 0, elements = 0;
+    for (uint64_t i = 0; i < index->count; i++) {
+        payload += (double)report->tensors[i].bytes_out;
+        elements += (double)index->tensors[i].elements;
+    }
+    report->output_bytes = bytes;
+    report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
+    report->bpw = elements > 0 ? 8 * payload / elements : NAN;
+}
+
+/* What a person must act on is said again at the end. */
+static void warn_ratio(prepared *p, const lort_options *options)
+{
+    lort_report *report = p->session.report;
+    uint64_t tried = 0, kept = 0;
+    for (uint64_t i = 0; i < p->plan.count; i++)
+        tried += p->plan.steps[i].factor;
+    for (uint64_t i = 0; i < report->tensor_count; i++)
+        kept += report->tensors[i].action[0] == 'f';
+    if (tried && kept == 0 && options->goal != LORT_GOAL_LOSSLESS)
+        lort_session_warn(&p->session, "none of %llu matrices met the target by low rank below its lossless size: all were kept losslessly, "
+                          "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
+}
+
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+{
+    lort_publish *publish = NULL;
+    lort_publish_options how = {.force = options->force, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low};
+    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    lort_code code = check_output(p, output, err);
+    if (code == LORT_OK)
+        code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
+    if (code == LORT_OK)
+        code = start(p, options, err);
+    if (code == LORT_OK)
+        lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
+    if (code == LORT_OK)
+        code = write_all(p, publish, err);
+    if (code == LORT_OK) {
+        report_output(p, lort_publish_size(publish));
+        code = lort_publish_commit(publish, err);
+    }
+    if (code == LORT_OK)
+        warn_ratio(p, options);
+    lort_publish_close(publish);
+    return code;
+}
+
+lort_code lort_compress(const char *path, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    prepared p;
+    lort_code code = prepare(&p, "compress", path, options, observer, report, err);
+    if (code == LORT_OK)
+        code = run_compress(&p, output, options, err);
+    finish(&p);
+    return code;
+}

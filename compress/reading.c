@@ -1,0 +1,217 @@
+/* reading: what verify, restore and compare share when they decode a container. */
+#include "compress/reading.h"
+#include "compress/report.h"
+#include <math.h>
+#include <string.h>
+
+static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part, lort_tensor_report *entry)
+{
+    const lort_model_record *model = lort_archive_model(archive);
+    const lort_extent *extent = &model->extents[part->number];
+    entry->name = lort_report_escape(report, part->name, part->name_bytes);
+    entry->n_dims = part->n_dims;
+    entry->shape = lort_report_shape(report, part->dims, part->n_dims);
+    entry->dtype = lort_dtype_get(part->dtype)->name;
+    entry->action = lort_part_is_raw(part) ? "keep" : "factor";
+    entry->reason = lort_report_text(report, "%s", part->reason);
+    for (uint32_t t = 0; t < part->term_count; t++)
+        for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
+            entry->rank = part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+    entry->slices = part->slices;
+    entry->rel_error = part->has_error ? part->rel_error : NAN;
+    entry->bytes_in = part->source_bytes;
+    entry->bytes_out = part->payload_bytes;
+    entry->offset = extent->offset;
+    entry->file = lort_report_text(report, "%s", model->files[extent->file].name);
+}
+
+static void sum_errors(lort_report *report)
+{
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *entry = &report->tensors[i];
+        if (entry->action[0] != 'f' || isnan(entry->rel_error))
+            continue;
+        sum += entry->rel_error;
+        count++;
+        report->worst_error = fmax(entry->rel_error, isnan(report->worst_error) ? 0 : report->worst_error);
+    }
+    report->mean_error = count ? sum / (double)count : NAN;
+}
+
+lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lort_error *err)
+{
+    const lort_model_record *model = lort_archive_model(archive);
+    uint64_t count = 0, at = 0;
+    for (uint64_t i = 0; i < lort_archive_count(archive); i++)
+        count += lort_archive_part(archive, i)->tensor;
+    lort_code code = lort_report_tensors(report, count, err);
+    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(archive); i++)
+        if (lort_archive_part(archive, i)->tensor)
+            list_part(report, archive, lort_archive_part(archive, i), &report->tensors[at++]);
+    if (code)
+        return code;
+    sum_errors(report);
+    report->input_format = "lort";
+    report->input_bytes = lort_archive_size(archive);
+    report->input_files = model->file_count;
+    return lort_report_check(report, err);
+}
+
+static uint64_t most_slice_memory(const lort_archive *archive)
+{
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
+        const lort_part *part = lort_archive_part(archive, i);
+        for (uint32_t s = 0; s < part->slices && !lort_part_is_raw(part); s++) {
+            uint64_t bytes = lort_slice_memory(part, s);
+            most = bytes > most ? bytes : most;
+        }
+    }
+    return most;
+}
+
+/* Worker scratch, window slots, and the factors of the largest slice. */
+static uint64_t reading_cost(const lort_reading *reading, unsigned threads, uint64_t chunk, uint64_t slice)
+{
+    return reading->session.base_anon + lort_budget_used(reading->session.budget) +
+           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk) + 2 * threads * (2 * chunk + lort_codec_bound(chunk)) + slice;
+}
+
+static lort_code start_workers(lort_reading *reading, const lort_run_options *run, lort_error *err)
+{
+    uint64_t limit = lort_session_limit(&reading->session, run->memory_bytes), slice = most_slice_memory(reading->archive);
+    uint64_t chunk = lort_archive_chunk_max(reading->archive);
+    unsigned threads = reading->session.threads;
+    char a[32], b[32];
+    while (threads > 1 && reading_cost(reading, threads, chunk, slice) > limit)
+        threads--;
+    uint64_t peak = reading_cost(reading, threads, chunk, slice);
+    if (peak > limit)
+        return lort_fail(err, LORT_E_MEMORY, "not enough memory: reading this container needs %s with one worker, the budget is %s",
+                         lort_size_text(peak, a, sizeof a), lort_size_text(limit, b, sizeof b));
+    reading->session.report->planned_peak_bytes = peak;
+    reading->session.report->budget_bytes = limit;
+    reading->window = 2 * threads;
+    return lort_session_start(&reading->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
+}
+
+static lort_code open_window(lort_reading *reading, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_take_zero(&reading->session.alloc, reading->window * sizeof *reading->slots, "the window", &memory, err);
+    if (code)
+        return code;
+    reading->slots = memory;
+    for (unsigned i = 0; i < reading->window && code == LORT_OK; i++)
+        code = lort_scratch_open(&reading->slots[i], &reading->session.alloc, reading->session.scratch[0].size, err);
+    return code;
+}
+
+lort_code lort_reading_open(lort_reading *reading, const char *command, const char *path, const lort_run_options *run, const lort_observer *observer,
+                            lort_report *report, lort_error *err)
+{
+    *reading = (lort_reading){0};
+    lort_code code = lort_session_open(&reading->session, command, run->memory_bytes, run->threads, observer, report, err);
+    if (code)
+        return code;
+    report->input_path = lort_report_escape(report, path, strlen(path));
+    code = lort_archive_open(path, &reading->session.alloc, &reading->archive, err);
+    if (code == LORT_OK)
+        code = lort_reading_list(reading->archive, report, err);
+    if (code == LORT_OK)
+        code = start_workers(reading, run, err);
+    if (code == LORT_OK)
+        code = open_window(reading, err);
+    if (code)
+        return code;
+    reading->session.total_bytes = lort_archive_size(reading->archive);
+    reading->session.tensors_total = report->tensor_count;
+    lort_session_say(&reading->session, LORT_EVENT_START, NULL, NULL);
+    return LORT_OK;
+}
+
+void lort_reading_close(lort_reading *reading)
+{
+    const lort_alloc *alloc = &reading->session.alloc;
+    if (!reading->session.budget)
+        return;
+    for (unsigned i = 0; reading->slots && i < reading->window; i++)
+        lort_scratch_close(&reading->slots[i], alloc);
+    lort_give(alloc, reading->slots, reading->window * sizeof *reading->slots);
+    lort_archive_close(reading->archive);
+    lort_session_close(&reading->session);
+}
+
+/* ---- bytes of a raw array ---- */
+
+typedef struct byte_run {
+    lort_reading *reading;
+    const lort_part *part;
+    uint64_t first; /* chunk */
+    lort_sink_fn *sink;
+    void *ctx;
+} byte_run;
+
+static lort_code decode_item(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    byte_run *run = ctx;
+    lort_reading *reading = run->reading;
+    return lort_archive_chunk(reading->archive, run->part, run->first + (uint64_t)item, reading->session.scratch[worker].codec,
+                              reading->slots[slot].planes, reading->slots[slot].bytes, err);
+}
+
+static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    byte_run *run = ctx;
+    const lort_chunk *chunk = &run->part->chunks[run->first + (uint64_t)item];
+    if (lort_session_stopped(&run->reading->session))
+        return lort_fail(err, LORT_E_STOPPED, "stopped");
+    return run->sink ? run->sink(run->ctx, run->reading->slots[slot].bytes, chunk->decoded, err) : LORT_OK;
+}
+
+lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice, lort_sink_fn *sink, void *ctx, lort_error *err)
+{
+    byte_run run = {.reading = reading, .part = part, .sink = sink, .ctx = ctx};
+    uint64_t count;
+    lort_part_array(part, LORT_ARRAY_RAW, slice, &run.first, &count);
+    return lort_pool_run(reading->session.pool, (int64_t)count, reading->window, decode_item, commit_item, &run, err);
+}
+
+lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err)
+{
+    (void)err;
+    lort_hasher_add(hasher, bytes, n);
+    return LORT_OK;
+}
+
+lort_code lort_reading_check_hash(const lort_part *part, const lort_hasher *hasher, lort_error *err)
+{
+    lort_hash128 found = lort_hasher_value(hasher);
+    if (memcmp(found.bytes, part->source.bytes, sizeof found.bytes) == 0)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_DAMAGED, "the decoded bytes do not have the hash of the source");
+}
+
+lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
+{
+    char name[200];
+    if (!part->tensor)
+        return lort_error_prefix(err, "part %llu", (unsigned long long)part->number);
+    return lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, part->name, part->name_bytes));
+}
+
+lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err)
+{
+    lort_session *session = &reading->session;
+    lort_archive_release(reading->archive, part);
+    session->done_bytes += part->payload_bytes;
+    if (lort_session_stopped(session))
+        return lort_fail(err, LORT_E_STOPPED, "stopped");
+    if (!part->tensor)
+        return LORT_OK;
+    lort_session_sample(session);
+    lort_session_say(session, LORT_EVENT_TENSOR, &session->report->tensors[session->tensors_done++], NULL);
+    return LORT_OK;
+}

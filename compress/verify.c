@@ -1,0 +1,48 @@
+/* verify: every hash and every shape of a container, by decoding all of it. */
+#include "compress/reading.h"
+#include "compress/report.h"
+#include <math.h>
+
+/* Factors are decoded and checked for NaN; kept bytes are decoded in order and must give the source's hash. */
+static lort_code verify_factors(lort_reading *reading, const lort_part *part, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++) {
+        lort_slice slice;
+        code = lort_slice_open(reading->archive, part, s, &reading->session.scratch[0], &reading->session.alloc, &slice, err);
+        if (code)
+            break;
+        if (slice.term && slice.term->kind == LORT_TERM_RAW)
+            code = lort_reading_bytes(reading, part, s, NULL, NULL, err);
+        lort_slice_close(&slice);
+    }
+    return code;
+}
+
+static lort_code verify_raw(lort_reading *reading, const lort_part *part, lort_error *err)
+{
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(&reading->session.alloc, &hasher, err);
+    for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++)
+        code = lort_reading_bytes(reading, part, s, lort_reading_hash, hasher, err);
+    if (code == LORT_OK)
+        code = lort_reading_check_hash(part, hasher, err);
+    lort_hasher_close(hasher);
+    return code;
+}
+
+lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    lort_reading reading;
+    lort_code code = lort_reading_open(&reading, "verify", path, run, observer, report, err);
+    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading.archive); i++) {
+        const lort_part *part = lort_archive_part(reading.archive, i);
+        code = lort_part_is_raw(part) ? verify_raw(&reading, part, err) : verify_factors(&reading, part, err);
+        if (code)
+            lort_reading_name_error(part, err);
+        else
+            code = lort_reading_done(&reading, part, err);
+    }
+    lort_reading_close(&reading);
+    return code;
+}
