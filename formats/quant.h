@@ -8,9 +8,10 @@
 /* Decodes n elements from whole blocks at src (any alignment) into dst (n floats, no overlap). */
 typedef void lort_decode_fn(const void *src, float *dst, uint64_t n);
 
-/* n is a number of ELEMENTS, a multiple of the block size (32 or 256). */
+/* n is a number of ELEMENTS, a multiple of the block size (formats/dtype.h); a rest is not decoded. */
 lort_decode_fn lort_decode_q4_0, lort_decode_q4_1, lort_decode_q5_0, lort_decode_q5_1, lort_decode_q8_0;
 lort_decode_fn lort_decode_q2_k, lort_decode_q3_k, lort_decode_q4_k, lort_decode_q5_k, lort_decode_q6_k;
 lort_decode_fn lort_decode_iq4_nl, lort_decode_iq4_xs, lort_decode_tq1_0, lort_decode_tq2_0, lort_decode_mxfp4;
+lort_decode_fn lort_decode_nvfp4, lort_decode_q1_0, lort_decode_q2_0;
 
 #endif
