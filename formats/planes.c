@@ -10,8 +10,14 @@
 enum { BLOCK = 64, TURNED_MAX = 8 };
 
 /* Rotation by `turn` = 0 or 1. */
-static inline uint16_t left16(uint16_t x, uint32_t turn) { return (uint16_t)(x << turn | x >> (16 - turn)); }
-static inline uint16_t right16(uint16_t x, uint32_t turn) { return (uint16_t)(x >> turn | x << (16 - turn)); }
+static inline uint16_t left16(uint16_t x, uint32_t turn)
+{
+    return (uint16_t)((uint32_t)x << turn | (uint32_t)x >> (16 - turn));
+}
+static inline uint16_t right16(uint16_t x, uint32_t turn)
+{
+    return (uint16_t)((uint32_t)x >> turn | (uint32_t)x << (16 - turn));
+}
 static inline uint32_t left32(uint32_t x, uint32_t turn) { return x << turn | x >> ((32 - turn) & 31); }
 static inline uint32_t right32(uint32_t x, uint32_t turn) { return x >> turn | x << ((32 - turn) & 31); }
 
