@@ -36,7 +36,8 @@ typedef struct lort_header {
     const char *architecture; /* "" if unknown */
     lort_kv *kv;
     uint64_t kv_count;
-    uint64_t gaps;           /* bytes between tensors or behind the last that belong to none (kept as raw extents) */
+    uint64_t gaps;           /* bytes between tensors or behind the last that are neither a tensor's nor padding to the
+                              * alignment (all of them are kept as raw extents) */
     char warning[256];       /* "" or what a person should know about an accepted file */
     lort_arena arena;
 } lort_header;
@@ -50,8 +51,10 @@ typedef struct lort_format {
     lort_code (*parse)(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
                        lort_header *out, uint64_t *wanted, lort_error *err);
     /* Writes a header like `header` (parsed from `data`, header_bytes of it) for tensors whose types become types[i], appended to
-     * *out with its padding; offsets[i] = new offset of tensor i from the file's start, *file_size = size of the new file
-     * (data contiguous in index order, padded as the format wants). All metadata is carried byte-identical except what states types. */
+     * *out with its padding (*out need not be empty); offsets[i] = new offset of tensor i from the file's start, *file_size = size of the new file
+     * (data contiguous in index order, padded as the format wants). All metadata is carried byte-identical except what states
+     * types: general.file_type follows the type most elements have, where it is F32, F16 or BF16. LORT_E_USAGE if the format
+     * cannot hold a type; *out may then hold part of a header. */
     lort_code (*rewrite)(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
                          lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err);
 } lort_format;
@@ -60,7 +63,9 @@ extern const lort_format lort_format_gguf;        /* gguf.c */
 extern const lort_format lort_format_safetensors; /* safetensors.c */
 
 const lort_format *lort_format_at(uint32_t i); /* the table; NULL past its end */
-/* The format with the highest bid. LORT_E_INPUT says what the file looks like instead (Git LFS pointer, ZIP, pickle, HTML, GGJT, FUGG ...). */
+#define LORT_FORMAT_HEAD 4096 /* bytes of the head that tell a format */
+/* The format with the highest bid; `head` is the first min(file_size, LORT_FORMAT_HEAD) bytes or more. LORT_E_INPUT says what the
+ * file looks like instead (Git LFS pointer, ZIP, pickle, HTML, GGJT, FUGG ...). */
 lort_code lort_format_tell(const uint8_t *head, uint64_t n, uint64_t file_size, const lort_format **out, lort_error *err);
 /* tell + parse. On failure *out is zero; lort_header_free accepts that. */
 lort_code lort_header_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,

@@ -316,18 +316,6 @@ uint64_t lort_json_text(const lort_json *j, char *out)
     return length;
 }
 
-uint64_t lort_json_text_bytes(const lort_json *j)
-{
-    uint64_t length = 0;
-    uint32_t taken;
-    uint8_t bytes[4];
-    if (!j->escaped)
-        return j->text_size;
-    for (uint64_t at = 0; at < j->text_size; at += taken)
-        length += decode_one(j->data + j->text + at, j->text_size - at, bytes, &taken);
-    return length;
-}
-
 bool lort_json_text_is(const lort_json *j, const char *literal)
 {
     size_t n = strlen(literal), length = 0;

@@ -37,7 +37,6 @@ bool lort_json_skip(lort_json *json, lort_json_token first);
 /* The current KEY or STRING unescaped into out (cap >= text_size, no NUL is added); returns its length, at most text_size.
  * Lone surrogates never get here. */
 uint64_t lort_json_text(const lort_json *json, char *out);
-uint64_t lort_json_text_bytes(const lort_json *json); /* that length */
 bool lort_json_text_is(const lort_json *json, const char *literal); /* compares unescaped, without a buffer */
 /* The current NUMBER as an exact integer: false unless it is digits only ("-0", 1.0 and 1e3 are refused) and fits. */
 bool lort_json_u64(const lort_json *json, uint64_t *out);

@@ -68,6 +68,12 @@ lort_code lort_names_add(lort_names *names, const char *name, uint32_t bytes, ui
     return LORT_OK;
 }
 
+lort_names_slot *lort_names_find(const lort_names *names, const char *name, uint32_t bytes)
+{
+    lort_names_slot *slot = names->slot_count ? probe(names, name, bytes) : NULL;
+    return slot && slot->name ? slot : NULL;
+}
+
 void lort_names_free(lort_names *names)
 {
     lort_give(names->alloc, names->slots, names->slot_count * sizeof *names->slots);

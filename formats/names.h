@@ -21,6 +21,7 @@ typedef struct lort_names {
 /* Adds `name` with `value` unless it is there already: then *found is the earlier value and *is_new false. */
 lort_code lort_names_add(lort_names *names, const char *name, uint32_t bytes, uint32_t value, bool *is_new, uint32_t *found,
                          lort_error *err);
+lort_names_slot *lort_names_find(const lort_names *names, const char *name, uint32_t bytes); /* or NULL */
 void lort_names_free(lort_names *names);
 
 #endif
