@@ -39,6 +39,7 @@
 #define LORT_TEXT_MAX 65536u   /* bytes of a text in a MODEL body */
 #define LORT_REASON_MAX 1024u
 #define LORT_EXPONENT_MAX 4096 /* |exponent| of factors */
+#define LORT_TERMS_MAX 16u
 
 typedef enum lort_frame_kind {
     LORT_FRAME_HEAD = 0, LORT_FRAME_MODEL = 1, LORT_FRAME_PART = 2, LORT_FRAME_INDEX = 3, LORT_FRAME_FOOTER = 4
@@ -102,8 +103,8 @@ typedef struct lort_term {
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
 } lort_term;
 
-/* Version 1 has one RAW and one FACTORS term at most, in that order, and a slice is in one of them at most; a slice in none is all
- * zero (allowed only beside FACTORS). Elements of a slice: rows x cols, row-major (lort_part_matrices).
+/* Version 1 has one RAW term at most and one FACTORS term per pair of types at most, in any order, and a slice is in one term at
+ * most; a slice in none is all zero (allowed only beside FACTORS). Elements of a slice: rows x cols, row-major (lort_part_matrices).
  *
  * Which array of a payload a chunk belongs to: array kind in the top 8 bits, slice in the low 24. A payload is slice-major:
  * RAW or LEFT, RIGHT of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. */
@@ -164,6 +165,8 @@ lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out,
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_model_record *out, lort_error *err);
 lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out, lort_error *err);
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_index_record *out, lort_error *err);
+/* The term slice `slice` is in, or NULL where it is all zero. */
+const lort_term *lort_part_term(const lort_part *part, uint32_t slice);
 /* A part against the extent it claims to be (number, kind, byte count). */
 lort_code lort_part_matches(const lort_part *part, const lort_model_record *model, lort_error *err);
 

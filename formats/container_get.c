@@ -343,20 +343,35 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     return code ? code : get_term_arrays(c, arena, p, t, err);
 }
 
+const lort_term *lort_part_term(const lort_part *part, uint32_t slice)
+{
+    for (uint32_t i = 0; i < part->term_count; i++)
+        if (part->terms[i].rank[slice])
+            return &part->terms[i];
+    return NULL;
+}
+
+static bool same_term(const lort_term *a, const lort_term *b)
+{
+    return a->kind == b->kind && a->left == b->left && a->right == b->right;
+}
+
 /* Every slice is in one term at most; without factors it is in the raw one. */
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
-    const lort_term *raw = NULL, *factors = NULL;
+    bool factors = false;
     for (uint32_t i = 0; i < p->term_count; i++) {
-        if (i && p->terms[i].kind <= p->terms[i - 1].kind)
-            return lort_cursor_fail(c, "terms out of order or twice");
-        *(p->terms[i].kind == LORT_TERM_RAW ? &raw : &factors) = &p->terms[i];
+        factors |= p->terms[i].kind == LORT_TERM_FACTORS;
+        for (uint32_t k = 0; k < i; k++)
+            if (same_term(&p->terms[i], &p->terms[k]))
+                return lort_cursor_fail(c, "terms %u and %u are alike", k, i);
     }
-    for (uint32_t i = 0; i < p->slices; i++) {
-        if (raw && factors && raw->rank[i] && factors->rank[i])
-            return lort_cursor_fail(c, "slice %u is both raw and factored", i);
-        if (raw && !factors && !raw->rank[i])
-            return lort_cursor_fail(c, "slice %u is not stored", i);
+    for (uint32_t slice = 0; slice < p->slices; slice++) {
+        unsigned in = 0;
+        for (uint32_t i = 0; i < p->term_count; i++)
+            in += p->terms[i].rank[slice] != 0;
+        if (in > 1 || (in == 0 && !factors))
+            return lort_cursor_fail(c, "slice %u is in %u terms", slice, in);
     }
     if (!factors && p->rel_error != 0)
         return lort_cursor_fail(c, "error %g of a part that is stored as it was", p->rel_error);
@@ -367,8 +382,8 @@ static lort_code get_terms(lort_cursor *c, lort_arena *arena, lort_part *p, cons
                            lort_error *err)
 {
     void *memory;
-    if (p->term_count < 1 || p->term_count > 2)
-        return lort_cursor_fail(c, "%u terms (1 or 2)", p->term_count);
+    if (p->term_count < 1 || p->term_count > LORT_TERMS_MAX)
+        return lort_cursor_fail(c, "%u terms (1 to %u)", p->term_count, LORT_TERMS_MAX);
     lort_code code = lort_arena_take(arena, p->term_count * sizeof *p->terms, &memory, err);
     if (code)
         return code;
@@ -424,20 +439,14 @@ static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uin
 
 static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
 {
-    lort_code code = LORT_OK;
-    for (uint32_t i = 0; i < p->term_count && code == LORT_OK; i++) {
-        const lort_term *t = &p->terms[i];
-        uint64_t rank = t->rank[slice];
-        if (t->kind == LORT_TERM_RAW) {
-            code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RAW, slice), t->left,
-                               rank * (uint64_t)m->rows * (uint64_t)m->cols);
-            continue;
-        }
-        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), t->left, (uint64_t)m->rows * rank);
-        if (code == LORT_OK)
-            code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), t->right, rank * (uint64_t)m->cols);
-    }
-    return code;
+    const lort_term *t = lort_part_term(p, slice);
+    if (!t)
+        return LORT_OK;
+    uint64_t rank = t->rank[slice], rows = (uint64_t)m->rows, cols = (uint64_t)m->cols;
+    if (t->kind == LORT_TERM_RAW)
+        return check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RAW, slice), t->left, rows * cols);
+    lort_code code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), t->left, rows * rank);
+    return code ? code : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), t->right, rank * cols);
 }
 
 static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)

@@ -372,13 +372,11 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
 /* How the bytes of a chunk's array are split into planes. */
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
-    lort_array array = (lort_array)(chunk->part >> 24);
-    lort_term_kind kind = array == LORT_ARRAY_RAW ? LORT_TERM_RAW : LORT_TERM_FACTORS;
-    const lort_term *term = part->terms;
-    while (term->kind != kind) /* the gate saw that it is there */
-        term++;
-    *width = array == LORT_ARRAY_RIGHT ? term->right_width : term->left_width;
-    *rotate = array == LORT_ARRAY_RIGHT ? term->right_rotate : term->left_rotate;
+    const lort_term *term =
+        lort_part_term(part, chunk->part & (LORT_MAX_SLICES - 1)); /* the gate saw that it is there */
+    bool right = chunk->part >> 24 == LORT_ARRAY_RIGHT;
+    *width = right ? term->right_width : term->left_width;
+    *rotate = right ? term->right_rotate : term->left_rotate;
 }
 
 lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint64_t number, lort_codec *codec,

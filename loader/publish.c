@@ -45,14 +45,24 @@ static lort_code join(lort_publish *p, const char *before, const char *name, con
     return code;
 }
 
+/* What is wrong with the place of an output is a write error, said before any work. */
+static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
+{
+    char shown[600];
+    if (code != LORT_E_INPUT)
+        return code;
+    lort_error_prefix(err, "output '%s'", lort_escape(shown, sizeof shown, path, strlen(path)));
+    if (err)
+        err->code = LORT_E_WRITE;
+    return LORT_E_WRITE;
+}
+
 static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
 {
     const char *name;
     lort_code code = lort_os_dir_of(path, &p->parent, &name, err);
     if (code)
-        return code;
-    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return lort_fail(err, LORT_E_USAGE, "output '%s' has no file name", path);
+        return cannot_begin(code, path, err);
     code = join(p, "", name, "", &p->name, err);
     if (code == LORT_OK)
         code = join(p, ".", name, ".lort-partial", &p->partial, err);
@@ -89,7 +99,7 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
     bool exists;
     lort_code code = lort_os_stat(path, &info, &exists, err);
     if (code)
-        return code;
+        return cannot_begin(code, path, err);
     if (!exists)
         return p->options.force && !p->options.directory ? LORT_OK : refuse_dangling(p, path, err);
     if (info.kind == LORT_FILE_DIRECTORY || p->options.directory)
