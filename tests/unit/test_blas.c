@@ -1,0 +1,137 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compress/blas.h"
+#include "compress/random.h"
+
+/* Small integers: every product and sum is exact, so results must be equal, not close. */
+static double entry(uint64_t i)
+{
+    return (double)((i * 2654435761u >> 7) % 17) - 8;
+}
+
+static void fill(float *f, double *d, int n, uint64_t salt)
+{
+    for (int i = 0; i < n; i++) {
+        d[i] = entry((uint64_t)i + salt);
+        f[i] = (float)d[i];
+    }
+}
+
+enum { M = 13, N = 9, K = 21, LD = 25 };
+
+static void gemm_all_forms(void **state)
+{
+    static float a[LD * LD], b[LD * LD], c[LD * LD];
+    static double ad[LD * LD], bd[LD * LD], cd[LD * LD], want[LD * LD];
+
+    for (int form = 0; form < 4; form++) {
+        const int ta = form & 1, tb = form >> 1;
+        fill(a, ad, LD * LD, 1);
+        fill(b, bd, LD * LD, 2);
+        fill(c, cd, LD * LD, 3);
+        memcpy(want, cd, sizeof want);
+        for (int i = 0; i < M; i++)
+            for (int j = 0; j < N; j++) {
+                double sum = 0;
+                for (int k = 0; k < K; k++)
+                    sum += (ta ? ad[k * LD + i] : ad[i * LD + k]) * (tb ? bd[j * LD + k] : bd[k * LD + j]);
+                want[i * LD + j] = 2 * sum - 3 * cd[i * LD + j];
+            }
+        lort_sgemm(ta, tb, M, N, K, 2, a, LD, b, LD, -3, c, LD);
+        lort_dgemm(ta, tb, M, N, K, 2, ad, LD, bd, LD, -3, cd, LD);
+        assert_memory_equal(cd, want, sizeof want);
+        for (int i = 0; i < LD * LD; i++)
+            assert_true((double)c[i] == want[i]);
+    }
+}
+
+static void eigenproblem(void **state)
+{
+    enum { SIZE = 40, LDA = 43 };
+    static double a[SIZE * LDA], v[SIZE * LDA], values[SIZE], only[SIZE];
+    void *work = malloc(lort_dsyevd_work(SIZE)), *small = malloc(lort_dsyevd_values_work(SIZE));
+
+    for (int i = 0; i < SIZE; i++)
+        for (int j = 0; j < SIZE; j++) /* the lower triangle is rubbish: it must not be read */
+            v[i * LDA + j] = a[i * LDA + j] = j < i ? 1e300 : entry((uint64_t)(i * 100 + j));
+    assert_int_equal(lort_dsyevd(SIZE, v, LDA, values, work, NULL), LORT_OK);
+    for (int e = 0; e < SIZE; e++) {
+        const double *x = v + e * LDA;
+        for (int i = 0; i < SIZE; i++) {
+            double sum = 0;
+            for (int j = 0; j < SIZE; j++)
+                sum += (i <= j ? a[i * LDA + j] : a[j * LDA + i]) * x[j];
+            assert_true(fabs(sum - values[e] * x[i]) < 1e-11);
+        }
+        assert_true(e == 0 || values[e] >= values[e - 1]);
+    }
+    assert_int_equal(lort_dsyevd_values(SIZE, a, LDA, only, small, NULL), LORT_OK);
+    for (int e = 0; e < SIZE; e++)
+        assert_true(fabs(only[e] - values[e]) < 1e-11);
+    free(work);
+    free(small);
+}
+
+static void eigenproblem_limits(void **state)
+{
+    lort_error err = {0};
+    double one = 4, value = 0, work[64];
+
+    assert_int_equal(lort_dsyevd(0, NULL, 0, NULL, NULL, NULL), LORT_OK);
+    assert_int_equal(lort_dsyevd(1, &one, 1, &value, work, NULL), LORT_OK);
+    assert_true(value == 4 && fabs(one) == 1);
+    assert_true(lort_dsyevd_work(LORT_DSYEVD_MAX) > 8 * (uint64_t)2 * LORT_DSYEVD_MAX * LORT_DSYEVD_MAX);
+    assert_true(lort_dsyevd_work(LORT_DSYEVD_MAX + 1) == UINT64_MAX);
+    assert_int_equal(lort_dsyevd(LORT_DSYEVD_MAX + 1, &one, 1, &value, work, &err), LORT_E_INTERNAL);
+    assert_non_null(strstr(err.message, "32767"));
+}
+
+static void singular_values(void **state)
+{
+    /* diag(3, 2, 1) in the middle of zeros, wide and tall */
+    for (int tall = 0; tall < 2; tall++) {
+        float a[3 * 7] = {0}, s[3];
+        for (int i = 0; i < 3; i++)
+            a[tall ? (6 - i) * 3 + i : i * 7 + 6 - i] = (float)(i + 1);
+        assert_int_equal(lort_sgesdd_values(tall ? 7 : 3, tall ? 3 : 7, a, s, NULL), LORT_OK);
+        for (int i = 0; i < 3; i++)
+            assert_true(fabsf(s[i] - (float)(3 - i)) < 1e-6f);
+    }
+    assert_int_equal(lort_sgesdd_values((int64_t)1 << 20, (int64_t)1 << 20, NULL, NULL, NULL), LORT_E_INTERNAL);
+}
+
+static void sizes_that_fit(void **state)
+{
+    assert_true(lort_blas_fits(0, 0));
+    assert_true(lort_blas_fits(INT32_MAX, 1));
+    assert_true(lort_blas_fits(46340, 46340));
+    assert_false(lort_blas_fits(46341, 46341));
+    assert_false(lort_blas_fits((int64_t)INT32_MAX + 1, 1));
+    assert_false(lort_blas_fits(-1, 1));
+    assert_false(lort_blas_fits((int64_t)1 << 32, (int64_t)1 << 32));
+}
+
+static void names_are_known(void **state)
+{
+    assert_non_null(strstr(lort_blas_config(), "OpenBLAS"));
+    assert_true(strlen(lort_blas_core()) > 0);
+    assert_true(lort_blas_touched() <= lort_blas_address_space());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gemm_all_forms),  cmocka_unit_test(eigenproblem),   cmocka_unit_test(eigenproblem_limits),
+        cmocka_unit_test(singular_values), cmocka_unit_test(sizes_that_fit), cmocka_unit_test(names_are_known),
+    };
+
+    lort_blas_start();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
