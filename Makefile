@@ -46,7 +46,7 @@ FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
 OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
 
-all: $(BUILD)/lort $(BUILD)/lort.pc ## build the lort command, liblort.a and lort.pc
+all: $(BUILD)/lort ## build the lort command and liblort.a
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
@@ -80,7 +80,8 @@ install: all ## install the command, library, headers, lort.pc and man page
 	           $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/lort $(DESTDIR)$(PREFIX)/bin/lort
 	install -m 644 $(BUILD)/liblort.a $(DESTDIR)$(PREFIX)/lib/liblort.a
-	install -m 644 $(BUILD)/lort.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/lort.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' lort.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lort.pc
 	install -m 644 compress/lort.h $(DESTDIR)$(PREFIX)/include/lort/lort.h
 	install -m 644 formats/error.h $(DESTDIR)$(PREFIX)/include/lort/formats/error.h
 	install -m 644 docs/lort.1 $(DESTDIR)$(PREFIX)/share/man/man1/lort.1
@@ -108,10 +109,6 @@ $(BUILD)/liblort.a: $(LIB_OBJ)
 	ar rcs $@ $(LIB_OBJ)
 $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
 	$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
-$(BUILD)/lort.pc: lort.pc.in compress/lort.h Makefile
-	@mkdir -p $(@D)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' lort.pc.in > $@
-
 ifeq ($(MODE),fuzz)
 FUZZ_MAIN := -fsanitize=fuzzer
 else

@@ -1,0 +1,45 @@
+# What every .bats file loads. Tests run from the project's root; LORT and MODE come from make.
+LORT=$(realpath "${LORT:-build/release/lort}")
+MODE=${MODE:-release}
+KJV=tests/data/kjv-3m
+HF=$KJV/hf
+GGUF=$KJV/kjv-3m-f16.gguf
+MODELS=../shared/models
+
+setup() { T=$(mktemp -d); }
+teardown() { chmod -R u+w "$T" && rm -rf "$T"; }
+
+# expect CODE COMMAND...: the command's exit code is CODE; stdout goes to $T/out, stderr to $T/err.
+expect() {
+    local want=$1 got=0
+    shift
+    "$@" >"$T/out" 2>"$T/err" </dev/null || got=$?
+    [ "$got" -eq "$want" ] && return 0
+    echo "exit $got, wanted $want: $*"
+    tail -n 20 "$T/err"
+    return 1
+}
+
+# said PATTERN: stderr has it. printed PATTERN: stdout has it.
+said() { grep -qE -- "$1" "$T/err" || { echo "stderr lacks '$1':"; cat "$T/err"; return 1; }; }
+printed() { grep -qE -- "$1" "$T/out" || { echo "stdout lacks '$1':"; head -n 40 "$T/out"; return 1; }; }
+absent() { [ ! -e "$1" ] || { echo "$1 should not exist"; return 1; }; }
+
+# value FILE EXPRESSION: a Python expression over the JSON document d.
+value() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
+
+# Sorted hashes of every file under a directory, or of one file.
+hashes() {
+    if [ -d "$1" ]; then (cd "$1" && find . -type f ! -name '.*' -print0 | sort -z | xargs -0 sha256sum); else sha256sum <"$1"; fi
+}
+
+# same A B: two files or two directories have equal content.
+same() { [ "$(hashes "$1")" = "$(hashes "$2")" ] || { echo "$1 and $2 differ"; return 1; }; }
+
+# flip FILE OFFSET: inverts one byte.
+flip() { python3 -c 'import sys; f=open(sys.argv[1],"r+b"); f.seek(int(sys.argv[2])); b=f.read(1)[0]; f.seek(-1,1); f.write(bytes([b^255]))' "$1" "$2"; }
+
+need_models() { [ -e "$MODELS/$1" ] || skip "$MODELS/$1 is not here"; }
+
+# The python3 that has numpy, if there is one.
+numpy() { for p in python3 /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && echo "$p" && return; done; }

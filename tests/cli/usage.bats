@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# The command line itself: what is refused, and in which words. No model is needed for any of it.
+load helper
+
+# refuse PATTERN ARGUMENTS...: exit 2, nothing on stdout, the pattern and the way to the help on stderr.
+refuse() {
+    local pattern=$1
+    shift
+    expect 2 "$LORT" "$@" && said "$pattern" && said "see 'lort" && [ ! -s "$T/out" ]
+}
+
+@test "no command prints the usage on stderr and exits 2" {
+    expect 2 "$LORT"
+    said 'Usage: lort COMMAND'
+    [ ! -s "$T/out" ]
+}
+
+@test "unknown commands are refused" {
+    refuse "unknown command 'frobnicate'" frobnicate
+    refuse "unknown command 'x.x1[Bb]b'" $'x\x1bb'
+    refuse "unknown command ''" ''
+    refuse "unknown command 'nothing'" help nothing
+}
+
+@test "every command has a help with every option it takes" {
+    for command in compress plan inspect verify restore compare; do
+        expect 0 "$LORT" $command --help
+        printed "Usage: lort $command "
+        printed '^ +(-h, )?--help'
+        cp "$T/out" "$T/help"
+        expect 0 "$LORT" help $command
+        cmp "$T/out" "$T/help"
+        expect 0 "$LORT" $command -h
+        [ ! -s "$T/err" ]
+    done
+    expect 0 "$LORT" --help
+    for command in compress plan inspect verify restore compare; do printed "^ +$command "; done
+    expect 0 "$LORT" help
+}
+
+@test "each command has exactly the options of the contract" {
+    local job='rank energy max-error lossless max-rank min-dim include exclude fail-above mode memory threads seed zstd-level'
+    check() { # command options...
+        local command=$1
+        shift
+        "$LORT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | sed 's/.*--//' | sort >"$T/have"
+        printf '%s\n' "$@" help | sort >"$T/want"
+        diff "$T/want" "$T/have"
+    }
+    check compress output $job json force quiet verbose
+    check plan $job sample json quiet verbose
+    check inspect json
+    check verify memory threads json quiet
+    check restore output dtype tensor force memory threads json
+    check compare fail-above memory threads json
+}
+
+@test "version names the libraries in use" {
+    expect 0 "$LORT" --version
+    printed '^lort [0-9]+\.[0-9]+\.[0-9]+ '
+    printed 'OpenBLAS [0-9.]+'
+    printed 'core [A-Za-z0-9]+'
+    printed 'zstd [0-9.]+'
+    [ "$(wc -l <"$T/out")" -eq 1 ]
+}
+
+@test "missing arguments are named" {
+    refuse 'wants MODEL' compress
+    refuse 'wants MODEL' compress -o "$T/x.lort"
+    refuse 'wants an output: -o PATH' compress model
+    refuse 'wants an output: -o PATH' restore in.lort
+    refuse 'wants A B' compare a
+    refuse 'wants PATH' inspect
+    refuse 'wants IN.lort' verify
+    refuse "one argument too many: 'c'" compare a b c
+    refuse 'empty' inspect ''
+    refuse '--output needs a value' compress model -o
+    refuse '--output' compress model -o ''
+    refuse '--rank needs a value \(N\)' compress model -o x --rank
+    refuse '--force takes no value' compress model -o x --force=1
+}
+
+@test "options that are not built yet do not exist" {
+    for option in --bpw=4 --size=50% --residual=int --imatrix=f --resume --time-limit=1h; do
+        refuse "unknown or ambiguous option '${option}'" compress model -o "$T/x" $option
+    done
+    refuse "unknown option '-z'" compress model -o x -z
+    refuse "unknown option '-z'" compress model -o x -qz
+    refuse 'unknown' plan model -o x
+    refuse 'unknown' inspect model --force
+    refuse 'unknown' verify model --rank 3
+}
+
+@test "bad values are refused with what is allowed" {
+    while read -r option value allowed; do
+        refuse "--$option '.*': must be $allowed" compress model -o "$T/x" "--$option=$value"
+    done <<'END'
+rank 0 a whole number from 1 to
+rank -1 a whole number from 1 to
+rank 1e9 a whole number from 1 to
+rank 1000000001 a whole number from 1 to
+rank 99999999999999999999999 a whole number from 1 to
+rank 3.5 a whole number
+rank 0x10 a whole number
+rank 1,5 a whole number
+max-rank 0 a whole number from 1 to
+min-dim 0 a whole number from 1 to
+energy 0 a number above 0, at most 1
+energy 1.01 a number above 0
+energy nan a number above 0
+energy 0,5 a number above 0
+max-error 1 a number from 0, below 1
+max-error -0.1 a number from 0, below 1
+max-error inf a number from 0, below 1
+fail-above -1 a number, 0 or more
+fail-above nan a number, 0 or more
+mode fast one of auto full stream
+memory 0 a size from
+memory 10X a size from
+memory -1 a size from
+memory 1180591620717411303424 a size from
+memory nan a size from
+memory 18446744073709551616G a size from
+threads 0 a whole number from 1 to 1024
+threads 1025 a whole number from 1 to 1024
+seed -1 a whole number from 0 to
+zstd-level 0 a whole number from 1 to 19
+zstd-level 20 a whole number from 1 to 19
+END
+    refuse '--rank .*: must be' compress model -o x '--rank='
+    refuse '--rank .*: must be' compress model -o x '--rank= 5'
+    refuse '--dtype .*must be one of F32 F16 BF16' restore in.lort -o x --dtype Q4_0
+    refuse '--sample .*must be' plan model --sample x
+    refuse '--include' compress model -o x --include ''
+    absent "$T/x"
+}
+
+@test "one target only, and the message says which two" {
+    refuse '--rank and --energy are both targets' compress model -o x --rank 4 --energy 0.5
+    refuse '--energy and --max-error are both targets' plan model --energy 0.5 --max-error 0.1
+    refuse '--lossless and --rank are both targets' compress model -o x --lossless --rank 4
+}
+
+@test "errors never echo control characters" {
+    expect 2 "$LORT" compress model -o x --mode $'\e[31mred'
+    ! grep -q $'\e' "$T/err"
+    expect 2 "$LORT" compress a $'b\nc' -o x
+    [ "$(wc -l <"$T/err")" -eq 1 ]
+}
+
+@test "options may stand anywhere, also under POSIXLY_CORRECT" {
+    POSIXLY_CORRECT=1 refuse '--rank .*must be' compress model -o x --rank 0
+    refuse '--rank .*must be' compress --rank 0 model -o x
+}
