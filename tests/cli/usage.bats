@@ -143,7 +143,7 @@ END
 
 @test "errors never echo control characters" {
     expect 2 "$LORT" compress model -o x --mode $'\e[31mred'
-    ! grep -q $'\e' "$T/err"
+    lacks "$T/err" $'\e'
     expect 2 "$LORT" compress a $'b\nc' -o x
     [ "$(wc -l <"$T/err")" -eq 1 ]
 }

@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# Where output goes: stdout, stderr, JSON, existing files, full disks, signals.
+load helper
+
+@test "compress keeps stdout free and tells its story on stderr" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 8 --memory 256M
+    [ ! -s "$T/out" ]
+    said '^ +mode +(full|stream): '
+    said '--memory .*256\.0 MiB.*binding'
+    said '^ +budget .*planned peak'
+    said '^ +threads +[0-9]+'
+    said 'layer 0 '
+    said 'layer 3 '
+    said '^ +output .*a\.lort, .* of the input, .* bits per weight'
+    said '^ +error +worst 0\.[0-9]+ .*mean 0\.[0-9]+'
+    said '^ +factored +[0-9]+ of [0-9]+ tensors'
+    said '^ +kept +[0-9]+ '
+    said '^ +memory +peak .* anonymous, .* file-backed'
+    lacks "$T/err" $'\e'
+}
+
+@test "quiet prints nothing on success, verbose one line per tensor" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless -q
+    [ ! -s "$T/out" ]
+    [ "$(grep -cv warning "$T/err")" -eq 0 ]
+    expect 0 "$LORT" verify -q "$T/a.lort"
+    [ ! -s "$T/out" ]
+    expect 0 "$LORT" compress "$GGUF" -o "$T/b.lort" --lossless -v --json "$T/b.json"
+    [ "$(grep -cE '^[a-z_]+[a-z0-9._]* +(F16|F32) ' "$T/err")" -eq "$(value "$T/b.json" 'len(d["tensors"])')" ]
+}
+
+@test "compress --json has the fields of the contract" {
+    expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --rank 16 --json "$T/a.json" -q
+    python3 - "$T/a.json" "$T/a.lort" <<'END'
+import json, os, sys
+d = json.load(open(sys.argv[1]))
+for key in "lort command mode mode_reason memory threads stall_seconds blas input output seconds worst_error mean_error tensors warnings".split():
+    assert key in d, key
+for key in "available_bytes binding_source sources need_bytes threshold planned_peak_bytes peak_anon_bytes peak_file_bytes peak_rss_bytes cgroup_peak_bytes".split():
+    assert key in d["memory"], key
+assert d["command"] == "compress" and d["mode"] in ("full", "stream") and d["memory"]["threshold"] == 0.8
+assert d["memory"]["binding_source"] in [s["name"] for s in d["memory"]["sources"]]
+assert min(s["bytes"] for s in d["memory"]["sources"]) == d["memory"]["available_bytes"]
+assert d["memory"]["planned_peak_bytes"] > 0 and d["memory"]["peak_anon_bytes"] > 0
+assert set(d["blas"]) == {"config", "core"} and d["blas"]["core"]
+assert d["input"]["format"] == "safetensors" and d["input"]["files"] >= 3, d["input"]
+assert d["output"]["bytes"] == os.path.getsize(sys.argv[2])
+assert abs(d["output"]["ratio"] - d["output"]["bytes"] / d["input"]["bytes"]) < 1e-6
+assert 0 < d["worst_error"] < 1 and d["mean_error"] <= d["worst_error"]
+for t in d["tensors"]:
+    for key in "name shape dtype action reason rank slices rel_error weighted_error bytes_in bytes_out seconds".split():
+        assert key in t, key
+    assert t["action"] in ("factor", "keep")
+    assert (t["rank"] > 0) == (t["action"] == "factor")
+    assert t["action"] == "factor" or t["reason"], t["name"]
+    assert t["bytes_out"] < t["bytes_in"] or t["action"] == "keep"
+errors = [t["rel_error"] for t in d["tensors"] if t["action"] == "factor"]
+assert errors and max(errors) == d["worst_error"], (max(errors), d["worst_error"])
+END
+}
+
+@test "every command writes valid JSON to a file and to stdout" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 8 --json -
+    python3 -m json.tool "$T/out" >/dev/null
+    "$LORT" restore "$T/a.lort" -o "$T/a.gguf" 2>/dev/null
+    while read -r line; do
+        # shellcheck disable=SC2086
+        expect 0 "$LORT" $line --json -
+        python3 -m json.tool "$T/out" >/dev/null
+        [ "$(value "$T/out" 'd["command"]')" = "${line%% *}" ]
+        # shellcheck disable=SC2086
+        expect 0 "$LORT" ${line/b.gguf/c.gguf} --json "$T/x.json"
+        python3 -m json.tool "$T/x.json" >/dev/null
+    done <<END
+inspect $GGUF
+inspect $T/a.lort
+plan $HF --rank 8
+verify $T/a.lort
+compare $GGUF $T/a.gguf
+restore $T/a.lort -o $T/b.gguf
+END
+}
+
+@test "JSON and numbers do not follow the locale" {
+    LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --energy 0.5 --json -
+    python3 -m json.tool "$T/out" >/dev/null
+}
+
+@test "output that cannot be written is exit 5" {
+    [ -c /dev/full ] || skip "no /dev/full"
+    code=0
+    "$LORT" inspect "$GGUF" >/dev/full 2>"$T/err" || code=$?
+    [ "$code" -eq 5 ]
+    said 'standard output'
+    code=0
+    "$LORT" inspect "$GGUF" --json - >/dev/full 2>"$T/err" || code=$?
+    [ "$code" -eq 5 ]
+    code=0
+    "$LORT" --help >/dev/full 2>"$T/err" || code=$?
+    [ "$code" -eq 5 ]
+    expect 5 "$LORT" inspect "$GGUF" --json /dev/full
+    [ -c /dev/full ]
+    expect 5 "$LORT" inspect "$GGUF" --json "$T/nowhere/x.json"
+}
+
+@test "a reader that goes away does not kill the work" {
+    "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless --json - 2>/dev/null | head -n 1 >/dev/null
+    "$LORT" verify -q "$T/a.lort"
+}
+
+@test "--json replaces a report whole" {
+    echo old >"$T/r.json"
+    expect 0 "$LORT" inspect "$GGUF" --json "$T/r.json"
+    python3 -m json.tool "$T/r.json" >/dev/null
+    no_partial
+}
+
+@test "an existing output is exit 9 and untouched, --force replaces it" {
+    echo precious >"$T/a.lort"
+    expect 9 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless
+    [ "$(cat "$T/a.lort")" = precious ]
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless --force
+    expect 0 "$LORT" verify "$T/a.lort"
+    echo precious >"$T/a.gguf"
+    expect 9 "$LORT" restore "$T/a.lort" -o "$T/a.gguf"
+    [ "$(cat "$T/a.gguf")" = precious ]
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/a.gguf" --force
+    same "$GGUF" "$T/a.gguf"
+}
+
+@test "a model of several files is never restored over a directory" {
+    expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --lossless
+    mkdir "$T/dir"
+    expect 9 "$LORT" restore "$T/a.lort" -o "$T/dir"
+    expect 9 "$LORT" restore "$T/a.lort" -o "$T/dir" --force
+    [ -z "$(ls -A "$T/dir")" ]
+}
+
+@test "a failure leaves the old output in place even with --force" {
+    echo precious >"$T/a.lort"
+    expect 7 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 2 --fail-above 0.001 --force
+    [ "$(cat "$T/a.lort")" = precious ]
+    no_partial
+}
+
+@test "a file that may not grow is exit 5 and nothing is published" {
+    expect 5 bash -c 'ulimit -f 200; exec "$@"' - "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless
+    absent "$T/a.lort"
+}
+
+@test "a missing output directory is refused at once" {
+    expect 5 "$LORT" compress "$GGUF" -o "$T/nowhere/a.lort" --lossless
+    said 'nowhere'
+}
+
+@test "an output is no more readable than its input" {
+    cp "$GGUF" "$T/secret.gguf"
+    chmod 600 "$T/secret.gguf"
+    expect 0 "$LORT" compress "$T/secret.gguf" -o "$T/a.lort" --lossless
+    [ "$(stat -c %a "$T/a.lort")" = 600 ]
+}
+
+@test "SIGTERM stops with 143 and publishes nothing" {
+    "$LORT" compress "$HF" -o "$T/a.lort" --energy 0.9999 --max-rank 256 -T 1 2>"$T/err" &
+    pid=$!
+    for _ in $(seq 200); do
+        [ -s "$T/err" ] && break
+        sleep 0.02
+    done
+    kill -TERM "$pid"
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" -eq 143 ]
+    absent "$T/a.lort"
+    no_partial
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# compress, verify, restore and compare agree with one another on the bundled model, and with an independent reader.
+load helper
+
+# As after `compare A B --json`: the error of every tensor agrees with the report of the compression (1 %, or the rounding of the dtype).
+agree() { # report comparison
+    python3 - "$1" "$2" <<'END'
+import json, sys
+told = {t["name"]: t for t in json.load(open(sys.argv[1]))["tensors"]}
+seen = {t["name"]: t for t in json.load(open(sys.argv[2]))["tensors"]}
+assert set(told) == set(seen), set(told) ^ set(seen)
+for name, t in told.items():
+    a, b = t["rel_error"] or 0, seen[name]["rel_error"] or 0
+    assert abs(a - b) <= max(0.01 * a, 0.002), (name, a, b)
+    assert t["action"] == "factor" or b == 0, (name, b)
+END
+}
+
+# compress, verify, restore, compare MODEL with the options given; names of the files by the first argument.
+round_trip() { # model restored options...
+    local model=$1 restored=$2
+    shift 2
+    expect 0 "$LORT" compress "$model" -o "$T/a.lort" --json "$T/a.json" "$@"
+    expect 0 "$LORT" verify "$T/a.lort"
+    printed 'ok, [0-9]+ tensors'
+    expect 0 "$LORT" restore "$T/a.lort" -o "$restored"
+    expect 0 "$LORT" compare "$model" "$restored" --json "$T/c.json"
+    agree "$T/a.json" "$T/c.json"
+}
+
+@test "lossless gives every byte of every file back" {
+    round_trip "$GGUF" "$T/r.gguf" --lossless
+    same "$GGUF" "$T/r.gguf"
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -eq 0 ]
+    rm "$T/a.lort"
+    round_trip "$HF" "$T/hf" --lossless
+    same "$HF" "$T/hf"
+}
+
+@test "the default never ruins a model" {
+    round_trip "$GGUF" "$T/r.gguf"
+    [ "$(value "$T/a.json" 'all((t["rel_error"] or 0) <= 0.05 for t in d["tensors"])')" = True ]
+}
+
+@test "rank 32 factors at least 28 matrices of either form" {
+    round_trip "$GGUF" "$T/r.gguf" --rank 32
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 28 ]
+    [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq 32 ]
+    rm "$T/a.lort"
+    round_trip "$HF" "$T/hf" --rank 32
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 28 ]
+    same "$HF/config.json" "$T/hf/config.json"
+    [ "$(cd "$HF" && ls)" = "$(cd "$T/hf" && ls)" ]
+}
+
+@test "energy, max-rank, include and exclude do what they say" {
+    round_trip "$GGUF" "$T/r.gguf" --energy 0.5 --max-rank 512
+    [ "$(value "$T/a.json" 'all(t["rel_error"] ** 2 <= 0.5 * 1.02 for t in d["tensors"] if t["action"] == "factor")')" = True ]
+    expect 0 "$LORT" compress "$GGUF" -o "$T/b.lort" --rank 8 --include 'token_embd*' --exclude '*ffn*' --json "$T/b.json"
+    [ "$(value "$T/b.json" '[t["action"] for t in d["tensors"] if t["name"] == "token_embd.weight"]')" = "['factor']" ]
+    [ "$(value "$T/b.json" 'any(t["action"] == "factor" for t in d["tensors"] if "ffn" in t["name"])')" = False ]
+}
+
+@test "one tensor can be restored alone" {
+    expect 0 "$LORT" inspect "$GGUF" --json "$T/i.json"
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless
+    for name in blk.0.attn_q.weight output_norm.weight; do
+        expect 0 "$LORT" restore "$T/a.lort" -o "$T/$name" --tensor $name
+        offset=$(value "$T/i.json" "[t['offset'] for t in d['tensors'] if t['name'] == '$name'][0]")
+        bytes=$(value "$T/i.json" "[t['bytes_in'] for t in d['tensors'] if t['name'] == '$name'][0]")
+        tail -c +$((offset + 1)) "$GGUF" | head -c "$bytes" | cmp - "$T/$name"
+    done
+    expect 2 "$LORT" restore "$T/a.lort" -o "$T/x" --tensor not.there || expect 3 "$LORT" restore "$T/a.lort" -o "$T/x" --tensor not.there
+    said 'not\.there'
+    absent "$T/x"
+}
+
+@test "--dtype changes the type of factored tensors only" {
+    expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --rank 32 --json "$T/a.json"
+    for type in F32 F16 BF16; do
+        expect 0 "$LORT" restore "$T/a.lort" -o "$T/$type" --dtype $type
+        expect 0 "$LORT" inspect "$T/$type" --json "$T/i.json"
+        python3 - "$T/a.json" "$T/i.json" $type <<'END'
+import json, sys
+action = {t["name"]: (t["action"], t["dtype"]) for t in json.load(open(sys.argv[1]))["tensors"]}
+for t in json.load(open(sys.argv[2]))["tensors"]:
+    kind, was = action[t["name"]]
+    assert t["dtype"] == (sys.argv[3] if kind == "factor" else was), (t["name"], kind, t["dtype"])
+END
+        expect 0 "$LORT" compare "$T/a.lort" "$T/$type" --fail-above 0.005
+    done
+    [ "$(stat -c %s "$T/F32/model-00001-of-00002.safetensors")" -gt "$(stat -c %s "$T/BF16/model-00001-of-00002.safetensors")" ]
+}
+
+@test "inspect shows models and containers" {
+    expect 0 "$LORT" inspect "$GGUF"
+    printed 'general\.architecture .*llama'
+    printed 'blk\.0\.attn_q\.weight +F16 +256x256 '
+    expect 0 "$LORT" inspect "$HF"
+    printed 'model-00002-of-00002\.safetensors'
+    printed 'BF16'
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 16
+    expect 0 "$LORT" inspect "$T/a.lort"
+    printed 'blk\.0\.attn_q\.weight .* factor +16 +0\.[0-9]+'
+    printed ' keep '
+}
+
+@test "plan writes nothing and its interval holds" {
+    cp "$GGUF" "$T/m.gguf"
+    for goal in '--rank 32' --lossless ''; do
+        # shellcheck disable=SC2086
+        expect 0 "$LORT" plan "$T/m.gguf" $goal --json "$T/p.json"
+        printed '^ +mode +(full|stream): '
+        printed '^ +expected +'
+        # shellcheck disable=SC2086
+        expect 0 "$LORT" compress "$T/m.gguf" $goal -o "$T/a.lort" --force
+        size=$(stat -c %s "$T/a.lort")
+        [ "$(value "$T/p.json" "d['output']['estimate_low_bytes'] <= $size <= d['output']['estimate_high_bytes']")" = True ]
+    done
+    rm "$T/a.lort"
+    expect 0 "$LORT" plan "$T/m.gguf" --rank 32 --sample 2
+    [ -z "$(find "$T" -name "*lort*")" ]
+}
+
+@test "a container is what zstd accepts" {
+    command -v zstd >/dev/null || skip "no zstd command"
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 16
+    expect 0 zstd -tq "$T/a.lort"
+}
+
+@test "an independent reader agrees with restore" {
+    [ -e scripts/lort_decode.py ] || skip "scripts/lort_decode.py is not here"
+    python=$(numpy)
+    [ -n "$python" ] || skip "no numpy"
+    for model in "$GGUF" "$HF"; do
+        for goal in --lossless '--rank 32'; do
+            # shellcheck disable=SC2086
+            expect 0 "$LORT" compress "$model" $goal -o "$T/a.lort" --force
+            rm -rf "$T/ours" "$T/theirs"
+            expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
+            expect 0 "$python" scripts/lort_decode.py "$T/a.lort" -o "$T/theirs"
+            expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
+            [ "$goal" != --lossless ] || same "$T/ours" "$T/theirs"
+        done
+    done
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# The bytes of a container do not depend on mode, threads or memory: every test is a cmp.
+load helper
+
+# matrix MODEL OPTIONS...: one container by default, then one for each way of running.
+matrix() {
+    local model=$1
+    shift
+    expect 0 "$LORT" compress "$model" -o "$T/a.lort" -q "$@"
+    while read -r way; do
+        # shellcheck disable=SC2086
+        expect 0 "$LORT" compress "$model" -o "$T/b.lort" --force -q "$@" $way
+        cmp "$T/a.lort" "$T/b.lort" || { echo "differs with $way"; return 1; }
+    done <<'END'
+--mode full -T 2
+--mode stream -T 1
+--mode stream -T 7
+--mode full -T 7
+--memory 256M
+--mode full --memory 256M -T 1
+END
+}
+
+@test "by default" { matrix "$GGUF"; }
+@test "by rank, GGUF" { matrix "$GGUF" --rank 32; }
+@test "by rank, safetensors in shards" { matrix "$HF" --rank 32; }
+@test "by energy" { matrix "$HF" --energy 0.5 --max-rank 512; }
+@test "lossless" { matrix "$HF" --lossless; }
+
+@test "two runs under load" {
+    "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 48 -q &
+    "$LORT" compress "$GGUF" -o "$T/b.lort" --rank 48 -q
+    wait $!
+    cmp "$T/a.lort" "$T/b.lort"
+}
+
+@test "the directory of a model leaves no trace" {
+    cp "$GGUF" "$T/kjv-3m-f16.gguf"
+    "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 16 -q
+    "$LORT" compress "$T/kjv-3m-f16.gguf" -o "$T/b.lort" --rank 16 -q
+    cmp "$T/a.lort" "$T/b.lort"
+}
+
+@test "restored files do not depend on threads or memory" {
+    "$LORT" compress "$HF" -o "$T/a.lort" --rank 32 -q
+    "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
+    "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
+    same "$T/one" "$T/seven"
+}
+
+@test "GPT-2 attention, 48 matrices of 768 x 768" {
+    need_models gpt2-attn-bf16-sharded
+    [ "$MODE" = release ] || skip "too slow under a sanitizer"
+    expect 0 "$LORT" compress $MODELS/gpt2-attn-bf16-sharded -o "$T/a.lort" --rank 32 --mode full --json "$T/a.json" -q
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 48 ]
+    expect 0 "$LORT" compress $MODELS/gpt2-attn-bf16-sharded -o "$T/b.lort" --rank 32 --mode stream -T 7 --memory 256M -q
+    cmp "$T/a.lort" "$T/b.lort"
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bats
+# The project's own tools: they must be able to fail.
+load helper
+
+tree() { # a small correct tree in $T/t
+    mkdir -p "$T/t/formats" "$T/t/loader" "$T/t/compress/cli"
+    echo '#include <stdint.h>' >"$T/t/formats/error.h"
+    echo '#include "formats/error.h"' >"$T/t/loader/os.h"
+    printf '#include "loader/os.h"\n#include <unistd.h>\n' >"$T/t/loader/os_linux.c"
+    printf '#include "formats/error.h"\n' >"$T/t/compress/lort.h"
+    printf '#include "compress/lort.h"\n#include <getopt.h>\nint main(void)\n{\n    return 0;\n}\n' >"$T/t/compress/cli/main.c"
+}
+
+# broken FILE LINE PATTERN: the tree with one more line fails and says so.
+broken() {
+    tree
+    echo "$2" >>"$T/t/$1"
+    expect 1 scripts/check-layers "$T/t" && printed "$3"
+    rm -r "$T/t"
+}
+
+@test "check-layers accepts a correct tree and finds every kind of fault" {
+    tree
+    expect 0 scripts/check-layers "$T/t"
+    rm -r "$T/t"
+    broken formats/error.h '#include "loader/os.h"' 'formats/ must not include'
+    broken loader/os.h '#include "compress/lort.h"' 'loader/ must not include'
+    broken compress/lort.h '#include "compress/cli/main.c"' 'compress/ must not include'
+    broken compress/cli/main.c '#include "formats/error.h"' 'cli sees'
+    broken loader/os.h '#include <pthread.h>' 'pthread.h'
+    broken formats/error.h '#include <stdatomic.h>' 'stdatomic.h'
+    broken compress/lort.h '#  include <zstd.h>' 'belongs to loader/codec.c'
+    broken loader/os_linux.c '#include <cblas.h>' 'belongs to compress/blas.c'
+    broken loader/os.h '#include "loader/os.h"' 'include cycle'
+    broken loader/os.h '#include "nowhere.h"' 'not a path from the root'
+    broken compress/cli/main.c "$(printf 'int lort_long(int a,\n              int b)\n{\n'; yes '    ;' | head -n 79; echo '}')" 'lort_long\(\) has 83 lines'
+}
+
+@test "run-tests counts passes, failures, skips and crashes" {
+    printf '#!/bin/sh\necho 1..4; echo ok 1 - a; echo not ok 2 - b; echo "not ok 3 # SKIP c"; echo ok 4 - d; exit 1\n' >"$T/mixed"
+    printf '#!/bin/sh\necho 1..3; echo ok 1 - a; kill -9 $$\n' >"$T/crash"
+    printf '#!/bin/sh\n' >"$T/silent"
+    printf '#!/bin/sh\necho 1..1; echo ok 1 - a\n' >"$T/good"
+    chmod +x "$T"/*
+    expect 1 scripts/run-tests "tap:$T/mixed" "tap:$T/crash" "tap:$T/silent" "tap:$T/good" "plain:$T/good"
+    [ "$(tail -n 1 "$T/out")" = '5 passed, 4 failed, 1 skipped' ]
+    printed '^FAIL +crash +1 passed, 2 failed'
+    printed '^FAIL +silent +0 passed, 1 failed'
+    printed '^ +not ok 2 - b'
+    expect 0 scripts/run-tests "tap:$T/good"
+    [ "$(tail -n 1 "$T/out")" = '1 passed, 0 failed' ]
+}
+
+@test "setup is quick and silent when nothing is missing" {
+    expect 0 timeout 10 scripts/setup
+    [ ! -s "$T/out" ]
+}
+
+@test "an installed library is found by pkg-config and links" {
+    [ "$MODE" = release ] || skip "the installed library is the release one"
+    expect 0 make -s install BUILD="$(dirname "$LORT")" PREFIX=/opt/lort DESTDIR="$T/root"
+    for file in bin/lort lib/liblort.a include/lort/lort.h include/lort/formats/error.h share/man/man1/lort.1; do
+        [ -e "$T/root/opt/lort/$file" ] || { echo "no $file"; return 1; }
+    done
+    printf '#include <lort/lort.h>\nint main(void) { lort_options o; lort_options_init(&o); return o.max_rank != 256; }\n' >"$T/use.c"
+    export PKG_CONFIG_PATH="$T/root/opt/lort/lib/pkgconfig"
+    [ "$(pkg-config --modversion lort)" = "$("$LORT" --version | cut -d' ' -f2)" ]
+    # shellcheck disable=SC2046
+    expect 0 cc "$T/use.c" -o "$T/use" $(pkg-config --define-variable=prefix="$T/root/opt/lort" --cflags --libs lort)
+    expect 0 "$T/use"
+}
+
+@test "make help lists the targets" {
+    expect 0 make -s help
+    for target in all check demo install fuzz bench clean; do printed "^  $target "; done
+}
