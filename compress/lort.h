@@ -87,7 +87,7 @@ typedef struct lort_tensor_report {
 } lort_tensor_report;
 
 typedef struct lort_source_report { const char *name, *where; uint64_t bytes; } lort_source_report;
-typedef struct lort_meta_report { const char *key, *type, *text; uint64_t count; bool is_text; } lort_meta_report; /* text: JSON-ready value; count: array length, else 0 */
+typedef struct lort_meta_report { const char *key, *type, *text; uint64_t count; bool is_text, is_array; } lort_meta_report; /* text: JSON-ready value; count: array length */
 
 typedef struct lort_report {
     const char *command;
@@ -104,6 +104,7 @@ typedef struct lort_report {
     const char *input_path, *input_format;
     uint64_t input_bytes;
     uint64_t input_files;
+    unsigned input_version;           /* inspect: of the file format, 0 = unknown */
     const char *output_path;
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: estimated interval */

@@ -332,7 +332,10 @@ static lort_code write_file(restoring *r, uint32_t file, lort_error *err)
 
 static lort_code begin(restoring *r, const char *output, uint64_t bytes, bool directory, lort_error *err)
 {
-    lort_publish_options publish = {.directory = directory, .force = r->options->force, .mode = lort_archive_mode_bits(r->reading.archive), .expect_bytes = bytes};
+    lort_file_info info = {.mode = 0600};
+    bool exists;
+    lort_os_stat(lort_archive_path(r->reading.archive), &info, &exists, NULL); /* outputs get no more permissions than the container has */
+    lort_publish_options publish = {.directory = directory, .force = r->options->force, .mode = info.mode, .expect_bytes = bytes};
     r->reading.session.report->output_path = lort_report_escape(r->reading.session.report, output, strlen(output));
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);
 }

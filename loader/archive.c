@@ -408,3 +408,29 @@ void lort_archive_release(const lort_archive *a, const lort_part *part)
     if (a->map && part->payload_bytes)
         lort_os_map_advise(a->map, payload_at(a, part), part->payload_bytes, LORT_DONT_NEED, false);
 }
+
+lort_code lort_archive_told(const char *path, bool *archive, lort_error *err)
+{
+    lort_dir *dir;
+    lort_file *file = NULL;
+    lort_file_info info;
+    const char *name;
+    uint8_t head[64];
+    bool exists;
+    *archive = false;
+    lort_code code = lort_os_stat(path, &info, &exists, err);
+    if (code || !exists || info.kind == LORT_FILE_DIRECTORY)
+        return code;
+    code = lort_os_dir_of(path, &dir, &name, err);
+    if (code)
+        return code;
+    code = lort_os_open(dir, name, &file, err);
+    uint64_t n = info.size < sizeof head ? info.size : sizeof head;
+    if (code == LORT_OK)
+        code = lort_os_read(file, head, n, 0, err);
+    if (code == LORT_OK)
+        *archive = lort_archive_bid(head, n);
+    lort_os_close(file, NULL);
+    lort_os_dir_close(dir);
+    return code;
+}

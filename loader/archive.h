@@ -8,6 +8,8 @@
 typedef struct lort_archive lort_archive;
 
 bool lort_archive_bid(const uint8_t *head, uint64_t n); /* starts like a .lort */
+/* Is the file at path a .lort? A missing path or a directory is not one (*archive false, LORT_OK). */
+lort_code lort_archive_told(const char *path, bool *archive, lort_error *err);
 /* Opens and validates everything outside chunks; every byte of the file is accounted for. LORT_E_DAMAGED ("incomplete" where an end is
  * missing), LORT_E_INPUT (not a .lort, or one from the future), LORT_E_READ. Memory: the decoded records. Maps the file; without address
  * space for that it reads windows. After open any number of threads may use it, each with its own codec. */
