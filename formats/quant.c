@@ -365,13 +365,15 @@ static inline void mxfp4(const uint8_t *restrict block, float *restrict y)
 
 void lort_decode_mxfp4(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 17, mxfp4); }
 
-/* Half of an unsigned E4M3: both NaN patterns and zero are 0, bit 7 is ignored. */
+/* Half of an unsigned E4M3. ggml takes the NaN 0x7f for 0, but ignores bit 7 and then reads 0xff as the number 480. */
 static inline float half_ue4m3(uint8_t e)
 {
-    float f;
     const uint8_t magnitude = e & 0x7f;
+    float f;
+    if (magnitude == 0x7f)
+        return e == 0x7f ? 0.0f : 240.0f;
     lort_load_f8_e4m3(&magnitude, &f, 1);
-    return magnitude == 0x7f ? 0.0f : f * 0.5f;
+    return f * 0.5f;
 }
 
 /* NVFP4: y = UE4M3(e) E2M1(q), an e for each 16 elements
