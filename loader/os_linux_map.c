@@ -36,9 +36,8 @@ struct lort_map {
 
 static guard_slot slots[SLOTS];
 static struct sigaction previous;
-static uintptr_t page_mask; /* page size - 1 */
-static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
-static bool guard_ready;
+static atomic_uintptr_t page_mask;                             /* page size - 1; set by the first mapping */
+static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER; /* installing only; the handler takes no lock */
 
 uint64_t lort_os_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
@@ -83,12 +82,20 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-static void install_guard(void)
+/* At every mapping: whoever has taken the signal over since the last one becomes the previous handler. */
+static bool guard_is_set(void)
 {
-    struct sigaction ours = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    page_mask = (uintptr_t)lort_os_page_size() - 1;
+    struct sigaction now, ours = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&ours.sa_mask);
-    guard_ready = sigaction(SIGBUS, NULL, &previous) == 0 && sigaction(SIGBUS, &ours, NULL) == 0;
+    pthread_mutex_lock(&guard_lock);
+    page_mask = (uintptr_t)lort_os_page_size() - 1;
+    bool set = sigaction(SIGBUS, NULL, &now) == 0;
+    if (set && !((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_bus_error)) {
+        previous = now;
+        set = sigaction(SIGBUS, &ours, NULL) == 0;
+    }
+    pthread_mutex_unlock(&guard_lock);
+    return set;
 }
 
 static guard_slot *claim_slot(void *data, uint64_t size)
@@ -118,8 +125,7 @@ static void free_slot(guard_slot *slot)
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err)
 {
     *out = NULL;
-    pthread_once(&guard_once, install_guard);
-    if (!guard_ready)
+    if (!guard_is_set())
         return lort_os_fail(err, LORT_E_MEMORY, EAGAIN, "guard a mapping of", file->path);
     if (size == 0 || size > SIZE_MAX - page_mask)
         return lort_os_fail(err, LORT_E_MEMORY, EINVAL, "map", file->path);
