@@ -114,7 +114,8 @@ static lort_code read_head(lort_archive *a, const lort_record_source *source, lo
     if (code)
         return code;
     bool marked = n == sizeof start && memcmp(start + LORT_FRAME_HEADER, head_mark, sizeof head_mark) == 0;
-    if (!marked && !lort_archive_bid(start, n))
+    bool started = memcmp(start, head_start, n < sizeof head_start ? n : sizeof head_start) == 0;
+    if (!marked && !started)
         return lort_fail(err, LORT_E_INPUT, "not a .lort file");
     if (a->size < LORT_HEADER_BYTES)
         return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes are not even the head", (ull)a->size);
