@@ -4,6 +4,7 @@
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
 #   FUZZ_SECONDS=60                time of each target of `make fuzz`
+#   V=1                            show whole commands
 
 MODE    ?= release
 PREFIX  ?= /usr/local
@@ -11,6 +12,7 @@ CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
 FUZZ_SECONDS ?= 60
+say = $(if $(V),,@echo "  $(1)	$@";)
 
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
 PKGS    := openblas lapacke libzstd hwloc libxxhash jansson
@@ -103,12 +105,12 @@ fuzz-run: $(FUZZ_BIN)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(LORT_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(LORT_CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/liblort.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $(LIB_OBJ)
+	$(call say,AR)ar rcs $@ $(LIB_OBJ)
 $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
-	$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
+	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 ifeq ($(MODE),fuzz)
 FUZZ_MAIN := -fsanitize=fuzzer
 else
@@ -116,9 +118,9 @@ FUZZ_MAIN := $(BUILD)/tests/fuzz/replay.o
 $(FUZZ_BIN): $(FUZZ_MAIN)
 endif
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
-	$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
+	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
-	$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 
 .PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench install clean help programs fuzz-run
 .SECONDARY: $(OBJ)

@@ -434,7 +434,9 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
     if (!sink.code)
         sink.code = lort_publish_commit(sink.publish, err);
     lort_publish_close(sink.publish);
-    return sink.code;
+    if (sink.code && err)
+        err->code = LORT_E_WRITE; /* whatever stood in the way, a report is not there */
+    return sink.code ? LORT_E_WRITE : LORT_OK;
 }
 
 /* Devices, pipes and the links in /dev are written to, never replaced by a renamed file. */
