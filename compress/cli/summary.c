@@ -220,8 +220,9 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     char shape[80], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
-    fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s\n", tensor->name, tensor->dtype,
+    fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n", tensor->name, tensor->dtype,
             lort_cli_shape(tensor, shape, sizeof shape), tensor->action, rank,
             lort_cli_number(tensor->rel_error, error, sizeof error), size_text(tensor->bytes_in, in),
-            size_text(tensor->bytes_out, bytes), tensor->reason);
+            size_text(tensor->bytes_out, bytes), tensor->reason,
+            given(tensor->reason) && given(tensor->detail) ? ": " : "", given(tensor->detail) ? tensor->detail : "");
 }
