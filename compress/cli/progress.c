@@ -66,17 +66,19 @@ static const char *eta(const lort_progress *progress, const lort_event *event, c
 /* What matters most comes first: a narrow terminal cuts the end. */
 static const char *figures(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
 {
-    char done[32], total[32], written[32], remaining[64], worst[32], resident[64] = "", error[64] = "";
+    char done[32], total[32], written[32], remaining[64], worst[32], resident[64] = "", error[64] = "",
+                                                                     out_text[48] = "";
     if (!isnan(event->worst_error))
         snprintf(error, sizeof error, "  worst error %s", lort_cli_number(event->worst_error, worst, sizeof worst));
     if (progress->rss) {
         char size[32];
         snprintf(resident, sizeof resident, "  RSS %s", lort_print_size(progress->rss, size, sizeof size));
     }
-    snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s  %s out", 100 * share(event),
+    if (event->out_bytes)
+        snprintf(out_text, sizeof out_text, "  %s out", lort_print_size(event->out_bytes, written, sizeof written));
+    snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s%s", 100 * share(event),
              eta(progress, event, remaining, sizeof remaining), lort_print_size(event->done_bytes, done, sizeof done),
-             lort_print_size(event->total_bytes, total, sizeof total), error, resident,
-             lort_print_size(event->out_bytes, written, sizeof written));
+             lort_print_size(event->total_bytes, total, sizeof total), error, resident, out_text);
     return out;
 }
 

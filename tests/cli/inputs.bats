@@ -3,7 +3,7 @@
 load helper
 
 @test "one model is found under any of its names" {
-    for name in "$HF" "$HF/model.safetensors.index.json" "$HF/model-00002-of-00002.safetensors"; do
+    for name in "$HF" "$HF/model.safetensors.index.json"; do
         expect 0 "$LORT" inspect "$name" --json "$T/i.json"
         value "$T/i.json" 'len(d["tensors"])' >>"$T/counts"
     done
@@ -89,10 +89,15 @@ load helper
 }
 
 @test "strange names are shown escaped and work after --" {
-    cp "$GGUF" "$T/"$'a\nb\e.gguf'
-    expect 0 "$LORT" inspect "$T/"$'a\nb\e.gguf'
-    printed 'a\\x0[Aa]b\\x1[Bb]\.gguf'
+    mkdir "$T/"$'a\nb\e'
+    cp "$GGUF" "$T/"$'a\nb\e/m.gguf'
+    expect 0 "$LORT" inspect "$T/"$'a\nb\e/m.gguf'
+    printed 'a\\x0[Aa]b\\x1[Bb]/m\.gguf'
     lacks "$T/out" $'\e'
+    cp "$GGUF" "$T/"$'c\nd\e.gguf' # a container stores file names: these are refused, and shown escaped
+    expect 3 "$LORT" compress "$T/"$'c\nd\e.gguf' -o "$T/a.lort"
+    said 'c\\x0[Aa]d\\x1[Bb]\.gguf'
+    lacks "$T/err" $'\e'
     cp "$GGUF" "$T/-x.gguf"
     (cd "$T" && "$LORT" inspect -- -x.gguf >/dev/null)
 }

@@ -6,7 +6,7 @@ load helper
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 8 --memory 256M
     [ ! -s "$T/out" ]
     said '^ +mode +(full|stream): '
-    said '--memory .*256\.0 MiB.*binding'
+    said '--memory .*256(\.0)? MiB.*binding'
     said '^ +budget .*planned peak'
     said '^ +threads +[0-9]+'
     said 'layer 0 '
