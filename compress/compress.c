@@ -59,6 +59,16 @@ static void report_input(prepared *p, const char *path)
     p->session.tensors_total = lort_model_index(p->model)->count;
 }
 
+static void report_disk(prepared *p, const char *output)
+{
+    lort_dir *dir;
+    const char *name;
+    if (lort_os_dir_of(output, &dir, &name, NULL))
+        return; /* publish says what is wrong with the place */
+    lort_os_free_space(dir, &p->session.report->disk_free_bytes, NULL);
+    lort_os_dir_close(dir);
+}
+
 static lort_code prepare(prepared *p, const char *command, const char *path, const lort_options *options, const lort_observer *observer,
                          lort_report *report, lort_error *err)
 {
@@ -100,6 +110,7 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
     lort_code code = prepare(&p, "plan", path, options, observer, report, err);
     if (code == LORT_OK && options->sample > 0)
         code = start(&p, options, err);
+    report_disk(&p, "here");
     if (code == LORT_OK)
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && options->sample > 0)
@@ -156,12 +167,14 @@ static void report_output(prepared *p, uint64_t bytes)
 static void warn_ratio(prepared *p, const lort_options *options)
 {
     lort_report *report = p->session.report;
-    uint64_t tried = 0, kept = 0;
+    uint64_t tried = 0, factored = 0;
     for (uint64_t i = 0; i < p->plan.count; i++)
         tried += p->plan.steps[i].factor;
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        kept += report->tensors[i].action[0] == 'f';
-    if (tried && kept == 0 && options->goal != LORT_GOAL_LOSSLESS)
+        factored += report->tensors[i].action[0] == 'f';
+    if (report->ratio > 1)
+        lort_session_warn(&p->session, "the output is larger than the input (%.2f): the container's records weigh more than what was saved", report->ratio);
+    if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
         lort_session_warn(&p->session, "none of %llu matrices met the target by low rank below its lossless size: all were kept losslessly, "
                           "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
 }
@@ -171,6 +184,7 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     lort_publish *publish = NULL;
     lort_publish_options how = {.force = options->force, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low};
     p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    report_disk(p, output);
     lort_code code = check_output(p, output, err);
     if (code == LORT_OK)
         code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);

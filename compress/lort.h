@@ -104,11 +104,11 @@ typedef struct lort_report {
     const char *input_path, *input_format;
     uint64_t input_bytes;
     uint64_t input_files;
-    unsigned input_version;           /* inspect: of the file format, 0 = unknown */
+    uint64_t input_version;           /* inspect: of the file format, 0 = unknown */
     const char *output_path;
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: estimated interval */
-    uint64_t disk_free_bytes;         /* plan: where the output would go, 0 = unknown */
+    uint64_t disk_free_bytes;         /* compress: where the output goes; plan: here; 0 = unknown */
     double sample_seconds, estimated_seconds; /* plan --sample: spent on the sample, and what all candidates would take; NaN */
     double bpw, ratio;                /* ratio = output / input */
     double seconds;
@@ -119,7 +119,6 @@ typedef struct lort_report {
     uint64_t meta_count;
     const char **warnings;
     unsigned warning_count;
-    uint64_t restored_raw_bytes;
     void *owner;                      /* internal */
 } lort_report;
 void lort_report_free(lort_report *report);

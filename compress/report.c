@@ -289,15 +289,15 @@ static const field blas_fields[] = {{"config", TEXT, R(blas_config)}, {"core", T
 static const field input_fields[] = {{"path", TEXT, R(input_path)},
                                      {"bytes", U64, R(input_bytes)},
                                      {"format", TEXT, R(input_format)},
-                                     {"files", U64, R(input_files)}};
+                                     {"files", U64, R(input_files)},
+                                     {"version", U64_KNOWN, R(input_version)}};
 static const field output_fields[] = {{"path", TEXT, R(output_path)},
                                       {"bytes", U64_KNOWN, R(output_bytes)},
                                       {"bpw", REAL, R(bpw)},
                                       {"ratio", REAL, R(ratio)},
                                       {"estimate_low_bytes", U64_KNOWN, R(output_low)},
                                       {"estimate_high_bytes", U64_KNOWN, R(output_high)},
-                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)},
-                                      {"restored_raw_bytes", U64_KNOWN, R(restored_raw_bytes)}};
+                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)}};
 static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
                                     {"sample_seconds", REAL, R(sample_seconds)},
                                     {"estimated_seconds", REAL, R(estimated_seconds)},
