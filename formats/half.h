@@ -1,12 +1,13 @@
 /* half: f16, bf16 and f8 numbers to and from f32. Widening is exact, with subnormals, Inf and NaN; narrowing rounds to
- * nearest, ties to even, overflow to Inf (IEEE 754-2019, 4.3.1). Arrays may be unaligned and must not overlap. */
+ * nearest, ties to even, overflow to Inf (IEEE 754-2019, 4.3.1). Byte arrays may be unaligned; source and
+ * destination must not overlap. */
 #ifndef LORT_FORMATS_HALF_H
 #define LORT_FORMATS_HALF_H
 
 #include <stdint.h>
 
 float lort_f16_to_f32(uint16_t h);
-uint16_t lort_f32_to_f16(float f);
+uint16_t lort_f32_to_f16(float f); /* NaN stays NaN, quietened */
 float lort_bf16_to_f32(uint16_t h);
 uint16_t lort_f32_to_bf16(float f); /* NaN stays NaN, quietened */
 

@@ -402,9 +402,9 @@ void lort_decode_nvfp4(const void *src, float *dst, uint64_t n) { decode(src, ds
  */
 static inline void q1_0(const uint8_t *restrict block, float *restrict y)
 {
-    const float d = load_half(block);
+    const float d = load_half(block), value[2] = {-d, d};
     for (int k = 0; k < 128; k++)
-        y[k] = block[2 + k / 8] >> k % 8 & 1 ? d : -d;
+        y[k] = value[block[2 + k / 8] >> k % 8 & 1];
 }
 
 void lort_decode_q1_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 128, 18, q1_0); }
