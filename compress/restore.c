@@ -330,11 +330,27 @@ static lort_code write_file(restoring *r, uint32_t file, lort_error *err)
     return code;
 }
 
+/* With --force the output replaces a file: not the one that is read. */
+static lort_code check_output(const restoring *r, const char *output, const lort_file_info *container, lort_error *err)
+{
+    lort_file_info info;
+    bool exists;
+    char shown[300];
+    if (lort_os_stat(output, &info, &exists, NULL) || !exists || info.device != container->device || info.inode != container->inode)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_USAGE, "%s: the output is the container itself", lort_escape(shown, sizeof shown, output, strlen(output)));
+}
+
 static lort_code begin(restoring *r, const char *output, uint64_t bytes, bool directory, lort_error *err)
 {
     lort_file_info info = {.mode = 0600};
     bool exists;
-    lort_os_stat(lort_archive_path(r->reading.archive), &info, &exists, NULL); /* outputs get no more permissions than the container has */
+    lort_code code = lort_os_stat(lort_archive_path(r->reading.archive), &info, &exists, err);
+    if (code == LORT_OK)
+        code = check_output(r, output, &info, err);
+    if (code)
+        return code;
+    /* Outputs get no more permissions than the container has. */
     lort_publish_options publish = {.directory = directory, .force = r->options->force, .mode = info.mode, .expect_bytes = bytes};
     r->reading.session.report->output_path = lort_report_escape(r->reading.session.report, output, strlen(output));
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);

@@ -73,7 +73,7 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
     if (cap == 0)
         return out;
     for (size_t i = 0; i < n;) {
-        char piece[8];
+        char piece[12];
         size_t step = utf8_length(p + i, n - i), size = 4;
         if (is_printable(p + i, step)) {
             memcpy(piece, p + i, step);

@@ -15,6 +15,8 @@ const same = (kind, ours, theirs) => {
   return String(ours) === String(theirs);
 };
 
+const agrees = (m, value) => Array.isArray(value) ? m.count === value.length : same(m.type, m.value, value);
+
 const differences = async file => {
   const theirs = await gguf(file, {allowLocalFile: true});
   const ours = JSON.parse(execFileSync(lort, ["inspect", file, "--json", "-"], {maxBuffer: 1 << 30, stdio: ["ignore", "pipe", "ignore"]}));
@@ -23,15 +25,14 @@ const differences = async file => {
   check("version", ours.input.version === theirs.metadata.version, ours.input.version, theirs.metadata.version);
   const keys = Object.keys(theirs.metadata).filter(k => !["version", "tensor_count", "kv_count"].includes(k));
   const split = /-\d{5}-of-\d{5}\.gguf$/.test(file); // lort lists the whole model, the parser this shard only
-  const metas = split ? keys.map(k => ours.meta.find(m => m.key === k && same(m.type, m.value, theirs.metadata[k])) ?? {key: k, missing: true}) : ours.meta;
+  const metas = split ? keys.map(k => ours.meta.find(m => m.key === k && agrees(m, theirs.metadata[k])) ?? {key: k, missing: true}) : ours.meta;
   check("keys", keys.length === metas.length, metas.length, keys.length);
   for (const m of metas) {
     if (m.missing && !Array.isArray(theirs.metadata[m.key])) out.push(`${m.key}: not listed`);
     if (m.missing) continue;
     const value = theirs.metadata[m.key];
     if (value === undefined) out.push(`${m.key}: not in the parser's metadata`);
-    else if (Array.isArray(value)) check(m.key, m.count === value.length, m.count, value.length);
-    else check(m.key, same(m.type, m.value, value), m.value, value);
+    else check(m.key, agrees(m, value), m.value ?? m.count, value);
   }
   const tensors = ours.tensors.filter(t => !split || file.endsWith(t.file));
   check("tensors", tensors.length === theirs.tensorInfos.length, tensors.length, theirs.tensorInfos.length);
