@@ -32,7 +32,7 @@ static const struct look {
     {0, 4, "tjgg", "is a GGJT file, a form before GGUF: convert it to GGUF"},
     {0, 4, "algg", "is a GGLA adapter, a form before GGUF: convert it to GGUF"},
     {0, 4, "nsgg", "is a llama.cpp session, not a model"},
-    {0, 4, "FUGG", "has the magic FUGG: a pre-release or byte-swapped GGUF file, which no released program reads"},
+    {0, 4, "FUGG", "has the magic FUGG: a pre-release or byte-swapped GGUF file, which is not supported"},
     {0, 2, "\x1f\x8b", "is compressed with gzip: unpack it first"},
     {0, 4, "\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it first"},
     {0, 6, "\xfd" "7zXZ\0", "is compressed with xz: unpack it first"},

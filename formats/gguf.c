@@ -290,7 +290,7 @@ static lort_code place_all(lort_header *h, uint64_t infos_end, uint64_t file_siz
     if (!lort_align_up(infos_end, h->alignment, &start) || start > file_size) {
         if (h->index.count)
             return lort_fail(err, LORT_E_INPUT, "the data section would start at offset %" PRIu64 ", past the end of the file (%"
-                             PRIu64 " bytes)", start, file_size);
+                             PRIu64 " bytes): is it truncated?", start, file_size);
         start = file_size; /* without tensors there need be no padding */
     }
     h->header_bytes = start;
