@@ -1,8 +1,8 @@
 /* budget: what the ledger grants, counts and refuses. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -135,8 +135,10 @@ static void threads_share_the_ledger(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_are_aligned_counted_and_returned), cmocka_unit_test(the_limit_is_never_passed),
-        cmocka_unit_test(reserved_bytes_count),                    cmocka_unit_test(pages_go_back_to_the_system),
+        cmocka_unit_test(blocks_are_aligned_counted_and_returned),
+        cmocka_unit_test(the_limit_is_never_passed),
+        cmocka_unit_test(reserved_bytes_count),
+        cmocka_unit_test(pages_go_back_to_the_system),
         cmocka_unit_test(threads_share_the_ledger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,10 @@
-/* os: files, mappings that survive a fault, threads and figures of this process. Faults of the system calls are made by wrapping
- * pread, pwrite and syscall below. */
+/* os: files, mappings that survive a fault, threads and figures of this process. Faults of the system calls are made by
+ * wrapping pread, pwrite and syscall below. */
 #define _GNU_SOURCE
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -40,7 +40,7 @@
 #endif
 
 /* ---- faults ---- */
-static bool choppy;     /* every second call is interrupted, the others move at most 7 bytes */
+static bool choppy; /* every second call is interrupted, the others move at most 7 bytes */
 static unsigned calls;
 static int no_renameat2; /* errno value for renameat2; 0: the real call */
 
@@ -366,7 +366,8 @@ static void try_renames(place *p)
     assert_int_equal(lort_os_make_dir(p->dir, "d", 0700, &err), LORT_OK);
     assert_int_equal(lort_os_make_dir(p->dir, "e", 0700, &err), LORT_OK);
     assert_int_equal(lort_os_rename(p->dir, "d", "e", false, &err), LORT_E_EXISTS);
-    assert_int_equal(lort_os_rename(p->dir, "b", "e", true, &err), LORT_E_WRITE); /* a directory is never replaced by a file */
+    assert_int_equal(lort_os_rename(p->dir, "b", "e", true, &err),
+                     LORT_E_WRITE); /* a directory is never replaced by a file */
     assert_non_null(strstr(err.message, "'b' is kept"));
     assert_int_equal(lort_os_rename(p->dir, "d", "f", false, &err), LORT_OK);
     assert_true(!is_there(p, "d") && is_there(p, "e") && is_there(p, "f") && is_there(p, "b"));
@@ -415,7 +416,10 @@ static void paths_are_split(void **state)
 {
     static const struct {
         const char *path, *dir, *name;
-    } good[] = {{"Makefile", ".", "Makefile"}, {"loader/os.h", "loader", "os.h"}, {"/etc", "/", "etc"}, {"./loader//os.h", "./loader/", "os.h"}};
+    } good[] = {{"Makefile", ".", "Makefile"},
+                {"loader/os.h", "loader", "os.h"},
+                {"/etc", "/", "etc"},
+                {"./loader//os.h", "./loader/", "os.h"}};
     static const char *const bad[] = {"", "/", "loader/", ".", "..", "loader/.."};
     lort_dir *dir = NULL;
     const char *name = NULL;
@@ -521,7 +525,8 @@ static void fault_elsewhere(place *p)
     char *bytes = filled(4 * page);
     lort_file *file = make(p, "mine", bytes, 4 * page), *other = make(p, "other", bytes, 4 * page);
     lort_map *map = NULL;
-    if (lort_os_map(file, 4 * page, &map, NULL) || lort_os_truncate(file, page, NULL) || lort_os_truncate(other, page, NULL))
+    if (lort_os_map(file, 4 * page, &map, NULL) || lort_os_truncate(file, page, NULL) ||
+        lort_os_truncate(other, page, NULL))
         _exit(1);
     touch(lort_os_map_data(map), 4 * page, page);
     int fd = open(in(p, "other"), O_RDONLY);
@@ -590,8 +595,9 @@ static void other_bus_errors_reach_the_previous_handler(void **state)
         void (*run)(place *);
         int result;
         bool killed;
-    } cases[] = {{fault_with_siginfo, 42, false}, {fault_with_handler, 44, false}, {fault_elsewhere, SIGBUS, true},
-                 {fault_ignored, SIGBUS, true},   {sent_by_kill, 43, false},       {sent_by_kill_default, SIGBUS, true},
+    } cases[] = {{fault_with_siginfo, 42, false},  {fault_with_handler, 44, false},
+                 {fault_elsewhere, SIGBUS, true},  {fault_ignored, SIGBUS, true},
+                 {sent_by_kill, 43, false},        {sent_by_kill_default, SIGBUS, true},
                  {sent_by_kill_ignored, 45, false}};
     place *p = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -746,7 +752,8 @@ static void pages_are_zero_and_countable(void **state)
     memset(pages, 1, n);
     lort_os_process_memory(&after);
     assert_true(after.anon_bytes >= before.anon_bytes + n * 9 / 10);
-    assert_true(after.rss_bytes >= after.anon_bytes && after.peak_rss_bytes >= n && after.virtual_bytes > after.data_bytes);
+    assert_true(after.rss_bytes >= after.anon_bytes && after.peak_rss_bytes >= n &&
+                after.virtual_bytes > after.data_bytes);
     lort_os_pages_free(pages, n);
     lort_os_pages_free(NULL, 1);
     assert_null(lort_os_pages(0));
@@ -793,7 +800,8 @@ static void threads_meet(void **state)
         lort_os_wait(m.cond, m.mutex);
     lort_os_unlock_mutex(m.mutex);
     lort_os_thread_join(thread);
-    assert_true(sigismember(&m.blocked, SIGTERM) && sigismember(&m.blocked, SIGINT) && sigismember(&m.blocked, SIGUSR1));
+    assert_true(sigismember(&m.blocked, SIGTERM) && sigismember(&m.blocked, SIGINT) &&
+                sigismember(&m.blocked, SIGUSR1));
     assert_false(sigismember(&m.blocked, SIGBUS) || sigismember(&m.blocked, SIGSEGV));
     lort_os_cond_close(m.cond);
     lort_os_mutex_close(m.mutex);

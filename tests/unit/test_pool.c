@@ -1,9 +1,9 @@
 /* pool: order of commits, the window, nesting, and which failure is reported, under random delays. */
 #define _GNU_SOURCE
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -27,10 +27,10 @@ typedef struct job {
     atomic_int busy[64];        /* per worker: two items at once on one worker would share its scratch */
     atomic_int slots[64];       /* per slot: item + 1 while in use */
     atomic_int worked;
-    int64_t committed;   /* by the caller's thread only */
-    int64_t bad[2];      /* items that fail in work (-1: none); bad[1] fails at once, bad[0] late */
-    int64_t bad_commit;  /* item whose commit fails */
-    int nested;          /* items of the run each commit starts */
+    int64_t committed;  /* by the caller's thread only */
+    int64_t bad[2];     /* items that fail in work (-1: none); bad[1] fails at once, bad[0] late */
+    int64_t bad_commit; /* item whose commit fails */
+    int nested;         /* items of the run each commit starts */
     atomic_int nested_worked;
     uint64_t nested_sum;
 } job;
@@ -265,7 +265,8 @@ static void work_starts_nested_runs(void **state)
     }
 }
 
-/* The caller commits, so it is the only thread that may see the committed bytes; results must not depend on the threads. */
+/* The caller commits, so it is the only thread that may see the committed bytes; results must not depend on the
+ * threads. */
 typedef struct digest {
     uint64_t results[5];
     uint64_t value;
@@ -275,7 +276,8 @@ static lort_code digest_work(void *ctx, int64_t item, unsigned worker, unsigned 
 {
     digest *d = ctx;
     random_delay((uint64_t)item ^ lort_os_clock_ns());
-    d->results[slot] = (uint64_t)item * UINT64_C(0x9E3779B97F4A7C15); /* a plain write: TSan watches the slot's hand-over */
+    d->results[slot] =
+        (uint64_t)item * UINT64_C(0x9E3779B97F4A7C15); /* a plain write: TSan watches the slot's hand-over */
     return LORT_OK;
 }
 
@@ -334,14 +336,10 @@ static void fewer_threads_when_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fewer_threads_when_refused),
-        cmocka_unit_test(commits_are_ordered_and_windowed),
-        cmocka_unit_test(no_items_and_no_pool),
-        cmocka_unit_test(a_run_without_commit),
-        cmocka_unit_test(the_lowest_failure_wins),
-        cmocka_unit_test(a_failed_commit_beats_later_work),
-        cmocka_unit_test(a_commit_starts_a_nested_run),
-        cmocka_unit_test(work_starts_nested_runs),
+        cmocka_unit_test(fewer_threads_when_refused),   cmocka_unit_test(commits_are_ordered_and_windowed),
+        cmocka_unit_test(no_items_and_no_pool),         cmocka_unit_test(a_run_without_commit),
+        cmocka_unit_test(the_lowest_failure_wins),      cmocka_unit_test(a_failed_commit_beats_later_work),
+        cmocka_unit_test(a_commit_starts_a_nested_run), cmocka_unit_test(work_starts_nested_runs),
         cmocka_unit_test(slots_are_handed_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
