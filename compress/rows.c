@@ -1,0 +1,26 @@
+/* rows: what every reader of a factored tensor computes, on one fixed grid: the shape of a BLAS call changes the rounding of its
+ * elements (docs/NUMERICS.md), so the cells must not depend on who asks for which rows. */
+#include "compress/factor_parts.h"
+
+#include "compress/blas.h"
+
+void lort_decode_cell(const float *left, const float *right, int64_t rank, int64_t cols, int64_t n, int64_t c0, int64_t c1, float *dst,
+                      int64_t ld)
+{
+    lort_sgemm(false, false, n, c1 - c0, rank, 1, left, rank, right + c0, cols, 0, dst, ld);
+}
+
+void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right, int64_t r0,
+                       int64_t r1, float *dst)
+{
+    for (int64_t r = r0; r < r1; r += LORT_DECODE_ROWS) {
+        const int64_t n = r + LORT_DECODE_ROWS < r1 ? LORT_DECODE_ROWS : r1 - r;
+        float *out = dst + (r - r0) * cols;
+        for (int64_t c0 = 0; c0 < cols; c0 += LORT_DECODE_COLS) {
+            const int64_t c1 = c0 + LORT_DECODE_COLS < cols ? c0 + LORT_DECODE_COLS : cols;
+            lort_decode_cell(left + r * rank, right, rank, cols, n, c0, c1, out + c0, cols);
+        }
+        if (exponent != 0)
+            lort_scale_floats(out, n * cols, exponent);
+    }
+}
