@@ -350,7 +350,7 @@ static json_t *meta_json(const lort_meta_report *meta)
     json_t *value = meta->is_text ? NULL : json_loads(meta->text, JSON_DECODE_ANY, NULL);
     json_object_set_new(object, "key", json_text(meta->key));
     json_object_set_new(object, "type", json_text(meta->type));
-    if (meta->count)
+    if (meta->is_array)
         json_object_set_new(object, "count", json_u64(meta->count));
     if (!value)
         value = meta->is_text && !*meta->text ? json_string("") : json_text(meta->text);

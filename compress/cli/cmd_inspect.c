@@ -19,7 +19,7 @@ static void print_meta(const lort_report *report)
 {
     for (uint64_t i = 0; i < report->meta_count; i++) {
         const lort_meta_report *meta = &report->meta[i];
-        if (meta->count)
+        if (meta->is_array)
             printf("%s (%s[%" PRIu64 "])%s%s\n", meta->key, meta->type, meta->count, *meta->text ? " = " : "",
                    meta->text);
         else

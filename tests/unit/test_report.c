@@ -1,4 +1,5 @@
 /* Reports: what the builder promises, and JSON that says null where nothing was measured. */
+#define _GNU_SOURCE /* mkdtemp */
 #include "compress/report.h"
 
 #include <math.h>
@@ -99,11 +100,11 @@ static void test_sources_and_metadata(void **state)
     assert_int_equal(lort_report_sources(&report, 1, NULL), LORT_OK);
     report.sources[0] = (lort_source_report){"cgroup v2", "/sys/fs/cgroup/memory.max", 12345};
     assert_int_equal(lort_report_meta(&report, 5, NULL), LORT_OK);
-    report.meta[0] = (lort_meta_report){"count", "uint32", "4", 0, false};
-    report.meta[1] = (lort_meta_report){"name", "string", "4", 0, true};
-    report.meta[2] = (lort_meta_report){"scale", "float32", "nan", 0, false};
-    report.meta[3] = (lort_meta_report){"tokens", "string", "", 512, false};
-    report.meta[4] = (lort_meta_report){"empty", "string", "", 0, true};
+    report.meta[0] = (lort_meta_report){"count", "uint32", "4", 0, false, false};
+    report.meta[1] = (lort_meta_report){"name", "string", "4", 0, true, false};
+    report.meta[2] = (lort_meta_report){"scale", "float32", "nan", 0, false, false};
+    report.meta[3] = (lort_meta_report){"tokens", "string", "", 512, false, true};
+    report.meta[4] = (lort_meta_report){"empty", "string", "", 0, true, false};
     const char *json = json_of(&report);
     has(json, "\"bytes\": 12345");
     has(json, "\"value\": 4\n");
