@@ -7,7 +7,7 @@
 
 typedef struct lort_budget lort_budget;
 lort_code lort_budget_open(uint64_t limit_bytes, lort_budget **out, lort_error *err); /* UINT64_MAX = no limit */
-void lort_budget_close(lort_budget *budget); /* accepts NULL; all must have been given back */
+void lort_budget_close(lort_budget *budget); /* accepts NULL; all must have been given back (asserted) */
 const lort_alloc *lort_budget_alloc(lort_budget *budget);
 /* Books bytes that a library will take by itself (BLAS buffers, zstd contexts, stacks). */
 lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *what, lort_error *err);

@@ -1,4 +1,4 @@
-/* os: everything LoRT asks of an operating system. os_linux.c implements it; os_windows.c can follow without touching
+/* os: everything LoRT asks of an operating system. os_linux_*.c implement it; os_windows.c can follow without touching
  * anything else. No other file includes an OS, thread or signal header (cli/ may, for the terminal and options).
  *
  * Paths are UTF-8. Files are opened relative to a directory handle, so that a directory renamed or replaced in mid-run cannot
@@ -30,12 +30,13 @@ const char *lort_os_dir_path(const lort_dir *dir); /* as it was opened, for mess
 /* Calls each() with the plain names in bytewise sorted order ("." and ".." left out). Stops at the first failure. */
 lort_code lort_os_dir_list(lort_dir *dir, lort_code (*each)(void *ctx, const char *name, lort_error *err), void *ctx, lort_error *err);
 void lort_os_dir_close(lort_dir *dir);
-/* "a/b/c" -> directory "a/b" (or ".") and name "c". name points into path. */
+/* "a/b/c" -> directory "a/b" (or ".") and name "c". name points into path. LORT_E_USAGE where no name ends the path ("a/", ".."). */
 lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lort_error *err);
 
-/* Opens an existing regular file for reading (never blocks on a FIFO or device: those are LORT_E_INPUT). */
+/* Opens an existing regular file for reading, through symlinks (never blocks on a FIFO or device: those are LORT_E_INPUT). */
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err);
-/* Creates a file for writing with permission bits `mode`; it must not exist (LORT_E_EXISTS) unless `existing_ok`. */
+/* Creates a file for reading and writing with permission bits `mode` at most; it must not exist (LORT_E_EXISTS) unless `existing_ok`.
+ * A symlink is never followed. */
 lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out, lort_error *err);
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err); /* LORT_E_EXISTS if there */
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err);
@@ -44,11 +45,13 @@ lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offse
 lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_t offset, lort_error *err); /* LORT_E_WRITE */
 lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err);
 lort_code lort_os_sync(lort_file *file, lort_error *err);      /* data and size are on the disk */
-/* Starts write-back of [offset, offset + n) and drops those pages from the cache: keeps dirty memory bounded. Advice only. */
+/* Starts write-back of [offset, offset + n), waits for the range of the call before and drops that from the cache: at most two
+ * ranges are dirty. Advice only; one thread per file. */
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
 /* Exclusive advisory lock without waiting; LORT_E_EXISTS if somebody holds it. Released on close. */
 lort_code lort_os_lock(lort_file *file, lort_error *err);
 lort_code lort_os_close(lort_file *file, lort_error *err); /* LORT_E_WRITE if close reports a lost write; accepts NULL */
+/* LORT_E_EXISTS if `to` exists and may not be replaced; a directory is never replaced by a file. */
 lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace, lort_error *err);
 lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_error *err);
 lort_code lort_os_dir_sync(lort_dir *dir, lort_error *err);
@@ -59,11 +62,13 @@ const char *lort_os_file_path(const lort_file *file); /* for messages */
 typedef struct lort_map lort_map;
 typedef enum lort_advice { LORT_WILL_NEED, LORT_DONT_NEED, LORT_SEQUENTIAL } lort_advice;
 /* Maps a file of `size` > 0 bytes read-only. LORT_E_MEMORY if there is no address space (the caller then reads with
- * lort_os_read). The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. */
+ * lort_os_read). The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
+ * file must stay open as long as the mapping. At most 4096 mappings at once. */
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err);
 const uint8_t *lort_os_map_data(const lort_map *map);
 bool lort_os_map_faulted(const lort_map *map); /* true once any page faulted: results read from it are void */
-/* Prefetch or release a byte range. Releasing drops the pages from our RSS; `cache` also from the page cache (madvise first, fadvise second). */
+/* Prefetch or release a byte range, cut at the mapping's end. Releasing keeps pages the range covers in part. It drops the
+ * pages from our RSS; `cache` also from the page cache (madvise first, fadvise second). */
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache);
 void lort_os_unmap(lort_map *map);
 
@@ -105,7 +110,8 @@ typedef struct lort_limits {
 void lort_os_limits(lort_limits *out);
 /* Reads a small text file such as /proc/meminfo whole (NUL-terminated, at most cap-1 bytes); false if it cannot. */
 bool lort_os_read_text(const char *path, char *out, uint64_t cap);
-/* CPUs this process may use: affinity count, and the quota of cgroup v1/v2 rounded up (0 = none). `root` "" = the real one. */
+/* CPUs this process may use: affinity count (0 = unknown), and the quota of cgroup v1/v2 rounded up (0 = none). `root` "" = the
+ * real machine. */
 void lort_os_cpus(const char *root, unsigned *affinity, unsigned *quota);
 uint64_t lort_os_pid(void);
 

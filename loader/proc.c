@@ -150,15 +150,18 @@ static bool below(const char *path, const char *mounted, const char **rest)
     return true;
 }
 
-static bool set_group(const char *root, const mount *at, const char *path, int version, bool *exact, lort_group *out)
+/* False if this machine's paths are too long for us. *exact: the mount shows our own group, not only something above
+ * it. */
+static bool set_group(const char *root, const mount *at, const char *path, int version, lort_group *out, bool *exact)
 {
     const char *rest;
-    *exact = below(path, at->root, &rest);
+    bool shown = below(path, at->root, &rest);
     out->version = version;
-    out->root_chars = strlen(root);
-    out->top_chars = out->root_chars + strlen(at->point);
+    out->top_chars = strlen(root) + strlen(at->point);
     int n = snprintf(out->dir, sizeof out->dir, "%s%s%s", root, at->point, rest);
-    return n > 0 && (size_t)n < sizeof out->dir;
+    bool fits = n > 0 && (size_t)n < sizeof out->dir;
+    *exact = shown && fits;
+    return fits;
 }
 
 static bool has_controller(const lort_group *group, const char *controller)
@@ -177,17 +180,16 @@ static bool find_version(const char *root, const char *mounts, const char *own, 
     bool found = false, exact = false;
     if (!own_path(own, version, controller, path, sizeof path))
         return false;
-    for (const char *line = mounts; *line && !exact;) {
+    for (const char *line = mounts, *next; *line && !exact; line = next) {
         size_t n = strcspn(line, "\n");
         mount at;
         lort_group group;
-        if (mount_of(line, n, version, controller, &at) && set_group(root, &at, path, version, &exact, &group) &&
-            (exact || !found) && (version == 1 || has_controller(&group, controller))) {
-            *out = group;
-            found = true;
-        } else
-            exact = false;
-        line += n + (line[n] == '\n');
+        next = line + n + (line[n] == '\n');
+        if (!mount_of(line, n, version, controller, &at) || !set_group(root, &at, path, version, &group, &exact) ||
+            (version == 2 && !has_controller(&group, controller)))
+            continue;
+        *out = group;
+        found = true;
     }
     return found;
 }

@@ -14,10 +14,9 @@ bool lort_proc_value(const char *text, const char *key, uint64_t *value);
 
 /* One directory of a control group hierarchy, starting at this process's own. */
 typedef struct lort_group {
-    int version;       /* 1 or 2 */
-    char dir[1024];    /* with the root before it */
-    size_t root_chars; /* length of the injected root in dir */
-    size_t top_chars;  /* length of root and mount point: the walk up ends there */
+    int version;      /* 1 or 2 */
+    char dir[1024];   /* with the root before it */
+    size_t top_chars; /* length of root and mount point in dir: the walk up ends there */
 } lort_group;
 
 /* Finds the group that `controller` ("memory", "cpu") governs this process by. A hybrid machine has a version 2

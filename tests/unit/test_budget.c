@@ -33,6 +33,11 @@ static void blocks_are_aligned_counted_and_returned(void **state)
         assert_int_equal(lort_budget_used(budget), 0);
     }
     assert_in_range(lort_budget_peak(budget), 1 << 20, (1 << 20) + 4096);
+    assert_null(alloc->take(alloc->ctx, SIZE_MAX));
+#if !defined(__SANITIZE_ADDRESS__) /* it would stop here */
+    assert_null(alloc->take(alloc->ctx, (size_t)1 << 62)); /* granted by the ledger, refused by the system */
+#endif
+    assert_int_equal(lort_budget_used(budget), 0);
     lort_budget_close(budget);
     lort_budget_close(NULL);
 }

@@ -239,17 +239,21 @@ typedef struct tree {
     lort_pool *pool;
     int depth;
     atomic_int *leaves;
+    atomic_int *busy; /* per worker: a thread inside a nested run keeps its number */
 } tree;
 
 static lort_code grow(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     const tree *t = ctx;
     if (t->depth == 0) {
+        if (atomic_fetch_add(&t->busy[worker], 1) != 0)
+            return lort_fail(err, LORT_E_INTERNAL, "two items on worker %u at once", worker);
         random_delay((uint64_t)item ^ lort_os_clock_ns());
+        atomic_fetch_sub(&t->busy[worker], 1);
         atomic_fetch_add(t->leaves, 1);
         return LORT_OK;
     }
-    tree child = {t->pool, t->depth - 1, t->leaves};
+    tree child = {t->pool, t->depth - 1, t->leaves, t->busy};
     return lort_pool_run(t->pool, 4, 2, grow, NULL, &child, err);
 }
 
@@ -257,8 +261,8 @@ static void work_starts_nested_runs(void **state)
 {
     for (size_t t = 0; t < THREAD_COUNTS; t++) {
         lort_pool *pool = open_pool(thread_counts[t]);
-        atomic_int leaves = 0;
-        tree root = {pool, 3, &leaves};
+        atomic_int leaves = 0, busy[64] = {0};
+        tree root = {pool, 3, &leaves, busy};
         assert_int_equal(lort_pool_run(pool, 4, 2, grow, NULL, &root, NULL), LORT_OK);
         assert_int_equal(atomic_load(&leaves), 256);
         lort_pool_close(pool);
@@ -316,10 +320,10 @@ static void fewer_threads_when_refused(void **state)
         struct rlimit limit = {now.virtual_bytes + (20u << 20), RLIM_INFINITY};
         lort_pool *pool = NULL;
         unsigned started = 0;
-        atomic_int leaves = 0;
+        atomic_int leaves = 0, busy[64] = {0};
         if (setrlimit(RLIMIT_AS, &limit) != 0 || lort_pool_open(64, &pool, &started, NULL) != LORT_OK)
             _exit(1);
-        tree root = {pool, 1, &leaves};
+        tree root = {pool, 1, &leaves, busy};
         if (started < 2 || started >= 64 || lort_pool_workers(pool) != started)
             _exit(2);
         if (lort_pool_run(pool, 4, 2, grow, NULL, &root, NULL) != LORT_OK || atomic_load(&leaves) != 16)
