@@ -83,6 +83,7 @@ bool lort_os_address_space(uint64_t bytes);
 typedef struct lort_thread lort_thread;
 typedef struct lort_mutex lort_mutex;
 typedef struct lort_cond lort_cond;
+/* stack_bytes is raised to what the system and the libraries' thread-local data need. */
 lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes, lort_thread **out, lort_error *err);
 void lort_os_thread_join(lort_thread *thread); /* waits and frees */
 lort_code lort_os_mutex_open(lort_mutex **out, lort_error *err);

@@ -2,11 +2,14 @@
 #define _GNU_SOURCE
 #include "loader/os_linux.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MOST_FOR_LIBRARIES ((size_t)4 << 20)
 
 struct lort_thread {
     pthread_t id;
@@ -27,24 +30,33 @@ static void *enter(void *thread)
     return NULL;
 }
 
-static int start(lort_thread *thread, size_t stack)
+static int start_with(lort_thread *thread, size_t stack)
 {
     pthread_attr_t attr;
-    sigset_t blocked, before;
     int why = pthread_attr_init(&attr);
     if (why)
         return why;
+    why = pthread_attr_setstacksize(&attr, stack);
+    if (!why)
+        why = pthread_create(&thread->id, &attr, enter, thread);
+    pthread_attr_destroy(&attr);
+    return why;
+}
+
+/* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). Nothing tells how much it
+ * is; a stack that does not hold it is "invalid". */
+static int start(lort_thread *thread, size_t stack)
+{
+    sigset_t blocked, before;
     /* Signals are the first thread's business; the two that a mapping or a bug raises belong to whoever caused them. */
     sigfillset(&blocked);
     sigdelset(&blocked, SIGBUS);
     sigdelset(&blocked, SIGSEGV);
-    why = pthread_attr_setstacksize(&attr, stack);
-    if (!why) {
-        pthread_sigmask(SIG_SETMASK, &blocked, &before);
-        why = pthread_create(&thread->id, &attr, enter, thread);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    int why = start_with(thread, stack);
+    for (; why == EINVAL && stack < MOST_FOR_LIBRARIES; stack *= 2)
+        why = start_with(thread, 2 * stack);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return why;
 }
 
