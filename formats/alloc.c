@@ -116,7 +116,7 @@ static uint8_t *buffer_room(lort_buffer *buffer, uint64_t n)
 {
     uint64_t need;
     void *memory;
-    if (buffer->error.code)
+    if (buffer->error.code || n == 0)
         return NULL;
     if (!lort_add_u64(buffer->size, n, &need)) {
         lort_fail(&buffer->error, LORT_E_MEMORY, "not enough memory: a buffer of 2^64 bytes");

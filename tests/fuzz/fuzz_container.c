@@ -1,0 +1,109 @@
+/* Fuzz target: the gate of containers. The first byte chooses what the rest is: a frame, or the body of a record. What is accepted
+ * is used the way a reader does, and what can be written back must read back. */
+#include "formats/container.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void use_head(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_head head;
+    (void)arena;
+    lort_head_get(body, bytes, &head, NULL);
+}
+
+static void use_footer(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_footer footer;
+    (void)arena;
+    lort_footer_get(body, bytes, &footer, NULL);
+}
+
+static void use_model(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_model_record m, again;
+    lort_buffer out = {.alloc = &lort_alloc_heap};
+    uint64_t total = 0, covered = 0;
+    if (lort_model_record_get(body, bytes, arena, &m, NULL))
+        return;
+    for (uint32_t i = 0; i < m.file_count; i++)
+        total += m.files[i].size;
+    for (uint64_t i = 0; i < m.extent_count; i++)
+        covered += m.extents[i].bytes;
+    lort_model_record_put(&m, &out);
+    if (total != covered || lort_model_record_get(out.data, out.size, arena, &again, NULL))
+        abort();
+    lort_buffer_free(&out);
+}
+
+static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_part p, again;
+    lort_error err = {0};
+    lort_buffer out = {.alloc = &lort_alloc_heap};
+    uint64_t stored = 0, elements = 0;
+    if (lort_part_get(body, bytes, arena, &p, &err)) {
+        if (!err.message[0])
+            abort();
+        return;
+    }
+    lort_matrices m = lort_part_matrices(&p);
+    for (uint64_t i = 0; i < p.chunk_count; i++) {
+        uint32_t slice = p.chunks[i].part & (LORT_MAX_SLICES - 1);
+        const lort_term *term = slice < p.slices ? lort_part_term(&p, slice) : NULL;
+        if (!term || p.chunks[i].decoded > LORT_CHUNK_MAX)
+            abort();
+        stored += p.chunks[i].stored;
+        elements += p.chunks[i].part >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;
+    }
+    if (stored != p.payload_bytes || elements > (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols)
+        abort();
+    lort_part_put(&p, &out);
+    if (lort_part_get(out.data, out.size, arena, &again, NULL))
+        abort();
+    lort_buffer_free(&out);
+}
+
+static void use_index(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_index_record x;
+    lort_index_record_get(body, bytes, arena, &x, NULL);
+}
+
+static void use_frame(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_frame frame;
+    lort_buffer out = {.alloc = &lort_alloc_heap};
+    (void)arena;
+    if (lort_frame_get(body, bytes, &frame, NULL))
+        return;
+    lort_frame_put(&frame, &out);
+    if (out.size != frame.frame_bytes || memcmp(out.data, body, out.size) != 0)
+        abort(); /* a frame has one spelling */
+    lort_buffer_free(&out);
+}
+
+/* A frame whose hash is made right, so that the rules behind the hash are reached. */
+static void use_sealed_frame(const uint8_t *body, uint64_t bytes, lort_arena *arena)
+{
+    lort_buffer sealed = {.alloc = &lort_alloc_heap};
+    lort_put_bytes(&sealed, body, bytes);
+    lort_put_u64(&sealed, lort_xxh64(body, bytes));
+    use_frame(sealed.data, sealed.size, arena);
+    lort_buffer_free(&sealed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const uses[])(const uint8_t *, uint64_t, lort_arena *) = {
+        use_head, use_model, use_part, use_index, use_footer, use_frame, use_sealed_frame,
+    };
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    if (size == 0)
+        return 0;
+    uses[data[0] % (sizeof uses / sizeof uses[0])](data + 1, size - 1, &arena);
+    lort_arena_free(&arena);
+    return 0;
+}
