@@ -62,8 +62,8 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
 
     g->rank_cap = max64(min64(min64(asked, least), LORT_DSYEVD_MAX), 0);
     if (target->kind == LORT_TARGET_RANK) {
-        g->block = max64(32, min64(128, round_up(g->rank_cap, 16)));
-        cap = 3 * g->rank_cap + 2 * g->block;
+        g->block = g->rank_cap > 128 ? 128 : max64(32, min64(64, round_up(g->rank_cap, 16)));
+        cap = 3 * g->rank_cap + 160; /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
     } else {
         g->block = 64;
         cap = g->rank_cap + g->rank_cap / 4 + g->block;

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define RANK_GAIN 0.004   /* a pass that adds less to the energy of the wanted rank is the last */
+#define RANK_GAIN 0.01   /* a pass that adds less to the energy of the wanted rank is the last */
 #define NEGLIGIBLE 1e-10  /* share of the energy far below what rounding the factors to f16 costs */
 #define ROUNDING 3e-8     /* share of the energy that rounding costs, about */
 #define SETTLED 0.05      /* a Ritz value that grew by less than this share in a pass bounds what follows it ... */

@@ -1,0 +1,64 @@
+/* bench_quality: captured energy of the rounded factors over the optimum, and what it cost, on the real matrices the tests have.
+ *
+ *   bench_quality [K ...]     default 16 64 128; one line per rank: worst and mean share, mean sketch, passes, time */
+#include <time.h>
+
+#include "tests/numerics/matrices.h"
+
+typedef struct tally {
+    int64_t rank;
+    double worst, sum, seconds, sketch, passes;
+    char name[128];
+    int count;
+} tally;
+
+static double now(void)
+{
+    struct timespec t;
+
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void measure(const char *name, matrix *m, void *ctx)
+{
+    tally *t = ctx;
+    const lort_target target = {LORT_TARGET_RANK, t->rank, 0, 1 << 20, 7};
+    const lort_matrix_source source = matrix_source(m);
+    lort_factors f;
+    double *squares = spectrum(m), best = 0, begin = now();
+    const int64_t least = m->rows < m->cols ? m->rows : m->cols;
+
+    if (lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, NULL) != LORT_OK)
+        abort();
+    t->seconds += now() - begin;
+    for (int64_t i = 0; i < t->rank && i < least; i++)
+        best += squares[i];
+    const double share = ldexp(f.norm2 - f.error2, 2 * f.exponent) / best;
+    if (share < t->worst)
+        snprintf(t->name, sizeof t->name, "%s", name);
+    t->worst = fmin(t->worst, share);
+    t->sum += share;
+    t->sketch += (double)f.sketch;
+    t->passes += f.passes;
+    t->count++;
+    lort_factors_free(&f, &lort_alloc_heap);
+    free(squares);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const usual[] = {"16", "64", "128"};
+    const int n = argc > 1 ? argc - 1 : 3;
+
+    lort_blas_start();
+    printf("%6s %8s %8s %8s %8s %8s %9s  %s\n", "rank", "matrices", "worst", "mean", "sketch", "passes", "ms each", "worst one");
+    for (int i = 0; i < n; i++) {
+        tally t = {.rank = strtoll(argc > 1 ? argv[i + 1] : usual[i], NULL, 10), .worst = 2};
+        visit_models(measure, &t);
+        if (t.count > 0)
+            printf("%6lld %8d %8.4f %8.4f %8.1f %8.2f %9.2f  %s\n", (long long)t.rank, t.count, t.worst, t.sum / t.count, t.sketch / t.count,
+                   t.passes / t.count, 1e3 * t.seconds / t.count, t.name);
+    }
+    return 0;
+}
