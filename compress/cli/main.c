@@ -184,6 +184,7 @@ static void single_threaded_blas(char **argv)
 int main(int argc, char **argv)
 {
     single_threaded_blas(argv);
+    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* else hwloc writes to stderr where /sys is not mounted */
     set_signals();
     return close_stdout(dispatch(argc, argv));
 }
