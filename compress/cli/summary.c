@@ -156,7 +156,9 @@ void lort_cli_print_actions(FILE *out, const lort_report *report)
     }
     if (t.factored + t.kept == 0)
         return;
-    fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", "factored", t.factored, report->tensor_count);
+    bool planned = strcmp(report->command, "plan") == 0; /* whether factors meet the target is seen only by trying */
+    fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored", t.factored,
+            report->tensor_count);
     print_kept(out, &t);
 }
 
