@@ -204,21 +204,42 @@ static lort_code collect_bytes(void *buffer, const void *bytes, uint64_t n, lort
     return lort_buffer_check(buffer, err);
 }
 
-/* The new header: the old one, which is the file's first part, with other types. */
+static const lort_format *format_named(const char *name)
+{
+    uint32_t i = 0;
+    const lort_format *format;
+    while ((format = lort_format_at(i)) && strcmp(format->name, name) != 0)
+        i++;
+    return format;
+}
+
+/* The old header, which is the file's first part, read again. */
+static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lort_header *header, lort_error *err)
+{
+    const lort_input_file *input = &model_of(r)->files[file];
+    const lort_format *format = format_named(input->format);
+    uint64_t wanted;
+    if (!format)
+        return lort_fail(err, LORT_E_DAMAGED, "file %u: its format is not known here", file);
+    lort_code code = lort_reading_bytes(&r->reading, part_of(r, r->files[file].first), 0, collect_bytes, old, err);
+    if (code == LORT_OK)
+        code = format->parse(old->data, old->size, input->size, alloc_of(r), header, &wanted, err);
+    if (code == LORT_OK && header->index.count != r->files[file].tensors)
+        code = lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu", (unsigned long long)header->index.count,
+                         (unsigned long long)r->files[file].tensors);
+    return code;
+}
+
+/* The new header: the old one with other types. */
 static lort_code rewrite_header(restoring *r, uint32_t file, lort_error *err)
 {
     out_file *out = &r->files[file];
     lort_buffer old = {.alloc = alloc_of(r)};
     lort_arena arena = {.alloc = alloc_of(r)};
     lort_header header = {0};
-    uint64_t wanted, at = 0;
+    uint64_t at = 0;
     void *types = NULL, *offsets;
-    lort_code code = lort_reading_bytes(&r->reading, part_of(r, out->first), 0, collect_bytes, &old, err);
-    if (code == LORT_OK)
-        code = lort_header_parse(old.data, old.size, model_of(r)->files[file].size, alloc_of(r), &header, &wanted, err);
-    if (code == LORT_OK && header.index.count != out->tensors)
-        code = lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu", (unsigned long long)header.index.count,
-                         (unsigned long long)out->tensors);
+    lort_code code = parse_header(r, file, &old, &header, err);
     if (code == LORT_OK)
         code = lort_arena_take(&arena, out->tensors * sizeof(lort_dtype_info *), &types, err);
     if (code == LORT_OK)

@@ -9,10 +9,12 @@
  * whether the name still leads to the file he locked, so of two writers that come at once exactly one goes on. */
 #include "loader/publish.h"
 #include "formats/bytes.h"
+#include "formats/hash.h"
 #include "loader/memory.h"
 #include <stdio.h>
 
 #define FLUSH_BYTES (64u << 20)
+#define READ_BYTES (1u << 20)
 #define TRIES 100 /* of taking the partial's name, while other writers come and go */
 
 struct lort_publish {
@@ -27,6 +29,7 @@ struct lort_publish {
     lort_file *lock;     /* directory form */
     lort_file *file;     /* the one that is written, or NULL */
     uint64_t size;       /* of it */
+    lort_hasher *hasher; /* of what was appended to it */
     uint64_t flushed;
     bool made, committed; /* partial exists and is ours; it has its final name */
 };
@@ -57,10 +60,21 @@ static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
     return LORT_E_WRITE;
 }
 
+/* "new/" means the directory "new". */
+static lort_code without_slashes(lort_publish *p, const char **path, lort_error *err)
+{
+    size_t n = strlen(*path);
+    while (p->options.directory && n > 1 && (*path)[n - 1] == '/')
+        n--;
+    return lort_arena_text(&p->arena, *path, n, path, err);
+}
+
 static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
 {
     const char *name;
-    lort_code code = lort_os_dir_of(path, &p->parent, &name, err);
+    lort_code code = without_slashes(p, &path, err);
+    if (code == LORT_OK)
+        code = lort_os_dir_of(path, &p->parent, &name, err);
     if (code)
         return cannot_begin(code, path, err);
     code = join(p, "", name, "", &p->name, err);
@@ -249,6 +263,14 @@ static lort_code take_new_dir(lort_publish *p, lort_error *err)
 
 /* ---- the interface ---- */
 
+/* A fresh hash for a fresh file. */
+static lort_code start_hash(lort_publish *p, lort_error *err)
+{
+    lort_hasher_close(p->hasher);
+    p->hasher = NULL;
+    return lort_hasher_open(p->alloc, &p->hasher, err);
+}
+
 lort_code lort_publish_begin(const char *path, const lort_publish_options *options, const lort_alloc *alloc,
                              lort_publish **out, lort_error *err)
 {
@@ -267,6 +289,8 @@ lort_code lort_publish_begin(const char *path, const lort_publish_options *optio
         code = refuse_full_disk(p, err);
     if (code == LORT_OK)
         code = options->directory ? take_new_dir(p, err) : take_new_file(p, err);
+    if (code == LORT_OK && !options->directory)
+        code = start_hash(p, err);
     if (code) {
         lort_publish_close(p);
         return code;
@@ -275,12 +299,47 @@ lort_code lort_publish_begin(const char *path, const lort_publish_options *optio
     return LORT_OK;
 }
 
+static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, lort_error *err)
+{
+    for (uint64_t at = 0; at < p->size; at += READ_BYTES) {
+        uint64_t n = p->size - at < READ_BYTES ? p->size - at : READ_BYTES;
+        lort_code code = lort_os_read(p->file, piece, n, at, err);
+        if (code)
+            return code;
+        lort_hasher_add(found, piece, n);
+    }
+    lort_hash128 wrote = lort_hasher_value(p->hasher), read = lort_hasher_value(found);
+    if (memcmp(wrote.bytes, read.bytes, sizeof wrote.bytes) != 0)
+        return lort_fail(err, LORT_E_WRITE, "%s: the file read back is not what was written: a failing disk?", lort_os_file_path(p->file));
+    return LORT_OK;
+}
+
+/* Syncs the file and reads it back (from the disk where flush_behind dropped its pages): only what is really there is published. */
+static lort_code settle_file(lort_publish *p, lort_error *err)
+{
+    void *piece;
+    lort_hasher *found;
+    lort_code code = lort_os_sync(p->file, err);
+    if (code)
+        return code;
+    lort_os_flush_behind(p->file, p->flushed, p->size - p->flushed);
+    code = lort_take(p->alloc, READ_BYTES, "reading back", &piece, err);
+    if (code)
+        return code;
+    code = lort_hasher_open(p->alloc, &found, err);
+    if (code == LORT_OK)
+        code = hash_back(p, piece, found, err);
+    lort_hasher_close(found);
+    lort_give(p->alloc, piece, READ_BYTES);
+    return code == LORT_E_READ ? LORT_E_WRITE : code;
+}
+
 static lort_code finish_file(lort_publish *p, lort_error *err)
 {
     lort_file *file = p->file;
     if (!file)
         return LORT_OK;
-    lort_code code = lort_os_sync(file, err);
+    lort_code code = settle_file(p, err);
     if (code)
         return code;
     p->file = NULL;
@@ -292,6 +351,8 @@ lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
     if (!p->options.directory) /* its one file is open since begin */
         return p->size ? lort_fail(err, LORT_E_INTERNAL, "a second file in a single output") : LORT_OK;
     lort_code code = finish_file(p, err);
+    if (code == LORT_OK)
+        code = start_hash(p, err);
     if (code)
         return code;
     p->size = p->flushed = 0;
@@ -305,6 +366,7 @@ lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lo
     lort_code code = lort_os_write(p->file, bytes, n, p->size, err);
     if (code)
         return code;
+    lort_hasher_add(p->hasher, bytes, n);
     p->size += n;
     if (p->size - p->flushed >= FLUSH_BYTES) {
         lort_os_flush_behind(p->file, p->flushed, p->size - p->flushed);
@@ -318,7 +380,7 @@ uint64_t lort_publish_size(const lort_publish *p) { return p->size; }
 /* The single file stays open, and so locked, until it has its name. */
 static lort_code commit_file(lort_publish *p, lort_error *err)
 {
-    lort_code code = lort_os_sync(p->file, err);
+    lort_code code = settle_file(p, err);
     return code ? code : lort_os_rename(p->parent, p->partial, p->name, p->options.force, err);
 }
 
@@ -350,6 +412,7 @@ void lort_publish_close(lort_publish *p)
         lort_os_remove(p->parent, p->partial, p->options.directory, NULL);
     if (p->lock)
         lort_os_remove(p->parent, p->guard, false, NULL);
+    lort_hasher_close(p->hasher);
     lort_os_close(p->file, NULL);
     lort_os_close(p->lock, NULL);
     lort_os_dir_close(p->dir);

@@ -1,5 +1,5 @@
 /* publish: a complete, synced file (or directory) appears under its final name, or nothing does; what was there survives every
- * failure. Writes go to ".NAME.lort-partial" beside the output; commit syncs, renames and syncs the directory.
+ * failure. A file is read back before it gets its name. Writes go to ".NAME.lort-partial" beside the output; commit syncs, renames and syncs the directory.
  * The partial file is locked: a second writer to the same output gets LORT_E_EXISTS. */
 #ifndef LORT_LOADER_PUBLISH_H
 #define LORT_LOADER_PUBLISH_H
