@@ -414,6 +414,7 @@ static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_si
 {
     lort_header header = {.format = &lort_format_safetensors, .version = 1, .alignment = 1, .architecture = "", .arena.alloc = alloc};
     memset(out, 0, sizeof *out);
+    *wanted = 0;
     lort_code code = check_prefix(data, available, file_size, &header.header_bytes, wanted, err);
     if (!code)
         code = fill_all(data, file_size, &header, err);

@@ -180,12 +180,14 @@ static lort_code read_total(walker *w, lort_json_token token)
     lort_json *j = &w->json, whole = *j;
     uint64_t n = 0;
     bool zeros = true;
+    if (token != LORT_JSON_NUMBER) /* then there is no text to look at */
+        return lort_json_fail(j, "metadata.total_size must be a whole number");
     while (n < j->text_size && j->data[j->text + n] != '.')
         n++;
     for (uint64_t i = n + 1; i < j->text_size; i++)
         zeros &= j->data[j->text + i] == '0';
     whole.text_size = n;
-    if (token != LORT_JSON_NUMBER || !zeros || !lort_json_u64(&whole, &w->list->total_size))
+    if (!zeros || !lort_json_u64(&whole, &w->list->total_size))
         return lort_json_fail(j, "metadata.total_size must be a whole number below 2^64");
     w->list->has_total = true;
     w->list->total_at = j->text;

@@ -112,6 +112,12 @@ static void refuse_length(uint64_t n, const char *text, const char *expected)
 
 static void test_lengths(void **state)
 {
+    lort_header h;
+    lort_error err;
+    uint64_t wanted = 99;
+    assert_int_equal(lort_format_safetensors.parse(NULL, 0, 0, &lort_alloc_heap, &h, &wanted, &err), LORT_E_INPUT);
+    assert_int_equal(wanted, 0);
+    assert_non_null(strstr(err.message, "too short"));
     refuse_length(0, "{}", "header length 0 at offset 0; 2 to 100000000 bytes are allowed");
     refuse_length(1, "{", "header length 1 at offset 0");
     refuse_length(1ull << 63, "{}", "header length 9223372036854775808");

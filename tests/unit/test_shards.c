@@ -43,6 +43,7 @@ static const struct malformed {
     {"newline", MAP("a\\nb"), "holds a control character"},
     {"dots", MAP(".."), "begins with '..' or is '.'"},
     {"256 bytes", MAP(LETTERS LETTERS LETTERS LETTERS LETTERS "x"), "is longer than 255 bytes"},
+    {"total_size never closed", "{\"metadata\":{\"total_size\":\"}}", "it ends within a string"},
     {"total_size negative", "{\"metadata\":{\"total_size\":-1},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
     {"total_size a string", "{\"metadata\":{\"total_size\":\"8\"},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
     {"total_size 1e3", "{\"metadata\":{\"total_size\":1e3},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
