@@ -9,6 +9,7 @@
 
 #define MAX_JSON (1u << 30)
 #define MAX_PLAIN_NAME 255u
+#define MAX_FILES 99999u /* what five digits in a shard's name can count */
 #define SHOWN 200
 
 /* --- plain names --- */
@@ -121,6 +122,8 @@ static lort_code add_file(walker *w, uint32_t *file)
         *file = slot->value;
         return LORT_OK;
     }
+    if (w->files.used == MAX_FILES)
+        return lort_json_fail(j, "weight_map names more than %u files", MAX_FILES);
     code = lort_arena_text(&w->list->arena, name, bytes, &copy, j->error);
     return code ? code : lort_names_add(&w->files, copy, bytes, (uint32_t)w->files.used, &is_new, file, j->error);
 }

@@ -185,14 +185,20 @@ static void test_truncated(void **state)
 }
 
 /* Every tensor in a file of its own, in falling order: the worst for sets and sorting. */
-static void test_many(void **state)
+static lort_buffer many_files(int n)
 {
     lort_buffer b = new_buffer();
-    enum { N = 100000 };
     lort_put_text(&b, "{\"weight_map\":{");
-    for (int i = 0; i < N; i++)
-        lort_put_text(&b, "%s\"model.%d.w\":\"m-%06d.safetensors\"", i ? "," : "", i, N - 1 - i);
+    for (int i = 0; i < n; i++)
+        lort_put_text(&b, "%s\"model.%d.w\":\"m-%06d.safetensors\"", i ? "," : "", i, n - 1 - i);
     lort_put_text(&b, "}}");
+    return b;
+}
+
+static void test_many(void **state)
+{
+    enum { N = 99999 };
+    lort_buffer b = many_files(N);
     failing counts = {0};
     lort_alloc alloc = FAILING_ALLOC(counts);
     lort_shard_list list;
@@ -203,6 +209,16 @@ static void test_many(void **state)
     assert_true(counts.peak_bytes < 8 * b.size);
     lort_shards_free(&list);
     assert_int_equal(counts.out_blocks, 0);
+    lort_buffer_free(&b);
+}
+
+static void test_too_many(void **state)
+{
+    lort_buffer b = many_files(100000);
+    lort_shard_list list;
+    lort_error err = {0};
+    assert_int_equal(lort_shards_parse(b.data, b.size, &lort_alloc_heap, &list, &err), LORT_E_INPUT);
+    assert_non_null(strstr(err.message, "more than 99999 files"));
     lort_buffer_free(&b);
 }
 
@@ -334,7 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_malformed), cmocka_unit_test(test_5000_characters), cmocka_unit_test(test_sample),
         cmocka_unit_test(test_totals),    cmocka_unit_test(test_rewrite),         cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_many),            cmocka_unit_test(test_bid),
+        cmocka_unit_test(test_truncated), cmocka_unit_test(test_many), cmocka_unit_test(test_too_many),            cmocka_unit_test(test_bid),
         cmocka_unit_test(test_plain_names), cmocka_unit_test(test_split_names),   cmocka_unit_test(test_real_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
