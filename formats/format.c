@@ -35,7 +35,7 @@ static const struct look {
     {0, 4, "FUGG", "has the magic FUGG: a pre-release or byte-swapped GGUF file, which is not supported"},
     {0, 2, "\x1f\x8b", "is compressed with gzip: unpack it first"},
     {0, 4, "\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it first"},
-    {0, 6, "\xfd" "7zXZ\0", "is compressed with xz: unpack it first"},
+    {0, 6, "\xfd\x37zXZ\0", "is compressed with xz: unpack it first"},
     {0, 3, "BZh", "is compressed with bzip2: unpack it first"},
     {0, 6, "7z\xbc\xaf\x27\x1c", "is a 7-Zip archive: unpack it first"},
     {257, 5, "ustar", "is a tar archive: unpack it first"},
@@ -68,7 +68,8 @@ static lort_code refuse(const uint8_t *head, uint64_t n, uint64_t file_size, lor
                      lort_escape(shown, sizeof shown, head, n < 8 ? n : 8));
 }
 
-lort_code lort_format_tell(const uint8_t *head, uint64_t n, uint64_t file_size, const lort_format **out, lort_error *err)
+lort_code lort_format_tell(const uint8_t *head, uint64_t n, uint64_t file_size, const lort_format **out,
+                           lort_error *err)
 {
     int best = 0;
     *out = NULL;

@@ -1,6 +1,6 @@
-/* GGUF: the header as a whole. Two walks through the same bytes: the first checks the grammar and counts, so that the second can
- * fill arrays of exactly the right size and a lying count allocates nothing. Then the tensors' places in the file are
- * checked, all of them, before anyone uses one. */
+/* GGUF: the header as a whole. Two walks through the same bytes: the first checks the grammar and counts, so that the
+ * second can fill arrays of exactly the right size and a lying count allocates nothing. Then the tensors' places in the
+ * file are checked, all of them, before anyone uses one. */
 #include "formats/gguf.h"
 #include "formats/layout.h"
 #include "formats/names.h"
@@ -76,7 +76,10 @@ static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, l
 }
 
 /* The second walk finds what the first counted, unless someone writes to the mapped file meanwhile. */
-static lort_code changed(lort_gguf_reader *r) { return lort_cursor_fail(&r->cursor, "the header changed while it was read"); }
+static lort_code changed(lort_gguf_reader *r)
+{
+    return lort_cursor_fail(&r->cursor, "the header changed while it was read");
+}
 
 static bool has_text(const pools *p, uint64_t bytes) { return bytes <= p->text_bytes; }
 
@@ -136,8 +139,8 @@ static lort_code read_alignment(lort_header *h, lort_error *err)
                          kv->kind == LORT_KV_ARRAY ? "an array of " : "of type ", kv->type);
     uint64_t v = kv->v.u;
     if (v < MIN_ALIGNMENT || v > MAX_ALIGNMENT || (v & (v - 1)))
-        return lort_fail(err, LORT_E_INPUT, "general.alignment is %" PRIu64 "; it must be a power of two from %u to %u", v,
-                         MIN_ALIGNMENT, MAX_ALIGNMENT);
+        return lort_fail(err, LORT_E_INPUT, "general.alignment is %" PRIu64 "; it must be a power of two from %u to %u",
+                         v, MIN_ALIGNMENT, MAX_ALIGNMENT);
     h->alignment = (uint32_t)v;
     return LORT_OK;
 }
@@ -167,8 +170,8 @@ static lort_code read_split(lort_header *h, lort_error *err)
     if (code || count <= 1)
         return code;
     if (no >= count)
-        return lort_fail(err, LORT_E_INPUT, "split.no is %" PRIu64 " but split.count is %" PRIu64 " (numbers start at 0)", no,
-                         count);
+        return lort_fail(err, LORT_E_INPUT,
+                         "split.no is %" PRIu64 " but split.count is %" PRIu64 " (numbers start at 0)", no, count);
     h->split = true;
     h->split_no = (uint32_t)no;
     h->split_count = (uint32_t)count;
@@ -186,7 +189,10 @@ static lort_code read_keys(lort_header *h, lort_error *err)
 
 /* --- tensors --- */
 
-static const char *show(const lort_tensor *t, char *out) { return lort_escape(out, LORT_SHOWN_NAME, t->name, t->name_bytes); }
+static const char *show(const lort_tensor *t, char *out)
+{
+    return lort_escape(out, LORT_SHOWN_NAME, t->name, t->name_bytes);
+}
 
 static lort_code read_type(lort_gguf_reader *r, const lort_gguf_info *info, lort_tensor *t)
 {
@@ -197,8 +203,8 @@ static lort_code read_type(lort_gguf_reader *r, const lort_gguf_info *info, lort
     const char *removed = lort_dtype_removed(info->type);
     r->cursor.at = info->type_at;
     if (removed)
-        return lort_cursor_fail(&r->cursor, "tensor '%s' has type %" PRIu32 " (%s), which was removed from ggml", show(t, name),
-                                info->type, removed);
+        return lort_cursor_fail(&r->cursor, "tensor '%s' has type %" PRIu32 " (%s), which was removed from ggml",
+                                show(t, name), info->type, removed);
     return lort_cursor_fail(&r->cursor, "tensor '%s' has unsupported type %" PRIu32, show(t, name), info->type);
 }
 
@@ -211,7 +217,8 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
         return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s has more than 2^63 elements", show(t, name),
                                 lort_shape_text(t, shape, sizeof shape));
     if (row % t->type->block_elements)
-        return lort_cursor_fail(&r->cursor, "tensor '%s' has rows of %" PRIu64 " elements; %s needs a multiple of %" PRIu32,
+        return lort_cursor_fail(&r->cursor,
+                                "tensor '%s' has rows of %" PRIu64 " elements; %s needs a multiple of %" PRIu32,
                                 show(t, name), row, t->type->name, t->type->block_elements);
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
         return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s and type %s exceeds 2^64 bytes", show(t, name),
@@ -255,17 +262,19 @@ static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t fil
     char name[LORT_SHOWN_NAME];
     uint64_t end = 0, relative = t->offset;
     if (relative % h->alignment)
-        return lort_fail(err, LORT_E_INPUT, "tensor '%s' has offset %" PRIu64 ", not a multiple of the alignment %" PRIu32,
-                         show(t, name), relative, h->alignment);
+        return lort_fail(err, LORT_E_INPUT,
+                         "tensor '%s' has offset %" PRIu64 ", not a multiple of the alignment %" PRIu32, show(t, name),
+                         relative, h->alignment);
     bool fits = lort_add_u64(h->header_bytes, relative, &t->offset) && lort_add_u64(t->offset, t->bytes, &end);
     if (!fits || end > file_size)
-        return lort_fail(err, LORT_E_INPUT, "tensor '%s' (%" PRIu64 " bytes at offset %" PRIu64 " + %" PRIu64
-                         ") lies outside the file of %" PRIu64 " bytes: is it truncated?", show(t, name), t->bytes,
-                         h->header_bytes, relative, file_size);
+        return lort_fail(err, LORT_E_INPUT,
+                         "tensor '%s' (%" PRIu64 " bytes at offset %" PRIu64 " + %" PRIu64
+                         ") lies outside the file of %" PRIu64 " bytes: is it truncated?",
+                         show(t, name), t->bytes, h->header_bytes, relative, file_size);
     return LORT_OK;
 }
 
-/* In data order: no overlap, and bytes that belong to nothing are counted. Padding up to the alignment is nobody's gap. */
+/* In data order: no overlap; bytes that belong to nothing are counted. Padding to the alignment is no gap. */
 static lort_code check_layout(lort_header *h, uint64_t file_size, lort_error *err)
 {
     char a[LORT_SHOWN_NAME], b[LORT_SHOWN_NAME];
@@ -289,8 +298,10 @@ static lort_code place_all(lort_header *h, uint64_t infos_end, uint64_t file_siz
     uint64_t start = 0;
     if (!lort_align_up(infos_end, h->alignment, &start) || start > file_size) {
         if (h->index.count)
-            return lort_fail(err, LORT_E_INPUT, "the data section would start at offset %" PRIu64 ", past the end of the file (%"
-                             PRIu64 " bytes): is it truncated?", start, file_size);
+            return lort_fail(err, LORT_E_INPUT,
+                             "the data section would start at offset %" PRIu64 ", past the end of the file (%" PRIu64
+                             " bytes): is it truncated?",
+                             start, file_size);
         start = file_size; /* without tensors there need be no padding */
     }
     h->header_bytes = start;
@@ -325,8 +336,8 @@ static lort_code parse_with(lort_gguf_reader *r, lort_header *h, lort_error *err
     return code;
 }
 
-static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc, lort_header *out,
-                       uint64_t *wanted, lort_error *err)
+static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
+                       lort_header *out, uint64_t *wanted, lort_error *err)
 {
     lort_error local;
     lort_gguf_reader r = {.cursor = lort_cursor_make(data, available, file_size, LORT_E_INPUT, err ? err : &local)};

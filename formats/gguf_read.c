@@ -1,5 +1,5 @@
-/* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates nothing and knows nothing of
- * the file as a whole: that is gguf.c. */
+/* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates nothing and knows
+ * nothing of the file as a whole: that is gguf.c. */
 #include "formats/gguf.h"
 #include <inttypes.h>
 
@@ -16,10 +16,10 @@ static const struct value_type {
     lort_kv_kind kind;
     uint8_t since; /* GGUF version */
 } value_types[] = {
-    {"uint8", 1, LORT_KV_U64, 1},   {"int8", 1, LORT_KV_I64, 1},    {"uint16", 2, LORT_KV_U64, 1},
-    {"int16", 2, LORT_KV_I64, 1},   {"uint32", 4, LORT_KV_U64, 1},  {"int32", 4, LORT_KV_I64, 1},
-    {"float32", 4, LORT_KV_F64, 1}, {"bool", 1, LORT_KV_BOOL, 1},   {"string", 0, LORT_KV_TEXT, 1},
-    {"array", 0, LORT_KV_ARRAY, 1}, {"uint64", 8, LORT_KV_U64, 2},  {"int64", 8, LORT_KV_I64, 2},
+    {"uint8", 1, LORT_KV_U64, 1},   {"int8", 1, LORT_KV_I64, 1},   {"uint16", 2, LORT_KV_U64, 1},
+    {"int16", 2, LORT_KV_I64, 1},   {"uint32", 4, LORT_KV_U64, 1}, {"int32", 4, LORT_KV_I64, 1},
+    {"float32", 4, LORT_KV_F64, 1}, {"bool", 1, LORT_KV_BOOL, 1},  {"string", 0, LORT_KV_TEXT, 1},
+    {"array", 0, LORT_KV_ARRAY, 1}, {"uint64", 8, LORT_KV_U64, 2}, {"int64", 8, LORT_KV_I64, 2},
     {"float64", 8, LORT_KV_F64, 2},
 };
 
@@ -35,18 +35,21 @@ static lort_code check_counts(lort_gguf_reader *r)
 {
     uint64_t prefix = r->version == 1 ? 4 : 8, kv_bytes, info_bytes, need;
     bool fits = lort_mul_u64(r->kv_count, prefix + 1 + 4 + 1, &kv_bytes) &&
-                lort_mul_u64(r->tensor_count, prefix + 4 + 4 + 8, &info_bytes) && lort_add_u64(kv_bytes, info_bytes, &need);
+                lort_mul_u64(r->tensor_count, prefix + 4 + 4 + 8, &info_bytes) &&
+                lort_add_u64(kv_bytes, info_bytes, &need);
     if (fits && need <= left(r))
         return LORT_OK;
     r->cursor.at = 8;
-    return lort_cursor_fail(&r->cursor, "%" PRIu64 " tensors and %" PRIu64 " metadata pairs cannot fit in a file of %" PRIu64
-                            " bytes", r->tensor_count, r->kv_count, r->cursor.limit);
+    return lort_cursor_fail(
+        &r->cursor, "%" PRIu64 " tensors and %" PRIu64 " metadata pairs cannot fit in a file of %" PRIu64 " bytes",
+        r->tensor_count, r->kv_count, r->cursor.limit);
 }
 
 static lort_code too_short(lort_gguf_reader *r, unsigned least)
 {
     r->cursor.at = 0;
-    return lort_cursor_fail(&r->cursor, "file too short for a GGUF header (%" PRIu64 " < %u bytes)", r->cursor.limit, least);
+    return lort_cursor_fail(&r->cursor, "file too short for a GGUF header (%" PRIu64 " < %u bytes)", r->cursor.limit,
+                            least);
 }
 
 lort_code lort_gguf_read_head(lort_gguf_reader *r)
@@ -64,8 +67,8 @@ lort_code lort_gguf_read_head(lort_gguf_reader *r)
         return c->code;
     c->at = 4;
     if (r->version && (r->version & 0xFFFF) == 0)
-        return lort_cursor_fail(c, "big-endian GGUF file (version 0x%08" PRIx32 "); only little-endian files are supported",
-                                r->version);
+        return lort_cursor_fail(
+            c, "big-endian GGUF file (version 0x%08" PRIx32 "); only little-endian files are supported", r->version);
     if (r->version < 1 || r->version > 3)
         return lort_cursor_fail(c, "GGUF version %" PRIu32 " is not supported; 1, 2 and 3 are", r->version);
     if (r->version > 1 && c->limit < 24)
@@ -86,8 +89,9 @@ static const char *get_string(lort_gguf_reader *r, uint64_t max, const char *wha
     if (n > max || n > left(r)) {
         uint64_t room = left(r);
         c->at = at;
-        lort_cursor_fail(c, "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64 " are left in the file", what,
-                         n, max, room);
+        lort_cursor_fail(
+            c, "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64 " are left in the file", what, n,
+            max, room);
         return NULL;
     }
     const uint8_t *p = lort_get_bytes(c, n, what);
@@ -178,8 +182,10 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
     if (n > MAX_ARRAY || n * each > left(r)) {
         uint64_t room = left(r);
         c->at = count_at;
-        lort_cursor_fail(c, "array of %" PRIu64 " elements of type %s; at most 2^30 are allowed and %" PRIu64
-                         " bytes are left in the file", n, type->name, room);
+        lort_cursor_fail(c,
+                         "array of %" PRIu64 " elements of type %s; at most 2^30 are allowed and %" PRIu64
+                         " bytes are left in the file",
+                         n, type->name, room);
         return;
     }
     out->type = type->name;
@@ -263,7 +269,8 @@ lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
     out->name = get_string(r, LORT_GGUF_MAX_NAME + (r->version == 1), "tensor name", &bytes);
     if (out->name && bytes > LORT_GGUF_MAX_NAME) {
         c->at = out->at;
-        return lort_cursor_fail(c, "tensor name of %" PRIu64 " bytes; at most %d are allowed", bytes, LORT_GGUF_MAX_NAME);
+        return lort_cursor_fail(c, "tensor name of %" PRIu64 " bytes; at most %d are allowed", bytes,
+                                LORT_GGUF_MAX_NAME);
     }
     out->name_bytes = (uint32_t)bytes;
     if (c->code)

@@ -1,12 +1,13 @@
-/* A GGUF header for the same tensors in other types. Types, offsets and general.file_type have fixed widths, so the new header is
- * the old one, byte for byte, with those fields patched: version, order and padding stay what they were. */
+/* A GGUF header for the same tensors in other types. Types, offsets and general.file_type have fixed widths, so the new
+ * header is the old one, byte for byte, with those fields patched: version, order and padding stay what they were. */
 #include "formats/gguf.h"
 #include "formats/layout.h"
 #include <inttypes.h>
 
-/* New places of the data: contiguous in index order, each tensor padded to the alignment (the last one too, as ggml does). */
-static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets, uint64_t *file_size,
-                       lort_error *err)
+/* New places of the data: contiguous in index order, each tensor padded to the alignment (the last one too, as ggml
+ * does). */
+static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets,
+                       uint64_t *file_size, lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
     uint64_t at = 0;
@@ -15,7 +16,8 @@ static lort_code place(const lort_header *h, const lort_dtype_info *const *types
         uint64_t row = t->n_dims ? (uint64_t)t->dims[t->n_dims - 1] : 1, bytes, end;
         offsets[i] = h->header_bytes + at;
         if (!types[i]->in_gguf || row % types[i]->block_elements || !lort_dtype_bytes(types[i], t->elements, &bytes) ||
-            !lort_add_u64(at, bytes, &end) || !lort_align_up(end, h->alignment, &at) || at > UINT64_MAX - h->header_bytes)
+            !lort_add_u64(at, bytes, &end) || !lort_align_up(end, h->alignment, &at) ||
+            at > UINT64_MAX - h->header_bytes)
             return lort_fail(err, LORT_E_USAGE, "tensor '%s' cannot be written to a GGUF file as %s",
                              lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
     }
@@ -26,7 +28,10 @@ static lort_code place(const lort_header *h, const lort_dtype_info *const *types
 /* The general.file_type that says what most elements are now stored as; false if types did not change or none fits. */
 static bool new_file_type(const lort_header *h, const lort_dtype_info *const *types, uint32_t *out)
 {
-    static const struct { lort_dtype type; uint32_t file_type; } known[] = {{LORT_F32, 0}, {LORT_F16, 1}, {LORT_BF16, 32}};
+    static const struct {
+        lort_dtype type;
+        uint32_t file_type;
+    } known[] = {{LORT_F32, 0}, {LORT_F16, 1}, {LORT_BF16, 32}};
     double most[3] = {0}, others = 0;
     bool changed = false;
     for (uint64_t i = 0; i < h->index.count; i++) {
@@ -58,8 +63,8 @@ static lort_code patch_kv(lort_gguf_reader *r, uint8_t *copy, const uint32_t *fi
     return LORT_OK;
 }
 
-static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types,
-                             const uint64_t *offsets)
+static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_header *h,
+                             const lort_dtype_info *const *types, const uint64_t *offsets)
 {
     for (uint64_t k = 0; k < r->tensor_count; k++) {
         lort_gguf_info info;
@@ -76,11 +81,12 @@ static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_head
 }
 
 /* The walk reads the copy it patches: what it finds there cannot change under it. */
-static lort_code patch(uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types, const uint64_t *offsets,
-                       lort_error *err)
+static lort_code patch(uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types,
+                       const uint64_t *offsets, lort_error *err)
 {
     lort_error local;
-    lort_gguf_reader r = {.cursor = lort_cursor_make(copy, h->header_bytes, h->header_bytes, LORT_E_INPUT, err ? err : &local)};
+    lort_gguf_reader r = {
+        .cursor = lort_cursor_make(copy, h->header_bytes, h->header_bytes, LORT_E_INPUT, err ? err : &local)};
     uint32_t file_type;
     bool set = new_file_type(h, types, &file_type);
     lort_code code = lort_gguf_read_head(&r);
@@ -89,8 +95,8 @@ static lort_code patch(uint8_t *copy, const lort_header *h, const lort_dtype_inf
     return code ? code : patch_infos(&r, copy, h, types, offsets);
 }
 
-lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types, lort_buffer *out,
-                            uint64_t *offsets, uint64_t *file_size, lort_error *err)
+lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
+                            lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
     uint64_t first = out->size;
     *file_size = 0;

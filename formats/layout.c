@@ -1,5 +1,5 @@
-/* Bottom-up merge sort: stable, no recursion, O(n log n) whatever the file says, and its memory goes through the allocator
- * (qsort's may not). */
+/* Bottom-up merge sort: stable, no recursion, O(n log n) whatever the file says, and its memory goes through the
+ * allocator (qsort's may not). */
 #include "formats/layout.h"
 #include <string.h>
 

@@ -4,8 +4,8 @@
 
 #include "formats/tensor.h"
 
-/* Sorts by (offset, bytes), stably, so that empty tensors come before the one that starts where they stand. Takes scratch memory
- * only if they are out of order. */
+/* Sorts by (offset, bytes), stably, so that empty tensors come before the one that starts where they stand. Takes
+ * scratch memory only if they are out of order. */
 lort_code lort_layout_sort(lort_tensor *tensors, uint64_t count, const lort_alloc *alloc, lort_error *err);
 
 /* Product of the dims; false when it (zeros left out) exceeds INT64_MAX or a dim is negative. */

@@ -1,6 +1,6 @@
-/* safetensors: u64 N, N bytes of JSON (padded with spaces), then the data, dense. The JSON is walked twice: the first walk
- * validates and counts, the second fills arrays of exactly the right size. A third walk, over a header already accepted, writes
- * it anew. Nothing is allocated per JSON token.
+/* safetensors: u64 N, N bytes of JSON (padded with spaces), then the data, dense. The JSON is walked twice: the first
+ * walk validates and counts, the second fills arrays of exactly the right size. A third walk, over a header already
+ * accepted, writes it anew. Nothing is allocated per JSON token.
  *
  *   {"__metadata__": {"key": "text", ...}, "NAME": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, ...} */
 #include "formats/bytes.h"
@@ -88,7 +88,8 @@ static lort_code read_offsets(lort_json *j, entry *e)
 {
     if (lort_json_next(j) != LORT_JSON_ARRAY)
         return lort_json_fail(j, "data_offsets must be an array");
-    if (read_whole(j, lort_json_next(j), "data_offsets", &e->begin) || read_whole(j, lort_json_next(j), "data_offsets", &e->end))
+    if (read_whole(j, lort_json_next(j), "data_offsets", &e->begin) ||
+        read_whole(j, lort_json_next(j), "data_offsets", &e->end))
         return j->code;
     if (lort_json_next(j) != LORT_JSON_ARRAY_END)
         return lort_json_fail(j, "data_offsets must hold two numbers");
@@ -151,7 +152,7 @@ static lort_code read_entry(lort_json *j, entry *e)
 typedef struct visitor {
     lort_code (*on_entry)(void *ctx, const entry *e, lort_error *err);
     lort_code (*on_meta)(void *ctx, const lort_json *key, const lort_json *value, lort_error *err); /* or NULL */
-    void (*on_meta_end)(void *ctx, const uint8_t *object, uint64_t bytes);                          /* all of it, or NULL */
+    void (*on_meta_end)(void *ctx, const uint8_t *object, uint64_t bytes); /* all of it, or NULL */
     void *ctx;
 } visitor;
 
@@ -281,13 +282,16 @@ static lort_code check_tensor(lort_tensor *t, const entry *e, uint64_t data_byte
     if (!lort_layout_elements(t->dims, t->n_dims, &t->elements))
         return lort_fail(err, LORT_E_INPUT, "%s has more than 2^63 elements", show_tensor(t, shown, sizeof shown));
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
-        return lort_fail(err, LORT_E_INPUT, "%s is not a whole number of bytes below 2^64", show_tensor(t, shown, sizeof shown));
+        return lort_fail(err, LORT_E_INPUT, "%s is not a whole number of bytes below 2^64",
+                         show_tensor(t, shown, sizeof shown));
     if (t->bytes != e->end - e->begin)
         return lort_fail(err, LORT_E_INPUT, "%s has %" PRIu64 " bytes, but data_offsets [%" PRIu64 ", %" PRIu64 "]",
                          show_tensor(t, shown, sizeof shown), t->bytes, e->begin, e->end);
     if (e->end > data_bytes)
-        return lort_fail(err, LORT_E_INPUT, "%s ends at data offset %" PRIu64 ", but the file has %" PRIu64
-                         " bytes of data: is it truncated?", show_tensor(t, shown, sizeof shown), e->end, data_bytes);
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s ends at data offset %" PRIu64 ", but the file has %" PRIu64
+                         " bytes of data: is it truncated?",
+                         show_tensor(t, shown, sizeof shown), e->end, data_bytes);
     return LORT_OK;
 }
 
@@ -336,7 +340,8 @@ static lort_code fill_meta(void *ctx, const lort_json *key, const lort_json *val
 
 static lort_code take_all(lort_header *h, const totals *t, filler *f, lort_error *err)
 {
-    const uint64_t bytes[] = {t->tensors * sizeof *h->index.tensors, t->pairs * sizeof *h->kv, t->dims * sizeof(int64_t), t->text};
+    const uint64_t bytes[] = {t->tensors * sizeof *h->index.tensors, t->pairs * sizeof *h->kv,
+                              t->dims * sizeof(int64_t), t->text};
     void *taken[4] = {NULL};
     lort_code code = LORT_OK;
     for (size_t i = 0; i < 4 && !code; i++)
@@ -356,13 +361,15 @@ static lort_code check_dense(const lort_header *h, uint64_t file_size, lort_erro
     for (uint64_t i = 0; i < h->index.count; i++) {
         const lort_tensor *t = &h->index.tensors[i];
         if (t->offset != end)
-            return lort_fail(err, LORT_E_INPUT, "tensor '%s' begins at data offset %" PRIu64 ", leaving %s; it must begin at %" PRIu64,
+            return lort_fail(err, LORT_E_INPUT,
+                             "tensor '%s' begins at data offset %" PRIu64 ", leaving %s; it must begin at %" PRIu64,
                              lort_escape(name, sizeof name, t->name, t->name_bytes), t->offset - h->header_bytes,
                              t->offset > end ? "a hole" : "an overlap", end - h->header_bytes);
         end += t->bytes;
     }
     if (end != file_size)
-        return lort_fail(err, LORT_E_INPUT, "%" PRIu64 " trailing bytes follow the last tensor, which ends at offset %" PRIu64,
+        return lort_fail(err, LORT_E_INPUT,
+                         "%" PRIu64 " trailing bytes follow the last tensor, which ends at offset %" PRIu64,
                          file_size - end, end);
     return LORT_OK;
 }
@@ -371,15 +378,19 @@ static lort_code check_prefix(const uint8_t *data, uint64_t available, uint64_t 
                               uint64_t *wanted, lort_error *err)
 {
     if (file_size < 8)
-        return lort_fail(err, LORT_E_INPUT, "file too short for a safetensors header (%" PRIu64 " < 8 bytes)", file_size);
+        return lort_fail(err, LORT_E_INPUT, "file too short for a safetensors header (%" PRIu64 " < 8 bytes)",
+                         file_size);
     *wanted = available < 8 ? 8 : 0;
     if (*wanted)
-        return lort_fail(err, LORT_E_INPUT, "the header length lies beyond the %" PRIu64 " bytes read so far", available);
+        return lort_fail(err, LORT_E_INPUT, "the header length lies beyond the %" PRIu64 " bytes read so far",
+                         available);
     uint64_t n = lort_load_u64(data);
     if (n < 2 || n > MAX_HEADER)
-        return lort_fail(err, LORT_E_INPUT, "header length %" PRIu64 " at offset 0; 2 to %u bytes are allowed", n, MAX_HEADER);
+        return lort_fail(err, LORT_E_INPUT, "header length %" PRIu64 " at offset 0; 2 to %u bytes are allowed", n,
+                         MAX_HEADER);
     if (n > file_size - 8)
-        return lort_fail(err, LORT_E_INPUT, "header length %" PRIu64 " at offset 0 exceeds the %" PRIu64 " bytes that follow", n,
+        return lort_fail(err, LORT_E_INPUT,
+                         "header length %" PRIu64 " at offset 0 exceeds the %" PRIu64 " bytes that follow", n,
                          file_size - 8);
     *header_bytes = 8 + n;
     *wanted = available < 8 + n ? 8 + n : 0;
@@ -409,10 +420,11 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
     return code ? code : check_dense(h, file_size, err);
 }
 
-static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc, lort_header *out,
-                       uint64_t *wanted, lort_error *err)
+static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
+                       lort_header *out, uint64_t *wanted, lort_error *err)
 {
-    lort_header header = {.format = &lort_format_safetensors, .version = 1, .alignment = 1, .architecture = "", .arena.alloc = alloc};
+    lort_header header = {
+        .format = &lort_format_safetensors, .version = 1, .alignment = 1, .architecture = "", .arena.alloc = alloc};
     memset(out, 0, sizeof *out);
     *wanted = 0;
     lort_code code = check_prefix(data, available, file_size, &header.header_bytes, wanted, err);
@@ -482,7 +494,8 @@ static lort_code write_entry(void *ctx, const entry *e, lort_error *err)
 }
 
 /* New offsets in the data section, dense in data order. */
-static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets, uint64_t *end, lort_error *err)
+static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets, uint64_t *end,
+                       lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
     *end = 0;
@@ -490,7 +503,8 @@ static lort_code place(const lort_header *h, const lort_dtype_info *const *types
         const lort_tensor *t = &h->index.tensors[i];
         uint64_t bytes;
         offsets[i] = *end;
-        if (!types[i]->in_safetensors || !lort_dtype_bytes(types[i], t->elements, &bytes) || !lort_add_u64(*end, bytes, end))
+        if (!types[i]->in_safetensors || !lort_dtype_bytes(types[i], t->elements, &bytes) ||
+            !lort_add_u64(*end, bytes, end))
             return lort_fail(err, LORT_E_USAGE, "tensor '%s' cannot be written to a safetensors file as %s",
                              lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
     }
@@ -514,13 +528,14 @@ static lort_code write_json(writer *w, const uint8_t *data, lort_error *err)
         return code;
     uint64_t n = w->out->size - first - 8;
     if (n > MAX_HEADER)
-        return lort_fail(err, LORT_E_USAGE, "the new safetensors header of %" PRIu64 " bytes exceeds %u", n, MAX_HEADER);
+        return lort_fail(err, LORT_E_USAGE, "the new safetensors header of %" PRIu64 " bytes exceeds %u", n,
+                         MAX_HEADER);
     lort_store_u64(w->out->data + first, n);
     return LORT_OK;
 }
 
-static lort_code rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types, lort_buffer *out,
-                         uint64_t *offsets, uint64_t *file_size, lort_error *err)
+static lort_code rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
+                         lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
     writer w = {header, types, offsets, out, false};
     uint64_t first = out->size, data_bytes;

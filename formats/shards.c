@@ -1,5 +1,5 @@
-/* Which files make one model. The names in an index.json are someone else's: only plain file names pass, and nothing here opens
- * them. The JSON is walked twice, as in safetensors.c: count, then fill. */
+/* Which files make one model. The names in an index.json are someone else's: only plain file names pass, and nothing
+ * here opens them. The JSON is walked twice, as in safetensors.c: count, then fill. */
 #include "formats/shards.h"
 #include "formats/bytes.h"
 #include "formats/json.h"
@@ -79,7 +79,8 @@ bool lort_shards_bid(const uint8_t *head, uint64_t n)
     uint64_t at = 0;
     while (at < n && head[at] && strchr(" \t\r\n", head[at]))
         at++;
-    if (n - at < 2 || head[at] != '{' || head[at + 1] == 0) /* a NUL: a safetensors file with a header of 0x..7b bytes */
+    if (n - at < 2 || head[at] != '{' ||
+        head[at + 1] == 0) /* a NUL: a safetensors file with a header of 0x..7b bytes */
         return false;
     for (; n - at >= sizeof key - 1; at++) {
         if (head[at] == '"' && memcmp(head + at, key, sizeof key - 1) == 0)
@@ -330,7 +331,8 @@ static lort_code fill(walker *w, lort_error *err)
     return code ? code : sort_files(w, err);
 }
 
-lort_code lort_shards_parse(const uint8_t *data, uint64_t size, const lort_alloc *alloc, lort_shard_list *out, lort_error *err)
+lort_code lort_shards_parse(const uint8_t *data, uint64_t size, const lort_alloc *alloc, lort_shard_list *out,
+                            lort_error *err)
 {
     memset(out, 0, sizeof *out);
     if (size > MAX_JSON)
@@ -403,7 +405,8 @@ bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *n
     return true;
 }
 
-void lort_split_name_make(const char *name, uint32_t prefix_bytes, uint32_t number, uint32_t count, char *out, size_t cap)
+void lort_split_name_make(const char *name, uint32_t prefix_bytes, uint32_t number, uint32_t count, char *out,
+                          size_t cap)
 {
     snprintf(out, cap, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)prefix_bytes, name, number, count);
 }

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            abort(); \
-        } \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);                                  \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,7 +95,8 @@ static inline void check_same(const lort_header *a, const lort_header *b, const 
 }
 
 /* Writes the header anew with `type` for the floats (NULL: all types as they are), and reads that. */
-static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint64_t old_size, const lort_dtype_info *type)
+static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint64_t old_size,
+                                 const lort_dtype_info *type)
 {
     uint64_t n = h->index.count, size, wanted;
     const lort_dtype_info **types = calloc(n + 1, sizeof *types);

@@ -13,7 +13,8 @@ static void check_list(const lort_shard_list *list)
         const lort_shard_entry *e = &list->entries[i];
         CHECK(e->file < list->file_count && e->tensor[e->tensor_bytes] == 0);
         for (uint64_t k = 0; k < i && k < 100; k++)
-            CHECK(e->tensor_bytes != e[-1 - (int64_t)k].tensor_bytes || memcmp(e->tensor, e[-1 - (int64_t)k].tensor, e->tensor_bytes));
+            CHECK(e->tensor_bytes != e[-1 - (int64_t)k].tensor_bytes ||
+                  memcmp(e->tensor, e[-1 - (int64_t)k].tensor, e->tensor_bytes));
     }
 }
 

@@ -1,4 +1,4 @@
-/* A main() for a fuzz target without a fuzzer: runs it over every file named, and every file of every directory named. */
+/* A main() for a fuzz target without a fuzzer: runs it over the files named, and those in the directories named. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

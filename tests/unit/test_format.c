@@ -8,7 +8,8 @@ static const struct look {
     uint64_t bytes;
     const char *expected;
 } looks[] = {
-    {"Git LFS pointer", TEXT("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"), "Git LFS pointer, not the model itself: run git lfs pull"},
+    {"Git LFS pointer", TEXT("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
+     "Git LFS pointer, not the model itself: run git lfs pull"},
     {"ZIP", TEXT("PK\3\4.........................."), "a ZIP archive, most likely a PyTorch checkpoint"},
     {"pickle", TEXT("\x80\2}q\0........................."), "a Python pickle"},
     {"pickle 4", TEXT("\x80\4\x95........................"), "a Python pickle"},
@@ -22,11 +23,15 @@ static const struct look {
     {"FUGG", TEXT("FUGG\0\0\0\1...................."), "FUGG"},
     {"gzip", TEXT("\x1f\x8b\x08........................."), "compressed with gzip"},
     {"zstd", TEXT("\x28\xb5\x2f\xfd........................"), "compressed with zstd"},
-    {"xz", TEXT("\xfd" "7zXZ\0......................"), "compressed with xz"},
+    {"xz",
+     TEXT("\xfd"
+          "7zXZ\0......................"),
+     "compressed with xz"},
     {"HDF5", TEXT("\x89HDF\r\n\x1a\n...................."), "an HDF5 file"},
     {"NumPy", TEXT("\x93NUMPY......................"), "a NumPy array"},
     {"JSON", TEXT("{\"model_type\": \"llama\", \"x\": 1}"), "JSON text"},
-    {"LoRT container", TEXT("\x50\x2a\x4d\x18............................LORT\r\n\x1a\n"), "a LoRT container: use restore"},
+    {"LoRT container", TEXT("\x50\x2a\x4d\x18............................LORT\r\n\x1a\n"),
+     "a LoRT container: use restore"},
     {"text", TEXT("What is this file, after all?\n"), "neither GGUF nor safetensors: the file begins with 'What is '"},
     {"zeros", TEXT("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), "begins with '\\x00"},
     {"one byte", TEXT("G"), "file too short for a header (1 < 24 bytes)"},
@@ -64,7 +69,7 @@ static void test_told(void **state)
     assert_string_equal(told("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24, 24), "gguf");
     assert_string_equal(told("\2\0\0\0\0\0\0\0{}", 10, 10), "safetensors");
     assert_string_equal(told("\x7b\0\0\0\0\0\0\0{\"a\":", 13, 200), "safetensors"); /* begins with '{' too */
-    assert_string_equal(told("\3\0\0\0\0\0\0\0 {}", 11, 11), "safetensors");       /* to be refused by its parser */
+    assert_string_equal(told("\3\0\0\0\0\0\0\0 {}", 11, 11), "safetensors");        /* to be refused by its parser */
     assert_string_equal(told("\x82\0\0\0\0\0\0\0{}", 10, 10), "safetensors");
     assert_string_equal(told("GGUX", 4, 4), "none");
     assert_string_equal(told("", 0, 0), "none");
@@ -88,7 +93,8 @@ static void test_wanted(void **state)
     uint64_t wanted;
     assert_int_equal(lort_header_parse(NULL, 0, 1u << 30, &lort_alloc_heap, &h, &wanted, NULL), LORT_E_INPUT);
     assert_int_equal(wanted, LORT_FORMAT_HEAD);
-    assert_int_equal(lort_header_parse((const uint8_t *)"GGUF", 4, 100, &lort_alloc_heap, &h, &wanted, NULL), LORT_E_INPUT);
+    assert_int_equal(lort_header_parse((const uint8_t *)"GGUF", 4, 100, &lort_alloc_heap, &h, &wanted, NULL),
+                     LORT_E_INPUT);
     assert_int_equal(wanted, 100);
     assert_int_equal(lort_header_parse(NULL, 0, 0, &lort_alloc_heap, &h, &wanted, NULL), LORT_E_INPUT);
     assert_int_equal(wanted, 0);
@@ -97,7 +103,7 @@ static void test_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_tar),   cmocka_unit_test(test_told),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_tar),    cmocka_unit_test(test_told),
         cmocka_unit_test(test_table),    cmocka_unit_test(test_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,9 @@ static const char *tokens(const char *text, uint64_t size, char *out, lort_error
 
 static void test_tokens(void **state)
 {
-    static const struct { const char *text, *tokens; } cases[] = {
+    static const struct {
+        const char *text, *tokens;
+    } cases[] = {
         {"{}", "{}."},
         {" [ ] ", "[]."},
         {"\t\r\n1\n", "N."},
@@ -55,7 +57,9 @@ static void test_tokens(void **state)
 
 static void test_refused(void **state)
 {
-    static const struct { const char *text, *expected; } cases[] = {
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
         {"", "it ends where a value is expected at offset 0"},
         {"  ", "a value is expected at offset 2"},
         {"{", "a key is expected"},
@@ -147,14 +151,20 @@ static void test_depth(void **state)
 
 static void test_text(void **state)
 {
-    static const struct { const char *json, *text; uint64_t bytes; } cases[] = {
+    static const struct {
+        const char *json, *text;
+        uint64_t bytes;
+    } cases[] = {
         {"\"plain\"", "plain", 5},
         {"\"\"", "", 0},
         {"\"\\u0061bc\"", "abc", 3},
         {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", 8},
         {"\"\\u0000x\"", "\0x", 2},
         {"\"\\u00e9\\u20AC\\uD83D\\uDE00\"", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9},
-        {"\"\xc3\xa9\\u0041\"", "\xc3\xa9" "A", 3},
+        {"\"\xc3\xa9\\u0041\"",
+         "\xc3\xa9"
+         "A",
+         3},
         {"\"\\uffff\\u07ff\\u0800\"", "\xef\xbf\xbf\xdf\xbf\xe0\xa0\x80", 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -174,7 +184,11 @@ static void test_text(void **state)
 
 static void test_integers(void **state)
 {
-    static const struct { const char *json; bool good; uint64_t value; } cases[] = {
+    static const struct {
+        const char *json;
+        bool good;
+        uint64_t value;
+    } cases[] = {
         {"0", true, 0},
         {"7", true, 7},
         {"9007199254740993", true, 9007199254740993}, /* 2^53 + 1: no double in between */
@@ -245,9 +259,9 @@ static void test_truncated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens),   cmocka_unit_test(test_refused),        cmocka_unit_test(test_nul_bytes),
-        cmocka_unit_test(test_depth),    cmocka_unit_test(test_text),           cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_skip),     cmocka_unit_test(test_failures_stick), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tokens), cmocka_unit_test(test_refused),        cmocka_unit_test(test_nul_bytes),
+        cmocka_unit_test(test_depth),  cmocka_unit_test(test_text),           cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_skip),   cmocka_unit_test(test_failures_stick), cmocka_unit_test(test_truncated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,7 @@
 
 /* --- refused --- */
 
-#define ENTRY(name, dtype, shape, offsets) \
+#define ENTRY(name, dtype, shape, offsets)                                                                             \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 #define F32_2 ENTRY("a", "F32", "[2]", "[0,8]")
 #define TEN "0,0,0,0,0,0,0,0,0,0"
@@ -24,7 +24,8 @@ static const struct malformed {
     {"invalid UTF-8", "{" ENTRY("\xff", "F32", "[2]", "[0,8]") "}", 8, "not valid UTF-8"},
     {"lone surrogate", "{" ENTRY("\\ud800", "F32", "[2]", "[0,8]") "}", 8, "a lone surrogate"},
     {"tensor twice", "{" F32_2 "," ENTRY("a", "F32", "[2]", "[8,16]") "}", 16, "tensor name 'a' occurs twice"},
-    {"tensor twice, escaped", "{" F32_2 "," ENTRY("\\u0061", "F32", "[2]", "[8,16]") "}", 16, "tensor name 'a' occurs twice"},
+    {"tensor twice, escaped", "{" F32_2 "," ENTRY("\\u0061", "F32", "[2]", "[8,16]") "}", 16,
+     "tensor name 'a' occurs twice"},
     {"dtype twice", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"dtype\":\"I32\",\"data_offsets\":[0,8]}}", 8,
      "tensor 'a': 'dtype' stands twice"},
     {"shape twice, escaped", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"\\u0073hape\":[2],\"data_offsets\":[0,8]}}", 8,
@@ -48,12 +49,15 @@ static const struct malformed {
     {"dim 1e3", "{" ENTRY("a", "F32", "[1e3]", "[0,4000]") "}", 4000, "shape holds 1e3;"},
     {"dim -0", "{" ENTRY("a", "F32", "[-0]", "[0,0]") "}", 0, "shape holds -0;"},
     {"dim 2^63", "{" ENTRY("a", "F32", "[9223372036854775808]", "[0,8]") "}", 8, "shape holds 9223372036854775808;"},
-    {"dim 2^64+2", "{" ENTRY("a", "F32", "[18446744073709551618]", "[0,8]") "}", 8, "shape holds 18446744073709551618;"},
+    {"dim 2^64+2", "{" ENTRY("a", "F32", "[18446744073709551618]", "[0,8]") "}", 8,
+     "shape holds 18446744073709551618;"},
     {"65 dims", "{" ENTRY("a", "F32", "[" TEN "," TEN "," TEN "," TEN "," TEN "," TEN ",0,0,0,0,0]", "[0,0]") "}", 0,
      "tensor 'a': shape has more than 64 dimensions"},
     {"elements overflow", "{" ENTRY("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 0, "more than 2^63 elements"},
-    {"overflow hidden by a zero", "{" ENTRY("a", "F32", "[4294967296,4294967296,0]", "[0,0]") "}", 0, "more than 2^63 elements"},
-    {"bytes overflow", "{" ENTRY("a", "F64", "[2305843009213693953]", "[0,8]") "}", 8, "not a whole number of bytes below 2^64"},
+    {"overflow hidden by a zero", "{" ENTRY("a", "F32", "[4294967296,4294967296,0]", "[0,0]") "}", 0,
+     "more than 2^63 elements"},
+    {"bytes overflow", "{" ENTRY("a", "F64", "[2305843009213693953]", "[0,8]") "}", 8,
+     "not a whole number of bytes below 2^64"},
     {"size too small", "{" ENTRY("a", "F32", "[3]", "[0,8]") "}", 8, "has 12 bytes, but data_offsets [0, 8]"},
     {"size too large", "{" ENTRY("a", "F32", "[]", "[0,8]") "}", 8, "has 4 bytes, but data_offsets [0, 8]"},
     {"odd count of F4", "{" ENTRY("a", "F4", "[3]", "[0,2]") "}", 2, "is not a whole number of bytes"},
@@ -63,12 +67,18 @@ static const struct malformed {
     {"offsets an object", "{" ENTRY("a", "F32", "[2]", "{}") "}", 8, "data_offsets must be an array"},
     {"end before begin", "{" ENTRY("a", "F32", "[2]", "[8,0]") "}", 8, "data_offsets [8, 0] end before they begin"},
     {"end 1e1", "{" ENTRY("a", "F32", "[2]", "[0,0.8e1]") "}", 8, "data_offsets holds 0.8e1;"},
-    {"end beyond the file", "{" ENTRY("a", "F32", "[2]", "[0,8]") "}", 7, "the file has 7 bytes of data: is it truncated?"},
-    {"end near 2^63", "{" ENTRY("a", "I8", "[9223372036854775807]", "[0,9223372036854775807]") "}", 8, "is it truncated?"},
-    {"not from 0", "{" ENTRY("a", "F32", "[2]", "[4,12]") "}", 12, "tensor 'a' begins at data offset 4, leaving a hole"},
-    {"a hole", "{" F32_2 "," ENTRY("b", "F32", "[2]", "[9,17]") "}", 17, "tensor 'b' begins at data offset 9, leaving a hole"},
-    {"an overlap", "{" F32_2 "," ENTRY("b", "F32", "[2]", "[4,12]") "}", 12, "tensor 'b' begins at data offset 4, leaving an overlap"},
-    {"the same place", "{" F32_2 "," ENTRY("b", "F32", "[2]", "[0,8]") "}", 8, "leaving an overlap; it must begin at 8"},
+    {"end beyond the file", "{" ENTRY("a", "F32", "[2]", "[0,8]") "}", 7,
+     "the file has 7 bytes of data: is it truncated?"},
+    {"end near 2^63", "{" ENTRY("a", "I8", "[9223372036854775807]", "[0,9223372036854775807]") "}", 8,
+     "is it truncated?"},
+    {"not from 0", "{" ENTRY("a", "F32", "[2]", "[4,12]") "}", 12,
+     "tensor 'a' begins at data offset 4, leaving a hole"},
+    {"a hole", "{" F32_2 "," ENTRY("b", "F32", "[2]", "[9,17]") "}", 17,
+     "tensor 'b' begins at data offset 9, leaving a hole"},
+    {"an overlap", "{" F32_2 "," ENTRY("b", "F32", "[2]", "[4,12]") "}", 12,
+     "tensor 'b' begins at data offset 4, leaving an overlap"},
+    {"the same place", "{" F32_2 "," ENTRY("b", "F32", "[2]", "[0,8]") "}", 8,
+     "leaving an overlap; it must begin at 8"},
     {"an empty tensor inside", "{" F32_2 "," ENTRY("b", "F32", "[0]", "[4,4]") "}", 8, "leaving an overlap"},
     {"an empty tensor behind", "{" F32_2 "," ENTRY("b", "F32", "[0]", "[9,9]") "}", 9, "leaving a hole"},
     {"trailing bytes", "{" F32_2 "}", 13, "5 trailing bytes follow the last tensor"},
@@ -76,10 +86,12 @@ static const struct malformed {
     {"metadata no object", "{\"__metadata__\":[],\"b\":{}}", 0, "__metadata__ must be an object"},
     {"metadata a number", "{\"__metadata__\":{\"step\":3}}", 0, "__metadata__ key 'step' must have a string"},
     {"metadata nested", "{\"__metadata__\":{\"a\":{\"b\":\"c\"}}}", 0, "__metadata__ key 'a' must have a string"},
-    {"metadata key twice", "{\"__metadata__\":{\"a\":\"1\",\"\\u0061\":\"2\"}}", 0, "__metadata__ key 'a' stands twice"},
+    {"metadata key twice", "{\"__metadata__\":{\"a\":\"1\",\"\\u0061\":\"2\"}}", 0,
+     "__metadata__ key 'a' stands twice"},
     {"metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}", 0, "__metadata__ stands twice"},
     {"metadata twice, escaped", "{\"__metadata__\":{},\"__meta\\u0064ata__\":{}}", 0, "__metadata__ stands twice"},
-    {"name shown escaped", "{" ENTRY("x\\n\\u001b", "F31", "[]", "[0,4]") "}", 4, "tensor 'x\\x0A\\x1B': unknown dtype"},
+    {"name shown escaped", "{" ENTRY("x\\n\\u001b", "F31", "[]", "[0,4]") "}", 4,
+     "tensor 'x\\x0A\\x1B': unknown dtype"},
 };
 
 static void test_malformed(void **state)
@@ -171,9 +183,13 @@ static lort_header accept(const lort_buffer *b)
 }
 
 static const char sample_json[] =
-    "{" ENTRY("late", "F16", "[3,2]", "[20,32]") ", \"__metadata__\" : {\"format\":\"pt\", \"a\\nb\":\"\\u00e9\"},\n"
-    ENTRY("a\\u0000b", "F32", "[]", "[0,4]") "," ENTRY("\xc3\xa9/../x", "BF16", "[0,7]", "[4,4]") ","
-    ENTRY("plain", "F32", "[2,1,2]", "[4,20]") "," ENTRY("", "I64", "[0]", "[32,32]") "}    ";
+    "{" ENTRY("late", "F16", "[3,2]",
+              "[20,32]") ", \"__metadata__\" : {\"format\":\"pt\", "
+                         "\"a\\nb\":\"\\u00e9\"},\n" ENTRY("a\\u0000b", "F32", "[]", "[0,4]") "," ENTRY(
+                             "\xc3\xa9/../x", "BF16", "[0,7]", "[4,4]") "," ENTRY("plain", "F32", "[2,1,2]",
+                                                                                  "[4,20]") "," ENTRY("", "I64", "[0]",
+                                                                                                      "[32,"
+                                                                                                      "32]") "}    ";
 
 static void test_sample(void **state)
 {
@@ -264,6 +280,14 @@ static void test_memory(void **state)
     lort_buffer_free(&b);
 }
 
+static void test_changed_meanwhile(void **state)
+{
+    lort_buffer b = new_buffer();
+    put_safetensors(&b, sample_json, 32);
+    expect_no_harm(b.data, b.size, b.size - 32);
+    lort_buffer_free(&b);
+}
+
 static lort_buffer many(uint64_t n, bool backwards)
 {
     lort_buffer b = new_buffer();
@@ -271,8 +295,8 @@ static lort_buffer many(uint64_t n, bool backwards)
     lort_put_text(&b, "{");
     for (uint64_t i = 0; i < n; i++) {
         unsigned long long at = 2 * (backwards ? n - 1 - i : i);
-        lort_put_text(&b, "%s\"model.%llu.w\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[%llu,%llu]}", i ? "," : "",
-                      (unsigned long long)i, at, at + 2);
+        lort_put_text(&b, "%s\"model.%llu.w\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[%llu,%llu]}",
+                      i ? "," : "", (unsigned long long)i, at, at + 2);
     }
     lort_put_text(&b, "}");
     lort_store_u64(b.data, b.size - 8);
@@ -315,9 +339,18 @@ static void test_rewrite(void **state)
     rewrite_as(&h, b.data, lort_dtype_get(LORT_F16), &again);
     assert_int_equal(again.size % 8, 0);
     static const char expected[] =
-        "{" ENTRY("late", "F16", "[3,2]", "[10,22]") ",\"__metadata__\":{\"format\":\"pt\", \"a\\nb\":\"\\u00e9\"},"
-        ENTRY("a\\u0000b", "F16", "[]", "[0,2]") "," ENTRY("\xc3\xa9/../x", "F16", "[0,7]", "[2,2]") ","
-        ENTRY("plain", "F16", "[2,1,2]", "[2,10]") "," ENTRY("", "I64", "[0]", "[22,22]") "}";
+        "{" ENTRY("late", "F16", "[3,2]",
+                  "[10,22]") ",\"__metadata__\":{\"format\":\"pt\", "
+                             "\"a\\nb\":\"\\u00e9\"}," ENTRY("a\\u0000b", "F16", "[]", "[0,2]") "," ENTRY(
+                                 "\xc3\xa9/../x", "F16", "[0,7]", "[2,2]") "," ENTRY("plain", "F16", "[2,1,2]",
+                                                                                     "[2,10]") "," ENTRY("",
+                                                                                                         "I6"
+                                                                                                         "4",
+                                                                                                         "[0"
+                                                                                                         "]",
+                                                                                                         "[22"
+                                                                                                         ",22"
+                                                                                                         "]") "}";
     assert_memory_equal(again.data + 8, expected, strlen(expected));
     size = again.size + 22;
     lort_put_zeros(&again, 22);
@@ -428,11 +461,14 @@ static void test_real_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_lengths),    cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_shape_bomb),  cmocka_unit_test(test_sample),     cmocka_unit_test(test_every_dtype),
-        cmocka_unit_test(test_no_tensors),  cmocka_unit_test(test_truncated),  cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_growth),      cmocka_unit_test(test_many),       cmocka_unit_test(test_rewrite),
-        cmocka_unit_test(test_real_files),  cmocka_unit_test(test_rewrite_refuses),
+        cmocka_unit_test(test_malformed),       cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_depth),           cmocka_unit_test(test_shape_bomb),
+        cmocka_unit_test(test_sample),          cmocka_unit_test(test_every_dtype),
+        cmocka_unit_test(test_no_tensors),      cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_memory),          cmocka_unit_test(test_changed_meanwhile),
+        cmocka_unit_test(test_growth),          cmocka_unit_test(test_many),
+        cmocka_unit_test(test_rewrite),         cmocka_unit_test(test_real_files),
+        cmocka_unit_test(test_rewrite_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* index.json, plain file names, split names. */
-#include "malformed.h"
 #include "formats/shards.h"
+#include "malformed.h"
 
 static lort_code parse(const char *json, uint64_t size, const lort_alloc *alloc, lort_shard_list *out, lort_error *err)
 {
@@ -25,7 +25,8 @@ static const struct malformed {
     {"weight_map empty", "{\"weight_map\":{}}", "weight_map is empty"},
     {"weight_map an array", "{\"weight_map\":[\"a\"]}", "weight_map must be an object"},
     {"weight_map twice", "{\"weight_map\":{\"w\":\"a\"},\"weight_map\":{\"w\":\"a\"}}", "'weight_map' stands twice"},
-    {"weight_map twice, escaped", "{\"weight_map\":{\"w\":\"a\"},\"weight\\u005fmap\":{\"w\":\"a\"}}", "'weight_map' stands twice"},
+    {"weight_map twice, escaped", "{\"weight_map\":{\"w\":\"a\"},\"weight\\u005fmap\":{\"w\":\"a\"}}",
+     "'weight_map' stands twice"},
     {"metadata twice", "{\"metadata\":{},\"metadata\":{},\"weight_map\":{\"w\":\"a\"}}", "'metadata' stands twice"},
     {"a number as file", "{\"weight_map\":{\"w\":3}}", "gives tensor 'w' no file name"},
     {"null as file", "{\"weight_map\":{\"w\\n\":null}}", "gives tensor 'w\\x0A' no file name"},
@@ -44,18 +45,25 @@ static const struct malformed {
     {"dots", MAP(".."), "begins with '..' or is '.'"},
     {"256 bytes", MAP(LETTERS LETTERS LETTERS LETTERS LETTERS "x"), "is longer than 255 bytes"},
     {"total_size never closed", "{\"metadata\":{\"total_size\":\"}}", "it ends within a string"},
-    {"total_size negative", "{\"metadata\":{\"total_size\":-1},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
-    {"total_size a string", "{\"metadata\":{\"total_size\":\"8\"},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
-    {"total_size 1e3", "{\"metadata\":{\"total_size\":1e3},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
-    {"total_size 1.5", "{\"metadata\":{\"total_size\":1.5},\"weight_map\":{\"w\":\"a\"}}", "total_size must be a whole number"},
-    {"total_size 2^64", "{\"metadata\":{\"total_size\":18446744073709551616},\"weight_map\":{\"w\":\"a\"}}", "below 2^64"},
-    {"total_size twice", "{\"metadata\":{\"total_size\":1,\"total_size\":1},\"weight_map\":{\"w\":\"a\"}}", "total_size stands twice"},
+    {"total_size negative", "{\"metadata\":{\"total_size\":-1},\"weight_map\":{\"w\":\"a\"}}",
+     "total_size must be a whole number"},
+    {"total_size a string", "{\"metadata\":{\"total_size\":\"8\"},\"weight_map\":{\"w\":\"a\"}}",
+     "total_size must be a whole number"},
+    {"total_size 1e3", "{\"metadata\":{\"total_size\":1e3},\"weight_map\":{\"w\":\"a\"}}",
+     "total_size must be a whole number"},
+    {"total_size 1.5", "{\"metadata\":{\"total_size\":1.5},\"weight_map\":{\"w\":\"a\"}}",
+     "total_size must be a whole number"},
+    {"total_size 2^64", "{\"metadata\":{\"total_size\":18446744073709551616},\"weight_map\":{\"w\":\"a\"}}",
+     "below 2^64"},
+    {"total_size twice", "{\"metadata\":{\"total_size\":1,\"total_size\":1},\"weight_map\":{\"w\":\"a\"}}",
+     "total_size stands twice"},
     {"byte order mark", "\xef\xbb\xbf" MAP("a"), "where a value is expected"},
     {"trailing text", MAP("a") "x", "'x' where the end is expected"},
     {"cut", "{\"weight_map\":{\"w\":\"a\"}", "it ends where"},
     {"invalid UTF-8", MAP("\xff"), "not valid UTF-8"},
     {"nested too deep elsewhere",
-     "{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]", "nested deeper than 64 levels"},
+     "{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]",
+     "nested deeper than 64 levels"},
 };
 
 static void test_malformed(void **state)
@@ -67,7 +75,8 @@ static void test_malformed(void **state)
         lort_error err = {0};
         lort_code code = parse(malformed[i].json, strlen(malformed[i].json), &alloc, &list, &err);
         if (code != LORT_E_INPUT || !strstr(err.message, malformed[i].expected))
-            fail_msg("%s: code %d, message \"%s\", expected \"%s\"", malformed[i].name, code, err.message, malformed[i].expected);
+            fail_msg("%s: code %d, message \"%s\", expected \"%s\"", malformed[i].name, code, err.message,
+                     malformed[i].expected);
         assert_true(is_zero(&list, sizeof list));
         assert_int_equal(counts.out_blocks, 0);
         assert_int_equal(parse(malformed[i].json, strlen(malformed[i].json), &alloc, &list, NULL), LORT_E_INPUT);
@@ -88,7 +97,8 @@ static void test_5000_characters(void **state)
 
 static const char sample[] =
     "{ \"extra\": [1, {\"weight_map\": 2}], \"metadata\": {\"total_size\": 1234, \"who\": {\"total_size\": \"x\"}},\n"
-    "  \"weight_map\": {\"b\": \"model-2.safetensors\", \"a\\u0061\": \"model-1.safetensors\", \"\": \"\\u006dodel-2.safetensors\",\n"
+    "  \"weight_map\": {\"b\": \"model-2.safetensors\", \"a\\u0061\": \"model-1.safetensors\", \"\": "
+    "\"\\u006dodel-2.safetensors\",\n"
     "  \"../x\": \"model-3.safetensors\"} }\n";
 
 static void test_sample(void **state)
@@ -102,7 +112,10 @@ static void test_sample(void **state)
     assert_string_equal(list.files[1], "model-2.safetensors");
     assert_string_equal(list.files[2], "model-3.safetensors");
     assert_int_equal(list.entry_count, 4);
-    static const struct { const char *tensor; uint32_t file; } expected[] = {{"b", 1}, {"aa", 0}, {"", 1}, {"../x", 2}};
+    static const struct {
+        const char *tensor;
+        uint32_t file;
+    } expected[] = {{"b", 1}, {"aa", 0}, {"", 1}, {"../x", 2}};
     for (int i = 0; i < 4; i++) {
         assert_string_equal(list.entries[i].tensor, expected[i].tensor);
         assert_int_equal(list.entries[i].tensor_bytes, strlen(expected[i].tensor));
@@ -117,7 +130,11 @@ static void test_sample(void **state)
 
 static void test_totals(void **state)
 {
-    static const struct { const char *metadata; bool has; uint64_t total; } cases[] = {
+    static const struct {
+        const char *metadata;
+        bool has;
+        uint64_t total;
+    } cases[] = {
         {"{\"total_size\":18446744073709551615}", true, UINT64_MAX},
         {"{\"total_size\":8.0}", true, 8},
         {"{\"total_size\":0}", true, 0},
@@ -224,7 +241,10 @@ static void test_too_many(void **state)
 
 static void test_bid(void **state)
 {
-    static const struct { const char *text; bool bid; } cases[] = {
+    static const struct {
+        const char *text;
+        bool bid;
+    } cases[] = {
         {"{\"weight_map\":{}}", true},
         {" \n\t{ \"metadata\": {\"total_size\": 1}, \"weight_map\" : {}}", true},
         {"{\"model_type\":\"llama\"}", false},
@@ -245,9 +265,23 @@ static void test_bid(void **state)
 
 static void test_plain_names(void **state)
 {
-    static const char *const good[] = {"a", "model-00001-of-00002.safetensors", "\xc3\xa9.gguf", ".hidden", "a..b", "console.txt",
-                                       "com.gguf", "COM10", "nul0.txt", "x y", "LPTX", "conin$x", "COM\xc3\xa9"};
-    static const struct { const char *name; const char *expected; } bad[] = {
+    static const char *const good[] = {"a",
+                                       "model-00001-of-00002.safetensors",
+                                       "\xc3\xa9.gguf",
+                                       ".hidden",
+                                       "a..b",
+                                       "console.txt",
+                                       "com.gguf",
+                                       "COM10",
+                                       "nul0.txt",
+                                       "x y",
+                                       "LPTX",
+                                       "conin$x",
+                                       "COM\xc3\xa9"};
+    static const struct {
+        const char *name;
+        const char *expected;
+    } bad[] = {
         {"", "is empty"},
         {".", "begins with '..' or is '.'"},
         {"..", "begins with '..'"},
@@ -284,14 +318,24 @@ static void test_plain_names(void **state)
 
 static void test_split_names(void **state)
 {
-    static const struct { const char *name; uint32_t prefix, number, count; } good[] = {
+    static const struct {
+        const char *name;
+        uint32_t prefix, number, count;
+    } good[] = {
         {"model-00001-of-00003.gguf", 5, 1, 3},
         {"a-00001-of-00001.gguf", 1, 1, 1},
         {"x-00001-of-00002-65535-of-65535.gguf", 16, 65535, 65535},
     };
-    static const char *const bad[] = {"", "model.gguf", "-00001-of-00003.gguf", "model-00000-of-00003.gguf", "model-00004-of-00003.gguf",
-                                      "model-0001-of-00003.gguf", "model-00001-of-00003.GGUF",
-                                      "model-00001-of-00003.gguf ", "model-0000x-of-00003.gguf", "model_00001-of-00003.gguf"};
+    static const char *const bad[] = {"",
+                                      "model.gguf",
+                                      "-00001-of-00003.gguf",
+                                      "model-00000-of-00003.gguf",
+                                      "model-00004-of-00003.gguf",
+                                      "model-0001-of-00003.gguf",
+                                      "model-00001-of-00003.GGUF",
+                                      "model-00001-of-00003.gguf ",
+                                      "model-0000x-of-00003.gguf",
+                                      "model_00001-of-00003.gguf"};
     uint32_t prefix, number, count;
     char out[80];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -315,7 +359,11 @@ static void test_split_names(void **state)
 
 static void test_real_files(void **state)
 {
-    static const struct { const char *path; uint32_t files; uint64_t entries; } reals[] = {
+    static const struct {
+        const char *path;
+        uint32_t files;
+        uint64_t entries;
+    } reals[] = {
         {MODELS "gpt2-attn-bf16-sharded/model.safetensors.index.json", 4, 171},
         {MODELS "kjv-3m/hf/model.safetensors.index.json", 2, 39},
         {MODELS "tinystories-656k-sharded/model.safetensors.index.json", 2, 20},
@@ -348,10 +396,13 @@ static void test_real_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_5000_characters), cmocka_unit_test(test_sample),
-        cmocka_unit_test(test_totals),    cmocka_unit_test(test_rewrite),         cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_truncated), cmocka_unit_test(test_many), cmocka_unit_test(test_too_many),            cmocka_unit_test(test_bid),
-        cmocka_unit_test(test_plain_names), cmocka_unit_test(test_split_names),   cmocka_unit_test(test_real_files),
+        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_5000_characters),
+        cmocka_unit_test(test_sample),      cmocka_unit_test(test_totals),
+        cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_truncated),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_too_many),    cmocka_unit_test(test_bid),
+        cmocka_unit_test(test_plain_names), cmocka_unit_test(test_split_names),
+        cmocka_unit_test(test_real_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
