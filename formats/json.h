@@ -49,8 +49,7 @@ uint64_t lort_json_text(const lort_json *json, char *out);
 bool lort_json_text_is(const lort_json *json, const char *literal); /* compares unescaped, without a buffer */
 /* The current NUMBER as an exact integer: false unless it is digits only ("-0", 1.0 and 1e3 are refused) and fits. */
 bool lort_json_u64(const lort_json *json, uint64_t *out);
-/* Records a failure (unless one sticks already): adds " at offset N" of the current token. Returns the sticking code.
- */
+/* Records a failure (unless one sticks already), with " at offset N" of the token. Returns the sticking code. */
 lort_code lort_json_fail(lort_json *json, const char *format, ...) LORT_PRINTF(2, 3);
 
 #endif
