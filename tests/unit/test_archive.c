@@ -385,6 +385,71 @@ static void every_failed_allocation_is_clean(void **state)
     assert_true(n > 5);
 }
 
+/* ---- docs/FORMAT.md ---- */
+
+/* The bytes of the page's ```hex block. */
+static uint64_t worked_example(uint8_t *out, uint64_t cap)
+{
+    char line[256];
+    uint64_t n = 0;
+    bool inside = false;
+    FILE *f = fopen("docs/FORMAT.md", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, "```", 3) == 0)
+            inside = strncmp(line, "```hex", 6) == 0;
+        if (!inside || line[0] < '0' || line[0] > '9')
+            continue;
+        char *at = line;
+        assert_int_equal(strtoul(line, &at, 10), n); /* the offset that stands in front */
+        for (char *end = NULL; n < cap && end != at; n += end != at) {
+            at = end ? end : at;
+            out[n] = (uint8_t)strtoul(at, &end, 16);
+        }
+    }
+    fclose(f);
+    return n;
+}
+
+static void the_worked_example_is_what_we_write(void **state)
+{
+    (void)state;
+    uint8_t bytes[1024], text[16];
+    lort_error err = {0};
+    lort_archive *a;
+    lort_codec *codec;
+    lort_buffer again = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
+    uint64_t n = worked_example(bytes, sizeof bytes);
+    assert_int_equal(n, 593);
+    write_file(bytes, n);
+    if (lort_archive_open(path, &lort_alloc_heap, &a, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    assert_string_equal(lort_archive_model(a)->files[0].name, "a.txt");
+    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 0), 0, codec, NULL, text, NULL), LORT_OK);
+    assert_memory_equal(text, "hello", 5);
+    /* what was read, written again, is the same: the layouts of the page are those of the writers */
+    lort_head_put(lort_archive_head(a), &body);
+    assert_memory_equal(body.data, bytes + 32, body.size);
+    body.size = 0;
+    lort_model_record_put(lort_archive_model(a), &body);
+    lort_frame_put(
+        &(lort_frame){
+            .kind = LORT_FRAME_MODEL, .pieces = 1, .decoded = body.size, .body = body.data, .body_bytes = body.size},
+        &again);
+    assert_memory_equal(again.data, bytes + 72, again.size);
+    body.size = 0;
+    lort_part_put(lort_archive_part(a, 0), &body);
+    assert_memory_equal(body.data, bytes + 253, body.size);
+    body.size = 0;
+    lort_index_record_put(lort_archive_index(a), &body);
+    assert_memory_equal(body.data, bytes + 465, body.size);
+    lort_codec_close(codec);
+    lort_archive_close(a);
+    lort_buffer_free(&again);
+    lort_buffer_free(&body);
+}
+
 /* ---- without a map ---- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -523,6 +588,7 @@ int main(void)
         cmocka_unit_test(records_come_back_in_pieces),
         cmocka_unit_test(pieces_must_fit_together),
         cmocka_unit_test(every_failed_allocation_is_clean),
+        cmocka_unit_test(the_worked_example_is_what_we_write),
         cmocka_unit_test(reads_without_a_map),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
