@@ -1,0 +1,549 @@
+#!/usr/bin/env python3
+"""An independent reader of .lort containers, written from docs/FORMAT.md alone.
+
+    lort_decode.py FILE.lort OUTDIR     restores all files into a new directory
+    lort_decode.py --list FILE.lort     lists the parts
+
+Needs numpy, and the zstandard module or the zstd command. Every XXH64 is checked (in Python if the xxhash module is not there);
+source hashes (XXH3-128) only with the xxhash module. A file in which a tensor changed its element type (its header would have
+to be rewritten) is given as a directory NAME.parts with one file per extent.
+"""
+import argparse
+import collections
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+import numpy as np
+
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
+try:
+    import zstandard
+except ImportError:
+    zstandard = None
+
+HEAD, MODEL, PART, INDEX, FOOTER = range(5)
+RAW, FACTORS = 0, 1
+BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
+
+TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
+    0: ("F32", 1, 4, True), 1: ("F16", 1, 2, True), 2: ("Q4_0", 32, 18, True), 3: ("Q4_1", 32, 20, True),
+    6: ("Q5_0", 32, 22, True), 7: ("Q5_1", 32, 24, True), 8: ("Q8_0", 32, 34, True), 9: ("Q8_1", 32, 36, False),
+    10: ("Q2_K", 256, 84, True), 11: ("Q3_K", 256, 110, True), 12: ("Q4_K", 256, 144, True), 13: ("Q5_K", 256, 176, True),
+    14: ("Q6_K", 256, 210, True), 15: ("Q8_K", 256, 292, False), 16: ("IQ2_XXS", 256, 66, False),
+    17: ("IQ2_XS", 256, 74, False), 18: ("IQ3_XXS", 256, 98, False), 19: ("IQ1_S", 256, 50, False),
+    20: ("IQ4_NL", 32, 18, True), 21: ("IQ3_S", 256, 110, False), 22: ("IQ2_S", 256, 82, False),
+    23: ("IQ4_XS", 256, 136, True), 24: ("I8", 1, 1, False), 25: ("I16", 1, 2, False), 26: ("I32", 1, 4, False),
+    27: ("I64", 1, 8, False), 28: ("F64", 1, 8, True), 29: ("IQ1_M", 256, 56, False), 30: ("BF16", 1, 2, True),
+    34: ("TQ1_0", 256, 54, True), 35: ("TQ2_0", 256, 66, True), 39: ("MXFP4", 32, 17, True), 40: ("NVFP4", 64, 36, True),
+    41: ("Q1_0", 128, 18, True), 42: ("Q2_0", 64, 18, True), 128: ("BOOL", 1, 1, False), 129: ("F4", 2, 1, False),
+    130: ("F6_E2M3", 4, 3, False), 131: ("F6_E3M2", 4, 3, False), 132: ("U8", 1, 1, False), 133: ("F8_E5M2", 1, 1, True),
+    134: ("F8_E4M3", 1, 1, True), 135: ("F8_E8M0", 1, 1, True), 136: ("F8_E4M3FNUZ", 1, 1, True),
+    137: ("F8_E5M2FNUZ", 1, 1, True), 138: ("U16", 1, 2, False), 139: ("U32", 1, 4, False), 140: ("C64", 1, 8, False),
+    141: ("U64", 1, 8, False),
+}
+F32, F16, BF16, F64, U8 = 0, 1, 30, 28, 132
+
+
+class Bad(Exception):
+    """The container is damaged, or not one this reader can read."""
+
+
+def need(truth, message):
+    if not truth:
+        raise Bad(message)
+
+
+# ---- XXH64 and zstd ----
+
+P1, P2, P3, P4, P5 = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
+M64 = (1 << 64) - 1
+
+
+def rotl(x, n):
+    return ((x << n) | (x >> (64 - n))) & M64
+
+
+def mix(acc, lane):
+    acc = (acc + lane * P2) & M64
+    return rotl(acc, 31) * P1 & M64
+
+
+def xxh64_python(data):
+    n, at = len(data), 0
+    if n >= 32:
+        a, b, c, d = (P1 + P2) & M64, P2, 0, -P1 & M64
+        at = n & ~31
+        for w, x, y, z in struct.iter_unpack("<4Q", data[:at]):
+            a, b, c, d = mix(a, w), mix(b, x), mix(c, y), mix(d, z)
+        h = (rotl(a, 1) + rotl(b, 7) + rotl(c, 12) + rotl(d, 18)) & M64
+        for acc in (a, b, c, d):
+            h = ((h ^ mix(0, acc)) * P1 + P4) & M64
+    else:
+        h = P5
+    h = (h + n) & M64
+    while at + 8 <= n:
+        h = (rotl(h ^ mix(0, struct.unpack_from("<Q", data, at)[0]), 27) * P1 + P4) & M64
+        at += 8
+    if at + 4 <= n:
+        h = (rotl(h ^ (struct.unpack_from("<I", data, at)[0] * P1 & M64), 23) * P2 + P3) & M64
+        at += 4
+    for byte in data[at:]:
+        h = rotl(h ^ (byte * P5 & M64), 11) * P1 & M64
+    h = (h ^ (h >> 33)) * P2 & M64
+    h = (h ^ (h >> 29)) * P3 & M64
+    return h ^ (h >> 32)
+
+
+def xxh64(data):
+    return xxhash.xxh64_intdigest(data) if xxhash else xxh64_python(data)
+
+
+def content_size(frame):
+    """The content size a zstd frame states (RFC 8878, 3.1.1.1), or None."""
+    need(frame[:4] == b"\x28\xb5\x2f\xfd" and len(frame) > 5, "not a zstd frame")
+    descriptor = frame[4]
+    single, code = descriptor >> 5 & 1, descriptor >> 6
+    at = 5 + (0 if single else 1) + (0, 1, 2, 4)[descriptor & 3]
+    size = (1 if single else 0, 2, 4, 8)[code]
+    field = frame[at : at + size]
+    need(len(field) == size, "zstd header cut short")
+    return None if size == 0 else int.from_bytes(field, "little") + (256 if size == 2 else 0)
+
+
+def unzstd(frames, sizes):
+    """Decodes zstd frames that follow each other; sizes are what they must give."""
+    for frame, size in zip(frames, sizes):
+        need(content_size(frame) == size, f"zstd frame does not say {size} decoded bytes")
+    if not frames:
+        return []
+    try:
+        if zstandard:
+            parts = [zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress(f, max_output_size=s) if s else b""
+                     for f, s in zip(frames, sizes)]
+        else:
+            run = subprocess.run(["zstd", "-dcq"], input=b"".join(frames), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            need(run.returncode == 0, "zstd: " + run.stderr.decode(errors="replace").strip())
+            parts, at = [], 0
+            for size in sizes:
+                parts.append(run.stdout[at : at + size])
+                at += size
+            need(at == len(run.stdout), "zstd frames give more bytes than they say")
+    except FileNotFoundError:
+        raise SystemExit("lort_decode: needs the zstandard module or the zstd command") from None
+    except Exception as error:
+        if zstandard and isinstance(error, zstandard.ZstdError):
+            raise Bad(f"zstd: {error}") from None
+        raise
+    need([len(p) for p in parts] == list(sizes), "zstd frames give fewer bytes than they say")
+    return parts
+
+
+# ---- frames and records (sections 1, 2) ----
+
+class Cursor:
+    def __init__(self, data, what):
+        self.data, self.at, self.what = data, 0, what
+
+    def take(self, n):
+        need(0 <= n <= len(self.data) - self.at, f"{self.what}: truncated at {self.at}")
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def get(self, form):
+        return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))
+
+    def u32(self):
+        return self.get("I")[0]
+
+    def u64(self):
+        return self.get("Q")[0]
+
+    def text(self, n=None, most=65536):
+        n = self.u32() if n is None else n
+        need(n <= most, f"{self.what}: text of {n} bytes")
+        try:
+            text = self.take(n).decode("utf-8")
+        except UnicodeDecodeError:
+            raise Bad(f"{self.what}: text is not UTF-8") from None
+        need("\0" not in text, f"{self.what}: NUL in a text")
+        return text
+
+    def room(self, count, size):
+        need(count * size <= len(self.data) - self.at, f"{self.what}: {count} entries do not fit")
+        return count
+
+    def end(self, extension=True):
+        if extension:
+            self.take(self.u32())
+        need(self.at == len(self.data), f"{self.what}: bytes behind its end")
+
+
+Frame = collections.namedtuple("Frame", "kind compressed piece pieces decoded body bytes")
+
+
+def read_at(file, offset, n):
+    file.seek(offset)
+    data = file.read(n)
+    need(len(data) == n, f"incomplete: {n} bytes at {offset}")
+    return data
+
+
+def read_frame(file, offset, end):
+    need(end - offset >= 40, f"incomplete: no frame at {offset}")
+    magic, size = struct.unpack("<2I", read_at(file, offset, 8))
+    need(0 <= magic - 0x184D2A50 <= FOOTER, f"no LoRT frame at {offset}")
+    need(32 <= size <= 32 + BODY_MAX and size + 8 <= end - offset, f"incomplete: frame at {offset}")
+    data = read_at(file, offset, size + 8)
+    need(xxh64(data[:-8]) == struct.unpack("<Q", data[-8:])[0], f"hash of the frame at {offset}")
+    flags, piece, pieces, zero, decoded = struct.unpack("<4IQ", data[8:32])
+    frame = Frame(magic - 0x184D2A50, flags == 1, piece, pieces, decoded, data[32:-8], size + 8)
+    need(flags <= 1 and zero == 0 and 1 <= pieces <= 65536 and piece < pieces, f"fields of the frame at {offset}")
+    alone = frame.compressed or frame.kind in (HEAD, FOOTER)
+    need(not (alone and pieces > 1) and not (frame.compressed and frame.kind in (HEAD, FOOTER)), f"frame at {offset}")
+    return frame
+
+
+def read_record(file, kind, offset, end):
+    """Body of a record, and the offset behind it."""
+    frame = first = read_frame(file, offset, end)
+    need(first.kind == kind, f"record of kind {first.kind} at {offset}, not {kind}")
+    at = offset + first.bytes
+    if first.compressed:
+        need(first.decoded <= min(BODY_MAX, 65536 + 1024 * len(first.body)), f"record at {offset} claims {first.decoded} bytes")
+        return unzstd([first.body], [first.decoded])[0], at
+    body = [first.body]
+    for piece in range(1, first.pieces):
+        frame = read_frame(file, at, end)
+        need(frame[:2] + frame[3:5] == first[:2] + first[3:5] and frame.piece == piece and frame.body, f"piece at {at}")
+        body.append(frame.body)
+        at += frame.bytes
+    need(sum(map(len, body)) == first.decoded, f"record at {offset} is not {first.decoded} bytes")
+    return b"".join(body), at
+
+
+# ---- bodies (sections 3 to 9) ----
+
+def read_head(body):
+    c = Cursor(body, "HEAD")
+    need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
+    major, minor, zero, required, _ = c.get("HHIQQ")
+    need(major == 1 and required == 0, f"version {major}.{minor}, features {required:#x}: needs another reader")
+    need(zero == 0, "reserved field of HEAD")
+    c.end(False)
+    return minor
+
+
+Model = collections.namedtuple("Model", "algorithm directory seed producer options libraries files extents")
+File = collections.namedtuple("File", "name size role format")
+Extent = collections.namedtuple("Extent", "file tensor bytes")
+
+
+def plain_name(name):
+    return 1 <= len(name.encode()) <= 255 and name not in (".", "..") and not any(x in '/\\:' or ord(x) < 32 for x in name)
+
+
+def read_model(body):
+    c = Cursor(body, "MODEL")
+    algorithm, flags, seed, extents, files, zero = c.get("IIQQII")
+    need(flags <= 1 and zero == 0 and files >= 1 and (flags or files == 1), "flags of MODEL")
+    texts = [c.text() for _ in range(3)]
+    listed = []
+    for _ in range(c.room(files, 20)):
+        size, role = c.get("QI")
+        listed.append(File(c.text(most=255), size, role, c.text(most=32)))
+        need(role <= 2 and size < 1 << 63 and plain_name(listed[-1].name), f"file {len(listed) - 1} of MODEL")
+    need(len({f.name for f in listed}) == files, "two files of one name")
+    left, last, tiles = [f.size for f in listed], 0, []
+    for _ in range(c.room(extents, 16)):
+        file, kind, size = c.get("IIQ")
+        need(last <= file < files and kind <= 1 and (size or kind), f"extent {len(tiles)}")
+        left[file] -= size
+        tiles.append(Extent(file, kind == 1, size))
+        last = file
+    need(not any(left), "extents do not tile the files")
+    c.end()
+    return Model(algorithm, bool(flags), seed, *texts, listed, tiles)
+
+
+Term = collections.namedtuple("Term", "kind types widths rotate rank exponent")
+Chunk = collections.namedtuple("Chunk", "array stored decoded offset first count hash")
+
+
+class Part:
+    def __init__(self, body):
+        c = Cursor(body, "PART")
+        (self.number, flags, self.type, n_dims, self.slices, self.source_bytes, self.source, self.error, self.payload, chunks, terms,
+         name, reason, zero) = c.get("QIIIIQ16sdQQIIII")
+        need(flags <= 3 and zero == 0 and n_dims <= 64 and 1 <= terms <= 16, "fields of PART")
+        need(self.type in TYPES, f"element type {self.type}: needs another reader")
+        self.tensor, self.has_error = bool(flags & 1), bool(flags & 2)
+        self.name = c.take(name)
+        self.reason = c.text(reason, 1024)
+        self.dims = list(c.get(f"{n_dims}q"))
+        self.set_shape()
+        self.terms = [self.read_term(c) for _ in range(terms)]
+        need(len({(t.kind, t.types) for t in self.terms}) == terms, "terms alike")
+        self.chunks = [self.read_chunk(c) for _ in range(c.room(chunks, 48))]
+        c.end()
+        self.check_chunks()
+        need(0 <= self.error < float("inf") and (self.factored or self.error == 0), "relative error")
+
+    def set_shape(self):
+        _, block, size, _ = TYPES[self.type]
+        elements = 1
+        for dim in self.dims:
+            need(dim >= 0, "negative dimension")
+            elements *= dim
+        need(elements < 1 << 63 and elements % block == 0 and elements // block * size == self.source_bytes, "shape and bytes")
+        leading = int(np.prod([int(d) for d in self.dims[:-2]], dtype=object)) if len(self.dims) > 2 else 1
+        need(self.slices == 1 or (self.slices == leading and self.slices <= 1 << 24 and elements // self.slices % block == 0), "slices")
+        self.cols = self.dims[-1] if self.dims else 1
+        self.rows = elements // (self.slices * self.cols) if elements else 0
+
+    def read_term(self, c):
+        kind, flags, left, right, left_width, right_width = c.get("4IHH")
+        need(kind in (RAW, FACTORS), f"term of kind {kind}: needs another reader")
+        c.room(self.slices, 4)
+        rank = c.get(f"{self.slices}I")
+        exponent = None
+        if kind == FACTORS:
+            c.room(self.slices, 4)
+            exponent = c.get(f"{self.slices}i")
+            need(all(abs(e) <= 4096 for e in exponent), "exponent")
+            need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16}, "types of factors")
+            need(max(rank) <= min(self.rows, self.cols), "rank")
+        else:
+            need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "raw term")
+        for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
+            need(flags <= 3 and 1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "planes")
+        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent)
+
+    @staticmethod
+    def read_chunk(c):
+        array, stored, decoded, zero, offset, first, count, digest = c.get("4I4Q")
+        need(zero == 0, "reserved field of a chunk")
+        return Chunk(array, stored, decoded, offset, first, count, digest)
+
+    @property
+    def factored(self):
+        return any(t.kind == FACTORS for t in self.terms)
+
+    def term(self, s):
+        """The term slice s is in, or None where it is zero."""
+        found = [t for t in self.terms if t.rank[s]]
+        need(len(found) <= 1 and (found or self.factored), f"slice {s} is in {len(found)} terms")
+        return found[0] if found else None
+
+    def arrays(self, s):
+        """(array id, side, elements) of slice s in payload order."""
+        t = self.term(s)
+        if not t:
+            return []
+        if t.kind == RAW:
+            return [(s, 0, self.rows * self.cols)]
+        return [(1 << 24 | s, 0, self.rows * t.rank[s]), (2 << 24 | s, 1, t.rank[s] * self.cols)]
+
+    def check_chunks(self):
+        at = payload = 0
+        for s in range(self.slices):
+            for array, side, elements in self.arrays(s):
+                _, block, size, _ = TYPES[self.term(s).types[side]]
+                done = 0
+                while done < elements:
+                    need(at < len(self.chunks), "a chunk is missing")
+                    k = self.chunks[at]
+                    need(k.array == array and k.first == done and 0 < k.count <= elements - done, f"chunk {at} out of order")
+                    need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"size of chunk {at}")
+                    need(k.offset == payload and 1 <= k.stored <= k.decoded + k.decoded // 128 + 1024, f"place of chunk {at}")
+                    done, payload, at = done + k.count, payload + k.stored, at + 1
+        need(at == len(self.chunks) and payload == self.payload, "chunks do not fill the payload")
+
+
+class Archive:
+    def __init__(self, path):
+        self.file = open(path, "rb")
+        self.size = os.path.getsize(path)
+        need(self.size >= HEAD_BYTES + FOOTER_BYTES, "incomplete: no room for head and footer")
+        self.minor = read_head(read_record(self.file, HEAD, 0, HEAD_BYTES)[0])
+        try:
+            footer, _ = read_record(self.file, FOOTER, self.size - FOOTER_BYTES, self.size)
+        except Bad as error:
+            raise Bad(f"incomplete, or bytes behind its end ({error})") from None
+        mark, model, index, index_bytes, size = struct.unpack("<8s4Q", footer)
+        need(mark == b"LORTEND\0" and model == HEAD_BYTES and size == self.size and index + index_bytes + FOOTER_BYTES == size, "FOOTER")
+        body, at = read_record(self.file, MODEL, HEAD_BYTES, index)
+        self.model = read_model(body)
+        body, end = read_record(self.file, INDEX, index, index + index_bytes)
+        need(end == index + index_bytes, "bytes behind INDEX")
+        self.read_parts(Cursor(body, "INDEX"), at, index)
+
+    def read_parts(self, c, at, index):
+        count, identity = c.get("Q16s")
+        need(count == len(self.model.extents), "number of parts")
+        self.parts = []
+        for number in range(c.room(count, 16)):
+            offset, size = c.get("QQ")
+            need(at <= offset <= index and size <= index - offset, f"place of part {number}")
+            body, end = read_record(self.file, PART, offset, offset + size)
+            part = Part(body)
+            extent = self.model.extents[number]
+            need(part.number == number and end == offset + size and part.payload == offset - at, f"part {number}")
+            need(part.tensor == extent.tensor and part.source_bytes == extent.bytes, f"part {number} is not its extent")
+            need(part.tensor or (part.type == U8 and len(part.dims) == 1 and not part.name), f"raw part {number}")
+            part.start, at = at, offset + size
+            self.parts.append(part)
+        need(at == index, "bytes in front of INDEX")
+        c.end(False)
+        names = [p.name for p in self.parts if p.tensor]
+        need(len(set(names)) == len(names), "two tensors of one name")
+        if xxhash:
+            need(xxhash.xxh3_128_digest(b"".join(p.source for p in self.parts)) == identity, "the model's identity")
+
+
+# ---- chunks to tensors (sections 8, 11) ----
+
+def join_planes(split, width, rotate):
+    items = len(split) // width
+    planes = np.frombuffer(split, np.uint8, items * width).reshape(width, items)[::-1]
+    joined = np.ascontiguousarray(planes.T)
+    if rotate:
+        kind = f"<u{width}"
+        turned = joined.view(kind)
+        one = np.array(1, kind)
+        joined = (turned >> one) | (turned << np.array(8 * width - 1, kind))
+    return joined.tobytes() + split[items * width :]
+
+
+def read_arrays(archive, part):
+    """{array id: bytes} of all arrays of a part."""
+    stored = [read_at(archive.file, part.start + k.offset, k.stored) for k in part.chunks]
+    for number, (data, k) in enumerate(zip(stored, part.chunks)):
+        need(xxh64(data) == k.hash, f"part {part.number}: hash of chunk {number}")
+    arrays = collections.defaultdict(list)
+    for split, k in zip(unzstd(stored, [k.decoded for k in part.chunks]), part.chunks):
+        term, side = part.term(k.array & 0xFFFFFF), int(k.array >> 24 == 2)
+        arrays[k.array].append(join_planes(split, term.widths[side], term.rotate[side]))
+    return {array: b"".join(pieces) for array, pieces in arrays.items()}
+
+
+def numbers(data, kind):
+    if kind == BF16:
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
+    need(kind in (F32, F16, F64), f"this reader does not turn {TYPES[kind][0]} into numbers")
+    return np.frombuffer(data, {F32: "<f4", F16: "<f2", F64: "<f8"}[kind]).astype(np.float64)
+
+
+def as_type(values, kind):
+    with np.errstate(over="ignore"):
+        if kind != BF16:
+            return values.astype("<f2" if kind == F16 else "<f4").tobytes()
+        bits = values.astype("<f4").view("<u4").astype(np.uint64)
+        return ((bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)).astype("<u2").tobytes()
+
+
+def restored_type(part):
+    return part.type if not part.factored or part.type in (F32, F16, BF16) else F16
+
+
+def slice_bytes(part, s, arrays, kind):
+    term = part.term(s)
+    if not term:
+        yield bytes(part.rows * part.cols * TYPES[kind][2])
+    elif term.kind == RAW:
+        data = arrays.get(s, b"")
+        yield data if kind == part.type else as_type(numbers(data, part.type), kind)
+    else:
+        left = numbers(arrays[1 << 24 | s], term.types[0]).reshape(part.rows, term.rank[s])
+        right = numbers(arrays[2 << 24 | s], term.types[1]).reshape(term.rank[s], part.cols)
+        step = max(1, (8 << 20) // max(1, part.cols))
+        for row in range(0, part.rows, step):
+            yield as_type(np.ldexp(left[row : row + step] @ right, term.exponent[s]), kind)
+
+
+def write_part(archive, part, out):
+    arrays, kind = read_arrays(archive, part), restored_type(part)
+    source = xxhash.xxh3_128() if xxhash and not part.factored else None
+    for s in range(part.slices):
+        for data in slice_bytes(part, s, arrays, kind):
+            out.write(data)
+            if source:
+                source.update(data)
+    need(not source or source.digest() == part.source, f"part {part.number}: source hash")
+
+
+# ---- what the program does ----
+
+def restore_parts(archive, parts, place):
+    """A file whose header would have to be rewritten: one file per extent."""
+    os.mkdir(place + ".parts")
+    for part in parts:
+        kind = TYPES[restored_type(part)][0] if part.tensor else "raw"
+        with open(os.path.join(place + ".parts", f"{part.number:06d}.{kind}"), "xb") as out:
+            write_part(archive, part, out)
+    print(f"lort_decode: a tensor of '{place}' changed its type: its extents are in '{place}.parts'", file=sys.stderr)
+
+
+def restore(archive, outdir):
+    if not xxhash:
+        print("lort_decode: no xxhash module: source hashes (XXH3-128) are not checked", file=sys.stderr)
+    os.mkdir(outdir)
+    try:
+        for number, file in enumerate(archive.model.files):
+            parts = [p for p, e in zip(archive.parts, archive.model.extents) if e.file == number]
+            place = os.path.join(outdir, file.name)
+            if any(restored_type(p) != p.type for p in parts):
+                restore_parts(archive, parts, place)
+                continue
+            with open(place, "xb") as out:
+                for part in parts:
+                    write_part(archive, part, out)
+                need(out.tell() == file.size, f"'{file.name}' is not {file.size} bytes")
+    except BaseException:
+        shutil.rmtree(outdir, ignore_errors=True)
+        raise
+
+
+def show(archive):
+    model = archive.model
+    print(f"version 1.{archive.minor}  algorithm {model.algorithm}  {model.producer}  [{model.options}]  [{model.libraries}]")
+    for file in model.files:
+        print(f"file {file.name!r}  {file.size} bytes  role {file.role}  {file.format}")
+    for part in archive.parts:
+        ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
+        how = f"rank {max(ranks)}" if ranks else "raw"
+        name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
+        print(f"{part.number:6d}  {TYPES[part.type][0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
+              f"  {part.error:.6g}  {name}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="An independent reader of .lort containers (docs/FORMAT.md).")
+    parser.add_argument("--list", action="store_true", help="list the parts instead of restoring")
+    parser.add_argument("file")
+    parser.add_argument("outdir", nargs="?", help="new directory for the restored files")
+    args = parser.parse_args()
+    if bool(args.outdir) == args.list:
+        parser.error("give OUTDIR, or --list")
+    try:
+        archive = Archive(args.file)
+        if args.list:
+            show(archive)
+        else:
+            restore(archive, args.outdir)
+    except Bad as error:
+        print(f"lort_decode: {args.file}: {error}", file=sys.stderr)
+        return 8
+    except OSError as error:
+        print(f"lort_decode: {error}", file=sys.stderr)
+        return 9 if isinstance(error, FileExistsError) else 4
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
