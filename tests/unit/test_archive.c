@@ -265,6 +265,51 @@ static void the_identity_is_checked(void **state)
     assert_non_null(strstr(err.message, "model hash"));
 }
 
+/* The fixture again, every record sound, with `extra` bytes that belong to nothing in front of record `at`
+ * (FIXTURE_PARTS: of the index). */
+static void write_with_gap(uint32_t at, uint64_t extra)
+{
+    lort_buffer file = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
+    lort_index_entry entries[FIXTURE_PARTS];
+    lort_index_record index = {entries, FIXTURE_PARTS, fix.index.model};
+    lort_footer footer = {.model_offset = LORT_HEADER_BYTES};
+    lort_codec *codec;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    uint64_t cut = at < FIXTURE_PARTS ? fix.entries[at].record_offset : fix.footer.index_offset;
+    lort_put_bytes(&file, fix.file.data, cut);
+    lort_put_zeros(&file, extra);
+    lort_put_bytes(&file, fix.file.data + cut, fix.footer.index_offset - cut);
+    for (uint32_t i = 0; i < FIXTURE_PARTS; i++)
+        entries[i] =
+            (lort_index_entry){fix.entries[i].record_offset + (i >= at ? extra : 0), fix.entries[i].record_bytes};
+    footer.index_offset = file.size;
+    lort_index_record_put(&index, &body);
+    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 64, &file, NULL);
+    lort_buffer_free(&body);
+    footer.index_bytes = file.size - footer.index_offset;
+    footer.file_size = file.size + LORT_FOOTER_BYTES;
+    lort_footer_put(&footer, &body);
+    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, &file, NULL);
+    write_file(file.data, file.size);
+    lort_codec_close(codec);
+    lort_buffer_free(&body);
+    lort_buffer_free(&file);
+}
+
+static void no_byte_belongs_to_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t at = 0; at <= FIXTURE_PARTS; at++) {
+        lort_error err = {0};
+        write_with_gap(at, 0);
+        assert_int_equal(read_everything(&lort_alloc_heap, true, &err), LORT_OK);
+        write_with_gap(at, 1);
+        assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
+        assert_non_null(
+            strstr(err.message, at < FIXTURE_PARTS ? "payload bytes where" : "between the last part and the index"));
+    }
+}
+
 /* ---- records in pieces ---- */
 
 static lort_code view_memory(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
@@ -585,6 +630,7 @@ int main(void)
         cmocka_unit_test(other_files_are_not_lort),
         cmocka_unit_test(the_future_is_refused),
         cmocka_unit_test(the_identity_is_checked),
+        cmocka_unit_test(no_byte_belongs_to_nothing),
         cmocka_unit_test(records_come_back_in_pieces),
         cmocka_unit_test(pieces_must_fit_together),
         cmocka_unit_test(every_failed_allocation_is_clean),

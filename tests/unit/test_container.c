@@ -340,7 +340,7 @@ static void shapes_of_slices(void **state)
 
 /* Part 2 has factors, part 3 is mixed, part 1 is raw in three chunks. */
 static void rank_too_high(fixture_part *p) { p->rank[0][0] = 6; }
-static void slice_in_two_terms(fixture_part *p) { p->rank[0][0] = 1; }
+static void slice_in_two_terms(fixture_part *p) { p->rank[1][1] = 1; }
 static void exponent_absurd(fixture_part *p) { p->exponent[1] = 5000; }
 static void error_is_nan(fixture_part *p) { p->part.rel_error = NAN; }
 static void error_is_negative(fixture_part *p) { p->part.rel_error = -0.0; }

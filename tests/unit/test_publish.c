@@ -361,7 +361,9 @@ static void a_killed_writer_leaves_no_lock(void **state)
 static void of_many_writers_one_wins(void **state)
 {
     (void)state;
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 200; round++) {
+        if (round % 2)
+            put_file(partial, "stale");
         pid_t children[4];
         int won = 0, status;
         for (int i = 0; i < 4; i++) {
