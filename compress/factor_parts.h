@@ -99,6 +99,7 @@ lort_step lort_reach_step(const lort_factoring *f, double *best_energy);
 double lort_reach_energy(const lort_target *target);    /* share of the energy the target asks for */
 int64_t lort_reach_rank(const lort_factoring *f);       /* the rank to build; 0: none up to rank_cap */
 int64_t lort_reach_raise(const lort_factoring *f, int64_t rank, double error2); /* a higher one after a miss; 0: none */
+bool lort_reach_unseen(const lort_factoring *f); /* is there energy outside the space of Q? */
 double lort_ritz_sum(const lort_factoring *f, int64_t rank);
 
 /* ---- rows.c: what a reader computes ---- */

@@ -227,6 +227,15 @@ static void identity(lort_factoring *f)
         f->q[i * f->grid.cap + i] = 1;
 }
 
+/* Columns of the one random matrix that belongs to the key: block d of Q always starts from its columns d and on. */
+static lort_code random_block(lort_factoring *f, lort_error *err)
+{
+    f->width = min64(f->grid.block, f->grid.cap - f->d);
+    for (int64_t r = 0; r < f->grid.cols; r++)
+        lort_random_signs(f->target->key, r, f->d, 1, f->width, f->q + r * f->grid.cap + f->d);
+    return orthonormal_block(f, err);
+}
+
 lort_code lort_krylov_start(lort_factoring *f, lort_error *err)
 {
     f->d = f->before = 0;
@@ -235,10 +244,7 @@ lort_code lort_krylov_start(lort_factoring *f, lort_error *err)
         f->width = f->grid.cols;
         return LORT_OK;
     }
-    f->width = f->grid.block;
-    for (int64_t r = 0; r < f->grid.cols; r++)
-        lort_random_signs(f->target->key, r, 0, 1, f->width, f->q + r * f->grid.cap);
-    return orthonormal_block(f, err);
+    return random_block(f, err);
 }
 
 /* ---- the pass ---- */
@@ -334,7 +340,12 @@ lort_code lort_krylov_next(lort_factoring *f, lort_error *err)
         pass_run run = {f, 0, g->rows, f->before, f->d - f->before, f->width};
         code = run_group(&run, false, true, err);
     }
-    return code == LORT_OK ? orthonormal_block(f, err) : code;
+    if (code == LORT_OK)
+        code = orthonormal_block(f, err);
+    /* Exhausted: singular values that are equal more often than a block is wide (an orthogonal matrix) look like one. */
+    if (code == LORT_OK && f->width == 0 && lort_reach_unseen(f))
+        code = random_block(f, err);
+    return code;
 }
 
 /* ---- Rayleigh-Ritz ---- */

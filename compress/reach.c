@@ -7,8 +7,9 @@
 #define RANK_GAIN 0.01   /* a pass that adds less to the energy of the wanted rank is the last */
 #define NEGLIGIBLE 1e-10  /* share of the energy far below what rounding the factors to f16 costs */
 #define ROUNDING 3e-8     /* share of the energy that rounding costs, about */
-#define SETTLED 0.05      /* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
-#define GROWTH_LEFT 2.0   /* ... after growing by this much of it again: four times what block Krylov was seen to do */
+#define SETTLED 0.3       /* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
+#define GROWTH_LEFT 2.0   /* ... after growing by this much of it again (docs/NUMERICS.md: what was seen is a quarter of that) */
+#define UNSEEN 1e-6       /* share of the energy outside an exhausted space that makes it worth starting again */
 
 double lort_ritz_sum(const lort_factoring *f, int64_t rank)
 {
@@ -67,6 +68,11 @@ static double upper_bound(const lort_factoring *f)
         least = fmin(least, sum + (double)(cap - i - 1) * value);
     }
     return least;
+}
+
+bool lort_reach_unseen(const lort_factoring *f)
+{
+    return f->norm2 - lort_ritz_sum(f, f->d) > UNSEEN * f->norm2;
 }
 
 static lort_step rank_step(const lort_factoring *f)

@@ -250,6 +250,36 @@ static void one_outlier(void **state)
     end(&m, &f);
 }
 
+/* The eigenvectors of a symmetric matrix: all singular values are equal, more of them than a block is wide. */
+static void orthogonal_matrix(void **state)
+{
+    enum { N = 300 };
+    double *a = malloc(sizeof(double) * N * N), *values = malloc(sizeof(double) * N);
+    void *work = malloc(lort_dsyevd_work(N));
+    matrix m = matrix_make(N, N);
+
+    for (int64_t i = 0; i < N * N; i++)
+        a[i] = (double)noise(5, i / N, i % N);
+    assert_int_equal(lort_dsyevd(N, a, N, values, work, NULL), LORT_OK);
+    for (int64_t i = 0; i < N * N; i++)
+        m.at[i] = (float)a[i];
+    for (int64_t k = 20; k <= 120; k += 50) {
+        lort_factors f = factor_rank(&m, k);
+        assert_int_equal(f.verdict, LORT_FACTORED);
+        assert_int_equal(f.rank, k);
+        assert_true(fabs(f.error2 / f.norm2 - (1 - (double)k / N)) < 1e-5);
+        assert_error_is_true(&m, &f);
+        lort_factors_free(&f, &lort_alloc_heap);
+    }
+    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = 0.5, .max_rank = 200}, NULL, 4);
+    assert_int_equal(f.verdict, LORT_FACTORED);
+    assert_in_range(f.rank, N / 2, N / 2 + 2);
+    end(&m, &f);
+    free(a);
+    free(values);
+    free(work);
+}
+
 /* ---- targets ---- */
 
 static void error_target_is_met(void **state)
@@ -295,8 +325,8 @@ static void unreachable_targets(void **state)
 {
     matrix m = make_low_rank(600, 700, 1, 1, 0.5f); /* one component, and noise that no rank below full holds */
     static const lort_target targets[] = {
-        {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = 64},
-        {.kind = LORT_TARGET_ENERGY, .value = 0.999, .max_rank = 128},
+        {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = 256},
+        {.kind = LORT_TARGET_ENERGY, .value = 0.999, .max_rank = 200},
         {.kind = LORT_TARGET_ERROR, .value = 0, .max_rank = 600},
         {.kind = LORT_TARGET_ERROR, .value = 1e-6, .max_rank = 600}, /* below what f16 factors can do */
     };
@@ -308,7 +338,7 @@ static void unreachable_targets(void **state)
         assert_null(f.left);
         assert_true(f.best_energy > 0.3 && f.best_energy <= 1);
         if (i < 2)
-            assert_true(f.sketch <= 128); /* the early stop, not the cap */
+            assert_true(f.sketch <= 192); /* the early stop, not the cap */
         lort_factors_free(&f, &lort_alloc_heap);
     }
     free(m.at);
@@ -567,9 +597,9 @@ static void check_targets(const char *name, matrix *m, void *ctx)
         norm2 += squares[i];
     for (int64_t i = 0; i < cap; i++)
         best += squares[i];
-    /* one per cent inside what the best factors of that rank reach: must not be given up; one outside: must be */
+    /* two per cent inside what the best factors of that rank reach: must not be given up; two outside: must be */
     for (int side = -1; side <= 1; side += 2) {
-        const double value = best / norm2 * (1 + 0.01 * side);
+        const double value = best / norm2 * (1 + 0.02 * side);
         lort_factors f = factor_with(m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = value, .max_rank = cap}, NULL, 2);
         if (f.verdict != (side < 0 ? LORT_FACTORED : LORT_OUT_OF_REACH) && value < 1)
             fail_msg("%s, energy %.6f at rank %d of %.6f: verdict %d after %d columns", name, value, (int)cap, best / norm2, (int)f.verdict,
@@ -601,6 +631,7 @@ int main(void)
         cmocka_unit_test(nonfinite_is_located),
         cmocka_unit_test(duplicate_columns),
         cmocka_unit_test(one_outlier),
+        cmocka_unit_test(orthogonal_matrix),
         cmocka_unit_test(error_target_is_met),
         cmocka_unit_test(energy_target_is_met),
         cmocka_unit_test(unreachable_targets),
