@@ -337,11 +337,21 @@ static void unreachable_targets(void **state)
         assert_int_equal(f.rank, 0);
         assert_null(f.left);
         assert_true(f.best_energy > 0.3 && f.best_energy <= 1);
-        if (i < 2)
-            assert_true(f.sketch <= 192); /* the early stop, not the cap */
         lort_factors_free(&f, &lort_alloc_heap);
     }
     free(m.at);
+}
+
+/* A flat spectrum at a low rank limit: the second or third look must do. */
+static void early_stop(void **state)
+{
+    matrix m = make_low_rank(600, 700, 1, 1, 0.5f);
+    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = 128}, NULL, 4);
+
+    assert_int_equal(f.verdict, LORT_OUT_OF_REACH);
+    assert_true(f.sketch < 128 + 128 / 4 + 64);
+    assert_true(f.best_energy < 0.95);
+    end(&m, &f);
 }
 
 static void no_rank_allowed(void **state)
@@ -597,9 +607,9 @@ static void check_targets(const char *name, matrix *m, void *ctx)
         norm2 += squares[i];
     for (int64_t i = 0; i < cap; i++)
         best += squares[i];
-    /* two per cent inside what the best factors of that rank reach: must not be given up; two outside: must be */
+    /* three per cent inside what the best factors of that rank reach: must not be given up; as much outside: must be */
     for (int side = -1; side <= 1; side += 2) {
-        const double value = best / norm2 * (1 + 0.02 * side);
+        const double value = best / norm2 * (1 + 0.03 * side);
         lort_factors f = factor_with(m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = value, .max_rank = cap}, NULL, 2);
         if (f.verdict != (side < 0 ? LORT_FACTORED : LORT_OUT_OF_REACH) && value < 1)
             fail_msg("%s, energy %.6f at rank %d of %.6f: verdict %d after %d columns", name, value, (int)cap, best / norm2, (int)f.verdict,
@@ -635,6 +645,7 @@ int main(void)
         cmocka_unit_test(error_target_is_met),
         cmocka_unit_test(energy_target_is_met),
         cmocka_unit_test(unreachable_targets),
+        cmocka_unit_test(early_stop),
         cmocka_unit_test(no_rank_allowed),
         cmocka_unit_test(same_bits_for_every_pool),
         cmocka_unit_test(same_bits_for_every_group),
