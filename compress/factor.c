@@ -1,5 +1,5 @@
 /* factor: the driver. Fixes every size from the shape and the target alone, takes one block of memory for the job, runs the passes and
- * says what came of it. The arithmetic is in tiles.c, krylov.c, reach.c and refit.c. */
+ * says what came of it. The arithmetic is in tiles.c, krylov.c, shrink.c, reach.c, refit.c and rows.c. */
 #include "compress/factor_parts.h"
 
 #include "compress/blas.h"
@@ -11,6 +11,7 @@
 #define STRIPE_COLS 1024
 #define STRIPE_ROWS 1024
 #define GROUP_BYTES ((int64_t)64 << 20)
+#define MOST_PASSES 24 /* from then on the basis fills up and that is that */
 #define RAISES 4 /* refits at a higher rank after the first measurement missed the target */
 
 static int64_t min64(int64_t a, int64_t b)
@@ -66,7 +67,7 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
         cap = 3 * g->rank_cap + 160; /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
     } else {
         g->block = 64;
-        cap = g->rank_cap + g->rank_cap / 4 + g->block;
+        cap = g->rank_cap + max64(g->rank_cap / 4, g->block) + g->block; /* room for two blocks after a shrink */
     }
     g->cap = max64(min64(min64(cap, LORT_DSYEVD_MAX), min64(g->cols, g->rows + g->block)), 1);
     g->block = min64(g->block, g->cap);
@@ -163,6 +164,15 @@ static lort_code take_memory(lort_factoring *f, lort_error *err)
 
 /* ---- the run ---- */
 
+/* A target may be closer than the basis can say: instead of filling it for good, go on in the part that matters. */
+static bool must_shrink(const lort_factoring *f)
+{
+    const lort_factor_grid *g = &f->grid;
+
+    return f->target->kind != LORT_TARGET_RANK && f->passes < MOST_PASSES && f->d > g->rank_cap && f->d + f->width + g->block > g->cap &&
+           g->cap < min64(g->rows, g->cols);
+}
+
 static lort_code grow_basis(lort_factoring *f, lort_step *step, double *best_energy, lort_error *err)
 {
     lort_code code = lort_krylov_start(f, err);
@@ -179,6 +189,8 @@ static lort_code grow_basis(lort_factoring *f, lort_step *step, double *best_ene
         code = lort_krylov_next(f, err);
         if (f->width == 0)
             return code;
+        if (code == LORT_OK && must_shrink(f))
+            code = lort_krylov_shrink(f, f->grid.rank_cap, err);
     }
     return code;
 }

@@ -1,4 +1,4 @@
-/* factor_parts: what the parts of the factorisation share. Private to factor.c, tiles.c, krylov.c, reach.c, refit.c and rows.c.
+/* factor_parts: what the parts of the factorisation share. Private to factor.c, tiles.c, krylov.c, shrink.c, reach.c, refit.c, rows.c.
  *
  *        cols n                       ld = cap
  *     +--------+                    +------------+
@@ -64,6 +64,7 @@ typedef struct lort_factoring {
 
     int64_t d, width; /* columns of Q that have their Y; columns of the block in work, behind them */
     int64_t before;   /* d one pass ago */
+    bool shrunk;      /* the basis was full once */
     int passes;
 } lort_factoring;
 
@@ -85,6 +86,8 @@ lort_code lort_krylov_pass(lort_factoring *f, lort_error *err);
 lort_code lort_krylov_values(lort_factoring *f, lort_error *err); /* ritz, ritz_before */
 /* The next block: Z = A'Y, orthonormal against Q. f->width is what remains of it, 0 where the space is exhausted. */
 lort_code lort_krylov_next(lort_factoring *f, lort_error *err);
+/* Drops all but the first `keep` Ritz vectors (shrink.c). The block in work, not yet passed, stays behind them. */
+lort_code lort_krylov_shrink(lort_factoring *f, int64_t keep, lort_error *err);
 lort_code lort_krylov_finish(lort_factoring *f, lort_error *err); /* eigenvectors into gram */
 /* Columns [from, to) of X'X, rows [0, to), into the same place of out (f64 sums over `length` rows of x). */
 lort_code lort_gram_tall(lort_factoring *f, const float *x, int64_t ldx, int64_t length, int64_t from, int64_t to, double *out,

@@ -83,13 +83,23 @@ static lort_step rank_step(const lort_factoring *f)
     return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2 ? LORT_STEP_DONE : LORT_STEP_MORE;
 }
 
+/* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but each pass adds less. */
+static double projected(const lort_factoring *f)
+{
+    const double now = lort_ritz_sum(f, f->grid.rank_cap);
+
+    return now + GROWTH_LEFT * (now - sum_before(f, f->grid.rank_cap));
+}
+
 static lort_step target_step(const lort_factoring *f, double *best_energy)
 {
     const int64_t now = smallest(f->ritz, f->d, wanted(f)), before = smallest(f->ritz_before, f->before, wanted(f));
-    const double bound = upper_bound(f);
+    double bound = upper_bound(f);
 
     if (now > 0 && before > 0 && before - now <= now / 32)
         return LORT_STEP_DONE;
+    if (f->shrunk)
+        bound = fmin(bound, projected(f));
     if (bound >= lort_reach_energy(f->target) * f->norm2)
         return LORT_STEP_MORE;
     *best_energy = bound / f->norm2;

@@ -607,9 +607,9 @@ static void check_targets(const char *name, matrix *m, void *ctx)
         norm2 += squares[i];
     for (int64_t i = 0; i < cap; i++)
         best += squares[i];
-    /* three per cent inside what the best factors of that rank reach: must not be given up; as much outside: must be */
+    /* one per cent inside what the best factors of that rank reach: must not be given up; as much outside: must be */
     for (int side = -1; side <= 1; side += 2) {
-        const double value = best / norm2 * (1 + 0.03 * side);
+        const double value = best / norm2 * (1 + 0.01 * side);
         lort_factors f = factor_with(m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = value, .max_rank = cap}, NULL, 2);
         if (f.verdict != (side < 0 ? LORT_FACTORED : LORT_OUT_OF_REACH) && value < 1)
             fail_msg("%s, energy %.6f at rank %d of %.6f: verdict %d after %d columns", name, value, (int)cap, best / norm2, (int)f.verdict,
