@@ -31,14 +31,14 @@ static lort_code read_stored(void *ctx, unsigned worker, int64_t r0, int64_t r1,
     return LORT_OK;
 }
 
-/* 96 components that fall off slowly, and noise: about what weights look like. */
+/* 24 components that fall off slowly, and noise: about what weights look like. */
 static void make_row(int64_t r, int64_t cols, const float *basis, float *row)
 {
-    float weights[96];
+    float weights[24];
 
     lort_random_signs(11, r, 0, 1, cols, row);
-    lort_random_signs(12, r, 0, 1, 96, weights);
-    for (int i = 0; i < 96; i++)
+    lort_random_signs(12, r, 0, 1, 24, weights);
+    for (int i = 0; i < 24; i++)
         for (int64_t c = 0; c < cols; c++)
             row[c] += weights[i] * basis[i * cols + c] * 2 / sqrtf((float)(i + 1));
     for (int64_t c = 0; c < cols; c++)
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
     const int64_t rank = argc > 3 ? strtoll(argv[3], NULL, 10) : 64;
     const unsigned threads = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1;
     stored s = {cols, malloc((size_t)(rows * cols) * 2)};
-    float *row = malloc((size_t)cols * sizeof *row), *basis = malloc((size_t)cols * 96 * sizeof *basis);
+    float *row = malloc((size_t)cols * sizeof *row), *basis = malloc((size_t)cols * 24 * sizeof *basis);
     const lort_matrix_source source = {rows, cols, 2, read_stored, &s};
     const lort_target target = {LORT_TARGET_RANK, rank, 0, rank, 5};
     lort_pool *pool;
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     lort_factors f;
 
     lort_blas_start();
-    lort_random_signs(13, 0, 0, 96, cols, basis);
+    lort_random_signs(13, 0, 0, 24, cols, basis);
     for (int64_t r = 0; r < rows; r++) {
         make_row(r, cols, basis, row);
         lort_store_bf16(row, s.bytes + 2 * r * cols, (uint64_t)cols);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "compress/blas.h"
-#include "compress/random.h"
+#include "loader/pool.h"
 
 /* Small integers: every product and sum is exact, so results must be equal, not close. */
 static double entry(uint64_t i)
@@ -50,6 +50,37 @@ static void gemm_all_forms(void **state)
         for (int i = 0; i < LD * LD; i++)
             assert_true((double)c[i] == want[i]);
     }
+}
+
+enum { SIDE = 96, CALLS = 4000 };
+static float shared_a[SIDE * SIDE], shared_b[SIDE * SIDE], shared_want[SIDE * SIDE];
+
+static lort_code multiply(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    float c[SIDE * SIDE];
+
+    lort_sgemm(false, false, SIDE, SIDE, SIDE, 1, shared_a, SIDE, shared_b, SIDE, 0, c, SIDE);
+    if (memcmp(c, shared_want, sizeof c) != 0)
+        return lort_fail(err, LORT_E_INTERNAL, "product %d differs", (int)item);
+    return LORT_OK;
+}
+
+/* Fails within a second on a serial OpenBLAS without lort_blas_start's turns. */
+static void calls_from_eight_threads(void **state)
+{
+    lort_pool *pool;
+    lort_error err;
+    unsigned started;
+
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        shared_a[i] = (float)entry((uint64_t)i) / 7;
+        shared_b[i] = (float)entry((uint64_t)i + 9) / 3;
+    }
+    lort_sgemm(false, false, SIDE, SIDE, SIDE, 1, shared_a, SIDE, shared_b, SIDE, 0, shared_want, SIDE);
+    assert_int_equal(lort_pool_open(8, &pool, &started, NULL), LORT_OK);
+    if (lort_pool_each(pool, CALLS, multiply, NULL, &err) != LORT_OK)
+        fail_msg("%s", err.message);
+    lort_pool_close(pool);
 }
 
 static void eigenproblem(void **state)
@@ -128,7 +159,8 @@ static void names_are_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gemm_all_forms),  cmocka_unit_test(eigenproblem),   cmocka_unit_test(eigenproblem_limits),
+        cmocka_unit_test(gemm_all_forms),  cmocka_unit_test(calls_from_eight_threads),
+        cmocka_unit_test(eigenproblem),   cmocka_unit_test(eigenproblem_limits),
         cmocka_unit_test(singular_values), cmocka_unit_test(sizes_that_fit), cmocka_unit_test(names_are_known),
     };
 
