@@ -1,8 +1,8 @@
 /* factor: streaming low-rank factorisation of ONE m x n matrix that is read tile by tile and never held whole.
  *
- * Block Krylov with Rayleigh-Ritz on a row space basis Q (n x d): each pass reads the matrix once and gives both Y = A Q_j and
- * Z = A' Y (Musco & Musco 2015; Tropp & Webber 2023); the next block is Z made orthonormal against Q by CholeskyQR2 with f64 Gram
- * matrices and deflation. The d x d problem Y'Y = V S^2 V' gives A ~ (Y V_k)(Q V_k)'. The right factor is rounded to its
+ * Block Krylov with Rayleigh-Ritz on a row space basis Q (n x d): each pass reads the matrix once (tiles twice, the second time from the
+ * page cache) and gives both Y = A Q_j and Z = A' Y (Musco & Musco 2015; Tropp & Webber 2023); the next block is Z made
+ * orthonormal against Q by CholeskyQR2 with f64 Gram matrices and deflation. The d x d problem Y'Y = V S^2 V' gives A ~ (Y V_k)(Q V_k)'. The right factor is rounded to its
  * storage type, the left one refitted by least squares (L = A R' (R R')^-1) and rounded, and the error of what a reader
  * will decode is summed in f64, all in one last pass. docs/NUMERICS.md has the measurements. */
 #ifndef LORT_COMPRESS_FACTOR_H
@@ -37,7 +37,7 @@ typedef enum lort_verdict {
     LORT_ZERO,         /* every element is zero: rank 0, exact, no factors */
     LORT_NONFINITE,    /* bad_row, bad_col name the first NaN or Inf */
     LORT_OUT_OF_REACH, /* no rank up to max_rank meets the target: the early stop or the last measurement said so */
-    LORT_NOT_CONVERGED /* LAPACK gave up; keep the matrix */
+    LORT_NOT_CONVERGED /* LAPACK gave up, or a side is beyond its integers; keep the matrix */
 } lort_verdict;
 
 typedef struct lort_factors {
@@ -56,8 +56,9 @@ typedef struct lort_factors {
     int64_t bad_row, bad_col;
 } lort_factors;
 
-/* Bytes of workspace lort_factor takes at most (results included), for `workers` of the pool. A function of shape, dtype size
- * and target only: workers x tile + S max(m,n) b 4 + 4 (m+n) d + 24 d^2 (docs/ARCHITECTURE.md, law 2). Saturates at UINT64_MAX. */
+/* Bytes lort_factor takes at most (results included), for `workers` of the pool: workers x (tile + scratch) + 4 (m + n) d + 4 n k
+ * + 2 (m + n) k + 24 d^2 + 64 b d, a function of shape, dtype size and target only (docs/ARCHITECTURE.md, law 2). 0 for a side beyond
+ * 2^31, which is not factored: LORT_NOT_CONVERGED. */
 uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes, const lort_target *target, unsigned workers);
 
 /* The result depends on the matrix, the target and the BLAS core only, never on the pool. pool may be NULL. */
@@ -65,8 +66,8 @@ lort_code lort_factor(const lort_matrix_source *source, const lort_target *targe
                       lort_factors *out, lort_error *err);
 void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accepts zeroed */
 
-/* Rows [r0, r1) of 2^exponent * left * right into dst (r1 - r0) x cols, f32: what every reader computes. Row blocks are cut on a grid
- * of LORT_DECODE_ROWS so that the bits of a row do not depend on which rows are asked for; r0 must be a multiple of it, r1 too or = rows.
+/* Rows [r0, r1) of 2^exponent * left * right into dst (r1 - r0) x cols, f32: what every reader computes, never Inf. Row blocks are cut on
+ * a grid of LORT_DECODE_ROWS so that the bits of a row do not depend on which rows are asked for; r0 must be a multiple of it, r1 too or = rows.
  * left, right: f32 copies of the stored factors. */
 #define LORT_DECODE_ROWS 64
 void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right,
