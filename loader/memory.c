@@ -6,6 +6,7 @@
 #include "loader/proc.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define UNKNOWN_BYTES (UINT64_C(1) << 30)
@@ -167,6 +168,32 @@ static void add_rlimits(uint64_t physical, lort_memory *m)
         add(m, "RLIMIT_DATA", "ulimit -d", minus(limits.data, now.data_bytes));
 }
 
+/* Digits only, and no more than fit: an environment is untrusted too. */
+static uint64_t number_in_environment(const char *name)
+{
+    const char *text = getenv(name);
+    uint64_t value = 0;
+    for (; text && *text; text++) {
+        if (*text < '0' || *text > '9' || value > UINT64_MAX / 100)
+            return 0;
+        value = value * 10 + (uint64_t)(*text - '0');
+    }
+    return value;
+}
+
+/* Slurm may enforce a job's memory by polling and killing, without a cgroup: then only the environment tells it. Both are in
+ * mebibytes; 0 means the whole node. (sbatch(1), "OUTPUT ENVIRONMENT VARIABLES") */
+static void add_slurm(uint64_t physical, lort_memory *m)
+{
+    uint64_t node = number_in_environment("SLURM_MEM_PER_NODE"), cpu = number_in_environment("SLURM_MEM_PER_CPU");
+    uint64_t cpus = number_in_environment("SLURM_CPUS_ON_NODE"), limit = node ? node : cpu && cpus <= UINT64_MAX / cpu ? cpu * cpus : 0;
+    lort_process_memory now;
+    if (limit > UINT64_MAX >> 20 || !is_limit(limit << 20, physical))
+        return;
+    lort_os_process_memory(&now);
+    add(m, "Slurm", node ? "SLURM_MEM_PER_NODE" : "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE", minus(limit << 20, now.anon_bytes));
+}
+
 lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out, lort_error *err)
 {
     uint64_t physical = 0;
@@ -175,6 +202,7 @@ lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *
     add_host(root, out, &physical);
     add_group(root, physical, out);
     add_rlimits(physical, out);
+    add_slurm(physical, out);
     if (user_bytes)
         add(out, "--memory", "the command line", user_bytes);
     for (unsigned i = 1; i < out->count; i++)

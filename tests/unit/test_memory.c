@@ -498,6 +498,54 @@ static void sizes_are_written(void **state)
         setlocale(LC_ALL, "C");
 }
 
+static const struct {
+    const char *name, *node, *cpu, *cpus;
+    uint64_t limit; /* 0: no Slurm source */
+} slurm_jobs[] = {
+    {"no job", NULL, NULL, NULL, 0},
+    {"--mem", "2048", NULL, "4", GIB(2)},
+    {"--mem-per-cpu", NULL, "512", "4", GIB(2)},
+    {"--mem beats --mem-per-cpu", "1024", "4096", "4", GIB(1)},
+    {"the whole node", "0", NULL, "4", 0},
+    {"more than the machine has", "99999999", NULL, NULL, 0},
+    {"per CPU without CPUs", NULL, "512", NULL, 0},
+    {"no number", "2G", NULL, NULL, 0},
+    {"negative", "-1", NULL, NULL, 0},
+    {"too large for 64 bits", "99999999999999999999999", NULL, NULL, 0},
+    {"a product too large", NULL, "9999999999999999", "9999999999999999", 0},
+};
+
+static void set_or_not(const char *name, const char *value)
+{
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+}
+
+static void slurm_jobs_bind(void **state)
+{
+    static const machine_text host[MACHINE_FILES] = {INFO};
+    char root[64];
+    machine_build(root, host);
+    for (size_t i = 0; i <= sizeof slurm_jobs / sizeof *slurm_jobs; i++) {
+        size_t job = i % (sizeof slurm_jobs / sizeof *slurm_jobs); /* ends where it began, with no job */
+        lort_memory m;
+        set_or_not("SLURM_MEM_PER_NODE", slurm_jobs[job].node);
+        set_or_not("SLURM_MEM_PER_CPU", slurm_jobs[job].cpu);
+        set_or_not("SLURM_CPUS_ON_NODE", slurm_jobs[job].cpus);
+        assert_int_equal(lort_memory_probe(root, 0, &m, NULL), LORT_OK);
+        const char *binding = m.sources[m.binding].name;
+        if (strcmp(binding, slurm_jobs[job].limit ? "Slurm" : "MemAvailable") != 0)
+            fail_msg("%s: bound by %s", slurm_jobs[job].name, binding);
+        if (slurm_jobs[job].limit) { /* less what this process has already */
+            assert_true(m.available < slurm_jobs[job].limit);
+            assert_true(m.available > slurm_jobs[job].limit - MIB(512));
+        }
+    }
+    machine_remove(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -505,7 +553,7 @@ int main(void)
         cmocka_unit_test(a_recorded_hybrid_machine), cmocka_unit_test(this_machine),
         cmocka_unit_test(long_paths_keep_their_end), cmocka_unit_test(process_limits_bind),
         cmocka_unit_test(kernel_lines_are_read),     cmocka_unit_test(sizes_are_parsed),
-        cmocka_unit_test(sizes_are_written),
+        cmocka_unit_test(sizes_are_written),          cmocka_unit_test(slurm_jobs_bind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
