@@ -35,17 +35,22 @@ static lort_code check_options(const lort_options *options, lort_error *err)
     return LORT_OK;
 }
 
-/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work. */
+/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work, once. */
 static void warn_growth(prepared *p)
 {
+    const lort_tensor *first = NULL;
+    unsigned long long grown = 0;
+    char name[200];
     for (uint64_t i = 0; i < p->plan.count; i++) {
-        const lort_step *step = &p->plan.steps[i];
-        char name[200];
-        if (step->factor && step->tensor->elements * 2 > step->tensor->bytes && step->tensor->type->id != LORT_F16 && step->tensor->type->id != LORT_BF16)
-            lort_session_warn(&p->session, "%s: %s is restored as F16 if it is factored, %.1f times its size",
-                              lort_escape(name, sizeof name, step->tensor->name, step->tensor->name_bytes), step->tensor->type->name,
-                              2.0 * (double)step->tensor->elements / (double)step->tensor->bytes);
+        const lort_tensor *tensor = p->plan.steps[i].tensor;
+        if (!p->plan.steps[i].factor || lort_dtype_encoder(tensor->type->id) || 2 * tensor->elements <= tensor->bytes)
+            continue;
+        first = grown++ ? first : tensor;
     }
+    if (first)
+        lort_session_warn(&p->session, "%llu tensors (the first: %s, %s) are restored as F16 if they are factored, here %.1f times its size",
+                          grown, lort_escape(name, sizeof name, first->name, first->name_bytes), first->type->name,
+                          2.0 * (double)first->elements / (double)first->bytes);
 }
 
 static void report_input(prepared *p, const char *path)

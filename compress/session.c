@@ -80,6 +80,7 @@ lort_code lort_session_open(lort_session *session, const char *command, uint64_t
     if (code)
         return code;
     session->threads = threads ? threads : session->topology.threads;
+    session->threads = session->threads < LORT_BLAS_MAX_CALLERS ? session->threads : LORT_BLAS_MAX_CALLERS;
     lort_os_process_memory(&now);
     session->base_anon = now.anon_bytes;
     session->stall_start_us = now.stall_us;
