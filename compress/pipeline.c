@@ -212,6 +212,7 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
     sum->out += (double)report->bytes_out;
     sum->seconds += report->seconds;
     lort_outcome_free(&outcome, &session_of(p)->alloc);
+    session_of(p)->done_bytes += session_of(p)->total_bytes / session_of(p)->tensors_total;
     session_of(p)->tensors_done++;
     lort_session_say(session_of(p), LORT_EVENT_TENSOR, report, NULL);
     return lort_session_stopped(session_of(p)) ? lort_fail(err, LORT_E_STOPPED, "stopped") : LORT_OK;
@@ -247,6 +248,7 @@ lort_code lort_pipeline_sample(const lort_decider *decider, lort_work_plan *plan
     sample_sum sum = {0};
     uint64_t wanted = (uint64_t)sample < plan->candidates ? (uint64_t)sample : plan->candidates, seen = 0, done = 0;
     lort_code code = LORT_OK;
+    decider->session->tensors_total = wanted;
     for (uint64_t i = 0; i < plan->count && done < wanted && code == LORT_OK; i++) {
         if (!plan->steps[i].factor)
             continue;
