@@ -127,20 +127,3 @@ END
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 16
     expect 0 zstd -tq "$T/a.lort"
 }
-
-@test "an independent reader agrees with restore" {
-    [ -e scripts/lort_decode.py ] || skip "scripts/lort_decode.py is not here"
-    python=$(numpy)
-    [ -n "$python" ] || skip "no numpy"
-    for model in "$GGUF" "$HF"; do
-        for goal in --lossless '--rank 32'; do
-            # shellcheck disable=SC2086
-            expect 0 "$LORT" compress "$model" $goal -o "$T/a.lort" --force
-            rm -rf "$T/ours" "$T/theirs"
-            expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
-            expect 0 "$python" scripts/lort_decode.py "$T/a.lort" -o "$T/theirs"
-            expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
-            [ "$goal" != --lossless ] || same "$T/ours" "$T/theirs"
-        done
-    done
-}
