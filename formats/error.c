@@ -17,6 +17,16 @@ lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...)
     return code;
 }
 
+/* Adds as much of text as there is room for. */
+static void append(char *message, size_t cap, const char *text)
+{
+    size_t at = strlen(message), n = strlen(text);
+    if (n > cap - 1 - at)
+        n = cap - 1 - at;
+    memcpy(message + at, text, n);
+    message[at + n] = '\0';
+}
+
 lort_code lort_error_prefix(lort_error *err, const char *format, ...)
 {
     char old[sizeof err->message];
@@ -25,10 +35,10 @@ lort_code lort_error_prefix(lort_error *err, const char *format, ...)
         return LORT_E_INTERNAL;
     memcpy(old, err->message, sizeof old);
     va_start(args, format);
-    int n = vsnprintf(err->message, sizeof err->message, format, args);
+    vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    append(err->message, sizeof err->message, ": ");
+    append(err->message, sizeof err->message, old);
     return err->code;
 }
 

@@ -313,10 +313,14 @@ static void fewer_threads_when_refused(void **state)
     print_message("skipped: a sanitizer's address space cannot be limited\n");
     skip();
 #endif
+    lort_process_memory now;
+    lort_os_process_memory(&now);
+    if (now.virtual_bytes == 0) {
+        print_message("skipped: no /proc\n");
+        skip();
+    }
     pid_t child = fork();
     if (child == 0) {
-        lort_process_memory now;
-        lort_os_process_memory(&now);
         struct rlimit limit = {now.virtual_bytes + (20u << 20), RLIM_INFINITY};
         lort_pool *pool = NULL;
         unsigned started = 0;
