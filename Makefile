@@ -1,4 +1,4 @@
-# LoRT. `make help` lists the targets.
+# LoRT. `make help` lists the targets; `make -j2 check` builds with two jobs (scripts/check takes one per core).
 #
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
@@ -33,6 +33,9 @@ PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 LORT_CFLAGS := -std=c11 -g -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)
 LORT_LIBS   := $(FLAVOUR) $(LDFLAGS) $(PKG_LIBS) -lm -pthread
+ifeq ($(PKG_LIBS),)
+$(warning not all of $(PKGS) are here: scripts/setup installs them)
+endif
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 LIB_SRC  := $(wildcard formats/*.c loader/*.c compress/*.c)
@@ -52,7 +55,7 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
-check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) ## run every test: layers, unit, numerics, fuzz corpus, command line
+check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
 	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
@@ -65,8 +68,8 @@ check-layers: ## check the include rules and the lengths of functions
 	@scripts/check-layers
 
 check-warnings: ## build everything under gcc and clang, warnings being errors
-	$(MAKE) CC=gcc BUILD=build/warnings-gcc WERROR=1 programs
-	$(MAKE) CC=clang BUILD=build/warnings-clang WERROR=1 programs
+	$(MAKE) MODE=release CC=gcc BUILD=build/warnings-gcc WERROR=1 programs
+	$(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs
 
 demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, and tell what it cost
 	@LORT=$(BUILD)/lort scripts/show-demo
@@ -97,11 +100,15 @@ help: ## print this list
 
 # ---- how ----
 
+check-clang:
+	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
+	else echo "no clang here: its warnings are not looked for"; fi
+
 programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 fuzz-run: $(FUZZ_BIN)
 	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
-	    $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name; done
+	    $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(BUILD)/$$name- $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name; done
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -122,6 +129,6 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 
-.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench install clean help programs fuzz-run
+.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

@@ -41,9 +41,6 @@ flip() { python3 -c 'import sys; f=open(sys.argv[1],"r+b"); f.seek(int(sys.argv[
 
 need_models() { [ -e "$MODELS/$1" ] || skip "$MODELS/$1 is not here"; }
 
-# The python3 that has numpy, if there is one.
-numpy() { for p in python3 /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && echo "$p" && return; done; }
-
 # lacks FILE PATTERN (a bare `!` would not fail a test).
 lacks() { if grep -qE -- "$2" "$1"; then echo "$1 has '$2':"; grep -E -- "$2" "$1"; return 1; fi; }
 no_partial() { [ -z "$(find "$T" -name '*partial*')" ] || { find "$T" -name '*partial*'; return 1; }; }
