@@ -6,8 +6,6 @@
 #include "compress/session.h"
 #include "loader/model.h"
 
-#define LORT_ALGORITHM 1 /* raised whenever the same input and options may give other bytes */
-
 typedef struct lort_step { /* one extent of the input */
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;

@@ -2,8 +2,10 @@
  * except the JSON of "-". */
 #include "compress/report.h"
 #include "compress/blas.h"
+#include "formats/hash.h"
 #include "loader/codec.h"
 #include "loader/publish.h"
+#include "loader/topology.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -490,7 +492,9 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
 const char *lort_version_text(void)
 {
     static char text[512];
-    snprintf(text, sizeof text, "lort %s (%s, core %s; zstd %s; jansson %s)", LORT_VERSION, lort_blas_config(),
-             lort_blas_core(), lort_codec_version(), JANSSON_VERSION);
+    const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
+    snprintf(text, sizeof text, "lort %s, algorithm %d (%s, core %s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)", LORT_VERSION,
+             LORT_ALGORITHM, lort_blas_config(), lort_blas_core(), lort_codec_version(), hwloc >> 16, hwloc >> 8 & 255,
+             hwloc & 255, xxh / 10000, xxh / 100 % 100, xxh % 100, jansson_version_str());
     return text;
 }

@@ -35,6 +35,8 @@ bool lort_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool lort_mul_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool lort_align_up(uint64_t v, uint64_t alignment, uint64_t *out);
 
+/* Length, 1 to 4, of the well-formed UTF-8 sequence that starts n > 0 bytes; 0 if none does. */
+unsigned lort_utf8_length(const void *bytes, uint64_t n);
 /* True if the n bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool lort_utf8_valid(const void *bytes, uint64_t n);
 

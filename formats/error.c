@@ -42,32 +42,6 @@ lort_code lort_error_prefix(lort_error *err, const char *format, ...)
     return err->code;
 }
 
-/* Length of the well-formed UTF-8 sequence at p, or 0. */
-static size_t utf8_length(const uint8_t *p, size_t n)
-{
-    size_t want = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
-    if (want == 0 || want > n)
-        return 0;
-    for (size_t i = 1; i < want; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    bool overlong = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xF0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xED && p[1] >= 0xA0, beyond = p[0] == 0xF4 && p[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : want;
-}
-
-bool lort_utf8_valid(const void *bytes, uint64_t n)
-{
-    const uint8_t *p = bytes;
-    for (uint64_t i = 0; i < n;) {
-        size_t step = utf8_length(p + i, n - i > 4 ? 4 : (size_t)(n - i));
-        if (step == 0)
-            return false;
-        i += step;
-    }
-    return true;
-}
-
 /* C1 controls are two bytes in UTF-8 and as good as ESC to some terminals. */
 static bool is_printable(const uint8_t *p, size_t length)
 {
@@ -84,7 +58,7 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
         return out;
     for (size_t i = 0; i < n;) {
         char piece[12];
-        size_t step = utf8_length(p + i, n - i), size = 4;
+        size_t step = lort_utf8_length(p + i, n - i), size = 4;
         if (is_printable(p + i, step)) {
             memcpy(piece, p + i, step);
             size = step;

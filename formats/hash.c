@@ -53,3 +53,5 @@ void lort_hasher_close(lort_hasher *hasher)
 }
 
 uint64_t lort_xxh3_64(const void *bytes, uint64_t n) { return XXH3_64bits(bytes, (size_t)n); }
+
+unsigned lort_hash_version(void) { return XXH_versionNumber(); }

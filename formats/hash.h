@@ -19,4 +19,6 @@ void lort_hasher_add(lort_hasher *hasher, const void *bytes, uint64_t n);
 lort_hash128 lort_hasher_value(const lort_hasher *hasher);
 void lort_hasher_close(lort_hasher *hasher); /* accepts NULL */
 
+unsigned lort_hash_version(void); /* of the library in use: major * 10000 + minor * 100 + release */
+
 #endif

@@ -59,3 +59,5 @@ lort_code lort_topology_probe(const char *synthetic, const char *root, lort_topo
         out->threads = out->quota;
     return LORT_OK;
 }
+
+unsigned lort_topology_version(void) { return hwloc_get_api_version(); }

@@ -61,6 +61,9 @@ refuse() {
     printed 'OpenBLAS [0-9.]+'
     printed 'core [A-Za-z0-9]+'
     printed 'zstd [0-9.]+'
+    printed 'hwloc [0-9.]+'
+    printed 'xxHash [0-9.]+'
+    printed 'algorithm [0-9]+'
     [ "$(wc -l <"$T/out")" -eq 1 ]
 }
 
