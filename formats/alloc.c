@@ -26,7 +26,7 @@ lort_code lort_take(const lort_alloc *alloc, uint64_t bytes, const char *what, v
 {
     *out = NULL;
     uint64_t size = bytes ? bytes : 1;
-    if (size <= SIZE_MAX - 64)
+    if (size <= PTRDIFF_MAX)
         *out = alloc->take(alloc->ctx, (size_t)size);
     if (!*out)
         return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for %s were refused", (unsigned long long)bytes, what);
