@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The index is at most half full: the longest run among n random hashes is about 5 ln n slots there. A run of MAX_PROBES
+ * means names made to collide; without a limit they would cost the square of their number. */
+#define MAX_PROBES 256u
+
 lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
 {
     lort_matrices m = {1, 1, 1};
@@ -25,14 +29,29 @@ static bool same_name(const lort_tensor *tensor, const char *name, uint64_t name
     return tensor->name_bytes == name_bytes && memcmp(tensor->name, name, (size_t)name_bytes) == 0;
 }
 
-/* The slot that holds the name, or the free one where it belongs. */
+/* The slot that holds the name, or the free one where it belongs; NULL where neither is near. */
 static uint64_t *find_slot(const lort_index *index, const char *name, uint64_t name_bytes)
 {
     uint64_t mask = index->slot_count - 1;
     uint64_t at = lort_name_hash(name, name_bytes) & mask;
-    while (index->slots[at] && !same_name(&index->tensors[index->slots[at] - 1], name, name_bytes))
-        at = (at + 1) & mask;
-    return &index->slots[at];
+    for (unsigned tries = 0; tries < MAX_PROBES; tries++, at = (at + 1) & mask)
+        if (!index->slots[at] || same_name(&index->tensors[index->slots[at] - 1], name, name_bytes))
+            return &index->slots[at];
+    return NULL;
+}
+
+static lort_code put_name(const lort_index *index, uint64_t number, lort_error *err)
+{
+    const lort_tensor *tensor = &index->tensors[number];
+    uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
+    char name[160];
+    if (!slot)
+        return lort_fail(err, LORT_E_INPUT, "the tensor names are made to collide (over %u with one hash)", MAX_PROBES);
+    if (*slot)
+        return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice",
+                         lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
+    *slot = number + 1;
+    return LORT_OK;
 }
 
 lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err)
@@ -46,23 +65,17 @@ lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err
         return code;
     index->slots = memory;
     index->slot_count = slots;
-    for (uint64_t i = 0; i < index->count; i++) {
-        const lort_tensor *tensor = &index->tensors[i];
-        uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
-        char name[160];
-        if (*slot)
-            return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice", lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
-        *slot = i + 1;
-    }
-    return LORT_OK;
+    for (uint64_t i = 0; i < index->count && code == LORT_OK; i++)
+        code = put_name(index, i, err);
+    return code;
 }
 
 const lort_tensor *lort_index_find(const lort_index *index, const char *name, uint64_t name_bytes)
 {
     if (index->slot_count == 0)
         return NULL;
-    uint64_t slot = *find_slot(index, name, name_bytes);
-    return slot ? &index->tensors[slot - 1] : NULL;
+    const uint64_t *slot = find_slot(index, name, name_bytes);
+    return slot && *slot ? &index->tensors[*slot - 1] : NULL;
 }
 
 const char *lort_shape_text(const lort_tensor *tensor, char *out, size_t cap)

@@ -36,7 +36,8 @@ typedef struct lort_index {
     uint64_t slot_count;
 } lort_index;
 
-/* Builds the hash over index->tensors[0, count). LORT_E_INPUT names the first duplicate; O(count). */
+/* Builds the hash over index->tensors[0, count). LORT_E_INPUT names the first duplicate, or says that the names were made to collide;
+ * O(count) whatever the names. */
 lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err);
 const lort_tensor *lort_index_find(const lort_index *index, const char *name, uint64_t name_bytes); /* or NULL */
 
