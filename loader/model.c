@@ -6,6 +6,12 @@
 
 #define HEAD_FIRST_TRY (64u << 10)
 #define LOAD_PIECE (8u << 20)
+#define KEPT_OPEN 4 /* unmapped files that stay open for their reads; a mapping needs no open file */
+
+static const char *show(char *out, size_t cap, const lort_model_entry *entry)
+{
+    return lort_escape(out, cap, entry->shown.name, strlen(entry->shown.name));
+}
 
 void lort_model_warn(lort_model *model, const char *format, ...)
 {
@@ -36,6 +42,55 @@ static lort_code room_for_file(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
+/* ---- reads ---- */
+
+static const char *what_changed(const lort_file_info *was, const lort_file_info *is)
+{
+    return is->device != was->device || is->inode != was->inode ? "was replaced"
+           : is->size < was->size                               ? "shrank"
+           : is->size > was->size                               ? "grew"
+           : is->mtime_ns != was->mtime_ns                      ? "was modified"
+                                                                : NULL;
+}
+
+/* The file behind the name must still be the one that was opened first. */
+static lort_code open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err)
+{
+    lort_file_info now;
+    char name[200];
+    lort_code code = lort_os_open(model->dir, entry->shown.name, out, err);
+    if (code == LORT_E_INPUT) { /* it was there when the model was opened */
+        if (err)
+            err->code = LORT_E_READ;
+        return LORT_E_READ;
+    }
+    if (code)
+        return code;
+    code = lort_os_info(*out, &now, err);
+    const char *change = code ? NULL : what_changed(&entry->info, &now);
+    if (change)
+        code = lort_fail(err, LORT_E_READ, "%s %s while it was read: the input must not change during a run",
+                         show(name, sizeof name, entry), change);
+    if (code) {
+        lort_os_close(*out, NULL);
+        *out = NULL;
+    }
+    return code;
+}
+
+lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
+                          uint64_t offset, lort_error *err)
+{
+    lort_file *again = NULL;
+    lort_code code = entry->file ? LORT_OK : open_again(model, entry, &again, err);
+    if (code == LORT_OK)
+        code = lort_os_read(entry->file ? entry->file : again, buffer, n, offset, err);
+    lort_os_close(again, NULL);
+    return code;
+}
+
+/* ---- opening ---- */
+
 /* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for more. */
 static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
 {
@@ -51,7 +106,7 @@ static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort
         code = lort_os_read(entry->file, entry->head, want, 0, err);
         if (code == LORT_OK)
             code = lort_header_parse(entry->head, want, entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
-        if (code == LORT_OK || wanted <= want)
+        if (code == LORT_OK || wanted <= want || want == entry->info.size)
             return code;
         lort_give(model->alloc, entry->head, entry->head_bytes);
         entry->head = NULL;
@@ -72,7 +127,7 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
         code = parse_unmapped(model, entry, err);
     if (entry->map && lort_os_map_faulted(entry->map))
         code = lort_fail(err, LORT_E_READ, "the file shrank or could not be read");
-    lort_escape(name, sizeof name, entry->shown.name, strlen(entry->shown.name));
+    show(name, sizeof name, entry);
     if (code) {
         lort_error_prefix(err, "%s", name);
         return code;
@@ -80,6 +135,18 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
     if (entry->shown.header.warning[0])
         lort_model_warn(model, "%s: %s", name, entry->shown.header.warning);
     return LORT_OK;
+}
+
+/* A model may have more files than the process may open: a mapping outlives its descriptor, windows are read through
+ * a new one. */
+static void settle(lort_model *model, lort_model_entry *entry)
+{
+    if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
+        model->kept_open++;
+        return;
+    }
+    lort_os_close(entry->file, NULL);
+    entry->file = NULL;
 }
 
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
@@ -105,7 +172,9 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
         if (code && code != LORT_E_MEMORY)
             return code;
     }
-    return role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
+    code = role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
+    settle(model, entry);
+    return code;
 }
 
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_model **out, lort_error *err)
@@ -215,7 +284,7 @@ lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uin
     *out = base ? base + offset : scratch;
     if (base || n == 0)
         return LORT_OK;
-    lort_code code = lort_os_read(entry->file, scratch, n, offset, err);
+    lort_code code = lort_model_read(model, entry, scratch, n, offset, err);
     if (code)
         *out = NULL;
     return code;
@@ -228,27 +297,17 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
     if (entry->loaded || !entry->map || !lort_os_map_faulted(entry->map))
         return LORT_OK;
     return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
-                     lort_escape(name, sizeof name, entry->shown.name, strlen(entry->shown.name)));
-}
-
-static const char *what_changed(const lort_file_info *was, const lort_file_info *is)
-{
-    return is->size < was->size ? "shrank" : is->size > was->size ? "grew" : is->mtime_ns != was->mtime_ns ? "was modified" : NULL;
+                     show(name, sizeof name, entry));
 }
 
 lort_code lort_model_unchanged(lort_model *model, lort_error *err)
 {
     for (uint32_t i = 0; i < model->file_count; i++) {
-        lort_model_entry *entry = &model->files[i];
-        lort_file_info now;
-        char name[200];
-        lort_code code = lort_os_info(entry->file, &now, err);
+        lort_file *file;
+        lort_code code = open_again(model, &model->files[i], &file, err);
         if (code)
-            return code == LORT_E_INPUT ? LORT_E_READ : code;
-        const char *change = what_changed(&entry->info, &now);
-        if (change)
-            return lort_fail(err, LORT_E_READ, "%s %s while it was read: the input must not change during a run",
-                             lort_escape(name, sizeof name, entry->shown.name, strlen(entry->shown.name)), change);
+            return code;
+        lort_os_close(file, NULL);
     }
     return LORT_OK;
 }
@@ -256,44 +315,61 @@ lort_code lort_model_unchanged(lort_model *model, lort_error *err)
 /* ---- full mode ---- */
 
 typedef struct load_job {
-    lort_model_entry *entry;
+    const lort_model_entry *entry;
+    lort_file *file;
+    uint8_t *memory;
 } load_job;
 
 static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
-    lort_model_entry *entry = ((load_job *)ctx)->entry;
-    uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = entry->info.size - offset;
-    (void)worker;
-    (void)slot;
-    return lort_os_read(entry->file, entry->loaded + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
+    load_job *job = ctx;
+    uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = job->entry->info.size - offset;
+    return lort_os_read(job->file, job->memory + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
 }
 
-uint64_t lort_model_load_bytes(const lort_model *model) { return lort_model_bytes(model); }
+/* Views change over only once the whole file is there. */
+static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool, lort_error *err)
+{
+    load_job job = {.entry = entry};
+    void *memory;
+    lort_code code = lort_take(model->load_alloc, entry->info.size, "a file in memory", &memory, err);
+    if (code)
+        return code;
+    job.memory = memory;
+    code = open_again(model, entry, &job.file, err);
+    if (code == LORT_OK)
+        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE), load_piece, &job, err);
+    lort_os_close(job.file, NULL);
+    if (code)
+        lort_give(model->load_alloc, memory, entry->info.size);
+    else
+        entry->loaded = memory;
+    return code;
+}
+
+/* Each file is a block of its own, in whole pages. */
+uint64_t lort_model_load_bytes(const lort_model *model)
+{
+    uint64_t bytes = 0, page = lort_os_page_size();
+    for (uint32_t i = 0; i < model->file_count; i++)
+        bytes += (model->files[i].info.size + page - 1) / page * page;
+    return bytes;
+}
 
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err)
 {
+    lort_code code = LORT_OK;
     model->load_alloc = alloc;
-    for (uint32_t i = 0; i < model->file_count; i++) {
-        lort_model_entry *entry = &model->files[i];
-        void *memory;
-        if (entry->info.size == 0)
-            continue;
-        lort_code code = lort_take(alloc, entry->info.size, "a file in memory", &memory, err);
-        if (code)
-            return code;
-        entry->loaded = memory;
-        load_job job = {entry};
-        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE), load_piece, &job, err);
-        if (code)
-            return code;
-    }
-    return LORT_OK;
+    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
+        if (model->files[i].info.size && !model->files[i].loaded)
+            code = load_file(model, &model->files[i], pool, err);
+    return code;
 }
 
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
     if (model->files[file].map && !model->files[file].loaded)
-        lort_os_map_advise(model->files[file].map, offset, n, LORT_WILL_NEED, true);
+        lort_os_map_advise(model->files[file].map, offset, n, LORT_WILL_NEED, false);
 }
 
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)

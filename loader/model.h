@@ -49,12 +49,12 @@ bool lort_model_unmapped(const lort_model *model);
 lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, const uint8_t **out, lort_error *err);
 /* After results were computed from views: LORT_E_READ if the file shrank or could not be read under them. */
 lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err);
-/* LORT_E_READ if size, time or identity of any file differs from what open saw. */
+/* LORT_E_READ if size, time or identity of any file differs from what open saw, or it is gone. */
 lort_code lort_model_unchanged(lort_model *model, lort_error *err);
 
-/* Full mode: reads every weight file into memory from alloc; views then point there. */
+/* Full mode: reads every file into memory from alloc; views then point there. */
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err);
-uint64_t lort_model_load_bytes(const lort_model *model);
+uint64_t lort_model_load_bytes(const lort_model *model); /* what that takes from alloc */
 /* Stream mode: starts reading ahead, and drops pages behind. Advice only. */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);

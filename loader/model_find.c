@@ -12,7 +12,6 @@ typedef struct found_file {
     const char *name;
     found_kind kind;
     uint64_t size;
-    bool used;
 } found_file;
 
 typedef struct found_list {
@@ -27,15 +26,21 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Weights by content, or by a name that claims to be weights (a broken file must be refused, not carried along). */
+/* A broken file that claims to be weights must be refused, neither carried along nor left out. */
+static bool claims_weights(const char *name) { return ends_with(name, ".gguf") || ends_with(name, ".safetensors"); }
+
+/* PyTorch's index stands beside the safetensors one in many models; its .bin files are not weights here. */
+static bool claims_index(const char *name) { return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json"); }
+
+/* By content first, then by name. */
 static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, uint64_t size)
 {
     const lort_format *format = NULL;
-    if (ends_with(name, ".index.json") && lort_shards_bid(head, n))
+    if (claims_index(name) && lort_shards_bid(head, n))
         return FOUND_INDEX;
     if (lort_format_tell(head, n, size, &format, NULL) == LORT_OK)
         return format == &lort_format_gguf ? FOUND_GGUF : FOUND_SAFETENSORS;
-    return ends_with(name, ".gguf") ? FOUND_GGUF : ends_with(name, ".safetensors") ? FOUND_SAFETENSORS : FOUND_SIDE;
+    return !claims_weights(name) ? FOUND_SIDE : ends_with(name, ".gguf") ? FOUND_GGUF : FOUND_SAFETENSORS;
 }
 
 static lort_code read_head(lort_dir *dir, const char *name, uint8_t *head, uint64_t *n, uint64_t *size, lort_error *err)
@@ -66,6 +71,8 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
     if (name[0] == '.')
         return LORT_OK;
     if (read_head(list->model->dir, name, head, &n, &size, &why) != LORT_OK) {
+        if (why.code != LORT_E_INPUT || claims_weights(name) || claims_index(name))
+            return lort_fail(err, why.code, "%s", why.message);
         lort_model_warn(list->model, "left out: %s", why.message);
         return LORT_OK;
     }
@@ -80,10 +87,12 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
     found->kind = tell_kind(name, head, n, size);
     found->size = size;
     code = lort_arena_text(&list->model->arena, name, strlen(name), &found->name, err);
+    if (code)
+        return code;
     *list->last = found;
     list->last = &found->next;
     list->counts[found->kind]++;
-    return code;
+    return LORT_OK;
 }
 
 static found_file *first_of(found_list *list, found_kind kind)
@@ -96,49 +105,62 @@ static found_file *first_of(found_list *list, found_kind kind)
 
 /* ---- the three shapes of a model ---- */
 
+/* A mapped index needs no memory of its own. */
+static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err)
+{
+    const lort_model_entry *entry = &model->files[number];
+    const uint8_t *data;
+    void *scratch = NULL;
+    char shown[200];
+    lort_code code = entry->map ? LORT_OK : lort_take(model->alloc, entry->info.size, "an index.json", &scratch, err);
+    if (code == LORT_OK)
+        code = lort_model_view(model, number, 0, entry->info.size, scratch, &data, err);
+    if (code == LORT_OK)
+        code = lort_shards_parse(data, entry->info.size, model->alloc, &model->shards, err);
+    lort_give(model->alloc, scratch, entry->info.size);
+    if (lort_model_check(model, number, NULL)) /* then the text was zeros, and what the parser said of it means nothing */
+        return lort_model_check(model, number, err);
+    if (code)
+        lort_error_prefix(err, "%s", lort_escape(shown, sizeof shown, entry->shown.name, strlen(entry->shown.name)));
+    return code;
+}
+
 static lort_code add_index(lort_model *model, const char *name, lort_error *err)
 {
-    void *text;
     lort_code code = lort_model_add(model, name, LORT_ROLE_INDEX, err);
     if (code)
         return code;
-    uint32_t number = model->file_count - 1;
-    uint64_t size = model->files[number].info.size;
-    const uint8_t *data;
-    code = lort_take(model->alloc, size, "an index.json", &text, err);
-    if (code)
-        return code;
-    code = lort_model_view(model, number, 0, size, text, &data, err);
-    if (code == LORT_OK)
-        code = lort_shards_parse(data, size, model->alloc, &model->shards, err);
-    lort_give(model->alloc, text, size);
-    char shown[200];
-    if (code) {
-        lort_error_prefix(err, "%s", lort_escape(shown, sizeof shown, name, strlen(name)));
-        return code;
-    }
-    model->index_file = number;
+    model->index_file = model->file_count - 1;
+    code = parse_index(model, model->index_file, err);
     for (uint32_t i = 0; i < model->shards.file_count && code == LORT_OK; i++)
         code = lort_model_add(model, model->shards.files[i], LORT_ROLE_WEIGHTS, err);
     return code;
 }
 
+static lort_code check_number(const char *shown, const lort_header *header, uint32_t number, uint32_t count, lort_error *err)
+{
+    if (header->split && header->split_count == count && header->split_no == number - 1)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_INPUT, "%s: its name says shard %u of %u, its split.* keys say %llu of %u", shown, number, count,
+                     header->split ? header->split_no + 1ull : 1, header->split ? header->split_count : 1);
+}
+
 static lort_code add_split(lort_model *model, const char *name, uint32_t prefix, uint32_t count, lort_error *err)
 {
-    char shard[300];
+    char shard[300], shown[200];
     lort_code code = LORT_OK;
     for (uint32_t i = 1; i <= count && code == LORT_OK; i++) {
         lort_split_name_make(name, prefix, i, count, shard, sizeof shard);
         code = lort_model_add(model, shard, LORT_ROLE_WEIGHTS, err);
-        if (code)
-            return lort_error_prefix(err, "shard %u of %u", i, count);
-        const lort_header *header = &model->files[model->file_count - 1].shown.header;
-        if (!header->split || header->split_count != count || header->split_no != i - 1)
-            return lort_fail(err, LORT_E_INPUT, "%s: its name says shard %u of %u, its split.* keys say %u of %u", shard, i, count,
-                             header->split ? header->split_no + 1 : 1, header->split ? header->split_count : 1);
+        if (code) {
+            lort_error_prefix(err, "shard %u of %u", i, count);
+            return code;
+        }
+        lort_escape(shown, sizeof shown, shard, strlen(shard));
+        code = check_number(shown, &model->files[model->file_count - 1].shown.header, i, count, err);
     }
     model->directory = true;
-    return LORT_OK;
+    return code;
 }
 
 static lort_code add_weights(lort_model *model, const char *name, lort_error *err)
@@ -153,16 +175,24 @@ static lort_code add_weights(lort_model *model, const char *name, lort_error *er
     const lort_header *header = &model->files[model->file_count - 1].shown.header;
     lort_escape(shown, sizeof shown, name, strlen(name));
     if (header->split)
-        return lort_fail(err, LORT_E_INPUT, "%s: is shard %u of %u, but its name is not PREFIX-%05u-of-%05u.gguf, so the others cannot be found",
-                         shown, header->split_no + 1, header->split_count, header->split_no + 1, header->split_count);
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, so the others cannot be found", shown,
+                         header->split_no + 1ull, header->split_count, header->split_no + 1ull, header->split_count);
     return LORT_OK;
 }
 
+/* "x-00001-of-00002.safetensors" */
 static void warn_lone_shard(lort_model *model, const char *name)
 {
-    const char *of = strstr(name, "-of-");
-    if (of && ends_with(name, ".safetensors") && strncmp(of, "-of-00001.", 10) != 0)
-        lort_model_warn(model, "%s looks like one shard of several: give the directory or its index.json for the whole model", name);
+    static const char ending[] = ".safetensors";
+    uint32_t prefix, number, count;
+    char as_split[300], shown[200];
+    if (!ends_with(name, ending))
+        return;
+    snprintf(as_split, sizeof as_split, "%.*s.gguf", (int)(strlen(name) - strlen(ending)), name);
+    if (lort_split_name_parse(as_split, &prefix, &number, &count) && count > 1)
+        lort_model_warn(model, "%s looks like one shard of several: give the directory or its index.json for the whole model",
+                        lort_escape(shown, sizeof shown, name, strlen(name)));
 }
 
 /* ---- a directory ---- */
@@ -170,19 +200,17 @@ static void warn_lone_shard(lort_model *model, const char *name)
 /* True if all GGUF files belong to one split set; *name is its first shard or the one file. */
 static bool one_gguf_set(found_list *list, const char **name)
 {
-    uint32_t prefix = 0, number, count;
+    uint32_t prefix, number, count, other, others;
     found_file *first = first_of(list, FOUND_GGUF);
     *name = first->name;
     if (list->counts[FOUND_GGUF] == 1)
         return true;
     if (!lort_split_name_parse(first->name, &prefix, &number, &count))
         return false;
-    for (found_file *f = first; f; f = f->next) {
-        uint32_t other;
-        if (f->kind == FOUND_GGUF && (!lort_split_name_parse(f->name, &other, &number, &count) || other != prefix ||
+    for (found_file *f = first; f; f = f->next)
+        if (f->kind == FOUND_GGUF && (!lort_split_name_parse(f->name, &other, &number, &others) || other != prefix || others != count ||
                                       strncmp(f->name, first->name, prefix) != 0))
             return false;
-    }
     return true;
 }
 
@@ -274,7 +302,9 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
         return lort_fail(err, LORT_E_INPUT, "%s: no such file or directory", shown);
     if (info.kind == LORT_FILE_DIRECTORY) {
         code = find_directory(model, path, err);
-        return code ? lort_error_prefix(err, "%s", shown) : LORT_OK;
+        if (code)
+            lort_error_prefix(err, "%s", shown);
+        return code;
     }
     code = lort_os_dir_of(path, &model->dir, &name, err);
     if (code == LORT_OK)

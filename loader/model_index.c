@@ -5,6 +5,22 @@
 
 static const char *show(char *out, size_t cap, const char *name) { return lort_escape(out, cap, name, strlen(name)); }
 
+/* After lort_index_build refused a name: each file alone was checked, so it stands in two of them. */
+static lort_code name_twice(const lort_model *model, lort_error *err)
+{
+    char name[200], a[200], b[200];
+    for (uint64_t i = 0; i < model->index.count; i++) {
+        const lort_tensor *tensor = &model->index.tensors[i];
+        const lort_tensor *other = lort_index_find(&model->index, tensor->name, tensor->name_bytes);
+        if (other && other != tensor)
+            return lort_fail(err, LORT_E_INPUT, "tensor '%s' stands in two shards, %s and %s",
+                             lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
+                             show(a, sizeof a, model->files[other->file].shown.name),
+                             show(b, sizeof b, model->files[tensor->file].shown.name));
+    }
+    return LORT_E_INPUT; /* something else was wrong with the names */
+}
+
 static lort_code merge_tensors(lort_model *model, lort_error *err)
 {
     void *memory;
@@ -22,18 +38,18 @@ static lort_code merge_tensors(lort_model *model, lort_error *err)
             model->index.tensors[at].file = i;
         }
     }
-    return lort_index_build(&model->index, &model->arena, err);
+    code = lort_index_build(&model->index, &model->arena, err);
+    return code == LORT_E_INPUT ? name_twice(model, err) : code;
 }
 
 /* ---- shards against each other ---- */
-
 
 static lort_code check_split(lort_model *model, lort_error *err)
 {
     const lort_header *first = NULL;
     for (uint32_t i = 0; i < model->file_count; i++) {
         const lort_header *header = &model->files[i].shown.header;
-        char a[200];
+        char a[200], is[100], was[100];
         if (model->files[i].shown.role != LORT_ROLE_WEIGHTS || !header->split)
             continue;
         first = first ? first : header;
@@ -43,7 +59,8 @@ static lort_code check_split(lort_model *model, lort_error *err)
                              (unsigned long long)first->split_tensors);
         if (header->architecture[0] && first->architecture[0] && strcmp(header->architecture, first->architecture) != 0)
             return lort_fail(err, LORT_E_INPUT, "%s: architecture '%s' differs from the first shard's '%s': a shard of another model?",
-                             show(a, sizeof a, model->files[i].shown.name), header->architecture, first->architecture);
+                             show(a, sizeof a, model->files[i].shown.name), show(is, sizeof is, header->architecture),
+                             show(was, sizeof was, first->architecture));
     }
     if (first && first->split_tensors != model->index.count)
         return lort_fail(err, LORT_E_INPUT, "the shards hold %llu tensors, split.tensors.count says %llu",

@@ -7,7 +7,7 @@
 
 typedef struct lort_model_entry {
     lort_model_file shown;
-    lort_file *file;
+    lort_file *file; /* NULL: closed; whoever reads opens it again */
     lort_file_info info;
     lort_map *map;    /* NULL: empty, or could not be mapped */
     uint8_t *loaded;  /* full mode */
@@ -22,7 +22,7 @@ struct lort_model {
     const char *path;
     lort_dir *dir;
     lort_model_entry *files;
-    uint32_t file_count, file_room;
+    uint32_t file_count, file_room, kept_open;
     bool directory;
     lort_shard_list shards; /* of the index.json, if there is one */
     uint32_t index_file;    /* its number, or UINT32_MAX */
@@ -35,6 +35,9 @@ struct lort_model {
 };
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
+/* n bytes at `offset`, through a new descriptor if the file was closed; it must still be the same file then. */
+lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
+                          uint64_t offset, lort_error *err);
 /* Opens and maps `name` in the model's directory and appends it; parses the header of weights. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Finds and adds every file behind the path. */

@@ -63,7 +63,7 @@ typedef struct lort_map lort_map;
 typedef enum lort_advice { LORT_WILL_NEED, LORT_DONT_NEED, LORT_SEQUENTIAL } lort_advice;
 /* Maps a file of `size` > 0 bytes read-only. LORT_E_MEMORY if there is no address space (the caller then reads with
  * lort_os_read). The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
- * file must stay open as long as the mapping. At most 4096 mappings at once. */
+ * file may be closed before the mapping, unless the mapping is then advised with `cache`. At most 4096 mappings at once. */
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err);
 const uint8_t *lort_os_map_data(const lort_map *map);
 bool lort_os_map_faulted(const lort_map *map); /* true once any page faulted: results read from it are void */

@@ -23,6 +23,30 @@ load helper
     expect 3 "$LORT" inspect "$T/none" || expect 2 "$LORT" inspect "$T/none"
 }
 
+@test "a model of more files than may be open: 60 shards, 16 descriptors" {
+    mkdir "$T/m"
+    python3 - "$T/m" <<'END'
+import json, os, struct, sys
+where = {}
+for i in range(1, 61):
+    name, tensor = f"model-{i:05}-of-00060.safetensors", f"layer{i}.weight"
+    where[tensor] = name
+    head = json.dumps({tensor: {"dtype": "BF16", "shape": [40, 40], "data_offsets": [0, 3200]}}).encode()
+    with open(f"{sys.argv[1]}/{name}", "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head + bytes(i * k % 251 for k in range(3200)))
+json.dump({"weight_map": where}, open(f"{sys.argv[1]}/model.safetensors.index.json", "w"))
+END
+    for mode in stream full; do
+        expect 0 bash -c "ulimit -n 16; exec '$LORT' compress '$T/m' -o '$T/$mode.lort' --lossless --mode $mode"
+    done
+    same "$T/stream.lort" "$T/full.lort"
+    expect 0 bash -c "ulimit -n 16; exec '$LORT' verify '$T/full.lort'"
+    expect 0 bash -c "ulimit -n 16; exec '$LORT' restore '$T/full.lort' -o '$T/r'"
+    same "$T/m" "$T/r"
+    expect 0 bash -c "ulimit -n 16; exec '$LORT' compare '$T/m' '$T/r'"
+    expect 0 bash -c "ulimit -n 16; exec '$LORT' inspect '$T/m'"
+}
+
 @test "what is no regular file is refused without hanging" {
     mkfifo "$T/pipe.gguf"
     expect 3 timeout 10 "$LORT" inspect "$T/pipe.gguf"
