@@ -55,7 +55,8 @@ typedef struct lort_header {
 
 typedef struct lort_format {
     const char *name; /* "gguf", "safetensors" */
-    /* Does this look like mine? 0 no, higher = surer. `n` bytes of the head (up to 4096) of file_size. */
+    /* Does this look like mine? 0 no, higher = surer, from LORT_BID_SURE on there is more than a plausible length.
+     * `n` bytes of the head (up to 4096) of file_size. */
     int (*bid)(const uint8_t *head, uint64_t n, uint64_t file_size);
     /* Validates the whole header and fills *out (arena from alloc). `data` holds the first `available` of file_size
      * bytes; when more are needed, fails with *wanted = how many (else 0). No allocation is larger than a small
@@ -75,6 +76,7 @@ typedef struct lort_format {
 extern const lort_format lort_format_gguf;        /* gguf.c */
 extern const lort_format lort_format_safetensors; /* safetensors.c */
 
+#define LORT_BID_SURE 50
 #define LORT_FORMAT_HEAD 4096 /* bytes of the head that tell a format */
 
 const lort_format *lort_format_at(uint32_t i); /* the table; NULL past its end */

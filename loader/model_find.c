@@ -32,13 +32,13 @@ static bool claims_weights(const char *name) { return ends_with(name, ".gguf") |
 /* PyTorch's index stands beside the safetensors one in many models; its .bin files are not weights here. */
 static bool claims_index(const char *name) { return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json"); }
 
-/* By content first, then by name. */
+/* By content first, then by name: many a binary side file begins with what could be the length of a header. */
 static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, uint64_t size)
 {
     const lort_format *format = NULL;
     if (claims_index(name) && lort_shards_bid(head, n))
         return FOUND_INDEX;
-    if (lort_format_tell(head, n, size, &format, NULL) == LORT_OK)
+    if (lort_format_tell(head, n, size, &format, NULL) == LORT_OK && format->bid(head, n, size) >= LORT_BID_SURE)
         return format == &lort_format_gguf ? FOUND_GGUF : FOUND_SAFETENSORS;
     return !claims_weights(name) ? FOUND_SIDE : ends_with(name, ".gguf") ? FOUND_GGUF : FOUND_SAFETENSORS;
 }

@@ -21,6 +21,10 @@ typedef struct tiny_tensor {
     const float *values; /* F32, F16, BF16: their content; NULL: noise that depends on the name */
 } tiny_tensor;
 
+/* An initialiser, of noise: TINY("a", "F32", 4, 6). */
+#define TINY(name, dtype, ...) \
+    {name, dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}, NULL}
+
 typedef struct tiny_split {
     unsigned no, count; /* as the split.* keys have them: no counts from 0; count 0 = no such keys */
     unsigned tensors;
