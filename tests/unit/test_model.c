@@ -93,19 +93,13 @@ static lort_model *open_model(const char *name)
     return model;
 }
 
-static void assert_says(const char *text, const char *words)
-{
-    if (!strstr(text, words))
-        fail_msg("'%s' lacks '%s'", text, words);
-}
-
 static void assert_refused(const char *name, lort_code code, const char *words)
 {
     lort_model *model = (lort_model *)dir;
     assert_int_equal(lort_model_open(path_of(name), &lort_alloc_heap, hear, NULL, &model, &err), code);
     assert_null(model);
     assert_int_equal(err.code, code);
-    assert_says(err.message, words);
+    tiny_says(err.message, words);
 }
 
 /* Extents tile every file in order, and views give the files' own bytes. */
@@ -206,11 +200,11 @@ static void what_is_left_out_is_said(void **state)
     assert_int_equal(mkfifo(tiny_path(dir, "pipe"), 0600), 0);
     tiny_text(dir, "new\nline", "x");
     check_and_close("", 2, 2, true, "safetensors");
-    assert_says(said, "left out: spare.safetensors: weights");
-    assert_says(said, "left out: large.bin: 67108865 bytes");
-    assert_says(said, "onnx");
-    assert_says(said, "pipe");
-    assert_says(said, "left out: new\\x0Aline");
+    tiny_says(said, "left out: spare.safetensors: weights");
+    tiny_says(said, "left out: large.bin: 67108865 bytes");
+    tiny_says(said, "onnx");
+    tiny_says(said, "pipe");
+    tiny_says(said, "left out: new\\x0Aline");
 }
 
 static void shards_are_found_by_their_index(void **state)
@@ -221,7 +215,7 @@ static void shards_are_found_by_their_index(void **state)
     check_and_close("model.safetensors.index.json", 4, 3, true, "safetensors");
     assert_string_equal(said, "");
     check_and_close(shard_name(2, 3, ".safetensors"), 1, 1, false, "safetensors");
-    assert_says(said, "looks like one shard of several");
+    tiny_says(said, "looks like one shard of several");
     said[0] = '\0';
     tiny_safetensors(dir, "y-00001-of-00001.safetensors", two, 2);
     check_and_close("y-00001-of-00001.safetensors", 1, 2, false, "safetensors");
@@ -354,8 +348,8 @@ static void an_index_must_fit_its_shards(void **state)
     assert_refused("", LORT_E_INPUT, name);
     tiny_text(dir, name, "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2.safetensors\"}}");
     check_and_close(name, 3, 3, true, "safetensors");
-    assert_says(said, "1 tensors of the shards are not in weight_map");
-    assert_says(said, "metadata.total_size is 1, the tensors have 128 bytes");
+    tiny_says(said, "1 tensors of the shards are not in weight_map");
+    tiny_says(said, "metadata.total_size is 1, the tensors have 128 bytes");
 }
 
 static void a_tensor_in_two_shards_is_refused(void **state)
@@ -442,8 +436,8 @@ static void every_change_is_a_read_error(void **state)
         changes[i].make(tiny_path(dir, shard_name(2, 3, ".safetensors")));
         assert_int_equal(lort_model_unchanged(model, &err), LORT_E_READ);
         assert_int_equal(err.code, LORT_E_READ);
-        assert_says(err.message, shard_name(2, 3, ".safetensors"));
-        assert_says(err.message, changes[i].words);
+        tiny_says(err.message, shard_name(2, 3, ".safetensors"));
+        tiny_says(err.message, changes[i].words);
         assert_int_equal(lort_model_load(model, &lort_alloc_heap, NULL, &err), LORT_E_READ);
         lort_model_close(model);
         unlink(tiny_path(dir, shard_name(2, 3, ".safetensors")));
@@ -459,7 +453,7 @@ static void a_view_of_a_file_that_shrank_is_void(void **state)
     assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0);
     assert_int_equal(*(const volatile uint8_t *)view, 0);
     assert_int_equal(lort_model_check(model, 0, &err), LORT_E_READ);
-    assert_says(err.message, "m.safetensors");
+    tiny_says(err.message, "m.safetensors");
     lort_model_close(model);
 }
 
@@ -581,7 +575,7 @@ static void a_closed_file_must_be_the_same_when_it_is_read_again(void **state)
         changes[i].make(tiny_path(dir, shard_name(7, 7, ".safetensors")));
         assert_int_equal(lort_model_view(model, 7, 0, sizeof scratch, scratch, &view, &err), LORT_E_READ);
         assert_null(view);
-        assert_says(err.message, changes[i].words);
+        tiny_says(err.message, changes[i].words);
         assert_int_equal(lort_model_view(model, 6, 0, sizeof scratch, scratch, &view, &err), LORT_OK);
         lort_model_close(model);
         unlink(tiny_path(dir, shard_name(7, 7, ".safetensors")));

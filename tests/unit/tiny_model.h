@@ -31,6 +31,12 @@ typedef struct tiny_split {
     const char *architecture; /* NULL = "test" */
 } tiny_split;
 
+static inline void tiny_says(const char *text, const char *words)
+{
+    if (!strstr(text, words))
+        fail_msg("'%s' lacks '%s'", text, words);
+}
+
 /* dir: at least 32 bytes. */
 static inline const char *tiny_dir(char *dir)
 {
@@ -149,9 +155,10 @@ static inline void tiny_put_data(lort_buffer *out, const tiny_tensor *tensor)
     free(values);
 }
 
-static inline void tiny_safetensors(const char *dir, const char *name, const tiny_tensor *tensors, size_t count)
+/* Appends the header to *file; returns the bytes of data that must follow. */
+static inline uint64_t tiny_put_header(lort_buffer *file, const tiny_tensor *tensors, size_t count)
 {
-    lort_buffer json = {.alloc = &lort_alloc_heap}, file = {.alloc = &lort_alloc_heap};
+    lort_buffer json = {.alloc = &lort_alloc_heap};
     uint64_t at = 0;
     lort_put_text(&json, "{");
     for (size_t i = 0; i < count; i++) {
@@ -165,12 +172,28 @@ static inline void tiny_safetensors(const char *dir, const char *name, const tin
     lort_put_text(&json, "}");
     while (json.size % 8)
         lort_put_u8(&json, ' ');
-    lort_put_u64(&file, json.size);
-    lort_put_bytes(&file, json.data, json.size);
+    lort_put_u64(file, json.size);
+    lort_put_bytes(file, json.data, json.size);
+    lort_buffer_free(&json);
+    return at;
+}
+
+static inline void tiny_safetensors(const char *dir, const char *name, const tiny_tensor *tensors, size_t count)
+{
+    lort_buffer file = {.alloc = &lort_alloc_heap};
+    tiny_put_header(&file, tensors, count);
     for (size_t i = 0; i < count; i++)
         tiny_put_data(&file, &tensors[i]);
-    lort_buffer_free(&json);
     tiny_write_buffer(dir, name, &file);
+}
+
+/* The same with zeros that take no room on the disk, for large models of which only the header is read. */
+static inline void tiny_sparse(const char *dir, const char *name, const tiny_tensor *tensors, size_t count)
+{
+    lort_buffer file = {.alloc = &lort_alloc_heap};
+    uint64_t bytes = tiny_put_header(&file, tensors, count) + file.size;
+    tiny_write_buffer(dir, name, &file);
+    assert_int_equal(truncate(tiny_path(dir, name), (off_t)bytes), 0);
 }
 
 static inline void tiny_put_string(lort_buffer *out, const char *text)
