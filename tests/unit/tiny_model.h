@@ -138,8 +138,10 @@ static inline void tiny_put_data(lort_buffer *out, const tiny_tensor *tensor)
     uint64_t n = tiny_elements(tensor), bytes = tiny_bytes(tensor), seed = lort_name_hash(tensor->name, strlen(tensor->name));
     lort_encode_fn *encode = lort_dtype_encoder(tiny_type(tensor)->id);
     if (!encode || n == 0) {
-        for (uint64_t i = 0; i < bytes; i++)
-            lort_put_u8(out, (uint8_t)(i * 7 % 97));
+        for (uint64_t i = 0; i < bytes; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            lort_put_u8(out, (uint8_t)(seed >> 56));
+        }
         return;
     }
     float *values = calloc(n, sizeof *values);

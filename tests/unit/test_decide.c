@@ -1,0 +1,358 @@
+/* What one slice becomes and why. */
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/tiny_run.h"
+
+#include <math.h>
+
+#define SIDE 64
+#define SIZE (SIDE * SIDE)
+
+static char dir[32];
+static tiny_run run;
+static lort_outcome outcome;
+
+static int set_up(void **state)
+{
+    tiny_dir(dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    tiny_remove(dir);
+    return 0;
+}
+
+/* "w" of `slices` matrices SIDE x SIDE; a model with default options is opened, planned and given workers. */
+static void open_matrix(const char *dtype, const float *values, int64_t slices, unsigned threads)
+{
+    tiny_tensor tensor = {"w", dtype, 3, {slices, SIDE, SIDE}, values};
+    tiny_safetensors(dir, "m.safetensors", &tensor, 1);
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, threads);
+    tiny_run_start(&run);
+}
+
+static void decide(uint32_t slice)
+{
+    tiny_ok(lort_decide(&run.decider, tiny_run_step(&run, "w"), slice, 0, NULL, &outcome, &run.err), &run.err);
+}
+
+static void free_outcome(void) { lort_outcome_free(&outcome, &run.session.alloc); }
+
+static void close_matrix(void)
+{
+    free_outcome();
+    tiny_run_close(&run);
+}
+
+static void assert_kept(const char *reason, const char *detail)
+{
+    assert_false(outcome.factored);
+    assert_string_equal(outcome.reason, reason);
+    tiny_says(outcome.detail, detail);
+    assert_int_equal(outcome.chunk_count, 0);
+    assert_int_equal(outcome.coded.size, 0);
+    assert_null(outcome.chunks);
+}
+
+static double norm2(const float *values, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)values[i] * values[i];
+    return sum;
+}
+
+static void assert_near(double found, double wanted, double tolerance)
+{
+    if (!(fabs(found - wanted) <= tolerance * fabs(wanted)))
+        fail_msg("%.12g, wanted %.12g", found, wanted);
+}
+
+/* ---- factored ---- */
+
+static void check_chunks(void)
+{
+    uint64_t at = 0, elements[2] = {0};
+    for (uint64_t i = 0; i < outcome.chunk_count; i++) {
+        const lort_chunk *chunk = &outcome.chunks[i];
+        assert_int_equal(chunk->offset, at);
+        assert_true(chunk->hash == lort_xxh64(outcome.coded.data + at, chunk->stored));
+        uint32_t array = chunk->part >> 24;
+        assert_true(array == LORT_ARRAY_LEFT || array == LORT_ARRAY_RIGHT);
+        elements[array == LORT_ARRAY_RIGHT] += chunk->count;
+        at += chunk->stored;
+    }
+    assert_int_equal(at, outcome.coded.size);
+    assert_int_equal(elements[0], SIDE * outcome.rank);
+    assert_int_equal(elements[1], SIDE * outcome.rank);
+}
+
+static void a_low_rank_matrix_is_factored(void **state)
+{
+    float values[SIZE];
+    tiny_fill_rank(values, SIDE, SIDE, 4, 1);
+    open_matrix("F32", values, 1, 1);
+    decide(0);
+    assert_true(outcome.factored);
+    assert_string_equal(outcome.reason, "");
+    assert_true(outcome.rank > 0 && outcome.rank <= 4);
+    assert_true(outcome.has_norm);
+    assert_near(outcome.norm2, norm2(values, SIZE), 1e-6);
+    assert_true(outcome.error2 > 0 && outcome.error2 <= 0.05 * 0.05 * outcome.norm2);
+    assert_true(outcome.coded.size < outcome.lossless && outcome.lossless < sizeof values);
+    check_chunks();
+    close_matrix();
+}
+
+static void a_tighter_target_takes_more_rank(void **state)
+{
+    float values[SIZE];
+    int64_t last = 0;
+    tiny_fill_rank(values, SIDE, SIDE, 12, 1);
+    open_matrix("F32", values, 1, 1);
+    run.options.goal = LORT_GOAL_ERROR;
+    static const double errors[] = {0.7, 0.5, 0.3, 0.01};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        run.options.value = errors[i];
+        decide(0);
+        assert_true(outcome.factored);
+        assert_in_range(outcome.rank, last + 1, 12);
+        assert_true(sqrt(outcome.error2 / outcome.norm2) <= errors[i]);
+        last = outcome.rank;
+        free_outcome();
+    }
+    close_matrix();
+}
+
+/* Neither the pool, nor whose scratch is used, nor another tensor's turn before decides a byte; the seed may. */
+static void the_bytes_do_not_depend_on_the_workers(void **state)
+{
+    float values[2 * SIZE];
+    tiny_fill_rank(values, SIDE, SIDE, 6, 1);
+    tiny_fill_rank(values + SIZE, SIDE, SIDE, 6, 1); /* the same matrix as another slice */
+    open_matrix("F32", values, 2, 2);
+    const lort_step *step = tiny_run_step(&run, "w");
+    decide(0);
+    assert_true(outcome.factored);
+    for (unsigned i = 0; i < 4; i++) {
+        lort_outcome again;
+        tiny_ok(lort_decide(&run.decider, step, 0, i / 2, i % 2 ? run.session.pool : NULL, &again, &run.err), &run.err);
+        assert_int_equal(again.coded.size, outcome.coded.size);
+        assert_memory_equal(again.coded.data, outcome.coded.data, outcome.coded.size);
+        assert_int_equal(again.rank, outcome.rank);
+        assert_true(again.error2 == outcome.error2 && again.norm2 == outcome.norm2);
+        lort_outcome_free(&again, &run.session.alloc);
+    }
+    close_matrix();
+}
+
+/* ---- kept ---- */
+
+static void what_the_plan_keeps_is_not_read(void **state)
+{
+    static const tiny_tensor tensors[] = {TINY("w", "F32", 5000), TINY("v", "F32", 8, 8)};
+    tiny_safetensors(dir, "m.safetensors", tensors, 2);
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    tiny_run_start(&run);
+    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0); /* reading would show */
+    for (uint64_t i = 0; i < run.plan.count; i++) {
+        const lort_step *step = &run.plan.steps[i];
+        tiny_ok(lort_decide(&run.decider, step, 0, 0, NULL, &outcome, &run.err), &run.err);
+        assert_kept(step->reason, "");
+        assert_int_equal(lort_model_check(run.model, 0, &run.err), LORT_OK);
+    }
+    close_matrix();
+}
+
+static void noise_is_out_of_reach(void **state)
+{
+    open_matrix("BF16", NULL, 1, 1);
+    decide(0);
+    assert_kept("target out of reach of low rank", "captures at most 0.");
+    assert_true(outcome.has_norm && outcome.norm2 > 0);
+    assert_true(outcome.error2 == 0);
+    close_matrix();
+}
+
+static void nan_and_infinity_are_kept_and_named(void **state)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    static const char *const types[] = {"F32", "BF16", "F16"};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t t = 0; t < 3; t++) {
+            float values[SIZE];
+            tiny_fill_rank(values, SIDE, SIDE, 4, 1);
+            values[3 * SIDE + 5] = bad[i];
+            values[SIZE - 1] = NAN;
+            open_matrix(types[t], values, 1, 1);
+            decide(0);
+            assert_kept("holds NaN or Inf", "first at row 3, column 5");
+            assert_false(outcome.has_norm);
+            close_matrix();
+        }
+}
+
+/* Its bytes decode to values only F64 can hold. */
+static void f64_beyond_the_range_of_f32_is_kept(void **state)
+{
+    open_matrix("F64", NULL, 1, 1);
+    decide(0);
+    assert_kept("holds NaN or Inf", "first at row ");
+    close_matrix();
+}
+
+static void zeros_cost_less_than_any_factor(void **state)
+{
+    static const float zeros[SIZE];
+    open_matrix("F32", zeros, 1, 1);
+    decide(0);
+    assert_kept("rank past break-even", "factors pay up to rank 0");
+    close_matrix();
+}
+
+static int64_t rank_said(void)
+{
+    static const char words[] = "factors pay up to rank ";
+    tiny_says(outcome.detail, words);
+    return strtoll(outcome.detail + strlen(words), NULL, 10);
+}
+
+static void a_rank_that_does_not_pay_is_kept(void **state)
+{
+    open_matrix("BF16", NULL, 1, 1);
+    run.options.goal = LORT_GOAL_RANK;
+    run.options.rank = SIDE;
+    decide(0);
+    int64_t even = rank_said();
+    assert_kept("rank past break-even", "");
+    assert_in_range(even, 1, SIDE - 1);
+    free_outcome();
+    run.options.rank = even + 1;
+    decide(0);
+    assert_kept("rank past break-even", "");
+    free_outcome();
+    run.options.rank = even; /* could pay, so it is tried; noise does not shrink enough */
+    decide(0);
+    assert_kept("factors not smaller than the lossless form", " against ");
+    assert_true(outcome.has_norm);
+    free_outcome();
+    run.options.rank = even / 2;
+    decide(0);
+    assert_true(outcome.factored);
+    assert_int_equal(outcome.rank, even / 2);
+    close_matrix();
+}
+
+/* Each slice is a matrix of its own; a slice kept unseen still counts in the tensor's norm. */
+static void slices_are_decided_one_by_one(void **state)
+{
+    float values[4 * SIZE];
+    tiny_fill_rank(values, SIDE, SIDE, 4, 1);
+    tiny_fill_noise(values + SIZE, SIZE, 2);
+    memset(values + 2 * SIZE, 0, SIZE * sizeof *values);
+    values[2 * SIZE + 7] = 3;
+    tiny_fill_rank(values + 3 * SIZE, SIDE, SIDE, 4, 3);
+    values[3 * SIZE] = INFINITY;
+    open_matrix("F32", values, 4, 1);
+    run.options.max_rank = 16;
+    decide(0);
+    assert_true(outcome.factored);
+    assert_near(outcome.norm2, norm2(values, SIZE), 1e-6);
+    free_outcome();
+    decide(1);
+    assert_kept("target out of reach of low rank", "rank 16 ");
+    assert_near(outcome.norm2, norm2(values + SIZE, SIZE), 1e-6);
+    free_outcome();
+    decide(2);
+    assert_kept("rank past break-even", "");
+    assert_true(outcome.has_norm && outcome.norm2 == 9);
+    free_outcome();
+    decide(3);
+    assert_kept("holds NaN or Inf", "first at row 0, column 0");
+    close_matrix();
+}
+
+/* ---- failures ---- */
+
+static void assert_nothing_left(void)
+{
+    assert_false(outcome.factored);
+    assert_null(outcome.chunks);
+    assert_null(outcome.coded.data);
+    assert_int_equal(outcome.chunk_count, 0);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    static const int64_t goals[] = {8, SIDE}; /* factored; past break-even, whose norm is measured */
+    float values[2 * SIZE];
+    tiny_fill_rank(values, SIDE, SIDE, 8, 1);
+    tiny_fill_noise(values + SIZE, SIZE, 1);
+    open_matrix("BF16", values, 2, 1);
+    lort_alloc ledger = run.session.alloc;
+    run.options.goal = LORT_GOAL_RANK;
+    for (uint32_t slice = 0; slice < 2; slice++) {
+        lort_code code = LORT_E_MEMORY;
+        int64_t n = 0;
+        run.options.rank = goals[slice];
+        for (; code; n++) {
+            tiny_failing failing;
+            tiny_failing_start(&failing, n);
+            run.session.alloc = failing.alloc;
+            code = lort_decide(&run.decider, tiny_run_step(&run, "w"), slice, 0, NULL, &outcome, &run.err);
+            if (code) {
+                assert_int_equal(code, LORT_E_MEMORY);
+                assert_nothing_left();
+            }
+            assert_int_equal(outcome.factored, code == LORT_OK && slice == 0);
+            lort_outcome_free(&outcome, &run.session.alloc);
+            assert_int_equal(failing.live, 0);
+            assert_int_equal(failing.bytes, 0);
+        }
+        assert_true(n > 1); /* something was refused */
+    }
+    run.session.alloc = ledger;
+    close_matrix();
+}
+
+static void a_file_that_shrank_is_a_read_error(void **state)
+{
+    float values[4 * SIZE];
+    for (int i = 0; i < 4; i++)
+        tiny_fill_rank(values + i * SIZE, SIDE, SIDE, 8, 1);
+    open_matrix("F32", values, 4, 1);
+    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 3 * (off_t)sizeof values / 4 + 8192), 0); /* within the last slice */
+    assert_int_equal(lort_decide(&run.decider, tiny_run_step(&run, "w"), 3, 0, NULL, &outcome, &run.err), LORT_E_READ);
+    tiny_says(run.err.message, "m.safetensors");
+    assert_nothing_left();
+    close_matrix();
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_low_rank_matrix_is_factored),
+        TEST(a_tighter_target_takes_more_rank),
+        TEST(the_bytes_do_not_depend_on_the_workers),
+        TEST(what_the_plan_keeps_is_not_read),
+        TEST(noise_is_out_of_reach),
+        TEST(nan_and_infinity_are_kept_and_named),
+        TEST(f64_beyond_the_range_of_f32_is_kept),
+        TEST(zeros_cost_less_than_any_factor),
+        TEST(a_rank_that_does_not_pay_is_kept),
+        TEST(slices_are_decided_one_by_one),
+        TEST(every_allocation_may_fail),
+        TEST(a_file_that_shrank_is_a_read_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
