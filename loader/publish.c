@@ -143,15 +143,27 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 
 /* ---- the partial, taken ---- */
 
-/* Does `name` in dir still lead to the file we hold? */
-static bool leads_to(lort_dir *dir, const char *name, lort_file *held)
+/* *same: does `name` in dir still lead to the file we hold? */
+static lort_code leads_to(lort_dir *dir, const char *name, lort_file *held, bool *same, lort_error *err)
 {
     lort_file *now = NULL;
     lort_file_info a, b;
-    bool same = lort_os_open(dir, name, &now, NULL) == LORT_OK && lort_os_info(now, &a, NULL) == LORT_OK &&
-                lort_os_info(held, &b, NULL) == LORT_OK && a.device == b.device && a.inode == b.inode;
+    *same = false;
+    lort_code code = lort_os_open(dir, name, &now, err);
+    if (code == LORT_E_INPUT)
+        return LORT_OK; /* gone, or something else by now */
+    if (code == LORT_OK)
+        code = lort_os_info(now, &a, err);
+    if (code == LORT_OK)
+        code = lort_os_info(held, &b, err);
+    *same = code == LORT_OK && a.device == b.device && a.inode == b.inode;
     lort_os_close(now, NULL);
-    return same;
+    if (code == LORT_E_READ) { /* it is the output that could not be looked at */
+        code = LORT_E_WRITE;
+        if (err)
+            err->code = code;
+    }
+    return code;
 }
 
 static lort_code locked_by_another(lort_publish *p, lort_error *err)
@@ -164,13 +176,16 @@ static lort_code locked_by_another(lort_publish *p, lort_error *err)
 static lort_code bury_file(lort_publish *p, lort_error *err)
 {
     lort_file *stale;
+    bool same = false;
     lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, true, &stale, err);
     if (code)
         return code;
     code = lort_os_lock(stale, err);
     if (code == LORT_E_EXISTS)
         code = locked_by_another(p, err);
-    else if (code == LORT_OK && leads_to(p->parent, p->partial, stale))
+    else if (code == LORT_OK)
+        code = leads_to(p->parent, p->partial, stale, &same, err);
+    if (code == LORT_OK && same)
         code = lort_os_remove(p->parent, p->partial, false, err);
     lort_os_close(stale, NULL);
     return code;
@@ -186,9 +201,11 @@ static lort_code take_file(lort_publish *p, bool *taken, lort_error *err)
     if (code)
         return code;
     code = lort_os_lock(file, err);
-    if (code == LORT_OK && leads_to(p->parent, p->partial, file)) {
+    if (code == LORT_OK)
+        code = leads_to(p->parent, p->partial, file, taken, err);
+    if (*taken) {
         p->file = file;
-        p->made = *taken = true;
+        p->made = true;
         return LORT_OK;
     }
     lort_os_close(file, NULL);
@@ -208,12 +225,15 @@ static lort_code take_new_file(lort_publish *p, lort_error *err)
 
 static lort_code take_lock(lort_publish *p, lort_error *err)
 {
+    bool same = false;
     for (int i = 0; i < TRIES; i++) {
         lort_code code = lort_os_create(p->parent, p->guard, 0600, true, &p->lock, err);
         if (code)
             return code;
         code = lort_os_lock(p->lock, err);
-        if (code == LORT_OK && leads_to(p->parent, p->guard, p->lock))
+        if (code == LORT_OK)
+            code = leads_to(p->parent, p->guard, p->lock, &same, err);
+        if (same)
             return LORT_OK;
         lort_os_close(p->lock, NULL);
         p->lock = NULL;

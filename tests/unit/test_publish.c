@@ -426,6 +426,34 @@ static void every_failed_allocation_is_clean(void **state)
     }
 }
 
+/* Nobody else is writing: too few descriptors must not look as if somebody were. What is left over, the next run takes over. */
+static void too_few_descriptors_are_no_other_writer(void **state)
+{
+    (void)state;
+    struct rlimit was, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    for (int directory = 0; directory < 2; directory++) {
+        lort_code code = LORT_E_WRITE;
+        int refused = 0;
+        for (few = was, few.rlim_cur = 3; code; few.rlim_cur++) {
+            lort_publish *p;
+            lort_error err = {0};
+            assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+            code = begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, &err);
+            lort_publish_close(p);
+            assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+            assert_true(few.rlim_cur < 100 && (code == LORT_OK || code == LORT_E_WRITE));
+            assert_true(code == LORT_OK || strstr(err.message, "Too many open files"));
+            refused += code != LORT_OK;
+        }
+        assert_true(refused >= 2);
+        lort_publish *p;
+        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        lort_publish_close(p);
+        assert_int_equal(names_in(dir), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +471,7 @@ int main(void)
         cmocka_unit_test(a_killed_writer_leaves_no_lock),
         cmocka_unit_test(of_many_writers_one_wins),
         cmocka_unit_test(every_failed_allocation_is_clean),
+        cmocka_unit_test(too_few_descriptors_are_no_other_writer),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
