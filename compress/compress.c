@@ -153,19 +153,19 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
     return code;
 }
 
-/* Bits per weight: payloads of all tensors over their elements; what is not a tensor is no weight. */
+/* Bits per weight: payloads and records of all tensors over their elements; what is not a tensor is no weight. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
     const lort_index *index = lort_model_index(p->model);
-    double payload = 0, elements = 0;
+    double stored = 0, elements = 0;
     for (uint64_t i = 0; i < index->count; i++) {
-        payload += (double)report->tensors[i].bytes_out;
+        stored += (double)report->tensors[i].bytes_out;
         elements += (double)index->tensors[i].elements;
     }
     report->output_bytes = bytes;
     report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
-    report->bpw = elements > 0 ? 8 * payload / elements : NAN;
+    report->bpw = elements > 0 ? 8 * stored / elements : NAN;
 }
 
 /* What a person must act on is said again at the end. */
@@ -201,10 +201,11 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
         code = write_all(p, publish, err);
     if (code == LORT_OK) {
         report_output(p, lort_publish_size(publish));
-        code = lort_publish_commit(publish, err);
+        warn_ratio(p, options);
+        code = lort_session_check_stop(&p->session, err); /* the last chance: nothing is said after the commit */
     }
     if (code == LORT_OK)
-        warn_ratio(p, options);
+        code = lort_publish_commit(publish, err);
     lort_publish_close(publish);
     return code;
 }

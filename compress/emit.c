@@ -218,10 +218,11 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     lort_chunk chunk = {.part = LORT_PART_ID(LORT_ARRAY_RAW, run->slice), .stored = (uint32_t)state->stored, .decoded = (uint32_t)state->bytes,
                         .first = (uint64_t)item * lort_chunk_elements(type), .count = state->bytes / type->block_bytes * type->block_elements,
                         .hash = lort_xxh64(coded, state->stored)};
-    if (lort_session_stopped(session_of(emitter)))
-        return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
+    lort_code code = lort_session_check_stop(session_of(emitter), err);
+    if (code)
+        return code;
     lort_hasher_add(emitter->part.hasher, state->src, state->bytes);
-    lort_code code = add_chunk(emitter, &chunk, coded, err);
+    code = add_chunk(emitter, &chunk, coded, err);
     progress(emitter, state->bytes);
     return code;
 }
@@ -374,7 +375,7 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->action = part->pairs ? "factor" : "keep";
     report->rank = part->top_rank;
     report->rel_error = relative_error(part);
-    report->bytes_out = lort_publish_size(emitter->publish) - part->start;
+    report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
     report->seconds = part->seconds;
     if (part->pairs && part->kept)
         report->reason = lort_report_text(owner, "%u of %u slices kept: %s", part->kept, part->slices, part->reason);

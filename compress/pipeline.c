@@ -4,6 +4,7 @@
 #include "loader/os.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define RATIO_NOTE_AFTER 12 /* matrices, then the run says what to expect */
 
@@ -22,7 +23,7 @@ typedef struct pipeline {
     lort_outcome *outcomes; /* [window] in full mode, [1] in stream mode */
     unsigned window;
     lort_pool *team; /* who factors one matrix: all workers in stream mode, nobody else in full mode */
-    uint64_t matrices;
+    uint64_t matrices, matrices_kept;
     double error_sum;
     uint64_t error_count;
 } pipeline;
@@ -56,6 +57,14 @@ static lort_tensor_report *report_of(const pipeline *p, uint64_t extent)
     return tensor == UINT64_MAX ? NULL : &session_of(p)->report->tensors[tensor];
 }
 
+static void name_error(const pipeline *p, uint64_t extent, lort_error *err)
+{
+    const lort_tensor *tensor = p->plan->steps[extent].tensor;
+    char name[200];
+    if (tensor)
+        lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
+}
+
 /* ---- commit ---- */
 
 static void note_ratio(pipeline *p)
@@ -63,11 +72,8 @@ static void note_ratio(pipeline *p)
     lort_session *session = session_of(p);
     char text[300], size[32];
     double ratio = (double)session->out_bytes / (double)session->done_bytes;
-    uint64_t kept = 0;
-    for (uint64_t i = 0; i < session->report->tensor_count; i++)
-        kept += session->report->tensors[i].action[0] == 'k' && session->report->tensors[i].n_dims > 1;
     snprintf(text, sizeof text, "after %d matrices: %llu of them kept losslessly so far; at this rate the output will be about %s (%.2f of the input)",
-             RATIO_NOTE_AFTER, (unsigned long long)kept, lort_size_text((uint64_t)(ratio * (double)session->total_bytes), size, sizeof size), ratio);
+             RATIO_NOTE_AFTER, (unsigned long long)p->matrices_kept, lort_size_text((uint64_t)(ratio * (double)session->total_bytes), size, sizeof size), ratio);
     lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
 }
 
@@ -95,6 +101,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     lort_session_sample(session);
     lort_session_say(session, LORT_EVENT_TENSOR, report, NULL);
     p->matrices += report->n_dims > 1;
+    p->matrices_kept += report->n_dims > 1 && report->action[0] == 'k';
     if (p->matrices == RATIO_NOTE_AFTER && report->n_dims > 1)
         note_ratio(p);
     return check_quality(p, report, err);
@@ -104,14 +111,14 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
 {
     pipeline *p = ctx;
     const job *j = &p->jobs[item];
-    lort_code code = LORT_OK;
-    if (lort_session_stopped(session_of(p)))
-        code = lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
+    lort_code code = lort_session_check_stop(session_of(p), err);
     if (code == LORT_OK && j->first)
         code = lort_emit_begin(p->emitter, j->extent, err);
     if (code == LORT_OK)
         code = lort_emit_slice(p->emitter, j->slice, &p->outcomes[slot], err);
     lort_outcome_free(&p->outcomes[slot], &session_of(p)->alloc);
+    if (code == LORT_E_READ || code == LORT_E_MEMORY)
+        name_error(p, j->extent, err);
     if (code == LORT_OK && j->last)
         code = finish_part(p, j->extent, err);
     return code;
@@ -125,9 +132,8 @@ static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned s
     const job *j = &p->jobs[item];
     const lort_step *step = &p->plan->steps[j->extent];
     lort_code code = lort_decide(p->decider, step, j->slice, worker, p->team, &p->outcomes[slot], err);
-    char name[200];
-    if (code && step->tensor)
-        lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, step->tensor->name, step->tensor->name_bytes));
+    if (code)
+        name_error(p, j->extent, err);
     return code;
 }
 
@@ -198,8 +204,10 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
     lort_tensor_report *report = report_of(p, extent);
     lort_outcome outcome = {0};
     lort_code code = lort_decide(p->decider, step, 0, 0, session_of(p)->pool, &outcome, err);
-    if (code)
+    if (code) {
+        name_error(p, extent, err);
         return code;
+    }
     uint64_t bytes = outcome.factored ? outcome.coded.size : outcome.lossless;
     report->action = outcome.factored ? "factor" : "keep";
     report->reason = outcome.reason;
@@ -215,7 +223,7 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
     session_of(p)->done_bytes += session_of(p)->total_bytes / session_of(p)->tensors_total;
     session_of(p)->tensors_done++;
     lort_session_say(session_of(p), LORT_EVENT_TENSOR, report, NULL);
-    return lort_session_stopped(session_of(p)) ? lort_fail(err, LORT_E_STOPPED, "stopped") : LORT_OK;
+    return lort_session_check_stop(session_of(p), err);
 }
 
 /* The candidates' share of the interval shrinks to what the sample came to, plus or minus a quarter when it was not all of them. */
@@ -274,6 +282,7 @@ lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *
         if (number == UINT64_MAX)
             continue;
         const lort_tensor *tensor = &index->tensors[number];
+        const char *file = lort_model_get_file(decider->model, tensor->file)->name;
         lort_tensor_report *entry = &report->tensors[number];
         entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
         entry->n_dims = tensor->n_dims;
@@ -281,7 +290,7 @@ lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *
         entry->dtype = tensor->type->name;
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;
-        entry->file = lort_report_text(report, "%s", lort_model_get_file(decider->model, tensor->file)->name);
+        entry->file = lort_report_escape(report, file, strlen(file));
         entry->slices = plan->steps[i].shape.slices;
         entry->action = plan->steps[i].factor ? "factor" : "keep";
         entry->reason = plan->steps[i].reason;

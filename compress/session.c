@@ -198,6 +198,11 @@ bool lort_session_stopped(const lort_session *session)
     return session->observer && session->observer->stop && session->observer->stop(session->observer->ctx);
 }
 
+lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
+{
+    return lort_session_stopped(session) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
+}
+
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text)
 {
     if (!session->observer || !session->observer->event)

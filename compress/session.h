@@ -53,6 +53,7 @@ void lort_session_close(lort_session *session); /* fills the report's figures of
 
 void lort_session_sample(lort_session *session); /* peak memory so far; called by any thread */
 bool lort_session_stopped(const lort_session *session);
+lort_code lort_session_check_stop(const lort_session *session, lort_error *err); /* LORT_E_STOPPED if the observer asks for it */
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text);
 void lort_session_warn(lort_session *session, const char *format, ...) LORT_PRINTF(2, 3); /* report and observer */
 void lort_session_warn_text(void *session, const char *text);                             /* a lort_warn_fn */
