@@ -1,13 +1,13 @@
 /* compare: relative error, cosine and largest difference per tensor between two models or containers. A is the reference.
- * Rows are read block by block on both sides; sums are f64, per block, added in block order. */
+ * Both sides are read cell by cell; sums are f64, per cell, added in order. What is not a number on both sides, at the same place and
+ * alike, is no difference and has no weight; what is so on one side only leaves the error undefined. */
 #include "compress/encoding.h"
 #include "compress/factor.h"
 #include "compress/report.h"
 #include "loader/model.h"
+#include "loader/os.h"
 #include <math.h>
 #include <string.h>
-
-#define BLOCK_VALUES (256u << 10) /* f32 values a worker holds of each side */
 
 /* One side: a model or a container. */
 typedef struct side {
@@ -30,23 +30,26 @@ typedef struct operand {
 typedef struct worker_state {
     lort_scratch a, b;
     lort_chunk_cache cache_a, cache_b;
-    float *values; /* [2][block] */
+    float *values; /* [2][LORT_CELL_VALUES] */
 } worker_state;
 
 typedef struct sums {
     double diff2, a2, b2, dot, max_abs;
+    uint64_t unlike; /* NaN or Inf on one side only, or Inf of the other sign */
 } sums;
 
 typedef struct comparing {
     lort_session session;
     side a, b;
     worker_state *workers;
-    uint64_t block; /* values a worker can hold of one side */
     operand left, right;
     lort_matrices shape;
-    int64_t slice, step; /* the slice at hand; rows of a block */
-    sums *slots, total;  /* [window] */
+    int64_t slice; /* at hand */
+    lort_cell_grid grid;
+    sums *slots, total; /* [window] */
     unsigned window;
+    uint64_t undefined; /* tensors that differ, by an error that is no number */
+    const char *first_undefined;
 } comparing;
 
 /* ---- sides ---- */
@@ -111,7 +114,7 @@ static bool find(const side *s, const char *name, uint32_t bytes, operand *out)
     return part != NULL;
 }
 
-/* ---- rows ---- */
+/* ---- cells ---- */
 
 static bool decodes(const operand *o) { return o->part ? lort_part_decodes(o->part) : o->type->decode != NULL; }
 
@@ -124,85 +127,104 @@ static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lor
     return lort_slice_open(o->owner->archive, o->part, number, scratch, &c->session.alloc, &o->slice, err);
 }
 
-static lort_code read_rows(comparing *c, operand *o, int64_t r0, int64_t r1, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+/* A model's cells: whole rows at once where they lie side by side. */
+static lort_code view_cells(const operand *o, int64_t before, int64_t cols, const lort_cells *cells, void *scratch, float *dst, lort_error *err)
 {
-    int64_t before = c->slice * c->shape.rows, cols = c->shape.cols;
-    if (o->part) {
-        int64_t skip = o->part->slices > 1 ? 0 : before;
-        return lort_slice_rows(&o->slice, skip + r0, skip + r1, scratch, cache, dst, err);
+    const lort_dtype_info *type = o->type;
+    bool whole = cells->c1 - cells->c0 == cols;
+    int64_t rows = whole ? cells->r1 - cells->r0 : 1;
+    uint64_t values = (uint64_t)rows * (uint64_t)(cells->c1 - cells->c0), bytes = values / type->block_elements * type->block_bytes;
+    for (int64_t r = cells->r0; r < cells->r1; r += rows, dst += values) {
+        uint64_t first = (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0;
+        const uint8_t *view;
+        lort_code code = lort_model_view(o->owner->model, o->tensor->file, o->tensor->offset + first / type->block_elements * type->block_bytes, bytes,
+                                         scratch, &view, err);
+        if (code)
+            return code;
+        type->decode(view, dst, values);
     }
-    uint64_t row = (uint64_t)cols / o->type->block_elements * o->type->block_bytes;
-    const uint8_t *bytes;
-    lort_code code = lort_model_view(o->owner->model, o->tensor->file, o->tensor->offset + (uint64_t)(before + r0) * row, (uint64_t)(r1 - r0) * row,
-                                     scratch->bytes, &bytes, err);
-    if (code == LORT_OK)
-        o->type->decode(bytes, dst, (uint64_t)(r1 - r0) * (uint64_t)cols);
-    return code;
+    return LORT_OK;
 }
 
-static sums sum_block(const float *a, const float *b, uint64_t n)
+static lort_code read_cells(comparing *c, operand *o, lort_cells cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+{
+    int64_t before = c->slice * c->shape.rows;
+    if (!o->part)
+        return view_cells(o, before, c->shape.cols, &cells, scratch->bytes, dst, err);
+    if (o->part->slices <= 1) {
+        cells.r0 += before;
+        cells.r1 += before;
+    }
+    return lort_slice_cells(&o->slice, &cells, scratch, cache, dst, err);
+}
+
+static sums sum_cells(const float *a, const float *b, uint64_t n)
 {
     sums s = {0};
     for (uint64_t i = 0; i < n; i++) {
         double x = a[i], y = b[i], d = x - y;
-        if (a[i] == b[i] || (isnan(x) && isnan(y)))
-            d = 0; /* Inf - Inf and NaN - NaN: the same value is no difference */
+        if (!isfinite(x) || !isfinite(y)) {
+            s.unlike += !(a[i] == b[i] || (isnan(x) && isnan(y)));
+            continue;
+        }
         s.diff2 += d * d;
         s.a2 += x * x;
         s.b2 += y * y;
         s.dot += x * y;
-        s.max_abs = fabs(d) > s.max_abs || isnan(d) ? fabs(d) : s.max_abs;
+        s.max_abs = fabs(d) > s.max_abs ? fabs(d) : s.max_abs;
     }
     return s;
 }
 
-static lort_code compare_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code compare_cell(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     comparing *c = ctx;
     worker_state *w = &c->workers[worker];
-    int64_t r0 = item * c->step, r1 = r0 + c->step < c->shape.rows ? r0 + c->step : c->shape.rows;
-    float *a = w->values, *b = w->values + c->block;
-    lort_code code = read_rows(c, &c->left, r0, r1, &w->a, &w->cache_a, a, err);
+    lort_cells cells = lort_cell_get(&c->grid, item);
+    float *a = w->values, *b = w->values + LORT_CELL_VALUES;
+    lort_code code = read_cells(c, &c->left, cells, &w->a, &w->cache_a, a, err);
     if (code == LORT_OK)
-        code = read_rows(c, &c->right, r0, r1, &w->b, &w->cache_b, b, err);
+        code = read_cells(c, &c->right, cells, &w->b, &w->cache_b, b, err);
     if (code == LORT_OK)
-        c->slots[slot] = sum_block(a, b, (uint64_t)(r1 - r0) * (uint64_t)c->shape.cols);
+        c->slots[slot] = sum_cells(a, b, lort_cell_count(&cells));
     return code;
 }
 
-static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *err)
+static lort_code add_cell(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     comparing *c = ctx;
     const sums *s = &c->slots[slot];
     (void)item;
-    if (lort_session_stopped(&c->session))
-        return lort_fail(err, LORT_E_STOPPED, "stopped");
     c->total.diff2 += s->diff2;
     c->total.a2 += s->a2;
     c->total.b2 += s->b2;
     c->total.dot += s->dot;
-    c->total.max_abs = s->max_abs > c->total.max_abs || isnan(s->max_abs) ? s->max_abs : c->total.max_abs;
-    return LORT_OK;
+    c->total.max_abs = fmax(s->max_abs, c->total.max_abs);
+    c->total.unlike += s->unlike;
+    return lort_session_check_stop(&c->session, err);
 }
 
-/* Rows of one block: whole grid steps of the decoder, as many as a worker holds. */
-static int64_t rows_per_block(const comparing *c)
+/* Slices matter only where a side is stored by them. */
+static lort_matrices shape_of(const operand *a, const operand *b)
 {
-    int64_t fits = (int64_t)(c->block / (uint64_t)(c->shape.cols ? c->shape.cols : 1)) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    return fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : fits;
+    lort_tensor view = {.n_dims = a->n_dims, .dims = a->dims};
+    lort_matrices shape = lort_tensor_matrices(&view);
+    if ((a->part && a->part->slices > 1) || (b->part && b->part->slices > 1))
+        return shape;
+    return (lort_matrices){1, shape.slices * shape.rows, shape.cols};
 }
 
-static lort_code compare_rows(comparing *c, lort_error *err)
+static lort_code compare_slices(comparing *c, lort_error *err)
 {
     lort_code code = LORT_OK;
-    c->step = rows_per_block(c);
+    c->grid = lort_cell_grid_of(c->shape.rows, c->shape.cols);
     for (c->slice = 0; c->slice < c->shape.slices && code == LORT_OK; c->slice++) {
         code = open_slice(c, &c->left, &c->workers[0].a, err);
         if (code == LORT_OK)
             code = open_slice(c, &c->right, &c->workers[0].b, err);
         c->workers[0].cache_a.valid = c->workers[0].cache_b.valid = false; /* their buffers were used to open */
         if (code == LORT_OK)
-            code = lort_pool_run(c->session.pool, (c->shape.rows + c->step - 1) / c->step, c->window, compare_block, add_block, c, err);
+            code = lort_pool_run(c->session.pool, c->grid.down * c->grid.across, c->window, compare_cell, add_cell, c, err);
         lort_slice_close(&c->left.slice);
         lort_slice_close(&c->right.slice);
     }
@@ -211,26 +233,56 @@ static lort_code compare_rows(comparing *c, lort_error *err)
 
 /* ---- types without a decoder: the same bytes or not ---- */
 
-static lort_code hash_operand(comparing *c, operand *o, lort_hash128 *out, lort_error *err)
+static lort_code hash_tensor(comparing *c, const operand *o, lort_hasher *hasher, lort_error *err)
 {
     lort_scratch *scratch = &c->workers[0].a;
-    lort_hasher *hasher;
-    if (o->part) {
-        *out = o->part->source;
-        return LORT_OK;
-    }
-    lort_code code = lort_hasher_open(&c->session.alloc, &hasher, err);
+    lort_code code = LORT_OK;
     for (uint64_t at = 0; code == LORT_OK && at < o->tensor->bytes; at += scratch->size) {
         uint64_t n = o->tensor->bytes - at < scratch->size ? o->tensor->bytes - at : scratch->size;
         const uint8_t *bytes;
         code = lort_model_view(o->owner->model, o->tensor->file, o->tensor->offset + at, n, scratch->bytes, &bytes, err);
         if (code == LORT_OK)
             lort_hasher_add(hasher, bytes, n);
+        if (code == LORT_OK)
+            code = lort_session_check_stop(&c->session, err);
     }
+    return code;
+}
+
+/* Decoded, not believed: a type without decoder has raw arrays only. */
+static lort_code hash_part(comparing *c, const operand *o, lort_hasher *hasher, lort_error *err)
+{
+    lort_scratch *scratch = &c->workers[0].a;
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; code == LORT_OK && i < o->part->chunk_count; i++) {
+        code = lort_archive_chunk(o->owner->archive, o->part, i, scratch->codec, scratch->planes, scratch->bytes, err);
+        if (code == LORT_OK)
+            lort_hasher_add(hasher, scratch->bytes, o->part->chunks[i].decoded);
+        if (code == LORT_OK)
+            code = lort_session_check_stop(&c->session, err);
+    }
+    return code;
+}
+
+static lort_code hash_operand(comparing *c, operand *o, lort_hash128 *out, lort_error *err)
+{
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(&c->session.alloc, &hasher, err);
+    if (code == LORT_OK)
+        code = o->part ? hash_part(c, o, hasher, err) : hash_tensor(c, o, hasher, err);
     if (code == LORT_OK)
         *out = lort_hasher_value(hasher);
     lort_hasher_close(hasher);
     return code;
+}
+
+/* A difference that no number measures is said aloud, and is above any --fail-above. */
+static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
+{
+    const char *types = c->left.type == c->right.type ? "" : c->right.type->name;
+    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, c->left.type->name, types[0] ? " and " : "", types, why);
+    if (c->undefined++ == 0)
+        c->first_undefined = entry->name;
 }
 
 static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_error *err)
@@ -244,9 +296,9 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
     bool same = c->left.type == c->right.type && memcmp(&a, &b, sizeof a) == 0;
     entry->rel_error = same ? 0 : NAN;
     entry->max_abs = same ? 0 : NAN;
-    entry->reason = same ? "same bytes" : "bytes differ; the type has no decoder";
+    entry->reason = same ? "same bytes" : c->left.type == c->right.type ? "bytes differ; the type has no decoder" : "types differ; one has no decoder";
     if (!same)
-        lort_session_warn(&c->session, "%s: %s has no decoder, and the bytes differ", entry->name, c->left.type->name);
+        note_undefined(c, entry, "the bytes differ, and a type has no decoder");
     return LORT_OK;
 }
 
@@ -267,15 +319,23 @@ static lort_code same_shape(const operand *a, const operand *b, const char *name
 static void fill_entry(comparing *c, lort_tensor_report *entry)
 {
     const sums *s = &c->total;
-    entry->rel_error = s->a2 > 0 ? sqrt(s->diff2 / s->a2) : s->diff2 > 0 ? NAN : 0.0;
-    entry->cosine = s->a2 > 0 && s->b2 > 0 ? s->dot / sqrt(s->a2) / sqrt(s->b2) : NAN;
-    entry->max_abs = s->max_abs;
+    entry->rel_error = s->unlike ? NAN : s->a2 > 0 ? sqrt(s->diff2 / s->a2) : s->diff2 > 0 ? NAN : 0.0;
+    entry->cosine = !s->unlike && s->a2 > 0 && s->b2 > 0 ? s->dot / sqrt(s->a2) / sqrt(s->b2) : NAN;
+    entry->max_abs = s->unlike ? NAN : s->max_abs;
+    if (s->unlike) {
+        entry->reason = "NaN or Inf on one side only";
+        note_undefined(c, entry, "NaN or Inf on one side only, so no error can be given");
+    } else if (isnan(entry->rel_error)) {
+        entry->reason = "the reference is all zero";
+        note_undefined(c, entry, "A is all zero and B is not, so there is no relative error");
+    }
 }
 
 static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_error *err)
 {
     lort_report *report = c->session.report;
     lort_tensor view = {.n_dims = c->left.n_dims, .dims = c->left.dims};
+    uint64_t start = lort_os_clock_ns();
     entry->name = lort_report_escape(report, name_of(&c->left), name_bytes_of(&c->left));
     entry->dtype = c->left.type->name;
     entry->n_dims = c->left.n_dims;
@@ -283,17 +343,18 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     entry->bytes_in = c->left.tensor ? c->left.tensor->bytes : c->left.part->source_bytes;
     entry->bytes_out = c->right.tensor ? c->right.tensor->bytes : c->right.part->source_bytes;
     entry->action = "compare";
-    c->shape = lort_tensor_matrices(&view);
-    entry->slices = c->shape.slices;
+    c->shape = shape_of(&c->left, &c->right);
+    entry->slices = lort_tensor_matrices(&view).slices;
     c->total = (sums){0};
-    if (!decodes(&c->left) || !decodes(&c->right))
-        return compare_bytes(c, entry, err);
-    lort_code code = compare_rows(c, err);
+    bool numbers = decodes(&c->left) && decodes(&c->right);
+    lort_code code = numbers ? compare_slices(c, err) : compare_bytes(c, entry, err);
     if (code == LORT_OK && c->left.tensor)
         code = lort_model_check(c->left.owner->model, c->left.tensor->file, err);
     if (code == LORT_OK && c->right.tensor)
         code = lort_model_check(c->right.owner->model, c->right.tensor->file, err);
-    fill_entry(c, entry);
+    if (code == LORT_OK && numbers)
+        fill_entry(c, entry);
+    entry->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
     return code;
 }
 
@@ -336,6 +397,22 @@ static void sum_up(lort_report *report)
     report->mean_error = count ? sum / (double)count : NAN;
 }
 
+static lort_code unchanged(const side *s, lort_error *err) { return s->model ? lort_model_unchanged(s->model, err) : LORT_OK; }
+
+static void release_operand(const operand *o)
+{
+    if (o->part)
+        lort_archive_release(o->owner->archive, o->part);
+    else
+        lort_model_release(o->owner->model, o->tensor->file, o->tensor->offset, o->tensor->bytes);
+}
+
+static void release(const comparing *c)
+{
+    release_operand(&c->left);
+    release_operand(&c->right);
+}
+
 static lort_code compare_all(comparing *c, lort_error *err)
 {
     lort_report *report = c->session.report;
@@ -356,41 +433,82 @@ static lort_code compare_all(comparing *c, lort_error *err)
         }
         c->session.tensors_done++;
         c->session.done_bytes += entry->bytes_in;
+        release(c);
+        lort_session_sample(&c->session);
         lort_session_say(&c->session, LORT_EVENT_TENSOR, entry, NULL);
+        code = lort_session_check_stop(&c->session, err);
     }
     sum_up(report);
+    if (code == LORT_OK)
+        code = unchanged(&c->a, err);
+    if (code == LORT_OK)
+        code = unchanged(&c->b, err);
     return code ? code : lort_report_check(report, err);
 }
 
 /* ---- workers ---- */
 
-/* Values a worker must hold of one side: a decoder's grid step of the widest tensor at least. */
-static uint64_t block_values(const comparing *c)
-{
-    uint64_t most = BLOCK_VALUES;
-    operand o;
-    for (uint64_t i = 0; i < entries_of(&c->a); i++)
-        if (entry_of(&c->a, i, &o) && o.n_dims) {
-            uint64_t step = (uint64_t)o.dims[o.n_dims - 1] * LORT_DECODE_ROWS;
-            most = step > most ? step : most;
-        }
-    return most;
-}
+#define SMALL_THINGS (1u << 20) /* partial sums, hashers, workers */
+
+static bool unmapped(const side *s) { return s->model && lort_model_unmapped(s->model); }
 
 static uint64_t chunk_bytes(const comparing *c)
 {
-    uint64_t most = c->block * sizeof(double); /* a block of an unmapped model's rows, whatever its type */
     uint64_t a = c->a.archive ? lort_archive_chunk_max(c->a.archive) : 0, b = c->b.archive ? lort_archive_chunk_max(c->b.archive) : 0;
-    bool unmapped = (c->a.model && lort_model_unmapped(c->a.model)) || (c->b.model && lort_model_unmapped(c->b.model));
-    most = unmapped ? most : LORT_CHUNK_TARGET;
+    uint64_t most = unmapped(&c->a) || unmapped(&c->b) ? LORT_CELL_VALUES * sizeof(double) : LORT_CHUNK_TARGET; /* a cell of any type is read into it */
     most = a > most ? a : most;
     return b > most ? b : most;
+}
+
+/* The largest factors open at one time, and whose they are. */
+static uint64_t most_factors(const comparing *c, operand *which)
+{
+    uint64_t most = 0;
+    operand a, b;
+    for (uint64_t i = 0; i < entries_of(&c->a); i++) {
+        if (!entry_of(&c->a, i, &a) || !find(&c->b, name_of(&a), name_bytes_of(&a), &b))
+            continue;
+        uint64_t bytes = (a.part ? lort_part_memory(a.part) : 0) + (b.part ? lort_part_memory(b.part) : 0);
+        if (bytes > most) {
+            most = bytes;
+            *which = a;
+        }
+    }
+    return most;
+}
+
+/* A worker has a session's scratch, one for B, two cells, and a stored chunk of each archive that is not mapped. */
+static uint64_t worker_cost(uint64_t chunk)
+{
+    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk) + 2 * chunk + 3 * lort_codec_bound(chunk) + 2 * LORT_CELL_VALUES * sizeof(float);
+}
+
+static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk, unsigned *threads, lort_error *err)
+{
+    lort_report *report = c->session.report;
+    operand which = {0};
+    uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), factors = most_factors(c, &which);
+    uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
+    char name[200] = "the buffers", a[32], b[32];
+    *threads = c->session.threads;
+    while (*threads > 1 && base + *threads * worker_cost(chunk) > limit)
+        --*threads;
+    report->planned_peak_bytes = base + *threads * worker_cost(chunk);
+    report->budget_bytes = limit;
+    if (report->planned_peak_bytes <= limit) {
+        lort_budget_limit(c->session.budget, limit);
+        return LORT_OK;
+    }
+    if (which.dims)
+        lort_escape(name, sizeof name, name_of(&which), name_bytes_of(&which));
+    return lort_fail(err, LORT_E_MEMORY, "not enough memory: comparing %s needs %s with one worker, the budget is %s", name,
+                     lort_size_text(report->planned_peak_bytes, a, sizeof a), lort_size_text(limit, b, sizeof b));
 }
 
 static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take(&c->session.alloc, 2 * c->block * sizeof(float), "rows", &memory, err);
+    lort_code code = lort_take(&c->session.alloc, 2 * LORT_CELL_VALUES * sizeof(float), "cells", &memory, err);
     if (code)
         return code;
     w->values = memory;
@@ -403,16 +521,11 @@ static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, 
 static lort_code open_workers(comparing *c, const lort_run_options *run, lort_error *err)
 {
     void *memory;
-    uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), chunk, each;
-    unsigned threads = c->session.threads;
-    c->block = block_values(c);
-    chunk = chunk_bytes(c);
-    each = 2 * chunk + lort_codec_bound(chunk) + 2 * c->block * sizeof(float) + lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk);
-    while (threads > 1 && c->session.base_anon + threads * each > limit)
-        threads--;
-    c->session.report->planned_peak_bytes = c->session.base_anon + threads * each;
-    c->session.report->budget_bytes = limit;
-    lort_code code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
+    uint64_t chunk = chunk_bytes(c);
+    unsigned threads;
+    lort_code code = plan_memory(c, run, chunk, &threads, err);
+    if (code == LORT_OK)
+        code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
     if (code)
         return code;
     c->window = 2 * c->session.threads;
@@ -434,10 +547,21 @@ static void close_workers(comparing *c)
     for (unsigned i = 0; c->workers && i < c->session.threads; i++) {
         c->workers[i].b.codec = NULL;
         lort_scratch_close(&c->workers[i].b, alloc);
-        lort_give(alloc, c->workers[i].values, 2 * c->block * sizeof(float));
+        lort_give(alloc, c->workers[i].values, 2 * LORT_CELL_VALUES * sizeof(float));
     }
     lort_give(alloc, c->workers, c->session.threads * sizeof *c->workers);
     lort_give(alloc, c->slots, c->window * sizeof *c->slots);
+}
+
+static lort_code check_quality(const comparing *c, double fail_above, lort_error *err)
+{
+    double worst = c->session.report->worst_error;
+    if (worst > fail_above)
+        return lort_fail(err, LORT_E_NUMERIC, "the worst relative error %.6g is above --fail-above %g", worst, fail_above);
+    if (c->undefined)
+        return lort_fail(err, LORT_E_NUMERIC, "%s: it differs by an error that is no number, which is above --fail-above %g (tensors like it: %llu)",
+                         c->first_undefined, fail_above, (unsigned long long)c->undefined);
+    return LORT_OK;
 }
 
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
@@ -458,8 +582,8 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     }
     if (code == LORT_OK)
         code = compare_all(&c, err);
-    if (code == LORT_OK && fail_above >= 0 && report->worst_error > fail_above)
-        code = lort_fail(err, LORT_E_NUMERIC, "the worst relative error %.6g is above --fail-above %g", report->worst_error, fail_above);
+    if (code == LORT_OK && fail_above >= 0)
+        code = check_quality(&c, fail_above, err);
     close_workers(&c);
     close_side(&c.a);
     close_side(&c.b);

@@ -1,4 +1,4 @@
-/* encoding: stored slices to f32 rows. */
+/* encoding: stored slices to f32 cells. */
 #include "compress/encoding.h"
 #include "compress/factor.h"
 #include <string.h>
@@ -65,10 +65,15 @@ static lort_code raw_elements(const lort_slice *slice, uint64_t at, uint64_t end
     return LORT_OK;
 }
 
-static lort_code raw_rows(const lort_slice *slice, int64_t r0, int64_t r1, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code raw_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
 {
-    uint64_t cols = (uint64_t)slice->shape.cols;
-    return raw_elements(slice, (uint64_t)r0 * cols, (uint64_t)r1 * cols, scratch, cache, dst, err);
+    uint64_t cols = (uint64_t)slice->shape.cols, c0 = (uint64_t)cells->c0, c1 = (uint64_t)cells->c1;
+    if (c1 - c0 == cols)
+        return raw_elements(slice, (uint64_t)cells->r0 * cols, (uint64_t)cells->r1 * cols, scratch, cache, dst, err);
+    lort_code code = LORT_OK;
+    for (uint64_t r = (uint64_t)cells->r0; r < (uint64_t)cells->r1 && code == LORT_OK; r++, dst += c1 - c0)
+        code = raw_elements(slice, r * cols + c0, r * cols + c1, scratch, cache, dst, err);
+    return code;
 }
 
 /* ---- factors ---- */
@@ -114,19 +119,19 @@ static lort_code factors_open(lort_slice *slice, lort_scratch *scratch, lort_err
     return code ? code : load_array(slice, LORT_ARRAY_RIGHT, slice->term->right, scratch, slice->right, err);
 }
 
-static lort_code factors_rows(const lort_slice *slice, int64_t r0, int64_t r1, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     (void)scratch;
     (void)cache;
     (void)err;
-    lort_factors_rows(slice->shape.rows, slice->shape.cols, slice->term->rank[slice->slice], slice->term->exponent[slice->slice], slice->left,
-                      slice->right, r0, r1, dst);
+    lort_factors_cells(slice->shape.rows, slice->shape.cols, slice->term->rank[slice->slice], slice->term->exponent[slice->slice], slice->left,
+                       slice->right, cells->r0, cells->r1, cells->c0, cells->c1, dst, cells->c1 - cells->c0);
     return LORT_OK;
 }
 
 static const lort_encoding encodings[] = {
-    {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_rows},
-    {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_rows},
+    {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_cells},
+    {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_cells},
 };
 
 const lort_encoding *lort_encoding_get(lort_term_kind kind)
@@ -137,21 +142,36 @@ const lort_encoding *lort_encoding_get(lort_term_kind kind)
     return NULL;
 }
 
-/* ---- slices ---- */
+/* ---- cells ---- */
 
-static const lort_term *term_of(const lort_part *part, uint32_t slice)
+static int64_t pieces(int64_t total, int64_t step) { return total / step + (total % step != 0); }
+
+lort_cell_grid lort_cell_grid_of(int64_t rows, int64_t cols)
 {
-    for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].rank[slice])
-            return &part->terms[i];
-    return NULL;
+    lort_cell_grid grid = {.rows = rows, .cols = cols};
+    grid.wide = cols < LORT_CELL_COLS ? (cols > 0 ? cols : 1) : LORT_CELL_COLS;
+    grid.high = LORT_CELL_VALUES / grid.wide / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+    grid.down = pieces(rows, grid.high);
+    grid.across = pieces(cols, grid.wide);
+    return grid;
 }
+
+lort_cells lort_cell_get(const lort_cell_grid *grid, int64_t number)
+{
+    int64_t r0 = number / grid->across * grid->high, c0 = number % grid->across * grid->wide;
+    return (lort_cells){r0, grid->rows - r0 < grid->high ? grid->rows : r0 + grid->high,
+                        c0, grid->cols - c0 < grid->wide ? grid->cols : c0 + grid->wide};
+}
+
+uint64_t lort_cell_count(const lort_cells *cells) { return (uint64_t)(cells->r1 - cells->r0) * (uint64_t)(cells->c1 - cells->c0); }
+
+/* ---- slices ---- */
 
 lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, uint32_t slice, lort_scratch *scratch, const lort_alloc *alloc,
                           lort_slice *out, lort_error *err)
 {
     *out = (lort_slice){.archive = archive, .part = part, .alloc = alloc, .slice = slice, .shape = lort_part_matrices(part)};
-    out->term = term_of(part, slice);
+    out->term = lort_part_term(part, slice);
     if (!out->term)
         return LORT_OK;
     out->encoding = lort_encoding_get(out->term->kind); /* the gate let only known kinds through */
@@ -161,11 +181,12 @@ lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, ui
     return code;
 }
 
-lort_code lort_slice_rows(const lort_slice *slice, int64_t r0, int64_t r1, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                           lort_error *err)
 {
     if (slice->encoding)
-        return slice->encoding->rows(slice, r0, r1, scratch, cache, dst, err);
-    memset(dst, 0, (size_t)((uint64_t)(r1 - r0) * (uint64_t)slice->shape.cols * sizeof *dst));
+        return slice->encoding->cells(slice, cells, scratch, cache, dst, err);
+    memset(dst, 0, (size_t)(lort_cell_count(cells) * sizeof *dst));
     return LORT_OK;
 }
 
@@ -180,8 +201,18 @@ void lort_slice_close(lort_slice *slice)
 
 uint64_t lort_slice_memory(const lort_part *part, uint32_t slice)
 {
-    const lort_term *term = term_of(part, slice);
+    const lort_term *term = lort_part_term(part, slice);
     return term ? lort_encoding_get(term->kind)->memory(part, term, slice) : 0;
+}
+
+uint64_t lort_part_memory(const lort_part *part)
+{
+    uint64_t most = 0;
+    for (uint32_t s = 0; s < part->slices && !lort_part_is_raw(part); s++) {
+        uint64_t bytes = lort_slice_memory(part, s);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 uint64_t lort_archive_chunk_max(const lort_archive *archive)
@@ -193,6 +224,14 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
             most = part->chunks[c].decoded > most ? part->chunks[c].decoded : most;
     }
     return most;
+}
+
+uint64_t lort_part_elements(const lort_part *part)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < part->n_dims; i++)
+        n *= (uint64_t)part->dims[i]; /* the gate checked the product */
+    return n;
 }
 
 bool lort_part_is_raw(const lort_part *part)

@@ -72,5 +72,9 @@ void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accep
 #define LORT_DECODE_ROWS 64
 void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right,
                        int64_t r0, int64_t r1, float *dst);
+/* The same of columns [c0, c1) only, ld elements between rows of dst: c0 a multiple of LORT_DECODE_COLS, c1 too or = cols. */
+#define LORT_DECODE_COLS 1024
+void lort_factors_cells(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right,
+                        int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, int64_t ld);
 
 #endif

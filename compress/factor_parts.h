@@ -24,7 +24,6 @@ typedef struct lort_factor_grid {
 
 #define LORT_FACTOR_LANES 8      /* long f64 sums: 8 partial sums over fixed ranges, added in order */
 #define LORT_GRAM_STEP 128       /* rows turned into f64 at a time */
-#define LORT_DECODE_COLS 1024    /* the column grid of lort_factors_rows */
 
 /* What one item of a pass adds to a sum; the sums are added in item order afterwards. */
 typedef struct lort_partial {

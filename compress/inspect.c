@@ -92,11 +92,9 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
         put_text(report, &report->meta[i], facts[i].text);
     }
     for (uint32_t f = 0; f < model->file_count; f++) {
-        char name[300];
         report->meta[FACTS + f] = (lort_meta_report){.key = lort_report_text(report, "file %u", f), .type = "string"};
         put_text(report, &report->meta[FACTS + f],
-                 lort_report_text(report, "%s, %llu bytes, %s", lort_escape(name, sizeof name, model->files[f].name, strlen(model->files[f].name)),
-                                  (unsigned long long)model->files[f].size, model->files[f].format));
+                 lort_report_text(report, "%s, %llu bytes, %s", model->files[f].name, (unsigned long long)model->files[f].size, model->files[f].format));
     }
     return lort_reading_list(archive, report, err);
 }

@@ -13,16 +13,16 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     entry->shape = lort_report_shape(report, part->dims, part->n_dims);
     entry->dtype = lort_dtype_get(part->dtype)->name;
     entry->action = lort_part_is_raw(part) ? "keep" : "factor";
-    entry->reason = lort_report_text(report, "%s", part->reason);
+    entry->reason = lort_report_escape(report, part->reason, strlen(part->reason));
     for (uint32_t t = 0; t < part->term_count; t++)
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
             entry->rank = part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
     entry->slices = part->slices;
     entry->rel_error = part->has_error ? part->rel_error : NAN;
     entry->bytes_in = part->source_bytes;
-    entry->bytes_out = part->payload_bytes;
+    entry->bytes_out = part->payload_bytes + lort_archive_index(archive)->entries[part->number].record_bytes;
     entry->offset = extent->offset;
-    entry->file = lort_report_text(report, "%s", model->files[extent->file].name);
+    entry->file = lort_report_escape(report, model->files[extent->file].name, strlen(model->files[extent->file].name));
 }
 
 static void sum_errors(lort_report *report)
@@ -44,68 +44,107 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
 {
     const lort_model_record *model = lort_archive_model(archive);
     uint64_t count = 0, at = 0;
+    double stored = 0, elements = 0;
     for (uint64_t i = 0; i < lort_archive_count(archive); i++)
         count += lort_archive_part(archive, i)->tensor;
     lort_code code = lort_report_tensors(report, count, err);
-    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(archive); i++)
-        if (lort_archive_part(archive, i)->tensor)
-            list_part(report, archive, lort_archive_part(archive, i), &report->tensors[at++]);
+    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(archive); i++) {
+        const lort_part *part = lort_archive_part(archive, i);
+        if (!part->tensor)
+            continue;
+        list_part(report, archive, part, &report->tensors[at++]);
+        stored += (double)report->tensors[at - 1].bytes_out;
+        elements += (double)lort_part_elements(part);
+    }
     if (code)
         return code;
     sum_errors(report);
     report->input_format = "lort";
     report->input_bytes = lort_archive_size(archive);
     report->input_files = model->file_count;
+    report->bpw = elements > 0 ? 8 * stored / elements : NAN;
     return lort_report_check(report, err);
 }
 
-static uint64_t most_slice_memory(const lort_archive *archive)
+/* Publication's read-back, record buffers, hashers, lists: what does not depend on the container's tensors. */
+#define SMALL_THINGS (2u << 20)
+
+/* What the workers take, whatever the part: chunks they decode (read first, where the file is not mapped), slots of the window. */
+static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint64_t chunk)
 {
-    uint64_t most = 0;
-    for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
-        const lort_part *part = lort_archive_part(archive, i);
-        for (uint32_t s = 0; s < part->slices && !lort_part_is_raw(part); s++) {
-            uint64_t bytes = lort_slice_memory(part, s);
-            most = bytes > most ? bytes : most;
-        }
+    return reading->session.base_anon + lort_budget_used(reading->session.budget) + lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk) +
+           threads * lort_codec_bound(chunk) + 2 * threads * 2 * chunk + SMALL_THINGS;
+}
+
+typedef struct step_cost {
+    uint64_t bytes;
+    const lort_part *part; /* NULL: every part is kept whole */
+} step_cost;
+
+static step_cost largest_step(const lort_reading *reading, unsigned threads, lort_part_cost_fn *cost, const void *ctx)
+{
+    step_cost most = {0};
+    for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
+        const lort_part *part = lort_archive_part(reading->archive, i);
+        if (lort_part_is_raw(part))
+            continue;
+        uint64_t bytes = lort_part_memory(part) + (cost ? cost(ctx, part, threads) : 0);
+        if (bytes > most.bytes)
+            most = (step_cost){bytes, part};
     }
     return most;
 }
 
-/* Worker scratch, window slots, and the factors of the largest slice. */
-static uint64_t reading_cost(const lort_reading *reading, unsigned threads, uint64_t chunk, uint64_t slice)
+static lort_code refuse_memory(const lort_part *part, uint64_t smallest, uint64_t limit, const lort_run_options *run, lort_error *err)
 {
-    return reading->session.base_anon + lort_budget_used(reading->session.budget) +
-           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk) + 2 * threads * (2 * chunk + lort_codec_bound(chunk)) + slice;
+    char name[200] = "the buffers", a[32], b[32];
+    double share = run->memory_bytes ? 1.0 : LORT_MEMORY_SHARE;
+    if (part)
+        lort_escape(name, sizeof name, part->name, part->name_bytes);
+    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
+                     name, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b),
+                     (unsigned long long)(((uint64_t)((double)smallest / share) >> 20) + 1));
 }
 
-static lort_code start_workers(lort_reading *reading, const lort_run_options *run, lort_error *err)
-{
-    uint64_t limit = lort_session_limit(&reading->session, run->memory_bytes), slice = most_slice_memory(reading->archive);
-    uint64_t chunk = lort_archive_chunk_max(reading->archive);
-    unsigned threads = reading->session.threads;
-    char a[32], b[32];
-    while (threads > 1 && reading_cost(reading, threads, chunk, slice) > limit)
-        threads--;
-    uint64_t peak = reading_cost(reading, threads, chunk, slice);
-    if (peak > limit)
-        return lort_fail(err, LORT_E_MEMORY, "not enough memory: reading this container needs %s with one worker, the budget is %s",
-                         lort_size_text(peak, a, sizeof a), lort_size_text(limit, b, sizeof b));
-    reading->session.report->planned_peak_bytes = peak;
-    reading->session.report->budget_bytes = limit;
-    reading->window = 2 * threads;
-    return lort_session_start(&reading->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
-}
-
-static lort_code open_window(lort_reading *reading, lort_error *err)
+static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *err)
 {
     void *memory;
+    reading->window = 2 * reading->session.threads;
     lort_code code = lort_take_zero(&reading->session.alloc, reading->window * sizeof *reading->slots, "the window", &memory, err);
     if (code)
         return code;
     reading->slots = memory;
-    for (unsigned i = 0; i < reading->window && code == LORT_OK; i++)
-        code = lort_scratch_open(&reading->slots[i], &reading->session.alloc, reading->session.scratch[0].size, err);
+    for (unsigned i = 0; i < reading->window; i++) {
+        code = lort_take(&reading->session.alloc, 2 * chunk, "a slot of the window", &memory, err);
+        if (code)
+            return code;
+        uint8_t *bytes = memory;
+        reading->slots[i] = (lort_scratch){.bytes = bytes, .planes = bytes + chunk, .size = chunk};
+    }
+    return LORT_OK;
+}
+
+lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed, lort_part_cost_fn *cost, const void *ctx, lort_error *err)
+{
+    lort_session *session = &reading->session;
+    uint64_t limit = lort_session_limit(session, run->memory_bytes), chunk = lort_archive_chunk_max(reading->archive);
+    unsigned threads = session->threads;
+    step_cost step = largest_step(reading, threads, cost, ctx);
+    uint64_t peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
+    while (threads > 1 && peak > limit) {
+        step = largest_step(reading, --threads, cost, ctx);
+        peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
+    }
+    session->report->planned_peak_bytes = peak;
+    session->report->budget_bytes = limit;
+    if (peak > limit)
+        return refuse_memory(step.part, peak, limit, run, err);
+    lort_budget_limit(session->budget, limit);
+    lort_code code = lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
+    if (code == LORT_OK)
+        code = open_window(reading, chunk, err);
+    if (code == LORT_OK)
+        lort_session_say(session, LORT_EVENT_START, NULL, NULL);
     return code;
 }
 
@@ -120,15 +159,10 @@ lort_code lort_reading_open(lort_reading *reading, const char *command, const ch
     code = lort_archive_open(path, &reading->session.alloc, &reading->archive, err);
     if (code == LORT_OK)
         code = lort_reading_list(reading->archive, report, err);
-    if (code == LORT_OK)
-        code = start_workers(reading, run, err);
-    if (code == LORT_OK)
-        code = open_window(reading, err);
     if (code)
         return code;
     reading->session.total_bytes = lort_archive_size(reading->archive);
     reading->session.tensors_total = report->tensor_count;
-    lort_session_say(&reading->session, LORT_EVENT_START, NULL, NULL);
     return LORT_OK;
 }
 
@@ -166,8 +200,9 @@ static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error 
 {
     byte_run *run = ctx;
     const lort_chunk *chunk = &run->part->chunks[run->first + (uint64_t)item];
-    if (lort_session_stopped(&run->reading->session))
-        return lort_fail(err, LORT_E_STOPPED, "stopped");
+    lort_code code = lort_session_check_stop(&run->reading->session, err);
+    if (code)
+        return code;
     return run->sink ? run->sink(run->ctx, run->reading->slots[slot].bytes, chunk->decoded, err) : LORT_OK;
 }
 
@@ -202,16 +237,26 @@ lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
     return lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, part->name, part->name_bytes));
 }
 
+/* Parts are done in order, or one alone: a walk from the last one finds the entry. */
+static const lort_tensor_report *entry_of(lort_reading *reading, const lort_part *part)
+{
+    if (part->number < reading->part)
+        reading->part = reading->entry = 0;
+    for (; reading->part < part->number; reading->part++)
+        reading->entry += lort_archive_part(reading->archive, reading->part)->tensor;
+    return &reading->session.report->tensors[reading->entry];
+}
+
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_session *session = &reading->session;
     lort_archive_release(reading->archive, part);
-    session->done_bytes += part->payload_bytes;
-    if (lort_session_stopped(session))
-        return lort_fail(err, LORT_E_STOPPED, "stopped");
-    if (!part->tensor)
-        return LORT_OK;
+    session->done_bytes += part->payload_bytes + lort_archive_index(reading->archive)->entries[part->number].record_bytes;
+    lort_code code = lort_session_check_stop(session, err);
+    if (code || !part->tensor)
+        return code;
     lort_session_sample(session);
-    lort_session_say(session, LORT_EVENT_TENSOR, &session->report->tensors[session->tensors_done++], NULL);
+    session->tensors_done++;
+    lort_session_say(session, LORT_EVENT_TENSOR, entry_of(reading, part), NULL);
     return LORT_OK;
 }

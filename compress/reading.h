@@ -7,12 +7,19 @@
 typedef struct lort_reading {
     lort_session session;
     lort_archive *archive;
-    lort_scratch *slots; /* [window]: decoded chunks waiting for their turn */
+    lort_scratch *slots; /* [window]: decoded chunks waiting for their turn; no codec, nothing encoded */
     unsigned window;
+    uint64_t part, entry; /* the part lort_reading_done saw last, and the report entry behind it */
 } lort_reading;
 
+/* Session, archive and report entries. Close after a failure too. */
 lort_code lort_reading_open(lort_reading *reading, const char *command, const char *path, const lort_run_options *run, const lort_observer *observer,
                             lort_report *report, lort_error *err);
+/* Bytes a command takes for one part beside what lort_slice_open takes, with `threads` workers; for whatever is not kept whole. */
+typedef uint64_t lort_part_cost_fn(const void *ctx, const lort_part *part, unsigned threads);
+/* Workers and the ledger's limit: as many threads as the memory allows. `fixed` bytes more are taken whatever the part. LORT_E_MEMORY names the
+ * tensor that does not fit and the smallest memory that would do. cost may be NULL. */
+lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed, lort_part_cost_fn *cost, const void *ctx, lort_error *err);
 void lort_reading_close(lort_reading *reading);
 
 /* Decodes the raw array of one slice and hands its bytes to sink (may be NULL) in order; chunks are decoded by the pool. */

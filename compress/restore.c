@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_BYTES (4u << 20)   /* f32 rows a slot aims at */
-#define F16_MAX 65504.0f
+#define BLOCK_BYTES (2u << 20)   /* rows a slot aims at */
+#define WINDOW_BYTES (64ull << 20) /* of all slots, but one there always is */
 
 /* What one file of the model becomes. */
 typedef struct out_file {
@@ -48,100 +48,152 @@ static const lort_dtype_info *out_type(const restoring *r, const lort_part *part
     return lort_dtype_encoder(own->id) ? own : lort_dtype_get(LORT_F16);
 }
 
-static uint64_t elements_of(const lort_part *part)
-{
-    uint64_t n = 1;
-    for (uint32_t i = 0; i < part->n_dims; i++)
-        n *= (uint64_t)part->dims[i];
-    return n;
-}
-
 static uint64_t out_bytes(const restoring *r, const lort_part *part)
 {
     const lort_dtype_info *type = out_type(r, part);
-    return lort_part_is_raw(part) ? part->source_bytes : elements_of(part) * type->block_bytes;
+    return lort_part_is_raw(part) ? part->source_bytes : lort_part_elements(part) * type->block_bytes;
 }
 
 /* ---- rows of factored tensors ---- */
 
+/* A block of rows is a slot's: its bytes in the type they are written in, cell by cell from a worker's f32 values.
+ *
+ *        0 .. wide ..              cols
+ *     +--------+--------+-----+
+ *     | cell   |  cell  |     | rows: whole cells                one slot
+ *     +--------+--------+-----+                                                                  */
 typedef struct row_run {
     restoring *r;
-    const lort_part *part;
     const lort_slice *slice;
     const lort_dtype_info *type;
-    int64_t step; /* rows of a block */
-    float *values;   /* [window][step][cols] */
-    uint8_t *bytes;  /* [window][step][cols] of type */
+    lort_cell_grid grid;
+    int64_t step;      /* rows of a block */
+    uint64_t row_bytes, slot_bytes;
+    float *values;     /* [threads][LORT_CELL_VALUES] */
     lort_chunk_cache *caches; /* [threads] */
+    uint8_t *bytes;    /* [window][slot_bytes] */
 } row_run;
 
-static int64_t block_rows(int64_t rows, int64_t cols)
+/* What the rows of one slice take, by shape and type only. */
+typedef struct row_plan {
+    lort_cell_grid grid;
+    int64_t step;
+    unsigned window;
+    uint64_t row_bytes, slot_bytes, values, caches, total;
+} row_plan;
+
+/* Whole cells of about BLOCK_BYTES; as many in flight as the window allows, fewer for very wide matrices. */
+static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads, unsigned window)
 {
-    int64_t step = BLOCK_BYTES / (int64_t)sizeof(float) / (cols > 0 ? cols : 1) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    int64_t all = (rows + LORT_DECODE_ROWS - 1) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    step = step < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : step;
-    return step < all ? step : all;
+    row_plan plan = {.grid = lort_cell_grid_of(shape.rows, shape.cols), .row_bytes = (uint64_t)shape.cols * type->block_bytes};
+    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes + 1)) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+    fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : fits > plan.grid.high ? plan.grid.high : fits;
+    plan.step = fits < shape.rows ? fits : shape.rows;
+    plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
+    uint64_t slots = WINDOW_BYTES / (plan.slot_bytes + 1);
+    plan.window = slots < 1 ? 1 : slots < window ? (unsigned)slots : window;
+    plan.values = threads * LORT_CELL_VALUES * sizeof(float);
+    plan.caches = threads * sizeof(lort_chunk_cache);
+    plan.total = plan.values + plan.caches + plan.window * plan.slot_bytes;
+    return plan;
 }
 
-static uint64_t values_of(const row_run *run) { return (uint64_t)run->step * (uint64_t)run->slice->shape.cols; }
-
-static lort_code check_range(const row_run *run, const float *values, uint64_t n, lort_error *err)
+/* Of finite values none may become Inf: half a unit above the type's largest one rounds up to it. */
+static lort_code check_range(lort_dtype type, const float *values, uint64_t n, lort_error *err)
 {
-    for (uint64_t i = 0; run->type->id == LORT_F16 && i < n; i++)
-        if (fabsf(values[i]) > F16_MAX)
-            return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit F16: use --dtype BF16 or F32", (double)values[i]);
+    static const struct { lort_dtype type; float first; const char *advice; } limits[] = {
+        {LORT_F16, 65520.0f, "BF16 or F32"}, {LORT_BF16, 0x1.ffp127f, "F32"}};
+    for (unsigned k = 0; k < sizeof limits / sizeof *limits; k++)
+        for (uint64_t i = 0; limits[k].type == type && i < n; i++)
+            if (isfinite(values[i]) && fabsf(values[i]) >= limits[k].first)
+                return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit %s: use --dtype %s", (double)values[i], lort_dtype_get(type)->name,
+                                 limits[k].advice);
     return LORT_OK;
+}
+
+static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned worker, uint8_t *block, int64_t first, lort_error *err)
+{
+    float *values = run->values + (uint64_t)worker * LORT_CELL_VALUES;
+    uint64_t wide = (uint64_t)(cells.c1 - cells.c0);
+    lort_code code = lort_slice_cells(run->slice, &cells, &run->r->reading.session.scratch[worker], &run->caches[worker], values, err);
+    if (code == LORT_OK)
+        code = check_range(run->type->id, values, lort_cell_count(&cells), err);
+    if (code)
+        return code;
+    for (int64_t row = cells.r0; row < cells.r1; row++)
+        lort_dtype_encoder(run->type->id)(values + (uint64_t)(row - cells.r0) * wide,
+                                          block + (uint64_t)(row - first) * run->row_bytes + (uint64_t)cells.c0 * run->type->block_bytes, wide);
+    return LORT_OK;
+}
+
+static int64_t block_end(const row_run *run, int64_t item)
+{
+    return run->grid.rows - item * run->step < run->step ? run->grid.rows : (item + 1) * run->step;
 }
 
 static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     row_run *run = ctx;
-    int64_t r0 = item * run->step, r1 = r0 + run->step < run->slice->shape.rows ? r0 + run->step : run->slice->shape.rows;
-    uint64_t n = (uint64_t)(r1 - r0) * (uint64_t)run->slice->shape.cols;
-    float *values = run->values + slot * values_of(run);
-    lort_code code = lort_slice_rows(run->slice, r0, r1, &run->r->reading.session.scratch[worker], &run->caches[worker], values, err);
-    if (code == LORT_OK)
-        code = check_range(run, values, n, err);
-    if (code == LORT_OK)
-        lort_dtype_encoder(run->type->id)(values, run->bytes + slot * values_of(run) * run->type->block_bytes, n);
+    const lort_cell_grid *grid = &run->grid;
+    lort_cells cells = {.r0 = item * run->step, .r1 = block_end(run, item)};
+    lort_code code = LORT_OK;
+    for (; cells.c0 < grid->cols && code == LORT_OK; cells.c0 = cells.c1) {
+        cells.c1 = grid->cols - cells.c0 < grid->wide ? grid->cols : cells.c0 + grid->wide;
+        code = decode_cell(run, cells, worker, run->bytes + slot * run->slot_bytes, cells.r0, err);
+    }
     return code;
 }
 
 static lort_code append_rows(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     row_run *run = ctx;
-    int64_t r0 = item * run->step, left = run->slice->shape.rows - r0, rows = left < run->step ? left : run->step;
-    if (lort_session_stopped(&run->r->reading.session))
-        return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
-    return lort_publish_append(run->r->publish, run->bytes + slot * values_of(run) * run->type->block_bytes,
-                               (uint64_t)rows * (uint64_t)run->slice->shape.cols * run->type->block_bytes, err);
-}
-
-/* As many blocks in flight as the window allows, fewer for very wide matrices. */
-static unsigned row_window(const restoring *r, uint64_t block_values)
-{
-    uint64_t fits = 16ull * BLOCK_BYTES / (block_values * sizeof(float) + 1);
-    return fits < 1 ? 1 : fits < r->reading.window ? (unsigned)fits : r->reading.window;
+    uint64_t rows = (uint64_t)(block_end(run, item) - item * run->step);
+    lort_code code = lort_session_check_stop(&run->r->reading.session, err);
+    return code ? code : lort_publish_append(run->r->publish, run->bytes + slot * run->slot_bytes, rows * run->row_bytes, err);
 }
 
 static lort_code write_rows(restoring *r, const lort_part *part, const lort_slice *slice, lort_error *err)
 {
-    row_run run = {.r = r, .part = part, .slice = slice, .type = out_type(r, part), .step = block_rows(slice->shape.rows, slice->shape.cols)};
-    unsigned window = row_window(r, values_of(&run));
-    uint64_t values = window * values_of(&run);
-    uint64_t caches = r->reading.session.threads * sizeof *run.caches, total = values * (sizeof(float) + run.type->block_bytes) + caches;
+    unsigned threads = r->reading.session.threads;
+    const lort_dtype_info *type = out_type(r, part);
+    row_plan plan = plan_rows(slice->shape, type, threads, r->reading.window);
+    row_run run = {.r = r, .slice = slice, .type = type, .grid = plan.grid, .step = plan.step, .row_bytes = plan.row_bytes, .slot_bytes = plan.slot_bytes};
     void *memory;
-    if (values == 0)
+    if (plan.slot_bytes == 0)
         return LORT_OK;
-    lort_code code = lort_take_zero(alloc_of(r), total, "rows to write", &memory, err);
+    lort_code code = lort_take(alloc_of(r), plan.total, "rows to write", &memory, err);
     if (code)
         return code;
     run.values = memory;
-    run.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + values * sizeof(float));
-    run.bytes = (uint8_t *)memory + values * sizeof(float) + caches;
-    code = lort_pool_run(r->reading.session.pool, (slice->shape.rows + run.step - 1) / run.step, window, decode_rows, append_rows, &run, err);
-    lort_give(alloc_of(r), memory, total);
+    run.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
+    run.bytes = (uint8_t *)memory + plan.values + plan.caches;
+    memset(run.caches, 0, plan.caches);
+    code = lort_pool_run(r->reading.session.pool, (plan.grid.rows + plan.step - 1) / plan.step, plan.window, decode_rows, append_rows, &run, err);
+    lort_give(alloc_of(r), memory, plan.total);
     return code;
+}
+
+/* ---- what it takes ---- */
+
+static uint64_t rows_cost(const void *ctx, const lort_part *part, unsigned threads)
+{
+    return plan_rows(lort_part_matrices(part), out_type(ctx, part), threads, 2 * threads).total;
+}
+
+/* Old text, what is parsed of it (names, tensors, their hash) and the new text, each grown by doubling: measured, 9 bytes per byte. */
+#define HEADER_FACTOR 12
+
+static uint64_t headers_cost(const restoring *r)
+{
+    const lort_model_record *model = model_of(r);
+    uint64_t bytes = 0;
+    bool retyped = false;
+    for (uint64_t i = 0; i < model->extent_count; i++)
+        retyped |= out_type(r, part_of(r, i))->id != part_of(r, i)->dtype;
+    for (uint64_t i = 0; i < model->extent_count; i++)
+        if (!model->extents[i].tensor && model->extents[i].offset == 0 && model->files[model->extents[i].file].role != LORT_ROLE_SIDE)
+            bytes += model->extents[i].bytes;
+    return model->file_count * sizeof(out_file) + (retyped ? HEADER_FACTOR * bytes : 0);
 }
 
 /* ---- parts ---- */
@@ -213,6 +265,26 @@ static const lort_format *format_named(const char *name)
     return format;
 }
 
+/* The header must speak of the tensors the container has: both are sound by themselves, but only a writer makes them agree. */
+static lort_code check_header(const restoring *r, uint32_t file, const lort_header *header, lort_error *err)
+{
+    const out_file *out = &r->files[file];
+    uint64_t at = 0;
+    if (header->index.count != out->tensors)
+        return lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu", (unsigned long long)header->index.count,
+                         (unsigned long long)out->tensors);
+    for (uint64_t i = out->first; i < out->first + out->count; i++) {
+        const lort_part *part = part_of(r, i);
+        if (!part->tensor)
+            continue;
+        const lort_tensor *tensor = &header->index.tensors[at++];
+        if (tensor->name_bytes != part->name_bytes || memcmp(tensor->name, part->name, part->name_bytes) != 0 || tensor->type->id != part->dtype ||
+            tensor->elements != lort_part_elements(part))
+            return lort_fail(err, LORT_E_DAMAGED, "part %llu is not the tensor the header of its file names there", (unsigned long long)i);
+    }
+    return LORT_OK;
+}
+
 /* The old header, which is the file's first part, read again. */
 static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lort_header *header, lort_error *err)
 {
@@ -222,12 +294,11 @@ static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lor
     if (!format)
         return lort_fail(err, LORT_E_DAMAGED, "file %u: its format is not known here", file);
     lort_code code = lort_reading_bytes(&r->reading, part_of(r, r->files[file].first), 0, collect_bytes, old, err);
+    if (code == LORT_OK && old->size == 0)
+        code = lort_fail(err, LORT_E_DAMAGED, "file %u: it has no header", file);
     if (code == LORT_OK)
         code = format->parse(old->data, old->size, input->size, alloc_of(r), header, &wanted, err);
-    if (code == LORT_OK && header->index.count != r->files[file].tensors)
-        code = lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu", (unsigned long long)header->index.count,
-                         (unsigned long long)r->files[file].tensors);
-    return code;
+    return code ? code : check_header(r, file, header, err);
 }
 
 /* The new header: the old one with other types. */
@@ -438,7 +509,11 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     if (code == LORT_OK)
         code = read_dtype(&r, err);
     if (code == LORT_OK)
+        code = lort_reading_start(&r.reading, &options->run, headers_cost(&r), rows_cost, &r, err);
+    if (code == LORT_OK)
         code = options->tensor ? restore_tensor(&r, output, options->tensor, err) : restore_model(&r, output, err);
+    if (code == LORT_OK)
+        code = lort_session_check_stop(&r.reading.session, err);
     if (code == LORT_OK)
         code = lort_publish_commit(r.publish, err);
     if (code == LORT_OK)

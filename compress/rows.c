@@ -10,17 +10,23 @@ void lort_decode_cell(const float *left, const float *right, int64_t rank, int64
     lort_sgemm(false, false, n, c1 - c0, rank, 1, left, rank, right + c0, cols, 0, dst, ld);
 }
 
-void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right, int64_t r0,
-                       int64_t r1, float *dst)
+void lort_factors_cells(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right,
+                        int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, int64_t ld)
 {
     for (int64_t r = r0; r < r1; r += LORT_DECODE_ROWS) {
         const int64_t n = r + LORT_DECODE_ROWS < r1 ? LORT_DECODE_ROWS : r1 - r;
-        float *out = dst + (r - r0) * cols;
-        for (int64_t c0 = 0; c0 < cols; c0 += LORT_DECODE_COLS) {
-            const int64_t c1 = c0 + LORT_DECODE_COLS < cols ? c0 + LORT_DECODE_COLS : cols;
-            lort_decode_cell(left + r * rank, right, rank, cols, n, c0, c1, out + c0, cols);
+        float *out = dst + (r - r0) * ld;
+        for (int64_t c = c0; c < c1; c += LORT_DECODE_COLS) {
+            const int64_t end = c + LORT_DECODE_COLS < c1 ? c + LORT_DECODE_COLS : c1;
+            lort_decode_cell(left + r * rank, right, rank, cols, n, c, end, out + (c - c0), ld);
         }
-        if (exponent != 0)
-            lort_scale_floats(out, n * cols, exponent);
+        for (int64_t i = 0; exponent != 0 && i < n; i++)
+            lort_scale_floats(out + i * ld, c1 - c0, exponent);
     }
+}
+
+void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right, int64_t r0,
+                       int64_t r1, float *dst)
+{
+    lort_factors_cells(rows, cols, rank, exponent, left, right, r0, r1, 0, cols, dst, cols);
 }

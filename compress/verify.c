@@ -35,6 +35,8 @@ lort_code lort_verify(const char *path, const lort_run_options *run, const lort_
 {
     lort_reading reading;
     lort_code code = lort_reading_open(&reading, "verify", path, run, observer, report, err);
+    if (code == LORT_OK)
+        code = lort_reading_start(&reading, run, 0, NULL, NULL, err);
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading.archive); i++) {
         const lort_part *part = lort_archive_part(reading.archive, i);
         code = lort_part_is_raw(part) ? verify_raw(&reading, part, err) : verify_factors(&reading, part, err);
@@ -43,6 +45,8 @@ lort_code lort_verify(const char *path, const lort_run_options *run, const lort_
         else
             code = lort_reading_done(&reading, part, err);
     }
+    if (code == LORT_OK)
+        code = lort_session_check_stop(&reading.session, err);
     lort_reading_close(&reading);
     return code;
 }
