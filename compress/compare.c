@@ -489,7 +489,6 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
     operand which = {0};
     uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), factors = most_factors(c, &which);
     uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
-    char name[200] = "the buffers", a[32], b[32];
     *threads = c->session.threads;
     while (*threads > 1 && base + *threads * worker_cost(chunk) > limit)
         --*threads;
@@ -499,10 +498,7 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
         lort_budget_limit(c->session.budget, limit);
         return LORT_OK;
     }
-    if (which.dims)
-        lort_escape(name, sizeof name, name_of(&which), name_bytes_of(&which));
-    return lort_fail(err, LORT_E_MEMORY, "not enough memory: comparing %s needs %s with one worker, the budget is %s", name,
-                     lort_size_text(report->planned_peak_bytes, a, sizeof a), lort_size_text(limit, b, sizeof b));
+    return lort_session_refuse(which.dims ? name_of(&which) : NULL, which.dims ? name_bytes_of(&which) : 0, report->planned_peak_bytes, limit, err);
 }
 
 static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, lort_error *err)

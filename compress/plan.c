@@ -224,17 +224,6 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
     return common_cost(session, options, threads) + most;
 }
 
-static lort_code refuse_memory(const lort_work_plan *plan, const lort_tensor *which, uint64_t smallest, const lort_options *options, lort_error *err)
-{
-    char name[200] = "the buffers", a[32], b[32];
-    double share = options->memory_bytes ? 1.0 : LORT_MEMORY_SHARE;
-    if (which)
-        lort_escape(name, sizeof name, which->name, which->name_bytes);
-    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
-                     name, lort_size_text(smallest, a, sizeof a), lort_size_text(plan->limit, b, sizeof b),
-                     (unsigned long long)(((uint64_t)((double)smallest / share) >> 20) + 1));
-}
-
 static lort_code choose_mode(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
     char need[32], available[32];
@@ -261,7 +250,7 @@ static lort_code choose_mode(lort_session *session, const lort_model *model, con
     uint64_t smallest = stream_cost(session, options, plan, 1, &which);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
         return lort_fail(err, LORT_E_MEMORY, "not enough memory for --mode full: it needs %s; --mode stream would fit", need);
-    return refuse_memory(plan, which, smallest, options, err);
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest, plan->limit, err);
 }
 
 /* Output bounds before any weight is read: what the lossless form of each type usually comes to (docs/NUMERICS.md). */

@@ -95,17 +95,6 @@ static step_cost largest_step(const lort_reading *reading, unsigned threads, lor
     return most;
 }
 
-static lort_code refuse_memory(const lort_part *part, uint64_t smallest, uint64_t limit, const lort_run_options *run, lort_error *err)
-{
-    char name[200] = "the buffers", a[32], b[32];
-    double share = run->memory_bytes ? 1.0 : LORT_MEMORY_SHARE;
-    if (part)
-        lort_escape(name, sizeof name, part->name, part->name_bytes);
-    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
-                     name, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b),
-                     (unsigned long long)(((uint64_t)((double)smallest / share) >> 20) + 1));
-}
-
 static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *err)
 {
     void *memory;
@@ -138,7 +127,7 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     session->report->planned_peak_bytes = peak;
     session->report->budget_bytes = limit;
     if (peak > limit)
-        return refuse_memory(step.part, peak, limit, run, err);
+        return lort_session_refuse(step.part ? step.part->name : NULL, step.part ? step.part->name_bytes : 0, peak, limit, err);
     lort_budget_limit(session->budget, limit);
     lort_code code = lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
     if (code == LORT_OK)

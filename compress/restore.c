@@ -98,16 +98,17 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
     return plan;
 }
 
-/* Of finite values none may become Inf: half a unit above the type's largest one rounds up to it. */
-static lort_code check_range(lort_dtype type, const float *values, uint64_t n, lort_error *err)
+/* None may become Inf that was not: half a unit above the type's largest number rounds up to it. A product of factors has no NaN or Inf of its own. */
+static lort_code check_range(lort_dtype type, bool product, const float *values, uint64_t n, lort_error *err)
 {
     static const struct { lort_dtype type; float first; const char *advice; } limits[] = {
-        {LORT_F16, 65520.0f, "BF16 or F32"}, {LORT_BF16, 0x1.ffp127f, "F32"}};
-    for (unsigned k = 0; k < sizeof limits / sizeof *limits; k++)
-        for (uint64_t i = 0; limits[k].type == type && i < n; i++)
-            if (isfinite(values[i]) && fabsf(values[i]) >= limits[k].first)
-                return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit %s: use --dtype %s", (double)values[i], lort_dtype_get(type)->name,
-                                 limits[k].advice);
+        {LORT_F16, 65520.0f, ": use --dtype BF16 or F32"}, {LORT_BF16, 0x1.ffp127f, ": use --dtype F32"}, {LORT_F32, INFINITY, ""}};
+    unsigned k = 0;
+    while (limits[k].type != type)
+        k++;
+    for (uint64_t i = 0; i < n; i++)
+        if (!(fabsf(values[i]) < limits[k].first) && (product || isfinite(values[i])))
+            return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit %s%s", (double)values[i], lort_dtype_get(type)->name, limits[k].advice);
     return LORT_OK;
 }
 
@@ -117,7 +118,7 @@ static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned work
     uint64_t wide = (uint64_t)(cells.c1 - cells.c0);
     lort_code code = lort_slice_cells(run->slice, &cells, &run->r->reading.session.scratch[worker], &run->caches[worker], values, err);
     if (code == LORT_OK)
-        code = check_range(run->type->id, values, lort_cell_count(&cells), err);
+        code = check_range(run->type->id, run->slice->left != NULL, values, lort_cell_count(&cells), err);
     if (code)
         return code;
     for (int64_t row = cells.r0; row < cells.r1; row++)

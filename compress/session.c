@@ -125,6 +125,15 @@ uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes)
     return memory_bytes ? memory_bytes : (uint64_t)(LORT_MEMORY_SHARE * (double)session->memory.available);
 }
 
+lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest, uint64_t limit, lort_error *err)
+{
+    char shown[200] = "the buffers", a[32], b[32];
+    if (name)
+        lort_escape(shown, sizeof shown, name, name_bytes);
+    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
+                     shown, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b), (unsigned long long)(smallest >> 20) + 1);
+}
+
 /* Fewer workers when there is not even address space for every worker's BLAS buffers: OpenBLAS spins for ever without. */
 static unsigned workers_with_address_space(unsigned threads)
 {
@@ -193,14 +202,10 @@ void lort_session_close(lort_session *session)
 
 double lort_session_seconds(const lort_session *session) { return (double)(lort_os_clock_ns() - session->start_ns) * 1e-9; }
 
-bool lort_session_stopped(const lort_session *session)
-{
-    return session->observer && session->observer->stop && session->observer->stop(session->observer->ctx);
-}
-
 lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
 {
-    return lort_session_stopped(session) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
+    const lort_observer *observer = session->observer;
+    return observer && observer->stop && observer->stop(observer->ctx) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
 }
 
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text)

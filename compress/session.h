@@ -49,10 +49,11 @@ lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_l
 uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes);
 /* Default ledger limit: LORT_MEMORY_SHARE of available, or exactly --memory. */
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes);
+/* LORT_E_MEMORY: tensor `name` (NULL: the buffers) makes the run take `smallest` bytes even with one worker. The smallest --memory that would do is said. */
+lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest, uint64_t limit, lort_error *err);
 void lort_session_close(lort_session *session); /* fills the report's figures of the whole run; safe after a failed open */
 
 void lort_session_sample(lort_session *session); /* peak memory so far; called by any thread */
-bool lort_session_stopped(const lort_session *session);
 lort_code lort_session_check_stop(const lort_session *session, lort_error *err); /* LORT_E_STOPPED if the observer asks for it */
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text);
 void lort_session_warn(lort_session *session, const char *format, ...) LORT_PRINTF(2, 3); /* report and observer */
