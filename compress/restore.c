@@ -266,6 +266,15 @@ static const lort_format *format_named(const char *name)
     return format;
 }
 
+static bool is_tensor(const lort_part *part, const lort_tensor *tensor)
+{
+    bool same = tensor->name_bytes == part->name_bytes && memcmp(tensor->name, part->name, part->name_bytes) == 0 && tensor->type->id == part->dtype &&
+                tensor->n_dims == part->n_dims;
+    for (uint32_t i = 0; same && i < part->n_dims; i++)
+        same = tensor->dims[i] == part->dims[i];
+    return same;
+}
+
 /* The header must speak of the tensors the container has: both are sound by themselves, but only a writer makes them agree. */
 static lort_code check_header(const restoring *r, uint32_t file, const lort_header *header, lort_error *err)
 {
@@ -278,9 +287,7 @@ static lort_code check_header(const restoring *r, uint32_t file, const lort_head
         const lort_part *part = part_of(r, i);
         if (!part->tensor)
             continue;
-        const lort_tensor *tensor = &header->index.tensors[at++];
-        if (tensor->name_bytes != part->name_bytes || memcmp(tensor->name, part->name, part->name_bytes) != 0 || tensor->type->id != part->dtype ||
-            tensor->elements != lort_part_elements(part))
+        if (!is_tensor(part, &header->index.tensors[at++]))
             return lort_fail(err, LORT_E_DAMAGED, "part %llu is not the tensor the header of its file names there", (unsigned long long)i);
     }
     return LORT_OK;

@@ -1,0 +1,318 @@
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/command_fixture.h"
+
+enum { ROWS = 130, COLS = 72, SIZE = ROWS * COLS };
+
+static float low_rank[SIZE], large[SIZE], stack[3 * SIZE];
+
+static int fill(void **state)
+{
+    tiny_fill_rank(low_rank, ROWS, COLS, 3, 1);
+    for (int i = 0; i < SIZE; i++)
+        large[i] = 1e5f * low_rank[i];
+    tiny_fill_rank(stack, ROWS, COLS, 2, 5);
+    tiny_fill_noise(stack + SIZE, SIZE, 6);
+    stack[SIZE + 70] = NAN;
+    stack[SIZE + 71] = -INFINITY;
+    return 0;
+}
+
+/* Not in the order of their names; an odd number of bytes before the last. */
+static const tiny_tensor model[] = {
+    {"w.f32", "F32", 2, {ROWS, COLS}, low_rank}, {"w.f16", "F16", 2, {ROWS, COLS}, low_rank}, {"w.bf16", "BF16", 2, {ROWS, COLS}, low_rank},
+    {"experts", "F32", 3, {3, ROWS, COLS}, stack}, {"norm", "F32", 1, {COLS}, NULL},          {"ids", "I32", 1, {3}, NULL},
+};
+
+static void write_container(void)
+{
+    lort_options options = options_rank(3);
+    tiny_safetensors(dir, "m", model, sizeof model / sizeof *model);
+    compress_to("m", "a.lort", &options);
+}
+
+static const lort_restore_options as_it_was = {.run = {.threads = 2}};
+
+static void restore_ok(const char *container, const char *output, const lort_restore_options *options)
+{
+    lort_error err = {0};
+    assert_code(restore_with(container, output, options, NULL, &err), LORT_OK, &err);
+}
+
+/* The largest relative error of any tensor; NaN where one has none. */
+static double worst_between(const char *a, const char *b)
+{
+    lort_report report = {0};
+    lort_error err = {0};
+    assert_code(lort_compare(tiny_path(dir, a), tiny_path(dir, b), -1, &(lort_run_options){.threads = 2}, NULL, &report, &err), LORT_OK, &err);
+    double worst = 0;
+    for (uint64_t i = 0; i < report.tensor_count; i++)
+        worst = report.tensors[i].rel_error > worst || isnan(report.tensors[i].rel_error) ? report.tensors[i].rel_error : worst;
+    lort_report_free(&report);
+    return worst;
+}
+
+/* ---- the same files ---- */
+
+static void lossless_is_byte_for_byte(void **state)
+{
+    lort_options options = options_rank(1);
+    options.goal = LORT_GOAL_LOSSLESS;
+    tiny_safetensors(dir, "m", model, sizeof model / sizeof *model);
+    tiny_gguf(dir, "g", model, 4, NULL);
+    for (int i = 0; i < 2; i++) {
+        compress_to(i ? "g" : "m", "a.lort", &options);
+        restore_ok("a.lort", "out", &as_it_was);
+        assert_true(same_files(i ? "g" : "m", "out"));
+        unlink(tiny_path(dir, "out"));
+        unlink(tiny_path(dir, "a.lort"));
+    }
+}
+
+static void a_directory_comes_back_whole(void **state)
+{
+    static const char *const pairs[] = {"w.f32", "x-1.safetensors", "w.f16", "x-2.safetensors", NULL};
+    lort_options options = options_rank(1);
+    options.goal = LORT_GOAL_LOSSLESS;
+    assert_int_equal(mkdir(tiny_path(dir, "d"), 0755), 0);
+    tiny_safetensors(dir, "d/x-1.safetensors", model, 1);
+    tiny_safetensors(dir, "d/x-2.safetensors", model + 1, 1);
+    tiny_index(dir, "d/x.safetensors.index.json", pairs);
+    tiny_text(dir, "d/config.json", "{}");
+    compress_to("d", "a.lort", &options);
+    restore_ok("a.lort", "out", &as_it_was);
+    assert_true(same_files("d/x-1.safetensors", "out/x-1.safetensors"));
+    assert_true(same_files("d/x-2.safetensors", "out/x-2.safetensors"));
+    assert_true(same_files("d/x.safetensors.index.json", "out/x.safetensors.index.json"));
+    assert_true(same_files("d/config.json", "out/config.json"));
+}
+
+static void the_same_with_any_threads(void **state)
+{
+    static const char *const types[] = {NULL, "F32", "F16", "BF16"};
+    write_container();
+    for (size_t t = 0; t < 4; t++)
+        for (unsigned threads = 1; threads <= 7; threads += 3) {
+            lort_restore_options options = {.run = {.threads = threads}, .dtype = types[t], .force = true};
+            restore_ok("a.lort", threads == 1 ? "one" : "many", &options);
+            assert_true(threads == 1 || same_files("one", "many"));
+        }
+}
+
+/* ---- other types ---- */
+
+static void types_follow(void **state)
+{
+    static const struct { const char *dtype; double least, most; } wanted[] = {{"F32", 0, 0}, {"F16", 1e-5, 5e-4}, {"BF16", 1e-4, 4e-3}};
+    write_container();
+    for (size_t i = 0; i < 3; i++) {
+        lort_restore_options options = {.run = {.threads = 2}, .dtype = wanted[i].dtype, .force = true};
+        lort_report report = {0};
+        restore_ok("a.lort", "out", &options);
+        double worst = worst_between("a.lort", "out");
+        if (!(worst >= wanted[i].least && worst <= wanted[i].most))
+            fail_msg("%s: %g", wanted[i].dtype, worst);
+        assert_int_equal(lort_inspect(tiny_path(dir, "out"), &report, NULL), LORT_OK);
+        assert_string_equal(entry_named(&report, "w.bf16")->dtype, wanted[i].dtype);
+        assert_string_equal(entry_named(&report, "experts")->dtype, wanted[i].dtype);
+        assert_string_equal(entry_named(&report, "norm")->dtype, "F32");
+        assert_string_equal(entry_named(&report, "ids")->dtype, "I32");
+        lort_report_free(&report);
+    }
+}
+
+/* NaN and Inf that were there before stay, in any type; only numbers that do not fit are refused. */
+static void what_does_not_fit_is_refused(void **state)
+{
+    lort_options compress = options_rank(3);
+    lort_restore_options options = {.run = {.threads = 2}, .dtype = "F16"};
+    lort_error err = {0};
+    tiny_safetensors(dir, "m", &(tiny_tensor){"big", "F32", 2, {ROWS, COLS}, large}, 1);
+    compress_to("m", "a.lort", &compress);
+    assert_code(restore_with("a.lort", "out", &options, NULL, &err), LORT_E_NUMERIC, &err);
+    assert_says(&err, "tensor big: value ");
+    assert_says(&err, "does not fit F16: use --dtype BF16 or F32");
+    assert_int_equal(names_left(), 2);
+    options.dtype = "BF16";
+    restore_ok("a.lort", "out", &options);
+    options.dtype = "F64";
+    assert_code(restore_with("a.lort", "out2", &options, NULL, &err), LORT_E_USAGE, &err);
+}
+
+/* An edit: factors near the end of BF16 or F16, whose products are beyond. */
+static void blow_up(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+{
+    bool bf16 = term_of_chunk(part, chunk)->left == LORT_BF16;
+    for (uint64_t i = 1; chunk->part >> 24 != LORT_ARRAY_RAW && i < n; i += 2)
+        bytes[i] = bf16 ? 0x7f : 0x7b;
+}
+
+static void products_beyond_the_type_are_refused(void **state)
+{
+    lort_error err = {0};
+    lort_restore_options options = as_it_was;
+    write_container();
+    rewrite_container("a.lort", "bad.lort", blow_up);
+    options.dtype = "F16";
+    assert_code(restore_with("bad.lort", "out", &options, NULL, &err), LORT_E_NUMERIC, &err);
+    assert_says(&err, "does not fit F16");
+    assert_false(file_exists("out"));
+}
+
+/* ---- one tensor ---- */
+
+static void one_tensor(void **state)
+{
+    lort_restore_options options = as_it_was;
+    lort_error err = {0};
+    write_container();
+    options.tensor = "w.f32";
+    restore_ok("a.lort", "one", &options);
+    restore_ok("a.lort", "all", &as_it_was);
+    lort_buffer one = file_read("one"), all = file_read("all");
+    uint64_t at = 8 + (uint64_t)all.data[0] + 256u * all.data[1]; /* behind the header */
+    assert_int_equal(one.size, SIZE * sizeof(float));
+    assert_memory_equal(one.data, all.data + at, one.size);
+    lort_buffer_free(&one);
+    lort_buffer_free(&all);
+    options.tensor = "missing\n";
+    assert_code(restore_with("a.lort", "two", &options, NULL, &err), LORT_E_USAGE, &err);
+    assert_says(&err, "missing\\x0A");
+}
+
+/* ---- outputs ---- */
+
+static void outputs_are_guarded(void **state)
+{
+    lort_restore_options options = as_it_was;
+    lort_error err = {0};
+    write_container();
+    tiny_text(dir, "out", "old");
+    assert_code(restore_with("a.lort", "out", &options, NULL, &err), LORT_E_EXISTS, &err);
+    options.force = true;
+    assert_code(restore_with("a.lort", "a.lort", &options, NULL, &err), LORT_E_USAGE, &err);
+    assert_says(&err, "the container itself");
+    restore_ok("a.lort", "out", &options);
+    assert_int_equal(names_left(), 3);
+    assert_code(restore_with("m", "out2", &options, NULL, &err), LORT_E_INPUT, &err);
+    assert_code(restore_with("nowhere", "out2", &options, NULL, &err), LORT_E_INPUT, &err);
+}
+
+static lort_code run_and_remove(const lort_observer *observer, lort_error *err)
+{
+    lort_code code = restore_with("a.lort", "out", &as_it_was, observer, err);
+    if (code == LORT_OK)
+        assert_int_equal(unlink(tiny_path(dir, "out")), 0);
+    return code;
+}
+
+static void a_stop_leaves_nothing(void **state)
+{
+    write_container();
+    stop_everywhere(run_and_remove, 2);
+}
+
+/* ---- damage ---- */
+
+static void nan_in_a_factor_is_damage(void **state)
+{
+    lort_error err = {0};
+    write_container();
+    rewrite_container("a.lort", "bad.lort", poison_right);
+    assert_code(restore_with("bad.lort", "out", &as_it_was, NULL, &err), LORT_E_DAMAGED, &err);
+    assert_says(&err, "tensor w.f32: a factor holds NaN");
+    assert_false(file_exists("out"));
+    lort_report report = {0};
+    assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){.threads = 2}, NULL, &report, &err), LORT_E_DAMAGED, &err);
+    lort_report_free(&report);
+}
+
+static const char *old_text, *new_text;
+
+/* An edit: another text of the same length in the header. */
+static void swap_text(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+{
+    for (uint64_t i = 0; part->number == 0 && i + strlen(old_text) <= n; i++)
+        if (memcmp(bytes + i, old_text, strlen(old_text)) == 0)
+            memcpy(bytes + i, new_text, strlen(new_text));
+}
+
+/* A header that is sound but speaks of other tensors is not rewritten with theirs. */
+static void the_header_must_be_that_of_the_tensors(void **state)
+{
+    static const struct { const char *old, *new; } swaps[] = {
+        {"\"w.f16\"", "\"v.f16\""}, {"\"dtype\":\"BF16\"", "\"dtype\":\"U16\" "}, {"[130,72]", "[72,130]"}, {"{\"w.f32\"", "[\"w.f32\""}};
+    lort_restore_options options = {.run = {.threads = 2}, .dtype = "F16"};
+    lort_error err = {0};
+    write_container();
+    for (size_t i = 0; i < sizeof swaps / sizeof *swaps; i++) {
+        old_text = swaps[i].old;
+        new_text = swaps[i].new;
+        rewrite_container("a.lort", "bad.lort", swap_text);
+        assert_code(restore_with("bad.lort", "out", &options, NULL, &err), i < 3 ? LORT_E_DAMAGED : LORT_E_INPUT, &err);
+        assert_false(file_exists("out"));
+    }
+}
+
+/* ---- memory ---- */
+
+static lort_code run_in(uint64_t memory, lort_report *report, lort_error *err)
+{
+    lort_restore_options options = {.run = {.threads = 3, .memory_bytes = memory}, .dtype = "F16", .force = true};
+    lort_code code = lort_restore(tiny_path(dir, "a.lort"), tiny_path(dir, "out"), &options, NULL, report, err);
+    if (code == LORT_OK)
+        assert_true(same_files("reference", "out"));
+    return code;
+}
+
+static void memory_is_a_promise(void **state)
+{
+    write_container();
+    restore_ok("a.lort", "reference", &(lort_restore_options){.dtype = "F16"});
+    sweep_memory(run_in);
+}
+
+/* 64 x 150000: rows of it would be 75 MB in f32 for two workers' windows; a slot in F16 is 19 MB, the factors 2 MB. */
+static void a_wide_matrix_is_an_ordinary_one(void **state)
+{
+    enum { HIGH = 64, WIDE = 150000 };
+    lort_options compress = options_rank(2);
+    float *values = calloc((size_t)HIGH * WIDE, sizeof *values);
+    assert_non_null(values);
+    tiny_fill_rank(values, HIGH, WIDE, 2, 4);
+    tiny_safetensors(dir, "m", &(tiny_tensor){"wide", "F16", 2, {HIGH, WIDE}, values}, 1);
+    free(values);
+    compress_to("m", "a.lort", &compress);
+    restore_ok("a.lort", "reference", &(lort_restore_options){.dtype = "F16"});
+    lort_report report = {0};
+    lort_error err = {0};
+    assert_code(run_in(1 << 20, &report, &err), LORT_E_MEMORY, &err);
+    assert_says(&err, "not enough memory: wide needs");
+    lort_report_free(&report);
+    uint64_t least = smallest_said(&err);
+    assert_true(least < (uint64_t)HIGH * WIDE * sizeof(float) + (24u << 20));
+    assert_code(run_in(least, &report, &err), LORT_OK, &err);
+    assert_true(SANITIZED || report.peak_anon_bytes <= least);
+    lort_report_free(&report);
+    assert_true(worst_between("m", "out") < 1e-3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        command_test(lossless_is_byte_for_byte),    command_test(a_directory_comes_back_whole),
+        command_test(the_same_with_any_threads),    command_test(types_follow),
+        command_test(what_does_not_fit_is_refused), command_test(products_beyond_the_type_are_refused),
+        command_test(one_tensor),                   command_test(outputs_are_guarded),
+        command_test(a_stop_leaves_nothing),        command_test(nan_in_a_factor_is_damage),
+        command_test(memory_is_a_promise),          command_test(the_header_must_be_that_of_the_tensors),
+        command_test(a_wide_matrix_is_an_ordinary_one),
+    };
+    return cmocka_run_group_tests(tests, fill, NULL);
+}
