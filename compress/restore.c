@@ -90,7 +90,7 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
     fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : fits > plan.grid.high ? plan.grid.high : fits;
     plan.step = fits < shape.rows ? fits : shape.rows;
     plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
-    uint64_t slots = WINDOW_BYTES / (plan.slot_bytes + 1);
+    uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1); /* one worker works and commits by turns */
     plan.window = slots < 1 ? 1 : slots < window ? (unsigned)slots : window;
     plan.values = threads * LORT_CELL_VALUES * sizeof(float);
     plan.caches = threads * sizeof(lort_chunk_cache);

@@ -143,7 +143,7 @@ static void a_quality_limit_stops_the_run(void **state)
 static void the_ratio_is_noted(void **state)
 {
     tiny_tensor many[14];
-    char names[14][8];
+    char names[14][16];
     watcher w;
     lort_options options = options_rank(3);
     lort_error err = {0};
