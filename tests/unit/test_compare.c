@@ -238,6 +238,11 @@ static void a_container_against_its_model(void **state)
     report = compared("a.lort", "a.lort");
     assert_true(report.worst_error == 0);
     lort_report_free(&report);
+    options.goal = LORT_GOAL_LOSSLESS; /* a stack stored whole against one stored by slices */
+    compress_to("m", "whole.lort", &options);
+    report = compared("a.lort", "whole.lort");
+    assert_true(entry_named(&report, "experts")->rel_error > 0 && entry_named(&report, "experts")->rel_error < 1e-3);
+    lort_report_free(&report);
     lort_report_free(&made);
 }
 
