@@ -202,7 +202,7 @@ static void judge(const lort_factors *factors, const lort_target *target, lort_o
 {
     out->norm2 = in_weight_units(factors->norm2, factors->exponent);
     out->error2 = 0;
-    out->has_norm = factors->verdict != LORT_NONFINITE && factors->norm2 > 0;
+    out->has_norm = factors->verdict != LORT_NONFINITE;
     switch (factors->verdict) {
     case LORT_FACTORED:
         break;

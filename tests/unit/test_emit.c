@@ -137,7 +137,7 @@ static double error2_of(const lort_archive *archive, const lort_part *part, uint
     lort_scratch *scratch = &run.session.scratch[0];
     double sum = 0;
     tiny_ok(lort_slice_open(archive, part, slice, scratch, &lort_alloc_heap, &opened, &run.err), &run.err);
-    tiny_ok(lort_slice_rows(&opened, 0, SIDE, scratch, &cache, rows, &run.err), &run.err);
+    tiny_ok(lort_slice_cells(&opened, &(lort_cells){0, SIDE, 0, SIDE}, scratch, &cache, rows, &run.err), &run.err);
     for (int i = 0; i < SIZE; i++)
         sum += ((double)rows[i] - want[i]) * ((double)rows[i] - want[i]);
     lort_slice_close(&opened);

@@ -251,7 +251,7 @@ static void replace(void)
 
 static void a_changed_input_is_a_read_error(void **state)
 {
-    static void (*const acts[])(void) = {grow, cut, overwrite};
+    static void (*const acts[])(void) = {grow, cut, overwrite, replace};
     for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++)
         for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
             watcher w;
@@ -266,25 +266,6 @@ static void a_changed_input_is_a_read_error(void **state)
             assert_says(&err, "m");
             assert_int_equal(names_left(), 1);
         }
-}
-
-/* The file that was opened is the one that is compressed, whatever takes its name meanwhile. */
-static void a_replaced_input_is_none_of_our_business(void **state)
-{
-    lort_options options = options_rank(3);
-    lort_error err = {0};
-    write_model();
-    compress_to("m", "first.lort", &options);
-    for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++) {
-        watcher w;
-        write_model();
-        options.mode = (lort_mode)mode;
-        options.force = true;
-        watch_start(&w, -1, -1);
-        w.act = replace;
-        assert_code(compress_named("m", "a.lort", &options, &w.observer, NULL, &err), LORT_OK, &err);
-        assert_true(same_files("first.lort", "a.lort"));
-    }
 }
 
 /* ---- memory ---- */
@@ -316,7 +297,6 @@ int main(void)
         command_test(every_way_through),           command_test(a_quality_limit_stops_the_run), command_test(the_ratio_is_noted),
         command_test(a_stop_leaves_nothing_full),  command_test(a_stop_leaves_nothing_stream),  command_test(a_stop_keeps_the_old_output),
         command_test(a_sample_stops),              command_test(a_changed_input_is_a_read_error), command_test(memory_is_a_promise),
-        command_test(a_replaced_input_is_none_of_our_business),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }

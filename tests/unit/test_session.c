@@ -242,15 +242,15 @@ static void stop_is_what_the_observer_says(void **state)
     heard h = {0};
     lort_observer deaf = {hear, NULL, &h}, observer = {NULL, ask_to_stop, &h};
     open_session(TINY_PLENTY, 1, NULL);
-    assert_false(lort_session_stopped(&session));
+    assert_int_equal(lort_session_check_stop(&session, NULL), LORT_OK);
     lort_session_say(&session, LORT_EVENT_NOTE, NULL, "nobody listens");
     session.observer = &deaf;
-    assert_false(lort_session_stopped(&session));
+    assert_int_equal(lort_session_check_stop(&session, NULL), LORT_OK);
     session.observer = &observer;
-    assert_false(lort_session_stopped(&session));
+    assert_int_equal(lort_session_check_stop(&session, NULL), LORT_OK);
     lort_session_say(&session, LORT_EVENT_NOTE, NULL, "nobody listens");
     h.stop = true;
-    assert_true(lort_session_stopped(&session));
+    assert_int_equal(lort_session_check_stop(&session, NULL), LORT_E_STOPPED);
     assert_int_equal(h.events, 0);
 }
 
