@@ -17,7 +17,7 @@ say = $(if $(V),,@echo "  $(1)	$@";)
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
 PKGS    := openblas lapacke libzstd hwloc libxxhash jansson
 
-FLAGS_release := -O2
+FLAGS_release := -O3
 FLAGS_asan    := -O1 -fsanitize=address -fno-omit-frame-pointer
 FLAGS_ubsan   := -O1 -fsanitize=undefined -fno-sanitize-recover=all
 FLAGS_tsan    := -O1 -fsanitize=thread
@@ -49,6 +49,7 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
+QUALITY_BIN := $(BUILD)/tests/bench/bench_bits $(BUILD)/tests/bench/bench_lossless
 OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
 
 all: $(BUILD)/lort ## build the lort command and liblort.a
@@ -79,6 +80,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 
 bench: $(BENCH_BIN) ## run the benchmarks
 	@set -e; for program in $(BENCH_BIN); do $$program; done
+
+bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, lossless shares (BENCH=short: a sixth of the matrices)
+	@set -e; for program in $(QUALITY_BIN); do $$program; done
 
 install: all ## install the command, library, headers, lort.pc and man page
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lort/formats \
@@ -129,6 +133,6 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 
-.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

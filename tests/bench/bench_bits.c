@@ -1,0 +1,282 @@
+/* bench_bits: bits that LoRT's integers save at the errors of llama.cpp's quantisers, matrix by matrix, on GPT-2's attention and kjv-3m.
+ *
+ *   LORT_GGML_LIB=.../libggml-base.so bench_bits        BENCH=short: every sixth matrix
+ *
+ * Each matrix goes through a quantiser of ggml and back, which gives an error; then as a model of its own through lort_compress with that error as the
+ * target. Bits are those of the payload (codes and block heads with it) and of the step; error is unweighted and relative, of the floats that come back. */
+#include "tests/bench/bench.h"
+#include "compress/block.h"
+#include "loader/archive.h"
+#include "tests/numerics/matrices.h"
+#include <dlfcn.h>
+
+#define SHORT_EVERY 6
+#define STEP_BYTES 4
+
+/* Floors and goals, in percent of the bits saved. */
+static const struct peer {
+    const char *name;
+    int type;
+    double floor, goal;
+} peers[] = {
+    {"Q8_0", 8, 8, 15}, {"Q6_K", 14, 8, 12}, {"Q5_K", 13, 8, 14}, {"Q4_K", 12, 10, 17}, {"IQ4_XS", 23, 7, 14}, {"Q3_K", 11, 13, 22}, {"Q2_K", 10, 21, 33},
+};
+enum { PEERS = sizeof peers / sizeof peers[0] };
+
+/* Ways to code that are compared; the first is the one judged. */
+static void with_integers(lort_options *options) { options->residual = LORT_RESIDUAL_INT; }
+static const struct way {
+    const char *name;
+    void (*configure)(lort_options *options);
+} ways[] = {{"LoRT", with_integers}};
+enum { WAYS = sizeof ways / sizeof ways[0] };
+
+/* ---- llama.cpp ---- */
+
+typedef struct ggml_traits { /* as in ggml.h */
+    const char *name;
+    int64_t block, interleave;
+    size_t size;
+    bool quantised;
+    void (*to_float)(const void *, float *, int64_t);
+    void *from_float;
+} ggml_traits;
+
+static struct {
+    size_t (*quantise)(int type, const float *src, void *dst, int64_t start, int64_t rows, int64_t cols, const float *importance);
+    const ggml_traits *(*traits)(int type);
+} ggml;
+
+static void *symbol(void *library, const char *name)
+{
+    void *at = dlsym(library, name);
+    bench_need(at != NULL, name);
+    return at;
+}
+
+static bool open_ggml(void)
+{
+    const char *path = getenv("LORT_GGML_LIB");
+    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!library) {
+        printf("bench_bits skipped: LORT_GGML_LIB names no libggml-base.so%s%s\n", path ? ": " : "", path ? dlerror() : "");
+        return false;
+    }
+    void *quantise = symbol(library, "ggml_quantize_chunk"), *traits = symbol(library, "ggml_get_type_traits");
+    memcpy(&ggml.quantise, &quantise, sizeof quantise); /* ISO C has no cast from void * to a function */
+    memcpy(&ggml.traits, &traits, sizeof traits);
+    return true;
+}
+
+/* Relative error of the quantiser, and its bytes. */
+static double peer_error(const matrix *m, int type, uint64_t *bytes)
+{
+    const int64_t n = m->rows * m->cols;
+    void *coded = malloc((size_t)n * 4);
+    float *back = malloc((size_t)n * sizeof *back);
+    double error2 = 0, norm2 = 0;
+    *bytes = ggml.quantise(type, m->at, coded, 0, m->rows, m->cols, NULL);
+    ggml.traits(type)->to_float(coded, back, n);
+    for (int64_t i = 0; i < n; i++) {
+        const double d = (double)m->at[i] - (double)back[i];
+        error2 += d * d;
+        norm2 += (double)m->at[i] * (double)m->at[i];
+    }
+    free(coded);
+    free(back);
+    return sqrt(error2 / norm2);
+}
+
+/* ---- LoRT ---- */
+
+typedef struct coded {
+    double bits, error, entropy, stream_entropy; /* entropies in bits, 0 unknown: of all integers as one, and with a table per stream */
+    bool reached;
+    char why[96]; /* it was kept */
+} coded;
+
+/* Bits of `count` symbols with a table of their own that costs nothing. */
+static double entropy_of(const int16_t *k, uint64_t count)
+{
+    static uint32_t seen[1 << 16];
+    double bits = 0;
+    for (uint64_t i = 0; i < count; i++)
+        seen[(uint16_t)k[i]]++;
+    for (uint64_t i = 0; i < count; i++) {
+        const uint32_t n = seen[(uint16_t)k[i]];
+        if (n)
+            bits -= n * log2((double)n / (double)count);
+        seen[(uint16_t)k[i]] = 0;
+    }
+    return bits;
+}
+
+/* The integers of one block, found again from step and codes. */
+static void block_entropy(const matrix *m, const lort_block_place *place, const uint8_t *codes, float step, coded *out)
+{
+    lort_block block = {.rows = place->rows, .cols = place->cols, .row_codes = codes + place->row, .col_codes = codes + m->rows + place->col};
+    const int64_t n = place->rows * place->cols;
+    float *weights = malloc((size_t)n * sizeof *weights);
+    void *scratch = malloc((size_t)lort_quantise_scratch(n, place->cols) + 64);
+    lort_quantised q = {.k = malloc((size_t)n * sizeof *q.k)};
+    for (int64_t r = 0; r < place->rows; r++)
+        memcpy(weights + r * place->cols, m->at + (place->row + r) * m->cols + place->col, (size_t)place->cols * sizeof *weights);
+    lort_block_classes(&block);
+    lort_quantise(&block, weights, step, scratch, &q);
+    out->entropy += entropy_of(q.k, (uint64_t)n);
+    const int16_t *k = q.k;
+    for (unsigned s = 0; s < LORT_STREAMS; k += q.count[s], s++)
+        out->stream_entropy += entropy_of(k, q.count[s]);
+    free(weights);
+    free(scratch);
+    free(q.k);
+}
+
+static void find_entropy(const matrix *m, const lort_archive *archive, const lort_part *part, float step, coded *out)
+{
+    lort_error err;
+    lort_codec *codec;
+    uint64_t first, count;
+    uint8_t *codes = malloc((size_t)(m->rows + m->cols)), *scratch = malloc(LORT_CHUNK_MAX);
+    const lort_block_grid grid = lort_block_grid_of(m->rows, m->cols);
+    bench_ok(lort_codec_open(1, &codec, &err), &err);
+    lort_part_array(part, LORT_ARRAY_CODES, 0, &first, &count);
+    bench_need(count == 1, "the codes are one chunk");
+    bench_ok(lort_archive_chunk(archive, part, first, codec, scratch, codes, &err), &err);
+    for (int64_t i = 0; i < grid.down * grid.across; i++) {
+        const lort_block_place place = lort_block_get(&grid, i);
+        block_entropy(m, &place, codes, step, out);
+    }
+    lort_codec_close(codec);
+    free(codes);
+    free(scratch);
+}
+
+/* Bits of the tensor in f->coded; entropies where it is integers and nothing else. */
+static void weigh(const bench_files *f, const matrix *m, coded *out)
+{
+    lort_archive *archive;
+    lort_error err;
+    bench_ok(lort_archive_open(f->coded, &lort_alloc_heap, &archive, &err), &err);
+    const lort_part *part = lort_archive_find(archive, "w", 1);
+    out->bits = 8.0 * (double)(part->payload_bytes + STEP_BYTES);
+    if (part->term_count == 1 && part->terms[0].kind == LORT_TERM_QUANTISED)
+        find_entropy(m, archive, part, part->terms[0].step[0], out);
+    lort_archive_close(archive);
+}
+
+static coded code_at(const bench_files *f, const matrix *m, double error, const struct way *way)
+{
+    lort_options options;
+    lort_report report;
+    coded out = {0};
+    lort_options_init(&options);
+    options.goal = LORT_GOAL_ERROR;
+    options.value = error;
+    way->configure(&options);
+    const lort_tensor_report *tensor = bench_compress(f, &options, &report);
+    out.error = tensor->rel_error;
+    out.reached = strcmp(tensor->action, "keep") != 0 && tensor->rel_error <= error;
+    snprintf(out.why, sizeof out.why, "%.60s", tensor->reason);
+    weigh(f, m, &out);
+    lort_report_free(&report);
+    return out;
+}
+
+/* ---- the table ---- */
+
+typedef struct tally {
+    const char *prefix; /* of the names */
+    int64_t rows, cols; /* 0: any */
+    int every, seen, matrices;
+    bench_files files;
+    double weights;
+    struct {
+        double bits, error, error_reached, ways[WAYS];
+        double coded, weights, entropy, stream_entropy; /* of matrices whose entropy is known */
+        int kept;
+        char why[160]; /* of the first one */
+    } peer[PEERS];
+} tally;
+
+static void measure(const char *name, matrix *m, void *ctx)
+{
+    tally *t = ctx;
+    const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
+    if (strncmp(name, t->prefix, strlen(t->prefix)) != 0 || (t->rows && (m->rows != t->rows || m->cols != t->cols)) || t->seen++ % t->every)
+        return;
+    uint8_t *bytes = malloc(bench_bytes(type, m->rows, m->cols));
+    lort_store_bf16(m->at, bytes, (uint64_t)(m->rows * m->cols));
+    bench_write_safetensors(t->files.model, type, m->rows, m->cols, bytes);
+    free(bytes);
+    t->matrices++;
+    t->weights += (double)(m->rows * m->cols);
+    for (unsigned p = 0; p < PEERS; p++) {
+        uint64_t peer_bytes;
+        const double error = peer_error(m, peers[p].type, &peer_bytes);
+        t->peer[p].bits += 8.0 * (double)peer_bytes;
+        t->peer[p].error += error;
+        for (unsigned w = 0; w < WAYS; w++) {
+            const coded c = code_at(&t->files, m, error, &ways[w]);
+            t->peer[p].ways[w] += c.bits;
+            if (w > 0)
+                continue;
+            t->peer[p].error_reached += c.error;
+            t->peer[p].coded += c.entropy > 0 ? c.bits : 0;
+            t->peer[p].weights += c.entropy > 0 ? (double)(m->rows * m->cols) : 0;
+            if (!c.reached && t->peer[p].kept++ == 0)
+                snprintf(t->peer[p].why, sizeof t->peer[p].why, "%.60s: %s", name, c.why);
+            t->peer[p].entropy += c.entropy;
+            t->peer[p].stream_entropy += c.stream_entropy;
+        }
+    }
+}
+
+static void print_row(const tally *t, unsigned p)
+{
+    const double bits = t->peer[p].ways[0], saved = 100 * (1 - bits / t->peer[p].bits), allowed = bits / t->weights > 3.5 ? 2 : 4;
+    const double over = 100 * (t->peer[p].coded / t->peer[p].entropy - 1), over_streams = 100 * (t->peer[p].coded / t->peer[p].stream_entropy - 1);
+    printf("%-7s %8.5f %8.5f %9.3f", peers[p].name, t->peer[p].error / t->matrices, t->peer[p].error_reached / t->matrices, t->peer[p].bits / t->weights);
+    for (unsigned w = 0; w < WAYS; w++)
+        printf(" %8.3f", t->peer[p].ways[w] / t->weights);
+    printf(" %6.1f %% %5.0f %% %5.0f %%  %-6s %-6s %8.3f %6.2f %% %-6s %8.3f %6.2f %%\n", saved, peers[p].floor, peers[p].goal,
+           saved >= peers[p].floor ? "met" : "MISSED", saved >= peers[p].goal ? "met" : "missed", t->peer[p].entropy / t->peer[p].weights, over,
+           over <= allowed ? "met" : "missed", t->peer[p].stream_entropy / t->peer[p].weights, over_streams);
+    if (t->peer[p].kept)
+        printf("        %d of %d matrices kept; %s\n", t->peer[p].kept, t->matrices, t->peer[p].why);
+}
+
+static void run(const char *title, const char *const *paths, tally t)
+{
+    const char *mode = getenv("BENCH");
+    const double begin = bench_now();
+    unsigned found = 0;
+    t.every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1;
+    t.files = bench_files_make("safetensors");
+    for (; *paths; paths++)
+        found += visit_safetensors(*paths, measure, &t);
+    if (t.matrices == 0) {
+        printf("%s skipped: %s\n\n", title, found ? "no such matrix" : "not here");
+        bench_files_remove(&t.files);
+        return;
+    }
+    printf("%s, %d of %d matrices, %.1f s. Bits per weight at the same error; entropies of the integers as one, and stream by stream\n", title, t.matrices,
+           t.seen, bench_now() - begin);
+    printf("%-7s %8s %8s %9s", "type", "error", "LoRT's", "llama.cpp");
+    for (unsigned w = 0; w < WAYS; w++)
+        printf(" %8s", ways[w].name);
+    printf(" %8s %7s %7s  %-6s %-6s %8s %8s %-6s %8s %8s\n", "saved", "floor", "goal", "floor", "goal", "order 0", "over it", "", "streams", "over it");
+    for (unsigned p = 0; p < PEERS; p++)
+        print_row(&t, p);
+    printf("\n");
+    bench_files_remove(&t.files);
+}
+
+int main(void)
+{
+    if (!open_ggml())
+        return 0;
+    run("GPT-2 attention", bench_gpt2, (tally){.prefix = "", .rows = 768, .cols = 768});
+    run("kjv-3m", bench_kjv, (tally){.prefix = "model.layers."});
+    return 0;
+}
