@@ -42,6 +42,7 @@ typedef struct comparing {
     lort_session session;
     side a, b;
     worker_state *workers;
+    lort_block_need blocks; /* of either side */
     operand left, right;
     lort_matrices shape;
     int64_t slice; /* at hand */
@@ -478,9 +479,9 @@ static uint64_t most_factors(const comparing *c, operand *which)
 }
 
 /* A worker has a session's scratch, one for B, two cells, and a stored chunk of each archive that is not mapped. */
-static uint64_t worker_cost(uint64_t chunk)
+static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
 {
-    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk) + 2 * chunk + 3 * lort_codec_bound(chunk) + 2 * LORT_CELL_VALUES * sizeof(float);
+    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) + lort_block_space_bytes(blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) + 2 * LORT_CELL_VALUES * sizeof(float);
 }
 
 static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk, unsigned *threads, lort_error *err)
@@ -490,9 +491,9 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
     uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), factors = most_factors(c, &which);
     uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
     *threads = c->session.threads;
-    while (*threads > 1 && base + *threads * worker_cost(chunk) > limit)
+    while (*threads > 1 && base + *threads * worker_cost(chunk, &c->blocks) > limit)
         --*threads;
-    report->planned_peak_bytes = base + *threads * worker_cost(chunk);
+    report->planned_peak_bytes = base + *threads * worker_cost(chunk, &c->blocks);
     report->budget_bytes = limit;
     if (report->planned_peak_bytes <= limit) {
         lort_budget_limit(c->session.budget, limit);
@@ -511,7 +512,7 @@ static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, 
     w->a = *base; /* owned by the session */
     code = lort_scratch_open(&w->b, &c->session.alloc, base->size, err);
     w->b.codec = base->codec;
-    return code;
+    return code ? code : lort_block_space_open(&w->b.block, &c->session.alloc, &c->blocks, err);
 }
 
 static lort_code open_workers(comparing *c, const lort_run_options *run, lort_error *err)
@@ -519,9 +520,13 @@ static lort_code open_workers(comparing *c, const lort_run_options *run, lort_er
     void *memory;
     uint64_t chunk = chunk_bytes(c);
     unsigned threads;
+    if (c->a.archive)
+        lort_archive_block_need(c->a.archive, &c->blocks);
+    if (c->b.archive)
+        lort_archive_block_need(c->b.archive, &c->blocks);
     lort_code code = plan_memory(c, run, chunk, &threads, err);
     if (code == LORT_OK)
-        code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
+        code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &c->blocks, err);
     if (code)
         return code;
     c->window = 2 * c->session.threads;

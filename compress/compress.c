@@ -1,4 +1,5 @@
 /* compress: the commands compress and plan, from options to a published file. */
+#include "compress/allocate.h"
 #include "compress/pipeline.h"
 #include "compress/report.h"
 #include "loader/archive.h"
@@ -30,6 +31,14 @@ static lort_code check_options(const lort_options *options, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed", options->value);
     if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
         return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed", options->value);
+    const bool sized = options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE;
+    const bool fits = sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
+    if (options->residual == LORT_RESIDUAL_INT && !fits)
+        return lort_fail(err, LORT_E_USAGE, "residual int goes with a largest error or a size, not with a rank, an energy or lossless");
+    if (options->residual == LORT_RESIDUAL_NONE && sized)
+        return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
+    if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) && !(options->value > 0 && options->value <= 100))
+        return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100", options->value);
     if (options->max_rank < 1 || options->min_dim < 1)
         return lort_fail(err, LORT_E_USAGE, "max-rank and min-dim are at least 1");
     return LORT_OK;
@@ -99,7 +108,7 @@ static lort_code prepare(prepared *p, const char *command, const char *path, con
 static lort_code start(prepared *p, const lort_options *options, lort_error *err)
 {
     lort_budget_limit(p->session.budget, p->plan.limit);
-    return lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, err);
+    return lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, &p->plan.blocks, err);
 }
 
 static void finish(prepared *p)
@@ -176,12 +185,21 @@ static void warn_ratio(prepared *p, const lort_options *options)
     for (uint64_t i = 0; i < p->plan.count; i++)
         tried += p->plan.steps[i].factor;
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        factored += report->tensors[i].action[0] == 'f';
+        factored += report->tensors[i].action[0] != 'k';
     if (report->ratio > 1)
         lort_session_warn(&p->session, "the output is larger than the input (%.2f): the container's records weigh more than what was saved", report->ratio);
     if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
         lort_session_warn(&p->session, "none of %llu matrices met the target by low rank below its lossless size: all were kept losslessly, "
                           "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
+}
+
+/* Shares leave room for all there is beside payloads; that they did is seen only here. */
+static lort_code check_size(const prepared *p, uint64_t bytes, lort_error *err)
+{
+    if (p->plan.size_limit == 0 || bytes <= p->plan.size_limit)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_NUMERIC, "the output came to %llu bytes where %llu were asked for; nothing was published", (unsigned long long)bytes,
+                     (unsigned long long)p->plan.size_limit);
 }
 
 static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
@@ -197,8 +215,12 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
         code = start(p, options, err);
     if (code == LORT_OK)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
+    if (code == LORT_OK && (options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE))
+        code = lort_allocate(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = write_all(p, publish, err);
+    if (code == LORT_OK)
+        code = check_size(p, lort_publish_size(publish), err);
     if (code == LORT_OK) {
         report_output(p, lort_publish_size(publish));
         warn_ratio(p, options);

@@ -1,5 +1,5 @@
 /* decide: measures what a slice costs losslessly, factors it where that can pay, and encodes the factors. Writes nothing. */
-#include "compress/decide.h"
+#include "compress/decide_parts.h"
 #include "compress/random.h"
 #include "formats/planes.h"
 #include "loader/os.h"
@@ -24,34 +24,32 @@ lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort
         lort_planes_split(src, buffers->planes, bytes, type->plane_width, type->rotate);
         src = buffers->planes;
     }
-    return lort_codec_encode(codec, src, bytes, buffers->coded, buffers->coded_size, stored, err);
+    return lort_codec_encode_planes(codec, src, bytes, type->plane_width, buffers->coded, buffers->coded_size, stored, err);
 }
 
 /* ---- the slice as a matrix ---- */
-
-typedef struct slice_source {
-    const lort_decider *decider;
-    const lort_step *step;
-    uint64_t base; /* of the slice in its file */
-    uint64_t row_bytes;
-    bool unmapped;
-} slice_source;
 
 static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
 {
     return (uint64_t)elements / type->block_elements * type->block_bytes;
 }
 
+lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice)
+{
+    return (lort_slice_source){decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
+                               lort_model_unmapped(decider->model), NULL};
+}
+
 /* f32 that lies aligned in memory needs no copy. */
-static bool is_ready(const slice_source *source, const uint8_t *bytes)
+static bool is_ready(const lort_slice_source *source, const uint8_t *bytes)
 {
     return source->step->tensor->type->id == LORT_F32 && (uintptr_t)bytes % sizeof(float) == 0 && source->row_bytes % sizeof(float) == 0;
 }
 
-static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
-                           int64_t *ld, lort_error *err)
+lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
+                          int64_t *ld, lort_error *err)
 {
-    const slice_source *source = ctx;
+    const lort_slice_source *source = ctx;
     const lort_tensor *tensor = source->step->tensor;
     lort_scratch *scratch = &source->decider->session->scratch[worker];
     bool whole_rows = c1 - c0 == source->step->shape.cols;
@@ -75,42 +73,70 @@ static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, i
     return LORT_OK;
 }
 
-static lort_matrix_source matrix_source(slice_source *source)
+/* Takes the product of the factors off, as a reader will add it. */
+static void take_off(const lort_slice_source *source, const lort_block_place *place, int64_t rows, float *dst, float *spare)
+{
+    const lort_outcome *f = source->factors;
+    lort_factors_cells(source->step->shape.rows, source->step->shape.cols, f->rank, f->exponent, f->left_values, f->right_values, place->row,
+                       place->row + rows, place->col, place->col + place->cols, spare, place->cols);
+    for (int64_t i = 0; i < rows * place->cols; i++)
+        dst[i] -= spare[i];
+}
+
+lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lort_block_place *place, int64_t rows, float *dst, float *spare, lort_error *err)
+{
+    const float *values;
+    int64_t ld;
+    lort_code code = lort_slice_read(source, worker, place->row, place->row + rows, place->col, place->col + place->cols, dst, &values, &ld, err);
+    if (code)
+        return code;
+    for (int64_t r = 0; values != dst && r < rows; r++)
+        memcpy(dst + r * place->cols, values + r * ld, (size_t)place->cols * sizeof *dst);
+    if (source->factors)
+        take_off(source, place, rows, dst, spare);
+    return LORT_OK;
+}
+
+static lort_matrix_source matrix_source(lort_slice_source *source)
 {
     const lort_dtype_info *type = source->step->tensor->type;
-    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, read_tile, source};
+    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, lort_slice_read, source};
 }
 
 /* ---- lossless size ---- */
 
-/* Encodes evenly spaced chunks and scales up; exact when that is all of them. */
-static lort_code measure_lossless(const slice_source *source, unsigned worker, uint64_t *lossless, lort_error *err)
+lort_code lort_raw_size(const lort_decider *decider, unsigned worker, const lort_dtype_info *type, uint32_t file, uint64_t base, uint64_t total,
+                        uint64_t most, uint64_t *bytes, lort_error *err)
 {
-    const lort_tensor *tensor = source->step->tensor;
-    lort_scratch *scratch = &source->decider->session->scratch[worker];
-    uint64_t total = lort_slice_bytes(source->step);
-    uint64_t chunk = lort_chunk_elements(tensor->type) / tensor->type->block_elements * tensor->type->block_bytes;
-    uint64_t chunks = (total + chunk - 1) / chunk, samples = chunks < LORT_SAMPLE_CHUNKS ? chunks : LORT_SAMPLE_CHUNKS;
+    lort_scratch *scratch = &decider->session->scratch[worker];
+    uint64_t chunk = lort_chunk_elements(type) / type->block_elements * type->block_bytes;
+    uint64_t chunks = (total + chunk - 1) / chunk, samples = chunks < most ? chunks : most;
     uint64_t in = 0, out = 0;
     for (uint64_t i = 0; i < samples; i++) {
         uint64_t at = (samples < 2 ? 0 : i * (chunks - 1) / (samples - 1)) * chunk, stored;
-        uint64_t bytes = total - at < chunk ? total - at : chunk;
+        uint64_t n = total - at < chunk ? total - at : chunk;
         const uint8_t *src;
-        lort_code code = lort_model_view(source->decider->model, tensor->file, source->base + at, bytes, scratch->bytes, &src, err);
+        lort_code code = lort_model_view(decider->model, file, base + at, n, scratch->bytes, &src, err);
         if (code == LORT_OK)
-            code = lort_chunk_encode(scratch->codec, scratch, tensor->type, src, bytes, &stored, err);
+            code = lort_chunk_encode(scratch->codec, scratch, type, src, n, &stored, err);
         if (code)
             return code;
-        in += bytes;
+        in += n;
         out += stored;
     }
-    *lossless = in ? (uint64_t)((double)out / (double)in * (double)total) : 0;
+    *bytes = in == total ? out : (uint64_t)((double)out / (double)in * (double)total);
     return LORT_OK;
+}
+
+lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, uint64_t most, uint64_t *bytes, lort_error *err)
+{
+    const lort_tensor *tensor = source->step->tensor;
+    return lort_raw_size(source->decider, worker, tensor->type, tensor->file, source->base, lort_slice_bytes(source->step), most, bytes, err);
 }
 
 /* ---- encoding of factors ---- */
 
-static lort_code encode_array(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
+lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
                               uint64_t size, lort_outcome *out, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
@@ -129,28 +155,32 @@ static lort_code encode_array(lort_session *session, unsigned worker, lort_array
     return lort_buffer_check(&out->coded, err);
 }
 
-static uint64_t chunks_of(uint64_t bytes) { return (bytes + LORT_CHUNK_TARGET - 1) / LORT_CHUNK_TARGET + 1; }
-
-static uint64_t chunk_room(const lort_factors *factors) { return chunks_of(factors->left_bytes) + chunks_of(factors->right_bytes); }
+lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err)
+{
+    void *memory;
+    out->chunk_room = bytes / LORT_CHUNK_TARGET + 2 * arrays;
+    lort_code code = lort_take(&session->alloc, out->chunk_room * sizeof(lort_chunk), "chunk descriptions", &memory, err);
+    out->chunks = memory;
+    out->coded.alloc = &session->alloc;
+    return code;
+}
 
 static lort_code encode_factors(lort_session *session, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
 {
-    void *memory;
-    out->chunk_room = chunk_room(factors);
-    lort_code code = lort_take(&session->alloc, out->chunk_room * sizeof(lort_chunk), "chunk descriptions", &memory, err);
-    if (code)
-        return code;
-    out->chunks = memory;
-    out->coded.alloc = &session->alloc;
-    code = encode_array(session, worker, LORT_ARRAY_LEFT, slice, factors->left_type, factors->left, factors->left_bytes, out, err);
+    lort_code code = lort_outcome_room(session, factors->left_bytes + factors->right_bytes, 4, out, err); /* of codes too */
     if (code == LORT_OK)
-        code = encode_array(session, worker, LORT_ARRAY_RIGHT, slice, factors->right_type, factors->right, factors->right_bytes, out, err);
+        code = lort_outcome_encode(session, worker, LORT_ARRAY_LEFT, slice, factors->left_type, factors->left, factors->left_bytes, out, err);
+    if (code == LORT_OK)
+        code = lort_outcome_encode(session, worker, LORT_ARRAY_RIGHT, slice, factors->right_type, factors->right, factors->right_bytes, out, err);
     return code;
 }
 
 void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
 {
     lort_give(alloc, outcome->chunks, outcome->chunk_room * sizeof(lort_chunk));
+    lort_give(alloc, outcome->codes, outcome->code_count);
+    lort_give(alloc, outcome->left_values, outcome->left_bytes);
+    lort_give(alloc, outcome->right_values, outcome->right_bytes);
     if (outcome->coded.alloc)
         lort_buffer_free(&outcome->coded);
     *outcome = (lort_outcome){.reason = ""};
@@ -161,14 +191,14 @@ void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
 static void keep(lort_outcome *out, const char *reason) { out->reason = reason; }
 
 /* Slices kept unseen still count in the tensor's norm. */
-static lort_code measure_norm(slice_source *source, unsigned worker, float *row, lort_outcome *out, lort_error *err)
+static lort_code measure_norm(lort_slice_source *source, unsigned worker, float *row, lort_outcome *out, lort_error *err)
 {
     double sum = 0;
     int64_t cols = source->step->shape.cols;
     for (int64_t r = 0; r < source->step->shape.rows; r++) {
         const float *values;
         int64_t ld;
-        lort_code code = read_tile(source, worker, r, r + 1, 0, cols, row, &values, &ld, err);
+        lort_code code = lort_slice_read(source, worker, r, r + 1, 0, cols, row, &values, &ld, err);
         if (code)
             return code;
         for (int64_t c = 0; c < cols; c++)
@@ -179,7 +209,7 @@ static lort_code measure_norm(slice_source *source, unsigned worker, float *row,
     return LORT_OK;
 }
 
-static lort_code keep_unseen(slice_source *source, unsigned worker, const char *reason, lort_outcome *out, lort_error *err)
+static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const char *reason, lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     uint64_t bytes = (uint64_t)source->step->shape.cols * sizeof(float);
@@ -251,7 +281,7 @@ static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t s
     return LORT_OK;
 }
 
-static lort_code factor_slice(const lort_decider *decider, slice_source *source, const lort_target *target, uint32_t slice, unsigned worker,
+static lort_code factor_slice(const lort_decider *decider, lort_slice_source *source, const lort_target *target, uint32_t slice, unsigned worker,
                               lort_pool *pool, lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
@@ -269,20 +299,117 @@ static lort_code factor_slice(const lort_decider *decider, slice_source *source,
     return code;
 }
 
+/* ---- factors and integers ---- */
+
+lort_target lort_plan_gain(int64_t rows, int64_t cols)
+{
+    const double m = (double)rows, n = (double)cols;
+    const int64_t side = rows < cols ? rows : cols;
+    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = side < LORT_GAIN_RANK ? side : LORT_GAIN_RANK};
+}
+
+static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes, uint64_t size, float **values, uint64_t *taken, lort_error *err)
+{
+    const lort_dtype_info *type = lort_dtype_get(dtype);
+    const uint64_t count = size / type->block_bytes;
+    void *memory;
+    lort_code code = lort_take(alloc, count * sizeof(float), "factors", &memory, err);
+    if (code)
+        return code;
+    type->decode(bytes, memory, count);
+    *values = memory;
+    *taken = count * sizeof(float);
+    return LORT_OK;
+}
+
+/* Components that save more bits of integers than they cost (docs/NUMERICS.md); on most weights there are none. */
+static lort_code take_components(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
+                                 lort_error *err)
+{
+    lort_session *session = source->decider->session;
+    const lort_matrices *shape = &source->step->shape;
+    lort_target gain = lort_plan_gain(shape->rows, shape->cols);
+    lort_matrix_source matrix = matrix_source(source);
+    lort_factors factors = {0};
+    gain.key = target->key;
+    if (gain.value >= 1)
+        return LORT_OK;
+    lort_code code = lort_factor(&matrix, &gain, pool, &session->alloc, &factors, err);
+    if (code == LORT_OK && factors.verdict == LORT_FACTORED) {
+        code = encode_factors(session, worker, slice, &factors, out, err);
+        if (code == LORT_OK)
+            code = copy_values(&session->alloc, factors.left_type, factors.left, factors.left_bytes, &out->left_values, &out->left_bytes, err);
+        if (code == LORT_OK)
+            code = copy_values(&session->alloc, factors.right_type, factors.right, factors.right_bytes, &out->right_values, &out->right_bytes, err);
+        out->factored = code == LORT_OK;
+        out->norm2 = in_weight_units(factors.norm2, factors.exponent);
+        out->rank = factors.rank;
+        out->exponent = factors.exponent;
+        out->left = factors.left_type;
+        out->right = factors.right_type;
+    }
+    lort_factors_free(&factors, &session->alloc);
+    return code;
+}
+
+static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
+{
+    lort_outcome kept = {.reason = out->reason, .has_norm = out->has_norm, .norm2 = out->norm2, .lossless = out->lossless};
+    memcpy(kept.detail, out->detail, sizeof kept.detail);
+    lort_outcome_free(out, alloc);
+    *out = kept;
+}
+
+static lort_code decide_integers(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
+                                 lort_error *err)
+{
+    const lort_step *step = source->step;
+    lort_code code = take_components(source, slice, target, worker, pool, out, err);
+    source->factors = out->factored ? out : NULL;
+    if (code == LORT_OK)
+        code = lort_quantise_slice(source, slice, target->value / (1u << lort_plan_octaves(step->tensor)), step->shares ? &step->shares[slice] : NULL, worker, pool, out, err);
+    if (code == LORT_OK && *out->reason) /* kept after all */
+        drop_factors(out, &source->decider->session->alloc);
+    return code ? code : lort_model_check(source->decider->model, step->tensor->file, err);
+}
+
+lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
+                            lort_error *err)
+{
+    lort_slice_source source = lort_slice_source_of(decider, step, slice);
+    lort_outcome out = {.reason = ""};
+    const lort_target target = {.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice)};
+    lort_code code = take_components(&source, slice, &target, worker, pool, &out, err);
+    source.factors = out.factored ? &out : NULL;
+    if (code == LORT_OK)
+        code = lort_quantise_curve(&source, worker, pool, curve, err);
+    lort_outcome_free(&out, &decider->session->alloc);
+    return code;
+}
+
+static lort_code finish(lort_outcome *out, uint64_t start, lort_code code, const lort_alloc *alloc)
+{
+    out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
+    if (code)
+        lort_outcome_free(out, alloc);
+    return code;
+}
+
 lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
 {
     uint64_t start = lort_os_clock_ns();
     *out = (lort_outcome){.reason = step->reason};
     if (!step->factor)
         return LORT_OK;
-    slice_source source = {decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
-                           lort_model_unmapped(decider->model)};
+    lort_slice_source source = lort_slice_source_of(decider, step, slice);
     lort_target target = lort_plan_target(decider->options, step->shape.rows, step->shape.cols);
-    lort_code code = measure_lossless(&source, worker, &out->lossless, err);
+    lort_code code = lort_slice_raw_size(&source, worker, LORT_SAMPLE_CHUNKS, &out->lossless, err);
     if (code)
         return code;
-    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, out->lossless);
     target.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
+    if (lort_plan_integers(decider->options))
+        return finish(out, start, decide_integers(&source, slice, &target, worker, pool, out, err), &decider->session->alloc);
+    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, out->lossless);
     if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
         code = keep_unseen(&source, worker, "rank past break-even", out, err);
         snprintf(out->detail, sizeof out->detail, "factors pay up to rank %lld", (long long)even);
@@ -290,8 +417,5 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
         target.max_rank = target.max_rank < even ? target.max_rank : even;
         code = factor_slice(decider, &source, &target, slice, worker, pool, out, err);
     }
-    out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
-    if (code)
-        lort_outcome_free(out, &decider->session->alloc);
-    return code;
+    return finish(out, start, code, &decider->session->alloc);
 }

@@ -11,6 +11,7 @@
 /* What the slice became. Everything is owned by the outcome; lort_outcome_free accepts zeroed ones. */
 typedef struct lort_outcome {
     bool factored;
+    bool quantised;       /* as integers of `step`; the blocks are encoded when they are written */
     const char *reason;   /* why it is kept; "" when factored */
     char detail[120];     /* figures behind the reason, or "" */
     bool has_norm;
@@ -18,8 +19,13 @@ typedef struct lort_outcome {
     int64_t rank;
     int32_t exponent;
     lort_dtype left, right;
-    uint64_t lossless;    /* estimated bytes of the lossless form */
-    lort_buffer coded;    /* factored: the encoded chunks, one behind the other */
+    float step;
+    float *left_values, *right_values; /* factored and quantised: f32 copies of the factors as stored, [rows][rank] and [rank][cols] */
+    uint64_t left_bytes, right_bytes;  /* of the copies */
+    uint8_t *codes;       /* quantised: of the rows, then of the columns */
+    uint64_t code_count;
+    uint64_t lossless, estimate; /* estimated bytes of the lossless form; of the quantised one */
+    lort_buffer coded;    /* the encoded chunks of factors or codes, one behind the other */
     lort_chunk *chunks;   /* their descriptions, offsets from the start of `coded` */
     uint64_t chunk_room;
     uint64_t chunk_count;

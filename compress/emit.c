@@ -1,5 +1,6 @@
 /* emit: the container's bytes in order. Chunks are encoded by the pool, hashed and appended by the caller's thread. */
 #include "compress/emit.h"
+#include "compress/decide_parts.h"
 #include "compress/blas.h"
 #include "compress/report.h"
 #include "loader/record.h"
@@ -20,11 +21,12 @@ typedef struct open_part {
     uint32_t slices;
     lort_hasher *hasher;
     uint64_t start;         /* of the payload in the output */
-    uint32_t *ranks;        /* [MAX_FACTOR_TERMS + 1][slices]; the first row is the raw term's */
+    uint32_t *ranks;        /* [MAX_FACTOR_TERMS + 2][slices]; the first rows are those of raw and quantised */
     int32_t *exponents;     /* [slices] */
+    float *steps;           /* [slices] */
     lort_dtype pair[MAX_FACTOR_TERMS][2];
     unsigned pairs;
-    bool any_raw, undefined;
+    bool any_raw, any_integers, undefined;
     double norm2, error2, seconds;
     int64_t top_rank;
     uint32_t kept;
@@ -241,6 +243,74 @@ static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset
     return code;
 }
 
+/* ---- quantised blocks ---- */
+
+typedef struct block_run {
+    lort_emitter *emitter;
+    const lort_outcome *outcome;
+    uint32_t slice;
+    lort_slice_source source;
+    lort_block_grid grid;
+    struct block_slot { lort_block_coded coded; uint64_t weights; void *bytes; } *slots; /* [window] */
+    uint64_t done; /* weights */
+    double error2;
+} block_run;
+
+static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    block_run *run = ctx;
+    struct block_slot *state = &run->slots[slot];
+    lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
+    const lort_block_place place = lort_block_get(&run->grid, item);
+    lort_block block = {.rows = place.rows, .cols = place.cols, .row_codes = run->outcome->codes + place.row,
+                        .col_codes = run->outcome->codes + run->grid.rows + place.col};
+    lort_block_classes(&block);
+    state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
+    lort_code code = lort_slice_block(&run->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);
+    if (code == LORT_OK)
+        code = lort_block_encode(&block, run->outcome->step, scratch->codec, &scratch->block, &state->coded, err);
+    if (code == LORT_OK)
+        code = lort_take(alloc_of(run->emitter), state->coded.stored, "a coded block", &state->bytes, err);
+    if (code == LORT_OK)
+        memcpy(state->bytes, scratch->block.coded, (size_t)state->coded.stored);
+    return code;
+}
+
+static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    block_run *run = ctx;
+    lort_emitter *emitter = run->emitter;
+    struct block_slot *state = &run->slots[slot];
+    lort_chunk chunk = {.part = LORT_PART_ID(LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
+                        .first = run->done, .count = state->weights, .hash = lort_xxh64(state->bytes, state->coded.stored)};
+    (void)item;
+    lort_code code = lort_session_check_stop(session_of(emitter), err);
+    if (code == LORT_OK)
+        code = add_chunk(emitter, &chunk, state->bytes, err);
+    lort_give(alloc_of(emitter), state->bytes, state->coded.stored);
+    state->bytes = NULL;
+    run->done += state->weights;
+    run->error2 += state->coded.error2;
+    progress(emitter, state->weights / emitter->part.type->block_elements * emitter->part.type->block_bytes);
+    return code;
+}
+
+static lort_code run_blocks(block_run *run, lort_error *err)
+{
+    lort_emitter *emitter = run->emitter;
+    void *memory;
+    lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *run->slots, "the commit window", &memory, err);
+    if (code)
+        return code;
+    run->slots = memory;
+    code = lort_pool_run(session_of(emitter)->pool, run->grid.down * run->grid.across, emitter->window, encode_block, commit_block, run, err);
+    for (unsigned i = 0; i < emitter->window; i++)
+        if (run->slots[i].bytes)
+            lort_give(alloc_of(emitter), run->slots[i].bytes, run->slots[i].coded.stored);
+    lort_give(alloc_of(emitter), run->slots, emitter->window * sizeof *run->slots);
+    return code;
+}
+
 /* The source bytes of a factored slice are hashed too: they say what the slice was made from. */
 static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes, lort_error *err)
 {
@@ -261,21 +331,26 @@ static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t by
 static lort_code take_ranks(lort_emitter *emitter, uint32_t slices, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take_zero(alloc_of(emitter), (uint64_t)slices * (MAX_FACTOR_TERMS + 1) * sizeof(uint32_t), "ranks", &memory, err);
+    lort_code code = lort_take_zero(alloc_of(emitter), (uint64_t)slices * (MAX_FACTOR_TERMS + 2) * sizeof(uint32_t), "ranks", &memory, err);
     emitter->part.ranks = memory;
     emitter->part.slices = slices;
     if (code)
         return code;
     code = lort_take_zero(alloc_of(emitter), slices * sizeof(int32_t), "exponents", &memory, err);
     emitter->part.exponents = memory;
+    if (code)
+        return code;
+    code = lort_take_zero(alloc_of(emitter), slices * sizeof(float), "steps", &memory, err);
+    emitter->part.steps = memory;
     return code;
 }
 
 static void close_part(lort_emitter *emitter)
 {
     open_part *part = &emitter->part;
-    lort_give(alloc_of(emitter), part->ranks, (uint64_t)part->slices * (MAX_FACTOR_TERMS + 1) * sizeof(uint32_t));
+    lort_give(alloc_of(emitter), part->ranks, (uint64_t)part->slices * (MAX_FACTOR_TERMS + 2) * sizeof(uint32_t));
     lort_give(alloc_of(emitter), part->exponents, part->slices * sizeof(int32_t));
+    lort_give(alloc_of(emitter), part->steps, part->slices * sizeof(float));
     lort_hasher_close(part->hasher);
     *part = (open_part){0};
     emitter->chunk_count = 0;
@@ -307,18 +382,53 @@ static uint32_t *factor_ranks(open_part *part, lort_dtype left, lort_dtype right
         part->pair[i][1] = right;
         part->pairs++;
     }
-    return part->ranks + (uint64_t)(i + 1) * part->slices;
+    return part->ranks + (uint64_t)(i + 2) * part->slices;
+}
+
+static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < outcome->chunk_count && code == LORT_OK; i++)
+        code = add_chunk(emitter, &outcome->chunks[i], outcome->coded.data + outcome->chunks[i].offset, err);
+    return code;
+}
+
+static void note_factors(open_part *part, uint32_t slice, const lort_outcome *outcome)
+{
+    factor_ranks(part, outcome->left, outcome->right)[slice] = (uint32_t)outcome->rank;
+    part->exponents[slice] = outcome->exponent;
+    part->top_rank = outcome->rank > part->top_rank ? outcome->rank : part->top_rank;
+}
+
+static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
+{
+    open_part *part = &emitter->part;
+    const lort_step *step = part->step;
+    block_run run = {.emitter = emitter, .outcome = outcome, .slice = slice, .grid = lort_block_grid_of(step->shape.rows, step->shape.cols),
+                     .source = lort_slice_source_of(emitter->decider, step, slice)};
+    run.source.factors = outcome->factored ? outcome : NULL;
+    if (outcome->factored)
+        note_factors(part, slice, outcome);
+    part->any_integers = true;
+    part->ranks[part->slices + slice] = 1;
+    part->steps[slice] = outcome->step;
+    lort_code code = hash_source(emitter, offset, bytes, err);
+    if (code == LORT_OK)
+        code = emit_coded(emitter, outcome, err);
+    if (code == LORT_OK)
+        code = run_blocks(&run, err);
+    part->error2 += run.error2;
+    return code;
 }
 
 static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
 {
     open_part *part = &emitter->part;
-    factor_ranks(part, outcome->left, outcome->right)[slice] = (uint32_t)outcome->rank;
-    part->exponents[slice] = outcome->exponent;
-    part->top_rank = outcome->rank > part->top_rank ? outcome->rank : part->top_rank;
+    note_factors(part, slice, outcome);
     lort_code code = hash_source(emitter, offset, bytes, err);
-    for (uint64_t i = 0; i < outcome->chunk_count && code == LORT_OK; i++)
-        code = add_chunk(emitter, &outcome->chunks[i], outcome->coded.data + outcome->chunks[i].offset, err);
+    if (code == LORT_OK)
+        code = emit_coded(emitter, outcome, err);
+    part->error2 += outcome->error2;
     session_of(emitter)->done_bytes += bytes;
     session_of(emitter)->out_bytes = lort_publish_size(emitter->publish);
     return code;
@@ -331,8 +441,9 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     uint64_t offset = part->offset + slice * bytes;
     part->seconds += outcome->seconds;
     part->norm2 += outcome->norm2;
-    part->error2 += outcome->error2;
     part->undefined |= part->step->factor && !outcome->has_norm;
+    if (outcome->quantised)
+        return emit_integers(emitter, slice, outcome, offset, bytes, err);
     if (outcome->factored)
         return emit_factors(emitter, slice, outcome, offset, bytes, err);
     part->any_raw = true;
@@ -352,8 +463,11 @@ static void fill_terms(open_part *part, lort_term *terms, uint32_t *count)
         const lort_dtype_info *left = lort_dtype_get(part->pair[i][0]), *right = lort_dtype_get(part->pair[i][1]);
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_FACTORS, .left = left->id, .right = right->id, .left_width = (uint16_t)left->plane_width,
                                         .right_width = (uint16_t)right->plane_width, .left_rotate = left->rotate, .right_rotate = right->rotate,
-                                        .rank = part->ranks + (uint64_t)(i + 1) * part->slices, .exponent = part->exponents};
+                                        .rank = part->ranks + (uint64_t)(i + 2) * part->slices, .exponent = part->exponents};
     }
+    if (part->any_integers)
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
+                                        .rank = part->ranks + part->slices, .step = part->steps};
     if (part->any_raw)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW, .left = type->id, .right = type->id, .left_width = (uint16_t)type->plane_width,
                                         .right_width = (uint16_t)type->plane_width, .left_rotate = type->rotate, .right_rotate = type->rotate,
@@ -363,7 +477,7 @@ static void fill_terms(open_part *part, lort_term *terms, uint32_t *count)
 /* Relative error over all slices: zero where everything is raw, undefined for mixtures with NaN or without a norm. */
 static double relative_error(const open_part *part)
 {
-    if (part->pairs == 0)
+    if (part->pairs == 0 && !part->any_integers)
         return 0.0;
     return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2) ? NAN : sqrt(part->error2 / part->norm2);
 }
@@ -372,15 +486,16 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
 {
     const open_part *part = &emitter->part;
     lort_report *owner = session_of(emitter)->report;
-    report->action = part->pairs ? "factor" : "keep";
+    const bool lossy = part->pairs || part->any_integers;
+    report->action = part->any_integers ? "residual" : part->pairs ? "factor" : "keep";
     report->rank = part->top_rank;
     report->rel_error = relative_error(part);
     report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
     report->seconds = part->seconds;
-    if (part->pairs && part->kept)
+    if (lossy && part->kept)
         report->reason = lort_report_text(owner, "%u of %u slices kept: %s", part->kept, part->slices, part->reason);
     else
-        report->reason = part->pairs ? "" : part->reason;
+        report->reason = lossy ? "" : part->reason;
     report->detail = lort_report_text(owner, "%s", part->detail);
 }
 
@@ -388,7 +503,7 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
 {
     open_part *part = &emitter->part;
     const lort_tensor *tensor = part->step->tensor;
-    lort_term terms[MAX_FACTOR_TERMS + 1];
+    lort_term terms[MAX_FACTOR_TERMS + 2];
     int64_t raw_dim = (int64_t)part->bytes;
     double error = relative_error(part);
     lort_buffer body = {.alloc = alloc_of(emitter)};

@@ -48,7 +48,7 @@ static uint64_t find_chunk(const lort_part *part, uint64_t first, uint64_t count
 /* Elements [at, end) of the slice. Blocks and chunks both start at multiples of the block; rows do too. */
 static lort_code raw_elements(const lort_slice *slice, uint64_t at, uint64_t end, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
 {
-    const lort_dtype_info *type = lort_dtype_get(slice->term->left);
+    const lort_dtype_info *type = lort_dtype_get(slice->term[LORT_TERM_RAW]->left);
     uint64_t first, count;
     lort_part_array(slice->part, LORT_ARRAY_RAW, slice->slice, &first, &count);
     while (at < end) {
@@ -78,13 +78,14 @@ static lort_code raw_cells(const lort_slice *slice, const lort_cells *cells, lor
 
 /* ---- factors ---- */
 
-static uint64_t left_bytes(const lort_slice *slice) { return (uint64_t)slice->shape.rows * slice->term->rank[slice->slice] * sizeof(float); }
-static uint64_t right_bytes(const lort_slice *slice) { return (uint64_t)slice->shape.cols * slice->term->rank[slice->slice] * sizeof(float); }
+static uint64_t rank_of(const lort_slice *slice) { return slice->term[LORT_TERM_FACTORS]->rank[slice->slice]; }
+static uint64_t left_bytes(const lort_slice *slice) { return (uint64_t)slice->shape.rows * rank_of(slice) * sizeof(float); }
+static uint64_t right_bytes(const lort_slice *slice) { return (uint64_t)slice->shape.cols * rank_of(slice) * sizeof(float); }
 
 static uint64_t factors_memory(const lort_part *part, const lort_term *term, uint32_t slice)
 {
-    lort_slice probe = {.part = part, .term = term, .slice = slice, .shape = lort_part_matrices(part)};
-    return left_bytes(&probe) + right_bytes(&probe);
+    const lort_matrices shape = lort_part_matrices(part);
+    return (uint64_t)(shape.rows + shape.cols) * term->rank[slice] * sizeof(float);
 }
 
 static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtype dtype, lort_scratch *scratch, float *dst, lort_error *err)
@@ -115,8 +116,9 @@ static lort_code factors_open(lort_slice *slice, lort_scratch *scratch, lort_err
     if (code)
         return code;
     slice->right = memory;
-    code = load_array(slice, LORT_ARRAY_LEFT, slice->term->left, scratch, slice->left, err);
-    return code ? code : load_array(slice, LORT_ARRAY_RIGHT, slice->term->right, scratch, slice->right, err);
+    const lort_term *term = slice->term[LORT_TERM_FACTORS];
+    code = load_array(slice, LORT_ARRAY_LEFT, term->left, scratch, slice->left, err);
+    return code ? code : load_array(slice, LORT_ARRAY_RIGHT, term->right, scratch, slice->right, err);
 }
 
 static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
@@ -124,19 +126,98 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
     (void)scratch;
     (void)cache;
     (void)err;
-    lort_factors_cells(slice->shape.rows, slice->shape.cols, slice->term->rank[slice->slice], slice->term->exponent[slice->slice], slice->left,
-                       slice->right, cells->r0, cells->r1, cells->c0, cells->c1, dst, cells->c1 - cells->c0);
+    const lort_term *term = slice->term[LORT_TERM_FACTORS];
+    lort_factors_cells(slice->shape.rows, slice->shape.cols, term->rank[slice->slice], term->exponent[slice->slice], slice->left, slice->right,
+                       cells->r0, cells->r1, cells->c0, cells->c1, dst, cells->c1 - cells->c0);
     return LORT_OK;
+}
+
+/* ---- integers of a trellis ---- */
+
+static uint64_t codes_bytes(const lort_part *part)
+{
+    const lort_matrices shape = lort_part_matrices(part);
+    return (uint64_t)shape.rows + (uint64_t)shape.cols;
+}
+
+static uint64_t integers_memory(const lort_part *part, const lort_term *term, uint32_t slice)
+{
+    (void)term;
+    (void)slice;
+    return codes_bytes(part);
+}
+
+static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
+{
+    uint64_t first, count;
+    void *memory;
+    lort_code code = lort_take(slice->alloc, codes_bytes(slice->part), "codes of rows and columns", &memory, err);
+    slice->codes = memory;
+    lort_part_array(slice->part, LORT_ARRAY_CODES, slice->slice, &first, &count);
+    for (uint64_t i = first; i < first + count && code == LORT_OK; i++) {
+        const lort_chunk *chunk = &slice->part->chunks[i];
+        code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec, scratch->planes, scratch->bytes, err);
+        if (code == LORT_OK)
+            memcpy(slice->codes + chunk->first, scratch->bytes, (size_t)chunk->count);
+    }
+    return code;
+}
+
+lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch, lort_chunk_cache *cache, lort_error *err)
+{
+    const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
+    const lort_block_place place = lort_block_get(&grid, number);
+    lort_block block = {.rows = place.rows, .cols = place.cols, .row_codes = slice->codes + place.row, .col_codes = slice->codes + grid.rows + place.col};
+    uint64_t first, count;
+    lort_part_array(slice->part, LORT_ARRAY_BLOCKS, slice->slice, &first, &count);
+    const uint64_t chunk = first + (uint64_t)number;
+    if (cache->valid && cache->part == slice->part && cache->chunk == chunk)
+        return LORT_OK;
+    cache->valid = false;
+    lort_code code = lort_archive_chunk(slice->archive, slice->part, chunk, scratch->codec, NULL, scratch->block.body, err);
+    if (code == LORT_OK)
+        code = lort_block_decode(&block, slice->term[LORT_TERM_QUANTISED]->step[slice->slice], slice->part->chunks[chunk].decoded, &scratch->block, err);
+    *cache = (lort_chunk_cache){slice->part, chunk, code == LORT_OK};
+    return code;
+}
+
+/* Adds what of a block lies in the cells. */
+static void add_block(const lort_block_place *place, const lort_cells *cells, const float *weights, float *dst)
+{
+    const int64_t r0 = place->row > cells->r0 ? place->row : cells->r0, r1 = place->row + place->rows < cells->r1 ? place->row + place->rows : cells->r1;
+    const int64_t c0 = place->col > cells->c0 ? place->col : cells->c0, c1 = place->col + place->cols < cells->c1 ? place->col + place->cols : cells->c1;
+    for (int64_t r = r0; r < r1; r++) {
+        const float *from = weights + (r - place->row) * place->cols + (c0 - place->col);
+        float *to = dst + (r - cells->r0) * (cells->c1 - cells->c0) + (c0 - cells->c0);
+        for (int64_t c = 0; c < c1 - c0; c++)
+            to[c] += from[c];
+    }
+}
+
+static lort_code integers_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+{
+    const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
+    lort_code code = LORT_OK;
+    for (int64_t down = cells->r0 / grid.high; down * grid.high < cells->r1; down++)
+        for (int64_t across = cells->c0 / grid.wide; across * grid.wide < cells->c1 && code == LORT_OK; across++) {
+            const lort_block_place place = lort_block_get(&grid, down * grid.across + across);
+            code = lort_slice_load(slice, down * grid.across + across, scratch, cache, err);
+            if (code == LORT_OK)
+                add_block(&place, cells, scratch->block.weights, dst);
+        }
+    return code;
 }
 
 static const lort_encoding encodings[] = {
     {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_cells},
     {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_cells},
+    {LORT_TERM_QUANTISED, "integers", integers_memory, integers_open, integers_cells},
 };
+#define ENCODINGS (sizeof encodings / sizeof *encodings)
 
 const lort_encoding *lort_encoding_get(lort_term_kind kind)
 {
-    for (unsigned i = 0; i < sizeof encodings / sizeof *encodings; i++)
+    for (unsigned i = 0; i < ENCODINGS; i++)
         if (encodings[i].kind == kind)
             return &encodings[i];
     return NULL;
@@ -144,23 +225,14 @@ const lort_encoding *lort_encoding_get(lort_term_kind kind)
 
 /* ---- cells ---- */
 
-static int64_t pieces(int64_t total, int64_t step) { return total / step + (total % step != 0); }
+_Static_assert(LORT_BLOCK_ROW_UNIT % LORT_DECODE_ROWS == 0 && LORT_BLOCK_COL_UNIT % LORT_DECODE_COLS == 0, "cells are whole steps of the decoder");
 
-lort_cell_grid lort_cell_grid_of(int64_t rows, int64_t cols)
-{
-    lort_cell_grid grid = {.rows = rows, .cols = cols};
-    grid.wide = cols < LORT_CELL_COLS ? (cols > 0 ? cols : 1) : LORT_CELL_COLS;
-    grid.high = LORT_CELL_VALUES / grid.wide / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    grid.down = pieces(rows, grid.high);
-    grid.across = pieces(cols, grid.wide);
-    return grid;
-}
+lort_cell_grid lort_cell_grid_of(int64_t rows, int64_t cols) { return lort_block_grid_of(rows, cols); }
 
 lort_cells lort_cell_get(const lort_cell_grid *grid, int64_t number)
 {
-    int64_t r0 = number / grid->across * grid->high, c0 = number % grid->across * grid->wide;
-    return (lort_cells){r0, grid->rows - r0 < grid->high ? grid->rows : r0 + grid->high,
-                        c0, grid->cols - c0 < grid->wide ? grid->cols : c0 + grid->wide};
+    const lort_block_place place = lort_block_get(grid, number);
+    return (lort_cells){place.row, place.row + place.rows, place.col, place.col + place.cols};
 }
 
 uint64_t lort_cell_count(const lort_cells *cells) { return (uint64_t)(cells->r1 - cells->r0) * (uint64_t)(cells->c1 - cells->c0); }
@@ -171,23 +243,28 @@ lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, ui
                           lort_slice *out, lort_error *err)
 {
     *out = (lort_slice){.archive = archive, .part = part, .alloc = alloc, .slice = slice, .shape = lort_part_matrices(part)};
-    out->term = lort_part_term(part, slice);
-    if (!out->term)
-        return LORT_OK;
-    out->encoding = lort_encoding_get(out->term->kind); /* the gate let only known kinds through */
-    lort_code code = out->encoding->open(out, scratch, err);
+    lort_code code = LORT_OK;
+    for (unsigned i = 0; i < ENCODINGS && code == LORT_OK; i++) {
+        const lort_term *term = lort_part_term(part, slice, encodings[i].kind);
+        out->term[encodings[i].kind] = term;
+        code = term ? encodings[i].open(out, scratch, err) : LORT_OK;
+    }
     if (code)
         lort_slice_close(out);
     return code;
 }
 
+/* RAW and FACTORS write all they are asked for and stand alone or first; what adds to nothing starts from zero. */
 lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
                            lort_error *err)
 {
-    if (slice->encoding)
-        return slice->encoding->cells(slice, cells, scratch, cache, dst, err);
-    memset(dst, 0, (size_t)(lort_cell_count(cells) * sizeof *dst));
-    return LORT_OK;
+    lort_code code = LORT_OK;
+    if (!slice->term[LORT_TERM_RAW] && !slice->term[LORT_TERM_FACTORS])
+        memset(dst, 0, (size_t)(lort_cell_count(cells) * sizeof *dst));
+    for (unsigned i = 0; i < ENCODINGS && code == LORT_OK; i++)
+        if (slice->term[encodings[i].kind])
+            code = encodings[i].cells(slice, cells, scratch, cache, dst, err);
+    return code;
 }
 
 void lort_slice_close(lort_slice *slice)
@@ -196,13 +273,19 @@ void lort_slice_close(lort_slice *slice)
         lort_give(slice->alloc, slice->left, left_bytes(slice));
     if (slice->right)
         lort_give(slice->alloc, slice->right, right_bytes(slice));
+    if (slice->codes)
+        lort_give(slice->alloc, slice->codes, codes_bytes(slice->part));
     *slice = (lort_slice){0};
 }
 
 uint64_t lort_slice_memory(const lort_part *part, uint32_t slice)
 {
-    const lort_term *term = lort_part_term(part, slice);
-    return term ? lort_encoding_get(term->kind)->memory(part, term, slice) : 0;
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < ENCODINGS; i++) {
+        const lort_term *term = lort_part_term(part, slice, encodings[i].kind);
+        bytes += term ? encodings[i].memory(part, term, slice) : 0;
+    }
+    return bytes;
 }
 
 uint64_t lort_part_memory(const lort_part *part)
@@ -220,10 +303,31 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
     uint64_t most = LORT_CHUNK_TARGET;
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
         const lort_part *part = lort_archive_part(archive, i);
-        for (uint64_t c = 0; c < part->chunk_count; c++)
-            most = part->chunks[c].decoded > most ? part->chunks[c].decoded : most;
+        for (uint64_t c = 0; c < part->chunk_count; c++) { /* blocks have room of their own */
+            const bool block = part->chunks[c].part >> 24 == LORT_ARRAY_BLOCKS;
+            const uint64_t bytes = block ? part->chunks[c].stored : part->chunks[c].decoded;
+            most = bytes > most ? bytes : most;
+        }
     }
     return most;
+}
+
+bool lort_part_has_integers(const lort_part *part)
+{
+    for (uint32_t i = 0; i < part->term_count; i++)
+        if (part->terms[i].kind == LORT_TERM_QUANTISED)
+            return true;
+    return false;
+}
+
+void lort_archive_block_need(const lort_archive *archive, lort_block_need *need)
+{
+    for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
+        const lort_part *part = lort_archive_part(archive, i);
+        const lort_matrices shape = lort_part_matrices(part);
+        if (lort_part_has_integers(part))
+            lort_block_need_add(need, shape.rows, shape.cols);
+    }
 }
 
 uint64_t lort_part_elements(const lort_part *part)
@@ -245,7 +349,7 @@ bool lort_part_is_raw(const lort_part *part)
 bool lort_part_decodes(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (!lort_dtype_get(part->terms[i].left)->decode)
+        if (part->terms[i].kind != LORT_TERM_QUANTISED && !lort_dtype_get(part->terms[i].left)->decode)
             return false;
     return true;
 }

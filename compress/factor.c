@@ -62,7 +62,10 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
     int64_t cap;
 
     g->rank_cap = max64(min64(min64(asked, least), LORT_DSYEVD_MAX), 0);
-    if (target->kind == LORT_TARGET_RANK) {
+    if (target->kind == LORT_TARGET_GAIN) { /* few components far above the rest: two blocks find them */
+        g->block = max64(32, min64(64, round_up(g->rank_cap, 16)));
+        cap = g->rank_cap + 2 * g->block;
+    } else if (target->kind == LORT_TARGET_RANK) {
         g->block = g->rank_cap > 128 ? 128 : max64(32, min64(64, round_up(g->rank_cap, 16)));
         cap = 3 * g->rank_cap + 160; /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
     } else {
@@ -169,7 +172,7 @@ static bool must_shrink(const lort_factoring *f)
 {
     const lort_factor_grid *g = &f->grid;
 
-    return f->target->kind != LORT_TARGET_RANK && f->passes < MOST_PASSES && f->d > g->rank_cap && f->d + f->width + g->block > g->cap &&
+    return f->target->kind != LORT_TARGET_RANK && f->target->kind != LORT_TARGET_GAIN && f->passes < MOST_PASSES && f->d > g->rank_cap && f->d + f->width + g->block > g->cap &&
            g->cap < min64(g->rows, g->cols);
 }
 
@@ -197,7 +200,7 @@ static lort_code grow_basis(lort_factoring *f, lort_step *step, double *best_ene
 
 static bool met(const lort_target *target, const lort_factors *out)
 {
-    if (target->kind == LORT_TARGET_RANK)
+    if (target->kind == LORT_TARGET_RANK || target->kind == LORT_TARGET_GAIN)
         return true;
     if (target->kind == LORT_TARGET_ERROR)
         return out->error2 <= target->value * target->value * out->norm2;

@@ -23,11 +23,12 @@ typedef struct lort_matrix_source {
     void *ctx;
 } lort_matrix_source;
 
-typedef enum lort_target_kind { LORT_TARGET_RANK, LORT_TARGET_ENERGY, LORT_TARGET_ERROR } lort_target_kind;
+typedef enum lort_target_kind { LORT_TARGET_RANK, LORT_TARGET_ENERGY, LORT_TARGET_ERROR, LORT_TARGET_GAIN } lort_target_kind;
 typedef struct lort_target {
     lort_target_kind kind;
     int64_t rank;     /* RANK: wanted (smaller if the matrix has exact lower rank) */
-    double value;     /* ENERGY: captured share of ||W||^2 to reach; ERROR: relative Frobenius error not to pass */
+    double value;     /* ENERGY: captured share of ||W||^2 to reach; ERROR: relative Frobenius error not to pass; GAIN: components are taken as long
+                       * as each holds more than this share of the energy that those before it left */
     int64_t max_rank; /* no rank above this is tried: min of --max-rank, break-even and min(rows, cols) */
     uint64_t key;     /* lort_matrix_key */
 } lort_target;
@@ -36,7 +37,7 @@ typedef enum lort_verdict {
     LORT_FACTORED,     /* left, right, rank are set */
     LORT_ZERO,         /* every element is zero: rank 0, exact, no factors */
     LORT_NONFINITE,    /* bad_row, bad_col name the first NaN or Inf */
-    LORT_OUT_OF_REACH, /* no rank up to max_rank meets the target: the early stop or the last measurement said so */
+    LORT_OUT_OF_REACH, /* no rank up to max_rank meets the target: the early stop or the last measurement said so; GAIN: no component does */
     LORT_NOT_CONVERGED /* LAPACK gave up, or a side is beyond its integers; keep the matrix */
 } lort_verdict;
 

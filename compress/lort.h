@@ -14,17 +14,23 @@ extern "C" {
 #endif
 
 #define LORT_VERSION "0.1.0"
-#define LORT_ALGORITHM 1 /* raised whenever the same input and options may give other bytes */
+#define LORT_ALGORITHM 2 /* raised whenever the same input and options may give other bytes */
 
 typedef enum lort_mode { LORT_MODE_AUTO, LORT_MODE_FULL, LORT_MODE_STREAM } lort_mode;
-typedef enum lort_goal { LORT_GOAL_DEFAULT, LORT_GOAL_RANK, LORT_GOAL_ENERGY, LORT_GOAL_ERROR, LORT_GOAL_LOSSLESS } lort_goal;
+typedef enum lort_goal { LORT_GOAL_DEFAULT, LORT_GOAL_RANK, LORT_GOAL_ENERGY, LORT_GOAL_ERROR, LORT_GOAL_LOSSLESS, LORT_GOAL_BPW, LORT_GOAL_SIZE } lort_goal;
+
+/* What codes the rest that factors leave: nothing, or integers of a trellis (of the whole matrix where no component pays). AUTO: INT for GOAL_DEFAULT,
+ * ERROR, BPW and SIZE, which need it or gain by it; NONE for the others, which it does not go with. */
+typedef enum lort_residual { LORT_RESIDUAL_AUTO, LORT_RESIDUAL_NONE, LORT_RESIDUAL_INT } lort_residual;
 
 /* Options of compress and plan. lort_options_init gives the defaults. Strings are the caller's. */
 typedef struct lort_options {
     lort_goal goal;        /* DEFAULT = max-error 0.05 */
     int64_t rank;          /* GOAL_RANK: 1..  */
-    double value;          /* GOAL_ENERGY: (0, 1]; GOAL_ERROR: [0, 1) */
+    double value;          /* GOAL_ENERGY: (0, 1]; GOAL_ERROR: [0, 1); GOAL_BPW: bits; GOAL_SIZE without size_bytes: per cent of the input */
+    uint64_t size_bytes;   /* GOAL_SIZE */
     int64_t max_rank;      /* 256 */
+    lort_residual residual; /* AUTO */
     int64_t min_dim;       /* 32 */
     const char **include;  /* globs on tensor names; the later of --include / --exclude does not matter: exclude wins */
     unsigned include_count;
@@ -74,7 +80,7 @@ typedef struct lort_tensor_report {
     uint32_t n_dims;
     const int64_t *shape;
     const char *dtype;
-    const char *action; /* "factor" | "keep" (| "residual", later) */
+    const char *action; /* "factor" | "residual" | "keep" */
     const char *reason; /* why, one short phrase: keeps are counted by it */
     const char *detail; /* figures behind the reason, or "" */
     int64_t rank;       /* largest of the slices; 0 if kept */

@@ -93,7 +93,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     if (code || !report)
         return code;
     session->tensors_done++;
-    if (report->action[0] == 'f' && !isnan(report->rel_error)) {
+    if (report->action[0] != 'k' && !isnan(report->rel_error)) {
         p->error_sum += report->rel_error;
         p->error_count++;
         session->worst_error = fmax(report->rel_error, isnan(session->worst_error) ? 0 : session->worst_error);
@@ -208,12 +208,13 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
         name_error(p, extent, err);
         return code;
     }
-    uint64_t bytes = outcome.factored ? outcome.coded.size : outcome.lossless;
-    report->action = outcome.factored ? "factor" : "keep";
+    uint64_t bytes = outcome.quantised ? outcome.estimate : outcome.factored ? outcome.coded.size : outcome.lossless;
+    const bool lossy = outcome.factored || outcome.quantised;
+    report->action = outcome.quantised ? "residual" : outcome.factored ? "factor" : "keep";
     report->reason = outcome.reason;
     report->detail = lort_report_text(session_of(p)->report, "%s", outcome.detail);
     report->rank = outcome.rank;
-    report->rel_error = outcome.factored ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
+    report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
     report->bytes_out = bytes * slices_of(step);
     report->seconds = outcome.seconds * slices_of(step);
     sum->in += (double)step->tensor->bytes;
@@ -292,7 +293,7 @@ lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *
         entry->offset = tensor->offset;
         entry->file = lort_report_escape(report, file, strlen(file));
         entry->slices = plan->steps[i].shape.slices;
-        entry->action = plan->steps[i].factor ? "factor" : "keep";
+        entry->action = !plan->steps[i].factor ? "keep" : lort_plan_integers(decider->options) ? "residual" : "factor";
         entry->reason = plan->steps[i].reason;
     }
     return lort_report_check(report, err);

@@ -36,6 +36,14 @@ static bool matches(const char **patterns, unsigned count, const char *name)
     return false;
 }
 
+bool lort_plan_integers(const lort_options *options)
+{
+    static const bool automatic[] = {[LORT_GOAL_DEFAULT] = true, [LORT_GOAL_ERROR] = true, [LORT_GOAL_BPW] = true, [LORT_GOAL_SIZE] = true};
+    if (options->residual != LORT_RESIDUAL_AUTO)
+        return options->residual == LORT_RESIDUAL_INT;
+    return (unsigned)options->goal < sizeof automatic / sizeof *automatic && automatic[options->goal];
+}
+
 /* ---- why a tensor is kept before anything is read ---- */
 
 typedef struct rule_input {
@@ -75,16 +83,20 @@ static bool rule_small(const rule_input *in)
 
 static bool rule_block(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_BLOCK; }
 
-static bool rule_embedding(const rule_input *in)
-{
-    static const char *const names[] = {"*token_embd*", "*embed_tokens*", "*position_embd*", "*embed_positions*", "*tok_embeddings*",
+static const char *const embeddings[] = {"*token_embd*", "*embed_tokens*", "*position_embd*", "*embed_positions*", "*tok_embeddings*",
                                         "*word_embeddings*", "*token_types*", "*embeddings.*", "*embed_in*", "*embed_out*", "*wte.weight",
                                         "*wpe.weight", "wte", "wpe", "*lm_head*", "output.weight", "*.output.weight_head", "shared.weight", "*.shared.weight"};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (lort_glob(names[i], in->tensor->name))
+
+static bool is_embedding(const char *name)
+{
+    for (unsigned i = 0; i < sizeof embeddings / sizeof *embeddings; i++)
+        if (lort_glob(embeddings[i], name))
             return true;
     return false;
 }
+
+/* Low rank ruins what is looked up row by row; integers treat all rows alike. */
+static bool rule_embedding(const rule_input *in) { return !lort_plan_integers(in->options) && is_embedding(in->tensor->name); }
 
 /* In order; the first that holds is the reason. Those marked are overridden by --include. */
 static const struct keep_rule {
@@ -116,6 +128,8 @@ static const char *keep_reason(const rule_input *in)
 
 /* ---- targets and bounds ---- */
 
+unsigned lort_plan_octaves(const lort_tensor *tensor) { return is_embedding(tensor->name) ? 2 : 0; }
+
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes)
 {
     double per_rank = 2.0 * LORT_FACTOR_SHRINK * ((double)rows + (double)cols);
@@ -138,9 +152,20 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
     return target;
 }
 
+static uint64_t integers_workspace(const lort_step *step, unsigned workers)
+{
+    const lort_dtype_info *type = step->tensor->type;
+    lort_target gain = lort_plan_gain(step->shape.rows, step->shape.cols);
+    const uint64_t fit = lort_quantise_bound(step->shape.rows, step->shape.cols, workers);
+    const uint64_t factor = lort_factor_bound(step->shape.rows, step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, &gain, workers);
+    return fit > factor ? fit : factor;
+}
+
 /* The workspace bound of one slice with `workers`; before reading, lossless bytes are at most the stored ones. */
 static uint64_t slice_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
+    if (lort_plan_integers(options))
+        return integers_workspace(step, workers);
     const lort_dtype_info *type = step->tensor->type;
     lort_target target = lort_plan_target(options, step->shape.rows, step->shape.cols);
     int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, step->tensor->bytes / (uint64_t)step->shape.slices);
@@ -164,8 +189,9 @@ static void plan_step(const lort_model *model, const lort_options *options, uint
     if (!step->factor)
         return;
     int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
+    const uint64_t codes = (uint64_t)(step->shape.rows + step->shape.cols);
     step->workspace = slice_workspace(options, step, 1);
-    step->pending = lort_codec_bound(2 * (uint64_t)rank * (uint64_t)(step->shape.rows + step->shape.cols)) + LORT_CHUNK_TARGET;
+    step->pending = lort_plan_integers(options) ? codes + lort_codec_bound(codes) + LORT_CHUNK_TARGET + 6 * LORT_GAIN_RANK * codes : lort_codec_bound(2 * (uint64_t)rank * (uint64_t)(step->shape.rows + step->shape.cols)) + LORT_CHUNK_TARGET;
 }
 
 /* ---- memory and mode ---- */
@@ -191,20 +217,20 @@ static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t fi
 }
 
 /* Bytes beyond the base: scratch and libraries of the workers, slots of the commit window. */
-static uint64_t window_cost(unsigned window)
+static uint64_t window_cost(unsigned window, const lort_block_need *blocks)
 {
-    return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET));
+    return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET) + lort_block_coded_bound(blocks));
 }
 
-static uint64_t common_cost(const lort_session *session, const lort_options *options, unsigned threads)
+static uint64_t common_cost(const lort_session *session, const lort_options *options, const lort_work_plan *plan, unsigned threads)
 {
-    return session->base_anon + lort_budget_used(session->budget) + lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET) +
-           window_cost(2 * threads);
+    return session->base_anon + lort_budget_used(session->budget) +
+           lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) + window_cost(2 * threads, &plan->blocks);
 }
 
 static uint64_t full_cost(const lort_session *session, const lort_model *model, const lort_options *options, const lort_work_plan *plan, unsigned threads)
 {
-    return common_cost(session, options, threads) + lort_model_load_bytes(model) +
+    return common_cost(session, options, plan, threads) + lort_model_load_bytes(model) +
            sum_of_largest(plan, threads, offsetof(lort_step, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_step, pending));
 }
 
@@ -221,7 +247,7 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
             *which = step->tensor;
         }
     }
-    return common_cost(session, options, threads) + most;
+    return common_cost(session, options, plan, threads) + most;
 }
 
 static lort_code choose_mode(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
@@ -265,6 +291,22 @@ double lort_plan_share(const lort_step *step, bool high)
     return high ? 1.01 : type && type->kind == LORT_KIND_BLOCK ? 0.90 : 0.20;
 }
 
+/* Bits per weight of integers at a relative error: that of a normal distribution, less what classes and low rank may save, or more for short blocks. */
+static double integer_bits(const lort_options *options, bool high)
+{
+    if (options->goal == LORT_GOAL_BPW)
+        return options->value * (high ? 1 : 0.99);
+    const double error = options->goal == LORT_GOAL_ERROR ? options->value : 0.05, bits = error > 0 ? log2(1 / error) : 32;
+    return high ? bits + 0.5 : 0.8 * bits - 0.2 > 0 ? 0.8 * bits - 0.2 : 0;
+}
+
+static void estimate_size(const lort_options *options, uint64_t input_bytes, lort_work_plan *plan)
+{
+    const double size = options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)input_bytes;
+    plan->out_low = (uint64_t)(0.98 * size);
+    plan->out_high = (uint64_t)size;
+}
+
 static void estimate_output(const lort_model *model, const lort_options *options, lort_work_plan *plan)
 {
     uint64_t count;
@@ -273,7 +315,11 @@ static void estimate_output(const lort_model *model, const lort_options *options
     for (uint64_t i = 0; i < count; i++) {
         const lort_step *step = &plan->steps[i];
         double kept_low = lort_plan_share(step, false) * (double)extents[i].bytes, kept_high = lort_plan_share(step, true) * (double)extents[i].bytes;
-        if (step->factor) {
+        if (step->factor && lort_plan_integers(options)) {
+            const double weights = (double)step->tensor->elements / 8;
+            kept_low = fmin(kept_low, weights * integer_bits(options, false));
+            kept_high = fmin(kept_high, weights * integer_bits(options, true) + 400);
+        } else if (step->factor) {
             int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
             double factors = 2.0 * (double)rank * (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols);
             bool exact = options->goal == LORT_GOAL_RANK;
@@ -285,6 +331,8 @@ static void estimate_output(const lort_model *model, const lort_options *options
     }
     plan->out_low = (uint64_t)low;
     plan->out_high = (uint64_t)high;
+    if (options->goal == LORT_GOAL_SIZE)
+        estimate_size(options, lort_model_bytes(model), plan);
 }
 
 lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
@@ -296,9 +344,12 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model, const l
     if (code)
         return code;
     plan->steps = memory;
+    plan->blocks.write = true;
     for (uint64_t i = 0; i < plan->count; i++) {
         plan_step(model, options, i, &plan->steps[i]);
         plan->candidates += plan->steps[i].factor;
+        if (plan->steps[i].factor && lort_plan_integers(options))
+            lort_block_need_add(&plan->blocks, plan->steps[i].shape.rows, plan->steps[i].shape.cols);
     }
     plan->limit = lort_session_limit(session, options->memory_bytes);
     estimate_output(model, options, plan);
@@ -318,6 +369,7 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model, const l
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc)
 {
     lort_give(alloc, plan->steps, plan->count * sizeof *plan->steps);
+    lort_give(alloc, plan->shares, plan->share_count * sizeof *plan->shares);
     *plan = (lort_work_plan){0};
 }
 
@@ -327,15 +379,29 @@ static void put_globs(lort_buffer *out, const char *label, const char **patterns
         lort_put_text(out, " %s=%s", label, patterns[i]);
 }
 
+static void put_size(const lort_options *options, lort_buffer *out)
+{
+    if (options->size_bytes)
+        lort_put_text(out, "size=%llu", (unsigned long long)options->size_bytes);
+    else
+        lort_put_text(out, "size=%.9g%%", options->value);
+}
+
 void lort_plan_options_text(const lort_options *options, lort_buffer *out)
 {
     if (options->goal == LORT_GOAL_LOSSLESS)
         lort_put_text(out, "lossless");
+    else if (options->goal == LORT_GOAL_BPW)
+        lort_put_text(out, "bpw=%.9g", options->value);
+    else if (options->goal == LORT_GOAL_SIZE)
+        put_size(options, out);
     else if (options->goal == LORT_GOAL_RANK)
         lort_put_text(out, "rank=%lld", (long long)options->rank);
     else
         lort_put_text(out, "%s=%.9g max-rank=%lld", options->goal == LORT_GOAL_ENERGY ? "energy" : "max-error",
                       options->goal == LORT_GOAL_DEFAULT ? 0.05 : options->value, (long long)options->max_rank);
+    if (lort_plan_integers(options))
+        lort_put_text(out, " residual=int");
     lort_put_text(out, " min-dim=%lld seed=%llu zstd-level=%d", (long long)options->min_dim, (unsigned long long)options->seed, options->zstd_level);
     put_globs(out, "include", options->include, options->include_count);
     put_globs(out, "exclude", options->exclude, options->exclude_count);

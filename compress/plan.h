@@ -6,6 +6,11 @@
 #include "compress/session.h"
 #include "loader/model.h"
 
+typedef struct lort_share { /* of the output, for one slice under a target for the size of all */
+    double error;   /* relative, where the search starts */
+    uint64_t bytes; /* of its payload, at most */
+} lort_share;
+
 typedef struct lort_step { /* one extent of the input */
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
@@ -13,22 +18,39 @@ typedef struct lort_step { /* one extent of the input */
     const char *reason; /* why it is kept, or "" */
     uint64_t workspace; /* bytes one slice's factorisation takes with one worker */
     uint64_t pending;   /* bytes its encoded factors may take until they are written */
+    lort_share *shares; /* [slices]; NULL: no target for the size */
 } lort_step;
 
 typedef struct lort_work_plan {
     lort_step *steps; /* [count], by extent */
     uint64_t count, candidates;
+    lort_block_need blocks; /* of quantised slices */
     lort_mode mode;   /* FULL or STREAM */
     unsigned threads, window;
     uint64_t need, peak, limit;
     uint64_t out_low, out_high; /* estimated output bytes */
+    lort_share *shares;         /* of all steps that are tried */
+    uint64_t share_count;
+    uint64_t size_limit;        /* of the whole output; 0: none */
 } lort_work_plan;
 
 /* LORT_E_MEMORY, naming the tensor and the smallest memory that would do, when one step does not fit. Fills the report's mode part. */
 lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err);
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
 
+/* Whether matrices are coded by integers under the options. */
+bool lort_plan_integers(const lort_options *options);
+/* By how many octaves the error of integers is to be below the target. Embeddings and output heads: 2. Their rows are used one by one, and rows of tokens
+ * that never occur (many, alike, and often long) make up most of their norm: what is 0.05 of the whole may be half of a row that counts
+ * (docs/NUMERICS.md has the perplexities). All else: 0. */
+unsigned lort_plan_octaves(const lort_tensor *tensor);
 /* The target of one matrix under the options; max_rank still without break-even. */
+/* The target of components beside integers: rate-distortion theory's break-even for factors of LORT_FACTOR_BITS an element. */
+#define LORT_FACTOR_BITS 16
+#define LORT_GAIN_RANK 32
+lort_target lort_plan_gain(int64_t rows, int64_t cols);
+/* quantise.c: most bytes fitting one slice takes at once, beside the workers' spaces and what it leaves in the outcome. */
+uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers);
 lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols);
 /* The largest rank whose factors could be smaller than `lossless` bytes: 16-bit factors rarely shrink below this share of their size. */
 #define LORT_FACTOR_SHRINK 0.80

@@ -106,8 +106,34 @@ static lort_step target_step(const lort_factoring *f, double *best_energy)
     return LORT_STEP_HOPELESS;
 }
 
+/* How many of the first n values each hold more than the wanted share of what those before them left. */
+static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t n)
+{
+    double left = f->norm2;
+    int64_t i = 0;
+
+    for (; i < n && ritz[i] > f->target->value * left; i++)
+        left -= ritz[i];
+    return i;
+}
+
+/* The first block is of random directions and shows nothing; the second has gone through A'A, so what stands out is seen. */
+static lort_step gain_step(const lort_factoring *f, double *best_energy)
+{
+    const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d, now = gaining(f, f->ritz, cap);
+
+    *best_energy = f->ritz[0] / f->norm2;
+    if (f->before == 0)
+        return LORT_STEP_MORE;
+    if (now == 0)
+        return LORT_STEP_HOPELESS;
+    return now == gaining(f, f->ritz_before, f->before < cap ? f->before : cap) ? LORT_STEP_DONE : LORT_STEP_MORE;
+}
+
 lort_step lort_reach_step(const lort_factoring *f, double *best_energy)
 {
+    if (f->target->kind == LORT_TARGET_GAIN)
+        return gain_step(f, best_energy);
     return f->target->kind == LORT_TARGET_RANK ? rank_step(f) : target_step(f, best_energy);
 }
 
@@ -130,6 +156,8 @@ int64_t lort_reach_rank(const lort_factoring *f)
 
     if (f->target->kind == LORT_TARGET_RANK)
         return trimmed(f, cap);
+    if (f->target->kind == LORT_TARGET_GAIN)
+        return trimmed(f, gaining(f, f->ritz, cap));
     const int64_t rank = smallest(f->ritz, cap, wanted(f));
     return rank > 0 ? rank : trimmed(f, cap); /* it may still be met: the measurement decides */
 }

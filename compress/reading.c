@@ -12,7 +12,7 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     entry->n_dims = part->n_dims;
     entry->shape = lort_report_shape(report, part->dims, part->n_dims);
     entry->dtype = lort_dtype_get(part->dtype)->name;
-    entry->action = lort_part_is_raw(part) ? "keep" : "factor";
+    entry->action = lort_part_is_raw(part) ? "keep" : lort_part_has_integers(part) ? "residual" : "factor";
     entry->reason = lort_report_escape(report, part->reason, strlen(part->reason));
     for (uint32_t t = 0; t < part->term_count; t++)
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
@@ -31,7 +31,7 @@ static void sum_errors(lort_report *report)
     uint64_t count = 0;
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *entry = &report->tensors[i];
-        if (entry->action[0] != 'f' || isnan(entry->rel_error))
+        if (entry->action[0] == 'k' || isnan(entry->rel_error))
             continue;
         sum += entry->rel_error;
         count++;
@@ -72,7 +72,7 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
 /* What the workers take, whatever the part: chunks they decode (read first, where the file is not mapped), slots of the window. */
 static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint64_t chunk)
 {
-    return reading->session.base_anon + lort_budget_used(reading->session.budget) + lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk) +
+    return reading->session.base_anon + lort_budget_used(reading->session.budget) + lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks) +
            threads * lort_codec_bound(chunk) + 2 * threads * 2 * chunk + SMALL_THINGS;
 }
 
@@ -129,7 +129,7 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     if (peak > limit)
         return lort_session_refuse(step.part ? step.part->name : NULL, step.part ? step.part->name_bytes : 0, peak, limit, err);
     lort_budget_limit(session->budget, limit);
-    lort_code code = lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, err);
+    lort_code code = lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks, err);
     if (code == LORT_OK)
         code = open_window(reading, chunk, err);
     if (code == LORT_OK)
@@ -150,6 +150,7 @@ lort_code lort_reading_open(lort_reading *reading, const char *command, const ch
         code = lort_reading_list(reading->archive, report, err);
     if (code)
         return code;
+    lort_archive_block_need(reading->archive, &reading->blocks);
     reading->session.total_bytes = lort_archive_size(reading->archive);
     reading->session.tensors_total = report->tensor_count;
     return LORT_OK;

@@ -9,6 +9,7 @@ typedef struct lort_reading {
     lort_archive *archive;
     lort_scratch *slots; /* [window]: decoded chunks waiting for their turn; no codec, nothing encoded */
     unsigned window;
+    lort_block_need blocks;
     uint64_t part, entry; /* the part lort_reading_done saw last, and the report entry behind it */
 } lort_reading;
 

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_BYTES (2u << 20)   /* rows a slot aims at */
+#define BLOCK_BYTES (LORT_CELL_VALUES * sizeof(float)) /* a cell of any type */
 #define WINDOW_BYTES (64ull << 20) /* of all slots, but one there always is */
 
 /* What one file of the model becomes. */
@@ -86,7 +86,7 @@ typedef struct row_plan {
 static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads, unsigned window)
 {
     row_plan plan = {.grid = lort_cell_grid_of(shape.rows, shape.cols), .row_bytes = (uint64_t)shape.cols * type->block_bytes};
-    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes + 1)) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes ? plan.row_bytes : 1)) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
     fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : fits > plan.grid.high ? plan.grid.high : fits;
     plan.step = fits < shape.rows ? fits : shape.rows;
     plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
@@ -232,7 +232,7 @@ static lort_code write_factored(restoring *r, const lort_part *part, lort_error 
         code = lort_slice_open(r->reading.archive, part, s, &r->reading.session.scratch[0], alloc_of(r), &slice, err);
         if (code)
             return code;
-        if (same_type && slice.term && slice.term->kind == LORT_TERM_RAW)
+        if (same_type && slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(&r->reading, part, s, append_only, r, err);
         else
             code = write_rows(r, part, &slice, err);

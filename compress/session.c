@@ -106,6 +106,7 @@ lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint
 void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc)
 {
     lort_codec_close(scratch->codec);
+    lort_block_space_close(&scratch->block, alloc);
     lort_give(alloc, scratch->bytes, 2 * scratch->size + scratch->coded_size);
     *scratch = (lort_scratch){0};
 }
@@ -115,9 +116,9 @@ static uint64_t library_cost(unsigned threads, int zstd_level)
     return threads * (lort_codec_memory(zstd_level) + lort_blas_touched() + STACK_TOUCHED);
 }
 
-uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes)
+uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks)
 {
-    return library_cost(threads, zstd_level) + threads * (2 * chunk_bytes + lort_codec_bound(chunk_bytes));
+    return library_cost(threads, zstd_level) + threads * (2 * chunk_bytes + lort_codec_bound(chunk_bytes) + lort_block_space_bytes(blocks));
 }
 
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes)
@@ -142,7 +143,7 @@ static unsigned workers_with_address_space(unsigned threads)
     return threads;
 }
 
-lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, lort_error *err)
+lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err)
 {
     void *memory;
     unsigned wanted = workers_with_address_space(threads);
@@ -167,6 +168,8 @@ lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_l
         code = lort_scratch_open(&session->scratch[i], &session->alloc, chunk_bytes, err);
         if (code == LORT_OK)
             code = lort_codec_open(zstd_level, &session->scratch[i].codec, err);
+        if (code == LORT_OK)
+            code = lort_block_space_open(&session->scratch[i].block, &session->alloc, blocks, err);
     }
     return code;
 }

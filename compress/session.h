@@ -2,6 +2,7 @@
 #ifndef LORT_COMPRESS_SESSION_H
 #define LORT_COMPRESS_SESSION_H
 
+#include "compress/block.h"
 #include "compress/lort.h"
 #include "formats/container.h"
 #include "loader/budget.h"
@@ -20,6 +21,7 @@ typedef struct lort_scratch {
     uint8_t *planes;   /* split form, `size` of them */
     uint8_t *coded;    /* encoded frame, `coded_size` of them */
     uint64_t size, coded_size;
+    lort_block_space block; /* of quantised weights; zero where there are none */
 } lort_scratch;
 
 typedef struct lort_session {
@@ -43,10 +45,10 @@ typedef struct lort_session {
 /* Probes memory and topology, fills the report's memory part, opens a ledger without limit yet. threads 0 = the topology's default. */
 lort_code lort_session_open(lort_session *session, const char *command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
                             lort_report *report, lort_error *err);
-/* Starts the pool with `threads` workers and gives each its scratch (chunks up to `chunk_bytes`); books what libraries take. */
-lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, lort_error *err);
+/* Starts the pool with `threads` workers and gives each its scratch (chunks up to `chunk_bytes`, room for such blocks); books what libraries take. */
+lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err);
 /* Bytes lort_session_start makes the process take. */
-uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes);
+uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks);
 /* Default ledger limit: LORT_MEMORY_SHARE of available, or exactly --memory. */
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes);
 /* LORT_E_MEMORY: tensor `name` (NULL: the buffers) makes the run take `smallest` bytes even with one worker. The smallest --memory that would do is said. */

@@ -3,8 +3,29 @@
 #include "compress/report.h"
 #include <math.h>
 
-/* Factors are decoded and checked for NaN; kept bytes are decoded in order and must give the source's hash. */
-static lort_code verify_factors(lort_reading *reading, const lort_part *part, lort_error *err)
+typedef struct block_run {
+    lort_reading *reading;
+    const lort_slice *slice;
+} block_run;
+
+static lort_code verify_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    const block_run *run = ctx;
+    lort_chunk_cache cache = {0};
+    (void)slot;
+    lort_code code = lort_slice_load(run->slice, item, &run->reading->session.scratch[worker], &cache, err);
+    return code ? code : lort_session_check_stop(&run->reading->session, err);
+}
+
+static lort_code verify_blocks(lort_reading *reading, const lort_slice *slice, lort_error *err)
+{
+    const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
+    block_run run = {reading, slice};
+    return lort_pool_each(reading->session.pool, grid.down * grid.across, verify_block, &run, err);
+}
+
+/* Factors are decoded and checked for NaN, integers decoded; kept bytes are decoded in order and must give the source's hash. */
+static lort_code verify_slices(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++) {
@@ -12,8 +33,10 @@ static lort_code verify_factors(lort_reading *reading, const lort_part *part, lo
         code = lort_slice_open(reading->archive, part, s, &reading->session.scratch[0], &reading->session.alloc, &slice, err);
         if (code)
             break;
-        if (slice.term && slice.term->kind == LORT_TERM_RAW)
+        if (slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(reading, part, s, NULL, NULL, err);
+        if (slice.term[LORT_TERM_QUANTISED])
+            code = verify_blocks(reading, &slice, err);
         lort_slice_close(&slice);
     }
     return code;
@@ -39,7 +62,7 @@ lort_code lort_verify(const char *path, const lort_run_options *run, const lort_
         code = lort_reading_start(&reading, run, 0, NULL, NULL, err);
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading.archive); i++) {
         const lort_part *part = lort_archive_part(reading.archive, i);
-        code = lort_part_is_raw(part) ? verify_raw(&reading, part, err) : verify_factors(&reading, part, err);
+        code = lort_part_is_raw(part) ? verify_raw(&reading, part, err) : verify_slices(&reading, part, err);
         if (code)
             lort_reading_name_error(part, err);
         else

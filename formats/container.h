@@ -89,7 +89,7 @@ typedef struct lort_model_record {
 typedef enum lort_term_kind {
     LORT_TERM_RAW = 0,       /* elements of the tensor in `left` dtype, losslessly */
     LORT_TERM_FACTORS = 1,   /* per slice 2^exponent * L (rows x rank, dtype left) * R (rank x cols, dtype right), row-major */
-    LORT_TERM_QUANTISED = 2, /* reserved: integer residual */
+    LORT_TERM_QUANTISED = 2, /* per slice step * integers of a trellis, in blocks (docs/FORMAT.md) */
     LORT_TERM_SCALE = 3,     /* reserved: row or column scales */
     LORT_TERM_BASE = 4       /* reserved: {XXH3-128 of a base model, tensor name}, for differences of two models */
 } lort_term_kind;
@@ -99,18 +99,45 @@ typedef struct lort_term {
     lort_dtype left, right;           /* RAW: both the tensor's dtype. FACTORS: F32, F16 or BF16 */
     uint16_t left_width, right_width; /* plane width of the stored chunks (formats/planes.h), 1 = not split */
     bool left_rotate, right_rotate;   /* RAW uses left_* only; right_* read back equal to it */
-    uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. RAW: 1 = this slice is stored, 0 = not */
+    uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. RAW, QUANTISED: 1 = this slice is in it, 0 = not */
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
+    float *step;       /* [slices]; QUANTISED only, else NULL: 2^-100 to 2^100 where the slice is in it, else 0 */
 } lort_term;
 
-/* Version 1 has one RAW term at most and one FACTORS term per pair of types at most, in any order, and a slice is in one term at
- * most; a slice in none is all zero (allowed only beside FACTORS). Elements of a slice: rows x cols, row-major (lort_part_matrices).
+/* Version 1 has one RAW and one QUANTISED term at most and one FACTORS term per pair of types at most, in any order. A slice is in RAW alone, or
+ * in one FACTORS term, or in QUANTISED, or in both, whose sum it is then; a slice in none is all zero (allowed only beside FACTORS or
+ * QUANTISED). Elements of a slice: rows x cols, row-major (lort_part_matrices).
  *
  * Which array of a payload a chunk belongs to: array kind in the top 8 bits, slice in the low 24. A payload is slice-major:
- * RAW or LEFT, RIGHT of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. */
-typedef enum lort_array { LORT_ARRAY_RAW = 0, LORT_ARRAY_LEFT = 1, LORT_ARRAY_RIGHT = 2 } lort_array;
+ * RAW or LEFT, RIGHT, CODES, BLOCKS of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. CODES are
+ * rows + cols bytes; a chunk of BLOCKS is one block of the grid, and as many zstd frames as its writer likes. */
+typedef enum lort_array {
+    LORT_ARRAY_RAW = 0,
+    LORT_ARRAY_LEFT = 1,
+    LORT_ARRAY_RIGHT = 2,
+    LORT_ARRAY_CODES = 3,
+    LORT_ARRAY_BLOCKS = 4
+} lort_array;
 #define LORT_PART_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)
+
+/* How a quantised slice is cut, row of blocks by row of blocks: blocks as even as can be of at most LORT_BLOCK_COLS columns (whole rows where they fit) and
+ * LORT_BLOCK_WEIGHTS weights, whose sides are multiples of the units but at the slice's edges. */
+#define LORT_BLOCK_WEIGHTS (1 << 19)
+#define LORT_BLOCK_COLS (1 << 13)
+#define LORT_BLOCK_ROW_UNIT 64
+#define LORT_BLOCK_COL_UNIT 1024
+#define LORT_BLOCK_HEAD_MAX 256 /* bytes of a block's body that are not its weights' */
+typedef struct lort_block_grid {
+    int64_t rows, cols;   /* of the slice */
+    int64_t high, wide;   /* of a block */
+    int64_t down, across; /* blocks; block number = row of blocks * across + column of blocks */
+} lort_block_grid;
+typedef struct lort_block_place {
+    int64_t row, col, rows, cols; /* first of, and how many */
+} lort_block_place;
+lort_block_grid lort_block_grid_of(int64_t rows, int64_t cols);
+lort_block_place lort_block_get(const lort_block_grid *grid, int64_t number);
 
 typedef struct lort_chunk {
     uint32_t part;           /* LORT_PART_ID */
@@ -165,8 +192,8 @@ lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out,
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_model_record *out, lort_error *err);
 lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out, lort_error *err);
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_index_record *out, lort_error *err);
-/* The term slice `slice` is in, or NULL where it is all zero. */
-const lort_term *lort_part_term(const lort_part *part, uint32_t slice);
+/* The term of this kind that slice `slice` is in, or NULL. */
+const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind);
 /* A part against the extent it claims to be (number, kind, byte count). */
 lort_code lort_part_matches(const lort_part *part, const lort_model_record *model, lort_error *err);
 

@@ -278,44 +278,66 @@ static bool plane_ok(uint32_t width, bool rotate)
     return width >= 1 && width <= LORT_PLANE_WIDTH_MAX && (!rotate || width == 2 || width == 4 || width == 8);
 }
 
+/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of their own. */
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type, const lort_term *t)
 {
-    bool raw = t->kind == LORT_TERM_RAW;
+    static const char *const names[] = {"raw term", "factors", "integers"};
+    const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(c, "plane widths %u and %u", t->left_width, t->right_width);
-    if (raw && (t->left != type->id || t->right != type->id || t->right_width != t->left_width ||
-                t->right_rotate != t->left_rotate))
-        return lort_cursor_fail(c, "raw term of type %d and %d in a part of type %s", t->left, t->right, type->name);
-    if (!raw && (!p->tensor || !type->decode || !plain_float(t->left) || !plain_float(t->right)))
-        return lort_cursor_fail(c, "factors of type %d and %d for a part of type %s", t->left, t->right, type->name);
+    bool repeats = t->left == only && t->right == only && t->right_width == t->left_width && t->right_rotate == t->left_rotate;
+    bool fits = t->kind == LORT_TERM_FACTORS ? plain_float(t->left) && plain_float(t->right) : repeats;
+    if (t->kind != LORT_TERM_RAW)
+        fits &= p->tensor && type->decode;
+    if (t->kind == LORT_TERM_QUANTISED)
+        fits &= t->left_width == 1;
+    if (!fits)
+        return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s", names[t->kind], t->left, t->right, type->name);
     return LORT_OK;
+}
+
+static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
+{
+    for (uint32_t i = 0; i < p->slices; i++) {
+        t->exponent[i] = (int32_t)lort_get_u32(c, "exponent");
+        if (t->exponent[i] > LORT_EXPONENT_MAX || t->exponent[i] < -LORT_EXPONENT_MAX)
+            return lort_cursor_fail(c, "exponent %d of slice %u (-%d to %d)", t->exponent[i], i, LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
+    }
+    return c->code;
+}
+
+/* 2^-100 to 2^100, so that what is decoded stays a normal number. */
+static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
+{
+    for (uint32_t i = 0; i < p->slices; i++) {
+        uint32_t bits = lort_get_u32(c, "step");
+        memcpy(&t->step[i], &bits, sizeof bits);
+        if (t->rank[i] ? !(t->step[i] >= 0x1p-100f && t->step[i] <= 0x1p100f) : bits != 0)
+            return lort_cursor_fail(c, "step %g of slice %u (2^-100 to 2^100; 0 where the slice is not in the term)", (double)t->step[i], i);
+    }
+    return c->code;
 }
 
 static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_part *p, lort_term *t, lort_error *err)
 {
     void *memory;
     lort_matrices m = lort_part_matrices(p);
-    bool raw = t->kind == LORT_TERM_RAW;
-    uint64_t max = raw ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
-    lort_code code = count_fits(c, (uint64_t)p->slices * (raw ? 1 : 2), 4, "ranks and exponents");
+    const unsigned arrays = t->kind == LORT_TERM_RAW ? 1 : 2;
+    uint64_t max = t->kind != LORT_TERM_FACTORS ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
+    lort_code code = count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
     if (code == LORT_OK)
-        code = lort_arena_take(arena, (uint64_t)p->slices * (raw ? 4 : 8), &memory, err);
+        code = lort_arena_take(arena, (uint64_t)p->slices * arrays * 4, &memory, err);
     if (code)
         return code;
     t->rank = memory;
-    t->exponent = raw ? NULL : (int32_t *)memory + p->slices;
+    t->exponent = t->kind == LORT_TERM_FACTORS ? (int32_t *)memory + p->slices : NULL;
+    t->step = t->kind == LORT_TERM_QUANTISED ? (float *)memory + p->slices : NULL;
     for (uint32_t i = 0; i < p->slices; i++) {
         t->rank[i] = lort_get_u32(c, "rank");
         if (t->rank[i] > max)
             return lort_cursor_fail(c, "rank %u of slice %u (at most %llu)", t->rank[i], i, (ull)max);
     }
-    for (uint32_t i = 0; i < p->slices && !raw; i++) {
-        t->exponent[i] = (int32_t)lort_get_u32(c, "exponent");
-        if (t->exponent[i] > LORT_EXPONENT_MAX || t->exponent[i] < -LORT_EXPONENT_MAX)
-            return lort_cursor_fail(c, "exponent %d of slice %u (-%d to %d)", t->exponent[i], i, LORT_EXPONENT_MAX,
-                                    LORT_EXPONENT_MAX);
-    }
-    return c->code;
+    return t->exponent ? get_exponents(c, p, t) : t->step ? get_steps(c, p, t) : c->code;
 }
 
 static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p, const lort_dtype_info *type,
@@ -328,7 +350,7 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     t->right_width = lort_get_u16(c, "right plane width");
     if (c->code)
         return c->code;
-    if (kind > LORT_TERM_FACTORS)
+    if (kind > LORT_TERM_QUANTISED)
         return lort_fail(err, LORT_E_INPUT, "term of kind %u: it needs a newer LoRT", kind);
     if (flags > 3)
         return lort_cursor_fail(c, "term flags %#x", flags);
@@ -343,10 +365,10 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     return code ? code : get_term_arrays(c, arena, p, t, err);
 }
 
-const lort_term *lort_part_term(const lort_part *part, uint32_t slice)
+const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].rank[slice])
+        if (part->terms[i].kind == kind && part->terms[i].rank[slice])
             return &part->terms[i];
     return NULL;
 }
@@ -356,24 +378,25 @@ static bool same_term(const lort_term *a, const lort_term *b)
     return a->kind == b->kind && a->left == b->left && a->right == b->right;
 }
 
-/* Every slice is in one term at most; without factors it is in the raw one. */
+/* A slice is raw, or the sum of factors and integers; where all is raw, none is in neither. */
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
-    bool factors = false;
+    bool lossy = false;
     for (uint32_t i = 0; i < p->term_count; i++) {
-        factors |= p->terms[i].kind == LORT_TERM_FACTORS;
+        lossy |= p->terms[i].kind != LORT_TERM_RAW;
         for (uint32_t k = 0; k < i; k++)
             if (same_term(&p->terms[i], &p->terms[k]))
                 return lort_cursor_fail(c, "terms %u and %u are alike", k, i);
     }
     for (uint32_t slice = 0; slice < p->slices; slice++) {
-        unsigned in = 0;
+        unsigned in[LORT_TERM_QUANTISED + 1] = {0};
         for (uint32_t i = 0; i < p->term_count; i++)
-            in += p->terms[i].rank[slice] != 0;
-        if (in > 1 || (in == 0 && !factors))
-            return lort_cursor_fail(c, "slice %u is in %u terms", slice, in);
+            in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
+        const unsigned sum = in[LORT_TERM_FACTORS] + in[LORT_TERM_QUANTISED];
+        if (in[LORT_TERM_FACTORS] > 1 || (in[LORT_TERM_RAW] && sum) || (in[LORT_TERM_RAW] + sum == 0 && !lossy))
+            return lort_cursor_fail(c, "slice %u is in %u terms", slice, in[LORT_TERM_RAW] + sum);
     }
-    if (!factors && p->rel_error != 0)
+    if (!lossy && p->rel_error != 0)
         return lort_cursor_fail(c, "error %g of a part that is stored as it was", p->rel_error);
     return LORT_OK;
 }
@@ -437,16 +460,65 @@ static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uin
     return LORT_OK;
 }
 
+static int64_t pieces(int64_t total, int64_t step) { return total / step + (total % step != 0); }
+
+/* Even pieces of at most `most` of `total`, in whole units if there are several. */
+static int64_t even_step(int64_t total, int64_t most, int64_t unit)
+{
+    const int64_t count = pieces(total, most);
+    return count <= 1 ? (total > 0 ? total : 1) : pieces(pieces(total, count), unit) * unit;
+}
+
+lort_block_grid lort_block_grid_of(int64_t rows, int64_t cols)
+{
+    lort_block_grid g = {.rows = rows, .cols = cols, .wide = even_step(cols, LORT_BLOCK_COLS, LORT_BLOCK_COL_UNIT)};
+    g.high = even_step(rows, LORT_BLOCK_WEIGHTS / g.wide / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT, LORT_BLOCK_ROW_UNIT);
+    g.down = pieces(rows, g.high);
+    g.across = pieces(cols, g.wide);
+    return g;
+}
+
+lort_block_place lort_block_get(const lort_block_grid *g, int64_t number)
+{
+    const int64_t r = number / g->across * g->high, c = number % g->across * g->wide;
+    return (lort_block_place){r, c, g->rows - r < g->high ? g->rows - r : g->high, g->cols - c < g->wide ? g->cols - c : g->wide};
+}
+
+/* Each chunk of BLOCKS is one block of the grid; what it decodes to has a head, a symbol or less per weight, low bits and escapes. */
+static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
+{
+    const lort_block_grid g = lort_block_grid_of(m->rows, m->cols);
+    uint64_t first = 0;
+    for (int64_t i = 0; i < g.down * g.across; i++, at->chunk++) {
+        const lort_chunk *k = &p->chunks[at->chunk];
+        const lort_block_place place = lort_block_get(&g, i);
+        const uint64_t count = (uint64_t)place.rows * (uint64_t)place.cols;
+        if (at->chunk == p->chunk_count || k->part != LORT_PART_ID(LORT_ARRAY_BLOCKS, slice) || k->first != first || k->count != count)
+            return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk, (long long)i, slice);
+        if (k->decoded > LORT_BLOCK_HEAD_MAX + 4 * count || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 || k->offset != at->payload)
+            return lort_cursor_fail(c, "chunk %llu of %llu weights is stored in %u bytes at %llu of the payload, and decodes to %u", (ull)at->chunk,
+                                    (ull)count, k->stored, (ull)k->offset, k->decoded);
+        first += count;
+        at->payload += k->stored;
+    }
+    return LORT_OK;
+}
+
 static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
 {
-    const lort_term *t = lort_part_term(p, slice);
-    if (!t)
-        return LORT_OK;
-    uint64_t rank = t->rank[slice], rows = (uint64_t)m->rows, cols = (uint64_t)m->cols;
-    if (t->kind == LORT_TERM_RAW)
-        return check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RAW, slice), t->left, rows * cols);
-    lort_code code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), t->left, rows * rank);
-    return code ? code : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), t->right, rank * cols);
+    const lort_term *raw = lort_part_term(p, slice, LORT_TERM_RAW), *factors = lort_part_term(p, slice, LORT_TERM_FACTORS);
+    const uint64_t rows = (uint64_t)m->rows, cols = (uint64_t)m->cols;
+    lort_code code = LORT_OK;
+    if (raw)
+        return check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RAW, slice), raw->left, rows * cols);
+    if (factors)
+        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), factors->left, rows * factors->rank[slice]);
+    if (factors && code == LORT_OK)
+        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
+    if (code || !lort_part_term(p, slice, LORT_TERM_QUANTISED))
+        return code;
+    code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, rows + cols);
+    return code ? code : check_blocks(c, p, m, slice, at);
 }
 
 static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)

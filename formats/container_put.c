@@ -39,18 +39,23 @@ void lort_model_record_put(const lort_model_record *model, lort_buffer *out)
 
 static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
 {
-    bool raw = term->kind == LORT_TERM_RAW;
-    bool rotate = raw ? term->left_rotate : term->right_rotate;
+    bool factors = term->kind == LORT_TERM_FACTORS;
+    bool rotate = factors ? term->right_rotate : term->left_rotate;
     lort_put_u32(out, (uint32_t)term->kind);
     lort_put_u32(out, (term->left_rotate ? 1u : 0u) | (rotate ? 2u : 0u));
     lort_put_u32(out, (uint32_t)term->left);
-    lort_put_u32(out, (uint32_t)(raw ? term->left : term->right));
+    lort_put_u32(out, (uint32_t)(factors ? term->right : term->left));
     lort_put_u16(out, term->left_width);
-    lort_put_u16(out, raw ? term->left_width : term->right_width);
+    lort_put_u16(out, factors ? term->right_width : term->left_width);
     for (uint32_t i = 0; i < slices; i++)
         lort_put_u32(out, term->rank[i]);
-    for (uint32_t i = 0; i < slices && !raw; i++)
+    for (uint32_t i = 0; i < slices && factors; i++)
         lort_put_u32(out, (uint32_t)term->exponent[i]);
+    for (uint32_t i = 0; i < slices && term->kind == LORT_TERM_QUANTISED; i++) {
+        uint32_t bits;
+        memcpy(&bits, &term->step[i], sizeof bits);
+        lort_put_u32(out, bits);
+    }
 }
 
 static void put_chunk(const lort_chunk *chunk, lort_buffer *out)

@@ -370,11 +370,12 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
     return a->index.entries[part->number].record_offset - part->payload_bytes;
 }
 
-/* How the bytes of a chunk's array are split into planes. */
+/* How the bytes of a chunk's array are split into planes; the gate saw that its term is there. */
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
-    const lort_term *term =
-        lort_part_term(part, chunk->part & (LORT_MAX_SLICES - 1)); /* the gate saw that it is there */
+    static const lort_term_kind kinds[] = {[LORT_ARRAY_RAW] = LORT_TERM_RAW, [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS, [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,
+                                           [LORT_ARRAY_CODES] = LORT_TERM_QUANTISED, [LORT_ARRAY_BLOCKS] = LORT_TERM_QUANTISED};
+    const lort_term *term = lort_part_term(part, chunk->part & (LORT_MAX_SLICES - 1), kinds[chunk->part >> 24]);
     bool right = chunk->part >> 24 == LORT_ARRAY_RIGHT;
     *width = right ? term->right_width : term->left_width;
     *rotate = right ? term->right_rotate : term->left_rotate;
@@ -393,7 +394,8 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     if (code == LORT_OK && lort_xxh64(stored, chunk->stored) != chunk->hash)
         code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match", chunk->stored);
     if (code == LORT_OK)
-        code = lort_codec_decode(codec, stored, chunk->stored, width == 1 ? dst : scratch, chunk->decoded, err);
+        code = (chunk->part >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames : lort_codec_decode)(codec, stored, chunk->stored, width == 1 ? dst : scratch,
+                                                                                                     chunk->decoded, err);
     if (code == LORT_OK && width > 1)
         lort_planes_join(scratch, dst, chunk->decoded, width, rotate);
     lort_buffer_free(&read);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """An independent reader of .lort containers, written from docs/FORMAT.md alone.
 
-    lort_decode.py FILE.lort OUTDIR     restores all files into a new directory
-    lort_decode.py --list FILE.lort     lists the parts
+    lort_decode.py FILE.lort OUTDIR [--dtype F32]   restores all files into a new directory
+    lort_decode.py --list FILE.lort                 lists the parts
 
 Needs numpy, and the zstandard module or the zstd command. Every XXH64 is checked (in Python if the xxhash module is not there);
 source hashes (XXH3-128) only with the xxhash module. A file in which a tensor changed its element type (its header would have
@@ -28,7 +28,8 @@ except ImportError:
     zstandard = None
 
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
-RAW, FACTORS = 0, 1
+RAW, FACTORS, QUANTISED = 0, 1, 2
+RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS = range(5)
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
 TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
@@ -114,6 +115,24 @@ def content_size(frame):
     field = frame[at : at + size]
     need(len(field) == size, "zstd header cut short")
     return None if size == 0 else int.from_bytes(field, "little") + (256 if size == 2 else 0)
+
+
+def split_frames(data):
+    """The zstd frames that data is made of (RFC 8878, 3.1.1), without skippable ones."""
+    frames, start = [], 0
+    while start < len(data):
+        content_size(data[start : start + 18])
+        descriptor, last = data[start + 4], False
+        at = start + 5 + (not descriptor >> 5 & 1) + (0, 1, 2, 4)[descriptor & 3] + (1 if descriptor >> 5 == 1 else (0, 2, 4, 8)[descriptor >> 6])
+        while not last:
+            need(at + 3 <= len(data), "zstd frame cut short")
+            head = int.from_bytes(data[at : at + 3], "little")
+            last, at = head & 1, at + 3 + (1 if head >> 1 & 3 == 1 else head >> 3)
+        at += 4 * (descriptor >> 2 & 1)
+        need(at <= len(data), "zstd frame cut short")
+        frames.append(data[start:at])
+        start = at
+    return frames
 
 
 def unzstd(frames, sizes):
@@ -271,7 +290,7 @@ def read_model(body):
     return Model(algorithm, bool(flags), seed, *texts, listed, tiles)
 
 
-Term = collections.namedtuple("Term", "kind types widths rotate rank exponent")
+Term = collections.namedtuple("Term", "kind types widths rotate rank exponent step")
 Chunk = collections.namedtuple("Chunk", "array stored decoded offset first count hash")
 
 
@@ -292,7 +311,7 @@ class Part:
         self.chunks = [self.read_chunk(c) for _ in range(c.room(chunks, 48))]
         c.end()
         self.check_chunks()
-        need(0 <= self.error < float("inf") and (self.factored or self.error == 0), "relative error")
+        need(0 <= self.error < float("inf") and (self.lossy or self.error == 0), "relative error")
 
     def set_shape(self):
         _, block, size, _ = TYPES[self.type]
@@ -308,21 +327,26 @@ class Part:
 
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
-        need(kind in (RAW, FACTORS), f"term of kind {kind}: needs another reader")
+        need(kind in (RAW, FACTORS, QUANTISED), f"term of kind {kind}: needs another reader")
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
-        exponent = None
+        exponent = step = None
         if kind == FACTORS:
             c.room(self.slices, 4)
             exponent = c.get(f"{self.slices}i")
             need(all(abs(e) <= 4096 for e in exponent), "exponent")
             need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16}, "types of factors")
             need(max(rank) <= min(self.rows, self.cols), "rank")
+        elif kind == QUANTISED:
+            c.room(self.slices, 4)
+            step = np.frombuffer(c.take(4 * self.slices), "<f4")
+            need(self.tensor and TYPES[self.type][3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "term of integers")
+            need(all(2.0**-100 <= x <= 2.0**100 if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), "step")
         else:
             need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "raw term")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
             need(flags <= 3 and 1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "planes")
-        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent)
+        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent, step)
 
     @staticmethod
     def read_chunk(c):
@@ -331,38 +355,137 @@ class Part:
         return Chunk(array, stored, decoded, offset, first, count, digest)
 
     @property
-    def factored(self):
-        return any(t.kind == FACTORS for t in self.terms)
+    def lossy(self):
+        return any(t.kind != RAW for t in self.terms)
 
-    def term(self, s):
-        """The term slice s is in, or None where it is zero."""
-        found = [t for t in self.terms if t.rank[s]]
-        need(len(found) <= 1 and (found or self.factored), f"slice {s} is in {len(found)} terms")
-        return found[0] if found else None
+    def terms_of(self, s):
+        """{kind: term} of those slice s is the sum of; none where it is zero."""
+        found = {t.kind: t for t in self.terms if t.rank[s]}
+        count = sum(t.rank[s] != 0 for t in self.terms)
+        need(count == len(found) and not (RAW in found and count > 1) and (found or self.lossy), f"slice {s} is in {count} terms")
+        return found
 
     def arrays(self, s):
-        """(array id, side, elements) of slice s in payload order."""
-        t = self.term(s)
-        if not t:
-            return []
-        if t.kind == RAW:
-            return [(s, 0, self.rows * self.cols)]
-        return [(1 << 24 | s, 0, self.rows * t.rank[s]), (2 << 24 | s, 1, t.rank[s] * self.cols)]
+        """(array, term, elements) of slice s in payload order."""
+        terms = self.terms_of(s)
+        if RAW in terms:
+            yield RAW_ELEMENTS, terms[RAW], self.rows * self.cols
+        if FACTORS in terms:
+            yield LEFT, terms[FACTORS], self.rows * terms[FACTORS].rank[s]
+            yield RIGHT, terms[FACTORS], terms[FACTORS].rank[s] * self.cols
+        if QUANTISED in terms:
+            yield CODES, terms[QUANTISED], self.rows + self.cols
+            yield BLOCKS, terms[QUANTISED], self.rows * self.cols
 
     def check_chunks(self):
         at = payload = 0
         for s in range(self.slices):
-            for array, side, elements in self.arrays(s):
-                _, block, size, _ = TYPES[self.term(s).types[side]]
-                done = 0
+            for array, term, elements in self.arrays(s):
+                _, block, size, _ = TYPES[term.types[array == RIGHT]]
+                blocks = [rows * cols for _, _, rows, cols in grid_of(self.rows, self.cols)] if array == BLOCKS else None
+                done = number = 0
                 while done < elements:
                     need(at < len(self.chunks), "a chunk is missing")
                     k = self.chunks[at]
-                    need(k.array == array and k.first == done and 0 < k.count <= elements - done, f"chunk {at} out of order")
-                    need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"size of chunk {at}")
+                    need(k.array == array << 24 | s and k.first == done and 0 < k.count <= elements - done, f"chunk {at} out of order")
+                    if blocks:
+                        need(number < len(blocks) and k.count == blocks[number] and k.decoded <= 256 + 4 * k.count, f"block in chunk {at}")
+                    else:
+                        need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"size of chunk {at}")
                     need(k.offset == payload and 1 <= k.stored <= k.decoded + k.decoded // 128 + 1024, f"place of chunk {at}")
-                    done, payload, at = done + k.count, payload + k.stored, at + 1
+                    done, payload, at, number = done + k.count, payload + k.stored, at + 1, number + 1
         need(at == len(self.chunks) and payload == self.payload, "chunks do not fill the payload")
+
+
+# ---- quantised blocks (section 8) ----
+
+GROUPS = {1: (1, 255, 0), 2: (2, 15, 0), 3: (3, 6, 0), 4: (4, 4, 0), 5: (5, 3, 0), 6: (1, 255, 2)}  # symbols in a byte, alphabet, low bits
+NEXT = bytes((2 * s + ((k ^ s ^ s >> 2) & 1)) % 8 for s in range(8) for k in range(2))  # state * 2 + parity of k
+
+
+def up(a, b):
+    return -(-a // b)
+
+
+def even(total, most, unit):
+    return max(total, 1) if total <= most else unit * up(up(total, up(total, most)), unit)
+
+
+def grid_of(rows, cols):
+    """(row, column, rows, columns) of every block."""
+    wide = even(cols, 8192, 1024)
+    high = even(rows, 64 * (524288 // wide // 64), 64)
+    return [(r, c, min(high, rows - r), min(wide, cols - c)) for r in range(0, rows, high) for c in range(0, cols, wide)]
+
+
+def read_stream(c, count, group, escapes):
+    """The members of a stream: int16."""
+    each, size, low = GROUPS[group]
+    packed = np.frombuffer(c.take(up(count, each)), np.uint8).astype(np.int32)
+    bits = np.frombuffer(c.take(up(count * low, 8)), np.uint8)
+    escaped = np.frombuffer(c.take(2 * escapes), "<i2")
+    digits = packed[:, None] // size ** np.arange(each) % size
+    need(np.all(packed < size**each) and not digits.reshape(-1)[count:].any(), f"{c.what}: a byte that is none of the alphabet's")
+    symbols = digits.reshape(-1)[:count]
+    k = np.where(symbols & 1, (symbols + 1) // 2, -(symbols // 2))
+    if low:
+        k = 4 * k + (np.repeat(bits, 4)[:count] >> (2 * (np.arange(count) % 4)) & 3)
+    need(np.count_nonzero(symbols == size - 1) == escapes, f"{c.what}: number of escapes")
+    k[symbols == size - 1] = escaped
+    return k
+
+
+def read_block(body, rows, cols, row_codes, col_codes, step, what):
+    c = Cursor(body, what)
+    base, shift, mask = c.get("iHH")
+    need(abs(base) <= 1024 and shift <= 7, f"{what}: classes")
+    heads = {s: c.get("IIHH") for s in range(16) if mask >> s & 1}
+    need(sum(h[0] & 0xFFFFFF for h in heads.values()) == rows * cols, f"{what}: members of the streams")
+    streams, values = [[]] * 16, [np.zeros(0, "<f4")] * 16
+    for s, (count, escapes, one, gain) in heads.items():
+        group, count = count >> 24, count & 0xFFFFFF
+        need(count and group in GROUPS and escapes <= count, f"{what}: head of stream {s}")
+        k = read_stream(c, count, group, escapes)
+        one, gain = np.float32(one / 4096) * step, np.float32(gain / 32768) * step
+        n = 2 * k - (s & 1) * np.sign(k)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values[s] = np.where(np.abs(k) == 1, k.astype("<f4") * one, n.astype("<f4") * gain)
+        streams[s] = (k & 1).tolist()
+    c.end(False)
+    order = walk([iter(s) for s in streams], rows, cols, row_codes, col_codes, base, shift, what)
+    out = np.empty(rows * cols, "<f4")
+    for s in range(16):
+        here = order == s
+        need(np.count_nonzero(here) == len(values[s]), f"{what}: members of stream {s}")
+        out[here] = values[s]
+    return out.reshape(rows, cols) + np.float32(0)
+
+
+def walk(parities, rows, cols, row_codes, col_codes, base, shift, what):
+    """The stream each element is in, from the parities of the members of each."""
+    order = bytearray()
+    add, following = order.append, NEXT
+    quantiser = (0, 0, 1, 1, 0, 0, 1, 1)
+    try:
+        for row in range(rows):
+            state = 0
+            for even_stream in (2 * np.clip((int(row_codes[row]) + col_codes.astype(np.int32) - base) >> shift, 0, 7)).tolist():
+                stream = even_stream + quantiser[state]
+                add(stream)
+                state = following[2 * state + next(parities[stream])]
+    except StopIteration:
+        raise Bad(f"{what}: a stream has too few members") from None
+    return np.frombuffer(order, np.uint8)
+
+
+def quantised_slice(part, s, arrays):
+    codes = np.frombuffer(b"".join(arrays[CODES << 24 | s]), np.uint8)
+    out = np.zeros((part.rows, part.cols), "<f4")
+    for number, (row, col, rows, cols) in enumerate(grid_of(part.rows, part.cols)):
+        out[row : row + rows, col : col + cols] = read_block(
+            arrays[BLOCKS << 24 | s][number], rows, cols, codes[row : row + rows], codes[part.rows + col : part.rows + col + cols],
+            part.terms_of(s)[QUANTISED].step[s], f"part {part.number}, slice {s}, block {number}")
+    return out
 
 
 class Archive:
@@ -421,15 +544,25 @@ def join_planes(split, width, rotate):
 
 
 def read_arrays(archive, part):
-    """{array id: bytes} of all arrays of a part."""
+    """{array id: decoded chunks} of all arrays of a part."""
     stored = [read_at(archive.file, part.start + k.offset, k.stored) for k in part.chunks]
     for number, (data, k) in enumerate(zip(stored, part.chunks)):
         need(xxh64(data) == k.hash, f"part {part.number}: hash of chunk {number}")
+    frames = [split_frames(data) for data in stored]
+    for number, (pieces, k) in enumerate(zip(frames, part.chunks)):
+        sizes = [content_size(frame) for frame in pieces]
+        need(None not in sizes and sum(sizes) == k.decoded, f"part {part.number}: sizes of chunk {number}")
+        need(len(sizes) == 1 or k.array >> 24 == BLOCKS, f"part {part.number}: frames of chunk {number}")
+    flat = [frame for pieces in frames for frame in pieces]
+    decoded = iter(unzstd(flat, [content_size(frame) for frame in flat]))
     arrays = collections.defaultdict(list)
-    for split, k in zip(unzstd(stored, [k.decoded for k in part.chunks]), part.chunks):
-        term, side = part.term(k.array & 0xFFFFFF), int(k.array >> 24 == 2)
-        arrays[k.array].append(join_planes(split, term.widths[side], term.rotate[side]))
-    return {array: b"".join(pieces) for array, pieces in arrays.items()}
+    for pieces, k in zip(frames, part.chunks):
+        split, array, terms = b"".join(next(decoded) for _ in pieces), k.array >> 24, part.terms_of(k.array & 0xFFFFFF)
+        if array <= RIGHT:
+            term, side = terms[RAW if array == RAW_ELEMENTS else FACTORS], int(array == RIGHT)
+            split = join_planes(split, term.widths[side], term.rotate[side])
+        arrays[k.array].append(split)
+    return arrays
 
 
 def numbers(data, kind):
@@ -447,28 +580,31 @@ def as_type(values, kind):
         return ((bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)).astype("<u2").tobytes()
 
 
-def restored_type(part):
-    return part.type if not part.factored or part.type in (F32, F16, BF16) else F16
+def restored_type(part, wanted=None):
+    return part.type if not part.lossy else wanted if wanted is not None else part.type if part.type in (F32, F16, BF16) else F16
 
 
 def slice_bytes(part, s, arrays, kind):
-    term = part.term(s)
-    if not term:
-        yield bytes(part.rows * part.cols * TYPES[kind][2])
-    elif term.kind == RAW:
-        data = arrays.get(s, b"")
+    terms = part.terms_of(s)
+    if RAW in terms:
+        data = b"".join(arrays[s])
         yield data if kind == part.type else as_type(numbers(data, part.type), kind)
-    else:
-        left = numbers(arrays[1 << 24 | s], term.types[0]).reshape(part.rows, term.rank[s])
-        right = numbers(arrays[2 << 24 | s], term.types[1]).reshape(term.rank[s], part.cols)
-        step = max(1, (8 << 20) // max(1, part.cols))
-        for row in range(0, part.rows, step):
-            yield as_type(np.ldexp(left[row : row + step] @ right, term.exponent[s]), kind)
+        return
+    integers = quantised_slice(part, s, arrays) if QUANTISED in terms else np.zeros((part.rows, part.cols), "<f4")
+    if FACTORS not in terms:
+        yield as_type(integers, kind)
+        return
+    term = terms[FACTORS]
+    left = numbers(b"".join(arrays[LEFT << 24 | s]), term.types[0]).reshape(part.rows, term.rank[s])
+    right = numbers(b"".join(arrays[RIGHT << 24 | s]), term.types[1]).reshape(term.rank[s], part.cols)
+    step = max(1, (8 << 20) // max(1, part.cols))
+    for row in range(0, part.rows, step):
+        yield as_type(np.ldexp(left[row : row + step] @ right, term.exponent[s]) + integers[row : row + step], kind)
 
 
-def write_part(archive, part, out):
-    arrays, kind = read_arrays(archive, part), restored_type(part)
-    source = xxhash.xxh3_128() if xxhash and not part.factored else None
+def write_part(archive, part, out, wanted):
+    arrays, kind = read_arrays(archive, part), restored_type(part, wanted)
+    source = xxhash.xxh3_128() if xxhash and not part.lossy else None
     for s in range(part.slices):
         for data in slice_bytes(part, s, arrays, kind):
             out.write(data)
@@ -479,17 +615,17 @@ def write_part(archive, part, out):
 
 # ---- what the program does ----
 
-def restore_parts(archive, parts, place):
+def restore_parts(archive, parts, place, wanted):
     """A file whose header would have to be rewritten: one file per extent."""
     os.mkdir(place + ".parts")
     for part in parts:
-        kind = TYPES[restored_type(part)][0] if part.tensor else "raw"
+        kind = TYPES[restored_type(part, wanted)][0] if part.tensor else "raw"
         with open(os.path.join(place + ".parts", f"{part.number:06d}.{kind}"), "xb") as out:
-            write_part(archive, part, out)
+            write_part(archive, part, out, wanted)
     print(f"lort_decode: a tensor of '{place}' changed its type: its extents are in '{place}.parts'", file=sys.stderr)
 
 
-def restore(archive, outdir):
+def restore(archive, outdir, wanted):
     if not xxhash:
         print("lort_decode: no xxhash module: source hashes (XXH3-128) are not checked", file=sys.stderr)
     os.mkdir(outdir)
@@ -497,12 +633,12 @@ def restore(archive, outdir):
         for number, file in enumerate(archive.model.files):
             parts = [p for p, e in zip(archive.parts, archive.model.extents) if e.file == number]
             place = os.path.join(outdir, file.name)
-            if any(restored_type(p) != p.type for p in parts):
-                restore_parts(archive, parts, place)
+            if any(restored_type(p, wanted) != p.type for p in parts):
+                restore_parts(archive, parts, place, wanted)
                 continue
             with open(place, "xb") as out:
                 for part in parts:
-                    write_part(archive, part, out)
+                    write_part(archive, part, out, wanted)
                 need(out.tell() == file.size, f"'{file.name}' is not {file.size} bytes")
     except BaseException:
         shutil.rmtree(outdir, ignore_errors=True)
@@ -516,7 +652,7 @@ def show(archive):
         print(f"file {file.name!r}  {file.size} bytes  role {file.role}  {file.format}")
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
-        how = f"rank {max(ranks)}" if ranks else "raw"
+        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == QUANTISED for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
         print(f"{part.number:6d}  {TYPES[part.type][0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
               f"  {part.error:.6g}  {name}")
@@ -527,6 +663,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="list the parts instead of restoring")
     parser.add_argument("file")
     parser.add_argument("outdir", nargs="?", help="new directory for the restored files")
+    parser.add_argument("--dtype", choices=("F32", "F16", "BF16"), help="element type of the tensors that are not stored losslessly")
     args = parser.parse_args()
     if bool(args.outdir) == args.list:
         parser.error("give OUTDIR, or --list")
@@ -535,7 +672,7 @@ def main():
         if args.list:
             show(archive)
         else:
-            restore(archive, args.outdir)
+            restore(archive, args.outdir, {"F32": F32, "F16": F16, "BF16": BF16, None: None}[args.dtype])
     except Bad as error:
         print(f"lort_decode: {args.file}: {error}", file=sys.stderr)
         return 8

@@ -19,6 +19,7 @@
 #define MOST_SEED 9007199254740992.0 /* 2^53: the largest whole number JSON readers agree on */
 
 static const char *const modes[] = {"auto", "full", "stream", NULL}; /* in the order of lort_mode */
+static const char *const residuals[] = {"auto", "none", "int", NULL};   /* in the order of lort_residual */
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
 #define HELP                                                                                                           \
@@ -91,6 +92,22 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          AT(job.value),   .low = 0,                                                                                    \
          .high = BELOW_1, .allowed = "a number from 0, below 1",                                                       \
          .argument = "F", .help = "target: relative error of a matrix at most F (default 0.05)"},                      \
+        {"bpw",           0,                                                                                           \
+         LORT_CLI_REAL,   LORT_GOAL_BPW,                                                                               \
+         AT(job.value),   .low = 0.01,                                                                                 \
+         .high = 64,      .allowed = "a number from 0.01 to 64",                                                       \
+         .argument = "B", .help = "target: B bits per weight over all tensors"},                 \
+        {"size",                                                                                                       \
+         0,                                                                                                            \
+         LORT_CLI_SIZE,                                                                                                \
+         LORT_GOAL_SIZE,                                                                                               \
+         AT(job.size_bytes),                                                                                           \
+         .count = offsetof(lort_cli_values, job.value),                                                                \
+         .low = 1,                                                                                                     \
+         .high = 4611686018427387904.0,                                                                                \
+         .allowed = "a size such as 500M, or a share of the input such as 30%",                                        \
+         .argument = "BYTES|P%",                                                                                       \
+         .help = "target: size of the output file, nearly reached and never exceeded"},          \
         {"lossless", 0, LORT_CLI_GOAL, LORT_GOAL_LOSSLESS, .help = "target: keep every byte, factor nothing"},         \
         {"max-rank",                                                                                                   \
          0,                                                                                                            \
@@ -101,6 +118,13 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .allowed = "a whole number from 1 to 1000000",                                                                \
          .argument = "N",                                                                                              \
          .help = "highest rank --energy and --max-error may try (default 256)"},                                       \
+        {"residual",                                                                                                   \
+         0,                                                                                                            \
+         LORT_CLI_CHOICE,                                                                                              \
+         AT(job.residual),                                                                                             \
+         .choices = residuals,                                                                                         \
+         .argument = "auto|none|int",                                                                                  \
+         .help = "code what low rank leaves as integers; auto: for --max-error, --bpw and --size"},                    \
         {"min-dim",                                                                                                    \
          0,                                                                                                            \
          LORT_CLI_WHOLE,                                                                                               \
@@ -246,6 +270,19 @@ static lort_code set_bytes(const setting *s, lort_error *err)
     return LORT_OK;
 }
 
+static lort_code set_size(const setting *s, lort_error *err)
+{
+    char *end;
+    const size_t digits = strspn(s->text, "0123456789.");
+    if (digits == 0 || strcmp(s->text + digits, "%") != 0)
+        return set_bytes(s, err);
+    const double percent = strtod(s->text, &end);
+    if (*end != '%' || !(percent > 0 && percent <= 100))
+        return refuse(s, s->option->allowed, err);
+    memcpy((char *)s->values + s->option->count, &percent, sizeof percent);
+    return LORT_OK;
+}
+
 static lort_code set_text(const setting *s, lort_error *err)
 {
     if (!*s->text)
@@ -301,7 +338,7 @@ static lort_code set_choice(const setting *s, lort_error *err)
 
 static lort_code (*const setters[])(const setting *, lort_error *) = {
     [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,   [LORT_CLI_WHOLE] = set_whole,
-    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_TEXT] = set_text,
+    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,
     [LORT_CLI_LIST] = set_list, [LORT_CLI_NAME] = set_name,   [LORT_CLI_CHOICE] = set_choice};
 _Static_assert(sizeof(lort_mode) == sizeof(int), "set_choice stores an int");
 

@@ -122,6 +122,8 @@ static const char *counts(const lort_progress *progress, char *out, size_t cap)
 {
     if (progress->layer_compared)
         snprintf(out, cap, "%" PRIu64 " compared", progress->layer_compared);
+    else if (progress->layer_coded)
+        snprintf(out, cap, "%" PRIu64 " coded, %" PRIu64 " kept", progress->layer_coded, progress->layer_kept);
     else
         snprintf(out, cap, "%" PRIu64 " factored, %" PRIu64 " kept", progress->layer_factored, progress->layer_kept);
     return out;
@@ -130,13 +132,13 @@ static const char *counts(const lort_progress *progress, char *out, size_t cap)
 static void log_layer(lort_progress *progress)
 {
     char name[32] = "other tensors", rest[400], counted[80];
-    if (progress->layer_factored + progress->layer_kept + progress->layer_compared == 0)
+    if (progress->layer_factored + progress->layer_coded + progress->layer_kept + progress->layer_compared == 0)
         return;
     if (progress->layer >= 0)
         snprintf(name, sizeof name, "layer %" PRId64, progress->layer);
     fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name, progress->last.tensors_done, progress->last.tensors_total,
             counts(progress, counted, sizeof counted), figures(progress, &progress->last, rest, sizeof rest));
-    progress->layer_factored = progress->layer_kept = progress->layer_compared = 0;
+    progress->layer_factored = progress->layer_coded = progress->layer_kept = progress->layer_compared = 0;
     progress->logged_ns = now_ns();
 }
 
@@ -160,6 +162,8 @@ static void count_tensor(lort_progress *progress, const lort_event *event)
         progress->layer_kept++;
     else if (strcmp(event->tensor->action, "factor") == 0)
         progress->layer_factored++;
+    else if (strcmp(event->tensor->action, "residual") == 0)
+        progress->layer_coded++;
     else
         progress->layer_compared++;
     progress->last = *event;

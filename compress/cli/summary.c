@@ -99,7 +99,7 @@ typedef struct tally {
     const char *reason[MOST_REASONS];
     uint64_t count[MOST_REASONS], bytes[MOST_REASONS];
     unsigned kinds;
-    uint64_t kept, other, factored;
+    uint64_t kept, other, factored, coded;
 } tally;
 
 static void count_kept(tally *t, const lort_tensor_report *tensor)
@@ -151,13 +151,18 @@ void lort_cli_print_actions(FILE *out, const lort_report *report)
         const lort_tensor_report *tensor = &report->tensors[i];
         if (strcmp(tensor->action, "keep") == 0)
             count_kept(&t, tensor);
+        else if (strcmp(tensor->action, "residual") == 0)
+            t.coded++;
         else if (given(tensor->action))
             t.factored++;
     }
+    if (t.coded)
+        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n", strcmp(report->command, "plan") == 0 ? "to code" : "coded", t.coded, report->tensor_count);
     if (t.factored + t.kept == 0)
         return;
     bool planned = strcmp(report->command, "plan") == 0; /* whether factors meet the target is seen only by trying */
-    fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored", t.factored,
+    if (t.factored || !t.coded)
+        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored", t.factored,
             report->tensor_count);
     print_kept(out, &t);
 }

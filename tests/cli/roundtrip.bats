@@ -12,7 +12,7 @@ assert set(told) == set(seen), set(told) ^ set(seen)
 for name, t in told.items():
     a, b = t["rel_error"] or 0, seen[name]["rel_error"] or 0
     assert abs(a - b) <= max(0.01 * a, 0.002), (name, a, b)
-    assert t["action"] == "factor" or b == 0, (name, b)
+    assert t["action"] != "keep" or b == 0, (name, b)
 END
 }
 
@@ -40,6 +40,33 @@ round_trip() { # model restored options...
 @test "the default never ruins a model" {
     round_trip "$GGUF" "$T/r.gguf"
     [ "$(value "$T/a.json" 'all((t["rel_error"] or 0) <= 0.05 for t in d["tensors"])')" = True ]
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -ge 30 ]
+    [ "$(value "$T/a.json" 'd["output"]["bpw"] < 4.5')" = True ]
+}
+
+@test "sizes are met and never exceeded" {
+    for target in "--bpw 3" "--bpw 6.5" "--size 15%" "--size 2M"; do
+        # shellcheck disable=SC2086
+        round_trip "$GGUF" "$T/r.gguf" $target
+        python3 - "$T/a.json" $target <<'END'
+import json, sys
+d = json.load(open(sys.argv[1]))
+goal, have = sys.argv[3], d["output"]["bpw"]
+if sys.argv[2] == "--size":
+    have = d["output"]["bytes"]
+    goal = 2 << 20 if goal == "2M" else float(goal[:-1]) / 100 * d["input"]["bytes"]
+assert 0.995 * float(goal) <= have <= float(goal), (goal, have)
+END
+        rm "$T/a.lort" "$T/r.gguf"
+    done
+}
+
+@test "a size out of reach is refused before anything is written, with the smallest that is not" {
+    expect 7 "$LORT" compress "$GGUF" -o "$T/a.lort" --size 100K
+    said 'cannot be reached: the smallest size is [0-9]+'
+    [ ! -e "$T/a.lort" ]
+    expect 7 "$LORT" compress "$GGUF" -o "$T/a.lort" --bpw 0.1
+    said 'cannot be reached: the smallest is [0-9.]+'
 }
 
 @test "rank 32 factors at least 28 matrices of either form" {
@@ -51,6 +78,38 @@ round_trip() { # model restored options...
     [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 28 ]
     same "$HF/config.json" "$T/hf/config.json"
     [ "$(cd "$HF" && ls)" = "$(cd "$T/hf" && ls)" ]
+}
+
+@test "integers keep every error below its bound, and are far smaller" {
+    round_trip "$GGUF" "$T/r.gguf" --residual int
+    [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.05')" = True ]
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -ge 28 ]
+    [ "$(stat -c %s "$T/a.lort")" -lt $(($(stat -c %s "$GGUF") * 30 / 100)) ]
+    expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.05
+    expect 7 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.04
+    rm -r "$T/a.lort" "$T/r.gguf"
+    for error in 0.3 0.01 0.001 0.0002; do
+        round_trip "$HF" "$T/hf" --residual int --max-error $error
+        [ "$(value "$T/a.json" "max(t['rel_error'] for t in d['tensors']) <= $error")" = True ]
+        expect 0 "$LORT" compare "$HF" "$T/a.lort" --fail-above $error
+        rm -r "$T/a.lort" "$T/hf"
+    done
+    round_trip "$GGUF" "$T/r.gguf" --residual int --max-error 0 # nothing but the weights themselves has none
+    same "$GGUF" "$T/r.gguf"
+}
+
+@test "a flipped byte of integers is refused" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual int
+    expect 0 "$LORT" inspect "$T/a.lort"
+    printed 'blk\.0\.attn_q\.weight .* residual +0 +0\.0[0-9]+'
+    size=$(stat -c %s "$T/a.lort")
+    for at in $((size / 5)) $((size / 3)) $((size / 2)) $((size * 4 / 5)); do
+        cp "$T/a.lort" "$T/bad.lort"
+        flip "$T/bad.lort" "$at"
+        expect 8 "$LORT" verify "$T/bad.lort"
+        expect 8 "$LORT" restore "$T/bad.lort" -o "$T/x.gguf"
+        absent "$T/x.gguf"
+    done
 }
 
 @test "energy, max-rank, include and exclude do what they say" {

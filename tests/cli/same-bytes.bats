@@ -26,6 +26,33 @@ END
 @test "by rank, safetensors in shards" { matrix "$HF" --rank 32; }
 @test "by energy" { matrix "$HF" --energy 0.5 --max-rank 512; }
 @test "lossless" { matrix "$HF" --lossless; }
+@test "integers, GGUF" { matrix "$GGUF" --residual int; }
+@test "integers, safetensors in shards" { matrix "$HF" --residual int --max-error 0.01; }
+@test "integers to a size" { matrix "$GGUF" --residual int --bpw 4; }
+
+# A matrix of blocks across and down, and a stack of two, F32.
+@test "integers of many blocks and of a stack" {
+    python3 - "$T/m.safetensors" <<'END'
+import array, json, random, struct, sys
+random.seed(1)
+shapes, at, head = {"wide": [150, 9000], "stack": [2, 300, 1100]}, 0, {}
+for name, shape in shapes.items():
+    count = shape[0] * shape[1] * (shape + [1])[2]
+    head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * count]}
+    at += 4 * count
+text = json.dumps(head).encode()
+text += b" " * (-len(text) % 8)
+with open(sys.argv[1], "wb") as out:
+    out.write(struct.pack("<Q", len(text)) + text)
+    array.array("f", (random.random() - random.random() for _ in range(at // 4))).tofile(out)
+END
+    matrix "$T/m.safetensors" --residual int --max-error 0.1
+    expect 0 "$LORT" verify "$T/a.lort"
+    expect 0 "$LORT" compare "$T/m.safetensors" "$T/a.lort" --fail-above 0.1
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
+    same "$T/one" "$T/seven"
+}
 
 @test "two runs under load" {
     "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 48 -q &

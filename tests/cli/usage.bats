@@ -39,7 +39,7 @@ refuse() {
 }
 
 @test "each command has exactly the options of the contract" {
-    local job='rank energy max-error lossless max-rank min-dim include exclude fail-above mode memory threads seed zstd-level'
+    local job='rank energy max-error bpw size lossless residual max-rank min-dim include exclude fail-above mode memory threads seed zstd-level'
     check() { # command options...
         local command=$1
         shift
@@ -84,7 +84,7 @@ refuse() {
 }
 
 @test "options that are not built yet do not exist" {
-    for option in --bpw=4 --size=50% --residual=int --imatrix=f --resume --time-limit=1h; do
+    for option in --imatrix=f --resume --time-limit=1h; do
         refuse "unknown or ambiguous option '${option}'" compress model -o "$T/x" $option
     done
     refuse "unknown option '-z'" compress model -o x -z
@@ -118,6 +118,8 @@ max-error inf a number from 0, below 1
 fail-above -1 a number, 0 or more
 fail-above nan a number, 0 or more
 mode fast one of auto full stream
+residual all one of auto none int
+residual integers one of auto none int
 memory 0 a size from
 memory 10X a size from
 memory -1 a size from
@@ -142,6 +144,20 @@ END
     refuse '--rank and --energy are both targets' compress model -o x --rank 4 --energy 0.5
     refuse '--energy and --max-error are both targets' plan model --energy 0.5 --max-error 0.1
     refuse '--lossless and --rank are both targets' compress model -o x --lossless --rank 4
+    refuse '--bpw and --max-error are both targets' compress model -o x --bpw 4 --max-error 0.1
+    refuse '--size and --bpw are both targets' compress model -o x --size 50% --bpw 4
+    for target in --bpw=4 --size=50%; do
+        expect 2 "$LORT" compress "$GGUF" -o "$T/x" --residual none $target
+        said 'residual none cannot meet a size'
+    done
+    for target in --rank=4 --energy=0.5 --lossless; do
+        for command in "compress -o $T/x" plan; do
+            # shellcheck disable=SC2086
+            expect 2 "$LORT" $command "$GGUF" --residual int $target
+            said 'residual int goes with a largest error'
+        done
+    done
+    absent "$T/x"
 }
 
 @test "errors never echo control characters" {

@@ -249,7 +249,7 @@ typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *by
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
 {
-    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff);
+    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff, chunk->part >> 24 == LORT_ARRAY_RAW ? LORT_TERM_RAW : LORT_TERM_FACTORS);
     assert_non_null(term);
     return term;
 }

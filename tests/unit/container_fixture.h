@@ -1,9 +1,11 @@
-/* container_fixture: a small container with every kind of part, built through the writers. Two files in a directory:
+/* container_fixture: a small container with every kind of part, built through the writers. Three files in a directory:
  *   part 0 raw header   1 F16 [5, 8] raw in 3 chunks   2 F32 [2, 6, 5] factors, ranks 2 (F16, F16) and 1 (BF16, F16)
- *   part 3 BF16 [3, 4, 4] slice 0 raw, 1 factors, 2 zero   4 Q8_0 [2, 32] raw   5 raw tail   6 raw side file */
+ *   part 3 BF16 [3, 4, 4] slice 0 raw, 1 factors, 2 zero   4 Q8_0 [2, 32] raw   5 raw tail   6 raw side file
+ *   part 7 F32 [3, 4, 5] slice 0 integers, 1 factors and integers, 2 raw */
 #ifndef LORT_TESTS_CONTAINER_FIXTURE_H
 #define LORT_TESTS_CONTAINER_FIXTURE_H
 
+#include "compress/block.h"
 #include "formats/container.h"
 #include "formats/half.h"
 #include "formats/planes.h"
@@ -12,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIXTURE_PARTS 7u
+#define FIXTURE_PARTS 8u
+#define FIXTURE_FILES 3u
 #define FIXTURE_CHUNKS 16u
 
 typedef struct fixture_part {
@@ -21,13 +24,14 @@ typedef struct fixture_part {
     lort_term terms[3];
     uint32_t rank[3][3];
     int32_t exponent[3];
+    float step[3];
     lort_chunk chunks[FIXTURE_CHUNKS];
     uint8_t payload[4096];
 } fixture_part;
 
 typedef struct fixture {
     fixture_part parts[FIXTURE_PARTS];
-    lort_input_file files[2];
+    lort_input_file files[FIXTURE_FILES];
     lort_extent extents[FIXTURE_PARTS];
     lort_model_record model;
     uint8_t source[FIXTURE_PARTS][512];
@@ -72,7 +76,8 @@ static inline lort_term *fixture_term(fixture_part *p, lort_term_kind kind, lort
                               .left_rotate = l->rotate,
                               .right_rotate = r->rotate,
                               .rank = p->rank[i],
-                              .exponent = kind == LORT_TERM_RAW ? NULL : p->exponent};
+                              .exponent = kind == LORT_TERM_FACTORS ? p->exponent : NULL,
+                              .step = kind == LORT_TERM_QUANTISED ? p->step : NULL};
     return &p->terms[i];
 }
 
@@ -134,6 +139,56 @@ static inline void fixture_factors(fixture_part *p, lort_codec *codec, uint32_t 
     fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), t, 0, bytes, rank * cols);
 }
 
+/* A slice of one block: what fixture_value says, as integers of the slice's step. */
+static inline float fixture_value(uint32_t slice, int64_t i) { return (float)((i * 37 + slice * 11) % 23 - 11) * 0.3f; }
+
+static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
+{
+    uint8_t codes[64];
+    lort_block block = {.rows = rows, .cols = cols, .row_codes = codes, .col_codes = codes + rows};
+    lort_block_need need = {.write = true};
+    lort_block_space space;
+    lort_block_coded coded;
+    lort_block_need_add(&need, rows, cols);
+    if (lort_block_space_open(&space, &lort_alloc_heap, &need, NULL))
+        abort();
+    for (int64_t i = 0; i < rows + cols; i++)
+        codes[i] = (uint8_t)(i < rows ? 130 + i : 127 + i % 3);
+    for (int64_t i = 0; i < rows * cols; i++)
+        space.weights[i] = fixture_value(slice, i);
+    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_CODES, slice), t, 0, codes, (uint64_t)(rows + cols));
+    lort_block_classes(&block);
+    if (lort_block_encode(&block, t->step[slice], codec, &space, &coded, NULL))
+        abort();
+    memcpy(p->payload + p->part.payload_bytes, space.coded, coded.stored);
+    p->chunks[p->part.chunk_count++] = (lort_chunk){.part = LORT_PART_ID(LORT_ARRAY_BLOCKS, slice),
+                                                    .stored = (uint32_t)coded.stored,
+                                                    .decoded = (uint32_t)coded.decoded,
+                                                    .offset = p->part.payload_bytes,
+                                                    .count = (uint64_t)(rows * cols),
+                                                    .hash = lort_xxh64(space.coded, coded.stored)};
+    p->part.payload_bytes += coded.stored;
+    lort_block_space_close(&space, &lort_alloc_heap);
+}
+
+static inline void fixture_residual(fixture *f, lort_codec *codec)
+{
+    fixture_part *p = fixture_begin(f, 7, "residual.weight", LORT_F32, 3, 3, 4, 5, 3);
+    const lort_term *integers = fixture_term(p, LORT_TERM_QUANTISED, LORT_U8, LORT_U8);
+    const lort_term *factors = fixture_term(p, LORT_TERM_FACTORS, LORT_BF16, LORT_F16);
+    const lort_term *raw = fixture_term(p, LORT_TERM_RAW, LORT_F32, LORT_F32);
+    p->rank[0][0] = p->rank[0][1] = p->rank[2][2] = 1;
+    p->rank[1][1] = 2;
+    p->step[0] = 0.25f;
+    p->step[1] = 0.125f;
+    p->part.has_error = true;
+    p->part.rel_error = 0.01;
+    fixture_integers(p, codec, 0, integers, 4, 5);
+    fixture_factors(p, codec, 1, factors, 4, 5);
+    fixture_integers(p, codec, 1, integers, 4, 5);
+    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RAW, 2), raw, 0, f->source[7] + 2 * 80, 20);
+}
+
 static inline void fixture_parts(fixture *f, lort_codec *codec)
 {
     fixture_raw(f, codec, 0, NULL, LORT_U8, 100, 0, 60);
@@ -159,15 +214,17 @@ static inline void fixture_parts(fixture *f, lort_codec *codec)
     fixture_raw(f, codec, 4, "blocks.weight", LORT_Q8_0, 2, 32, 64);
     fixture_raw(f, codec, 5, NULL, LORT_U8, 9, 0, 9);
     fixture_raw(f, codec, 6, NULL, LORT_U8, 33, 0, 33);
+    fixture_residual(f, codec);
 }
 
 static inline void fixture_model(fixture *f)
 {
     f->files[0] = (lort_input_file){.name = "model.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
     f->files[1] = (lort_input_file){.name = "config.json", .role = LORT_ROLE_SIDE, .format = "bytes"};
+    f->files[2] = (lort_input_file){.name = "more.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
     for (uint32_t i = 0; i < FIXTURE_PARTS; i++) {
         const lort_part *part = &f->parts[i].part;
-        uint32_t file = i == FIXTURE_PARTS - 1;
+        uint32_t file = i < 6 ? 0 : i - 5;
         f->extents[i] = (lort_extent){
             .file = file, .tensor = part->tensor, .offset = f->files[file].size, .bytes = part->source_bytes};
         f->files[file].size += part->source_bytes;
@@ -179,7 +236,7 @@ static inline void fixture_model(fixture *f)
                                    .options = "rank=2 min-dim=1",
                                    .libraries = "none",
                                    .files = f->files,
-                                   .file_count = 2,
+                                   .file_count = FIXTURE_FILES,
                                    .extents = f->extents,
                                    .extent_count = FIXTURE_PARTS};
 }

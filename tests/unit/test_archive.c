@@ -65,6 +65,7 @@ static lort_code read_everything(const lort_alloc *alloc, bool check, lort_error
                 continue;
             const lort_dtype_info *type = lort_dtype_get((uint32_t)part->dtype);
             uint64_t at = part->chunks[k].first / type->block_elements * type->block_bytes;
+            at += (part->chunks[k].part & 0xffffff) * (part->source_bytes / part->slices);
             assert_memory_equal(dst, fix.source[i] + at, part->chunks[k].decoded);
         }
         lort_archive_release(a, part);

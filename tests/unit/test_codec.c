@@ -110,6 +110,60 @@ static void the_entropy_trial_pays(void **state)
     lort_codec_close(codec);
 }
 
+/* 64 KiB of bf16 in split form: exponents and the rest share a block of zstd, but not a table. */
+static void planes_have_tables_of_their_own(void **state)
+{
+    (void)state;
+    enum { PLANE = 32768 };
+    lort_codec *codec;
+    uint64_t together, apart;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    fill(2 * PLANE, 1);
+    for (int i = 0; i < PLANE; i++)
+        plain[i] &= 7;
+    assert_int_equal(lort_codec_encode(codec, plain, 2 * PLANE, coded, room, &together, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode_planes(codec, plain, 2 * PLANE, 2, coded, room, &apart, NULL), LORT_OK);
+    assert_true(apart < PLANE + PLANE * 3 / 8 + 200 && apart + 2000 < together);
+    assert_int_equal(lort_codec_decode(codec, coded, apart, back, 2 * PLANE, NULL), LORT_OK);
+    assert_memory_equal(plain, back, 2 * PLANE);
+    lort_codec_close(codec);
+}
+
+/* Every plane another alphabet, so that every one is cut off; and what is left over behind the last. */
+static void planes_of_any_width_come_back(void **state)
+{
+    (void)state;
+    static const uint32_t widths[] = {1, 2, 3, 4, 34, 210, 1024};
+    static const uint64_t sizes[] = {0, 1, 33, 1024, 5000, 70001, LARGE};
+    lort_codec *codec;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++)
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            const uint64_t n = sizes[i], items = n / widths[w] + 1;
+            uint64_t stored;
+            fill(n, 1);
+            for (uint64_t at = 0; at < n; at++)
+                plain[at] = (uint8_t)(plain[at] % 3 + 40 * (at / items % 6));
+            assert_int_equal(lort_codec_encode_planes(codec, plain, n, widths[w], coded, room, &stored, NULL), LORT_OK);
+            assert_true(stored <= n + n / 128 + 1024);
+            memset(back, 0xEE, LARGE);
+            assert_int_equal(lort_codec_decode(codec, coded, stored, back, n, NULL), LORT_OK);
+            assert_memory_equal(plain, back, n);
+        }
+    lort_codec_close(codec);
+}
+
+static size_t flushed(ZSTD_CCtx *encoder, uint64_t n)
+{
+    ZSTD_inBuffer in = {plain, n / 2, 0};
+    ZSTD_outBuffer out = {coded, room, 0};
+    assert_int_equal(ZSTD_CCtx_setPledgedSrcSize(encoder, n), 0);
+    assert_int_equal(ZSTD_compressStream2(encoder, &out, &in, ZSTD_e_flush), 0);
+    in.size = n;
+    assert_int_equal(ZSTD_compressStream2(encoder, &out, &in, ZSTD_e_end), 0);
+    return out.pos;
+}
+
 static void memory_is_what_the_table_says(void **state)
 {
     (void)state;
@@ -120,7 +174,7 @@ static void memory_is_what_the_table_says(void **state)
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_compressionLevel, level);
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_windowLog, 20);
         for (uint64_t n = LARGE; n > 1000; n /= 4) {
-            size_t stored = ZSTD_compress2(encoder, coded, room, plain, n);
+            size_t stored = n < LARGE ? ZSTD_compress2(encoder, coded, room, plain, n) : flushed(encoder, n);
             assert_false(ZSTD_isError(stored));
             assert_int_equal(ZSTD_decompressDCtx(decoder, back, n, coded, stored), n);
             assert_true(ZSTD_sizeof_CCtx(encoder) + ZSTD_sizeof_DCtx(decoder) + lort_codec_bound(LARGE) <=
@@ -246,6 +300,8 @@ int main(void)
         cmocka_unit_test(what_goes_in_comes_out),
         cmocka_unit_test(bytes_depend_on_input_only),
         cmocka_unit_test(the_entropy_trial_pays),
+        cmocka_unit_test(planes_have_tables_of_their_own),
+        cmocka_unit_test(planes_of_any_width_come_back),
         cmocka_unit_test(memory_is_what_the_table_says),
         cmocka_unit_test(only_levels_that_exist),
         cmocka_unit_test(frames_hold_no_more_than_needed),

@@ -184,7 +184,7 @@ static void models_come_back(void **state)
     assert_true(m.directory);
     assert_string_equal(m.producer, "lort test");
     assert_string_equal(m.libraries, "none");
-    assert_int_equal(m.file_count, 2);
+    assert_int_equal(m.file_count, 3);
     assert_string_equal(m.files[1].name, "config.json");
     assert_int_equal(m.files[1].role, LORT_ROLE_SIDE);
     assert_string_equal(m.files[0].format, "safetensors");
@@ -205,7 +205,7 @@ static void no_files(model_case *c) { c->model.file_count = 0; }
 static void one_byte_uncovered(model_case *c) { c->files[0].size++; }
 static void one_byte_too_many(model_case *c) { c->extents[0].bytes++; }
 static void last_file_uncovered(model_case *c) { c->model.extent_count--; }
-static void file_that_is_not_there(model_case *c) { c->extents[6].file = 2; }
+static void file_that_is_not_there(model_case *c) { c->extents[7].file = 3; }
 static void files_backwards(model_case *c) { c->extents[0].file = 1; }
 static void empty_raw_extent(model_case *c)
 {
@@ -286,16 +286,21 @@ static void parts_come_back(void **state)
         assert_memory_equal(p.chunks, in->chunks, in->chunk_count * sizeof *p.chunks);
         for (uint32_t k = 0; k < p.term_count; k++) {
             assert_memory_equal(p.terms[k].rank, in->terms[k].rank, p.slices * sizeof(uint32_t));
-            assert_true((p.terms[k].exponent == NULL) == (p.terms[k].kind == LORT_TERM_RAW));
+            assert_true((p.terms[k].exponent != NULL) == (p.terms[k].kind == LORT_TERM_FACTORS));
+            assert_true((p.terms[k].step != NULL) == (p.terms[k].kind == LORT_TERM_QUANTISED));
+            if (p.terms[k].step)
+                assert_memory_equal(p.terms[k].step, in->terms[k].step, p.slices * sizeof(float));
             assert_int_equal(p.terms[k].right_width, in->terms[k].right_width);
             assert_int_equal(p.terms[k].left_rotate, in->terms[k].left_rotate);
         }
         assert_int_equal(lort_part_matches(&p, &fix.model, NULL), LORT_OK);
         lort_arena_free(&arena);
     }
-    assert_ptr_equal(lort_part_term(&fix.parts[2].part, 1), &fix.parts[2].terms[1]);
-    assert_ptr_equal(lort_part_term(&fix.parts[3].part, 0), &fix.parts[3].terms[1]);
-    assert_null(lort_part_term(&fix.parts[3].part, 2));
+    assert_ptr_equal(lort_part_term(&fix.parts[2].part, 1, fix.parts[2].terms[1].kind), &fix.parts[2].terms[1]);
+    assert_ptr_equal(lort_part_term(&fix.parts[3].part, 0, fix.parts[3].terms[1].kind), &fix.parts[3].terms[1]);
+    assert_null(lort_part_term(&fix.parts[3].part, 2, LORT_TERM_FACTORS));
+    assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_FACTORS), &fix.parts[7].terms[1]);
+    assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_QUANTISED), &fix.parts[7].terms[0]);
 }
 
 static void a_part_must_be_its_extent(void **state)
@@ -338,7 +343,7 @@ static void shapes_of_slices(void **state)
     assert_int_equal(m.rows, 0);
 }
 
-/* Part 2 has factors, part 3 is mixed, part 1 is raw in three chunks. */
+/* Part 2 has factors, part 3 is mixed, part 1 is raw in three chunks; of part 7 slice 0 is integers (chunks 0, 1), slice 1 factors and integers (2 to 5), slice 2 raw. */
 static void rank_too_high(fixture_part *p) { p->rank[0][0] = 6; }
 static void slice_in_two_terms(fixture_part *p) { p->rank[1][1] = 1; }
 static void exponent_absurd(fixture_part *p) { p->exponent[1] = 5000; }
@@ -404,6 +409,57 @@ static void raw_with_error(fixture_part *p)
 }
 static void raw_of_another_type(fixture_part *p) { p->terms[0].left = LORT_BF16; }
 
+static void step_is_nan(fixture_part *p) { p->step[0] = NAN; }
+static void step_is_infinite(fixture_part *p) { p->step[0] = INFINITY; }
+static void step_is_zero(fixture_part *p) { p->step[0] = 0; }
+static void step_is_negative(fixture_part *p) { p->step[1] = -0.5f; }
+static void step_where_none_is(fixture_part *p) { p->step[2] = 1; }
+static void step_is_minus_zero(fixture_part *p) { p->step[2] = -0.0f; }
+static void integers_rank_two(fixture_part *p) { p->rank[0][0] = 2; }
+static void integers_of_floats(fixture_part *p) { p->terms[0].left = LORT_F16; }
+static void integers_in_planes(fixture_part *p) { p->terms[0].left_width = 2; }
+static void integers_rotated(fixture_part *p)
+{
+    p->terms[0].left_width = 2;
+    p->terms[0].left_rotate = true;
+}
+static void integers_and_raw(fixture_part *p) { p->rank[2][0] = 1; }
+static void raw_and_integers(fixture_part *p)
+{
+    p->rank[0][2] = 1;
+    p->step[2] = 1;
+}
+static void two_terms_of_integers(fixture_part *p) { p->terms[1] = p->terms[0]; }
+static void integers_of_no_numbers(fixture_part *p) { p->part.dtype = LORT_I32; }
+
+/* The chunks from `at` on, `by` places nearer. */
+static void drop_chunks(fixture_part *p, uint64_t at, uint64_t by)
+{
+    uint64_t gone = 0;
+    for (uint64_t i = at; i < at + by; i++)
+        gone += p->chunks[i].stored;
+    for (uint64_t i = at + by; i < p->part.chunk_count; i++) {
+        p->chunks[i - by] = p->chunks[i];
+        p->chunks[i - by].offset -= gone;
+    }
+    p->part.chunk_count -= by;
+    p->part.payload_bytes -= gone;
+}
+static void codes_missing(fixture_part *p) { drop_chunks(p, 0, 1); }
+static void blocks_missing(fixture_part *p) { drop_chunks(p, 1, 1); }
+static void integers_without_chunks(fixture_part *p) { drop_chunks(p, 4, 2); }
+static void codes_too_few(fixture_part *p) { p->chunks[0].decoded = (uint32_t)--p->chunks[0].count; }
+static void codes_of_other_size(fixture_part *p) { p->chunks[0].decoded++; }
+static void block_elsewhere(fixture_part *p) { p->chunks[1].part = LORT_PART_ID(LORT_ARRAY_BLOCKS, 1); }
+static void block_of_no_array(fixture_part *p) { p->chunks[1].part = LORT_PART_ID(LORT_ARRAY_BLOCKS + 1, 0); }
+static void block_not_first(fixture_part *p) { p->chunks[1].first = 1; }
+static void block_too_small(fixture_part *p) { p->chunks[1].count--; }
+static void block_too_large(fixture_part *p) { p->chunks[1].count++; }
+static void block_decodes_to_too_much(fixture_part *p) { p->chunks[1].decoded = (uint32_t)(LORT_BLOCK_HEAD_MAX + 4 * p->chunks[1].count + 1); }
+static void block_stores_too_much(fixture_part *p) { p->chunks[1].stored = p->chunks[1].decoded + p->chunks[1].decoded / 128 + 1025; }
+static void block_stores_nothing(fixture_part *p) { p->chunks[1].stored = 0; }
+static void block_moved(fixture_part *p) { p->chunks[1].offset++; }
+
 static void unsound_parts_are_refused(void **state)
 {
     (void)state;
@@ -449,6 +505,37 @@ static void unsound_parts_are_refused(void **state)
         {1, raw_rank_two},
         {1, raw_with_error},
         {1, raw_of_another_type},
+        {7, step_is_nan},
+        {7, step_is_infinite},
+        {7, step_is_zero},
+        {7, step_is_negative},
+        {7, step_where_none_is},
+        {7, step_is_minus_zero},
+        {7, integers_rank_two},
+        {7, integers_of_floats},
+        {7, integers_in_planes},
+        {7, integers_rotated},
+        {7, integers_and_raw},
+        {7, raw_and_integers},
+        {7, two_terms_of_integers},
+        {7, integers_of_no_numbers},
+        {7, codes_missing},
+        {7, blocks_missing},
+        {7, integers_without_chunks},
+        {7, codes_too_few},
+        {7, codes_of_other_size},
+        {7, block_elsewhere},
+        {7, block_of_no_array},
+        {7, block_not_first},
+        {7, block_too_small},
+        {7, block_too_large},
+        {7, block_decodes_to_too_much},
+        {7, block_stores_too_much},
+        {7, block_stores_nothing},
+        {7, block_moved},
+        {7, chunks_swapped},
+        {7, chunk_missing},
+        {7, payload_longer},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lort_arena arena = {.alloc = &lort_alloc_heap};
@@ -459,7 +546,8 @@ static void unsound_parts_are_refused(void **state)
         c.part.chunks = c.chunks;
         for (uint32_t k = 0; k < 3; k++) {
             c.terms[k].rank = c.rank[k];
-            c.terms[k].exponent = c.exponent;
+            c.terms[k].exponent = c.terms[k].exponent ? c.exponent : NULL;
+            c.terms[k].step = c.terms[k].step ? c.step : NULL;
         }
         assert_int_equal(part_code(&c.part, &p, &arena), LORT_OK);
         cases[i].spoil(&c);
@@ -467,6 +555,47 @@ static void unsound_parts_are_refused(void **state)
             fail_msg("case %d", (int)i);
         lort_arena_free(&arena);
     }
+}
+
+/* Many blocks: one chunk each, of the grid's sizes and in its order, and none more. */
+static void blocks_are_those_of_the_grid(void **state)
+{
+    (void)state;
+    int64_t dims[] = {300, 9000};
+    float step = 0.25f;
+    uint32_t rank = 1;
+    const lort_block_grid grid = lort_block_grid_of(dims[0], dims[1]);
+    const uint64_t blocks = (uint64_t)(grid.down * grid.across);
+    lort_term term = {.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1, .rank = &rank, .step = &step};
+    lort_chunk chunks[32] = {{.part = LORT_PART_ID(LORT_ARRAY_CODES, 0), .stored = 5, .decoded = 9300, .count = 9300}};
+    lort_part in = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F16, .n_dims = 2, .dims = dims, .slices = 1, .source_bytes = 5400000,
+                    .reason = "", .terms = &term, .term_count = 1, .chunks = chunks, .chunk_count = blocks + 1, .payload_bytes = 5};
+    assert_true(blocks > 4 && blocks < 32);
+    assert_int_equal(grid.wide, 5120);
+    assert_int_equal(grid.high, 64);
+    uint64_t first = 0;
+    for (uint64_t i = 0; i < blocks; i++) {
+        const lort_block_place place = lort_block_get(&grid, (int64_t)i);
+        const uint64_t count = (uint64_t)(place.rows * place.cols);
+        chunks[i + 1] = (lort_chunk){.part = LORT_PART_ID(LORT_ARRAY_BLOCKS, 0), .stored = 7, .decoded = (uint32_t)(LORT_BLOCK_HEAD_MAX + 4 * count),
+                                     .offset = in.payload_bytes, .first = first, .count = count};
+        in.payload_bytes += 7;
+        first += count;
+    }
+    lort_part out;
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    assert_int_equal(part_code(&in, &out, &arena), LORT_OK);
+    in.chunk_count--;
+    in.payload_bytes -= 7;
+    assert_int_equal(part_code(&in, &out, &arena), LORT_E_DAMAGED);
+    in.chunk_count += 2;
+    in.payload_bytes += 14;
+    assert_int_equal(part_code(&in, &out, &arena), LORT_E_DAMAGED);
+    in.chunk_count--;
+    in.payload_bytes -= 7;
+    chunks[1].count += chunks[2].count; /* two blocks in one chunk */
+    assert_int_equal(part_code(&in, &out, &arena), LORT_E_DAMAGED);
+    lort_arena_free(&arena);
 }
 
 /* What a writer would not write: fields of the body itself. */
@@ -499,8 +628,10 @@ static void bodies_with_odd_bytes_are_refused(void **state)
     lort_part p;
     body.size = 0;
     lort_part_put(in, &body);
-    body.data[term] = 2;
+    body.data[term] = LORT_TERM_QUANTISED + 1;
     assert_int_equal(lort_part_get(body.data, body.size, &arena, &p, NULL), LORT_E_INPUT);
+    body.data[term] = LORT_TERM_QUANTISED; /* its arrays are not there */
+    assert_int_equal(lort_part_get(body.data, body.size, &arena, &p, NULL), LORT_E_DAMAGED);
     body.data[term] = 0;
     body.data[term + 4] ^= 4;
     assert_int_equal(lort_part_get(body.data, body.size, &arena, &p, NULL), LORT_E_DAMAGED);
@@ -665,6 +796,7 @@ int main(void)
         cmocka_unit_test(a_part_must_be_its_extent),
         cmocka_unit_test(shapes_of_slices),
         cmocka_unit_test(unsound_parts_are_refused),
+        cmocka_unit_test(blocks_are_those_of_the_grid),
         cmocka_unit_test(bodies_with_odd_bytes_are_refused),
         cmocka_unit_test(every_prefix_of_a_body_is_refused),
         cmocka_unit_test(indexes_come_back_in_order_only),

@@ -9,6 +9,7 @@
 #include "compress/encoding.h"
 #include "compress/factor.h"
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/container_fixture.h"
 
 /* ---- the grid ---- */
 
@@ -71,6 +72,9 @@ static opened open_container(const char *name)
     assert_code(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &o.archive, &err), LORT_OK, &err);
     assert_int_equal(lort_scratch_open(&o.scratch, &lort_alloc_heap, lort_archive_chunk_max(o.archive), NULL), LORT_OK);
     assert_int_equal(lort_codec_open(1, &o.scratch.codec, NULL), LORT_OK);
+    lort_block_need need = {0};
+    lort_archive_block_need(o.archive, &need);
+    assert_int_equal(lort_block_space_open(&o.scratch.block, &lort_alloc_heap, &need, NULL), LORT_OK);
     return o;
 }
 
@@ -154,7 +158,7 @@ static void slices_of_a_stack(void **state)
     assert_false(lort_part_is_raw(part));
     assert_true(lort_part_decodes(part));
     assert_int_equal(lort_part_elements(part), 3 * SLICE);
-    assert_int_equal(lort_part_term(part, 0)->kind, LORT_TERM_FACTORS);
+    assert_int_equal(lort_part_term(part, 0, LORT_TERM_FACTORS)->kind, LORT_TERM_FACTORS);
     float *found = decode_slice(&o, part, 0);
     double diff = 0, norm = 0;
     for (int64_t i = 0; i < SLICE; i++) {
@@ -206,6 +210,141 @@ static void opening_takes_what_was_said(void **state)
     close_container(&o);
 }
 
+/* ---- integers ---- */
+
+static lort_options options_integers(double error)
+{
+    lort_options options = options_rank(1);
+    options.goal = LORT_GOAL_ERROR;
+    options.value = error;
+    options.residual = LORT_RESIDUAL_INT;
+    options.force = true;
+    return options;
+}
+
+static double relative_error(const float *found, const float *wanted, int64_t n)
+{
+    double diff = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        diff += ((double)found[i] - wanted[i]) * ((double)found[i] - wanted[i]);
+        norm += (double)wanted[i] * wanted[i];
+    }
+    return sqrt(diff / norm);
+}
+
+/* A stack of experts: noise of two sizes, one with a NaN (kept raw), one all zero (kept raw), noise with rows and columns of all sizes. */
+static void integers_of_a_stack(void **state)
+{
+    enum { EXPERTS = 5 };
+    float *values = calloc(EXPERTS * SLICE, sizeof *values);
+    assert_non_null(values);
+    tiny_fill_noise(values, 3 * SLICE, 5);
+    for (int i = 0; i < SLICE; i++)
+        values[SLICE + i] *= 1e-6f;
+    values[2 * SLICE + 4100] = NAN;
+    tiny_fill_noise(values + 4 * SLICE, SLICE, 6);
+    for (int i = 0; i < SLICE; i++)
+        values[4 * SLICE + i] *= (float)(1 << i / COLS % 9) * (float)(1 + i % COLS % 7);
+    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {EXPERTS, ROWS, COLS}, values}, 1);
+    for (double target = 0.05; target > 0.0001; target /= 5) {
+        const lort_options options = options_integers(target);
+        compress_to("m", "a.lort", &options);
+        opened o = open_container("a.lort");
+        const lort_part *part = part_named(&o, "experts");
+        assert_int_equal(part->slices, EXPERTS);
+        assert_true(lort_part_has_integers(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
+        assert_false(part->has_error); /* of a stack with a NaN */
+        for (uint32_t s = 0; s < EXPERTS; s++) {
+            const bool raw = s == 2 || s == 3;
+            float *found = decode_slice(&o, part, s);
+            assert_true((lort_part_term(part, s, LORT_TERM_RAW) != NULL) == raw);
+            assert_true((lort_part_term(part, s, LORT_TERM_QUANTISED) != NULL) == !raw);
+            const double error = raw ? 0 : relative_error(found, values + s * SLICE, SLICE);
+            if (raw)
+                assert_memory_equal(found, values + s * SLICE, SLICE * sizeof *found);
+            else if (!(error <= target && error > 0.95 * target))
+                fail_msg("slice %u: %g of %g", s, error, target);
+            free(found);
+        }
+        close_container(&o);
+    }
+    free(values);
+}
+
+static void the_error_of_a_stack_is_over_all(void **state)
+{
+    float *values = calloc(3 * SLICE, sizeof *values), *found = calloc(3 * SLICE, sizeof *found);
+    const lort_options options = options_integers(0.02);
+    assert_true(values && found);
+    tiny_fill_noise(values, 2 * SLICE, 5); /* and one zero */
+    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {3, ROWS, COLS}, values}, 1);
+    compress_to("m", "a.lort", &options);
+    opened o = open_container("a.lort");
+    const lort_part *part = part_named(&o, "experts");
+    for (uint32_t s = 0; s < 3; s++) {
+        float *slice = decode_slice(&o, part, s);
+        memcpy(found + s * SLICE, slice, SLICE * sizeof *slice);
+        free(slice);
+    }
+    assert_true(part->has_error);
+    assert_true(fabs(part->rel_error - relative_error(found, values, 3 * SLICE)) < 1e-9);
+    close_container(&o);
+    free(values);
+    free(found);
+}
+
+/* What quantising cannot do is kept, and said. */
+static void what_integers_cannot_reach_is_kept(void **state)
+{
+    enum { N = 40 * 50 };
+    static const float scales[] = {1e-44f, 1e-38f, 1e-24f, 1e-20f, 1e-9f, 1e9f, 1e20f, 1e37f};
+    float values[N];
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        const lort_options options = options_integers(0.05);
+        tiny_fill_noise(values, N, 3);
+        for (int k = 0; k < N; k++)
+            values[k] *= scales[i];
+        tiny_safetensors(dir, "m", &(tiny_tensor){"w", "F32", 2, {40, 50}, values}, 1);
+        compress_to("m", "a.lort", &options);
+        opened o = open_container("a.lort");
+        const lort_part *part = part_named(&o, "w");
+        float *found = decode_slice(&o, part, 0);
+        if (lort_part_is_raw(part))
+            assert_memory_equal(found, values, sizeof values);
+        else
+            assert_true(relative_error(found, values, N) <= 0.05);
+        assert_true(!lort_part_is_raw(part) || scales[i] < 1e-30f || scales[i] > 1e9f);
+        free(found);
+        close_container(&o);
+    }
+}
+
+/* Every term of the container fixture, at the values it was made of. */
+static void factors_and_integers_are_summed(void **state)
+{
+    fixture *fix = malloc(sizeof *fix);
+    assert_non_null(fix);
+    fixture_build(fix);
+    tiny_write(dir, "fixture.lort", fix->file.data, fix->file.size);
+    opened o = open_container("fixture.lort");
+    const lort_part *part = part_named(&o, "residual.weight");
+    float *first = decode_slice(&o, part, 0), *both = decode_slice(&o, part, 1), *raw = decode_slice(&o, part, 2);
+    assert_memory_equal(raw, fix->source[7] + 2 * 80, 80);
+    for (int i = 0; i < 20; i++) {
+        float factors = 0;
+        for (int k = 0; k < 2; k++)
+            factors += 0.25f * (float)((i / 5 * 2 + k) * 7 % 11 - 5) * 0.5f * (float)((k * 5 + i % 5) * 5 % 7 - 3);
+        assert_true(fabsf(first[i] - fixture_value(0, i)) <= 0.3f);
+        assert_true(fabsf(both[i] - factors - fixture_value(1, i)) <= 0.3f);
+    }
+    free(first);
+    free(both);
+    free(raw);
+    close_container(&o);
+    fixture_free(fix);
+    free(fix);
+}
+
 static void nan_in_a_factor_is_damage(void **state)
 {
     free(stack());
@@ -224,9 +363,9 @@ static void nan_in_a_factor_is_damage(void **state)
 
 static void one_row_per_kind(void **state)
 {
-    for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_FACTORS; kind++)
+    for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_QUANTISED; kind++)
         assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);
-    assert_null(lort_encoding_get(LORT_TERM_QUANTISED));
+    assert_null(lort_encoding_get(LORT_TERM_SCALE));
 }
 
 int main(void)
@@ -234,7 +373,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_tile_the_matrix),     cmocka_unit_test(cells_are_the_rows),        command_test(raw_cells_are_the_source),
         command_test(slices_of_a_stack),             command_test(opening_takes_what_was_said),   command_test(nan_in_a_factor_is_damage),
-        cmocka_unit_test(one_row_per_kind),
+        command_test(integers_of_a_stack),           command_test(the_error_of_a_stack_is_over_all), command_test(what_integers_cannot_reach_is_kept),
+        command_test(factors_and_integers_are_summed), cmocka_unit_test(one_row_per_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

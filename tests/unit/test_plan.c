@@ -209,7 +209,12 @@ static void the_options_text_has_what_decides_bytes_and_nothing_else(void **stat
     options.zstd_level = 3;
     lort_plan_options_text(&options, &out);
     lort_put_u8(&out, 0);
-    assert_string_equal((const char *)out.data, "max-error=0.05 max-rank=256 min-dim=32 seed=9 zstd-level=3 include=a* exclude=b exclude=c?");
+    assert_string_equal((const char *)out.data, "max-error=0.05 max-rank=256 residual=int min-dim=32 seed=9 zstd-level=3 include=a* exclude=b exclude=c?");
+    lort_buffer_free(&out);
+    options.residual = LORT_RESIDUAL_NONE;
+    lort_plan_options_text(&options, &out);
+    lort_put_u8(&out, 0);
+    assert_null(strstr((const char *)out.data, "residual"));
     lort_buffer_free(&out);
     lort_options_init(&options);
     options.goal = LORT_GOAL_RANK;

@@ -15,6 +15,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+static const lort_block_need no_blocks;
 static lort_session session;
 static lort_report report;
 static lort_error err;
@@ -82,8 +83,8 @@ static void threads_have_a_limit(void **state)
 static void every_worker_has_its_scratch(void **state)
 {
     open_session(TINY_PLENTY, 3, NULL);
-    uint64_t cost = lort_session_cost(3, 1, MIB);
-    tiny_ok(lort_session_start(&session, 3, 1, MIB, &err), &err);
+    uint64_t cost = lort_session_cost(3, 1, MIB, &no_blocks);
+    tiny_ok(lort_session_start(&session, 3, 1, MIB, &no_blocks, &err), &err);
     assert_int_equal(session.threads, 3);
     assert_int_equal(report.threads, 3);
     assert_int_equal(lort_pool_workers(session.pool), 3);
@@ -100,27 +101,27 @@ static void every_worker_has_its_scratch(void **state)
     }
     /* the ledger holds what the plan counts with, and the little table of workers */
     assert_in_range(lort_budget_used(session.budget), cost, cost + 64 * 1024);
-    assert_true(lort_session_cost(4, 1, MIB) > cost && lort_session_cost(3, 1, 2 * MIB) > cost && lort_session_cost(3, 19, MIB) > cost);
+    assert_true(lort_session_cost(4, 1, MIB, &no_blocks) > cost && lort_session_cost(3, 1, 2 * MIB, &no_blocks) > cost && lort_session_cost(3, 19, MIB, &no_blocks) > cost);
 }
 
 static void workers_beyond_the_limit_are_refused(void **state)
 {
     open_session(TINY_PLENTY, 2, NULL);
-    uint64_t cost = lort_session_cost(2, 1, MIB);
+    uint64_t cost = lort_session_cost(2, 1, MIB, &no_blocks);
     for (uint64_t limit = 1; limit < cost; limit += cost / 7) {
         lort_budget_limit(session.budget, limit);
-        assert_int_equal(lort_session_start(&session, 2, 1, MIB, &err), LORT_E_MEMORY);
+        assert_int_equal(lort_session_start(&session, 2, 1, MIB, &no_blocks, &err), LORT_E_MEMORY);
         tear_down(NULL); /* gives everything back, or the budget's own check fails */
         open_session(TINY_PLENTY, 2, NULL);
     }
     lort_budget_limit(session.budget, cost + 64 * 1024);
-    tiny_ok(lort_session_start(&session, 2, 1, MIB, &err), &err);
+    tiny_ok(lort_session_start(&session, 2, 1, MIB, &no_blocks, &err), &err);
 }
 
 static void a_level_zstd_does_not_have_is_refused(void **state)
 {
     open_session(TINY_PLENTY, 1, NULL);
-    assert_int_equal(lort_session_start(&session, 1, 99, MIB, &err), LORT_E_USAGE);
+    assert_int_equal(lort_session_start(&session, 1, 99, MIB, &no_blocks, &err), LORT_E_USAGE);
 }
 
 static void every_allocation_of_the_workers_may_fail(void **state)
@@ -132,7 +133,7 @@ static void every_allocation_of_the_workers_may_fail(void **state)
         tiny_failing_start(&failing, n);
         open_session(TINY_PLENTY, 3, NULL);
         session.alloc = failing.alloc;
-        code = lort_session_start(&session, 3, 1, 4096, &err);
+        code = lort_session_start(&session, 3, 1, 4096, &no_blocks, &err);
         assert_true(code == LORT_OK || code == LORT_E_MEMORY);
         tear_down(NULL);
         assert_int_equal(failing.live, 0);

@@ -29,6 +29,7 @@ static inline void tiny_run_open(tiny_run *run, const char *path, uint64_t memor
 {
     memset(run, 0, sizeof *run);
     lort_options_init(&run->options);
+    run->options.residual = LORT_RESIDUAL_NONE; /* tests of integers ask for them */
     run->options.memory_bytes = memory;
     run->options.threads = threads;
     tiny_ok(lort_session_open(&run->session, "compress", memory, threads, NULL, &run->report, &run->err), &run->err);
@@ -45,7 +46,7 @@ static inline lort_code tiny_run_plan(tiny_run *run)
 static inline void tiny_run_start(tiny_run *run)
 {
     tiny_ok(tiny_run_plan(run), &run->err);
-    tiny_ok(lort_session_start(&run->session, run->plan.threads, run->options.zstd_level, LORT_CHUNK_TARGET, &run->err), &run->err);
+    tiny_ok(lort_session_start(&run->session, run->plan.threads, run->options.zstd_level, LORT_CHUNK_TARGET, &run->plan.blocks, &run->err), &run->err);
 }
 
 static inline void tiny_run_close(tiny_run *run)

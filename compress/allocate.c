@@ -1,0 +1,214 @@
+/* See allocate.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_plan_octaves says of its kind. */
+#include "compress/allocate.h"
+#include "compress/decide_parts.h"
+#include <string.h>
+
+#define FINE 64                                        /* parts of an octave of error */
+#define FINEST (FINE * (LORT_CURVE_POINTS - 1))        /* the last point of the curves */
+#define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
+#define HEAD_BYTES 1200                                /* head, options, libraries, footer: at most so many */
+
+typedef struct job {
+    uint64_t extent;
+    uint32_t slice;
+    lort_curve curve;
+    uint64_t kept; /* bytes, of what is not tried */
+} job;
+
+typedef struct reading {
+    const lort_decider *decider;
+    lort_work_plan *plan;
+    lort_pool *team;
+    job *jobs;
+    uint64_t count;
+} reading;
+
+/* ---- the first reading ---- */
+
+static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    reading *r = ctx;
+    job *j = &r->jobs[item];
+    const lort_step *step = &r->plan->steps[j->extent];
+    uint64_t count;
+    const lort_extent *extent = &lort_model_extents(r->decider->model, &count)[j->extent];
+    (void)slot;
+    lort_code code = lort_session_check_stop(r->decider->session, err);
+    if (code)
+        return code;
+    if (!step->factor)
+        return lort_raw_size(r->decider, worker, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), extent->file, extent->offset, extent->bytes,
+                             UINT64_MAX, &j->kept, err);
+    return lort_decide_curve(r->decider, step, j->slice, worker, r->team, &j->curve, err);
+}
+
+static lort_code list_jobs(reading *r, lort_error *err)
+{
+    void *memory;
+    for (uint64_t i = 0; i < r->plan->count; i++)
+        r->count += r->plan->steps[i].factor ? (uint64_t)r->plan->steps[i].shape.slices : 1;
+    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->jobs, "the list of shares", &memory, err);
+    r->jobs = memory;
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < r->plan->count && code == LORT_OK; i++)
+        for (uint32_t s = 0; s < (r->plan->steps[i].factor ? (uint64_t)r->plan->steps[i].shape.slices : 1); s++)
+            r->jobs[at++] = (job){.extent = i, .slice = s};
+    return code;
+}
+
+static lort_code read_all(reading *r, lort_error *err)
+{
+    lort_session *session = r->decider->session;
+    lort_code code = LORT_OK;
+    if (r->plan->mode == LORT_MODE_FULL) {
+        code = lort_model_load(r->decider->model, &session->alloc, session->pool, err);
+        return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
+    }
+    r->team = session->pool;
+    for (uint64_t i = 0; i < r->count && code == LORT_OK; i++)
+        code = read_job(r, (int64_t)i, 0, 0, err);
+    return code;
+}
+
+/* ---- one error for all ---- */
+
+/* Where the job is when the common place is this. */
+static int place_of(const reading *r, const job *j, int place)
+{
+    place += FINE * (int)lort_plan_octaves(r->plan->steps[j->extent].tensor);
+    return place < FINEST ? place : FINEST;
+}
+
+/* Bytes of a slice at 2^(-1 - place / FINE), never more than losslessly. */
+static double bytes_at(const lort_curve *curve, int place)
+{
+    const int whole = place / FINE, rest = place % FINE;
+    double bits = curve->bits[whole];
+    if (rest)
+        bits += (curve->bits[whole + 1] - bits) * rest / FINE;
+    const double bytes = bits * (double)curve->weights / 8 + (double)curve->codes;
+    return curve->raw || bytes > (double)curve->lossless ? (double)curve->lossless : bytes;
+}
+
+static double sum_at(const reading *r, int place)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < r->count; i++)
+        if (r->plan->steps[r->jobs[i].extent].factor)
+            sum += bytes_at(&r->jobs[i].curve, place_of(r, &r->jobs[i], place));
+    return sum;
+}
+
+/* What a record takes, by experience, a little more rather than less: names and shapes compress, hashes and sizes of chunks do not. */
+static double record_bytes(const reading *r, uint64_t extent)
+{
+    const lort_step *step = &r->plan->steps[extent];
+    uint64_t count;
+    const double raw = 1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
+    if (!step->tensor)
+        return 130 + 18 * raw;
+    if (!step->factor)
+        return 185 + step->tensor->name_bytes + 18 * raw;
+    const lort_block_grid grid = lort_block_grid_of(step->shape.rows, step->shape.cols);
+    const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)step->shape.slices;
+    return 165 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
+}
+
+typedef struct fixed_bytes {
+    double tensors, others, elements;
+} fixed_bytes;
+
+/* What stays as it is, and records. */
+static fixed_bytes sum_fixed(const reading *r)
+{
+    fixed_bytes f = {.others = HEAD_BYTES};
+    for (uint64_t i = 0; i < r->count; i++) {
+        const lort_step *step = &r->plan->steps[r->jobs[i].extent];
+        *(step->tensor ? &f.tensors : &f.others) += (double)r->jobs[i].kept;
+    }
+    for (uint64_t i = 0; i < r->plan->count; i++) {
+        const lort_tensor *tensor = r->plan->steps[i].tensor;
+        *(tensor ? &f.tensors : &f.others) += record_bytes(r, i);
+        f.others += 24; /* extent and index entry */
+        f.elements += tensor ? (double)tensor->elements : 0;
+    }
+    return f;
+}
+
+/* Bytes the tensors may have, records included. */
+static double target_bytes(const reading *r, const fixed_bytes *fixed)
+{
+    const lort_options *options = r->decider->options;
+    if (options->goal == LORT_GOAL_BPW)
+        return options->value * fixed->elements / 8;
+    const double size = options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)r->decider->session->report->input_bytes;
+    r->plan->size_limit = (uint64_t)size;
+    return size - fixed->others;
+}
+
+static lort_code refuse(const reading *r, const fixed_bytes *fixed, double least, lort_error *err)
+{
+    if (r->decider->options->goal == LORT_GOAL_BPW)
+        return lort_fail(err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g", r->decider->options->value,
+                         8 * (least + fixed->tensors) / fixed->elements);
+    return lort_fail(err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f", (unsigned long long)r->plan->size_limit,
+                     least + fixed->tensors + fixed->others);
+}
+
+static double error_at(int place)
+{
+    double error = 0.5;
+    for (int i = 0; i < place; i++)
+        error *= STEP_DOWN;
+    return error;
+}
+
+static lort_code give_shares(const reading *r, int place, double scale, lort_error *err)
+{
+    lort_work_plan *plan = r->plan;
+    void *memory;
+    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *plan->shares, "shares", &memory, err);
+    if (code)
+        return code;
+    plan->shares = memory;
+    plan->share_count = r->count;
+    for (uint64_t i = 0; i < r->count; i++) {
+        lort_step *step = &plan->steps[r->jobs[i].extent];
+        if (!step->factor)
+            continue;
+        if (r->jobs[i].slice == 0)
+            step->shares = &plan->shares[i];
+        const double bytes = scale * bytes_at(&r->jobs[i].curve, place_of(r, &r->jobs[i], place)), lossless = (double)r->jobs[i].curve.lossless;
+        plan->shares[i] = (lort_share){error_at(place_of(r, &r->jobs[i], place)), (uint64_t)(bytes < lossless ? bytes : lossless)};
+    }
+    return LORT_OK;
+}
+
+static lort_code share_out(const reading *r, lort_error *err)
+{
+    const fixed_bytes fixed = sum_fixed(r);
+    const double target = target_bytes(r, &fixed), room = target - fixed.tensors;
+    if (sum_at(r, 0) > room)
+        return refuse(r, &fixed, sum_at(r, 0), err);
+    int low = 0, high = FINEST; /* the error falls as the place rises */
+    while (low < high) {
+        const int middle = (low + high + 1) / 2;
+        if (sum_at(r, middle) <= room)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return give_shares(r, low, room / sum_at(r, low), err);
+}
+
+lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
+{
+    reading r = {.decider = decider, .plan = plan};
+    lort_code code = list_jobs(&r, err);
+    if (code == LORT_OK)
+        code = read_all(&r, err);
+    if (code == LORT_OK)
+        code = share_out(&r, err);
+    lort_give(&decider->session->alloc, r.jobs, r.count * sizeof *r.jobs);
+    return code;
+}

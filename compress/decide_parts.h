@@ -1,0 +1,49 @@
+/* decide_parts: what decide.c, quantise.c and emit.c share; nobody else includes it. */
+#ifndef LORT_COMPRESS_DECIDE_PARTS_H
+#define LORT_COMPRESS_DECIDE_PARTS_H
+
+#include "compress/decide.h"
+
+typedef struct lort_slice_source { /* the slice as a matrix */
+    const lort_decider *decider;
+    const lort_step *step;
+    uint64_t base; /* of the slice in its file */
+    uint64_t row_bytes;
+    bool unmapped;
+    const lort_outcome *factors; /* not NULL: what they hold is taken off by lort_slice_block */
+} lort_slice_source;
+
+lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice);
+/* A lort_tile_fn; ctx is the source. */
+lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
+                          lort_error *err);
+/* Rows [place->row, + rows) of a block, dense, less the factors. spare: as large as the block. rows: a multiple of LORT_DECODE_ROWS, or all of the block. */
+lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lort_block_place *place, int64_t rows, float *dst, float *spare, lort_error *err);
+/* Appends an array as chunks to out->coded. out->chunks has room. */
+lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
+                              uint64_t size, lort_outcome *out, lort_error *err);
+/* Takes room for the chunks of arrays of this many bytes together (each array one more than it fills). */
+lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err);
+
+/* Bytes of a run of input stored losslessly, measured on `most` evenly spaced chunks at most and scaled up; exact when that is all of them. */
+lort_code lort_raw_size(const lort_decider *decider, unsigned worker, const lort_dtype_info *type, uint32_t file, uint64_t base, uint64_t total,
+                        uint64_t most, uint64_t *bytes, lort_error *err);
+lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, uint64_t most, uint64_t *bytes, lort_error *err);
+
+/* What a slice would cost as integers, at relative errors 2^-1, 2^-2, ...: measured on its middle block. */
+#define LORT_CURVE_POINTS 8
+typedef struct lort_curve {
+    bool raw; /* it can only be kept */
+    uint64_t weights, codes, lossless; /* codes (and factors), lossless: bytes */
+    double bits[LORT_CURVE_POINTS];    /* per weight, beside the codes; not rising faster than it falls */
+} lort_curve;
+lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
+                            lort_error *err); /* with the components that pay */
+lort_code lort_quantise_curve(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err);
+
+/* quantise.c: fits codes and step so that the relative error is at most `target`, or, with a share, its payload is nearly and at most so many bytes;
+ * out->quantised, or the reason why it is kept. */
+lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double target, const lort_share *share, unsigned worker, lort_pool *pool,
+                              lort_outcome *out, lort_error *err);
+
+#endif

@@ -1,0 +1,485 @@
+/* quantise: finds how one slice is coded by integers: codes of its rows and columns, and the largest step whose error meets the target. Three kinds of passes
+ * over the slice, all by blocks and in block order: energies; errors of a sixteenth of the rows, until the step is nearly right; errors of all. */
+#include "compress/decide_parts.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SAMPLE_PART 16      /* of the rows of each block */
+#define SAMPLE_ROUNDS 4
+#define FULL_ROUNDS 8
+#define CLOSE_ENOUGH 0.996  /* of the target */
+#define AIM 0.998           /* of the target: the middle of what is close enough */
+#define ESTIMATE_ROWS 64    /* of the first block, encoded to see what it all will come to */
+#define SIZE_ROUNDS 12
+#define CURVE_ROUNDS 3
+#define SIZE_SLACK 0.002    /* of a share: what may stay unused */
+#define STEP_LEAST 0x1p-100f /* so that no product of a reader is subnormal, */
+#define STEP_MOST 0x1p100f   /* and none is infinite */
+
+typedef struct block_sums {
+    double norm2, error2, peak; /* peak: largest square */
+    int64_t weights;            /* that were measured */
+    uint64_t stored;            /* bytes of coded blocks */
+    double *rows, *cols;        /* [high], [wide]: energies */
+} block_sums;
+
+typedef struct fitting {
+    lort_slice_source *source;
+    lort_pool *pool;
+    unsigned worker; /* who works where there is no pool */
+    lort_block_grid grid;
+    double *row_energy, *col_energy; /* [rows], [cols] */
+    uint8_t *codes;                  /* [rows + cols] */
+    block_sums *slots, total;        /* [window] */
+    unsigned window;
+    double norm2, peak;
+    int64_t part; /* one row in so many is measured */
+    float step;
+} fitting;
+
+static const lort_alloc *alloc_of(const fitting *f) { return &f->source->decider->session->alloc; }
+
+static lort_block_space *space_of(const fitting *f, unsigned *worker)
+{
+    *worker = f->pool ? *worker : f->worker;
+    return &f->source->decider->session->scratch[*worker].block;
+}
+
+/* ---- energies ---- */
+
+static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    fitting *f = ctx;
+    const lort_block_place place = lort_block_get(&f->grid, item);
+    lort_block_space *space = space_of(f, &worker);
+    block_sums *s = &f->slots[slot];
+    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    if (code)
+        return code;
+    memset(s->cols, 0, (size_t)place.cols * sizeof *s->cols);
+    s->peak = 0;
+    for (int64_t r = 0; r < place.rows; r++) {
+        const float *w = space->weights + r * place.cols;
+        double sum = 0;
+        for (int64_t c = 0; c < place.cols; c++) {
+            const double e = (double)w[c] * w[c];
+            s->cols[c] += e;
+            sum += e;
+            s->peak = e > s->peak ? e : s->peak;
+        }
+        s->rows[r] = sum;
+    }
+    return LORT_OK;
+}
+
+static lort_code add_energies(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    fitting *f = ctx;
+    const lort_block_place place = lort_block_get(&f->grid, item);
+    const block_sums *s = &f->slots[slot];
+    for (int64_t r = 0; r < place.rows; r++) {
+        f->row_energy[place.row + r] += s->rows[r];
+        f->total.norm2 += s->rows[r];
+    }
+    for (int64_t c = 0; c < place.cols; c++)
+        f->col_energy[place.col + c] += s->cols[c];
+    f->total.peak = s->peak > f->total.peak ? s->peak : f->total.peak;
+    return lort_session_check_stop(f->source->decider->session, err);
+}
+
+static void find_codes(fitting *f)
+{
+    const double mean = f->norm2 / (double)f->grid.rows / (double)f->grid.cols;
+    for (int64_t r = 0; r < f->grid.rows; r++)
+        f->codes[r] = lort_scale_code(f->row_energy[r], f->grid.cols);
+    for (int64_t c = 0; c < f->grid.cols; c++)
+        f->codes[f->grid.rows + c] = lort_scale_code(f->col_energy[c] / mean, f->grid.rows);
+}
+
+/* ---- errors ---- */
+
+static lort_block block_at(const fitting *f, const lort_block_place *place, int64_t rows)
+{
+    lort_block block = {.rows = rows, .cols = place->cols, .row_codes = f->codes + place->row, .col_codes = f->codes + f->grid.rows + place->col};
+    lort_block_classes(&block);
+    return block;
+}
+
+/* Whole lanes; with factors to take off, whole steps of their decoder. */
+static int64_t sample_rows(const fitting *f, const lort_block_place *place)
+{
+    const int64_t unit = f->source->factors ? LORT_DECODE_ROWS : LORT_LANES, some = (place->rows / f->part + unit - 1) / unit * unit;
+    return some < place->rows && f->part > 1 ? some : place->rows;
+}
+
+static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    fitting *f = ctx;
+    const lort_block_place place = lort_block_get(&f->grid, item);
+    const int64_t rows = sample_rows(f, &place);
+    lort_block_space *space = space_of(f, &worker);
+    block_sums *s = &f->slots[slot];
+    lort_code code = lort_slice_block(f->source, worker, &place, rows, space->weights, space->decoded, err);
+    if (code)
+        return code;
+    const lort_block block = block_at(f, &place, rows);
+    s->weights = rows * place.cols;
+    s->error2 = lort_block_measure(&block, f->step, space);
+    return LORT_OK;
+}
+
+static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    fitting *f = ctx;
+    (void)item;
+    f->total.weights += f->slots[slot].weights;
+    f->total.error2 += f->slots[slot].error2;
+    return lort_session_check_stop(f->source->decider->session, err);
+}
+
+/* Relative error, by one row in `part`: errors depend on the step far more than on the weights, so that each stands for as many weights, whatever its norm. */
+static lort_code measure(fitting *f, int64_t part, double *error, lort_error *err)
+{
+    f->part = part;
+    f->total.weights = 0;
+    f->total.error2 = 0;
+    lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, measure_block, add_error, f, err);
+    const double share = (double)f->total.weights / (double)f->grid.rows / (double)f->grid.cols;
+    *error = code ? 0 : sqrt(f->total.error2 / share / f->norm2);
+    return code;
+}
+
+static double rms(const fitting *f) { return sqrt(f->norm2 / (double)f->grid.rows / (double)f->grid.cols); }
+
+/* A little below the target, for the f32 rounding of what is measured in the end. */
+static bool close_to(double value, double target) { return value >= target * CLOSE_ENOUGH && value <= target * 0.999999; }
+
+/* The error grows about as the step does. */
+static lort_code find_on_sample(fitting *f, double target, lort_error *err)
+{
+    double error = 0;
+    lort_code code = LORT_OK;
+    f->step = (float)(2 * target * rms(f));
+    for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(error, target); i++) {
+        code = measure(f, SAMPLE_PART, &error, err);
+        f->step *= error > 0 ? (float)(target / error * AIM) : 2.0f;
+    }
+    return code;
+}
+
+/* Of few weights the error does not even grow steadily: the largest step that met the target counts, not the last one tried. */
+static lort_code find_step(fitting *f, double target, lort_error *err)
+{
+    double error = 0, error2 = 0;
+    float best = 0;
+    lort_code code = find_on_sample(f, target, err);
+    for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(error, target); i++) {
+        f->step *= error > 0 ? (float)(target / error * (AIM - i * 0.0005)) : 1.0f;
+        code = measure(f, 1, &error, err);
+        if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
+            best = f->step;
+            error2 = f->total.error2;
+        }
+    }
+    f->step = best;
+    f->total.error2 = error2;
+    return code;
+}
+
+/* ---- sizes ---- */
+
+static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    fitting *f = ctx;
+    const lort_block_place place = lort_block_get(&f->grid, item);
+    lort_block_space *space = space_of(f, &worker);
+    lort_block_coded coded = {0};
+    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    const lort_block block = block_at(f, &place, place.rows);
+    if (code == LORT_OK)
+        code = lort_block_encode(&block, f->step, f->source->decider->session->scratch[worker].codec, space, &coded, err);
+    f->slots[slot].stored = coded.stored;
+    f->slots[slot].error2 = coded.error2;
+    return code;
+}
+
+static lort_code add_size(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    fitting *f = ctx;
+    (void)item;
+    f->total.stored += f->slots[slot].stored;
+    f->total.error2 += f->slots[slot].error2;
+    return lort_session_check_stop(f->source->decider->session, err);
+}
+
+static lort_code measure_size(fitting *f, uint64_t *bytes, lort_error *err)
+{
+    f->total.stored = 0;
+    f->total.error2 = 0;
+    lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
+    *bytes = f->total.stored;
+    return code;
+}
+
+/* 2^x for |x| <= 1, by its series: no libm, so that every machine takes the same steps. */
+static double power_of_two(double x)
+{
+    double term = 1, sum = 1;
+    for (int i = 1; i < 12; i++) {
+        term *= x * 0.69314718055994531 / i;
+        sum += term;
+    }
+    return sum;
+}
+
+/* A step twice as large saves about a bit per weight, less where there are few. Brackets from both sides once it has one. */
+static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort_error *err)
+{
+    const double weights = (double)f->grid.rows * (double)f->grid.cols, aim = (double)most * (1 - SIZE_SLACK / 2);
+    float fits = 0, over = 0;
+    lort_code code = find_on_sample(f, error, err);
+    for (int i = 0; i < SIZE_ROUNDS && code == LORT_OK; i++) {
+        uint64_t bytes;
+        code = measure_size(f, &bytes, err);
+        if (code == LORT_OK && bytes <= most && (double)bytes >= (double)most * (1 - SIZE_SLACK))
+            return LORT_OK;
+        const double bits = 8 * ((double)bytes - aim) / weights;
+        *(bytes <= most ? &fits : &over) = f->step;
+        float next = f->step * (float)power_of_two(bits > 1 ? 1 : bits < -1 ? -1 : bits);
+        if (fits > 0 && over > 0 && !(next < fits && next > over))
+            next = over + (fits - over) / 2;
+        f->step = next;
+    }
+    f->step = fits;
+    if (code || !(fits > 0))
+        return code;
+    uint64_t bytes;
+    return measure_size(f, &bytes, err);
+}
+
+/* ---- what it comes to ---- */
+
+static lort_code estimate(fitting *f, uint64_t *bytes, lort_error *err)
+{
+    unsigned worker = f->worker;
+    lort_block_place place = lort_block_get(&f->grid, 0);
+    lort_block_space *space = space_of(f, &worker);
+    lort_block_coded coded;
+    place.rows = place.rows < ESTIMATE_ROWS ? place.rows : ESTIMATE_ROWS;
+    const lort_block block = block_at(f, &place, place.rows);
+    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    if (code == LORT_OK)
+        code = lort_block_encode(&block, f->step, f->source->decider->session->scratch[worker].codec, space, &coded, err);
+    *bytes = code ? 0 : (uint64_t)((double)coded.stored * (double)f->grid.rows * (double)f->grid.cols / (double)(place.rows * place.cols));
+    return code;
+}
+
+static lort_code keep(lort_outcome *out, const char *reason)
+{
+    out->reason = reason;
+    return LORT_OK;
+}
+
+static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_error *err)
+{
+    lort_session *session = f->source->decider->session;
+    const uint64_t count = (uint64_t)(f->grid.rows + f->grid.cols);
+    uint64_t bytes;
+    lort_code code = estimate(f, &bytes, err);
+    if (code == LORT_OK && bytes + count + out->coded.size >= out->lossless) {
+        snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
+        return keep(out, "integers not smaller than the lossless form");
+    }
+    if (code == LORT_OK && !out->factored)
+        code = lort_outcome_room(session, count, 1, out, err);
+    if (code == LORT_OK)
+        code = lort_outcome_encode(session, f->worker, LORT_ARRAY_CODES, slice, LORT_U8, f->codes, count, out, err);
+    if (code)
+        return code;
+    out->quantised = true;
+    out->reason = "";
+    out->step = f->step;
+    out->estimate = bytes + out->coded.size;
+    out->error2 = f->total.error2;
+    out->codes = f->codes;
+    out->code_count = count;
+    f->codes = NULL; /* the outcome's now */
+    return LORT_OK;
+}
+
+/* Energies and codes, or the reason why there can be none. */
+static lort_code prepare(fitting *f, const char **reason, lort_error *err)
+{
+    lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, sum_energies, add_energies, f, err);
+    f->norm2 = f->total.norm2;
+    f->peak = f->total.peak;
+    *reason = !isfinite(f->norm2) ? "holds NaN or Inf" : !(f->norm2 > 0) ? "all zero" : "";
+    if (code == LORT_OK && !**reason)
+        find_codes(f);
+    return code;
+}
+
+/* Factors and codes come first, the blocks have the rest. */
+static lort_code spend(fitting *f, double target, const lort_share *share, uint64_t spent, lort_error *err)
+{
+    lort_scratch *scratch = &f->source->decider->session->scratch[f->worker];
+    const uint64_t count = (uint64_t)(f->grid.rows + f->grid.cols);
+    uint64_t codes = spent;
+    for (uint64_t at = 0, n, stored; at < count; at += n, codes += stored) {
+        n = count - at < LORT_CHUNK_TARGET ? count - at : LORT_CHUNK_TARGET;
+        lort_code code = lort_codec_encode(scratch->codec, f->codes + at, n, scratch->coded, scratch->coded_size, &stored, err);
+        if (code)
+            return code;
+    }
+    return find_step_of_size(f, target, share->bytes > codes ? share->bytes - codes : 0, err);
+}
+
+static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
+{
+    const char *reason;
+    lort_code code = prepare(f, &reason, err);
+    if (code)
+        return code;
+    out->has_norm = isfinite(f->norm2);
+    if (share)
+        target = share->error;
+    if (out->factored) /* then norm2 is that of the whole, and what is left of it is to be coded */
+        target *= sqrt(out->norm2 / f->norm2);
+    else
+        out->norm2 = f->norm2;
+    out->error2 = f->norm2;
+    if (out->factored && (!(f->norm2 > 0) || target >= 1))
+        return LORT_OK; /* the factors do */
+    if (*reason)
+        return keep(out, reason);
+    if (share && share->bytes >= out->lossless)
+        return keep(out, "its share holds the lossless form");
+    code = share ? spend(f, target, share, out->coded.size, err) : find_step(f, target, err);
+    if (code)
+        return code;
+    if (share && f->step > 0 && sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step) { /* it cannot all be spent */
+        uint64_t bytes;
+        f->step = (float)(sqrt(f->peak) / LORT_STEPS_MAX * 1.0001);
+        code = measure_size(f, &bytes, err);
+        if (code)
+            return code;
+    }
+    if (!(f->step >= STEP_LEAST && f->step <= STEP_MOST) || sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step)
+        return keep(out, "target out of reach of integers");
+    return accept(f, slice, out, err);
+}
+
+/* ---- curves ---- */
+
+/* Bits of one block at one error of the whole; the step found for the error before is a good start. */
+static lort_code curve_point(fitting *f, const lort_block *block, lort_block_space *space, double target, double *bits, lort_error *err)
+{
+    const double weights = (double)(block->rows * block->cols);
+    lort_block_coded coded;
+    double norm2 = 0, error2;
+    for (int64_t i = 0; i < block->rows * block->cols; i++)
+        norm2 += (double)space->weights[i] * space->weights[i];
+    for (int i = 0; i < CURVE_ROUNDS; i++) {
+        error2 = lort_block_measure(block, f->step, space);
+        if (error2 > 0)
+            f->step *= (float)(target / sqrt(error2 / norm2));
+    }
+    lort_code code = lort_block_encode(block, f->step, f->source->decider->session->scratch[f->worker].codec, space, &coded, err);
+    *bits = code ? 0 : 8 * (double)coded.stored / weights;
+    return code;
+}
+
+static lort_code draw(fitting *f, const lort_outcome *factors, lort_curve *curve, lort_error *err)
+{
+    const char *reason;
+    lort_code code = prepare(f, &reason, err);
+    curve->raw = code == LORT_OK && *reason;
+    if (code || curve->raw)
+        return code;
+    unsigned worker = f->worker;
+    lort_block_space *space = &f->source->decider->session->scratch[worker].block;
+    const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
+    const lort_block block = block_at(f, &place, place.rows);
+    code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    double error = factors ? 0.5 * sqrt(factors->norm2 / f->norm2) : 0.5;
+    f->step = (float)(2 * rms(f));
+    for (unsigned i = 0; i < LORT_CURVE_POINTS && code == LORT_OK; i++, error /= 2) {
+        if (error >= 1)
+            continue; /* the factors do: no bits */
+        f->step /= 2;
+        code = curve_point(f, &block, space, error, &curve->bits[i], err);
+        if (i && curve->bits[i] < curve->bits[i - 1])
+            curve->bits[i] = curve->bits[i - 1];
+    }
+    return code;
+}
+
+static lort_code take_all(fitting *f, lort_error *err)
+{
+    const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols, each = (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double);
+    void *memory;
+    lort_code code = lort_take_zero(alloc_of(f), (rows + cols) * sizeof(double), "energies", &memory, err);
+    f->row_energy = memory;
+    if (code)
+        return code;
+    f->col_energy = f->row_energy + rows;
+    code = lort_take(alloc_of(f), rows + cols, "codes", &memory, err);
+    f->codes = memory;
+    if (code == LORT_OK)
+        code = lort_take(alloc_of(f), f->window * (sizeof *f->slots + each), "partial sums", &memory, err);
+    if (code)
+        return code;
+    f->slots = memory;
+    double *at = (double *)(void *)(f->slots + f->window);
+    for (unsigned i = 0; i < f->window; i++, at += f->grid.high + f->grid.wide)
+        f->slots[i] = (block_sums){.rows = at, .cols = at + f->grid.high};
+    return LORT_OK;
+}
+
+static void give_all(fitting *f)
+{
+    const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols;
+    lort_give(alloc_of(f), f->slots, f->window * (sizeof *f->slots + (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double)));
+    lort_give(alloc_of(f), f->codes, rows + cols);
+    lort_give(alloc_of(f), f->row_energy, (rows + cols) * sizeof(double));
+}
+
+uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers)
+{
+    const lort_block_grid grid = lort_block_grid_of(rows, cols);
+    const uint64_t both = (uint64_t)rows + (uint64_t)cols;
+    return both * (sizeof(double) + 1) + 2 * workers * (sizeof(block_sums) + (uint64_t)(grid.high + grid.wide) * sizeof(double)) + 256;
+}
+
+static fitting start(lort_slice_source *source, unsigned worker, lort_pool *pool)
+{
+    const lort_matrices *shape = &source->step->shape;
+    return (fitting){.source = source, .pool = pool, .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
+                     .window = pool ? 2 * lort_pool_workers(pool) : 1};
+}
+
+lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double target, const lort_share *share, unsigned worker, lort_pool *pool,
+                              lort_outcome *out, lort_error *err)
+{
+    fitting f = start(source, worker, pool);
+    lort_code code = take_all(&f, err);
+    if (code == LORT_OK)
+        code = fit(&f, slice, target, share, out, err);
+    give_all(&f);
+    return code;
+}
+
+lort_code lort_quantise_curve(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err)
+{
+    fitting f = start(source, worker, pool);
+    const uint64_t codes = (uint64_t)(f.grid.rows + f.grid.cols), factors = source->factors ? source->factors->coded.size : 0;
+    *curve = (lort_curve){.weights = (uint64_t)f.grid.rows * (uint64_t)f.grid.cols, .codes = factors + codes / 2 + 64};
+    lort_code code = lort_slice_raw_size(source, worker, UINT64_MAX, &curve->lossless, err);
+    if (code == LORT_OK)
+        code = take_all(&f, err);
+    if (code == LORT_OK)
+        code = draw(&f, source->factors, curve, err);
+    give_all(&f);
+    return code;
+}

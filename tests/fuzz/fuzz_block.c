@@ -1,0 +1,91 @@
+/* Bodies of quantised blocks: no crash, and what is accepted is the same twice, of finite numbers, and reads as it did when packed again.
+ * Input: rows - 1, columns - 1, a seed of the codes, and the body. */
+#include "compress/block.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) \
+            abort(); \
+    } while (0)
+#define ROWS_MOST 16
+#define COLS_MOST 64
+
+typedef struct input {
+    lort_block block;
+    uint8_t codes[ROWS_MOST + COLS_MOST];
+    const uint8_t *body;
+    size_t bytes, weights;
+} input;
+
+static void read_input(const uint8_t *data, size_t size, input *in)
+{
+    in->block = (lort_block){.rows = data[0] % ROWS_MOST + 1, .cols = data[1] % COLS_MOST + 1, .row_codes = in->codes};
+    in->block.col_codes = in->codes + in->block.rows;
+    in->weights = (size_t)(in->block.rows * in->block.cols);
+    in->body = data + 3;
+    in->bytes = size - 3;
+    for (int i = 0; i < ROWS_MOST + COLS_MOST; i++) /* seed 0: all in the middle */
+        in->codes[i] = (uint8_t)(128 + data[2] * (i * 7 % 11 - 5) / 16);
+}
+
+/* Every buffer of its exact size, so that ASan sees one element too many. */
+static lort_code decode(const input *in, float *weights, lort_error *err)
+{
+    lort_block block = in->block;
+    lort_block_space space = {.weights = weights, .k = malloc(in->weights * sizeof(int16_t)), .body = malloc(in->bytes ? in->bytes : 1)};
+    CHECK(space.k && space.body);
+    memcpy(space.body, in->body, in->bytes);
+    lort_code code = lort_block_decode(&block, 0.5f, in->bytes, &space, err);
+    free(space.k);
+    free(space.body);
+    return code;
+}
+
+/* The body's bytes as one stream: what unpacks must pack to what unpacks to the same. */
+static void one_stream(const input *in, unsigned group)
+{
+    const uint64_t count = in->weights, fixed = lort_pack_bytes(count, group, 0);
+    int16_t *k = malloc(count * sizeof *k), *again = malloc(count * sizeof *again);
+    uint8_t *bytes = malloc(lort_pack_bytes(count, group, count));
+    CHECK(k && again && bytes);
+    if (in->bytes >= fixed) {
+        const uint64_t escapes = (in->bytes - fixed) / 2 < count ? (in->bytes - fixed) / 2 : count;
+        if (lort_unpack(in->body, count, group, escapes, k, NULL) == LORT_OK) {
+            const uint64_t least = lort_pack(k, count, group, bytes);
+            CHECK(least <= escapes);
+            CHECK(lort_unpack(bytes, count, group, least, again, NULL) == LORT_OK && memcmp(k, again, count * sizeof *k) == 0);
+        }
+    }
+    free(k);
+    free(again);
+    free(bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input in;
+    lort_error err = {0};
+    if (size < 3)
+        return 0;
+    read_input(data, size, &in);
+    float *first = malloc(in.weights * sizeof *first), *second = malloc(in.weights * sizeof *second);
+    CHECK(first && second);
+    const lort_code code = decode(&in, first, &err);
+    CHECK(code == LORT_OK || (code == LORT_E_DAMAGED && err.message[0]));
+    if (code == LORT_OK) {
+        CHECK(decode(&in, second, &err) == LORT_OK && memcmp(first, second, in.weights * sizeof *first) == 0);
+        for (size_t i = 0; i < in.weights; i++)
+            CHECK(isfinite(first[i]) && fabsf(first[i]) <= 65536);
+    }
+    for (unsigned group = 1; group <= LORT_GROUPS; group++)
+        one_stream(&in, group);
+    free(first);
+    free(second);
+    return 0;
+}
