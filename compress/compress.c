@@ -39,8 +39,8 @@ static lort_code check_options(const lort_options *options, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
     if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) && !(options->value > 0 && options->value <= 100))
         return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100", options->value);
-    if (options->max_rank < 1 || options->min_dim < 1)
-        return lort_fail(err, LORT_E_USAGE, "max-rank and min-dim are at least 1");
+    if (options->max_rank < (lort_plan_integers(options) ? 0 : 1) || options->min_dim < 1)
+        return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers) and min-dim are at least 1");
     return LORT_OK;
 }
 

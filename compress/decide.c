@@ -301,11 +301,14 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
 
 /* ---- factors and integers ---- */
 
-lort_target lort_plan_gain(int64_t rows, int64_t cols)
+lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols)
 {
     const double m = (double)rows, n = (double)cols;
-    const int64_t side = rows < cols ? rows : cols;
-    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = side < LORT_GAIN_RANK ? side : LORT_GAIN_RANK};
+    int64_t most = rows < cols ? rows : cols;
+    most = most < LORT_GAIN_RANK ? most : LORT_GAIN_RANK;
+    most = most < options->max_rank ? most : options->max_rank;
+    most = rows > LORT_GAIN_SIDE || cols > LORT_GAIN_SIDE ? 0 : most;
+    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = most};
 }
 
 static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes, uint64_t size, float **values, uint64_t *taken, lort_error *err)
@@ -328,11 +331,11 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, cons
 {
     lort_session *session = source->decider->session;
     const lort_matrices *shape = &source->step->shape;
-    lort_target gain = lort_plan_gain(shape->rows, shape->cols);
+    lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
     lort_matrix_source matrix = matrix_source(source);
     lort_factors factors = {0};
     gain.key = target->key;
-    if (gain.value >= 1)
+    if (gain.value >= 1 || gain.max_rank == 0)
         return LORT_OK;
     lort_code code = lort_factor(&matrix, &gain, pool, &session->alloc, &factors, err);
     if (code == LORT_OK && factors.verdict == LORT_FACTORED) {

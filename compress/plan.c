@@ -152,11 +152,13 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
     return target;
 }
 
-static uint64_t integers_workspace(const lort_step *step, unsigned workers)
+static uint64_t integers_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     const lort_dtype_info *type = step->tensor->type;
-    lort_target gain = lort_plan_gain(step->shape.rows, step->shape.cols);
+    lort_target gain = lort_plan_gain(options, step->shape.rows, step->shape.cols);
     const uint64_t fit = lort_quantise_bound(step->shape.rows, step->shape.cols, workers);
+    if (gain.max_rank == 0)
+        return fit;
     const uint64_t factor = lort_factor_bound(step->shape.rows, step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, &gain, workers);
     return fit > factor ? fit : factor;
 }
@@ -165,7 +167,7 @@ static uint64_t integers_workspace(const lort_step *step, unsigned workers)
 static uint64_t slice_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     if (lort_plan_integers(options))
-        return integers_workspace(step, workers);
+        return integers_workspace(options, step, workers);
     const lort_dtype_info *type = step->tensor->type;
     lort_target target = lort_plan_target(options, step->shape.rows, step->shape.cols);
     int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, step->tensor->bytes / (uint64_t)step->shape.slices);
@@ -191,7 +193,7 @@ static void plan_step(const lort_model *model, const lort_options *options, uint
     int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
     const uint64_t codes = (uint64_t)(step->shape.rows + step->shape.cols);
     step->workspace = slice_workspace(options, step, 1);
-    step->pending = lort_plan_integers(options) ? codes + lort_codec_bound(codes) + LORT_CHUNK_TARGET + 6 * LORT_GAIN_RANK * codes : lort_codec_bound(2 * (uint64_t)rank * (uint64_t)(step->shape.rows + step->shape.cols)) + LORT_CHUNK_TARGET;
+    step->pending = lort_plan_integers(options) ? codes + lort_codec_bound(codes) + LORT_CHUNK_TARGET + 6 * (uint64_t)lort_plan_gain(options, step->shape.rows, step->shape.cols).max_rank * codes : lort_codec_bound(2 * (uint64_t)rank * (uint64_t)(step->shape.rows + step->shape.cols)) + LORT_CHUNK_TARGET;
 }
 
 /* ---- memory and mode ---- */
@@ -385,6 +387,7 @@ static void put_size(const lort_options *options, lort_buffer *out)
         lort_put_text(out, "size=%llu", (unsigned long long)options->size_bytes);
     else
         lort_put_text(out, "size=%.9g%%", options->value);
+    lort_put_text(out, " max-rank=%lld", (long long)options->max_rank);
 }
 
 void lort_plan_options_text(const lort_options *options, lort_buffer *out)
@@ -392,7 +395,7 @@ void lort_plan_options_text(const lort_options *options, lort_buffer *out)
     if (options->goal == LORT_GOAL_LOSSLESS)
         lort_put_text(out, "lossless");
     else if (options->goal == LORT_GOAL_BPW)
-        lort_put_text(out, "bpw=%.9g", options->value);
+        lort_put_text(out, "bpw=%.9g max-rank=%lld", options->value, (long long)options->max_rank);
     else if (options->goal == LORT_GOAL_SIZE)
         put_size(options, out);
     else if (options->goal == LORT_GOAL_RANK)

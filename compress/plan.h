@@ -47,8 +47,9 @@ unsigned lort_plan_octaves(const lort_tensor *tensor);
 /* The target of one matrix under the options; max_rank still without break-even. */
 /* The target of components beside integers: rate-distortion theory's break-even for factors of LORT_FACTOR_BITS an element. */
 #define LORT_FACTOR_BITS 16
-#define LORT_GAIN_RANK 32
-lort_target lort_plan_gain(int64_t rows, int64_t cols);
+#define LORT_GAIN_RANK 32       /* or options->max_rank, if that is less */
+#define LORT_GAIN_SIDE (1 << 18) /* none beyond: looking for them would take hundreds of megabytes */
+lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols);
 /* quantise.c: most bytes fitting one slice takes at once, beside the workers' spaces and what it leaves in the outcome. */
 uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers);
 lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols);

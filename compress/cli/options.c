@@ -113,11 +113,11 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          0,                                                                                                            \
          LORT_CLI_WHOLE,                                                                                               \
          AT(job.max_rank),                                                                                             \
-         .low = 1,                                                                                                     \
+         .low = 0,                                                                                                     \
          .high = MOST_RANK,                                                                                            \
-         .allowed = "a whole number from 1 to 1000000",                                                                \
+         .allowed = "a whole number from 0 to 1000000",                                                                \
          .argument = "N",                                                                                              \
-         .help = "highest rank --energy and --max-error may try (default 256)"},                                       \
+         .help = "highest rank that may be tried (default 256); 0: no low rank beside integers"},                      \
         {"residual",                                                                                                   \
          0,                                                                                                            \
          LORT_CLI_CHOICE,                                                                                              \

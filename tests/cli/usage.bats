@@ -106,7 +106,7 @@ rank 99999999999999999999999 a whole number from 1 to
 rank 3.5 a whole number
 rank 0x10 a whole number
 rank 1,5 a whole number
-max-rank 0 a whole number from 1 to
+max-rank -1 a whole number from 0 to
 min-dim 0 a whole number from 1 to
 energy 0 a number above 0, at most 1
 energy 1.01 a number above 0

@@ -298,7 +298,7 @@ static void a_wide_matrix_is_an_ordinary_one(void **state)
     uint64_t small = least_memory(run_in, "w.f32 needs ");
     container = "a.lort";
     uint64_t wide = least_memory(run_in, "wide needs ");
-    assert_true(wide - small < (uint64_t)HIGH * WIDE * 2 + (3u << 20));
+    assert_true(SANITIZED || wide - small < (uint64_t)HIGH * WIDE * 2 + (3u << 20)); /* a sanitizer takes memory as it likes */
     runs_within(run_in, SANITIZED ? 2ull << 30 : wide);
     assert_true(worst_between("m", "out") < 1e-3);
 }
