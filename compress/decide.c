@@ -37,7 +37,7 @@ static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
 lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice)
 {
     return (lort_slice_source){decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
-                               lort_model_unmapped(decider->model), NULL};
+                               lort_model_unmapped(decider->model), NULL, false};
 }
 
 /* f32 that lies aligned in memory needs no copy. */
@@ -363,17 +363,52 @@ static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
     *out = kept;
 }
 
+/* Integers of what the factors (if any) leave. */
+static lort_code take_integers(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
+                               lort_error *err)
+{
+    const lort_step *step = source->step;
+    const lort_share *share = step->shares ? &step->shares[slice] : NULL;
+    source->factors = out->factored ? out : NULL;
+    lort_code code = lort_quantise_slice(source, slice, target->value / (1u << lort_plan_octaves(step->tensor)), share, worker, pool, out, err);
+    if (code == LORT_OK && *out->reason) /* kept after all */
+        drop_factors(out, &source->decider->session->alloc);
+    return code;
+}
+
+static uint64_t size_of(const lort_outcome *out)
+{
+    return out->quantised ? out->estimate : out->factored ? out->coded.size : out->lossless;
+}
+
+/* Smaller at the same error, or with a share better at the same size. */
+static bool is_better(const lort_outcome *a, const lort_outcome *b, bool share)
+{
+    if (share)
+        return b->quantised && a->error2 < b->error2; /* else b is kept whole within its share */
+    return size_of(a) < size_of(b);
+}
+
+/* The rule that chose the components knows the variance of the whole only; classes may have made better use of them. So both ways are measured. */
 static lort_code decide_integers(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
                                  lort_error *err)
 {
-    const lort_step *step = source->step;
+    const lort_alloc *alloc = &source->decider->session->alloc;
+    lort_outcome alone = {.reason = "", .lossless = out->lossless};
     lort_code code = take_components(source, slice, target, worker, pool, out, err);
-    source->factors = out->factored ? out : NULL;
+    const bool both = code == LORT_OK && out->factored;
+    source->exact = both;
     if (code == LORT_OK)
-        code = lort_quantise_slice(source, slice, target->value / (1u << lort_plan_octaves(step->tensor)), step->shares ? &step->shares[slice] : NULL, worker, pool, out, err);
-    if (code == LORT_OK && *out->reason) /* kept after all */
-        drop_factors(out, &source->decider->session->alloc);
-    return code ? code : lort_model_check(source->decider->model, step->tensor->file, err);
+        code = take_integers(source, slice, target, worker, pool, out, err);
+    if (code == LORT_OK && both && out->factored)
+        code = take_integers(source, slice, target, worker, pool, &alone, err);
+    if (code == LORT_OK && both && out->factored && !is_better(out, &alone, source->step->shares != NULL)) {
+        const lort_outcome swap = *out;
+        *out = alone;
+        alone = swap;
+    }
+    lort_outcome_free(&alone, alloc);
+    return code ? code : lort_model_check(source->decider->model, source->step->tensor->file, err);
 }
 
 lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,

@@ -11,6 +11,7 @@ typedef struct lort_slice_source { /* the slice as a matrix */
     uint64_t row_bytes;
     bool unmapped;
     const lort_outcome *factors; /* not NULL: what they hold is taken off by lort_slice_block */
+    bool exact;                  /* the estimate of a quantised slice is to be its size, not that of a sample */
 } lort_slice_source;
 
 lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice);

@@ -191,9 +191,12 @@ static void plan_step(const lort_model *model, const lort_options *options, uint
     if (!step->factor)
         return;
     int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
-    const uint64_t codes = (uint64_t)(step->shape.rows + step->shape.cols);
+    const uint64_t sides = (uint64_t)(step->shape.rows + step->shape.cols);
     step->workspace = slice_workspace(options, step, 1);
-    step->pending = lort_plan_integers(options) ? codes + lort_codec_bound(codes) + LORT_CHUNK_TARGET + 6 * (uint64_t)lort_plan_gain(options, step->shape.rows, step->shape.cols).max_rank * codes : lort_codec_bound(2 * (uint64_t)rank * (uint64_t)(step->shape.rows + step->shape.cols)) + LORT_CHUNK_TARGET;
+    step->pending = lort_codec_bound(2 * (uint64_t)rank * sides) + LORT_CHUNK_TARGET;
+    if (lort_plan_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
+        step->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) +
+                        6 * (uint64_t)lort_plan_gain(options, step->shape.rows, step->shape.cols).max_rank * sides;
 }
 
 /* ---- memory and mode ---- */

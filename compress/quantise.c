@@ -8,8 +8,9 @@
 #define SAMPLE_PART 16      /* of the rows of each block */
 #define SAMPLE_ROUNDS 4
 #define FULL_ROUNDS 8
-#define CLOSE_ENOUGH 0.996  /* of the target */
-#define AIM 0.998           /* of the target: the middle of what is close enough */
+#define CLOSE_FEW 0.999     /* of the target is close enough, for slices of up to FEW_WEIGHTS, where another pass costs little; */
+#define CLOSE_MANY 0.996    /* for larger ones, whose samples are good */
+#define FEW_WEIGHTS (1 << 22)
 #define ESTIMATE_ROWS 64    /* of the first block, encoded to see what it all will come to */
 #define SIZE_ROUNDS 12
 #define CURVE_ROUNDS 3
@@ -153,7 +154,11 @@ static lort_code measure(fitting *f, int64_t part, double *error, lort_error *er
 static double rms(const fitting *f) { return sqrt(f->norm2 / (double)f->grid.rows / (double)f->grid.cols); }
 
 /* A little below the target, for the f32 rounding of what is measured in the end. */
-static bool close_to(double value, double target) { return value >= target * CLOSE_ENOUGH && value <= target * 0.999999; }
+static double close_enough(const fitting *f) { return f->grid.rows * f->grid.cols <= FEW_WEIGHTS ? CLOSE_FEW : CLOSE_MANY; }
+static bool close_to(const fitting *f, double value, double target) { return value >= target * close_enough(f) && value <= target * 0.999999; }
+
+/* What the next step is to reach: the middle of what is close enough. */
+static double aim(const fitting *f) { return (1 + close_enough(f)) / 2; }
 
 /* The error grows about as the step does. */
 static lort_code find_on_sample(fitting *f, double target, lort_error *err)
@@ -161,9 +166,9 @@ static lort_code find_on_sample(fitting *f, double target, lort_error *err)
     double error = 0;
     lort_code code = LORT_OK;
     f->step = (float)(2 * target * rms(f));
-    for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(error, target); i++) {
+    for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
         code = measure(f, SAMPLE_PART, &error, err);
-        f->step *= error > 0 ? (float)(target / error * AIM) : 2.0f;
+        f->step *= error > 0 ? (float)(target / error * aim(f)) : 2.0f;
     }
     return code;
 }
@@ -174,8 +179,8 @@ static lort_code find_step(fitting *f, double target, lort_error *err)
     double error = 0, error2 = 0;
     float best = 0;
     lort_code code = find_on_sample(f, target, err);
-    for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(error, target); i++) {
-        f->step *= error > 0 ? (float)(target / error * (AIM - i * 0.0005)) : 1.0f;
+    for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
+        f->step *= error > 0 ? (float)(target / error * (aim(f) - i * 0.0005)) : 1.0f;
         code = measure(f, 1, &error, err);
         if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
             best = f->step;
@@ -236,7 +241,7 @@ static double power_of_two(double x)
 /* A step twice as large saves about a bit per weight, less where there are few. Brackets from both sides once it has one. */
 static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort_error *err)
 {
-    const double weights = (double)f->grid.rows * (double)f->grid.cols, aim = (double)most * (1 - SIZE_SLACK / 2);
+    const double weights = (double)f->grid.rows * (double)f->grid.cols, wanted = (double)most * (1 - SIZE_SLACK / 2);
     float fits = 0, over = 0;
     lort_code code = find_on_sample(f, error, err);
     for (int i = 0; i < SIZE_ROUNDS && code == LORT_OK; i++) {
@@ -244,7 +249,7 @@ static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort
         code = measure_size(f, &bytes, err);
         if (code == LORT_OK && bytes <= most && (double)bytes >= (double)most * (1 - SIZE_SLACK))
             return LORT_OK;
-        const double bits = 8 * ((double)bytes - aim) / weights;
+        const double bits = 8 * ((double)bytes - wanted) / weights;
         *(bytes <= most ? &fits : &over) = f->step;
         float next = f->step * (float)power_of_two(bits > 1 ? 1 : bits < -1 ? -1 : bits);
         if (fits > 0 && over > 0 && !(next < fits && next > over))
@@ -286,7 +291,7 @@ static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_erro
     lort_session *session = f->source->decider->session;
     const uint64_t count = (uint64_t)(f->grid.rows + f->grid.cols);
     uint64_t bytes;
-    lort_code code = estimate(f, &bytes, err);
+    lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate(f, &bytes, err);
     if (code == LORT_OK && bytes + count + out->coded.size >= out->lossless) {
         snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
         return keep(out, "integers not smaller than the lossless form");

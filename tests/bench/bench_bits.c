@@ -25,10 +25,15 @@ enum { PEERS = sizeof peers / sizeof peers[0] };
 
 /* Ways to code that are compared; the first is the one judged. */
 static void with_integers(lort_options *options) { options->residual = LORT_RESIDUAL_INT; }
+static void integers_alone(lort_options *options)
+{
+    options->residual = LORT_RESIDUAL_INT;
+    options->max_rank = 0; /* the control: what low rank beside them is worth */
+}
 static const struct way {
     const char *name;
     void (*configure)(lort_options *options);
-} ways[] = {{"LoRT", with_integers}};
+} ways[] = {{"LoRT", with_integers}, {"no rank", integers_alone}};
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
 /* ---- llama.cpp ---- */
