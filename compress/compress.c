@@ -23,6 +23,8 @@ typedef struct prepared {
     lort_work_plan plan;
 } prepared;
 
+static bool is_sized(const lort_options *options) { return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE; }
+
 static lort_code check_options(const lort_options *options, lort_error *err)
 {
     if (options->goal == LORT_GOAL_RANK && options->rank < 1)
@@ -31,7 +33,7 @@ static lort_code check_options(const lort_options *options, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed", options->value);
     if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
         return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed", options->value);
-    const bool sized = options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE;
+    const bool sized = is_sized(options);
     const bool fits = sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
     if (options->residual == LORT_RESIDUAL_INT && !fits)
         return lort_fail(err, LORT_E_USAGE, "residual int goes with a largest error or a size, not with a rank, an energy or lossless");
@@ -124,6 +126,8 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
     lort_code code = prepare(&p, "plan", path, options, observer, report, err);
     if (code == LORT_OK && options->sample > 0)
         code = start(&p, options, err);
+    if (code == LORT_OK && options->sample > 0 && is_sized(options))
+        code = lort_allocate(&p.decider, &p.plan, err);
     report_disk(&p, "here");
     if (code == LORT_OK)
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
@@ -194,9 +198,12 @@ static void warn_ratio(prepared *p, const lort_options *options)
 }
 
 /* Shares leave room for all there is beside payloads; that they did is seen only here. */
-static lort_code check_size(const prepared *p, uint64_t bytes, lort_error *err)
+static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes, lort_error *err)
 {
-    if (p->plan.size_limit == 0 || bytes <= p->plan.size_limit)
+    const double bpw = p->session.report->bpw;
+    if (options->goal == LORT_GOAL_BPW && bpw > options->value)
+        return lort_fail(err, LORT_E_NUMERIC, "the output came to %.5g bits per weight where %.5g were asked for; nothing was published", bpw, options->value);
+    if (options->goal != LORT_GOAL_SIZE || bytes <= p->plan.size_limit)
         return LORT_OK;
     return lort_fail(err, LORT_E_NUMERIC, "the output came to %llu bytes where %llu were asked for; nothing was published", (unsigned long long)bytes,
                      (unsigned long long)p->plan.size_limit);
@@ -215,14 +222,15 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
         code = start(p, options, err);
     if (code == LORT_OK)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
-    if (code == LORT_OK && (options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE))
+    if (code == LORT_OK && is_sized(options))
         code = lort_allocate(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = write_all(p, publish, err);
-    if (code == LORT_OK)
-        code = check_size(p, lort_publish_size(publish), err);
     if (code == LORT_OK) {
         report_output(p, lort_publish_size(publish));
+        code = check_size(p, options, lort_publish_size(publish), err);
+    }
+    if (code == LORT_OK) {
         warn_ratio(p, options);
         code = lort_session_check_stop(&p->session, err); /* the last chance: nothing is said after the commit */
     }

@@ -243,8 +243,10 @@ static void narrow(pipeline *p, lort_work_plan *plan, const sample_sum *sum, uin
         others_high += lort_plan_share(step, true) * (double)extents[i].bytes;
     }
     double estimate = sum->in > 0 ? sum->out / sum->in * candidates_in : 0, slack = sampled < plan->candidates ? 0.25 : 0.01;
-    plan->out_low = (uint64_t)(others_low + estimate * (1 - slack));
-    plan->out_high = (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;
+    if (!plan->shares) { /* else the size is the target */
+        plan->out_low = (uint64_t)(others_low + estimate * (1 - slack));
+        plan->out_high = (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;
+    }
     session_of(p)->report->output_low = plan->out_low;
     session_of(p)->report->output_high = plan->out_high;
     session_of(p)->report->sample_seconds = sum->seconds;

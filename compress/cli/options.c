@@ -96,7 +96,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          LORT_CLI_REAL,   LORT_GOAL_BPW,                                                                               \
          AT(job.value),   .low = 0.01,                                                                                 \
          .high = 64,      .allowed = "a number from 0.01 to 64",                                                       \
-         .argument = "B", .help = "target: B bits per weight over all tensors"},                 \
+         .argument = "B", .help = "target: B bits per weight over all tensors"},                                       \
         {"size",                                                                                                       \
          0,                                                                                                            \
          LORT_CLI_SIZE,                                                                                                \
@@ -107,7 +107,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .high = 4611686018427387904.0,                                                                                \
          .allowed = "a size such as 500M, or a share of the input such as 30%",                                        \
          .argument = "BYTES|P%",                                                                                       \
-         .help = "target: size of the output file, nearly reached and never exceeded"},          \
+         .help = "target: size of the output file, nearly reached and never exceeded"},                                \
         {"lossless", 0, LORT_CLI_GOAL, LORT_GOAL_LOSSLESS, .help = "target: keep every byte, factor nothing"},         \
         {"max-rank",                                                                                                   \
          0,                                                                                                            \
