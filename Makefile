@@ -28,7 +28,7 @@ $(error MODE=$(MODE) is not one of release asan ubsan tsan fuzz)
 endif
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla -Wundef \
-        -Wformat=2 -Wpointer-arith -Wwrite-strings -Wno-unused-parameter $(if $(WERROR),-Werror)
+        -Wformat=2 -Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-psabi $(if $(WERROR),-Werror)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 LORT_CFLAGS := -std=c11 -g -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)

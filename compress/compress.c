@@ -193,7 +193,7 @@ static void warn_ratio(prepared *p, const lort_options *options)
     if (report->ratio > 1)
         lort_session_warn(&p->session, "the output is larger than the input (%.2f): the container's records weigh more than what was saved", report->ratio);
     if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
-        lort_session_warn(&p->session, "none of %llu matrices met the target by low rank below its lossless size: all were kept losslessly, "
+        lort_session_warn(&p->session, "none of %llu matrices met the target below its lossless size: all were kept losslessly, "
                           "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
 }
 

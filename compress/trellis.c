@@ -3,8 +3,6 @@
 #include "compress/trellis.h"
 #include <string.h>
 
-#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to functions that are always inlined */
-
 #define STATES 8
 #define SETTLE 32 /* columns after which the least cost is taken off all, so that f32 stays exact enough */
 
