@@ -1,5 +1,6 @@
 /* Owns the wording and the columns of start and end blocks. All texts of a report are escaped already. */
 #include "compress/cli/summary.h"
+#include "compress/cli/kinds.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -217,6 +218,7 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
                 lort_cli_number(report->worst_error, worst, sizeof worst), worst_name(report),
                 lort_cli_number(report->mean_error, mean, sizeof mean));
     lort_cli_print_actions(out, report);
+    lort_cli_print_kinds(out, report);
     fprintf(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
     print_memory(out, report);
     lort_cli_print_warnings(out, report);

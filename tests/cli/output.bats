@@ -29,6 +29,16 @@ load helper
     [ "$(grep -cE '^[a-z_]+[a-z0-9._]* +(F16|F32) ' "$T/err")" -eq "$(value "$T/b.json" 'len(d["tensors"])')" ]
 }
 
+@test "the end says where the bytes went, by kind" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort"
+    said '^  by kind +norms and biases +9 +[0-9.]+ bits +lossless'
+    said '^ +attention k +4 +[0-9.]+ bits +error 0\.0[45][0-9]+ +[0-9.]+ % of the output'
+    said '^ +output head +1 '
+    [ "$(grep -oE '[0-9.]+ % of the output' "$T/err" | awk '{ s += $1 } END { print (s > 97 && s <= 100.5) }')" -eq 1 ]
+    expect 0 "$LORT" compress "$GGUF" -o "$T/b.lort" --lossless
+    ! grep -q 'by kind' "$T/err"
+}
+
 @test "compress --json has the fields of the contract" {
     expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --rank 16 --json "$T/a.json" -q
     python3 - "$T/a.json" "$T/a.lort" <<'END'
