@@ -6,7 +6,8 @@
 #define FINE 64                                        /* parts of an octave of error */
 #define FINEST (FINE * (LORT_CURVE_POINTS - 1))        /* the last point of the curves */
 #define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
-#define HEAD_BYTES 1200                                /* head, options, libraries, footer: at most so many */
+#define HEAD_BYTES 650                                 /* head, options, libraries, footer: about so many */
+#define EXTENT_BYTES 8                                 /* of the model record and the index, for each extent: about so many */
 
 typedef struct job {
     uint64_t extent;
@@ -108,10 +109,10 @@ static double record_bytes(const reading *r, uint64_t extent)
     if (!step->tensor)
         return 130 + 18 * raw;
     if (!step->factor)
-        return 185 + step->tensor->name_bytes + 18 * raw;
+        return 158 + 0.8 * step->tensor->name_bytes + 18 * raw;
     const lort_block_grid grid = lort_block_grid_of(step->shape.rows, step->shape.cols);
     const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)step->shape.slices;
-    return 165 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
+    return 160 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
 }
 
 typedef struct fixed_bytes {
@@ -129,7 +130,7 @@ static fixed_bytes sum_fixed(const reading *r)
     for (uint64_t i = 0; i < r->plan->count; i++) {
         const lort_tensor *tensor = r->plan->steps[i].tensor;
         *(tensor ? &f.tensors : &f.others) += record_bytes(r, i);
-        f.others += 24; /* extent and index entry */
+        f.others += EXTENT_BYTES;
         f.elements += tensor ? (double)tensor->elements : 0;
     }
     return f;

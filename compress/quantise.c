@@ -242,13 +242,17 @@ static double power_of_two(double x)
 static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort_error *err)
 {
     const double weights = (double)f->grid.rows * (double)f->grid.cols, wanted = (double)most * (1 - SIZE_SLACK / 2);
-    float fits = 0, over = 0;
+    float fits = 0, over = 0, best = 0;
+    uint64_t bytes, largest = 0;
     lort_code code = find_on_sample(f, error, err);
     for (int i = 0; i < SIZE_ROUNDS && code == LORT_OK; i++) {
-        uint64_t bytes;
         code = measure_size(f, &bytes, err);
         if (code == LORT_OK && bytes <= most && (double)bytes >= (double)most * (1 - SIZE_SLACK))
             return LORT_OK;
+        if (bytes <= most && bytes >= largest) {
+            largest = bytes;
+            best = f->step;
+        }
         const double bits = 8 * ((double)bytes - wanted) / weights;
         *(bytes <= most ? &fits : &over) = f->step;
         float next = f->step * (float)power_of_two(bits > 1 ? 1 : bits < -1 ? -1 : bits);
@@ -256,11 +260,8 @@ static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort
             next = over + (fits - over) / 2;
         f->step = next;
     }
-    f->step = fits;
-    if (code || !(fits > 0))
-        return code;
-    uint64_t bytes;
-    return measure_size(f, &bytes, err);
+    f->step = best;
+    return code || !(best > 0) ? code : measure_size(f, &bytes, err);
 }
 
 /* ---- what it comes to ---- */
