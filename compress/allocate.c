@@ -47,12 +47,12 @@ static lort_code list_jobs(reading *r, lort_error *err)
 {
     void *memory;
     for (uint64_t i = 0; i < r->plan->count; i++)
-        r->count += r->plan->steps[i].factor ? (uint64_t)r->plan->steps[i].shape.slices : 1;
+        r->count += lort_step_slices(&r->plan->steps[i]);
     lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->jobs, "the list of shares", &memory, err);
     r->jobs = memory;
     uint64_t at = 0;
     for (uint64_t i = 0; i < r->plan->count && code == LORT_OK; i++)
-        for (uint32_t s = 0; s < (r->plan->steps[i].factor ? (uint64_t)r->plan->steps[i].shape.slices : 1); s++)
+        for (uint32_t s = 0; s < lort_step_slices(&r->plan->steps[i]); s++)
             r->jobs[at++] = (job){.extent = i, .slice = s};
     return code;
 }
@@ -142,7 +142,7 @@ static double target_bytes(const reading *r, const fixed_bytes *fixed)
     const lort_options *options = r->decider->options;
     if (options->goal == LORT_GOAL_BPW)
         return options->value * fixed->elements / 8;
-    const double size = options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)r->decider->session->report->input_bytes;
+    const double size = lort_plan_size(options, r->decider->model);
     r->plan->size_limit = (uint64_t)size;
     return size - fixed->others;
 }

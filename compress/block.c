@@ -4,6 +4,7 @@
 #include "formats/bytes.h"
 #include <string.h>
 
+#define HEAD_ROOM (LORT_BLOCK_HEAD_MAX + 64) /* of the head's frame: zstd's bound for a head of LORT_BLOCK_HEAD_MAX bytes at most */
 #define HEAD_FIXED 8
 #define HEAD_STREAM 12
 #define TRIAL_WEIGHTS 8192u /* of a stream, on which the ways to pack it are compared */
@@ -201,22 +202,21 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
     lort_quantise(block, space->weights, step, space->scratch, &q);
     const int16_t *k = q.k;
     lort_code code = LORT_OK;
-    w.coded = LORT_BLOCK_HEAD_MAX + 64; /* the head's frame goes before, once the streams are known */
+    w.coded = HEAD_ROOM; /* the head's frame goes before, once the streams are known */
     for (unsigned s = 0; s < LORT_STREAMS && code == LORT_OK; k += q.count[s], s++)
         if (q.count[s])
             code = put_stream(&w, s, k, q.count[s], err);
     if (code)
         return code;
-    const uint64_t head_bytes = put_head(block, &q, &w, head), streams = w.coded - (LORT_BLOCK_HEAD_MAX + 64);
-    memmove(space->coded + space->coded_size - streams, space->coded + LORT_BLOCK_HEAD_MAX + 64, (size_t)streams);
-    w.coded = 0;
-    code = put_frame(&w, head, head_bytes, err);
+    const uint64_t head_bytes = put_head(block, &q, &w, head), streams = w.coded - HEAD_ROOM;
+    uint64_t head_stored;
+    code = lort_codec_encode_symbols(codec, head, head_bytes, space->coded, HEAD_ROOM, &head_stored, err);
     if (code == LORT_OK)
         code = lort_dequantise(block, q.k, q.count, &q.levels, step, space->decoded, err);
     if (code)
         return code;
-    memmove(space->coded + w.coded, space->coded + space->coded_size - streams, (size_t)streams);
-    *out = (lort_block_coded){w.coded + streams, head_bytes + w.body - LORT_BLOCK_HEAD_MAX,
+    memmove(space->coded + head_stored, space->coded + HEAD_ROOM, (size_t)streams);
+    *out = (lort_block_coded){head_stored + streams, head_bytes + w.body - LORT_BLOCK_HEAD_MAX,
                               squared_difference(space->weights, space->decoded, block->rows * block->cols)};
     return LORT_OK;
 }

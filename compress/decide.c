@@ -301,16 +301,6 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
 
 /* ---- factors and integers ---- */
 
-lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols)
-{
-    const double m = (double)rows, n = (double)cols;
-    int64_t most = rows < cols ? rows : cols;
-    most = most < LORT_GAIN_RANK ? most : LORT_GAIN_RANK;
-    most = most < options->max_rank ? most : options->max_rank;
-    most = rows > LORT_GAIN_SIDE || cols > LORT_GAIN_SIDE ? 0 : most;
-    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = most};
-}
-
 static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes, uint64_t size, float **values, uint64_t *taken, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);

@@ -262,8 +262,7 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     struct block_slot *state = &run->slots[slot];
     lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
     const lort_block_place place = lort_block_get(&run->grid, item);
-    lort_block block = {.rows = place.rows, .cols = place.cols, .row_codes = run->outcome->codes + place.row,
-                        .col_codes = run->outcome->codes + run->grid.rows + place.col};
+    lort_block block = lort_block_at(&place, place.rows, run->outcome->codes, run->grid.rows);
     lort_block_classes(&block);
     state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
     lort_code code = lort_slice_block(&run->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);
@@ -365,7 +364,7 @@ lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *er
     emitter->part = (open_part){.extent = extent, .step = step, .type = step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8),
                                 .file = extents[extent].file, .offset = extents[extent].offset, .bytes = extents[extent].bytes,
                                 .start = lort_publish_size(emitter->publish), .reason = ""};
-    lort_code code = take_ranks(emitter, step->factor ? (uint32_t)step->shape.slices : 1, err);
+    lort_code code = take_ranks(emitter, lort_step_slices(step), err);
     if (code == LORT_OK)
         code = lort_hasher_open(alloc_of(emitter), &emitter->part.hasher, err);
     return code;

@@ -167,7 +167,7 @@ lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch 
 {
     const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
     const lort_block_place place = lort_block_get(&grid, number);
-    lort_block block = {.rows = place.rows, .cols = place.cols, .row_codes = slice->codes + place.row, .col_codes = slice->codes + grid.rows + place.col};
+    lort_block block = lort_block_at(&place, place.rows, slice->codes, grid.rows);
     uint64_t first, count;
     lort_part_array(slice->part, LORT_ARRAY_BLOCKS, slice->slice, &first, &count);
     const uint64_t chunk = first + (uint64_t)number;

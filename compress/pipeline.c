@@ -30,21 +30,19 @@ typedef struct pipeline {
 
 static lort_session *session_of(const pipeline *p) { return p->decider->session; }
 
-static uint32_t slices_of(const lort_step *step) { return step->factor ? (uint32_t)step->shape.slices : 1; }
-
 static lort_code list_jobs(pipeline *p, lort_error *err)
 {
     void *memory;
     p->count = 0;
     for (uint64_t i = 0; i < p->plan->count; i++)
-        p->count += slices_of(&p->plan->steps[i]);
+        p->count += lort_step_slices(&p->plan->steps[i]);
     lort_code code = lort_take(&session_of(p)->alloc, p->count * sizeof *p->jobs, "the list of jobs", &memory, err);
     if (code)
         return code;
     p->jobs = memory;
     uint64_t at = 0;
     for (uint64_t i = 0; i < p->plan->count; i++) {
-        uint32_t slices = slices_of(&p->plan->steps[i]);
+        uint32_t slices = lort_step_slices(&p->plan->steps[i]);
         for (uint32_t s = 0; s < slices; s++)
             p->jobs[at++] = (job){i, s, s == 0, s + 1 == slices};
     }
@@ -215,8 +213,8 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
     report->detail = lort_report_text(session_of(p)->report, "%s", outcome.detail);
     report->rank = outcome.rank;
     report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
-    report->bytes_out = bytes * slices_of(step);
-    report->seconds = outcome.seconds * slices_of(step);
+    report->bytes_out = bytes * lort_step_slices(step);
+    report->seconds = outcome.seconds * lort_step_slices(step);
     sum->in += (double)step->tensor->bytes;
     sum->out += (double)report->bytes_out;
     sum->seconds += report->seconds;

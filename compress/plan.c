@@ -128,6 +128,11 @@ static const char *keep_reason(const rule_input *in)
 
 /* ---- targets and bounds ---- */
 
+double lort_plan_size(const lort_options *options, const lort_model *model)
+{
+    return options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)lort_model_bytes(model);
+}
+
 unsigned lort_plan_octaves(const lort_tensor *tensor) { return is_embedding(tensor->name) ? 2 : 0; }
 
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes)
@@ -150,6 +155,16 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
     target.max_rank = target.max_rank < side ? target.max_rank : side;
     target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
     return target;
+}
+
+lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols)
+{
+    const double m = (double)rows, n = (double)cols;
+    int64_t most = rows < cols ? rows : cols;
+    most = most < LORT_GAIN_RANK ? most : LORT_GAIN_RANK;
+    most = most < options->max_rank ? most : options->max_rank;
+    most = rows > LORT_GAIN_SIDE || cols > LORT_GAIN_SIDE ? 0 : most;
+    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = most};
 }
 
 static uint64_t integers_workspace(const lort_options *options, const lort_step *step, unsigned workers)
@@ -301,15 +316,8 @@ static double integer_bits(const lort_options *options, bool high)
 {
     if (options->goal == LORT_GOAL_BPW)
         return options->value * (high ? 1 : 0.99);
-    const double error = options->goal == LORT_GOAL_ERROR ? options->value : 0.05, bits = error > 0 ? log2(1 / error) : 32;
+    const double error = lort_plan_target(options, 1, 1).value, bits = error > 0 ? log2(1 / error) : 32;
     return high ? bits + 0.5 : 0.8 * bits - 0.2 > 0 ? 0.8 * bits - 0.2 : 0;
-}
-
-static void estimate_size(const lort_options *options, uint64_t input_bytes, lort_work_plan *plan)
-{
-    const double size = options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)input_bytes;
-    plan->out_low = (uint64_t)(0.98 * size);
-    plan->out_high = (uint64_t)size;
 }
 
 static void estimate_output(const lort_model *model, const lort_options *options, lort_work_plan *plan)
@@ -336,8 +344,10 @@ static void estimate_output(const lort_model *model, const lort_options *options
     }
     plan->out_low = (uint64_t)low;
     plan->out_high = (uint64_t)high;
-    if (options->goal == LORT_GOAL_SIZE)
-        estimate_size(options, lort_model_bytes(model), plan);
+    if (options->goal == LORT_GOAL_SIZE) {
+        plan->out_low = (uint64_t)(0.98 * lort_plan_size(options, model));
+        plan->out_high = (uint64_t)lort_plan_size(options, model);
+    }
 }
 
 lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)

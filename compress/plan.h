@@ -21,6 +21,9 @@ typedef struct lort_step { /* one extent of the input */
     lort_share *shares; /* [slices]; NULL: no target for the size */
 } lort_step;
 
+/* What a step is worked in: its slices where they are tried, else the whole. */
+static inline uint32_t lort_step_slices(const lort_step *step) { return step->factor ? (uint32_t)step->shape.slices : 1; }
+
 typedef struct lort_work_plan {
     lort_step *steps; /* [count], by extent */
     uint64_t count, candidates;
@@ -38,6 +41,8 @@ typedef struct lort_work_plan {
 lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err);
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
 
+/* Bytes of the output that GOAL_SIZE asks for. */
+double lort_plan_size(const lort_options *options, const lort_model *model);
 /* Whether matrices are coded by integers under the options. */
 bool lort_plan_integers(const lort_options *options);
 /* By how many octaves the error of integers is to be below the target. Embeddings and output heads: 2. Their rows are used one by one, and rows of tokens

@@ -37,6 +37,7 @@ typedef struct fitting {
     double norm2, peak;
     int64_t part; /* one row in so many is measured */
     float step;
+    float sized; /* the step whose size and error are in total; 0: none */
 } fitting;
 
 static const lort_alloc *alloc_of(const fitting *f) { return &f->source->decider->session->alloc; }
@@ -102,7 +103,7 @@ static void find_codes(fitting *f)
 
 static lort_block block_at(const fitting *f, const lort_block_place *place, int64_t rows)
 {
-    lort_block block = {.rows = rows, .cols = place->cols, .row_codes = f->codes + place->row, .col_codes = f->codes + f->grid.rows + place->col};
+    lort_block block = lort_block_at(place, rows, f->codes, f->grid.rows);
     lort_block_classes(&block);
     return block;
 }
@@ -143,6 +144,7 @@ static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *e
 static lort_code measure(fitting *f, int64_t part, double *error, lort_error *err)
 {
     f->part = part;
+    f->sized = 0;
     f->total.weights = 0;
     f->total.error2 = 0;
     lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, measure_block, add_error, f, err);
@@ -218,11 +220,16 @@ static lort_code add_size(void *ctx, int64_t item, unsigned slot, lort_error *er
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
+/* Bytes of all blocks at the step; at the same step again they are known. */
 static lort_code measure_size(fitting *f, uint64_t *bytes, lort_error *err)
 {
-    f->total.stored = 0;
-    f->total.error2 = 0;
-    lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
+    lort_code code = LORT_OK;
+    if (f->sized != f->step) {
+        f->total.stored = 0;
+        f->total.error2 = 0;
+        code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
+        f->sized = code ? 0 : f->step;
+    }
     *bytes = f->total.stored;
     return code;
 }

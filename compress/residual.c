@@ -16,6 +16,11 @@ uint8_t lort_scale_code(double energy, int64_t count)
     return (uint8_t)(code < 1 ? 1 : code > 255 ? 255 : code);
 }
 
+lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint8_t *codes, int64_t slice_rows)
+{
+    return (lort_block){.rows = rows, .cols = place->cols, .row_codes = codes + place->row, .col_codes = codes + slice_rows + place->col};
+}
+
 /* Mean of the codes of what has energy, in sixteenths of a code. */
 static int64_t mean_code(const uint8_t *codes, int64_t count)
 {

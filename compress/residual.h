@@ -23,6 +23,8 @@ typedef struct lort_block { /* rows x cols of one slice, row-major */
     uint8_t shift;                        /* quarter octaves of a class: 1 << shift */
 } lort_block;
 
+/* The first `rows` rows of a block of a slice, by the slice's codes: those of its slice_rows rows, then of its columns. base and shift are left 0. */
+lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint8_t *codes, int64_t slice_rows);
 /* Chooses base and shift from the codes and the number of weights. */
 void lort_block_classes(lort_block *block);
 static inline unsigned lort_block_class(const lort_block *block, int32_t codes)

@@ -24,9 +24,3 @@ void lort_factors_cells(int64_t rows, int64_t cols, int64_t rank, int32_t expone
             lort_scale_floats(out + i * ld, c1 - c0, exponent);
     }
 }
-
-void lort_factors_rows(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right, int64_t r0,
-                       int64_t r1, float *dst)
-{
-    lort_factors_cells(rows, cols, rank, exponent, left, right, r0, r1, 0, cols, dst, cols);
-}

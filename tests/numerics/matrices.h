@@ -113,7 +113,7 @@ static inline double recomputed_error2(const matrix *m, const lort_factors *f)
     float *rows = malloc((size_t)(m->rows * m->cols) * sizeof(float));
     double sum = 0;
 
-    lort_factors_rows(m->rows, m->cols, f->rank, f->exponent, left, right, 0, m->rows, rows);
+    lort_factors_cells(m->rows, m->cols, f->rank, f->exponent, left, right, 0, m->rows, 0, m->cols, rows, m->cols);
     for (int64_t i = 0; i < m->rows * m->cols; i++) {
         const double d = ldexp((double)m->at[i] - (double)rows[i], -f->exponent);
         sum += d * d;

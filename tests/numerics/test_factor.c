@@ -446,10 +446,10 @@ static void rows_are_decoded_alike(void **state)
     matrix left = make_low_rank(ROWS, RANK, RANK, 1, 0), right = make_low_rank(RANK, COLS, RANK, 1, 0);
     float *whole = malloc(sizeof(float) * ROWS * COLS), *part = malloc(sizeof(float) * ROWS * COLS);
 
-    lort_factors_rows(ROWS, COLS, RANK, -3, left.at, right.at, 0, ROWS, whole);
+    lort_factors_cells(ROWS, COLS, RANK, -3, left.at, right.at, 0, ROWS, 0, COLS, whole, COLS);
     for (int64_t r0 = 0; r0 < ROWS; r0 += LORT_DECODE_ROWS) {
         const int64_t r1 = r0 + LORT_DECODE_ROWS < ROWS ? r0 + LORT_DECODE_ROWS : ROWS;
-        lort_factors_rows(ROWS, COLS, RANK, -3, left.at, right.at, r0, r1, part);
+        lort_factors_cells(ROWS, COLS, RANK, -3, left.at, right.at, r0, r1, 0, COLS, part, COLS);
         assert_memory_equal(part, whole + r0 * COLS, sizeof(float) * (size_t)((r1 - r0) * COLS));
     }
     free(left.at);

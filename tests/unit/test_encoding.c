@@ -47,7 +47,7 @@ static void cells_are_the_rows(void **state)
     tiny_fill_noise(left, ROWS * RANK, 1);
     tiny_fill_noise(right, RANK * COLS, 2);
     for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
-        lort_factors_rows(ROWS, COLS, RANK, exponents[e], left, right, 0, ROWS, rows);
+        lort_factors_cells(ROWS, COLS, RANK, exponents[e], left, right, 0, ROWS, 0, COLS, rows, COLS);
         for (int64_t r = 0; r < ROWS; r += LORT_DECODE_ROWS)
             for (int64_t c = 0; c < COLS; c += LORT_DECODE_COLS) {
                 int64_t r1 = r + LORT_DECODE_ROWS < ROWS ? r + LORT_DECODE_ROWS : ROWS, c1 = c + LORT_DECODE_COLS < COLS ? c + LORT_DECODE_COLS : COLS;
