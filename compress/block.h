@@ -2,7 +2,7 @@
 #ifndef LORT_COMPRESS_BLOCK_H
 #define LORT_COMPRESS_BLOCK_H
 
-#include "compress/residual.h"
+#include "compress/stream.h"
 #include "formats/alloc.h"
 #include "loader/codec.h"
 #include <stdbool.h>
@@ -11,10 +11,10 @@
 typedef struct lort_block_space {
     float *weights;  /* [rows][cols] of the block: in to write, out when read */
     float *decoded;  /* writers: what a reader will see */
-    int16_t *k;      /* [rows * cols] */
     uint8_t *body;   /* what the frames hold */
     uint8_t *coded;  /* writers: the frames */
     void *scratch;   /* writers: of the trellis */
+    void *tables;    /* of the entropy coder */
     uint64_t coded_size, size;
     void *memory;
 } lort_block_space;

@@ -22,6 +22,7 @@ typedef struct lort_outcome {
     float step;
     float *left_values, *right_values; /* factored and quantised: f32 copies of the factors as stored, [rows][rank] and [rank][cols] */
     uint64_t left_bytes, right_bytes;  /* of the copies */
+    double mean2;         /* quantised: mean square of what the integers stand for */
     uint8_t *codes;       /* quantised: of the rows, then of the columns */
     uint64_t code_count;
     uint64_t lossless, estimate; /* estimated bytes of the lossless form; of the quantised one */

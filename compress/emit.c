@@ -263,6 +263,7 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
     const lort_block_place place = lort_block_get(&run->grid, item);
     lort_block block = lort_block_at(&place, place.rows, run->outcome->codes, run->grid.rows);
+    block.mean2 = run->outcome->mean2;
     lort_block_classes(&block);
     state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
     lort_code code = lort_slice_block(&run->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);

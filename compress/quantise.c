@@ -8,7 +8,7 @@
 #define SAMPLE_PART 16      /* of the rows of each block */
 #define SAMPLE_ROUNDS 4
 #define FULL_ROUNDS 8
-#define CLOSE_FEW 0.999     /* of the target is close enough, for slices of up to FEW_WEIGHTS, where another pass costs little; */
+#define CLOSE_FEW 0.9997    /* of the target is close enough, for slices of up to FEW_WEIGHTS, where another pass costs little; */
 #define CLOSE_MANY 0.996    /* for larger ones, whose samples are good */
 #define FEW_WEIGHTS (1 << 22)
 #define ESTIMATE_ROWS 64    /* of the first block, encoded to see what it all will come to */
@@ -59,19 +59,7 @@ static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned
     lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
     if (code)
         return code;
-    memset(s->cols, 0, (size_t)place.cols * sizeof *s->cols);
-    s->peak = 0;
-    for (int64_t r = 0; r < place.rows; r++) {
-        const float *w = space->weights + r * place.cols;
-        double sum = 0;
-        for (int64_t c = 0; c < place.cols; c++) {
-            const double e = (double)w[c] * w[c];
-            s->cols[c] += e;
-            sum += e;
-            s->peak = e > s->peak ? e : s->peak;
-        }
-        s->rows[r] = sum;
-    }
+    lort_energies(space->weights, place.rows, place.cols, s->rows, s->cols, &s->peak);
     return LORT_OK;
 }
 
@@ -90,11 +78,13 @@ static lort_code add_energies(void *ctx, int64_t item, unsigned slot, lort_error
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
+static double mean_square(const fitting *f) { return f->norm2 / (double)f->grid.rows / (double)f->grid.cols; }
+
 static void find_codes(fitting *f)
 {
-    const double mean = f->norm2 / (double)f->grid.rows / (double)f->grid.cols;
+    const double mean = mean_square(f);
     for (int64_t r = 0; r < f->grid.rows; r++)
-        f->codes[r] = lort_scale_code(f->row_energy[r], f->grid.cols);
+        f->codes[r] = lort_scale_code(f->row_energy[r] / mean, f->grid.cols);
     for (int64_t c = 0; c < f->grid.cols; c++)
         f->codes[f->grid.rows + c] = lort_scale_code(f->col_energy[c] / mean, f->grid.rows);
 }
@@ -104,6 +94,7 @@ static void find_codes(fitting *f)
 static lort_block block_at(const fitting *f, const lort_block_place *place, int64_t rows)
 {
     lort_block block = lort_block_at(place, rows, f->codes, f->grid.rows);
+    block.mean2 = mean_square(f);
     lort_block_classes(&block);
     return block;
 }
@@ -153,7 +144,7 @@ static lort_code measure(fitting *f, int64_t part, double *error, lort_error *er
     return code;
 }
 
-static double rms(const fitting *f) { return sqrt(f->norm2 / (double)f->grid.rows / (double)f->grid.cols); }
+static double rms(const fitting *f) { return sqrt(mean_square(f)); }
 
 /* A little below the target, for the f32 rounding of what is measured in the end. */
 static double close_enough(const fitting *f) { return f->grid.rows * f->grid.cols <= FEW_WEIGHTS ? CLOSE_FEW : CLOSE_MANY; }
@@ -315,6 +306,7 @@ static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_erro
     out->step = f->step;
     out->estimate = bytes + out->coded.size;
     out->error2 = f->total.error2;
+    out->mean2 = mean_square(f);
     out->codes = f->codes;
     out->code_count = count;
     f->codes = NULL; /* the outcome's now */

@@ -1,88 +1,90 @@
-/* Viterbi's search over LORT_LANES rows at once, in the vectors of GNU C (gcc and clang lower them to what the target has). Only + - * / and
- * comparisons, so every machine finds the same path. */
-#include "compress/trellis.h"
+/* Viterbi's search over LORT_LANES rows at once, in the vectors of GNU C (gcc and clang lower them to what the target has). Costs are + - * / of f32
+ * and then integers, so every machine finds the same path. */
+#include "compress/lanes.h"
 #include <string.h>
 
-#define STATES 8
-#define SETTLE 32 /* columns after which the least cost is taken off all, so that f32 stays exact enough */
+#define STATES LORT_STATES
+#define COST_ONE 128.0f /* a cost of one step squared, as an integer */
+#define COST_MOST 2048  /* of one weight: 16 steps squared; no best path has it, as zero is open to every state */
+#define FAR 12000       /* costs of states a row cannot start in: above 5 x COST_MOST, after which it can be in any */
+#define SETTLE 8        /* columns after which the least cost is taken off all: 8 x COST_MOST and what lies between two states, 5 x COST_MOST, fit 16 bits */
 
-#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define VECTORS __attribute__((target_clones("default", "avx2")))
-#else
-#define VECTORS
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float reals __attribute__((vector_size(4 * LORT_LANES)));
-typedef int32_t ints __attribute__((vector_size(4 * LORT_LANES)));
+#define HALF (LORT_LANES / 2)
+typedef float reals __attribute__((vector_size(4 * HALF)));
+typedef int32_t ints __attribute__((vector_size(4 * HALF)));
+typedef int16_t shorts __attribute__((vector_size(2 * LORT_LANES)));
 
 #define SELECT(mask, a, b) ((reals)(((mask) & (ints)(a)) | (~(mask) & (ints)(b))))
 #define TRUNCATE(a) __builtin_convertvector(__builtin_convertvector(a, ints), reals)
 #define MAGNITUDE(a) ((reals)((ints)(a) & 0x7FFFFFFF))
 
+typedef int16_t half_shorts __attribute__((vector_size(2 * HALF)));
+
 /* The four sets of multiples a branch may end in, as quantiser * 2 + parity of k: 0 4 8 ..., 2 6 10 ..., 0 3 7 ..., 1 5 9 ... */
 enum { FOURS, TWOS, THREES, ONES };
 static const float shift_of[4] = {0.5f, 0.0f, -0.25f, 0.25f}, base_of[4] = {0, 2, 3, 1};
 
-/* Branches into state t come from t >> 1 and from t >> 1 | 4. */
-INLINE unsigned from(unsigned t, unsigned upper) { return t >> 1 | upper << 2; }
-INLINE unsigned set_of(unsigned t, unsigned s) { return lort_trellis_quantiser(s) * 2 + ((t ^ s ^ s >> 2) & 1); }
+/* Branches into state t come from t >> 1 and from t >> 1 | STATES / 2. */
+LORT_INLINE unsigned from(unsigned t, unsigned upper) { return t >> 1 | upper * (STATES / 2); }
+LORT_INLINE unsigned set_of(unsigned t, unsigned s) { return lort_trellis_quantiser(s) * 2 + ((t ^ lort_trellis_next(s, 0)) & 1); }
 
-/* What each set costs: x = value shrunk to where (x - n)^2 + rate is least, w = 1 + rate weight. Zero and one of quantiser 1 have narrower
- * bins, so log2(2 / width) bits more. */
-INLINE void set_costs(reals a, reals w, float lambda, float border, reals cost[4])
+/* What each set costs half the lanes: a = value shrunk to where (x - n)^2 + rate is least, w = 1 + rate weight. Zero and one of quantiser 1 have
+ * narrower bins, so log2(2 / width) bits more. */
+LORT_INLINE void set_costs(reals a, reals w, float lambda, float border, int16_t *cost)
 {
-    for (unsigned set = 0; set < 4; set++) {
+    const reals scaled = w * COST_ONE;
+    LORT_UNROLL for (unsigned set = 0; set < 4; set++) {
         const reals t = TRUNCATE(a * 0.25f + shift_of[set]) * 4.0f + base_of[set], d = a - t;
-        cost[set] = w * d * d;
+        reals c = scaled * d * d + 0.5f;
         if (set == ONES)
-            cost[set] += (reals)((t == 1.0f) & (ints)(0.415f * lambda - 0.0f * t));
+            c += (reals)((t == 1.0f) & (ints)(0.415f * COST_ONE * lambda + 0.0f * t));
         if (set == THREES)
-            cost[set] = SELECT(a < border, w * a * a + lambda, cost[set]);
+            c = SELECT(a < border, scaled * a * a + (lambda * COST_ONE + 0.5f), c);
+        c = SELECT(c < (float)COST_MOST, c, (float)COST_MOST + 0 * a);
+        const half_shorts narrow = __builtin_convertvector(__builtin_convertvector(c, ints), half_shorts);
+        memcpy(cost + set * LORT_LANES, &narrow, sizeof narrow);
     }
 }
 
-/* One column: the better of two branches into each state; bit t of the result says that it was the upper one. */
-INLINE ints advance(reals path[STATES], const reals cost[4])
+/* One column: the better of two branches into each state; bit t % 16 of choice[t / 16] says that it was the upper one. */
+LORT_INLINE void advance(shorts path[STATES], const shorts cost[4], shorts choice[LORT_CHOICE_WORDS])
 {
-    reals next[STATES];
-    ints choice = {0};
-    for (unsigned t = 0; t < STATES; t++) {
-        const reals lower = path[from(t, 0)] + cost[set_of(t, from(t, 0))], upper = path[from(t, 1)] + cost[set_of(t, from(t, 1))];
-        const ints better = upper < lower;
-        next[t] = SELECT(better, upper, lower);
-        choice |= better & (int32_t)(1u << t);
+    shorts next[STATES];
+    memset(choice, 0, LORT_CHOICE_WORDS * sizeof *choice);
+    LORT_UNROLL for (unsigned t = 0; t < STATES; t++) {
+        const shorts lower = path[from(t, 0)] + cost[set_of(t, from(t, 0))], upper = path[from(t, 1)] + cost[set_of(t, from(t, 1))];
+        const shorts better = upper < lower;
+        next[t] = (better & upper) | (~better & lower);
+        choice[t / 16] |= better & (int16_t)(uint16_t)(1u << t % 16);
     }
     memcpy(path, next, sizeof next);
-    return choice;
 }
 
-INLINE void settle(reals path[STATES])
+LORT_INLINE void settle(shorts path[STATES])
 {
-    reals least = path[0];
-    for (unsigned s = 1; s < STATES; s++)
-        least = SELECT(path[s] < least, path[s], least);
+    shorts least = path[0];
+    LORT_UNROLL for (unsigned s = 1; s < STATES; s++) {
+        const shorts better = path[s] < least;
+        least = (better & path[s]) | (~better & least);
+    }
     for (unsigned s = 0; s < STATES; s++)
         path[s] -= least;
 }
 
-INLINE ints best_ends(const reals path[STATES])
+static void best_ends(const shorts path[STATES], int32_t state[LORT_LANES])
 {
-    reals least = path[0];
-    ints state = {0};
-    for (int32_t s = 1; s < STATES; s++) {
-        const ints better = path[s] < least;
-        least = SELECT(better, path[s], least);
-        state = (better & s) | (~better & state);
+    for (int l = 0; l < LORT_LANES; l++) {
+        state[l] = 0;
+        for (int32_t s = 1; s < STATES; s++)
+            state[l] = path[s][l] < path[state[l]][l] ? s : state[l];
     }
-    return state;
 }
 
 /* From the ends back: which branch was taken, and so which multiple; as 2 k + quantiser. */
-INLINE ints trace(reals v, ints choice, float border, ints *state)
+LORT_INLINE ints trace(reals v, ints choice, float border, ints *state)
 {
-    const ints t = *state, s = t >> 1 | (choice >> t & 1) << 2;
-    const ints q = -(s >> 1 & 1), p = -((t ^ s ^ s >> 2) & 1);
+    const ints t = *state, s = t >> 1 | (choice >> t & 1) * (STATES / 2);
+    const ints q = -((s ^ s >> 2 ^ s >> 3) & 1), p = -((t ^ s ^ s >> 1 ^ s >> 4) & 1);
     const reals a = MAGNITUDE(v);
     const reals shift = SELECT(q, SELECT(p, shift_of[ONES] + 0 * a, shift_of[THREES] + 0 * a), SELECT(p, 0 * a, shift_of[FOURS] + 0 * a));
     const reals base = SELECT(q, SELECT(p, 1.0f + 0 * a, 3.0f + 0 * a), SELECT(p, 2.0f + 0 * a, 0 * a));
@@ -93,35 +95,53 @@ INLINE ints trace(reals v, ints choice, float border, ints *state)
     return ((k ^ negative) - negative) * 2 - q;
 }
 
-VECTORS void lort_trellis_encode(float *x, const float *row, const float *col, int64_t cols, float lambda, uint8_t *choice, int16_t *out)
+/* Half the lanes of one column: the value that is quantised, and its weight. */
+LORT_INLINE reals shrunk(const float *x, reals rows, float col, reals *w)
+{
+    reals v;
+    memcpy(&v, x, sizeof v);
+    *w = rows * col + 1.0f;
+    return v / *w;
+}
+
+/* The choices of half the lanes, all states in one word. */
+LORT_INLINE ints taken_by(const uint16_t *choice)
+{
+    uint16_t narrow __attribute__((vector_size(2 * HALF)));
+    ints all = {0};
+    for (unsigned i = 0; i < LORT_CHOICE_WORDS; i++) {
+        memcpy(&narrow, choice + i * LORT_LANES, sizeof narrow);
+        all |= __builtin_convertvector(narrow, ints) << 16 * i;
+    }
+    return all;
+}
+
+LORT_VECTORS void lort_trellis_encode(const float *x, const float *row, const float *col, int64_t cols, float lambda, uint16_t *choice, int16_t *out)
 {
     const float border = 1.5f + lambda / 6.0f;
-    reals path[STATES], cost[4], rows;
-    memcpy(&rows, row, sizeof rows);
+    shorts path[STATES], cost[4];
+    reals rows[2], w;
+    memcpy(rows, row, sizeof rows);
     for (unsigned s = 0; s < STATES; s++)
-        path[s] = (reals){0} + (s == 0 ? 0.0f : 1e30f);
+        path[s] = (shorts){0} + (int16_t)(s == 0 ? 0 : FAR);
     for (int64_t j = 0; j < cols; j++) {
-        reals v;
-        memcpy(&v, x + j * LORT_LANES, sizeof v);
-        const reals w = rows * col[j] + 1.0f;
-        v /= w;
-        memcpy(x + j * LORT_LANES, &v, sizeof v);
-        set_costs(MAGNITUDE(v), w, lambda, border, cost);
-        const ints taken = advance(path, cost);
-        for (int l = 0; l < LORT_LANES; l++)
-            choice[j * LORT_LANES + l] = (uint8_t)taken[l];
+        for (int h = 0; h < 2; h++) {
+            const reals v = shrunk(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
+            set_costs(MAGNITUDE(v), w, lambda, border, (int16_t *)cost + h * HALF);
+        }
+        shorts taken[LORT_CHOICE_WORDS];
+        advance(path, cost, taken);
+        memcpy(choice + j * LORT_CHOICE_WORDS * LORT_LANES, taken, sizeof taken);
         if (j % SETTLE == SETTLE - 1)
             settle(path);
     }
-    ints state = best_ends(path);
-    for (int64_t j = cols - 1; j >= 0; j--) {
-        reals v;
-        ints taken;
-        memcpy(&v, x + j * LORT_LANES, sizeof v);
-        for (int l = 0; l < LORT_LANES; l++)
-            taken[l] = choice[j * LORT_LANES + l];
-        const ints value = trace(v, taken, border, &state);
-        for (int l = 0; l < LORT_LANES; l++)
-            out[j * LORT_LANES + l] = (int16_t)value[l];
-    }
+    ints state[2];
+    best_ends(path, (int32_t *)state);
+    for (int64_t j = cols - 1; j >= 0; j--)
+        for (int h = 0; h < 2; h++) {
+            const ints taken = taken_by(choice + j * LORT_CHOICE_WORDS * LORT_LANES + h * HALF);
+            const reals v = shrunk(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
+            const half_shorts value = __builtin_convertvector(trace(v, taken, border, &state[h]), half_shorts);
+            memcpy(out + j * LORT_LANES + h * HALF, &value, sizeof value);
+        }
 }

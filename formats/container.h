@@ -127,7 +127,7 @@ typedef enum lort_array {
 #define LORT_BLOCK_COLS (1 << 13)
 #define LORT_BLOCK_ROW_UNIT 64
 #define LORT_BLOCK_COL_UNIT 1024
-#define LORT_BLOCK_HEAD_MAX 256 /* bytes of a block's body that are not its weights' */
+#define LORT_BLOCK_HEAD_MAX 2560 /* bytes of a block's body that are not its weights' */
 typedef struct lort_block_grid {
     int64_t rows, cols;   /* of the slice */
     int64_t high, wide;   /* of a block */

@@ -389,7 +389,7 @@ class Part:
                     k = self.chunks[at]
                     need(k.array == array << 24 | s and k.first == done and 0 < k.count <= elements - done, f"chunk {at} out of order")
                     if blocks:
-                        need(number < len(blocks) and k.count == blocks[number] and k.decoded <= 256 + 4 * k.count, f"block in chunk {at}")
+                        need(number < len(blocks) and k.count == blocks[number] and k.decoded <= 2560 + 4 * k.count, f"block in chunk {at}")
                     else:
                         need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"size of chunk {at}")
                     need(k.offset == payload and 1 <= k.stored <= k.decoded + k.decoded // 128 + 1024, f"place of chunk {at}")
@@ -399,8 +399,10 @@ class Part:
 
 # ---- quantised blocks (section 8) ----
 
-GROUPS = {1: (1, 255, 0), 2: (2, 15, 0), 3: (3, 6, 0), 4: (4, 4, 0), 5: (5, 3, 0), 6: (1, 255, 2)}  # symbols in a byte, alphabet, low bits
-NEXT = bytes((2 * s + ((k ^ s ^ s >> 2) & 1)) % 8 for s in range(8) for k in range(2))  # state * 2 + parity of k
+CLASSES, PAIRS, ESCAPE = 16, 63, 127
+EIGHTHS = (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)
+QUANTISER = [(s ^ s >> 2 ^ s >> 3) & 1 for s in range(32)]
+NEXT = [(2 * s + ((k ^ s ^ s >> 1 ^ s >> 4) & 1)) % 32 for s in range(32) for k in range(2)]  # state * 2 + parity of k
 
 
 def up(a, b):
@@ -418,64 +420,116 @@ def grid_of(rows, cols):
     return [(r, c, min(high, rows - r), min(wide, cols - c)) for r in range(0, rows, high) for c in range(0, cols, wide)]
 
 
-def read_stream(c, count, group, escapes):
-    """The members of a stream: int16."""
-    each, size, low = GROUPS[group]
-    packed = np.frombuffer(c.take(up(count, each)), np.uint8).astype(np.int32)
-    bits = np.frombuffer(c.take(up(count * low, 8)), np.uint8)
-    escaped = np.frombuffer(c.take(2 * escapes), "<i2")
-    digits = packed[:, None] // size ** np.arange(each) % size
-    need(np.all(packed < size**each) and not digits.reshape(-1)[count:].any(), f"{c.what}: a byte that is none of the alphabet's")
-    symbols = digits.reshape(-1)[:count]
-    k = np.where(symbols & 1, (symbols + 1) // 2, -(symbols // 2))
-    if low:
-        k = 4 * k + (np.repeat(bits, 4)[:count] >> (2 * (np.arange(count) % 4)) & 3)
-    need(np.count_nonzero(symbols == size - 1) == escapes, f"{c.what}: number of escapes")
-    k[symbols == size - 1] = escaped
-    return k
+class Context:
+    """One table: what a slot stands for, and the levels."""
+
+    def __init__(self, c, odd, step):
+        one, gain, self.low, self.pairs, escape = c.get("HHBBB")
+        need(self.low <= 12 and 1 <= self.pairs <= PAIRS and escape <= 128, f"{c.what}: a context")
+        codes, last, slope = [], 0, 0
+        for p, second in enumerate(c.take(self.pairs)):
+            difference = (second + slope) % 256
+            last = (last + difference) % 256
+            slope = difference if p else 0
+            codes.append(last)
+        need(codes[0] > 0 and max(codes) <= 128, f"{c.what}: codes of frequencies")
+        self.odd, self.one, self.gain = odd, np.float32(one / 4096) * step, np.float32(gain / 32768) * step
+        self.slots = self.slots_of(self.frequencies(codes, escape, c.what))
+
+    def frequencies(self, codes, escape, what):
+        """[(symbol, frequency)], 4096 together."""
+        weight = [EIGHTHS[(x - 1) % 8] << (x - 1) // 8 if x else 0 for x in codes + [escape]]
+        symbols = [[s for s in range(ESCAPE) if (s + (self.low == 0)) // 2 == p] for p in range(self.pairs)] + [[ESCAPE]]
+        total = sum(w * len(s) for w, s in zip(weight, symbols))
+        share = [max(w * 4096 // total, w > 0) for w in weight]
+        left = 4096 - sum(n * len(s) for n, s in zip(share, symbols))
+        need(share[0] + left >= 1, f"{what}: a context without frequencies")
+        return [(s, n + left * (s == 0)) for n, group in zip(share, symbols) for s in group]
+
+    def slots_of(self, frequencies):
+        """For each of 4096 slots: frequency, place in it, symbol, k (None: an escape)."""
+        slots = []
+        for symbol, n in frequencies:
+            k = None if symbol == ESCAPE else symbol // 2 if symbol % 2 == 0 else -(symbol + 1) // 2
+            slots += [(n, i, symbol, k) for i in range(n)]
+        return slots
+
+    def value(self, k):
+        if abs(k) == 1:
+            return self.one * np.float32(k)
+        return np.float32(2 * k - self.odd * ((k > 0) - (k < 0))) * self.gain + np.float32(0)
 
 
 def read_block(body, rows, cols, row_codes, col_codes, step, what):
     c = Cursor(body, what)
-    base, shift, mask = c.get("iHH")
+    base, shift, used, low_bytes, escapes = c.get("iIIII")
     need(abs(base) <= 1024 and shift <= 7, f"{what}: classes")
-    heads = {s: c.get("IIHH") for s in range(16) if mask >> s & 1}
-    need(sum(h[0] & 0xFFFFFF for h in heads.values()) == rows * cols, f"{what}: members of the streams")
-    streams, values = [[]] * 16, [np.zeros(0, "<f4")] * 16
-    for s, (count, escapes, one, gain) in heads.items():
-        group, count = count >> 24, count & 0xFFFFFF
-        need(count and group in GROUPS and escapes <= count, f"{what}: head of stream {s}")
-        k = read_stream(c, count, group, escapes)
-        one, gain = np.float32(one / 4096) * step, np.float32(gain / 32768) * step
-        n = 2 * k - (s & 1) * np.sign(k)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values[s] = np.where(np.abs(k) == 1, k.astype("<f4") * one, n.astype("<f4") * gain)
-        streams[s] = (k & 1).tolist()
-    c.end(False)
-    order = walk([iter(s) for s in streams], rows, cols, row_codes, col_codes, base, shift, what)
-    out = np.empty(rows * cols, "<f4")
-    for s in range(16):
-        here = order == s
-        need(np.count_nonzero(here) == len(values[s]), f"{what}: members of stream {s}")
-        out[here] = values[s]
-    return out.reshape(rows, cols) + np.float32(0)
-
-
-def walk(parities, rows, cols, row_codes, col_codes, base, shift, what):
-    """The stream each element is in, from the parities of the members of each."""
-    order = bytearray()
-    add, following = order.append, NEXT
-    quantiser = (0, 0, 1, 1, 0, 0, 1, 1)
+    states = list(c.get("I" * min(rows, 16)))
+    need(all(1 << 15 <= x < 1 << 31 for x in states), f"{what}: states")
+    contexts = [Context(c, s & 1, step) if used >> s & 1 else None for s in range(2 * CLASSES)]
+    low = int.from_bytes(c.take(low_bytes), "little")
+    escaped = np.frombuffer(c.take(2 * escapes), "<i2").tolist()
+    need((len(body) - c.at) % 2 == 0, f"{what}: half a word")
+    words = np.frombuffer(c.take(len(body) - c.at), "<u2").tolist()
+    runs = Runs(iter(words), iter(escaped), Bits(low, 8 * low_bytes))
+    classes = np.clip((row_codes.astype(np.int32)[:, None] + col_codes.astype(np.int32) - base) >> shift, 0, CLASSES - 1).tolist()
+    out = np.empty((rows, cols), "<f4")
     try:
-        for row in range(rows):
-            state = 0
-            for even_stream in (2 * np.clip((int(row_codes[row]) + col_codes.astype(np.int32) - base) >> shift, 0, 7)).tolist():
-                stream = even_stream + quantiser[state]
-                add(stream)
-                state = following[2 * state + next(parities[stream])]
+        for row in range(0, rows, 16):
+            read_group(runs, contexts, classes[row : row + 16], states, out[row : row + 16])
     except StopIteration:
-        raise Bad(f"{what}: a stream has too few members") from None
-    return np.frombuffer(order, np.uint8)
+        raise Bad(f"{what}: too few words or escapes") from None
+    need(all(x == 1 << 15 for x in states) and next(runs.words, None) is None and next(runs.escapes, None) is None and runs.low.left() < 8,
+         f"{what}: the end of the words, escapes or low bits")
+    return out
+
+
+class Bits:
+    """Numbers of so many bits, from the lowest bit of the first byte on."""
+
+    def __init__(self, value, size):
+        self.value = bin(value)[2:].zfill(size)[::-1] if size else ""
+        self.at = 0
+
+    def take(self, count):
+        if self.at + count > len(self.value):
+            raise StopIteration
+        self.at += count
+        return int(self.value[self.at - count : self.at][::-1], 2)
+
+    def left(self):
+        return len(self.value) - self.at
+
+
+class Runs:
+    def __init__(self, words, escapes, low):
+        self.words, self.escapes, self.low = words, escapes, low
+
+
+def read_group(runs, contexts, classes, states, out):
+    """Up to 16 rows, column by column: rows of a column one after the other."""
+    trellis = [0] * len(classes)
+    known = [{} for _ in contexts]
+    for column in range(out.shape[1]):
+        for row, of in enumerate(classes):
+            number = 2 * of[column] + QUANTISER[trellis[row]]
+            context = contexts[number]
+            if context is None:
+                raise StopIteration
+            x = states[row]
+            frequency, place, symbol, k = context.slots[x & 4095]
+            x = frequency * (x >> 12) + place
+            states[row] = x if x >= 1 << 15 else x << 16 | next(runs.words)
+            if context.low:
+                bits = runs.low.take(context.low)
+                k = None if k is None else (k << context.low) + bits
+            if k is None:
+                k = next(runs.escapes)
+            value = known[number].get(k)
+            if value is None:
+                value = known[number][k] = context.value(k)
+            out[row, column] = value
+            trellis[row] = NEXT[2 * trellis[row] + (k & 1)]
 
 
 def quantised_slice(part, s, arrays):

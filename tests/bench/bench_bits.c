@@ -116,6 +116,20 @@ static double entropy_of(const int16_t *k, uint64_t count)
     return bits;
 }
 
+/* The ks of a block, context by context. */
+static void sort_by_context(const lort_block *block, const lort_quantised *q, int16_t *k)
+{
+    int16_t *at[LORT_CONTEXTS];
+    at[0] = k;
+    for (unsigned s = 1; s < LORT_CONTEXTS; s++)
+        at[s] = at[s - 1] + q->count[s - 1];
+    for (int64_t r = 0; r < block->rows; r++)
+        for (int64_t c = 0; c < block->cols; c++) {
+            const int16_t value = q->coded[(r / LORT_LANES * block->cols + c) * LORT_LANES + r % LORT_LANES];
+            *at[2 * lort_block_class(block, block->row_codes[r] + block->col_codes[c]) + (value & 1)]++ = (int16_t)(value >> 1);
+        }
+}
+
 /* The integers of one block, found again from step and codes. */
 static void block_entropy(const matrix *m, const lort_block_place *place, const uint8_t *codes, float step, coded *out)
 {
@@ -123,18 +137,21 @@ static void block_entropy(const matrix *m, const lort_block_place *place, const 
     const int64_t n = place->rows * place->cols;
     float *weights = malloc((size_t)n * sizeof *weights);
     void *scratch = malloc((size_t)lort_quantise_scratch(n, place->cols) + 64);
-    lort_quantised q = {.k = malloc((size_t)n * sizeof *q.k)};
+    int16_t *k = malloc((size_t)n * sizeof *k);
+    lort_quantised q;
+    for (int64_t i = 0; i < m->rows * m->cols; i++)
+        block.mean2 += (double)m->at[i] * m->at[i] / ((double)m->rows * (double)m->cols);
     for (int64_t r = 0; r < place->rows; r++)
         memcpy(weights + r * place->cols, m->at + (place->row + r) * m->cols + place->col, (size_t)place->cols * sizeof *weights);
     lort_block_classes(&block);
     lort_quantise(&block, weights, step, scratch, &q);
-    out->entropy += entropy_of(q.k, (uint64_t)n);
-    const int16_t *k = q.k;
-    for (unsigned s = 0; s < LORT_STREAMS; k += q.count[s], s++)
-        out->stream_entropy += entropy_of(k, q.count[s]);
+    sort_by_context(&block, &q, k);
+    out->entropy += entropy_of(k, (uint64_t)n);
+    for (uint64_t s = 0, at = 0; s < LORT_CONTEXTS; at += q.count[s], s++)
+        out->stream_entropy += entropy_of(k + at, q.count[s]);
     free(weights);
     free(scratch);
-    free(q.k);
+    free(k);
 }
 
 static void find_entropy(const matrix *m, const lort_archive *archive, const lort_part *part, float step, coded *out)

@@ -145,7 +145,7 @@ static inline float fixture_value(uint32_t slice, int64_t i) { return (float)((i
 static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
 {
     uint8_t codes[64];
-    lort_block block = {.rows = rows, .cols = cols, .row_codes = codes, .col_codes = codes + rows};
+    lort_block block = {.rows = rows, .cols = cols, .row_codes = codes, .col_codes = codes + rows, .mean2 = 4};
     lort_block_need need = {.write = true};
     lort_block_space space;
     lort_block_coded coded;

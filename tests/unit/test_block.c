@@ -39,7 +39,7 @@ static block_case case_open(int64_t rows, int64_t cols)
     assert_int_equal(lort_block_space_open(&c.space, &lort_alloc_heap, &need, NULL), LORT_OK);
     assert_true(c.space.size == lort_block_space_bytes(&need));
     memset(c.codes, 128, (size_t)(rows + cols));
-    c.block = (lort_block){.rows = rows, .cols = cols, .row_codes = c.codes, .col_codes = c.codes + rows};
+    c.block = (lort_block){.rows = rows, .cols = cols, .row_codes = c.codes, .col_codes = c.codes + rows, .mean2 = 1};
     return c;
 }
 
@@ -66,7 +66,7 @@ static void check_round_trip(block_case *c, float step)
     assert_memory_equal(c->space.weights, c->weights, c->n * sizeof(float));
     for (size_t i = 0; i < c->n; i++)
         norm2 += (double)c->weights[i] * c->weights[i];
-    if (!(fabs(sqrt(c->coded.error2) - sqrt(measured)) <= 3e-7 * sqrt(norm2))) /* two roundings of f32 */
+    if (!(fabs(sqrt(c->coded.error2) - sqrt(measured)) <= 3e-7 * sqrt(norm2) + 1e-5 * sqrt(measured))) /* two roundings of f32, and what of a cut weight its level adds */
         fail_msg("%g is coded, %g was measured, of %g", sqrt(c->coded.error2), sqrt(measured), sqrt(norm2));
     assert_true(c->coded.stored <= lort_block_coded_bound(&(lort_block_need){.weights = (int64_t)c->n, .cols = c->block.cols, .write = true}));
     assert_true(c->coded.decoded <= LORT_BLOCK_HEAD_MAX + 4 * c->n);
@@ -79,11 +79,10 @@ static void check_round_trip(block_case *c, float step)
         fail_msg("%s", err.message);
     assert_int_equal(read.base, c->block.base);
     assert_int_equal(read.shift, c->block.shift);
-    assert_memory_equal(space.weights, c->space.decoded, c->n * sizeof(float));
     double error2 = 0;
     for (size_t i = 0; i < c->n; i++)
         error2 += ((double)space.weights[i] - c->weights[i]) * ((double)space.weights[i] - c->weights[i]);
-    assert_true(error2 == c->coded.error2);
+    assert_true(fabs(error2 - c->coded.error2) <= 1e-12 * error2); /* summed in another order */
     lort_block_space_close(&space, &lort_alloc_heap);
 }
 
@@ -100,31 +99,25 @@ static void blocks_come_back(void **state)
         }
 }
 
-/* Every class has members, and very different ways to pack are the best of some. */
-static void all_streams_and_groups(void **state)
+/* Every context has members, with low bits or without, and few or many symbols. */
+static void all_contexts(void **state)
 {
-    unsigned groups = 0;
+    unsigned low_bits = 0;
     for (int spread = 0; spread < 10; spread++) {
         block_case c = case_open(256, 1024);
         for (int64_t r = 0; r < 256; r++)
-            c.codes[r] = (uint8_t)(104 + r % 8 * 6);
+            c.codes[r] = (uint8_t)(112 + r % 32);
         tiny_fill_noise(c.weights, c.n, 5);
         for (size_t i = 0; i < c.n; i++)
             c.weights[i] *= exp2f((float)(c.codes[i / 1024] - 128) / 4);
         check_round_trip(&c, 0.01f * exp2f((float)spread));
         assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body, c.coded.decoded, NULL), LORT_OK);
-        const unsigned mask = lort_load_u16(c.space.body + 6);
-        for (unsigned s = 0, at = 8; s < LORT_STREAMS; s++)
-            if (mask >> s & 1) {
-                groups |= 1u << (lort_load_u32(c.space.body + at) >> 24);
-                at += 12;
-            }
         if (spread == 0)
-            assert_true((mask & 0x3FFF) != 0 && mask >> 14 == 3);
+            assert_int_equal(lort_load_u32(c.space.body + 8), UINT32_MAX);
+        low_bits |= 1u << (lort_load_u32(c.space.body + 12) > 0);
         case_close(&c);
     }
-    assert_int_equal(groups & ~0x7Eu, 0);
-    assert_true((groups & 1 << 1) && (groups & 1 << LORT_GROUP_SPLIT));
+    assert_int_equal(low_bits, 3);
 }
 
 static void zeros_and_constants(void **state)
@@ -203,11 +196,16 @@ static void space_is_one_take(void **state)
 /* The bytes of docs/FORMAT.md, "Quantised blocks". */
 static void the_example_of_the_format(void **state)
 {
-    static const uint8_t body[] = {0, 1, 0, 0, 0, 0, 3, 0, 3, 0, 0, 1, 0, 0, 0, 0, 0, 0x18, 0, 0x80, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0x28, 0, 0x60, 1, 2, 7, 3};
-    static const float want[] = {0.75f, -0.75f, 1.125f, 4};
+    static const uint8_t body[] = {0,    1,    0, 0,    0, 0,    0, 0, 3, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0, 0, /* base, shift, contexts, low bits, escapes */
+                                   0x32, 0x65, 0x4E, 0x04,                                                       /* state */
+                                   0,    0x18, 0, 0x80, 0, 5, 0, 1, 0, 0, 0, 0,                                  /* context 0 */
+                                   0,    0x28, 0, 0x60, 0, 2, 0, 1, 0};                                          /* context 1 */
+    static const float want[] = {0.75f, -1.25f, 4, 2};
     block_case c = case_open(1, 4);
+    lort_error err = {0};
     memcpy(c.space.body, body, sizeof body);
-    assert_int_equal(lort_block_decode(&c.block, 0.5f, sizeof body, &c.space, NULL), LORT_OK);
+    if (lort_block_decode(&c.block, 0.5f, sizeof body, &c.space, &err))
+        fail_msg("%s", err.message);
     assert_memory_equal(c.space.weights, want, sizeof want);
     case_close(&c);
 }
@@ -219,18 +217,18 @@ static lort_code decode_exactly(const block_case *c, const uint8_t *body, uint64
 {
     lort_block block = c->block;
     lort_error err = {0};
-    lort_block_space space = {.weights = malloc(c->n * sizeof(float)), .k = malloc(c->n * sizeof(int16_t)), .body = malloc(bytes ? bytes : 1)};
-    assert_true(space.weights && space.k && space.body);
+    lort_block_space space = {.weights = malloc(c->n * sizeof(float)), .tables = malloc(LORT_STREAM_TABLES), .body = malloc(bytes + LORT_SLACK)};
+    assert_true(space.weights && space.tables && space.body);
     memcpy(space.body, body, bytes);
     const lort_code code = lort_block_decode(&block, 0.3f, bytes, &space, &err);
     assert_true(code == LORT_OK || (code == LORT_E_DAMAGED && err.message[0]));
     free(space.weights);
-    free(space.k);
+    free(space.tables);
     free(space.body);
     return code;
 }
 
-/* A small block with several streams and groups; its body is in space.body. */
+/* A small block with several contexts; its body is in space.body. */
 static block_case small_block(float step)
 {
     block_case c = case_open(6, 50);
@@ -270,18 +268,23 @@ static void every_flipped_bit_is_harmless(void **state)
     assert_true(refused > tried / 4 && refused < tried);
 }
 
+/* Of a block of one row, whose head is 24 bytes, its first context behind it. */
 static void heads_that_lie_are_refused(void **state)
 {
     static const struct {
-        unsigned at; /* of the head */
+        unsigned at;
         uint32_t value;
         unsigned bytes;
     } cases[] = {
-        {0, 1025, 4},       {0, (uint32_t)-1025, 4}, {0, INT32_MAX, 4},  {0, (uint32_t)INT32_MIN, 4}, {4, 8, 2},    {4, 0xFFFF, 2},    {6, 0, 2},
-        {6, 0xFFFF, 2},     {8 + 3, 0, 1},           {8 + 3, 7, 1},      {8 + 3, 255, 1},             {8, 0, 3},    {8, 0xFFFFFF, 3},  {8, 301, 3},
-        {12, 0xFFFFFFFF, 4}, {12, 0x80000000, 4},    {12, 0xFFFFFF, 4},
+        {0, 1025, 4},        {0, (uint32_t)-1025, 4}, {0, INT32_MAX, 4}, {0, (uint32_t)INT32_MIN, 4}, {4, 8, 4},           {4, 0xFFFF0000, 4},
+        {8, 0, 4},           {8, 1u << 31, 4},        {8, UINT32_MAX, 4}, {12, 1, 4},                 {12, UINT32_MAX, 4}, {16, 1, 4},
+        {16, UINT32_MAX, 4}, {16, 0x80000000, 4},     {20, 0x7FFF, 4},   {20, 1u << 31, 4},           {20, UINT32_MAX, 4}, {28, 13, 1},
+        {29, 0, 1},          {29, 64, 1},             {30, 129, 1},      {31, 0, 1},                  {31, 129, 1},        {32, 200, 1},
     };
-    block_case c = small_block(0.3f);
+    block_case c = case_open(1, 300);
+    tiny_fill_noise(c.weights, c.n, 8);
+    check_round_trip(&c, 0.3f);
+    assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body, c.coded.decoded, NULL), LORT_OK);
     uint8_t *body = malloc(c.coded.decoded);
     assert_non_null(body);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -298,7 +301,7 @@ static void heads_that_lie_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_come_back),     cmocka_unit_test(all_streams_and_groups),      cmocka_unit_test(zeros_and_constants),
+        cmocka_unit_test(blocks_come_back),     cmocka_unit_test(all_contexts),      cmocka_unit_test(zeros_and_constants),
         cmocka_unit_test(outliers),             cmocka_unit_test(the_same_bytes_again),        cmocka_unit_test(space_is_one_take),
         cmocka_unit_test(the_example_of_the_format),
         cmocka_unit_test(every_truncation_is_refused), cmocka_unit_test(every_flipped_bit_is_harmless), cmocka_unit_test(heads_that_lie_are_refused),
