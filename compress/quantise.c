@@ -8,7 +8,7 @@
 #define SAMPLE_PART 16      /* of the rows of each block */
 #define SAMPLE_ROUNDS 4
 #define FULL_ROUNDS 8
-#define CLOSE_FEW 0.9997    /* of the target is close enough, for slices of up to FEW_WEIGHTS, where another pass costs little; */
+#define CLOSE_FEW 0.9995    /* of the target is close enough, for slices of up to FEW_WEIGHTS, where another pass costs little; */
 #define CLOSE_MANY 0.996    /* for larger ones, whose samples are good */
 #define FEW_WEIGHTS (1 << 22)
 #define ESTIMATE_ROWS 64    /* of the first block, encoded to see what it all will come to */
