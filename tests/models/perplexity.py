@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
-"""Perplexity against file bytes: a GGUF F16 model coded by LoRT at several targets, beside llama.cpp's quantisers.
+"""Perplexity against file bytes: GGUF F16 models coded by LoRT at several targets, beside llama.cpp's quantisers.
 
-    LORT_ORACLE=FOLDER tests/models/perplexity.py [LORT] [MODEL-F16.gguf TEXT CONTEXT TYPES] [-- OPTIONS OF COMPRESS]
+    LORT_ORACLE=FOLDER tests/models/perplexity.py [--lort LORT] [--bpw B ...] [--errors E ...] [--model MODEL-F16.gguf TEXT CONTEXT TYPES] [-- OPTIONS OF COMPRESS]
 
-Every row is an F16 GGUF that went through a coder and back, so that llama.cpp measures the weights and nothing else. Bytes are those of the .lort file, or of the
-file llama.cpp would write: the model's own with all F16 matrices at the type's size (--pure). Windows of the text pair up: the last columns say by how much
-LoRT's loss per token is above that of the cheapest quantiser row that is no smaller, in standard errors; over 2 is worse beyond the noise.
+Without --model: kjv-3m and TinyStories-656K; without --bpw or --errors: 2, 3, 4, 5, 6, 8 bits per weight.
+
+Every row is an F16 GGUF that went through a coder and back, so that llama.cpp measures the weights and nothing else. Size is that of whole files: the .lort
+file, against the GGUF file llama.cpp would write, which is the model's own with all F16 matrices at the type's size (--pure); names, vocabulary and norms
+are in both, compressed in the one and plain in the other. Each target is coded twice, the second time without low rank (--max-rank 0), the control at the same bytes.
+
+The first table goes through the targets, with the loss per token above F16's. The second judges: LoRT gets the bytes of each quantiser's file (--size), and its
+loss per token must not be above the quantiser's by more than the noise, two standard errors of the differences in the windows of the text, which pair up. KL
+is the mean divergence of the next token's distribution from F16's.
 Needs numpy, node, and FOLDER with node_modules/node-llama-cpp and @node-llama-cpp/linux-x64; skips itself, saying so, without."""
+import argparse
 import ctypes
 import json
 import math
@@ -18,10 +25,13 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ORACLE = os.environ.get("LORT_ORACLE", "")
 GGML = os.environ.get("LORT_GGML_LIB") or os.path.join(ORACLE, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64/libggml-base.so")
-KJV = os.path.join(ROOT, "tests/data/kjv-3m")
 TYPES = {"Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "IQ4_NL": 20, "IQ4_XS": 23}
-ERRORS = (0.3, 0.2, 0.15, 0.1, 0.075, 0.05, 0.036, 0.018, 0.009, 0.0055)
+BPW = (2, 3, 4, 5, 6, 8)
 NOISE = 2.0  # standard errors
+CONTROL = ("--max-rank", "0")
+MODELS = (  # F16 GGUF, text, context, types; rows of TinyStories are too short for K-quants
+    ("tests/data/kjv-3m/kjv-3m-f16.gguf", "tests/data/kjv-3m/heldout-20k.txt", 256, "Q8_0,Q6_K,Q5_K,Q4_K,IQ4_XS,Q3_K,Q2_K"),
+    ("../shared/models/tinystories-656k-gguf/TinyStories-656K-f16.gguf", "../shared/models/text/eval-40k.txt", 256, "Q8_0,Q5_1,Q5_0,Q4_1,IQ4_NL,Q4_0"))
 
 
 class Traits(ctypes.Structure):
@@ -45,6 +55,23 @@ def run(*args):
     return subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
 
 
+class Row:
+    def __init__(self, name, file, size):
+        self.name, self.file, self.size, self.loss, self.kl, self.count = name, file, size, [], [], []
+
+    def perplexity(self):
+        return math.exp(sum(self.loss) / sum(self.count))
+
+    def divergence(self):
+        return sum(self.kl) / sum(self.count)
+
+    def above(self, other):
+        """Mean difference of the loss per token, and its standard error, over the windows."""
+        pairs = [(a - b) / n for a, b, n in zip(self.loss, other.loss, self.count)]
+        mean = sum(pairs) / len(pairs)
+        return mean, math.sqrt(sum((p - mean) ** 2 for p in pairs) / (len(pairs) - 1) / len(pairs))
+
+
 class Quantiser:
     def __init__(self):
         self.ggml = ctypes.CDLL(GGML)
@@ -52,8 +79,8 @@ class Quantiser:
         self.ggml.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_int64] * 3 + [ctypes.c_void_p]
         self.ggml.ggml_get_type_traits.restype = ctypes.POINTER(Traits)
 
-    def model(self, lort, model, kind, out):
-        """Writes `out` and returns the bytes of the file llama.cpp would write."""
+    def row(self, lort, model, kind, folder):
+        """Of the file llama.cpp would write: its bytes, and its weights in F16."""
         import numpy as np
         to_float = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(
             self.ggml.ggml_get_type_traits(TYPES[kind]).contents.to_float)
@@ -70,70 +97,110 @@ class Quantiser:
             size += self.ggml.ggml_quantize_chunk(TYPES[kind], before.ctypes.data, coded, 0, rows, cols, None) - rows * cols * 2
             to_float(ctypes.addressof(coded), after.ctypes.data, rows * cols)
             data[span] = after.astype(np.float16).tobytes()
+        out = os.path.join(folder, kind + ".gguf")
         with open(out, "wb") as f:
             f.write(data)
-        return size
+        return Row(kind, out, size)
 
 
-def make_rows(lort, model, kinds, options, folder):
-    """(name, bytes, file, LoRT's?) of every row."""
-    rows = [("F16", os.path.getsize(model), model, False)]
-    quantiser = Quantiser()
-    for kind in kinds:
-        out = os.path.join(folder, kind + ".gguf")
-        rows.append((kind, quantiser.model(lort, model, kind, out), out, False))
-    for error in ERRORS:
-        coded, out = os.path.join(folder, f"{error}.lort"), os.path.join(folder, f"{error}.gguf")
-        run(lort, "compress", model, "-o", coded, "--residual", "int", "--max-error", str(error), "-q", *options)
-        run(lort, "restore", coded, "-o", out)
-        rows.append((f"LoRT {error}", os.path.getsize(coded), out, True))
-    return rows
+def lort_row(lort, model, name, options, folder):
+    """A row with the report of compress, or None where the target cannot be reached."""
+    base = os.path.join(folder, name.replace(" ", "-"))
+    done = subprocess.run([lort, "compress", model, "-o", base + ".lort", "--residual", "int", "-q", "--json", base + ".json", *options],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode == 7:
+        print(f"{name}: {done.stderr.strip()}")
+        return None
+    if done.returncode:
+        sys.exit(done.stderr)
+    run(lort, "restore", base + ".lort", "-o", base + ".gguf")
+    row = Row(name, base + ".gguf", os.path.getsize(base + ".lort"))
+    with open(base + ".json") as f:
+        row.report = json.load(f)
+    return row
 
 
 def measure(rows, text, context):
-    env = dict(os.environ, LORT_ORACLE=ORACLE)
-    out = subprocess.run(["node", os.path.join(ROOT, "tests/models/perplexity.mjs"), text, context, *[r[2] for r in rows]], env=env,
-                         stdout=subprocess.PIPE, check=True, text=True).stdout
-    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    """Fills rows; the first is what KL is against."""
+    out = subprocess.run(["node", os.path.join(ROOT, "tests/models/perplexity.mjs"), text, str(context), *[r.file for r in rows]],
+                         env=dict(os.environ, LORT_ORACLE=ORACLE), stdout=subprocess.PIPE, check=True, text=True).stdout
+    for row, line in zip(rows, [line for line in out.splitlines() if line.startswith("{")]):
+        result = json.loads(line)
+        row.loss, row.kl, row.count = result["loss"], result["kl"], result["count"]
 
 
-def above(ours, theirs):
-    """Mean difference of the loss per token, and its standard error, over the windows that are whole."""
-    pairs = [(a - b) / n for a, b, n in zip(ours["loss"], theirs["loss"], ours["count"]) if n == ours["count"][0]]
-    mean = sum(pairs) / len(pairs)
-    return mean, math.sqrt(sum((p - mean) ** 2 for p in pairs) / (len(pairs) - 1) / len(pairs))
+def beside(row, other):
+    mean, error = row.above(other)
+    return f"{mean:+.5f} +- {error:.5f}", mean > NOISE * error
 
 
-def print_rows(rows, results, weights):
+def print_targets(f16, pairs, quantisers, weights):
+    print(f"{'row':<10} {'bytes':>9} {'bits':>6} {'perplexity':>10} {'loss above F16':>20} {'KL':>9}   {'no rank':>9} {'perplexity':>10} {'KL':>9}")
+    rows = [(r, None) for r in (f16, *quantisers)] + [p for p in pairs if p[0]]
+    for row, control in sorted(rows, key=lambda x: -x[0].size):
+        line = f"{row.name:<10} {row.size:>9} {8 * row.size / weights:6.2f} {row.perplexity():10.4f} {beside(row, f16)[0]:>20} {row.divergence():9.5f}"
+        print(line + (f"   {control.size:>9} {control.perplexity():10.4f} {control.divergence():9.5f}" if control else ""))
+
+
+def print_judged(quantisers, pairs):
     worse = 0
-    print(f"{'row':<14} {'bytes':>9} {'bits':>6} {'perplexity':>10}   beside")
-    for row, result in sorted(zip(rows, results), key=lambda x: -x[0][1]):
-        line = f"{row[0]:<14} {row[1]:>9} {8 * row[1] / weights:6.2f} {math.exp(sum(result['loss']) / sum(result['count'])):10.4f}"
-        peers = [(r[1], i) for i, r in enumerate(rows) if not r[3] and r[1] >= row[1]]
-        if row[3] and peers:
-            peer = min(peers)[1]
-            mean, error = above(result, results[peer])
-            bad = mean > NOISE * error
-            worse += bad
-            line += f"   {rows[peer][0]:<7} {rows[peer][1] / row[1] - 1:+7.1%} bytes, loss {mean:+.5f} +- {error:.5f}{'  WORSE' if bad else ''}"
-        print(line)
-    print(f"{worse} rows worse than llama.cpp's at no larger size, beyond the noise")
+    print(f"\n{'type':<7} {'bytes':>9} {'perplexity':>10} {'KL':>9}   {'LoRT':>9} {'perplexity':>10} {'KL':>9} {'loss above':>20}   "
+          f"{'no rank':>9} {'perplexity':>10} {'loss above':>20}")
+    for q, (row, control) in zip(quantisers, pairs):
+        line = f"{q.name:<7} {q.size:>9} {q.perplexity():10.4f} {q.divergence():9.5f}   "
+        if not row:
+            print(line + "cannot be reached")
+            continue
+        text, bad = beside(row, q)
+        worse += bad
+        line += f"{row.size:>9} {row.perplexity():10.4f} {row.divergence():9.5f} {text:>20}"
+        line += f"   {control.size:>9} {control.perplexity():10.4f} {beside(control, q)[0]:>20}" if control else ""
+        print(line + ("  WORSE" if bad else ""))
+    print(f"{worse} of {len(quantisers)} worse than llama.cpp's at no larger size, beyond the noise\n")
+
+
+def compare(lort, model, text, context, kinds, targets, options):
+    tensors = json.loads(run(lort, "inspect", model, "--json", "-"))["tensors"]
+    print(os.path.basename(model))
+    with tempfile.TemporaryDirectory() as folder:
+        def pair(name, *target):
+            return (lort_row(lort, model, name, [*target, *options], folder), lort_row(lort, model, name + " no rank", [*target, *options, *CONTROL], folder))
+        quantiser, f16 = Quantiser(), Row("F16", model, os.path.getsize(model))
+        quantisers = [quantiser.row(lort, model, kind, folder) for kind in kinds]
+        by_target = [pair("LoRT " + value, option, value) for option, value in targets]
+        by_size = [pair("as " + q.name, "--size", str(q.size)) for q in quantisers]
+        for row in (r for p in by_size for r in p if r):
+            assert row.size <= next(q for q in quantisers if q.name == row.name.split()[1]).size, row.name
+        measure([f16, *quantisers, *[r for p in by_target + by_size for r in p if r]], text, context)
+        print_targets(f16, by_target, quantisers, sum(math.prod(t["shape"]) for t in tensors))
+        print_judged(quantisers, by_size)
+
+
+def parse(args):
+    split = args.index("--") if "--" in args else len(args)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--lort", default=os.path.join(ROOT, "build/release/lort"))
+    parser.add_argument("--bpw", nargs="+", default=[])
+    parser.add_argument("--errors", nargs="+", default=[])
+    parser.add_argument("--model", nargs=4, metavar=("MODEL", "TEXT", "CONTEXT", "TYPES"))
+    given = parser.parse_args(args[:split])
+    given.targets = [("--bpw", b) for b in given.bpw] + [("--max-error", e) for e in given.errors] or [("--bpw", str(b)) for b in BPW]
+    given.options = args[split + 1:]
+    return given
 
 
 def main():
-    what = missing()
+    given, what = parse(sys.argv[1:]), missing()
     if what:
         print(f"perplexity skipped: {what}")
         return
-    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
-    given, options = sys.argv[1:split], sys.argv[split + 1:]
-    lort = given[0] if given else os.path.join(ROOT, "build/release/lort")
-    model, text, context, kinds = given[1:5] if len(given) > 4 else (
-        os.path.join(KJV, "kjv-3m-f16.gguf"), os.path.join(KJV, "heldout-20k.txt"), "256", "Q8_0,Q6_K,Q5_K,Q4_K,IQ4_XS,Q3_K,Q2_K")
-    tensors = json.loads(run(lort, "inspect", model, "--json", "-"))["tensors"]
-    with tempfile.TemporaryDirectory() as folder:
-        rows = make_rows(lort, model, kinds.split(","), options, folder)
-        print_rows(rows, measure(rows, text, context), sum(math.prod(t["shape"]) for t in tensors))
+    for model, text, context, kinds in [given.model] if given.model else MODELS:
+        model, text = (p if given.model else os.path.join(ROOT, p) for p in (model, text))
+        if not os.path.exists(model):
+            print(f"{os.path.basename(model)} skipped: not here")
+            continue
+        compare(given.lort, model, text, context, kinds.split(","), given.targets, given.options)
 
 
-main()
+if __name__ == "__main__":
+    main()
