@@ -49,7 +49,7 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
-QUALITY_BIN := $(BUILD)/tests/bench/bench_bits $(BUILD)/tests/bench/bench_lossless
+QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless)
 OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
 
 all: $(BUILD)/lort ## build the lort command and liblort.a
@@ -81,7 +81,7 @@ fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 bench: $(BENCH_BIN) ## run the benchmarks
 	@set -e; for program in $(BENCH_BIN); do $$program; done
 
-bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, lossless shares (BENCH=short: a sixth of the matrices)
+bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
 
 install: all ## install the command, library, headers, lort.pc and man page
