@@ -3,7 +3,10 @@
  *   LORT_GGML_LIB=.../libggml-base.so bench_bits        BENCH=short: every sixth matrix
  *
  * Each matrix goes through a quantiser of ggml and back, which gives an error; then as a model of its own through lort_compress with that error as the
- * target. Bits are those of the payload (codes and block heads with it) and of the step; error is unweighted and relative, of the floats that come back. */
+ * target. Bits are those of the payload (codes and block heads with it) and of the step; error is unweighted and relative, of the floats that come back.
+ *
+ * That reading is the one judged. The second pools a model's matrices: one relative error for all of them together, and LoRT has that error spread so that every
+ * weight of every matrix has the same, as one step for all would. */
 #include "tests/bench/bench.h"
 #include "compress/block.h"
 #include "loader/archive.h"
@@ -12,6 +15,8 @@
 
 #define SHORT_EVERY 6
 #define STEP_BYTES 4
+#define MOST_ERROR 0.95 /* of a matrix when they are pooled */
+#define MOST_MATRICES 256
 
 /* Floors and goals, in percent of the bits saved. */
 static const struct peer {
@@ -174,20 +179,20 @@ static void find_entropy(const matrix *m, const lort_archive *archive, const lor
     free(scratch);
 }
 
-/* Bits of the tensor in f->coded; entropies where it is integers and nothing else. */
-static void weigh(const bench_files *f, const matrix *m, coded *out)
+/* Bits of the tensor in f->coded; entropies, if wanted, where it is integers and nothing else. */
+static void weigh(const bench_files *f, const matrix *m, bool entropies, coded *out)
 {
     lort_archive *archive;
     lort_error err;
     bench_ok(lort_archive_open(f->coded, &lort_alloc_heap, &archive, &err), &err);
     const lort_part *part = lort_archive_find(archive, "w", 1);
     out->bits = 8.0 * (double)(part->payload_bytes + STEP_BYTES);
-    if (part->term_count == 1 && part->terms[0].kind == LORT_TERM_QUANTISED)
+    if (entropies && part->term_count == 1 && part->terms[0].kind == LORT_TERM_QUANTISED)
         find_entropy(m, archive, part, part->terms[0].step[0], out);
     lort_archive_close(archive);
 }
 
-static coded code_at(const bench_files *f, const matrix *m, double error, const struct way *way)
+static coded code_at(const bench_files *f, const matrix *m, double error, const struct way *way, bool entropies)
 {
     lort_options options;
     lort_report report;
@@ -200,7 +205,7 @@ static coded code_at(const bench_files *f, const matrix *m, double error, const 
     out.error = tensor->rel_error;
     out.reached = strcmp(tensor->action, "keep") != 0 && tensor->rel_error <= error;
     snprintf(out.why, sizeof out.why, "%.60s", tensor->reason);
-    weigh(f, m, &out);
+    weigh(f, m, entropies, &out);
     lort_report_free(&report);
     return out;
 }
@@ -219,39 +224,128 @@ typedef struct tally {
         int kept;
         char why[160]; /* of the first one */
     } peer[PEERS];
+    struct {
+        double count, norm2;
+    } each[MOST_MATRICES]; /* matrix */
+    struct {
+        double error2; /* the quantiser's, of all weights, absolute */
+        double weight_error2; /* what that leaves to each weight */
+        double ways[WAYS], reached2;
+    } pooled[PEERS];
 } tally;
 
-static void measure(const char *name, matrix *m, void *ctx)
+static bool takes(tally *t, const char *name, const matrix *m)
 {
-    tally *t = ctx;
+    return strncmp(name, t->prefix, strlen(t->prefix)) == 0 && (!t->rows || (m->rows == t->rows && m->cols == t->cols)) && t->seen++ % t->every == 0;
+}
+
+static void write_model(const tally *t, const matrix *m)
+{
     const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
-    if (strncmp(name, t->prefix, strlen(t->prefix)) != 0 || (t->rows && (m->rows != t->rows || m->cols != t->cols)) || t->seen++ % t->every)
-        return;
     uint8_t *bytes = malloc(bench_bytes(type, m->rows, m->cols));
     lort_store_bf16(m->at, bytes, (uint64_t)(m->rows * m->cols));
     bench_write_safetensors(t->files.model, type, m->rows, m->cols, bytes);
     free(bytes);
-    t->matrices++;
+}
+
+static void tally_judged(tally *t, unsigned p, const char *name, const matrix *m, const coded *c)
+{
+    t->peer[p].error_reached += c->error;
+    t->peer[p].coded += c->entropy > 0 ? c->bits : 0;
+    t->peer[p].weights += c->entropy > 0 ? (double)(m->rows * m->cols) : 0;
+    if (!c->reached && t->peer[p].kept++ == 0)
+        snprintf(t->peer[p].why, sizeof t->peer[p].why, "%.60s: %s", name, c->why);
+    t->peer[p].entropy += c->entropy;
+    t->peer[p].stream_entropy += c->stream_entropy;
+}
+
+static void measure(const char *name, matrix *m, void *ctx)
+{
+    tally *t = ctx;
+    double norm2 = 0;
+    if (!takes(t, name, m))
+        return;
+    bench_need(t->matrices < MOST_MATRICES, "too many matrices");
+    for (int64_t i = 0; i < m->rows * m->cols; i++)
+        norm2 += (double)m->at[i] * (double)m->at[i];
+    write_model(t, m);
+    t->each[t->matrices].count = (double)(m->rows * m->cols);
+    t->each[t->matrices++].norm2 = norm2;
     t->weights += (double)(m->rows * m->cols);
     for (unsigned p = 0; p < PEERS; p++) {
         uint64_t peer_bytes;
         const double error = peer_error(m, peers[p].type, &peer_bytes);
         t->peer[p].bits += 8.0 * (double)peer_bytes;
         t->peer[p].error += error;
+        t->pooled[p].error2 += error * error * norm2;
         for (unsigned w = 0; w < WAYS; w++) {
-            const coded c = code_at(&t->files, m, error, &ways[w]);
+            const coded c = code_at(&t->files, m, error, &ways[w], w == 0);
             t->peer[p].ways[w] += c.bits;
-            if (w > 0)
-                continue;
-            t->peer[p].error_reached += c.error;
-            t->peer[p].coded += c.entropy > 0 ? c.bits : 0;
-            t->peer[p].weights += c.entropy > 0 ? (double)(m->rows * m->cols) : 0;
-            if (!c.reached && t->peer[p].kept++ == 0)
-                snprintf(t->peer[p].why, sizeof t->peer[p].why, "%.60s: %s", name, c.why);
-            t->peer[p].entropy += c.entropy;
-            t->peer[p].stream_entropy += c.stream_entropy;
+            if (w == 0)
+                tally_judged(t, p, name, m, &c);
         }
     }
+}
+
+/* ---- matrices pooled ---- */
+
+/* Squared error of a matrix when each of its weights has weight_error2. */
+static double share_of(const tally *t, int i, double weight_error2)
+{
+    return fmin(weight_error2 * t->each[i].count, MOST_ERROR * MOST_ERROR * t->each[i].norm2);
+}
+
+static void find_weight_error(tally *t, unsigned p)
+{
+    double low = 0, high = t->pooled[p].error2;
+    for (int tries = 0; tries < 200; tries++) {
+        const double middle = (low + high) / 2;
+        double sum = 0;
+        for (int i = 0; i < t->matrices; i++)
+            sum += share_of(t, i, middle);
+        *(sum < t->pooled[p].error2 ? &low : &high) = middle;
+    }
+    t->pooled[p].weight_error2 = low;
+}
+
+static void measure_pooled(const char *name, matrix *m, void *ctx)
+{
+    tally *t = ctx;
+    if (!takes(t, name, m))
+        return;
+    write_model(t, m);
+    for (unsigned p = 0; p < PEERS; p++)
+        for (unsigned w = 0; w < WAYS; w++) {
+            const double norm2 = t->each[t->matrices].norm2, error = sqrt(share_of(t, t->matrices, t->pooled[p].weight_error2) / norm2);
+            const coded c = code_at(&t->files, m, error, &ways[w], false);
+            t->pooled[p].ways[w] += c.bits;
+            t->pooled[p].reached2 += w == 0 ? c.error * c.error * norm2 : 0;
+        }
+    t->matrices++;
+}
+
+static void run_pooled(const char *const *paths, tally *t)
+{
+    double norm2 = 0;
+    for (int i = 0; i < t->matrices; i++)
+        norm2 += t->each[i].norm2;
+    for (unsigned p = 0; p < PEERS; p++)
+        find_weight_error(t, p);
+    t->seen = t->matrices = 0;
+    for (; *paths; paths++)
+        visit_safetensors(*paths, measure_pooled, t);
+    printf("The same matrices pooled (not judged): one error for all of them together, spread by LoRT evenly over the weights\n");
+    printf("%-7s %8s %8s %9s", "type", "error", "LoRT's", "llama.cpp");
+    for (unsigned w = 0; w < WAYS; w++)
+        printf(" %8s", ways[w].name);
+    printf(" %8s\n", "saved");
+    for (unsigned p = 0; p < PEERS; p++) {
+        printf("%-7s %8.5f %8.5f %9.3f", peers[p].name, sqrt(t->pooled[p].error2 / norm2), sqrt(t->pooled[p].reached2 / norm2), t->peer[p].bits / t->weights);
+        for (unsigned w = 0; w < WAYS; w++)
+            printf(" %8.3f", t->pooled[p].ways[w] / t->weights);
+        printf(" %6.1f %%\n", 100 * (1 - t->pooled[p].ways[0] / t->peer[p].bits));
+    }
+    printf("\n");
 }
 
 static void print_row(const tally *t, unsigned p)
@@ -270,13 +364,13 @@ static void print_row(const tally *t, unsigned p)
 
 static void run(const char *title, const char *const *paths, tally t)
 {
-    const char *mode = getenv("BENCH");
+    const char *mode = getenv("BENCH"), *const *path = paths;
     const double begin = bench_now();
     unsigned found = 0;
     t.every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1;
     t.files = bench_files_make("safetensors");
-    for (; *paths; paths++)
-        found += visit_safetensors(*paths, measure, &t);
+    for (; *path; path++)
+        found += visit_safetensors(*path, measure, &t);
     if (t.matrices == 0) {
         printf("%s skipped: %s\n\n", title, found ? "no such matrix" : "not here");
         bench_files_remove(&t.files);
@@ -291,6 +385,7 @@ static void run(const char *title, const char *const *paths, tally t)
     for (unsigned p = 0; p < PEERS; p++)
         print_row(&t, p);
     printf("\n");
+    run_pooled(paths, &t);
     bench_files_remove(&t.files);
 }
 
