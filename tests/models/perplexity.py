@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Perplexity against file bytes: GGUF F16 models coded by LoRT at several targets, beside llama.cpp's quantisers.
 
-    LORT_ORACLE=FOLDER tests/models/perplexity.py [--lort LORT] [--bpw B ...] [--errors E ...] [--model MODEL-F16.gguf TEXT CONTEXT TYPES] [-- OPTIONS OF COMPRESS]
+    LORT_ORACLE=FOLDER tests/models/perplexity.py [--lort LORT] [--bpw B ...] [--errors E ...] [--draws N] [--model MODEL-F16.gguf TEXT CONTEXT TYPES] [-- OPTIONS OF COMPRESS]
 
 Without --model: kjv-3m and TinyStories-656K; without --bpw or --errors: 2, 3, 4, 5, 6, 8 bits per weight.
 
@@ -10,8 +10,10 @@ file, against the GGUF file llama.cpp would write, which is the model's own with
 are in both, compressed in the one and plain in the other. Each target is coded twice, the second time without low rank (--max-rank 0), the control at the same bytes.
 
 The first table goes through the targets, with the loss per token above F16's. The second judges: LoRT gets the bytes of each quantiser's file (--size), and its
-loss per token must not be above the quantiser's by more than the noise, two standard errors of the differences in the windows of the text, which pair up. KL
-is the mean divergence of the next token's distribution from F16's.
+loss per token must not be above the quantiser's by more than the noise, two standard errors of the differences in the windows of the text, which pair up. That
+noise knows the text only. Rounding draws lots too: two codings of one fidelity differ in loss, up or down, by more than their windows tell. With --draws N LoRT
+codes N times, at sizes falling by 0.3 % each; the mean is judged, and the deviation of one such coding is part of the noise. KL is the mean divergence of the next
+token's distribution from F16's; it has no luck of that kind.
 Needs numpy, node, and FOLDER with node_modules/node-llama-cpp and @node-llama-cpp/linux-x64; skips itself, saying so, without."""
 import argparse
 import ctypes
@@ -29,6 +31,7 @@ TYPES = {"Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q2_K": 10, "Q3_
 BPW = (2, 3, 4, 5, 6, 8)
 NOISE = 2.0  # standard errors
 CONTROL = ("--max-rank", "0")
+DRAW = 0.003  # of the size, between draws
 MODELS = (  # F16 GGUF, text, context, types; rows of TinyStories are too short for K-quants
     ("tests/data/kjv-3m/kjv-3m-f16.gguf", "tests/data/kjv-3m/heldout-20k.txt", 256, "Q8_0,Q6_K,Q5_K,Q4_K,IQ4_XS,Q3_K,Q2_K"),
     ("../shared/models/tinystories-656k-gguf/TinyStories-656K-f16.gguf", "../shared/models/text/eval-40k.txt", 256, "Q8_0,Q5_1,Q5_0,Q4_1,IQ4_NL,Q4_0"))
@@ -57,7 +60,7 @@ def run(*args):
 
 class Row:
     def __init__(self, name, file, size):
-        self.name, self.file, self.size, self.loss, self.kl, self.count = name, file, size, [], [], []
+        self.name, self.file, self.size, self.loss, self.kl, self.count, self.spread = name, file, size, [], [], [], 0
 
     def perplexity(self):
         return math.exp(sum(self.loss) / sum(self.count))
@@ -65,9 +68,9 @@ class Row:
     def divergence(self):
         return sum(self.kl) / sum(self.count)
 
-    def above(self, other):
-        """Mean difference of the loss per token, and its standard error, over the windows."""
-        pairs = [(a - b) / n for a, b, n in zip(self.loss, other.loss, self.count)]
+    def above(self, other, what="loss"):
+        """Mean difference per token, and its standard error, over the windows."""
+        pairs = [(a - b) / n for a, b, n in zip(getattr(self, what), getattr(other, what), self.count)]
         mean = sum(pairs) / len(pairs)
         return mean, math.sqrt(sum((p - mean) ** 2 for p in pairs) / (len(pairs) - 1) / len(pairs))
 
@@ -129,8 +132,20 @@ def measure(rows, text, context):
         row.loss, row.kl, row.count = result["loss"], result["kl"], result["count"]
 
 
-def beside(row, other):
-    mean, error = row.above(other)
+def mean_of(rows):
+    """One row for several codings of one target; its size is that of the largest."""
+    out = Row(rows[0].name, rows[0].file, max(r.size for r in rows))
+    out.loss, out.kl, out.count = [sum(x) / len(rows) for x in zip(*[r.loss for r in rows])], [sum(x) / len(rows) for x in zip(*[r.kl for r in rows])], rows[0].count
+    if len(rows) > 1:
+        each = [sum(r.loss) / sum(r.count) for r in rows]
+        out.spread = math.sqrt(sum((x - sum(each) / len(each)) ** 2 for x in each) / (len(each) - 1))
+    return out
+
+
+def beside(row, other, what="loss"):
+    mean, error = row.above(other, what)
+    if what == "loss":
+        error = math.hypot(error, row.spread)
     return f"{mean:+.5f} +- {error:.5f}", mean > NOISE * error
 
 
@@ -142,36 +157,40 @@ def print_targets(f16, pairs, quantisers, weights):
         print(line + (f"   {control.size:>9} {control.perplexity():10.4f} {control.divergence():9.5f}" if control else ""))
 
 
-def print_judged(quantisers, pairs):
-    worse = 0
-    print(f"\n{'type':<7} {'bytes':>9} {'perplexity':>10} {'KL':>9}   {'LoRT':>9} {'perplexity':>10} {'KL':>9} {'loss above':>20}   "
+def print_judged(quantisers, by_size):
+    worse = worse_kl = 0
+    print(f"\n{'type':<7} {'bytes':>9} {'perplexity':>10} {'KL':>9}   {'LoRT':>9} {'perplexity':>10} {'KL':>9} {'loss above':>20} {'KL above':>20}   "
           f"{'no rank':>9} {'perplexity':>10} {'loss above':>20}")
-    for q, (row, control) in zip(quantisers, pairs):
+    for q, (draws, control) in zip(quantisers, by_size):
         line = f"{q.name:<7} {q.size:>9} {q.perplexity():10.4f} {q.divergence():9.5f}   "
-        if not row:
+        if not draws:
             print(line + "cannot be reached")
             continue
-        text, bad = beside(row, q)
+        row = mean_of(draws)
+        (text, bad), (text_kl, bad_kl) = beside(row, q), beside(row, q, "kl")
         worse += bad
-        line += f"{row.size:>9} {row.perplexity():10.4f} {row.divergence():9.5f} {text:>20}"
+        worse_kl += bad_kl
+        line += f"{row.size:>9} {row.perplexity():10.4f} {row.divergence():9.5f} {text:>20} {text_kl:>20}"
         line += f"   {control.size:>9} {control.perplexity():10.4f} {beside(control, q)[0]:>20}" if control else ""
         print(line + ("  WORSE" if bad else ""))
-    print(f"{worse} of {len(quantisers)} worse than llama.cpp's at no larger size, beyond the noise\n")
+    print(f"of {len(quantisers)}, worse than llama.cpp's at no larger size, beyond the noise: {worse} by loss, {worse_kl} by KL\n")
 
 
-def compare(lort, model, text, context, kinds, targets, options):
+def compare(lort, model, text, context, kinds, given):
     tensors = json.loads(run(lort, "inspect", model, "--json", "-"))["tensors"]
     print(os.path.basename(model))
     with tempfile.TemporaryDirectory() as folder:
-        def pair(name, *target):
-            return (lort_row(lort, model, name, [*target, *options], folder), lort_row(lort, model, name + " no rank", [*target, *options, *CONTROL], folder))
+        def code(name, *target):
+            return lort_row(lort, model, name, [*target, *given.options], folder)
         quantiser, f16 = Quantiser(), Row("F16", model, os.path.getsize(model))
         quantisers = [quantiser.row(lort, model, kind, folder) for kind in kinds]
-        by_target = [pair("LoRT " + value, option, value) for option, value in targets]
-        by_size = [pair("as " + q.name, "--size", str(q.size)) for q in quantisers]
-        for row in (r for p in by_size for r in p if r):
-            assert row.size <= next(q for q in quantisers if q.name == row.name.split()[1]).size, row.name
-        measure([f16, *quantisers, *[r for p in by_target + by_size for r in p if r]], text, context)
+        by_target = [(code("LoRT " + value, option, value), code("LoRT " + value + " no rank", option, value, *CONTROL)) for option, value in given.targets]
+        by_size = [([r for i in range(given.draws) if (r := code(f"{q.name} draw {i}", "--size", str(int(q.size * (1 - DRAW * i)))))],
+                    code(q.name + " no rank", "--size", str(q.size), *CONTROL)) for q in quantisers]
+        for q, (draws, control) in zip(quantisers, by_size):
+            assert all(r.size <= q.size for r in [*draws, control or q]), q.name
+        coded = [r for p in by_target for r in p] + [r for draws, control in by_size for r in [*draws, control]]
+        measure([f16, *quantisers, *[r for r in coded if r]], text, context)
         print_targets(f16, by_target, quantisers, sum(math.prod(t["shape"]) for t in tensors))
         print_judged(quantisers, by_size)
 
@@ -182,6 +201,7 @@ def parse(args):
     parser.add_argument("--lort", default=os.path.join(ROOT, "build/release/lort"))
     parser.add_argument("--bpw", nargs="+", default=[])
     parser.add_argument("--errors", nargs="+", default=[])
+    parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--model", nargs=4, metavar=("MODEL", "TEXT", "CONTEXT", "TYPES"))
     given = parser.parse_args(args[:split])
     given.targets = [("--bpw", b) for b in given.bpw] + [("--max-error", e) for e in given.errors] or [("--bpw", str(b)) for b in BPW]
@@ -199,7 +219,7 @@ def main():
         if not os.path.exists(model):
             print(f"{os.path.basename(model)} skipped: not here")
             continue
-        compare(given.lort, model, text, context, kinds.split(","), given.targets, given.options)
+        compare(given.lort, model, text, context, kinds.split(","), given)
 
 
 if __name__ == "__main__":
