@@ -12,8 +12,8 @@ are in both, compressed in the one and plain in the other. Each target is coded 
 The first table goes through the targets, with the loss per token above F16's. The second judges: LoRT gets the bytes of each quantiser's file (--size), and its
 loss per token must not be above the quantiser's by more than the noise, two standard errors of the differences in the windows of the text, which pair up. That
 noise knows the text only. Rounding draws lots too: two codings of one fidelity differ in loss, up or down, by more than their windows tell. With --draws N LoRT
-codes N times, at sizes falling by 0.3 % each; the mean is judged, and the deviation of one such coding is part of the noise. KL is the mean divergence of the next
-token's distribution from F16's; it has no luck of that kind.
+codes N times, at sizes falling by 0.3 % each; the mean is judged, and the deviation of one such coding is part of the noise, and the quantiser's, taken to be as
+the root of its KL to LoRT's. KL is the mean divergence of the next token's distribution from F16's; it has no luck of that kind.
 Needs numpy, node, and FOLDER with node_modules/node-llama-cpp and @node-llama-cpp/linux-x64; skips itself, saying so, without."""
 import argparse
 import ctypes
@@ -145,7 +145,7 @@ def mean_of(rows):
 def beside(row, other, what="loss"):
     mean, error = row.above(other, what)
     if what == "loss":
-        error = math.hypot(error, row.spread)
+        error = math.hypot(error, row.spread, row.spread * math.sqrt(other.divergence() / max(row.divergence(), 1e-12)))
     return f"{mean:+.5f} +- {error:.5f}", mean > NOISE * error
 
 
