@@ -27,8 +27,9 @@ static bool is_sized(const lort_options *options) { return options->goal == LORT
 
 static lort_code check_options(const lort_options *options, lort_error *err)
 {
-    if (options->goal == LORT_GOAL_RANK && options->rank < 1)
-        return lort_fail(err, LORT_E_USAGE, "rank %lld: at least 1 is allowed", (long long)options->rank);
+    const bool ternary = lort_plan_ternary(options);
+    if (options->goal == LORT_GOAL_RANK && options->rank < (ternary ? 0 : 1))
+        return lort_fail(err, LORT_E_USAGE, "rank %lld: at least 1 is allowed, or 0 with residual ternary", (long long)options->rank);
     if (options->goal == LORT_GOAL_ENERGY && !(options->value > 0 && options->value <= 1))
         return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed", options->value);
     if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
@@ -37,12 +38,14 @@ static lort_code check_options(const lort_options *options, lort_error *err)
     const bool fits = sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
     if (options->residual == LORT_RESIDUAL_INT && !fits)
         return lort_fail(err, LORT_E_USAGE, "residual int goes with a largest error or a size, not with a rank, an energy or lossless");
+    if (ternary && (sized || options->goal == LORT_GOAL_LOSSLESS))
+        return lort_fail(err, LORT_E_USAGE, "residual ternary goes with a rank, an energy or a largest error, not with a size or lossless");
     if (options->residual == LORT_RESIDUAL_NONE && sized)
         return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
     if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) && !(options->value > 0 && options->value <= 100))
         return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100", options->value);
-    if (options->max_rank < (lort_plan_integers(options) ? 0 : 1) || options->min_dim < 1)
-        return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers) and min-dim are at least 1");
+    if (options->max_rank < (lort_plan_integers(options) || ternary ? 0 : 1) || options->min_dim < 1)
+        return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers and ternary) and min-dim are at least 1");
     return LORT_OK;
 }
 

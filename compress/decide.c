@@ -97,7 +97,7 @@ lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lor
     return LORT_OK;
 }
 
-static lort_matrix_source matrix_source(lort_slice_source *source)
+lort_matrix_source lort_slice_matrix(lort_slice_source *source)
 {
     const lort_dtype_info *type = source->step->tensor->type;
     return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, lort_slice_read, source};
@@ -167,7 +167,8 @@ lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arra
 
 static lort_code encode_factors(lort_session *session, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
 {
-    lort_code code = lort_outcome_room(session, factors->left_bytes + factors->right_bytes, 4, out, err); /* of codes too */
+    const uint64_t bytes = factors->left_bytes + factors->right_bytes; /* codes or scales, which may follow, are no more */
+    lort_code code = lort_outcome_room(session, 2 * bytes, 4, out, err);
     if (code == LORT_OK)
         code = lort_outcome_encode(session, worker, LORT_ARRAY_LEFT, slice, factors->left_type, factors->left, factors->left_bytes, out, err);
     if (code == LORT_OK)
@@ -179,6 +180,7 @@ void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
 {
     lort_give(alloc, outcome->chunks, outcome->chunk_room * sizeof(lort_chunk));
     lort_give(alloc, outcome->codes, outcome->code_count);
+    lort_give(alloc, outcome->scales, outcome->scale_bytes);
     lort_give(alloc, outcome->left_values, outcome->left_bytes);
     lort_give(alloc, outcome->right_values, outcome->right_bytes);
     if (outcome->coded.alloc)
@@ -285,7 +287,7 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
                               lort_pool *pool, lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
-    lort_matrix_source matrix = matrix_source(source);
+    lort_matrix_source matrix = lort_slice_matrix(source);
     lort_factors factors = {0};
     lort_code code = lort_factor(&matrix, target, pool, alloc, &factors, err);
     if (code == LORT_OK)
@@ -315,19 +317,12 @@ static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const ui
     return LORT_OK;
 }
 
-/* Components that save more bits of integers than they cost (docs/NUMERICS.md); on most weights there are none. */
-static lort_code take_components(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
-                                 lort_error *err)
+lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_source *matrix, uint32_t slice, const lort_target *target, unsigned worker,
+                              lort_pool *pool, lort_outcome *out, lort_error *err)
 {
     lort_session *session = source->decider->session;
-    const lort_matrices *shape = &source->step->shape;
-    lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
-    lort_matrix_source matrix = matrix_source(source);
     lort_factors factors = {0};
-    gain.key = target->key;
-    if (gain.value >= 1 || gain.max_rank == 0)
-        return LORT_OK;
-    lort_code code = lort_factor(&matrix, &gain, pool, &session->alloc, &factors, err);
+    lort_code code = lort_factor(matrix, target, pool, &session->alloc, &factors, err);
     if (code == LORT_OK && factors.verdict == LORT_FACTORED) {
         code = encode_factors(session, worker, slice, &factors, out, err);
         if (code == LORT_OK)
@@ -343,6 +338,19 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, cons
     }
     lort_factors_free(&factors, &session->alloc);
     return code;
+}
+
+/* Components that save more bits of integers than they cost (docs/NUMERICS.md); on most weights there are none. */
+static lort_code take_components(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
+                                 lort_error *err)
+{
+    const lort_matrices *shape = &source->step->shape;
+    lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
+    lort_matrix_source matrix = lort_slice_matrix(source);
+    gain.key = target->key;
+    if (gain.value >= 1 || gain.max_rank == 0)
+        return LORT_OK;
+    return lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err);
 }
 
 static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
@@ -415,6 +423,15 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, 
     return code;
 }
 
+/* Trits, and factors beside them. */
+static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint64_t key, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
+{
+    lort_code code = lort_ternary_slice(source, slice, key, worker, pool, out, err);
+    if (code == LORT_OK && *out->reason)
+        drop_factors(out, &source->decider->session->alloc);
+    return code ? code : lort_model_check(source->decider->model, source->step->tensor->file, err);
+}
+
 static lort_code finish(lort_outcome *out, uint64_t start, lort_code code, const lort_alloc *alloc)
 {
     out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
@@ -437,6 +454,8 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
     target.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
     if (lort_plan_integers(decider->options))
         return finish(out, start, decide_integers(&source, slice, &target, worker, pool, out, err), &decider->session->alloc);
+    if (lort_plan_ternary(decider->options))
+        return finish(out, start, decide_ternary(&source, slice, target.key, worker, pool, out, err), &decider->session->alloc);
     int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, out->lossless);
     if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
         code = keep_unseen(&source, worker, "rank past break-even", out, err);

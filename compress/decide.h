@@ -12,6 +12,7 @@
 typedef struct lort_outcome {
     bool factored;
     bool quantised;       /* as integers of `step`; the blocks are encoded when they are written */
+    bool ternary;         /* quantised too, but as trits under `scales` */
     const char *reason;   /* why it is kept; "" when factored */
     char detail[120];     /* figures behind the reason, or "" */
     bool has_norm;
@@ -23,6 +24,8 @@ typedef struct lort_outcome {
     float *left_values, *right_values; /* factored and quantised: f32 copies of the factors as stored, [rows][rank] and [rank][cols] */
     uint64_t left_bytes, right_bytes;  /* of the copies */
     double mean2;         /* quantised: mean square of what the integers stand for */
+    float *scales;        /* ternary: of the rows */
+    uint64_t scale_bytes;
     uint8_t *codes;       /* quantised: of the rows, then of the columns */
     uint64_t code_count;
     uint64_t lossless, estimate; /* estimated bytes of the lossless form; of the quantised one */

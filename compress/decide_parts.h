@@ -1,4 +1,4 @@
-/* decide_parts: what decide.c, quantise.c and emit.c share; nobody else includes it. */
+/* decide_parts: what decide.c, quantise.c, alternate.c and emit.c share; nobody else includes it. */
 #ifndef LORT_COMPRESS_DECIDE_PARTS_H
 #define LORT_COMPRESS_DECIDE_PARTS_H
 
@@ -18,6 +18,7 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_s
 /* A lort_tile_fn; ctx is the source. */
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
                           lort_error *err);
+lort_matrix_source lort_slice_matrix(lort_slice_source *source);
 /* Rows [place->row, + rows) of a block, dense, less the factors. spare: as large as the block. rows: a multiple of LORT_DECODE_ROWS, or all of the block. */
 lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lort_block_place *place, int64_t rows, float *dst, float *spare, lort_error *err);
 /* Appends an array as chunks to out->coded. out->chunks has room. */
@@ -25,6 +26,10 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
                               uint64_t size, lort_outcome *out, lort_error *err);
 /* Takes room for the chunks of arrays of this many bytes together (each array one more than it fills). */
 lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err);
+
+/* Factors of a matrix of the slice's shape: encoded, and their f32 copies; out->factored. A target out of reach leaves the outcome as it was. */
+lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_source *matrix, uint32_t slice, const lort_target *target, unsigned worker,
+                              lort_pool *pool, lort_outcome *out, lort_error *err);
 
 /* Bytes of a run of input stored losslessly, measured on `most` evenly spaced chunks at most and scaled up; exact when that is all of them. */
 lort_code lort_raw_size(const lort_decider *decider, unsigned worker, const lort_dtype_info *type, uint32_t file, uint64_t base, uint64_t total,
@@ -46,5 +51,11 @@ lort_code lort_quantise_curve(lort_slice_source *source, unsigned worker, lort_p
  * out->quantised, or the reason why it is kept. */
 lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double target, const lort_share *share, unsigned worker, lort_pool *pool,
                               lort_outcome *out, lort_error *err);
+
+/* alternate.c: finds scales and factors; out->ternary, or the reason why the slice is kept. */
+lort_code lort_ternary_slice(lort_slice_source *source, uint32_t slice, uint64_t key, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
+/* A block in space->weights, less the factors, as trits into space->coded. scales: of the slice's rows. space->decoded is what a reader gets. */
+lort_code lort_ternary_encode(const lort_block_place *place, const float *scales, lort_codec *codec, lort_block_space *space, lort_block_coded *out,
+                              lort_error *err);
 
 #endif

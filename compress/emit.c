@@ -21,12 +21,13 @@ typedef struct open_part {
     uint32_t slices;
     lort_hasher *hasher;
     uint64_t start;         /* of the payload in the output */
-    uint32_t *ranks;        /* [MAX_FACTOR_TERMS + 2][slices]; the first rows are those of raw and quantised */
+    uint32_t *ranks;        /* [MAX_FACTOR_TERMS + 2][slices]; the first rows are those of raw, and of quantised or ternary */
     int32_t *exponents;     /* [slices] */
     float *steps;           /* [slices] */
     lort_dtype pair[MAX_FACTOR_TERMS][2];
     unsigned pairs;
     bool any_raw, any_integers, undefined;
+    bool ternary;           /* the integers are trits; one run makes either */
     double norm2, error2, seconds;
     int64_t top_rank;
     uint32_t kept;
@@ -256,19 +257,26 @@ typedef struct block_run {
     double error2;
 } block_run;
 
+static lort_code encode_loaded(const block_run *run, const lort_block_place *place, lort_scratch *scratch, lort_block_coded *coded, lort_error *err)
+{
+    if (run->outcome->ternary)
+        return lort_ternary_encode(place, run->outcome->scales, scratch->codec, &scratch->block, coded, err);
+    lort_block block = lort_block_at(place, place->rows, run->outcome->codes, run->grid.rows);
+    block.mean2 = run->outcome->mean2;
+    lort_block_classes(&block);
+    return lort_block_encode(&block, run->outcome->step, scratch->codec, &scratch->block, coded, err);
+}
+
 static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     block_run *run = ctx;
     struct block_slot *state = &run->slots[slot];
     lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
     const lort_block_place place = lort_block_get(&run->grid, item);
-    lort_block block = lort_block_at(&place, place.rows, run->outcome->codes, run->grid.rows);
-    block.mean2 = run->outcome->mean2;
-    lort_block_classes(&block);
     state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
     lort_code code = lort_slice_block(&run->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);
     if (code == LORT_OK)
-        code = lort_block_encode(&block, run->outcome->step, scratch->codec, &scratch->block, &state->coded, err);
+        code = encode_loaded(run, &place, scratch, &state->coded, err);
     if (code == LORT_OK)
         code = lort_take(alloc_of(run->emitter), state->coded.stored, "a coded block", &state->bytes, err);
     if (code == LORT_OK)
@@ -281,7 +289,7 @@ static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error
     block_run *run = ctx;
     lort_emitter *emitter = run->emitter;
     struct block_slot *state = &run->slots[slot];
-    lort_chunk chunk = {.part = LORT_PART_ID(LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
+    lort_chunk chunk = {.part = LORT_PART_ID(run->outcome->ternary ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
                         .first = run->done, .count = state->weights, .hash = lort_xxh64(state->bytes, state->coded.stored)};
     (void)item;
     lort_code code = lort_session_check_stop(session_of(emitter), err);
@@ -410,6 +418,7 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
     if (outcome->factored)
         note_factors(part, slice, outcome);
     part->any_integers = true;
+    part->ternary = outcome->ternary;
     part->ranks[part->slices + slice] = 1;
     part->steps[slice] = outcome->step;
     lort_code code = hash_source(emitter, offset, bytes, err);
@@ -465,7 +474,11 @@ static void fill_terms(open_part *part, lort_term *terms, uint32_t *count)
                                         .right_width = (uint16_t)right->plane_width, .left_rotate = left->rotate, .right_rotate = right->rotate,
                                         .rank = part->ranks + (uint64_t)(i + 2) * part->slices, .exponent = part->exponents};
     }
-    if (part->any_integers)
+    if (part->any_integers && part->ternary) {
+        const lort_dtype_info *scale = lort_dtype_get(LORT_BF16);
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_TERNARY, .left = scale->id, .right = LORT_U8, .left_width = (uint16_t)scale->plane_width, .right_width = 1,
+                                        .left_rotate = scale->rotate, .rank = part->ranks + part->slices};
+    } else if (part->any_integers)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
                                         .rank = part->ranks + part->slices, .step = part->steps};
     if (part->any_raw)

@@ -1,6 +1,7 @@
 /* encoding: stored slices to f32 cells. */
 #include "compress/encoding.h"
 #include "compress/factor.h"
+#include "compress/ternary.h"
 #include <string.h>
 
 /* ---- raw: elements of the tensor's own type ---- */
@@ -100,7 +101,7 @@ static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtyp
             return code;
         type->decode(scratch->bytes, dst + chunk->first, chunk->count);
         if (lort_find_nonfinite(dst + chunk->first, chunk->count) < chunk->count)
-            return lort_fail(err, LORT_E_DAMAGED, "a factor holds NaN or Inf");
+            return lort_fail(err, LORT_E_DAMAGED, "a factor or scale holds NaN or Inf");
     }
     return LORT_OK;
 }
@@ -163,20 +164,58 @@ static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_er
     return code;
 }
 
+static lort_code decode_integers(const lort_slice *slice, const lort_block_place *place, uint64_t bytes, lort_scratch *scratch, lort_error *err)
+{
+    lort_block block = lort_block_at(place, place->rows, slice->codes, slice->shape.rows);
+    return lort_block_decode(&block, slice->term[LORT_TERM_QUANTISED]->step[slice->slice], bytes, &scratch->block, err);
+}
+
+/* ---- trits ---- */
+
+static uint64_t scales_bytes(const lort_part *part) { return (uint64_t)lort_part_matrices(part).rows * sizeof(float); }
+
+static uint64_t ternary_memory(const lort_part *part, const lort_term *term, uint32_t slice)
+{
+    (void)term;
+    (void)slice;
+    return scales_bytes(part);
+}
+
+static lort_code ternary_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_take(slice->alloc, scales_bytes(slice->part), "scales of rows", &memory, err);
+    if (code)
+        return code;
+    slice->scales = memory;
+    code = load_array(slice, LORT_ARRAY_SCALES, slice->term[LORT_TERM_TERNARY]->left, scratch, slice->scales, err);
+    for (int64_t r = 0; r < slice->shape.rows && code == LORT_OK; r++)
+        if (!(slice->scales[r] >= 0))
+            code = lort_fail(err, LORT_E_DAMAGED, "the scale of row %lld is negative", (long long)r);
+    return code;
+}
+
+static lort_code decode_trits(const lort_slice *slice, const lort_block_place *place, lort_scratch *scratch, lort_error *err)
+{
+    return lort_trits_unpack(scratch->block.body, place->rows, place->cols, slice->scales + place->row, scratch->block.weights, err);
+}
+
+/* ---- blocks of either ---- */
+
 lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch, lort_chunk_cache *cache, lort_error *err)
 {
     const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
     const lort_block_place place = lort_block_get(&grid, number);
-    lort_block block = lort_block_at(&place, place.rows, slice->codes, grid.rows);
+    const bool trits = slice->term[LORT_TERM_TERNARY] != NULL;
     uint64_t first, count;
-    lort_part_array(slice->part, LORT_ARRAY_BLOCKS, slice->slice, &first, &count);
+    lort_part_array(slice->part, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice->slice, &first, &count);
     const uint64_t chunk = first + (uint64_t)number;
     if (cache->valid && cache->part == slice->part && cache->chunk == chunk)
         return LORT_OK;
     cache->valid = false;
     lort_code code = lort_archive_chunk(slice->archive, slice->part, chunk, scratch->codec, NULL, scratch->block.body, err);
     if (code == LORT_OK)
-        code = lort_block_decode(&block, slice->term[LORT_TERM_QUANTISED]->step[slice->slice], slice->part->chunks[chunk].decoded, &scratch->block, err);
+        code = trits ? decode_trits(slice, &place, scratch, err) : decode_integers(slice, &place, slice->part->chunks[chunk].decoded, scratch, err);
     *cache = (lort_chunk_cache){slice->part, chunk, code == LORT_OK};
     return code;
 }
@@ -194,7 +233,7 @@ static void add_block(const lort_block_place *place, const lort_cells *cells, co
     }
 }
 
-static lort_code integers_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code block_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
     lort_code code = LORT_OK;
@@ -211,7 +250,8 @@ static lort_code integers_cells(const lort_slice *slice, const lort_cells *cells
 static const lort_encoding encodings[] = {
     {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_cells},
     {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_cells},
-    {LORT_TERM_QUANTISED, "integers", integers_memory, integers_open, integers_cells},
+    {LORT_TERM_QUANTISED, "integers", integers_memory, integers_open, block_cells},
+    {LORT_TERM_TERNARY, "trits", ternary_memory, ternary_open, block_cells},
 };
 #define ENCODINGS (sizeof encodings / sizeof *encodings)
 
@@ -275,6 +315,8 @@ void lort_slice_close(lort_slice *slice)
         lort_give(slice->alloc, slice->right, right_bytes(slice));
     if (slice->codes)
         lort_give(slice->alloc, slice->codes, codes_bytes(slice->part));
+    if (slice->scales)
+        lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
     *slice = (lort_slice){0};
 }
 
@@ -315,7 +357,7 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
 bool lort_part_has_integers(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind == LORT_TERM_QUANTISED)
+        if (part->terms[i].kind == LORT_TERM_QUANTISED || part->terms[i].kind == LORT_TERM_TERNARY)
             return true;
     return false;
 }

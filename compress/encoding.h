@@ -20,9 +20,10 @@ typedef struct lort_slice {
     const lort_alloc *alloc;
     uint32_t slice;
     lort_matrices shape; /* rows, cols of the slice */
-    const lort_term *term[LORT_TERM_QUANTISED + 1]; /* by kind: those it is the sum of; all NULL: zero */
+    const lort_term *term[LORT_TERM_KINDS]; /* by kind: those it is the sum of; all NULL: zero */
     float *left, *right; /* of factors: f32 copies, [rows][rank] and [rank][cols] */
     uint8_t *codes;      /* of integers: of the rows, then of the columns */
+    float *scales;       /* of trits: of the rows */
 } lort_slice;
 
 /* Rows [r0, r1) x columns [c0, c1): r0 a multiple of LORT_DECODE_ROWS, c0 of LORT_DECODE_COLS, r1 and c1 too or the end. */
@@ -57,7 +58,7 @@ lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, ui
                           lort_slice *out, lort_error *err);
 lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
                            lort_error *err);
-/* Decodes block `number` of the grid of a slice with integers, into scratch->block.weights. */
+/* Decodes block `number` of the grid of a slice with integers or trits, into scratch->block.weights. */
 lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch, lort_chunk_cache *cache, lort_error *err);
 void lort_slice_close(lort_slice *slice); /* accepts zeroed */
 uint64_t lort_slice_memory(const lort_part *part, uint32_t slice);
@@ -65,7 +66,7 @@ uint64_t lort_part_memory(const lort_part *part); /* of its largest slice */
 /* The largest decoded chunk of an archive, at least LORT_CHUNK_TARGET. */
 uint64_t lort_archive_chunk_max(const lort_archive *archive);
 uint64_t lort_part_elements(const lort_part *part);
-/* True if some slice is coded by integers. */
+/* True if some slice is coded by integers, or by trits. */
 bool lort_part_has_integers(const lort_part *part);
 /* True if the part is stored losslessly whole. */
 bool lort_part_is_raw(const lort_part *part);

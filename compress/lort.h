@@ -19,14 +19,15 @@ extern "C" {
 typedef enum lort_mode { LORT_MODE_AUTO, LORT_MODE_FULL, LORT_MODE_STREAM } lort_mode;
 typedef enum lort_goal { LORT_GOAL_DEFAULT, LORT_GOAL_RANK, LORT_GOAL_ENERGY, LORT_GOAL_ERROR, LORT_GOAL_LOSSLESS, LORT_GOAL_BPW, LORT_GOAL_SIZE } lort_goal;
 
-/* What codes the rest that factors leave: nothing, or integers of a trellis (of the whole matrix where no component pays). AUTO: INT for GOAL_DEFAULT,
+/* What codes the rest that factors leave: nothing, or integers of a trellis (of the whole matrix where no component pays), or
+ * -1, 0, 1 times a scale per row (TERNARY: for GOAL_RANK, ENERGY, ERROR; with GOAL_DEFAULT the components that integers would have). AUTO: INT for GOAL_DEFAULT,
  * ERROR, BPW and SIZE, which need it or gain by it; NONE for the others, which it does not go with. */
-typedef enum lort_residual { LORT_RESIDUAL_AUTO, LORT_RESIDUAL_NONE, LORT_RESIDUAL_INT } lort_residual;
+typedef enum lort_residual { LORT_RESIDUAL_AUTO, LORT_RESIDUAL_NONE, LORT_RESIDUAL_INT, LORT_RESIDUAL_TERNARY } lort_residual;
 
 /* Options of compress and plan. lort_options_init gives the defaults. Strings are the caller's. */
 typedef struct lort_options {
     lort_goal goal;        /* DEFAULT = max-error 0.05 */
-    int64_t rank;          /* GOAL_RANK: 1..  */
+    int64_t rank;          /* GOAL_RANK: 1.., beside TERNARY 0.. */
     double value;          /* GOAL_ENERGY: (0, 1]; GOAL_ERROR: [0, 1); GOAL_BPW: bits; GOAL_SIZE without size_bytes: per cent of the input */
     uint64_t size_bytes;   /* GOAL_SIZE */
     int64_t max_rank;      /* 256 */

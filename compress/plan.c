@@ -44,6 +44,8 @@ bool lort_plan_integers(const lort_options *options)
     return (unsigned)options->goal < sizeof automatic / sizeof *automatic && automatic[options->goal];
 }
 
+bool lort_plan_ternary(const lort_options *options) { return options->residual == LORT_RESIDUAL_TERNARY; }
+
 /* ---- why a tensor is kept before anything is read ---- */
 
 typedef struct rule_input {
@@ -167,6 +169,45 @@ lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t co
     return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = most};
 }
 
+lort_target lort_plan_ternary_target(const lort_options *options, const lort_step *step, uint64_t lossless)
+{
+    const int64_t rows = step->shape.rows, cols = step->shape.cols, even = lort_break_even_rank(rows, cols, lossless);
+    lort_target target = options->goal == LORT_GOAL_DEFAULT ? lort_plan_gain(options, rows, cols) : lort_plan_target(options, rows, cols);
+    if (target.kind == LORT_TARGET_ENERGY) {
+        target.kind = LORT_TARGET_ERROR;
+        target.value = sqrt(1 - target.value);
+    }
+    target.max_rank = target.max_rank < even ? target.max_rank : even;
+    target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
+    return target;
+}
+
+/* Of one slice; before reading, lossless bytes are at most these. */
+static uint64_t slice_stored(const lort_step *step) { return step->tensor->bytes / (uint64_t)step->shape.slices; }
+
+/* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales. */
+static uint64_t ternary_outcome(const lort_options *options, const lort_step *step)
+{
+    const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
+    const uint64_t rows = (uint64_t)step->shape.rows, factors = (uint64_t)target.max_rank * (rows + (uint64_t)step->shape.cols);
+    return 4 * factors + 3 * lort_codec_bound(2 * factors + 2 * rows) + 4 * rows + LORT_CHUNK_TARGET;
+}
+
+/* The first factorisation is by the target, those that follow by the rank it gave. */
+static uint64_t ternary_workspace(const lort_options *options, const lort_step *step, unsigned workers)
+{
+    const int64_t rows = step->shape.rows, cols = step->shape.cols;
+    const lort_dtype_info *type = step->tensor->type;
+    const uint32_t element = type->block_elements > 1 ? 1 : type->block_bytes;
+    const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
+    const lort_target later = {.kind = LORT_TARGET_RANK, .rank = target.max_rank, .max_rank = target.max_rank};
+    const uint64_t bound = lort_ternary_bound(rows, cols, workers), first = lort_factor_bound(rows, cols, element, &target, workers);
+    const uint64_t then = lort_factor_bound(rows, cols, element, &later, workers);
+    if (target.max_rank == 0)
+        return bound;
+    return bound + ternary_outcome(options, step) + (first > then ? first : then);
+}
+
 static uint64_t integers_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     const lort_dtype_info *type = step->tensor->type;
@@ -183,6 +224,8 @@ static uint64_t slice_workspace(const lort_options *options, const lort_step *st
 {
     if (lort_plan_integers(options))
         return integers_workspace(options, step, workers);
+    if (lort_plan_ternary(options))
+        return ternary_workspace(options, step, workers);
     const lort_dtype_info *type = step->tensor->type;
     lort_target target = lort_plan_target(options, step->shape.rows, step->shape.cols);
     int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, step->tensor->bytes / (uint64_t)step->shape.slices);
@@ -212,6 +255,8 @@ static void plan_step(const lort_model *model, const lort_options *options, uint
     if (lort_plan_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
         step->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) +
                         6 * (uint64_t)lort_plan_gain(options, step->shape.rows, step->shape.cols).max_rank * sides;
+    if (lort_plan_ternary(options))
+        step->pending = ternary_outcome(options, step);
 }
 
 /* ---- memory and mode ---- */
@@ -332,6 +377,12 @@ static void estimate_output(const lort_model *model, const lort_options *options
             const double weights = (double)step->tensor->elements / 8;
             kept_low = fmin(kept_low, weights * integer_bits(options, false));
             kept_high = fmin(kept_high, weights * integer_bits(options, true) + 400);
+        } else if (step->factor && lort_plan_ternary(options)) {
+            const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
+            const double sides = (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols), weights = (double)step->tensor->elements / 8;
+            kept_low = fmin(kept_low, 0.1 * weights);
+            if (target.kind != LORT_TARGET_ERROR) /* else it may be kept */
+                kept_high = fmin(kept_high, 1.62 * weights + 2 * (double)target.max_rank * sides + 2 * sides + 400);
         } else if (step->factor) {
             int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
             double factors = 2.0 * (double)rank * (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols);
@@ -363,7 +414,7 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model, const l
     for (uint64_t i = 0; i < plan->count; i++) {
         plan_step(model, options, i, &plan->steps[i]);
         plan->candidates += plan->steps[i].factor;
-        if (plan->steps[i].factor && lort_plan_integers(options))
+        if (plan->steps[i].factor && (lort_plan_integers(options) || lort_plan_ternary(options)))
             lort_block_need_add(&plan->blocks, plan->steps[i].shape.rows, plan->steps[i].shape.cols);
     }
     plan->limit = lort_session_limit(session, options->memory_bytes);
@@ -418,6 +469,8 @@ void lort_plan_options_text(const lort_options *options, lort_buffer *out)
                       options->goal == LORT_GOAL_DEFAULT ? 0.05 : options->value, (long long)options->max_rank);
     if (lort_plan_integers(options))
         lort_put_text(out, " residual=int");
+    if (lort_plan_ternary(options))
+        lort_put_text(out, " residual=ternary");
     lort_put_text(out, " min-dim=%lld seed=%llu zstd-level=%d", (long long)options->min_dim, (unsigned long long)options->seed, options->zstd_level);
     put_globs(out, "include", options->include, options->include_count);
     put_globs(out, "exclude", options->exclude, options->exclude_count);

@@ -45,6 +45,8 @@ void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
 double lort_plan_size(const lort_options *options, const lort_model *model);
 /* Whether matrices are coded by integers under the options. */
 bool lort_plan_integers(const lort_options *options);
+/* Whether they are coded by trits and low rank. */
+bool lort_plan_ternary(const lort_options *options);
 /* By how many octaves the error of integers is to be below the target. Embeddings and output heads: 2. Their rows are used one by one, and rows of tokens
  * that never occur (many, alike, and often long) make up most of their norm: what is 0.05 of the whole may be half of a row that counts
  * (docs/NUMERICS.md has the perplexities). All else: 0. */
@@ -58,6 +60,10 @@ lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t co
 /* quantise.c: most bytes fitting one slice takes at once, beside the workers' spaces and what it leaves in the outcome. */
 uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers);
 lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols);
+/* What factors beside trits are to reach, for a slice of the step that takes `lossless` bytes: RANK (0: none), GAIN, or ERROR, of the sum of both. */
+lort_target lort_plan_ternary_target(const lort_options *options, const lort_step *step, uint64_t lossless);
+/* alternate.c: most bytes it takes beside the workers' spaces, the outcome it makes, one more, and those of lort_factor. */
+uint64_t lort_ternary_bound(int64_t rows, int64_t cols, unsigned workers);
 /* The largest rank whose factors could be smaller than `lossless` bytes: 16-bit factors rarely shrink below this share of their size. */
 #define LORT_FACTOR_SHRINK 0.80
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes);

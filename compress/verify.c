@@ -24,7 +24,7 @@ static lort_code verify_blocks(lort_reading *reading, const lort_slice *slice, l
     return lort_pool_each(reading->session.pool, grid.down * grid.across, verify_block, &run, err);
 }
 
-/* Factors are decoded and checked for NaN, integers decoded; kept bytes are decoded in order and must give the source's hash. */
+/* Factors are decoded and checked for NaN, integers and trits decoded; kept bytes are decoded in order and must give the source's hash. */
 static lort_code verify_slices(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_code code = LORT_OK;
@@ -35,7 +35,7 @@ static lort_code verify_slices(lort_reading *reading, const lort_part *part, lor
             break;
         if (slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(reading, part, s, NULL, NULL, err);
-        if (slice.term[LORT_TERM_QUANTISED])
+        if (slice.term[LORT_TERM_QUANTISED] || slice.term[LORT_TERM_TERNARY])
             code = verify_blocks(reading, &slice, err);
         lort_slice_close(&slice);
     }

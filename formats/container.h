@@ -91,32 +91,37 @@ typedef enum lort_term_kind {
     LORT_TERM_FACTORS = 1,   /* per slice 2^exponent * L (rows x rank, dtype left) * R (rank x cols, dtype right), row-major */
     LORT_TERM_QUANTISED = 2, /* per slice step * integers of a trellis, in blocks (docs/FORMAT.md) */
     LORT_TERM_SCALE = 3,     /* reserved: row or column scales */
-    LORT_TERM_BASE = 4       /* reserved: {XXH3-128 of a base model, tensor name}, for differences of two models */
+    LORT_TERM_BASE = 4,      /* reserved: {XXH3-128 of a base model, tensor name}, for differences of two models */
+    LORT_TERM_TERNARY = 5    /* per row a scale (dtype left) times -1, 0 or 1, in blocks */
 } lort_term_kind;
+#define LORT_TERM_KINDS 6
 
 typedef struct lort_term {
     lort_term_kind kind;
-    lort_dtype left, right;           /* RAW: both the tensor's dtype. FACTORS: F32, F16 or BF16 */
+    lort_dtype left, right;           /* RAW: both the tensor's dtype. FACTORS: F32, F16 or BF16. TERNARY: BF16, U8 */
     uint16_t left_width, right_width; /* plane width of the stored chunks (formats/planes.h), 1 = not split */
     bool left_rotate, right_rotate;   /* RAW uses left_* only; right_* read back equal to it */
-    uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. RAW, QUANTISED: 1 = this slice is in it, 0 = not */
+    uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. Others: 1 = this slice is in it, 0 = not */
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
     float *step;       /* [slices]; QUANTISED only, else NULL: 2^-100 to 2^100 where the slice is in it, else 0 */
 } lort_term;
 
-/* Version 1 has one RAW and one QUANTISED term at most and one FACTORS term per pair of types at most, in any order. A slice is in RAW alone, or
- * in one FACTORS term, or in QUANTISED, or in both, whose sum it is then; a slice in none is all zero (allowed only beside FACTORS or
- * QUANTISED). Elements of a slice: rows x cols, row-major (lort_part_matrices).
+/* Version 1 has one RAW, one QUANTISED and one TERNARY term at most and one FACTORS term per pair of types at most, in any order. A slice is in RAW alone, or
+ * in one FACTORS term, or in QUANTISED or TERNARY, or in FACTORS and one of these, whose sum it is then; a slice in none is all zero (allowed only beside terms other
+ * than RAW). Elements of a slice: rows x cols, row-major (lort_part_matrices).
  *
  * Which array of a payload a chunk belongs to: array kind in the top 8 bits, slice in the low 24. A payload is slice-major:
- * RAW or LEFT, RIGHT, CODES, BLOCKS of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. CODES are
- * rows + cols bytes; a chunk of BLOCKS is one block of the grid, and as many zstd frames as its writer likes. */
+ * RAW or LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. CODES are
+ * rows + cols bytes; a chunk of BLOCKS is one block of the grid, and as many zstd frames as its writer likes. SCALES are rows elements; a chunk
+ * of TRITS is one block of the same grid, five trits a byte. */
 typedef enum lort_array {
     LORT_ARRAY_RAW = 0,
     LORT_ARRAY_LEFT = 1,
     LORT_ARRAY_RIGHT = 2,
     LORT_ARRAY_CODES = 3,
-    LORT_ARRAY_BLOCKS = 4
+    LORT_ARRAY_BLOCKS = 4,
+    LORT_ARRAY_SCALES = 5,
+    LORT_ARRAY_TRITS = 6
 } lort_array;
 #define LORT_PART_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)
@@ -192,6 +197,8 @@ lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out,
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_model_record *out, lort_error *err);
 lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out, lort_error *err);
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_index_record *out, lort_error *err);
+/* Terms with a left and a right array of types of their own. */
+static inline bool lort_term_two_sided(lort_term_kind kind) { return kind == LORT_TERM_FACTORS || kind == LORT_TERM_TERNARY; }
 /* The term of this kind that slice `slice` is in, or NULL. */
 const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind);
 /* A part against the extent it claims to be (number, kind, byte count). */

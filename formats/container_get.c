@@ -278,15 +278,18 @@ static bool plane_ok(uint32_t width, bool rotate)
     return width >= 1 && width <= LORT_PLANE_WIDTH_MAX && (!rotate || width == 2 || width == 4 || width == 8);
 }
 
-/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of their own. */
+/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of their own. SCALES are BF16, TRITS bytes. */
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type, const lort_term *t)
 {
-    static const char *const names[] = {"raw term", "factors", "integers"};
+    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term", [LORT_TERM_FACTORS] = "factors", [LORT_TERM_QUANTISED] = "integers",
+                                                       [LORT_TERM_TERNARY] = "trits"};
     const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(c, "plane widths %u and %u", t->left_width, t->right_width);
     bool repeats = t->left == only && t->right == only && t->right_width == t->left_width && t->right_rotate == t->left_rotate;
     bool fits = t->kind == LORT_TERM_FACTORS ? plain_float(t->left) && plain_float(t->right) : repeats;
+    if (t->kind == LORT_TERM_TERNARY)
+        fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
     if (t->kind != LORT_TERM_RAW)
         fits &= p->tensor && type->decode;
     if (t->kind == LORT_TERM_QUANTISED)
@@ -322,7 +325,7 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
 {
     void *memory;
     lort_matrices m = lort_part_matrices(p);
-    const unsigned arrays = t->kind == LORT_TERM_RAW ? 1 : 2;
+    const unsigned arrays = t->kind == LORT_TERM_RAW || t->kind == LORT_TERM_TERNARY ? 1 : 2;
     uint64_t max = t->kind != LORT_TERM_FACTORS ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
     lort_code code = count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
     if (code == LORT_OK)
@@ -350,7 +353,7 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     t->right_width = lort_get_u16(c, "right plane width");
     if (c->code)
         return c->code;
-    if (kind > LORT_TERM_QUANTISED)
+    if (kind > LORT_TERM_QUANTISED && kind != LORT_TERM_TERNARY)
         return lort_fail(err, LORT_E_INPUT, "term of kind %u: it needs a newer LoRT", kind);
     if (flags > 3)
         return lort_cursor_fail(c, "term flags %#x", flags);
@@ -378,7 +381,7 @@ static bool same_term(const lort_term *a, const lort_term *b)
     return a->kind == b->kind && a->left == b->left && a->right == b->right;
 }
 
-/* A slice is raw, or the sum of factors and integers; where all is raw, none is in neither. */
+/* A slice is raw, or the sum of factors and integers or trits; where all is raw, none is in neither. */
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
     bool lossy = false;
@@ -389,11 +392,11 @@ static lort_code check_slices(lort_cursor *c, const lort_part *p)
                 return lort_cursor_fail(c, "terms %u and %u are alike", k, i);
     }
     for (uint32_t slice = 0; slice < p->slices; slice++) {
-        unsigned in[LORT_TERM_QUANTISED + 1] = {0};
+        unsigned in[LORT_TERM_KINDS] = {0};
         for (uint32_t i = 0; i < p->term_count; i++)
             in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
-        const unsigned sum = in[LORT_TERM_FACTORS] + in[LORT_TERM_QUANTISED];
-        if (in[LORT_TERM_FACTORS] > 1 || (in[LORT_TERM_RAW] && sum) || (in[LORT_TERM_RAW] + sum == 0 && !lossy))
+        const unsigned whole = in[LORT_TERM_QUANTISED] + in[LORT_TERM_TERNARY], sum = in[LORT_TERM_FACTORS] + whole;
+        if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) || (in[LORT_TERM_RAW] + sum == 0 && !lossy))
             return lort_cursor_fail(c, "slice %u is in %u terms", slice, in[LORT_TERM_RAW] + sum);
     }
     if (!lossy && p->rel_error != 0)
@@ -484,8 +487,9 @@ lort_block_place lort_block_get(const lort_block_grid *g, int64_t number)
     return (lort_block_place){r, c, g->rows - r < g->high ? g->rows - r : g->high, g->cols - c < g->wide ? g->cols - c : g->wide};
 }
 
-/* Each chunk of BLOCKS is one block of the grid; what it decodes to has a head, a symbol or less per weight, low bits and escapes. */
-static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
+/* Each chunk of BLOCKS or TRITS is one block of the grid. What of BLOCKS decodes to has a head, a symbol or less per weight, low bits and escapes; TRITS are five
+ * to a byte. */
+static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m, lort_array array, uint32_t slice, tiling *at)
 {
     const lort_block_grid g = lort_block_grid_of(m->rows, m->cols);
     uint64_t first = 0;
@@ -493,9 +497,10 @@ static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_mat
         const lort_chunk *k = &p->chunks[at->chunk];
         const lort_block_place place = lort_block_get(&g, i);
         const uint64_t count = (uint64_t)place.rows * (uint64_t)place.cols;
-        if (at->chunk == p->chunk_count || k->part != LORT_PART_ID(LORT_ARRAY_BLOCKS, slice) || k->first != first || k->count != count)
+        if (at->chunk == p->chunk_count || k->part != LORT_PART_ID(array, slice) || k->first != first || k->count != count)
             return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk, (long long)i, slice);
-        if (k->decoded > LORT_BLOCK_HEAD_MAX + 4 * count || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 || k->offset != at->payload)
+        const bool fits = array == LORT_ARRAY_TRITS ? k->decoded == count / 5 + (count % 5 != 0) : k->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
+        if (!fits || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 || k->offset != at->payload)
             return lort_cursor_fail(c, "chunk %llu of %llu weights is stored in %u bytes at %llu of the payload, and decodes to %u", (ull)at->chunk,
                                     (ull)count, k->stored, (ull)k->offset, k->decoded);
         first += count;
@@ -515,10 +520,12 @@ static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matr
         code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), factors->left, rows * factors->rank[slice]);
     if (factors && code == LORT_OK)
         code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
-    if (code || !lort_part_term(p, slice, LORT_TERM_QUANTISED))
+    const bool trits = lort_part_term(p, slice, LORT_TERM_TERNARY) != NULL;
+    if (code || !(trits || lort_part_term(p, slice, LORT_TERM_QUANTISED)))
         return code;
-    code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, rows + cols);
-    return code ? code : check_blocks(c, p, m, slice, at);
+    code = trits ? check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
+                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, rows + cols);
+    return code ? code : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
 }
 
 static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)

@@ -39,14 +39,14 @@ void lort_model_record_put(const lort_model_record *model, lort_buffer *out)
 
 static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
 {
-    bool factors = term->kind == LORT_TERM_FACTORS;
-    bool rotate = factors ? term->right_rotate : term->left_rotate;
+    const bool factors = term->kind == LORT_TERM_FACTORS, both = lort_term_two_sided(term->kind);
+    bool rotate = both ? term->right_rotate : term->left_rotate;
     lort_put_u32(out, (uint32_t)term->kind);
     lort_put_u32(out, (term->left_rotate ? 1u : 0u) | (rotate ? 2u : 0u));
     lort_put_u32(out, (uint32_t)term->left);
-    lort_put_u32(out, (uint32_t)(factors ? term->right : term->left));
+    lort_put_u32(out, (uint32_t)(both ? term->right : term->left));
     lort_put_u16(out, term->left_width);
-    lort_put_u16(out, factors ? term->right_width : term->left_width);
+    lort_put_u16(out, both ? term->right_width : term->left_width);
     for (uint32_t i = 0; i < slices; i++)
         lort_put_u32(out, term->rank[i]);
     for (uint32_t i = 0; i < slices && factors; i++)

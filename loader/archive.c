@@ -374,9 +374,10 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
     static const lort_term_kind kinds[] = {[LORT_ARRAY_RAW] = LORT_TERM_RAW, [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS, [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,
-                                           [LORT_ARRAY_CODES] = LORT_TERM_QUANTISED, [LORT_ARRAY_BLOCKS] = LORT_TERM_QUANTISED};
+                                           [LORT_ARRAY_CODES] = LORT_TERM_QUANTISED, [LORT_ARRAY_BLOCKS] = LORT_TERM_QUANTISED,
+                                           [LORT_ARRAY_SCALES] = LORT_TERM_TERNARY, [LORT_ARRAY_TRITS] = LORT_TERM_TERNARY};
     const lort_term *term = lort_part_term(part, chunk->part & (LORT_MAX_SLICES - 1), kinds[chunk->part >> 24]);
-    bool right = chunk->part >> 24 == LORT_ARRAY_RIGHT;
+    bool right = chunk->part >> 24 == LORT_ARRAY_RIGHT || chunk->part >> 24 == LORT_ARRAY_TRITS;
     *width = right ? term->right_width : term->left_width;
     *rotate = right ? term->right_rotate : term->left_rotate;
 }

@@ -19,7 +19,7 @@
 #define MOST_SEED 9007199254740992.0 /* 2^53: the largest whole number JSON readers agree on */
 
 static const char *const modes[] = {"auto", "full", "stream", NULL}; /* in the order of lort_mode */
-static const char *const residuals[] = {"auto", "none", "int", NULL};   /* in the order of lort_residual */
+static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};   /* in the order of lort_residual */
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
 #define HELP                                                                                                           \
@@ -77,11 +77,11 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
      LORT_CLI_WHOLE,                                                                                                   \
      LORT_GOAL_RANK,                                                                                                   \
      AT(job.rank),                                                                                                     \
-     .low = 1,                                                                                                         \
+     .low = 0,                                                                                                         \
      .high = MOST_RANK,                                                                                                \
-     .allowed = "a whole number from 1 to 1000000",                                                                    \
+     .allowed = "a whole number from 0 to 1000000",                                                                    \
      .argument = "N",                                                                                                  \
-     .help = "target: factors of rank N (less where N does not pay)"},                                                 \
+     .help = "target: factors of rank N (less where N does not pay); 0: trits alone"},                                                 \
         {"energy",        0,                                                                                           \
          LORT_CLI_REAL,   LORT_GOAL_ENERGY,                                                                            \
          AT(job.value),   .low = DBL_TRUE_MIN,                                                                         \
@@ -123,8 +123,8 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          LORT_CLI_CHOICE,                                                                                              \
          AT(job.residual),                                                                                             \
          .choices = residuals,                                                                                         \
-         .argument = "auto|none|int",                                                                                  \
-         .help = "code what low rank leaves as integers; auto: for --max-error, --bpw and --size"},                    \
+         .argument = "auto|none|int|ternary",                                                                          \
+         .help = "code what low rank leaves as integers (auto: for --max-error, --bpw, --size) or as -1, 0, 1"},       \
         {"min-dim",                                                                                                    \
          0,                                                                                                            \
          LORT_CLI_WHOLE,                                                                                               \
