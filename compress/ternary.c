@@ -1,13 +1,13 @@
 /* See ternary.h. Owns no memory, knows no tensor. */
 #include "compress/ternary.h"
-#include "formats/half.h"
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #define LANES 8             /* of a sum: fixed, so that it has one order on every machine */
 #define NORMAL_SCALE 1.2240 /* of the standard deviation: the best of a normal distribution */
 #define BYTES_LAST 242
+#define MANTISSA_LEFT 19 /* bits of a binary32 below the four of a scale: a finer one would cost more bits than it is worth (docs/NUMERICS.md) */
+#define LARGEST 0x1.fp127f
 
 /* Half the scale; nothing is beyond that of 0. */
 static float threshold_of(float scale) { return scale > 0 ? 0.5f * scale : INFINITY; }
@@ -39,12 +39,22 @@ void lort_ternary_add(const float *x, int64_t n, float scale, lort_ternary_sum *
     }
 }
 
+/* To nearest, ties to even; what is stored as BF16 has three more bits, which are zero. */
+static float rounded(float scale)
+{
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    bits += (1u << (MANTISSA_LEFT - 1)) - 1 + (bits >> MANTISSA_LEFT & 1);
+    bits &= ~((1u << MANTISSA_LEFT) - 1);
+    memcpy(&scale, &bits, sizeof bits);
+    return scale < LARGEST ? scale : LARGEST;
+}
+
 float lort_ternary_next(const lort_ternary_sum *sum, int64_t cols, float scale)
 {
     const bool started = scale > 0 && sum->count > 0;
     const double best = started ? sum->magnitude / (double)sum->count : NORMAL_SCALE * sqrt(sum->error2 / (double)cols);
-    const float stored = lort_bf16_to_f32(lort_f32_to_bf16(best < (double)FLT_MAX ? (float)best : FLT_MAX));
-    return stored <= FLT_MAX ? stored : lort_bf16_to_f32(0x7F7F);
+    return best < (double)LARGEST ? rounded((float)best) : LARGEST;
 }
 
 void lort_ternary_relax(float *w, const float *p, int64_t n, float scale, float relax)

@@ -18,7 +18,7 @@ typedef struct lort_ternary_sum { /* over weights of one row, under one scale */
 
 /* Adds n weights. scale 0: all trits are 0. The order of the sum is fixed by n. */
 void lort_ternary_add(const float *x, int64_t n, float scale, lort_ternary_sum *sum);
-/* The scale that suits the sums of a row of cols weights under `scale`, as it is stored (BF16). Under 0 it is that of a normal distribution, 1.224 of the root mean
+/* The scale that suits the sums of a row of cols weights under `scale`, as it is stored (BF16, of four bits behind the first). Under 0 it is that of a normal distribution, 1.224 of the root mean
  * square. 0 for a row of zeros. */
 float lort_ternary_next(const lort_ternary_sum *sum, int64_t cols, float scale);
 /* w <- p + relax * (w - p - scale * trit of w - p): what the factors whose product is p are to become. */

@@ -28,8 +28,8 @@ except ImportError:
     zstandard = None
 
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
-RAW, FACTORS, QUANTISED = 0, 1, 2
-RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS = range(5)
+RAW, FACTORS, QUANTISED, TERNARY = 0, 1, 2, 5
+RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
 TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
@@ -327,7 +327,7 @@ class Part:
 
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
-        need(kind in (RAW, FACTORS, QUANTISED), f"term of kind {kind}: needs another reader")
+        need(kind in (RAW, FACTORS, QUANTISED, TERNARY), f"term of kind {kind}: needs another reader")
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
         exponent = step = None
@@ -342,6 +342,8 @@ class Part:
             step = np.frombuffer(c.take(4 * self.slices), "<f4")
             need(self.tensor and TYPES[self.type][3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "term of integers")
             need(all(2.0**-100 <= x <= 2.0**100 if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), "step")
+        elif kind == TERNARY:
+            need(self.tensor and TYPES[self.type][3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "term of trits")
         else:
             need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "raw term")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
@@ -362,7 +364,7 @@ class Part:
         """{kind: term} of those slice s is the sum of; none where it is zero."""
         found = {t.kind: t for t in self.terms if t.rank[s]}
         count = sum(t.rank[s] != 0 for t in self.terms)
-        need(count == len(found) and not (RAW in found and count > 1) and (found or self.lossy), f"slice {s} is in {count} terms")
+        need(count == len(found) and not (RAW in found and count > 1) and not (QUANTISED in found and TERNARY in found) and (found or self.lossy), f"slice {s} is in {count} terms")
         return found
 
     def arrays(self, s):
@@ -376,20 +378,24 @@ class Part:
         if QUANTISED in terms:
             yield CODES, terms[QUANTISED], self.rows + self.cols
             yield BLOCKS, terms[QUANTISED], self.rows * self.cols
+        if TERNARY in terms:
+            yield SCALES, terms[TERNARY], self.rows
+            yield TRITS, terms[TERNARY], self.rows * self.cols
 
     def check_chunks(self):
         at = payload = 0
         for s in range(self.slices):
             for array, term, elements in self.arrays(s):
-                _, block, size, _ = TYPES[term.types[array == RIGHT]]
-                blocks = [rows * cols for _, _, rows, cols in grid_of(self.rows, self.cols)] if array == BLOCKS else None
+                _, block, size, _ = TYPES[term.types[array in (RIGHT, TRITS)]]
+                blocks = [rows * cols for _, _, rows, cols in grid_of(self.rows, self.cols)] if array in (BLOCKS, TRITS) else None
                 done = number = 0
                 while done < elements:
                     need(at < len(self.chunks), "a chunk is missing")
                     k = self.chunks[at]
                     need(k.array == array << 24 | s and k.first == done and 0 < k.count <= elements - done, f"chunk {at} out of order")
                     if blocks:
-                        need(number < len(blocks) and k.count == blocks[number] and k.decoded <= 2560 + 4 * k.count, f"block in chunk {at}")
+                        fits = k.decoded == up(k.count, 5) if array == TRITS else k.decoded <= 2560 + 4 * k.count
+                        need(number < len(blocks) and k.count == blocks[number] and fits, f"block in chunk {at}")
                     else:
                         need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"size of chunk {at}")
                     need(k.offset == payload and 1 <= k.stored <= k.decoded + k.decoded // 128 + 1024, f"place of chunk {at}")
@@ -542,6 +548,25 @@ def quantised_slice(part, s, arrays):
     return out
 
 
+def read_trits(body, rows, cols, scales, what):
+    """Five trits a byte."""
+    packed = np.frombuffer(body, np.uint8).astype(np.int32)
+    digits = (packed[:, None] // 3 ** np.arange(5) % 3).reshape(-1)
+    need(np.all(packed <= 242) and not digits[rows * cols :].any(), f"{what}: a byte that is none of five trits")
+    trits = np.where(digits == 2, -1, digits)[: rows * cols].reshape(rows, cols)
+    return trits.astype("<f4") * scales[:, None] + np.float32(0)
+
+
+def ternary_slice(part, s, arrays):
+    scales = numbers(b"".join(arrays[SCALES << 24 | s]), BF16).astype("<f4")
+    need(np.all(np.isfinite(scales) & (scales >= 0)), f"part {part.number}, slice {s}: a scale")
+    out = np.zeros((part.rows, part.cols), "<f4")
+    for number, (row, col, rows, cols) in enumerate(grid_of(part.rows, part.cols)):
+        out[row : row + rows, col : col + cols] = read_trits(
+            arrays[TRITS << 24 | s][number], rows, cols, scales[row : row + rows], f"part {part.number}, slice {s}, block {number}")
+    return out
+
+
 class Archive:
     def __init__(self, path):
         self.file = open(path, "rb")
@@ -612,8 +637,8 @@ def read_arrays(archive, part):
     arrays = collections.defaultdict(list)
     for pieces, k in zip(frames, part.chunks):
         split, array, terms = b"".join(next(decoded) for _ in pieces), k.array >> 24, part.terms_of(k.array & 0xFFFFFF)
-        if array <= RIGHT:
-            term, side = terms[RAW if array == RAW_ELEMENTS else FACTORS], int(array == RIGHT)
+        if array <= RIGHT or array == SCALES:
+            term, side = terms[{RAW_ELEMENTS: RAW, SCALES: TERNARY}.get(array, FACTORS)], int(array == RIGHT)
             split = join_planes(split, term.widths[side], term.rotate[side])
         arrays[k.array].append(split)
     return arrays
@@ -644,7 +669,7 @@ def slice_bytes(part, s, arrays, kind):
         data = b"".join(arrays[s])
         yield data if kind == part.type else as_type(numbers(data, part.type), kind)
         return
-    integers = quantised_slice(part, s, arrays) if QUANTISED in terms else np.zeros((part.rows, part.cols), "<f4")
+    integers = quantised_slice(part, s, arrays) if QUANTISED in terms else ternary_slice(part, s, arrays) if TERNARY in terms else np.zeros((part.rows, part.cols), "<f4")
     if FACTORS not in terms:
         yield as_type(integers, kind)
         return
@@ -706,7 +731,7 @@ def show(archive):
         print(f"file {file.name!r}  {file.size} bytes  role {file.role}  {file.format}")
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
-        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == QUANTISED for t in part.terms)) or "raw"
+        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == QUANTISED for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
         print(f"{part.number:6d}  {TYPES[part.type][0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
               f"  {part.error:.6g}  {name}")
