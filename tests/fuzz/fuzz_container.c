@@ -52,9 +52,10 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     lort_matrices m = lort_part_matrices(&p);
     for (uint64_t i = 0; i < p.chunk_count; i++) {
         uint32_t slice = p.chunks[i].part & (LORT_MAX_SLICES - 1);
-        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_QUANTISED, LORT_TERM_QUANTISED};
+        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_QUANTISED, LORT_TERM_QUANTISED,
+                                               LORT_TERM_TERNARY, LORT_TERM_TERNARY};
         const uint32_t array = p.chunks[i].part >> 24;
-        const lort_term *term = slice < p.slices && array <= LORT_ARRAY_BLOCKS ? lort_part_term(&p, slice, kinds[array]) : NULL;
+        const lort_term *term = slice < p.slices && array <= LORT_ARRAY_TRITS ? lort_part_term(&p, slice, kinds[array]) : NULL;
         if (!term || p.chunks[i].decoded > LORT_CHUNK_MAX)
             abort();
         stored += p.chunks[i].stored;

@@ -1,11 +1,13 @@
 /* container_fixture: a small container with every kind of part, built through the writers. Three files in a directory:
  *   part 0 raw header   1 F16 [5, 8] raw in 3 chunks   2 F32 [2, 6, 5] factors, ranks 2 (F16, F16) and 1 (BF16, F16)
  *   part 3 BF16 [3, 4, 4] slice 0 raw, 1 factors, 2 zero   4 Q8_0 [2, 32] raw   5 raw tail   6 raw side file
- *   part 7 F32 [3, 4, 5] slice 0 integers, 1 factors and integers, 2 raw */
+ *   part 7 F32 [3, 4, 5] slice 0 integers, 1 factors and integers, 2 raw
+ *   part 8 F32 [3, 4, 5] slice 0 trits, 1 factors and trits, 2 zero */
 #ifndef LORT_TESTS_CONTAINER_FIXTURE_H
 #define LORT_TESTS_CONTAINER_FIXTURE_H
 
 #include "compress/block.h"
+#include "compress/ternary.h"
 #include "formats/container.h"
 #include "formats/half.h"
 #include "formats/planes.h"
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIXTURE_PARTS 8u
+#define FIXTURE_PARTS 9u
 #define FIXTURE_FILES 3u
 #define FIXTURE_CHUNKS 16u
 
@@ -44,7 +46,7 @@ typedef struct fixture {
 static inline void fixture_chunk(fixture_part *p, lort_codec *codec, uint32_t id, const lort_term *term, uint64_t first,
                                  const void *elements, uint64_t count)
 {
-    const bool right = id >> 24 == LORT_ARRAY_RIGHT;
+    const bool right = id >> 24 == LORT_ARRAY_RIGHT || id >> 24 == LORT_ARRAY_TRITS;
     const lort_dtype_info *type = lort_dtype_get((uint32_t)(right ? term->right : term->left));
     uint8_t split[4096];
     uint64_t bytes = 0, stored = 0;
@@ -189,6 +191,37 @@ static inline void fixture_residual(fixture *f, lort_codec *codec)
     fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RAW, 2), raw, 0, f->source[7] + 2 * 80, 20);
 }
 
+/* Trits of the same values, under a scale of 3 in every row. */
+static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
+{
+    float scales[16], weights[64], decoded[64];
+    uint8_t stored[32], digits[72], bytes[16];
+    const uint64_t count = (uint64_t)(rows * cols);
+    for (int64_t r = 0; r < rows; r++)
+        scales[r] = 3;
+    for (int64_t i = 0; i < rows * cols; i++)
+        weights[i] = fixture_value(slice, i);
+    lort_store_bf16(scales, stored, (uint64_t)rows);
+    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_SCALES, slice), t, 0, stored, (uint64_t)rows);
+    lort_trits_pack(weights, rows, cols, scales, digits, bytes, decoded);
+    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_TRITS, slice), t, 0, bytes, lort_trits_bytes(count));
+    p->chunks[p->part.chunk_count - 1].count = count; /* elements are trits */
+}
+
+static inline void fixture_ternary(fixture *f, lort_codec *codec)
+{
+    fixture_part *p = fixture_begin(f, 8, "ternary.weight", LORT_F32, 3, 3, 4, 5, 3);
+    const lort_term *trits = fixture_term(p, LORT_TERM_TERNARY, LORT_BF16, LORT_U8);
+    const lort_term *factors = fixture_term(p, LORT_TERM_FACTORS, LORT_BF16, LORT_F16);
+    p->rank[0][0] = p->rank[0][1] = 1;
+    p->rank[1][1] = 2;
+    p->part.has_error = true;
+    p->part.rel_error = 0.4;
+    fixture_trits(p, codec, 0, trits, 4, 5);
+    fixture_factors(p, codec, 1, factors, 4, 5);
+    fixture_trits(p, codec, 1, trits, 4, 5);
+}
+
 static inline void fixture_parts(fixture *f, lort_codec *codec)
 {
     fixture_raw(f, codec, 0, NULL, LORT_U8, 100, 0, 60);
@@ -215,6 +248,7 @@ static inline void fixture_parts(fixture *f, lort_codec *codec)
     fixture_raw(f, codec, 5, NULL, LORT_U8, 9, 0, 9);
     fixture_raw(f, codec, 6, NULL, LORT_U8, 33, 0, 33);
     fixture_residual(f, codec);
+    fixture_ternary(f, codec);
 }
 
 static inline void fixture_model(fixture *f)
@@ -224,7 +258,7 @@ static inline void fixture_model(fixture *f)
     f->files[2] = (lort_input_file){.name = "more.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
     for (uint32_t i = 0; i < FIXTURE_PARTS; i++) {
         const lort_part *part = &f->parts[i].part;
-        uint32_t file = i < 6 ? 0 : i - 5;
+        uint32_t file = i < 6 ? 0 : i == 6 ? 1 : 2;
         f->extents[i] = (lort_extent){
             .file = file, .tensor = part->tensor, .offset = f->files[file].size, .bytes = part->source_bytes};
         f->files[file].size += part->source_bytes;

@@ -159,7 +159,7 @@ static void head_and_footer_come_back(void **state)
 typedef struct model_case {
     lort_model_record model;
     lort_input_file files[3];
-    lort_extent extents[8];
+    lort_extent extents[FIXTURE_PARTS];
 } model_case;
 
 static lort_code model_code(const lort_model_record *model, lort_model_record *out, lort_arena *arena)
@@ -301,6 +301,8 @@ static void parts_come_back(void **state)
     assert_null(lort_part_term(&fix.parts[3].part, 2, LORT_TERM_FACTORS));
     assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_FACTORS), &fix.parts[7].terms[1]);
     assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_QUANTISED), &fix.parts[7].terms[0]);
+    assert_ptr_equal(lort_part_term(&fix.parts[8].part, 1, LORT_TERM_TERNARY), &fix.parts[8].terms[0]);
+    assert_null(lort_part_term(&fix.parts[8].part, 2, LORT_TERM_TERNARY));
 }
 
 static void a_part_must_be_its_extent(void **state)
@@ -460,6 +462,32 @@ static void block_stores_too_much(fixture_part *p) { p->chunks[1].stored = p->ch
 static void block_stores_nothing(fixture_part *p) { p->chunks[1].stored = 0; }
 static void block_moved(fixture_part *p) { p->chunks[1].offset++; }
 
+static void trits_too_few(fixture_part *p) { p->chunks[1].decoded--; }
+static void trits_too_many(fixture_part *p) { p->chunks[1].decoded++; }
+static void trits_rank_two(fixture_part *p) { p->rank[0][0] = 2; }
+static void trits_in_planes(fixture_part *p) { p->terms[0].right_width = 2; }
+static void trits_rotated(fixture_part *p) { p->terms[0].right_rotate = true; }
+static void trits_of_floats(fixture_part *p) { p->terms[0].right = LORT_F32; }
+static void scales_of_another_type(fixture_part *p) { p->terms[0].left = LORT_F16; }
+static void trits_of_no_numbers(fixture_part *p) { p->part.dtype = LORT_I32; }
+static void another_term(fixture_part *p, lort_term term)
+{
+    p->rank[2][0] = 1;
+    p->step[0] = 1;
+    term.rank = p->rank[2];
+    term.step = term.kind == LORT_TERM_QUANTISED ? p->step : NULL;
+    p->terms[p->part.term_count++] = term;
+}
+static void trits_and_integers(fixture_part *p)
+{
+    another_term(p, (lort_term){.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1});
+}
+static void trits_and_raw(fixture_part *p)
+{
+    another_term(p, (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 1, .right_width = 1});
+}
+static void two_terms_of_trits(fixture_part *p) { another_term(p, p->terms[0]); }
+
 static void unsound_parts_are_refused(void **state)
 {
     (void)state;
@@ -536,6 +564,31 @@ static void unsound_parts_are_refused(void **state)
         {7, chunks_swapped},
         {7, chunk_missing},
         {7, payload_longer},
+        {8, trits_too_few},
+        {8, trits_too_many},
+        {8, trits_rank_two},
+        {8, trits_in_planes},
+        {8, trits_rotated},
+        {8, trits_of_floats},
+        {8, scales_of_another_type},
+        {8, trits_of_no_numbers},
+        {8, trits_and_integers},
+        {8, trits_and_raw},
+        {8, two_terms_of_trits},
+        {8, codes_missing},
+        {8, blocks_missing},
+        {8, integers_without_chunks},
+        {8, codes_too_few},
+        {8, codes_of_other_size},
+        {8, block_elsewhere},
+        {8, block_not_first},
+        {8, block_too_small},
+        {8, block_too_large},
+        {8, block_stores_too_much},
+        {8, block_stores_nothing},
+        {8, block_moved},
+        {8, chunk_missing},
+        {8, payload_longer},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lort_arena arena = {.alloc = &lort_alloc_heap};

@@ -365,6 +365,8 @@ static void one_row_per_kind(void **state)
 {
     for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_QUANTISED; kind++)
         assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);
+    for (int kind = LORT_TERM_TERNARY; kind < LORT_TERM_KINDS; kind++)
+        assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);
     assert_null(lort_encoding_get(LORT_TERM_SCALE));
 }
 
