@@ -40,7 +40,8 @@ typedef struct alternation {
     float *trial;           /* [rows]: scales that are measured */
     double error2;          /* under them */
     uint64_t stored;        /* bytes of all blocks */
-    double plain2;          /* of round 0 */
+    double plain2;          /* of round 0, */
+    char plain[40];         /* and what is said of it */
     lort_outcome *best;
 } alternation;
 
@@ -153,8 +154,15 @@ static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1
     return LORT_OK;
 }
 
-/* The next iterate replaces the best one where its error is below `bar`. */
-static lort_code try_round(alternation *f, const lort_matrix_source *matrix, const lort_target *target, double bar, bool *better, lort_error *err)
+static void say_error(lort_outcome *out, const char *before)
+{
+    char line[sizeof out->detail];
+    snprintf(line, sizeof line, "%s %.5f", before, sqrt(out->error2 / out->norm2));
+    memcpy(out->detail, line, sizeof line);
+}
+
+/* The next iterate replaces the best one where its error is below `bar`; said: what the rounds before came to. */
+static lort_code try_round(alternation *f, const lort_matrix_source *matrix, const lort_target *target, double bar, const char *said, bool *better, lort_error *err)
 {
     lort_outcome next = {.reason = "", .lossless = f->best->lossless, .has_norm = true};
     double left;
@@ -167,6 +175,7 @@ static lort_code try_round(alternation *f, const lort_matrix_source *matrix, con
     if (code == LORT_OK && next.factored && next.error2 < bar) {
         const lort_outcome swap = *f->best;
         next.norm2 = swap.norm2;
+        say_error(&next, said);
         *f->best = next;
         next = swap;
         *better = true;
@@ -180,13 +189,13 @@ static lort_code improve(alternation *f, const lort_target *target, lort_error *
 {
     lort_matrix_source matrix = lort_slice_matrix(f->source);
     bool better;
-    lort_code code = try_round(f, &matrix, target, f->plain2, &better, err);
+    lort_code code = try_round(f, &matrix, target, f->plain2, f->plain, &better, err);
     matrix.read = read_relaxed;
     matrix.ctx = f;
     for (int i = 1; i < ROUNDS && code == LORT_OK && better; i++) {
         const double before = f->best->error2;
         const lort_target same = {.kind = LORT_TARGET_RANK, .rank = f->best->rank, .max_rank = f->best->rank, .key = target->key};
-        code = try_round(f, &matrix, &same, before, &better, err);
+        code = try_round(f, &matrix, &same, before, f->best->detail, &better, err);
         better = better && f->best->error2 < ROUND_FALL * before;
     }
     return code;
@@ -236,8 +245,11 @@ static lort_code aim(alternation *f, uint64_t key, lort_error *err)
     const lort_options *options = f->source->decider->options;
     lort_target target = lort_plan_ternary_target(options, f->source->step, f->best->lossless);
     target.key = key;
-    if (target.kind == LORT_TARGET_RANK && options->rank > lort_break_even_rank(f->grid.rows, f->grid.cols, f->best->lossless))
+    const int64_t even = lort_break_even_rank(f->grid.rows, f->grid.cols, f->best->lossless);
+    if (target.kind == LORT_TARGET_RANK && options->rank > even) {
+        snprintf(f->best->detail, sizeof f->best->detail, "factors pay up to rank %lld", (long long)even);
         return keep(f->best, "rank past break-even");
+    }
     if (target.kind == LORT_TARGET_ERROR)
         return reach(f, &target, target.value, err);
     return target.max_rank > 0 && target.value < 1 ? improve(f, &target, err) : LORT_OK;
@@ -328,6 +340,8 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
     f->plain2 = out->error2;
     if (code == LORT_OK && !(out->has_norm && out->norm2 > 0))
         return keep(out, out->has_norm ? "all zero" : "holds NaN or Inf");
+    say_error(out, "errors by round:");
+    memcpy(f->plain, out->detail, sizeof f->plain - 1);
     if (code == LORT_OK)
         code = aim(f, key, err);
     if (code == LORT_OK && !*out->reason && !(out->error2 < out->norm2))

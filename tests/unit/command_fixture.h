@@ -249,7 +249,9 @@ typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *by
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
 {
-    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff, chunk->part >> 24 == LORT_ARRAY_RAW ? LORT_TERM_RAW : LORT_TERM_FACTORS);
+    const uint32_t array = chunk->part >> 24;
+    const lort_term_kind kind = array == LORT_ARRAY_RAW ? LORT_TERM_RAW : array >= LORT_ARRAY_SCALES ? LORT_TERM_TERNARY : LORT_TERM_FACTORS;
+    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff, kind);
     assert_non_null(term);
     return term;
 }
@@ -265,7 +267,7 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
     assert_true(chunks && bytes);
     for (uint64_t i = 0; i < part.chunk_count; i++) {
         const lort_term *term = term_of_chunk(&part, &part.chunks[i]);
-        bool right = part.chunks[i].part >> 24 == LORT_ARRAY_RIGHT;
+        bool right = part.chunks[i].part >> 24 == LORT_ARRAY_RIGHT || part.chunks[i].part >> 24 == LORT_ARRAY_TRITS;
         uint64_t stored;
         chunks[i] = part.chunks[i];
         assert_int_equal(lort_archive_chunk(archive, &part, i, codec, planes, bytes, NULL), LORT_OK);
