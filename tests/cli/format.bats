@@ -117,6 +117,30 @@ END
     done
 }
 
+@test "the independent reader and restore agree on trits, bit for bit, and beside factors but for rounding" {
+    need_decoder
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 0
+    expect 0 decode --list "$T/a.lort"
+    cp "$T/out" "$T/list"
+    for type in F32 BF16; do
+        expect 0 "$LORT" restore "$T/a.lort" -o "$T/$type.gguf" --dtype $type
+        expect 0 "$LORT" inspect "$T/$type.gguf" --json "$T/$type.json"
+        expect 0 decode "$T/a.lort" "$T/$type" --dtype $type
+        expect 0 same_tensors "$T/$type.json" "$T/$type.gguf" "$T/$type/${GGUF##*/}.parts" "$T/list" $type
+        [ "$(cat "$T/out")" -eq 28 ]
+    done
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
+    expect 0 decode "$T/a.lort" "$T/theirs"
+    cmp "$T/ours" "$T/theirs/${GGUF##*/}"
+    rm -r "$T/a.lort" "$T/ours" "$T/theirs"
+    expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --residual ternary --rank 4
+    expect 0 decode --list "$T/a.lort"
+    printed 'rank 4 \+ trits'
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
+    expect 0 decode "$T/a.lort" "$T/theirs"
+    expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
+}
+
 @test "the independent reader and restore agree on components beside integers but for rounding" {
     need_decoder
     for model in "$GGUF" "$HF"; do

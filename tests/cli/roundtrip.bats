@@ -112,6 +112,42 @@ END
     done
 }
 
+@test "trits keep what they can, and factors beside them keep more" {
+    local before=1 worst
+    for rank in 0 4 16; do
+        round_trip "$GGUF" "$T/r.gguf" --residual ternary --rank $rank
+        [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -eq 28 ]
+        [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq $rank ]
+        worst=$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"])')
+        [ "$(value "$T/a.json" "0.1 < $worst < $before")" = True ]
+        expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above "$(value "$T/a.json" "$worst + 1e-6")"
+        before=$worst
+        rm "$T/a.lort" "$T/r.gguf"
+    done
+    round_trip "$HF" "$T/hf" --residual ternary
+    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -eq 28 ]
+    expect 0 "$LORT" inspect "$T/a.lort"
+    printed 'model\.layers\.0\.self_attn\.q_proj\.weight .* residual +[0-9]+ +0\.4[0-9]+'
+    rm -r "$T/a.lort" "$T/hf"
+    round_trip "$GGUF" "$T/r.gguf" --residual ternary --max-error 0.35
+    [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.35')" = True ]
+    rm "$T/a.lort" "$T/r.gguf"
+    round_trip "$GGUF" "$T/r.gguf" --residual ternary --max-error 0.2 --max-rank 8
+    [ "$(value "$T/a.json" '{t["reason"] for t in d["tensors"] if "attn_q" in t["name"]}')" = "{'target out of reach of trits and low rank'}" ]
+}
+
+@test "a flipped byte of trits is refused" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 2
+    size=$(stat -c %s "$T/a.lort")
+    for at in $((size / 2)) $((size * 2 / 3)) $((size * 4 / 5)); do
+        cp "$T/a.lort" "$T/bad.lort"
+        flip "$T/bad.lort" "$at"
+        expect 8 "$LORT" verify "$T/bad.lort"
+        expect 8 "$LORT" restore "$T/bad.lort" -o "$T/x.gguf"
+        absent "$T/x.gguf"
+    done
+}
+
 @test "energy, max-rank, include and exclude do what they say" {
     round_trip "$GGUF" "$T/r.gguf" --energy 0.5 --max-rank 512
     [ "$(value "$T/a.json" 'all(t["rel_error"] ** 2 <= 0.5 * 1.02 for t in d["tensors"] if t["action"] == "factor")')" = True ]
@@ -166,7 +202,7 @@ END
 
 @test "plan writes nothing and its interval holds" {
     cp "$GGUF" "$T/m.gguf"
-    for goal in '--rank 32' --lossless ''; do
+    for goal in '--rank 32' --lossless '' '--residual ternary' '--residual ternary --rank 8'; do
         # shellcheck disable=SC2086
         expect 0 "$LORT" plan "$T/m.gguf" $goal --json "$T/p.json"
         printed '^ +mode +(full|stream): '

@@ -28,10 +28,13 @@ END
 @test "lossless" { matrix "$HF" --lossless; }
 @test "integers, GGUF" { matrix "$GGUF" --residual int; }
 @test "integers, safetensors in shards" { matrix "$HF" --residual int --max-error 0.01; }
+@test "trits alone, GGUF" { matrix "$GGUF" --residual ternary --rank 0; }
+@test "trits and factors, safetensors in shards" { matrix "$HF" --residual ternary --rank 8; }
+@test "trits and factors to an error" { matrix "$GGUF" --residual ternary --max-error 0.35; }
 @test "integers to a size" { matrix "$GGUF" --residual int --bpw 4; }
 
 # A matrix of blocks across and down, and a stack of two, F32.
-@test "integers of many blocks and of a stack" {
+many_blocks() {
     python3 - "$T/m.safetensors" <<'END'
 import array, json, random, struct, sys
 random.seed(1)
@@ -46,9 +49,23 @@ with open(sys.argv[1], "wb") as out:
     out.write(struct.pack("<Q", len(text)) + text)
     array.array("f", (random.random() - random.random() for _ in range(at // 4))).tofile(out)
 END
+}
+
+@test "integers of many blocks and of a stack" {
+    many_blocks
     matrix "$T/m.safetensors" --residual int --max-error 0.1
     expect 0 "$LORT" verify "$T/a.lort"
     expect 0 "$LORT" compare "$T/m.safetensors" "$T/a.lort" --fail-above 0.1
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
+    same "$T/one" "$T/seven"
+}
+
+@test "trits and factors of many blocks and of a stack" {
+    many_blocks
+    matrix "$T/m.safetensors" --residual ternary --rank 4
+    expect 0 "$LORT" verify "$T/a.lort"
+    expect 0 "$LORT" compare "$T/m.safetensors" "$T/a.lort" --fail-above 0.45
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
     same "$T/one" "$T/seven"

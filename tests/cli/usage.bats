@@ -98,11 +98,10 @@ refuse() {
     while read -r option value allowed; do
         refuse "--$option '.*': must be $allowed" compress model -o "$T/x" "--$option=$value"
     done <<'END'
-rank 0 a whole number from 1 to
-rank -1 a whole number from 1 to
-rank 1e9 a whole number from 1 to
-rank 1000000001 a whole number from 1 to
-rank 99999999999999999999999 a whole number from 1 to
+rank -1 a whole number from 0 to
+rank 1e9 a whole number from 0 to
+rank 1000000001 a whole number from 0 to
+rank 99999999999999999999999 a whole number from 0 to
 rank 3.5 a whole number
 rank 0x10 a whole number
 rank 1,5 a whole number
@@ -118,8 +117,8 @@ max-error inf a number from 0, below 1
 fail-above -1 a number, 0 or more
 fail-above nan a number, 0 or more
 mode fast one of auto full stream
-residual all one of auto none int
-residual integers one of auto none int
+residual all one of auto none int ternary
+residual trits one of auto none int ternary
 memory 0 a size from
 memory 10X a size from
 memory -1 a size from
@@ -157,6 +156,17 @@ END
             said 'residual int goes with a largest error'
         done
     done
+    for target in --bpw=4 --size=50% --lossless; do
+        for command in "compress -o $T/x" plan; do
+            # shellcheck disable=SC2086
+            expect 2 "$LORT" $command "$GGUF" --residual ternary $target
+            said 'residual ternary goes with a rank, an energy or a largest error'
+        done
+    done
+    for residual in auto none; do
+        expect 2 "$LORT" compress "$GGUF" -o "$T/x" --residual $residual --rank 0
+        said 'rank 0: at least 1 is allowed, or 0 with residual ternary'
+    done
     absent "$T/x"
 }
 
@@ -168,6 +178,6 @@ END
 }
 
 @test "options may stand anywhere, also under POSIXLY_CORRECT" {
-    POSIXLY_CORRECT=1 refuse '--rank .*must be' compress model -o x --rank 0
-    refuse '--rank .*must be' compress --rank 0 model -o x
+    POSIXLY_CORRECT=1 refuse '--rank .*must be' compress model -o x --rank x
+    refuse '--rank .*must be' compress --rank x model -o x
 }

@@ -21,6 +21,7 @@ TARGETS = {
     "rank 32": ["--rank", "32"],
     "energy 0.5": ["--energy", "0.5", "--max-rank", "512"],
     "lossless": ["--lossless"],
+    "ternary 8": ["--residual", "ternary", "--rank", "8"],
 }
 INPUTS = [
     "tinystories-656k-safetensors", "tinystories-656k-sharded",
