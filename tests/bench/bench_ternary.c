@@ -1,0 +1,109 @@
+/* bench_ternary: trits and factors beside integers of the same bytes, matrix by matrix, on GPT-2's attention and kjv-3m.
+ *
+ *   bench_ternary        BENCH=short: every sixth matrix
+ *
+ * Each matrix in BF16, as a model of its own, is coded by --residual ternary at some ranks; then by integers, to a file no larger. Bits are those of the
+ * payload. Errors are relative, the mean over the matrices. T alone is given too: its scales and trits. */
+#include "tests/bench/bench.h"
+#include "loader/archive.h"
+#include "tests/numerics/matrices.h"
+
+#define SHORT_EVERY 6
+
+static const int64_t ranks[] = {0, 4, 8, 16, 32};
+enum { RANKS = sizeof ranks / sizeof ranks[0] };
+
+typedef struct weighed {
+    double bits, trit_bits, error;
+    uint64_t file_bytes;
+} weighed;
+
+static weighed code_by(const bench_files *f, lort_options *options)
+{
+    lort_report report;
+    lort_archive *archive;
+    lort_error err;
+    const lort_tensor_report *tensor = bench_compress(f, options, &report);
+    weighed out = {.error = tensor->rel_error, .file_bytes = report.output_bytes};
+    bench_ok(lort_archive_open(f->coded, &lort_alloc_heap, &archive, &err), &err);
+    const lort_part *part = lort_archive_find(archive, "w", 1);
+    out.bits = 8.0 * (double)part->payload_bytes;
+    for (uint64_t i = 0; i < part->chunk_count; i++)
+        out.trit_bits += part->chunks[i].part >> 24 >= LORT_ARRAY_SCALES ? 8.0 * part->chunks[i].stored : 0;
+    lort_archive_close(archive);
+    lort_report_free(&report);
+    return out;
+}
+
+typedef struct tally {
+    const char *prefix; /* of the names */
+    int64_t rows, cols; /* 0: any */
+    int every, seen, matrices;
+    bench_files files;
+    double weights;
+    struct {
+        double bits, trit_bits, error, integer_bits, integer_error;
+        int wins; /* of trits */
+    } rank[RANKS];
+} tally;
+
+static void measure(const char *name, matrix *m, void *ctx)
+{
+    tally *t = ctx;
+    const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
+    if (strncmp(name, t->prefix, strlen(t->prefix)) != 0 || (t->rows && (m->rows != t->rows || m->cols != t->cols)) || t->seen++ % t->every)
+        return;
+    uint8_t *bytes = malloc(bench_bytes(type, m->rows, m->cols));
+    lort_store_bf16(m->at, bytes, (uint64_t)(m->rows * m->cols));
+    bench_write_safetensors(t->files.model, type, m->rows, m->cols, bytes);
+    free(bytes);
+    t->matrices++;
+    t->weights += (double)(m->rows * m->cols);
+    for (unsigned k = 0; k < RANKS; k++) {
+        lort_options options;
+        lort_options_init(&options);
+        options.residual = LORT_RESIDUAL_TERNARY;
+        options.goal = LORT_GOAL_RANK;
+        options.rank = ranks[k];
+        const weighed trits = code_by(&t->files, &options);
+        lort_options_init(&options);
+        options.goal = LORT_GOAL_SIZE;
+        options.size_bytes = trits.file_bytes;
+        const weighed integers = code_by(&t->files, &options);
+        t->rank[k].bits += trits.bits;
+        t->rank[k].trit_bits += trits.trit_bits;
+        t->rank[k].error += trits.error;
+        t->rank[k].integer_bits += integers.bits;
+        t->rank[k].integer_error += integers.error;
+        t->rank[k].wins += trits.error < integers.error;
+    }
+}
+
+static void run(const char *title, const char *const *paths, tally t)
+{
+    const char *mode = getenv("BENCH");
+    const double begin = bench_now();
+    t.every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1;
+    t.files = bench_files_make("safetensors");
+    for (; *paths; paths++)
+        visit_safetensors(*paths, measure, &t);
+    bench_files_remove(&t.files);
+    if (t.matrices == 0) {
+        printf("%s skipped: not here\n\n", title);
+        return;
+    }
+    printf("%s, %d of %d matrices, %.1f s. Bits per weight and error of trits and factors, and of integers in as many bytes\n", title, t.matrices, t.seen,
+           bench_now() - begin);
+    printf("%5s %9s %9s %9s %9s %9s %12s\n", "rank", "T alone", "bits", "error", "integers", "error", "trits better");
+    for (unsigned k = 0; k < RANKS; k++)
+        printf("%5" PRId64 " %9.3f %9.3f %9.4f %9.3f %9.4f %12d\n", ranks[k], t.rank[k].trit_bits / t.weights, t.rank[k].bits / t.weights,
+               t.rank[k].error / t.matrices, t.rank[k].integer_bits / t.weights, t.rank[k].integer_error / t.matrices, t.rank[k].wins);
+    printf("\n");
+}
+
+int main(void)
+{
+    run("GPT-2 attention", bench_gpt2, (tally){.prefix = "", .rows = 768, .cols = 768});
+    run("kjv-3m", bench_kjv, (tally){.prefix = "model.layers."});
+    return 0;
+}
