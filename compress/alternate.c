@@ -18,8 +18,9 @@
 #define ROUND_FALL 0.99   /* of the squared error: a round that comes to more of it is the last, */
 #define PASSES 8
 #define PASS_FALL 0.9995  /* and so with passes that fit the scales */
-#define TRIES 10          /* of ranks, for a target of error; the last is the largest allowed, */
-#define RAISE_PART 8      /* the others are this part above the one before */
+#define TRIES 8           /* of ranks, for a target of error; the last is the largest allowed, */
+#define RAISE_PART 8      /* the others are this part above the one before, at least */
+#define HOPELESS 1.5      /* times the largest rank: what a line may ask for */
 #define FIRST_TRY 1.15    /* times the estimated error the factors alone may have: from above, so that the first rank that does is about the smallest */
 
 typedef struct row_slot {
@@ -215,7 +216,18 @@ static lort_target of_rank(int64_t rank, const lort_target *target)
     return (lort_target){.kind = LORT_TARGET_RANK, .rank = most, .max_rank = most, .key = target->key};
 }
 
-static int64_t raised(int64_t rank) { return rank + (rank < RAISE_PART ? 1 : rank / RAISE_PART); }
+/* Components are worth less one after the other, so a line through ranks 0 and this one meets the target below the rank that does. */
+static double rank_on_line(const alternation *f, double wanted2)
+{
+    const double gained = f->plain2 - f->best->error2;
+    return gained > 0 ? (double)f->best->rank * (f->plain2 - wanted2) / gained : INFINITY;
+}
+
+static int64_t raised(int64_t rank, double line)
+{
+    const int64_t least = rank + (rank < RAISE_PART ? 1 : rank / RAISE_PART);
+    return line < 1e9 && (int64_t)line > least ? (int64_t)line : least;
+}
 
 /* About the smallest rank whose error is `wanted` at most. It starts below: the error is that of the factors alone times what trits leave of anything, and a
  * little less. */
@@ -231,7 +243,11 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
         code = improve(f, &next, err);
         if (last)
             break;
-        next = of_rank(f->best->rank > before && i + 1 < TRIES ? raised(f->best->rank) : target->max_rank, target);
+        const bool found = f->best->rank > before;
+        const double line = found ? rank_on_line(f, wanted2) : 0;
+        if (line > HOPELESS * (double)target->max_rank)
+            break;
+        next = of_rank(found && i + 1 < TRIES ? raised(f->best->rank, line) : target->max_rank, target);
     }
     if (code == LORT_OK && f->best->error2 > wanted2) {
         snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->rank, sqrt(f->best->error2 / f->best->norm2));
