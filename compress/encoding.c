@@ -101,7 +101,7 @@ static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtyp
             return code;
         type->decode(scratch->bytes, dst + chunk->first, chunk->count);
         if (lort_find_nonfinite(dst + chunk->first, chunk->count) < chunk->count)
-            return lort_fail(err, LORT_E_DAMAGED, "a factor or scale holds NaN or Inf");
+            return lort_fail(err, LORT_E_DAMAGED, "a %s holds NaN or Inf", array == LORT_ARRAY_SCALES ? "scale" : "factor");
     }
     return LORT_OK;
 }

@@ -117,6 +117,16 @@ END
     done
 }
 
+# A container of trits of version 1.0 that was written once: a matrix and a stack of two. It must stay readable.
+@test "a container of trits reads as it did, and alike for both readers" {
+    need_decoder
+    expect 0 "$LORT" verify tests/data/trits.lort
+    expect 0 "$LORT" restore tests/data/trits.lort -o "$T/ours"
+    expect 0 decode tests/data/trits.lort "$T/theirs"
+    cmp "$T/ours" "$T/theirs/golden.safetensors"
+    [ "$(sha256sum <"$T/ours" | cut -c 1-16)" = 6ea0ab4fd0e8b3a7 ]
+}
+
 @test "the independent reader and restore agree on trits, bit for bit, and beside factors but for rounding" {
     need_decoder
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 0
