@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define ROUNDS 6          /* with factors */
-#define RELAX 1.5f        /* rounds take about half as many as with 1; with 2 some diverge */
+#define RELAX 1.5f        /* four rounds come below what six do with 1; with 2 they end higher, beyond they diverge (docs/NUMERICS.md) */
 #define ROUND_FALL 0.99   /* of the squared error: a round that comes to more of it is the last, */
 #define PASSES 8
 #define PASS_FALL 0.9995  /* and so with passes that fit the scales */
