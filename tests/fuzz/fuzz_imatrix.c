@@ -1,0 +1,44 @@
+/* Importance matrices in both forms: finite values, every entry found by its name, memory in proportion to the file. */
+#include "formats/imatrix.h"
+#include "fuzz_header.h"
+#include <math.h>
+
+static void check_entry(const lort_imatrix *m, const lort_importance *e)
+{
+    CHECK(e->n_mat > 0 && e->n_in > 0 && e->name_bytes > 0 && e->name[e->name_bytes] == 0);
+    CHECK(lort_imatrix_find(m, e->name, e->name_bytes) == e);
+    for (int64_t i = 0; i < e->n_mat * e->n_in; i++)
+        CHECK(isfinite(e->mean_square[i]) && e->mean_square[i] >= 0);
+    const lort_matrices shape = {e->n_mat, 1, e->n_in};
+    CHECK(lort_importance_row(e, &shape, e->n_mat - 1) == e->mean_square + (e->n_mat - 1) * e->n_in);
+}
+
+static void check_names(const lort_imatrix *m, const uint8_t *data, uint64_t size)
+{
+    char name[64];
+    const uint64_t n = lort_imatrix_map_name((const char *)data, size, name, sizeof name);
+    CHECK(n < sizeof name && (n == 0 || name[n] == 0));
+    lort_imatrix_find(m, (const char *)data, size);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    ledger l = {0};
+    lort_alloc alloc = {ledger_take, ledger_give, &l};
+    lort_error err = {0};
+    lort_imatrix m;
+    lort_code code = lort_imatrix_parse(data, size, &alloc, &m, &err);
+    CHECK(l.peak <= (1u << 20) + 64 * (uint64_t)size);
+    check_names(&m, data, size);
+    if (code) {
+        CHECK(m.count == 0);
+        check_failed(code, &err, &l);
+        return 0;
+    }
+    CHECK(m.count > 0);
+    for (uint64_t i = 0; i < m.count; i++)
+        check_entry(&m, &m.entries[i]);
+    lort_imatrix_free(&m);
+    CHECK(l.blocks == 0 && l.out == 0);
+    return 0;
+}
