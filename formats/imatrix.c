@@ -342,10 +342,27 @@ static const lort_importance *find_exact(const lort_imatrix *imatrix, const char
     return slot ? &imatrix->entries[slot->value] : NULL;
 }
 
+/* The name with the ending that it lacks, or without the one it has. */
+static const lort_importance *find_other_ending(const lort_imatrix *imatrix, const char *name, uint64_t bytes)
+{
+    static const char end[] = ".weight";
+    const uint64_t n = sizeof end - 1;
+    char longer[MAX_NAME + 1];
+    if (bytes > n && memcmp(name + bytes - n, end, n) == 0)
+        return find_exact(imatrix, name, bytes - n);
+    if (bytes + n > MAX_NAME)
+        return NULL;
+    memcpy(longer, name, bytes);
+    memcpy(longer + bytes, end, n);
+    return find_exact(imatrix, longer, bytes + n);
+}
+
 const lort_importance *lort_imatrix_find(const lort_imatrix *imatrix, const char *name, uint64_t name_bytes)
 {
     char mapped[64];
     const lort_importance *found = find_exact(imatrix, name, name_bytes);
+    if (!found)
+        found = find_other_ending(imatrix, name, name_bytes);
     const uint64_t bytes = found ? 0 : lort_imatrix_map_name(name, name_bytes, mapped, sizeof mapped);
     return bytes ? find_exact(imatrix, mapped, bytes) : found;
 }

@@ -39,7 +39,7 @@ lort_code lort_imatrix_parse(const uint8_t *data, uint64_t bytes, const lort_all
                              lort_error *err);
 void lort_imatrix_free(lort_imatrix *imatrix); /* accepts NULL */
 
-/* By the name of a GGUF model's tensor, or that of a Hugging Face model of the Llama kind; NULL if there is none. */
+/* By the name of a GGUF model's tensor, with or without its ".weight", or that of a Hugging Face model of the Llama kind; NULL if there is none. */
 const lort_importance *lort_imatrix_find(const lort_imatrix *imatrix, const char *name, uint64_t name_bytes);
 /* E[x_j^2] of the `cols` inputs of one slice of a stack, or NULL where the shapes do not match. One row of a stack's
  * own length serves all slices. */
