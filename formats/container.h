@@ -20,7 +20,8 @@
 
 #define LORT_CONTAINER_MAJOR 1 /* readers refuse others (exit 3) */
 #define LORT_CONTAINER_MINOR 0
-#define LORT_FEATURES_REQUIRED 0ull   /* required feature bits this reader knows */
+#define LORT_FEATURE_SCALES 1ull      /* required bit: a QUANTISED term may have scaled columns */
+#define LORT_FEATURES_REQUIRED LORT_FEATURE_SCALES /* required feature bits this reader knows */
 #define LORT_CHUNK_MAX (16u << 20)    /* decoded bytes of a chunk: what readers accept */
 #define LORT_CHUNK_TARGET (1u << 20)  /* decoded bytes of a chunk: what writers aim at */
 #define LORT_FRAME_HEADER 32u
@@ -104,6 +105,7 @@ typedef struct lort_term {
     uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. Others: 1 = this slice is in it, 0 = not */
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
     float *step;       /* [slices]; QUANTISED only, else NULL: 2^-100 to 2^100 where the slice is in it, else 0 */
+    bool scaled;       /* QUANTISED only: CODES end with a scale code of each column */
 } lort_term;
 
 /* Version 1 has one RAW, one QUANTISED and one TERNARY term at most and one FACTORS term per pair of types at most, in any order. A slice is in RAW alone, or
@@ -112,7 +114,7 @@ typedef struct lort_term {
  *
  * Which array of a payload a chunk belongs to: array kind in the top 8 bits, slice in the low 24. A payload is slice-major:
  * RAW or LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS of slice 0, then of slice 1, ...; within an array chunks ascend; empty arrays have no chunks. CODES are
- * rows + cols bytes; a chunk of BLOCKS is one block of the grid, and as many zstd frames as its writer likes. SCALES are rows elements; a chunk
+ * rows + cols bytes, and cols more where columns are scaled; a chunk of BLOCKS is one block of the grid, and as many zstd frames as its writer likes. SCALES are rows elements; a chunk
  * of TRITS is one block of the same grid, five trits a byte. */
 typedef enum lort_array {
     LORT_ARRAY_RAW = 0,
@@ -123,6 +125,12 @@ typedef enum lort_array {
     LORT_ARRAY_SCALES = 5,
     LORT_ARRAY_TRITS = 6
 } lort_array;
+/* Codes of column scales, 2^((code - 128) / 4): no more than 8 octaves either way, so that no product of a reader leaves what is normal. */
+#define LORT_SCALE_ONE 128
+#define LORT_SCALE_LEAST 96
+#define LORT_SCALE_MOST 160
+/* Bytes of CODES of a slice of these sides in a QUANTISED term. */
+uint64_t lort_codes_bytes(const lort_term *term, const lort_matrices *shape);
 #define LORT_PART_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)
 

@@ -355,8 +355,8 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
         return c->code;
     if (kind > LORT_TERM_QUANTISED && kind != LORT_TERM_TERNARY)
         return lort_fail(err, LORT_E_INPUT, "term of kind %u: it needs a newer LoRT", kind);
-    if (flags > 3)
-        return lort_cursor_fail(c, "term flags %#x", flags);
+    if (flags > 7 || (flags & 4 && kind != LORT_TERM_QUANTISED))
+        return lort_cursor_fail(c, "flags %#x of a term of kind %u", flags, kind);
     if (!lort_dtype_get(left) || !lort_dtype_get(right))
         return lort_cursor_fail(c, "term of element types %u and %u", left, right);
     t->kind = (lort_term_kind)kind;
@@ -364,6 +364,7 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     t->right = (lort_dtype)right;
     t->left_rotate = flags & 1;
     t->right_rotate = flags & 2;
+    t->scaled = flags & 4;
     lort_code code = check_term(c, p, type, t);
     return code ? code : get_term_arrays(c, arena, p, t, err);
 }
@@ -509,6 +510,11 @@ static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_mat
     return LORT_OK;
 }
 
+uint64_t lort_codes_bytes(const lort_term *term, const lort_matrices *shape)
+{
+    return (uint64_t)shape->rows + (term->scaled ? 2 : 1) * (uint64_t)shape->cols;
+}
+
 static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
 {
     const lort_term *raw = lort_part_term(p, slice, LORT_TERM_RAW), *factors = lort_part_term(p, slice, LORT_TERM_FACTORS);
@@ -521,10 +527,11 @@ static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matr
     if (factors && code == LORT_OK)
         code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
     const bool trits = lort_part_term(p, slice, LORT_TERM_TERNARY) != NULL;
-    if (code || !(trits || lort_part_term(p, slice, LORT_TERM_QUANTISED)))
+    const lort_term *integers = lort_part_term(p, slice, LORT_TERM_QUANTISED);
+    if (code || !(trits || integers))
         return code;
     code = trits ? check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
-                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, rows + cols);
+                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers, m));
     return code ? code : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
 }
 

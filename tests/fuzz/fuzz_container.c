@@ -66,6 +66,9 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     lort_part_put(&p, &out);
     if (lort_part_get(out.data, out.size, arena, &again, NULL))
         abort();
+    for (uint32_t i = 0; i < p.term_count; i++)
+        if (again.terms[i].scaled != p.terms[i].scaled || (p.terms[i].scaled && p.terms[i].kind != LORT_TERM_QUANTISED))
+            abort();
     lort_buffer_free(&out);
 }
 

@@ -268,6 +268,41 @@ static lort_code part_code(const lort_part *part, lort_part *out, lort_arena *ar
     return code;
 }
 
+/* Only terms of integers have scaled columns, and then CODES end with a code of each: a part of one slice of 3 x 4. */
+static void scaled_columns_are_in_the_codes(void **state)
+{
+    (void)state;
+    uint32_t rank = 1;
+    float step = 0.5f;
+    int64_t dims[2] = {3, 4};
+    lort_term term = {.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1, .rank = &rank, .step = &step, .scaled = true};
+    lort_chunk chunks[] = {{.part = LORT_PART_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 11, .count = 11},
+                           {.part = LORT_PART_ID(LORT_ARRAY_BLOCKS, 0), .stored = 9, .decoded = 20, .offset = 9, .count = 12}};
+    const lort_part in = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F32, .n_dims = 2, .dims = dims, .slices = 1, .source_bytes = 48, .reason = "",
+                          .terms = &term, .term_count = 1, .chunks = chunks, .chunk_count = 2, .payload_bytes = 18};
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p;
+    assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
+    assert_true(p.terms[0].scaled);
+    const lort_matrices shape = lort_part_matrices(&p);
+    assert_int_equal(lort_codes_bytes(&p.terms[0], &shape), 11);
+    chunks[0].decoded = 7;
+    chunks[0].count = 7; /* as without scales */
+    assert_int_equal(part_code(&in, &p, &arena), LORT_E_DAMAGED);
+    term.scaled = false;
+    assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
+    assert_false(p.terms[0].scaled);
+    for (uint32_t i = 0; i < FIXTURE_PARTS; i++) {
+        fixture_part *f = &fix.parts[i];
+        for (uint32_t k = 0; k < f->part.term_count; k++) {
+            f->terms[k].scaled = true;
+            assert_int_equal(part_code(&f->part, &p, &arena), LORT_E_DAMAGED);
+            f->terms[k].scaled = false;
+        }
+    }
+    lort_arena_free(&arena);
+}
+
 static void parts_come_back(void **state)
 {
     (void)state;
@@ -845,6 +880,7 @@ int main(void)
         cmocka_unit_test(models_come_back),
         cmocka_unit_test(unsound_models_are_refused),
         cmocka_unit_test(empty_things_are_allowed),
+        cmocka_unit_test(scaled_columns_are_in_the_codes),
         cmocka_unit_test(parts_come_back),
         cmocka_unit_test(a_part_must_be_its_extent),
         cmocka_unit_test(shapes_of_slices),
