@@ -2,6 +2,7 @@
 #include "compress/encoding.h"
 #include "compress/factor.h"
 #include "compress/ternary.h"
+#include "compress/weighting.h"
 #include <string.h>
 
 /* ---- raw: elements of the tensor's own type ---- */
@@ -135,24 +136,34 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
 
 /* ---- integers of a trellis ---- */
 
-static uint64_t codes_bytes(const lort_part *part)
+/* Column scales behind the codes; NULL: none. */
+static const uint8_t *scales_of(const lort_slice *slice)
 {
-    const lort_matrices shape = lort_part_matrices(part);
-    return (uint64_t)shape.rows + (uint64_t)shape.cols;
+    return slice->term[LORT_TERM_QUANTISED]->scaled ? slice->codes + slice->shape.rows + slice->shape.cols : NULL;
+}
+
+static lort_code check_scales(const lort_slice *slice, lort_error *err)
+{
+    const uint8_t *scales = scales_of(slice);
+    for (int64_t c = 0; scales && c < slice->shape.cols; c++)
+        if (scales[c] < LORT_SCALE_LEAST || scales[c] > LORT_SCALE_MOST)
+            return lort_fail(err, LORT_E_DAMAGED, "the scale of column %lld has code %u (%d to %d)", (long long)c, scales[c], LORT_SCALE_LEAST,
+                             LORT_SCALE_MOST);
+    return LORT_OK;
 }
 
 static uint64_t integers_memory(const lort_part *part, const lort_term *term, uint32_t slice)
 {
-    (void)term;
+    const lort_matrices shape = lort_part_matrices(part);
     (void)slice;
-    return codes_bytes(part);
+    return lort_codes_bytes(term, &shape);
 }
 
 static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
 {
     uint64_t first, count;
     void *memory;
-    lort_code code = lort_take(slice->alloc, codes_bytes(slice->part), "codes of rows and columns", &memory, err);
+    lort_code code = lort_take(slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED], &slice->shape), "codes of rows and columns", &memory, err);
     slice->codes = memory;
     lort_part_array(slice->part, LORT_ARRAY_CODES, slice->slice, &first, &count);
     for (uint64_t i = first; i < first + count && code == LORT_OK; i++) {
@@ -161,13 +172,17 @@ static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_er
         if (code == LORT_OK)
             memcpy(slice->codes + chunk->first, scratch->bytes, (size_t)chunk->count);
     }
-    return code;
+    return code ? code : check_scales(slice, err);
 }
 
 static lort_code decode_integers(const lort_slice *slice, const lort_block_place *place, uint64_t bytes, lort_scratch *scratch, lort_error *err)
 {
     lort_block block = lort_block_at(place, place->rows, slice->codes, slice->shape.rows);
-    return lort_block_decode(&block, slice->term[LORT_TERM_QUANTISED]->step[slice->slice], bytes, &scratch->block, err);
+    const uint8_t *scales = scales_of(slice);
+    lort_code code = lort_block_decode(&block, slice->term[LORT_TERM_QUANTISED]->step[slice->slice], bytes, &scratch->block, err);
+    if (code == LORT_OK && scales)
+        lort_unscale_columns(scratch->block.weights, place->rows, place->cols, scales + place->col);
+    return code;
 }
 
 /* ---- trits ---- */
@@ -314,7 +329,7 @@ void lort_slice_close(lort_slice *slice)
     if (slice->right)
         lort_give(slice->alloc, slice->right, right_bytes(slice));
     if (slice->codes)
-        lort_give(slice->alloc, slice->codes, codes_bytes(slice->part));
+        lort_give(slice->alloc, slice->codes, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED], &slice->shape));
     if (slice->scales)
         lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
     *slice = (lort_slice){0};

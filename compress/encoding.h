@@ -22,7 +22,7 @@ typedef struct lort_slice {
     lort_matrices shape; /* rows, cols of the slice */
     const lort_term *term[LORT_TERM_KINDS]; /* by kind: those it is the sum of; all NULL: zero */
     float *left, *right; /* of factors: f32 copies, [rows][rank] and [rank][cols] */
-    uint8_t *codes;      /* of integers: of the rows, then of the columns */
+    uint8_t *codes;      /* of integers: of the rows, then of the columns, then of their scales where there are any */
     float *scales;       /* of trits: of the rows */
 } lort_slice;
 

@@ -30,6 +30,7 @@ except ImportError:
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
 RAW, FACTORS, QUANTISED, TERNARY = 0, 1, 2, 5
 RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
+SCALED_COLUMNS = 1  # the required feature this reader knows
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
 TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
@@ -252,7 +253,7 @@ def read_head(body):
     c = Cursor(body, "HEAD")
     need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
     major, minor, zero, required, _ = c.get("HHIQQ")
-    need(major == 1 and required == 0, f"version {major}.{minor}, features {required:#x}: needs another reader")
+    need(major == 1 and required <= SCALED_COLUMNS, f"version {major}.{minor}, features {required:#x}: needs another reader")
     need(zero == 0, "reserved field of HEAD")
     c.end(False)
     return minor
@@ -290,7 +291,7 @@ def read_model(body):
     return Model(algorithm, bool(flags), seed, *texts, listed, tiles)
 
 
-Term = collections.namedtuple("Term", "kind types widths rotate rank exponent step")
+Term = collections.namedtuple("Term", "kind types widths rotate rank exponent step scaled")
 Chunk = collections.namedtuple("Chunk", "array stored decoded offset first count hash")
 
 
@@ -328,6 +329,8 @@ class Part:
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
         need(kind in (RAW, FACTORS, QUANTISED, TERNARY), f"term of kind {kind}: needs another reader")
+        need(flags <= 7 and (kind == QUANTISED or flags <= 3), "flags of a term")
+        scaled, flags = bool(flags & 4), flags & 3
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
         exponent = step = None
@@ -347,8 +350,8 @@ class Part:
         else:
             need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "raw term")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
-            need(flags <= 3 and 1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "planes")
-        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent, step)
+            need(1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "planes")
+        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent, step, scaled)
 
     @staticmethod
     def read_chunk(c):
@@ -376,7 +379,7 @@ class Part:
             yield LEFT, terms[FACTORS], self.rows * terms[FACTORS].rank[s]
             yield RIGHT, terms[FACTORS], terms[FACTORS].rank[s] * self.cols
         if QUANTISED in terms:
-            yield CODES, terms[QUANTISED], self.rows + self.cols
+            yield CODES, terms[QUANTISED], self.rows + self.cols + self.cols * terms[QUANTISED].scaled
             yield BLOCKS, terms[QUANTISED], self.rows * self.cols
         if TERNARY in terms:
             yield SCALES, terms[TERNARY], self.rows
@@ -545,7 +548,14 @@ def quantised_slice(part, s, arrays):
         out[row : row + rows, col : col + cols] = read_block(
             arrays[BLOCKS << 24 | s][number], rows, cols, codes[row : row + rows], codes[part.rows + col : part.rows + col + cols],
             part.terms_of(s)[QUANTISED].step[s], f"part {part.number}, slice {s}, block {number}")
-    return out
+    return out if not part.terms_of(s)[QUANTISED].scaled else out * inverse_scales(codes[part.rows + part.cols :], f"part {part.number}, slice {s}")
+
+
+def inverse_scales(codes, what):
+    need(not codes.size or (codes.min() >= 96 and codes.max() <= 160), f"{what}: scale of a column")
+    quarters = np.array([0x3F800000, 0x3F9837F0, 0x3FB504F3, 0x3FD744FD], "<u4").view("<f4")
+    inverse = 256 - codes.astype(np.int32)
+    return np.ldexp(quarters[inverse % 4], inverse // 4 - 32).astype("<f4")
 
 
 def read_trits(body, rows, cols, scales, what):
