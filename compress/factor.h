@@ -21,6 +21,8 @@ typedef struct lort_matrix_source {
     lort_code (*read)(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst,
                       const float **out, int64_t *ld, lort_error *err);
     void *ctx;
+    const float *scale; /* [cols], above 0: A is what read gives with each column times its scale, and norms and errors are those of A; R is stored with its
+                         * columns divided by it, so that left * right is what read gives again. NULL: no scales */
 } lort_matrix_source;
 
 typedef enum lort_target_kind { LORT_TARGET_RANK, LORT_TARGET_ENERGY, LORT_TARGET_ERROR, LORT_TARGET_GAIN } lort_target_kind;

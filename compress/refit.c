@@ -35,17 +35,33 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Squared rounding error of n numbers in one type. */
-static double rounding(const half_type *type, const float *x, int64_t n, int64_t stride)
+/* Squared rounding error of n numbers in one type; with scales, of numbers that are stored divided by them. */
+static double rounding(const half_type *type, const float *x, int64_t n, int64_t stride, const float *scale)
 {
     double sum = 0;
 
     for (int64_t i = 0; i < n; i++) {
-        const double d = (double)x[i * stride] - (double)type->widen(type->narrow(x[i * stride]));
+        const float v = scale ? x[i * stride] / scale[i] : x[i * stride];
+        const double d = ((double)v - (double)type->widen(type->narrow(v))) * (scale ? (double)scale[i] : 1);
         sum += d * d;
     }
     return sum;
 }
+
+static void times(float *x, const float *scale, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= scale[i];
+}
+
+static void over(float *x, const float *scale, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] /= scale[i];
+}
+
+/* The scales of columns from c on, or NULL. */
+static const float *scales_at(const lort_factoring *f, int64_t c) { return f->source->scale ? f->source->scale + c : NULL; }
 
 static double singular(const lort_factoring *f, int64_t i)
 {
@@ -55,10 +71,10 @@ static double singular(const lort_factoring *f, int64_t i)
 }
 
 /* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm squared is the singular value. */
-static void add_rounding(const lort_factoring *f, int64_t i, const float *x, int64_t n, int64_t stride, lort_partial *part)
+static void add_rounding(const lort_factoring *f, int64_t i, const float *x, int64_t n, int64_t stride, const float *scale, lort_partial *part)
 {
-    part->sum += singular(f, i) * rounding(&half_types[0], x, n, stride);
-    part->other += singular(f, i) * rounding(&half_types[1], x, n, stride);
+    part->sum += singular(f, i) * rounding(&half_types[0], x, n, stride, scale);
+    part->other += singular(f, i) * rounding(&half_types[1], x, n, stride, scale);
 }
 
 static const half_type *better_half(const lort_factoring *f, int64_t items)
@@ -97,7 +113,7 @@ static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned
     lort_sgemm(false, true, run->rank, n, f->d, 1, (const float *)f->work, f->d, f->q + c0 * g->cap, g->cap, 0, f->right + c0, g->cols);
     f->partials[item] = (lort_partial){0};
     for (int64_t i = 0; i < run->rank; i++)
-        add_rounding(f, i, f->right + i * g->cols + c0, n, 1, &f->partials[item]);
+        add_rounding(f, i, f->right + i * g->cols + c0, n, 1, scales_at(f, c0), &f->partials[item]);
     return LORT_OK;
 }
 
@@ -106,12 +122,17 @@ static lort_code round_stripe(void *ctx, int64_t item, unsigned worker, unsigned
     const refit_run *run = ctx;
     const lort_factor_grid *g = &run->f->grid;
     const int64_t c0 = item * g->stripe, n = min64(g->stripe, g->cols - c0);
+    const float *scale = scales_at(run->f, c0);
 
     for (int64_t i = 0; i < run->rank; i++) {
         float *row = run->f->right + i * g->cols + c0;
         uint8_t *stored = run->out->right + 2 * (i * g->cols + c0);
+        if (scale)
+            over(row, scale, n);
         run->right->store(row, stored, (uint64_t)n);
         run->right->load(stored, row, (uint64_t)n);
+        if (scale)
+            times(row, scale, n);
     }
     return LORT_OK;
 }
@@ -146,7 +167,7 @@ static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned s
         const float scale = (float)(1 / singular(f, i));
         for (int64_t r = 0; r < n; r++)
             left[r * k + i] *= scale;
-        add_rounding(f, i, left + i, n, k, &f->partials[item]);
+        add_rounding(f, i, left + i, n, k, NULL, &f->partials[item]);
     }
     return LORT_OK;
 }

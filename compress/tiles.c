@@ -20,11 +20,11 @@ void lort_scale_floats(float *x, int64_t n, int exponent)
     }
 }
 
-static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols, int exponent, float *dst)
+static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols, const float *scale, int exponent, float *dst)
 {
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++)
-            dst[r * cols + c] = src[r * ld + c];
+            dst[r * cols + c] = scale ? src[r * ld + c] * scale[c] : src[r * ld + c];
         if (exponent != 0)
             lort_scale_floats(dst + r * cols, cols, exponent);
     }
@@ -34,13 +34,14 @@ lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t
                          int64_t *ld, lort_error *err)
 {
     float *own = f->tiles + worker * lort_factor_tile_floats(&f->grid);
+    const float *scale = f->source->scale;
     lort_code code = f->source->read(f->source->ctx, worker, r0, r1, c0, c1, own, tile, ld, err);
 
     if (code != LORT_OK)
         return code;
     /* A leading dimension past 31 bits occurs in views of one row only; BLAS could not take it. */
-    if (f->rescale || *ld > INT32_MAX) {
-        scaled_copy(*tile, *ld, r1 - r0, c1 - c0, f->rescale ? -f->exponent : 0, own);
+    if (f->rescale || scale || *ld > INT32_MAX) {
+        scaled_copy(*tile, *ld, r1 - r0, c1 - c0, scale ? scale + c0 : NULL, f->rescale ? -f->exponent : 0, own);
         *tile = own;
         *ld = c1 - c0;
     }

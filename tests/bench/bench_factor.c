@@ -67,7 +67,7 @@ int main(int argc, char **argv)
     const unsigned threads = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1;
     stored s = {cols, malloc((size_t)(rows * cols) * 2)};
     float *row = malloc((size_t)cols * sizeof *row), *basis = malloc((size_t)cols * 24 * sizeof *basis);
-    const lort_matrix_source source = {rows, cols, 2, read_stored, &s};
+    const lort_matrix_source source = {rows, cols, 2, read_stored, &s, NULL};
     const lort_target target = {LORT_TARGET_RANK, rank, 0, rank, 5};
     lort_pool *pool;
     unsigned started;

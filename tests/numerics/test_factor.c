@@ -102,6 +102,51 @@ static void exact_rank_is_found(void **state)
     }
 }
 
+/* Columns from 2^-10 to 2^10 times as important: the energy captured of A diag(scale) is that of the best factors but for 3 %, errors are of it, and what is stored
+ * is A again. */
+static void scaled_columns(void **state)
+{
+    static const int64_t shapes[][2] = {{300, 200}, {200, 1300}};
+
+    for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
+        const int64_t rows = shapes[i / 2][0], cols = shapes[i / 2][1];
+        matrix m = make_low_rank(rows, cols, 60, 0.97, 0.5f), scaled = matrix_make(rows, cols);
+        lort_factors f;
+        float *scale = malloc((size_t)cols * sizeof *scale);
+        double best = 0, again = 0;
+
+        m.direct = i % 2;
+        for (int64_t c = 0; c < cols; c++)
+            scale[c] = (float)exp2(10.0 * noise(4, 0, c)) * 1.1f;
+        for (int64_t k = 0; k < rows * cols; k++)
+            scaled.at[k] = m.at[k] * scale[k % cols];
+        lort_matrix_source source = matrix_source(&m);
+        const lort_target target = {.kind = LORT_TARGET_RANK, .rank = 16, .max_rank = 16, .key = 99};
+        source.scale = scale;
+        assert_int_equal(lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, NULL), LORT_OK);
+        assert_int_equal(f.verdict, LORT_FACTORED);
+        double *values = spectrum(&scaled);
+        for (int64_t k = 0; k < f.rank; k++)
+            best += ldexp(values[k], -2 * f.exponent);
+        assert_true(f.norm2 - f.error2 >= 0.97 * best);
+        float *left = widened(f.left_type, f.left, f.left_bytes / 2), *right = widened(f.right_type, f.right, f.right_bytes / 2);
+        float *product = malloc((size_t)(rows * cols) * sizeof *product);
+        lort_factors_cells(rows, cols, f.rank, f.exponent, left, right, 0, rows, 0, cols, product, cols);
+        for (int64_t k = 0; k < rows * cols; k++) {
+            const double d = ldexp(((double)m.at[k] - (double)product[k]) * (double)scale[k % cols], -f.exponent);
+            again += d * d;
+        }
+        assert_true(fabs(f.error2 - again) <= 1e-5 * again);
+        free(values);
+        free(left);
+        free(right);
+        free(product);
+        free(scale);
+        free(scaled.at);
+        end(&m, &f);
+    }
+}
+
 static void constant_and_rank_one(void **state)
 {
     for (int direct = 0; direct < 2; direct++) {
@@ -492,7 +537,7 @@ static void memory_stays_in_its_bound(void **state)
     };
 
     for (size_t i = SLOW_BUILD ? 1 : 0; i < sizeof cases / sizeof *cases; i++) {
-        const lort_matrix_source source = {cases[i].rows, cases[i].cols, 2, imagine, NULL};
+        const lort_matrix_source source = {cases[i].rows, cases[i].cols, 2, imagine, NULL, NULL};
         lort_pool *pool;
         unsigned started;
         assert_int_equal(lort_pool_open(cases[i].threads, &pool, &started, NULL), LORT_OK);
@@ -541,7 +586,7 @@ static void every_read_and_take_may_fail(void **state)
         imagined calls = {n};
         counter c = {.limit = UINT64_MAX};
         const lort_alloc alloc = counter_alloc(&c);
-        const lort_matrix_source source = {300, 260, 4, read_fails, &calls};
+        const lort_matrix_source source = {300, 260, 4, read_fails, &calls, NULL};
         lort_error err = {0};
         code = lort_factor(&source, &target, NULL, &alloc, &f, &err);
         assert_true(code == LORT_OK || (code == LORT_E_READ && strstr(err.message, "is gone") != NULL && f.left == NULL && c.used == 0));
@@ -552,7 +597,7 @@ static void every_read_and_take_may_fail(void **state)
     for (uint64_t n = 1; code == LORT_E_MEMORY; n++) {
         counter c = {.limit = UINT64_MAX, .fail_at = n};
         const lort_alloc alloc = counter_alloc(&c);
-        const lort_matrix_source source = {300, 260, 4, imagine, NULL};
+        const lort_matrix_source source = {300, 260, 4, imagine, NULL, NULL};
         code = lort_factor(&source, &target, NULL, &alloc, &f, NULL);
         assert_true(code == LORT_OK ? n > 3 : f.left == NULL && c.used == 0);
         lort_factors_free(&f, &alloc);
@@ -656,6 +701,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_rank_is_found),
+        cmocka_unit_test(scaled_columns),
         cmocka_unit_test(constant_and_rank_one),
         cmocka_unit_test(zero_matrix),
         cmocka_unit_test(small_and_extreme_shapes),
