@@ -278,7 +278,7 @@ lort_code lort_ternary_encode(const lort_block_place *place, const float *scales
 {
     const int64_t count = place->rows * place->cols;
     const uint64_t bytes = lort_trits_bytes((uint64_t)count);
-    uint8_t *digits = (uint8_t *)space->k;
+    uint8_t *digits = space->scratch;
     lort_trits_pack(space->weights, place->rows, place->cols, scales + place->row, digits, space->body, space->decoded);
     *out = (lort_block_coded){.decoded = bytes};
     for (int64_t i = 0; i < count; i++) {

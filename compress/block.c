@@ -133,6 +133,8 @@ double lort_block_measure(const lort_block *block, float step, lort_block_space 
 {
     lort_quantised q;
     lort_quantise(block, space->weights, step, space->scratch, &q);
+    if (block->show)
+        lort_stream_values(block, step, &q, space->decoded);
     return q.error2;
 }
 
@@ -145,6 +147,8 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
     uint8_t head[LORT_BLOCK_HEAD_MAX];
     writer w = {.codec = codec, .space = space};
     lort_quantise(block, space->weights, step, space->scratch, &q);
+    if (block->show)
+        lort_stream_values(block, step, &q, space->decoded);
     lort_stream_write(block, space->weights, step, &q, space->tables, space->body, &tables, &stream, &error2);
     lort_code code = put_frame(&w, head, put_head(block, &tables, &stream, head), err);
     code = code ? code : put_frame(&w, stream.low, stream.low_bytes, err);

@@ -39,9 +39,10 @@ typedef struct lort_block_coded {
     double error2;            /* sum of (weight - decoded)^2, of the floats a reader gets */
 } lort_block_coded;
 
-/* Sum of (weight - decoded)^2 over space->weights once they are integers of `step`; a reader's differs from it by the rounding of f32. */
+/* Sum of (weight - decoded)^2 over space->weights once they are integers of `step`; a reader's differs from it by the rounding of f32.
+ * With block->show what a reader gets is left in space->decoded. */
 double lort_block_measure(const lort_block *block, float step, lort_block_space *space);
-/* space->weights as integers of `step`, entropy-coded into space->coded. The result depends on the weights, the codes, the step and the zstd version
+/* space->weights as integers of `step`, entropy-coded into space->coded; space->decoded as above. The result depends on the weights, the codes, the step and the zstd version
  * only. */
 lort_code lort_block_encode(const lort_block *block, float step, lort_codec *codec, lort_block_space *space, lort_block_coded *out, lort_error *err);
 /* A body of `bytes` bytes in space->body to space->weights. Nothing in it is believed: LORT_E_DAMAGED. */

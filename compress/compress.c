@@ -1,5 +1,6 @@
 /* compress: the commands compress and plan, from options to a published file. */
 #include "compress/allocate.h"
+#include "compress/importance.h"
 #include "compress/pipeline.h"
 #include "compress/report.h"
 #include "loader/archive.h"
@@ -19,6 +20,7 @@ const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap) { return lo
 typedef struct prepared {
     lort_session session;
     lort_model *model;
+    lort_imatrix imatrix;
     lort_decider decider;
     lort_work_plan plan;
 } prepared;
@@ -44,6 +46,10 @@ static lort_code check_options(const lort_options *options, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
     if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) && !(options->value > 0 && options->value <= 100))
         return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100", options->value);
+    if (options->imatrix && options->goal == LORT_GOAL_LOSSLESS)
+        return lort_fail(err, LORT_E_USAGE, "an importance matrix says what may be lost: it does not go with lossless");
+    if (options->imatrix && ternary)
+        return lort_fail(err, LORT_E_USAGE, "an importance matrix does not go with residual ternary: its scales and factors know plain errors only");
     if (options->max_rank < (lort_plan_integers(options) || ternary ? 0 : 1) || options->min_dim < 1)
         return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers and ternary) and min-dim are at least 1");
     return LORT_OK;
@@ -88,6 +94,27 @@ static void report_disk(prepared *p, const char *output)
     lort_os_dir_close(dir);
 }
 
+static lort_code open_imatrix(prepared *p, const lort_options *options, lort_error *err)
+{
+    lort_code code = lort_importance_open(&p->session, options->imatrix, lort_session_limit(&p->session, options->memory_bytes), &p->imatrix, err);
+    if (code == LORT_OK)
+        code = lort_importance_check(&p->imatrix, options->imatrix, lort_model_index(p->model), err);
+    p->session.imatrix = &p->imatrix;
+    return code;
+}
+
+static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t peak, lort_error *err)
+{
+    lort_report *report = p->session.report;
+    lort_code code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
+    p->plan.peak = peak > p->plan.peak ? peak : p->plan.peak; /* while the file was parsed */
+    report->planned_peak_bytes = p->plan.peak;
+    if (code == LORT_OK && p->plan.weighed == 0)
+        lort_session_warn(&p->session, "%s: none of its %llu entries is for a matrix that is tried here: nothing is weighed", report->imatrix_path,
+                          (unsigned long long)p->imatrix.count);
+    return code;
+}
+
 static lort_code prepare(prepared *p, const char *command, const char *path, const lort_options *options, const lort_observer *observer,
                          lort_report *report, lort_error *err)
 {
@@ -101,7 +128,12 @@ static lort_code prepare(prepared *p, const char *command, const char *path, con
         return code;
     p->decider = (lort_decider){&p->session, p->model, options};
     report_input(p, path);
-    code = lort_plan_make(&p->session, p->model, options, &p->plan, err);
+    code = options->imatrix ? open_imatrix(p, options, err) : LORT_OK;
+    const uint64_t peak = p->session.base_anon + lort_budget_peak(p->session.budget);
+    if (code == LORT_OK)
+        code = lort_plan_make(&p->session, p->model, options, &p->plan, err);
+    if (code == LORT_OK && options->imatrix)
+        code = note_imatrix(p, options, peak, err);
     if (code == LORT_OK)
         code = lort_pipeline_list(&p->decider, &p->plan, err);
     if (code == LORT_OK)
@@ -119,6 +151,7 @@ static lort_code start(prepared *p, const lort_options *options, lort_error *err
 static void finish(prepared *p)
 {
     lort_plan_free(&p->plan, &p->session.alloc);
+    lort_imatrix_free(&p->imatrix);
     lort_model_close(p->model);
     lort_session_close(&p->session);
 }

@@ -37,7 +37,7 @@ static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
 lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice)
 {
     return (lort_slice_source){decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
-                               lort_model_unmapped(decider->model), NULL, false};
+                               lort_model_unmapped(decider->model), NULL, lort_weighting_of(step->importance, &step->shape, slice), NULL, false};
 }
 
 /* f32 that lies aligned in memory needs no copy. */
@@ -94,13 +94,33 @@ lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lor
         memcpy(dst + r * place->cols, values + r * ld, (size_t)place->cols * sizeof *dst);
     if (source->factors)
         take_off(source, place, rows, dst, spare);
+    if (source->scales)
+        lort_scale_columns(dst, rows, place->cols, source->scales + place->col);
     return LORT_OK;
 }
 
 lort_matrix_source lort_slice_matrix(lort_slice_source *source)
 {
     const lort_dtype_info *type = source->step->tensor->type;
-    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, lort_slice_read, source};
+    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, lort_slice_read, source, NULL};
+}
+
+/* Factors, of weighed columns where they are weighed. */
+static lort_code run_factor(lort_slice_source *source, const lort_target *target, lort_pool *pool, lort_factors *factors, lort_error *err)
+{
+    const lort_alloc *alloc = &source->decider->session->alloc;
+    lort_matrix_source matrix = lort_slice_matrix(source);
+    const uint64_t bytes = (uint64_t)matrix.cols * sizeof(float);
+    void *scales = NULL;
+    lort_code code = source->weighting.importance ? lort_take(alloc, bytes, "scales of columns", &scales, err) : LORT_OK;
+    if (code)
+        return code;
+    if (scales)
+        lort_weighting_scales(&source->weighting, matrix.cols, scales);
+    matrix.scale = scales;
+    code = lort_factor(&matrix, target, pool, alloc, factors, err);
+    lort_give(alloc, scales, bytes);
+    return code;
 }
 
 /* ---- lossless size ---- */
@@ -217,8 +237,8 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const c
     uint64_t bytes = (uint64_t)source->step->shape.cols * sizeof(float);
     void *row;
     keep(out, reason);
-    if (source->step->shape.slices == 1)
-        return LORT_OK; /* kept whole: its error is zero whatever its norm */
+    if (source->step->shape.slices == 1 || source->weighting.on) /* kept whole: its error is zero whatever its norm; or known already */
+        return LORT_OK;
     lort_code code = lort_take(alloc, bytes, "one row", &row, err);
     if (code)
         return code;
@@ -230,9 +250,10 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const c
 /* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's type. */
 static double in_weight_units(double value, int32_t exponent) { return ldexp(ldexp(value, exponent), exponent); }
 
-static void judge(const lort_factors *factors, const lort_target *target, lort_outcome *out)
+static void judge(const lort_factors *factors, const lort_target *target, bool weighed, lort_outcome *out)
 {
-    out->norm2 = in_weight_units(factors->norm2, factors->exponent);
+    if (!weighed) /* else factors say what it is of scaled columns */
+        out->norm2 = in_weight_units(factors->norm2, factors->exponent);
     out->error2 = 0;
     out->has_norm = factors->verdict != LORT_NONFINITE;
     switch (factors->verdict) {
@@ -265,8 +286,10 @@ static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t s
     if (out->coded.size >= out->lossless) {
         uint64_t lossless = out->lossless, coded = out->coded.size;
         double norm2 = out->norm2;
+        const lort_weighed norm = out->norm;
         lort_outcome_free(out, alloc);
         out->norm2 = norm2;
+        out->norm = norm;
         out->has_norm = true;
         out->lossless = lossless;
         keep(out, "factors not smaller than the lossless form");
@@ -283,26 +306,6 @@ static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t s
     return LORT_OK;
 }
 
-static lort_code factor_slice(const lort_decider *decider, lort_slice_source *source, const lort_target *target, uint32_t slice, unsigned worker,
-                              lort_pool *pool, lort_outcome *out, lort_error *err)
-{
-    const lort_alloc *alloc = &decider->session->alloc;
-    lort_matrix_source matrix = lort_slice_matrix(source);
-    lort_factors factors = {0};
-    lort_code code = lort_factor(&matrix, target, pool, alloc, &factors, err);
-    if (code == LORT_OK)
-        code = lort_model_check(decider->model, source->step->tensor->file, err);
-    if (code == LORT_OK) {
-        judge(&factors, target, out);
-        if (factors.verdict == LORT_FACTORED)
-            code = accept(decider, worker, slice, &factors, out, err);
-    }
-    lort_factors_free(&factors, alloc);
-    return code;
-}
-
-/* ---- factors and integers ---- */
-
 static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes, uint64_t size, float **values, uint64_t *taken, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
@@ -317,6 +320,62 @@ static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const ui
     return LORT_OK;
 }
 
+/* What a reader will decode. */
+static lort_code copy_factors(const lort_alloc *alloc, const lort_factors *factors, lort_outcome *out, lort_error *err)
+{
+    lort_code code = copy_values(alloc, factors->left_type, factors->left, factors->left_bytes, &out->left_values, &out->left_bytes, err);
+    return code ? code : copy_values(alloc, factors->right_type, factors->right, factors->right_bytes, &out->right_values, &out->right_bytes, err);
+}
+
+static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
+{
+    lort_outcome kept = {.reason = out->reason, .has_norm = out->has_norm, .norm2 = out->norm2, .norm = out->norm, .lossless = out->lossless};
+    memcpy(kept.detail, out->detail, sizeof kept.detail);
+    lort_outcome_free(out, alloc);
+    *out = kept;
+}
+
+/* The errors of stored factors, which lort_factor knows for scaled columns only. */
+static lort_code weigh_factors(lort_slice_source *source, const lort_factors *factors, const lort_target *target, unsigned worker, lort_pool *pool,
+                               lort_outcome *out, lort_error *err)
+{
+    const lort_alloc *alloc = &source->decider->session->alloc;
+    lort_code code = copy_factors(alloc, factors, out, err);
+    source->factors = out;
+    if (code == LORT_OK)
+        code = lort_slice_weigh(source, worker, pool, out, &out->error, err);
+    source->factors = NULL;
+    lort_give(alloc, out->left_values, out->left_bytes);
+    lort_give(alloc, out->right_values, out->right_bytes);
+    out->left_values = out->right_values = NULL;
+    out->error2 = out->error.plain;
+    if (code == LORT_OK && target->kind == LORT_TARGET_ERROR && out->error.weighed > target->value * target->value * out->norm.weighed) {
+        out->reason = "target out of reach of low rank";
+        drop_factors(out, alloc);
+    }
+    return code;
+}
+
+static lort_code factor_slice(const lort_decider *decider, lort_slice_source *source, const lort_target *target, uint32_t slice, unsigned worker,
+                              lort_pool *pool, lort_outcome *out, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    lort_factors factors = {0};
+    lort_code code = run_factor(source, target, pool, &factors, err);
+    if (code == LORT_OK)
+        code = lort_model_check(decider->model, source->step->tensor->file, err);
+    if (code == LORT_OK)
+        judge(&factors, target, source->weighting.on, out);
+    if (code == LORT_OK && factors.verdict == LORT_FACTORED)
+        code = accept(decider, worker, slice, &factors, out, err);
+    if (code == LORT_OK && out->factored && source->weighting.on)
+        code = weigh_factors(source, &factors, target, worker, pool, out, err);
+    lort_factors_free(&factors, alloc);
+    return code;
+}
+
+/* ---- factors and integers ---- */
+
 lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_source *matrix, uint32_t slice, const lort_target *target, unsigned worker,
                               lort_pool *pool, lort_outcome *out, lort_error *err)
 {
@@ -326,11 +385,11 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
     if (code == LORT_OK && factors.verdict == LORT_FACTORED) {
         code = encode_factors(session, worker, slice, &factors, out, err);
         if (code == LORT_OK)
-            code = copy_values(&session->alloc, factors.left_type, factors.left, factors.left_bytes, &out->left_values, &out->left_bytes, err);
-        if (code == LORT_OK)
-            code = copy_values(&session->alloc, factors.right_type, factors.right, factors.right_bytes, &out->right_values, &out->right_bytes, err);
+            code = copy_factors(&session->alloc, &factors, out, err);
         out->factored = code == LORT_OK;
         out->norm2 = in_weight_units(factors.norm2, factors.exponent);
+        if (code == LORT_OK && source->weighting.on)
+            code = lort_slice_weigh(source, worker, pool, out, NULL, err);
         out->rank = factors.rank;
         out->exponent = factors.exponent;
         out->left = factors.left_type;
@@ -346,19 +405,11 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, cons
 {
     const lort_matrices *shape = &source->step->shape;
     lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
-    lort_matrix_source matrix = lort_slice_matrix(source);
+    lort_matrix_source matrix = lort_slice_matrix(source); /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md) */
     gain.key = target->key;
     if (gain.value >= 1 || gain.max_rank == 0)
         return LORT_OK;
     return lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err);
-}
-
-static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
-{
-    lort_outcome kept = {.reason = out->reason, .has_norm = out->has_norm, .norm2 = out->norm2, .lossless = out->lossless};
-    memcpy(kept.detail, out->detail, sizeof kept.detail);
-    lort_outcome_free(out, alloc);
-    *out = kept;
 }
 
 /* Integers of what the factors (if any) leave. */
@@ -380,10 +431,10 @@ static uint64_t size_of(const lort_outcome *out)
 }
 
 /* Smaller at the same error, or with a share better at the same size. */
-static bool is_better(const lort_outcome *a, const lort_outcome *b, bool share)
+static bool is_better(const lort_outcome *a, const lort_outcome *b, bool share, bool weighed)
 {
-    if (share)
-        return b->quantised && a->error2 < b->error2; /* else b is kept whole within its share */
+    if (share) /* else b is kept whole within its share */
+        return b->quantised && (weighed ? a->error.weighed < b->error.weighed : a->error2 < b->error2);
     return size_of(a) < size_of(b);
 }
 
@@ -400,7 +451,7 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, cons
         code = take_integers(source, slice, target, worker, pool, out, err);
     if (code == LORT_OK && both && out->factored)
         code = take_integers(source, slice, target, worker, pool, &alone, err);
-    if (code == LORT_OK && both && out->factored && !is_better(out, &alone, source->step->shares != NULL)) {
+    if (code == LORT_OK && both && out->factored && !is_better(out, &alone, source->step->shares != NULL, source->weighting.on)) {
         const lort_outcome swap = *out;
         *out = alone;
         alone = swap;
@@ -456,6 +507,10 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
         return finish(out, start, decide_integers(&source, slice, &target, worker, pool, out, err), &decider->session->alloc);
     if (lort_plan_ternary(decider->options))
         return finish(out, start, decide_ternary(&source, slice, target.key, worker, pool, out, err), &decider->session->alloc);
+    if (source.weighting.on)
+        code = lort_slice_weigh(&source, worker, pool, out, NULL, err);
+    if (code)
+        return finish(out, start, code, &decider->session->alloc);
     int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, out->lossless);
     if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
         code = keep_unseen(&source, worker, "rank past break-even", out, err);

@@ -17,6 +17,7 @@ typedef struct lort_outcome {
     char detail[120];     /* figures behind the reason, or "" */
     bool has_norm;
     double norm2, error2; /* ||W||_F^2 and ||W - W'||_F^2 in the weights' own units */
+    lort_weighed norm, error; /* with importances: the same, and weighed by them; norm2 = norm.plain then, error2 = error.plain */
     int64_t rank;
     int32_t exponent;
     lort_dtype left, right;
@@ -26,7 +27,7 @@ typedef struct lort_outcome {
     double mean2;         /* quantised: mean square of what the integers stand for */
     float *scales;        /* ternary: of the rows */
     uint64_t scale_bytes;
-    uint8_t *codes;       /* quantised: of the rows, then of the columns */
+    uint8_t *codes;       /* quantised: of the rows, then of the columns, then of their scales if the step's are scaled */
     uint64_t code_count;
     uint64_t lossless, estimate; /* estimated bytes of the lossless form; of the quantised one */
     lort_buffer coded;    /* the encoded chunks of factors or codes, one behind the other */

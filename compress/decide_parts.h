@@ -11,6 +11,8 @@ typedef struct lort_slice_source { /* the slice as a matrix */
     uint64_t row_bytes;
     bool unmapped;
     const lort_outcome *factors; /* not NULL: what they hold is taken off by lort_slice_block */
+    lort_weighting weighting;    /* by the step's importances */
+    const uint8_t *scales;       /* codes of the columns' scales, [cols]; not NULL: lort_slice_block applies them */
     bool exact;                  /* the estimate of a quantised slice is to be its size, not that of a sample */
 } lort_slice_source;
 
@@ -19,8 +21,10 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_s
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
                           lort_error *err);
 lort_matrix_source lort_slice_matrix(lort_slice_source *source);
-/* Rows [place->row, + rows) of a block, dense, less the factors. spare: as large as the block. rows: a multiple of LORT_DECODE_ROWS, or all of the block. */
+/* Rows [place->row, + rows) of a block, dense, less the factors, columns scaled. spare: as large as the block. rows: a multiple of LORT_DECODE_ROWS, or all of the block. */
 lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lort_block_place *place, int64_t rows, float *dst, float *spare, lort_error *err);
+/* weigh.c: norms of the slice, plain and weighed, into out->norm; and of what the factors leave, where source->factors are set, into *left (may be NULL). */
+lort_code lort_slice_weigh(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_outcome *out, lort_weighed *left, lort_error *err);
 /* Appends an array as chunks to out->coded. out->chunks has room. */
 lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
                               uint64_t size, lort_outcome *out, lort_error *err);

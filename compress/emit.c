@@ -29,6 +29,7 @@ typedef struct open_part {
     bool any_raw, any_integers, undefined;
     bool ternary;           /* the integers are trits; one run makes either */
     double norm2, error2, seconds;
+    lort_weighed norm, error; /* of a step with importances */
     int64_t top_rank;
     uint32_t kept;
     const char *reason;     /* of the first kept slice */
@@ -67,7 +68,10 @@ static lort_code write_head(lort_emitter *emitter, lort_error *err)
 {
     lort_buffer body = {.alloc = alloc_of(emitter)};
     uint64_t bytes;
-    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR}, &body);
+    lort_head head = {.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR};
+    for (uint64_t i = 0; i < emitter->plan->count; i++)
+        head.required |= emitter->plan->steps[i].scaled ? LORT_FEATURE_SCALES : 0;
+    lort_head_put(&head, &body);
     return write_record(emitter, LORT_FRAME_HEAD, &body, &bytes, err);
 }
 
@@ -86,6 +90,7 @@ static lort_code write_model(lort_emitter *emitter, lort_error *err)
     void *memory;
     uint64_t bytes;
     lort_plan_options_text(emitter->decider->options, &options);
+    lort_plan_importance_text(emitter->plan, &options);
     lort_put_u8(&options, 0);
     int words = 0; /* "OpenBLAS 0.3.21" is all of the configuration that names the version */
     const char *config = lort_blas_config(), *end = config;
@@ -252,9 +257,10 @@ typedef struct block_run {
     uint32_t slice;
     lort_slice_source source;
     lort_block_grid grid;
-    struct block_slot { lort_block_coded coded; uint64_t weights; void *bytes; } *slots; /* [window] */
+    struct block_slot { lort_block_coded coded; lort_weighed error; uint64_t weights; void *bytes; } *slots; /* [window] */
     uint64_t done; /* weights */
     double error2;
+    lort_weighed error;
 } block_run;
 
 static lort_code encode_loaded(const block_run *run, const lort_block_place *place, lort_scratch *scratch, lort_block_coded *coded, lort_error *err)
@@ -263,6 +269,7 @@ static lort_code encode_loaded(const block_run *run, const lort_block_place *pla
         return lort_ternary_encode(place, run->outcome->scales, scratch->codec, &scratch->block, coded, err);
     lort_block block = lort_block_at(place, place->rows, run->outcome->codes, run->grid.rows);
     block.mean2 = run->outcome->mean2;
+    block.show = run->source.weighting.on;
     lort_block_classes(&block);
     return lort_block_encode(&block, run->outcome->step, scratch->codec, &scratch->block, coded, err);
 }
@@ -277,6 +284,8 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     lort_code code = lort_slice_block(&run->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);
     if (code == LORT_OK)
         code = encode_loaded(run, &place, scratch, &state->coded, err);
+    if (code == LORT_OK && run->source.weighting.on)
+        state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col, scratch->block.weights, scratch->block.decoded, place.rows, place.cols);
     if (code == LORT_OK)
         code = lort_take(alloc_of(run->emitter), state->coded.stored, "a coded block", &state->bytes, err);
     if (code == LORT_OK)
@@ -299,6 +308,7 @@ static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error
     state->bytes = NULL;
     run->done += state->weights;
     run->error2 += state->coded.error2;
+    lort_weighed_add(&run->error, &state->error);
     progress(emitter, state->weights / emitter->part.type->block_elements * emitter->part.type->block_bytes);
     return code;
 }
@@ -415,6 +425,7 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
     block_run run = {.emitter = emitter, .outcome = outcome, .slice = slice, .grid = lort_block_grid_of(step->shape.rows, step->shape.cols),
                      .source = lort_slice_source_of(emitter->decider, step, slice)};
     run.source.factors = outcome->factored ? outcome : NULL;
+    run.source.scales = step->scaled ? outcome->codes + step->shape.rows + step->shape.cols : NULL;
     if (outcome->factored)
         note_factors(part, slice, outcome);
     part->any_integers = true;
@@ -426,7 +437,8 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
         code = emit_coded(emitter, outcome, err);
     if (code == LORT_OK)
         code = run_blocks(&run, err);
-    part->error2 += run.error2;
+    part->error2 += run.source.weighting.on ? run.error.plain : run.error2;
+    lort_weighed_add(&part->error, &run.error);
     return code;
 }
 
@@ -438,6 +450,7 @@ static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_
     if (code == LORT_OK)
         code = emit_coded(emitter, outcome, err);
     part->error2 += outcome->error2;
+    lort_weighed_add(&part->error, &outcome->error);
     session_of(emitter)->done_bytes += bytes;
     session_of(emitter)->out_bytes = lort_publish_size(emitter->publish);
     return code;
@@ -450,6 +463,7 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     uint64_t offset = part->offset + slice * bytes;
     part->seconds += outcome->seconds;
     part->norm2 += outcome->norm2;
+    lort_weighed_add(&part->norm, &outcome->norm);
     part->undefined |= part->step->factor && !outcome->has_norm;
     if (outcome->quantised)
         return emit_integers(emitter, slice, outcome, offset, bytes, err);
@@ -480,7 +494,7 @@ static void fill_terms(open_part *part, lort_term *terms, uint32_t *count)
                                         .left_rotate = scale->rotate, .rank = part->ranks + part->slices};
     } else if (part->any_integers)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
-                                        .rank = part->ranks + part->slices, .step = part->steps};
+                                        .rank = part->ranks + part->slices, .step = part->steps, .scaled = part->step->scaled};
     if (part->any_raw)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW, .left = type->id, .right = type->id, .left_width = (uint16_t)type->plane_width,
                                         .right_width = (uint16_t)type->plane_width, .left_rotate = type->rotate, .right_rotate = type->rotate,
@@ -495,6 +509,15 @@ static double relative_error(const open_part *part)
     return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2) ? NAN : sqrt(part->error2 / part->norm2);
 }
 
+/* The same, weighed; undefined where nothing is known of the columns. */
+static double weighed_error(const open_part *part)
+{
+    const double plain = relative_error(part);
+    if (!part->step->importance || isnan(plain) || (part->pairs == 0 && !part->any_integers))
+        return part->step->importance ? plain : NAN;
+    return part->norm.weighed > 0 ? sqrt(part->error.weighed / part->norm.weighed) : NAN;
+}
+
 static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
 {
     const open_part *part = &emitter->part;
@@ -503,6 +526,7 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->action = part->any_integers ? "residual" : part->pairs ? "factor" : "keep";
     report->rank = part->top_rank;
     report->rel_error = relative_error(part);
+    report->weighted_error = weighed_error(part);
     report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
     report->seconds = part->seconds;
     if (lossy && part->kept)

@@ -37,6 +37,7 @@ typedef struct lort_options {
     unsigned include_count;
     const char **exclude;
     unsigned exclude_count;
+    const char *imatrix;   /* path of an importance matrix, or NULL: errors are weighed by it, and kept low where it is high */
     double fail_above;     /* < 0: off. A tensor over this error: LORT_E_NUMERIC, nothing published */
     lort_mode mode;
     uint64_t memory_bytes; /* 0: probe */
@@ -87,6 +88,7 @@ typedef struct lort_tensor_report {
     int64_t rank;       /* largest of the slices; 0 if kept */
     int64_t slices;
     double rel_error;   /* NaN = undefined (null in JSON) */
+    double weighted_error; /* by the importance of columns (--imatrix); NaN = none known */
     double cosine, max_abs; /* compare: cosine and largest |difference|; NaN otherwise */
     uint64_t bytes_in, bytes_out;
     uint64_t offset;    /* inspect: from the start of its file */
@@ -121,6 +123,9 @@ typedef struct lort_report {
     double bpw, ratio;                /* ratio = output / input */
     double seconds;
     double worst_error, mean_error;   /* over factored tensors (compare: over all); NaN if none */
+    double weighted_worst, weighted_mean; /* the same weighed, of those whose importance is known; NaN if none */
+    const char *imatrix_path;         /* "" without */
+    uint64_t imatrix_entries, imatrix_matrices; /* of the file; matrices of the model, of those that are tried, whose importance it has */
     lort_tensor_report *tensors;
     uint64_t tensor_count;
     lort_meta_report *meta;           /* inspect: metadata of the header(s) */

@@ -168,6 +168,21 @@ static lort_code run_full(pipeline *p, lort_error *err)
     return lort_pool_run(session_of(p)->pool, (int64_t)p->count, p->window, decide_job, commit_job, p, err);
 }
 
+static void sum_weighted(lort_report *report)
+{
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *tensor = &report->tensors[i];
+        if (tensor->action[0] == 'k' || isnan(tensor->weighted_error))
+            continue;
+        sum += tensor->weighted_error;
+        count++;
+        report->weighted_worst = fmax(tensor->weighted_error, isnan(report->weighted_worst) ? 0 : report->weighted_worst);
+    }
+    report->weighted_mean = count ? sum / (double)count : NAN;
+}
+
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, lort_emitter *emitter, lort_error *err)
 {
     pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .window = plan->mode == LORT_MODE_FULL ? plan->window : 1};
@@ -186,6 +201,7 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     lort_give(alloc, p.outcomes, p.window * sizeof *p.outcomes);
     lort_give(alloc, p.jobs, p.count * sizeof *p.jobs);
     session->report->worst_error = session->worst_error;
+    sum_weighted(session->report);
     session->report->mean_error = p.error_count ? p.error_sum / (double)p.error_count : NAN;
     return code;
 }
@@ -213,6 +229,7 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
     report->detail = lort_report_text(session_of(p)->report, "%s", outcome.detail);
     report->rank = outcome.rank;
     report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
+    report->weighted_error = !step->importance ? NAN : lossy ? sqrt(outcome.error.weighed / outcome.norm.weighed) : 0.0;
     report->bytes_out = bytes * lort_step_slices(step);
     report->seconds = outcome.seconds * lort_step_slices(step);
     sum->in += (double)step->tensor->bytes;

@@ -208,6 +208,12 @@ static uint64_t ternary_workspace(const lort_options *options, const lort_step *
     return bound + ternary_outcome(options, step) + (first > then ? first : then);
 }
 
+/* What weighing takes beside the rest: scales as codes and floats, sums of the window. */
+static uint64_t weighing_bytes(const lort_step *step, unsigned workers)
+{
+    return step->importance ? 8 * (uint64_t)step->shape.cols + 256 * workers : 0;
+}
+
 static uint64_t integers_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     const lort_dtype_info *type = step->tensor->type;
@@ -223,7 +229,7 @@ static uint64_t integers_workspace(const lort_options *options, const lort_step 
 static uint64_t slice_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     if (lort_plan_integers(options))
-        return integers_workspace(options, step, workers);
+        return integers_workspace(options, step, workers) + weighing_bytes(step, workers);
     if (lort_plan_ternary(options))
         return ternary_workspace(options, step, workers);
     const lort_dtype_info *type = step->tensor->type;
@@ -232,10 +238,21 @@ static uint64_t slice_workspace(const lort_options *options, const lort_step *st
     target.max_rank = even < target.max_rank ? (even > 1 ? even : 1) : target.max_rank;
     target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
     uint32_t element = type->block_elements > 1 ? 1 : type->block_bytes;
-    return lort_factor_bound(step->shape.rows, step->shape.cols, element, &target, workers);
+    return lort_factor_bound(step->shape.rows, step->shape.cols, element, &target, workers) + weighing_bytes(step, workers);
 }
 
-static void plan_step(const lort_model *model, const lort_options *options, uint64_t extent, lort_step *step)
+static void plan_weights(const lort_session *session, const lort_options *options, lort_step *step)
+{
+    if (!session->imatrix)
+        return;
+    step->importance = lort_imatrix_find(session->imatrix, step->tensor->name, step->tensor->name_bytes);
+    for (int64_t s = 0; step->importance && s < step->shape.slices && !step->scaled && lort_plan_integers(options); s++) {
+        const lort_weighting weighting = lort_weighting_of(step->importance, &step->shape, s);
+        step->scaled = lort_weighting_pays(&weighting, &step->shape);
+    }
+}
+
+static void plan_step(const lort_session *session, const lort_model *model, const lort_options *options, uint64_t extent, lort_step *step)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
     *step = (lort_step){.reason = ""};
@@ -248,12 +265,14 @@ static void plan_step(const lort_model *model, const lort_options *options, uint
     step->factor = step->reason[0] == '\0';
     if (!step->factor)
         return;
+    plan_weights(session, options, step);
     int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
     const uint64_t sides = (uint64_t)(step->shape.rows + step->shape.cols);
     step->workspace = slice_workspace(options, step, 1);
     step->pending = lort_codec_bound(2 * (uint64_t)rank * sides) + LORT_CHUNK_TARGET;
+    step->pending += weighing_bytes(step, 1);
     if (lort_plan_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
-        step->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) +
+        step->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) + 2 * weighing_bytes(step, 1) +
                         6 * (uint64_t)lort_plan_gain(options, step->shape.rows, step->shape.cols).max_rank * sides;
     if (lort_plan_ternary(options))
         step->pending = ternary_outcome(options, step);
@@ -412,9 +431,9 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model, const l
     plan->steps = memory;
     plan->blocks.write = true;
     for (uint64_t i = 0; i < plan->count; i++) {
-        plan_step(model, options, i, &plan->steps[i]);
+        plan_step(session, model, options, i, &plan->steps[i]);
         plan->candidates += plan->steps[i].factor;
-        if (plan->steps[i].factor && (lort_plan_integers(options) || lort_plan_ternary(options)))
+        if (plan->steps[i].factor && (lort_plan_integers(options) || lort_plan_ternary(options) || plan->steps[i].importance))
             lort_block_need_add(&plan->blocks, plan->steps[i].shape.rows, plan->steps[i].shape.cols);
     }
     plan->limit = lort_session_limit(session, options->memory_bytes);
@@ -452,6 +471,12 @@ static void put_size(const lort_options *options, lort_buffer *out)
     else
         lort_put_text(out, "size=%.9g%%", options->value);
     lort_put_text(out, " max-rank=%lld", (long long)options->max_rank);
+}
+
+void lort_plan_importance_text(const lort_work_plan *plan, lort_buffer *out)
+{
+    for (unsigned i = 0; plan->weighed && i < sizeof plan->importance.bytes; i++)
+        lort_put_text(out, "%s%02x", i ? "" : " imatrix=", plan->importance.bytes[i]);
 }
 
 void lort_plan_options_text(const lort_options *options, lort_buffer *out)

@@ -4,6 +4,7 @@
 
 #include "compress/factor.h"
 #include "compress/session.h"
+#include "compress/weighting.h"
 #include "loader/model.h"
 
 typedef struct lort_share { /* of the output, for one slice under a target for the size of all */
@@ -19,6 +20,8 @@ typedef struct lort_step { /* one extent of the input */
     uint64_t workspace; /* bytes one slice's factorisation takes with one worker */
     uint64_t pending;   /* bytes its encoded factors may take until they are written */
     lort_share *shares; /* [slices]; NULL: no target for the size */
+    const lort_importance *importance; /* of the columns; NULL: none is known */
+    bool scaled;        /* as integers its columns are scaled by it */
 } lort_step;
 
 /* What a step is worked in: its slices where they are tried, else the whole. */
@@ -35,6 +38,8 @@ typedef struct lort_work_plan {
     lort_share *shares;         /* of all steps that are tried */
     uint64_t share_count;
     uint64_t size_limit;        /* of the whole output; 0: none */
+    lort_hash128 importance;    /* of the names and importances that are used */
+    uint64_t weighed;           /* steps that have them */
 } lort_work_plan;
 
 /* LORT_E_MEMORY, naming the tensor and the smallest memory that would do, when one step does not fit. Fills the report's mode part. */
@@ -73,6 +78,8 @@ double lort_plan_share(const lort_step *step, bool high);
 
 /* The quality options in canonical form, for the container. */
 void lort_plan_options_text(const lort_options *options, lort_buffer *out);
+/* " imatrix=HASH": XXH3-128 of names and importances that are used, whatever form of file they came from. Nothing without any. */
+void lort_plan_importance_text(const lort_work_plan *plan, lort_buffer *out);
 /* '*' any run, '?' any one byte. */
 bool lort_glob(const char *pattern, const char *name);
 

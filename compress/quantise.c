@@ -20,6 +20,7 @@
 
 typedef struct block_sums {
     double norm2, error2, peak; /* peak: largest square */
+    lort_weighed norm, error;   /* with importances: of unscaled columns */
     int64_t weights;            /* that were measured */
     uint64_t stored;            /* bytes of coded blocks */
     double *rows, *cols;        /* [high], [wide]: energies */
@@ -31,10 +32,12 @@ typedef struct fitting {
     unsigned worker; /* who works where there is no pool */
     lort_block_grid grid;
     double *row_energy, *col_energy; /* [rows], [cols] */
-    uint8_t *codes;                  /* [rows + cols] */
+    uint8_t *codes;                  /* [rows + cols], and [cols] of scales where columns are scaled */
+    uint64_t code_count;
     block_sums *slots, total;        /* [window] */
     unsigned window;
-    double norm2, peak;
+    double norm2, peak; /* of scaled columns, as they are coded */
+    double judged2;     /* what errors are relative to: norm2, or with importances the weighed norm */
     int64_t part; /* one row in so many is measured */
     float step;
     float sized; /* the step whose size and error are in total; 0: none */
@@ -46,6 +49,14 @@ static lort_block_space *space_of(const fitting *f, unsigned *worker)
 {
     *worker = f->pool ? *worker : f->worker;
     return &f->source->decider->session->scratch[*worker].block;
+}
+
+static bool is_weighed(const fitting *f) { return f->source->weighting.on; }
+
+/* Differences, or where b is NULL the weights themselves. */
+static lort_weighed weigh(const fitting *f, const lort_block_place *place, int64_t rows, const float *a, const float *b)
+{
+    return lort_weighed_sum(&f->source->weighting, f->source->scales, place->col, a, b, rows, place->cols);
 }
 
 /* ---- energies ---- */
@@ -60,6 +71,8 @@ static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned
     if (code)
         return code;
     lort_energies(space->weights, place.rows, place.cols, s->rows, s->cols, &s->peak);
+    if (is_weighed(f))
+        s->norm = weigh(f, &place, place.rows, space->weights, NULL);
     return LORT_OK;
 }
 
@@ -75,6 +88,7 @@ static lort_code add_energies(void *ctx, int64_t item, unsigned slot, lort_error
     for (int64_t c = 0; c < place.cols; c++)
         f->col_energy[place.col + c] += s->cols[c];
     f->total.peak = s->peak > f->total.peak ? s->peak : f->total.peak;
+    lort_weighed_add(&f->total.norm, &s->norm);
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
@@ -95,6 +109,7 @@ static lort_block block_at(const fitting *f, const lort_block_place *place, int6
 {
     lort_block block = lort_block_at(place, rows, f->codes, f->grid.rows);
     block.mean2 = mean_square(f);
+    block.show = is_weighed(f);
     lort_block_classes(&block);
     return block;
 }
@@ -119,6 +134,10 @@ static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigne
     const lort_block block = block_at(f, &place, rows);
     s->weights = rows * place.cols;
     s->error2 = lort_block_measure(&block, f->step, space);
+    if (is_weighed(f)) {
+        s->error = weigh(f, &place, rows, space->weights, space->decoded);
+        s->error2 = s->error.weighed;
+    }
     return LORT_OK;
 }
 
@@ -128,6 +147,7 @@ static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *e
     (void)item;
     f->total.weights += f->slots[slot].weights;
     f->total.error2 += f->slots[slot].error2;
+    lort_weighed_add(&f->total.error, &f->slots[slot].error);
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
@@ -138,9 +158,10 @@ static lort_code measure(fitting *f, int64_t part, double *error, lort_error *er
     f->sized = 0;
     f->total.weights = 0;
     f->total.error2 = 0;
+    f->total.error = (lort_weighed){0, 0};
     lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, measure_block, add_error, f, err);
     const double share = (double)f->total.weights / (double)f->grid.rows / (double)f->grid.cols;
-    *error = code ? 0 : sqrt(f->total.error2 / share / f->norm2);
+    *error = code ? 0 : sqrt(f->total.error2 / share / f->judged2);
     return code;
 }
 
@@ -170,6 +191,7 @@ static lort_code find_on_sample(fitting *f, double target, lort_error *err)
 static lort_code find_step(fitting *f, double target, lort_error *err)
 {
     double error = 0, error2 = 0;
+    lort_weighed weighed = {0, 0};
     float best = 0;
     lort_code code = find_on_sample(f, target, err);
     for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
@@ -178,10 +200,12 @@ static lort_code find_step(fitting *f, double target, lort_error *err)
         if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
             best = f->step;
             error2 = f->total.error2;
+            weighed = f->total.error;
         }
     }
     f->step = best;
     f->total.error2 = error2;
+    f->total.error = weighed;
     return code;
 }
 
@@ -199,6 +223,10 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
         code = lort_block_encode(&block, f->step, f->source->decider->session->scratch[worker].codec, space, &coded, err);
     f->slots[slot].stored = coded.stored;
     f->slots[slot].error2 = coded.error2;
+    if (code == LORT_OK && is_weighed(f)) {
+        f->slots[slot].error = weigh(f, &place, place.rows, space->weights, space->decoded);
+        f->slots[slot].error2 = f->slots[slot].error.weighed;
+    }
     return code;
 }
 
@@ -208,6 +236,7 @@ static lort_code add_size(void *ctx, int64_t item, unsigned slot, lort_error *er
     (void)item;
     f->total.stored += f->slots[slot].stored;
     f->total.error2 += f->slots[slot].error2;
+    lort_weighed_add(&f->total.error, &f->slots[slot].error);
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
@@ -218,6 +247,7 @@ static lort_code measure_size(fitting *f, uint64_t *bytes, lort_error *err)
     if (f->sized != f->step) {
         f->total.stored = 0;
         f->total.error2 = 0;
+        f->total.error = (lort_weighed){0, 0};
         code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
         f->sized = code ? 0 : f->step;
     }
@@ -288,7 +318,7 @@ static lort_code keep(lort_outcome *out, const char *reason)
 static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_error *err)
 {
     lort_session *session = f->source->decider->session;
-    const uint64_t count = (uint64_t)(f->grid.rows + f->grid.cols);
+    const uint64_t count = f->code_count;
     uint64_t bytes;
     lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate(f, &bytes, err);
     if (code == LORT_OK && bytes + count + out->coded.size >= out->lossless) {
@@ -305,7 +335,8 @@ static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_erro
     out->reason = "";
     out->step = f->step;
     out->estimate = bytes + out->coded.size;
-    out->error2 = f->total.error2;
+    out->error2 = is_weighed(f) ? f->total.error.plain : f->total.error2;
+    out->error = f->total.error;
     out->mean2 = mean_square(f);
     out->codes = f->codes;
     out->code_count = count;
@@ -316,9 +347,15 @@ static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_erro
 /* Energies and codes, or the reason why there can be none. */
 static lort_code prepare(fitting *f, const char **reason, lort_error *err)
 {
+    const lort_step *step = f->source->step;
+    uint8_t *scales = step->scaled ? f->codes + f->grid.rows + f->grid.cols : NULL;
+    if (scales)
+        lort_weighting_codes(&f->source->weighting, &step->shape, scales);
+    f->source->scales = scales;
     lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, sum_energies, add_energies, f, err);
     f->norm2 = f->total.norm2;
     f->peak = f->total.peak;
+    f->judged2 = is_weighed(f) ? f->total.norm.weighed : f->norm2;
     *reason = !isfinite(f->norm2) ? "holds NaN or Inf" : !(f->norm2 > 0) ? "all zero" : "";
     if (code == LORT_OK && !**reason)
         find_codes(f);
@@ -329,7 +366,7 @@ static lort_code prepare(fitting *f, const char **reason, lort_error *err)
 static lort_code spend(fitting *f, double target, const lort_share *share, uint64_t spent, lort_error *err)
 {
     lort_scratch *scratch = &f->source->decider->session->scratch[f->worker];
-    const uint64_t count = (uint64_t)(f->grid.rows + f->grid.cols);
+    const uint64_t count = f->code_count;
     uint64_t codes = spent;
     for (uint64_t at = 0, n, stored; at < count; at += n, codes += stored) {
         n = count - at < LORT_CHUNK_TARGET ? count - at : LORT_CHUNK_TARGET;
@@ -338,6 +375,12 @@ static lort_code spend(fitting *f, double target, const lort_share *share, uint6
             return code;
     }
     return find_step_of_size(f, target, share->bytes > codes ? share->bytes - codes : 0, err);
+}
+
+static void set_norm(const fitting *f, lort_outcome *out)
+{
+    out->norm = f->total.norm;
+    out->norm2 = is_weighed(f) ? f->total.norm.plain : f->norm2;
 }
 
 static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
@@ -349,11 +392,12 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
     out->has_norm = isfinite(f->norm2);
     if (share)
         target = share->error;
-    if (out->factored) /* then norm2 is that of the whole, and what is left of it is to be coded */
-        target *= sqrt(out->norm2 / f->norm2);
+    if (out->factored) /* then norms are those of the whole, and what is left of it is to be coded */
+        target *= sqrt((is_weighed(f) ? out->norm.weighed : out->norm2) / f->judged2);
     else
-        out->norm2 = f->norm2;
-    out->error2 = f->norm2;
+        set_norm(f, out);
+    out->error2 = is_weighed(f) ? f->total.norm.plain : f->norm2;
+    out->error = f->total.norm;
     if (out->factored && (!(f->norm2 > 0) || target >= 1))
         return LORT_OK; /* the factors do */
     if (*reason)
@@ -407,7 +451,8 @@ static lort_code draw(fitting *f, const lort_outcome *factors, lort_curve *curve
     const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
     const lort_block block = block_at(f, &place, place.rows);
     code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
-    double error = factors ? 0.5 * sqrt(factors->norm2 / f->norm2) : 0.5;
+    const double whole2 = factors ? is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
+    double error = 0.5 * sqrt(whole2 / f->judged2);
     f->step = (float)(2 * rms(f));
     for (unsigned i = 0; i < LORT_CURVE_POINTS && code == LORT_OK; i++, error /= 2) {
         if (error >= 1)
@@ -429,7 +474,7 @@ static lort_code take_all(fitting *f, lort_error *err)
     if (code)
         return code;
     f->col_energy = f->row_energy + rows;
-    code = lort_take(alloc_of(f), rows + cols, "codes", &memory, err);
+    code = lort_take(alloc_of(f), f->code_count, "codes", &memory, err);
     f->codes = memory;
     if (code == LORT_OK)
         code = lort_take(alloc_of(f), f->window * (sizeof *f->slots + each), "partial sums", &memory, err);
@@ -445,8 +490,9 @@ static lort_code take_all(fitting *f, lort_error *err)
 static void give_all(fitting *f)
 {
     const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols;
+    f->source->scales = NULL; /* in what goes now, or is the outcome's */
     lort_give(alloc_of(f), f->slots, f->window * (sizeof *f->slots + (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double)));
-    lort_give(alloc_of(f), f->codes, rows + cols);
+    lort_give(alloc_of(f), f->codes, f->code_count);
     lort_give(alloc_of(f), f->row_energy, (rows + cols) * sizeof(double));
 }
 
@@ -460,7 +506,8 @@ uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers)
 static fitting start(lort_slice_source *source, unsigned worker, lort_pool *pool)
 {
     const lort_matrices *shape = &source->step->shape;
-    return (fitting){.source = source, .pool = pool, .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
+    const lort_term term = {.scaled = source->step->scaled};
+    return (fitting){.source = source, .pool = pool, .code_count = lort_codes_bytes(&term, shape), .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
                      .window = pool ? 2 * lort_pool_workers(pool) : 1};
 }
 
@@ -478,7 +525,7 @@ lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double 
 lort_code lort_quantise_curve(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err)
 {
     fitting f = start(source, worker, pool);
-    const uint64_t codes = (uint64_t)(f.grid.rows + f.grid.cols), factors = source->factors ? source->factors->coded.size : 0;
+    const uint64_t codes = f.code_count, factors = source->factors ? source->factors->coded.size : 0;
     *curve = (lort_curve){.weights = (uint64_t)f.grid.rows * (uint64_t)f.grid.cols, .codes = factors + codes / 2 + 64};
     lort_code code = lort_slice_raw_size(source, worker, UINT64_MAX, &curve->lossless, err);
     if (code == LORT_OK)

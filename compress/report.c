@@ -47,6 +47,9 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .ratio = NAN,
                             .worst_error = NAN,
                             .mean_error = NAN,
+                            .weighted_worst = NAN,
+                            .weighted_mean = NAN,
+                            .imatrix_path = "",
                             .owner = owner};
     return LORT_OK;
 }
@@ -163,6 +166,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .file = "",
                                           .slices = 1,
                                           .rel_error = NAN,
+                                          .weighted_error = NAN,
                                           .cosine = NAN,
                                           .max_abs = NAN};
     report->tensors = tensors;
@@ -304,7 +308,12 @@ static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
                                     {"sample_seconds", REAL, R(sample_seconds)},
                                     {"estimated_seconds", REAL, R(estimated_seconds)},
                                     {"worst_error", REAL, R(worst_error)},
-                                    {"mean_error", REAL, R(mean_error)}};
+                                    {"mean_error", REAL, R(mean_error)},
+                                    {"worst_weighted_error", REAL, R(weighted_worst)},
+                                    {"mean_weighted_error", REAL, R(weighted_mean)}};
+static const field imatrix_fields[] = {{"path", TEXT, R(imatrix_path)},
+                                       {"entries", U64, R(imatrix_entries)},
+                                       {"matrices", U64, R(imatrix_matrices)}};
 static const field tensor_fields[] = {
     {"name", TEXT, T(name)},
     {"shape", NONE, 0},
@@ -315,7 +324,7 @@ static const field tensor_fields[] = {
     {"rank", I64, T(rank)},
     {"slices", I64, T(slices)},
     {"rel_error", REAL, T(rel_error)},
-    {"weighted_error", NONE, 0},
+    {"weighted_error", REAL, T(weighted_error)},
     {"cosine", REAL, T(cosine)},
     {"max_abs", REAL, T(max_abs)},
     {"bytes_in", U64, T(bytes_in)},
@@ -398,6 +407,7 @@ static json_t *report_json(const lort_report *report)
     json_object_set_new(root, "blas", OBJECT(blas_fields, report));
     json_object_set_new(root, "input", OBJECT(input_fields, report));
     json_object_set_new(root, "output", OBJECT(output_fields, report));
+    json_object_set_new(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
     json_object_update(root, tail);
     json_decref(head);
     json_decref(tail);

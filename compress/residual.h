@@ -27,6 +27,7 @@ typedef struct lort_block { /* rows x cols of one slice, row-major */
     int32_t base;                         /* code sum of class 0's lower end */
     uint8_t shift;                        /* quarter octaves of a class: 1 << shift */
     double mean2;                         /* writers: mean square of the slice's weights, which have codes of 128 and 128 */
+    bool show;                            /* writers: the values a reader will get are wanted too */
 } lort_block;
 
 /* The first `rows` rows of a block of a slice, by the slice's codes: those of its slice_rows rows, then of its columns. base and shift are left 0. */

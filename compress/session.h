@@ -5,6 +5,7 @@
 #include "compress/block.h"
 #include "compress/lort.h"
 #include "formats/container.h"
+#include "formats/imatrix.h"
 #include "loader/budget.h"
 #include "loader/codec.h"
 #include "loader/memory.h"
@@ -40,6 +41,7 @@ typedef struct lort_session {
     uint64_t reserved;
     uint64_t done_bytes, total_bytes, out_bytes, tensors_done, tensors_total;
     double worst_error;
+    const lort_imatrix *imatrix; /* compress and plan with --imatrix, else NULL */
 } lort_session;
 
 /* Probes memory and topology, fills the report's memory part, opens a ledger without limit yet. threads 0 = the topology's default. */

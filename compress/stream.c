@@ -47,6 +47,28 @@ LORT_INLINE lort_f32s values_of(const scales *of, lort_i32s context, lort_i32s k
     return (lort_f32s)((single & level) | (~single & many));
 }
 
+LORT_VECTORS static void values_of_group(const scales *of, const lort_block *block, int64_t row, const int16_t *coded, float *out)
+{
+    const lort_group group = lort_group_at(block, row);
+    float tile[LORT_TILE * LORT_LANES];
+    for (int64_t c = 0; c < block->cols; c++, coded += LORT_LANES) {
+        lort_i16s narrow;
+        memcpy(&narrow, coded, sizeof narrow);
+        const lort_i32s v = __builtin_convertvector(narrow, lort_i32s), context = 2 * lort_group_classes(&group, block->col_codes[c]) + (v & 1);
+        const lort_f32s value = values_of(of, context, v >> 1);
+        memcpy(tile + c % LORT_TILE * LORT_LANES, &value, sizeof value);
+        if (c % LORT_TILE == LORT_TILE - 1 || c == block->cols - 1)
+            lort_from_lanes(tile, group.lanes, c % LORT_TILE + 1, block->cols, out + c / LORT_TILE * LORT_TILE);
+    }
+}
+
+void lort_stream_values(const lort_block *block, float step, const lort_quantised *q, float *out)
+{
+    const scales levels = make_scales(&q->levels, step);
+    for (int64_t r = 0; r < block->rows; r += LORT_LANES)
+        values_of_group(&levels, block, r, q->coded + r * block->cols, out + r * block->cols);
+}
+
 /* ---- writing ---- */
 
 #define SYMBOLS_USED (2 * LORT_PAIRS - 1) /* of a writer; from here on it escapes */

@@ -45,6 +45,11 @@ void lort_weighting_scales(const lort_weighting *w, int64_t cols, float *scales)
 typedef struct lort_weighed {
     double plain, weighed;
 } lort_weighed;
+static inline void lort_weighed_add(lort_weighed *to, const lort_weighed *from)
+{
+    to->plain += from->plain;
+    to->weighed += from->weighed;
+}
 
 /* Sums of (a - b)^2 over [rows][cols], the first column being `first` of the slice, in the units of unscaled columns. b NULL: zero. codes (of the slice): the
  * scales that a and b have; NULL: none. */

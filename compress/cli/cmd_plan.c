@@ -8,6 +8,7 @@ static void print_plan(const lort_report *report, bool verbose)
 {
     char worst[32], mean[32];
     lort_cli_print_start(stdout, report);
+    lort_cli_print_importance(stdout, report);
     for (uint64_t i = 0; verbose && i < report->tensor_count; i++)
         lort_cli_print_tensor(stdout, &report->tensors[i]);
     lort_cli_print_actions(stdout, report);

@@ -125,6 +125,12 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .choices = residuals,                                                                                         \
          .argument = "auto|none|int|ternary",                                                                          \
          .help = "code what low rank leaves as integers (auto: for --max-error, --bpw, --size) or as -1, 0, 1"},       \
+        {"imatrix",                                                                                                    \
+         0,                                                                                                            \
+         LORT_CLI_TEXT,                                                                                                \
+         AT(job.imatrix),                                                                                              \
+         .argument = "FILE",                                                                                           \
+         .help = "importance matrix of llama.cpp: errors are weighed by it, column by column"},                        \
         {"min-dim",                                                                                                    \
          0,                                                                                                            \
          LORT_CLI_WHOLE,                                                                                               \

@@ -209,6 +209,22 @@ void lort_cli_print_warnings(FILE *out, const lort_report *report)
         fprintf(out, LABEL "%s\n", "warning", report->warnings[i]);
 }
 
+void lort_cli_print_importance(FILE *out, const lort_report *report)
+{
+    if (given(report->imatrix_path))
+        fprintf(out, LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n", "imatrix", report->imatrix_matrices, report->imatrix_entries,
+                report->imatrix_path);
+}
+
+static void print_weighted(FILE *out, const lort_report *report)
+{
+    char worst[32], mean[32];
+    lort_cli_print_importance(out, report);
+    if (!isnan(report->weighted_worst))
+        fprintf(out, LABEL "worst %s, mean %s\n", "weighted", lort_cli_number(report->weighted_worst, worst, sizeof worst),
+                lort_cli_number(report->weighted_mean, mean, sizeof mean));
+}
+
 void lort_cli_print_end(FILE *out, const lort_report *report)
 {
     char worst[32], mean[32], time[32];
@@ -217,6 +233,7 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
         fprintf(out, LABEL "worst %s (%s), mean %s\n", "error",
                 lort_cli_number(report->worst_error, worst, sizeof worst), worst_name(report),
                 lort_cli_number(report->mean_error, mean, sizeof mean));
+    print_weighted(out, report);
     lort_cli_print_actions(out, report);
     lort_cli_print_kinds(out, report);
     fprintf(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));

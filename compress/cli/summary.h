@@ -10,6 +10,8 @@
 void lort_cli_print_start(FILE *out, const lort_report *report);
 /* Output, errors, what was factored and what was kept why, time, memory, and all warnings again. */
 void lort_cli_print_end(FILE *out, const lort_report *report);
+/* How many matrices an importance matrix knows; nothing without one. */
+void lort_cli_print_importance(FILE *out, const lort_report *report);
 /* "factored 12 of 38 tensors" and the kept ones by reason, most frequent first. */
 void lort_cli_print_actions(FILE *out, const lort_report *report);
 void lort_cli_print_warnings(FILE *out, const lort_report *report);

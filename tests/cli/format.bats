@@ -100,6 +100,19 @@ END
     [ "$(cat "$T/out")" -ge 25 ]
 }
 
+@test "the independent reader and restore agree on scaled columns, bit for bit" {
+    need_decoder
+    imatrix "$GGUF" "$T/i.dat"
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --max-error 0.1 --imatrix "$T/i.dat"
+    expect 0 decode --list "$T/a.lort"
+    cp "$T/out" "$T/list"
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/F32.gguf" --dtype F32
+    expect 0 "$LORT" inspect "$T/F32.gguf" --json "$T/F32.json"
+    expect 0 decode "$T/a.lort" "$T/F32" --dtype F32
+    expect 0 same_tensors "$T/F32.json" "$T/F32.gguf" "$T/F32/${GGUF##*/}.parts" "$T/list" F32
+    [ "$(cat "$T/out")" -ge 25 ]
+}
+
 # A container of version 1.0 that was written once (tests/unit/container_fixture.h): raw, factors, integers, factors and integers, zero. It must stay readable.
 # Its product of factors is exact in any order, so that the sums agree on every bit too.
 @test "a container of every term reads as it did, and alike for both readers" {

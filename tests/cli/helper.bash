@@ -44,3 +44,19 @@ need_models() { [ -e "$MODELS/$1" ] || skip "$MODELS/$1 is not here"; }
 # lacks FILE PATTERN (a bare `!` would not fail a test).
 lacks() { if grep -qE -- "$2" "$1"; then echo "$1 has '$2':"; grep -E -- "$2" "$1"; return 1; fi; }
 no_partial() { [ -z "$(find "$T" -name '*partial*')" ] || { find "$T" -name '*partial*'; return 1; }; }
+
+# imatrix MODEL FILE: an importance matrix in the legacy form for every matrix of a model, of made-up values over some eight octaves.
+imatrix() {
+    "$LORT" inspect "$1" --json "$T/inspected.json" >"$T/out"
+    python3 - "$T/inspected.json" "$2" <<'END'
+import json, random, struct, sys
+random.seed(3)
+matrices = [t for t in json.load(open(sys.argv[1]))["tensors"] if len(t["shape"]) > 1]
+with open(sys.argv[2], "wb") as out:
+    out.write(struct.pack("<i", len(matrices)))
+    for t in matrices:
+        name, count = t["name"].encode(), t["shape"][-1]
+        out.write(struct.pack("<i", len(name)) + name + struct.pack("<ii", 1, count))
+        out.write(struct.pack(f"<{count}f", *(2 ** random.gauss(0, 1.3) for _ in range(count))))
+END
+}

@@ -32,6 +32,8 @@ END
 @test "trits and factors, safetensors in shards" { matrix "$HF" --residual ternary --rank 8; }
 @test "trits and factors to an error" { matrix "$GGUF" --residual ternary --max-error 0.35; }
 @test "integers to a size" { matrix "$GGUF" --residual int --bpw 4; }
+@test "integers weighed by importance" { imatrix "$GGUF" "$T/i.dat"; matrix "$GGUF" --imatrix "$T/i.dat" --bpw 4; }
+@test "factors weighed by importance" { imatrix "$HF" "$T/i.dat"; matrix "$HF" --imatrix "$T/i.dat" --rank 32; }
 
 # A matrix of blocks across and down, and a stack of two, F32.
 many_blocks() {

@@ -39,7 +39,7 @@ refuse() {
 }
 
 @test "each command has exactly the options of the contract" {
-    local job='rank energy max-error bpw size lossless residual max-rank min-dim include exclude fail-above mode memory threads seed zstd-level'
+    local job='rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads seed zstd-level'
     check() { # command options...
         local command=$1
         shift
@@ -84,7 +84,7 @@ refuse() {
 }
 
 @test "options that are not built yet do not exist" {
-    for option in --imatrix=f --resume --time-limit=1h; do
+    for option in --resume --time-limit=1h; do
         refuse "unknown or ambiguous option '${option}'" compress model -o "$T/x" $option
     done
     refuse "unknown option '-z'" compress model -o x -z

@@ -249,9 +249,9 @@ typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *by
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
 {
-    const uint32_t array = chunk->part >> 24;
-    const lort_term_kind kind = array == LORT_ARRAY_RAW ? LORT_TERM_RAW : array >= LORT_ARRAY_SCALES ? LORT_TERM_TERNARY : LORT_TERM_FACTORS;
-    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff, kind);
+    static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_QUANTISED, LORT_TERM_QUANTISED,
+                                           LORT_TERM_TERNARY, LORT_TERM_TERNARY};
+    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff, kinds[chunk->part >> 24]);
     assert_non_null(term);
     return term;
 }
@@ -270,7 +270,7 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
         bool right = part.chunks[i].part >> 24 == LORT_ARRAY_RIGHT || part.chunks[i].part >> 24 == LORT_ARRAY_TRITS;
         uint64_t stored;
         chunks[i] = part.chunks[i];
-        assert_int_equal(lort_archive_chunk(archive, &part, i, codec, planes, bytes, NULL), LORT_OK);
+        assert_int_equal(lort_archive_chunk(archive, &part, i, codec, part.chunks[i].part >> 24 == LORT_ARRAY_BLOCKS ? NULL : planes, bytes, NULL), LORT_OK);
         edit(&part, &chunks[i], bytes, chunks[i].decoded);
         lort_planes_split(bytes, planes, chunks[i].decoded, right ? term->right_width : term->left_width, right ? term->right_rotate : term->left_rotate);
         assert_int_equal(lort_codec_encode(codec, planes, chunks[i].decoded, coded, LORT_CHUNK_MAX, &stored, NULL), LORT_OK);
