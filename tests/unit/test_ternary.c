@@ -206,7 +206,7 @@ static lort_code read_values(void *ctx, unsigned worker, int64_t r0, int64_t r1,
 static double first_iterate(float *values, int64_t rank)
 {
     static float left[SIZE], right[SIZE], product[SIZE];
-    const lort_matrix_source source = {ROWS, COLS, 4, read_values, values};
+    const lort_matrix_source source = {.rows = ROWS, .cols = COLS, .element_bytes = 4, .read = read_values, .ctx = values};
     const lort_target target = {.kind = LORT_TARGET_RANK, .rank = rank, .max_rank = rank};
     lort_factors f;
     double error2 = 0;
