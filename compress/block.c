@@ -155,7 +155,7 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
     code = code ? code : put_frame(&w, stream.escapes, 2 * stream.escape_count, err);
     code = code ? code : put_frame(&w, stream.words, 2 * stream.word_count, err);
     if (code == LORT_OK)
-        *out = (lort_block_coded){w.coded, w.body, error2};
+        *out = (lort_block_coded){w.coded, w.body, error2, q.error2};
     return code;
 }
 

@@ -37,6 +37,7 @@ uint64_t lort_block_coded_bound(const lort_block_need *need); /* most bytes a co
 typedef struct lort_block_coded {
     uint64_t stored, decoded; /* bytes in space->coded, and of the body behind them */
     double error2;            /* sum of (weight - decoded)^2, of the floats a reader gets */
+    double measured2;         /* as lort_block_measure has it */
 } lort_block_coded;
 
 /* Sum of (weight - decoded)^2 over space->weights once they are integers of `step`; a reader's differs from it by the rounding of f32.

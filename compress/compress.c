@@ -145,7 +145,8 @@ static lort_code prepare(prepared *p, const char *command, const char *path, con
 static lort_code start(prepared *p, const lort_options *options, lort_error *err)
 {
     lort_budget_limit(p->session.budget, p->plan.limit);
-    return lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, &p->plan.blocks, err);
+    lort_code code = lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, &p->plan.blocks, err);
+    return code ? code : lort_session_spare(&p->session, p->plan.spare, err);
 }
 
 static void finish(prepared *p)
@@ -160,6 +161,7 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
 {
     prepared p;
     lort_code code = prepare(&p, "plan", path, options, observer, report, err);
+    p.plan.spare = 0; /* nothing is written */
     if (code == LORT_OK && options->sample > 0)
         code = start(&p, options, err);
     if (code == LORT_OK && options->sample > 0 && is_sized(options))

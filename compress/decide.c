@@ -201,6 +201,7 @@ void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
     lort_give(alloc, outcome->chunks, outcome->chunk_room * sizeof(lort_chunk));
     lort_give(alloc, outcome->codes, outcome->code_count);
     lort_give(alloc, outcome->scales, outcome->scale_bytes);
+    lort_kept_close(&outcome->kept);
     lort_give(alloc, outcome->left_values, outcome->left_bytes);
     lort_give(alloc, outcome->right_values, outcome->right_bytes);
     if (outcome->coded.alloc)

@@ -3,6 +3,7 @@
 #ifndef LORT_COMPRESS_DECIDE_H
 #define LORT_COMPRESS_DECIDE_H
 
+#include "compress/kept.h"
 #include "compress/plan.h"
 
 /* The lossless size of a slice is measured on at most this many chunks, evenly spaced (all of them for up to 8 MiB). */
@@ -11,7 +12,7 @@
 /* What the slice became. Everything is owned by the outcome; lort_outcome_free accepts zeroed ones. */
 typedef struct lort_outcome {
     bool factored;
-    bool quantised;       /* as integers of `step`; the blocks are encoded when they are written */
+    bool quantised;       /* as integers of `step`; blocks that are not kept are encoded when they are written */
     bool ternary;         /* quantised too, but as trits under `scales` */
     const char *reason;   /* why it is kept; "" when factored */
     char detail[120];     /* figures behind the reason, or "" */
@@ -30,6 +31,7 @@ typedef struct lort_outcome {
     uint8_t *codes;       /* quantised: of the rows, then of the columns, then of their scales if the step's are scaled */
     uint64_t code_count;
     uint64_t lossless, estimate; /* estimated bytes of the lossless form; of the quantised one */
+    lort_kept kept;       /* quantised: the blocks, where they could be held */
     lort_buffer coded;    /* the encoded chunks of factors or codes, one behind the other */
     lort_chunk *chunks;   /* their descriptions, offsets from the start of `coded` */
     uint64_t chunk_room;

@@ -293,19 +293,15 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     return code;
 }
 
-static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error *err)
+/* One block behind the others. */
+static lort_code append_block(block_run *run, const struct block_slot *state, lort_error *err)
 {
-    block_run *run = ctx;
     lort_emitter *emitter = run->emitter;
-    struct block_slot *state = &run->slots[slot];
     lort_chunk chunk = {.part = LORT_PART_ID(run->outcome->ternary ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
                         .first = run->done, .count = state->weights, .hash = lort_xxh64(state->bytes, state->coded.stored)};
-    (void)item;
     lort_code code = lort_session_check_stop(session_of(emitter), err);
     if (code == LORT_OK)
         code = add_chunk(emitter, &chunk, state->bytes, err);
-    lort_give(alloc_of(emitter), state->bytes, state->coded.stored);
-    state->bytes = NULL;
     run->done += state->weights;
     run->error2 += state->coded.error2;
     lort_weighed_add(&run->error, &state->error);
@@ -313,10 +309,35 @@ static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error
     return code;
 }
 
+static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    block_run *run = ctx;
+    struct block_slot *state = &run->slots[slot];
+    (void)item;
+    lort_code code = append_block(run, state, err);
+    lort_give(alloc_of(run->emitter), state->bytes, state->coded.stored);
+    state->bytes = NULL;
+    return code;
+}
+
+/* Those that were held since they were measured. */
+static lort_code append_kept(block_run *run, const lort_kept *kept, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < kept->count && code == LORT_OK; i++) {
+        const lort_block_place place = lort_block_get(&run->grid, (int64_t)i);
+        const struct block_slot state = {kept->blocks[i].coded, kept->blocks[i].error, (uint64_t)place.rows * (uint64_t)place.cols, kept->blocks[i].bytes};
+        code = append_block(run, &state, err);
+    }
+    return code;
+}
+
 static lort_code run_blocks(block_run *run, lort_error *err)
 {
     lort_emitter *emitter = run->emitter;
     void *memory;
+    if (run->outcome->kept.count)
+        return append_kept(run, &run->outcome->kept, err);
     lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *run->slots, "the commit window", &memory, err);
     if (code)
         return code;

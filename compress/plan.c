@@ -274,6 +274,7 @@ static void plan_step(const lort_session *session, const lort_model *model, cons
     if (lort_plan_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
         step->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) + 2 * weighing_bytes(step, 1) +
                         6 * (uint64_t)lort_plan_gain(options, step->shape.rows, step->shape.cols).max_rank * sides;
+    step->holds = lort_plan_integers(options) ? 2 * (uint64_t)step->shape.rows * (uint64_t)step->shape.cols : 0; /* both outcomes, a byte a weight */
     if (lort_plan_ternary(options))
         step->pending = ternary_outcome(options, step);
 }
@@ -334,6 +335,14 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
     return common_cost(session, options, plan, threads) + most;
 }
 
+/* What is left goes to coded blocks. */
+static void hold_blocks(lort_work_plan *plan)
+{
+    const uint64_t left = plan->limit - plan->peak, most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : 1, offsetof(lort_step, holds));
+    plan->spare = left < most ? left : most;
+    plan->peak += plan->spare;
+}
+
 static lort_code choose_mode(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
     char need[32], available[32];
@@ -355,8 +364,10 @@ static lort_code choose_mode(lort_session *session, const lort_model *model, con
     report->mode = plan->mode == LORT_MODE_FULL ? "full" : "stream";
     report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)", options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
                                            need, fits ? "<=" : ">", available, source);
-    if (plan->peak <= plan->limit)
+    if (plan->peak <= plan->limit) {
+        hold_blocks(plan);
         return LORT_OK;
+    }
     uint64_t smallest = stream_cost(session, options, plan, 1, &which);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
         return lort_fail(err, LORT_E_MEMORY, "not enough memory for --mode full: it needs %s; --mode stream would fit", need);

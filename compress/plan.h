@@ -19,6 +19,7 @@ typedef struct lort_step { /* one extent of the input */
     const char *reason; /* why it is kept, or "" */
     uint64_t workspace; /* bytes one slice's factorisation takes with one worker */
     uint64_t pending;   /* bytes its encoded factors may take until they are written */
+    uint64_t holds;     /* bytes its coded blocks may take until then, if there is room */
     lort_share *shares; /* [slices]; NULL: no target for the size */
     const lort_importance *importance; /* of the columns; NULL: none is known */
     bool scaled;        /* as integers its columns are scaled by it */
@@ -34,6 +35,7 @@ typedef struct lort_work_plan {
     lort_mode mode;   /* FULL or STREAM */
     unsigned threads, window;
     uint64_t need, peak, limit;
+    uint64_t spare;   /* of peak: for coded blocks that are held */
     uint64_t out_low, out_high; /* estimated output bytes */
     lort_share *shares;         /* of all steps that are tried */
     uint64_t share_count;

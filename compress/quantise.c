@@ -20,6 +20,7 @@
 
 typedef struct block_sums {
     double norm2, error2, peak; /* peak: largest square */
+    double measured2;           /* of coded blocks, as lort_block_measure has it: so that holding blocks changes no decision */
     lort_weighed norm, error;   /* with importances: of unscaled columns */
     int64_t weights;            /* that were measured */
     uint64_t stored;            /* bytes of coded blocks */
@@ -40,7 +41,8 @@ typedef struct fitting {
     double judged2;     /* what errors are relative to: norm2, or with importances the weighed norm */
     int64_t part; /* one row in so many is measured */
     float step;
-    float sized; /* the step whose size and error are in total; 0: none */
+    float sized; /* the step whose size and error are in total (and blocks in kept); 0: none */
+    lort_kept kept;
 } fitting;
 
 static const lort_alloc *alloc_of(const fitting *f) { return &f->source->decider->session->alloc; }
@@ -187,28 +189,6 @@ static lort_code find_on_sample(fitting *f, double target, lort_error *err)
     return code;
 }
 
-/* Of few weights the error does not even grow steadily: the largest step that met the target counts, not the last one tried. */
-static lort_code find_step(fitting *f, double target, lort_error *err)
-{
-    double error = 0, error2 = 0;
-    lort_weighed weighed = {0, 0};
-    float best = 0;
-    lort_code code = find_on_sample(f, target, err);
-    for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
-        f->step *= error > 0 ? (float)(target / error * (aim(f) - i * 0.0005)) : 1.0f;
-        code = measure(f, 1, &error, err);
-        if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
-            best = f->step;
-            error2 = f->total.error2;
-            weighed = f->total.error;
-        }
-    }
-    f->step = best;
-    f->total.error2 = error2;
-    f->total.error = weighed;
-    return code;
-}
-
 /* ---- sizes ---- */
 
 static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
@@ -221,12 +201,14 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
     const lort_block block = block_at(f, &place, place.rows);
     if (code == LORT_OK)
         code = lort_block_encode(&block, f->step, f->source->decider->session->scratch[worker].codec, space, &coded, err);
-    f->slots[slot].stored = coded.stored;
-    f->slots[slot].error2 = coded.error2;
+    block_sums *s = &f->slots[slot];
+    *s = (block_sums){.stored = coded.stored, .error2 = coded.error2, .measured2 = coded.measured2, .rows = s->rows, .cols = s->cols};
     if (code == LORT_OK && is_weighed(f)) {
-        f->slots[slot].error = weigh(f, &place, place.rows, space->weights, space->decoded);
-        f->slots[slot].error2 = f->slots[slot].error.weighed;
+        s->error = weigh(f, &place, place.rows, space->weights, space->decoded);
+        s->error2 = s->measured2 = s->error.weighed;
     }
+    if (code == LORT_OK)
+        lort_kept_put(&f->kept, (uint64_t)item, &coded, &s->error, space->coded);
     return code;
 }
 
@@ -236,6 +218,7 @@ static lort_code add_size(void *ctx, int64_t item, unsigned slot, lort_error *er
     (void)item;
     f->total.stored += f->slots[slot].stored;
     f->total.error2 += f->slots[slot].error2;
+    f->total.measured2 += f->slots[slot].measured2;
     lort_weighed_add(&f->total.error, &f->slots[slot].error);
     return lort_session_check_stop(f->source->decider->session, err);
 }
@@ -246,12 +229,49 @@ static lort_code measure_size(fitting *f, uint64_t *bytes, lort_error *err)
     lort_code code = LORT_OK;
     if (f->sized != f->step) {
         f->total.stored = 0;
-        f->total.error2 = 0;
+        f->total.error2 = f->total.measured2 = 0;
         f->total.error = (lort_weighed){0, 0};
         code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
         f->sized = code ? 0 : f->step;
     }
     *bytes = f->total.stored;
+    return code;
+}
+
+/* Error of all weights. Large slices, whose first step mostly is the last one, are coded at once where the blocks can be held. */
+static lort_code measure_all(fitting *f, double *error, double *error2, lort_error *err)
+{
+    uint64_t bytes;
+    if (!f->kept.alloc || f->grid.rows * f->grid.cols <= FEW_WEIGHTS) {
+        lort_code code = measure(f, 1, error, err);
+        *error2 = f->total.error2;
+        return code;
+    }
+    lort_code code = measure_size(f, &bytes, err);
+    *error2 = f->total.measured2;
+    *error = code ? 0 : sqrt(f->total.measured2 / f->judged2);
+    return code;
+}
+
+/* Of few weights the error does not even grow steadily: the largest step that met the target counts, not the last one tried. */
+static lort_code find_step(fitting *f, double target, lort_error *err)
+{
+    double error = 0, all2, error2 = 0;
+    lort_weighed weighed = {0, 0};
+    float best = 0;
+    lort_code code = find_on_sample(f, target, err);
+    for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
+        f->step *= error > 0 ? (float)(target / error * (aim(f) - i * 0.0005)) : 1.0f;
+        code = measure_all(f, &error, &all2, err);
+        if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
+            best = f->step;
+            error2 = all2;
+            weighed = f->total.error;
+        }
+    }
+    f->step = best;
+    f->total.error2 = error2;
+    f->total.error = weighed;
     return code;
 }
 
@@ -315,6 +335,22 @@ static lort_code keep(lort_outcome *out, const char *reason)
     return LORT_OK;
 }
 
+/* The blocks as they will be written, if they can be held until then. */
+static lort_code keep_blocks(fitting *f, lort_outcome *out, lort_error *err)
+{
+    const block_sums total = f->total;
+    uint64_t bytes;
+    if (!f->kept.alloc)
+        return LORT_OK;
+    lort_code code = measure_size(f, &bytes, err);
+    f->total = total;
+    if (code == LORT_OK && lort_kept_whole(&f->kept)) {
+        out->kept = f->kept;
+        f->kept = (lort_kept){0};
+    }
+    return code;
+}
+
 static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_error *err)
 {
     lort_session *session = f->source->decider->session;
@@ -329,6 +365,8 @@ static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_erro
         code = lort_outcome_room(session, count, 1, out, err);
     if (code == LORT_OK)
         code = lort_outcome_encode(session, f->worker, LORT_ARRAY_CODES, slice, LORT_U8, f->codes, count, out, err);
+    if (code == LORT_OK)
+        code = keep_blocks(f, out, err);
     if (code)
         return code;
     out->quantised = true;
@@ -515,9 +553,12 @@ lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double 
                               lort_outcome *out, lort_error *err)
 {
     fitting f = start(source, worker, pool);
+    const uint64_t weights = (uint64_t)f.grid.rows * (uint64_t)f.grid.cols;
     lort_code code = take_all(&f, err);
+    lort_kept_open(&f.kept, lort_session_spare_alloc(source->decider->session, weights), (uint64_t)(f.grid.down * f.grid.across));
     if (code == LORT_OK)
         code = fit(&f, slice, target, share, out, err);
+    lort_kept_close(&f.kept);
     give_all(&f);
     return code;
 }

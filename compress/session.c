@@ -174,6 +174,25 @@ lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_l
     return code;
 }
 
+lort_code lort_session_spare(lort_session *session, uint64_t bytes, lort_error *err)
+{
+    if (bytes == 0)
+        return LORT_OK;
+    lort_code code = lort_budget_reserve(session->budget, bytes, "coded blocks", err);
+    if (code)
+        return code;
+    session->reserved += bytes;
+    session->spare_bytes = bytes;
+    return lort_budget_open(bytes, &session->spare, err);
+}
+
+const lort_alloc *lort_session_spare_alloc(const lort_session *session, uint64_t bytes)
+{
+    if (!session->spare || lort_budget_used(session->spare) + bytes > session->spare_bytes)
+        return NULL;
+    return lort_budget_alloc(session->spare);
+}
+
 static void report_run(lort_session *session)
 {
     lort_report *report = session->report;
@@ -198,6 +217,8 @@ void lort_session_close(lort_session *session)
     for (unsigned i = 0; session->scratch && i < session->threads; i++)
         lort_scratch_close(&session->scratch[i], &session->alloc);
     lort_give(&session->alloc, session->scratch, session->threads * sizeof *session->scratch);
+    lort_budget_close(session->spare);
+    session->spare = NULL;
     lort_budget_release(session->budget, session->reserved);
     lort_budget_close(session->budget);
     session->budget = NULL;

@@ -29,6 +29,7 @@ typedef struct lort_session {
     lort_report *report;
     const lort_observer *observer;
     lort_budget *budget;
+    lort_budget *spare; /* a part of the ledger for coded blocks that may be held; NULL: none */
     lort_alloc alloc; /* the ledger, sampling anonymous memory whenever a large block goes back */
     lort_memory memory;
     lort_topology topology;
@@ -38,7 +39,7 @@ typedef struct lort_session {
     uint64_t start_ns, base_anon;
     _Atomic uint64_t peak_anon, peak_file, peak_rss; /* sampled; see lort_session_sample */
     uint64_t stall_start_us;
-    uint64_t reserved;
+    uint64_t reserved, spare_bytes;
     uint64_t done_bytes, total_bytes, out_bytes, tensors_done, tensors_total;
     double worst_error;
     const lort_imatrix *imatrix; /* compress and plan with --imatrix, else NULL */
@@ -49,6 +50,10 @@ lort_code lort_session_open(lort_session *session, const char *command, uint64_t
                             lort_report *report, lort_error *err);
 /* Starts the pool with `threads` workers and gives each its scratch (chunks up to `chunk_bytes`, room for such blocks); books what libraries take. */
 lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err);
+/* Books `bytes` for blocks that may be held until they are written; after lort_session_start. */
+lort_code lort_session_spare(lort_session *session, uint64_t bytes, lort_error *err);
+/* What that comes from, or NULL where `bytes` of it are not left. Blocks of a slice are taken to have a byte a weight at most. */
+const lort_alloc *lort_session_spare_alloc(const lort_session *session, uint64_t bytes);
 /* Bytes lort_session_start makes the process take. */
 uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks);
 /* Default ledger limit: LORT_MEMORY_SHARE of available, or exactly --memory. */
