@@ -234,8 +234,8 @@ static void find_levels(const sums *all, double step, lort_quantised *out)
         out->levels.one[s] = fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096);
         const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
         error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) + one * (one * all->square[ones] - 2 * all->cross[ones]);
-        for (out->low[s] = 0; all->square[many] + all->square[ones] > 400.0 * (1 << 2 * out->low[s]) * out->count[s];)
-            out->low[s]++; /* so that the root mean square of k is 10 symbols at most */
+        for (out->low[s] = 0; all->square[many] + all->square[ones] > 676.0 * (1 << 2 * out->low[s]) * out->count[s];)
+            out->low[s]++; /* so that the root mean square of k is 13 symbols at most */
     }
     out->error2 = error2 > 0 ? error2 * step * step : 0;
 }

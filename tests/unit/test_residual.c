@@ -185,7 +185,7 @@ static void blocks_become_integers(void **state)
     }
 }
 
-/* Low bits leave symbols whose root mean square is 10 at most. */
+/* Low bits leave symbols whose root mean square is 13 at most. */
 static void wide_contexts_have_low_bits(void **state)
 {
     uint64_t seed = 11;
