@@ -450,9 +450,9 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, cons
     source->exact = both;
     if (code == LORT_OK)
         code = take_integers(source, slice, target, worker, pool, out, err);
-    if (code == LORT_OK && both && out->factored)
+    if (code == LORT_OK && both)
         code = take_integers(source, slice, target, worker, pool, &alone, err);
-    if (code == LORT_OK && both && out->factored && !is_better(out, &alone, source->step->shares != NULL, source->weighting.on)) {
+    if (code == LORT_OK && both && (!out->factored || !is_better(out, &alone, source->step->shares != NULL, source->weighting.on))) { /* not factored: they left nothing of the share */
         const lort_outcome swap = *out;
         *out = alone;
         alone = swap;

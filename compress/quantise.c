@@ -15,6 +15,7 @@
 #define SIZE_ROUNDS 12
 #define CURVE_ROUNDS 3
 #define SIZE_SLACK 0.002    /* of a share: what may stay unused */
+#define SLOPE_LEAST 0.02    /* bits of a weight to an octave of the step: less is not believed */
 #define STEP_LEAST 0x1p-100f /* so that no product of a reader is subnormal, */
 #define STEP_MOST 0x1p100f   /* and none is infinite */
 
@@ -286,30 +287,47 @@ static double power_of_two(double x)
     return sum;
 }
 
-/* A step twice as large saves about a bit per weight, less where there are few. Brackets from both sides once it has one. */
+/* A search for the step of a size: the largest size that fits, the steps around it, and how many bits of a weight an octave of the step is worth: one at high
+ * rates, less where most weights are zero. */
+typedef struct size_search {
+    float fits, over, best;
+    uint64_t largest;
+    double bits, moved, slope; /* too many bits at the last step; octaves it was moved by, 0: unknown */
+} size_search;
+
+static float next_step(size_search *s, float step, double bits)
+{
+    const double seen = s->moved != 0 ? (s->bits - bits) / s->moved : s->slope; /* 0 / 0 is never taken */
+    s->slope = seen > 2 ? 2 : seen > SLOPE_LEAST ? seen : s->slope;
+    s->bits = bits;
+    s->moved = bits / s->slope;
+    s->moved = s->moved > 1 ? 1 : s->moved < -1 ? -1 : s->moved;
+    const float next = step * (float)power_of_two(s->moved);
+    if (!(s->fits > 0 && s->over > 0) || (next < s->fits && next > s->over))
+        return next;
+    s->moved = 0;
+    return s->over + (s->fits - s->over) / 2;
+}
+
 static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort_error *err)
 {
     const double weights = (double)f->grid.rows * (double)f->grid.cols, wanted = (double)most * (1 - SIZE_SLACK / 2);
-    float fits = 0, over = 0, best = 0;
-    uint64_t bytes, largest = 0;
+    size_search s = {.slope = 1};
+    uint64_t bytes;
     lort_code code = find_on_sample(f, error, err);
     for (int i = 0; i < SIZE_ROUNDS && code == LORT_OK; i++) {
         code = measure_size(f, &bytes, err);
         if (code == LORT_OK && bytes <= most && (double)bytes >= (double)most * (1 - SIZE_SLACK))
             return LORT_OK;
-        if (bytes <= most && bytes >= largest) {
-            largest = bytes;
-            best = f->step;
+        if (bytes <= most && bytes >= s.largest) {
+            s.largest = bytes;
+            s.best = f->step;
         }
-        const double bits = 8 * ((double)bytes - wanted) / weights;
-        *(bytes <= most ? &fits : &over) = f->step;
-        float next = f->step * (float)power_of_two(bits > 1 ? 1 : bits < -1 ? -1 : bits);
-        if (fits > 0 && over > 0 && !(next < fits && next > over))
-            next = over + (fits - over) / 2;
-        f->step = next;
+        *(bytes <= most ? &s.fits : &s.over) = f->step;
+        f->step = next_step(&s, f->step, 8 * ((double)bytes - wanted) / weights);
     }
-    f->step = best;
-    return code || !(best > 0) ? code : measure_size(f, &bytes, err);
+    f->step = s.best;
+    return code || !(s.best > 0) ? code : measure_size(f, &bytes, err);
 }
 
 /* ---- what it comes to ---- */
