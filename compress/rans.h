@@ -24,7 +24,8 @@ typedef struct lort_shape {
 
 static inline unsigned lort_pair_of(const lort_shape *shape, unsigned symbol) { return (symbol + (shape->low == 0)) / 2; }
 
-/* The shape nearest to what was seen, [LORT_SYMBOLS], of which there is something, and its frequencies; shape->low is the caller's. */
+/* The shape nearest to what was seen, [LORT_SYMBOLS], of which there is something: symbols of the pairs, and the escape. And its frequencies; shape->low is
+ * the caller's. */
 void lort_shape_fit(const uint32_t *seen, lort_shape *shape, uint16_t *frequency);
 /* [LORT_SYMBOLS] frequencies, LORT_RANS_TOTAL together. False: the shape has none. */
 bool lort_shape_frequencies(const lort_shape *shape, uint16_t *frequency);

@@ -69,7 +69,7 @@ static void frequencies_of_odd_counts(void **state)
                 uint32_t seen[LORT_SYMBOLS] = {0};
                 uint16_t frequency[LORT_SYMBOLS];
                 lort_shape shape = {.low = (uint8_t)low};
-                for (unsigned i = 0; i < LORT_ESCAPE - 1; i++)
+                for (unsigned i = 0; i < 2 * LORT_PAIRS - (low == 0); i++)
                     seen[i] = turn == 0 ? 0 : turn == 1 ? i > 0 : 1000 * (i == s);
                 seen[s] += turn == 1 ? 10000000 : 1;
                 if (low == 0 && s >= LORT_ESCAPE - 2 && s < LORT_ESCAPE)
