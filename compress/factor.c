@@ -62,8 +62,8 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
     int64_t cap;
 
     g->rank_cap = max64(min64(min64(asked, least), LORT_DSYEVD_MAX), 0);
-    if (target->kind == LORT_TARGET_GAIN) { /* few components far above the rest: two blocks find them */
-        g->block = max64(32, min64(64, round_up(g->rank_cap, 16)));
+    if (target->kind == LORT_TARGET_GAIN) { /* few components far above the rest: two blocks find them, and in most matrices none */
+        g->block = 32;
         cap = g->rank_cap + 2 * g->block;
     } else if (target->kind == LORT_TARGET_RANK) {
         g->block = g->rank_cap > 128 ? 128 : max64(32, min64(64, round_up(g->rank_cap, 16)));

@@ -29,10 +29,11 @@ typedef enum lort_target_kind { LORT_TARGET_RANK, LORT_TARGET_ENERGY, LORT_TARGE
 typedef struct lort_target {
     lort_target_kind kind;
     int64_t rank;     /* RANK: wanted (smaller if the matrix has exact lower rank) */
-    double value;     /* ENERGY: captured share of ||W||^2 to reach; ERROR: relative Frobenius error not to pass; GAIN: components are taken as long
-                       * as each holds more than this share of the energy that those before it left */
+    double value;     /* ENERGY: captured share of ||W||^2 to reach; ERROR: relative Frobenius error not to pass; GAIN: what a component costs, as the logarithm of
+                       * what it must divide the energy left by to pay; as many are taken as together save most */
     int64_t max_rank; /* no rank above this is tried: min of --max-rank, break-even and min(rows, cols) */
     uint64_t key;     /* lort_matrix_key */
+    double floor;     /* GAIN: share of the energy that may be left as it is: below it nothing is saved */
 } lort_target;
 
 typedef enum lort_verdict {

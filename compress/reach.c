@@ -106,28 +106,40 @@ static lort_step target_step(const lort_factoring *f, double *best_energy)
     return LORT_STEP_HOPELESS;
 }
 
-/* How many of the first n values each hold more than the wanted share of what those before them left. */
-static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t n)
+/* How many of n values save most together. Coding what they leave takes half its logarithm, and nothing where it is below the floor; each of them costs the
+ * target's value; so the least of left * exp(value * count) is sought. One at a time will not do: of 16 alike that leave nothing the first may not pay.
+ * Behind the first `seen` values each is taken to be as large as those are in the mean. */
+static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t seen, int64_t n)
 {
-    double left = f->norm2;
-    int64_t i = 0;
+    const double v = f->target->value, each = 1 + v * (1 + v / 2 * (1 + v / 3 * (1 + v / 4))); /* e^v, which need not be exact */
+    const double floor = fmax(f->target->floor, ROUNDING) * f->norm2, mean = lort_ritz_sum(f, seen) / (double)seen;
+    double left = f->norm2, cost = 1, least = left;
+    int64_t best = 0;
 
-    for (; i < n && ritz[i] > f->target->value * left; i++)
-        left -= ritz[i];
-    return i;
+    for (int64_t i = 0; i < n; i++) {
+        left -= i < seen ? ritz[i] : mean;
+        cost *= each;
+        if (fmax(left, floor) * cost < least) {
+            least = fmax(left, floor) * cost;
+            best = i + 1;
+        }
+    }
+    return best;
 }
 
-/* The first block is of random directions and shows nothing; the second has gone through A'A, so what stands out is seen. */
+/* The first block is of random directions and shows nothing; the second has gone through A'A, so what stands out is seen, of as many components as a block is
+ * wide. Where none pays, there may still be more of their size that would. */
 static lort_step gain_step(const lort_factoring *f, double *best_energy)
 {
-    const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d, now = gaining(f, f->ritz, cap);
+    const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d, settled = cap < f->before ? cap : f->before;
+    const int64_t now = gaining(f, f->ritz, cap, cap);
 
     *best_energy = f->ritz[0] / f->norm2;
     if (f->before == 0)
         return LORT_STEP_MORE;
     if (now == 0)
-        return LORT_STEP_HOPELESS;
-    return now == gaining(f, f->ritz_before, f->before < cap ? f->before : cap) ? LORT_STEP_DONE : LORT_STEP_MORE;
+        return settled < most && gaining(f, f->ritz, settled, most) > 0 ? LORT_STEP_MORE : LORT_STEP_HOPELESS;
+    return now == gaining(f, f->ritz_before, settled, settled) ? LORT_STEP_DONE : LORT_STEP_MORE;
 }
 
 lort_step lort_reach_step(const lort_factoring *f, double *best_energy)
@@ -157,7 +169,7 @@ int64_t lort_reach_rank(const lort_factoring *f)
     if (f->target->kind == LORT_TARGET_RANK)
         return trimmed(f, cap);
     if (f->target->kind == LORT_TARGET_GAIN)
-        return trimmed(f, gaining(f, f->ritz, cap));
+        return trimmed(f, gaining(f, f->ritz, cap, cap));
     const int64_t rank = smallest(f->ritz, cap, wanted(f));
     return rank > 0 ? rank : trimmed(f, cap); /* it may still be met: the measurement decides */
 }

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     stored s = {cols, malloc((size_t)(rows * cols) * 2)};
     float *row = malloc((size_t)cols * sizeof *row), *basis = malloc((size_t)cols * 24 * sizeof *basis);
     const lort_matrix_source source = {rows, cols, 2, read_stored, &s, NULL};
-    const lort_target target = {LORT_TARGET_RANK, rank, 0, rank, 5};
+    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = rank, .max_rank = rank, .key = 5};
     lort_pool *pool;
     unsigned started;
     lort_factors f;

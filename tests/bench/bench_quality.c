@@ -24,7 +24,7 @@ static double now(void)
 static void measure(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
-    const lort_target target = {LORT_TARGET_RANK, t->rank, 0, 1 << 20, 7};
+    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = t->rank, .max_rank = 1 << 20, .key = 7};
     const lort_matrix_source source = matrix_source(m);
     lort_factors f;
     double *squares = spectrum(m), best = 0, begin = now();
@@ -52,7 +52,7 @@ static void measure_goal(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
     const int64_t even = m->rows * m->cols * 2 / 3 / (m->rows + m->cols), least = m->rows < m->cols ? m->rows : m->cols;
-    const lort_target target = {LORT_TARGET_ERROR, 0, 0.05, even < 256 ? even : 256, 7};
+    const lort_target target = {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = even < 256 ? even : 256, .key = 7};
     const lort_matrix_source source = matrix_source(m);
     lort_factors f;
     const double begin = now();

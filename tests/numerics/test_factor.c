@@ -411,6 +411,60 @@ static void no_rank_allowed(void **state)
     free(m.at);
 }
 
+/* ---- components that pay ---- */
+
+/* What a component costs where factors take 16 bits an element. */
+static lort_target gain_of(const matrix *m, double error)
+{
+    const double rows = (double)m->rows, cols = (double)m->cols;
+    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * 16 * (rows + cols) / (rows * cols), .max_rank = 64, .floor = error * error};
+}
+
+/* The least of left * exp(cost) by true singular values, or not more than a hundredth above it: values of a few passes need not be exact. */
+static void assert_saves_most(matrix *m, const lort_target *gain, int64_t rank)
+{
+    double *squares = spectrum(m), norm2 = 0, least, chosen;
+    for (int64_t i = 0; i < (m->rows < m->cols ? m->rows : m->cols); i++)
+        norm2 += squares[i];
+    double left = least = chosen = norm2;
+    for (int64_t i = 0; i < gain->max_rank; i++) {
+        left -= squares[i];
+        const double value = fmax(left, gain->floor * norm2) * exp(gain->value * (double)(i + 1));
+        least = fmin(least, value);
+        chosen = rank == i + 1 ? value : chosen;
+    }
+    if (chosen > 1.01 * least)
+        fail_msg("rank %lld comes to %.6g, the best to %.6g", (long long)rank, chosen / norm2, least / norm2);
+    free(squares);
+}
+
+/* Components that are alike pay together or not at all; those below the error do not pay. */
+static void components_pay_together(void **state)
+{
+    static const struct {
+        int64_t rows, cols, rank;
+        double decay;
+        float noise;
+        double error;
+        int64_t least, most;
+    } cases[] = {
+        {256, 768, 16, 1, 0.05f, 0.02, 16, 16}, {256, 768, 16, 1, 0, 0.02, 16, 16}, {512, 500, 40, 1, 0.01f, 0.02, 40, 40}, {512, 1000, 64, 1, 0.01f, 0.02, 63, 64},
+        {256, 768, 8, 0.5, 0, 0.3, 1, 3},       {256, 768, 8, 0.5, 0, 0.001, 8, 8},  {64, 64, 16, 1, 0, 0.3, 0, 0},
+        {256, 768, 1, 1, 40, 0.05, 0, 0},       {512, 1000, 64, 0.97, 10, 0.05, 0, 64},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        matrix m = make_low_rank(cases[i].rows, cases[i].cols, cases[i].rank, cases[i].decay, cases[i].noise);
+        const lort_target gain = gain_of(&m, cases[i].error);
+        lort_factors f = factor_with(&m, gain, NULL, 4);
+        if (f.rank < cases[i].least || f.rank > cases[i].most)
+            fail_msg("case %zu: rank %lld", i, (long long)f.rank);
+        assert_int_equal(f.verdict, f.rank > 0 ? LORT_FACTORED : LORT_OUT_OF_REACH);
+        assert_saves_most(&m, &gain, f.rank);
+        end(&m, &f);
+    }
+}
+
 /* ---- laws ---- */
 
 static void assert_same_bits_for_every_pool(matrix *m, lort_target target, uint32_t element_bytes, int least_passes)
@@ -717,6 +771,7 @@ int main(void)
         cmocka_unit_test(unreachable_targets),
         cmocka_unit_test(early_stop),
         cmocka_unit_test(no_rank_allowed),
+        cmocka_unit_test(components_pay_together),
         cmocka_unit_test(same_bits_for_every_pool),
         cmocka_unit_test(same_bits_when_the_basis_shrinks),
         cmocka_unit_test(groups_make_no_difference),
