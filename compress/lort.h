@@ -157,6 +157,10 @@ typedef struct lort_restore_options {
 lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options, const lort_observer *observer, lort_report *report, lort_error *err);
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err);
 
+/* What a tensor is for, by its name: a number below 32, and what kinds are called; NULL past the last. */
+unsigned lort_kind_of(const char *name);
+const char *lort_kind_name(unsigned kind);
+
 /* "lort 0.1.0 (algorithm 1; OpenBLAS 0.3.21 core Zen; zstd 1.5.4; ...)". */
 const char *lort_version_text(void);
 /* "256M", "1.5G", "4096" to bytes. */
