@@ -1,12 +1,17 @@
-/* See allocate.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_plan_octaves says of its kind. */
+/* See allocate.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_plan_place says of its kind. */
 #include "compress/allocate.h"
 #include "compress/decide_parts.h"
+#include "compress/kinds.h"
 #include <string.h>
 
 #define FINE 64                                        /* parts of an octave of error */
 #define FINEST (FINE * (LORT_CURVE_POINTS - 1))        /* the last point of the curves */
+#define FIRST (-4 * FINE)                              /* common places: from where all kinds are at point 0 */
+#define LAST (FINEST + 4 * FINE)                       /* to where all are at the last */
 #define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
 #define HEAD_BYTES 650                                 /* head, options, libraries, footer: about so many */
+#define FACTORS_BYTES 58                               /* of the model record, for the factors of a slice: about so many */
+#define SPARE 0.04                                     /* of the bytes of a component, that some may be larger */
 #define EXTENT_BYTES 8                                 /* of the model record and the index, for each extent: about so many */
 
 typedef struct job {
@@ -76,8 +81,15 @@ static lort_code read_all(reading *r, lort_error *err)
 /* Where the job is when the common place is this. */
 static int place_of(const reading *r, const job *j, int place)
 {
-    place += FINE * (int)lort_plan_octaves(r->plan->steps[j->extent].tensor);
-    return place < FINEST ? place : FINEST;
+    place += FINE / LORT_KIND_FINE * lort_plan_place(r->decider->options, r->plan->steps[j->extent].tensor);
+    return place < 0 ? 0 : place < FINEST ? place : FINEST;
+}
+
+/* Bytes of the record. */
+static double record_of_factors(const lort_curve *curve, int place)
+{
+    const int point = place / FINE;
+    return curve->rank_bytes[point] > 0 || (place % FINE && curve->rank_bytes[point + 1] > 0) ? FACTORS_BYTES : 0;
 }
 
 /* Bytes of a slice at 2^(-1 - place / FINE), never more than losslessly. */
@@ -87,7 +99,7 @@ static double bytes_at(const lort_curve *curve, int place)
     double bits = curve->bits[whole];
     if (rest)
         bits += (curve->bits[whole + 1] - bits) * rest / FINE;
-    const double bytes = bits * (double)curve->weights / 8 + (double)curve->codes;
+    const double bytes = bits * (double)curve->weights / 8 + (double)curve->codes + record_of_factors(curve, place);
     return curve->raw || bytes > (double)curve->lossless ? (double)curve->lossless : bytes;
 }
 
@@ -164,6 +176,22 @@ static double error_at(int place)
     return error;
 }
 
+/* Where components do it all a share is of whole components; what is over is for the next slice. */
+static lort_share share_of(const reading *r, const job *j, int place, double scale, double *rest)
+{
+    const lort_curve *curve = &j->curve;
+    const int own = place_of(r, j, place);
+    const double each = curve->rank_bytes[own / FINE];
+    double bytes = scale * bytes_at(curve, own) - record_of_factors(curve, own) + *rest;
+    *rest = 0;
+    if (!curve->raw && curve->only[own / FINE] && bytes >= (1 + SPARE) * each) {
+        const double whole = each * (SPARE + (double)(int64_t)(bytes / each - SPARE));
+        *rest = bytes - whole;
+        bytes = whole;
+    }
+    return (lort_share){error_at(own), (uint64_t)(bytes < (double)curve->lossless ? bytes : (double)curve->lossless)};
+}
+
 static lort_code give_shares(const reading *r, int place, double scale, lort_error *err)
 {
     lort_work_plan *plan = r->plan;
@@ -173,14 +201,14 @@ static lort_code give_shares(const reading *r, int place, double scale, lort_err
         return code;
     plan->shares = memory;
     plan->share_count = r->count;
+    double rest = 0;
     for (uint64_t i = 0; i < r->count; i++) {
         lort_step *step = &plan->steps[r->jobs[i].extent];
         if (!step->factor)
             continue;
         if (r->jobs[i].slice == 0)
             step->shares = &plan->shares[i];
-        const double bytes = scale * bytes_at(&r->jobs[i].curve, place_of(r, &r->jobs[i], place)), lossless = (double)r->jobs[i].curve.lossless;
-        plan->shares[i] = (lort_share){error_at(place_of(r, &r->jobs[i], place)), (uint64_t)(bytes < lossless ? bytes : lossless)};
+        plan->shares[i] = share_of(r, &r->jobs[i], place, scale, &rest);
     }
     return LORT_OK;
 }
@@ -189,11 +217,11 @@ static lort_code share_out(const reading *r, lort_error *err)
 {
     const fixed_bytes fixed = sum_fixed(r);
     const double target = target_bytes(r, &fixed), room = target - fixed.tensors;
-    if (sum_at(r, 0) > room)
-        return refuse(r, &fixed, sum_at(r, 0), err);
-    int low = 0, high = FINEST; /* the error falls as the place rises */
+    if (sum_at(r, FIRST) > room)
+        return refuse(r, &fixed, sum_at(r, FIRST), err);
+    int low = FIRST, high = LAST; /* the error falls as the place rises */
     while (low < high) {
-        const int middle = (low + high + 1) / 2;
+        const int middle = low + (high - low + 1) / 2;
         if (sum_at(r, middle) <= room)
             low = middle;
         else

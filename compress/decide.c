@@ -1,5 +1,6 @@
 /* decide: measures what a slice costs losslessly, factors it where that can pay, and encodes the factors. Writes nothing. */
 #include "compress/decide_parts.h"
+#include "compress/kinds.h"
 #include "compress/random.h"
 #include "formats/planes.h"
 #include "loader/os.h"
@@ -389,6 +390,7 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
             code = copy_factors(&session->alloc, &factors, out, err);
         out->factored = code == LORT_OK;
         out->norm2 = in_weight_units(factors.norm2, factors.exponent);
+        out->error2 = in_weight_units(factors.error2, factors.exponent);
         if (code == LORT_OK && source->weighting.on)
             code = lort_slice_weigh(source, worker, pool, out, NULL, err);
         out->rank = factors.rank;
@@ -400,27 +402,36 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
     return code;
 }
 
-/* Components that save more bits of integers than they cost (docs/NUMERICS.md); on most weights there are none. */
-static lort_code take_components(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
+/* Components that save more bits of integers of this error than they cost (docs/NUMERICS.md); on most weights there are none. */
+static lort_code take_components(lort_slice_source *source, uint32_t slice, uint64_t key, double error, unsigned worker, lort_pool *pool, lort_outcome *out,
                                  lort_error *err)
 {
     const lort_matrices *shape = &source->step->shape;
+    const lort_share *share = source->step->shares ? &source->step->shares[slice] : NULL;
     lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
     lort_matrix_source matrix = lort_slice_matrix(source); /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md) */
-    gain.key = target->key;
+    gain.key = key;
+    gain.floor = lort_kind_get(source->step->tensor->name)->by_row ? 0 : error * error; /* by rows, what is below it in the mean may be all of some */
+    if (share) /* its room may be for more components, where integers would have too little of it */
+        gain.floor /= 4;
     if (gain.value >= 1 || gain.max_rank == 0)
         return LORT_OK;
-    return lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err);
+    lort_code code = lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err);
+    while (code == LORT_OK && out->factored && share && out->coded.size > share->bytes) { /* as many of them as have room */
+        const int64_t fits = (int64_t)((double)out->rank * (double)share->bytes / (double)out->coded.size);
+        gain.max_rank = fits < out->rank ? fits : out->rank - 1;
+        drop_factors(out, &source->decider->session->alloc);
+        code = gain.max_rank > 0 ? lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err) : LORT_OK;
+    }
+    return code;
 }
 
 /* Integers of what the factors (if any) leave. */
-static lort_code take_integers(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
-                               lort_error *err)
+static lort_code take_integers(lort_slice_source *source, uint32_t slice, double error, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
 {
-    const lort_step *step = source->step;
-    const lort_share *share = step->shares ? &step->shares[slice] : NULL;
+    const lort_share *share = source->step->shares ? &source->step->shares[slice] : NULL;
     source->factors = out->factored ? out : NULL;
-    lort_code code = lort_quantise_slice(source, slice, target->value / (1u << lort_plan_octaves(step->tensor)), share, worker, pool, out, err);
+    lort_code code = lort_quantise_slice(source, slice, error, share, worker, pool, out, err);
     if (code == LORT_OK && *out->reason) /* kept after all */
         drop_factors(out, &source->decider->session->alloc);
     return code;
@@ -431,28 +442,33 @@ static uint64_t size_of(const lort_outcome *out)
     return out->quantised ? out->estimate : out->factored ? out->coded.size : out->lossless;
 }
 
-/* Smaller at the same error, or with a share better at the same size. */
-static bool is_better(const lort_outcome *a, const lort_outcome *b, bool share, bool weighed)
+/* Smaller at the same error, or with a share better at the same size. b is without components. */
+static bool is_better(const lort_outcome *a, const lort_outcome *b, const lort_share *share, bool weighed)
 {
-    if (share) /* else b is kept whole within its share */
-        return b->quantised && (weighed ? a->error.weighed < b->error.weighed : a->error2 < b->error2);
-    return size_of(a) < size_of(b);
+    if (!a->factored)
+        return false;
+    if (!share)
+        return size_of(a) < size_of(b);
+    if (!b->quantised) /* kept whole, which its share may have room for */
+        return b->lossless > share->bytes;
+    return weighed ? a->error.weighed < b->error.weighed : a->error2 < b->error2;
 }
 
 /* The rule that chose the components knows the variance of the whole only; classes may have made better use of them. So both ways are measured. */
-static lort_code decide_integers(lort_slice_source *source, uint32_t slice, const lort_target *target, unsigned worker, lort_pool *pool, lort_outcome *out,
+static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint64_t key, double error, unsigned worker, lort_pool *pool, lort_outcome *out,
                                  lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
+    const lort_share *share = source->step->shares ? &source->step->shares[slice] : NULL;
     lort_outcome alone = {.reason = "", .lossless = out->lossless};
-    lort_code code = take_components(source, slice, target, worker, pool, out, err);
+    lort_code code = take_components(source, slice, key, error, worker, pool, out, err);
     const bool both = code == LORT_OK && out->factored;
     source->exact = both;
     if (code == LORT_OK)
-        code = take_integers(source, slice, target, worker, pool, out, err);
+        code = take_integers(source, slice, error, worker, pool, out, err);
     if (code == LORT_OK && both)
-        code = take_integers(source, slice, target, worker, pool, &alone, err);
-    if (code == LORT_OK && both && (!out->factored || !is_better(out, &alone, source->step->shares != NULL, source->weighting.on))) { /* not factored: they left nothing of the share */
+        code = take_integers(source, slice, error, worker, pool, &alone, err);
+    if (code == LORT_OK && both && !is_better(out, &alone, share, source->weighting.on)) {
         const lort_outcome swap = *out;
         *out = alone;
         alone = swap;
@@ -461,17 +477,37 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, cons
     return code ? code : lort_model_check(source->decider->model, source->step->tensor->file, err);
 }
 
+/* Relative error of a point of curves. */
+static double error_of_point(unsigned point) { return 1.0 / (2u << point); }
+
+/* The first point that these factors are right for, as they are for the last before `end`: those where what they leave is still coded. */
+static unsigned first_point(const lort_outcome *factors, unsigned end)
+{
+    unsigned first = 0;
+    while (factors->factored && first + 1 < end && error_of_point(first) * error_of_point(first) * factors->norm2 > factors->error2)
+        first++;
+    return first;
+}
+
+/* From the finest error to the coarsest: where there are no components for an error, there are none for a larger one. */
 lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
                             lort_error *err)
 {
+    const uint64_t key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
     lort_slice_source source = lort_slice_source_of(decider, step, slice);
-    lort_outcome out = {.reason = ""};
-    const lort_target target = {.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice)};
-    lort_code code = take_components(&source, slice, &target, worker, pool, &out, err);
-    source.factors = out.factored ? &out : NULL;
-    if (code == LORT_OK)
-        code = lort_quantise_curve(&source, worker, pool, curve, err);
-    lort_outcome_free(&out, &decider->session->alloc);
+    unsigned first;
+    lort_code code = lort_curve_start(&source, worker, curve, err);
+    for (unsigned end = LORT_CURVE_POINTS; end > 0 && code == LORT_OK && !curve->raw; end = first) {
+        lort_outcome out = {.reason = ""};
+        code = take_components(&source, slice, key, error_of_point(end - 1), worker, pool, &out, err);
+        first = first_point(&out, end);
+        source.factors = out.factored ? &out : NULL;
+        if (code == LORT_OK)
+            code = lort_quantise_curve(&source, first, end, worker, pool, curve, err);
+        lort_outcome_free(&out, &decider->session->alloc);
+    }
+    for (unsigned i = 1; i < LORT_CURVE_POINTS; i++)
+        curve->bits[i] = fmax(curve->bits[i], curve->bits[i - 1]);
     return code;
 }
 
@@ -504,8 +540,10 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
     if (code)
         return code;
     target.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
-    if (lort_plan_integers(decider->options))
-        return finish(out, start, decide_integers(&source, slice, &target, worker, pool, out, err), &decider->session->alloc);
+    if (lort_plan_integers(decider->options)) {
+        const double error = step->shares ? step->shares[slice].error : target.value * lort_kind_scale(lort_plan_place(decider->options, step->tensor));
+        return finish(out, start, decide_integers(&source, slice, target.key, error, worker, pool, out, err), &decider->session->alloc);
+    }
     if (lort_plan_ternary(decider->options))
         return finish(out, start, decide_ternary(&source, slice, target.key, worker, pool, out, err), &decider->session->alloc);
     if (source.weighting.on)

@@ -40,19 +40,23 @@ lort_code lort_raw_size(const lort_decider *decider, unsigned worker, const lort
                         uint64_t most, uint64_t *bytes, lort_error *err);
 lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, uint64_t most, uint64_t *bytes, lort_error *err);
 
-/* What a slice would cost as integers, at relative errors 2^-1, 2^-2, ...: measured on its middle block. */
+/* What a slice would cost as integers beside the components that pay, at relative errors 2^-1, 2^-2, ...: measured on its middle block. */
 #define LORT_CURVE_POINTS 8
 typedef struct lort_curve {
     bool raw; /* it can only be kept */
-    uint64_t weights, codes, lossless; /* codes (and factors), lossless: bytes */
-    double bits[LORT_CURVE_POINTS];    /* per weight, beside the codes; not rising faster than it falls */
+    uint64_t weights, codes, lossless; /* codes, lossless: bytes */
+    double bits[LORT_CURVE_POINTS];    /* per weight, beside the codes: blocks and factors; not falling */
+    bool only[LORT_CURVE_POINTS];      /* components do it all there */
+    double rank_bytes[LORT_CURVE_POINTS]; /* of a component; 0: none pay */
 } lort_curve;
 lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
-                            lort_error *err); /* with the components that pay */
-lort_code lort_quantise_curve(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err);
+                            lort_error *err);
+/* quantise.c: all but the points, and points [first, end) with source->factors. */
+lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_curve *curve, lort_error *err);
+lort_code lort_quantise_curve(lort_slice_source *source, unsigned first, unsigned end, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err);
 
 /* quantise.c: fits codes and step so that the relative error is at most `target`, or, with a share, its payload is nearly and at most so many bytes;
- * out->quantised, or the reason why it is kept. */
+ * out->quantised, or the reason why it is kept. Neither: out->factored, and the factors do, or leave no room in the share. */
 lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double target, const lort_share *share, unsigned worker, lort_pool *pool,
                               lort_outcome *out, lort_error *err);
 

@@ -1,6 +1,7 @@
 /* plan: decides per tensor whether factoring is tried, what memory each step needs, and which mode that leads to.
  * Reads headers only. */
 #include "compress/plan.h"
+#include "compress/kinds.h"
 #include "compress/report.h"
 #include <math.h>
 #include <stdio.h>
@@ -85,20 +86,8 @@ static bool rule_small(const rule_input *in)
 
 static bool rule_block(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_BLOCK; }
 
-static const char *const embeddings[] = {"*token_embd*", "*embed_tokens*", "*position_embd*", "*embed_positions*", "*tok_embeddings*",
-                                        "*word_embeddings*", "*token_types*", "*embeddings.*", "*embed_in*", "*embed_out*", "*wte.weight",
-                                        "*wpe.weight", "wte", "wpe", "*lm_head*", "output.weight", "*.output.weight_head", "shared.weight", "*.shared.weight"};
-
-static bool is_embedding(const char *name)
-{
-    for (unsigned i = 0; i < sizeof embeddings / sizeof *embeddings; i++)
-        if (lort_glob(embeddings[i], name))
-            return true;
-    return false;
-}
-
 /* Low rank ruins what is looked up row by row; integers treat all rows alike. */
-static bool rule_embedding(const rule_input *in) { return !lort_plan_integers(in->options) && is_embedding(in->tensor->name); }
+static bool rule_embedding(const rule_input *in) { return !lort_plan_integers(in->options) && lort_kind_get(in->tensor->name)->by_row; }
 
 /* In order; the first that holds is the reason. Those marked are overridden by --include. */
 static const struct keep_rule {
@@ -135,7 +124,11 @@ double lort_plan_size(const lort_options *options, const lort_model *model)
     return options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)lort_model_bytes(model);
 }
 
-unsigned lort_plan_octaves(const lort_tensor *tensor) { return is_embedding(tensor->name) ? 2 : 0; }
+int lort_plan_place(const lort_options *options, const lort_tensor *tensor)
+{
+    const lort_kind_info *kind = lort_kind_get(tensor->name);
+    return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE ? kind->size : kind->error;
+}
 
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes)
 {

@@ -54,14 +54,13 @@ double lort_plan_size(const lort_options *options, const lort_model *model);
 bool lort_plan_integers(const lort_options *options);
 /* Whether they are coded by trits and low rank. */
 bool lort_plan_ternary(const lort_options *options);
-/* By how many octaves the error of integers is to be below the target. Embeddings and output heads: 2. Their rows are used one by one, and rows of tokens
- * that never occur (many, alike, and often long) make up most of their norm: what is 0.05 of the whole may be half of a row that counts
- * (docs/NUMERICS.md has the perplexities). All else: 0. */
-unsigned lort_plan_octaves(const lort_tensor *tensor);
+/* By how many eighths of an octave the error of integers is to be below that of others, by what the tensor is for (compress/kinds.c); not negative where the
+ * target is a bound for each error. */
+int lort_plan_place(const lort_options *options, const lort_tensor *tensor);
 /* The target of one matrix under the options; max_rank still without break-even. */
-/* The target of components beside integers: rate-distortion theory's break-even for factors of LORT_FACTOR_BITS an element. */
+/* The target of components beside integers: rate-distortion theory's break-even for factors of LORT_FACTOR_BITS an element. Its floor is 0. */
 #define LORT_FACTOR_BITS 16
-#define LORT_GAIN_RANK 32       /* or options->max_rank, if that is less */
+#define LORT_GAIN_RANK 64       /* or options->max_rank, if that is less */
 #define LORT_GAIN_SIDE (1 << 18) /* none beyond: looking for them would take hundreds of megabytes */
 lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols);
 /* quantise.c: most bytes fitting one slice takes at once, beside the workers' spaces and what it leaves in the outcome. */

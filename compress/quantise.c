@@ -14,6 +14,7 @@
 #define ESTIMATE_ROWS 64    /* of the first block, encoded to see what it all will come to */
 #define SIZE_ROUNDS 12
 #define CURVE_ROUNDS 3
+#define FIRST_MOST 0.5      /* of what factors leave: where the search for a size starts at most */
 #define SIZE_SLACK 0.002    /* of a share: what may stay unused */
 #define SLOPE_LEAST 0.02    /* bits of a weight to an octave of the step: less is not believed */
 #define STEP_LEAST 0x1p-100f /* so that no product of a reader is subnormal, */
@@ -314,6 +315,10 @@ static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort
     const double weights = (double)f->grid.rows * (double)f->grid.cols, wanted = (double)most * (1 - SIZE_SLACK / 2);
     size_search s = {.slope = 1};
     uint64_t bytes;
+    if (most == 0) {
+        f->step = 0;
+        return LORT_OK;
+    }
     lort_code code = find_on_sample(f, error, err);
     for (int i = 0; i < SIZE_ROUNDS && code == LORT_OK; i++) {
         code = measure_size(f, &bytes, err);
@@ -369,13 +374,13 @@ static lort_code keep_blocks(fitting *f, lort_outcome *out, lort_error *err)
     return code;
 }
 
-static lort_code accept(fitting *f, uint32_t slice, lort_outcome *out, lort_error *err)
+static lort_code accept(fitting *f, uint32_t slice, const lort_share *share, lort_outcome *out, lort_error *err)
 {
     lort_session *session = f->source->decider->session;
     const uint64_t count = f->code_count;
     uint64_t bytes;
     lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate(f, &bytes, err);
-    if (code == LORT_OK && bytes + count + out->coded.size >= out->lossless) {
+    if (code == LORT_OK && !share && bytes + count + out->coded.size >= out->lossless) { /* a share was less than that */
         snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
         return keep(out, "integers not smaller than the lossless form");
     }
@@ -446,23 +451,21 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
     if (code)
         return code;
     out->has_norm = isfinite(f->norm2);
-    if (share)
-        target = share->error;
     if (out->factored) /* then norms are those of the whole, and what is left of it is to be coded */
         target *= sqrt((is_weighed(f) ? out->norm.weighed : out->norm2) / f->judged2);
     else
         set_norm(f, out);
     out->error2 = is_weighed(f) ? f->total.norm.plain : f->norm2;
     out->error = f->total.norm;
-    if (out->factored && (!(f->norm2 > 0) || target >= 1))
+    if (out->factored && (!(f->norm2 > 0) || (target >= 1 && !share)))
         return LORT_OK; /* the factors do */
     if (*reason)
         return keep(out, reason);
     if (share && share->bytes >= out->lossless)
         return keep(out, "its share holds the lossless form");
-    code = share ? spend(f, target, share, out->coded.size, err) : find_step(f, target, err);
-    if (code)
-        return code;
+    code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, out->coded.size, err) : find_step(f, target, err);
+    if (code || (out->factored && !(f->step > 0)))
+        return code; /* no room beside the factors */
     if (share && f->step > 0 && sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step) { /* it cannot all be spent */
         uint64_t bytes;
         f->step = (float)(sqrt(f->peak) / LORT_STEPS_MAX * 1.0001);
@@ -472,7 +475,7 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
     }
     if (!(f->step >= STEP_LEAST && f->step <= STEP_MOST) || sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step)
         return keep(out, "target out of reach of integers");
-    return accept(f, slice, out, err);
+    return accept(f, slice, share, out, err);
 }
 
 /* ---- curves ---- */
@@ -495,12 +498,18 @@ static lort_code curve_point(fitting *f, const lort_block *block, lort_block_spa
     return code;
 }
 
-static lort_code draw(fitting *f, const lort_outcome *factors, lort_curve *curve, lort_error *err)
+/* Points [first, end). */
+static lort_code draw(fitting *f, const lort_outcome *factors, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
 {
     const char *reason;
+    const double fixed = factors ? 8 * (double)factors->coded.size / (double)curve->weights : 0;
+    for (unsigned i = first; i < end; i++) {
+        curve->bits[i] = fixed;
+        curve->rank_bytes[i] = factors ? (double)factors->coded.size / (double)factors->rank : 0;
+    }
     lort_code code = prepare(f, &reason, err);
-    curve->raw = code == LORT_OK && *reason;
-    if (code || curve->raw)
+    curve->raw = code == LORT_OK && *reason && !factors;
+    if (code || *reason)
         return code;
     unsigned worker = f->worker;
     lort_block_space *space = &f->source->decider->session->scratch[worker].block;
@@ -508,15 +517,16 @@ static lort_code draw(fitting *f, const lort_outcome *factors, lort_curve *curve
     const lort_block block = block_at(f, &place, place.rows);
     code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
     const double whole2 = factors ? is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
-    double error = 0.5 * sqrt(whole2 / f->judged2);
-    f->step = (float)(2 * rms(f));
-    for (unsigned i = 0; i < LORT_CURVE_POINTS && code == LORT_OK; i++, error /= 2) {
-        if (error >= 1)
-            continue; /* the factors do: no bits */
-        f->step /= 2;
-        code = curve_point(f, &block, space, error, &curve->bits[i], err);
-        if (i && curve->bits[i] < curve->bits[i - 1])
-            curve->bits[i] = curve->bits[i - 1];
+    double error = sqrt(whole2 / f->judged2) / (2u << first);
+    f->step = 0;
+    for (unsigned i = first; i < end && code == LORT_OK; i++, error /= 2) {
+        double bits = 0;
+        curve->only[i] = error >= 1;
+        if (curve->only[i])
+            continue;
+        f->step = f->step > 0 ? f->step / 2 : (float)(2 * error * rms(f));
+        code = curve_point(f, &block, space, error, &bits, err);
+        curve->bits[i] += bits;
     }
     return code;
 }
@@ -581,16 +591,20 @@ lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double 
     return code;
 }
 
-lort_code lort_quantise_curve(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err)
+lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_curve *curve, lort_error *err)
+{
+    const lort_matrices *shape = &source->step->shape;
+    const lort_term term = {.scaled = source->step->scaled};
+    *curve = (lort_curve){.weights = (uint64_t)shape->rows * (uint64_t)shape->cols, .codes = lort_codes_bytes(&term, shape) / 2 + 64};
+    return lort_slice_raw_size(source, worker, UINT64_MAX, &curve->lossless, err);
+}
+
+lort_code lort_quantise_curve(lort_slice_source *source, unsigned first, unsigned end, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err)
 {
     fitting f = start(source, worker, pool);
-    const uint64_t codes = f.code_count, factors = source->factors ? source->factors->coded.size : 0;
-    *curve = (lort_curve){.weights = (uint64_t)f.grid.rows * (uint64_t)f.grid.cols, .codes = factors + codes / 2 + 64};
-    lort_code code = lort_slice_raw_size(source, worker, UINT64_MAX, &curve->lossless, err);
+    lort_code code = take_all(&f, err);
     if (code == LORT_OK)
-        code = take_all(&f, err);
-    if (code == LORT_OK)
-        code = draw(&f, source->factors, curve, err);
+        code = draw(&f, source->factors, first, end, curve, err);
     give_all(&f);
     return code;
 }

@@ -17,20 +17,21 @@ import perplexity as p
 
 KINDS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down", "token_embd", "output.weight")
 MODELS = [m[:3] for m in p.MODELS] + [("../shared/models/stories260K/stories260K.gguf", "../shared/models/text/eval-40k.txt", 256)]
-OCTAVES = {"token_embd": 4, "output.weight": 4}  # the factor by which compress keeps their errors below the target
+WHOLE = ("token_embd", "output.weight")  # names that begin so; the others are parts of layers
+CLOSER = {"attn_k": 2, "attn_v": 2 ** 0.75, "token_embd": 2, "output.weight": 4}  # the factor by which compress keeps their errors below the target (compress/kinds.c)
 
 
 def is_kind(name, kind):
-    return name.startswith(kind) if kind in OCTAVES else "." + kind + "." in name
+    return name.startswith(kind) if kind in WHOLE else "." + kind + "." in name
 
 
 def pattern(kind):
-    return kind + "*" if kind in OCTAVES else "*." + kind + ".*"
+    return kind + "*" if kind in WHOLE else "*." + kind + ".*"
 
 
 def code(lort, model, kinds, kind, error, folder):
     others = [x for k in kinds if k != kind for x in ("--exclude", pattern(k))]
-    row = p.lort_row(lort, model, f"{kind} {error}", ["--max-error", str(error * OCTAVES.get(kind, 1)), *others], folder)
+    row = p.lort_row(lort, model, f"{kind} {error}", ["--max-error", str(error * CLOSER.get(kind, 1)), *others], folder)
     mine = [t for t in row.report["tensors"] if is_kind(t["name"], kind)]
     row.kind, row.error = kind, math.sqrt(sum(t["rel_error"] ** 2 for t in mine) / len(mine))
     row.weights, row.coded = sum(math.prod(t["shape"]) for t in mine), sum(t["bytes_out"] for t in mine)

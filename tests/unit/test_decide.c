@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "compress/decide_parts.h"
 #include "tests/unit/tiny_run.h"
 
 #include <math.h>
@@ -280,6 +281,111 @@ static void slices_are_decided_one_by_one(void **state)
     close_matrix();
 }
 
+/* ---- integers, and components beside them ---- */
+
+enum { TALL = 256, WIDE = 640, ALIKE = 16 };
+
+/* A matrix of ALIKE components and a hundredth of noise. */
+static void open_components(const char *name, float *values)
+{
+    static float noise[TALL * WIDE];
+    tiny_fill_rank(values, TALL, WIDE, ALIKE, 1);
+    tiny_fill_noise(noise, TALL * WIDE, 3);
+    const double scale = 0.01 * sqrt(norm2(values, TALL * WIDE) / norm2(noise, TALL * WIDE));
+    for (size_t i = 0; i < TALL * WIDE; i++)
+        values[i] += (float)scale * noise[i];
+    tiny_tensor tensor = {name, "F32", 2, {TALL, WIDE}, values};
+    tiny_safetensors(dir, "m.safetensors", &tensor, 1);
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    run.options.residual = LORT_RESIDUAL_INT;
+    run.options.goal = LORT_GOAL_ERROR;
+    run.options.value = 0.05;
+    tiny_run_start(&run);
+}
+
+/* Each has a sixteenth of the energy, which does not pay for it; all of them leave nothing to code, or a hundredth. */
+static void components_that_are_alike_pay_together(void **state)
+{
+    static float values[TALL * WIDE];
+    static const double errors[] = {0.05, 0.005};
+    open_components("w", values);
+    for (int i = 0; i < 2; i++) {
+        run.options.value = errors[i];
+        decide(0);
+        assert_true(outcome.factored);
+        assert_int_equal(outcome.rank, ALIKE);
+        assert_int_equal(outcome.quantised, errors[i] < 0.01);
+        assert_true(outcome.error2 <= errors[i] * errors[i] * outcome.norm2);
+        free_outcome();
+    }
+    close_matrix();
+}
+
+/* Shares from what is too little for components to twice what all do: nearly spent, never passed. */
+static void a_share_is_spent_with_components(void **state)
+{
+    static float values[TALL * WIDE];
+    double last = 1;
+    open_components("w", values);
+    for (uint64_t bytes = 9000; bytes <= 60000; bytes += 1700) {
+        lort_share share = {bytes < 26000 ? 0.25 : 0.01, bytes};
+        lort_step step = *tiny_run_step(&run, "w");
+        step.shares = &share;
+        tiny_ok(lort_decide(&run.decider, &step, 0, 0, NULL, &outcome, &run.err), &run.err);
+        const uint64_t spent = outcome.quantised ? outcome.estimate : outcome.coded.size;
+        const double error = sqrt(outcome.error2 / outcome.norm2);
+        if ((bytes > 15000 && !outcome.factored) || spent > bytes || (double)spent < 0.93 * (double)bytes || error > 1.1 * last)
+            fail_msg("share %llu: rank %lld, %llu bytes, error %.4f after %.4f", (unsigned long long)bytes, (long long)outcome.rank, (unsigned long long)spent, error, last);
+        last = error;
+        free_outcome();
+    }
+    assert_true(last < 0.01);
+    close_matrix();
+}
+
+static double bytes_at(const lort_curve *curve, unsigned point)
+{
+    return curve->bits[point] * (double)curve->weights / 8;
+}
+
+/* Each point with the components that pay at its error. */
+static void curves_know_components(void **state)
+{
+    static float values[TALL * WIDE];
+    lort_curve curve;
+    open_components("w", values);
+    tiny_ok(lort_decide_curve(&run.decider, tiny_run_step(&run, "w"), 0, 0, NULL, &curve, &run.err), &run.err);
+    assert_false(curve.raw);
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++) {
+        const double error = 0.5 / (1u << i);
+        run.options.value = error;
+        decide(0);
+        const double had = (double)(outcome.quantised ? outcome.estimate : outcome.coded.size);
+        assert_near(bytes_at(&curve, i) + (outcome.quantised ? (double)curve.codes : 0), had, 0.06);
+        if (i == 1 || i == 3) /* all but one, and all: 0.25 is a sixteenth of the energy */
+            assert_true(curve.only[i] && !outcome.quantised);
+        free_outcome();
+    }
+    assert_false(curve.only[LORT_CURVE_POINTS - 1]);
+    close_matrix();
+}
+
+/* What is below the error in the mean may be all of some row, where rows are used one by one. */
+static void embeddings_have_no_floor(void **state)
+{
+    static float values[TALL * WIDE];
+    int64_t ranks[2];
+    for (int i = 0; i < 2; i++) {
+        open_components(i ? "token_embd.weight" : "w", values);
+        run.options.value = 0.3;
+        tiny_ok(lort_decide(&run.decider, &run.plan.steps[1], 0, 0, NULL, &outcome, &run.err), &run.err);
+        ranks[i] = outcome.rank;
+        close_matrix();
+    }
+    assert_in_range(ranks[0], 1, ALIKE - 1);
+    assert_int_equal(ranks[1], ALIKE);
+}
+
 /* ---- failures ---- */
 
 static void assert_nothing_left(void)
@@ -351,6 +457,10 @@ int main(void)
         TEST(zeros_cost_less_than_any_factor),
         TEST(a_rank_that_does_not_pay_is_kept),
         TEST(slices_are_decided_one_by_one),
+        TEST(components_that_are_alike_pay_together),
+        TEST(a_share_is_spent_with_components),
+        TEST(curves_know_components),
+        TEST(embeddings_have_no_floor),
         TEST(every_allocation_may_fail),
         TEST(a_file_that_shrank_is_a_read_error),
     };

@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include "compress/kinds.h"
 #include "tests/unit/tiny_run.h"
+
+#include <math.h>
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -156,11 +159,11 @@ static void targets_follow_the_options(void **state)
         int64_t rank, max_rank, rows, cols;
         lort_target want;
     } cases[] = {
-        {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {LORT_TARGET_ERROR, 0, 0.05, 256, 0}},
-        {LORT_GOAL_ERROR, 0, 256, 100, 500, {LORT_TARGET_ERROR, 0, 0.25, 100, 0}},
-        {LORT_GOAL_ENERGY, 0, 30, 100, 500, {LORT_TARGET_ENERGY, 0, 0.25, 30, 0}},
-        {LORT_GOAL_RANK, 400, 256, 1000, 500, {LORT_TARGET_RANK, 400, 0, 400, 0}}, /* --max-rank caps what is searched only */
-        {LORT_GOAL_RANK, 400, 256, 1000, 50, {LORT_TARGET_RANK, 50, 0, 50, 0}},
+        {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {LORT_TARGET_ERROR, 0, 0.05, 256, 0, 0}},
+        {LORT_GOAL_ERROR, 0, 256, 100, 500, {LORT_TARGET_ERROR, 0, 0.25, 100, 0, 0}},
+        {LORT_GOAL_ENERGY, 0, 30, 100, 500, {LORT_TARGET_ENERGY, 0, 0.25, 30, 0, 0}},
+        {LORT_GOAL_RANK, 400, 256, 1000, 500, {LORT_TARGET_RANK, 400, 0, 400, 0, 0}}, /* --max-rank caps what is searched only */
+        {LORT_GOAL_RANK, 400, 256, 1000, 50, {LORT_TARGET_RANK, 50, 0, 50, 0, 0}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         lort_options options;
@@ -175,6 +178,70 @@ static void targets_follow_the_options(void **state)
         assert_int_equal(got.max_rank, cases[i].want.max_rank);
         assert_true(got.value == cases[i].want.value); /* NOLINT: taken over, not computed */
     }
+}
+
+/* Negative places only where another kind has the bytes: no error is above a target that bounds each. */
+static void kinds_have_their_places(void **state)
+{
+    static const struct { const char *name, *kind; int size, error; } cases[] = {
+        {"blk.0.attn_q.weight", "attention q", 0, 0},
+        {"model.layers.1.self_attn.q_proj.weight", "attention q", 0, 0},
+        {"blk.0.attn_k.weight", "attention k", 8, 8},
+        {"model.layers.1.self_attn.k_proj.weight", "attention k", 8, 8},
+        {"blk.11.attn_v.weight", "attention v", 6, 6},
+        {"model.layers.1.self_attn.v_proj.weight", "attention v", 6, 6},
+        {"blk.0.attn_qkv.weight", "attention q k v", 4, 0},
+        {"transformer.h.0.attn.c_attn.weight", "attention q k v", 4, 0},
+        {"blk.0.attn_output.weight", "attention output", 0, 0},
+        {"model.layers.1.self_attn.o_proj.weight", "attention output", 0, 0},
+        {"transformer.h.0.attn.c_proj.weight", "attention output", 0, 0},
+        {"blk.0.ffn_gate.weight", "ffn gate", -2, 0},
+        {"blk.0.ffn_gate_exps.weight", "ffn gate", -2, 0},
+        {"blk.0.ffn_gate_shexp.weight", "ffn gate", -2, 0},
+        {"model.layers.1.mlp.gate_proj.weight", "ffn gate", -2, 0},
+        {"model.layers.1.mlp.experts.3.gate_proj.weight", "ffn gate", -2, 0},
+        {"model.layers.1.mlp.gate_up_proj.weight", "ffn gate and up", -2, 0},
+        {"blk.0.ffn_up.weight", "ffn up", -3, 0},
+        {"blk.0.ffn_up_exps.weight", "ffn up", -3, 0},
+        {"model.layers.1.mlp.up_proj.weight", "ffn up", -3, 0},
+        {"transformer.h.0.mlp.c_fc.weight", "ffn up", -3, 0},
+        {"blk.0.ffn_down.weight", "ffn down", 0, 0},
+        {"blk.0.ffn_down_shexp.weight", "ffn down", 0, 0},
+        {"model.layers.1.mlp.down_proj.weight", "ffn down", 0, 0},
+        {"transformer.h.0.mlp.c_proj.weight", "ffn down", 0, 0},
+        {"blk.0.ffn_gate_inp.weight", "moe router", 0, 0},
+        {"model.layers.1.block_sparse_moe.gate.weight", "moe router", 0, 0},
+        {"token_embd.weight", "embeddings", 0, 8},
+        {"model.embed_tokens.weight", "embeddings", 0, 8},
+        {"transformer.wte.weight", "embeddings", 0, 8},
+        {"wpe", "embeddings", 0, 8},
+        {"output.weight", "output head", 16, 16},
+        {"lm_head.weight", "output head", 16, 16},
+        {"blk.0.attn_q_norm.weight", "norms and biases", 0, 0},
+        {"model.layers.0.output.weight", "others", 0, 0},
+        {"w", "others", 0, 0},
+    };
+    lort_options options;
+    lort_options_init(&options);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const lort_tensor tensor = {.name = cases[i].name};
+        if (strcmp(lort_kind_name(lort_kind_of(cases[i].name)), cases[i].kind) != 0)
+            fail_msg("%s is of kind %s", cases[i].name, lort_kind_name(lort_kind_of(cases[i].name)));
+        options.goal = LORT_GOAL_BPW;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].size);
+        options.goal = LORT_GOAL_SIZE;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].size);
+        options.goal = LORT_GOAL_ERROR;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].error);
+        options.goal = LORT_GOAL_DEFAULT;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].error);
+    }
+    unsigned kinds = 0;
+    while (lort_kind_name(kinds))
+        kinds++;
+    assert_in_range(kinds, 10, 31); /* what lort.h says of them */
+    for (int place = -20; place <= 40; place++)
+        assert_true(fabs(lort_kind_scale(place) - exp2(-place / 8.0)) <= 1e-15 * exp2(-place / 8.0));
 }
 
 /* Factors of the break-even rank could just be smaller than the lossless form, those of one more could not. */
@@ -421,6 +488,7 @@ int main(void)
         TEST(include_overrides_habits_but_no_facts),
         cmocka_unit_test(globs_match_whole_names),
         cmocka_unit_test(targets_follow_the_options),
+        cmocka_unit_test(kinds_have_their_places),
         cmocka_unit_test(break_even_is_the_last_rank_that_pays),
         cmocka_unit_test(the_options_text_has_what_decides_bytes_and_nothing_else),
         TEST(the_plan_is_a_function_of_model_and_options),
