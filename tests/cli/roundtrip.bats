@@ -76,9 +76,9 @@ with open(sys.argv[1], "wb") as out:
     out.write(struct.pack("<Q", len(text)) + text)
     values.tofile(out)
 END
-    for bits in 1.5 2 3 4; do
+    for bits in 0.7 1 1.5 2 3 4; do
         expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/a.lort" --force --bpw $bits --json "$T/a.json"
-        [ "$(value "$T/a.json" "0.97 * $bits <= d['output']['bpw'] <= $bits")" = True ] # of few bytes the last hundreds are rounded down
+        [ "$(value "$T/a.json" "(0.97 if $bits > 1 else 0.8) * $bits <= d['output']['bpw'] <= $bits")" = True ] # a component more would be some hundred bytes
     done
 }
 
