@@ -23,11 +23,11 @@ static const struct kind {
     {{"ffn gate", -2, 0, false}, {"*ffn_gate*", "*gate_proj*", "*.w1.*", "*.w1"}},
     {{"ffn up", -3, 0, false}, {"*ffn_up*", "*up_proj*", "*c_fc*", "*fc1*", "*.w3.*", "*.w3", "*h_to_4h*", "*intermediate.dense*"}},
     {{"ffn down", 0, 0, false}, {"*ffn_down*", "*down_proj*", "*mlp.c_proj*", "*fc2*", "*.w2.*", "*.w2", "*4h_to_h*"}},
+    /* Under a bound for each error half of it: else models that are embeddings for the most part would do worse by the default than with all at a quarter. */
+    {{"embeddings", 0, 8, true}, {"*token_embd*", "*position_embd*", "*token_types*", "*embed_tokens*", "*embed_positions*", "*embed_in*",
+                                 "*_embeddings*", "*embeddings.*", "*wte.weight", "*wpe.weight", "wte", "wpe", "shared.weight", "*.shared.weight"}},
     /* Rows of tokens that never occur, many, alike and often long, make up most of a head's norm: what is 0.05 of the whole may be half of a row that counts. */
     {{"output head", 16, 16, true}, {"*lm_head*", "output.weight", "*embed_out*"}},
-    /* Many small uses of few rows: under a bound for each error half of it, or the default would do worse than it might on models that are embeddings for the most part. */
-    {{"embeddings", 0, 8, true}, {"*token_embd*", "*position_embd*", "*token_types*", "*embed_*", "*_embeddings*", "*embeddings.*",
-                                    "*wte.weight", "*wpe.weight", "wte", "wpe", "shared.weight", "*.shared.weight"}},
     {{"others", 0, 0, false}, {"*"}},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };

@@ -32,7 +32,7 @@ load helper
 @test "the end says where the bytes went, by kind" {
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort"
     said '^  by kind +norms and biases +9 +[0-9.]+ bits +lossless'
-    said '^ +attention k +4 +[0-9.]+ bits +error 0\.0[45][0-9]+ +[0-9.]+ % of the output'
+    said '^ +attention q +4 +[0-9.]+ bits +error 0\.0[45][0-9]+ +[0-9.]+ % of the output'
     said '^ +output head +1 '
     [ "$(grep -oE '[0-9.]+ % of the output' "$T/err" | awk '{ s += $1 } END { print (s > 97 && s <= 100.5) }')" -eq 1 ]
     expect 0 "$LORT" compress "$GGUF" -o "$T/b.lort" --lossless

@@ -321,6 +321,18 @@ static void components_that_are_alike_pay_together(void **state)
     close_matrix();
 }
 
+/* Components alone are no answer to a target that integers cannot meet. */
+static void components_do_not_hide_that_a_target_is_out_of_reach(void **state)
+{
+    static float values[TALL * WIDE];
+    open_components("w", values);
+    run.options.value = 1e-9;
+    decide(0);
+    assert_kept("target out of reach of integers", "");
+    assert_false(outcome.quantised);
+    close_matrix();
+}
+
 /* Shares from what is too little for components to twice what all do: nearly spent, never passed. */
 static void a_share_is_spent_with_components(void **state)
 {
@@ -458,6 +470,7 @@ int main(void)
         TEST(a_rank_that_does_not_pay_is_kept),
         TEST(slices_are_decided_one_by_one),
         TEST(components_that_are_alike_pay_together),
+        TEST(components_do_not_hide_that_a_target_is_out_of_reach),
         TEST(a_share_is_spent_with_components),
         TEST(curves_know_components),
         TEST(embeddings_have_no_floor),
