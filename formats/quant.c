@@ -1,4 +1,4 @@
-/* Owns: the layouts of ggml's block types. Decoding only; the blocks are whole (lort_dtype_bytes made sure) and every
+/* Owns: the layouts of ggml's block types. Decoding, and encoding of Q8_0; the blocks are whole (lort_dtype_bytes made sure) and every
  * bit pattern is a legal block, so nothing here can fail. A scale of Inf or NaN gives Inf or NaN: the caller looks for
  * them.
  *
@@ -108,6 +108,40 @@ static inline void q8_0(const uint8_t *restrict block, float *restrict y)
 }
 
 void lort_decode_q8_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 34, q8_0); }
+
+enum { Q8_0_MOST = 127, F16_MOST = 0x7bff };
+
+static uint16_t q8_0_scale(const float *x)
+{
+    float most = 0;
+    for (int i = 0; i < 32; i++) {
+        const float magnitude = x[i] < 0 ? -x[i] : x[i];
+        most = magnitude > most ? magnitude : most;
+    }
+    const uint16_t d = lort_f32_to_f16(most / Q8_0_MOST);
+    if (d >= F16_MOST)
+        return F16_MOST;
+    return (uint16_t)(d + (lort_f16_to_f32(d) * (Q8_0_MOST + 0.5f) < most));
+}
+
+/* Integers of up to 22 bits, to nearest, ties to even: beside 1.5 x 2^23 a float has no bits behind the point. */
+static inline float nearest(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
+
+void lort_store_q8_0(const float *src, void *dst, uint64_t n)
+{
+    uint8_t *block = dst;
+    for (; n >= 32; n -= 32, src += 32, block += 34) {
+        const uint16_t scale = q8_0_scale(src);
+        const float d = scale ? lort_f16_to_f32(scale) : 1;
+        lort_store_u16(block, scale);
+        for (int i = 0; i < 32; i++) {
+            float q = src[i] / d;
+            q = q > -Q8_0_MOST ? q : -Q8_0_MOST;
+            q = q < Q8_0_MOST ? q : Q8_0_MOST;
+            block[2 + i] = (uint8_t)(int8_t)nearest(q);
+        }
+    }
+}
 
 /* Q2_K: y = (d s) q - dmin m, an s and an m for each 16 elements
  *

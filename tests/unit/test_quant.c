@@ -10,7 +10,10 @@
 
 #include "formats/dtype.h"
 #include "formats/format.h"
+#include "formats/quant.h"
 #include <dlfcn.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +91,77 @@ static void q4_0_by_hand(void **state)
     assert_true(y[0] == -4.0f && y[16] == 0.0f); /* 0x80: low nibble 0, high nibble 8 */
     assert_true(y[1] == 3.5f && y[17] == -3.5f);
     assert_true(y[2] == -4.0f && y[47] == 2.0f && y[63] == 0.5f);
+}
+
+/* ---- Q8_0 written ---- */
+
+static float largest(const float *x, int n)
+{
+    float most = 0;
+    for (int i = 0; i < n; i++)
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    return most;
+}
+
+/* Numbers in [-1, 1) times 2^exponent, four blocks at an odd address: half a step is the error at most, and a step is 1/127 of the largest but for what F16 rounds. */
+static void q8_0_is_near(void **state)
+{
+    enum { N = 128 };
+    uint64_t random = 88172645463325252u;
+    for (int exponent = -60; exponent <= 23; exponent++) {
+        float x[N], y[N];
+        uint8_t stored[N / 32 * 34 + 2];
+        stored[0] = stored[sizeof stored - 1] = 0xa5;
+        for (int i = 0; i < N; i++)
+            x[i] = ldexpf((float)((double)(int64_t)next_random(&random) * 0x1p-63), exponent);
+        lort_store_q8_0(x, stored + 1, N);
+        lort_decode_q8_0(stored + 1, y, N);
+        assert_true(stored[0] == 0xa5 && stored[sizeof stored - 1] == 0xa5);
+        for (int b = 0; b < N; b += 32) {
+            const float step = largest(x + b, 32) / 127 * 1.0005f + 0x1p-24f;
+            for (int i = b; i < b + 32; i++)
+                if (!(fabsf(x[i] - y[i]) <= 0.5001f * step))
+                    fail_msg("exponent %d: %g became %g", exponent, (double)x[i], (double)y[i]);
+        }
+    }
+}
+
+/* Integers of a step that F16 has come back as they were. */
+static void q8_0_by_hand(void **state)
+{
+    float x[32] = {[0] = -31.75f, [1] = 0.25f, [2] = 0.5f, [3] = 0.375f, [4] = 0.125f, [31] = 31.75f}, y[32];
+    static const uint8_t start[7] = {0x00, 0x34, 0x81, 0x01, 0x02, 0x02, 0x00}; /* ties go to even */
+    uint8_t stored[34];
+    lort_store_q8_0(x, stored, 32);
+    assert_memory_equal(stored, start, sizeof start);
+    assert_int_equal(stored[33], 127);
+    lort_decode_q8_0(stored, y, 32);
+    assert_true(y[0] == x[0] && y[1] == x[1] && y[2] == x[2] && y[31] == x[31] && y[5] == 0);
+}
+
+static void q8_0_of_hard_blocks(void **state)
+{
+    static const struct {
+        float value, other;
+        double error; /* at most, of value; below 0: only that a number comes out */
+    } cases[] = {
+        {0, 0, 0}, {-0.0f, 0, 0}, {0x1p-149f, 0, 0x1p-149}, {0x1p-25f, 0, 0x1p-25}, {0x1p-24f, 0, 0}, {1e-30f, 1e-31f, 1.1e-30}, {65504.0f * 127, 1, 0},
+        {8.35e6f, -1, 65504 / 2.0}, {1e30f, 1, -1}, {FLT_MAX, -FLT_MAX, -1}, {INFINITY, 1, -1}, {-INFINITY, INFINITY, -1}, {NAN, 1, -1}, {1, NAN, 0.004},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        float x[32], y[32];
+        uint8_t stored[34];
+        for (int k = 0; k < 32; k++)
+            x[k] = k % 2 ? cases[i].value : cases[i].other;
+        lort_store_q8_0(x, stored, 32);
+        lort_decode_q8_0(stored, y, 32);
+        for (int k = 0; k < 32; k++)
+            assert_true(isfinite(y[k]));
+        if (cases[i].error >= 0 && !(fabs((double)y[1] - (double)cases[i].value) <= cases[i].error))
+            fail_msg("%g became %g", (double)cases[i].value, (double)y[1]);
+        for (int k = 0; k < 34 && cases[i].value == 0 && cases[i].other == 0; k++)
+            assert_int_equal(stored[k], 0);
+    }
 }
 
 /* Decoding many blocks is decoding each: nothing past the last is read or written. */
@@ -283,6 +357,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_decode_as_ggml_decodes_them),
         cmocka_unit_test(q4_0_by_hand),
+        cmocka_unit_test(q8_0_is_near),
+        cmocka_unit_test(q8_0_by_hand),
+        cmocka_unit_test(q8_0_of_hard_blocks),
         cmocka_unit_test(runs_are_made_of_blocks),
         cmocka_unit_test(real_matrix_has_ggmls_digests),
         cmocka_unit_test(random_blocks_agree_with_the_library),
