@@ -99,7 +99,7 @@ typedef enum lort_term_kind {
 
 typedef struct lort_term {
     lort_term_kind kind;
-    lort_dtype left, right;           /* RAW: both the tensor's dtype. FACTORS: F32, F16 or BF16. TERNARY: BF16, U8 */
+    lort_dtype left, right;           /* RAW: both the tensor's dtype. FACTORS: F32, F16, BF16, or Q8_0, whose blocks may cross rows. TERNARY: BF16, U8 */
     uint16_t left_width, right_width; /* plane width of the stored chunks (formats/planes.h), 1 = not split */
     bool left_rotate, right_rotate;   /* RAW uses left_* only; right_* read back equal to it */
     uint32_t *rank;    /* [slices]; FACTORS: 0 = this slice has no factors. Others: 1 = this slice is in it, 0 = not */

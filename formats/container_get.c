@@ -271,7 +271,7 @@ static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtyp
     return LORT_OK;
 }
 
-static bool plain_float(uint32_t id) { return id == LORT_F32 || id == LORT_F16 || id == LORT_BF16; }
+static bool factor_type(uint32_t id) { return id == LORT_F32 || id == LORT_F16 || id == LORT_BF16 || id == LORT_Q8_0; }
 
 static bool plane_ok(uint32_t width, bool rotate)
 {
@@ -287,7 +287,7 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(c, "plane widths %u and %u", t->left_width, t->right_width);
     bool repeats = t->left == only && t->right == only && t->right_width == t->left_width && t->right_rotate == t->left_rotate;
-    bool fits = t->kind == LORT_TERM_FACTORS ? plain_float(t->left) && plain_float(t->right) : repeats;
+    bool fits = t->kind == LORT_TERM_FACTORS ? factor_type(t->left) && factor_type(t->right) : repeats;
     if (t->kind == LORT_TERM_TERNARY)
         fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
     if (t->kind != LORT_TERM_RAW)

@@ -49,7 +49,7 @@ TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
     137: ("F8_E5M2FNUZ", 1, 1, True), 138: ("U16", 1, 2, False), 139: ("U32", 1, 4, False), 140: ("C64", 1, 8, False),
     141: ("U64", 1, 8, False),
 }
-F32, F16, BF16, F64, U8 = 0, 1, 30, 28, 132
+F32, F16, BF16, F64, U8, Q8_0 = 0, 1, 30, 28, 132, 8
 
 
 class Bad(Exception):
@@ -338,7 +338,7 @@ class Part:
             c.room(self.slices, 4)
             exponent = c.get(f"{self.slices}i")
             need(all(abs(e) <= 4096 for e in exponent), "exponent")
-            need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16}, "types of factors")
+            need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16, Q8_0}, "types of factors")
             need(max(rank) <= min(self.rows, self.cols), "rank")
         elif kind == QUANTISED:
             c.room(self.slices, 4)
@@ -657,6 +657,9 @@ def read_arrays(archive, part):
 def numbers(data, kind):
     if kind == BF16:
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
+    if kind == Q8_0:
+        blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("steps", "i1", 32)]))
+        return (blocks["scale"].astype(np.float64)[:, None] * blocks["steps"]).reshape(-1)
     need(kind in (F32, F16, F64), f"this reader does not turn {TYPES[kind][0]} into numbers")
     return np.frombuffer(data, {F32: "<f4", F16: "<f2", F64: "<f8"}[kind]).astype(np.float64)
 
@@ -741,10 +744,11 @@ def show(archive):
         print(f"file {file.name!r}  {file.size} bytes  role {file.role}  {file.format}")
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
+        types = "".join(f"{TYPES[t.types[0]][0]} x {TYPES[t.types[1]][0]}  " for t in part.terms if t.kind == FACTORS)
         how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == QUANTISED for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
         print(f"{part.number:6d}  {TYPES[part.type][0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
-              f"  {part.error:.6g}  {name}")
+              f"  {part.error:.6g}  {types}{name}")
 
 
 def main():

@@ -521,7 +521,44 @@ static void trits_and_raw(fixture_part *p)
 {
     another_term(p, (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 1, .right_width = 1});
 }
+static void factors_of_no_whole_blocks(fixture_part *p) /* 6 x 2 numbers */
+{
+    p->terms[0].left = LORT_Q8_0;
+    p->chunks[0].decoded = 34;
+}
+static void factors_of_trits(fixture_part *p) { p->terms[0].right = LORT_TQ2_0; }
 static void two_terms_of_trits(fixture_part *p) { another_term(p, p->terms[0]); }
+
+/* A 16 x 30 matrix of rank 2 (and a right factor of 60 numbers in F16): one whole block across all rows. */
+static void factors_may_be_blocks(void **state)
+{
+    (void)state;
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p;
+    fixture *other = calloc(1, sizeof *other);
+    lort_codec *codec;
+    const uint8_t left[34] = {0x00, 0x3c, 1, 2, 3}, right[120] = {0};
+    assert_non_null(other);
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    fixture_part *made = fixture_begin(other, 2, "blocks.weight", LORT_U8, 2, 16, 30, 0, 1);
+    made->part.dtype = LORT_BF16;
+    made->part.source_bytes = 960;
+    const lort_term *factors = fixture_term(made, LORT_TERM_FACTORS, LORT_Q8_0, LORT_F16);
+    made->rank[0][0] = 2;
+    made->part.has_error = true;
+    made->part.rel_error = 0.25;
+    fixture_chunk(made, codec, LORT_PART_ID(LORT_ARRAY_LEFT, 0), factors, 0, left, 32);
+    fixture_chunk(made, codec, LORT_PART_ID(LORT_ARRAY_RIGHT, 0), factors, 0, right, 60);
+    assert_int_equal(part_code(&made->part, &p, &arena), LORT_OK);
+    assert_true(p.terms[0].left == LORT_Q8_0 && p.terms[0].right == LORT_F16 && p.terms[0].left_width == 34);
+    assert_int_equal(p.chunks[0].decoded, 34);
+    assert_int_equal(p.chunks[0].count, 32);
+    made->chunks[0].count = 31; /* a block holds 32, whatever is used of it */
+    assert_int_equal(part_code(&made->part, &p, &arena), LORT_E_DAMAGED);
+    lort_arena_free(&arena);
+    lort_codec_close(codec);
+    free(other);
+}
 
 static void unsound_parts_are_refused(void **state)
 {
@@ -537,6 +574,8 @@ static void unsound_parts_are_refused(void **state)
         {2, error_is_negative},
         {2, error_is_infinite},
         {2, two_terms_alike},
+        {2, factors_of_no_whole_blocks},
+        {2, factors_of_trits},
         {2, factors_of_integers},
         {2, no_terms},
         {2, slices_of_nothing},
@@ -884,6 +923,7 @@ int main(void)
         cmocka_unit_test(parts_come_back),
         cmocka_unit_test(a_part_must_be_its_extent),
         cmocka_unit_test(shapes_of_slices),
+        cmocka_unit_test(factors_may_be_blocks),
         cmocka_unit_test(unsound_parts_are_refused),
         cmocka_unit_test(blocks_are_those_of_the_grid),
         cmocka_unit_test(bodies_with_odd_bytes_are_refused),
