@@ -162,15 +162,15 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
     lort_scratch *scratch = &session->scratch[worker];
-    uint64_t elements = size / type->block_bytes, per = lort_chunk_elements(type);
-    for (uint64_t first = 0; first < elements; first += per) {
-        uint64_t count = elements - first < per ? elements - first : per, stored;
+    uint64_t blocks = size / type->block_bytes, per = lort_chunk_elements(type) / type->block_elements;
+    for (uint64_t first = 0; first < blocks; first += per) {
+        uint64_t count = blocks - first < per ? blocks - first : per, stored;
         lort_code code = lort_chunk_encode(scratch->codec, scratch, type, bytes + first * type->block_bytes, count * type->block_bytes, &stored, err);
         if (code)
             return code;
         out->chunks[out->chunk_count++] = (lort_chunk){.part = LORT_PART_ID(array, slice), .stored = (uint32_t)stored,
                                                        .decoded = (uint32_t)(count * type->block_bytes), .offset = out->coded.size,
-                                                       .first = first, .count = count, .hash = lort_xxh64(scratch->coded, stored)};
+                                                       .first = first * type->block_elements, .count = count * type->block_elements, .hash = lort_xxh64(scratch->coded, stored)};
         lort_put_bytes(&out->coded, scratch->coded, stored);
     }
     return lort_buffer_check(&out->coded, err);
@@ -311,7 +311,7 @@ static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t s
 static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes, uint64_t size, float **values, uint64_t *taken, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
-    const uint64_t count = size / type->block_bytes;
+    const uint64_t count = size / type->block_bytes * type->block_elements;
     void *memory;
     lort_code code = lort_take(alloc, count * sizeof(float), "factors", &memory, err);
     if (code)
@@ -411,6 +411,7 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
     lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
     lort_matrix_source matrix = lort_slice_matrix(source); /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md) */
     gain.key = key;
+    gain.aim = error;
     gain.floor = lort_kind_get(source->step->tensor->name)->by_row ? 0 : error * error; /* by rows, what is below it in the mean may be all of some */
     if (share) /* its room may be for more components, where integers would have too little of it */
         gain.floor /= 4;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PROGRESS_CHUNKS 64
-#define MAX_FACTOR_TERMS 4 /* one per pair of storage types */
+#define MAX_FACTOR_TERMS 9 /* one per pair of storage types */
 
 /* The part that is being written. */
 typedef struct open_part {

@@ -207,10 +207,10 @@ static bool met(const lort_target *target, const lort_factors *out)
     return out->norm2 - out->error2 >= target->value * out->norm2;
 }
 
-static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
+/* Factors of this rank, or of a higher one if they miss the target as they are stored. */
+static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *out, lort_error *err)
 {
-    int64_t rank = lort_reach_rank(f);
-    lort_code code = rank > 0 ? lort_krylov_finish(f, err) : LORT_OK;
+    lort_code code = LORT_OK;
 
     for (int tries = 0; rank > 0 && code == LORT_OK && tries <= RAISES; tries++) {
         code = lort_refit(f, rank, out, err);
@@ -221,6 +221,23 @@ static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
         if (code == LORT_OK)
             rank = lort_reach_raise(f, rank, out->error2);
     }
+    return code;
+}
+
+static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
+{
+    const int64_t rank = lort_reach_rank(f), eight = lort_reach_rank_eight(f, rank);
+    lort_code code = rank > 0 ? lort_krylov_finish(f, err) : LORT_OK;
+
+    out->verdict = LORT_NOT_CONVERGED;
+    f->eight = eight > 0;
+    if (code == LORT_OK && f->eight)
+        code = refit_until_met(f, eight, out, err);
+    f->eight = false;
+    if (code == LORT_OK && out->verdict != LORT_FACTORED)
+        code = refit_until_met(f, rank, out, err);
+    if (out->verdict == LORT_FACTORED)
+        return code;
     out->verdict = f->target->kind == LORT_TARGET_RANK ? LORT_NOT_CONVERGED : LORT_OUT_OF_REACH;
     out->best_energy = fmin(lort_ritz_sum(f, f->grid.rank_cap) / f->norm2, 1);
     return code;

@@ -34,6 +34,7 @@ typedef struct lort_target {
     int64_t max_rank; /* no rank above this is tried: min of --max-rank, break-even and min(rows, cols) */
     uint64_t key;     /* lort_matrix_key */
     double floor;     /* GAIN: share of the energy that may be left as it is: below it nothing is saved */
+    double aim;       /* GAIN: relative error that is to be left of the matrix in the end; 0: none known */
 } lort_target;
 
 typedef enum lort_verdict {
@@ -48,8 +49,8 @@ typedef struct lort_factors {
     lort_verdict verdict;
     int64_t rank;
     int32_t exponent;             /* W' = 2^exponent * left * right */
-    lort_dtype left_type, right_type; /* F16 or BF16, whichever errs less */
-    uint8_t *left, *right;        /* [rows][rank], [rank][cols] row-major in those types; owned: lort_factors_free */
+    lort_dtype left_type, right_type; /* Q8_0 where what that errs more is worth the bits (refit.c) and the numbers are whole blocks; else F16 or BF16, whichever errs less */
+    uint8_t *left, *right;        /* [rows][rank], [rank][cols] row-major in those types, blocks running on from row to row; owned: lort_factors_free */
     uint64_t left_bytes, right_bytes;
     double norm2;                 /* ||W||_F^2 in units of 2^(2 exponent) */
     double error2;                /* ||W - W'||_F^2, same units, measured on the stored factors (undefined unless FACTORED) */

@@ -25,9 +25,12 @@ typedef struct lort_factor_grid {
 #define LORT_FACTOR_LANES 8      /* long f64 sums: 8 partial sums over fixed ranges, added in order */
 #define LORT_GRAM_STEP 128       /* rows turned into f64 at a time */
 
+#define LORT_FACTOR_TYPES 3      /* in which a factor may be stored */
+#define LORT_EIGHT_ROUNDING 1e-4 /* share of the energy that rounding both factors to Q8_0 costs at most where it is chosen; real ones cost 4e-5 to 8e-5 */
+
 /* What one item of a pass adds to a sum; the sums are added in item order afterwards. */
 typedef struct lort_partial {
-    double sum, other;
+    double sum, rounded[LORT_FACTOR_TYPES];
     float max;
     int64_t row, col; /* first element that is not finite; row -1: none */
 } lort_partial;
@@ -56,7 +59,7 @@ typedef struct lort_factoring {
     double *ritz, *ritz_before; /* [cap] descending; ritz_before: one pass ago, zero-filled */
     double *lanes;    /* LANES x cap x block */
     double *solve;    /* [max(rank_cap, block)]^2 */
-    double *diagonal; /* [max(rank_cap, block)] eigenvalues of what is in solve */
+    double *diagonal; /* [max(rank_cap, block)] eigenvalues of what is in solve; refit.c: before that, weights of rounding errors */
     float *turn;      /* [cap][block]: coefficients of an update of Q */
     float *right;     /* [rank_cap][cols] f32: R, rounded to its type */
     lort_partial *partials;
@@ -64,6 +67,7 @@ typedef struct lort_factoring {
     int64_t d, width; /* columns of Q that have their Y; columns of the block in work, behind them */
     int64_t before;   /* d one pass ago */
     bool shrunk;      /* the basis was full once */
+    bool eight;       /* energy and error targets: the rank has energy to spare for Q8_0 */
     int passes;
 } lort_factoring;
 
@@ -100,6 +104,8 @@ typedef enum lort_step { LORT_STEP_MORE, LORT_STEP_DONE, LORT_STEP_HOPELESS } lo
 lort_step lort_reach_step(const lort_factoring *f, double *best_energy);
 double lort_reach_energy(const lort_target *target);    /* share of the energy the target asks for */
 int64_t lort_reach_rank(const lort_factoring *f);       /* the rank to build; 0: none up to rank_cap */
+/* Energy and error targets: a rank at which factors of 8 bits meet it, if that takes fewer bytes than 16 bits at `rank`; else 0. */
+int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank);
 int64_t lort_reach_raise(const lort_factoring *f, int64_t rank, double error2); /* a higher one after a miss; 0: none */
 bool lort_reach_unseen(const lort_factoring *f); /* is there energy outside the space of Q? */
 double lort_ritz_sum(const lort_factoring *f, int64_t rank);

@@ -59,7 +59,7 @@ bool lort_plan_ternary(const lort_options *options);
 int lort_plan_place(const lort_options *options, const lort_tensor *tensor);
 /* The target of one matrix under the options; max_rank still without break-even. */
 /* The target of components beside integers: rate-distortion theory's break-even for factors of LORT_FACTOR_BITS an element. Its floor is 0. */
-#define LORT_FACTOR_BITS 16
+#define LORT_FACTOR_BITS 9
 #define LORT_GAIN_RANK 64       /* or options->max_rank, if that is less */
 #define LORT_GAIN_SIDE (1 << 18) /* none beyond: looking for them would take hundreds of megabytes */
 lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols);
@@ -70,8 +70,8 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
 lort_target lort_plan_ternary_target(const lort_options *options, const lort_step *step, uint64_t lossless);
 /* alternate.c: most bytes it takes beside the workers' spaces, the outcome it makes, one more, and those of lort_factor. */
 uint64_t lort_ternary_bound(int64_t rows, int64_t cols, unsigned workers);
-/* The largest rank whose factors could be smaller than `lossless` bytes: 16-bit factors rarely shrink below this share of their size. */
-#define LORT_FACTOR_SHRINK 0.80
+/* The largest rank whose factors could be smaller than `lossless` bytes: a number of a factor rarely takes less than this share of 16 bits (Q8_0 does not). */
+#define LORT_FACTOR_SHRINK 0.50
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes);
 
 /* Share of a kept part's bytes that its lossless form usually comes to, at best or at worst, before it is read. */

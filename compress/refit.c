@@ -1,33 +1,40 @@
-/* refit: factors of one rank as they will be stored. R = S^(1/2) V'Q' is rounded to 16 bits; the left factor is then the least-squares
+/* refit: factors of one rank as they will be stored. R = S^(1/2) V'Q' is rounded to its type; the left factor is then the least-squares
  * answer to the R that is stored, L = A R'(R R')^-1, rounded in turn; and the error is summed in f64 over what a reader will
  * compute from the two. One read of A. */
 #include "compress/factor_parts.h"
 
 #include "compress/blas.h"
 #include "formats/half.h"
+#include "formats/quant.h"
 #include <math.h>
 #include <string.h>
 
 #define DEPENDENT 1e-12 /* eigenvalues of R R' this far below the largest: rows of R that rounding made dependent */
 #define ERROR_LANES 8
+#define RUN 1024         /* numbers rounded at a time: whole blocks of any type */
+#define BITS_SAVED 5.4   /* of each number as Q8_0, after lossless coding (docs/NUMERICS.md) */
+#define BITS_AT_MOST 0.72134752044448170 /* log2(1 + x) / 2 is at most this times x */
+#define SHARE_OF_LEFT 0.005 /* of the energy that a rank leaves: what rounding one factor to Q8_0 may add, so that the error grows by half a percent at most */
 
-typedef struct half_type {
+typedef struct factor_type {
     lort_dtype id;
-    uint16_t (*narrow)(float);
-    float (*widen)(uint16_t);
+    uint32_t block, bytes; /* numbers of a block, and its bytes */
     void (*store)(const float *src, void *dst, uint64_t n);
     void (*load)(const void *src, float *dst, uint64_t n);
-} half_type;
-static const half_type half_types[2] = {
-    {LORT_F16, lort_f32_to_f16, lort_f16_to_f32, lort_store_f16, lort_load_f16},
-    {LORT_BF16, lort_f32_to_bf16, lort_bf16_to_f32, lort_store_bf16, lort_load_bf16},
+} factor_type;
+enum { HALF, BRAIN, EIGHT };
+_Static_assert(EIGHT + 1 == LORT_FACTOR_TYPES, "a sum for each type");
+static const factor_type factor_types[LORT_FACTOR_TYPES] = {
+    [HALF] = {LORT_F16, 1, 2, lort_store_f16, lort_load_f16},
+    [BRAIN] = {LORT_BF16, 1, 2, lort_store_bf16, lort_load_bf16},
+    [EIGHT] = {LORT_Q8_0, 32, 34, lort_store_q8_0, lort_decode_q8_0},
 };
 
 typedef struct refit_run {
     lort_factoring *f;
     lort_factors *out;
-    int64_t rank;
-    const half_type *left, *right;
+    int64_t rank, run; /* run: numbers of R in one item of the pool */
+    const factor_type *left, *right;
 } refit_run;
 
 static int64_t min64(int64_t a, int64_t b)
@@ -35,33 +42,47 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Squared rounding error of n numbers in one type; with scales, of numbers that are stored divided by them. */
-static double rounding(const half_type *type, const float *x, int64_t n, int64_t stride, const float *scale)
-{
-    double sum = 0;
+static uint64_t stored_bytes(const factor_type *type, int64_t n) { return (uint64_t)(n / type->block) * type->bytes; }
 
-    for (int64_t i = 0; i < n; i++) {
-        const float v = scale ? x[i * stride] / scale[i] : x[i * stride];
-        const double d = ((double)v - (double)type->widen(type->narrow(v))) * (scale ? (double)scale[i] : 1);
-        sum += d * d;
+/* What an error of a number counts for: numbers are row by row, `cols` in each. NULL: 1. */
+typedef struct factor_weights {
+    const float *rows, *columns;
+    int64_t cols;
+} factor_weights;
+
+/* Squared rounding error, weighed, of numbers [first, first + n) of a factor as blocks of one type. */
+static double rounding(const factor_type *type, const float *x, int64_t first, int64_t n, const factor_weights *by)
+{
+    uint8_t stored[2 * RUN];
+    float back[RUN];
+    double sum = 0;
+    int64_t row = first / by->cols, column = first % by->cols;
+
+    for (int64_t at = 0; at < n; at += RUN) {
+        const int64_t count = min64(RUN, n - at);
+        type->store(x + at, stored, (uint64_t)count);
+        type->load(stored, back, (uint64_t)count);
+        for (int64_t i = 0; i < count; i++) {
+            const double weight = (by->rows ? (double)by->rows[row] : 1) * (by->columns ? (double)by->columns[column] : 1);
+            const double d = ((double)x[at + i] - (double)back[i]) * weight;
+            sum += d * d;
+            if (++column == by->cols) {
+                column = 0;
+                row++;
+            }
+        }
     }
     return sum;
 }
 
-static void times(float *x, const float *scale, int64_t n)
+/* In each type. A factor of `total` numbers that are no whole blocks has no form in blocks. */
+static void round_each(const float *x, int64_t first, int64_t n, int64_t total, const factor_weights *by, lort_partial *part)
 {
-    for (int64_t i = 0; i < n; i++)
-        x[i] *= scale[i];
+    *part = (lort_partial){0};
+    for (int t = 0; t < LORT_FACTOR_TYPES; t++)
+        if (total % factor_types[t].block == 0)
+            part->rounded[t] = rounding(&factor_types[t], x, first, n, by);
 }
-
-static void over(float *x, const float *scale, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        x[i] /= scale[i];
-}
-
-/* The scales of columns from c on, or NULL. */
-static const float *scales_at(const lort_factoring *f, int64_t c) { return f->source->scale ? f->source->scale + c : NULL; }
 
 static double singular(const lort_factoring *f, int64_t i)
 {
@@ -70,85 +91,115 @@ static double singular(const lort_factoring *f, int64_t i)
     return square > 0 ? sqrt(square) : 0;
 }
 
-/* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm squared is the singular value. */
-static void add_rounding(const lort_factoring *f, int64_t i, const float *x, int64_t n, int64_t stride, const float *scale, lort_partial *part)
+/* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm is the root of the singular value. */
+static float *root_weights(const lort_factoring *f) { return (float *)f->diagonal; }
+
+/* Whether 8 bits are worth `more` squared error than 16. Beside integers (GAIN) that costs bits of theirs: mn/2 log2 of how much what they code grows, but nothing as long as
+ * it is below what they are to leave. A rank is to cost no more error than a little; other targets the rank was chosen for (lort_reach_rank). */
+static bool eight_pays(const refit_run *run, double more, int64_t numbers)
 {
-    part->sum += singular(f, i) * rounding(&half_types[0], x, n, stride, scale);
-    part->other += singular(f, i) * rounding(&half_types[1], x, n, stride, scale);
+    const lort_factoring *f = run->f;
+    const lort_target *target = f->target;
+    const double left = fmax(f->norm2 - lort_ritz_sum(f, run->rank), 0), aim = target->aim * target->aim * f->norm2;
+
+    if (target->kind == LORT_TARGET_GAIN)
+        return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols * more < BITS_SAVED * (double)numbers * fmax(left, aim);
+    return target->kind == LORT_TARGET_RANK ? more <= SHARE_OF_LEFT * left : f->eight && 2 * more <= LORT_EIGHT_ROUNDING * f->norm2;
 }
 
-static const half_type *better_half(const lort_factoring *f, int64_t items)
+static const factor_type *choose(const refit_run *run, int64_t items, int64_t numbers)
 {
-    double sums[2] = {0, 0};
+    double sums[LORT_FACTOR_TYPES] = {0};
 
-    for (int64_t i = 0; i < items; i++) {
-        sums[0] += f->partials[i].sum;
-        sums[1] += f->partials[i].other;
-    }
-    return &half_types[sums[1] < sums[0]]; /* f16 on a tie; an overflow to Inf loses */
+    for (int64_t i = 0; i < items; i++)
+        for (int t = 0; t < LORT_FACTOR_TYPES; t++)
+            sums[t] += run->f->partials[i].rounded[t];
+    const int half = sums[BRAIN] < sums[HALF] ? BRAIN : HALF; /* f16 on a tie; an overflow to Inf loses */
+    return numbers % factor_types[EIGHT].block == 0 && eight_pays(run, sums[EIGHT] - sums[half], numbers) ? &factor_types[EIGHT] : &factor_types[half];
 }
 
 /* ---- the right factor ---- */
 
 /* Rows i of coefficients: sqrt(s_i) v_i', so that R = C Q' and Y C' has columns s_i^(3/2) u_i. */
-static float *coefficients(const lort_factoring *f, int64_t rank)
+static void coefficients(const lort_factoring *f, int64_t rank)
 {
     float *c = (float *)f->work;
 
     for (int64_t i = 0; i < rank; i++) {
         const double *v = f->gram + (f->d - 1 - i) * f->grid.cap, scale = sqrt(singular(f, i));
+        root_weights(f)[i] = (float)scale;
         for (int64_t j = 0; j < f->d; j++)
             c[i * f->d + j] = (float)(v[j] * scale);
     }
-    return c;
 }
 
+/* Columns of R, as they are stored: divided by their scales. */
 static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     const refit_run *run = ctx;
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
     const int64_t c0 = item * g->stripe, n = min64(g->stripe, g->cols - c0);
+    const float *scale = f->source->scale;
 
     lort_sgemm(false, true, run->rank, n, f->d, 1, (const float *)f->work, f->d, f->q + c0 * g->cap, g->cap, 0, f->right + c0, g->cols);
-    f->partials[item] = (lort_partial){0};
-    for (int64_t i = 0; i < run->rank; i++)
-        add_rounding(f, i, f->right + i * g->cols + c0, n, 1, scales_at(f, c0), &f->partials[item]);
+    for (int64_t i = 0; scale && i < run->rank; i++)
+        for (int64_t c = c0; c < c0 + n; c++)
+            f->right[i * g->cols + c] /= scale[c];
     return LORT_OK;
 }
 
-static lort_code round_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+/* Numbers [*first, + the result) of R: runs may begin in the middle of a row, as blocks do. */
+static int64_t run_of(const refit_run *run, int64_t item, int64_t *first)
+{
+    *first = item * run->run;
+    return min64(run->run, run->rank * run->f->grid.cols - *first);
+}
+
+static lort_code measure_run(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     const refit_run *run = ctx;
-    const lort_factor_grid *g = &run->f->grid;
-    const int64_t c0 = item * g->stripe, n = min64(g->stripe, g->cols - c0);
-    const float *scale = scales_at(run->f, c0);
+    const lort_factoring *f = run->f;
+    int64_t first, n = run_of(run, item, &first);
 
-    for (int64_t i = 0; i < run->rank; i++) {
-        float *row = run->f->right + i * g->cols + c0;
-        uint8_t *stored = run->out->right + 2 * (i * g->cols + c0);
-        if (scale)
-            over(row, scale, n);
-        run->right->store(row, stored, (uint64_t)n);
-        run->right->load(stored, row, (uint64_t)n);
-        if (scale)
-            times(row, scale, n);
-    }
+    const factor_weights by = {root_weights(f), f->source->scale, f->grid.cols};
+    round_each(f->right + first, first, n, run->rank * f->grid.cols, &by, &f->partials[item]);
+    return LORT_OK;
+}
+
+static lort_code round_run(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    const refit_run *run = ctx;
+    const lort_factoring *f = run->f;
+    const float *scale = f->source->scale;
+    int64_t first, n = run_of(run, item, &first);
+    uint8_t *stored = run->out->right + stored_bytes(run->right, first);
+
+    run->right->store(f->right + first, stored, (uint64_t)n);
+    run->right->load(stored, f->right + first, (uint64_t)n);
+    for (int64_t i = first; scale && i < first + n; i++)
+        f->right[i] *= scale[i % f->grid.cols];
     return LORT_OK;
 }
 
 static lort_code build_right(refit_run *run, lort_error *err)
 {
     lort_factoring *f = run->f;
-    const int64_t stripes = lort_factor_items(f->grid.cols, f->grid.stripe);
+    const int64_t stripes = lort_factor_items(f->grid.cols, f->grid.stripe), numbers = run->rank * f->grid.cols;
     lort_code code;
 
+    run->run = lort_factor_items(lort_factor_items(numbers, stripes), RUN) * RUN;
+    const int64_t items = lort_factor_items(numbers, run->run);
     coefficients(f, run->rank);
     code = lort_pool_each(f->pool, stripes, right_stripe, run, err);
+    if (code == LORT_OK)
+        code = lort_pool_each(f->pool, items, measure_run, run, err);
     if (code != LORT_OK)
         return code;
-    run->right = better_half(f, stripes);
-    return lort_pool_each(f->pool, stripes, round_stripe, run, err);
+    run->right = choose(run, items, numbers);
+    run->out->right_bytes = stored_bytes(run->right, numbers);
+    code = lort_take(f->alloc, run->out->right_bytes, "right factor", (void **)&run->out->right, err);
+    return code == LORT_OK ? lort_pool_each(f->pool, items, round_run, run, err) : code;
 }
 
 /* ---- the type of the left factor, judged on U S^(1/2) ---- */
@@ -162,24 +213,27 @@ static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned s
     float *left = (float *)(f->scratch + worker * lort_factor_scratch_bytes(g));
 
     lort_sgemm(false, true, n, k, f->d, 1, f->y + r0 * g->cap, g->cap, (const float *)f->work, f->d, 0, left, k);
-    f->partials[item] = (lort_partial){0};
     for (int64_t i = 0; i < k; i++) {
         const float scale = (float)(1 / singular(f, i));
         for (int64_t r = 0; r < n; r++)
             left[r * k + i] *= scale;
-        add_rounding(f, i, left + i, n, k, NULL, &f->partials[item]);
     }
+    const factor_weights by = {NULL, root_weights(f), k};
+    round_each(left, r0 * k, n * k, g->rows * k, &by, &f->partials[item]);
     return LORT_OK;
 }
 
 static lort_code choose_left(refit_run *run, lort_error *err)
 {
-    const int64_t panels = lort_factor_items(run->f->grid.rows, run->f->grid.panel);
-    lort_code code = lort_pool_each(run->f->pool, panels, left_panel, run, err);
+    lort_factoring *f = run->f;
+    const int64_t panels = lort_factor_items(f->grid.rows, f->grid.panel), numbers = f->grid.rows * run->rank;
 
-    if (code == LORT_OK)
-        run->left = better_half(run->f, panels);
-    return code;
+    lort_code code = lort_pool_each(f->pool, panels, left_panel, run, err);
+    if (code != LORT_OK)
+        return code;
+    run->left = choose(run, panels, numbers);
+    run->out->left_bytes = stored_bytes(run->left, numbers);
+    return lort_take(f->alloc, run->out->left_bytes, "left factor", (void **)&run->out->left, err);
 }
 
 /* ---- the left factor and the error ---- */
@@ -256,7 +310,7 @@ static lort_code times_right(const refit_run *run, unsigned worker, const refit_
 static void solve_left(const refit_run *run, const refit_room *room, const panel_view *v)
 {
     const int64_t k = run->rank, n = v->r1 - v->r0;
-    uint8_t *stored = run->out->left + 2 * (v->r0 * k);
+    uint8_t *stored = run->out->left + stored_bytes(run->left, v->r0 * k);
 
     for (int64_t i = 0; i < n * k; i++)
         room->product[i] = (double)room->left[i];
@@ -349,13 +403,7 @@ lort_code lort_refit(lort_factoring *f, int64_t rank, lort_factors *out, lort_er
 
     lort_factors_free(out, f->alloc);
     out->rank = rank;
-    out->left_bytes = 2 * (uint64_t)(f->grid.rows * rank);
-    out->right_bytes = 2 * (uint64_t)(f->grid.cols * rank);
-    code = lort_take(f->alloc, out->left_bytes, "left factor", (void **)&out->left, err);
-    if (code == LORT_OK)
-        code = lort_take(f->alloc, out->right_bytes, "right factor", (void **)&out->right, err);
-    if (code == LORT_OK)
-        code = build_right(&run, err);
+    code = build_right(&run, err);
     if (code == LORT_OK)
         code = choose_left(&run, err);
     if (code == LORT_OK)

@@ -25,6 +25,7 @@ END
 @test "by rank, GGUF" { matrix "$GGUF" --rank 32; }
 @test "by rank, safetensors in shards" { matrix "$HF" --rank 32; }
 @test "by energy" { matrix "$HF" --energy 0.5 --max-rank 512; }
+@test "by error, factors alone" { matrix "$GGUF" --max-error 0.3 --residual none; }
 @test "lossless" { matrix "$HF" --lossless; }
 @test "integers, GGUF" { matrix "$GGUF" --residual int; }
 @test "integers, safetensors in shards" { matrix "$HF" --residual int --max-error 0.01; }

@@ -98,18 +98,21 @@ static inline double *spectrum(const matrix *m)
     return values;
 }
 
-static inline float *widened(lort_dtype type, const uint8_t *bytes, uint64_t n)
+/* A stored factor as numbers. */
+static inline float *widened(lort_dtype type, const uint8_t *bytes, uint64_t size)
 {
+    const lort_dtype_info *info = lort_dtype_get(type);
+    const uint64_t n = size / info->block_bytes * info->block_elements;
     float *x = malloc(n * sizeof(float) + 1);
 
-    (type == LORT_F16 ? lort_load_f16 : lort_load_bf16)(bytes, x, n);
+    info->decode(bytes, x, n);
     return x;
 }
 
 /* ||W - W'||^2 in units of 2^(2 exponent), in f64 from the stored bytes alone. */
 static inline double recomputed_error2(const matrix *m, const lort_factors *f)
 {
-    float *left = widened(f->left_type, f->left, f->left_bytes / 2), *right = widened(f->right_type, f->right, f->right_bytes / 2);
+    float *left = widened(f->left_type, f->left, f->left_bytes), *right = widened(f->right_type, f->right, f->right_bytes);
     float *rows = malloc((size_t)(m->rows * m->cols) * sizeof(float));
     double sum = 0;
 
