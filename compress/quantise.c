@@ -12,6 +12,7 @@
 #define CLOSE_MANY 0.996    /* for larger ones, whose samples are good */
 #define FEW_WEIGHTS (1 << 22)
 #define ESTIMATE_ROWS 64    /* of the first block, encoded to see what it all will come to */
+#define SMALL_ERROR 0.7
 #define SIZE_ROUNDS 12
 #define CURVE_ROUNDS 3
 #define FIRST_MOST 0.5      /* of what factors leave: where the search for a size starts at most */
@@ -178,7 +179,16 @@ static bool close_to(const fitting *f, double value, double target) { return val
 /* What the next step is to reach: the middle of what is close enough. */
 static double aim(const fitting *f) { return (1 + close_enough(f)) / 2; }
 
-/* The error grows about as the step does. */
+/* By how much the step is to change. The error grows about as the step does; but near 1, where most weights are zeros, it hardly does, and what falls instead is the share of
+ * the energy that is still coded, steeply. */
+static float change_of_step(double error, double wanted)
+{
+    if (wanted < SMALL_ERROR)
+        return (float)(wanted / error);
+    const double coded = 1 - error * error, change = coded > 0 ? sqrt(sqrt(sqrt(coded / (1 - wanted * wanted)))) : 0;
+    return change < 0.5 ? 0.5f : change > 2 ? 2.0f : (float)change;
+}
+
 static lort_code find_on_sample(fitting *f, double target, lort_error *err)
 {
     double error = 0;
@@ -186,7 +196,7 @@ static lort_code find_on_sample(fitting *f, double target, lort_error *err)
     f->step = (float)(2 * target * rms(f));
     for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
         code = measure(f, SAMPLE_PART, &error, err);
-        f->step *= error > 0 ? (float)(target / error * aim(f)) : 2.0f;
+        f->step *= error > 0 ? change_of_step(error, target * aim(f)) : 2.0f;
     }
     return code;
 }
@@ -262,8 +272,8 @@ static lort_code find_step(fitting *f, double target, lort_error *err)
     lort_weighed weighed = {0, 0};
     float best = 0;
     lort_code code = find_on_sample(f, target, err);
-    for (int i = 0; i < FULL_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
-        f->step *= error > 0 ? (float)(target / error * (aim(f) - i * 0.0005)) : 1.0f;
+    for (int i = 0; i < (best > 0 ? FULL_ROUNDS : 2 * FULL_ROUNDS) && code == LORT_OK && !close_to(f, error, target); i++) {
+        f->step *= i >= FULL_ROUNDS ? 0.8f : error > 0 ? change_of_step(error, target * (aim(f) - i * 0.0005)) : 1.0f; /* at last just any that meets it */
         code = measure_all(f, &error, &all2, err);
         if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
             best = f->step;

@@ -102,6 +102,8 @@ static bool eight_pays(const refit_run *run, double more, int64_t numbers)
     const lort_target *target = f->target;
     const double left = fmax(f->norm2 - lort_ritz_sum(f, run->rank), 0), aim = target->aim * target->aim * f->norm2;
 
+    if (target->kind == LORT_TARGET_GAIN && left <= aim && left + 2 * more > aim)
+        return false; /* there would be something for integers to do */
     if (target->kind == LORT_TARGET_GAIN)
         return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols * more < BITS_SAVED * (double)numbers * fmax(left, aim);
     return target->kind == LORT_TARGET_RANK ? more <= SHARE_OF_LEFT * left : f->eight && 2 * more <= LORT_EIGHT_ROUNDING * f->norm2;
