@@ -159,11 +159,11 @@ static void targets_follow_the_options(void **state)
         int64_t rank, max_rank, rows, cols;
         lort_target want;
     } cases[] = {
-        {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {LORT_TARGET_ERROR, 0, 0.05, 256, 0, 0}},
-        {LORT_GOAL_ERROR, 0, 256, 100, 500, {LORT_TARGET_ERROR, 0, 0.25, 100, 0, 0}},
-        {LORT_GOAL_ENERGY, 0, 30, 100, 500, {LORT_TARGET_ENERGY, 0, 0.25, 30, 0, 0}},
-        {LORT_GOAL_RANK, 400, 256, 1000, 500, {LORT_TARGET_RANK, 400, 0, 400, 0, 0}}, /* --max-rank caps what is searched only */
-        {LORT_GOAL_RANK, 400, 256, 1000, 50, {LORT_TARGET_RANK, 50, 0, 50, 0, 0}},
+        {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.05, .max_rank = 256}},
+        {LORT_GOAL_ERROR, 0, 256, 100, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.25, .max_rank = 100}},
+        {LORT_GOAL_ENERGY, 0, 30, 100, 500, {.kind = LORT_TARGET_ENERGY, .rank = 0, .value = 0.25, .max_rank = 30}},
+        {LORT_GOAL_RANK, 400, 256, 1000, 500, {.kind = LORT_TARGET_RANK, .rank = 400, .value = 0, .max_rank = 400}}, /* --max-rank caps what is searched only */
+        {LORT_GOAL_RANK, 400, 256, 1000, 50, {.kind = LORT_TARGET_RANK, .rank = 50, .value = 0, .max_rank = 50}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         lort_options options;
@@ -186,10 +186,10 @@ static void kinds_have_their_places(void **state)
     static const struct { const char *name, *kind; int size, error; } cases[] = {
         {"blk.0.attn_q.weight", "attention q", 0, 0},
         {"model.layers.1.self_attn.q_proj.weight", "attention q", 0, 0},
-        {"blk.0.attn_k.weight", "attention k", 8, 8},
-        {"model.layers.1.self_attn.k_proj.weight", "attention k", 8, 8},
-        {"blk.11.attn_v.weight", "attention v", 6, 6},
-        {"model.layers.1.self_attn.v_proj.weight", "attention v", 6, 6},
+        {"blk.0.attn_k.weight", "attention k", 8, 0},
+        {"model.layers.1.self_attn.k_proj.weight", "attention k", 8, 0},
+        {"blk.11.attn_v.weight", "attention v", 6, 0},
+        {"model.layers.1.self_attn.v_proj.weight", "attention v", 6, 0},
         {"blk.0.attn_qkv.weight", "attention q k v", 4, 0},
         {"transformer.h.0.attn.c_attn.weight", "attention q k v", 4, 0},
         {"blk.0.attn_output.weight", "attention output", 0, 0},
