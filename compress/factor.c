@@ -224,6 +224,15 @@ static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *
     return code;
 }
 
+/* Factors of a rank that was raised for 8 bits may be of too uneven numbers for them after all. */
+static bool is_smaller(const lort_factoring *f, const lort_factors *out, int64_t rank)
+{
+    const double left = out->left_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS, right = out->right_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS;
+    const double rows = (double)f->grid.rows, cols = (double)f->grid.cols;
+
+    return out->verdict == LORT_FACTORED && (double)out->rank * (rows * left + cols * right) <= (double)rank * (rows + cols) * LORT_SIXTEEN_BITS;
+}
+
 static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
 {
     const int64_t rank = lort_reach_rank(f), eight = lort_reach_rank_eight(f, rank);
@@ -234,8 +243,10 @@ static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
     if (code == LORT_OK && f->eight)
         code = refit_until_met(f, eight, out, err);
     f->eight = false;
-    if (code == LORT_OK && out->verdict != LORT_FACTORED)
+    if (code == LORT_OK && !is_smaller(f, out, rank)) {
+        out->verdict = LORT_NOT_CONVERGED;
         code = refit_until_met(f, rank, out, err);
+    }
     if (out->verdict == LORT_FACTORED)
         return code;
     out->verdict = f->target->kind == LORT_TARGET_RANK ? LORT_NOT_CONVERGED : LORT_OUT_OF_REACH;

@@ -26,6 +26,8 @@ typedef struct lort_factor_grid {
 #define LORT_GRAM_STEP 128       /* rows turned into f64 at a time */
 
 #define LORT_FACTOR_TYPES 3      /* in which a factor may be stored */
+#define LORT_EIGHT_BITS 8.2      /* of a number of a factor in Q8_0 after lossless coding, */
+#define LORT_SIXTEEN_BITS 13.6   /* and in F16 or BF16 (docs/NUMERICS.md) */
 #define LORT_EIGHT_ROUNDING 1e-4 /* share of the energy that rounding both factors to Q8_0 costs at most where it is chosen; real ones cost 4e-5 to 8e-5 */
 
 /* What one item of a pass adds to a sum; the sums are added in item order afterwards. */

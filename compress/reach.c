@@ -7,8 +7,6 @@
 #define RANK_GAIN 0.01   /* a pass that adds less to the energy of the wanted rank is the last */
 #define NEGLIGIBLE 1e-10  /* share of the energy far below what rounding the factors to f16 costs */
 #define ROUNDING 3e-8     /* share of the energy that rounding to f16 costs, about */
-#define EIGHT_BITS 8.2    /* of a number of a factor in Q8_0 after lossless coding, */
-#define SIXTEEN_BITS 13.6 /* and in F16 or BF16 (docs/NUMERICS.md) */
 #define SETTLED 0.3       /* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
 #define GROWTH_LEFT 2.0   /* ... after growing by this much of it again: the most seen on real matrices is 1.41 */
 #define UNSEEN 1e-6       /* share of the energy outside an exhausted space that makes it worth starting again */
@@ -183,7 +181,7 @@ int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank)
     if (f->target->kind == LORT_TARGET_RANK || f->target->kind == LORT_TARGET_GAIN)
         return 0;
     const int64_t eight = smallest(f->ritz, cap, (lort_reach_energy(f->target) + LORT_EIGHT_ROUNDING) * f->norm2);
-    return (double)eight * EIGHT_BITS < (double)rank * SIXTEEN_BITS ? eight : 0;
+    return (double)eight * LORT_EIGHT_BITS < (double)rank * LORT_SIXTEEN_BITS ? eight : 0;
 }
 
 int64_t lort_reach_raise(const lort_factoring *f, int64_t rank, double error2)

@@ -12,7 +12,7 @@
 #define DEPENDENT 1e-12 /* eigenvalues of R R' this far below the largest: rows of R that rounding made dependent */
 #define ERROR_LANES 8
 #define RUN 1024         /* numbers rounded at a time: whole blocks of any type */
-#define BITS_SAVED 5.4   /* of each number as Q8_0, after lossless coding (docs/NUMERICS.md) */
+#define BITS_SAVED (LORT_SIXTEEN_BITS - LORT_EIGHT_BITS)
 #define BITS_AT_MOST 0.72134752044448170 /* log2(1 + x) / 2 is at most this times x */
 #define SHARE_OF_LEFT 0.005 /* of the energy that a rank leaves: what rounding one factor to Q8_0 may add, so that the error grows by half a percent at most */
 
@@ -94,8 +94,8 @@ static double singular(const lort_factoring *f, int64_t i)
 /* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm is the root of the singular value. */
 static float *root_weights(const lort_factoring *f) { return (float *)f->diagonal; }
 
-/* Whether 8 bits are worth `more` squared error than 16. Beside integers (GAIN) that costs bits of theirs: mn/2 log2 of how much what they code grows, but nothing as long as
- * it is below what they are to leave. A rank is to cost no more error than a little; other targets the rank was chosen for (lort_reach_rank). */
+/* Whether 8 bits are worth `more` squared error than 16. Beside integers (GAIN) that costs bits of theirs: mn/2 log2 of how much what they code grows (the other
+ * factor taken to add as much), but nothing as long as it is below what they are to leave. A rank is to cost no more error than a little; other targets the rank was chosen for (lort_reach_rank). */
 static bool eight_pays(const refit_run *run, double more, int64_t numbers)
 {
     const lort_factoring *f = run->f;
@@ -105,7 +105,8 @@ static bool eight_pays(const refit_run *run, double more, int64_t numbers)
     if (target->kind == LORT_TARGET_GAIN && left <= aim && left + 2 * more > aim)
         return false; /* there would be something for integers to do */
     if (target->kind == LORT_TARGET_GAIN)
-        return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols * more < BITS_SAVED * (double)numbers * fmax(left, aim);
+        return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols * (fmax(left + 2 * more, aim) - fmax(left, aim)) / 2 <
+               BITS_SAVED * (double)numbers * fmax(left, aim);
     return target->kind == LORT_TARGET_RANK ? more <= SHARE_OF_LEFT * left : f->eight && 2 * more <= LORT_EIGHT_ROUNDING * f->norm2;
 }
 

@@ -587,6 +587,30 @@ static void eight_bits_meet_targets(void **state)
     free(m.at);
 }
 
+/* One number in 32 holds nearly all of what its block does: 8 bits would err more than the rank has room for, and the rank stays that of 16 bits. */
+static void spikes_stay_in_16_bits(void **state)
+{
+    matrix m = make_low_rank(320, 512, 120, 0.93, 1e-4f);
+    double norm2 = 0, tail;
+    int64_t best = 0;
+
+    for (int64_t i = 0; i < 320 * 512; i++)
+        m.at[i] *= (i / 512 % 32 == 0 ? 1 : 0.01f) * (i % 32 == 0 ? 1 : 0.01f);
+    double *squares = spectrum(&m);
+    for (int64_t i = 0; i < 320; i++)
+        norm2 += squares[i];
+    for (tail = norm2; tail > 0.02 * 0.02 * norm2; tail -= squares[best++])
+        ;
+    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = 0.02}, NULL, 4);
+    assert_int_equal(f.verdict, LORT_FACTORED);
+    assert_true(!is_eight(f.left_type) && !is_eight(f.right_type));
+    assert_true(relative(&f) <= 0.02);
+    assert_in_range(f.rank, best, best + 1);
+    assert_error_is_true(&m, &f);
+    free(squares);
+    end(&m, &f);
+}
+
 /* ---- laws ---- */
 
 static void assert_same_bits_for_every_pool(matrix *m, lort_target target, uint32_t element_bytes, int least_passes)
@@ -899,6 +923,7 @@ int main(void)
         cmocka_unit_test(refit_makes_up_for_rounding),
         cmocka_unit_test(eight_bits_meet_targets),
         cmocka_unit_test(components_pay_together),
+        cmocka_unit_test(spikes_stay_in_16_bits),
         cmocka_unit_test(same_bits_for_every_pool),
         cmocka_unit_test(same_bits_when_the_basis_shrinks),
         cmocka_unit_test(groups_make_no_difference),
