@@ -217,10 +217,11 @@ LORT_VECTORS static double run_trellis(const lort_block *block, const float *wei
     return cut ? cut_off(weights + row * block->cols, lanes * block->cols, 1.0 / step) : 0;
 }
 
-static uint16_t fixed(double value, double unit)
+/* In units, a multiple of `by`, a power of two: levels need not be finer than the weights they stand for are many, and round ones cost less. */
+static uint16_t fixed(double value, double unit, unsigned by)
 {
-    const double scaled = floor(value / unit + 0.5);
-    return (uint16_t)(scaled < 0 ? 0 : scaled > UINT16_MAX ? UINT16_MAX : scaled);
+    const double scaled = floor(value / (unit * by) + 0.5) * by, most = UINT16_MAX / by * by;
+    return (uint16_t)(scaled < 0 ? 0 : scaled > most ? most : scaled);
 }
 
 /* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
@@ -230,12 +231,12 @@ static void find_levels(const sums *all, double step, lort_quantised *out)
     for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
         const unsigned many = 2 * s, ones = 2 * s + 1, size = s & 1 ? 1 : 2; /* |n| where |k| = 1 */
         out->count[s] = all->count[many] + all->count[ones];
-        out->levels.gain[s] = fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768);
-        out->levels.one[s] = fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096);
-        const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
-        error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) + one * (one * all->square[ones] - 2 * all->cross[ones]);
         for (out->low[s] = 0; all->square[many] + all->square[ones] > 676.0 * (1 << 2 * out->low[s]) * out->count[s];)
             out->low[s]++; /* so that the root mean square of k is 13 symbols at most */
+        out->levels.gain[s] = fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768, out->low[s] < 5 ? 32u >> out->low[s] : 1);
+        out->levels.one[s] = fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096, 16);
+        const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
+        error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) + one * (one * all->square[ones] - 2 * all->cross[ones]);
     }
     out->error2 = error2 > 0 ? error2 * step * step : 0;
 }
