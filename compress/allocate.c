@@ -10,7 +10,7 @@
 #define LAST (FINEST + 4 * FINE)                       /* to where all are at the last */
 #define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
 #define HEAD_BYTES 650                                 /* head, options, libraries, footer: about so many */
-#define FACTORS_BYTES 80                               /* of the model record, for the factors of a slice: about so many */
+#define FACTORS_BYTES 70                               /* of the model record, for the factors of a slice: about so many */
 #define SPARE 0.04                                     /* of the bytes of a component, that some may be larger */
 #define EXTENT_BYTES 8                                 /* of the model record and the index, for each extent: about so many */
 

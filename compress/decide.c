@@ -491,6 +491,17 @@ static unsigned first_point(const lort_outcome *factors, unsigned end)
 }
 
 /* From the finest error to the coarsest: where there are no components for an error, there are none for a larger one. */
+/* Both ways, as the slice will be decided. */
+static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned first, unsigned end)
+{
+    for (unsigned i = first; i < end; i++)
+        if (alone->bits[i] < curve->bits[i]) {
+            curve->bits[i] = alone->bits[i];
+            curve->only[i] = false;
+            curve->rank_bytes[i] = 0;
+        }
+}
+
 lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
                             lort_error *err)
 {
@@ -505,6 +516,12 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, 
         source.factors = out.factored ? &out : NULL;
         if (code == LORT_OK)
             code = lort_quantise_curve(&source, first, end, worker, pool, curve, err);
+        if (code == LORT_OK && out.factored) {
+            lort_curve alone = *curve;
+            source.factors = NULL;
+            code = lort_quantise_curve(&source, first, end, worker, pool, &alone, err);
+            take_smaller(curve, &alone, first, end);
+        }
         lort_outcome_free(&out, &decider->session->alloc);
     }
     for (unsigned i = 1; i < LORT_CURVE_POINTS; i++)

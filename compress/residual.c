@@ -224,6 +224,9 @@ static uint16_t fixed(double value, double unit, unsigned by)
     return (uint16_t)(scaled < 0 ? 0 : scaled > most ? most : scaled);
 }
 
+/* The most that the mean square of n may be of symbols: a root mean square of k of 13, less where a table of so many would cost more than symbols save over low bits. */
+static double symbols2(uint32_t count) { return count >= 1 << 14 ? 26 * 26 : 13 * 13; }
+
 /* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
 static void find_levels(const sums *all, double step, lort_quantised *out)
 {
@@ -231,8 +234,8 @@ static void find_levels(const sums *all, double step, lort_quantised *out)
     for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
         const unsigned many = 2 * s, ones = 2 * s + 1, size = s & 1 ? 1 : 2; /* |n| where |k| = 1 */
         out->count[s] = all->count[many] + all->count[ones];
-        for (out->low[s] = 0; all->square[many] + all->square[ones] > 676.0 * (1 << 2 * out->low[s]) * out->count[s];)
-            out->low[s]++; /* so that the root mean square of k is 13 symbols at most */
+        for (out->low[s] = 0; all->square[many] + all->square[ones] > symbols2(out->count[s]) * (1 << 2 * out->low[s]) * out->count[s];)
+            out->low[s]++;
         out->levels.gain[s] = fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768, out->low[s] < 5 ? 32u >> out->low[s] : 1);
         out->levels.one[s] = fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096, 16);
         const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
