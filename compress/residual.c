@@ -225,7 +225,7 @@ static uint16_t fixed(double value, double unit, unsigned by)
 }
 
 /* The most that the mean square of n may be of symbols: a root mean square of k of 13, less where a table of so many would cost more than symbols save over low bits. */
-static double symbols2(uint32_t count) { return count >= 1 << 14 ? 26 * 26 : 13 * 13; }
+static double symbols2(uint32_t count) { return count >= 1 << 12 ? 26 * 26 : 13 * 13; }
 
 /* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
 static void find_levels(const sums *all, double step, lort_quantised *out)

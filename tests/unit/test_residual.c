@@ -191,7 +191,7 @@ static void wide_contexts_have_low_bits(void **state)
     static const struct {
         int64_t cols;
         int more;
-    } cases[] = {{600, 0}, {250, 1}};
+    } cases[] = {{600, 0}, {100, 1}};
     uint64_t seed = 11;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int low = 0; low < 9; low++) {
