@@ -50,11 +50,7 @@ static const lort_alloc *alloc_of(const alternation *f) { return &f->source->dec
 static lort_session *session_of(const alternation *f) { return f->source->decider->session; }
 static uint64_t scale_bytes(const alternation *f) { return (uint64_t)f->grid.rows * sizeof(float); }
 
-static lort_scratch *scratch_of(const alternation *f, unsigned *worker)
-{
-    *worker = f->pool ? *worker : f->worker;
-    return &session_of(f)->scratch[*worker];
-}
+static unsigned worker_of(const alternation *f, unsigned worker) { return f->pool ? worker : f->worker; }
 
 /* ---- scales ---- */
 
@@ -62,7 +58,8 @@ static lort_code sum_block(void *ctx, int64_t item, unsigned worker, unsigned sl
 {
     const alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
-    lort_block_space *space = &scratch_of(f, &worker)->block;
+    worker = worker_of(f, worker);
+    lort_block_space *space = &session_of(f)->scratch[worker].block;
     lort_ternary_sum *rows = f->slots[slot].rows;
     lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
     for (int64_t r = 0; r < place.rows && code == LORT_OK; r++) {
@@ -135,7 +132,7 @@ static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1
 {
     const alternation *f = ctx;
     const lort_outcome *best = f->best;
-    float *product = scratch_of(f, &worker)->block.decoded;
+    float *product = session_of(f)->scratch[worker_of(f, worker)].block.decoded;
     const float *values;
     int64_t from;
     lort_code code = lort_slice_read(f->source, worker, r0, r1, c0, c1, dst, &values, &from, err);
@@ -204,12 +201,6 @@ static lort_code improve(alternation *f, const lort_target *target, lort_error *
 
 /* ---- targets ---- */
 
-static lort_code keep(lort_outcome *out, const char *reason)
-{
-    out->reason = reason;
-    return LORT_OK;
-}
-
 static lort_target of_rank(int64_t rank, const lort_target *target)
 {
     const int64_t most = rank < target->max_rank ? rank : target->max_rank;
@@ -251,7 +242,7 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
     }
     if (code == LORT_OK && f->best->error2 > wanted2) {
         snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->rank, sqrt(f->best->error2 / f->best->norm2));
-        keep(f->best, "target out of reach of trits and low rank");
+        lort_outcome_keep(f->best, "target out of reach of trits and low rank");
     }
     return code;
 }
@@ -264,7 +255,7 @@ static lort_code aim(alternation *f, uint64_t key, lort_error *err)
     const int64_t even = lort_break_even_rank(f->grid.rows, f->grid.cols, f->best->lossless);
     if (target.kind == LORT_TARGET_RANK && options->rank > even) {
         snprintf(f->best->detail, sizeof f->best->detail, "factors pay up to rank %lld", (long long)even);
-        return keep(f->best, "rank past break-even");
+        return lort_outcome_keep(f->best, "rank past break-even");
     }
     if (target.kind == LORT_TARGET_ERROR)
         return reach(f, &target, target.value, err);
@@ -273,30 +264,32 @@ static lort_code aim(alternation *f, uint64_t key, lort_error *err)
 
 /* ---- blocks ---- */
 
-lort_code lort_ternary_encode(const lort_block_place *place, const float *scales, lort_codec *codec, lort_block_space *space, lort_block_coded *out,
+lort_code lort_ternary_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const float *scales, lort_block_coded *out,
                               lort_error *err)
 {
+    lort_scratch *scratch = &source->decider->session->scratch[worker];
+    lort_block_space *space = &scratch->block;
     const int64_t count = place->rows * place->cols;
     const uint64_t bytes = lort_trits_bytes((uint64_t)count);
     uint8_t *digits = space->scratch;
+    lort_code code = lort_slice_block(source, worker, place, place->rows, space->weights, space->decoded, err);
+    if (code)
+        return code;
     lort_trits_pack(space->weights, place->rows, place->cols, scales + place->row, digits, space->body, space->decoded);
     *out = (lort_block_coded){.decoded = bytes};
     for (int64_t i = 0; i < count; i++) {
         const double rest = (double)space->weights[i] - space->decoded[i];
         out->error2 += rest * rest;
     }
-    return lort_codec_encode_symbols(codec, space->body, bytes, space->coded, space->coded_size, &out->stored, err);
+    return lort_codec_encode_symbols(scratch->codec, space->body, bytes, space->coded, space->coded_size, &out->stored, err);
 }
 
 static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     const alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
-    lort_scratch *scratch = scratch_of(f, &worker);
     lort_block_coded coded = {0};
-    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);
-    if (code == LORT_OK)
-        code = lort_ternary_encode(&place, f->best->scales, scratch->codec, &scratch->block, &coded, err);
+    lort_code code = lort_ternary_encode(f->source, worker_of(f, worker), &place, f->best->scales, &coded, err);
     f->slots[slot].stored = coded.stored;
     return code;
 }
@@ -336,10 +329,8 @@ static lort_code accept(alternation *f, lort_error *err)
     if (code)
         return code;
     out->estimate = out->coded.size + f->stored;
-    if (out->estimate >= out->lossless) {
-        snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)out->estimate, (unsigned long long)out->lossless);
-        return keep(out, "trits not smaller than the lossless form");
-    }
+    if (out->estimate >= out->lossless)
+        return lort_outcome_keep_larger(out, "trits not smaller than the lossless form", out->estimate);
     out->quantised = out->ternary = true;
     return LORT_OK;
 }
@@ -355,13 +346,13 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
     out->has_norm = code == LORT_OK && isfinite(out->norm2);
     f->plain2 = out->error2;
     if (code == LORT_OK && !(out->has_norm && out->norm2 > 0))
-        return keep(out, out->has_norm ? "all zero" : "holds NaN or Inf");
+        return lort_outcome_keep(out, out->has_norm ? "all zero" : "holds NaN or Inf");
     say_error(out, "errors by round:");
     memcpy(f->plain, out->detail, sizeof f->plain - 1);
     if (code == LORT_OK)
         code = aim(f, key, err);
     if (code == LORT_OK && !*out->reason && !(out->error2 < out->norm2))
-        return keep(out, "out of reach of trits");
+        return lort_outcome_keep(out, "out of reach of trits");
     return code || *out->reason ? code : accept(f, err);
 }
 
@@ -394,7 +385,7 @@ lort_code lort_ternary_slice(lort_slice_source *source, uint32_t slice, uint64_t
 {
     const lort_matrices *shape = &source->step->shape;
     alternation f = {.source = source, .slice = slice, .pool = pool, .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
-                     .window = pool ? 2 * lort_pool_workers(pool) : 1, .best = out};
+                     .window = lort_pool_window(pool), .best = out};
     lort_code code = take_all(&f, err);
     if (code == LORT_OK)
         code = find(&f, key, err);

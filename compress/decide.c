@@ -103,7 +103,7 @@ lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lor
 lort_matrix_source lort_slice_matrix(lort_slice_source *source)
 {
     const lort_dtype_info *type = source->step->tensor->type;
-    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, lort_slice_read, source, NULL};
+    return (lort_matrix_source){source->step->shape.rows, source->step->shape.cols, lort_dtype_element_bytes(type), lort_slice_read, source, NULL};
 }
 
 /* Factors, of weighed columns where they are weighed. */
@@ -212,7 +212,17 @@ void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
 
 /* ---- the decision ---- */
 
-static void keep(lort_outcome *out, const char *reason) { out->reason = reason; }
+lort_code lort_outcome_keep(lort_outcome *out, const char *reason)
+{
+    out->reason = reason;
+    return LORT_OK;
+}
+
+lort_code lort_outcome_keep_larger(lort_outcome *out, const char *reason, uint64_t bytes)
+{
+    snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
+    return lort_outcome_keep(out, reason);
+}
 
 /* Slices kept unseen still count in the tensor's norm. */
 static lort_code measure_norm(lort_slice_source *source, unsigned worker, float *row, lort_outcome *out, lort_error *err)
@@ -238,7 +248,7 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const c
     const lort_alloc *alloc = &source->decider->session->alloc;
     uint64_t bytes = (uint64_t)source->step->shape.cols * sizeof(float);
     void *row;
-    keep(out, reason);
+    lort_outcome_keep(out, reason);
     if (source->step->shape.slices == 1 || source->weighting.on) /* kept whole: its error is zero whatever its norm; or known already */
         return LORT_OK;
     lort_code code = lort_take(alloc, bytes, "one row", &row, err);
@@ -262,49 +272,53 @@ static void judge(const lort_factors *factors, const lort_target *target, bool w
     case LORT_FACTORED:
         break;
     case LORT_ZERO:
-        keep(out, "all zero");
+        lort_outcome_keep(out, "all zero");
         break;
     case LORT_NONFINITE:
-        keep(out, "holds NaN or Inf");
+        lort_outcome_keep(out, "holds NaN or Inf");
         snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)factors->bad_row, (long long)factors->bad_col);
         break;
     case LORT_OUT_OF_REACH:
-        keep(out, "target out of reach of low rank");
+        lort_outcome_keep(out, "target out of reach of low rank");
         snprintf(out->detail, sizeof out->detail, "rank %lld captures at most %.3f of the energy", (long long)target->max_rank, factors->best_energy);
         break;
     case LORT_NOT_CONVERGED:
-        keep(out, "eigenvalues did not converge");
+        lort_outcome_keep(out, "eigenvalues did not converge");
         break;
     }
 }
 
-/* True once the factors are encoded and smaller than the lossless form. */
-static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
 {
-    const lort_alloc *alloc = &decider->session->alloc;
-    lort_code code = encode_factors(decider->session, worker, slice, factors, out, err);
-    if (code)
-        return code;
-    if (out->coded.size >= out->lossless) {
-        uint64_t lossless = out->lossless, coded = out->coded.size;
-        double norm2 = out->norm2;
-        const lort_weighed norm = out->norm;
-        lort_outcome_free(out, alloc);
-        out->norm2 = norm2;
-        out->norm = norm;
-        out->has_norm = true;
-        out->lossless = lossless;
-        keep(out, "factors not smaller than the lossless form");
-        snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)coded, (unsigned long long)lossless);
-        return LORT_OK;
-    }
+    lort_outcome kept = {.reason = out->reason, .has_norm = out->has_norm, .norm2 = out->norm2, .norm = out->norm, .lossless = out->lossless};
+    memcpy(kept.detail, out->detail, sizeof kept.detail);
+    lort_outcome_free(out, alloc);
+    *out = kept;
+}
+
+static void note_factors(const lort_factors *factors, lort_outcome *out)
+{
     out->factored = true;
-    out->reason = "";
     out->rank = factors->rank;
     out->exponent = factors->exponent;
     out->left = factors->left_type;
     out->right = factors->right_type;
     out->error2 = in_weight_units(factors->error2, factors->exponent);
+}
+
+/* Factored once they are encoded and smaller than the lossless form. */
+static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+{
+    lort_code code = encode_factors(decider->session, worker, slice, factors, out, err);
+    if (code)
+        return code;
+    if (out->coded.size >= out->lossless) {
+        const uint64_t coded = out->coded.size;
+        drop_factors(out, &decider->session->alloc);
+        return lort_outcome_keep_larger(out, "factors not smaller than the lossless form", coded);
+    }
+    out->reason = "";
+    note_factors(factors, out);
     return LORT_OK;
 }
 
@@ -327,14 +341,6 @@ static lort_code copy_factors(const lort_alloc *alloc, const lort_factors *facto
 {
     lort_code code = copy_values(alloc, factors->left_type, factors->left, factors->left_bytes, &out->left_values, &out->left_bytes, err);
     return code ? code : copy_values(alloc, factors->right_type, factors->right, factors->right_bytes, &out->right_values, &out->right_bytes, err);
-}
-
-static void drop_factors(lort_outcome *out, const lort_alloc *alloc)
-{
-    lort_outcome kept = {.reason = out->reason, .has_norm = out->has_norm, .norm2 = out->norm2, .norm = out->norm, .lossless = out->lossless};
-    memcpy(kept.detail, out->detail, sizeof kept.detail);
-    lort_outcome_free(out, alloc);
-    *out = kept;
 }
 
 /* The errors of stored factors, which lort_factor knows for scaled columns only. */
@@ -378,6 +384,12 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
 
 /* ---- factors and integers ---- */
 
+/* NULL: the target is an error. */
+static const lort_share *share_of(const lort_slice_source *source, uint32_t slice)
+{
+    return source->step->shares ? &source->step->shares[slice] : NULL;
+}
+
 lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_source *matrix, uint32_t slice, const lort_target *target, unsigned worker,
                               lort_pool *pool, lort_outcome *out, lort_error *err)
 {
@@ -388,15 +400,10 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
         code = encode_factors(session, worker, slice, &factors, out, err);
         if (code == LORT_OK)
             code = copy_factors(&session->alloc, &factors, out, err);
-        out->factored = code == LORT_OK;
+        note_factors(&factors, out);
         out->norm2 = in_weight_units(factors.norm2, factors.exponent);
-        out->error2 = in_weight_units(factors.error2, factors.exponent);
         if (code == LORT_OK && source->weighting.on)
             code = lort_slice_weigh(source, worker, pool, out, NULL, err);
-        out->rank = factors.rank;
-        out->exponent = factors.exponent;
-        out->left = factors.left_type;
-        out->right = factors.right_type;
     }
     lort_factors_free(&factors, &session->alloc);
     return code;
@@ -407,7 +414,7 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
                                  lort_error *err)
 {
     const lort_matrices *shape = &source->step->shape;
-    const lort_share *share = source->step->shares ? &source->step->shares[slice] : NULL;
+    const lort_share *share = share_of(source, slice);
     lort_target gain = lort_plan_gain(source->decider->options, shape->rows, shape->cols);
     lort_matrix_source matrix = lort_slice_matrix(source); /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md) */
     gain.key = key;
@@ -430,7 +437,7 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
 /* Integers of what the factors (if any) leave. */
 static lort_code take_integers(lort_slice_source *source, uint32_t slice, double error, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
 {
-    const lort_share *share = source->step->shares ? &source->step->shares[slice] : NULL;
+    const lort_share *share = share_of(source, slice);
     source->factors = out->factored ? out : NULL;
     lort_code code = lort_quantise_slice(source, slice, error, share, worker, pool, out, err);
     if (code == LORT_OK && *out->reason) /* kept after all */
@@ -460,7 +467,7 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint
                                  lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
-    const lort_share *share = source->step->shares ? &source->step->shares[slice] : NULL;
+    const lort_share *share = share_of(source, slice);
     lort_outcome alone = {.reason = "", .lossless = out->lossless};
     lort_code code = take_components(source, slice, key, error, worker, pool, out, err);
     const bool both = code == LORT_OK && out->factored;
@@ -490,7 +497,6 @@ static unsigned first_point(const lort_outcome *factors, unsigned end)
     return first;
 }
 
-/* From the finest error to the coarsest: where there are no components for an error, there are none for a larger one. */
 /* Both ways, as the slice will be decided. */
 static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned first, unsigned end)
 {
@@ -502,6 +508,7 @@ static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned fi
         }
 }
 
+/* From the finest error to the coarsest: where there are no components for an error, there are none for a larger one. */
 lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
                             lort_error *err)
 {

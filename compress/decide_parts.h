@@ -28,6 +28,9 @@ lort_code lort_slice_weigh(lort_slice_source *source, unsigned worker, lort_pool
 /* Appends an array as chunks to out->coded. out->chunks has room. */
 lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
                               uint64_t size, lort_outcome *out, lort_error *err);
+/* The slice is to be kept, and why; larger: `bytes` is what it would have come to. LORT_OK. */
+lort_code lort_outcome_keep(lort_outcome *out, const char *reason);
+lort_code lort_outcome_keep_larger(lort_outcome *out, const char *reason, uint64_t bytes);
 /* Takes room for the chunks of arrays of this many bytes together (each array one more than it fills). */
 lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err);
 
@@ -60,10 +63,15 @@ lort_code lort_quantise_curve(lort_slice_source *source, unsigned first, unsigne
 lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double target, const lort_share *share, unsigned worker, lort_pool *pool,
                               lort_outcome *out, lort_error *err);
 
+/* A whole block of the slice, less the factors, as integers of `step` under codes [rows + cols]: coded into the worker's space, whose weights are the block's and whose
+ * decoded is what a reader gets. mean2: of the slice. */
+lort_code lort_quantise_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const uint8_t *codes, double mean2, float step,
+                               lort_block_coded *out, lort_error *err);
+
 /* alternate.c: finds scales and factors; out->ternary, or the reason why the slice is kept. */
 lort_code lort_ternary_slice(lort_slice_source *source, uint32_t slice, uint64_t key, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
-/* A block in space->weights, less the factors, as trits into space->coded. scales: of the slice's rows. space->decoded is what a reader gets. */
-lort_code lort_ternary_encode(const lort_block_place *place, const float *scales, lort_codec *codec, lort_block_space *space, lort_block_coded *out,
+/* A whole block of the slice, less the factors, as trits under the rows' scales: in the worker's space, as above. */
+lort_code lort_ternary_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const float *scales, lort_block_coded *out,
                               lort_error *err);
 
 #endif

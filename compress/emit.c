@@ -263,27 +263,16 @@ typedef struct block_run {
     lort_weighed error;
 } block_run;
 
-static lort_code encode_loaded(const block_run *run, const lort_block_place *place, lort_scratch *scratch, lort_block_coded *coded, lort_error *err)
-{
-    if (run->outcome->ternary)
-        return lort_ternary_encode(place, run->outcome->scales, scratch->codec, &scratch->block, coded, err);
-    lort_block block = lort_block_at(place, place->rows, run->outcome->codes, run->grid.rows);
-    block.mean2 = run->outcome->mean2;
-    block.show = run->source.weighting.on;
-    lort_block_classes(&block);
-    return lort_block_encode(&block, run->outcome->step, scratch->codec, &scratch->block, coded, err);
-}
-
 static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     block_run *run = ctx;
+    const lort_outcome *outcome = run->outcome;
     struct block_slot *state = &run->slots[slot];
     lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
     const lort_block_place place = lort_block_get(&run->grid, item);
     state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
-    lort_code code = lort_slice_block(&run->source, worker, &place, place.rows, scratch->block.weights, scratch->block.decoded, err);
-    if (code == LORT_OK)
-        code = encode_loaded(run, &place, scratch, &state->coded, err);
+    lort_code code = outcome->ternary ? lort_ternary_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
+                                      : lort_quantise_encode(&run->source, worker, &place, outcome->codes, outcome->mean2, outcome->step, &state->coded, err);
     if (code == LORT_OK && run->source.weighting.on)
         state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col, scratch->block.weights, scratch->block.decoded, place.rows, place.cols);
     if (code == LORT_OK)

@@ -156,14 +156,14 @@ static uint64_t integers_memory(const lort_part *part, const lort_term *term, ui
 {
     const lort_matrices shape = lort_part_matrices(part);
     (void)slice;
-    return lort_codes_bytes(term, &shape);
+    return lort_codes_bytes(term->scaled, &shape);
 }
 
 static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
 {
     uint64_t first, count;
     void *memory;
-    lort_code code = lort_take(slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED], &slice->shape), "codes of rows and columns", &memory, err);
+    lort_code code = lort_take(slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED]->scaled, &slice->shape), "codes of rows and columns", &memory, err);
     slice->codes = memory;
     lort_part_array(slice->part, LORT_ARRAY_CODES, slice->slice, &first, &count);
     for (uint64_t i = first; i < first + count && code == LORT_OK; i++) {
@@ -329,7 +329,7 @@ void lort_slice_close(lort_slice *slice)
     if (slice->right)
         lort_give(slice->alloc, slice->right, right_bytes(slice));
     if (slice->codes)
-        lort_give(slice->alloc, slice->codes, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED], &slice->shape));
+        lort_give(slice->alloc, slice->codes, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED]->scaled, &slice->shape));
     if (slice->scales)
         lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
     *slice = (lort_slice){0};

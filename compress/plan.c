@@ -190,8 +190,7 @@ static uint64_t ternary_outcome(const lort_options *options, const lort_step *st
 static uint64_t ternary_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     const int64_t rows = step->shape.rows, cols = step->shape.cols;
-    const lort_dtype_info *type = step->tensor->type;
-    const uint32_t element = type->block_elements > 1 ? 1 : type->block_bytes;
+    const uint32_t element = lort_dtype_element_bytes(step->tensor->type);
     const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
     const lort_target later = {.kind = LORT_TARGET_RANK, .rank = target.max_rank, .max_rank = target.max_rank};
     const uint64_t bound = lort_ternary_bound(rows, cols, workers), first = lort_factor_bound(rows, cols, element, &target, workers);
@@ -209,29 +208,26 @@ static uint64_t weighing_bytes(const lort_step *step, unsigned workers)
 
 static uint64_t integers_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
-    const lort_dtype_info *type = step->tensor->type;
     lort_target gain = lort_plan_gain(options, step->shape.rows, step->shape.cols);
     const uint64_t fit = lort_quantise_bound(step->shape.rows, step->shape.cols, workers);
     if (gain.max_rank == 0)
         return fit;
-    const uint64_t factor = lort_factor_bound(step->shape.rows, step->shape.cols, type->block_elements > 1 ? 1 : type->block_bytes, &gain, workers);
+    const uint64_t factor = lort_factor_bound(step->shape.rows, step->shape.cols, lort_dtype_element_bytes(step->tensor->type), &gain, workers);
     return fit > factor ? fit : factor;
 }
 
-/* The workspace bound of one slice with `workers`; before reading, lossless bytes are at most the stored ones. */
+/* The workspace bound of one slice with `workers`. */
 static uint64_t slice_workspace(const lort_options *options, const lort_step *step, unsigned workers)
 {
     if (lort_plan_integers(options))
         return integers_workspace(options, step, workers) + weighing_bytes(step, workers);
     if (lort_plan_ternary(options))
         return ternary_workspace(options, step, workers);
-    const lort_dtype_info *type = step->tensor->type;
     lort_target target = lort_plan_target(options, step->shape.rows, step->shape.cols);
-    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, step->tensor->bytes / (uint64_t)step->shape.slices);
+    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, slice_stored(step));
     target.max_rank = even < target.max_rank ? (even > 1 ? even : 1) : target.max_rank;
     target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
-    uint32_t element = type->block_elements > 1 ? 1 : type->block_bytes;
-    return lort_factor_bound(step->shape.rows, step->shape.cols, element, &target, workers) + weighing_bytes(step, workers);
+    return lort_factor_bound(step->shape.rows, step->shape.cols, lort_dtype_element_bytes(step->tensor->type), &target, workers) + weighing_bytes(step, workers);
 }
 
 static void plan_weights(const lort_session *session, const lort_options *options, lort_step *step)

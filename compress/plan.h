@@ -58,6 +58,7 @@ bool lort_plan_ternary(const lort_options *options);
  * target is a bound for each error. */
 int lort_plan_place(const lort_options *options, const lort_tensor *tensor);
 /* The target of one matrix under the options; max_rank still without break-even. */
+lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols);
 /* The target of components beside integers: rate-distortion theory's break-even for factors of LORT_FACTOR_BITS an element. Its floor is 0. */
 #define LORT_FACTOR_BITS 9
 #define LORT_GAIN_RANK 64       /* or options->max_rank, if that is less */
@@ -65,7 +66,6 @@ int lort_plan_place(const lort_options *options, const lort_tensor *tensor);
 lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols);
 /* quantise.c: most bytes fitting one slice takes at once, beside the workers' spaces and what it leaves in the outcome. */
 uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers);
-lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t cols);
 /* What factors beside trits are to reach, for a slice of the step that takes `lossless` bytes: RANK (0: none), GAIN, or ERROR, of the sum of both. */
 lort_target lort_plan_ternary_target(const lort_options *options, const lort_step *step, uint64_t lossless);
 /* alternate.c: most bytes it takes beside the workers' spaces, the outcome it makes, one more, and those of lort_factor. */

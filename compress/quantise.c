@@ -110,11 +110,11 @@ static void find_codes(fitting *f)
 
 /* ---- errors ---- */
 
-static lort_block block_at(const fitting *f, const lort_block_place *place, int64_t rows)
+static lort_block block_of(const lort_slice_source *source, const lort_block_place *place, int64_t rows, const uint8_t *codes, double mean2)
 {
-    lort_block block = lort_block_at(place, rows, f->codes, f->grid.rows);
-    block.mean2 = mean_square(f);
-    block.show = is_weighed(f);
+    lort_block block = lort_block_at(place, rows, codes, source->step->shape.rows);
+    block.mean2 = mean2;
+    block.show = source->weighting.on;
     lort_block_classes(&block);
     return block;
 }
@@ -136,7 +136,7 @@ static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigne
     lort_code code = lort_slice_block(f->source, worker, &place, rows, space->weights, space->decoded, err);
     if (code)
         return code;
-    const lort_block block = block_at(f, &place, rows);
+    const lort_block block = block_of(f->source, &place, rows, f->codes, mean_square(f));
     s->weights = rows * place.cols;
     s->error2 = lort_block_measure(&block, f->step, space);
     if (is_weighed(f)) {
@@ -203,16 +203,24 @@ static lort_code find_on_sample(fitting *f, double target, lort_error *err)
 
 /* ---- sizes ---- */
 
+lort_code lort_quantise_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const uint8_t *codes, double mean2, float step,
+                               lort_block_coded *out, lort_error *err)
+{
+    lort_scratch *scratch = &source->decider->session->scratch[worker];
+    lort_code code = lort_slice_block(source, worker, place, place->rows, scratch->block.weights, scratch->block.decoded, err);
+    if (code)
+        return code;
+    const lort_block block = block_of(source, place, place->rows, codes, mean2);
+    return lort_block_encode(&block, step, scratch->codec, &scratch->block, out, err);
+}
+
 static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     fitting *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
     lort_block_space *space = space_of(f, &worker);
     lort_block_coded coded = {0};
-    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
-    const lort_block block = block_at(f, &place, place.rows);
-    if (code == LORT_OK)
-        code = lort_block_encode(&block, f->step, f->source->decider->session->scratch[worker].codec, space, &coded, err);
+    lort_code code = lort_quantise_encode(f->source, worker, &place, f->codes, mean_square(f), f->step, &coded, err);
     block_sums *s = &f->slots[slot];
     *s = (block_sums){.stored = coded.stored, .error2 = coded.error2, .measured2 = coded.measured2, .rows = s->rows, .cols = s->cols};
     if (code == LORT_OK && is_weighed(f)) {
@@ -349,23 +357,12 @@ static lort_code find_step_of_size(fitting *f, double error, uint64_t most, lort
 
 static lort_code estimate(fitting *f, uint64_t *bytes, lort_error *err)
 {
-    unsigned worker = f->worker;
     lort_block_place place = lort_block_get(&f->grid, 0);
-    lort_block_space *space = space_of(f, &worker);
     lort_block_coded coded;
     place.rows = place.rows < ESTIMATE_ROWS ? place.rows : ESTIMATE_ROWS;
-    const lort_block block = block_at(f, &place, place.rows);
-    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
-    if (code == LORT_OK)
-        code = lort_block_encode(&block, f->step, f->source->decider->session->scratch[worker].codec, space, &coded, err);
+    lort_code code = lort_quantise_encode(f->source, f->worker, &place, f->codes, mean_square(f), f->step, &coded, err);
     *bytes = code ? 0 : (uint64_t)((double)coded.stored * (double)f->grid.rows * (double)f->grid.cols / (double)(place.rows * place.cols));
     return code;
-}
-
-static lort_code keep(lort_outcome *out, const char *reason)
-{
-    out->reason = reason;
-    return LORT_OK;
 }
 
 /* The blocks as they will be written, if they can be held until then. */
@@ -390,10 +387,8 @@ static lort_code accept(fitting *f, uint32_t slice, const lort_share *share, lor
     const uint64_t count = f->code_count;
     uint64_t bytes;
     lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate(f, &bytes, err);
-    if (code == LORT_OK && !share && bytes + count + out->coded.size >= out->lossless) { /* a share was less than that */
-        snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
-        return keep(out, "integers not smaller than the lossless form");
-    }
+    if (code == LORT_OK && !share && bytes + count + out->coded.size >= out->lossless) /* a share was less than that */
+        return lort_outcome_keep_larger(out, "integers not smaller than the lossless form", bytes);
     if (code == LORT_OK && !out->factored)
         code = lort_outcome_room(session, count, 1, out, err);
     if (code == LORT_OK)
@@ -448,12 +443,6 @@ static lort_code spend(fitting *f, double target, const lort_share *share, uint6
     return find_step_of_size(f, target, share->bytes > codes ? share->bytes - codes : 0, err);
 }
 
-static void set_norm(const fitting *f, lort_outcome *out)
-{
-    out->norm = f->total.norm;
-    out->norm2 = is_weighed(f) ? f->total.norm.plain : f->norm2;
-}
-
 static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
 {
     const char *reason;
@@ -461,18 +450,20 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
     if (code)
         return code;
     out->has_norm = isfinite(f->norm2);
+    out->error = f->total.norm;
+    out->error2 = is_weighed(f) ? f->total.norm.plain : f->norm2;
     if (out->factored) /* then norms are those of the whole, and what is left of it is to be coded */
         target *= sqrt((is_weighed(f) ? out->norm.weighed : out->norm2) / f->judged2);
-    else
-        set_norm(f, out);
-    out->error2 = is_weighed(f) ? f->total.norm.plain : f->norm2;
-    out->error = f->total.norm;
+    else {
+        out->norm = out->error;
+        out->norm2 = out->error2;
+    }
     if (out->factored && (!(f->norm2 > 0) || (target >= 1 && !share)))
         return LORT_OK; /* the factors do */
     if (*reason)
-        return keep(out, reason);
+        return lort_outcome_keep(out, reason);
     if (share && share->bytes >= out->lossless)
-        return keep(out, "its share holds the lossless form");
+        return lort_outcome_keep(out, "its share holds the lossless form");
     code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, out->coded.size, err) : find_step(f, target, err);
     if (code || (share && out->factored && !(f->step > 0)))
         return code; /* no room beside the factors */
@@ -484,7 +475,7 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
             return code;
     }
     if (!(f->step >= STEP_LEAST && f->step <= STEP_MOST) || sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step)
-        return keep(out, "target out of reach of integers");
+        return lort_outcome_keep(out, "target out of reach of integers");
     return accept(f, slice, share, out, err);
 }
 
@@ -524,7 +515,7 @@ static lort_code draw(fitting *f, const lort_outcome *factors, unsigned first, u
     unsigned worker = f->worker;
     lort_block_space *space = &f->source->decider->session->scratch[worker].block;
     const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
-    const lort_block block = block_at(f, &place, place.rows);
+    const lort_block block = block_of(f->source, &place, place.rows, f->codes, mean_square(f));
     code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
     const double whole2 = factors ? is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
     double error = sqrt(whole2 / f->judged2) / (2u << first);
@@ -582,9 +573,8 @@ uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers)
 static fitting start(lort_slice_source *source, unsigned worker, lort_pool *pool)
 {
     const lort_matrices *shape = &source->step->shape;
-    const lort_term term = {.scaled = source->step->scaled};
-    return (fitting){.source = source, .pool = pool, .code_count = lort_codes_bytes(&term, shape), .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
-                     .window = pool ? 2 * lort_pool_workers(pool) : 1};
+    return (fitting){.source = source, .pool = pool, .code_count = lort_codes_bytes(source->step->scaled, shape), .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
+                     .window = lort_pool_window(pool)};
 }
 
 lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double target, const lort_share *share, unsigned worker, lort_pool *pool,
@@ -604,8 +594,7 @@ lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double 
 lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_curve *curve, lort_error *err)
 {
     const lort_matrices *shape = &source->step->shape;
-    const lort_term term = {.scaled = source->step->scaled};
-    *curve = (lort_curve){.weights = (uint64_t)shape->rows * (uint64_t)shape->cols, .codes = lort_codes_bytes(&term, shape) / 2 + 64};
+    *curve = (lort_curve){.weights = (uint64_t)shape->rows * (uint64_t)shape->cols, .codes = lort_codes_bytes(source->step->scaled, shape) / 2 + 64};
     return lort_slice_raw_size(source, worker, UINT64_MAX, &curve->lossless, err);
 }
 

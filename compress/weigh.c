@@ -46,7 +46,7 @@ static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *e
 lort_code lort_slice_weigh(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_outcome *out, lort_weighed *left, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
-    const unsigned window = pool ? 2 * lort_pool_workers(pool) : 1;
+    const unsigned window = lort_pool_window(pool);
     weighing w = {.source = source, .pool = pool, .worker = worker, .grid = lort_block_grid_of(source->step->shape.rows, source->step->shape.cols)};
     void *memory;
     lort_code code = lort_take_zero(alloc, window * sizeof *w.slots, "partial sums", &memory, err);

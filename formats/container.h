@@ -130,7 +130,7 @@ typedef enum lort_array {
 #define LORT_SCALE_LEAST 96
 #define LORT_SCALE_MOST 160
 /* Bytes of CODES of a slice of these sides in a QUANTISED term. */
-uint64_t lort_codes_bytes(const lort_term *term, const lort_matrices *shape);
+uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape);
 #define LORT_PART_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)
 

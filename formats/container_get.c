@@ -510,9 +510,9 @@ static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_mat
     return LORT_OK;
 }
 
-uint64_t lort_codes_bytes(const lort_term *term, const lort_matrices *shape)
+uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape)
 {
-    return (uint64_t)shape->rows + (term->scaled ? 2 : 1) * (uint64_t)shape->cols;
+    return (uint64_t)shape->rows + (scaled ? 2 : 1) * (uint64_t)shape->cols;
 }
 
 static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
@@ -531,7 +531,7 @@ static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matr
     if (code || !(trits || integers))
         return code;
     code = trits ? check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
-                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers, m));
+                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers->scaled, m));
     return code ? code : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
 }
 

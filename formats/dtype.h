@@ -47,6 +47,9 @@ const char *lort_dtype_removed(uint32_t ggml_id);
 /* Bytes of `elements` elements: false if not a multiple of the block or on overflow. */
 bool lort_dtype_bytes(const lort_dtype_info *type, uint64_t elements, uint64_t *bytes);
 
+/* Whole bytes of an element; 1 for types in blocks. */
+static inline uint32_t lort_dtype_element_bytes(const lort_dtype_info *type) { return type->block_elements > 1 ? 1 : type->block_bytes; }
+
 /* Index of the first NaN or Inf among n values, or n if all are finite. The pipeline uses it to keep such tensors raw and
  * to name the place. */
 uint64_t lort_find_nonfinite(const float *values, uint64_t n);

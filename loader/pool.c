@@ -244,3 +244,8 @@ void lort_pool_close(lort_pool *pool)
 }
 
 unsigned lort_pool_workers(const lort_pool *pool) { return pool ? pool->workers : 1; }
+
+unsigned lort_pool_window(const lort_pool *pool)
+{
+    return pool ? 2 * lort_pool_workers(pool) : 1;
+}

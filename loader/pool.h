@@ -16,6 +16,7 @@ typedef struct lort_pool lort_pool;
 lort_code lort_pool_open(unsigned threads, lort_pool **out, unsigned *started, lort_error *err);
 void lort_pool_close(lort_pool *pool); /* accepts NULL; no run may be active */
 unsigned lort_pool_workers(const lort_pool *pool); /* NULL counts as 1 */
+unsigned lort_pool_window(const lort_pool *pool);  /* slots that keep them busy while one item waits to be committed; NULL: 1 */
 /* Stack bytes of one thread, for the memory plan. */
 #define LORT_POOL_STACK (1u << 20)
 

@@ -285,7 +285,7 @@ static void scaled_columns_are_in_the_codes(void **state)
     assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
     assert_true(p.terms[0].scaled);
     const lort_matrices shape = lort_part_matrices(&p);
-    assert_int_equal(lort_codes_bytes(&p.terms[0], &shape), 11);
+    assert_int_equal(lort_codes_bytes(p.terms[0].scaled, &shape), 11);
     chunks[0].decoded = 7;
     chunks[0].count = 7; /* as without scales */
     assert_int_equal(part_code(&in, &p, &arena), LORT_E_DAMAGED);
