@@ -18,7 +18,6 @@ typedef uint32_t lort_u32s __attribute__((vector_size(4 * LORT_LANES)));
 typedef int32_t lort_i32s __attribute__((vector_size(4 * LORT_LANES)));
 typedef float lort_f32s __attribute__((vector_size(4 * LORT_LANES)));
 typedef int16_t lort_i16s __attribute__((vector_size(2 * LORT_LANES)));
-typedef uint16_t lort_u16s __attribute__((vector_size(2 * LORT_LANES)));
 typedef double lort_f64s __attribute__((vector_size(8 * LORT_LANES)));
 
 /* A vector out of what X(lane) is for each lane: compilers then need no memory in between. */
@@ -33,6 +32,14 @@ LORT_INLINE bool lort_any(lort_i32s mask)
     return any != 0;
 }
 
+/* A column of what lort_trellis_encode writes. */
+LORT_INLINE lort_i32s lort_load_coded(const int16_t *coded)
+{
+    lort_i16s narrow;
+    __builtin_memcpy(&narrow, coded, sizeof narrow);
+    return __builtin_convertvector(narrow, lort_i32s);
+}
+
 /* A group: LORT_LANES rows of a block, or what is left of them. */
 typedef struct lort_group {
     unsigned lanes;
@@ -41,9 +48,14 @@ typedef struct lort_group {
     int shift;
 } lort_group;
 
+LORT_INLINE unsigned lort_group_lanes(const lort_block *block, int64_t row)
+{
+    return block->rows - row < LORT_LANES ? (unsigned)(block->rows - row) : LORT_LANES;
+}
+
 LORT_INLINE lort_group lort_group_at(const lort_block *block, int64_t row)
 {
-    lort_group g = {.lanes = block->rows - row < LORT_LANES ? (unsigned)(block->rows - row) : LORT_LANES, .shift = block->shift};
+    lort_group g = {.lanes = lort_group_lanes(block, row), .shift = block->shift};
     for (unsigned l = 0; l < g.lanes; l++) {
         g.active[l] = -1;
         g.codes[l] = block->row_codes[row + l] - block->base;

@@ -106,9 +106,8 @@ LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, 
     for (int64_t i = 0; i < cols * LORT_LANES; i++) {
         const float v = x[i] * scale;
         x[i] = v > LORT_STEPS_MAX ? LORT_STEPS_MAX : v < -LORT_STEPS_MAX ? -LORT_STEPS_MAX : v;
-        uint32_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        most = (bits & INT32_MAX) > most ? bits & INT32_MAX : most;
+        const uint32_t magnitude = bits_of(v) & INT32_MAX;
+        most = magnitude > most ? magnitude : most;
     }
     return most >= bits_of(LORT_STEPS_MAX);
 }
@@ -166,11 +165,9 @@ typedef struct group_sums {
 /* place: 2 quantiser + (|k| = 1) */
 LORT_INLINE void sum_column(const lort_group *group, int32_t col_code, const float *x, const int16_t *coded, unsigned lanes, group_sums *g)
 {
-    lort_i16s narrow;
     lort_f32s value;
-    memcpy(&narrow, coded, sizeof narrow);
     memcpy(&value, x, sizeof value);
-    const lort_i32s v = __builtin_convertvector(narrow, lort_i32s), q = v & 1, k = v >> 1, n = 2 * k + q * ((k > 0) - (k < 0)), one = (k == 1) | (k == -1);
+    const lort_i32s v = lort_load_coded(coded), q = v & 1, k = v >> 1, n = 2 * k + q * ((k > 0) - (k < 0)), one = (k == 1) | (k == -1);
     const lort_i32s place = 4 * lort_group_classes(group, col_code) + 2 * q - one;
     const lort_f64s wide = __builtin_convertvector(value, lort_f64s), product = wide * __builtin_convertvector(n, lort_f64s);
     const lort_i32s square = n * n;
@@ -208,7 +205,7 @@ LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const f
 /* One group through the trellis; returns the squares of what was cut. factor: lambda / (2 ln 2 s^2) where both codes are 128. */
 LORT_VECTORS static double run_trellis(const lort_block *block, const float *weights, int64_t row, float step, float factor, const scratch_view *v)
 {
-    const unsigned lanes = block->rows - row < LORT_LANES ? (unsigned)(block->rows - row) : LORT_LANES;
+    const unsigned lanes = lort_group_lanes(block, row);
     float rates[LORT_LANES];
     for (unsigned l = 0; l < LORT_LANES; l++)
         rates[l] = l < lanes ? factor * inverse_variance(block->row_codes[row + l]) : 0;

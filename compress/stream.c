@@ -6,7 +6,8 @@
 
 /* ---- values ---- */
 
-/* 0 1 2 3 4 ... to 0 -1 1 -2 2 ... */
+/* 0 -1 1 -2 2 ... to 0 1 2 3 4 ..., and back. */
+LORT_INLINE lort_i32s fold(lort_i32s k) { return (k >> 31) ^ (k << 1); }
 static inline int32_t unfold(uint32_t symbol) { return (int32_t)(symbol >> 1) ^ -(int32_t)(symbol & 1); }
 
 typedef struct scales { /* levels in units of the weights */
@@ -52,9 +53,7 @@ LORT_VECTORS static void values_of_group(const scales *of, const lort_block *blo
     const lort_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
     for (int64_t c = 0; c < block->cols; c++, coded += LORT_LANES) {
-        lort_i16s narrow;
-        memcpy(&narrow, coded, sizeof narrow);
-        const lort_i32s v = __builtin_convertvector(narrow, lort_i32s), context = 2 * lort_group_classes(&group, block->col_codes[c]) + (v & 1);
+        const lort_i32s v = lort_load_coded(coded), context = 2 * lort_group_classes(&group, block->col_codes[c]) + (v & 1);
         const lort_f32s value = values_of(of, context, v >> 1);
         memcpy(tile + c % LORT_TILE * LORT_LANES, &value, sizeof value);
         if (c % LORT_TILE == LORT_TILE - 1 || c == block->cols - 1)
@@ -115,7 +114,7 @@ LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned 
 {
 #define LOW_OF(l) w->low_of[context[l]]
     const lort_i32s low = LORT_EACH(LOW_OF), high = k >> low, bits = k & ((((lort_i32s){0} + 1) << low) - 1);
-    *symbol = (high >> 31) ^ (high << 1);
+    *symbol = fold(high);
     *value = values_of(&w->scales, context, k);
     for (unsigned l = 0; l < lanes; l++) {
         const bool escape = (*symbol)[l] >= SYMBOLS_USED;
@@ -128,12 +127,10 @@ LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned 
 /* One column: ks to tokens, which are counted. */
 LORT_INLINE void write_column(writer *w, const lort_group *group, int32_t col_code, const float *weights, int16_t *coded, unsigned lanes)
 {
-    lort_i16s narrow;
     lort_f32s weight;
-    memcpy(&narrow, coded, sizeof narrow);
     memcpy(&weight, weights, sizeof weight);
-    const lort_i32s v = __builtin_convertvector(narrow, lort_i32s), k = v >> 1, context = 2 * lort_group_classes(group, col_code) + (v & 1);
-    lort_i32s symbol = (k >> 31) ^ (k << 1);
+    const lort_i32s v = lort_load_coded(coded), k = v >> 1, context = 2 * lort_group_classes(group, col_code) + (v & 1);
+    lort_i32s symbol = fold(k);
     const lort_i32s is_rare = ((symbol >= SYMBOLS_USED) | -(((lort_i32s){0} + (int32_t)w->with_low) >> context & 1)) & group->active;
     const lort_i32s place = context * LORT_SYMBOLS + (symbol & (LORT_SYMBOLS - 1));
 #define WRITTEN(l) w->values[place[l]]
@@ -272,7 +269,7 @@ LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
 /* One column: the trellis's states say which contexts, these and the coder's states which symbols, and these the next states. False: a symbol is none. */
 LORT_INLINE bool read_column(reader *r, const lort_group *group, int32_t col_code, lort_u32s *states, lort_u32s *trellis, const uint8_t **words, float *out)
 {
-    const lort_u32s quantiser = (*trellis ^ *trellis >> 2 ^ *trellis >> 3) & 1, context = 2 * (lort_u32s)lort_group_classes(group, col_code) + quantiser;
+    const lort_u32s quantiser = LORT_TRELLIS_QUANTISER(*trellis), context = 2 * (lort_u32s)lort_group_classes(group, col_code) + quantiser;
     const lort_u32s at = context << LORT_RANS_BITS | (*states & (LORT_RANS_TOTAL - 1));
 #define SLOT(l) r->slots[at[l]]
     const lort_u32s slot = LORT_EACH(SLOT), symbol = slot & (LORT_SYMBOLS - 1);
@@ -287,7 +284,7 @@ LORT_INLINE bool read_column(reader *r, const lort_group *group, int32_t col_cod
     if (lort_any(is_rare) && !read_rare(r, group, (lort_i32s)context, (lort_i32s)symbol, &k, &value))
         return false;
     memcpy(out, &value, sizeof value);
-    *trellis = (*trellis << 1 | (((lort_u32s)k ^ *trellis ^ *trellis >> 1 ^ *trellis >> 4) & 1)) & (LORT_STATES - 1);
+    *trellis = LORT_TRELLIS_NEXT(*trellis, (lort_u32s)k);
     return true;
 }
 

@@ -84,7 +84,7 @@ static void best_ends(const shorts path[STATES], int32_t state[LORT_LANES])
 LORT_INLINE ints trace(reals v, ints choice, float border, ints *state)
 {
     const ints t = *state, s = t >> 1 | (choice >> t & 1) * (STATES / 2);
-    const ints q = -((s ^ s >> 2 ^ s >> 3) & 1), p = -((t ^ s ^ s >> 1 ^ s >> 4) & 1);
+    const ints q = -LORT_TRELLIS_QUANTISER(s), p = -((t ^ LORT_TRELLIS_TURN(s)) & 1);
     const reals a = MAGNITUDE(v);
     const reals shift = SELECT(q, SELECT(p, shift_of[ONES] + 0 * a, shift_of[THREES] + 0 * a), SELECT(p, 0 * a, shift_of[FOURS] + 0 * a));
     const reals base = SELECT(q, SELECT(p, 1.0f + 0 * a, 3.0f + 0 * a), SELECT(p, 2.0f + 0 * a, 0 * a));

@@ -19,11 +19,13 @@
 #define LORT_CHOICE_WORDS (LORT_STATES / 16)
 #define LORT_STEPS_MAX 32000 /* |n| of a writer; what lies beyond is cut */
 
-static inline unsigned lort_trellis_quantiser(unsigned state) { return (state ^ state >> 2 ^ state >> 3) & 1; }
-static inline unsigned lort_trellis_next(unsigned state, int32_t k)
-{
-    return (state << 1 | (((unsigned)k ^ state ^ state >> 1 ^ state >> 4) & 1)) & (LORT_STATES - 1);
-}
+/* Of numbers or of vectors (states unsigned). LORT_TRELLIS_TURN: its lowest bit with k's is p. */
+#define LORT_TRELLIS_QUANTISER(state) (((state) ^ (state) >> 2 ^ (state) >> 3) & 1)
+#define LORT_TRELLIS_TURN(state) ((state) ^ (state) >> 1 ^ (state) >> 4)
+#define LORT_TRELLIS_NEXT(state, k) (((state) << 1 | (((k) ^ LORT_TRELLIS_TURN(state)) & 1)) & (LORT_STATES - 1))
+
+static inline unsigned lort_trellis_quantiser(unsigned state) { return LORT_TRELLIS_QUANTISER(state); }
+static inline unsigned lort_trellis_next(unsigned state, int32_t k) { return LORT_TRELLIS_NEXT(state, (unsigned)k); }
 static inline int32_t lort_trellis_value(unsigned quantiser, int32_t k) { return 2 * k - (quantiser ? (k > 0) - (k < 0) : 0); }
 
 /* Writes 2 k + quantiser of `cols` weights in each of LORT_LANES rows, [cols][LORT_LANES].
