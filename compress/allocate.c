@@ -1,6 +1,7 @@
 /* See allocate.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_plan_place says of its kind. */
 #include "compress/allocate.h"
 #include "compress/decide_parts.h"
+#include "compress/emit.h"
 #include "compress/kinds.h"
 #include <string.h>
 
@@ -9,10 +10,9 @@
 #define FIRST (-4 * FINE)                              /* common places: from where all kinds are at point 0 */
 #define LAST (FINEST + 4 * FINE)                       /* to where all are at the last */
 #define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
-#define HEAD_BYTES 650                                 /* head, options, libraries, footer: about so many */
-#define FACTORS_BYTES 70                               /* of the model record, for the factors of a slice: about so many */
 #define SPARE 0.04                                     /* of the bytes of a component, that some may be larger */
-#define EXTENT_BYTES 8                                 /* of the model record and the index, for each extent: about so many */
+#define INDEX_BYTES 140                                /* of the index: about so many, */
+#define ENTRY_BYTES 5                                  /* and for each extent */
 
 typedef struct job {
     uint64_t extent;
@@ -89,7 +89,7 @@ static int place_of(const reading *r, const job *j, int place)
 static double record_of_factors(const lort_curve *curve, int place)
 {
     const int point = place / FINE;
-    return curve->rank_bytes[point] > 0 || (place % FINE && curve->rank_bytes[point + 1] > 0) ? FACTORS_BYTES : 0;
+    return curve->rank_bytes[point] > 0 || (place % FINE && curve->rank_bytes[point + 1] > 0) ? LORT_FACTORS_RECORD : 0;
 }
 
 /* Bytes of a slice at 2^(-1 - place / FINE), never more than losslessly. */
@@ -124,17 +124,17 @@ static double record_bytes(const reading *r, uint64_t extent)
         return 158 + 0.8 * step->tensor->name_bytes + 18 * raw;
     const lort_block_grid grid = lort_block_grid_of(step->shape.rows, step->shape.cols);
     const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)step->shape.slices;
-    return 160 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
+    return 158 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
 }
 
 typedef struct fixed_bytes {
     double tensors, others, elements;
 } fixed_bytes;
 
-/* What stays as it is, and records. */
-static fixed_bytes sum_fixed(const reading *r)
+/* What stays as it is, and records; frames: bytes of the others. */
+static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 {
-    fixed_bytes f = {.others = HEAD_BYTES};
+    fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
     for (uint64_t i = 0; i < r->count; i++) {
         const lort_step *step = &r->plan->steps[r->jobs[i].extent];
         *(step->tensor ? &f.tensors : &f.others) += (double)r->jobs[i].kept;
@@ -142,7 +142,7 @@ static fixed_bytes sum_fixed(const reading *r)
     for (uint64_t i = 0; i < r->plan->count; i++) {
         const lort_tensor *tensor = r->plan->steps[i].tensor;
         *(tensor ? &f.tensors : &f.others) += record_bytes(r, i);
-        f.others += EXTENT_BYTES;
+        f.others += ENTRY_BYTES;
         f.elements += tensor ? (double)tensor->elements : 0;
     }
     return f;
@@ -181,11 +181,11 @@ static lort_share share_of(const reading *r, const job *j, int place, double sca
 {
     const lort_curve *curve = &j->curve;
     const int own = place_of(r, j, place);
-    const double each = curve->rank_bytes[own / FINE];
-    double bytes = scale * bytes_at(curve, own) - record_of_factors(curve, own) + *rest;
+    const double each = curve->rank_bytes[own / FINE], record = record_of_factors(curve, own);
+    double bytes = scale * bytes_at(curve, own) + *rest;
     *rest = 0;
-    if (!curve->raw && curve->only[own / FINE] && bytes >= (1 + SPARE) * each) {
-        const double whole = each * (SPARE + (double)(int64_t)(bytes / each - SPARE));
+    if (!curve->raw && curve->only[own / FINE] && bytes - record >= (1 + SPARE) * each) {
+        const double whole = record + each * (SPARE + (double)(int64_t)((bytes - record) / each - SPARE));
         *rest = bytes - whole;
         bytes = whole;
     }
@@ -215,7 +215,11 @@ static lort_code give_shares(const reading *r, int place, double scale, lort_err
 
 static lort_code share_out(const reading *r, lort_error *err)
 {
-    const fixed_bytes fixed = sum_fixed(r);
+    uint64_t frames;
+    lort_code code = lort_emit_frame_bytes(r->decider, r->plan, &frames, err);
+    if (code)
+        return code;
+    const fixed_bytes fixed = sum_fixed(r, frames);
     const double target = target_bytes(r, &fixed), room = target - fixed.tensors;
     if (sum_at(r, FIRST) > room)
         return refuse(r, &fixed, sum_at(r, FIRST), err);

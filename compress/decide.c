@@ -425,8 +425,9 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
     if (gain.value >= 1 || gain.max_rank == 0)
         return LORT_OK;
     lort_code code = lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err);
-    while (code == LORT_OK && out->factored && share && out->coded.size > share->bytes) { /* as many of them as have room */
-        const int64_t fits = (int64_t)((double)out->rank * (double)share->bytes / (double)out->coded.size);
+    const uint64_t room = share && share->bytes > LORT_FACTORS_RECORD ? share->bytes - LORT_FACTORS_RECORD : 0;
+    while (code == LORT_OK && out->factored && share && out->coded.size > room) { /* as many of them as have room */
+        const int64_t fits = (int64_t)((double)out->rank * (double)room / (double)out->coded.size);
         gain.max_rank = fits < out->rank ? fits : out->rank - 1;
         drop_factors(out, &source->decider->session->alloc);
         code = gain.max_rank > 0 ? lort_outcome_factor(source, &matrix, slice, &gain, worker, pool, out, err) : LORT_OK;

@@ -80,42 +80,74 @@ static const char *format_of(const lort_model_file *file)
     return file->role == LORT_ROLE_WEIGHTS ? file->header.format->name : file->role == LORT_ROLE_INDEX ? "json" : "bytes";
 }
 
-static lort_code write_model(lort_emitter *emitter, lort_error *err)
+static void library_versions(char *out, size_t room)
 {
-    const lort_alloc *alloc = alloc_of(emitter);
-    const lort_model *model = emitter->decider->model;
-    lort_buffer body = {.alloc = alloc}, options = {.alloc = alloc};
-    lort_arena arena = {.alloc = alloc};
-    char libraries[160];
-    void *memory;
-    uint64_t bytes;
-    lort_plan_options_text(emitter->decider->options, &options);
-    lort_plan_importance_text(emitter->plan, &options);
-    lort_put_u8(&options, 0);
     int words = 0; /* "OpenBLAS 0.3.21" is all of the configuration that names the version */
     const char *config = lort_blas_config(), *end = config;
     while (*end && (*end != ' ' || words++ == 0))
         end++;
-    snprintf(libraries, sizeof libraries, "%.*s core %.30s; zstd %.20s", (int)(end - config), config, lort_blas_core(), lort_codec_version());
-    lort_model_record record = {.algorithm = LORT_ALGORITHM, .seed = emitter->decider->options->seed, .directory = lort_model_directory(model),
-                                .producer = "lort " LORT_VERSION, .options = (const char *)options.data, .libraries = libraries,
-                                .file_count = lort_model_file_count(model)};
-    record.extents = (lort_extent *)(uintptr_t)lort_model_extents(model, &record.extent_count); /* only read */
+    snprintf(out, room, "%.*s core %.30s; zstd %.20s", (int)(end - config), config, lort_blas_core(), lort_codec_version());
+}
+
+static lort_code list_files(const lort_model *model, lort_arena *arena, lort_model_record *record, lort_error *err)
+{
+    void *memory;
+    record->file_count = lort_model_file_count(model);
+    lort_code code = lort_arena_take(arena, record->file_count * sizeof(lort_input_file), &memory, err);
+    record->files = code ? NULL : memory;
+    for (uint32_t i = 0; code == LORT_OK && i < record->file_count; i++) {
+        const lort_model_file *file = lort_model_get_file(model, i);
+        record->files[i] = (lort_input_file){file->name, file->size, file->role, format_of(file)};
+    }
+    return code;
+}
+
+/* The body of the MODEL record. */
+static lort_code put_model(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *body, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    lort_buffer options = {.alloc = alloc};
+    lort_arena arena = {.alloc = alloc};
+    char libraries[160];
+    library_versions(libraries, sizeof libraries);
+    lort_plan_options_text(decider->options, &options);
+    lort_plan_importance_text(plan, &options);
+    lort_put_u8(&options, 0);
+    lort_model_record record = {.algorithm = LORT_ALGORITHM, .seed = decider->options->seed, .directory = lort_model_directory(decider->model),
+                                .producer = "lort " LORT_VERSION, .options = (const char *)options.data, .libraries = libraries};
+    record.extents = (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &record.extent_count); /* only read */
     lort_code code = lort_buffer_check(&options, err);
     if (code == LORT_OK)
-        code = lort_arena_take(&arena, record.file_count * sizeof(lort_input_file), &memory, err);
-    if (code == LORT_OK) {
-        record.files = memory;
-        for (uint32_t i = 0; i < record.file_count; i++) {
-            const lort_model_file *file = lort_model_get_file(model, i);
-            record.files[i] = (lort_input_file){file->name, file->size, file->role, format_of(file)};
-        }
-        lort_model_record_put(&record, &body);
-        emitter->model_offset = lort_publish_size(emitter->publish);
-        code = write_record(emitter, LORT_FRAME_MODEL, &body, &bytes, err);
-    }
+        code = list_files(decider->model, &arena, &record, err);
+    if (code == LORT_OK)
+        lort_model_record_put(&record, body);
     lort_arena_free(&arena);
     lort_buffer_free(&options);
+    return code ? code : lort_buffer_check(body, err);
+}
+
+static lort_code write_model(lort_emitter *emitter, lort_error *err)
+{
+    lort_buffer body = {.alloc = alloc_of(emitter)};
+    uint64_t bytes;
+    lort_code code = put_model(emitter->decider, emitter->plan, &body, err);
+    emitter->model_offset = lort_publish_size(emitter->publish);
+    if (code == LORT_OK)
+        return write_record(emitter, LORT_FRAME_MODEL, &body, &bytes, err);
+    lort_buffer_free(&body);
+    return code;
+}
+
+lort_code lort_emit_frame_bytes(const lort_decider *decider, const lort_work_plan *plan, uint64_t *bytes, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    lort_buffer body = {.alloc = alloc}, frames = {.alloc = alloc};
+    lort_code code = put_model(decider, plan, &body, err);
+    if (code == LORT_OK)
+        code = lort_record_put(LORT_FRAME_MODEL, body.data, body.size, decider->session->scratch[0].codec, alloc, LORT_FRAME_BODY_MAX, &frames, err);
+    *bytes = LORT_HEADER_BYTES + frames.size + LORT_FOOTER_BYTES;
+    lort_buffer_free(&frames);
+    lort_buffer_free(&body);
     return code;
 }
 

@@ -16,6 +16,8 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
 lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err); /* report: filled, NULL for raw parts */
 /* Index and footer. */
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err);
+/* Bytes of the head, the model record and the footer, before any is written. */
+lort_code lort_emit_frame_bytes(const lort_decider *decider, const lort_work_plan *plan, uint64_t *bytes, lort_error *err);
 void lort_emit_close(lort_emitter *emitter); /* accepts NULL */
 
 #endif

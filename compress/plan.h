@@ -9,8 +9,9 @@
 
 typedef struct lort_share { /* of the output, for one slice under a target for the size of all */
     double error;   /* relative, where the search starts */
-    uint64_t bytes; /* of its payload, at most */
+    uint64_t bytes; /* of its payload, at most; factors count for LORT_FACTORS_RECORD more */
 } lort_share;
+#define LORT_FACTORS_RECORD 66 /* bytes of a record for the factors of a slice: about so many */
 
 typedef struct lort_step { /* one extent of the input */
     const lort_tensor *tensor; /* NULL: raw bytes */

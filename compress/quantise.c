@@ -464,7 +464,7 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
         return lort_outcome_keep(out, reason);
     if (share && share->bytes >= out->lossless)
         return lort_outcome_keep(out, "its share holds the lossless form");
-    code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, out->coded.size, err) : find_step(f, target, err);
+    code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, out->factored ? out->coded.size + LORT_FACTORS_RECORD : 0, err) : find_step(f, target, err);
     if (code || (share && out->factored && !(f->step > 0)))
         return code; /* no room beside the factors */
     if (share && f->step > 0 && sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step) { /* it cannot all be spent */
