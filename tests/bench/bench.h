@@ -15,6 +15,7 @@
 #include "compress/lort.h"
 #include "formats/bytes.h"
 #include "formats/dtype.h"
+#include "formats/half.h"
 
 #define GPT2(i) "../shared/models/gpt2-attn-bf16-sharded/model-0000" #i "-of-00004.safetensors"
 #define KJV(i) "tests/data/kjv-3m/hf/model-0000" #i "-of-00002.safetensors"
@@ -103,6 +104,39 @@ static inline void bench_write_gguf(const char *path, const lort_dtype_info *typ
     lort_store_u32(head + 53, (uint32_t)type->id);
     bench_write(path, head, sizeof head, data, bench_bytes(type, rows, cols));
 }
+
+static inline void bench_write_bf16(const char *path, int64_t rows, int64_t cols, const float *values)
+{
+    const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
+    uint8_t *bytes = malloc(bench_bytes(type, rows, cols));
+    lort_store_bf16(values, bytes, (uint64_t)(rows * cols));
+    bench_write_safetensors(path, type, rows, cols, bytes);
+    free(bytes);
+}
+
+/* ---- which matrices ---- */
+
+#define BENCH_SHORT_EVERY 6
+
+/* Of the matrices that fit, one in so many is taken: BENCH=short in the environment, or all. */
+static inline int bench_every(void)
+{
+    const char *mode = getenv("BENCH");
+    return mode && strcmp(mode, "short") == 0 ? BENCH_SHORT_EVERY : 1;
+}
+
+typedef struct bench_choice {
+    const char *prefix; /* of the names */
+    int64_t rows, cols; /* 0: any */
+    int every, seen;    /* seen: that fit */
+} bench_choice;
+
+static inline bool bench_takes(bench_choice *c, const char *name, int64_t rows, int64_t cols)
+{
+    return strncmp(name, c->prefix, strlen(c->prefix)) == 0 && (!c->rows || (rows == c->rows && cols == c->cols)) && c->seen++ % c->every == 0;
+}
+
+/* ---- compression ---- */
 
 /* One thread; what the caller set in options stays. The report of the one tensor; the caller frees *report. */
 static inline const lort_tensor_report *bench_compress(const bench_files *f, lort_options *options, lort_report *report)

@@ -13,7 +13,6 @@
 #include "tests/numerics/matrices.h"
 #include <dlfcn.h>
 
-#define SHORT_EVERY 6
 #define STEP_BYTES 4
 #define MOST_ERROR 0.95 /* of a matrix when they are pooled */
 #define MOST_MATRICES 256
@@ -213,9 +212,8 @@ static coded code_at(const bench_files *f, const matrix *m, double error, const 
 /* ---- the table ---- */
 
 typedef struct tally {
-    const char *prefix; /* of the names */
-    int64_t rows, cols; /* 0: any */
-    int every, seen, matrices;
+    bench_choice choice;
+    int matrices;
     bench_files files;
     double weights;
     struct {
@@ -234,20 +232,6 @@ typedef struct tally {
     } pooled[PEERS];
 } tally;
 
-static bool takes(tally *t, const char *name, const matrix *m)
-{
-    return strncmp(name, t->prefix, strlen(t->prefix)) == 0 && (!t->rows || (m->rows == t->rows && m->cols == t->cols)) && t->seen++ % t->every == 0;
-}
-
-static void write_model(const tally *t, const matrix *m)
-{
-    const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
-    uint8_t *bytes = malloc(bench_bytes(type, m->rows, m->cols));
-    lort_store_bf16(m->at, bytes, (uint64_t)(m->rows * m->cols));
-    bench_write_safetensors(t->files.model, type, m->rows, m->cols, bytes);
-    free(bytes);
-}
-
 static void tally_judged(tally *t, unsigned p, const char *name, const matrix *m, const coded *c)
 {
     t->peer[p].error_reached += c->error;
@@ -263,12 +247,12 @@ static void measure(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
     double norm2 = 0;
-    if (!takes(t, name, m))
+    if (!bench_takes(&t->choice, name, m->rows, m->cols))
         return;
     bench_need(t->matrices < MOST_MATRICES, "too many matrices");
     for (int64_t i = 0; i < m->rows * m->cols; i++)
         norm2 += (double)m->at[i] * (double)m->at[i];
-    write_model(t, m);
+    bench_write_bf16(t->files.model, m->rows, m->cols, m->at);
     t->each[t->matrices].count = (double)(m->rows * m->cols);
     t->each[t->matrices++].norm2 = norm2;
     t->weights += (double)(m->rows * m->cols);
@@ -311,9 +295,9 @@ static void find_weight_error(tally *t, unsigned p)
 static void measure_pooled(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
-    if (!takes(t, name, m))
+    if (!bench_takes(&t->choice, name, m->rows, m->cols))
         return;
-    write_model(t, m);
+    bench_write_bf16(t->files.model, m->rows, m->cols, m->at);
     for (unsigned p = 0; p < PEERS; p++)
         for (unsigned w = 0; w < WAYS; w++) {
             const double norm2 = t->each[t->matrices].norm2, error = sqrt(share_of(t, t->matrices, t->pooled[p].weight_error2) / norm2);
@@ -331,7 +315,7 @@ static void run_pooled(const char *const *paths, tally *t)
         norm2 += t->each[i].norm2;
     for (unsigned p = 0; p < PEERS; p++)
         find_weight_error(t, p);
-    t->seen = t->matrices = 0;
+    t->choice.seen = t->matrices = 0;
     for (; *paths; paths++)
         visit_safetensors(*paths, measure_pooled, t);
     printf("The same matrices pooled (not judged): one error for all of them together, spread by LoRT evenly over the weights\n");
@@ -364,10 +348,10 @@ static void print_row(const tally *t, unsigned p)
 
 static void run(const char *title, const char *const *paths, tally t)
 {
-    const char *mode = getenv("BENCH"), *const *path = paths;
+    const char *const *path = paths;
     const double begin = bench_now();
     unsigned found = 0;
-    t.every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1;
+    t.choice.every = bench_every();
     t.files = bench_files_make("safetensors");
     for (; *path; path++)
         found += visit_safetensors(*path, measure, &t);
@@ -377,7 +361,7 @@ static void run(const char *title, const char *const *paths, tally t)
         return;
     }
     printf("%s, %d of %d matrices, %.1f s. Bits per weight at the same error; entropies of the integers as one, and stream by stream\n", title, t.matrices,
-           t.seen, bench_now() - begin);
+           t.choice.seen, bench_now() - begin);
     printf("%-7s %8s %8s %9s", "type", "error", "LoRT's", "llama.cpp");
     for (unsigned w = 0; w < WAYS; w++)
         printf(" %8s", ways[w].name);
@@ -393,7 +377,7 @@ int main(void)
 {
     if (!open_ggml())
         return 0;
-    run("GPT-2 attention", bench_gpt2, (tally){.prefix = "", .rows = 768, .cols = 768});
-    run("kjv-3m", bench_kjv, (tally){.prefix = "model.layers."});
+    run("GPT-2 attention", bench_gpt2, (tally){.choice = {.prefix = "", .rows = 768, .cols = 768}});
+    run("kjv-3m", bench_kjv, (tally){.choice = {.prefix = "model.layers."}});
     return 0;
 }

@@ -11,7 +11,6 @@
 #include "loader/archive.h"
 #include "tests/numerics/matrices.h"
 
-#define SHORT_EVERY 6
 #define STEP_BYTES 4
 #define RANK 16
 #define SEED 20 /* of the updates */
@@ -227,8 +226,7 @@ static void print_rows(const tally *t)
 
 static tally begin(double share, bool rounded)
 {
-    const char *mode = getenv("BENCH");
-    return (tally){.share = share, .rounded = rounded, .every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1, .files = bench_files_make("safetensors")};
+    return (tally){.share = share, .rounded = rounded, .every = bench_every(), .files = bench_files_make("safetensors")};
 }
 
 static void run_synthetic(double share, bool rounded)

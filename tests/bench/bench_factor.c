@@ -1,8 +1,7 @@
 /* bench_factor: time of one factorisation next to the sgemm peak of the same run.
  *
  *   bench_factor [ROWS COLS RANK [THREADS]]     default 4096 11008 64, one thread. The matrix is bf16 in memory. */
-#include <time.h>
-
+#include "tests/bench/bench.h"
 #include "compress/random.h"
 #include "tests/numerics/matrices.h"
 
@@ -10,14 +9,6 @@ typedef struct stored {
     int64_t cols;
     uint8_t *bytes;
 } stored;
-
-static double now(void)
-{
-    struct timespec t;
-
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static lort_code read_stored(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
                              int64_t *ld, lort_error *err)
@@ -52,9 +43,9 @@ static double peak_gflops(void)
     double best = 1e9;
 
     for (int i = 0; i < 10; i++) {
-        const double begin = now();
+        const double begin = bench_now();
         lort_sgemm(false, false, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
-        best = fmin(best, now() - begin);
+        best = fmin(best, bench_now() - begin);
     }
     free(x);
     return 2e-9 * N * N * N / best;
@@ -81,10 +72,10 @@ int main(int argc, char **argv)
     }
     if (lort_pool_open(threads, &pool, &started, NULL) != LORT_OK)
         return 1;
-    const double begin = now();
+    const double begin = bench_now();
     if (lort_factor(&source, &target, pool, &lort_alloc_heap, &f, NULL) != LORT_OK)
         return 1;
-    const double seconds = now() - begin, mn = (double)rows * (double)cols;
+    const double seconds = bench_now() - begin, mn = (double)rows * (double)cols;
     /* Y for every column of Q, Z for all but the last block, A R' and L R */
     const double flops = mn * (4.0 * (double)f.sketch - 2 * 64 + 4 * (double)f.rank);
     printf("%s, core %s, calls run at once: %s\n", lort_blas_config(), lort_blas_core(), lort_blas_concurrent() ? "yes" : "no");

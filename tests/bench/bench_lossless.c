@@ -8,7 +8,6 @@
 #include "formats/half.h"
 #include "tests/numerics/matrices.h"
 
-#define SHORT_EVERY 6
 #define Q8_WEIGHTS 32
 
 /* As llama.cpp's reference quantiser does it: an f16 scale, 32 signed bytes. */
@@ -111,9 +110,7 @@ static void measure(const char *name, matrix *m, void *ctx)
 
 static void run(const struct model *model, const struct kind *kind)
 {
-    const char *mode = getenv("BENCH");
-    tally t = {.kind = kind, .every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1};
-    t.files = bench_files_make(kind->gguf ? "gguf" : "safetensors");
+    tally t = {.kind = kind, .every = bench_every(), .files = bench_files_make(kind->gguf ? "gguf" : "safetensors")};
     for (const char *const *path = model->paths; *path; path++)
         visit_safetensors(*path, measure, &t);
     bench_files_remove(&t.files);

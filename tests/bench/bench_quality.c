@@ -2,8 +2,7 @@
  *
  *   bench_quality [K ...]     default 16 64 128; one line per rank: worst and mean share, mean sketch, passes, time;
  * then the default goal, relative error 0.05 at ranks that gain bytes over lossless storage (two thirds of bf16) */
-#include <time.h>
-
+#include "tests/bench/bench.h"
 #include "tests/numerics/matrices.h"
 
 typedef struct tally {
@@ -13,26 +12,18 @@ typedef struct tally {
     int count;
 } tally;
 
-static double now(void)
-{
-    struct timespec t;
-
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void measure(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
     const lort_target target = {.kind = LORT_TARGET_RANK, .rank = t->rank, .max_rank = 1 << 20, .key = 7};
     const lort_matrix_source source = matrix_source(m);
     lort_factors f;
-    double *squares = spectrum(m), best = 0, begin = now();
+    double *squares = spectrum(m), best = 0, begin = bench_now();
     const int64_t least = m->rows < m->cols ? m->rows : m->cols;
 
     if (lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, NULL) != LORT_OK)
         abort();
-    t->seconds += now() - begin;
+    t->seconds += bench_now() - begin;
     for (int64_t i = 0; i < t->rank && i < least; i++)
         best += squares[i];
     const double share = ldexp(f.norm2 - f.error2, 2 * f.exponent) / best;
@@ -55,11 +46,11 @@ static void measure_goal(const char *name, matrix *m, void *ctx)
     const lort_target target = {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = even < 256 ? even : 256, .key = 7};
     const lort_matrix_source source = matrix_source(m);
     lort_factors f;
-    const double begin = now();
+    const double begin = bench_now();
 
     if (lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, NULL) != LORT_OK)
         abort();
-    t->seconds += now() - begin;
+    t->seconds += bench_now() - begin;
     t->sketch += (double)f.sketch / (double)least;
     t->passes += f.passes;
     t->rank += f.verdict == LORT_FACTORED;

@@ -8,8 +8,6 @@
 #include "loader/archive.h"
 #include "tests/numerics/matrices.h"
 
-#define SHORT_EVERY 6
-
 static const int64_t ranks[] = {0, 4, 8, 16, 32};
 enum { RANKS = sizeof ranks / sizeof ranks[0] };
 
@@ -36,9 +34,8 @@ static weighed code_by(const bench_files *f, lort_options *options)
 }
 
 typedef struct tally {
-    const char *prefix; /* of the names */
-    int64_t rows, cols; /* 0: any */
-    int every, seen, matrices;
+    bench_choice choice;
+    int matrices;
     bench_files files;
     double weights;
     struct {
@@ -50,13 +47,9 @@ typedef struct tally {
 static void measure(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
-    const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
-    if (strncmp(name, t->prefix, strlen(t->prefix)) != 0 || (t->rows && (m->rows != t->rows || m->cols != t->cols)) || t->seen++ % t->every)
+    if (!bench_takes(&t->choice, name, m->rows, m->cols))
         return;
-    uint8_t *bytes = malloc(bench_bytes(type, m->rows, m->cols));
-    lort_store_bf16(m->at, bytes, (uint64_t)(m->rows * m->cols));
-    bench_write_safetensors(t->files.model, type, m->rows, m->cols, bytes);
-    free(bytes);
+    bench_write_bf16(t->files.model, m->rows, m->cols, m->at);
     t->matrices++;
     t->weights += (double)(m->rows * m->cols);
     for (unsigned k = 0; k < RANKS; k++) {
@@ -81,9 +74,8 @@ static void measure(const char *name, matrix *m, void *ctx)
 
 static void run(const char *title, const char *const *paths, tally t)
 {
-    const char *mode = getenv("BENCH");
     const double begin = bench_now();
-    t.every = mode && strcmp(mode, "short") == 0 ? SHORT_EVERY : 1;
+    t.choice.every = bench_every();
     t.files = bench_files_make("safetensors");
     for (; *paths; paths++)
         visit_safetensors(*paths, measure, &t);
@@ -92,8 +84,8 @@ static void run(const char *title, const char *const *paths, tally t)
         printf("%s skipped: not here\n\n", title);
         return;
     }
-    printf("%s, %d of %d matrices, %.1f s. Bits per weight and error of trits and factors, and of integers in as many bytes\n", title, t.matrices, t.seen,
-           bench_now() - begin);
+    printf("%s, %d of %d matrices, %.1f s. Bits per weight and error of trits and factors, and of integers in as many bytes\n", title, t.matrices,
+           t.choice.seen, bench_now() - begin);
     printf("%5s %9s %9s %9s %9s %9s %12s\n", "rank", "T alone", "bits", "error", "integers", "error", "trits better");
     for (unsigned k = 0; k < RANKS; k++)
         printf("%5" PRId64 " %9.3f %9.3f %9.4f %9.3f %9.4f %12d\n", ranks[k], t.rank[k].trit_bits / t.weights, t.rank[k].bits / t.weights,
@@ -103,7 +95,7 @@ static void run(const char *title, const char *const *paths, tally t)
 
 int main(void)
 {
-    run("GPT-2 attention", bench_gpt2, (tally){.prefix = "", .rows = 768, .cols = 768});
-    run("kjv-3m", bench_kjv, (tally){.prefix = "model.layers."});
+    run("GPT-2 attention", bench_gpt2, (tally){.choice = {.prefix = "", .rows = 768, .cols = 768}});
+    run("kjv-3m", bench_kjv, (tally){.choice = {.prefix = "model.layers."}});
     return 0;
 }

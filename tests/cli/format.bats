@@ -42,15 +42,20 @@ need_decoder() {
     expect 9 decode "$T/b.lort" "$T/hf"
 }
 
+# restore and the independent reader on $T/a.lort, whose factors they sum in other orders; both outputs, $T/ours and $T/theirs, stay.
+close_but_for_rounding() {
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
+    expect 0 decode "$T/a.lort" "$T/theirs"
+    expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
+}
+
 @test "the independent reader and restore agree on factored weights but for rounding" {
     need_decoder
     for model in "$GGUF" "$HF"; do
         expect 0 "$LORT" compress "$model" -o "$T/a.lort" --rank 8
         expect 0 decode --list "$T/a.lort"
         grep -q ' rank 8 .* Q8_0 x Q8_0 ' "$T/out"
-        expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
-        expect 0 decode "$T/a.lort" "$T/theirs"
-        expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
+        close_but_for_rounding
         rm -r "$T/a.lort" "$T/ours" "$T/theirs"
     done
 }
@@ -83,18 +88,25 @@ print(count)
 END
 }
 
+# The container $T/a.lort of $GGUF, restored in a type by both: as same_tensors. The reader's list is kept in $T/list.
+same_in_types() { # at_least-or-exactly count types...
+    local test=$1 count=$2 type
+    shift 2
+    expect 0 decode --list "$T/a.lort"
+    cp "$T/out" "$T/list"
+    for type in "$@"; do
+        expect 0 "$LORT" restore "$T/a.lort" -o "$T/$type.gguf" --dtype "$type"
+        expect 0 "$LORT" inspect "$T/$type.gguf" --json "$T/$type.json"
+        expect 0 decode "$T/a.lort" "$T/$type" --dtype "$type"
+        expect 0 same_tensors "$T/$type.json" "$T/$type.gguf" "$T/$type/${GGUF##*/}.parts" "$T/list" "$type"
+        [ "$(cat "$T/out")" "$test" "$count" ]
+    done
+}
+
 @test "the independent reader and restore agree on integers, bit for bit" {
     need_decoder
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual int --max-rank 0
-    expect 0 decode --list "$T/a.lort"
-    cp "$T/out" "$T/list"
-    for type in F32 BF16; do
-        expect 0 "$LORT" restore "$T/a.lort" -o "$T/$type.gguf" --dtype $type
-        expect 0 "$LORT" inspect "$T/$type.gguf" --json "$T/$type.json"
-        expect 0 decode "$T/a.lort" "$T/$type" --dtype $type
-        expect 0 same_tensors "$T/$type.json" "$T/$type.gguf" "$T/$type/${GGUF##*/}.parts" "$T/list" $type
-        [ "$(cat "$T/out")" -ge 25 ]
-    done
+    same_in_types -ge 25 F32 BF16
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/same.gguf" # in the types of the source: whole files
     expect 0 "$LORT" inspect "$T/same.gguf" --json "$T/same.json"
     expect 0 decode "$T/a.lort" "$T/files"
@@ -106,13 +118,7 @@ END
     need_decoder
     imatrix "$GGUF" "$T/i.dat"
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --max-error 0.1 --max-rank 0 --imatrix "$T/i.dat"
-    expect 0 decode --list "$T/a.lort"
-    cp "$T/out" "$T/list"
-    expect 0 "$LORT" restore "$T/a.lort" -o "$T/F32.gguf" --dtype F32
-    expect 0 "$LORT" inspect "$T/F32.gguf" --json "$T/F32.json"
-    expect 0 decode "$T/a.lort" "$T/F32" --dtype F32
-    expect 0 same_tensors "$T/F32.json" "$T/F32.gguf" "$T/F32/${GGUF##*/}.parts" "$T/list" F32
-    [ "$(cat "$T/out")" -ge 25 ]
+    same_in_types -ge 25 F32
 }
 
 # A container of version 1.0 that was written once (tests/unit/container_fixture.h): raw, factors, integers, factors and integers, zero. It must stay readable.
@@ -145,15 +151,7 @@ END
 @test "the independent reader and restore agree on trits, bit for bit, and beside factors but for rounding" {
     need_decoder
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 0
-    expect 0 decode --list "$T/a.lort"
-    cp "$T/out" "$T/list"
-    for type in F32 BF16; do
-        expect 0 "$LORT" restore "$T/a.lort" -o "$T/$type.gguf" --dtype $type
-        expect 0 "$LORT" inspect "$T/$type.gguf" --json "$T/$type.json"
-        expect 0 decode "$T/a.lort" "$T/$type" --dtype $type
-        expect 0 same_tensors "$T/$type.json" "$T/$type.gguf" "$T/$type/${GGUF##*/}.parts" "$T/list" $type
-        [ "$(cat "$T/out")" -eq 28 ]
-    done
+    same_in_types -eq 28 F32 BF16
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
     expect 0 decode "$T/a.lort" "$T/theirs"
     cmp "$T/ours" "$T/theirs/${GGUF##*/}"
@@ -161,9 +159,7 @@ END
     expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --residual ternary --rank 4
     expect 0 decode --list "$T/a.lort"
     printed 'rank 4 \+ trits'
-    expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
-    expect 0 decode "$T/a.lort" "$T/theirs"
-    expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
+    close_but_for_rounding
 }
 
 @test "the independent reader and restore agree on components beside integers but for rounding" {
@@ -172,9 +168,7 @@ END
         expect 0 "$LORT" compress "$model" -o "$T/a.lort" --residual int
         expect 0 decode --list "$T/a.lort"
         printed 'rank [0-9]+ \+ integers'
-        expect 0 "$LORT" restore "$T/a.lort" -o "$T/ours"
-        expect 0 decode "$T/a.lort" "$T/theirs"
-        expect 0 "$LORT" compare "$T/ours" "$T/theirs" --fail-above 0.0005
+        close_but_for_rounding
         rm -r "$T/a.lort" "$T/ours" "$T/theirs"
     done
 }

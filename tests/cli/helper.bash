@@ -28,6 +28,9 @@ absent() { [ ! -e "$1" ] || { echo "$1 should not exist"; return 1; }; }
 # value FILE EXPRESSION: a Python expression over the JSON document d.
 value() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 
+# count_action FILE ACTION: how many tensors of a report were dealt with so.
+count_action() { value "$1" "[t['action'] for t in d['tensors']].count('$2')"; }
+
 # Sorted hashes of every file under a directory, or of one file.
 hashes() {
     if [ -d "$1" ]; then (cd "$1" && find . -type f ! -name '.*' -print0 | sort -z | xargs -0 sha256sum); else sha256sum <"$1"; fi
@@ -44,6 +47,23 @@ need_models() { [ -e "$MODELS/$1" ] || skip "$MODELS/$1 is not here"; }
 # lacks FILE PATTERN (a bare `!` would not fail a test).
 lacks() { if grep -qE -- "$2" "$1"; then echo "$1 has '$2':"; grep -E -- "$2" "$1"; return 1; fi; }
 no_partial() { [ -z "$(find "$T" -name '*partial*')" ] || { find "$T" -name '*partial*'; return 1; }; }
+
+# f32_model FILE: a safetensors file. The Python on stdin makes `tensors`, the names and shapes in order, and `values`, the floats of all of them.
+f32_model() {
+    python3 -c '
+import array, json, math, random, struct, sys
+exec(sys.stdin.read())
+at, head = 0, {}
+for name, shape in tensors.items():
+    head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * math.prod(shape)]}
+    at += 4 * math.prod(shape)
+text = json.dumps(head).encode()
+text += b" " * (-len(text) % 8)
+with open(sys.argv[1], "wb") as out:
+    out.write(struct.pack("<Q", len(text)) + text)
+    array.array("f", values).tofile(out)
+' "$1"
+}
 
 # imatrix MODEL FILE: an importance matrix in the legacy form for every matrix of a model, of made-up values over some eight octaves.
 imatrix() {

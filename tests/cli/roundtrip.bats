@@ -16,6 +16,18 @@ for name, t in told.items():
 END
 }
 
+# One byte inverted at each place of $T/a.lort: verify and restore refuse it, and nothing is left of the output.
+refuses_flips() { # offsets...
+    local at
+    for at in "$@"; do
+        cp "$T/a.lort" "$T/bad.lort"
+        flip "$T/bad.lort" "$at"
+        expect 8 "$LORT" verify "$T/bad.lort"
+        expect 8 "$LORT" restore "$T/bad.lort" -o "$T/x.gguf"
+        absent "$T/x.gguf"
+    done
+}
+
 # compress, verify, restore, compare MODEL with the options given; names of the files by the first argument.
 round_trip() { # model restored options...
     local model=$1 restored=$2
@@ -31,7 +43,7 @@ round_trip() { # model restored options...
 @test "lossless gives every byte of every file back" {
     round_trip "$GGUF" "$T/r.gguf" --lossless
     same "$GGUF" "$T/r.gguf"
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -eq 0 ]
+    [ "$(count_action "$T/a.json" factor)" -eq 0 ]
     rm "$T/a.lort"
     round_trip "$HF" "$T/hf" --lossless
     same "$HF" "$T/hf"
@@ -40,7 +52,7 @@ round_trip() { # model restored options...
 @test "the default never ruins a model" {
     round_trip "$GGUF" "$T/r.gguf"
     [ "$(value "$T/a.json" 'all((t["rel_error"] or 0) <= 0.05 for t in d["tensors"])')" = True ]
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -ge 30 ]
+    [ "$(count_action "$T/a.json" residual)" -ge 30 ]
     [ "$(value "$T/a.json" 'd["output"]["bpw"] < 4.5')" = True ]
 }
 
@@ -63,18 +75,13 @@ END
 
 # Low rank and a little noise: components take much of a small share, or all of it.
 @test "sizes are met where components would take the share" {
-    python3 - "$T/m.safetensors" <<'END'
-import array, json, random, struct, sys
+    f32_model "$T/m.safetensors" <<'END'
 random.seed(3)
 rows, cols, rank = 320, 256, 14
 left = [[random.gauss(0, 1) for _ in range(rank)] for _ in range(rows)]
 right = [[random.gauss(0, 0.8**i) for i in range(rank)] for _ in range(cols)]
-values = array.array("f", (sum(a * b for a, b in zip(u, v)) + random.gauss(0, 0.05) for u in left for v in right))
-text = json.dumps({"w": {"dtype": "F32", "shape": [rows, cols], "data_offsets": [0, 4 * rows * cols]}}).encode()
-text += b" " * (-len(text) % 8)
-with open(sys.argv[1], "wb") as out:
-    out.write(struct.pack("<Q", len(text)) + text)
-    values.tofile(out)
+tensors = {"w": [rows, cols]}
+values = (sum(a * b for a, b in zip(u, v)) + random.gauss(0, 0.05) for u in left for v in right)
 END
     for bits in 0.7 1 1.5 2 3 4; do
         expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/a.lort" --force --bpw $bits --json "$T/a.json"
@@ -92,11 +99,11 @@ END
 
 @test "rank 32 factors at least 28 matrices of either form" {
     round_trip "$GGUF" "$T/r.gguf" --rank 32
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 28 ]
+    [ "$(count_action "$T/a.json" factor)" -ge 28 ]
     [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq 32 ]
     rm "$T/a.lort"
     round_trip "$HF" "$T/hf" --rank 32
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 28 ]
+    [ "$(count_action "$T/a.json" factor)" -ge 28 ]
     same "$HF/config.json" "$T/hf/config.json"
     [ "$(cd "$HF" && ls)" = "$(cd "$T/hf" && ls)" ]
 }
@@ -104,7 +111,7 @@ END
 @test "integers keep every error below its bound, and are far smaller" {
     round_trip "$GGUF" "$T/r.gguf" --residual int
     [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.05')" = True ]
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -ge 28 ]
+    [ "$(count_action "$T/a.json" residual)" -ge 28 ]
     [ "$(stat -c %s "$T/a.lort")" -lt $(($(stat -c %s "$GGUF") * 30 / 100)) ]
     expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.05
     expect 7 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.04
@@ -124,20 +131,14 @@ END
     expect 0 "$LORT" inspect "$T/a.lort"
     printed 'blk\.0\.attn_q\.weight .* residual +0 +0\.0[0-9]+'
     size=$(stat -c %s "$T/a.lort")
-    for at in $((size / 5)) $((size / 3)) $((size / 2)) $((size * 4 / 5)); do
-        cp "$T/a.lort" "$T/bad.lort"
-        flip "$T/bad.lort" "$at"
-        expect 8 "$LORT" verify "$T/bad.lort"
-        expect 8 "$LORT" restore "$T/bad.lort" -o "$T/x.gguf"
-        absent "$T/x.gguf"
-    done
+    refuses_flips $((size / 5)) $((size / 3)) $((size / 2)) $((size * 4 / 5))
 }
 
 @test "trits keep what they can, and factors beside them keep more" {
     local before=1 worst
     for rank in 0 4 16; do
         round_trip "$GGUF" "$T/r.gguf" --residual ternary --rank $rank
-        [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -eq 28 ]
+        [ "$(count_action "$T/a.json" residual)" -eq 28 ]
         [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq $rank ]
         worst=$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"])')
         [ "$(value "$T/a.json" "0.1 < $worst < $before")" = True ]
@@ -146,7 +147,7 @@ END
         rm "$T/a.lort" "$T/r.gguf"
     done
     round_trip "$HF" "$T/hf" --residual ternary
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("residual")')" -eq 28 ]
+    [ "$(count_action "$T/a.json" residual)" -eq 28 ]
     expect 0 "$LORT" inspect "$T/a.lort"
     printed 'model\.layers\.0\.self_attn\.q_proj\.weight .* residual +[0-9]+ +0\.4[0-9]+'
     rm -r "$T/a.lort" "$T/hf"
@@ -160,13 +161,7 @@ END
 @test "a flipped byte of trits is refused" {
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 2
     size=$(stat -c %s "$T/a.lort")
-    for at in $((size / 2)) $((size * 2 / 3)) $((size * 4 / 5)); do
-        cp "$T/a.lort" "$T/bad.lort"
-        flip "$T/bad.lort" "$at"
-        expect 8 "$LORT" verify "$T/bad.lort"
-        expect 8 "$LORT" restore "$T/bad.lort" -o "$T/x.gguf"
-        absent "$T/x.gguf"
-    done
+    refuses_flips $((size / 2)) $((size * 2 / 3)) $((size * 4 / 5))
 }
 
 @test "energy, max-rank, include and exclude do what they say" {

@@ -38,33 +38,31 @@ END
 
 # A matrix of blocks across and down, and a stack of two, F32.
 many_blocks() {
-    python3 - "$T/m.safetensors" <<'END'
-import array, json, random, struct, sys
+    f32_model "$T/m.safetensors" <<'END'
 random.seed(1)
-shapes, at, head = {"wide": [150, 9000], "stack": [2, 300, 1100]}, 0, {}
-for name, shape in shapes.items():
-    count = shape[0] * shape[1] * (shape + [1])[2]
-    head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * count]}
-    at += 4 * count
-text = json.dumps(head).encode()
-text += b" " * (-len(text) % 8)
-with open(sys.argv[1], "wb") as out:
-    out.write(struct.pack("<Q", len(text)) + text)
-    array.array("f", (random.random() - random.random() for _ in range(at // 4))).tofile(out)
+tensors = {"wide": [150, 9000], "stack": [2, 300, 1100]}
+values = (random.random() - random.random() for _ in range(150 * 9000 + 2 * 300 * 1100))
 END
+}
+
+# The container $T/a.lort of $T/m.safetensors is sound, and restores alike whatever the threads and memory.
+sound_and_same() { # greatest error
+    expect 0 "$LORT" verify "$T/a.lort"
+    expect 0 "$LORT" compare "$T/m.safetensors" "$T/a.lort" --fail-above "$1"
+    restores_alike
+}
+restores_alike() {
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
+    same "$T/one" "$T/seven"
 }
 
 # More weights than are fitted with care: its blocks are held from the pass that measures them, where there is memory to spare.
 @test "blocks that are held, and that are not" {
-    python3 - "$T/m.safetensors" <<'END'
-import array, json, random, struct, sys
+    f32_model "$T/m.safetensors" <<'END'
 random.seed(2)
-text = json.dumps({"w": {"dtype": "F32", "shape": [2100, 2100], "data_offsets": [0, 4 * 2100 * 2100]}}).encode()
-text += b" " * (-len(text) % 8)
-some = [random.gauss(0, 1) for _ in range(99999)]
-with open(sys.argv[1], "wb") as out:
-    out.write(struct.pack("<Q", len(text)) + text)
-    array.array("f", (some * 45)[: 2100 * 2100]).tofile(out)
+tensors = {"w": [2100, 2100]}
+values = ([random.gauss(0, 1) for _ in range(99999)] * 45)[: 2100 * 2100]
 END
     expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/held.lort" --json "$T/a.json"
     least=$(value "$T/a.json" 'd["memory"]["planned_peak_bytes"] - 2 * 2100 * 2100 - 4 * 2100 * 2100')
@@ -77,21 +75,13 @@ END
 @test "integers of many blocks and of a stack" {
     many_blocks
     matrix "$T/m.safetensors" --residual int --max-error 0.1
-    expect 0 "$LORT" verify "$T/a.lort"
-    expect 0 "$LORT" compare "$T/m.safetensors" "$T/a.lort" --fail-above 0.1
-    expect 0 "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
-    expect 0 "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
-    same "$T/one" "$T/seven"
+    sound_and_same 0.1
 }
 
 @test "trits and factors of many blocks and of a stack" {
     many_blocks
     matrix "$T/m.safetensors" --residual ternary --rank 4
-    expect 0 "$LORT" verify "$T/a.lort"
-    expect 0 "$LORT" compare "$T/m.safetensors" "$T/a.lort" --fail-above 0.45
-    expect 0 "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
-    expect 0 "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
-    same "$T/one" "$T/seven"
+    sound_and_same 0.45
 }
 
 @test "two runs under load" {
@@ -110,16 +100,14 @@ END
 
 @test "restored files do not depend on threads or memory" {
     "$LORT" compress "$HF" -o "$T/a.lort" --rank 32 -q
-    "$LORT" restore "$T/a.lort" -o "$T/one" -T 1 --memory 256M
-    "$LORT" restore "$T/a.lort" -o "$T/seven" -T 7
-    same "$T/one" "$T/seven"
+    restores_alike
 }
 
 @test "GPT-2 attention, 48 matrices of 768 x 768" {
     need_models gpt2-attn-bf16-sharded
     [ "$MODE" = release ] || skip "too slow under a sanitizer"
     expect 0 "$LORT" compress $MODELS/gpt2-attn-bf16-sharded -o "$T/a.lort" --rank 32 --mode full --json "$T/a.json" -q
-    [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"]].count("factor")')" -ge 48 ]
+    [ "$(count_action "$T/a.json" factor)" -ge 48 ]
     expect 0 "$LORT" compress $MODELS/gpt2-attn-bf16-sharded -o "$T/b.lort" --rank 32 --mode stream -T 7 --memory 256M -q
     cmp "$T/a.lort" "$T/b.lort"
 }

@@ -1,18 +1,9 @@
 /* Bodies of quantised blocks: no crash, and what is accepted is the same twice, and of finite numbers.
  * Input: rows - 1, columns - 1, a seed of the codes, and the body. */
 #include "compress/block.h"
-
+#include "fuzz.h"
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
-    } while (0)
 #define ROWS_MOST 40
 #define COLS_MOST 64
 

@@ -1,11 +1,7 @@
 /* Fuzz target: the gate of containers. The first byte chooses what the rest is: a frame, or the body of a record. What is accepted
  * is used the way a reader does, and what can be written back must read back. */
 #include "formats/container.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void use_head(const uint8_t *body, uint64_t bytes, lort_arena *arena)
 {
@@ -33,8 +29,7 @@ static void use_model(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     for (uint64_t i = 0; i < m.extent_count; i++)
         covered += m.extents[i].bytes;
     lort_model_record_put(&m, &out);
-    if (total != covered || lort_model_record_get(out.data, out.size, arena, &again, NULL))
-        abort();
+    CHECK(total == covered && lort_model_record_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
     lort_buffer_free(&out);
 }
 
@@ -45,8 +40,7 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     lort_buffer out = {.alloc = &lort_alloc_heap};
     uint64_t stored = 0, elements = 0;
     if (lort_part_get(body, bytes, arena, &p, &err)) {
-        if (!err.message[0])
-            abort();
+        CHECK(err.message[0]);
         return;
     }
     lort_matrices m = lort_part_matrices(&p);
@@ -56,19 +50,15 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
                                                LORT_TERM_TERNARY, LORT_TERM_TERNARY};
         const uint32_t array = p.chunks[i].part >> 24;
         const lort_term *term = slice < p.slices && array <= LORT_ARRAY_TRITS ? lort_part_term(&p, slice, kinds[array]) : NULL;
-        if (!term || p.chunks[i].decoded > LORT_CHUNK_MAX)
-            abort();
+        CHECK(term && p.chunks[i].decoded <= LORT_CHUNK_MAX);
         stored += p.chunks[i].stored;
         elements += p.chunks[i].part >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;
     }
-    if (stored != p.payload_bytes || elements > (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols)
-        abort();
+    CHECK(stored == p.payload_bytes && elements <= (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols);
     lort_part_put(&p, &out);
-    if (lort_part_get(out.data, out.size, arena, &again, NULL))
-        abort();
+    CHECK(lort_part_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
     for (uint32_t i = 0; i < p.term_count; i++)
-        if (again.terms[i].scaled != p.terms[i].scaled || (p.terms[i].scaled && p.terms[i].kind != LORT_TERM_QUANTISED))
-            abort();
+        CHECK(again.terms[i].scaled == p.terms[i].scaled && (!p.terms[i].scaled || p.terms[i].kind == LORT_TERM_QUANTISED));
     lort_buffer_free(&out);
 }
 
@@ -86,8 +76,7 @@ static void use_frame(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     if (lort_frame_get(body, bytes, &frame, NULL))
         return;
     lort_frame_put(&frame, &out);
-    if (out.size != frame.frame_bytes || memcmp(out.data, body, out.size) != 0)
-        abort(); /* a frame has one spelling */
+    CHECK(out.size == frame.frame_bytes && memcmp(out.data, body, out.size) == 0); /* a frame has one spelling */
     lort_buffer_free(&out);
 }
 

@@ -1,16 +1,7 @@
 /* Blocks of trits: no crash, what is accepted is -scale, 0 or scale and packs to the same bytes again. Input: rows - 1, columns - 1, and the bytes. */
 #include "compress/ternary.h"
+#include "fuzz.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
-    } while (0)
 #define ROWS_MOST 16
 #define COLS_MOST 64
 

@@ -1,11 +1,6 @@
 /* A main() for a fuzz target without a fuzzer: runs it over the files named, and those in the directories named. */
+#include "fuzz.h"
 #include <dirent.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static unsigned long replayed;
 

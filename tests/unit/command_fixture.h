@@ -7,19 +7,12 @@
 #include "formats/planes.h"
 #include "loader/archive.h"
 #include "loader/record.h"
+#include "tests/unit/sanitized.h"
 #include "tests/unit/tiny_model.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED false
-#endif
 
 /* ---- files ---- */
 

@@ -138,6 +138,15 @@ static inline lort_code parse_all(const void *data, uint64_t size, lort_header *
     return code;
 }
 
+static inline lort_header accept(const lort_buffer *b)
+{
+    lort_header h;
+    lort_error err = {0};
+    if (parse_all(b->data, b->size, &h, &err))
+        fail_msg("refused: %s", err.message);
+    return h;
+}
+
 static inline bool is_zero(const void *p, size_t n)
 {
     const uint8_t *b = p;
@@ -323,6 +332,27 @@ static inline uint8_t *read_file(const char *path, uint64_t *size)
     }
     fclose(f);
     return data;
+}
+
+/* A file of MODELS, which has to be there. */
+static inline uint8_t *read_model(const char *name, uint64_t *size)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s%s", MODELS, name);
+    uint8_t *data = read_file(path, size);
+    if (!data)
+        fail_msg("%s cannot be read", path);
+    return data;
+}
+
+static inline lort_header accept_model(const char *name, const uint8_t *data, uint64_t size)
+{
+    lort_header h;
+    lort_error err = {0};
+    uint64_t wanted;
+    if (lort_header_parse(data, size, size, &lort_alloc_heap, &h, &wanted, &err))
+        fail_msg("%s is refused: %s", name, err.message);
+    return h;
 }
 
 static inline bool have_models(void)

@@ -9,6 +9,7 @@
 #include "formats/bytes.h"
 #include "loader/archive.h"
 #include "tests/unit/container_fixture.h"
+#include "tests/unit/sanitized.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -499,16 +500,6 @@ static void the_worked_example_is_what_we_write(void **state)
 
 /* ---- without a map ---- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* terabytes of address space are reserved: no limit on it can be set */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 #define BIG_CHUNKS 4u
 
 /* One raw file of BIG_CHUNKS chunks of LORT_CHUNK_MAX noise. */

@@ -331,15 +331,6 @@ static void test_malformed(void **state)
 
 /* --- accepted --- */
 
-static lort_header accept(const lort_buffer *b)
-{
-    lort_header h;
-    lort_error err = {0};
-    if (parse_all(b->data, b->size, &h, &err))
-        fail_msg("refused: %s", err.message);
-    return h;
-}
-
 /* Every kind of value, two tensors out of order, an empty one and a scalar. */
 static lort_buffer sample(void)
 {
@@ -714,16 +705,12 @@ static const struct real {
 
 static void check_real(const struct real *real, const uint8_t *data, uint64_t size)
 {
-    lort_header h;
-    lort_error err = {0};
-    uint64_t wanted;
     lort_buffer again;
     if (real->refusal) {
         expect_refusal(real->path, data, size, real->refusal);
         return;
     }
-    if (lort_header_parse(data, size, size, &lort_alloc_heap, &h, &wanted, &err))
-        fail_msg("%s is refused: %s", real->path, err.message);
+    lort_header h = accept_model(real->path, data, size);
     assert_int_equal(h.version, real->version);
     assert_int_equal(h.index.count, real->tensors);
     assert_string_equal(h.architecture, real->architecture);
@@ -742,12 +729,8 @@ static void test_real_files(void **state)
     if (!have_models())
         skip();
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-        char path[256];
         uint64_t size;
-        snprintf(path, sizeof path, "%s%s", MODELS, reals[i].path);
-        uint8_t *data = read_file(path, &size);
-        if (!data)
-            fail_msg("%s cannot be read", path);
+        uint8_t *data = read_model(reals[i].path, &size);
         check_real(&reals[i], data, size);
         free(data);
     }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "loader/os.h"
+#include "tests/unit/sanitized.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,17 +28,6 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 /* ---- faults ---- */
 static bool choppy; /* every second call is interrupted, the others move at most 7 bytes */

@@ -173,15 +173,6 @@ static void test_shape_bomb(void **state)
 
 /* --- accepted --- */
 
-static lort_header accept(const lort_buffer *b)
-{
-    lort_header h;
-    lort_error err = {0};
-    if (parse_all(b->data, b->size, &h, &err))
-        fail_msg("refused: %s", err.message);
-    return h;
-}
-
 static const char sample_json[] =
     "{" ENTRY("late", "F16", "[3,2]",
               "[20,32]") ", \"__metadata__\" : {\"format\":\"pt\", "
@@ -421,16 +412,12 @@ static const struct real {
 
 static void check_real(const struct real *real, const uint8_t *data, uint64_t size)
 {
-    lort_header h;
-    lort_error err = {0};
-    uint64_t wanted;
     lort_buffer again;
     if (real->refusal) {
         expect_refusal(real->path, data, size, real->refusal);
         return;
     }
-    if (lort_header_parse(data, size, size, &lort_alloc_heap, &h, &wanted, &err))
-        fail_msg("%s is refused: %s", real->path, err.message);
+    lort_header h = accept_model(real->path, data, size);
     assert_int_equal(h.index.count, real->tensors);
     assert_int_equal(h.kv_count, real->pairs);
     bool same = rewrite_as(&h, data, NULL, &again);
@@ -447,12 +434,8 @@ static void test_real_files(void **state)
     if (!have_models())
         skip();
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-        char path[256];
         uint64_t size;
-        snprintf(path, sizeof path, "%s%s", MODELS, reals[i].path);
-        uint8_t *data = read_file(path, &size);
-        if (!data)
-            fail_msg("%s cannot be read", path);
+        uint8_t *data = read_model(reals[i].path, &size);
         check_real(&reals[i], data, size);
         free(data);
     }
