@@ -397,12 +397,15 @@ lort_code lort_weights_rows(lort_weights *w, uint64_t number, int64_t first_row,
         return code;
     code = check_rows(&s, first_row, &row_count, buffer_bytes, err);
     if (code == LORT_OK) {
+        const lort_matrices shape = shape_of(s.entry.tensor);
         const uint64_t block = s.entry.tensor->type->block_elements;
-        s.cols = (uint64_t)shape_of(s.entry.tensor).cols;
+        s.cols = (uint64_t)shape.cols;
         s.room = buffer_bytes / sizeof(float) / block * block;
         s.at = (uint64_t)first_row * s.cols;
         s.end = s.at + (uint64_t)row_count * s.cols;
         code = stream_rows(w, &s, err);
+        if (row_count == shape.slices * shape.rows)
+            lort_entry_release(&s.entry);
     }
     return name_error(&s.entry, code, err);
 }

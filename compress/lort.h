@@ -176,7 +176,7 @@ typedef struct lort_tensor_info {
 } lort_tensor_info;
 
 /* path: whatever lort_inspect takes, told by content. memory_bytes: what the handle may take, records and streams included, the mapped file and
- * the caller's buffers not; 0: 80 % of what is available now. A container takes some 12 MB for its streams, a model 2 MiB. On failure *out is
+ * the caller's buffers not; 0: 80 % of what is available now. A container takes some 15 MiB for its streams, a model 2 MiB. On failure *out is
  * NULL: LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ, LORT_E_DAMAGED as the commands have them, LORT_E_MEMORY. */
 lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out, lort_error *err);
 void lort_weights_close(lort_weights *weights); /* accepts NULL; names, dims and addresses end with it */
