@@ -439,6 +439,10 @@ static void streams_take_turns(void **state)
         assert_memory_equal(again + other * COLS, second + other * COLS, COLS * sizeof(float));
         same_bytes(w, norm, plain);
     }
+    put_rows(w, norm, 0, 1, 1024, again);
+    free(bytes_of(w, number_of(w, "noise"), 64)); /* through the same chunk buffer */
+    put_rows(w, norm, 0, 1, 1024, again);
+    assert_memory_equal(again, plain, COLS * sizeof(float));
     free(plain);
     free(again);
     free(second);
