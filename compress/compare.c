@@ -1,30 +1,17 @@
 /* compare: relative error, cosine and largest difference per tensor between two models or containers. A is the reference.
  * Both sides are read cell by cell; sums are f64, per cell, added in order. What is not a number on both sides, at the same place and
  * alike, is no difference and has no weight; what is so on one side only leaves the error undefined. */
-#include "compress/encoding.h"
 #include "compress/factor.h"
+#include "compress/input.h"
 #include "compress/report.h"
-#include "loader/model.h"
 #include "loader/os.h"
 #include <math.h>
 #include <string.h>
 
-/* One side: a model or a container. */
-typedef struct side {
-    const char *path;
-    lort_model *model;
-    lort_archive *archive;
-} side;
-
 /* One tensor on one side. */
 typedef struct operand {
-    const side *owner;
-    const lort_tensor *tensor; /* of a model */
-    const lort_part *part;     /* of a container */
-    const lort_dtype_info *type;
-    uint32_t n_dims;
-    const int64_t *dims;
-    lort_slice slice;          /* container: the slice that is open */
+    lort_entry entry;
+    lort_slice slice; /* container: the slice that is open */
 } operand;
 
 typedef struct worker_state {
@@ -40,7 +27,7 @@ typedef struct sums {
 
 typedef struct comparing {
     lort_session session;
-    side a, b;
+    lort_input a, b;
     worker_state *workers;
     lort_block_need blocks; /* of either side */
     operand left, right;
@@ -53,106 +40,35 @@ typedef struct comparing {
     const char *first_undefined;
 } comparing;
 
-/* ---- sides ---- */
-
-static lort_code open_side(comparing *c, side *s, const char *path, lort_error *err)
-{
-    bool archive;
-    s->path = path;
-    lort_code code = lort_archive_told(path, &archive, err);
-    if (code)
-        return code;
-    if (archive)
-        return lort_archive_open(path, &c->session.alloc, &s->archive, err);
-    return lort_model_open(path, &c->session.alloc, lort_session_warn_text, &c->session, &s->model, err);
-}
-
-static void close_side(side *s)
-{
-    lort_model_close(s->model);
-    lort_archive_close(s->archive);
-}
-
-static uint64_t entries_of(const side *s) { return s->model ? lort_model_index(s->model)->count : lort_archive_count(s->archive); }
-
-static void from_tensor(const side *s, const lort_tensor *tensor, operand *out)
-{
-    *out = (operand){.owner = s, .tensor = tensor, .type = tensor->type, .n_dims = tensor->n_dims, .dims = tensor->dims};
-}
-
-static void from_part(const side *s, const lort_part *part, operand *out)
-{
-    *out = (operand){.owner = s, .part = part, .type = lort_dtype_get(part->dtype), .n_dims = part->n_dims, .dims = part->dims};
-}
-
-/* Entry i of a side; false for a container's raw parts. */
-static bool entry_of(const side *s, uint64_t i, operand *out)
-{
-    if (s->model) {
-        from_tensor(s, &lort_model_index(s->model)->tensors[i], out);
-        return true;
-    }
-    const lort_part *part = lort_archive_part(s->archive, i);
-    if (part->tensor)
-        from_part(s, part, out);
-    return part->tensor;
-}
-
-static const char *name_of(const operand *o) { return o->tensor ? o->tensor->name : o->part->name; }
-static uint32_t name_bytes_of(const operand *o) { return o->tensor ? o->tensor->name_bytes : o->part->name_bytes; }
-
-static bool find(const side *s, const char *name, uint32_t bytes, operand *out)
-{
-    if (s->model) {
-        const lort_tensor *tensor = lort_index_find(lort_model_index(s->model), name, bytes);
-        if (tensor)
-            from_tensor(s, tensor, out);
-        return tensor != NULL;
-    }
-    const lort_part *part = lort_archive_find(s->archive, name, bytes);
-    if (part)
-        from_part(s, part, out);
-    return part != NULL;
-}
-
 /* ---- cells ---- */
-
-static bool decodes(const operand *o) { return o->part ? lort_part_decodes(o->part) : o->type->decode != NULL; }
 
 /* A container stores a tensor whole or slice by slice; a model is read slice by slice. */
 static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lort_error *err)
 {
-    if (!o->part)
+    const lort_part *part = o->entry.part;
+    if (!part)
         return LORT_OK;
-    uint32_t number = o->part->slices > 1 ? (uint32_t)c->slice : 0;
-    return lort_slice_open(o->owner->archive, o->part, number, scratch, &c->session.alloc, &o->slice, err);
+    return lort_slice_open(o->entry.input->archive, part, part->slices > 1 ? (uint32_t)c->slice : 0, scratch, &c->session.alloc, &o->slice, err);
 }
 
 /* A model's cells: whole rows at once where they lie side by side. */
-static lort_code view_cells(const operand *o, int64_t before, int64_t cols, const lort_cells *cells, void *scratch, float *dst, lort_error *err)
+static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t cols, const lort_cells *cells, const lort_scratch *scratch, float *dst, lort_error *err)
 {
-    const lort_dtype_info *type = o->type;
-    bool whole = cells->c1 - cells->c0 == cols;
-    int64_t rows = whole ? cells->r1 - cells->r0 : 1;
-    uint64_t values = (uint64_t)rows * (uint64_t)(cells->c1 - cells->c0), bytes = values / type->block_elements * type->block_bytes;
-    for (int64_t r = cells->r0; r < cells->r1; r += rows, dst += values) {
-        uint64_t first = (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0;
-        const uint8_t *view;
-        lort_code code = lort_model_view(o->owner->model, o->tensor->file, o->tensor->offset + first / type->block_elements * type->block_bytes, bytes,
-                                         scratch, &view, err);
-        if (code)
-            return code;
-        type->decode(view, dst, values);
-    }
-    return LORT_OK;
+    const bool whole = cells->c1 - cells->c0 == cols;
+    const int64_t rows = whole ? cells->r1 - cells->r0 : 1;
+    const uint64_t values = (uint64_t)rows * (uint64_t)(cells->c1 - cells->c0);
+    lort_code code = LORT_OK;
+    for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK; r += rows, dst += values)
+        code = lort_entry_elements(entry, (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0, values, scratch, dst, err);
+    return code;
 }
 
 static lort_code read_cells(comparing *c, operand *o, lort_cells cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     int64_t before = c->slice * c->shape.rows;
-    if (!o->part)
-        return view_cells(o, before, c->shape.cols, &cells, scratch->bytes, dst, err);
-    if (o->part->slices <= 1) {
+    if (!o->entry.part)
+        return view_cells(&o->entry, before, c->shape.cols, &cells, scratch, dst, err);
+    if (o->entry.part->slices <= 1) {
         cells.r0 += before;
         cells.r1 += before;
     }
@@ -205,14 +121,13 @@ static lort_code add_cell(void *ctx, int64_t item, unsigned slot, lort_error *er
     return lort_session_check_stop(&c->session, err);
 }
 
+static bool sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
+
 /* Slices matter only where a side is stored by them. */
 static lort_matrices shape_of(const operand *a, const operand *b)
 {
-    lort_tensor view = {.n_dims = a->n_dims, .dims = a->dims};
-    lort_matrices shape = lort_tensor_matrices(&view);
-    if ((a->part && a->part->slices > 1) || (b->part && b->part->slices > 1))
-        return shape;
-    return (lort_matrices){1, shape.slices * shape.rows, shape.cols};
+    lort_matrices shape = lort_tensor_matrices(a->entry.tensor);
+    return sliced(a) || sliced(b) ? shape : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
 }
 
 static lort_code compare_slices(comparing *c, lort_error *err)
@@ -234,70 +149,61 @@ static lort_code compare_slices(comparing *c, lort_error *err)
 
 /* ---- types without a decoder: the same bytes or not ---- */
 
-static lort_code hash_tensor(comparing *c, const operand *o, lort_hasher *hasher, lort_error *err)
-{
-    lort_scratch *scratch = &c->workers[0].a;
-    lort_code code = LORT_OK;
-    for (uint64_t at = 0; code == LORT_OK && at < o->tensor->bytes; at += scratch->size) {
-        uint64_t n = o->tensor->bytes - at < scratch->size ? o->tensor->bytes - at : scratch->size;
-        const uint8_t *bytes;
-        code = lort_model_view(o->owner->model, o->tensor->file, o->tensor->offset + at, n, scratch->bytes, &bytes, err);
-        if (code == LORT_OK)
-            lort_hasher_add(hasher, bytes, n);
-        if (code == LORT_OK)
-            code = lort_session_check_stop(&c->session, err);
-    }
-    return code;
-}
-
-/* Decoded, not believed: a type without decoder has raw arrays only. */
-static lort_code hash_part(comparing *c, const operand *o, lort_hasher *hasher, lort_error *err)
-{
-    lort_scratch *scratch = &c->workers[0].a;
-    lort_code code = LORT_OK;
-    for (uint64_t i = 0; code == LORT_OK && i < o->part->chunk_count; i++) {
-        code = lort_archive_chunk(o->owner->archive, o->part, i, scratch->codec, scratch->planes, scratch->bytes, err);
-        if (code == LORT_OK)
-            lort_hasher_add(hasher, scratch->bytes, o->part->chunks[i].decoded);
-        if (code == LORT_OK)
-            code = lort_session_check_stop(&c->session, err);
-    }
-    return code;
-}
-
-static lort_code hash_operand(comparing *c, operand *o, lort_hash128 *out, lort_error *err)
-{
+typedef struct hashing {
+    const comparing *c;
     lort_hasher *hasher;
-    lort_code code = lort_hasher_open(&c->session.alloc, &hasher, err);
+} hashing;
+
+static lort_code hash_bytes(void *ctx, const void *bytes, uint64_t n, lort_error *err)
+{
+    hashing *h = ctx;
+    lort_hasher_add(h->hasher, bytes, n);
+    return lort_session_check_stop(&h->c->session, err);
+}
+
+/* A container's bytes are decoded, not believed: a type without decoder has raw arrays only. */
+static lort_code hash_operand(comparing *c, const operand *o, lort_hash128 *out, lort_error *err)
+{
+    hashing h = {.c = c};
+    lort_code code = lort_hasher_open(&c->session.alloc, &h.hasher, err);
     if (code == LORT_OK)
-        code = o->part ? hash_part(c, o, hasher, err) : hash_tensor(c, o, hasher, err);
+        code = lort_entry_bytes(&o->entry, &c->workers[0].a, hash_bytes, &h, err);
     if (code == LORT_OK)
-        *out = lort_hasher_value(hasher);
-    lort_hasher_close(hasher);
+        *out = lort_hasher_value(h.hasher);
+    lort_hasher_close(h.hasher);
     return code;
 }
 
 /* A difference that no number measures is said aloud, and is above any --fail-above. */
 static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
 {
-    const char *types = c->left.type == c->right.type ? "" : c->right.type->name;
-    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, c->left.type->name, types[0] ? " and " : "", types, why);
+    const lort_dtype_info *left = c->left.entry.tensor->type, *right = c->right.entry.tensor->type;
+    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, left->name, left == right ? "" : " and ", left == right ? "" : right->name, why);
     if (c->undefined++ == 0)
         c->first_undefined = entry->name;
 }
 
-static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_error *err)
+/* Of one type: a side of another may be a container's tensor with a decoder, which is not stored as bytes. */
+static lort_code same_bytes(comparing *c, bool *same, lort_error *err)
 {
     lort_hash128 a, b;
     lort_code code = hash_operand(c, &c->left, &a, err);
     if (code == LORT_OK)
         code = hash_operand(c, &c->right, &b, err);
+    *same = code == LORT_OK && memcmp(&a, &b, sizeof a) == 0;
+    return code;
+}
+
+static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_error *err)
+{
+    const bool same_type = c->left.entry.tensor->type == c->right.entry.tensor->type;
+    bool same = false;
+    lort_code code = same_type ? same_bytes(c, &same, err) : LORT_OK;
     if (code)
         return code;
-    bool same = c->left.type == c->right.type && memcmp(&a, &b, sizeof a) == 0;
     entry->rel_error = same ? 0 : NAN;
     entry->max_abs = same ? 0 : NAN;
-    entry->reason = same ? "same bytes" : c->left.type == c->right.type ? "bytes differ; the type has no decoder" : "types differ; one has no decoder";
+    entry->reason = same ? "same bytes" : same_type ? "bytes differ; the type has no decoder" : "types differ; one has no decoder";
     if (!same)
         note_undefined(c, entry, "the bytes differ, and a type has no decoder");
     return LORT_OK;
@@ -305,16 +211,15 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
 
 /* ---- tensors ---- */
 
-static lort_code same_shape(const operand *a, const operand *b, const char *name, lort_error *err)
+static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name, lort_error *err)
 {
     bool same = a->n_dims == b->n_dims;
     for (uint32_t i = 0; same && i < a->n_dims; i++)
         same = a->dims[i] == b->dims[i];
     if (same)
         return LORT_OK;
-    lort_tensor left = {.n_dims = a->n_dims, .dims = a->dims}, right = {.n_dims = b->n_dims, .dims = b->dims};
     char x[200], y[200];
-    return lort_fail(err, LORT_E_INPUT, "cannot be compared: %s is %s in A and %s in B", name, lort_shape_text(&left, x, sizeof x), lort_shape_text(&right, y, sizeof y));
+    return lort_fail(err, LORT_E_INPUT, "cannot be compared: %s is %s in A and %s in B", name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
 }
 
 static void fill_entry(comparing *c, lort_tensor_report *entry)
@@ -335,51 +240,46 @@ static void fill_entry(comparing *c, lort_tensor_report *entry)
 static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_error *err)
 {
     lort_report *report = c->session.report;
-    lort_tensor view = {.n_dims = c->left.n_dims, .dims = c->left.dims};
+    const lort_tensor *left = c->left.entry.tensor;
     uint64_t start = lort_os_clock_ns();
-    entry->name = lort_report_escape(report, name_of(&c->left), name_bytes_of(&c->left));
-    entry->dtype = c->left.type->name;
-    entry->n_dims = c->left.n_dims;
-    entry->shape = lort_report_shape(report, c->left.dims, c->left.n_dims);
-    entry->bytes_in = c->left.tensor ? c->left.tensor->bytes : c->left.part->source_bytes;
-    entry->bytes_out = c->right.tensor ? c->right.tensor->bytes : c->right.part->source_bytes;
+    entry->name = lort_report_escape(report, left->name, left->name_bytes);
+    entry->dtype = left->type->name;
+    entry->n_dims = left->n_dims;
+    entry->shape = lort_report_shape(report, left->dims, left->n_dims);
+    entry->bytes_in = left->bytes;
+    entry->bytes_out = c->right.entry.tensor->bytes;
     entry->action = "compare";
     c->shape = shape_of(&c->left, &c->right);
-    entry->slices = lort_tensor_matrices(&view).slices;
+    entry->slices = lort_tensor_matrices(left).slices;
     c->total = (sums){0};
-    bool numbers = decodes(&c->left) && decodes(&c->right);
+    bool numbers = lort_entry_decodes(&c->left.entry) && lort_entry_decodes(&c->right.entry);
     lort_code code = numbers ? compare_slices(c, err) : compare_bytes(c, entry, err);
-    if (code == LORT_OK && c->left.tensor)
-        code = lort_model_check(c->left.owner->model, c->left.tensor->file, err);
-    if (code == LORT_OK && c->right.tensor)
-        code = lort_model_check(c->right.owner->model, c->right.tensor->file, err);
+    if (code == LORT_OK)
+        code = lort_entry_check(&c->left.entry, err);
+    if (code == LORT_OK)
+        code = lort_entry_check(&c->right.entry, err);
     if (code == LORT_OK && numbers)
         fill_entry(c, entry);
     entry->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
     return code;
 }
 
-static lort_code count_pairs(comparing *c, uint64_t *pairs, lort_error *err)
+/* Every tensor of A must be one of B, and no other. */
+static lort_code check_pairs(const comparing *c, lort_error *err)
 {
-    uint64_t others = 0;
+    const lort_index *a = c->a.index, *b = c->b.index;
     char name[200];
-    operand o, other;
-    *pairs = 0;
-    for (uint64_t i = 0; i < entries_of(&c->b); i++)
-        others += entry_of(&c->b, i, &o);
-    for (uint64_t i = 0; i < entries_of(&c->a); i++) {
-        if (!entry_of(&c->a, i, &o))
-            continue;
-        lort_escape(name, sizeof name, name_of(&o), name_bytes_of(&o));
-        if (!find(&c->b, name_of(&o), name_bytes_of(&o), &other))
+    for (uint64_t i = 0; i < a->count; i++) {
+        const lort_tensor *tensor = &a->tensors[i], *other = lort_index_find(b, tensor->name, tensor->name_bytes);
+        lort_escape(name, sizeof name, tensor->name, tensor->name_bytes);
+        if (!other)
             return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B", name);
-        lort_code code = same_shape(&o, &other, name, err);
+        lort_code code = same_shape(tensor, other, name, err);
         if (code)
             return code;
-        ++*pairs;
     }
-    if (others > *pairs)
-        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu", (unsigned long long)others, (unsigned long long)*pairs);
+    if (b->count > a->count)
+        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu", (unsigned long long)b->count, (unsigned long long)a->count);
     return LORT_OK;
 }
 
@@ -398,35 +298,24 @@ static void sum_up(lort_report *report)
     report->mean_error = count ? sum / (double)count : NAN;
 }
 
-static lort_code unchanged(const side *s, lort_error *err) { return s->model ? lort_model_unchanged(s->model, err) : LORT_OK; }
-
-static void release_operand(const operand *o)
+/* The pair of tensor `number` of A. */
+static void take_pair(comparing *c, uint64_t number)
 {
-    if (o->part)
-        lort_archive_release(o->owner->archive, o->part);
-    else
-        lort_model_release(o->owner->model, o->tensor->file, o->tensor->offset, o->tensor->bytes);
-}
-
-static void release(const comparing *c)
-{
-    release_operand(&c->left);
-    release_operand(&c->right);
+    c->left = (operand){.entry = lort_input_entry(&c->a, number)};
+    c->right = (operand){.entry = c->left.entry};
+    lort_input_find(&c->b, c->left.entry.tensor->name, c->left.entry.tensor->name_bytes, &c->right.entry);
 }
 
 static lort_code compare_all(comparing *c, lort_error *err)
 {
     lort_report *report = c->session.report;
-    uint64_t pairs, at = 0;
-    lort_code code = count_pairs(c, &pairs, err);
+    lort_code code = check_pairs(c, err);
     if (code == LORT_OK)
-        code = lort_report_tensors(report, pairs, err);
-    c->session.tensors_total = pairs;
-    for (uint64_t i = 0; code == LORT_OK && i < entries_of(&c->a); i++) {
-        if (!entry_of(&c->a, i, &c->left))
-            continue;
-        find(&c->b, name_of(&c->left), name_bytes_of(&c->left), &c->right);
-        lort_tensor_report *entry = &report->tensors[at++];
+        code = lort_report_tensors(report, c->a.index->count, err);
+    c->session.tensors_total = c->a.index->count;
+    for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {
+        lort_tensor_report *entry = &report->tensors[i];
+        take_pair(c, i);
         code = compare_tensor(c, entry, err);
         if (code) {
             lort_error_prefix(err, "tensor %s", entry->name);
@@ -434,16 +323,17 @@ static lort_code compare_all(comparing *c, lort_error *err)
         }
         c->session.tensors_done++;
         c->session.done_bytes += entry->bytes_in;
-        release(c);
+        lort_entry_release(&c->left.entry);
+        lort_entry_release(&c->right.entry);
         lort_session_sample(&c->session);
         lort_session_say(&c->session, LORT_EVENT_TENSOR, entry, NULL);
         code = lort_session_check_stop(&c->session, err);
     }
     sum_up(report);
     if (code == LORT_OK)
-        code = unchanged(&c->a, err);
+        code = lort_input_unchanged(&c->a, err);
     if (code == LORT_OK)
-        code = unchanged(&c->b, err);
+        code = lort_input_unchanged(&c->b, err);
     return code ? code : lort_report_check(report, err);
 }
 
@@ -451,28 +341,25 @@ static lort_code compare_all(comparing *c, lort_error *err)
 
 #define SMALL_THINGS (1u << 20) /* partial sums, hashers, workers */
 
-static bool unmapped(const side *s) { return s->model && lort_model_unmapped(s->model); }
-
 static uint64_t chunk_bytes(const comparing *c)
 {
     uint64_t a = c->a.archive ? lort_archive_chunk_max(c->a.archive) : 0, b = c->b.archive ? lort_archive_chunk_max(c->b.archive) : 0;
-    uint64_t most = unmapped(&c->a) || unmapped(&c->b) ? LORT_CELL_VALUES * sizeof(double) : LORT_CHUNK_TARGET; /* a cell of any type is read into it */
-    most = a > most ? a : most;
-    return b > most ? b : most;
+    a = a > LORT_CHUNK_TARGET ? a : LORT_CHUNK_TARGET;
+    return b > a ? b : a;
 }
 
 /* The largest factors open at one time, and whose they are. */
-static uint64_t most_factors(const comparing *c, operand *which)
+static uint64_t most_factors(const comparing *c, const lort_tensor **which)
 {
     uint64_t most = 0;
-    operand a, b;
-    for (uint64_t i = 0; i < entries_of(&c->a); i++) {
-        if (!entry_of(&c->a, i, &a) || !find(&c->b, name_of(&a), name_bytes_of(&a), &b))
+    for (uint64_t i = 0; i < c->a.index->count; i++) {
+        lort_entry a = lort_input_entry(&c->a, i), b;
+        if (!lort_input_find(&c->b, a.tensor->name, a.tensor->name_bytes, &b))
             continue;
         uint64_t bytes = (a.part ? lort_part_memory(a.part) : 0) + (b.part ? lort_part_memory(b.part) : 0);
         if (bytes > most) {
             most = bytes;
-            *which = a;
+            *which = a.tensor;
         }
     }
     return most;
@@ -487,7 +374,7 @@ static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
 static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk, unsigned *threads, lort_error *err)
 {
     lort_report *report = c->session.report;
-    operand which = {0};
+    const lort_tensor *which = NULL;
     uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), factors = most_factors(c, &which);
     uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
     *threads = c->session.threads;
@@ -499,7 +386,7 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
         lort_budget_limit(c->session.budget, limit);
         return LORT_OK;
     }
-    return lort_session_refuse(which.dims ? name_of(&which) : NULL, which.dims ? name_bytes_of(&which) : 0, report->planned_peak_bytes, limit, err);
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, report->planned_peak_bytes, limit, err);
 }
 
 static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, lort_error *err)
@@ -570,9 +457,9 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     comparing c = {0};
     lort_code code = lort_session_open(&c.session, "compare", run->memory_bytes, run->threads, observer, report, err);
     if (code == LORT_OK)
-        code = open_side(&c, &c.a, a, err);
+        code = lort_input_open(a, &c.session.alloc, lort_session_warn_text, &c.session, &c.a, err);
     if (code == LORT_OK)
-        code = open_side(&c, &c.b, b, err);
+        code = lort_input_open(b, &c.session.alloc, lort_session_warn_text, &c.session, &c.b, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));
@@ -586,8 +473,8 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     if (code == LORT_OK && fail_above >= 0)
         code = check_quality(&c, fail_above, err);
     close_workers(&c);
-    close_side(&c.a);
-    close_side(&c.b);
+    lort_input_close(&c.a);
+    lort_input_close(&c.b);
     lort_session_close(&c.session);
     return code;
 }

@@ -15,11 +15,13 @@ static uint64_t raw_memory(const lort_part *part, const lort_term *term, uint32_
     return 0;
 }
 
+/* The gate asks for whole blocks in a slice, not in a row. */
 static lort_code raw_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
 {
-    (void)slice;
+    const lort_dtype_info *type = lort_dtype_get(slice->term[LORT_TERM_RAW]->left);
     (void)scratch;
-    (void)err;
+    if (slice->shape.cols % type->block_elements)
+        return lort_fail(err, LORT_E_DAMAGED, "rows of %lld elements are not whole blocks of %s", (long long)slice->shape.cols, type->name);
     return LORT_OK;
 }
 
@@ -47,8 +49,7 @@ static uint64_t find_chunk(const lort_part *part, uint64_t first, uint64_t count
     return low;
 }
 
-/* Elements [at, end) of the slice. Blocks and chunks both start at multiples of the block; rows do too. */
-static lort_code raw_elements(const lort_slice *slice, uint64_t at, uint64_t end, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+lort_code lort_slice_elements(const lort_slice *slice, uint64_t at, uint64_t end, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(slice->term[LORT_TERM_RAW]->left);
     uint64_t first, count;
@@ -71,10 +72,10 @@ static lort_code raw_cells(const lort_slice *slice, const lort_cells *cells, lor
 {
     uint64_t cols = (uint64_t)slice->shape.cols, c0 = (uint64_t)cells->c0, c1 = (uint64_t)cells->c1;
     if (c1 - c0 == cols)
-        return raw_elements(slice, (uint64_t)cells->r0 * cols, (uint64_t)cells->r1 * cols, scratch, cache, dst, err);
+        return lort_slice_elements(slice, (uint64_t)cells->r0 * cols, (uint64_t)cells->r1 * cols, scratch, cache, dst, err);
     lort_code code = LORT_OK;
     for (uint64_t r = (uint64_t)cells->r0; r < (uint64_t)cells->r1 && code == LORT_OK; r++, dst += c1 - c0)
-        code = raw_elements(slice, r * cols + c0, r * cols + c1, scratch, cache, dst, err);
+        code = lort_slice_elements(slice, r * cols + c0, r * cols + c1, scratch, cache, dst, err);
     return code;
 }
 

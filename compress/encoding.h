@@ -6,6 +6,9 @@
 #include "compress/session.h"
 #include "loader/archive.h"
 
+/* Takes bytes in order. */
+typedef lort_code lort_sink_fn(void *ctx, const void *bytes, uint64_t n, lort_error *err);
+
 /* The chunk a worker decoded last, so that neighbouring rows do not decode it again. Zero-initialise. */
 typedef struct lort_chunk_cache {
     const lort_part *part;
@@ -60,6 +63,8 @@ lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lor
                            lort_error *err);
 /* Decodes block `number` of the grid of a slice with integers or trits, into scratch->block.weights. */
 lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch, lort_chunk_cache *cache, lort_error *err);
+/* Elements [at, end) of a slice that is raw, in row-major order: whole blocks of its type. */
+lort_code lort_slice_elements(const lort_slice *slice, uint64_t at, uint64_t end, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err);
 void lort_slice_close(lort_slice *slice); /* accepts zeroed */
 uint64_t lort_slice_memory(const lort_part *part, uint32_t slice);
 uint64_t lort_part_memory(const lort_part *part); /* of its largest slice */

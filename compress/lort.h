@@ -157,6 +157,73 @@ typedef struct lort_restore_options {
 lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options, const lort_observer *observer, lort_report *report, lort_error *err);
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err);
 
+/* ---- weights, read by a program ---- */
+/* A model or a container that stays open, and its tensors: found by name, looked at where they lie, or streamed through the caller's buffer.
+ *
+ * Threads: any number may count, find, look, ask for addresses and check at once. A handle streams for one thread at a time, and keeps what
+ * the last stream decoded, so that rows asked for one after the other are decoded once; who wants more at a time opens more handles. */
+typedef struct lort_weights lort_weights;
+
+typedef struct lort_tensor_info {
+    const char *name;         /* the handle's, NUL-terminated, as the file spells it: print it escaped */
+    const char *dtype;        /* "F16", "Q4_K": of the original */
+    uint32_t n_dims;          /* 0 = scalar */
+    const int64_t *dims;      /* the handle's: slowest first */
+    int64_t slices, rows, cols; /* as matrices: their product is the number of elements. All 0 where there is none */
+    uint64_t bytes;           /* of the original */
+    bool has_bytes;           /* lort_weights_bytes gives them: a model's tensor, or one that a container keeps losslessly */
+    bool has_rows;            /* lort_weights_rows gives them: the type has a decoder */
+} lort_tensor_info;
+
+/* path: whatever lort_inspect takes, told by content. memory_bytes: what the handle may take, records and streams included, the mapped file and
+ * the caller's buffers not; 0: 80 % of what is available now. A container takes some 15 MiB for its streams, a model 2 MiB. On failure *out is
+ * NULL: LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ, LORT_E_DAMAGED as the commands have them, LORT_E_MEMORY. */
+lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out, lort_error *err);
+void lort_weights_close(lort_weights *weights); /* accepts NULL; names, dims and addresses end with it */
+
+/* Tensors have the numbers 0 .. count - 1, in the order of the files. */
+uint64_t lort_weights_count(const lort_weights *weights);
+/* One look into a hash of the names. LORT_E_USAGE: there is none; *number is 0 then. */
+lort_code lort_weights_find(const lort_weights *weights, const char *name, uint64_t *number, lort_error *err);
+/* LORT_E_USAGE: no such number; *out is zero then. */
+lort_code lort_weights_info(const lort_weights *weights, uint64_t number, lort_tensor_info *out, lort_error *err);
+
+/* Where the original bytes lie in memory: read-only, the same address every time until close, info.bytes of them, aligned as the file is (GGUF:
+ * 32 bytes mostly; safetensors: not at all). NULL where they lie nowhere: in a container they are encoded; a file may not be mapped for want of
+ * address space; no such number. Stream then. What is read there means something only if lort_weights_check says so afterwards: pages that
+ * cannot be read give zeros, not a signal. */
+const void *lort_weights_address(const lort_weights *weights, uint64_t number);
+/* LORT_E_READ if a file of the model shrank, was changed or replaced, or could not be read since it was opened. LORT_OK for a container, which
+ * is checked as it is streamed. */
+lort_code lort_weights_check(const lort_weights *weights, lort_error *err);
+
+/* Streams. The caller's function gets one piece after the other, in order, in the caller's buffer; the last piece may be shorter. Anything but
+ * LORT_OK from it ends the stream, which returns the same code. It may call all of the above, but no stream of the same handle and no close. A
+ * piece is handed on only after the reads behind it were checked, the last one after those of the whole stream, whose LORT_OK alone confirms
+ * what was handed on before. Beside the buffer a stream takes one chunk, block or row of blocks (2 MiB; 256 bytes a column where a matrix that
+ * is not kept has more than 8192 columns) and of a container the factors of one slice in f32, from memory_bytes: never a whole tensor.
+ * LORT_E_USAGE: no such number, or the tensor does not come that way. LORT_E_READ: the input shrank, was changed, or could not be read.
+ * LORT_E_DAMAGED: a container fails its checks. LORT_E_MEMORY: memory_bytes do not hold a step. */
+
+/* offset: of the piece, from the tensor's start. bytes: `count` of them. */
+typedef lort_code lort_bytes_fn(void *ctx, uint64_t offset, const void *bytes, uint64_t count);
+/* The original bytes, in pieces of buffer_bytes (at least 1). LORT_E_USAGE for a tensor that is factors, integers or trits in a container
+ * (info.has_bytes false): its original bytes are nowhere, and there is no one type they would be encoded in; rows are what it has. Kept bytes
+ * have the hash of their source before the last piece is handed on. */
+lort_code lort_weights_bytes(lort_weights *weights, uint64_t number, void *buffer, uint64_t buffer_bytes, lort_bytes_fn *piece, void *ctx,
+                             lort_error *err);
+
+#define LORT_ROWS_ALL (-1) /* a row_count: up to the last */
+/* first: of the piece, the element's number from the tensor's start: row = first / cols. values: `count` of them. */
+typedef lort_code lort_rows_fn(void *ctx, uint64_t first, const float *values, uint64_t count);
+/* Rows [first_row, first_row + row_count) of the slices x rows there are, slice after slice, as f32: the very bits that every reader gets, `lort
+ * restore --dtype F32` among them. A piece is as many whole rows as buffer_bytes hold, or, of a row that is longer, as many values, in whole
+ * blocks of the type: 1024 bytes are enough for any type, 4 for F32, F16, BF16; LORT_E_USAGE says how many would do. LORT_E_USAGE also for rows
+ * that are not there, and for a type without a decoder (info.has_rows false), whose bytes can be had. LORT_E_NUMERIC: factors whose product is
+ * beyond f32. */
+lort_code lort_weights_rows(lort_weights *weights, uint64_t number, int64_t first_row, int64_t row_count, float *buffer, uint64_t buffer_bytes,
+                            lort_rows_fn *piece, void *ctx, lort_error *err);
+
 /* What a tensor is for, by its name: a number below 32, and what kinds are called; NULL past the last. */
 unsigned lort_kind_of(const char *name);
 const char *lort_kind_name(unsigned kind);

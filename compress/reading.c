@@ -103,14 +103,9 @@ static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *
     if (code)
         return code;
     reading->slots = memory;
-    for (unsigned i = 0; i < reading->window; i++) {
-        code = lort_take(&reading->session.alloc, 2 * chunk, "a slot of the window", &memory, err);
-        if (code)
-            return code;
-        uint8_t *bytes = memory;
-        reading->slots[i] = (lort_scratch){.bytes = bytes, .planes = bytes + chunk, .size = chunk};
-    }
-    return LORT_OK;
+    for (unsigned i = 0; i < reading->window && code == LORT_OK; i++)
+        code = lort_scratch_open_read(&reading->slots[i], &reading->session.alloc, chunk, err);
+    return code;
 }
 
 lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed, lort_part_cost_fn *cost, const void *ctx, lort_error *err)

@@ -24,7 +24,6 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
 void lort_reading_close(lort_reading *reading);
 
 /* Decodes the raw array of one slice and hands its bytes to sink (may be NULL) in order; chunks are decoded by the pool. */
-typedef lort_code lort_sink_fn(void *ctx, const void *bytes, uint64_t n, lort_error *err);
 lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice, lort_sink_fn *sink, void *ctx, lort_error *err);
 lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err); /* a sink */
 /* LORT_E_DAMAGED if the hash is not that of the part's source. */

@@ -103,6 +103,18 @@ lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint
     return LORT_OK;
 }
 
+lort_code lort_scratch_open_read(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_take(alloc, 2 * chunk_bytes, "chunk buffers", &memory, err);
+    if (code)
+        return code;
+    scratch->bytes = memory;
+    scratch->planes = scratch->bytes + chunk_bytes;
+    scratch->size = chunk_bytes;
+    return LORT_OK;
+}
+
 void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc)
 {
     lort_codec_close(scratch->codec);

@@ -70,6 +70,7 @@ void lort_session_warn_text(void *session, const char *text);                   
 double lort_session_seconds(const lort_session *session);
 
 lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err);
+lort_code lort_scratch_open_read(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err); /* bytes and planes alone */
 void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc);
 
 #endif

@@ -22,7 +22,7 @@ struct lort_archive {
     lort_model_record model;
     lort_index_record index;
     lort_part *parts; /* [model.extent_count] */
-    lort_index names; /* tensors[i].file unused; tensors[i].offset = part number */
+    lort_index names; /* tensors[i].file and elements unused; tensors[i].offset = part number */
 };
 
 static const uint8_t head_start[] = {0x50, 0x2A, 0x4D, 0x18};
@@ -334,6 +334,7 @@ const lort_head *lort_archive_head(const lort_archive *a) { return &a->head; }
 const lort_model_record *lort_archive_model(const lort_archive *a) { return &a->model; }
 const lort_index_record *lort_archive_index(const lort_archive *a) { return &a->index; }
 uint64_t lort_archive_count(const lort_archive *a) { return a->index.count; }
+const lort_index *lort_archive_names(const lort_archive *a) { return &a->names; }
 
 const lort_part *lort_archive_part(const lort_archive *a, uint64_t number)
 {

@@ -25,6 +25,8 @@ uint64_t lort_archive_count(const lort_archive *archive);                       
 const lort_part *lort_archive_part(const lort_archive *archive, uint64_t number); /* NULL past the end */
 const lort_part *lort_archive_find(const lort_archive *archive, const char *name, uint64_t name_bytes); /* tensor or NULL */
 
+const lort_index *lort_archive_names(const lort_archive *archive); /* tensors in order: name, dims, type, bytes; offset = part number */
+
 /* Chunks of one array of one slice: [*first, *first + *count) in part->chunks. */
 void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count);
 /* Checks the hash, decompresses and joins planes: chunk->decoded bytes into dst. scratch holds LORT_CHUNK_MAX bytes or at least

@@ -300,16 +300,21 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
                      show(name, sizeof name, entry));
 }
 
+lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err)
+{
+    lort_file *again;
+    lort_code code = open_again(model, &model->files[file], &again, err);
+    if (code == LORT_OK)
+        lort_os_close(again, NULL);
+    return code;
+}
+
 lort_code lort_model_unchanged(lort_model *model, lort_error *err)
 {
-    for (uint32_t i = 0; i < model->file_count; i++) {
-        lort_file *file;
-        lort_code code = open_again(model, &model->files[i], &file, err);
-        if (code)
-            return code;
-        lort_os_close(file, NULL);
-    }
-    return LORT_OK;
+    lort_code code = LORT_OK;
+    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
+        code = lort_model_file_unchanged(model, i, err);
+    return code;
 }
 
 /* ---- full mode ---- */

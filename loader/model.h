@@ -51,6 +51,7 @@ lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uin
 lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err);
 /* LORT_E_READ if size, time or identity of any file differs from what open saw, or it is gone. */
 lort_code lort_model_unchanged(lort_model *model, lort_error *err);
+lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err); /* of one */
 
 /* Full mode: reads every file into memory from alloc; views then point there. */
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err);
