@@ -104,10 +104,10 @@ static inline lort_code bench_gemm_item(void *ctx, int64_t item, unsigned worker
     return LORT_OK;
 }
 
-/* Gflop/s of `threads` workers with a product of their own each, as LoRT uses BLAS: the best of eight rounds. */
+/* Gflop/s of `threads` workers with a product of their own each, as LoRT uses BLAS: the best of ten rounds. */
 static inline double bench_sgemm(unsigned threads)
 {
-    enum { N = BENCH_SGEMM, EACH = 4 };
+    enum { N = BENCH_SGEMM, EACH = 2 };
     const size_t count = (size_t)threads * 3 * N * N;
     bench_gemms gemms = {bench_take(count * sizeof(float))};
     lort_pool *pool = bench_pool(threads);
@@ -115,7 +115,7 @@ static inline double bench_sgemm(unsigned threads)
 
     for (size_t i = 0; i < count; i++) /* zeros would draw less power than numbers */
         gemms.matrices[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 10; i++) {
         const double begin = bench_now();
         bench_need(lort_pool_each(pool, EACH * threads, bench_gemm_item, &gemms, NULL) == LORT_OK, "sgemm");
         best = fmin(best, bench_now() - begin);
