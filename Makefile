@@ -12,6 +12,7 @@ CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
 FUZZ_SECONDS ?= 60
+comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
@@ -134,6 +135,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
+$(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
 .PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)

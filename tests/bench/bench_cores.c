@@ -119,7 +119,7 @@ static void measure(const bench_files *f, const model *what, size_t goal, size_t
     uint64_t bytes = 0, same = 0;
     char text[100];
 
-    for (int i = 0; i < (bench_short() ? 1 : 3); i++) {
+    for (int i = 0; i < (bench_short() ? 1 : 2); i++) {
         one = fmin(one, seconds_of(f, goals[goal].goal, modes[mode].mode, 1, &bytes));
         all = fmin(all, seconds_of(f, goals[goal].goal, modes[mode].mode, cores, &same));
         bench_need(bytes == same, "other bytes with more threads");
