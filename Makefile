@@ -83,7 +83,7 @@ fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 bench: $(SPEED_BIN) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
 	@set -e; for program in $(SPEED_BIN); do echo "== $${program##*/}"; $$program; done
 
-bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares (BENCH=short: a sixth of the matrices)
+bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares, rounded factors, trits (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
 
 install: all ## install the command, library, headers, lort.pc and man page

@@ -65,8 +65,8 @@ static void count_tasks(void)
     bench_ok(lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, &err), &err);
     lort_factors_free(&f, &lort_alloc_heap);
     spectra_free(&m);
-    printf("a factorisation of 4096 x 4096 at k = 64 reads the matrix in %" PRId64 " runs of the pool, of %" PRId64 " to %" PRId64 " tasks each\n", passes, least_tasks,
-           most_tasks);
+    printf("a factorisation of 4096 x 4096 at k = 64 reads the matrix in %" PRId64 " runs of the pool, of %" PRId64 " to %" PRId64 " tasks each\n", passes,
+           least_tasks, most_tasks);
     bench_at_least(&bars, (double)least_tasks, TASKS, "tasks", true, "4096 x 4096: fewest tasks between two waits of a pass");
 }
 
@@ -124,8 +124,8 @@ static void measure(const bench_files *f, const model *what, size_t goal, size_t
         all = fmin(all, seconds_of(f, goals[goal].goal, modes[mode].mode, cores, &same));
         bench_need(bytes == same, "other bytes with more threads");
     }
-    printf("  %-20s %-10s %-7s %8.3f s on one core (%6.1f MB/s)  %8.3f s on %u  %5.2f times\n", what->name, goals[goal].name, modes[mode].name, one, mb / one, all, cores,
-           one / all);
+    printf("  %-20s %-10s %-7s %8.3f s on one core (%6.1f MB/s)  %8.3f s on %u  %5.2f times\n", what->name, goals[goal].name, modes[mode].name, one,
+           mb / one, all, cores, one / all);
     fflush(stdout);
     snprintf(text, sizeof text, "%s, %s, %s: %u cores against one", what->name, goals[goal].name, modes[mode].name, cores);
     if (cores > 1)

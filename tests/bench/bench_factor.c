@@ -53,8 +53,8 @@ static void measure_threads(spectra *m, int64_t rank, unsigned threads, double b
 static void measure(const char *name, spectra *m, int64_t rank, double bar, bool check)
 {
     const spectra_need need = spectra_measure(m, rank, ENOUGH);
-    printf("%s %" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.2f %% of the energy; d = %" PRId64 " for %.2f of it (settled at %" PRId64 ")", name, m->rows, m->cols, rank,
-           100 * need.optimal / spectra_norm2(m), need.width, ENOUGH, need.grown);
+    printf("%s %" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.2f %% of the energy; d = %" PRId64 " for %.2f of it (settled at %" PRId64 ")", name,
+           m->rows, m->cols, rank, 100 * need.optimal / spectra_norm2(m), need.width, ENOUGH, need.grown);
     if (check)
         printf("; %.5f of the Gram matrix's", need.optimal / spectra_optimal(m, rank));
     printf("\n");

@@ -69,7 +69,8 @@ static void measure(const lort_dtype_info *type, int64_t rows, int64_t cols, con
     const bench_zstd_speed zstd = bench_zstd(type, data, n);
 
     bench_write_safetensors(files.model, type, rows, cols, data);
-    printf("%s, %" PRId64 " x %" PRId64 ": zstd -1 on planes %.0f MB/s, %.4f of the size; zstd -d %.0f MB/s\n", type->name, rows, cols, zstd.encode, zstd.share, zstd.decode);
+    printf("%s, %" PRId64 " x %" PRId64 ": zstd -1 on planes %.0f MB/s, %.4f of the size; zstd -d %.0f MB/s\n", type->name, rows, cols, zstd.encode,
+           zstd.share, zstd.decode);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         measure_path(&files, &paths[i], type->name, 1e-6 * (double)n, 1, &zstd);
         if (bench_cores() > 1)

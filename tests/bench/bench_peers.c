@@ -48,8 +48,8 @@ static void run_peers(const spectra *m, int64_t k, bool gesdd, const own *lort, 
 
     bench_need(fd >= 0 && close(fd) == 0, "no file in /tmp");
     bench_write(path, "", 0, m->values, bytes);
-    snprintf(command, sizeof command, "'%s' tests/bench/peers.py %s %" PRId64 " %" PRId64 " %" PRId64 " %d %.9g %s", python ? python : "/usr/bin/python3", path, m->rows,
-             m->cols, k, bench_short() ? 1 : 3, lort->captured * need->optimal, gesdd ? "gesdd" : "");
+    snprintf(command, sizeof command, "'%s' tests/bench/peers.py %s %" PRId64 " %" PRId64 " %" PRId64 " %d %.9g %s",
+             python ? python : "/usr/bin/python3", path, m->rows, m->cols, k, bench_short() ? 1 : 3, lort->captured * need->optimal, gesdd ? "gesdd" : "");
     FILE *said = popen(command, "r");
     bench_need(said != NULL, "no shell");
     while (fgets(line, sizeof line, said))

@@ -45,27 +45,30 @@ static void add_product(const char *name, bool trans_a, bool trans_b, int64_t m,
 
 static const char sgemm[] = "sgemm", dgemm[] = "dgemm";
 
-#define GEMM(type, real, wrap, name)                                                                                                                              \
-    void real(bool ta, bool tb, int64_t m, int64_t n, int64_t k, type alpha, const type *a, int64_t lda, const type *b, int64_t ldb, type beta, type *c, int64_t ldc); \
-    void wrap(bool ta, bool tb, int64_t m, int64_t n, int64_t k, type alpha, const type *a, int64_t lda, const type *b, int64_t ldb, type beta, type *c, int64_t ldc); \
-    void wrap(bool ta, bool tb, int64_t m, int64_t n, int64_t k, type alpha, const type *a, int64_t lda, const type *b, int64_t ldb, type beta, type *c, int64_t ldc)  \
-    {                                                                                                                                                             \
-        const double begin = cpu();                                                                                                                               \
-        real(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                                                                                               \
-        add_product(name, ta, tb, m, n, k, cpu() - begin);                                                                                                        \
+#define GEMM_ARGUMENTS(type) \
+    bool ta, bool tb, int64_t m, int64_t n, int64_t k, type alpha, const type *a, int64_t lda, const type *b, int64_t ldb, type beta, type *c, int64_t ldc
+#define GEMM(type, real, wrap, name)                                \
+    void real(GEMM_ARGUMENTS(type));                                \
+    void wrap(GEMM_ARGUMENTS(type));                                \
+    void wrap(GEMM_ARGUMENTS(type))                                 \
+    {                                                               \
+        const double begin = cpu();                                 \
+        real(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc); \
+        add_product(name, ta, tb, m, n, k, cpu() - begin);          \
     }
 GEMM(float, __real_lort_sgemm, __wrap_lort_sgemm, sgemm)
 GEMM(double, __real_lort_dgemm, __wrap_lort_dgemm, dgemm)
 
-#define EIGEN(real, wrap)                                                                      \
-    lort_code real(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err); \
-    lort_code wrap(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err); \
-    lort_code wrap(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)  \
-    {                                                                                          \
-        const double begin = cpu();                                                            \
-        const lort_code code = real(n, a, lda, values, work, err);                             \
-        eigen += cpu() - begin;                                                                \
-        return code;                                                                           \
+#define EIGEN_ARGUMENTS int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err
+#define EIGEN(real, wrap)                                          \
+    lort_code real(EIGEN_ARGUMENTS);                               \
+    lort_code wrap(EIGEN_ARGUMENTS);                               \
+    lort_code wrap(EIGEN_ARGUMENTS)                                \
+    {                                                              \
+        const double begin = cpu();                                \
+        const lort_code code = real(n, a, lda, values, work, err); \
+        eigen += cpu() - begin;                                    \
+        return code;                                               \
     }
 EIGEN(__real_lort_dsyevd, __wrap_lort_dsyevd)
 EIGEN(__real_lort_dsyevd_values, __wrap_lort_dsyevd_values)
@@ -117,8 +120,9 @@ static void print_products(double whole, double peak)
         const product *p = &products[i];
         const double rate = 2e-9 * (double)p->m * (double)p->n * (double)p->k * (double)p->calls / p->seconds;
         if (p->seconds >= WORTH * whole)
-            printf("    %s %s %s %6" PRId64 " x %4" PRId64 " over %5" PRId64 " %7.4f s  %5.1f %%  %5" PRId64 " calls  %6.1f Gflop/s: %5.1f %% of the sgemm peak\n", p->name,
-                   p->trans_a ? "A'" : "A ", p->trans_b ? "B'" : "B ", p->m, p->n, p->k, p->seconds, 100 * p->seconds / whole, p->calls, rate, 100 * rate / peak);
+            printf("    %s %s %s %6" PRId64 " x %4" PRId64 " over %5" PRId64 " %7.4f s  %5.1f %%  %5" PRId64 " calls  %6.1f Gflop/s: %5.1f %% of the sgemm peak\n",
+                   p->name, p->trans_a ? "A'" : "A ", p->trans_b ? "B'" : "B ", p->m, p->n, p->k, p->seconds, 100 * p->seconds / whole, p->calls, rate,
+                   100 * rate / peak);
     }
 }
 
@@ -155,8 +159,8 @@ static void measure(int64_t rows, int64_t cols, int64_t rank)
         whole = cpu() - begin;
         lort_factors_free(&f, &lort_alloc_heap);
     }
-    printf("%" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.3f s of one core, %d reads, width %" PRId64 "; sgemm peak %.1f Gflop/s\n", rows, cols, rank, whole, f.passes,
-           f.sketch, peak);
+    printf("%" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.3f s of one core, %d reads, width %" PRId64 "; sgemm peak %.1f Gflop/s\n", rows, cols, rank,
+           whole, f.passes, f.sketch, peak);
     print_all(&m, whole, peak);
     spectra_free(&m);
 }

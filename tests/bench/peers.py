@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 
-ITERATIONS = (4, 6, 8, 11, 16, 22, 32)
+ITERATIONS = (5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 25, 32)
 
 
 def captured(u, a):
