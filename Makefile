@@ -12,6 +12,7 @@ CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
 FUZZ_SECONDS ?= 60
+comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
@@ -49,7 +50,8 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
-QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless)
+QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless quality ternary)
+SPEED_BIN := $(filter-out $(QUALITY_BIN),$(BENCH_BIN))
 OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
 
 all: $(BUILD)/lort ## build the lort command and liblort.a
@@ -78,10 +80,10 @@ demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, 
 fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 	$(MAKE) CC=clang MODE=fuzz fuzz-run
 
-bench: $(BENCH_BIN) ## run the benchmarks
-	@set -e; for program in $(BENCH_BIN); do $$program; done
+bench: $(SPEED_BIN) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
+	@set -e; for program in $(SPEED_BIN); do echo "== $${program##*/}"; $$program; done
 
-bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares (BENCH=short: a sixth of the matrices)
+bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares, rounded factors, trits (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
 
 install: all ## install the command, library, headers, lort.pc and man page
@@ -131,7 +133,9 @@ endif
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
-	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+$(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
+$(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
 .PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)

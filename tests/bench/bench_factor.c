@@ -1,92 +1,124 @@
-/* bench_factor: time of one factorisation next to the sgemm peak of the same run.
+/* bench_factor: the factorisation beside the sgemm peak of the same run.
  *
- *   bench_factor [ROWS COLS RANK [THREADS]]     default 4096 11008 64, one thread. The matrix is bf16 in memory. */
-#include "tests/bench/bench.h"
-#include "compress/random.h"
+ *   bench_factor [ROWS COLS RANK]      one generated matrix instead of the table
+ *
+ * Work is counted as (4 m n d + 2 (m + n) d^2) flops, d being the width a block Krylov basis needs for 0.97 of the energy that k components can hold: what
+ * has to be done, whatever LoRT does. What k components can hold is measured with a basis grown until a block adds less than 1e-4 of it, and once by the
+ * eigenvalues of the f64 Gram matrix. Matrices are F16 in memory; generated ones are described in spectra.h. */
+#include "tests/bench/spectra.h"
 #include "tests/numerics/matrices.h"
 
-typedef struct stored {
-    int64_t cols;
-    uint8_t *bytes;
-} stored;
+#define ENOUGH 0.97
 
-static lort_code read_stored(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
-                             int64_t *ld, lort_error *err)
+typedef struct shape {
+    int64_t rows, cols;
+    bool in_short;
+    struct {
+        int64_t rank;
+        double bar;
+    } ranks[2];
+} shape;
+static const shape shapes[] = {
+    {4096, 4096, true, {{64, 0.60}, {256, 0.60}}},
+    {4096, 14336, false, {{64, 0.60}}},
+    {8192, 28672, false, {{64, 0.60}, {256, 0.75}}},
+};
+
+static bench_bars bars;
+
+static double flops(const spectra *m, int64_t d)
 {
-    const stored *s = ctx;
-
-    for (int64_t r = r0; r < r1; r++)
-        lort_load_bf16(s->bytes + 2 * (r * s->cols + c0), dst + (r - r0) * (c1 - c0), (uint64_t)(c1 - c0));
-    *out = dst;
-    *ld = c1 - c0;
-    return LORT_OK;
+    const double rows = (double)m->rows, cols = (double)m->cols, width = (double)d;
+    return 4 * rows * cols * width + 2 * (rows + cols) * width * width;
 }
 
-/* 24 components that fall off slowly, and noise: about what weights look like. */
-static void make_row(int64_t r, int64_t cols, const float *basis, float *row)
+static void measure_threads(spectra *m, int64_t rank, unsigned threads, double bar, const spectra_need *need)
 {
-    float weights[24];
+    const int rounds = m->rows * m->cols > 100000000 ? 1 : bench_short() ? 2 : 3;
+    const double peak = bench_sgemm(threads);
+    char what[100];
+    lort_factors f;
+    const double seconds = spectra_factor(m, rank, threads, rounds, &f), rate = 1e-9 * flops(m, need->width) / seconds;
+    const double captured = spectra_captured(&f) / need->optimal;
 
-    lort_random_signs(11, r, 0, 1, cols, row);
-    lort_random_signs(12, r, 0, 1, 24, weights);
-    for (int i = 0; i < 24; i++)
-        for (int64_t c = 0; c < cols; c++)
-            row[c] += weights[i] * basis[i * cols + c] * 2 / sqrtf((float)(i + 1));
-    for (int64_t c = 0; c < cols; c++)
-        row[c] *= 0.01f;
+    printf("  %u core%s %8.3f s  %2d reads, width %4" PRId64 "  captured %.4f  %7.1f Gflop/s of %6.1f: %5.1f %%  (%5.1f %% by its own width)\n", threads,
+           threads > 1 ? "s" : " ", seconds, f.passes, f.sketch, captured, rate, peak, 100 * rate / peak, 1e-7 * flops(m, f.sketch) / seconds / peak);
+    fflush(stdout);
+    snprintf(what, sizeof what, "%" PRId64 " x %" PRId64 ", k = %" PRId64 ", %u core%s, captured %.3f: share of sgemm peak", m->rows, m->cols, rank, threads,
+             threads > 1 ? "s" : "", captured);
+    if (bar > 0)
+        bench_at_least(&bars, 100 * rate / peak, 100 * bar, "%", captured >= ENOUGH, what);
 }
 
-static double peak_gflops(void)
+static void measure(const char *name, spectra *m, int64_t rank, double bar, bool check)
 {
-    enum { N = 1024 };
-    float *x = calloc(3 * N * N, sizeof *x);
-    double best = 1e9;
+    const spectra_need need = spectra_measure(m, rank, ENOUGH);
+    printf("%s %" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.2f %% of the energy; d = %" PRId64 " for %.2f of it (settled at %" PRId64 ")", name,
+           m->rows, m->cols, rank, 100 * need.optimal / spectra_norm2(m), need.width, ENOUGH, need.grown);
+    if (check)
+        printf("; %.5f of the Gram matrix's", need.optimal / spectra_optimal(m, rank));
+    printf("\n");
+    measure_threads(m, rank, 1, bar, &need);
+    if (bench_cores() > 1)
+        measure_threads(m, rank, bench_cores(), bar, &need);
+}
 
-    for (int i = 0; i < 10; i++) {
-        const double begin = bench_now();
-        lort_sgemm(false, false, N, N, N, 1, x, N, x + N * N, N, 0, x + 2 * N * N, N);
-        best = fmin(best, bench_now() - begin);
-    }
-    free(x);
-    return 2e-9 * N * N * N / best;
+/* ---- real matrices: those of GPT-2's attention side by side, as one ---- */
+
+#define SIDE 768
+#define ACROSS 6
+#define DOWN 8
+
+typedef struct mosaic {
+    spectra m;
+    int64_t count;
+} mosaic;
+
+static void add_matrix(const char *name, matrix *from, void *ctx)
+{
+    mosaic *to = ctx;
+    if (from->rows != SIDE || from->cols != SIDE || to->count == ACROSS * DOWN)
+        return;
+    float *corner = to->m.values + to->count / ACROSS * SIDE * to->m.cols + to->count % ACROSS * SIDE;
+    for (int64_t r = 0; r < SIDE; r++)
+        memcpy(corner + r * to->m.cols, from->at + r * SIDE, SIDE * sizeof *corner);
+    to->count++;
+}
+
+static void measure_real(void)
+{
+    mosaic real = {.m = spectra_take(DOWN * SIDE, ACROSS * SIDE, LORT_F16)};
+    const uint64_t count = (uint64_t)(real.m.rows * real.m.cols);
+    for (int i = 0; bench_gpt2[i]; i++)
+        visit_safetensors(bench_gpt2[i], add_matrix, &real);
+    if (real.count == ACROSS * DOWN) {
+        lort_store_f16(real.m.values, real.m.bytes, count);
+        lort_load_f16(real.m.bytes, real.m.values, count);
+        measure("48 matrices of GPT-2 as one:", &real.m, 64, 0, false);
+    } else
+        printf("GPT-2's matrices are not here: real ones are skipped\n");
+    spectra_free(&real.m);
 }
 
 int main(int argc, char **argv)
 {
-    const int64_t rows = argc > 3 ? strtoll(argv[1], NULL, 10) : 4096, cols = argc > 3 ? strtoll(argv[2], NULL, 10) : 11008;
-    const int64_t rank = argc > 3 ? strtoll(argv[3], NULL, 10) : 64;
-    const unsigned threads = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1;
-    stored s = {cols, malloc((size_t)(rows * cols) * 2)};
-    float *row = malloc((size_t)cols * sizeof *row), *basis = malloc((size_t)cols * 24 * sizeof *basis);
-    const lort_matrix_source source = {rows, cols, 2, read_stored, &s, NULL};
-    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = rank, .max_rank = rank, .key = 5};
-    lort_pool *pool;
-    unsigned started;
-    lort_factors f;
-
     lort_blas_start();
-    lort_random_signs(13, 0, 0, 24, cols, basis);
-    for (int64_t r = 0; r < rows; r++) {
-        make_row(r, cols, basis, row);
-        lort_store_bf16(row, s.bytes + 2 * r * cols, (uint64_t)cols);
+    printf("generated: %d components, singular values (1 + i)^-1/2, %g of the energy; the rest is noise\n", SPECTRA_COMPONENTS, SPECTRA_SIGNAL);
+    if (argc > 3) {
+        spectra m = spectra_make(strtoll(argv[1], NULL, 10), strtoll(argv[2], NULL, 10), LORT_F16);
+        measure("generated:", &m, strtoll(argv[3], NULL, 10), 0, false);
+        spectra_free(&m);
+        return 0;
     }
-    if (lort_pool_open(threads, &pool, &started, NULL) != LORT_OK)
-        return 1;
-    const double begin = bench_now();
-    if (lort_factor(&source, &target, pool, &lort_alloc_heap, &f, NULL) != LORT_OK)
-        return 1;
-    const double seconds = bench_now() - begin, mn = (double)rows * (double)cols;
-    /* Y for every column of Q, Z for all but the last block, A R' and L R */
-    const double flops = mn * (4.0 * (double)f.sketch - 2 * 64 + 4 * (double)f.rank);
-    printf("%s, core %s, calls run at once: %s\n", lort_blas_config(), lort_blas_core(), lort_blas_concurrent() ? "yes" : "no");
-    printf("%lld x %lld rank %lld, %u threads: %.3f s, %d reads, sketch %lld, relative error %.4f, %.1f Gflop/s of %.1f per core\n",
-           (long long)rows, (long long)cols, (long long)f.rank, started, seconds, f.passes, (long long)f.sketch, sqrt(f.error2 / f.norm2),
-           1e-9 * flops / seconds, peak_gflops());
-    printf("workspace bound %.1f MiB\n", (double)lort_factor_bound(rows, cols, 2, &target, started) / (1 << 20));
-    lort_factors_free(&f, &lort_alloc_heap);
-    lort_pool_close(pool);
-    free(s.bytes);
-    free(row);
-    free(basis);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        if (bench_short() && !shapes[i].in_short)
+            continue;
+        spectra m = spectra_make(shapes[i].rows, shapes[i].cols, LORT_F16);
+        for (int k = 0; k < 2 && shapes[i].ranks[k].rank > 0; k++)
+            measure("generated:", &m, shapes[i].ranks[k].rank, shapes[i].ranks[k].bar, !bench_short() && m.cols == 4096);
+        spectra_free(&m);
+    }
+    measure_real();
+    bench_bars_print(&bars);
     return 0;
 }

@@ -3,14 +3,11 @@
  *   bench_speed [ROWS COLS [ERROR ...]]      default 4096 4096 and errors 0.05 (the command line's), 0.02, 0.3
  *
  * The matrix is normal noise whose rows and columns differ in scale by up to a factor of four, about what weights look like to integers. Times are
- * of whole commands, files in /tmp and checksums included; the best of two. */
-#include "tests/bench/bench.h"
+ * of whole commands, files in /tmp and checksums included; the best of two (BENCH=short: of one). */
+#include "tests/bench/roofline.h"
 #include "compress/random.h"
 #include "formats/half.h"
-#include <math.h>
-#include <zstd.h>
 
-#define ROUNDS 2
 #define COMPRESS_BAR 100
 #define RESTORE_BAR 400
 
@@ -52,21 +49,6 @@ static void print_speed(const char *what, double mb, double seconds, double shar
     printf("\n");
 }
 
-static void measure_memcpy(const uint8_t *bytes, size_t n)
-{
-    uint8_t *copy = malloc(n);
-    double best = 1e9;
-    memset(copy, 1, n);
-    for (int i = 0; i < 5; i++) {
-        const double begin = bench_now();
-        memcpy(copy, bytes, n);
-        best = fmin(best, bench_now() - begin);
-        bench_need(memcmp(copy, bytes, 4096) == 0, "memcpy");
-    }
-    print_speed("memcpy", (double)n / 1e6, best, 0, 0);
-    free(copy);
-}
-
 static void measure_zstd(const uint8_t *bytes, size_t n, int level)
 {
     const size_t room = ZSTD_compressBound(n);
@@ -100,7 +82,7 @@ static void measure_lort(const bench_files *f, double mb, double error)
 {
     double compress = 1e9, restore = 1e9, share = 0;
     char what[40];
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < (bench_short() ? 1 : 2); i++) {
         lort_options options;
         lort_report report;
         lort_options_init(&options);
@@ -129,7 +111,7 @@ int main(int argc, char **argv)
     uint8_t *bytes = make_model(rows, cols);
     bench_write_safetensors(files.model, lort_dtype_get(LORT_BF16), rows, cols, bytes);
     printf("%lld x %lld in bf16, one thread, MB of bf16 a second\n", (long long)rows, (long long)cols);
-    measure_memcpy(bytes, n);
+    print_speed("memcpy", 1e3 * bench_memcpy(), 1, 0, 0);
     measure_zstd(bytes, n, 1);
     free(bytes);
     measure_lort(&files, (double)n / 1e6, -1);
