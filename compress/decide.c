@@ -41,37 +41,92 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_s
                                lort_model_unmapped(decider->model), NULL, lort_weighting_of(step->importance, &step->shape, slice), NULL, false};
 }
 
-/* f32 that lies aligned in memory needs no copy. */
-static bool is_ready(const lort_slice_source *source, const uint8_t *bytes)
+/* Numbers [skip, skip + n) of the blocks at `bytes`, which a tile may cut anywhere. */
+static void decode_span(const lort_dtype_info *type, const uint8_t *bytes, uint64_t skip, uint64_t n, float *dst)
 {
-    return source->step->tensor->type->id == LORT_F32 && (uintptr_t)bytes % sizeof(float) == 0 && source->row_bytes % sizeof(float) == 0;
+    float edge[LORT_BLOCK_ELEMENTS_MAX];
+    const uint64_t block = type->block_elements, first = skip ? block - skip : 0, head = first < n ? first : n, whole = (n - head) / block * block;
+    if (head) {
+        type->decode(bytes, edge, block);
+        memcpy(dst, edge + skip, (size_t)head * sizeof *dst);
+        bytes += type->block_bytes;
+    }
+    type->decode(bytes, dst + head, whole);
+    if (head + whole == n)
+        return;
+    type->decode(bytes + whole / block * type->block_bytes, edge, block);
+    memcpy(dst + head + whole, edge, (size_t)(n - head - whole) * sizeof *dst);
+}
+
+/* Parts of rows lie far apart, each in another page: the processor does not foresee them. */
+#define ROWS_AHEAD 16
+static void expect_rows(const uint8_t *bytes, uint64_t n)
+{
+    for (uint64_t at = 0; at < n; at += 64)
+        __builtin_prefetch(bytes + at);
+}
+
+/* Rows [r0, r1) of a tile that is not all of their width. */
+static lort_code read_parts(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, lort_error *err)
+{
+    const lort_tensor *tensor = source->step->tensor;
+    const uint64_t block = tensor->type->block_elements, skip = (uint64_t)c0 % block, n = (uint64_t)(c1 - c0);
+    const uint64_t first = bytes_of(tensor->type, c0), bytes = (skip + n + block - 1) / block * tensor->type->block_bytes;
+    for (int64_t r = r0; r < r1; r++, dst += n) {
+        const uint8_t *view;
+        lort_code code = lort_model_view(source->decider->model, tensor->file, source->base + (uint64_t)r * source->row_bytes + first, bytes,
+                                         source->decider->session->scratch[worker].bytes, &view, err);
+        if (code)
+            return code;
+        if (!source->unmapped && r + ROWS_AHEAD < r1)
+            expect_rows(view + ROWS_AHEAD * source->row_bytes, bytes);
+        decode_span(tensor->type, view, skip, n, dst);
+    }
+    return LORT_OK;
+}
+
+/* As many at once as there is room for. */
+static lort_code read_rows(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1, float *dst, lort_error *err)
+{
+    const lort_tensor *tensor = source->step->tensor;
+    const lort_scratch *scratch = &source->decider->session->scratch[worker];
+    const int64_t most = source->unmapped ? (int64_t)(scratch->size / source->row_bytes) : r1 - r0, cols = source->step->shape.cols;
+    for (int64_t r = r0, rows; r < r1; r += rows) {
+        const uint8_t *bytes;
+        rows = r1 - r < most ? r1 - r : most;
+        lort_code code = lort_model_view(source->decider->model, tensor->file, source->base + (uint64_t)r * source->row_bytes, (uint64_t)rows * source->row_bytes,
+                                         scratch->bytes, &bytes, err);
+        if (code)
+            return code;
+        tensor->type->decode(bytes, dst + (r - r0) * cols, (uint64_t)(rows * cols));
+    }
+    return LORT_OK;
+}
+
+/* f32 that lies aligned in memory needs no copy. */
+static bool is_ready(const lort_slice_source *source, int64_t r0, int64_t c0, const float **out)
+{
+    const lort_tensor *tensor = source->step->tensor;
+    const uint8_t *bytes;
+    if (source->unmapped || tensor->type->id != LORT_F32 || source->row_bytes % sizeof(float))
+        return false;
+    (void)lort_model_view(source->decider->model, tensor->file, source->base + (uint64_t)r0 * source->row_bytes + bytes_of(tensor->type, c0), 0, NULL, &bytes, NULL);
+    *out = (const float *)(const void *)bytes;
+    return (uintptr_t)bytes % sizeof(float) == 0;
 }
 
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
                           int64_t *ld, lort_error *err)
 {
     const lort_slice_source *source = ctx;
-    const lort_tensor *tensor = source->step->tensor;
-    lort_scratch *scratch = &source->decider->session->scratch[worker];
-    bool whole_rows = c1 - c0 == source->step->shape.cols;
-    int64_t per_read = !whole_rows ? 1 : source->unmapped ? (int64_t)(scratch->size / source->row_bytes) : r1 - r0;
-    for (int64_t r = r0; r < r1; r += per_read) {
-        int64_t rows = r1 - r < per_read ? r1 - r : per_read;
-        uint64_t offset = source->base + (uint64_t)r * source->row_bytes + bytes_of(tensor->type, c0);
-        const uint8_t *bytes;
-        lort_code code = lort_model_view(source->decider->model, tensor->file, offset, bytes_of(tensor->type, rows * (c1 - c0)), scratch->bytes, &bytes, err);
-        if (code)
-            return code;
-        if (!source->unmapped && is_ready(source, bytes)) {
-            *out = (const float *)(const void *)bytes;
-            *ld = source->step->shape.cols;
-            return LORT_OK;
-        }
-        tensor->type->decode(bytes, dst + (r - r0) * (c1 - c0), (uint64_t)(rows * (c1 - c0)));
-    }
+    *ld = source->step->shape.cols;
+    if (is_ready(source, r0, c0, out))
+        return LORT_OK;
     *out = dst;
+    if (c1 - c0 == source->step->shape.cols)
+        return read_rows(source, worker, r0, r1, dst, err);
     *ld = c1 - c0;
-    return LORT_OK;
+    return read_parts(source, worker, r0, r1, c0, c1, dst, err);
 }
 
 /* Takes the product of the factors off, as a reader will add it. */

@@ -3,13 +3,15 @@
 #include "compress/factor_parts.h"
 
 #include "compress/blas.h"
+#include "formats/dtype.h"
 #include <math.h>
 #include <string.h>
 
 #define PAGE 4096
 #define TILE_COLS 4096
-#define STRIPE_COLS 1024
-#define STRIPE_ROWS 1024
+#define PANEL_ROWS 64    /* a cell of the decode grid high */
+#define STRIPE_COLS 64   /* few, so that a pass over 4096 x 4096 keeps 64 cores busy; it takes no longer than one by wider ones (docs/NUMERICS.md) */
+#define STRIPE_ROWS 2048
 #define GROUP_BYTES ((int64_t)64 << 20)
 #define MOST_PASSES 24 /* from then on the basis fills up and that is that */
 #define RAISES 4 /* refits at a higher rank after the first measurement missed the target */
@@ -45,12 +47,11 @@ static int64_t even_step(int64_t total, int64_t parts, int64_t unit)
 static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)
 {
     const int64_t row_bytes = max64(g->cols, 1) * max64(element_bytes, 1);
-    const int64_t stripes = max64(lort_factor_items(g->cols, STRIPE_COLS), min64(8, g->cols / 128));
 
-    g->panel = g->rows >= 4096 ? 256 : 128;
+    g->panel = PANEL_ROWS;
     /* tiles are cut where the decode grid is, so that a cell of it lies in one tile */
     g->tile = even_step(g->cols, lort_factor_items(g->cols, TILE_COLS), LORT_DECODE_COLS);
-    g->stripe = even_step(g->cols, stripes, 64);
+    g->stripe = min64(element_bytes > 1 ? STRIPE_COLS : LORT_BLOCK_ELEMENTS_MAX, max64(g->cols, 1)); /* blocks are decoded whole */
     g->group = min64(max64(GROUP_BYTES / row_bytes / g->panel, 1) * g->panel, max64(g->rows, 1));
     g->depth = min64(STRIPE_ROWS, g->group);
 }
@@ -67,7 +68,7 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
         cap = g->rank_cap + 2 * g->block;
     } else if (target->kind == LORT_TARGET_RANK) {
         g->block = g->rank_cap > 128 ? 128 : max64(32, min64(64, round_up(g->rank_cap, 16)));
-        cap = 3 * g->rank_cap + 160; /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
+        cap = max64(3 * g->rank_cap + 160, 4 * g->rank_cap); /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
     } else {
         g->block = 64;
         cap = g->rank_cap + max64(g->rank_cap / 4, g->block) + g->block; /* room for two blocks after a shrink */

@@ -47,6 +47,7 @@ const char *lort_dtype_removed(uint32_t ggml_id);
 /* Bytes of `elements` elements: false if not a multiple of the block or on overflow. */
 bool lort_dtype_bytes(const lort_dtype_info *type, uint64_t elements, uint64_t *bytes);
 
+#define LORT_BLOCK_ELEMENTS_MAX 256u /* of any type */
 /* Whole bytes of an element; 1 for types in blocks. */
 static inline uint32_t lort_dtype_element_bytes(const lort_dtype_info *type) { return type->block_elements > 1 ? 1 : type->block_bytes; }
 

@@ -192,3 +192,18 @@ END
     absent "$T/a.lort"
     expect 6 "$LORT" plan "$HF" --rank 64 --memory 1M
 }
+
+@test "matrices in blocks of 256 are factored block by block" {
+    python3 - "$T/blocks.gguf" <<'END'
+import random, struct, sys
+random.seed(5)
+rows, cols = 300, 1536  # 144 bytes for 256 numbers: d, dmin, 12 of scales, 128 of quants; a row is a multiple of one pattern
+pattern = [bytes([17] * 4 + [0] * 4 + [1] * 4) + bytes(random.randrange(256) for _ in range(128)) for _ in range(cols // 256)]
+data = b"".join(struct.pack("<ee", scale, 0) + block for scale in (0.001 * random.randrange(-50, 50) for r in range(rows)) for block in pattern)
+name = b"blk.0.ffn_up.weight"
+head = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0) + struct.pack("<Q", len(name)) + name + struct.pack("<IQQIQ", 2, cols, rows, 12, 0)
+open(sys.argv[1], "wb").write(head + bytes(-len(head) % 32) + data)
+END
+    expect 0 "$LORT" compress "$T/blocks.gguf" -o "$T/blocks.lort" --include 'blk*' --rank 1 -q --json "$T/blocks.json"
+    [ "$(value "$T/blocks.json" "d['tensors'][0]['action'] == 'factor' and d['tensors'][0]['rel_error'] < 1e-3")" = True ]
+}

@@ -54,6 +54,7 @@ static void ggml_types_are_complete(void **state)
         assert_string_equal(type->name, ggml_types[i].name);
         assert_int_equal(type->id, ggml_types[i].id);
         assert_int_equal(type->block_elements, ggml_types[i].elements);
+        assert_true(type->block_elements <= LORT_BLOCK_ELEMENTS_MAX);
         assert_int_equal(type->block_bytes, ggml_types[i].bytes);
         assert_int_equal(type->decode != NULL, ggml_types[i].decodes);
         assert_true(type->in_gguf);
