@@ -70,7 +70,6 @@ static lort_code read_all(reading *r, lort_error *err)
         code = lort_model_load(r->decider->model, &session->alloc, session->pool, err);
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
     }
-    r->team = session->pool;
     for (uint64_t i = 0; i < r->count && code == LORT_OK; i++)
         code = read_job(r, (int64_t)i, 0, 0, err);
     return code;
@@ -236,7 +235,7 @@ static lort_code share_out(const reading *r, lort_error *err)
 
 lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
 {
-    reading r = {.decider = decider, .plan = plan};
+    reading r = {.decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
     lort_code code = list_jobs(&r, err);
     if (code == LORT_OK)
         code = read_all(&r, err);

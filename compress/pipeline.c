@@ -22,7 +22,7 @@ typedef struct pipeline {
     uint64_t count;
     lort_outcome *outcomes; /* [window] in full mode, [1] in stream mode */
     unsigned window;
-    lort_pool *team; /* who factors one matrix: all workers in stream mode, nobody else in full mode */
+    lort_pool *team; /* who works on one matrix: all, or nobody but whose job it is (NULL) */
     uint64_t matrices, matrices_kept;
     double error_sum;
     uint64_t error_count;
@@ -150,7 +150,6 @@ static void prefetch_job(const pipeline *p, uint64_t item)
 static lort_code run_stream(pipeline *p, lort_error *err)
 {
     lort_code code = LORT_OK;
-    p->team = session_of(p)->pool;
     for (uint64_t i = 0; i < p->count && code == LORT_OK; i++) {
         prefetch_job(p, i + 1);
         code = decide_job(p, (int64_t)i, 0, 0, err);
@@ -185,7 +184,8 @@ static void sum_weighted(lort_report *report)
 
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, lort_emitter *emitter, lort_error *err)
 {
-    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .window = plan->mode == LORT_MODE_FULL ? plan->window : 1};
+    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .window = plan->mode == LORT_MODE_FULL ? plan->window : 1,
+                  .team = plan->team ? decider->session->pool : NULL};
     lort_session *session = decider->session;
     const lort_alloc *alloc = &session->alloc;
     void *memory;

@@ -257,7 +257,6 @@ static void plan_step(const lort_session *session, const lort_model *model, cons
     plan_weights(session, options, step);
     int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
     const uint64_t sides = (uint64_t)(step->shape.rows + step->shape.cols);
-    step->workspace = slice_workspace(options, step, 1);
     step->pending = lort_codec_bound(2 * (uint64_t)rank * sides) + LORT_CHUNK_TARGET;
     step->pending += weighing_bytes(step, 1);
     if (lort_plan_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
@@ -302,20 +301,29 @@ static uint64_t common_cost(const lort_session *session, const lort_options *opt
            lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) + window_cost(2 * threads, &plan->blocks);
 }
 
-static uint64_t full_cost(const lort_session *session, const lort_model *model, const lort_options *options, const lort_work_plan *plan, unsigned threads)
+static void set_workspaces(const lort_options *options, lort_work_plan *plan, unsigned workers)
 {
+    for (uint64_t i = 0; i < plan->count; i++)
+        plan->steps[i].workspace = plan->steps[i].factor ? slice_workspace(options, &plan->steps[i], workers) : 0;
+}
+
+/* As many slices in work as there are threads, each by one worker or by all. */
+static uint64_t full_cost(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, unsigned threads, bool team)
+{
+    set_workspaces(options, plan, team ? threads : 1);
     return common_cost(session, options, plan, threads) + lort_model_load_bytes(model) +
            sum_of_largest(plan, threads, offsetof(lort_step, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_step, pending));
 }
 
 /* The largest step when all workers are on one tensor; *which names it. */
-static uint64_t stream_cost(const lort_session *session, const lort_options *options, const lort_work_plan *plan, unsigned threads, const lort_tensor **which)
+static uint64_t stream_cost(const lort_session *session, const lort_options *options, lort_work_plan *plan, unsigned threads, const lort_tensor **which)
 {
     uint64_t most = 0;
     *which = NULL;
+    set_workspaces(options, plan, threads);
     for (uint64_t i = 0; i < plan->count; i++) {
         const lort_step *step = &plan->steps[i];
-        uint64_t bytes = step->factor ? slice_workspace(options, step, threads) + step->pending : 0;
+        uint64_t bytes = step->factor ? step->workspace + step->pending : 0;
         if (bytes > most) {
             most = bytes;
             *which = step->tensor;
@@ -332,22 +340,41 @@ static void hold_blocks(lort_work_plan *plan)
     plan->peak += plan->spare;
 }
 
+/* As many threads as fit; then, if that fits too, all of them for each slice. */
+static void fit_full(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan)
+{
+    plan->team = false;
+    plan->peak = full_cost(session, model, options, plan, plan->threads, false);
+    while (plan->peak > plan->limit && plan->threads > 1)
+        plan->peak = full_cost(session, model, options, plan, --plan->threads, false);
+    const uint64_t together = full_cost(session, model, options, plan, plan->threads, true);
+    plan->team = together <= plan->limit;
+    plan->peak = plan->team ? together : plan->peak;
+}
+
+static void fit_stream(const lort_session *session, const lort_options *options, lort_work_plan *plan)
+{
+    const lort_tensor *which;
+    plan->team = true;
+    plan->peak = stream_cost(session, options, plan, plan->threads, &which);
+    while (plan->peak > plan->limit && plan->threads > 1)
+        plan->peak = stream_cost(session, options, plan, --plan->threads, &which);
+}
+
 static lort_code choose_mode(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
     char need[32], available[32];
     const lort_tensor *which;
     lort_report *report = session->report;
     const char *source = session->memory.sources[session->memory.binding].name;
-    plan->need = full_cost(session, model, options, plan, session->threads);
+    plan->need = full_cost(session, model, options, plan, session->threads, false);
     bool fits = (double)plan->need <= LORT_MEMORY_SHARE * (double)session->memory.available;
     plan->mode = options->mode == LORT_MODE_AUTO ? (fits ? LORT_MODE_FULL : LORT_MODE_STREAM) : options->mode;
     plan->threads = session->threads;
-    plan->peak = plan->mode == LORT_MODE_FULL ? plan->need : stream_cost(session, options, plan, plan->threads, &which);
-    while (plan->peak > plan->limit && plan->threads > 1) {
-        plan->threads--;
-        plan->peak = plan->mode == LORT_MODE_FULL ? full_cost(session, model, options, plan, plan->threads)
-                                                  : stream_cost(session, options, plan, plan->threads, &which);
-    }
+    if (plan->mode == LORT_MODE_FULL)
+        fit_full(session, model, options, plan);
+    else
+        fit_stream(session, options, plan);
     lort_size_text(plan->need, need, sizeof need);
     lort_size_text(session->memory.available, available, sizeof available);
     report->mode = plan->mode == LORT_MODE_FULL ? "full" : "stream";

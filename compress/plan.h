@@ -18,7 +18,7 @@ typedef struct lort_step { /* one extent of the input */
     lort_matrices shape;
     bool factor;        /* every slice is tried; else the whole tensor is kept */
     const char *reason; /* why it is kept, or "" */
-    uint64_t workspace; /* bytes one slice's factorisation takes with one worker */
+    uint64_t workspace; /* bytes one slice's factorisation takes with as many workers as may work on it at once */
     uint64_t pending;   /* bytes its encoded factors may take until they are written */
     uint64_t holds;     /* bytes its coded blocks may take until then, if there is room */
     lort_share *shares; /* [slices]; NULL: no target for the size */
@@ -35,6 +35,7 @@ typedef struct lort_work_plan {
     lort_block_need blocks; /* of quantised slices */
     lort_mode mode;   /* FULL or STREAM */
     unsigned threads, window;
+    bool team;        /* all workers may help with one slice: always in stream mode, in full mode where memory allows */
     uint64_t need, peak, limit;
     uint64_t spare;   /* of peak: for coded blocks that are held */
     uint64_t out_low, out_high; /* estimated output bytes */

@@ -303,12 +303,36 @@ static void assert_same_steps(const lort_work_plan *a, const lort_work_plan *b)
     for (uint64_t i = 0; i < a->count; i++) {
         assert_int_equal(a->steps[i].factor, b->steps[i].factor);
         assert_string_equal(a->steps[i].reason, b->steps[i].reason);
-        assert_int_equal(a->steps[i].workspace, b->steps[i].workspace);
         assert_int_equal(a->steps[i].pending, b->steps[i].pending);
     }
     assert_int_equal(a->out_low, b->out_low);
     assert_int_equal(a->out_high, b->out_high);
     assert_true(a->out_low <= a->out_high);
+}
+
+static void plan_full(tiny_run *r, uint64_t memory)
+{
+    tiny_run_open(r, tiny_path(dir, "m.safetensors"), memory, 4);
+    r->options.mode = LORT_MODE_FULL;
+    r->options.goal = LORT_GOAL_RANK;
+    r->options.rank = 8;
+    tiny_ok(tiny_run_plan(r), &r->err);
+}
+
+/* All workers on each slice, where memory allows; else one for each, before there are fewer of them. */
+static void workers_help_each_other_where_memory_allows(void **state)
+{
+    tiny_run r;
+    tiny_sparse(dir, "m.safetensors", matrices, COUNT(matrices));
+    plan_full(&r, TINY_PLENTY);
+    assert_true(r.plan.team);
+    const uint64_t peak = r.plan.peak;
+    tiny_run_close(&r);
+    plan_full(&r, peak - (1 << 20));
+    assert_false(r.plan.team);
+    assert_int_equal(r.plan.threads, 4);
+    assert_true(r.plan.peak <= r.plan.limit);
+    tiny_run_close(&r);
 }
 
 static void the_plan_is_a_function_of_model_and_options(void **state)
@@ -492,6 +516,7 @@ int main(void)
         cmocka_unit_test(break_even_is_the_last_rank_that_pays),
         cmocka_unit_test(the_options_text_has_what_decides_bytes_and_nothing_else),
         TEST(the_plan_is_a_function_of_model_and_options),
+        TEST(workers_help_each_other_where_memory_allows),
         TEST(more_work_never_needs_less_memory),
         TEST(the_mode_follows_from_need_and_memory),
         TEST(a_refusal_names_the_memory_that_would_do),
