@@ -43,6 +43,7 @@ CLI_SRC  := $(wildcard compress/cli/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c tests/numerics/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
+MAKER    := $(BUILD)/tests/bench/make_model
 BATS     := $(wildcard tests/cli/*.bats)
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -50,7 +51,7 @@ UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
 QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless)
-OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
+OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
 
 all: $(BUILD)/lort ## build the lort command and liblort.a
 
@@ -108,7 +109,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN)
+programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER)
 
 fuzz-run: $(FUZZ_BIN)
 	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
