@@ -79,8 +79,12 @@ demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, 
 fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 	$(MAKE) CC=clang MODE=fuzz fuzz-run
 
-bench: $(BENCH_BIN) ## run the benchmarks
+bench: $(BENCH_BIN) $(BUILD)/lort $(MAKER) ## run the benchmarks
 	@set -e; for program in $(BENCH_BIN); do $$program; done
+	@LORT=$(BUILD)/lort MAKER=$(MAKER) tests/bench/out_of_core.py
+
+bench-out-of-core: $(BUILD)/lort $(MAKER) ## 16 GiB models and an 8 GiB tensor in cgroups of 512 MiB: root, 22 GiB of disk (BENCH_DIR, /tmp), 25 minutes
+	@LORT=$(BUILD)/lort MAKER=$(MAKER) tests/bench/out_of_core.py memory
 
 bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
@@ -134,6 +138,6 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 
-.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)
