@@ -143,7 +143,7 @@ def anonymous(pid):
 
 
 class Run:
-    """One command: its report, and what the kernel says of it. most: peaks seen from outside, every 10 ms, of it and of the memory cgroup it was in."""
+    """One command: its report, and what the kernel says of it. most: peaks seen from outside, every 20 ms, of it and of the memory cgroup it was in."""
 
     def __init__(self, arguments, inside=None, what="compress"):
         self.most, self.done = {"anon": 0, "dirty": 0, "writeback": 0, "unwritten": 0, "file": 0}, False
@@ -171,7 +171,7 @@ class Run:
                 now.update(inside.sample())
                 now["unwritten"] = now["dirty"] + now["writeback"]
             self.most = {k: max(v, now.get(k, 0)) for k, v in self.most.items()}
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     def cores(self):
         return self.cpu / self.seconds / self.report["threads"]
