@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,8 +27,9 @@ LAYER = {"hidden": 4096, "kv": 4096, "ffn": 8192, "mlp": 2}  # 256 MiB each
 LLAMA_8B = {"hidden": 4096, "kv": 1024, "ffn": 14336, "vocab": 128256}  # 416 MiB a layer, embedding and head of 1002 MiB
 LLAMA_70B = {"hidden": 8192, "kv": 1024, "ffn": 28672, "layers": 80, "vocab": 128256}
 
-work = tempfile.mkdtemp(prefix="lort-bench-", dir=os.environ.get("BENCH_DIR", "/tmp"))
+work = tempfile.mkdtemp(prefix="lort-ooc-", dir=os.environ.get("BENCH_DIR", "/tmp"))
 atexit.register(shutil.rmtree, work, ignore_errors=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 missed = 0
 
 
@@ -99,7 +101,7 @@ class Group:
         v1 = os.path.isdir(V1)
         self.keys, self.controller = KEYS[v1], controller
         parent = f"/sys/fs/cgroup/{controller}" if v1 else "/sys/fs/cgroup"
-        self.path = f"{parent}/lort-bench-{os.getpid()}-{name}"
+        self.path = f"{parent}/lort-ooc-{os.getpid()}-{name}"
         os.mkdir(self.path)
         atexit.register(self.remove)
         device = os.stat(work).st_dev
@@ -152,9 +154,12 @@ class Run:
         before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         child = subprocess.Popen([LORT, what] + arguments + ["-q", "--json", report], preexec_fn=inside.join if inside else None,
                                  stdout=subprocess.DEVNULL)
-        watcher = threading.Thread(target=self.watch, args=(child, inside))
+        watcher = threading.Thread(target=self.watch, args=(child, inside), daemon=True)
         watcher.start()
-        self.code = child.wait()
+        try:
+            self.code = child.wait()
+        finally:  # stopped: nothing stays behind
+            child.kill()
         self.seconds, self.done = time.monotonic() - begin, True
         watcher.join()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -275,7 +280,7 @@ def table_plan():
         anon, out = max(run.most["anon"], run.report["memory"]["peak_anon_bytes"]), run.report["output"]
         high, low = (part.report["output"][f"estimate_{e}_bytes"] for e in ("high", "low"))
         fair = whole.report["input"]["bytes"] == bytes_of(big) and whole.report["mode"] == "stream" and of[1] / 2 <= anon <= of[1] <= of[0] <= 512 * MIB
-        interval = f"{low / MIB:.0f} <= {out['bytes'] / MIB:.1f} <= {high / MIB:.0f}"
+        interval = f"{low / MIB:.2f} <= {out['bytes'] / MIB:.2f} <= {high / MIB:.2f}"
         print(f"  {name:<16}{bytes_of(big) / GIB:>7.1f}{whole.seconds:>8.2f}{whole.report['mode']:>8}{of[0] / MIB:>10.1f}{of[1] / MIB:>11.1f}{anon / MIB:>7.1f}"
               f"{interval:>25}  2 s {judge(whole.seconds < 2)}, honest {judge(fair and low <= out['bytes'] <= high)}")
     remove(big, *set(one.values()))
