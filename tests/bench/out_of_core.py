@@ -271,7 +271,7 @@ def table_plan():
     one = {"max-error 0.05": make("embedding.safetensors", big=1, rows=side, cols=8192)}
     one["rank 64"] = one["max-error 0.05"] if SHORT else make("matrix.safetensors", big=1, rows=LLAMA_70B["ffn"], cols=8192)
     print("plan: 80 layers of 8192 / 28672, sparse files, --memory 512M; beside it the largest matrix of it that is tried, planned, then compressed")
-    print(f"  {'target':<16}{'GiB':>7}{'plan s':>8}{'mode':>8}{'plan MiB':>10}{'one: plan':>11}{'anon':>7}{'output, of its interval':>25}  bars")
+    print(f"  {'target':<16}{'GiB':>7}{'plan s':>8}{'mode':>8}{'plan MiB':>10}{'one: plan':>11}{'anon':>7}{'output, of its interval':>28}  bars")
     for name, options in TARGETS.items():
         model = one[name]
         whole, part = plan_of(big, options, memory), plan_of(model, options, memory)
@@ -282,7 +282,7 @@ def table_plan():
         fair = whole.report["input"]["bytes"] == bytes_of(big) and whole.report["mode"] == "stream" and of[1] / 2 <= anon <= of[1] <= of[0] <= 512 * MIB
         interval = f"{low / MIB:.2f} <= {out['bytes'] / MIB:.2f} <= {high / MIB:.2f}"
         print(f"  {name:<16}{bytes_of(big) / GIB:>7.1f}{whole.seconds:>8.2f}{whole.report['mode']:>8}{of[0] / MIB:>10.1f}{of[1] / MIB:>11.1f}{anon / MIB:>7.1f}"
-              f"{interval:>25}  2 s {judge(whole.seconds < 2)}, honest {judge(fair and low <= out['bytes'] <= high)}")
+              f"{interval:>28}  2 s {judge(whole.seconds < 2)}, honest {judge(fair and low <= out['bytes'] <= high)}")
     remove(big, *set(one.values()))
 
 
