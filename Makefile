@@ -44,6 +44,7 @@ CLI_SRC  := $(wildcard compress/cli/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c tests/numerics/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
+MAKER    := $(BUILD)/tests/bench/make_model
 BATS     := $(wildcard tests/cli/*.bats)
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -52,7 +53,7 @@ FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
 QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless quality ternary)
 SPEED_BIN := $(filter-out $(QUALITY_BIN),$(BENCH_BIN))
-OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/fuzz/replay.c)
+OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
 
 all: $(BUILD)/lort ## build the lort command and liblort.a
 
@@ -80,8 +81,12 @@ demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, 
 fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 	$(MAKE) CC=clang MODE=fuzz fuzz-run
 
-bench: $(SPEED_BIN) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
+bench: $(SPEED_BIN) $(BUILD)/lort $(MAKER) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
 	@set -e; for program in $(SPEED_BIN); do echo "== $${program##*/}"; $$program; done
+	@echo "== out_of_core.py"; LORT=$(BUILD)/lort MAKER=$(MAKER) tests/bench/out_of_core.py
+
+bench-out-of-core: $(BUILD)/lort $(MAKER) ## 16 GiB models and an 8 GiB tensor in cgroups of 512 MiB: root, 22 GiB of disk (BENCH_DIR, /tmp), 25 minutes
+	@LORT=$(BUILD)/lort MAKER=$(MAKER) tests/bench/out_of_core.py memory
 
 bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares, rounded factors, trits (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
@@ -110,7 +115,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN)
+programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER)
 
 fuzz-run: $(FUZZ_BIN)
 	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
@@ -137,6 +142,6 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

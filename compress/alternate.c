@@ -89,6 +89,7 @@ static lort_code measure(alternation *f, lort_error *err)
 {
     memset(f->sums, 0, (size_t)f->grid.rows * sizeof *f->sums);
     f->error2 = 0;
+    f->source->passes++;
     return lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, sum_block, add_block, f, err);
 }
 
@@ -324,6 +325,7 @@ static lort_code accept(alternation *f, lort_error *err)
     lort_code code = encode_scales(f, err);
     f->source->factors = out->factored ? out : NULL;
     f->stored = 0;
+    f->source->passes++;
     if (code == LORT_OK)
         code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
     if (code)

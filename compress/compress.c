@@ -144,6 +144,8 @@ static lort_code prepare(prepared *p, const char *command, const char *path, con
 /* From here on the ledger has a limit, and workers stand ready. */
 static lort_code start(prepared *p, const lort_options *options, lort_error *err)
 {
+    const uint64_t available = p->session.memory.available, room = available > p->plan.peak ? (available - p->plan.peak) / 2 : 0;
+    lort_model_ahead_limit(p->model, room > LORT_AHEAD_MOST ? room : LORT_AHEAD_MOST);
     lort_budget_limit(p->session.budget, p->plan.limit);
     lort_code code = lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, &p->plan.blocks, err);
     return code ? code : lort_session_spare(&p->session, p->plan.spare, err);

@@ -38,7 +38,7 @@ static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
 lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice)
 {
     return (lort_slice_source){decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
-                               lort_model_unmapped(decider->model), NULL, lort_weighting_of(step->importance, &step->shape, slice), NULL, false};
+                               lort_model_unmapped(decider->model), NULL, lort_weighting_of(step->importance, &step->shape, slice), NULL, 0, false};
 }
 
 /* Numbers [skip, skip + n) of the blocks at `bytes`, which a tile may cut anywhere. */
@@ -175,6 +175,7 @@ static lort_code run_factor(lort_slice_source *source, const lort_target *target
         lort_weighting_scales(&source->weighting, matrix.cols, scales);
     matrix.scale = scales;
     code = lort_factor(&matrix, target, pool, alloc, factors, err);
+    source->passes += (uint32_t)factors->passes;
     lort_give(alloc, scales, bytes);
     return code;
 }
@@ -284,6 +285,7 @@ static lort_code measure_norm(lort_slice_source *source, unsigned worker, float 
 {
     double sum = 0;
     int64_t cols = source->step->shape.cols;
+    source->passes++;
     for (int64_t r = 0; r < source->step->shape.rows; r++) {
         const float *values;
         int64_t ld;
@@ -451,6 +453,7 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
     lort_session *session = source->decider->session;
     lort_factors factors = {0};
     lort_code code = lort_factor(matrix, target, pool, &session->alloc, &factors, err);
+    source->passes += (uint32_t)factors.passes;
     if (code == LORT_OK && factors.verdict == LORT_FACTORED) {
         code = encode_factors(session, worker, slice, &factors, out, err);
         if (code == LORT_OK)
@@ -601,11 +604,12 @@ static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint6
     return code ? code : lort_model_check(source->decider->model, source->step->tensor->file, err);
 }
 
-static lort_code finish(lort_outcome *out, uint64_t start, lort_code code, const lort_alloc *alloc)
+static lort_code finish(lort_outcome *out, const lort_slice_source *source, uint64_t start, lort_code code)
 {
+    out->passes = source->passes;
     out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
     if (code)
-        lort_outcome_free(out, alloc);
+        lort_outcome_free(out, &source->decider->session->alloc);
     return code;
 }
 
@@ -623,14 +627,14 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
     target.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
     if (lort_plan_integers(decider->options)) {
         const double error = step->shares ? step->shares[slice].error : target.value * lort_kind_scale(lort_plan_place(decider->options, step->tensor));
-        return finish(out, start, decide_integers(&source, slice, target.key, error, worker, pool, out, err), &decider->session->alloc);
+        return finish(out, &source, start, decide_integers(&source, slice, target.key, error, worker, pool, out, err));
     }
     if (lort_plan_ternary(decider->options))
-        return finish(out, start, decide_ternary(&source, slice, target.key, worker, pool, out, err), &decider->session->alloc);
+        return finish(out, &source, start, decide_ternary(&source, slice, target.key, worker, pool, out, err));
     if (source.weighting.on)
         code = lort_slice_weigh(&source, worker, pool, out, NULL, err);
     if (code)
-        return finish(out, start, code, &decider->session->alloc);
+        return finish(out, &source, start, code);
     int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, out->lossless);
     if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
         code = keep_unseen(&source, worker, "rank past break-even", out, err);
@@ -639,5 +643,5 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
         target.max_rank = target.max_rank < even ? target.max_rank : even;
         code = factor_slice(decider, &source, &target, slice, worker, pool, out, err);
     }
-    return finish(out, start, code, &decider->session->alloc);
+    return finish(out, &source, start, code);
 }

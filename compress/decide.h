@@ -36,6 +36,7 @@ typedef struct lort_outcome {
     lort_chunk *chunks;   /* their descriptions, offsets from the start of `coded` */
     uint64_t chunk_room;
     uint64_t chunk_count;
+    uint32_t passes;      /* whole readings of the slice that led here */
     double seconds;
 } lort_outcome;
 

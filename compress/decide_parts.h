@@ -13,6 +13,7 @@ typedef struct lort_slice_source { /* the slice as a matrix */
     const lort_outcome *factors; /* not NULL: what they hold is taken off by lort_slice_block */
     lort_weighting weighting;    /* by the step's importances */
     const uint8_t *scales;       /* codes of the columns' scales, [cols]; not NULL: lort_slice_block applies them */
+    uint32_t passes;             /* whole readings so far; samples are none */
     bool exact;                  /* the estimate of a quantised slice is to be its size, not that of a sample */
 } lort_slice_source;
 

@@ -31,6 +31,7 @@ typedef struct open_part {
     double norm2, error2, seconds;
     lort_weighed norm, error; /* of a step with importances */
     int64_t top_rank;
+    uint32_t passes;        /* of the slice that was read most often */
     uint32_t kept;
     const char *reason;     /* of the first kept slice */
     char detail[120];
@@ -507,6 +508,9 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     part->norm2 += outcome->norm2;
     lort_weighed_add(&part->norm, &outcome->norm);
     part->undefined |= part->step->factor && !outcome->has_norm;
+    /* once more to be hashed or stored, and again if its blocks are coded now */
+    const uint32_t passes = outcome->passes + 1 + (outcome->quantised && outcome->kept.count == 0);
+    part->passes = passes > part->passes ? passes : part->passes;
     if (outcome->quantised)
         return emit_integers(emitter, slice, outcome, offset, bytes, err);
     if (outcome->factored)
@@ -570,6 +574,7 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->rel_error = relative_error(part);
     report->weighted_error = weighed_error(part);
     report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
+    report->passes = part->passes;
     report->seconds = part->seconds;
     if (lossy && part->kept)
         report->reason = lort_report_text(owner, "%u of %u slices kept: %s", part->kept, part->slices, part->reason);

@@ -87,6 +87,7 @@ typedef struct lort_tensor_report {
     const char *detail; /* figures behind the reason, or "" */
     int64_t rank;       /* largest of the slices; 0 if kept */
     int64_t slices;
+    int64_t passes;     /* compress: whole readings of its bytes; the most of its slices */
     double rel_error;   /* NaN = undefined (null in JSON) */
     double weighted_error; /* by the importance of columns (--imatrix); NaN = none known */
     double cosine, max_abs; /* compare: cosine and largest |difference|; NaN otherwise */

@@ -160,6 +160,7 @@ static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *e
 static lort_code measure(fitting *f, int64_t part, double *error, lort_error *err)
 {
     f->part = part;
+    f->source->passes += part == 1;
     f->sized = 0;
     f->total.weights = 0;
     f->total.error2 = 0;
@@ -251,6 +252,7 @@ static lort_code measure_size(fitting *f, uint64_t *bytes, lort_error *err)
         f->total.stored = 0;
         f->total.error2 = f->total.measured2 = 0;
         f->total.error = (lort_weighed){0, 0};
+        f->source->passes++;
         code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
         f->sized = code ? 0 : f->step;
     }
@@ -418,6 +420,7 @@ static lort_code prepare(fitting *f, const char **reason, lort_error *err)
     if (scales)
         lort_weighting_codes(&f->source->weighting, &step->shape, scales);
     f->source->scales = scales;
+    f->source->passes++;
     lort_code code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, sum_energies, add_energies, f, err);
     f->norm2 = f->total.norm2;
     f->peak = f->total.peak;

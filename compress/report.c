@@ -323,6 +323,7 @@ static const field tensor_fields[] = {
     {"detail", TEXT, T(detail)},
     {"rank", I64, T(rank)},
     {"slices", I64, T(slices)},
+    {"passes", I64, T(passes)},
     {"rel_error", REAL, T(rel_error)},
     {"weighted_error", REAL, T(weighted_error)},
     {"cosine", REAL, T(cosine)},

@@ -53,6 +53,7 @@ lort_code lort_slice_weigh(lort_slice_source *source, unsigned worker, lort_pool
     if (code)
         return code;
     w.slots = memory;
+    source->passes++;
     code = lort_pool_run(pool, w.grid.down * w.grid.across, window, weigh_block, add_block, &w, err);
     lort_give(alloc, w.slots, window * sizeof *w.slots);
     out->norm = w.total.norm;

@@ -215,6 +215,7 @@ void lort_model_close(lort_model *model)
 {
     if (!model)
         return;
+    lort_model_ahead_close(model);
     for (uint32_t i = 0; i < model->file_count; i++)
         close_file(model, &model->files[i]);
     lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
@@ -371,10 +372,19 @@ lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool 
     return code;
 }
 
+void lort_model_ahead_limit(lort_model *model, uint64_t bytes) { model->ahead.most = bytes; }
+
+/* A small range is followed by what comes behind it: the next large one may. */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
-    if (model->files[file].map && !model->files[file].loaded)
-        lort_os_map_advise(model->files[file].map, offset, n, LORT_WILL_NEED, false);
+    const uint64_t most = model->ahead.most ? model->ahead.most : LORT_AHEAD_MOST;
+    uint64_t start = offset;
+    if (!model->files[file].map || model->files[file].loaded || offset > model->files[file].info.size)
+        return;
+    for (uint32_t i = 0; i < file; i++)
+        start += model->files[i].info.size;
+    n = n > LORT_AHEAD_LEAST ? n : LORT_AHEAD_LEAST;
+    lort_model_ahead_ask(model, start, start + (n < most ? n : most));
 }
 
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)

@@ -56,7 +56,11 @@ lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error
 /* Full mode: reads every file into memory from alloc; views then point there. */
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err);
 uint64_t lort_model_load_bytes(const lort_model *model); /* what that takes from alloc */
-/* Stream mode: starts reading ahead, and drops pages behind. Advice only. */
+/* Stream mode: the range is what will be worked on next: a thread reads it, and of what follows as much as is worth reading ahead. And dropping pages behind.
+ * Advice only; one thread asks. */
+#define LORT_AHEAD_LEAST ((uint64_t)32 << 20)
+#define LORT_AHEAD_MOST ((uint64_t)64 << 20)
+void lort_model_ahead_limit(lort_model *model, uint64_t bytes); /* instead of LORT_AHEAD_MOST: what the page cache has room for */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
 

@@ -15,6 +15,17 @@ typedef struct lort_model_entry {
     uint64_t head_bytes;
 } lort_model_entry;
 
+/* Reading ahead: a thread that brings the files' bytes into the page cache, in the order of the files. Positions count all files as one. */
+typedef struct lort_model_ahead {
+    lort_thread *thread; /* NULL: not started yet */
+    lort_mutex *lock;
+    lort_cond *wake;
+    uint64_t at, end;    /* what is left of the range that is read */
+    uint64_t next, next_end; /* the range after it */
+    uint64_t most;       /* bytes of a range; 0: LORT_AHEAD_MOST */
+    bool closing, refused;
+} lort_model_ahead;
+
 struct lort_model {
     const lort_alloc *alloc;
     const lort_alloc *load_alloc;
@@ -30,6 +41,7 @@ struct lort_model {
     lort_extent *extents;
     uint64_t *extent_tensor;
     uint64_t extent_count;
+    lort_model_ahead ahead;
     lort_warn_fn *warn;
     void *warn_ctx;
 };
@@ -44,5 +56,10 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
 /* Merges the files' indexes, checks shards against each other, lists extents. */
 lort_code lort_model_merge(lort_model *model, lort_error *err);
+
+/* [start, end) is read after the range that was asked for last; what is left of the one before that is given up. Starts the thread; where it cannot be,
+ * nothing is read ahead. */
+void lort_model_ahead_ask(lort_model *model, uint64_t start, uint64_t end);
+void lort_model_ahead_close(lort_model *model);
 
 #endif

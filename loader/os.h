@@ -60,14 +60,14 @@ const char *lort_os_file_path(const lort_file *file); /* for messages */
 
 /* ---- mappings ---- */
 typedef struct lort_map lort_map;
-typedef enum lort_advice { LORT_WILL_NEED, LORT_DONT_NEED, LORT_SEQUENTIAL } lort_advice;
+typedef enum lort_advice { LORT_WILL_NEED, LORT_POPULATE, LORT_DONT_NEED, LORT_SEQUENTIAL } lort_advice;
 /* Maps a file of `size` > 0 bytes read-only. LORT_E_MEMORY if there is no address space (the caller then reads with
  * lort_os_read). The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
  * file may be closed before the mapping, unless the mapping is then advised with `cache`. At most 4096 mappings at once. */
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err);
 const uint8_t *lort_os_map_data(const lort_map *map);
 bool lort_os_map_faulted(const lort_map *map); /* true once any page faulted: results read from it are void */
-/* Prefetch or release a byte range, cut at the mapping's end. Releasing keeps pages the range covers in part. It drops the
+/* Prefetch or release a byte range, cut at the mapping's end. WILL_NEED starts reading the whole of it, POPULATE waits until it is there. Releasing keeps pages the range covers in part. It drops the
  * pages from our RSS; `cache` also from the page cache (madvise first, fadvise second). */
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache);
 void lort_os_unmap(lort_map *map);

@@ -18,6 +18,10 @@
 #include <unistd.h>
 
 #define SLOTS 4096
+#define WILL_NEED_PIECE ((uint64_t)128 << 10) /* the kernel reads no more at one call than its read-ahead, or one request of the disk; few have less */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it */
+#endif
 
 /* `version` is odd while the owner changes the slot. A slot that changes under the handler's eyes cannot be the one
  * that faulted: a mapping that is being read stays registered. */
@@ -151,7 +155,7 @@ bool lort_os_map_faulted(const lort_map *map) { return atomic_load(&map->slot->f
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache)
 {
     static const int calls[] = {
-        [LORT_WILL_NEED] = MADV_WILLNEED, [LORT_DONT_NEED] = MADV_DONTNEED, [LORT_SEQUENTIAL] = MADV_SEQUENTIAL};
+        [LORT_WILL_NEED] = MADV_WILLNEED, [LORT_POPULATE] = MADV_POPULATE_READ, [LORT_DONT_NEED] = MADV_DONTNEED, [LORT_SEQUENTIAL] = MADV_SEQUENTIAL};
     if (offset >= map->size || n == 0)
         return;
     uint64_t mask = page_mask, end = n < map->size - offset ? offset + n : map->size;
@@ -164,7 +168,9 @@ void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice 
     }
     if (offset >= end)
         return;
-    (void)madvise(map->data + offset, (size_t)(end - offset), calls[advice]);
+    const uint64_t piece = advice == LORT_WILL_NEED ? WILL_NEED_PIECE : end - offset;
+    for (uint64_t at = offset; at < end; at += piece)
+        (void)madvise(map->data + at, (size_t)(end - at < piece ? end - at : piece), calls[advice]);
     if (advice == LORT_DONT_NEED && cache) /* second: mapped pages cannot be dropped from the cache */
         (void)posix_fadvise(map->file->fd, (off_t)offset, (off_t)(end - offset), POSIX_FADV_DONTNEED);
 }

@@ -13,7 +13,7 @@
 #include "loader/memory.h"
 #include <stdio.h>
 
-#define FLUSH_BYTES (64u << 20)
+#define FLUSH_BYTES (16u << 20) /* at most three of these are dirty: one that fills, two on their way */
 #define READ_BYTES (1u << 20)
 #define TRIES 100 /* of taking the partial's name, while other writers come and go */
 

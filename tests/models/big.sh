@@ -1,41 +1,21 @@
 #!/bin/sh
 # A 2 GiB model that holds one 1 GiB tensor, --rank 64, in 256 MiB: by --memory and, as root on a cgroup v1 or v2 machine, in a real
 # memory cgroup. Checks: stream mode and its reason in the log, planned peak at most 256 MiB, peak anonymous memory between 50 and
-# 100 % of the plan, the same bytes both times. Needs python3 with numpy and 5 GiB of disk.
+# 100 % of the plan, the same bytes both times. Needs python3, 3 GiB of disk, and `make build/release/tests/bench/make_model`.
+# What it costs, at 16 GiB: `make bench-out-of-core`.
 #   tests/models/big.sh [LORT] [DIRECTORY]
 set -eu
 lort=${1:-build/release/lort}
+maker=${lort%/*}/tests/bench/make_model
 work=$(mktemp -d "${2:-${TMPDIR:-/tmp}}/lort-big-XXXXXX")
 group=
 trap 'rm -rf "$work"; [ -z "$group" ] || rmdir "$group" 2>/dev/null || :' EXIT
 passed=0 failed=0 skipped=0
-python=python3
-"$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
 
-# Singular values fall like 1 / sqrt(i) over 512 components, in noise: as slowly as weights.
-"$python" - "$work/big.safetensors" <<'END'
-import json, struct, sys
-import numpy as np
-random = np.random.default_rng(1)
-shapes = [("model.layers.0.mlp.up_proj.weight", (16384, 32768))]
-shapes += [(f"model.layers.{i}.self_attn.q_proj.weight", (4096, 4096)) for i in range(1, 33)]
-header, at = {}, 0
-for name, (rows, cols) in shapes:
-    header[name] = {"dtype": "BF16", "shape": [rows, cols], "data_offsets": [at, at + rows * cols * 2]}
-    at += rows * cols * 2
-text = json.dumps(header).encode()
-text += b" " * (-len(text) % 8)
-with open(sys.argv[1], "wb") as out:
-    out.write(struct.pack("<Q", len(text)) + text)
-    for name, (rows, cols) in shapes:
-        right = random.standard_normal((512, cols), dtype=np.float32) / np.sqrt(np.arange(1, 513, dtype=np.float32))[:, None]
-        for r in range(0, rows, 512):
-            tile = random.standard_normal((512, 512), dtype=np.float32) @ right + random.standard_normal((512, cols), dtype=np.float32)
-            out.write(((tile * np.float32(0.02)).view(np.uint32) >> 16).astype(np.uint16).tobytes())
-END
+"$maker" "$work/big.safetensors" big=1 rows=16384 cols=32768 hidden=4096 kv=4096 layers=8 >/dev/null
 
 check() { # what, JSON
-    if "$python" - "$work/$2" <<'END'; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    if python3 - "$work/$2" <<'END'; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 import json, sys
 d = json.load(open(sys.argv[1]))
 m = d["memory"]

@@ -1,4 +1,5 @@
 /* The shapes a model comes in, what is refused and with which words, and inputs that change under a run. */
+#define _DEFAULT_SOURCE /* mincore */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,11 +8,14 @@
 
 #include <cmocka.h>
 
+#include "formats/bytes.h"
 #include "loader/model.h"
 #include "tests/unit/tiny_model.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define MOST_SHARDS 60
 #define MAPPINGS 4096 /* as many as lort_os_map allows at once */
@@ -644,6 +648,89 @@ static void every_allocation_may_fail(void **state)
     assert_true(refuse_each_allocation(shard_name(1, 3, ".gguf")) > 5);
 }
 
+/* ---- reading ahead ---- */
+
+#define LARGE (48u << 20)
+
+/* Two models' worth of nothing: pages of holes are cached like any others, and were never read. */
+static lort_model *open_large(void)
+{
+    static const char head[] = "{\"%s\":{\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[0,%u]}}      ";
+    const char *pairs[] = {"a", shard_name(1, 2, ".safetensors"), "b", shard_name(2, 2, ".safetensors"), NULL};
+    for (int i = 0; i < 2; i++) {
+        uint8_t text[200] = {0};
+        lort_store_u64(text, (uint64_t)snprintf((char *)text + 8, sizeof text - 8, head, pairs[2 * i], LARGE, LARGE));
+        tiny_write(dir, pairs[2 * i + 1], text, 8 + lort_load_u64(text));
+        assert_int_equal(truncate(tiny_path(dir, pairs[2 * i + 1]), (off_t)(8 + lort_load_u64(text) + LARGE)), 0);
+    }
+    tiny_index(dir, "model.safetensors.index.json", pairs);
+    return open_model("");
+}
+
+/* Share of [from, from + n) of the tensor that is in the page cache, in per cent. */
+static unsigned cached(lort_model *model, unsigned number, uint64_t from, uint64_t n)
+{
+    static unsigned char pages[LARGE / 4096 + 1];
+    const lort_tensor *tensor = &lort_model_index(model)->tensors[number];
+    const uint8_t *view;
+    uint64_t count = 0, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(lort_model_view(model, tensor->file, tensor->offset + from, n, NULL, &view, &err), LORT_OK);
+    const uint8_t *start = view - (uintptr_t)view % page;
+    assert_int_equal(mincore((void *)(uintptr_t)start, n, pages), 0);
+    for (uint64_t i = 0; i < n / page; i++)
+        count += pages[i] & 1;
+    return (unsigned)(100 * count / (n / page));
+}
+
+static void ask(lort_model *model, unsigned number, uint64_t n)
+{
+    const lort_tensor *tensor = &lort_model_index(model)->tensors[number];
+    lort_model_prefetch(model, tensor->file, tensor->offset, n);
+}
+
+/* A thread does it: it gets half a minute. */
+static bool comes(lort_model *model, unsigned number, uint64_t n)
+{
+    for (int i = 0; i < 3000; i++) {
+        if (cached(model, number, 0, n) >= 99)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+static void what_comes_next_is_read_whole(void **state)
+{
+    lort_model *model = open_large();
+    assert_true(cached(model, 1, LARGE / 2, LARGE / 2) < 10);
+    ask(model, 0, LARGE);
+    ask(model, 1, LARGE);
+    assert_true(comes(model, 0, LARGE) && comes(model, 1, LARGE));
+    lort_model_close(model);
+}
+
+static void a_small_range_is_followed_by_what_is_behind_it(void **state)
+{
+    lort_model *model = open_large();
+    ask(model, 0, 1);
+    assert_true(comes(model, 0, LORT_AHEAD_LEAST - (1u << 20)));
+    lort_model_close(model);
+}
+
+static void reading_ahead_keeps_to_its_limit(void **state)
+{
+    lort_model *model = open_large();
+    lort_model_ahead_limit(model, LARGE / 6);
+    ask(model, 0, LARGE);
+    ask(model, 1, LARGE); /* begins when the first is done with */
+    assert_true(comes(model, 0, LARGE / 6 - (1u << 20)) && comes(model, 1, LARGE / 6 - (1u << 20)));
+    assert_true(cached(model, 0, LARGE / 2, LARGE / 2) < 10);
+    lort_model_close(model); /* a thread that waits is ended */
+    model = open_large();
+    ask(model, 0, LARGE);
+    lort_model_close(model); /* and one that reads */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 #define TEST_UNMAPPED(f) cmocka_unit_test_setup_teardown(f, set_up, give_mappings_back)
 
@@ -668,6 +755,9 @@ int main(void)
         TEST(a_view_of_a_file_that_shrank_is_void),
         TEST(a_loaded_model_needs_its_files_no_more),
         TEST(loading_without_memory_leaves_the_views),
+        TEST(what_comes_next_is_read_whole),
+        TEST(a_small_range_is_followed_by_what_is_behind_it),
+        TEST(reading_ahead_keeps_to_its_limit),
         TEST_UNMAPPED(what_cannot_be_mapped_is_read),
         TEST_UNMAPPED(a_long_header_is_read_whole),
         TEST_UNMAPPED(a_closed_file_must_be_the_same_when_it_is_read_again),
