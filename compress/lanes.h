@@ -4,15 +4,7 @@
 #define LORT_COMPRESS_LANES_H
 
 #include "compress/residual.h"
-
-/* A function of its own for each kind of processor. Only + - * / and comparisons of f32, and integers, so that all give the same. */
-#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define LORT_VECTORS __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
-#else
-#define LORT_VECTORS
-#endif
-#define LORT_INLINE static inline __attribute__((always_inline))
-#define LORT_UNROLL _Pragma("GCC unroll 32")
+#include "formats/vectors.h"
 
 typedef uint32_t lort_u32s __attribute__((vector_size(4 * LORT_LANES)));
 typedef int32_t lort_i32s __attribute__((vector_size(4 * LORT_LANES)));

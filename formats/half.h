@@ -4,7 +4,24 @@
 #ifndef LORT_FORMATS_HALF_H
 #define LORT_FORMATS_HALF_H
 
+#include "formats/vectors.h"
 #include <stdint.h>
+#include <string.h>
+
+/* A float and its bits. */
+LORT_INLINE float lort_from_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+LORT_INLINE uint32_t lort_to_bits(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
 
 float lort_f16_to_f32(uint16_t h);
 uint16_t lort_f32_to_f16(float f); /* NaN stays NaN, quietened */
