@@ -31,19 +31,24 @@ typedef struct reading {
 
 /* ---- the first reading ---- */
 
+static lort_range range_of(const reading *r, uint64_t i)
+{
+    const uint64_t extent = r->jobs[i].extent;
+    return lort_slice_range(r->decider, &r->plan->steps[extent], extent, r->jobs[i].slice);
+}
+
 static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     reading *r = ctx;
     job *j = &r->jobs[item];
     const lort_step *step = &r->plan->steps[j->extent];
-    uint64_t count;
-    const lort_extent *extent = &lort_model_extents(r->decider->model, &count)[j->extent];
+    const lort_range range = range_of(r, (uint64_t)item);
     (void)slot;
     lort_code code = lort_session_check_stop(r->decider->session, err);
     if (code)
         return code;
     if (!step->factor)
-        return lort_raw_size(r->decider, worker, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), extent->file, extent->offset, extent->bytes,
+        return lort_raw_size(r->decider, worker, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), range.file, range.offset, range.bytes,
                              UINT64_MAX, &j->kept, err);
     return lort_decide_curve(r->decider, step, j->slice, worker, r->team, &j->curve, err);
 }
@@ -70,8 +75,15 @@ static lort_code read_all(reading *r, lort_error *err)
         code = lort_model_load(r->decider->model, &session->alloc, session->pool, err);
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
     }
-    for (uint64_t i = 0; i < r->count && code == LORT_OK; i++)
+    for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
+        if (i + 1 < r->count) {
+            const lort_range next = range_of(r, i + 1);
+            lort_model_prefetch(r->decider->model, next.file, next.offset, next.bytes);
+        }
         code = read_job(r, (int64_t)i, 0, 0, err);
+        const lort_range done = range_of(r, i);
+        lort_model_release(r->decider->model, done.file, done.offset, done.bytes);
+    }
     return code;
 }
 

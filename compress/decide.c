@@ -13,6 +13,14 @@ uint64_t lort_slice_bytes(const lort_step *step)
     return step->shape.slices ? step->tensor->bytes / (uint64_t)step->shape.slices : 0;
 }
 
+lort_range lort_slice_range(const lort_decider *decider, const lort_step *step, uint64_t extent, uint32_t slice)
+{
+    uint64_t count;
+    const lort_extent *at = &lort_model_extents(decider->model, &count)[extent];
+    const uint64_t bytes = step->factor ? lort_slice_bytes(step) : at->bytes;
+    return (lort_range){at->file, at->offset + slice * bytes, bytes};
+}
+
 uint64_t lort_chunk_elements(const lort_dtype_info *type)
 {
     return (uint64_t)(LORT_CHUNK_TARGET / type->block_bytes) * type->block_elements;

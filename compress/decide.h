@@ -50,6 +50,13 @@ typedef struct lort_decider {
 lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
 void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc);
 
+/* Where the bytes of what one outcome is for lie: of a slice, or of the whole extent where its slices are not tried. */
+typedef struct lort_range {
+    uint32_t file;
+    uint64_t offset, bytes;
+} lort_range;
+lort_range lort_slice_range(const lort_decider *decider, const lort_step *step, uint64_t extent, uint32_t slice);
+
 /* Bytes of one whole slice, and elements a chunk of this type holds (whole blocks, at most LORT_CHUNK_TARGET bytes). */
 uint64_t lort_slice_bytes(const lort_step *step);
 uint64_t lort_chunk_elements(const lort_dtype_info *type);

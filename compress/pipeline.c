@@ -114,6 +114,8 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
         code = lort_emit_begin(p->emitter, j->extent, err);
     if (code == LORT_OK)
         code = lort_emit_slice(p->emitter, j->slice, &p->outcomes[slot], err);
+    if (p->outcomes[slot].kept.count) /* each is too small to be seen when it goes */
+        lort_session_sample(session_of(p));
     lort_outcome_free(&p->outcomes[slot], &session_of(p)->alloc);
     if (code == LORT_E_READ || code == LORT_E_MEMORY)
         name_error(p, j->extent, err);
@@ -139,12 +141,9 @@ static void prefetch_job(const pipeline *p, uint64_t item)
 {
     if (item >= p->count)
         return;
-    uint64_t count;
     const job *j = &p->jobs[item];
-    const lort_step *step = &p->plan->steps[j->extent];
-    const lort_extent *extent = &lort_model_extents(p->decider->model, &count)[j->extent];
-    uint64_t bytes = step->factor ? lort_slice_bytes(step) : extent->bytes;
-    lort_model_prefetch(p->decider->model, extent->file, extent->offset + j->slice * bytes, bytes);
+    const lort_range range = lort_slice_range(p->decider, &p->plan->steps[j->extent], j->extent, j->slice);
+    lort_model_prefetch(p->decider->model, range.file, range.offset, range.bytes);
 }
 
 static lort_code run_stream(pipeline *p, lort_error *err)

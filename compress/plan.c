@@ -433,7 +433,7 @@ static void estimate_output(const lort_model *model, const lort_options *options
             int64_t rank = lort_plan_target(options, step->shape.rows, step->shape.cols).max_rank;
             double factors = 2.0 * (double)rank * (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols);
             bool exact = options->goal == LORT_GOAL_RANK;
-            kept_low = fmin(kept_low, exact ? LORT_FACTOR_SHRINK * factors : 0.0);
+            kept_low = fmin(kept_low, exact ? LORT_FACTOR_LEAST * factors : 0.0);
             kept_high = exact ? fmin(kept_high, factors) : kept_high;
         }
         low += kept_low + 60;

@@ -74,6 +74,7 @@ lort_target lort_plan_ternary_target(const lort_options *options, const lort_ste
 uint64_t lort_ternary_bound(int64_t rows, int64_t cols, unsigned workers);
 /* The largest rank whose factors could be smaller than `lossless` bytes: a number of a factor rarely takes less than this share of 16 bits (Q8_0 does not). */
 #define LORT_FACTOR_SHRINK 0.50
+#define LORT_FACTOR_LEAST 0.45 /* what it takes at the very least: noise in Q8_0, whose numbers have less than 8 bits of entropy */
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes);
 
 /* Share of a kept part's bytes that its lossless form usually comes to, at best or at worst, before it is read. */
