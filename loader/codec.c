@@ -21,10 +21,10 @@
 #define PIECE_BYTES 256u       /* of a plane that is counted */
 #define PIECES_MOST 256u       /* of a plane: every one of up to 64 KiB, of longer ones as many, evenly spaced */
 #define SAMPLE_LEAST (16u << 10)
-#define SAMPLE_PART 16u        /* of a stretch that is coded both ways to see which is smaller */
-#define WORDS_APART 64u
-#define WORDS_SLOTS_LOG 14
-#define WORDS_AGAIN 256u       /* one in so many that was there before: matches may pay */
+#define SAMPLE_PART 32u        /* of a stretch that is coded both ways to see which is smaller */
+#define STRINGS_APART 128u
+#define STRINGS_LOG 14         /* of the table */
+#define STRINGS_AGAIN 256u     /* one in so many that was there before: matches may pay */
 #define BLOCK_MOST (128u << 10) /* of a zstd frame (RFC 8878, 3.1.1.2.4) */
 #define HEADER_BYTES 9u        /* of the frames put together here */
 
@@ -45,7 +45,7 @@ struct lort_codec {
     ZSTD_DCtx *decoder;
     void *spare; /* SPARE_BYTES: the other trial */
     cuts cuts;
-    uint32_t words[1 << WORDS_SLOTS_LOG];
+    uint32_t strings[1 << STRINGS_LOG]; /* seen last in their slots */
 };
 
 /* ZSTD_sizeof_CCtx in KiB by level, measured with zstd 1.5.4, rounded up by a tenth. test_codec holds it against the
@@ -201,21 +201,21 @@ static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *
 
 /* ---- what pays ---- */
 
-/* Do strings of 32 bytes come again? Every 64th place is looked at, which finds rows that are there twice; runs of one byte do not count. */
+/* Do strings of 32 bytes come again? Every 128th place is looked at, which finds rows that are there twice; runs of one byte do not count. */
 static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
 {
     const uint64_t prime = 0x9E3779B185EBCA87u;
     uint64_t again = 0, places = 0;
-    memset(codec->words, 0, sizeof codec->words);
-    for (uint64_t at = 0; at + 32 <= bytes; at += WORDS_APART, places++) {
+    memset(codec->strings, 0, sizeof codec->strings);
+    for (uint64_t at = 0; at + 32 <= bytes; at += STRINGS_APART, places++) {
         const uint64_t a = lort_load_u64(src + at), b = lort_load_u64(src + at + 8), c = lort_load_u64(src + at + 16), d = lort_load_u64(src + at + 24);
         const uint64_t hash = (((a * prime + b) * prime + c) * prime + d) * prime;
-        uint32_t *slot = &codec->words[hash >> (64 - WORDS_SLOTS_LOG)];
+        uint32_t *slot = &codec->strings[hash >> (64 - STRINGS_LOG)];
         const uint32_t tag = (uint32_t)(hash >> 16) | 1;
         again += *slot == tag && !(a == b && c == d && a == c && a == (a << 8 | a >> 56));
         *slot = tag;
     }
-    return again * WORDS_AGAIN > places;
+    return again * STRINGS_AGAIN > places;
 }
 
 /* ---- encoding ---- */
