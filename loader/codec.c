@@ -19,9 +19,10 @@
 
 #define PLAIN_GAIN 64u         /* zstd stores a block as it is where a table saves less than one part in so many */
 #define PIECE_BYTES 256u       /* of a plane that is counted */
-#define PIECES_MOST 256u       /* of a plane: every one of up to 64 KiB, of longer ones as many, evenly spaced */
-#define SAMPLE_LEAST (16u << 10)
+#define PIECES_MOST 128u       /* of a plane: every one of up to 32 KiB, of longer ones no more, evenly spaced */
+#define SAMPLE_LEAST (4u << 10)
 #define SAMPLE_PART 32u        /* of a stretch that is coded both ways to see which is smaller */
+#define QUICK_LEAST (64u << 10) /* below this everything is tried */
 #define STRINGS_APART 128u
 #define STRINGS_LOG 14         /* of the table */
 #define STRINGS_AGAIN 256u     /* one in so many that was there before: matches may pay */
@@ -111,10 +112,7 @@ void lort_codec_close(lort_codec *codec)
 /* log2 of x > 0 by squaring, in integers, so that every machine cuts alike. */
 static uint64_t log2_fixed(uint32_t x)
 {
-    uint64_t whole = 0, m;
-    while (x >> whole > 1)
-        whole++;
-    m = (uint64_t)x << (31 - whole);
+    uint64_t whole = 31u - (unsigned)__builtin_clz(x), m = (uint64_t)x << (31 - whole);
     for (int i = 0; i < FRACTION; i++) {
         m = m * m >> 31;
         whole = whole << 1 | m >> 32;
@@ -204,18 +202,32 @@ static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *
 /* Do strings of 32 bytes come again? Every 128th place is looked at, which finds rows that are there twice; runs of one byte do not count. */
 static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
 {
-    const uint64_t prime = 0x9E3779B185EBCA87u;
     uint64_t again = 0, places = 0;
     memset(codec->strings, 0, sizeof codec->strings);
     for (uint64_t at = 0; at + 32 <= bytes; at += STRINGS_APART, places++) {
         const uint64_t a = lort_load_u64(src + at), b = lort_load_u64(src + at + 8), c = lort_load_u64(src + at + 16), d = lort_load_u64(src + at + 24);
-        const uint64_t hash = (((a * prime + b) * prime + c) * prime + d) * prime;
+        const uint64_t hash = (a ^ (b << 29 | b >> 35)) * 0x9E3779B185EBCA87u + (c ^ (d << 29 | d >> 35)) * 0xC2B2AE3D27D4EB4Fu;
         uint32_t *slot = &codec->strings[hash >> (64 - STRINGS_LOG)];
         const uint32_t tag = (uint32_t)(hash >> 16) | 1;
-        again += *slot == tag && !(a == b && c == d && a == c && a == (a << 8 | a >> 56));
+        again += (*slot == tag) & ((a != b) | (c != d) | (a != c) | (a != (a << 8 | a >> 56)));
         *slot = tag;
     }
     return again * STRINGS_AGAIN > places;
+}
+
+/* In the last plane that is not one byte over and over, or 64 KiB of shorter ones: a row that is there twice is so in all planes, and chance finds nothing in the
+ * low bytes of numbers. */
+static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
+{
+    const cuts *c = &codec->cuts;
+    unsigned i = c->count;
+    while (i > 0 && c->kind[i - 1] == STRETCH_SAME)
+        i--;
+    if (i == 0)
+        return false;
+    const uint64_t begin = i > 1 ? c->end[i - 2] : 0, bytes = c->end[i - 1] - begin, most = items > QUICK_LEAST ? items : QUICK_LEAST;
+    const uint64_t part = bytes < most ? bytes : most;
+    return has_repeats(codec, src + c->end[i - 1] - part, part);
 }
 
 /* ---- encoding ---- */
@@ -411,7 +423,7 @@ lort_code lort_codec_encode_planes(lort_codec *codec, const void *src, uint64_t 
     if (width > LORT_PLANE_WIDTH_MAX || bytes > LORT_CHUNK_TARGET)
         width = 1;
     find_cuts(src, bytes, width, &codec->cuts);
-    const bool quick = codec->level == 1 && width > 1 && bytes >= 4 * SAMPLE_LEAST && !has_repeats(codec, src, bytes) && is_disordered(codec, src);
+    const bool quick = codec->level == 1 && width > 1 && bytes >= QUICK_LEAST && !rows_repeat(codec, src, bytes / width) && is_disordered(codec, src);
     size_t best = quick ? encode_stretched(codec, src, (size_t)bytes, dst, (size_t)capacity) : 0;
     if (best == 0)
         best = encode_twice(codec, src, (size_t)bytes, dst, (size_t)capacity);
