@@ -17,23 +17,23 @@
 #define MIN_MATCH_MOST 7  /* the longest: in symbols of 2 bits and more a chance match never pays */
 #define SPARE_BYTES ZSTD_COMPRESSBOUND(LORT_CHUNK_TARGET)
 
-#define PLAIN_GAIN 64u         /* zstd stores a block as it is where a table saves less than one part in so many */
-#define PIECE_BYTES 256u       /* of a plane that is counted */
-#define PIECES_MOST 128u       /* of a plane: every one of up to 32 KiB, of longer ones no more, evenly spaced */
-#define SAMPLE_LEAST (4u << 10)
-#define SAMPLE_PART 32u        /* of a stretch that is coded both ways to see which is smaller */
+#define PLAIN_GAIN 64u          /* zstd stores a block as it is where a table saves less than one part in so many */
+#define PIECE_BYTES 256u        /* of a plane that is counted */
+#define PIECES 128u             /* about as many of a plane, evenly spaced; all of it up to 64 KiB */
 #define QUICK_LEAST (64u << 10) /* below this everything is tried */
+#define SAMPLE_LEAST (4u << 10)
+#define SAMPLE_PART 32u         /* of a stretch that is coded both ways to see which is smaller */
 #define STRINGS_APART 128u
-#define STRINGS_LOG 14         /* of the table */
-#define STRINGS_AGAIN 256u     /* one in so many that was there before: matches may pay */
+#define STRINGS_LOG 14          /* of the table */
+#define STRINGS_AGAIN 256u      /* one in so many that was there before: matches may pay */
 #define BLOCK_MOST (128u << 10) /* of a zstd frame (RFC 8878, 3.1.1.2.4) */
-#define HEADER_BYTES 9u        /* of the frames put together here */
+#define HEADER_BYTES 9u         /* of the frames put together here */
 
 /* What a stretch of planes is stored as. */
 typedef enum stretch_kind { STRETCH_CODED, STRETCH_PLAIN, STRETCH_SAME } stretch_kind; /* by zstd, as it is, one byte over and over */
 
-/* Blocks of a zstd frame have an entropy table each and are cut every 128 KiB, wherever planes end. So a frame is flushed where what follows is better off with a
- * table of its own. */
+/* Blocks of a zstd frame have an entropy table each and are cut every 128 KiB, wherever planes end. So a frame is flushed where what follows is better off with
+ * a table of its own. */
 typedef struct cuts {
     unsigned count;
     uint64_t end[LORT_PLANE_WIDTH_MAX]; /* of each stretch; the last is that of all */
@@ -174,7 +174,7 @@ static void check_same(cuts *c, const uint8_t *src)
 /* Planes join the stretch before them where one table for both is cheaper. */
 static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *out)
 {
-    const uint64_t items = bytes / width, apart = items / (PIECES_MOST * PIECE_BYTES) + 1;
+    const uint64_t items = bytes / width, apart = items / (PIECES * PIECE_BYTES) | 1; /* odd: rows of powers of two are not seen in the same places */
     uint32_t stretch[256] = {0}, both[256], plane[256];
     stretch_cost before = {0, STRETCH_CODED};
     out->count = 1;
@@ -215,8 +215,8 @@ static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
     return again * STRINGS_AGAIN > places;
 }
 
-/* In the last plane that is not one byte over and over, or 64 KiB of shorter ones: a row that is there twice is so in all planes, and chance finds nothing in the
- * low bytes of numbers. */
+/* In the last plane that is not one byte over and over, or 64 KiB of shorter ones: a row that is there twice is so in all planes, and chance finds nothing in
+ * the low bytes of numbers. */
 static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
 {
     const cuts *c = &codec->cuts;
