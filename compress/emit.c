@@ -231,7 +231,7 @@ typedef struct raw_run {
     lort_emitter *emitter;
     uint32_t slice;
     uint64_t offset, bytes; /* in the file */
-    struct raw_slot { const uint8_t *src; uint64_t bytes, stored; } *slots; /* [window] */
+    struct raw_slot { const uint8_t *src; uint64_t bytes, stored, hash; } *slots; /* [window] */
 } raw_run;
 
 static uint64_t chunk_bytes(const lort_dtype_info *type) { return lort_chunk_elements(type) / type->block_elements * type->block_bytes; }
@@ -243,9 +243,14 @@ static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned s
     struct raw_slot *state = &run->slots[slot];
     uint64_t step = chunk_bytes(emitter->part.type), at = (uint64_t)item * step;
     state->bytes = run->bytes - at < step ? run->bytes - at : step;
+    const uint64_t ahead = at + emitter->window * step;
+    if (ahead < run->bytes)
+        lort_model_prefetch(emitter->decider->model, emitter->part.file, run->offset + ahead, run->bytes - ahead < step ? run->bytes - ahead : step);
     lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at, state->bytes, emitter->slots[slot].bytes, &state->src, err);
     if (code == LORT_OK)
         code = lort_chunk_encode(session_of(emitter)->scratch[worker].codec, &emitter->slots[slot], emitter->part.type, state->src, state->bytes, &state->stored, err);
+    if (code == LORT_OK)
+        state->hash = lort_xxh64(emitter->slots[slot].coded, state->stored);
     return code;
 }
 
@@ -258,7 +263,7 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     const uint8_t *coded = emitter->slots[slot].coded;
     lort_chunk chunk = {.part = LORT_PART_ID(LORT_ARRAY_RAW, run->slice), .stored = (uint32_t)state->stored, .decoded = (uint32_t)state->bytes,
                         .first = (uint64_t)item * lort_chunk_elements(type), .count = state->bytes / type->block_bytes * type->block_elements,
-                        .hash = lort_xxh64(coded, state->stored)};
+                        .hash = state->hash};
     lort_code code = lort_session_check_stop(session_of(emitter), err);
     if (code)
         return code;

@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 /* Measured with zstd 1.5.4 on 1 MiB chunks, entropy trial included, one 2.6 GHz Zen 4 core (share of the size left, encoding speed):
- *   level                       1              3              9             19
- *   planes of GPT-2, BF16   0.667 415 MB/s  0.667 278 MB/s  0.667 65 MB/s  0.667 6 MB/s
- *   planes of kjv-3m, F16   0.671           0.670           0.670          0.673
- *   English text            0.358 161 MB/s  0.340 156 MB/s  0.315 44 MB/s  0.300 5 MB/s
- * Without the trial the first row is 0.682 (492 MB/s), 0.704, 0.693, 0.668. Small tensors need tables that change where planes do: the matrices of
- * kjv-3m (64 to 384 KiB) as BF16 0.719 with the cuts zstd makes, 0.666 with ours; as Q8_0 0.962 and 0.943 (order-0 entropy: 0.936). */
+ *   level                       1               3              9             19
+ *   planes of GPT-2, BF16   0.669 1445 MB/s  0.669 325 MB/s  0.667 65 MB/s  0.667 6 MB/s
+ *   planes of kjv-3m, F16   0.671            0.670           0.670          0.673
+ *   English text            0.358 161 MB/s   0.340 156 MB/s  0.315 44 MB/s  0.300 5 MB/s
+ * With both trials of every plane the first figure is 0.669 (415 MB/s); without the trial the first row is 0.682 (492 MB/s), 0.704, 0.693, 0.668. Small
+ * tensors need tables that change where planes do: the matrices of kjv-3m (64 to 384 KiB) as BF16 0.719 with the cuts zstd makes, 0.666 with ours; as Q8_0
+ * 0.962 and 0.943 (order-0 entropy: 0.936). */
 #define LORT_ZSTD_LEVEL_DEFAULT 1
 
 typedef struct lort_codec lort_codec;
@@ -25,7 +26,8 @@ uint64_t lort_codec_bound(uint64_t bytes); /* most that encode can give; UINT64_
  * The result depends on the bytes, the level and the zstd version only. capacity: at least lort_codec_bound(bytes). */
 lort_code lort_codec_encode(lort_codec *codec, const void *src, uint64_t bytes, void *dst, uint64_t capacity, uint64_t *stored,
                             lort_error *err);
-/* As above, of bytes in split form (formats/planes.h) of so many planes: those that are alike share entropy tables, others do not. */
+/* As above, of bytes in split form (formats/planes.h) of so many planes: those that are alike share entropy tables, others do not. At level 1 planes of noise
+ * and of one byte go into the frame as they are, and the level is tried only where a sample says that matches pay, or strings come again. */
 lort_code lort_codec_encode_planes(lort_codec *codec, const void *src, uint64_t bytes, uint32_t width, void *dst, uint64_t capacity, uint64_t *stored,
                                    lort_error *err);
 /* One frame of symbols without order, such as a stream of quantised weights: hardly any matches are looked for. As above otherwise. */

@@ -19,6 +19,7 @@ static double compress(const bench_files *f, const path *way, unsigned threads, 
     lort_report report = {0};
     lort_error err = {0};
 
+    remove(f->coded); /* freeing what stood there is not part of it */
     lort_options_init(&options);
     options.goal = way->goal;
     options.rank = 64;
@@ -40,6 +41,7 @@ static double restore(const bench_files *f, unsigned threads)
     const lort_restore_options options = {.run = {.threads = threads}, .force = true};
     lort_report report = {0};
     lort_error err = {0};
+    remove(f->back);
     const double begin = bench_now();
     bench_ok(lort_restore(f->coded, f->back, &options, NULL, &report, &err), &err);
     lort_report_free(&report);

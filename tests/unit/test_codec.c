@@ -153,6 +153,69 @@ static void planes_of_any_width_come_back(void **state)
     lort_codec_close(codec);
 }
 
+/* Planes that zstd codes, that are noise and that are one byte over and over, in every order, and a rest behind the last. */
+static void every_kind_of_plane_comes_back(void **state)
+{
+    (void)state;
+    enum { PLANE = 150001, WIDTH = 4, KINDS = 3, REST = 3, SIZE = WIDTH * PLANE + REST };
+    lort_codec *codec;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    for (unsigned order = 0; order < KINDS * KINDS * KINDS * KINDS; order++) {
+        uint64_t stored, expect = 1000;
+        fill(SIZE, 1);
+        for (unsigned p = 0, o = order; p < WIDTH; p++, o /= KINDS) {
+            for (uint64_t i = p * PLANE; i < (p + 1) * PLANE && o % KINDS < 2; i++)
+                plain[i] = o % KINDS ? (uint8_t)(plain[i] & 15) : 7;
+            expect += o % KINDS == 2 ? PLANE : o % KINDS ? PLANE * 51 / 100 : 0;
+        }
+        assert_int_equal(lort_codec_encode_planes(codec, plain, SIZE, WIDTH, coded, room, &stored, NULL), LORT_OK);
+        assert_true(stored < expect);
+        memset(back, 0xEE, LARGE);
+        assert_int_equal(lort_codec_decode(codec, coded, stored, back, SIZE, NULL), LORT_OK);
+        assert_memory_equal(plain, back, SIZE);
+    }
+    lort_codec_close(codec);
+}
+
+/* A byte that is different in a plane of zeros, where counting does not look. */
+static void one_byte_among_zeros_is_kept(void **state)
+{
+    (void)state;
+    lort_codec *codec;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    for (uint64_t at = LARGE / 2; at < LARGE; at += 9973) {
+        uint64_t stored;
+        fill(LARGE, 1);
+        memset(plain + LARGE / 2, 0, LARGE / 2);
+        plain[at] = 1;
+        assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
+        assert_true(stored < LARGE / 2 + 1000);
+        assert_int_equal(lort_codec_decode(codec, coded, stored, back, LARGE, NULL), LORT_OK);
+        assert_memory_equal(plain, back, LARGE);
+    }
+    lort_codec_close(codec);
+}
+
+/* Noise that is there again, and words: nothing that counting bytes can see. */
+static void matches_are_found_where_they_pay(void **state)
+{
+    (void)state;
+    enum { ROW = 24576 };
+    lort_codec *codec;
+    uint64_t stored, whole;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    fill(LARGE, 1);
+    for (uint64_t at = ROW; at < LARGE; at++)
+        plain[at] = plain[at - ROW];
+    assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
+    assert_true(stored < LARGE / 10);
+    fill(LARGE, 3);
+    assert_int_equal(lort_codec_encode(codec, plain, LARGE, coded, room, &whole, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
+    assert_true(stored <= whole + whole / 50);
+    lort_codec_close(codec);
+}
+
 static size_t flushed(ZSTD_CCtx *encoder, uint64_t n)
 {
     ZSTD_inBuffer in = {plain, n / 2, 0};
@@ -302,6 +365,9 @@ int main(void)
         cmocka_unit_test(the_entropy_trial_pays),
         cmocka_unit_test(planes_have_tables_of_their_own),
         cmocka_unit_test(planes_of_any_width_come_back),
+        cmocka_unit_test(every_kind_of_plane_comes_back),
+        cmocka_unit_test(one_byte_among_zeros_is_kept),
+        cmocka_unit_test(matches_are_found_where_they_pay),
         cmocka_unit_test(memory_is_what_the_table_says),
         cmocka_unit_test(only_levels_that_exist),
         cmocka_unit_test(frames_hold_no_more_than_needed),
