@@ -48,8 +48,7 @@ static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slo
     if (code)
         return code;
     if (!step->factor)
-        return lort_raw_size(r->decider, worker, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), range.file, range.offset, range.bytes,
-                             UINT64_MAX, &j->kept, err);
+        return lort_raw_size(r->decider, worker, r->team, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
     return lort_decide_curve(r->decider, step, j->slice, worker, r->team, &j->curve, err);
 }
 

@@ -190,33 +190,52 @@ static lort_code run_factor(lort_slice_source *source, const lort_target *target
 
 /* ---- lossless size ---- */
 
-lort_code lort_raw_size(const lort_decider *decider, unsigned worker, const lort_dtype_info *type, uint32_t file, uint64_t base, uint64_t total,
-                        uint64_t most, uint64_t *bytes, lort_error *err)
+/* A run of input whose lossless size is measured on evenly spaced chunks. */
+typedef struct sampling {
+    const lort_decider *decider;
+    lort_pool *pool;
+    unsigned worker; /* who works where there is no pool */
+    const lort_dtype_info *type;
+    uint32_t file;
+    uint64_t base, total, chunk, chunks, samples;
+    _Atomic uint64_t in, out; /* bytes of samples so far: sums of integers, whose order does not matter */
+} sampling;
+
+static lort_code sample_chunk(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
-    lort_scratch *scratch = &decider->session->scratch[worker];
-    uint64_t chunk = lort_chunk_elements(type) / type->block_elements * type->block_bytes;
-    uint64_t chunks = (total + chunk - 1) / chunk, samples = chunks < most ? chunks : most;
-    uint64_t in = 0, out = 0;
-    for (uint64_t i = 0; i < samples; i++) {
-        uint64_t at = (samples < 2 ? 0 : i * (chunks - 1) / (samples - 1)) * chunk, stored;
-        uint64_t n = total - at < chunk ? total - at : chunk;
-        const uint8_t *src;
-        lort_code code = lort_model_view(decider->model, file, base + at, n, scratch->bytes, &src, err);
-        if (code == LORT_OK)
-            code = lort_chunk_encode(scratch->codec, scratch, type, src, n, &stored, err);
-        if (code)
-            return code;
-        in += n;
-        out += stored;
-    }
-    *bytes = in == total ? out : (uint64_t)((double)out / (double)in * (double)total);
+    sampling *s = ctx;
+    lort_scratch *scratch = &s->decider->session->scratch[s->pool ? worker : s->worker];
+    const uint64_t at = (s->samples < 2 ? 0 : (uint64_t)item * (s->chunks - 1) / (s->samples - 1)) * s->chunk, n = s->total - at < s->chunk ? s->total - at : s->chunk;
+    const uint8_t *src;
+    uint64_t stored;
+    (void)slot;
+    lort_code code = lort_model_view(s->decider->model, s->file, s->base + at, n, scratch->bytes, &src, err);
+    if (code == LORT_OK)
+        code = lort_chunk_encode(scratch->codec, scratch, s->type, src, n, &stored, err);
+    if (code)
+        return code;
+    s->in += n;
+    s->out += stored;
     return LORT_OK;
 }
 
-lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, uint64_t most, uint64_t *bytes, lort_error *err)
+lort_code lort_raw_size(const lort_decider *decider, unsigned worker, lort_pool *pool, const lort_dtype_info *type, const lort_range *range, uint64_t most,
+                        uint64_t *bytes, lort_error *err)
+{
+    sampling s = {.decider = decider, .pool = pool, .worker = worker, .type = type, .file = range->file, .base = range->offset, .total = range->bytes,
+                  .chunk = lort_chunk_elements(type) / type->block_elements * type->block_bytes};
+    s.chunks = (s.total + s.chunk - 1) / s.chunk;
+    s.samples = s.chunks < most ? s.chunks : most;
+    lort_code code = lort_pool_each(pool, (int64_t)s.samples, sample_chunk, &s, err);
+    *bytes = code ? 0 : s.in == s.total ? s.out : (uint64_t)((double)s.out / (double)s.in * (double)s.total);
+    return code;
+}
+
+lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, lort_pool *pool, uint64_t most, uint64_t *bytes, lort_error *err)
 {
     const lort_tensor *tensor = source->step->tensor;
-    return lort_raw_size(source->decider, worker, tensor->type, tensor->file, source->base, lort_slice_bytes(source->step), most, bytes, err);
+    const lort_range range = {tensor->file, source->base, lort_slice_bytes(source->step)};
+    return lort_raw_size(source->decider, worker, pool, tensor->type, &range, most, bytes, err);
 }
 
 /* ---- encoding of factors ---- */
@@ -582,7 +601,7 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, 
     const uint64_t key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
     lort_slice_source source = lort_slice_source_of(decider, step, slice);
     unsigned first;
-    lort_code code = lort_curve_start(&source, worker, curve, err);
+    lort_code code = lort_curve_start(&source, worker, pool, curve, err);
     for (unsigned end = LORT_CURVE_POINTS; end > 0 && code == LORT_OK && !curve->raw; end = first) {
         lort_outcome out = {.reason = ""};
         code = take_components(&source, slice, key, error_of_point(end - 1), worker, pool, &out, err);
@@ -629,7 +648,7 @@ lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32
         return LORT_OK;
     lort_slice_source source = lort_slice_source_of(decider, step, slice);
     lort_target target = lort_plan_target(decider->options, step->shape.rows, step->shape.cols);
-    lort_code code = lort_slice_raw_size(&source, worker, LORT_SAMPLE_CHUNKS, &out->lossless, err);
+    lort_code code = lort_slice_raw_size(&source, worker, pool, LORT_SAMPLE_CHUNKS, &out->lossless, err);
     if (code)
         return code;
     target.key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);

@@ -40,9 +40,9 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
                               lort_pool *pool, lort_outcome *out, lort_error *err);
 
 /* Bytes of a run of input stored losslessly, measured on `most` evenly spaced chunks at most and scaled up; exact when that is all of them. */
-lort_code lort_raw_size(const lort_decider *decider, unsigned worker, const lort_dtype_info *type, uint32_t file, uint64_t base, uint64_t total,
-                        uint64_t most, uint64_t *bytes, lort_error *err);
-lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, uint64_t most, uint64_t *bytes, lort_error *err);
+lort_code lort_raw_size(const lort_decider *decider, unsigned worker, lort_pool *pool, const lort_dtype_info *type, const lort_range *range, uint64_t most,
+                        uint64_t *bytes, lort_error *err);
+lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, lort_pool *pool, uint64_t most, uint64_t *bytes, lort_error *err);
 
 /* What a slice would cost as integers beside the components that pay, at relative errors 2^-1, 2^-2, ...: measured on its middle block. */
 #define LORT_CURVE_POINTS 8
@@ -56,7 +56,7 @@ typedef struct lort_curve {
 lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
                             lort_error *err);
 /* quantise.c: all but the points, and points [first, end) with source->factors. */
-lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_curve *curve, lort_error *err);
+lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err);
 lort_code lort_quantise_curve(lort_slice_source *source, unsigned first, unsigned end, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err);
 
 /* quantise.c: fits codes and step so that the relative error is at most `target`, or, with a share, its payload is nearly and at most so many bytes;

@@ -243,9 +243,6 @@ static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned s
     struct raw_slot *state = &run->slots[slot];
     uint64_t step = chunk_bytes(emitter->part.type), at = (uint64_t)item * step;
     state->bytes = run->bytes - at < step ? run->bytes - at : step;
-    const uint64_t ahead = at + emitter->window * step;
-    if (ahead < run->bytes)
-        lort_model_prefetch(emitter->decider->model, emitter->part.file, run->offset + ahead, run->bytes - ahead < step ? run->bytes - ahead : step);
     lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at, state->bytes, emitter->slots[slot].bytes, &state->src, err);
     if (code == LORT_OK)
         code = lort_chunk_encode(session_of(emitter)->scratch[worker].codec, &emitter->slots[slot], emitter->part.type, state->src, state->bytes, &state->stored, err);

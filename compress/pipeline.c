@@ -158,7 +158,7 @@ static lort_code run_stream(pipeline *p, lort_error *err)
     return code;
 }
 
-/* What is kept is read once, in order: there is nothing to gain from a copy in memory. */
+/* What is kept is read once, in order, and all workers code its chunks: there is nothing to gain from a copy in memory. */
 static bool all_kept(const lort_work_plan *plan)
 {
     for (uint64_t i = 0; i < plan->count; i++)
@@ -169,7 +169,9 @@ static bool all_kept(const lort_work_plan *plan)
 
 static lort_code run_full(pipeline *p, lort_error *err)
 {
-    lort_code code = all_kept(p->plan) ? LORT_OK : lort_model_load(p->decider->model, &session_of(p)->alloc, session_of(p)->pool, err);
+    if (all_kept(p->plan))
+        return run_stream(p, err);
+    lort_code code = lort_model_load(p->decider->model, &session_of(p)->alloc, session_of(p)->pool, err);
     if (code)
         return code;
     return lort_pool_run(session_of(p)->pool, (int64_t)p->count, p->window, decide_job, commit_job, p, err);

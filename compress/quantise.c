@@ -594,11 +594,11 @@ lort_code lort_quantise_slice(lort_slice_source *source, uint32_t slice, double 
     return code;
 }
 
-lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_curve *curve, lort_error *err)
+lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err)
 {
     const lort_matrices *shape = &source->step->shape;
     *curve = (lort_curve){.weights = (uint64_t)shape->rows * (uint64_t)shape->cols, .codes = lort_codes_bytes(source->step->scaled, shape) / 2 + 64};
-    return lort_slice_raw_size(source, worker, UINT64_MAX, &curve->lossless, err);
+    return lort_slice_raw_size(source, worker, pool, UINT64_MAX, &curve->lossless, err);
 }
 
 lort_code lort_quantise_curve(lort_slice_source *source, unsigned first, unsigned end, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err)

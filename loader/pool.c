@@ -7,7 +7,8 @@
  *
  * `stop` is n, or the lowest item that failed. Items are started in order, so when `stop` is set every lower one has
  * been started and will be finished: the lowest failure is found whatever the timing. The caller of a run works on its
- * own run only, commits, and waits for items in flight; workers never wait for each other, so nesting cannot deadlock.
+ * own run, commits, and waits for items in flight; workers never wait for each other, so nesting cannot deadlock. A caller
+ * from outside (not within an item or a commit, whose scratch would be used twice) helps newer runs while it waits.
  */
 #include "loader/pool.h"
 
@@ -42,6 +43,7 @@ struct lort_pool {
 };
 
 static _Thread_local const worker *self; /* for nested runs: which worker this thread is */
+static _Thread_local unsigned busy;      /* items and commits this thread is within */
 
 static bool has_item(const run *r)
 {
@@ -65,7 +67,9 @@ static void work_one(lort_pool *pool, run *r, unsigned number)
     unsigned slot = r->done ? (unsigned)(item % r->window) : 0;
     r->running++;
     lort_os_unlock_mutex(pool->mutex);
+    busy++;
     lort_code code = r->work(r->ctx, item, number, slot, &error);
+    busy--;
     lort_os_lock_mutex(pool->mutex);
     r->running--;
     if (code)
@@ -89,7 +93,9 @@ static void commit_one(lort_pool *pool, run *r)
     r->done[slot] = false;
     if (r->commit) {
         lort_os_unlock_mutex(pool->mutex);
+        busy++;
         code = r->commit(r->ctx, item, slot, &error);
+        busy--;
         lort_os_lock_mutex(pool->mutex);
     }
     if (code)
@@ -99,6 +105,14 @@ static void commit_one(lort_pool *pool, run *r)
     lort_os_wake_all(pool->work_ready);
 }
 
+/* Down to, not including, `end`; NULL: none. */
+static run *newest_with_item(run *top, const run *end)
+{
+    while (top != end && !has_item(top))
+        top = top->below;
+    return top == end ? NULL : top;
+}
+
 static void worker_main(void *ctx)
 {
     const worker *me = ctx;
@@ -106,9 +120,7 @@ static void worker_main(void *ctx)
     self = me;
     lort_os_lock_mutex(pool->mutex);
     for (;;) {
-        run *r = pool->top;
-        while (r && !has_item(r))
-            r = r->below;
+        run *r = newest_with_item(pool->top, NULL);
         if (r)
             work_one(pool, r, me->number);
         else if (pool->closing)
@@ -126,11 +138,15 @@ static void drive(lort_pool *pool, run *r)
     r->below = pool->top;
     pool->top = r;
     lort_os_wake_all(pool->work_ready);
+    lort_os_wake_all(pool->item_done); /* a caller from outside may wait there */
     for (;;) {
+        run *other;
         if (commit_ready(r))
             commit_one(pool, r);
         else if (has_item(r))
             work_one(pool, r, number);
+        else if (r->running && busy == 0 && (other = newest_with_item(pool->top, r)) != NULL)
+            work_one(pool, other, number);
         else if (r->running)
             lort_os_wait(pool->item_done, pool->mutex);
         else
