@@ -20,8 +20,9 @@ typedef struct pipeline {
     lort_emitter *emitter;
     job *jobs;
     uint64_t count;
-    lort_outcome *outcomes; /* [window] in full mode, [1] in stream mode */
+    lort_outcome *outcomes; /* [window] */
     unsigned window;
+    bool ahead;      /* what comes next is read ahead: the model is not in memory */
     lort_pool *team; /* who works on one matrix: all, or nobody but whose job it is (NULL) */
     uint64_t matrices, matrices_kept;
     double error_sum;
@@ -105,6 +106,15 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     return check_quality(p, report, err);
 }
 
+static void prefetch_job(const pipeline *p, uint64_t item)
+{
+    if (item >= p->count)
+        return;
+    const job *j = &p->jobs[item];
+    const lort_range range = lort_slice_range(p->decider, &p->plan->steps[j->extent], j->extent, j->slice);
+    lort_model_prefetch(p->decider->model, range.file, range.offset, range.bytes);
+}
+
 static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     pipeline *p = ctx;
@@ -121,6 +131,8 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
         name_error(p, j->extent, err);
     if (code == LORT_OK && j->last)
         code = finish_part(p, j->extent, err);
+    if (p->ahead) /* the one after those in work */
+        prefetch_job(p, (uint64_t)item + 1 + p->window);
     return code;
 }
 
@@ -137,27 +149,6 @@ static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned s
     return code;
 }
 
-static void prefetch_job(const pipeline *p, uint64_t item)
-{
-    if (item >= p->count)
-        return;
-    const job *j = &p->jobs[item];
-    const lort_range range = lort_slice_range(p->decider, &p->plan->steps[j->extent], j->extent, j->slice);
-    lort_model_prefetch(p->decider->model, range.file, range.offset, range.bytes);
-}
-
-static lort_code run_stream(pipeline *p, lort_error *err)
-{
-    lort_code code = LORT_OK;
-    for (uint64_t i = 0; i < p->count && code == LORT_OK; i++) {
-        prefetch_job(p, i + 1);
-        code = decide_job(p, (int64_t)i, 0, 0, err);
-        if (code == LORT_OK)
-            code = commit_job(p, (int64_t)i, 0, err);
-    }
-    return code;
-}
-
 /* What is kept is read once, in order, and all workers code its chunks: there is nothing to gain from a copy in memory. */
 static bool all_kept(const lort_work_plan *plan)
 {
@@ -167,14 +158,16 @@ static bool all_kept(const lort_work_plan *plan)
     return true;
 }
 
-static lort_code run_full(pipeline *p, lort_error *err)
+static lort_code run_jobs(pipeline *p, lort_error *err)
 {
-    if (all_kept(p->plan))
-        return run_stream(p, err);
-    lort_code code = lort_model_load(p->decider->model, &session_of(p)->alloc, session_of(p)->pool, err);
-    if (code)
-        return code;
-    return lort_pool_run(session_of(p)->pool, (int64_t)p->count, p->window, decide_job, commit_job, p, err);
+    lort_session *session = session_of(p);
+    lort_code code = LORT_OK;
+    p->ahead = p->plan->mode == LORT_MODE_STREAM || all_kept(p->plan);
+    if (p->ahead)
+        prefetch_job(p, p->window);
+    else
+        code = lort_model_load(p->decider->model, &session->alloc, session->pool, err);
+    return code ? code : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job, p, err);
 }
 
 static void sum_weighted(lort_report *report)
@@ -194,7 +187,7 @@ static void sum_weighted(lort_report *report)
 
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, lort_emitter *emitter, lort_error *err)
 {
-    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .window = plan->mode == LORT_MODE_FULL ? plan->window : 1,
+    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .window = plan->mode == LORT_MODE_FULL ? plan->window : plan->abreast,
                   .team = plan->team ? decider->session->pool : NULL};
     lort_session *session = decider->session;
     const lort_alloc *alloc = &session->alloc;
@@ -205,7 +198,7 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     code = lort_take_zero(alloc, p.window * sizeof *p.outcomes, "the outcomes", &memory, err);
     p.outcomes = memory;
     if (code == LORT_OK)
-        code = plan->mode == LORT_MODE_FULL ? run_full(&p, err) : run_stream(&p, err);
+        code = run_jobs(&p, err);
     for (unsigned i = 0; p.outcomes && i < p.window; i++)
         lort_outcome_free(&p.outcomes[i], alloc);
     lort_give(alloc, p.outcomes, p.window * sizeof *p.outcomes);

@@ -315,8 +315,8 @@ static uint64_t full_cost(const lort_session *session, const lort_model *model, 
            sum_of_largest(plan, threads, offsetof(lort_step, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_step, pending));
 }
 
-/* The largest step when all workers are on one tensor; *which names it. */
-static uint64_t stream_cost(const lort_session *session, const lort_options *options, lort_work_plan *plan, unsigned threads, const lort_tensor **which)
+/* So many of the largest slices, with all workers on each; *which names the largest of all. */
+static uint64_t stream_cost(const lort_session *session, const lort_options *options, lort_work_plan *plan, unsigned threads, unsigned abreast, const lort_tensor **which)
 {
     uint64_t most = 0;
     *which = NULL;
@@ -329,13 +329,22 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
             *which = step->tensor;
         }
     }
-    return common_cost(session, options, plan, threads) + most;
+    return common_cost(session, options, plan, threads) + abreast * most;
+}
+
+static uint64_t largest_slice(const lort_work_plan *plan)
+{
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < plan->count; i++)
+        if (plan->steps[i].factor && slice_stored(&plan->steps[i]) > most)
+            most = slice_stored(&plan->steps[i]);
+    return most;
 }
 
 /* What is left goes to coded blocks. */
 static void hold_blocks(lort_work_plan *plan)
 {
-    const uint64_t left = plan->limit - plan->peak, most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : 1, offsetof(lort_step, holds));
+    const uint64_t left = plan->limit - plan->peak, most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_step, holds));
     plan->spare = left < most ? left : most;
     plan->peak += plan->spare;
 }
@@ -343,22 +352,30 @@ static void hold_blocks(lort_work_plan *plan)
 /* As many threads as fit; then, if that fits too, all of them for each slice. */
 static void fit_full(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan)
 {
-    plan->team = false;
     plan->peak = full_cost(session, model, options, plan, plan->threads, false);
     while (plan->peak > plan->limit && plan->threads > 1)
         plan->peak = full_cost(session, model, options, plan, --plan->threads, false);
     const uint64_t together = full_cost(session, model, options, plan, plan->threads, true);
     plan->team = together <= plan->limit;
     plan->peak = plan->team ? together : plan->peak;
+    plan->abreast = plan->threads;
 }
 
+/* The same, one slice at a time; then two, so that one has work for all while the other is at its eigenproblem. Not where the page cache would then lose one's
+ * pages to the other's: each pass would read the disk again. */
 static void fit_stream(const lort_session *session, const lort_options *options, lort_work_plan *plan)
 {
     const lort_tensor *which;
     plan->team = true;
-    plan->peak = stream_cost(session, options, plan, plan->threads, &which);
+    plan->abreast = 1;
+    plan->peak = stream_cost(session, options, plan, plan->threads, 1, &which);
     while (plan->peak > plan->limit && plan->threads > 1)
-        plan->peak = stream_cost(session, options, plan, --plan->threads, &which);
+        plan->peak = stream_cost(session, options, plan, --plan->threads, 1, &which);
+    const uint64_t both = stream_cost(session, options, plan, plan->threads, 2, &which);
+    if (plan->threads == 1 || both > plan->limit || both + 2 * largest_slice(plan) > session->memory.available)
+        return;
+    plan->abreast = 2;
+    plan->peak = both;
 }
 
 static lort_code choose_mode(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
@@ -384,7 +401,7 @@ static lort_code choose_mode(lort_session *session, const lort_model *model, con
         hold_blocks(plan);
         return LORT_OK;
     }
-    uint64_t smallest = stream_cost(session, options, plan, 1, &which);
+    uint64_t smallest = stream_cost(session, options, plan, 1, 1, &which);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
         return lort_fail(err, LORT_E_MEMORY, "not enough memory for --mode full: it needs %s; --mode stream would fit", need);
     return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest, plan->limit, err);

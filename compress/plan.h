@@ -35,6 +35,7 @@ typedef struct lort_work_plan {
     lort_block_need blocks; /* of quantised slices */
     lort_mode mode;   /* FULL or STREAM */
     unsigned threads, window;
+    unsigned abreast; /* slices in work at once: as many as threads in full mode; in stream mode one, or two where memory and page cache have room for both */
     bool team;        /* all workers may help with one slice: always in stream mode, in full mode where memory allows */
     uint64_t need, peak, limit;
     uint64_t spare;   /* of peak: for coded blocks that are held */
