@@ -163,9 +163,9 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
     lort_session *session = session_of(p);
     lort_code code = LORT_OK;
     p->ahead = p->plan->mode == LORT_MODE_STREAM || all_kept(p->plan);
-    if (p->ahead)
-        prefetch_job(p, p->window);
-    else
+    for (unsigned i = 0; p->ahead && i < p->window; i++) /* in order: the second is not to take the disk from the first */
+        prefetch_job(p, i);
+    if (!p->ahead)
         code = lort_model_load(p->decider->model, &session->alloc, session->pool, err);
     return code ? code : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job, p, err);
 }
