@@ -3,7 +3,7 @@
  *   bench_speed [ROWS COLS [ERROR ...]]      default 4096 4096 and errors 0.05 (the command line's), 0.02, 0.3
  *
  * The matrix is normal noise whose rows and columns differ in scale by up to a factor of four, about what weights look like to integers. Times are
- * of whole commands, files in /tmp and checksums included; the best of two (BENCH=short: of one). */
+ * of whole commands, checksums included, files in memory (/dev/shm): a disk would be what is measured; the best of two (BENCH=short: of one). */
 #include "tests/bench/roofline.h"
 #include "compress/random.h"
 #include "formats/half.h"
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     static const double usual[] = {0.05, 0.02, 0.3};
     const int64_t rows = argc > 2 ? strtoll(argv[1], NULL, 10) : 4096, cols = argc > 2 ? strtoll(argv[2], NULL, 10) : 4096;
     const int given = argc > 3 ? argc - 3 : 0;
-    const bench_files files = bench_files_make("safetensors");
+    const bench_files files = bench_files_memory("safetensors");
     const size_t n = (size_t)(rows * cols) * 2;
     uint8_t *bytes = make_model(rows, cols);
     bench_write_safetensors(files.model, lort_dtype_get(LORT_BF16), rows, cols, bytes);
