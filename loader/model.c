@@ -374,21 +374,29 @@ lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool 
 
 void lort_model_ahead_limit(lort_model *model, uint64_t bytes) { model->ahead.most = bytes; }
 
+static uint64_t position_of(const lort_model *model, uint32_t file, uint64_t offset)
+{
+    for (uint32_t i = 0; i < file; i++)
+        offset += model->files[i].info.size;
+    return offset;
+}
+
 /* A small range is followed by what comes behind it: the next large one may. */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
     const uint64_t most = model->ahead.most ? model->ahead.most : LORT_AHEAD_MOST;
-    uint64_t start = offset;
     if (!model->files[file].map || model->files[file].loaded || offset > model->files[file].info.size)
         return;
-    for (uint32_t i = 0; i < file; i++)
-        start += model->files[i].info.size;
+    const uint64_t start = position_of(model, file, offset);
     n = n > LORT_AHEAD_LEAST ? n : LORT_AHEAD_LEAST;
     lort_model_ahead_ask(model, start, start + (n < most ? n : most));
 }
 
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
-    if (model->files[file].map && !model->files[file].loaded)
-        lort_os_map_advise(model->files[file].map, offset, n, LORT_DONT_NEED, false);
+    if (!model->files[file].map || model->files[file].loaded)
+        return;
+    const uint64_t start = position_of(model, file, offset);
+    lort_model_ahead_pass(model, start, start + n);
+    lort_os_map_advise(model->files[file].map, offset, n, LORT_DONT_NEED, false);
 }

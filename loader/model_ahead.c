@@ -88,15 +88,29 @@ void lort_model_ahead_ask(lort_model *model, uint64_t start_at, uint64_t end)
     if (!start(model))
         return;
     lort_os_lock_mutex(ahead->lock);
-    if (ahead->next < ahead->next_end) { /* it is worked on by now */
-        ahead->at = ahead->next;
-        ahead->end = ahead->next_end;
+    const bool waits = ahead->next < ahead->next_end;
+    if (waits && ahead->next <= start_at && start_at <= ahead->next_end)
+        ahead->next_end = end > ahead->next_end ? end : ahead->next_end;
+    else {
+        if (waits) { /* it is worked on by now */
+            ahead->at = ahead->next;
+            ahead->end = ahead->next_end;
+        }
+        ahead->next = ahead->at <= start_at && start_at < ahead->end ? ahead->end : start_at; /* they overlap */
+        ahead->next_end = end;
     }
-    if (ahead->at <= start_at && start_at < ahead->end) /* they overlap */
-        start_at = ahead->end;
-    ahead->next = start_at;
-    ahead->next_end = end;
     lort_os_wake_all(ahead->wake);
+    lort_os_unlock_mutex(ahead->lock);
+}
+
+void lort_model_ahead_pass(lort_model *model, uint64_t start_at, uint64_t end)
+{
+    lort_model_ahead *ahead = &model->ahead;
+    if (!ahead->thread)
+        return;
+    lort_os_lock_mutex(ahead->lock);
+    if (start_at <= ahead->at && ahead->at < end)
+        ahead->at = end;
     lort_os_unlock_mutex(ahead->lock);
 }
 

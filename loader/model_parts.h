@@ -57,9 +57,11 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
 /* Merges the files' indexes, checks shards against each other, lists extents. */
 lort_code lort_model_merge(lort_model *model, lort_error *err);
 
-/* [start, end) is read after the range that was asked for last; what is left of the one before that is given up. Starts the thread; where it cannot be,
- * nothing is read ahead. */
+/* [start, end) is read after the range that was asked for last, as part of it where it follows or overlaps it; else what is left of the one before that is given up.
+ * Starts the thread; where it cannot be, nothing is read ahead. One thread asks. */
 void lort_model_ahead_ask(lort_model *model, uint64_t start, uint64_t end);
+/* [start, end) is no longer wanted. */
+void lort_model_ahead_pass(lort_model *model, uint64_t start, uint64_t end);
 void lort_model_ahead_close(lort_model *model);
 
 #endif
