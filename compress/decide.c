@@ -567,6 +567,8 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint
         *out = alone;
         alone = swap;
     }
+    if (alone.kept.count) /* each block is too small to be seen when it goes */
+        lort_session_sample(source->decider->session);
     lort_outcome_free(&alone, alloc);
     return code ? code : lort_model_check(source->decider->model, source->step->tensor->file, err);
 }
