@@ -8,11 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-uint64_t lort_slice_bytes(const lort_step *step)
-{
-    return step->shape.slices ? step->tensor->bytes / (uint64_t)step->shape.slices : 0;
-}
-
 lort_range lort_slice_range(const lort_decider *decider, const lort_step *step, uint64_t extent, uint32_t slice)
 {
     uint64_t count;
@@ -25,6 +20,8 @@ uint64_t lort_chunk_elements(const lort_dtype_info *type)
 {
     return (uint64_t)(LORT_CHUNK_TARGET / type->block_bytes) * type->block_elements;
 }
+
+uint64_t lort_chunk_bytes(const lort_dtype_info *type) { return lort_chunk_elements(type) / type->block_elements * type->block_bytes; }
 
 lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort_dtype_info *type, const uint8_t *src, uint64_t bytes,
                             uint64_t *stored, lort_error *err)
@@ -223,7 +220,7 @@ lort_code lort_raw_size(const lort_decider *decider, unsigned worker, lort_pool 
                         uint64_t *bytes, lort_error *err)
 {
     sampling s = {.decider = decider, .pool = pool, .worker = worker, .type = type, .file = range->file, .base = range->offset, .total = range->bytes,
-                  .chunk = lort_chunk_elements(type) / type->block_elements * type->block_bytes};
+                  .chunk = lort_chunk_bytes(type)};
     s.chunks = (s.total + s.chunk - 1) / s.chunk;
     s.samples = s.chunks < most ? s.chunks : most;
     lort_code code = lort_pool_each(pool, (int64_t)s.samples, sample_chunk, &s, err);

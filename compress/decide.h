@@ -57,9 +57,9 @@ typedef struct lort_range {
 } lort_range;
 lort_range lort_slice_range(const lort_decider *decider, const lort_step *step, uint64_t extent, uint32_t slice);
 
-/* Bytes of one whole slice, and elements a chunk of this type holds (whole blocks, at most LORT_CHUNK_TARGET bytes). */
-uint64_t lort_slice_bytes(const lort_step *step);
+/* Elements a chunk of this type holds, and their bytes: whole blocks, at most LORT_CHUNK_TARGET bytes. */
 uint64_t lort_chunk_elements(const lort_dtype_info *type);
+uint64_t lort_chunk_bytes(const lort_dtype_info *type);
 /* Splits into planes (when the type asks for it) and compresses `bytes` bytes; the frame is left in buffers->coded. */
 lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort_dtype_info *type, const uint8_t *src, uint64_t bytes,
                             uint64_t *stored, lort_error *err);

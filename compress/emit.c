@@ -234,14 +234,12 @@ typedef struct raw_run {
     struct raw_slot { const uint8_t *src; uint64_t bytes, stored, hash; } *slots; /* [window] */
 } raw_run;
 
-static uint64_t chunk_bytes(const lort_dtype_info *type) { return lort_chunk_elements(type) / type->block_elements * type->block_bytes; }
-
 static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     raw_run *run = ctx;
     lort_emitter *emitter = run->emitter;
     struct raw_slot *state = &run->slots[slot];
-    uint64_t step = chunk_bytes(emitter->part.type), at = (uint64_t)item * step;
+    uint64_t step = lort_chunk_bytes(emitter->part.type), at = (uint64_t)item * step;
     state->bytes = run->bytes - at < step ? run->bytes - at : step;
     lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at, state->bytes, emitter->slots[slot].bytes, &state->src, err);
     if (code == LORT_OK)
@@ -273,7 +271,7 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
 static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes, lort_error *err)
 {
     raw_run run = {.emitter = emitter, .slice = slice, .offset = offset, .bytes = bytes};
-    uint64_t step = chunk_bytes(emitter->part.type);
+    uint64_t step = lort_chunk_bytes(emitter->part.type);
     void *memory;
     lort_code code = lort_take(alloc_of(emitter), emitter->window * sizeof *run.slots, "the commit window", &memory, err);
     if (code)

@@ -149,20 +149,12 @@ static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned s
     return code;
 }
 
-/* What is kept is read once, in order, and all workers code its chunks: there is nothing to gain from a copy in memory. */
-static bool all_kept(const lort_work_plan *plan)
-{
-    for (uint64_t i = 0; i < plan->count; i++)
-        if (plan->steps[i].factor)
-            return false;
-    return true;
-}
-
+/* What is kept is read once, in order, and all workers code its chunks: where all of it is, there is nothing to gain from a copy in memory. */
 static lort_code run_jobs(pipeline *p, lort_error *err)
 {
     lort_session *session = session_of(p);
     lort_code code = LORT_OK;
-    p->ahead = p->plan->mode == LORT_MODE_STREAM || all_kept(p->plan);
+    p->ahead = p->plan->mode == LORT_MODE_STREAM || p->plan->candidates == 0;
     for (unsigned i = 0; p->ahead && i < p->window; i++) /* in order: the second is not to take the disk from the first */
         prefetch_job(p, i);
     if (!p->ahead)

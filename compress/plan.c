@@ -152,6 +152,8 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
     return target;
 }
 
+uint64_t lort_slice_bytes(const lort_step *step) { return step->shape.slices ? step->tensor->bytes / (uint64_t)step->shape.slices : 0; }
+
 lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols)
 {
     const double m = (double)rows, n = (double)cols;
@@ -175,13 +177,10 @@ lort_target lort_plan_ternary_target(const lort_options *options, const lort_ste
     return target;
 }
 
-/* Of one slice; before reading, lossless bytes are at most these. */
-static uint64_t slice_stored(const lort_step *step) { return step->tensor->bytes / (uint64_t)step->shape.slices; }
-
 /* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales. */
 static uint64_t ternary_outcome(const lort_options *options, const lort_step *step)
 {
-    const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
+    const lort_target target = lort_plan_ternary_target(options, step, lort_slice_bytes(step));
     const uint64_t rows = (uint64_t)step->shape.rows, factors = (uint64_t)target.max_rank * (rows + (uint64_t)step->shape.cols);
     return 4 * factors + 3 * lort_codec_bound(2 * factors + 2 * rows) + 4 * rows + LORT_CHUNK_TARGET;
 }
@@ -191,7 +190,7 @@ static uint64_t ternary_workspace(const lort_options *options, const lort_step *
 {
     const int64_t rows = step->shape.rows, cols = step->shape.cols;
     const uint32_t element = lort_dtype_element_bytes(step->tensor->type);
-    const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
+    const lort_target target = lort_plan_ternary_target(options, step, lort_slice_bytes(step));
     const lort_target later = {.kind = LORT_TARGET_RANK, .rank = target.max_rank, .max_rank = target.max_rank};
     const uint64_t bound = lort_ternary_bound(rows, cols, workers), first = lort_factor_bound(rows, cols, element, &target, workers);
     const uint64_t then = lort_factor_bound(rows, cols, element, &later, workers);
@@ -224,7 +223,7 @@ static uint64_t slice_workspace(const lort_options *options, const lort_step *st
     if (lort_plan_ternary(options))
         return ternary_workspace(options, step, workers);
     lort_target target = lort_plan_target(options, step->shape.rows, step->shape.cols);
-    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, slice_stored(step));
+    int64_t even = lort_break_even_rank(step->shape.rows, step->shape.cols, lort_slice_bytes(step));
     target.max_rank = even < target.max_rank ? (even > 1 ? even : 1) : target.max_rank;
     target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
     return lort_factor_bound(step->shape.rows, step->shape.cols, lort_dtype_element_bytes(step->tensor->type), &target, workers) + weighing_bytes(step, workers);
@@ -336,8 +335,8 @@ static uint64_t largest_slice(const lort_work_plan *plan)
 {
     uint64_t most = 0;
     for (uint64_t i = 0; i < plan->count; i++)
-        if (plan->steps[i].factor && slice_stored(&plan->steps[i]) > most)
-            most = slice_stored(&plan->steps[i]);
+        if (plan->steps[i].factor && lort_slice_bytes(&plan->steps[i]) > most)
+            most = lort_slice_bytes(&plan->steps[i]);
     return most;
 }
 
@@ -441,7 +440,7 @@ static void estimate_output(const lort_model *model, const lort_options *options
             kept_low = fmin(kept_low, weights * integer_bits(options, false));
             kept_high = fmin(kept_high, weights * integer_bits(options, true) + 400);
         } else if (step->factor && lort_plan_ternary(options)) {
-            const lort_target target = lort_plan_ternary_target(options, step, slice_stored(step));
+            const lort_target target = lort_plan_ternary_target(options, step, lort_slice_bytes(step));
             const double sides = (double)step->shape.slices * (double)(step->shape.rows + step->shape.cols), weights = (double)step->tensor->elements / 8;
             kept_low = fmin(kept_low, 0.1 * weights);
             if (target.kind != LORT_TARGET_ERROR) /* else it may be kept */

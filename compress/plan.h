@@ -29,6 +29,9 @@ typedef struct lort_step { /* one extent of the input */
 /* What a step is worked in: its slices where they are tried, else the whole. */
 static inline uint32_t lort_step_slices(const lort_step *step) { return step->factor ? (uint32_t)step->shape.slices : 1; }
 
+/* Stored bytes of one slice; its lossless form takes at most these. */
+uint64_t lort_slice_bytes(const lort_step *step);
+
 typedef struct lort_work_plan {
     lort_step *steps; /* [count], by extent */
     uint64_t count, candidates;

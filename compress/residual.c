@@ -1,5 +1,6 @@
 /* See residual.h. */
 #include "compress/lanes.h"
+#include "formats/half.h"
 #include <math.h>
 #include <string.h>
 
@@ -90,13 +91,6 @@ static float inverse_variance(uint8_t code)
     return ldexpf(halves & 1 ? 1.4142135f : 1.0f, (halves - (halves & 1)) / 2);
 }
 
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 /* x: [cols][LORT_LANES], in steps. True: something was cut. */
 LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, float scale, float *x)
 {
@@ -106,10 +100,10 @@ LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, 
     for (int64_t i = 0; i < cols * LORT_LANES; i++) {
         const float v = x[i] * scale;
         x[i] = v > LORT_STEPS_MAX ? LORT_STEPS_MAX : v < -LORT_STEPS_MAX ? -LORT_STEPS_MAX : v;
-        const uint32_t magnitude = bits_of(v) & INT32_MAX;
+        const uint32_t magnitude = lort_to_bits(v) & INT32_MAX;
         most = magnitude > most ? magnitude : most;
     }
-    return most >= bits_of(LORT_STEPS_MAX);
+    return most >= lort_to_bits(LORT_STEPS_MAX);
 }
 
 /* Squares of what was cut, in steps. */

@@ -6,13 +6,7 @@
  * Widths 2 and 4 go in blocks whose loops vectorise; all others, and what is left over, in tiles that stay in L1. */
 #include "formats/planes.h"
 #include "formats/bytes.h"
-
-/* A function of its own for each kind of processor: bytes are shuffled alike in all. (compress/lanes.h has the same for arithmetic.) */
-#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define VECTORS __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
-#else
-#define VECTORS
-#endif
+#include "formats/vectors.h"
 
 enum { BLOCK = 64, TURNED_MAX = 8 };
 
@@ -106,7 +100,7 @@ static void join_tile(const uint8_t *restrict planes, uint8_t *restrict dst, uin
 }
 
 /* The fast loops return how many items they did. */
-VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width, uint32_t turn)
+LORT_VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width, uint32_t turn)
 {
     uint64_t i = 0;
     for (; width == 2 && items - i >= BLOCK; i += BLOCK)
@@ -116,7 +110,7 @@ VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t it
     return i;
 }
 
-VECTORS static uint64_t join_fast(const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width, uint32_t turn)
+LORT_VECTORS static uint64_t join_fast(const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width, uint32_t turn)
 {
     uint64_t i = 0;
     for (; width == 2 && items - i >= BLOCK; i += BLOCK)

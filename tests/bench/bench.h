@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L /* mkdtemp: include this header first */
 #endif
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,12 @@ static inline void bench_ok(lort_code code, const lort_error *err)
     bench_need(code == LORT_OK, err->message);
 }
 
+static inline bool bench_short(void)
+{
+    const char *word = getenv("BENCH");
+    return word && strcmp(word, "short") == 0;
+}
+
 /* ---- files ---- */
 
 typedef struct bench_files {
@@ -48,16 +55,18 @@ typedef struct bench_files {
 } bench_files;
 
 /* extension: of the model, and of what is restored. */
-static inline bench_files bench_files_make(const char *extension)
+static inline bench_files bench_files_in(const char *place, const char *extension)
 {
     bench_files f;
-    snprintf(f.folder, sizeof f.folder, "/tmp/lort-bench-XXXXXX");
-    bench_need(mkdtemp(f.folder) != NULL, "no folder in /tmp");
+    snprintf(f.folder, sizeof f.folder, "%s/lort-bench-XXXXXX", place);
+    bench_need(mkdtemp(f.folder) != NULL, "no folder can be made");
     snprintf(f.model, sizeof f.model, "%s/model.%s", f.folder, extension);
     snprintf(f.coded, sizeof f.coded, "%s/model.lort", f.folder);
     snprintf(f.back, sizeof f.back, "%s/back.%s", f.folder, extension);
     return f;
 }
+
+static inline bench_files bench_files_make(const char *extension) { return bench_files_in("/tmp", extension); }
 
 static inline void bench_files_remove(const bench_files *f)
 {
@@ -119,11 +128,7 @@ static inline void bench_write_bf16(const char *path, int64_t rows, int64_t cols
 #define BENCH_SHORT_EVERY 6
 
 /* Of the matrices that fit, one in so many is taken: BENCH=short in the environment, or all. */
-static inline int bench_every(void)
-{
-    const char *mode = getenv("BENCH");
-    return mode && strcmp(mode, "short") == 0 ? BENCH_SHORT_EVERY : 1;
-}
+static inline int bench_every(void) { return bench_short() ? BENCH_SHORT_EVERY : 1; }
 
 typedef struct bench_choice {
     const char *prefix; /* of the names */

@@ -13,12 +13,6 @@
 #include "formats/planes.h"
 #include "loader/pool.h"
 
-static inline bool bench_short(void)
-{
-    const char *word = getenv("BENCH");
-    return word && strcmp(word, "short") == 0;
-}
-
 static inline unsigned bench_cores(void)
 {
     const long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -45,16 +39,10 @@ static inline lort_pool *bench_pool(unsigned threads)
 /* As bench_files_make, but where files are memory, if the machine has such a place: a disk that is slow to sync says nothing about what is coded. */
 static inline bench_files bench_files_memory(const char *extension)
 {
-    bench_files f;
-    snprintf(f.folder, sizeof f.folder, "/dev/shm/lort-bench-XXXXXX");
-    if (!mkdtemp(f.folder)) {
-        printf("no /dev/shm here: times are of the disk too\n");
-        return bench_files_make(extension);
-    }
-    snprintf(f.model, sizeof f.model, "%s/model.%s", f.folder, extension);
-    snprintf(f.coded, sizeof f.coded, "%s/model.lort", f.folder);
-    snprintf(f.back, sizeof f.back, "%s/back.%s", f.folder, extension);
-    return f;
+    if (access("/dev/shm", W_OK) == 0)
+        return bench_files_in("/dev/shm", extension);
+    printf("no /dev/shm here: times are of the disk too\n");
+    return bench_files_make(extension);
 }
 
 /* ---- bars ---- */

@@ -10,20 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-static uint32_t bits_of(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
 /* Value of a small float by the definition; specials are the caller's. */
 static double by_definition(uint32_t code, int exponent_bits, int fraction_bits, int bias)
 {
@@ -41,7 +27,7 @@ static void check(float got, double want)
     if (isnan(want))
         assert_true(isnan(got));
     else
-        assert_int_equal(bits_of(got), bits_of((float)want));
+        assert_int_equal(lort_to_bits(got), lort_to_bits((float)want));
 }
 
 static double f16_by_definition(uint32_t h)
@@ -105,13 +91,13 @@ static void narrows_extremes(void **state)
     assert_int_equal(lort_f32_to_f16(65520.0f), 0x7c00);
     assert_int_equal(lort_f32_to_f16(-3e38f), 0xfc00);
     assert_int_equal(lort_f32_to_f16(INFINITY), 0x7c00);
-    assert_int_equal(lort_f32_to_f16(float_of(1)), 0);
-    assert_int_equal(lort_f32_to_f16(float_of(0x80000001)), 0x8000);
-    assert_int_equal(lort_f32_to_bf16(float_of(0x7f7fffff)), 0x7f80);
+    assert_int_equal(lort_f32_to_f16(lort_from_bits(1)), 0);
+    assert_int_equal(lort_f32_to_f16(lort_from_bits(0x80000001)), 0x8000);
+    assert_int_equal(lort_f32_to_bf16(lort_from_bits(0x7f7fffff)), 0x7f80);
     assert_int_equal(lort_f32_to_bf16(-INFINITY), 0xff80);
     for (uint32_t i = 0; i < 23; i++) /* a NaN whose payload lies below the kept bits must not become Inf */
         for (uint32_t sign = 0; sign < 2; sign++) {
-            const float nan = float_of(0x7f800000u | 1u << i | sign << 31);
+            const float nan = lort_from_bits(0x7f800000u | 1u << i | sign << 31);
             assert_in_range(lort_f32_to_f16(nan) & 0x7fff, 0x7e00, 0x7fff);
             assert_in_range(lort_f32_to_bf16(nan) & 0x7fff, 0x7fc0, 0x7fff);
             assert_int_equal(lort_f32_to_f16(nan) >> 15, sign);
@@ -220,7 +206,7 @@ static void f64_rounds_to_f32(void **state)
     assert_true(got[0] == 0 && !signbit(got[0]) && signbit(got[1]) && got[2] == 1.0f && got[3] == 0.1f);
     assert_true(isinf(got[4]) && isinf(got[5]) && got[5] < 0 && got[6] == 0);
     assert_true(got[7] == 16777216.0f && got[8] == 16777220.0f);
-    assert_int_equal(bits_of(got[9]), 71362);
+    assert_int_equal(lort_to_bits(got[9]), 71362);
 }
 
 int main(void)
