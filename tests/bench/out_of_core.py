@@ -227,7 +227,7 @@ def cold_line(where, name, options, model, warm, slow):
 
 
 def table_cold():
-    gib = 1 / 2 if SHORT else 1
+    gib = 1 / 4 if SHORT else 1
     model = make("model.safetensors", **LAYER, layers=round(4 * gib))
     print(f"stream, cold: {gib:g} GiB; bound: the greater of disk s (bytes at the rate plain reads had) and warm s, and the output read back")
     print(f"  {'disk':<12}{'target':<16}{'MB/s':>8}{'disk s':>8}{'warm s':>8}{'cold s':>8}{'to bound':>9}{'cores %':>8}{'stall s':>8}  bars")
