@@ -23,6 +23,8 @@ lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *
                           const char *name);
 /* Writes "dir/name" (or "name" for the current directory), cut at `cap`; returns the full length without NUL. */
 size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name);
+/* Address space that RLIMIT_AS leaves; UINT64_MAX: there is no limit. */
+uint64_t lort_os_address_space_left(void);
 /* What a thing is that is not a regular file: "a FIFO". */
 const char *lort_os_kind_name(uint32_t mode);
 
