@@ -211,9 +211,11 @@ void lort_os_pages_free(void *memory, uint64_t bytes)
         munmap(memory, (size_t)bytes);
 }
 
+/* Not reserved: else more than the machine's memory at once would be refused, though it can be had in pieces. */
 bool lort_os_address_space(uint64_t bytes)
 {
-    void *memory = lort_os_pages(bytes);
-    lort_os_pages_free(memory, bytes);
-    return memory != NULL || bytes == 0;
+    void *memory = bytes > SIZE_MAX ? MAP_FAILED : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED)
+        munmap(memory, (size_t)bytes);
+    return memory != MAP_FAILED || bytes == 0;
 }

@@ -727,6 +727,38 @@ static void mappings_leave_address_space_to_memory(void **state)
     assert_int_equal(in_child(map_with_little_address_space, *state, NULL), 0);
 }
 
+static void take_a_little(void *ctx)
+{
+    *(void **)ctx = malloc(100);
+}
+
+/* A heap of a thread's own would take 64 MiB of address space and more. */
+static void start_threads_with_little_address_space(place *p)
+{
+    lort_process_memory before, after;
+    lort_thread *thread;
+    void *little = NULL;
+    (void)p;
+    lort_os_process_memory(&before);
+    struct rlimit limit = {before.virtual_bytes + (512u << 20), RLIM_INFINITY};
+    if (setrlimit(RLIMIT_AS, &limit) != 0 || lort_os_thread_start(take_a_little, &little, 64 << 10, &thread, NULL))
+        _exit(1);
+    lort_os_thread_join(thread);
+    lort_os_process_memory(&after);
+    free(little);
+    _exit(after.virtual_bytes - before.virtual_bytes > 32u << 20 ? 2 : 0);
+}
+
+static void threads_leave_address_space_to_memory(void **state)
+{
+    if (SANITIZED) {
+        print_message("skipped: a sanitizer's address space cannot be limited\n");
+        skip();
+    }
+    need_proc();
+    assert_int_equal(in_child(start_threads_with_little_address_space, *state, NULL), 0);
+}
+
 static size_t resident(lort_file *file, size_t n)
 {
     unsigned char *pages = calloc(n / 4096, 1);
@@ -932,6 +964,7 @@ int main(void)
         IN_PLACE(a_full_registry_refuses),
         IN_PLACE(no_address_space_is_a_memory_error),
         IN_PLACE(mappings_leave_address_space_to_memory),
+        IN_PLACE(threads_leave_address_space_to_memory),
         IN_PLACE(release_goes_inwards),
         IN_PLACE(released_pages_leave),
         cmocka_unit_test(pages_are_zero_and_countable),
