@@ -46,6 +46,7 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
 BATS     := $(wildcard tests/cli/*.bats)
+SUPPRESS := $(if $(filter tsan,$(MODE)),TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $$TSAN_OPTIONS")
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
@@ -60,13 +61,13 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
+	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
-	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
+	@$(SUPPRESS) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
 check-cli: $(BUILD)/lort ## run the tests of the command line only
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
 
 check-layers: ## check the include rules and the lengths of functions
 	@scripts/check-layers
