@@ -134,7 +134,8 @@ typedef struct watcher {
     lort_observer observer;
     int64_t stop_after;      /* questions answered with no before the yes; negative: never */
     int64_t stop_at_event;   /* from the event with this number on; negative: never */
-    int64_t asked, events, kinds[LORT_EVENT_PROGRESS + 1];
+    _Atomic int64_t asked, events; /* any thread asks */
+    int64_t kinds[LORT_EVENT_PROGRESS + 1];
     void (*act)(void);       /* once, at the first TENSOR event */
 } watcher;
 
@@ -150,8 +151,7 @@ static inline void watch_event(void *ctx, const lort_event *event)
 static inline bool watch_stop(void *ctx)
 {
     watcher *w = ctx;
-    bool by_count = w->stop_after >= 0 && w->asked >= w->stop_after, by_event = w->stop_at_event >= 0 && w->events > w->stop_at_event;
-    w->asked++;
+    bool by_count = w->stop_after >= 0 && w->asked++ >= w->stop_after, by_event = w->stop_at_event >= 0 && w->events > w->stop_at_event;
     return by_count || by_event;
 }
 

@@ -332,8 +332,8 @@ static void a_file_that_shrank_is_a_read_error(void **state)
 /* ---- stops ---- */
 
 typedef struct stopper {
-    unsigned tensors, stop_after; /* TENSOR events */
-    unsigned asked, yes_after;    /* times stop was asked; 0: the events decide */
+    unsigned stop_after, yes_after;   /* TENSOR events; times stop was asked, 0: the events decide */
+    _Atomic unsigned tensors, asked; /* so many so far; any thread asks */
 } stopper;
 
 static void count_tensors(void *ctx, const lort_event *event) { ((stopper *)ctx)->tensors += event->kind == LORT_EVENT_TENSOR; }
@@ -341,8 +341,8 @@ static void count_tensors(void *ctx, const lort_event *event) { ((stopper *)ctx)
 static bool enough(void *ctx)
 {
     stopper *stop = ctx;
-    stop->asked++;
-    return stop->yes_after ? stop->asked >= stop->yes_after : stop->tensors >= stop->stop_after;
+    const unsigned asked = ++stop->asked;
+    return stop->yes_after ? asked >= stop->yes_after : stop->tensors >= stop->stop_after;
 }
 
 static lort_code compress_and_stop(lort_mode mode, unsigned threads, stopper *stop)
