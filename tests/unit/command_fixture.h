@@ -151,7 +151,8 @@ static inline void watch_event(void *ctx, const lort_event *event)
 static inline bool watch_stop(void *ctx)
 {
     watcher *w = ctx;
-    bool by_count = w->stop_after >= 0 && w->asked++ >= w->stop_after, by_event = w->stop_at_event >= 0 && w->events > w->stop_at_event;
+    const int64_t asked = w->asked++;
+    bool by_count = w->stop_after >= 0 && asked >= w->stop_after, by_event = w->stop_at_event >= 0 && w->events > w->stop_at_event;
     return by_count || by_event;
 }
 
