@@ -22,7 +22,7 @@ changed() {
         fresh
         touch -d 2001-09-09 "$file" # the next change of it shows, whatever the steps of the clock
         code=0
-        FILE=$file SIZE=$(stat -c %s "$file") timeout -k 2 60 tests/cli/paused.py "${changes[$change]}" "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
+        FILE=$file SIZE=$(stat -c %s "$file") timeout -k 2 300 tests/cli/paused.py "${changes[$change]}" "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
         [ "$code" -eq 4 ] || { echo "$change: exit $code: $*"; cat "$T/err"; return 1; }
         tail -n 1 "$T/err" >"$T/last"
         grep -qE 'shrank|grew|was replaced|was modified|changed' "$T/last" && grep -qF "${file##*/}" "$T/last" || { echo "$change:"; cat "$T/last"; return 1; }
@@ -51,7 +51,7 @@ fresh_shards() { again; rm -rf "$T/m"; cp -r "$HF" "$T/m"; }
 
 @test "a model in one file changes while it is compressed to a size" {
     fresh() { again; cp "$GGUF" "$T/m.gguf"; }
-    changed "$T/m.gguf" "$LORT" compress "$T/m.gguf" -o "$T/o" --mode stream --bpw 4 -v
+    changed "$T/m.gguf" "$LORT" compress "$T/m.gguf" -o "$T/o" --mode stream --exclude "blk.1*" --exclude "blk.2*" --bpw 12 -v
 }
 
 @test "an old output survives an input that changes" {
