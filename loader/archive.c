@@ -8,6 +8,8 @@
 #include "loader/os.h"
 #include "loader/record.h"
 
+#define SHOWN 300 /* bytes of a path in a message */
+
 typedef unsigned long long ull;
 
 struct lort_archive {
@@ -68,11 +70,14 @@ static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scrat
     return window(ctx, offset, n, scratch, out, err);
 }
 
+static const char *show(const char *path, char *out, size_t cap) { return lort_escape(out, cap, path, strlen(path)); }
+
 /* A failure is a read error, whatever else it looked like, once a page of the map has faulted. */
 static lort_code settle(const lort_archive *a, lort_code code, lort_error *err)
 {
+    char shown[SHOWN];
     if (a->map && lort_os_map_faulted(a->map))
-        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", a->path);
+        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", show(a->path, shown, sizeof shown));
     return code;
 }
 
@@ -297,6 +302,7 @@ static lort_code read_all(lort_archive *a, lort_error *err)
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err)
 {
     void *memory;
+    char shown[SHOWN];
     *out = NULL;
     lort_code code = lort_take_zero(alloc, sizeof(lort_archive), "an archive", &memory, err);
     if (code)
@@ -307,7 +313,7 @@ lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_arch
     if (code == LORT_OK)
         code = read_all(a, err);
     if (code == LORT_E_DAMAGED || code == LORT_E_INPUT)
-        lort_error_prefix(err, "'%s'", path);
+        lort_error_prefix(err, "'%s'", show(path, shown, sizeof shown));
     if (code) {
         lort_archive_close(a);
         return code;
@@ -390,6 +396,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     uint32_t width;
     bool rotate;
     const uint8_t *stored;
+    char shown[SHOWN];
     lort_buffer read = {.alloc = a->alloc};
     planes_of(part, chunk, &width, &rotate);
     lort_code code = window(a, payload_at(a, part) + chunk->offset, chunk->stored, &read, &stored, err);
@@ -403,7 +410,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     lort_buffer_free(&read);
     code = settle(a, code, err);
     if (code == LORT_E_DAMAGED)
-        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", a->path, (ull)part->number, (ull)number,
+        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", show(a->path, shown, sizeof shown), (ull)part->number, (ull)number,
                           (ull)(payload_at(a, part) + chunk->offset));
     return code;
 }
