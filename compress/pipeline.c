@@ -84,6 +84,13 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     return lort_fail(err, LORT_E_NUMERIC, "%s: relative error %.6g is above --fail-above %g; nothing was published", report->name, report->rel_error, limit);
 }
 
+/* A weight that is no number, or a method that gave up, is to be heard of. */
+static void warn_fault(lort_session *session, const lort_tensor_report *report)
+{
+    if (strstr(report->reason, "holds NaN or Inf") || strstr(report->reason, "did not converge"))
+        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason, *report->detail ? ", " : "", report->detail);
+}
+
 static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
 {
     lort_session *session = session_of(p);
@@ -92,6 +99,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     if (code || !report)
         return code;
     session->tensors_done++;
+    warn_fault(session, report);
     if (report->action[0] != 'k' && !isnan(report->rel_error)) {
         p->error_sum += report->rel_error;
         p->error_count++;
