@@ -60,7 +60,7 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
+	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
