@@ -114,7 +114,10 @@ const char *lort_report_text(lort_report *report, const char *format, ...)
 
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
 {
-    uint64_t cap = 4 * (uint64_t)n + 1; /* "\xHH" for every byte */
+    const uint8_t *p = bytes;
+    uint64_t cap = 4; /* the NUL, and "..." that is kept room for up to the end */
+    for (size_t i = 0; i < n; i++)
+        cap += p[i] >= 0x20 && p[i] < 0x7F && p[i] != '\\' ? 1 : 4; /* "\xHH" */
     char *text = take(report, cap, 1);
     return text ? lort_escape(text, (size_t)cap, bytes, n) : "";
 }
