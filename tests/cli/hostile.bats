@@ -45,6 +45,7 @@ every_way() {
 
 @test "99 MB of metadata are read in bounded memory (29)" {
     hostile "large metadata" "$T/m.safetensors"
+    bounded 10 400 0 inspect "$T/m.safetensors"
     bounded 10 400 0 plan "$T/m.safetensors"
     bounded 20 400 0 compress "$T/m.safetensors" -o "$T/a.lort" --lossless
     bounded 10 400 0 restore "$T/a.lort" -o "$T/r.safetensors"

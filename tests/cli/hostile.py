@@ -103,7 +103,7 @@ GGUF = {
     "09 alignment as text": (alignment(STRING, text("32")), "general.alignment is of type string"),
     "09 alignment as float": (alignment(F32_VALUE, struct.pack("<f", 32)), "general.alignment is of type float32"),
     "10 5 dimensions": (one([1] * 5), "5 dimensions; at most 4"),
-    "10 2^32-1 dimensions": (gguf(n_infos=1, data=text("w") + b"\xff" * 4 + bytes(200)), "dimensions; at most 4|tensor"),
+    "10 2^32-1 dimensions": (gguf(infos=[text("w") + b"\xff" * 4 + bytes(200)]), "tensor 'w': 4294967295 dimensions; at most 4 are allowed"),
     "11 2^64 elements": (one([1 << 32, 1 << 32]), r"tensor 'w' of shape \[4294967296, 4294967296\] has more than 2\^63 elements"),
     "11 CVE-2026-33298": (one([1024, 1024, (1 << 42) + 1, 1]), r"exceeds 2\^64 bytes"),
     "11 2^63-1 x 2": (one([(1 << 63) - 1, 2]), r"more than 2\^63 elements"),
