@@ -17,7 +17,10 @@
 #define FLUSH_BYTES (16u << 20) /* at most three of these are dirty: one that fills, two on their way */
 #define READ_BYTES (1u << 20)
 #define TRIES 100 /* of taking the partial's name, while other writers come and go */
-#define SYNC_NS 1000000000u /* between checkpoints that wait for the disk */
+/* Between checkpoints that wait for the disk: a twentieth of the time goes there at most, but there is one a second. */
+#define SYNC_SHARE 20
+#define SYNC_LEAST_NS 50000000u
+#define SYNC_MOST_NS 1000000000u
 
 struct lort_publish {
     const lort_alloc *alloc;
@@ -34,7 +37,7 @@ struct lort_publish {
     lort_hasher *hasher; /* of what was appended to it */
     uint64_t flushed;
     uint64_t found;      /* bytes an earlier writer left; 0: none, or dropped */
-    uint64_t synced_ns;  /* when the last checkpoint was on the disk */
+    uint64_t synced_ns, sync_ns; /* when the last sync ended, and how long it took */
     bool made, committed; /* partial exists and is ours; it has its final name */
     bool settled;         /* synced and read back since the last append */
     bool worth;           /* there is work in it that close is to leave */
@@ -403,12 +406,14 @@ static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, 
 /* After a failed sync nobody knows what is on the disk. */
 static lort_code sync_file(lort_publish *p, lort_error *err)
 {
+    const uint64_t begin = lort_os_clock_ns();
     lort_code code = lort_os_sync(p->file, err);
     if (code) {
         p->bad = true;
         p->worth = false;
     }
     p->synced_ns = lort_os_clock_ns();
+    p->sync_ns = p->synced_ns - begin;
     return code;
 }
 
@@ -527,10 +532,12 @@ lort_code lort_publish_drop(lort_publish *p, lort_error *err)
 
 lort_code lort_publish_checkpoint(lort_publish *p, lort_error *err)
 {
-    p->worth = true;
-    if (!p->options.resumable || lort_os_clock_ns() - p->synced_ns < SYNC_NS)
+    if (!p->options.resumable)
         return LORT_OK;
-    return sync_file(p, err);
+    uint64_t pause = SYNC_SHARE * p->sync_ns;
+    pause = pause < SYNC_LEAST_NS ? SYNC_LEAST_NS : pause > SYNC_MOST_NS ? SYNC_MOST_NS : pause;
+    p->worth = true;
+    return lort_os_clock_ns() - p->synced_ns < pause ? LORT_OK : sync_file(p, err);
 }
 
 /* ---- the end ---- */

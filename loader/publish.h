@@ -43,7 +43,7 @@ lort_code lort_publish_look(lort_publish *publish, void *buffer, uint64_t n, uin
 lort_code lort_publish_adopt(lort_publish *publish, uint64_t n, lort_error *err);
 /* What was found and not adopted is cut off; what follows is appended. */
 lort_code lort_publish_drop(lort_publish *publish, lort_error *err);
-/* All so far is worth keeping, and is on the disk now, or when it is called again after a second, or is closed. */
+/* All so far is worth keeping, and is on the disk now, or when this is called again after a second, or at close. Files that are not resumable have none. */
 lort_code lort_publish_checkpoint(lort_publish *publish, lort_error *err);
 void lort_publish_keep(lort_publish *publish, bool keep); /* whether close is to leave the partial */
 /* True once a sync failed: then nobody knows what is on the disk, and close removes the partial, unless it is told to keep it after all. Who goes on with it

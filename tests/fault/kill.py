@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills lort compress at random instants and resumes it: the output must have the bytes of a run that was never interrupted.
+"""Kills lort compress at random instants and resumes it: the output must have the bytes of a run that was never interrupted. Kills restore too, which begins anew.
 
   tests/fault/kill.py [--kills 1000] [--losing 200] [--seed 1] [--jobs N]
 
@@ -25,7 +25,7 @@ FAULT = os.path.realpath(os.environ.get("FAULT", "build/release/tests/fault/faul
 KJV = os.path.realpath("tests/data/kjv-3m")
 MODELS = {"gguf": f"{KJV}/kjv-3m-f16.gguf", "directory": f"{KJV}/hf"}
 TARGETS = {"default": [], "lossless": ["--lossless"], "rank": ["--rank", "24"], "size": ["--size", "40%"], "trits": ["--residual", "ternary", "--rank", "4"],
-           "energy": ["--energy", "0.6"]}
+           "energy": ["--energy", "0.6"], "restore": None}
 MACHINES = [["--mode", "full"], ["--mode", "stream"], ["--mode", "full", "-T", "1"], ["--mode", "stream", "-T", "1"], ["--memory", "200M"]]
 MOST_KILLS = 8  # of one job
 
@@ -35,13 +35,32 @@ Result = collections.namedtuple("Result", "job failure kills resumed tensors")
 
 
 def run(model, target, out, extra, env=None):
-    command = [LORT, "compress", MODELS[model], "-o", out, "-q"] + TARGETS[target] + extra
+    if target == "restore":
+        extra = [word for word in extra if word not in ("--mode", "full", "stream", "--resume")]
+        command = [LORT, "restore", f"{work}/{model}-default.lort", "-o", out] + extra
+    else:
+        command = [LORT, "compress", MODELS[model], "-o", out, "-q"] + TARGETS[target] + extra
     return subprocess.Popen(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE)
 
 
+def content(path):
+    """Bytes of a file, or of every file of a directory."""
+    if not os.path.isdir(path):
+        with open(path, "rb") as file:
+            return file.read()
+    return {name: content(f"{path}/{name}") for name in os.listdir(path)}
+
+
+def remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
 class Reference:
-    """Bytes and seconds of a whole run."""
+    """Content and seconds of a whole run."""
 
     def __init__(self, model, target):
         out, begin = f"{work}/{model}-{target}.lort", time.monotonic()
@@ -49,13 +68,7 @@ class Reference:
         message = process.communicate()[1]
         assert process.returncode == 0, message
         self.seconds = time.monotonic() - begin
-        with open(out, "rb") as file:
-            self.bytes = file.read()
-
-
-def complete(path, reference):
-    with open(path, "rb") as file:
-        return file.read() == reference.bytes
+        self.content = content(out)
 
 
 def kill_once(job, draw, reference, out, extra):
@@ -70,7 +83,7 @@ def kill_once(job, draw, reference, out, extra):
         message = process.communicate()[1]
     if process.returncode not in (0, -signal.SIGKILL):
         return f"exit {process.returncode}: {message.decode(errors='replace').strip()}"
-    if os.path.exists(out) and not complete(out, reference):
+    if os.path.exists(out) and content(out) != reference.content:
         return "an output that is not the whole one"
     return process.returncode != 0
 
@@ -82,16 +95,16 @@ def finish(job, reference, out, extra):
     message = process.communicate()[1].decode(errors="replace").strip()
     if process.returncode != 0:
         return f"the last run: exit {process.returncode}: {message}"
-    if not complete(out, reference):
+    if content(out) != reference.content:
         return "the output differs from that of a run that was never interrupted"
     with open(report) as file:
-        return json.load(file)["output"]["resumed_tensors"]
+        return json.load(file)["output"]["resumed_tensors"] if job.target != "restore" else 0
 
 
 def work_job(job, reference):
     draw, folder = random.Random(job.seed), f"{work}/{job.number}"
     os.mkdir(folder)
-    out, kills, tensors = f"{folder}/out.lort", 0, 0
+    out, kills, tensors = f"{folder}/out", 0, 0
     failure = None
     while failure is None and kills < job.kills:
         killed = kill_once(job, draw, reference, out, draw.choice(MACHINES) + draw.choice([["--resume"], []]))
@@ -99,12 +112,11 @@ def work_job(job, reference):
             failure = killed
         elif killed:
             kills += 1
-        if os.path.exists(out):
-            os.remove(out)  # it had its name: begin anew
+        remove(out)  # it had its name: begin anew
     if failure is None:
         tensors = finish(job, reference, out, draw.choice(MACHINES))
         failure = tensors if isinstance(tensors, str) else None
-    left = [name for name in os.listdir(folder) if name not in ("out.lort", "out.lort.json")]
+    left = [name for name in os.listdir(folder) if name not in ("out", "out.json")]
     if failure is None and left:
         failure = f"left behind: {left}"
     if failure is None:
@@ -131,7 +143,7 @@ def main():
     given = parser.parse_args()
     if given.losing and not os.path.exists(FAULT):
         sys.exit(f"{FAULT} is not there: make builds it")
-    references = {(m, t): Reference(m, t) for m in MODELS for t in TARGETS}
+    references = {(m, t): Reference(m, t) for t in TARGETS for m in MODELS}
     jobs = [Job(i, *rest) for i, rest in enumerate(jobs_of(given.kills, given.losing, given.seed))]
     results = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
