@@ -469,17 +469,35 @@ static lort_code write_stream(const json_t *root, FILE *stream, const char *path
     return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err) : LORT_OK;
 }
 
-typedef struct file_sink {
+typedef struct file_sink { /* jansson writes a few bytes at a time */
     lort_publish *publish;
-    lort_code code;
     lort_error *err;
+    lort_code code;
+    size_t used;
+    char bytes[16384];
 } file_sink;
+
+static lort_code flush(file_sink *sink)
+{
+    if (!sink->code && sink->used)
+        sink->code = lort_publish_append(sink->publish, sink->bytes, sink->used, sink->err);
+    sink->used = 0;
+    return sink->code;
+}
 
 static int append(const char *bytes, size_t n, void *ctx)
 {
     file_sink *sink = ctx;
-    sink->code = lort_publish_append(sink->publish, bytes, n, sink->err);
-    return sink->code ? -1 : 0;
+    while (n > 0) {
+        const size_t room = sizeof sink->bytes - sink->used, part = n < room ? n : room;
+        memcpy(sink->bytes + sink->used, bytes, part);
+        sink->used += part;
+        bytes += part;
+        n -= part;
+        if (sink->used == sizeof sink->bytes && flush(sink))
+            return -1;
+    }
+    return 0;
 }
 
 static lort_code write_file(const json_t *root, const char *path, lort_error *err)
@@ -491,15 +509,17 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
         sink.code = lort_publish_file(sink.publish, path, err);
     if (!sink.code && json_dump_callback(root, append, &sink, DUMP_FLAGS) && !sink.code)
         sink.code = fail_memory(err);
-    if (!sink.code)
-        append("\n", 1, &sink);
+    if (!sink.code && append("\n", 1, &sink) == 0)
+        flush(&sink);
     if (!sink.code)
         sink.code = lort_publish_commit(sink.publish, err);
     lort_publish_close(sink.publish);
     if (sink.code && sink.code != LORT_E_MEMORY) /* whatever else stood in the way, a report is not there */
         sink.code = LORT_E_WRITE;
-    if (sink.code && err)
+    if (sink.code && err) {
+        lort_error_prefix(err, "the JSON report");
         err->code = sink.code;
+    }
     return sink.code;
 }
 
