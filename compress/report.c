@@ -42,6 +42,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .input_path = "",
                             .input_format = "",
                             .output_path = "",
+                            .partial_path = "",
                             .threshold = 0.8,
                             .sample_seconds = NAN,
                             .estimated_seconds = NAN,
@@ -329,7 +330,9 @@ static const field output_fields[] = {{"path", TEXT, R(output_path)},
                                       {"ratio", REAL, R(ratio)},
                                       {"estimate_low_bytes", U64_KNOWN, R(output_low)},
                                       {"estimate_high_bytes", U64_KNOWN, R(output_high)},
-                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)}};
+                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)},
+                                      {"partial_path", TEXT, R(partial_path)},
+                                      {"resumed_tensors", U64, R(resumed_tensors)}};
 static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
                                     {"sample_seconds", REAL, R(sample_seconds)},
                                     {"estimated_seconds", REAL, R(estimated_seconds)},

@@ -73,6 +73,12 @@ uint64_t lort_codec_bound(uint64_t bytes)
 
 const char *lort_codec_version(void) { return ZSTD_versionString(); }
 
+uint64_t lort_codec_frame_bytes(const void *src, uint64_t available)
+{
+    size_t bytes = ZSTD_findFrameCompressedSize(src, (size_t)available);
+    return ZSTD_isError(bytes) ? 0 : bytes;
+}
+
 lort_code lort_codec_open(int level, lort_codec **out, lort_error *err)
 {
     *out = NULL;

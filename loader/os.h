@@ -50,6 +50,7 @@ lort_code lort_os_sync(lort_file *file, lort_error *err);      /* data and size 
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
 /* Exclusive advisory lock without waiting; LORT_E_EXISTS if somebody holds it. Released on close. */
 lort_code lort_os_lock(lort_file *file, lort_error *err);
+uint64_t lort_os_lock_holder(const lort_file *file); /* process of this host that holds the lock; 0: not known */
 lort_code lort_os_close(lort_file *file, lort_error *err); /* LORT_E_WRITE if close reports a lost write; accepts NULL */
 /* LORT_E_EXISTS if `to` exists and may not be replaced; a directory is never replaced by a file. */
 lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace, lort_error *err);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -216,6 +217,21 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
     char shown[600];
     return lort_fail(err, LORT_E_EXISTS, "'%s' is locked: another process is writing it",
                      lort_escape(shown, sizeof shown, file->path, strlen(file->path)));
+}
+
+/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some file systems not those of stat, so the inode has to do. */
+uint64_t lort_os_lock_holder(const lort_file *file)
+{
+    char line[256];
+    struct stat st;
+    unsigned long long pid = 0, inode;
+    FILE *locks = fstat(file->fd, &st) == 0 ? fopen("/proc/locks", "re") : NULL;
+    bool found = false;
+    while (locks && !found && fgets(line, sizeof line, locks))
+        found = sscanf(line, "%*s FLOCK %*s %*s %llu %*x:%*x:%llu", &pid, &inode) == 2 && inode == (unsigned long long)st.st_ino;
+    if (locks)
+        fclose(locks);
+    return found ? pid : 0;
 }
 
 lort_code lort_os_close(lort_file *file, lort_error *err)
