@@ -45,6 +45,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c tests/numerics/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
+FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -59,14 +60,17 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
-check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
+check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
+	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
 check-cli: $(BUILD)/lort ## run the tests of the command line only
 	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+
+check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
+	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full
 
 check-layers: ## check the include rules and the lengths of functions
 	@scripts/check-layers
@@ -115,7 +119,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER)
+programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER) $(FAULT_SO)
 
 fuzz-run: $(FUZZ_BIN)
 	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
@@ -139,9 +143,12 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+$(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-unit check-cli check-faults check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

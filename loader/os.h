@@ -23,7 +23,7 @@ typedef struct lort_file_info {
     uint32_t mode;          /* permission bits, to give outputs no more than inputs had */
 } lort_file_info;
 
-/* Information on a path, following symlinks; LORT_E_INPUT with the OS's reason. *exists false (and LORT_OK) if there is nothing. */
+/* Information on a path, following symlinks; LORT_E_INPUT or LORT_E_READ with the OS's reason. *exists false (and LORT_OK) if there is nothing. */
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
 const char *lort_os_dir_path(const lort_dir *dir); /* as it was opened, for messages */
@@ -38,6 +38,8 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
 /* Creates a file for reading and writing with permission bits `mode` at most; it must not exist (LORT_E_EXISTS) unless `existing_ok`.
  * A symlink is never followed. */
 lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out, lort_error *err);
+/* *same: `name` leads to this very file; false where there is nothing. LORT_E_WRITE. Takes no memory and no descriptor. */
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same, lort_error *err);
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err); /* LORT_E_EXISTS if there */
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err);
 /* Reads exactly n bytes; EINTR and short reads are looped; end of file is LORT_E_READ "file shrank". */

@@ -62,7 +62,7 @@ static lort_code join(lort_publish *p, const char *before, const char *name, con
 static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
 {
     char shown[600];
-    if (code != LORT_E_INPUT)
+    if (code != LORT_E_INPUT && code != LORT_E_READ)
         return code;
     lort_error_prefix(err, "output '%s'", lort_escape(shown, sizeof shown, path, strlen(path)));
     if (err)
@@ -153,29 +153,6 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 
 /* ---- the partial, taken ---- */
 
-/* *same: does `name` in dir still lead to the file we hold? */
-static lort_code leads_to(lort_dir *dir, const char *name, lort_file *held, bool *same, lort_error *err)
-{
-    lort_file *now = NULL;
-    lort_file_info a, b;
-    *same = false;
-    lort_code code = lort_os_open(dir, name, &now, err);
-    if (code == LORT_E_INPUT)
-        return LORT_OK; /* gone, or something else by now */
-    if (code == LORT_OK)
-        code = lort_os_info(now, &a, err);
-    if (code == LORT_OK)
-        code = lort_os_info(held, &b, err);
-    *same = code == LORT_OK && a.device == b.device && a.inode == b.inode;
-    lort_os_close(now, NULL);
-    if (code == LORT_E_READ) { /* it is the output that could not be looked at */
-        code = LORT_E_WRITE;
-        if (err)
-            err->code = code;
-    }
-    return code;
-}
-
 /* held: the file whose lock somebody has. */
 static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_error *err)
 {
@@ -198,7 +175,7 @@ static lort_code bury_file(lort_publish *p, lort_error *err)
     if (code == LORT_E_EXISTS)
         code = locked_by_another(p, stale, err);
     else if (code == LORT_OK)
-        code = leads_to(p->parent, p->partial, stale, &same, err);
+        code = lort_os_leads_to(p->parent, p->partial, stale, &same, err);
     if (code == LORT_OK && same)
         code = lort_os_remove(p->parent, p->partial, false, err);
     lort_os_close(stale, NULL);
@@ -217,7 +194,7 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
     if (code == LORT_E_EXISTS)
         code = locked_by_another(p, file, err);
     else if (code == LORT_OK)
-        code = leads_to(p->parent, p->partial, file, taken, err);
+        code = lort_os_leads_to(p->parent, p->partial, file, taken, err);
     if (code == LORT_OK && *taken)
         code = lort_os_info(file, &info, err);
     if (code || !*taken) {
@@ -242,7 +219,7 @@ static lort_code take_file(lort_publish *p, bool *taken, lort_error *err)
         return code;
     code = lort_os_lock(file, err);
     if (code == LORT_OK)
-        code = leads_to(p->parent, p->partial, file, taken, err);
+        code = lort_os_leads_to(p->parent, p->partial, file, taken, err);
     if (*taken) {
         p->file = file;
         p->made = true;
@@ -272,7 +249,7 @@ static lort_code take_lock(lort_publish *p, lort_error *err)
             return code;
         code = lort_os_lock(p->lock, err);
         if (code == LORT_OK)
-            code = leads_to(p->parent, p->guard, p->lock, &same, err);
+            code = lort_os_leads_to(p->parent, p->guard, p->lock, &same, err);
         if (same)
             return LORT_OK;
         if (code == LORT_E_EXISTS)
@@ -294,7 +271,7 @@ static lort_code remove_one(void *ctx, const char *name, lort_error *err)
 /* Removes the partial directory with its files. */
 static lort_code bury_dir(lort_publish *p, lort_error *err)
 {
-    lort_code code = lort_os_dir_list(p->dir, remove_one, p, err);
+    lort_code code = cannot_begin(lort_os_dir_list(p->dir, remove_one, p, err), p->partial, err);
     lort_os_dir_close(p->dir);
     p->dir = NULL;
     return code ? code : lort_os_remove(p->parent, p->partial, true, err);
@@ -311,7 +288,7 @@ static lort_code take_new_dir(lort_publish *p, lort_error *err)
         return code;
     code = lort_os_make_dir(p->parent, p->partial, mode, err);
     if (code == LORT_E_EXISTS) {
-        code = lort_os_dir_open(path, &p->dir, err);
+        code = cannot_begin(lort_os_dir_open(path, &p->dir, err), p->name, err);
         if (code == LORT_OK)
             code = bury_dir(p, err);
         if (code == LORT_OK)
@@ -320,7 +297,7 @@ static lort_code take_new_dir(lort_publish *p, lort_error *err)
     if (code)
         return code;
     p->made = true;
-    return lort_os_dir_open(path, &p->dir, err);
+    return cannot_begin(lort_os_dir_open(path, &p->dir, err), p->name, err);
 }
 
 /* ---- the interface ---- */
