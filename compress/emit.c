@@ -637,7 +637,7 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     if (report)
         fill_report(emitter, report);
     if (code == LORT_OK)
-        code = lort_model_check(emitter->decider->model, part->file, err);
+        code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
     if (code == LORT_OK && tensor)
         code = lort_publish_checkpoint(emitter->publish, err);
     lort_model_release(emitter->decider->model, part->file, part->offset, part->bytes);

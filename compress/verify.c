@@ -70,6 +70,8 @@ lort_code lort_verify(const char *path, const lort_run_options *run, const lort_
     }
     if (code == LORT_OK)
         code = lort_session_check_stop(&reading.session, err);
+    if (code == LORT_OK)
+        code = lort_archive_unchanged(reading.archive, err);
     lort_reading_close(&reading);
     return code;
 }

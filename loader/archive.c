@@ -13,9 +13,11 @@ typedef unsigned long long ull;
 struct lort_archive {
     const lort_alloc *alloc;
     lort_arena arena;
-    const char *path;
+    const char *path, *name; /* the name, in dir, is the path's end */
+    lort_dir *dir;
     lort_file *file;
     lort_map *map; /* NULL: no address space, windows are read */
+    lort_file_info info; /* at open */
     uint64_t size;
     lort_head head;
     lort_footer footer;
@@ -68,32 +70,39 @@ static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scrat
     return window(ctx, offset, n, scratch, out, err);
 }
 
-/* A failure is a read error, whatever else it looked like, once a page of the map has faulted. */
-static lort_code settle(const lort_archive *a, lort_code code, lort_error *err)
+lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
 {
+    lort_file *again;
+    lort_code code = lort_os_open_again(a->dir, a->name, &a->info, &again, err);
+    if (code)
+        return code;
+    lort_os_close(again, NULL);
     if (a->map && lort_os_map_faulted(a->map))
         return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", a->path);
-    return code;
+    return LORT_OK;
+}
+
+/* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and so is damage to a file that has changed since it was opened. */
+static lort_code settle(const lort_archive *a, lort_code code, lort_error *err)
+{
+    const bool look = code == LORT_E_DAMAGED || (a->map && lort_os_map_faulted(a->map));
+    return look && lort_archive_unchanged(a, err) != LORT_OK ? LORT_E_READ : code;
 }
 
 /* ---- the gate ---- */
 
 static lort_code open_file(lort_archive *a, const char *path, lort_error *err)
 {
-    lort_dir *dir = NULL;
-    const char *name;
-    lort_file_info info;
     lort_code code = lort_arena_text(&a->arena, path, strlen(path), &a->path, err);
     if (code == LORT_OK)
-        code = lort_os_dir_of(path, &dir, &name, err);
+        code = lort_os_dir_of(a->path, &a->dir, &a->name, err);
     if (code == LORT_OK)
-        code = lort_os_open(dir, name, &a->file, err);
+        code = lort_os_open(a->dir, a->name, &a->file, err);
     if (code == LORT_OK)
-        code = lort_os_info(a->file, &info, err);
-    lort_os_dir_close(dir);
+        code = lort_os_info(a->file, &a->info, err);
     if (code)
         return code;
-    a->size = info.size;
+    a->size = a->info.size;
     if (a->size == 0)
         return lort_fail(err, LORT_E_DAMAGED, "incomplete: the file is empty");
     code = lort_os_map(a->file, a->size, &a->map, err);
@@ -322,6 +331,7 @@ void lort_archive_close(lort_archive *a)
         return;
     lort_os_unmap(a->map);
     lort_os_close(a->file, NULL);
+    lort_os_dir_close(a->dir);
     lort_arena_free(&a->arena);
     lort_give(a->alloc, a, sizeof *a);
 }
