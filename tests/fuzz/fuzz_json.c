@@ -139,6 +139,8 @@ static void check_skip(const uint8_t *data, size_t size, bool accepted)
 static void compare_with_jansson(const uint8_t *data, size_t size, bool accepted, bool nul, const lort_error *err)
 {
     json_error_t why;
+    if (size && memchr(data, 0, size)) /* jansson may take it for the end */
+        return;
     json_t *tree = json_loadb((const char *)data, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (tree)
         CHECK(accepted || strstr(err->message, "nested deeper"));

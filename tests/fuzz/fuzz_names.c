@@ -6,7 +6,7 @@
 #include "fuzz_header.h"
 #include "fuzz_input.h"
 
-#define NAMES_MOST 200
+#define NAMES_MOST 60
 
 typedef struct name {
     const char *text;
@@ -90,7 +90,7 @@ static void check_split(const char *text)
 
 static void check_escaped(const char *text, uint32_t bytes)
 {
-    for (size_t cap = 1; cap < 80; cap += cap < 16 ? 1 : 21) {
+    for (size_t cap = 1; cap < 60; cap += cap < 9 ? 1 : 17) {
         char *out = malloc(cap);
         CHECK(out && lort_escape(out, cap, text, bytes) == out && memchr(out, 0, cap));
         CHECK(lort_utf8_valid(out, strlen(out)));

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #define ROWS_MOST 40
-#define COLS_MOST 96
+#define COLS_MOST 64
 
 static lort_codec *codec;
 
@@ -41,7 +41,7 @@ static void read_input(input *in, matrix *m)
 
 static void write_and_read(matrix *m, lort_block_space *space)
 {
-    lort_block_coded coded, once_more;
+    lort_block_coded coded;
     lort_block read = {.rows = m->block.rows, .cols = m->block.cols, .row_codes = m->block.row_codes, .col_codes = m->block.col_codes};
     double error2 = 0;
     memcpy(space->weights, m->weights, m->count * sizeof *m->weights);
@@ -49,8 +49,6 @@ static void write_and_read(matrix *m, lort_block_space *space)
     CHECK(coded.decoded <= LORT_BLOCK_HEAD_MAX + 4 * (uint64_t)m->count && coded.stored <= space->coded_size);
     CHECK(coded.stored > 0 && coded.stored <= coded.decoded + coded.decoded / 128 + 1024);
     uint8_t *bytes = exact_copy(space->coded, coded.stored, 0), *shown = exact_copy(space->decoded, m->count * sizeof(float), 0);
-    CHECK(lort_block_encode(&m->block, m->step, codec, space, &once_more, NULL) == LORT_OK && once_more.stored == coded.stored);
-    CHECK(memcmp(space->coded, bytes, coded.stored) == 0);
     CHECK(lort_codec_decode_frames(codec, bytes, coded.stored, space->body, coded.decoded, NULL) == LORT_OK);
     CHECK(lort_block_decode(&read, m->step, coded.decoded, space, NULL) == LORT_OK);
     CHECK(memcmp(space->weights, shown, m->count * sizeof(float)) == 0);
@@ -64,15 +62,13 @@ static void write_and_read(matrix *m, lort_block_space *space)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static matrix m;
+    static lort_block_space space;
     input in = {data, size};
     lort_block_need need = {.write = true};
-    lort_block_space space;
+    lort_block_need_add(&need, ROWS_MOST, COLS_MOST);
     if (!codec)
-        CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK);
+        CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK && lort_block_space_open(&space, &lort_alloc_heap, &need, NULL) == LORT_OK);
     read_input(&in, &m);
-    lort_block_need_add(&need, m.block.rows, m.block.cols);
-    CHECK(lort_block_space_open(&space, &lort_alloc_heap, &need, NULL) == LORT_OK);
     write_and_read(&m, &space);
-    lort_block_space_close(&space, &lort_alloc_heap);
     return 0;
 }
