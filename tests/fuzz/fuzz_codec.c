@@ -72,6 +72,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (what < 2)
         decode(what ? lort_codec_decode_frames : lort_codec_decode, &in, number);
     else
-        code_and_back(what == 2 ? quick : thorough, in.at, in.left, (uint32_t)(number % 1024 + 1));
+        code_and_back(what == 2 ? quick : thorough, in.at, in.left, (uint32_t)(number % (number >> 16 ? 1024 : 40) + 1));
     return 0;
 }

@@ -26,6 +26,7 @@ typedef struct sealed {
     uint32_t count;
     bool literal;
     bool names_differ;
+    const char *format; /* of the file */
     lort_buffer file;
 } sealed;
 
@@ -114,7 +115,7 @@ static inline void sealed_model(sealed *s)
 {
     lort_buffer body = {.alloc = &lort_alloc_heap};
     lort_extent extents[SEALED_PARTS];
-    lort_input_file file = {.name = "m", .role = LORT_ROLE_WEIGHTS, .format = "bytes"};
+    lort_input_file file = {.name = "m", .role = LORT_ROLE_WEIGHTS, .format = s->format};
     for (uint32_t i = 0; i < s->count; i++) {
         extents[i] = (lort_extent){.tensor = s->parts[i].part.tensor, .offset = file.size, .bytes = s->parts[i].part.source_bytes};
         file.size += extents[i].bytes;
@@ -152,9 +153,10 @@ static inline void sealed_write(sealed *s)
 }
 
 /* codec: the caller's. */
-static inline void sealed_make(sealed *s, input in, bool literal, lort_codec *codec)
+static inline void sealed_make(sealed *s, input in, bool literal, const char *format, lort_codec *codec)
 {
-    *s = (sealed){.arena = {.alloc = &lort_alloc_heap}, .codec = codec, .literal = literal, .names_differ = true, .file = {.alloc = &lort_alloc_heap}};
+    *s = (sealed){.arena = {.alloc = &lort_alloc_heap}, .codec = codec, .literal = literal, .names_differ = true, .format = format,
+                  .file = {.alloc = &lort_alloc_heap}};
     while (in.left && s->count < SEALED_PARTS) {
         const input body = input_run(&in), payload = input_run(&in);
         sealed_add(s, &body, &payload);

@@ -166,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_file(in.at, in.left, piece, from, NULL);
         return 0;
     }
-    sealed_make(&s, in, how == 1, codec);
+    sealed_make(&s, in, how == 1, "bytes", codec);
     check_file(s.file.data, s.file.size, piece, from, &s);
     sealed_free(&s);
     return 0;

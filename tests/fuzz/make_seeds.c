@@ -76,17 +76,19 @@ static void put_part(lort_buffer *out, const fixture_part *p, bool literal)
     lort_buffer_free(&content);
 }
 
-/* One input for both targets: weights has sizes of pieces behind the first byte. */
-static void seed_both(const char *name, uint8_t how, const lort_buffer *rest)
+/* One input for the targets of sealed containers: weights has sizes of pieces behind the first byte, commands what to restore; how 0: a file, which the latter does
+ * not take. */
+static void seed_sealed(const char *name, uint8_t how, const lort_buffer *rest)
 {
-    for (int weights = 0; weights < 2; weights++) {
+    static const char *const targets[] = {"archive", "weights", "commands"};
+    for (int i = 0; i < 3 - (how == 0); i++) {
         lort_buffer out = empty();
-        lort_put_u8(&out, how);
-        if (weights)
-            lort_put_bytes(&out, "\x03\x11\x00", 3);
+        lort_put_u8(&out, i == 2 ? how & 1 : how);
+        if (i)
+            lort_put_bytes(&out, "\x03\x11\x00", i == 1 ? 3 : 1);
         if (rest->size)
             lort_put_bytes(&out, rest->data, rest->size);
-        seed(weights ? "weights" : "archive", name, &out);
+        seed(targets[i], name, &out);
     }
 }
 
@@ -94,7 +96,7 @@ static void seed_part(const char *name, const fixture_part *p, bool literal)
 {
     lort_buffer rest = empty();
     put_part(&rest, p, literal);
-    seed_both(name, literal ? 1 : 2, &rest);
+    seed_sealed(name, literal ? 1 : 2, &rest);
     lort_buffer_free(&rest);
 }
 
@@ -142,17 +144,17 @@ static void seed_containers(void)
     seed_part("content-scaled-columns", &scaled, false);
     for (uint32_t i = 1; i < 5; i++)
         put_part(&rest, &f.parts[i], false);
-    seed_both("content-four-parts", 2, &rest);
+    seed_sealed("content-four-parts", 2, &rest);
     put_part(&rest, &f.parts[2], false);
-    seed_both("content-name-twice", 2, &rest);
+    seed_sealed("content-name-twice", 2, &rest);
     rest.size = 0;
-    seed_both("no-parts", 2, &rest);
+    seed_sealed("no-parts", 2, &rest);
     lort_put_bytes(&rest, f.file.data, f.file.size);
-    seed_both("file", 0, &rest);
+    seed_sealed("file", 0, &rest);
     rest.size = f.file.size / 2;
-    seed_both("file-cut", 0, &rest);
+    seed_sealed("file-cut", 0, &rest);
     rest.size = 33;
-    seed_both("file-head-cut", 0, &rest);
+    seed_sealed("file-head-cut", 0, &rest);
     lort_buffer_free(&rest);
 }
 
@@ -162,7 +164,7 @@ static void seed_fault(const char *name, uint32_t part, uint64_t at, uint8_t byt
     lort_buffer rest = empty();
     put_part(&rest, &f.parts[part], false);
     rest.data[rest.size - at] = byte;
-    seed_both(name, 2, &rest);
+    seed_sealed(name, 2, &rest);
     lort_buffer_free(&rest);
 }
 
@@ -172,6 +174,36 @@ static void seed_faults(void)
     seed_fault("content-trits-243", 8, 1, 243);
     seed_fault("content-trit-behind-the-last", 8, 1, 242);
     seed_fault("content-block-word", 7, 81, 1); /* before the raw slice */
+}
+
+/* A file whose header is true: its tensor can change its type. */
+static void seed_retyped(void)
+{
+    static const char json[] = "{\"experts.weight\":{\"dtype\":\"F32\",\"shape\":[2,6,5],\"data_offsets\":[0,240]}}   ";
+    static fixture_part head;
+    lort_buffer header = empty(), out = empty();
+    lort_put_u64(&header, sizeof json - 1);
+    lort_put_bytes(&header, json, sizeof json - 1);
+    head = f.parts[0];
+    head.dims[0] = (int64_t)header.size;
+    head.part.dims = head.dims;
+    head.part.source_bytes = header.size;
+    head.part.source = lort_xxh128(header.data, header.size);
+    head.part.terms = head.terms;
+    head.part.chunks = head.chunks;
+    head.terms[0].rank = head.rank[0];
+    head.part.chunk_count = head.part.payload_bytes = 0;
+    fixture_chunk(&head, codec, LORT_PART_ID(LORT_ARRAY_RAW, 0), &head.terms[0], 0, header.data, header.size);
+    for (uint8_t what = 0; what < 4; what++) {
+        static const char *const targets[] = {"retyped-none", "retyped-f32", "retyped-f16", "retyped-bf16"};
+        lort_put_u8(&out, 0);
+        lort_put_u8(&out, what);
+        put_part(&out, &head, false);
+        put_part(&out, &f.parts[2], false);
+        seed("commands", targets[what], &out);
+        out = empty();
+    }
+    lort_buffer_free(&header);
 }
 
 /* ---- models ---- */
@@ -229,10 +261,10 @@ static void seed_models(void)
     seed_model(dir, "several", 7, "67");
     seed_model(dir, "shards-without-index", 1, "12");
     lort_buffer file = read_file(dir, names[6]);
-    seed_both("model-safetensors", 0, &file);
+    seed_sealed("model-safetensors", 0, &file);
     lort_buffer_free(&file);
     file = read_file(dir, names[7]);
-    seed_both("model-gguf", 0, &file);
+    seed_sealed("model-gguf", 0, &file);
     lort_buffer_free(&file);
     tiny_remove(dir);
     unlink("tests/fuzz/corpus/archive/model-gguf"); /* two that are no container are one too many */
@@ -428,6 +460,7 @@ int main(void)
     fixture_build(&f);
     seed_containers();
     seed_faults();
+    seed_retyped();
     seed_models();
     seed_frames();
     seed_records();
