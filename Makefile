@@ -3,7 +3,7 @@
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
-#   FUZZ_SECONDS=60                time of each target of `make fuzz`
+#   TIME=60 JOBS=2                 seconds of each target of `make fuzz`, and how many at a time
 #   V=1                            show whole commands
 
 MODE    ?= release
@@ -11,7 +11,7 @@ PREFIX  ?= /usr/local
 CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
-FUZZ_SECONDS ?= 60
+TIME    ?= 60
 comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
@@ -82,7 +82,7 @@ check-warnings: ## build everything under gcc and clang, warnings being errors
 demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, and tell what it cost
 	@LORT=$(BUILD)/lort scripts/show-demo
 
-fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
+fuzz: ## fuzz each target for TIME seconds with libFuzzer, two at a time, and print a table (clang)
 	$(MAKE) CC=clang MODE=fuzz fuzz-run
 
 bench: $(SPEED_BIN) $(BUILD)/lort $(MAKER) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
@@ -122,8 +122,7 @@ check-clang:
 programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER) $(FAULT_SO)
 
 fuzz-run: $(FUZZ_BIN)
-	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
-	    $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(BUILD)/$$name- $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name; done
+	@scripts/run-fuzz $(TIME) $(BUILD)/fuzz $(FUZZ_BIN)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
