@@ -61,7 +61,7 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py
+	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
@@ -146,6 +146,7 @@ $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
+$(BUILD)/tests/unit/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
 .PHONY: all lib check check-unit check-cli check-faults check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run

@@ -8,6 +8,7 @@
 #include "loader/os.h"
 #include "loader/record.h"
 
+
 typedef unsigned long long ull;
 
 struct lort_archive {

@@ -4,6 +4,7 @@
 #include "compress/cli/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -212,8 +213,18 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static void singl
 
 __attribute__((section(".preinit_array"), used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
 
+/* The number of a standard stream that the caller closed would go to the next file that is opened, and what is printed into that file. What stands in its place
+ * cannot be written to, so that output which is lost is still told. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDONLY); /* the lowest free number: fd */
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* else hwloc writes to stderr where /sys is not mounted */
     set_signals();
     return close_stdout(dispatch(argc, argv));

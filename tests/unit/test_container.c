@@ -421,6 +421,24 @@ static void no_slices(fixture_part *p) { p->part.slices = 0; }
 static void shape_too_small(fixture_part *p) { p->dims[0] = 1; }
 static void shape_negative(fixture_part *p) { p->dims[0] = -2; }
 static void shape_overflows(fixture_part *p) { p->dims[0] = p->dims[1] = p->dims[2] = INT64_MAX; }
+static void shape_overflows_under_a_zero(fixture_part *p) /* no elements, but slices x rows and rows x cols are beyond 64 bits */
+{
+    *p = (fixture_part){.part = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F32, .n_dims = 3, .dims = p->dims, .slices = 1, .reason = "", .terms = p->terms,
+                                 .term_count = 1, .chunks = p->chunks},
+                        .dims = {INT64_MAX, INT64_MAX, 0}, .rank = {{1}}};
+    p->terms[0] = (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 4, .right_width = 4, .left_rotate = true, .right_rotate = true, .rank = p->rank[0]};
+}
+static void numbers_beyond_counting(fixture_part *p) /* zeros without a chunk: 2^62 numbers of a byte each */
+{
+    shape_overflows_under_a_zero(p);
+    p->dims[1] = 1;
+    p->dims[2] = 1;
+    p->dims[0] = (int64_t)1 << 62;
+    p->part.dtype = LORT_F8_E4M3;
+    p->part.source_bytes = (uint64_t)1 << 62;
+    p->terms[0] = (lort_term){.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = p->rank[1], .exponent = p->exponent};
+    memset(p->exponent, 0, sizeof p->exponent);
+}
 static void bytes_differ(fixture_part *p) { p->part.source_bytes++; }
 static void chunk_missing(fixture_part *p) { p->part.chunk_count--; }
 static void chunk_too_many(fixture_part *p) { p->part.chunk_count++; }
@@ -605,6 +623,8 @@ static void unsound_parts_are_refused(void **state)
         {2, shape_too_small},
         {2, shape_negative},
         {2, shape_overflows},
+        {1, shape_overflows_under_a_zero},
+        {2, numbers_beyond_counting},
         {2, bytes_differ},
         {2, chunk_missing},
         {2, chunk_too_many},
