@@ -160,7 +160,7 @@ const void *lort_weights_address(const lort_weights *w, uint64_t number)
     return view;
 }
 
-lort_code lort_weights_check(const lort_weights *w, lort_error *err) { return lort_input_unchanged(&w->input, err); }
+lort_code lort_weights_check(const lort_weights *w, lort_error *err) { return w->input.model ? lort_model_unchanged(w->input.model, err) : LORT_OK; }
 
 /* ---- bytes ---- */
 

@@ -124,6 +124,9 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
                           int64_t *ld, lort_error *err)
 {
     const lort_slice_source *source = ctx;
+    lort_code code = lort_session_check_stop(source->decider->session, err); /* a slice may take hours */
+    if (code)
+        return code;
     *ld = source->step->shape.cols;
     if (is_ready(source, r0, c0, out))
         return LORT_OK;

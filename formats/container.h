@@ -39,9 +39,9 @@
 #define LORT_PLANE_WIDTH_MAX 1024u
 #define LORT_TEXT_MAX 65536u   /* bytes of a text in a MODEL body */
 #define LORT_REASON_MAX 1024u
+#define LORT_ELEMENTS_MAX (UINT64_C(1) << 60) /* of a part: with it no product of elements and bytes of a number overflows, whatever type they become */
 #define LORT_EXPONENT_MAX 4096 /* |exponent| of factors */
 #define LORT_TERMS_MAX 16u
-#define LORT_ELEMENTS_MAX (INT64_MAX / 4) /* of a tensor: the bytes of its numbers as f32, and the sum of two sides, can be counted */
 
 typedef enum lort_frame_kind {
     LORT_FRAME_HEAD = 0, LORT_FRAME_MODEL = 1, LORT_FRAME_PART = 2, LORT_FRAME_INDEX = 3, LORT_FRAME_FOOTER = 4

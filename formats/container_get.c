@@ -246,8 +246,8 @@ static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtyp
         bytes != p->source_bytes)
         return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims, type->name,
                                 (ull)p->source_bytes);
-    if (p->tensor && elements > LORT_ELEMENTS_MAX)
-        return lort_cursor_fail(c, "tensor of %llu elements (at most %lld)", (ull)elements, (long long)LORT_ELEMENTS_MAX);
+    if (elements > LORT_ELEMENTS_MAX)
+        return lort_cursor_fail(c, "%llu elements (at most %llu)", (ull)elements, (ull)LORT_ELEMENTS_MAX);
     if (p->slices == 0 || p->slices > LORT_MAX_SLICES)
         return lort_cursor_fail(c, "%u slices (1 to %u)", p->slices, LORT_MAX_SLICES);
     if (p->slices == 1)

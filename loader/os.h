@@ -23,7 +23,7 @@ typedef struct lort_file_info {
     uint32_t mode;          /* permission bits, to give outputs no more than inputs had */
 } lort_file_info;
 
-/* Information on a path, following symlinks; LORT_E_INPUT with the OS's reason. *exists false (and LORT_OK) if there is nothing. */
+/* Information on a path, following symlinks; LORT_E_INPUT or LORT_E_READ with the OS's reason. *exists false (and LORT_OK) if there is nothing. */
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
 const char *lort_os_dir_path(const lort_dir *dir); /* as it was opened, for messages */
@@ -35,9 +35,13 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
 
 /* Opens an existing regular file for reading, through symlinks (never blocks on a FIFO or device: those are LORT_E_INPUT). */
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err);
+/* The same for a file that was seen before: LORT_E_READ if it is gone, or is not what `was` says by identity, size and time. */
+lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was, lort_file **out, lort_error *err);
 /* Creates a file for reading and writing with permission bits `mode` at most; it must not exist (LORT_E_EXISTS) unless `existing_ok`.
  * A symlink is never followed. */
 lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out, lort_error *err);
+/* *same: `name` leads to this very file; false where there is nothing. LORT_E_WRITE. Takes no memory and no descriptor. */
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same, lort_error *err);
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err); /* LORT_E_EXISTS if there */
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err);
 /* Reads exactly n bytes; EINTR and short reads are looped; end of file is LORT_E_READ "file shrank". */
@@ -50,6 +54,7 @@ lort_code lort_os_sync(lort_file *file, lort_error *err);      /* data and size 
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
 /* Exclusive advisory lock without waiting; LORT_E_EXISTS if somebody holds it. Released on close. */
 lort_code lort_os_lock(lort_file *file, lort_error *err);
+uint64_t lort_os_lock_holder(const lort_file *file); /* process of this host that holds the lock; 0: not known */
 lort_code lort_os_close(lort_file *file, lort_error *err); /* LORT_E_WRITE if close reports a lost write; accepts NULL */
 /* LORT_E_EXISTS if `to` exists and may not be replaced; a directory is never replaced by a file. */
 lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace, lort_error *err);
@@ -62,7 +67,7 @@ const char *lort_os_file_path(const lort_file *file); /* for messages */
 typedef struct lort_map lort_map;
 typedef enum lort_advice { LORT_WILL_NEED, LORT_POPULATE, LORT_DONT_NEED, LORT_SEQUENTIAL } lort_advice;
 /* Maps a file of `size` > 0 bytes read-only. LORT_E_MEMORY if there is no address space (the caller then reads with
- * lort_os_read). The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
+ * lort_os_read); where it is limited, all mappings of files together take an eighth of it and leave the rest to memory. The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
  * file may be closed before the mapping, unless the mapping is then advised with `cache`. At most 4096 mappings at once. */
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err);
 const uint8_t *lort_os_map_data(const lort_map *map);
@@ -83,7 +88,7 @@ bool lort_os_address_space(uint64_t bytes);
 typedef struct lort_thread lort_thread;
 typedef struct lort_mutex lort_mutex;
 typedef struct lort_cond lort_cond;
-/* stack_bytes is raised to what the system and the libraries' thread-local data need. */
+/* stack_bytes is raised to what the system and the libraries' thread-local data need. Where address space is limited, all threads share one heap. */
 lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes, lort_thread **out, lort_error *err);
 void lort_os_thread_join(lort_thread *thread); /* waits and frees */
 lort_code lort_os_mutex_open(lort_mutex **out, lort_error *err);

@@ -26,7 +26,7 @@ bool lort_os_read_text(const char *path, char *out, uint64_t cap)
 {
     uint64_t used = 0;
     ssize_t got = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = lort_os_openat(AT_FDCWD, path, O_RDONLY, 0);
     if (cap)
         out[0] = '\0';
     if (fd < 0 || cap == 0)
@@ -98,6 +98,18 @@ void lort_os_limits(lort_limits *out)
 {
     out->address_space = limit_of(RLIMIT_AS);
     out->data = limit_of(RLIMIT_DATA);
+}
+
+uint64_t lort_os_address_space_left(void)
+{
+    char text[256];
+    unsigned long long pages = 0;
+    const uint64_t limit = limit_of(RLIMIT_AS);
+    if (limit == UINT64_MAX)
+        return UINT64_MAX;
+    if (lort_os_read_text("/proc/self/statm", text, sizeof text) && sscanf(text, "%llu", &pages) != 1)
+        pages = 0;
+    return limit > pages * lort_os_page_size() ? limit - pages * lort_os_page_size() : 0;
 }
 
 /* "0-3,8": how many */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The table of docs/TESTING.md, "The ninety faults": rows 1 to 90, each with tests that are where it says. A test is `file: name`: a C function that is also
-listed in its file, the name of a bats test, or words of any other file. With --all, tests marked † must be there too."""
+listed in its file, the name of a bats test, or words of any other file."""
 import glob
 import os
 import re
@@ -23,26 +23,22 @@ def is_there(path, name):
     return name in text
 
 
-def fault_of(test, known, everything):
+def fault_of(test, known):
     file, _, name = test.partition(": ")
-    to_come = file.endswith("†")
-    file = file.rstrip("†")
-    if to_come and not everything:
-        return None
     if file not in known:
-        return f"no file {file}" + (" yet" if to_come else "")
+        return f"no file {file}"
     return None if name and is_there(known[file], name) else f'{known[file]} has no test "{name}"'
 
 
 def main():
-    everything, known, seen, faults, tests = "--all" in sys.argv, files(), [], [], 0
+    known, seen, faults, tests = files(), [], [], 0
     with open("docs/TESTING.md", encoding="utf-8") as f:
         section = f.read().partition("## The ninety faults\n")[2].partition("\n## ")[0]
     for number, what, outcome, named in re.findall(r"^\| (\d+) \| (.*?) \| (.*?) \| (.*) \|$", section, re.M):
         seen.append(int(number))
         for test in named.split("; "):
             tests += 1
-            fault = fault_of(test, known, everything)
+            fault = fault_of(test, known)
             if fault:
                 faults.append(f"{number} ({what}): {fault}")
     if seen != list(ROWS):
