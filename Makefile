@@ -77,7 +77,7 @@ check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of
 	@LORT=$(BUILD)/lort FAULT=$(FAULT_SO) tests/fault/kill.py
 
 check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each: about two hours
-	$(MAKE) MODE=release check
+	LORT_SLOW=1 $(MAKE) MODE=release check
 	$(MAKE) MODE=asan check
 	$(MAKE) MODE=ubsan check
 	$(MAKE) MODE=tsan check
