@@ -22,6 +22,11 @@
 #define SYNC_LEAST_NS 50000000u
 #define SYNC_MOST_NS 1000000000u
 
+typedef struct name_list {
+    struct name_list *next;
+    char name[];
+} name_list;
+
 struct lort_publish {
     const lort_alloc *alloc;
     lort_publish_options options;
@@ -31,6 +36,7 @@ struct lort_publish {
     const char *partial; /* temporary name in parent */
     const char *guard;   /* directory form: name of the lock file in parent */
     lort_dir *dir;       /* directory form: the partial directory */
+    name_list *files;    /* directory form: begun in it */
     lort_file *lock;     /* directory form */
     lort_file *file;     /* the one that is written, or NULL */
     uint64_t size;       /* of it */
@@ -268,13 +274,23 @@ static lort_code remove_one(void *ctx, const char *name, lort_error *err)
     return lort_os_remove(p->dir, name, false, err);
 }
 
-/* Removes the partial directory with its files. */
+/* Removes the partial directory that an earlier writer left, with its files. */
 static lort_code bury_dir(lort_publish *p, lort_error *err)
 {
     lort_code code = cannot_begin(lort_os_dir_list(p->dir, remove_one, p, err), p->partial, err);
     lort_os_dir_close(p->dir);
     p->dir = NULL;
     return code ? code : lort_os_remove(p->parent, p->partial, true, err);
+}
+
+/* The same with our own: what is in it is known, so that it takes no memory. */
+static void remove_dir(lort_publish *p)
+{
+    for (const name_list *file = p->files; file; file = file->next)
+        lort_os_remove(p->dir, file->name, false, NULL);
+    lort_os_dir_close(p->dir);
+    p->dir = NULL;
+    lort_os_remove(p->parent, p->partial, true, NULL);
 }
 
 static lort_code take_new_dir(lort_publish *p, lort_error *err)
@@ -430,6 +446,19 @@ static lort_code finish_file(lort_publish *p, lort_error *err)
     return lort_os_close(file, err);
 }
 
+static lort_code note_name(lort_publish *p, const char *name, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_arena_take(&p->arena, sizeof(name_list) + strlen(name) + 1, &memory, err);
+    if (code)
+        return code;
+    name_list *file = memory;
+    file->next = p->files;
+    strcpy(file->name, name);
+    p->files = file;
+    return LORT_OK;
+}
+
 lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
 {
     if (!p->options.directory) /* its one file is open since begin */
@@ -440,7 +469,8 @@ lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
     if (code)
         return code;
     p->size = p->flushed = 0;
-    return lort_os_create(p->dir, name, p->options.mode, false, &p->file, err);
+    code = note_name(p, name, err);
+    return code ? code : lort_os_create(p->dir, name, p->options.mode, false, &p->file, err);
 }
 
 lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lort_error *err)
@@ -566,7 +596,7 @@ void lort_publish_close(lort_publish *p)
     /* What is ours is removed before its lock goes: afterwards a newcomer's partial may stand under the same name. */
     const bool removed = p->made && !p->committed && !lort_publish_stays(p);
     if (removed && p->dir)
-        bury_dir(p, NULL);
+        remove_dir(p);
     else if (removed)
         lort_os_remove(p->parent, p->partial, p->options.directory, NULL);
     if (p->lock)
