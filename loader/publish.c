@@ -159,6 +159,16 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 
 /* ---- the partial, taken ---- */
 
+/* What it is that cannot be read is the output. */
+static lort_code of_output(lort_code code, lort_error *err)
+{
+    if (code != LORT_E_READ)
+        return code;
+    if (err)
+        err->code = LORT_E_WRITE;
+    return LORT_E_WRITE;
+}
+
 /* held: the file whose lock somebody has. */
 static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_error *err)
 {
@@ -202,7 +212,7 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
     else if (code == LORT_OK)
         code = lort_os_leads_to(p->parent, p->partial, file, taken, err);
     if (code == LORT_OK && *taken)
-        code = lort_os_info(file, &info, err);
+        code = of_output(lort_os_info(file, &info, err), err);
     if (code || !*taken) {
         lort_os_close(file, NULL);
         return code;
@@ -356,16 +366,9 @@ lort_code lort_publish_begin(const char *path, const lort_publish_options *optio
     return LORT_OK;
 }
 
-/* What it is that cannot be read is the output. */
 static lort_code read_output(lort_publish *p, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
-    lort_code code = lort_os_read(p->file, buffer, n, offset, err);
-    if (code == LORT_E_READ) {
-        code = LORT_E_WRITE;
-        if (err)
-            err->code = code;
-    }
-    return code;
+    return of_output(lort_os_read(p->file, buffer, n, offset, err), err);
 }
 
 /* again: written where it stands, so that the next sync has it. */
