@@ -2,7 +2,7 @@
 """Every command over a tiny model with every call that can fail failing once: the N-th allocation, mapping, thread, open, read, write, sync,
 close, rename ..., N = 1, 2, ... until there is no N-th; then with short and interrupted calls, and with the power going at every change of a file.
 
-    tests/fault/inject.py [--full] [--only PART ...] [--keep]     --quick, the default, takes a few N of each
+    tests/fault/inject.py [--full | --most N] [--only PART ...] [--keep]     --quick, the default, takes a few N of each
 
 Each time: no crash and no hang; exit 0 only with the output of an undisturbed run; else the exit code of the fault, one line that gives the
 reason, nothing under the output's name but what stood there, no partial file; under the address sanitizer no leak. After the power went: the
@@ -156,10 +156,12 @@ OLD = b"what stood there before\n"
 
 class Command:
     """`args` with {in} for the folder of inputs; what is written comes to lie in the run's own folder, which is the working directory.
+    old: something stands under the output's name. begun: the work of a run that ended early stands there.
     told: how much of standard output is compared (all; json: names and texts; none)."""
 
-    def __init__(self, name, args, output=None, old=False, told="none", report=None):
-        self.name, self.args, self.output, self.old, self.told, self.report = name, args.split(), output, old, told, report
+    def __init__(self, name, args, output=None, old=False, told="none", report=None, begun=False):
+        self.name, self.args, self.output, self.old, self.told, self.report, self.begun = name, args.split(), output, old, told, report, begun
+        self.before = {"out": OLD} if old else {}
         self.want = self.stdout = None
         self.totals = {}
 
@@ -173,6 +175,8 @@ COMMANDS = [
     Command("compress --imatrix", "compress {in}/m.gguf -o out -q -T 2 --imatrix {in}/im.dat", "out"),
     Command("compress ternary", "compress {in}/hf -o out -q -T 2 --residual ternary --rank 2", "out"),
     Command("compress --json FILE", "compress {in}/m.gguf -o out -q -T 1 --lossless --json report", "out", report="report"),
+    Command("compress --resume", "compress {in}/hf -o out -q -T 2 --resume", "out", begun=True),
+    Command("compress --size, resumed", "compress {in}/m.gguf -o out -q -T 1 --size 60% --force", "out", old=True, begun=True),
     Command("plan --sample", "plan {in}/m.gguf -T 2 --sample 1 --json -", told="json"),
     Command("inspect model", "inspect {in}/m.gguf", told="all"),
     Command("inspect container --json", "inspect {in}/hf.lort --json -", told="json"),
@@ -253,9 +257,9 @@ def read_counts(path):
 def run(box, command, fault=None, seed=0, folder=None):
     fresh = folder is None
     folder = folder or box.folder()
-    if fresh and command.old:
-        with open(os.path.join(folder, "out"), "wb") as f:
-            f.write(OLD)
+    for name, before in command.before.items() if fresh else ():
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(before)
     counts = folder + ".counts"
     env = dict(os.environ, OPENBLAS_NUM_THREADS="1", LORT_FAULT_COUNT=counts, LD_PRELOAD=FAULT_SO, LC_ALL="C", LORT_FAULT_SEED=str(seed),
                ASAN_OPTIONS=f"verify_asan_link_order=0:exitcode={SANITIZER_EXIT}", LSAN_OPTIONS=f"exitcode={SANITIZER_EXIT}",
@@ -286,7 +290,7 @@ def said(err):
 def left_behind(command, fault, result):
     """Names in the run's folder that should not be there."""
     may, empty = {command.output, command.report}, set()
-    if result.code and command.args[0] == "compress" and KEPT.search(result.err):
+    if result.code and command.args[0] == "compress" and (command.begun or KEPT.search(result.err)):
         may |= {f"{command.output}.part", f"{command.output}.part.journal"}
     if result.code and fault.kind == "rename":
         may |= {name for name in os.listdir(result.folder) if f"it is there as '{name}'" in result.err}
@@ -333,7 +337,7 @@ def problems_of_failure(command, fault, result):
         return [f"exit {result.code}, not {wanted}"]
     if len(lines) != 1 or [line for line in result.err.splitlines() if not KEPT.search(line)][-1:] != lines:
         found.append(f"{len(lines)} lines of error, not one at the end")
-    if fault.codes == (4, 5) and result.code != (5 if any(OUTPUT.search(line) for line in lines) else 4):
+    if fault.codes == (4, 5) and not any("journal" in line for line in lines) and result.code != (5 if any(OUTPUT.search(line) for line in lines) else 4):
         found.append(f"exit {result.code} for what is {'read' if result.code == 5 else 'written'}")
     if not any(word in line for line in lines for word in fault.words):
         found.append("the reason is not told: " + " or ".join(fault.words))
@@ -464,8 +468,24 @@ def make_inputs(box):
         subprocess.run([LORT, "compress", os.path.join(box.inputs, source), "-o", os.path.join(box.inputs, name), "-q", *how], check=True)
 
 
+def begin(box, command):
+    """Unfinished work for the command: of a run whose disk was full near its end."""
+    resume = [a for a in command.args if a != "--resume"]
+    command.args, args = resume, command.args
+    for n in range(run(box, command).counts["write"], 0, -1):
+        result = run(box, command, f"write:{n}+")
+        if result.code and KEPT.search(result.err):
+            break
+    else:
+        sys.exit(f"{command.name}: no full disk left unfinished work")
+    command.args = args
+    command.before.update({name: content(os.path.join(result.folder, name)) for name in ("out.part", "out.part.journal")})
+
+
 def undisturbed(box, command):
     """Fills what the runs with faults are compared with."""
+    if command.begun:
+        begin(box, command)
     result = run(box, command)
     if result.code or said(result.err) or "Sanitizer" in result.err:
         sys.exit(f"{command.name}: exit {result.code} without a fault\n{result.err}")
@@ -519,12 +539,14 @@ def read_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few N of each kind (the default)")
     parser.add_argument("--full", action="store_true", help="every N")
+    parser.add_argument("--most", type=int, help="quick: this many N of each kind")
     parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="tests whose 'command: kind' has all these parts")
     parser.add_argument("--keep", action="store_true", help="keep the folders of all runs, and say where they are")
     parser.add_argument("-j", type=int, default=os.cpu_count() or 1, help="runs at once (the processors)")
     options = parser.parse_args()
     options.quick = not options.full
-    options.most, options.dark = (3, 2) if MODE == "release" else (2, 1)
+    options.dark = 2 if MODE == "release" else 1
+    options.most = options.most or options.dark + 1
     options.wants = lambda command, fault: all(part in f"{command}: {fault}" for part in options.only)
     return options
 
