@@ -3,7 +3,7 @@
  *
  *   LORT_FAULT=KIND:N[:ERROR]    the N-th call of KIND fails once; "N+": all from the N-th on. ERROR: a name of errno, or short (read, write)
  *   LORT_FAULT=short-write|short-read|eintr   every write (read) moves half of what it is asked to; every first try is interrupted
- *   LORT_FAULT=lose:MS|lose-at:N the power goes after MS milliseconds, or at the N-th call that changes a file: lose.c
+ *   LORT_FAULT=lose:MS|lose-at:N the power goes after MS milliseconds, or at the N-th call that changes a file, or at the end, which counts too: lose.c
  *   LORT_FAULT_SEED=S            lose: what survives of that which was not synced; 0 (the default): nothing
  *   LORT_FAULT_COUNT=FILE        written at the end, and when the fault comes: calls of each kind, and whether the fault was delivered
  *
@@ -559,4 +559,9 @@ __attribute__((constructor)) static void start(void)
     ready = true;
 }
 
-__attribute__((destructor)) static void end(void) { fault_say(); }
+__attribute__((destructor)) static void end(void)
+{
+    if (lose_on)
+        lose_end();
+    fault_say();
+}
