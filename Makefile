@@ -3,7 +3,7 @@
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
-#   FUZZ_SECONDS=60                time of each target of `make fuzz`
+#   TIME=60 JOBS=2                 seconds of each target of `make fuzz`, and how many at a time
 #   V=1                            show whole commands
 
 MODE    ?= release
@@ -11,7 +11,7 @@ PREFIX  ?= /usr/local
 CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
-FUZZ_SECONDS ?= 60
+TIME    ?= 60
 comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
@@ -61,7 +61,8 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py
+	@LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
+	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
@@ -71,6 +72,18 @@ check-cli: $(BUILD)/lort ## run the tests of the command line only
 
 check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
 	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full
+
+check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of them losing what was not synced; every one is resumed to the same bytes
+	@LORT=$(BUILD)/lort FAULT=$(FAULT_SO) tests/fault/kill.py
+
+check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each: about two hours
+	$(MAKE) MODE=release check
+	$(MAKE) MODE=asan check
+	$(MAKE) MODE=ubsan check
+	$(MAKE) MODE=tsan check
+	$(MAKE) MODE=release check-faults check-kills
+	$(MAKE) MODE=asan check-faults
+	$(MAKE) fuzz TIME=60
 
 check-layers: ## check the include rules and the lengths of functions
 	@scripts/check-layers
@@ -82,7 +95,7 @@ check-warnings: ## build everything under gcc and clang, warnings being errors
 demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, and tell what it cost
 	@LORT=$(BUILD)/lort scripts/show-demo
 
-fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
+fuzz: ## fuzz each target for TIME seconds with libFuzzer, two at a time, and print a table (clang)
 	$(MAKE) CC=clang MODE=fuzz fuzz-run
 
 bench: $(SPEED_BIN) $(BUILD)/lort $(MAKER) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
@@ -122,8 +135,7 @@ check-clang:
 programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER) $(FAULT_SO)
 
 fuzz-run: $(FUZZ_BIN)
-	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
-	    $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(BUILD)/$$name- $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name; done
+	@scripts/run-fuzz $(TIME) $(BUILD)/fuzz $(FUZZ_BIN)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -147,8 +159,9 @@ $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
+$(BUILD)/tests/unit/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib check check-unit check-cli check-faults check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-unit check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

@@ -3,6 +3,7 @@
  * a row-major matrix is its own transpose there, so the row-major upper triangle is LAPACK's lower one. */
 #include "compress/blas.h"
 #include "formats/alloc.h"
+#include "loader/os.h"
 
 #include <assert.h>
 #include <cblas.h>
@@ -190,7 +191,28 @@ void lort_blas_start(void)
 
 uint64_t lort_blas_address_space(void)
 {
-    return (uint64_t)128 << 20;
+    return ((uint64_t)128 << 20) + (64u << 10);
+}
+
+/* What its calls take their buffer from and give it back to, the mapping being kept: exported by all its builds so far, in no header. */
+extern void *blas_memory_alloc(int unused) __attribute__((weak));
+extern void blas_memory_free(void *buffer) __attribute__((weak));
+
+unsigned lort_blas_reserve(unsigned callers)
+{
+    static unsigned mapped; /* so many are there from before */
+    void *buffers[LORT_BLAS_MAX_CALLERS];
+    unsigned count = callers < LORT_BLAS_MAX_CALLERS ? callers : LORT_BLAS_MAX_CALLERS;
+    while (count > mapped && !lort_os_address_space((count - mapped) * lort_blas_address_space() * (count > 1 ? 2 : 1)))
+        count--;
+    if (count <= mapped || !blas_memory_alloc || !blas_memory_free)
+        return count;
+    for (unsigned i = 0; i < count; i++)
+        buffers[i] = blas_memory_alloc(0);
+    for (unsigned i = 0; i < count; i++)
+        blas_memory_free(buffers[i]);
+    mapped = count;
+    return count;
 }
 
 uint64_t lort_blas_touched(void)

@@ -38,7 +38,11 @@ void lort_blas_start(void);
 bool lort_blas_concurrent(void);
 /* At most this many threads may be inside BLAS at once: OpenBLAS ends the process when its buffer table is full. */
 #define LORT_BLAS_MAX_CALLERS 120
-/* Address space one worker's packing buffers take, and the bytes of it that get touched (measured; for the plan). */
+/* Has the packing buffers of up to `callers` threads mapped, and says of how many: no call has to map one then, which OpenBLAS would try for ever where
+ * address space is short. At most half of what is left is taken for more than one. 0: there is no room for any. After lort_blas_start, from one thread, nobody else
+ * being in BLAS. Buffers stay until the process ends. */
+unsigned lort_blas_reserve(unsigned callers);
+/* Address space one caller's packing buffer takes, and the bytes of it that get touched (measured; for the plan). */
 uint64_t lort_blas_address_space(void);
 uint64_t lort_blas_touched(void);
 

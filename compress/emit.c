@@ -633,12 +633,14 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     lort_index_entry *entry = &emitter->entries[part->extent];
     entry->record_offset = lort_publish_size(emitter->publish);
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
-    lort_code code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
+    lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err); /* a part with a record is never made again */
+    if (code == LORT_OK)
+        code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
+    else
+        lort_buffer_free(&body);
     if (report)
         fill_report(emitter, report);
-    if (code == LORT_OK)
-        code = lort_model_check(emitter->decider->model, part->file, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && tensor)
         code = lort_publish_checkpoint(emitter->publish, err);
     lort_model_release(emitter->decider->model, part->file, part->offset, part->bytes);
     return code;

@@ -21,18 +21,9 @@ void lort_input_close(lort_input *input)
     *input = (lort_input){0};
 }
 
-static lort_code file_unchanged(lort_model *model, uint32_t file, lort_error *err)
-{
-    lort_code code = lort_model_check(model, file, err);
-    return code ? code : lort_model_file_unchanged(model, file, err);
-}
-
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err)
 {
-    lort_code code = LORT_OK;
-    for (uint32_t f = 0; input->model && f < lort_model_file_count(input->model) && code == LORT_OK; f++)
-        code = file_unchanged(input->model, f, err);
-    return code;
+    return input->archive ? lort_archive_unchanged(input->archive, err) : lort_model_unchanged(input->model, err);
 }
 
 /* ---- tensors ---- */
@@ -111,7 +102,7 @@ lort_code lort_entry_check(const lort_entry *entry, lort_error *err)
 
 lort_code lort_entry_unchanged(const lort_entry *entry, lort_error *err)
 {
-    return entry->part ? LORT_OK : file_unchanged(entry->input->model, entry->tensor->file, err);
+    return entry->part ? LORT_OK : lort_model_file_unchanged(entry->input->model, entry->tensor->file, err);
 }
 
 void lort_entry_release(const lort_entry *entry)

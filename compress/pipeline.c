@@ -86,6 +86,13 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     return lort_fail(err, LORT_E_NUMERIC, "%s: relative error %.6g is above --fail-above %g; nothing was published", report->name, report->rel_error, limit);
 }
 
+/* A weight that is no number, or a method that gave up, is to be heard of. */
+static void warn_fault(lort_session *session, const lort_tensor_report *report)
+{
+    if (strstr(report->reason, "holds NaN or Inf") || strstr(report->reason, "did not converge"))
+        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason, *report->detail ? ", " : "", report->detail);
+}
+
 static lort_code account(pipeline *p, const lort_tensor_report *report, lort_error *err)
 {
     lort_session *session = session_of(p);
@@ -107,6 +114,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     lort_code code = lort_emit_end(p->emitter, report, err);
     if (code || !report)
         return code;
+    warn_fault(session, report);
     code = lort_resume_note(p->decider, extent, report, err);
     if (code == LORT_OK)
         code = account(p, report, err);

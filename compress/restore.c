@@ -523,6 +523,8 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     if (code == LORT_OK)
         code = lort_session_check_stop(&r.reading.session, err);
     if (code == LORT_OK)
+        code = lort_archive_unchanged(r.reading.archive, err);
+    if (code == LORT_OK)
         code = lort_publish_commit(r.publish, err);
     if (code == LORT_OK)
         report->ratio = report->input_bytes ? (double)report->output_bytes / (double)report->input_bytes : NAN;

@@ -199,15 +199,11 @@ static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, u
     return LORT_OK;
 }
 
-static void say(const unfinished *u, uint64_t found, uint64_t done)
+static void say(const unfinished *u, uint64_t found)
 {
     lort_session *session = u->decider->session;
     char text[400], size[32];
-    uint64_t tensors = 0;
-    for (uint64_t i = 0; i < done; i++)
-        tensors += u->plan->steps[i].tensor != NULL;
-    session->report->resumed_tensors = tensors;
-    snprintf(text, sizeof text, "going on with %.200s: %llu of %llu tensors stand there, %s of the input", lort_publish_partial(u->publish), (unsigned long long)tensors,
+    snprintf(text, sizeof text, "going on with %.200s: %llu of %llu tensors stand there, %s of the input", lort_publish_partial(u->publish), (unsigned long long)session->report->resumed_tensors,
              (unsigned long long)session->tensors_total, lort_size_text(u->bytes, size, sizeof size));
     if (found)
         lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
@@ -229,11 +225,13 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan, l
         code = lort_journal_each(decider->journal, LORT_NOTE_FIGURES, read_figures, &figures, err);
     if (code == LORT_OK)
         code = lort_publish_drop(publish, err);
-    if (code == LORT_OK && *done)
+    for (uint64_t i = 0; i < *done; i++)
+        decider->session->report->resumed_tensors += plan->steps[i].tensor != NULL;
+    if (code == LORT_OK && decider->session->report->resumed_tensors)
         code = lort_publish_checkpoint(publish, err);
     if (code == LORT_OK)
         code = lort_journal_settle(decider->journal, err);
     if (code == LORT_OK)
-        say(&u, found, *done);
+        say(&u, found);
     return code;
 }

@@ -59,6 +59,20 @@ static void report_memory(lort_session *session)
     }
 }
 
+/* Before memory is looked at: under a limit of address space what BLAS takes is not left for anything else. */
+static lort_code reserve_blas(lort_session *session, unsigned threads, lort_error *err)
+{
+    char size[32];
+    const unsigned most = threads < LORT_BLAS_MAX_CALLERS ? threads : LORT_BLAS_MAX_CALLERS;
+    session->threads = lort_blas_reserve(most);
+    if (session->threads == 0)
+        return lort_fail(err, LORT_E_MEMORY, "not enough address space (ulimit -v, ulimit -d): the linear algebra library needs %s (%llu bytes) for a thread",
+                         lort_size_text(lort_blas_address_space(), size, sizeof size), (unsigned long long)lort_blas_address_space());
+    if (session->threads < most)
+        lort_session_warn(session, "there is address space (ulimit -v, ulimit -d) for %u of %u threads", session->threads, most);
+    return LORT_OK;
+}
+
 lort_code lort_session_open(lort_session *session, const char *command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
                             lort_report *report, lort_error *err)
 {
@@ -74,13 +88,13 @@ lort_code lort_session_open(lort_session *session, const char *command, uint64_t
     report->blas_core = lort_blas_core();
     code = lort_budget_open(UINT64_MAX, &session->budget, err);
     if (code == LORT_OK)
-        code = lort_memory_probe("", memory_bytes, &session->memory, err);
-    if (code == LORT_OK)
         code = lort_topology_probe(NULL, "", &session->topology, err);
+    if (code == LORT_OK)
+        code = reserve_blas(session, threads ? threads : session->topology.threads, err);
+    if (code == LORT_OK)
+        code = lort_memory_probe("", memory_bytes, &session->memory, err);
     if (code)
         return code;
-    session->threads = threads ? threads : session->topology.threads;
-    session->threads = session->threads < LORT_BLAS_MAX_CALLERS ? session->threads : LORT_BLAS_MAX_CALLERS;
     lort_os_process_memory(&now);
     session->base_anon = now.anon_bytes;
     session->stall_start_us = now.stall_us;
@@ -147,22 +161,10 @@ lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t sm
                      shown, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b), (unsigned long long)(smallest >> 20) + 1);
 }
 
-/* Fewer workers when there is not even address space for every worker's BLAS buffers: OpenBLAS spins for ever without. */
-static unsigned workers_with_address_space(unsigned threads)
-{
-    while (threads > 1 && !lort_os_address_space(threads * (lort_blas_address_space() + LORT_POOL_STACK)))
-        threads--;
-    return threads;
-}
-
 lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err)
 {
     void *memory;
-    unsigned wanted = workers_with_address_space(threads);
-    if (wanted == 1 && !lort_os_address_space(lort_blas_address_space()))
-        return lort_fail(err, LORT_E_MEMORY, "not enough address space for the linear algebra library: %llu bytes (ulimit -v?)",
-                         (unsigned long long)lort_blas_address_space());
-    lort_code code = lort_pool_open(wanted, &session->pool, &session->threads, err);
+    lort_code code = lort_pool_open(threads, &session->pool, &session->threads, err);
     if (code)
         return code;
     if (session->threads < threads)

@@ -8,14 +8,17 @@
 #include "loader/os.h"
 #include "loader/record.h"
 
+
 typedef unsigned long long ull;
 
 struct lort_archive {
     const lort_alloc *alloc;
     lort_arena arena;
-    const char *path;
+    const char *path, *name; /* the name, in dir, is the path's end */
+    lort_dir *dir;
     lort_file *file;
     lort_map *map; /* NULL: no address space, windows are read */
+    lort_file_info info; /* at open */
     uint64_t size;
     lort_head head;
     lort_footer footer;
@@ -68,32 +71,43 @@ static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scrat
     return window(ctx, offset, n, scratch, out, err);
 }
 
-/* A failure is a read error, whatever else it looked like, once a page of the map has faulted. */
+/* As a message may show it. */
+static const char *show_path(const char *path, char out[600]) { return lort_escape(out, 600, path, strlen(path)); }
+
+lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
+{
+    lort_file *again;
+    lort_code code = lort_os_open_again(a->dir, a->name, &a->info, &again, err);
+    if (code)
+        return code;
+    lort_os_close(again, NULL);
+    char shown[600];
+    if (a->map && lort_os_map_faulted(a->map))
+        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", show_path(a->path, shown));
+    return LORT_OK;
+}
+
+/* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and so is damage to a file that has changed since it was opened. */
 static lort_code settle(const lort_archive *a, lort_code code, lort_error *err)
 {
-    if (a->map && lort_os_map_faulted(a->map))
-        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", a->path);
-    return code;
+    const bool look = code == LORT_E_DAMAGED || (a->map && lort_os_map_faulted(a->map));
+    return look && lort_archive_unchanged(a, err) != LORT_OK ? LORT_E_READ : code;
 }
 
 /* ---- the gate ---- */
 
 static lort_code open_file(lort_archive *a, const char *path, lort_error *err)
 {
-    lort_dir *dir = NULL;
-    const char *name;
-    lort_file_info info;
     lort_code code = lort_arena_text(&a->arena, path, strlen(path), &a->path, err);
     if (code == LORT_OK)
-        code = lort_os_dir_of(path, &dir, &name, err);
+        code = lort_os_dir_of(a->path, &a->dir, &a->name, err);
     if (code == LORT_OK)
-        code = lort_os_open(dir, name, &a->file, err);
+        code = lort_os_open(a->dir, a->name, &a->file, err);
     if (code == LORT_OK)
-        code = lort_os_info(a->file, &info, err);
-    lort_os_dir_close(dir);
+        code = lort_os_info(a->file, &a->info, err);
     if (code)
         return code;
-    a->size = info.size;
+    a->size = a->info.size;
     if (a->size == 0)
         return lort_fail(err, LORT_E_DAMAGED, "incomplete: the file is empty");
     code = lort_os_map(a->file, a->size, &a->map, err);
@@ -297,6 +311,7 @@ static lort_code read_all(lort_archive *a, lort_error *err)
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err)
 {
     void *memory;
+    char shown[600];
     *out = NULL;
     lort_code code = lort_take_zero(alloc, sizeof(lort_archive), "an archive", &memory, err);
     if (code)
@@ -307,7 +322,7 @@ lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_arch
     if (code == LORT_OK)
         code = read_all(a, err);
     if (code == LORT_E_DAMAGED || code == LORT_E_INPUT)
-        lort_error_prefix(err, "'%s'", path);
+        lort_error_prefix(err, "'%s'", show_path(path, shown));
     if (code) {
         lort_archive_close(a);
         return code;
@@ -322,6 +337,7 @@ void lort_archive_close(lort_archive *a)
         return;
     lort_os_unmap(a->map);
     lort_os_close(a->file, NULL);
+    lort_os_dir_close(a->dir);
     lort_arena_free(&a->arena);
     lort_give(a->alloc, a, sizeof *a);
 }
@@ -350,20 +366,25 @@ const lort_part *lort_archive_find(const lort_archive *a, const char *name, uint
 /* Slice-major, as payloads are: the order of chunks in a part. */
 static uint64_t array_order(uint32_t id) { return (uint64_t)(id & (LORT_MAX_SLICES - 1)) << 8 | id >> 24; }
 
-void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
+/* The first chunk that is not before this place. */
+static uint64_t find_order(const lort_part *part, uint64_t order)
 {
-    uint64_t wanted = array_order(LORT_PART_ID(array, slice)), low = 0, high = part->chunk_count;
+    uint64_t low = 0, high = part->chunk_count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (array_order(part->chunks[middle].part) < wanted)
+        if (array_order(part->chunks[middle].part) < order)
             low = middle + 1;
         else
             high = middle;
     }
-    *first = low;
-    *count = 0;
-    while (low + *count < part->chunk_count && array_order(part->chunks[low + *count].part) == wanted)
-        ++*count;
+    return low;
+}
+
+void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
+{
+    uint64_t order = array_order(LORT_PART_ID(array, slice));
+    *first = find_order(part, order);
+    *count = find_order(part, order + 1) - *first;
 }
 
 static uint64_t payload_at(const lort_archive *a, const lort_part *part)
@@ -389,6 +410,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     const lort_chunk *chunk = &part->chunks[number];
     uint32_t width;
     bool rotate;
+    char shown[600];
     const uint8_t *stored;
     lort_buffer read = {.alloc = a->alloc};
     planes_of(part, chunk, &width, &rotate);
@@ -403,7 +425,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     lort_buffer_free(&read);
     code = settle(a, code, err);
     if (code == LORT_E_DAMAGED)
-        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", a->path, (ull)part->number, (ull)number,
+        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", show_path(a->path, shown), (ull)part->number, (ull)number,
                           (ull)(payload_at(a, part) + chunk->offset));
     return code;
 }

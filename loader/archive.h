@@ -16,6 +16,9 @@ lort_code lort_archive_told(const char *path, bool *archive, lort_error *err);
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err);
 void lort_archive_close(lort_archive *archive);
 
+/* LORT_E_READ if size, time or identity of the file differs from what open saw, it is gone, or a page of it could not be read. */
+lort_code lort_archive_unchanged(const lort_archive *archive, lort_error *err);
+
 const char *lort_archive_path(const lort_archive *archive);
 uint64_t lort_archive_size(const lort_archive *archive);
 const lort_head *lort_archive_head(const lort_archive *archive);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define UNKNOWN_BYTES (UINT64_C(1) << 30)
-#define TEXT_CAP 16384
+#define TEXT_CAP 8192 /* meminfo and memory.stat have 2 to 3 KiB; three of these are on the stack, which may be one of 64 KiB */
 
 /* Copies as much of the end as fits: in a long path it says more than the start. */
 static void copy_end(char *out, size_t cap, const char *text)

@@ -6,7 +6,7 @@
 
 #define HEAD_FIRST_TRY (64u << 10)
 #define LOAD_PIECE (8u << 20)
-#define KEPT_OPEN 4 /* unmapped files that stay open for their reads; a mapping needs no open file */
+#define KEPT_OPEN 2 /* unmapped files that stay open for their reads; a mapping needs no open file */
 
 static const char *show(char *out, size_t cap, const lort_model_entry *entry)
 {
@@ -44,38 +44,9 @@ static lort_code room_for_file(lort_model *model, lort_error *err)
 
 /* ---- reads ---- */
 
-static const char *what_changed(const lort_file_info *was, const lort_file_info *is)
-{
-    return is->device != was->device || is->inode != was->inode ? "was replaced"
-           : is->size < was->size                               ? "shrank"
-           : is->size > was->size                               ? "grew"
-           : is->mtime_ns != was->mtime_ns                      ? "was modified"
-                                                                : NULL;
-}
-
-/* The file behind the name must still be the one that was opened first. */
 static lort_code open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err)
 {
-    lort_file_info now;
-    char name[200];
-    lort_code code = lort_os_open(model->dir, entry->shown.name, out, err);
-    if (code == LORT_E_INPUT) { /* it was there when the model was opened */
-        if (err)
-            err->code = LORT_E_READ;
-        return LORT_E_READ;
-    }
-    if (code)
-        return code;
-    code = lort_os_info(*out, &now, err);
-    const char *change = code ? NULL : what_changed(&entry->info, &now);
-    if (change)
-        code = lort_fail(err, LORT_E_READ, "%s %s while it was read: the input must not change during a run",
-                         show(name, sizeof name, entry), change);
-    if (code) {
-        lort_os_close(*out, NULL);
-        *out = NULL;
-    }
-    return code;
+    return lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
 }
 
 lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
@@ -306,9 +277,10 @@ lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error
 {
     lort_file *again;
     lort_code code = open_again(model, &model->files[file], &again, err);
-    if (code == LORT_OK)
-        lort_os_close(again, NULL);
-    return code;
+    if (code)
+        return code;
+    lort_os_close(again, NULL);
+    return lort_model_check(model, file, err); /* second: that it shrank says more than that a page could not be read */
 }
 
 lort_code lort_model_unchanged(lort_model *model, lort_error *err)

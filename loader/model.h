@@ -50,7 +50,7 @@ bool lort_model_unmapped(const lort_model *model);
 lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, const uint8_t **out, lort_error *err);
 /* After results were computed from views: LORT_E_READ if the file shrank or could not be read under them. */
 lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err);
-/* LORT_E_READ if size, time or identity of any file differs from what open saw, or it is gone. */
+/* LORT_E_READ if size, time or identity of any file differs from what open saw, it is gone, or lort_model_check finds fault with it. */
 lort_code lort_model_unchanged(lort_model *model, lort_error *err);
 lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err); /* of one */
 

@@ -35,6 +35,8 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
 
 /* Opens an existing regular file for reading, through symlinks (never blocks on a FIFO or device: those are LORT_E_INPUT). */
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err);
+/* The same for a file that was seen before: LORT_E_READ if it is gone, or is not what `was` says by identity, size and time. */
+lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was, lort_file **out, lort_error *err);
 /* Creates a file for reading and writing with permission bits `mode` at most; it must not exist (LORT_E_EXISTS) unless `existing_ok`.
  * A symlink is never followed. */
 lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out, lort_error *err);
@@ -65,7 +67,7 @@ const char *lort_os_file_path(const lort_file *file); /* for messages */
 typedef struct lort_map lort_map;
 typedef enum lort_advice { LORT_WILL_NEED, LORT_POPULATE, LORT_DONT_NEED, LORT_SEQUENTIAL } lort_advice;
 /* Maps a file of `size` > 0 bytes read-only. LORT_E_MEMORY if there is no address space (the caller then reads with
- * lort_os_read). The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
+ * lort_os_read); where it is limited, all mappings of files together take an eighth of it and leave the rest to memory. The mapping is guarded: a fault inside it (file shrank, bad sector) puts a zero page there and sets a flag. The
  * file may be closed before the mapping, unless the mapping is then advised with `cache`. At most 4096 mappings at once. */
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err);
 const uint8_t *lort_os_map_data(const lort_map *map);
@@ -86,7 +88,7 @@ bool lort_os_address_space(uint64_t bytes);
 typedef struct lort_thread lort_thread;
 typedef struct lort_mutex lort_mutex;
 typedef struct lort_cond lort_cond;
-/* stack_bytes is raised to what the system and the libraries' thread-local data need. */
+/* stack_bytes is raised to what the system and the libraries' thread-local data need. Where address space is limited, all threads share one heap. */
 lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes, lort_thread **out, lort_error *err);
 void lort_os_thread_join(lort_thread *thread); /* waits and frees */
 lort_code lort_os_mutex_open(lort_mutex **out, lort_error *err);

@@ -30,6 +30,8 @@ int lort_os_openat(int dir, const char *name, int flags, uint32_t mode);
 /* fsync, tried again after a signal: nothing was lost by then. Never after another failure: the kernel forgets which pages were lost, and a second call would say OK.
  * 0 or an errno value. */
 int lort_os_fsync(int fd);
+/* Address space that RLIMIT_AS leaves; UINT64_MAX: there is no limit. */
+uint64_t lort_os_address_space_left(void);
 /* What a thing is that is not a regular file: "a FIFO". */
 const char *lort_os_kind_name(uint32_t mode);
 

@@ -39,6 +39,7 @@ struct lort_map {
 };
 
 static guard_slot slots[SLOTS];
+static _Atomic uint64_t mapped; /* bytes of files, all mappings */
 static struct sigaction previous;
 static atomic_uintptr_t page_mask;                             /* page size - 1; set by the first mapping */
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER; /* installing only; the handler takes no lock */
@@ -126,6 +127,13 @@ static void free_slot(guard_slot *slot)
     atomic_fetch_add(&slot->version, 1);
 }
 
+/* A limit of address space (ulimit -v) is one of memory too, and what the plan was told is available was so before files were mapped. */
+static bool room_to_map(uint64_t size)
+{
+    const uint64_t left = lort_os_address_space_left(), all = atomic_load(&mapped);
+    return left == UINT64_MAX || (size <= left && all + size <= (left + all) / 8);
+}
+
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err)
 {
     *out = NULL;
@@ -133,6 +141,8 @@ lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error
         return lort_os_fail(err, LORT_E_MEMORY, EAGAIN, "guard a mapping of", file->path);
     if (size == 0 || size > SIZE_MAX - page_mask)
         return lort_os_fail(err, LORT_E_MEMORY, EINVAL, "map", file->path);
+    if (!room_to_map(size))
+        return lort_os_fail(err, LORT_E_MEMORY, ENOMEM, "map", file->path);
     lort_map *map = calloc(1, sizeof *map);
     void *data = map ? mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file->fd, 0) : MAP_FAILED;
     if (data == MAP_FAILED) {
@@ -140,6 +150,7 @@ lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error
         free(map);
         return lort_os_fail(err, LORT_E_MEMORY, why, "map", file->path);
     }
+    atomic_fetch_add(&mapped, size);
     *map = (lort_map){.data = data, .size = size, .file = file, .slot = claim_slot(data, size)};
     if (!map->slot) {
         lort_os_unmap(map);
@@ -182,6 +193,7 @@ void lort_os_unmap(lort_map *map)
     if (map->slot)
         free_slot(map->slot);
     munmap(map->data, (size_t)map->size);
+    atomic_fetch_sub(&mapped, map->size);
     free(map);
 }
 
@@ -199,9 +211,11 @@ void lort_os_pages_free(void *memory, uint64_t bytes)
         munmap(memory, (size_t)bytes);
 }
 
+/* Not reserved: else more than the machine's memory at once would be refused, though it can be had in pieces. */
 bool lort_os_address_space(uint64_t bytes)
 {
-    void *memory = lort_os_pages(bytes);
-    lort_os_pages_free(memory, bytes);
-    return memory != NULL || bytes == 0;
+    void *memory = bytes > SIZE_MAX ? MAP_FAILED : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED)
+        munmap(memory, (size_t)bytes);
+    return memory != MAP_FAILED || bytes == 0;
 }

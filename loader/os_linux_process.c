@@ -100,6 +100,18 @@ void lort_os_limits(lort_limits *out)
     out->data = limit_of(RLIMIT_DATA);
 }
 
+uint64_t lort_os_address_space_left(void)
+{
+    char text[256];
+    unsigned long long pages = 0;
+    const uint64_t limit = limit_of(RLIMIT_AS);
+    if (limit == UINT64_MAX)
+        return UINT64_MAX;
+    if (lort_os_read_text("/proc/self/statm", text, sizeof text) && sscanf(text, "%llu", &pages) != 1)
+        pages = 0;
+    return limit > pages * lort_os_page_size() ? limit - pages * lort_os_page_size() : 0;
+}
+
 /* "0-3,8": how many */
 static unsigned count_list(const char *p)
 {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,6 +29,17 @@ static void *enter(void *thread)
     const lort_thread *self = thread;
     self->run(self->ctx);
     return NULL;
+}
+
+/* A thread that asks for memory first would get a heap of its own, which takes 64 to 128 MiB of address space. */
+static void share_heap(void)
+{
+#ifdef M_ARENA_MAX
+    lort_limits limits;
+    lort_os_limits(&limits);
+    if (limits.address_space != UINT64_MAX)
+        (void)mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 static int start_with(lort_thread *thread, size_t stack)
@@ -71,6 +83,7 @@ lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack
         return lort_fail(err, LORT_E_MEMORY, "no memory for a thread");
     thread->run = run;
     thread->ctx = ctx;
+    share_heap();
     int why = start(thread, (size_t)stack);
     if (why) {
         free(thread);

@@ -64,13 +64,17 @@ static lort_code join(lort_publish *p, const char *before, const char *name, con
     return code;
 }
 
+enum { SHOWN = 600 };
+
+static const char *show(const char *path, char shown[SHOWN]) { return lort_escape(shown, SHOWN, path, strlen(path)); }
+
 /* What is wrong with the place of an output is a write error, said before any work. */
 static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
 {
-    char shown[600];
+    char shown[SHOWN];
     if (code != LORT_E_INPUT && code != LORT_E_READ)
         return code;
-    lort_error_prefix(err, "output '%s'", lort_escape(shown, sizeof shown, path, strlen(path)));
+    lort_error_prefix(err, "output '%s'", show(path, shown));
     if (err)
         err->code = LORT_E_WRITE;
     return LORT_E_WRITE;
@@ -113,13 +117,14 @@ static lort_code is_output(void *ctx, const char *name, lort_error *err)
 static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *err)
 {
     void *name;
+    char shown[SHOWN];
     lort_code code = lort_arena_take(&p->arena, strlen(p->name) + 1, &name, err);
     if (code)
         return code;
     strcpy(name, p->name);
     code = lort_os_dir_list(p->parent, is_output, name, err);
     if (code == LORT_E_EXISTS)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)", path);
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)", show(path, shown));
     return LORT_OK; /* a directory that cannot be listed may still be written to */
 }
 
@@ -127,33 +132,35 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
 {
     lort_file_info info;
     bool exists;
+    char shown[SHOWN];
     lort_code code = lort_os_stat(path, &info, &exists, err);
     if (code)
         return cannot_begin(code, path, err);
+    show(path, shown);
     if (!exists)
         return p->options.force && !p->options.directory ? LORT_OK : refuse_dangling(p, path, err);
     if (info.kind == LORT_FILE_DIRECTORY || p->options.directory)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists; %s", path,
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists; %s", shown,
                          info.kind == LORT_FILE_DIRECTORY ? "a directory is never replaced"
                                                           : "it is not replaced by a directory");
     if (info.kind == LORT_FILE_OTHER)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' is not a regular file and is never replaced", path);
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' is not a regular file and is never replaced", shown);
     if (!p->options.force)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (--force replaces it)", path);
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (--force replaces it)", shown);
     return LORT_OK;
 }
 
 static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 {
     uint64_t room;
-    char need_text[32], room_text[32];
+    char need_text[32], room_text[32], shown[SHOWN];
     if (p->options.expect_bytes == 0 || lort_os_free_space(p->parent, &room, NULL) != LORT_OK)
         return LORT_OK;
     if (room + p->found >= p->options.expect_bytes)
         return LORT_OK;
     return lort_fail(err, LORT_E_WRITE, "the output needs %s (%llu bytes), but '%s' has %s (%llu bytes) free",
                      lort_size_text(p->options.expect_bytes, need_text, sizeof need_text),
-                     (unsigned long long)p->options.expect_bytes, lort_os_dir_path(p->parent),
+                     (unsigned long long)p->options.expect_bytes, show(lort_os_dir_path(p->parent), shown),
                      lort_size_text(room, room_text, sizeof room_text), (unsigned long long)room);
 }
 
@@ -394,8 +401,9 @@ static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, 
     if (code)
         return code;
     lort_hash128 wrote = lort_hasher_value(p->hasher), read = lort_hasher_value(found);
+    char shown[SHOWN];
     if (memcmp(wrote.bytes, read.bytes, sizeof wrote.bytes) != 0)
-        return lort_fail(err, LORT_E_WRITE, "%s: the file read back is not what was written: a failing disk?", lort_os_file_path(p->file));
+        return lort_fail(err, LORT_E_WRITE, "%s: the file read back is not what was written: a failing disk?", show(lort_os_file_path(p->file), shown));
     return LORT_OK;
 }
 

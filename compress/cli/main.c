@@ -4,10 +4,12 @@
 #include "compress/cli/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 /* ---- signals: the first one asks to stop, the second one has its default effect ---- */
@@ -187,19 +189,42 @@ static int close_stdout(int result)
     return result;
 }
 
-/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded, before main: only the environment
- * of the process can say no. So start again once with it set. Where that fails, the library still makes each call
- * single-threaded. */
-static void single_threaded_blas(char **argv)
+/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded: only the environment of the process can say
+ * no. So start again once with it set, and before any library is initialised (.preinit_array): where threads or address space
+ * are limited, OpenBLAS would end the process or never return. Without /proc the name the process was started by has to do.
+ * Where neither can be started, the library still makes each call single-threaded. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static void single_threaded_blas(int argc, char **argv, char **environment)
 {
-    const char *set = getenv("OPENBLAS_NUM_THREADS");
-    if ((!set || strcmp(set, "1") != 0) && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0)
-        execv("/proc/self/exe", argv);
+    static char name[] = "OPENBLAS_NUM_THREADS=", one[] = "OPENBLAS_NUM_THREADS=1", *set[2048];
+    size_t n = 0;
+    (void)argc;
+    set[n++] = one;
+    for (char **at = environment; *at; at++) {
+        if (strcmp(*at, one) == 0 || n + 1 == sizeof set / sizeof *set)
+            return;
+        if (strncmp(*at, name, strlen(name)) != 0)
+            set[n++] = *at;
+    }
+    execve("/proc/self/exe", argv, set);
+    const char *started_by = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    if (started_by)
+        execve(started_by, argv, set);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
+
+/* The number of a standard stream that the caller closed would go to the next file that is opened, and what is printed into that file. What stands in its place
+ * cannot be written to, so that output which is lost is still told. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDONLY); /* the lowest free number: fd */
 }
 
 int main(int argc, char **argv)
 {
-    single_threaded_blas(argv);
+    hold_standard_streams();
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* else hwloc writes to stderr where /sys is not mounted */
     set_signals();
     return close_stdout(dispatch(argc, argv));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 /* ---- the tables ---- */
 
@@ -448,6 +449,26 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
     return LORT_OK;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/* A report replaces what stands under its name. */
+static lort_code check_report(const lort_cli_values *values, lort_error *err)
+{
+    const char *const others[] = {values->path[0], values->path[1], values->output, values->job.imatrix};
+    char shown[256];
+    if (!values->json || strcmp(values->json, "-") == 0)
+        return LORT_OK;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] && same_file(values->json, others[i]))
+            return lort_fail(err, LORT_E_USAGE, "--json '%s': the report would replace what the command reads or writes",
+                             lort_escape(shown, sizeof shown, values->json, strlen(values->json)));
+    return LORT_OK;
+}
+
 static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values, lort_error *err)
 {
     if (values->help)
@@ -456,7 +477,7 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
         return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
     if (command->needs_output && !values->output)
         return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
-    return LORT_OK;
+    return check_report(values, err);
 }
 
 static lort_code parse_all(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,

@@ -101,7 +101,7 @@ END
     done
 }
 
-@test "SIGINT does too, and a second one ends it at once; what is finished stays" {
+@test "SIGINT does too, and a second one ends it at once, and what is finished stays" {
     "$LORT" compress "$GGUF" -o "$T/whole.lort" -q 2>/dev/null
     python3 - "$LORT" "$GGUF" "$T/a.lort" <<'END'
 import signal, subprocess, sys

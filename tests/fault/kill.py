@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills lort compress at random instants and resumes it: the output must have the bytes of a run that was never interrupted. Kills restore too, which begins anew.
 
-  tests/fault/kill.py [--kills 1000] [--losing 200] [--seed 1] [--jobs N]
+  tests/fault/kill.py [--kills 1000] [--losing 200] [--seed 1] [--jobs N]     (KILLS, LOSING in the environment are other defaults)
 
 Reads LORT (the program) and FAULT (tests/fault/fault.so as built). A job is a model and options; it is killed again and again, each time at an instant
 drawn from the time a whole run takes, and resumed, until it has run to its end or was killed often enough and is let go. `--losing` of the kills also undo
@@ -136,8 +136,8 @@ def jobs_of(kills, losing, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--losing", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=int(os.environ.get("KILLS", 1000)))
+    parser.add_argument("--losing", type=int, default=int(os.environ.get("LOSING", 200)))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     given = parser.parse_args()

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[] = "/tmp/lort-archive-XXXXXX", path[64];
@@ -614,6 +615,92 @@ static void reads_without_a_map(void **state)
     free(dst);
 }
 
+/* ---- a file that changes ---- */
+
+static void touch(void) { assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, {.tv_sec = 999}}, 0), 0); }
+
+static void overwrite(void)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, (long)(fix.index.entries[0].record_offset - 1), SEEK_SET), 0); /* of the first payload */
+    fputc(fix.file.data[fix.index.entries[0].record_offset - 1] ^ 1, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void grow(void)
+{
+    FILE *f = fopen(path, "ab");
+    assert_non_null(f);
+    fputc('x', f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void shrink(void) { assert_int_equal(truncate(path, 20), 0); }
+static void take_away(void) { assert_int_equal(unlink(path), 0); }
+
+static void replace(void)
+{
+    char other[80];
+    snprintf(other, sizeof other, "%s.new", path);
+    assert_int_equal(rename(path, other), 0);
+    write_file(fix.file.data, fix.file.size);
+    assert_int_equal(unlink(other), 0);
+}
+
+static void every_change_is_a_read_error(void **state)
+{
+    static const struct {
+        void (*make)(void);
+        const char *words;
+    } changes[] = {{touch, "was modified"}, {overwrite, "was modified"}, {grow, "grew"}, {shrink, "shrank"}, {replace, "was replaced"}, {take_away, "the input changed"}};
+    static uint8_t scratch[4096], dst[4096];
+    lort_archive *a;
+    lort_codec *codec;
+    (void)state;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        lort_error err = {0};
+        write_file(fix.file.data, fix.file.size);
+        assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){{.tv_sec = 1}, {.tv_sec = 1}}, 0), 0);
+        assert_int_equal(lort_archive_open(path, &lort_alloc_heap, &a, &err), LORT_OK);
+        const lort_part *part = lort_archive_part(a, 0);
+        assert_int_equal(lort_archive_unchanged(a, &err), LORT_OK);
+        assert_int_equal(lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err), LORT_OK);
+        changes[i].make();
+        assert_int_equal(lort_archive_unchanged(a, &err), LORT_E_READ);
+        assert_int_equal(err.code, LORT_E_READ);
+        assert_non_null(strstr(err.message, changes[i].words));
+        assert_non_null(strstr(err.message, "a.lort"));
+        if (changes[i].make == overwrite) /* it is not the container that is damaged */
+            assert_int_equal(lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err), LORT_E_READ);
+        lort_archive_close(a);
+        unlink(path);
+    }
+    lort_codec_close(codec);
+}
+
+/* A name may hold what a terminal would obey. */
+static void paths_are_escaped(void **state)
+{
+    (void)state;
+    lort_error err = {0};
+    char plain[sizeof path];
+    strcpy(plain, path);
+    strcat(path, "\x1b[31m");
+    write_file(fix.file.data, fix.file.size - 1);
+    assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
+    assert_non_null(strstr(err.message, "a.lort\\x1B[31m': "));
+    uint8_t *stored = fix.file.data + fix.entries[0].record_offset - 1; /* the last of the payload before the record */
+    *stored ^= 1;
+    write_file(fix.file.data, fix.file.size);
+    *stored ^= 1;
+    assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
+    assert_non_null(strstr(err.message, "a.lort\\x1B[31m': part 0, chunk "));
+    unlink(path);
+    strcpy(path, plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -631,6 +718,8 @@ int main(void)
         cmocka_unit_test(every_failed_allocation_is_clean),
         cmocka_unit_test(the_worked_example_is_what_we_write),
         cmocka_unit_test(reads_without_a_map),
+        cmocka_unit_test(every_change_is_a_read_error),
+        cmocka_unit_test(paths_are_escaped),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

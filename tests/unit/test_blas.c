@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,7 +9,12 @@
 #include <string.h>
 
 #include "compress/blas.h"
+#include "loader/os.h"
 #include "loader/pool.h"
+#include "tests/unit/sanitized.h"
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Small integers: every product and sum is exact, so results must be equal, not close. */
 static double entry(uint64_t i)
@@ -81,6 +87,59 @@ static void calls_from_eight_threads(void **state)
     if (lort_pool_each(pool, CALLS, multiply, NULL, &err) != LORT_OK)
         fail_msg("%s", err.message);
     lort_pool_close(pool);
+}
+
+/* ---- address space ---- */
+
+static lort_code multiply_slowly(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    enum { BIG = 700 };
+    static float a[BIG * BIG], c[4][BIG * BIG];
+    lort_sgemm(false, false, BIG, BIG, BIG, 1, a, BIG, a, BIG, 0, c[worker], BIG);
+    return LORT_OK;
+}
+
+/* Within `room` bytes of address space as many buffers as `wanted` are reserved of 4; then, nothing more being left, as many threads multiply. */
+static int reserve_within(uint64_t room, unsigned wanted)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        lort_process_memory now;
+        lort_pool *pool;
+        unsigned started;
+        uint64_t piece = room;
+        alarm(60); /* OpenBLAS tries for ever */
+        if (lort_pool_open(wanted ? wanted : 1, &pool, &started, NULL))
+            _exit(1);
+        lort_os_process_memory(&now);
+        struct rlimit limit = {now.virtual_bytes + room, RLIM_INFINITY};
+        if (setrlimit(RLIMIT_AS, &limit) != 0)
+            _exit(2);
+        if (lort_blas_reserve(4) != wanted)
+            _exit(3);
+        for (; piece >= 4096; piece /= 2)
+            while (lort_os_pages(piece))
+                ;
+        if (wanted && lort_pool_each(pool, 4 * wanted, multiply_slowly, NULL, NULL) != LORT_OK)
+            _exit(4);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void buffers_are_there_before_they_are_needed(void **state)
+{
+    const uint64_t one = lort_blas_address_space();
+    if (SANITIZED || access("/proc/self/statm", R_OK) != 0) {
+        print_message("skipped: %s\n", SANITIZED ? "a sanitizer's address space cannot be limited" : "no /proc");
+        skip();
+    }
+    assert_int_equal(reserve_within(one / 2, 0), 0);
+    assert_int_equal(reserve_within(one + one / 2, 1), 0);
+    assert_int_equal(reserve_within(7 * one, 3), 0);
+    assert_int_equal(reserve_within(20 * one, 4), 0);
 }
 
 static void eigenproblem(void **state)
@@ -159,6 +218,7 @@ static void names_are_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(buffers_are_there_before_they_are_needed), /* before any call has mapped one */
         cmocka_unit_test(gemm_all_forms),  cmocka_unit_test(calls_from_eight_threads),
         cmocka_unit_test(eigenproblem),   cmocka_unit_test(eigenproblem_limits),
         cmocka_unit_test(singular_values), cmocka_unit_test(sizes_that_fit), cmocka_unit_test(names_are_known),

@@ -692,6 +692,73 @@ static void no_address_space_is_a_memory_error(void **state)
     assert_int_equal(in_child(map_without_address_space, *state, NULL), 0);
 }
 
+/* An eighth of 256 MiB is room for two of three. */
+static void map_with_little_address_space(place *p)
+{
+    lort_process_memory now;
+    lort_map *maps[3] = {NULL};
+    lort_file *files[3];
+    for (int i = 0; i < 3; i++) {
+        files[i] = make(p, (const char *[]){"a", "b", "c"}[i], "x", 1);
+        if (lort_os_truncate(files[i], 12u << 20, NULL))
+            _exit(1);
+    }
+    lort_os_process_memory(&now);
+    struct rlimit limit = {now.virtual_bytes + (256u << 20), RLIM_INFINITY};
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
+        _exit(1);
+    if (lort_os_map(files[0], 12u << 20, &maps[0], NULL) || lort_os_map(files[1], 12u << 20, &maps[1], NULL))
+        _exit(2);
+    if (lort_os_map(files[2], 12u << 20, &maps[2], NULL) != LORT_E_MEMORY || maps[2])
+        _exit(3);
+    lort_os_unmap(maps[0]);
+    if (lort_os_map(files[2], 12u << 20, &maps[2], NULL))
+        _exit(4);
+    _exit(0);
+}
+
+static void mappings_leave_address_space_to_memory(void **state)
+{
+    if (SANITIZED) {
+        print_message("skipped: a sanitizer's address space cannot be limited\n");
+        skip();
+    }
+    need_proc();
+    assert_int_equal(in_child(map_with_little_address_space, *state, NULL), 0);
+}
+
+static void take_a_little(void *ctx)
+{
+    *(void **)ctx = malloc(100);
+}
+
+/* A heap of a thread's own would take 64 MiB of address space and more. */
+static void start_threads_with_little_address_space(place *p)
+{
+    lort_process_memory before, after;
+    lort_thread *thread;
+    void *little = NULL;
+    (void)p;
+    lort_os_process_memory(&before);
+    struct rlimit limit = {before.virtual_bytes + (512u << 20), RLIM_INFINITY};
+    if (setrlimit(RLIMIT_AS, &limit) != 0 || lort_os_thread_start(take_a_little, &little, 64 << 10, &thread, NULL))
+        _exit(1);
+    lort_os_thread_join(thread);
+    lort_os_process_memory(&after);
+    free(little);
+    _exit(after.virtual_bytes - before.virtual_bytes > 32u << 20 ? 2 : 0);
+}
+
+static void threads_leave_address_space_to_memory(void **state)
+{
+    if (SANITIZED) {
+        print_message("skipped: a sanitizer's address space cannot be limited\n");
+        skip();
+    }
+    need_proc();
+    assert_int_equal(in_child(start_threads_with_little_address_space, *state, NULL), 0);
+}
+
 static size_t resident(lort_file *file, size_t n)
 {
     unsigned char *pages = calloc(n / 4096, 1);
@@ -896,6 +963,8 @@ int main(void)
         IN_PLACE(faults_on_many_threads),
         IN_PLACE(a_full_registry_refuses),
         IN_PLACE(no_address_space_is_a_memory_error),
+        IN_PLACE(mappings_leave_address_space_to_memory),
+        IN_PLACE(threads_leave_address_space_to_memory),
         IN_PLACE(release_goes_inwards),
         IN_PLACE(released_pages_leave),
         cmocka_unit_test(pages_are_zero_and_countable),
