@@ -22,6 +22,11 @@
 #define SYNC_LEAST_NS 50000000u
 #define SYNC_MOST_NS 1000000000u
 
+typedef struct name_list {
+    struct name_list *next;
+    char name[];
+} name_list;
+
 struct lort_publish {
     const lort_alloc *alloc;
     lort_publish_options options;
@@ -31,6 +36,7 @@ struct lort_publish {
     const char *partial; /* temporary name in parent */
     const char *guard;   /* directory form: name of the lock file in parent */
     lort_dir *dir;       /* directory form: the partial directory */
+    name_list *files;    /* directory form: begun in it */
     lort_file *lock;     /* directory form */
     lort_file *file;     /* the one that is written, or NULL */
     uint64_t size;       /* of it */
@@ -160,6 +166,16 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 
 /* ---- the partial, taken ---- */
 
+/* What it is that cannot be read is the output. */
+static lort_code of_output(lort_code code, lort_error *err)
+{
+    if (code != LORT_E_READ)
+        return code;
+    if (err)
+        err->code = LORT_E_WRITE;
+    return LORT_E_WRITE;
+}
+
 /* held: the file whose lock somebody has. */
 static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_error *err)
 {
@@ -203,7 +219,7 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
     else if (code == LORT_OK)
         code = lort_os_leads_to(p->parent, p->partial, file, taken, err);
     if (code == LORT_OK && *taken)
-        code = lort_os_info(file, &info, err);
+        code = of_output(lort_os_info(file, &info, err), err);
     if (code || !*taken) {
         lort_os_close(file, NULL);
         return code;
@@ -275,13 +291,23 @@ static lort_code remove_one(void *ctx, const char *name, lort_error *err)
     return lort_os_remove(p->dir, name, false, err);
 }
 
-/* Removes the partial directory with its files. */
+/* Removes the partial directory that an earlier writer left, with its files. */
 static lort_code bury_dir(lort_publish *p, lort_error *err)
 {
     lort_code code = cannot_begin(lort_os_dir_list(p->dir, remove_one, p, err), p->partial, err);
     lort_os_dir_close(p->dir);
     p->dir = NULL;
     return code ? code : lort_os_remove(p->parent, p->partial, true, err);
+}
+
+/* The same with our own: what is in it is known, so that it takes no memory. */
+static void remove_dir(lort_publish *p)
+{
+    for (const name_list *file = p->files; file; file = file->next)
+        lort_os_remove(p->dir, file->name, false, NULL);
+    lort_os_dir_close(p->dir);
+    p->dir = NULL;
+    lort_os_remove(p->parent, p->partial, true, NULL);
 }
 
 static lort_code take_new_dir(lort_publish *p, lort_error *err)
@@ -347,16 +373,9 @@ lort_code lort_publish_begin(const char *path, const lort_publish_options *optio
     return LORT_OK;
 }
 
-/* What it is that cannot be read is the output. */
 static lort_code read_output(lort_publish *p, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
-    lort_code code = lort_os_read(p->file, buffer, n, offset, err);
-    if (code == LORT_E_READ) {
-        code = LORT_E_WRITE;
-        if (err)
-            err->code = code;
-    }
-    return code;
+    return of_output(lort_os_read(p->file, buffer, n, offset, err), err);
 }
 
 /* again: written where it stands, so that the next sync has it. */
@@ -438,6 +457,19 @@ static lort_code finish_file(lort_publish *p, lort_error *err)
     return lort_os_close(file, err);
 }
 
+static lort_code note_name(lort_publish *p, const char *name, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_arena_take(&p->arena, sizeof(name_list) + strlen(name) + 1, &memory, err);
+    if (code)
+        return code;
+    name_list *file = memory;
+    file->next = p->files;
+    strcpy(file->name, name);
+    p->files = file;
+    return LORT_OK;
+}
+
 lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
 {
     if (!p->options.directory) /* its one file is open since begin */
@@ -448,7 +480,8 @@ lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
     if (code)
         return code;
     p->size = p->flushed = 0;
-    return lort_os_create(p->dir, name, p->options.mode, false, &p->file, err);
+    code = note_name(p, name, err);
+    return code ? code : lort_os_create(p->dir, name, p->options.mode, false, &p->file, err);
 }
 
 lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lort_error *err)
@@ -574,7 +607,7 @@ void lort_publish_close(lort_publish *p)
     /* What is ours is removed before its lock goes: afterwards a newcomer's partial may stand under the same name. */
     const bool removed = p->made && !p->committed && !lort_publish_stays(p);
     if (removed && p->dir)
-        bury_dir(p, NULL);
+        remove_dir(p);
     else if (removed)
         lort_os_remove(p->parent, p->partial, p->options.directory, NULL);
     if (p->lock)

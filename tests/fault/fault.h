@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <dirent.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* The functions that were there before: libc's, or a sanitizer's. */
@@ -38,6 +39,9 @@ typedef struct fault_real {
     int (*flock)(int, int);
     long (*syscall)(long, ...);
     void *(*mmap64)(void *, size_t, int, int, int, off64_t);
+    int (*stat64)(const char *, struct stat64 *); /* these three may be absent: libc before 2.33 has them in its headers */
+    int (*fstat64)(int, struct stat64 *);
+    int (*fstatat64)(int, const char *, struct stat64 *, int);
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 } fault_real;
 extern fault_real real;
@@ -49,6 +53,7 @@ void fault_delivered(void);
 /* ---- lose.c: the calls that change files, done and remembered until they are synced ---- */
 extern bool lose_on;
 void lose_start(uint64_t milliseconds, uint64_t at_call, uint64_t seed); /* whichever of the first two is not 0 */
+void lose_end(void); /* the end of the program counts as a call */
 int lose_open(int dir, const char *path, int flags, mode_t mode);
 ssize_t lose_write(int fd, const void *bytes, size_t n, off64_t at, bool positioned);
 int lose_truncate(int fd, off64_t size);
