@@ -47,6 +47,7 @@ BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
+SUPPRESS := $(if $(filter tsan,$(MODE)),TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $$TSAN_OPTIONS")
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
@@ -61,14 +62,14 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
+	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
 	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
-	@scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
+	@$(SUPPRESS) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
 check-cli: $(BUILD)/lort ## run the tests of the command line only
-	@LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
 
 check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
 	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full

@@ -22,7 +22,7 @@ changed() {
         fresh
         touch -d 2001-09-09 "$file" # the next change of it shows, whatever the steps of the clock
         code=0
-        FILE=$file SIZE=$(stat -c %s "$file") timeout 60 tests/cli/paused.py "${changes[$change]}" "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
+        FILE=$file SIZE=$(stat -c %s "$file") timeout -k 2 60 tests/cli/paused.py "${changes[$change]}" "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
         [ "$code" -eq 4 ] || { echo "$change: exit $code: $*"; cat "$T/err"; return 1; }
         grep -v ' goes on from there$' "$T/err" | tail -n 1 >"$T/last"
         grep -qE 'shrank|grew|was replaced|was modified|changed' "$T/last" && grep -qF "${file##*/}" "$T/last" || { echo "$change:"; cat "$T/last"; return 1; }

@@ -7,7 +7,8 @@ need_limits() { case $MODE in asan | tsan) skip "a sanitizer's address space can
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
 # limited 'ULIMIT OPTIONS' COMMAND...
-limited() { timeout 60 bash -c 'ulimit $0 || exit 98; exec "$@"' "$@"; }
+# A process that hangs may not hear a SIGTERM.
+limited() { timeout -k 2 60 bash -c 'ulimit $0 || exit 98; exec "$@"' "$@"; }
 
 # model FILE: twelve small matrices and, between them, 300 MiB of nothing: a hole, more than is mapped under the limits here.
 model() {
