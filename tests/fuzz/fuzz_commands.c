@@ -137,8 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const unsigned how = input_u8(&in), what = input_u8(&in);
     const char *tensor = NULL;
     sealed s;
-    if (!codec)
-        CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK);
+    if (!codec) /* and a machine that is quick to look at */
+        CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK && setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1) == 0);
     sealed_make(&s, in, how & 1, formats[(how >> 1) % 3], codec);
     const char *path = fuzz_write("a.lort", s.file.data, s.file.size);
     char file[600];

@@ -54,6 +54,20 @@ static void write_and_read(const uint8_t *body, uint64_t bytes, lort_frame_kind 
     lort_buffer_free(&out);
 }
 
+/* Frames of the kind that was asked for, and where they are not compressed their bodies one behind the other. */
+static void check_frames(const uint8_t *bytes, lort_frame_kind kind, const lort_record *record)
+{
+    uint64_t at = 0, body = 0;
+    for (lort_frame frame; at < record->frame_bytes; at += frame.frame_bytes) {
+        CHECK(lort_frame_get(bytes + at, record->frame_bytes - at, &frame, NULL) == LORT_OK && frame.kind == kind && frame.decoded == record->bytes);
+        if (frame.compressed)
+            continue;
+        CHECK(frame.body_bytes <= record->bytes - body && memcmp(record->body + body, frame.body, frame.body_bytes) == 0);
+        body += frame.body_bytes;
+        CHECK(at + frame.frame_bytes < record->frame_bytes || body == record->bytes);
+    }
+}
+
 static void read_frames(const input *in, lort_frame_kind kind, uint64_t piece)
 {
     ledger l = {0};
@@ -67,6 +81,7 @@ static void read_frames(const input *in, lort_frame_kind kind, uint64_t piece)
     CHECK(l.peak <= 8 * (uint64_t)in->left + 4096 + lort_frame_decoded_max(in->left));
     if (code == LORT_OK) {
         CHECK(record.frame_bytes <= in->left);
+        check_frames(bytes, kind, &record);
         write_and_read(record.body, record.bytes, kind, piece);
     }
     lort_record_free(&record);
