@@ -3,7 +3,7 @@
  *
  *   LORT_FAULT=KIND:N[:ERROR]    the N-th call of KIND fails once; "N+": all from the N-th on. ERROR: a name of errno, or short (read, write)
  *   LORT_FAULT=short-write|short-read|eintr   every write (read) moves half of what it is asked to; every first try is interrupted
- *   LORT_FAULT=lose:MS|lose-at:N the power goes after MS milliseconds, or at the N-th call that changes a file, or at the end, which counts too: lose.c
+ *   LORT_FAULT=lose:MS|lose-at:N|lose-end   the power goes after MS milliseconds, at the N-th call that changes a file, or when all is done: lose.c
  *   LORT_FAULT_SEED=S            lose: what survives of that which was not synced; 0 (the default): nothing
  *   LORT_FAULT_COUNT=FILE        written at the end, and when the fault comes: calls of each kind, and whether the fault was delivered
  *
@@ -542,6 +542,8 @@ static void read_plan(const char *text)
         lose_start(number ? number : 1, 0, seeded);
     else if (strncmp(text, "lose-at:", 8) == 0)
         lose_start(0, number ? number : 1, seeded);
+    else if (strcmp(text, "lose-end") == 0)
+        lose_start(0, LOSE_AT_END, seeded);
     else
         read_call(text);
 }

@@ -53,7 +53,8 @@ void fault_delivered(void);
 /* ---- lose.c: the calls that change files, done and remembered until they are synced ---- */
 extern bool lose_on;
 void lose_start(uint64_t milliseconds, uint64_t at_call, uint64_t seed); /* whichever of the first two is not 0 */
-void lose_end(void); /* the end of the program counts as a call */
+#define LOSE_AT_END UINT64_MAX
+void lose_end(void); /* the program has ended */
 int lose_open(int dir, const char *path, int flags, mode_t mode);
 ssize_t lose_write(int fd, const void *bytes, size_t n, off64_t at, bool positioned);
 int lose_truncate(int fd, off64_t size);

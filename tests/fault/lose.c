@@ -224,7 +224,9 @@ static void leave(void)
 
 void lose_end(void)
 {
-    enter();
+    pthread_mutex_lock(&lock);
+    if (last_call == LOSE_AT_END)
+        go_dark();
     leave();
 }
 
