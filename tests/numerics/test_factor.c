@@ -7,6 +7,7 @@
 
 #include "compress/random.h"
 #include "tests/numerics/matrices.h"
+#include "tests/unit/sanitized.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SLOW_BUILD 1
@@ -940,5 +941,7 @@ int main(void)
     };
 
     lort_blas_start();
+    if (THREADS_ONLY)
+        cmocka_set_test_filter("same_bits*");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
