@@ -3,7 +3,7 @@
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
-#   FUZZ_SECONDS=60                time of each target of `make fuzz`
+#   TIME=60 JOBS=2                 seconds of each target of `make fuzz`, and how many at a time
 #   V=1                            show whole commands
 
 MODE    ?= release
@@ -11,7 +11,7 @@ PREFIX  ?= /usr/local
 CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BUILD   ?= build/$(MODE)
-FUZZ_SECONDS ?= 60
+TIME    ?= 60
 comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
@@ -45,6 +45,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c tests/numerics/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
+FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
 ONE_THREAD := archive basics block codec container dtype format gguf half imatrix json kept memory planes publish quant random rans report residual \
@@ -68,14 +69,30 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
-check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests plain:scripts/check-layers $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%)
+check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
+	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
+	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@$(SUPPRESS) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
 check-cli: $(BUILD)/lort ## run the tests of the command line only
 	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+
+check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
+	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full
+
+check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of them losing what was not synced; every one is resumed to the same bytes
+	@LORT=$(BUILD)/lort FAULT=$(FAULT_SO) tests/fault/kill.py
+
+check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each: about two hours
+	LORT_SLOW=1 $(MAKE) MODE=release check
+	$(MAKE) MODE=asan check
+	$(MAKE) MODE=ubsan check
+	$(MAKE) MODE=tsan check
+	$(MAKE) MODE=release check-faults check-kills
+	$(MAKE) MODE=asan check-faults
+	$(MAKE) fuzz TIME=60
 
 check-layers: ## check the include rules and the lengths of functions
 	@scripts/check-layers
@@ -87,7 +104,7 @@ check-warnings: ## build everything under gcc and clang, warnings being errors
 demo: $(BUILD)/lort ## compress, verify, restore and compare the bundled model, and tell what it cost
 	@LORT=$(BUILD)/lort scripts/show-demo
 
-fuzz: ## fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
+fuzz: ## fuzz each target for TIME seconds with libFuzzer, two at a time, and print a table (clang)
 	$(MAKE) CC=clang MODE=fuzz fuzz-run
 
 bench: $(SPEED_BIN) $(BUILD)/lort $(MAKER) ## what LoRT does beside what the machine can, with bars (15 minutes; BENCH=short: 2)
@@ -124,11 +141,10 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER)
+programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER) $(FAULT_SO)
 
 fuzz-run: $(FUZZ_BIN)
-	@set -e; for target in $(FUZZ_BIN); do name=$${target##*/fuzz_}; mkdir -p $(BUILD)/corpus/$$name; \
-	    $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=$(BUILD)/$$name- $(BUILD)/corpus/$$name tests/fuzz/corpus/$$name; done
+	@scripts/run-fuzz $(TIME) $(BUILD)/fuzz $(FUZZ_BIN)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -148,9 +164,13 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+$(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
+$(BUILD)/tests/unit/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib check check-unit check-cli check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-unit check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

@@ -125,7 +125,7 @@ static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *ou
     return LORT_OK;
 }
 
-/* All 0 without elements: the product of some dimensions may be beyond 64 bits then. */
+/* All 0 without elements. */
 static lort_matrices shape_of(const lort_tensor *tensor)
 {
     for (uint32_t i = 0; i < tensor->n_dims; i++)

@@ -2,7 +2,9 @@
 #include "compress/allocate.h"
 #include "compress/decide_parts.h"
 #include "compress/emit.h"
+#include "compress/journal.h"
 #include "compress/kinds.h"
+#include "formats/bytes.h"
 #include <string.h>
 
 #define FINE 64                                        /* parts of an octave of error */
@@ -17,6 +19,7 @@
 typedef struct job {
     uint64_t extent;
     uint32_t slice;
+    bool read; /* by an earlier run */
     lort_curve curve;
     uint64_t kept; /* bytes, of what is not tried */
 } job;
@@ -29,6 +32,80 @@ typedef struct reading {
     uint64_t count;
 } reading;
 
+/* ---- what is noted of it ---- */
+
+#define CURVE_BYTES (8 * (5 + 2 * LORT_CURVE_POINTS) + LORT_CURVE_POINTS)
+
+static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
+{
+    const job *j = &r->jobs[number];
+    if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED) /* not before it is known that the work stands */
+        return LORT_OK;
+    const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes, j->curve.lossless};
+    lort_buffer body = {.alloc = &r->decider->session->alloc};
+    for (unsigned i = 0; i < sizeof whole / sizeof *whole; i++)
+        lort_put_u64(&body, whole[i]);
+    lort_put_bytes(&body, j->curve.bits, sizeof j->curve.bits);
+    lort_put_bytes(&body, j->curve.rank_bytes, sizeof j->curve.rank_bytes);
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
+        lort_put_u8(&body, j->curve.only[i]);
+    lort_code code = lort_journal_note(r->decider->journal, LORT_NOTE_CURVE, number, &body, err);
+    lort_buffer_free(&body);
+    return code;
+}
+
+static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    reading *r = ctx;
+    uint64_t whole[5];
+    (void)err;
+    if (number >= r->count || bytes != CURVE_BYTES)
+        return LORT_OK;
+    job *j = &r->jobs[number];
+    for (unsigned i = 0; i < 5; i++)
+        whole[i] = lort_load_u64(body + 8 * i);
+    j->kept = whole[0];
+    j->curve = (lort_curve){.raw = whole[1], .weights = whole[2], .codes = whole[3], .lossless = whole[4]};
+    memcpy(j->curve.bits, body + sizeof whole, sizeof j->curve.bits);
+    memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits, sizeof j->curve.rank_bytes);
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
+        j->curve.only[i] = body[CURVE_BYTES - LORT_CURVE_POINTS + i];
+    j->read = true;
+    return LORT_OK;
+}
+
+/* Notes of files that were touched since may be of other weights. */
+static lort_code take_notes(reading *r, lort_error *err)
+{
+    if (!r->decider->journal || lort_journal_get_state(r->decider->journal) != LORT_JOURNAL_SAME)
+        return LORT_OK;
+    return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
+}
+
+static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    const lort_hash128 *now = ctx;
+    (void)number;
+    if (bytes == sizeof *now && memcmp(body, now->bytes, bytes) == 0)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_READ, "the input changed since the unfinished output was begun: another share of the size is each tensor's now");
+}
+
+/* Finished tensors were made within their shares: these must still be the same. */
+static lort_code note_shares(const reading *r, lort_error *err)
+{
+    lort_hash128 hash = lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares);
+    lort_buffer body = {.alloc = &r->decider->session->alloc};
+    lort_code code = lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, check_shares, &hash, err);
+    if (code == LORT_E_READ && !r->decider->options->resume)
+        code = lort_journal_drop(r->decider->journal, "the shares of the size are others now", err);
+    lort_put_bytes(&body, hash.bytes, sizeof hash.bytes);
+    if (code == LORT_OK)
+        code = lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, 0, &body, err);
+    lort_buffer_free(&body);
+    return code;
+}
+
 /* ---- the first reading ---- */
 
 static lort_range range_of(const reading *r, uint64_t i)
@@ -37,19 +114,25 @@ static lort_range range_of(const reading *r, uint64_t i)
     return lort_slice_range(r->decider, &r->plan->steps[extent], extent, r->jobs[i].slice);
 }
 
-static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
 {
-    reading *r = ctx;
     job *j = &r->jobs[item];
     const lort_step *step = &r->plan->steps[j->extent];
-    const lort_range range = range_of(r, (uint64_t)item);
-    (void)slot;
-    lort_code code = lort_session_check_stop(r->decider->session, err);
-    if (code)
-        return code;
+    const lort_range range = range_of(r, item);
     if (!step->factor)
         return lort_raw_size(r->decider, worker, r->team, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
     return lort_decide_curve(r->decider, step, j->slice, worker, r->team, &j->curve, err);
+}
+
+static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    reading *r = ctx;
+    (void)slot;
+    lort_code code = lort_session_check_stop(r->decider->session, err);
+    if (code || r->jobs[item].read)
+        return code;
+    code = measure_job(r, (uint64_t)item, worker, err);
+    return code ? code : note_job(r, (uint64_t)item, err);
 }
 
 static lort_code list_jobs(reading *r, lort_error *err)
@@ -75,7 +158,7 @@ static lort_code read_all(reading *r, lort_error *err)
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
     }
     for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
-        if (i + 1 < r->count) {
+        if (i + 1 < r->count && !r->jobs[i + 1].read) {
             const lort_range next = range_of(r, i + 1);
             lort_model_prefetch(r->decider->model, next.file, next.offset, next.bytes);
         }
@@ -249,9 +332,13 @@ lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_
     reading r = {.decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
     lort_code code = list_jobs(&r, err);
     if (code == LORT_OK)
+        code = take_notes(&r, err);
+    if (code == LORT_OK)
         code = read_all(&r, err);
     if (code == LORT_OK)
         code = share_out(&r, err);
+    if (code == LORT_OK)
+        code = note_shares(&r, err);
     lort_give(&decider->session->alloc, r.jobs, r.count * sizeof *r.jobs);
     return code;
 }

@@ -347,8 +347,10 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
         code = settle(f, out, &out->norm2, err);
     out->has_norm = code == LORT_OK && isfinite(out->norm2);
     f->plain2 = out->error2;
-    if (code == LORT_OK && !(out->has_norm && out->norm2 > 0))
-        return lort_outcome_keep(out, out->has_norm ? "all zero" : "holds NaN or Inf");
+    if (code == LORT_OK && !out->has_norm)
+        return lort_slice_keep_nonfinite(f->source, f->worker, out, err);
+    if (code == LORT_OK && !(out->norm2 > 0))
+        return lort_outcome_keep(out, "all zero");
     say_error(out, "errors by round:");
     memcpy(f->plain, out->detail, sizeof f->plain - 1);
     if (code == LORT_OK)

@@ -3,6 +3,7 @@
 #include "compress/importance.h"
 #include "compress/pipeline.h"
 #include "compress/report.h"
+#include "compress/resume.h"
 #include "loader/archive.h"
 #include <math.h>
 #include <stdio.h>
@@ -126,7 +127,9 @@ static lort_code prepare(prepared *p, const char *command, const char *path, con
         code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session, &p->model, err);
     if (code)
         return code;
-    p->decider = (lort_decider){&p->session, p->model, options};
+    p->decider = (lort_decider){&p->session, p->model, options, NULL};
+    p->session.time_limit = options->time_limit;
+    lort_model_stop_when(p->model, lort_session_stops, &p->session);
     report_input(p, path);
     code = options->imatrix ? open_imatrix(p, options, err) : LORT_OK;
     const uint64_t peak = p->session.base_anon + lort_budget_peak(p->session.budget);
@@ -179,25 +182,36 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
 
 /* ---- compress ---- */
 
+/* Neither the output nor what is written beside it may be an input, by whatever name. */
 static lort_code check_output(const prepared *p, const char *output, lort_error *err)
 {
-    lort_file_info info;
-    bool exists;
-    lort_error ignored;
+    static const char *const written[] = {"", ".part", ".part.journal"};
+    const size_t room = strlen(output) + sizeof ".part.journal";
     char shown[300];
-    if (lort_os_stat(output, &info, &exists, &ignored) != LORT_OK || !exists || !lort_model_owns(p->model, &info))
-        return LORT_OK;
-    return lort_fail(err, LORT_E_USAGE, "%s: the output is one of the input files", lort_escape(shown, sizeof shown, output, strlen(output)));
+    void *name;
+    lort_code code = lort_take(&p->session.alloc, room, "a name", &name, err);
+    for (size_t i = 0; i < sizeof written / sizeof *written && code == LORT_OK; i++) {
+        lort_file_info info;
+        bool exists;
+        snprintf(name, room, "%s%s", output, written[i]);
+        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists && lort_model_owns(p->model, &info))
+            code = lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files", lort_escape(shown, sizeof shown, name, strlen(name)), i ? "'s partial file" : "");
+    }
+    lort_give(&p->session.alloc, name, room);
+    return code;
 }
 
 static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
 {
     lort_emitter *emitter = NULL;
     lort_code code = lort_publish_file(publish, NULL, err);
+    uint64_t done = 0;
     if (code == LORT_OK)
         code = lort_emit_open(&p->decider, &p->plan, publish, &emitter, err);
     if (code == LORT_OK)
-        code = lort_pipeline_run(&p->decider, &p->plan, emitter, err);
+        code = lort_resume(&p->decider, &p->plan, publish, emitter, &done, err);
+    if (code == LORT_OK)
+        code = lort_pipeline_run(&p->decider, &p->plan, done, emitter, err);
     if (code == LORT_OK)
         code = lort_model_unchanged(p->model, err);
     if (code == LORT_OK)
@@ -249,33 +263,65 @@ static lort_code check_size(const prepared *p, const lort_options *options, uint
                      (unsigned long long)p->plan.size_limit);
 }
 
-static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+/* Work, up to an output that is complete, read back, and has no name yet. */
+static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options, lort_error *err)
 {
-    lort_publish *publish = NULL;
-    lort_publish_options how = {.force = options->force, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low};
-    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
-    report_disk(p, output);
-    lort_code code = check_output(p, output, err);
-    if (code == LORT_OK)
-        code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
-    if (code == LORT_OK)
-        code = start(p, options, err);
+    lort_code code = start(p, options, err);
     if (code == LORT_OK)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && is_sized(options))
         code = lort_allocate(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = write_all(p, publish, err);
-    if (code == LORT_OK) {
-        report_output(p, lort_publish_size(publish));
-        code = check_size(p, options, lort_publish_size(publish), err);
-    }
+    if (code)
+        return code;
+    report_output(p, lort_publish_size(publish));
+    code = check_size(p, options, lort_publish_size(publish), err);
     if (code == LORT_OK) {
         warn_ratio(p, options);
-        code = lort_session_check_stop(&p->session, err); /* the last chance: nothing is said after the commit */
+        code = lort_session_check_stop(&p->session, err);
     }
+    return code ? code : lort_publish_settle(publish, err);
+}
+
+/* What missed a quality limit would miss it again; all else can be gone on with, and what an earlier run did is not for this one to throw away. */
+static void leave(prepared *p, lort_publish *publish, const char *output, lort_code code)
+{
+    lort_report *report = p->session.report;
+    if (lort_journal_worth(p->decider.journal) && (!lort_publish_bad(publish) || lort_journal_distrust(p->decider.journal, NULL) == LORT_OK))
+        lort_publish_keep(publish, true);
+    if (code == LORT_E_NUMERIC && report->resumed_tensors == 0)
+        lort_publish_keep(publish, false);
+    if (!lort_publish_stays(publish))
+        return;
+    report->partial_path = lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
+    report->partial_tensors = p->session.tensors_done;
+}
+
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+{
+    lort_publish *publish = NULL;
+    const lort_publish_options how = {.force = options->force, .resumable = true, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low,
+                                      .stop = lort_session_stops, .stop_ctx = &p->session};
+    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    report_disk(p, output);
+    lort_code code = check_output(p, output, err);
+    if (code == LORT_OK)
+        code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
+    if (code)
+        return code;
+    code = lort_journal_open(&p->decider, &p->plan, publish, &p->decider.journal, err);
+    if (code == LORT_OK)
+        code = make_output(p, publish, options, err);
+    if (code == LORT_OK)
+        code = lort_journal_remove(p->decider.journal, err);
     if (code == LORT_OK)
         code = lort_publish_commit(publish, err);
+    if (code == LORT_E_STOPPED)
+        code = lort_session_check_stop(&p->session, err); /* says why */
+    if (code)
+        leave(p, publish, output, code);
+    lort_journal_close(p->decider.journal, lort_publish_stays(publish));
     lort_publish_close(publish);
     return code;
 }

@@ -124,6 +124,9 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
                           int64_t *ld, lort_error *err)
 {
     const lort_slice_source *source = ctx;
+    lort_code code = lort_session_check_stop(source->decider->session, err); /* a slice may take hours */
+    if (code)
+        return code;
     *ld = source->step->shape.cols;
     if (is_ready(source, r0, c0, out))
         return LORT_OK;
@@ -340,6 +343,37 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const c
     return code;
 }
 
+static const char not_numbers[] = "holds NaN or Inf";
+
+static void say_place(lort_outcome *out, int64_t row, int64_t col)
+{
+    snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)row, (long long)col);
+}
+
+lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, lort_outcome *out, lort_error *err)
+{
+    const lort_matrices *shape = &source->step->shape;
+    const lort_block_grid grid = lort_block_grid_of(shape->rows, shape->cols);
+    lort_block_space *space = &source->decider->session->scratch[worker].block;
+    int64_t row = INT64_MAX, col = 0;
+    lort_code code = LORT_OK;
+    for (int64_t i = 0; i < grid.down * grid.across && code == LORT_OK; i++) {
+        const lort_block_place place = lort_block_get(&grid, i);
+        if (place.row > row) /* so are all that follow */
+            break;
+        code = lort_slice_block(source, worker, &place, place.rows, space->weights, space->decoded, err);
+        const uint64_t count = (uint64_t)(place.rows * place.cols), at = code ? count : lort_find_nonfinite(space->weights, count);
+        const int64_t r = place.row + (int64_t)at / place.cols, c = place.col + (int64_t)at % place.cols;
+        if (at < count && (r < row || (r == row && c < col))) {
+            row = r;
+            col = c;
+        }
+    }
+    if (row < INT64_MAX)
+        say_place(out, row, col);
+    return code ? code : lort_outcome_keep(out, not_numbers);
+}
+
 /* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's type. */
 static double in_weight_units(double value, int32_t exponent) { return ldexp(ldexp(value, exponent), exponent); }
 
@@ -356,8 +390,8 @@ static void judge(const lort_factors *factors, const lort_target *target, bool w
         lort_outcome_keep(out, "all zero");
         break;
     case LORT_NONFINITE:
-        lort_outcome_keep(out, "holds NaN or Inf");
-        snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)factors->bad_row, (long long)factors->bad_col);
+        lort_outcome_keep(out, not_numbers);
+        say_place(out, factors->bad_row, factors->bad_col);
         break;
     case LORT_OUT_OF_REACH:
         lort_outcome_keep(out, "target out of reach of low rank");

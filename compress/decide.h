@@ -44,6 +44,7 @@ typedef struct lort_decider {
     lort_session *session;
     lort_model *model;
     const lort_options *options;
+    struct lort_journal *journal; /* what is done is noted there; NULL: nowhere */
 } lort_decider;
 
 /* worker: whose scratch is used by the caller; pool: who factors (NULL: this worker alone). */

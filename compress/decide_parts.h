@@ -32,6 +32,8 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
 /* The slice is to be kept, and why; larger: `bytes` is what it would have come to. LORT_OK. */
 lort_code lort_outcome_keep(lort_outcome *out, const char *reason);
 lort_code lort_outcome_keep_larger(lort_outcome *out, const char *reason, uint64_t bytes);
+/* A weight is NaN or Inf: the slice is kept, and read again up to the first of them, whose place is the detail. The worker's block space is used. */
+lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, lort_outcome *out, lort_error *err);
 /* Takes room for the chunks of arrays of this many bytes together (each array one more than it fills). */
 lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err);
 

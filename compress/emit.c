@@ -2,6 +2,7 @@
 #include "compress/emit.h"
 #include "compress/decide_parts.h"
 #include "compress/blas.h"
+#include "compress/reading.h"
 #include "compress/report.h"
 #include "loader/record.h"
 #include <math.h>
@@ -48,7 +49,6 @@ struct lort_emitter {
     uint64_t chunk_count, chunk_room;
     lort_index_entry *entries;
     lort_hasher *model_hash;
-    uint64_t model_offset;
 };
 
 static lort_session *session_of(const lort_emitter *emitter) { return emitter->decider->session; }
@@ -65,15 +65,12 @@ static lort_code write_record(lort_emitter *emitter, lort_frame_kind kind, lort_
     return code;
 }
 
-static lort_code write_head(lort_emitter *emitter, lort_error *err)
+static void put_head(const lort_work_plan *plan, lort_buffer *body)
 {
-    lort_buffer body = {.alloc = alloc_of(emitter)};
-    uint64_t bytes;
     lort_head head = {.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR};
-    for (uint64_t i = 0; i < emitter->plan->count; i++)
-        head.required |= emitter->plan->steps[i].scaled ? LORT_FEATURE_SCALES : 0;
-    lort_head_put(&head, &body);
-    return write_record(emitter, LORT_FRAME_HEAD, &body, &bytes, err);
+    for (uint64_t i = 0; i < plan->count; i++)
+        head.required |= plan->steps[i].scaled ? LORT_FEATURE_SCALES : 0;
+    lort_head_put(&head, body);
 }
 
 static const char *format_of(const lort_model_file *file)
@@ -81,7 +78,7 @@ static const char *format_of(const lort_model_file *file)
     return file->role == LORT_ROLE_WEIGHTS ? file->header.format->name : file->role == LORT_ROLE_INDEX ? "json" : "bytes";
 }
 
-static void library_versions(char *out, size_t room)
+void lort_library_versions(char *out, size_t room)
 {
     int words = 0; /* "OpenBLAS 0.3.21" is all of the configuration that names the version */
     const char *config = lort_blas_config(), *end = config;
@@ -109,8 +106,8 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
     const lort_alloc *alloc = &decider->session->alloc;
     lort_buffer options = {.alloc = alloc};
     lort_arena arena = {.alloc = alloc};
-    char libraries[160];
-    library_versions(libraries, sizeof libraries);
+    char libraries[LORT_LIBRARIES_TEXT];
+    lort_library_versions(libraries, sizeof libraries);
     lort_plan_options_text(decider->options, &options);
     lort_plan_importance_text(plan, &options);
     lort_put_u8(&options, 0);
@@ -127,28 +124,63 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
     return code ? code : lort_buffer_check(body, err);
 }
 
-static lort_code write_model(lort_emitter *emitter, lort_error *err)
+/* HEAD and MODEL, with which every container of these options begins. */
+static lort_code put_start(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *out, lort_error *err)
 {
-    lort_buffer body = {.alloc = alloc_of(emitter)};
-    uint64_t bytes;
-    lort_code code = put_model(emitter->decider, emitter->plan, &body, err);
-    emitter->model_offset = lort_publish_size(emitter->publish);
+    const lort_alloc *alloc = &decider->session->alloc;
+    lort_codec *codec = decider->session->scratch[0].codec;
+    lort_buffer head = {.alloc = alloc}, model = {.alloc = alloc};
+    put_head(plan, &head);
+    lort_code code = put_model(decider, plan, &model, err);
     if (code == LORT_OK)
-        return write_record(emitter, LORT_FRAME_MODEL, &body, &bytes, err);
-    lort_buffer_free(&body);
+        code = lort_buffer_check(&head, err);
+    if (code == LORT_OK)
+        code = lort_record_put(LORT_FRAME_HEAD, head.data, head.size, codec, alloc, LORT_FRAME_BODY_MAX, out, err);
+    if (code == LORT_OK)
+        code = lort_record_put(LORT_FRAME_MODEL, model.data, model.size, codec, alloc, LORT_FRAME_BODY_MAX, out, err);
+    lort_buffer_free(&head);
+    lort_buffer_free(&model);
+    return code;
+}
+
+static lort_code found_begins(const lort_emitter *emitter, const lort_buffer *start, bool *same, lort_error *err)
+{
+    void *memory;
+    *same = false;
+    if (lort_publish_found(emitter->publish) < start->size)
+        return LORT_OK;
+    lort_code code = lort_take(alloc_of(emitter), start->size, "the start of the unfinished output", &memory, err);
+    if (code)
+        return code;
+    code = lort_publish_look(emitter->publish, memory, start->size, 0, err);
+    *same = code == LORT_OK && memcmp(memory, start->data, start->size) == 0;
+    lort_give(alloc_of(emitter), memory, start->size);
+    return code;
+}
+
+static lort_code write_start(lort_emitter *emitter, lort_error *err)
+{
+    bool same = false;
+    lort_buffer start = {.alloc = alloc_of(emitter)};
+    lort_code code = put_start(emitter->decider, emitter->plan, &start, err);
+    if (code == LORT_OK)
+        code = found_begins(emitter, &start, &same, err);
+    if (code == LORT_OK && same)
+        code = lort_publish_adopt(emitter->publish, start.size, err);
+    else if (code == LORT_OK)
+        code = lort_publish_drop(emitter->publish, err);
+    if (code == LORT_OK && !same)
+        code = lort_publish_append(emitter->publish, start.data, start.size, err);
+    lort_buffer_free(&start);
     return code;
 }
 
 lort_code lort_emit_frame_bytes(const lort_decider *decider, const lort_work_plan *plan, uint64_t *bytes, lort_error *err)
 {
-    const lort_alloc *alloc = &decider->session->alloc;
-    lort_buffer body = {.alloc = alloc}, frames = {.alloc = alloc};
-    lort_code code = put_model(decider, plan, &body, err);
-    if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_MODEL, body.data, body.size, decider->session->scratch[0].codec, alloc, LORT_FRAME_BODY_MAX, &frames, err);
-    *bytes = LORT_HEADER_BYTES + frames.size + LORT_FOOTER_BYTES;
-    lort_buffer_free(&frames);
-    lort_buffer_free(&body);
+    lort_buffer start = {.alloc = &decider->session->alloc};
+    lort_code code = put_start(decider, plan, &start, err);
+    *bytes = start.size + LORT_FOOTER_BYTES;
+    lort_buffer_free(&start);
     return code;
 }
 
@@ -182,9 +214,7 @@ lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan
     if (code == LORT_OK)
         code = lort_hasher_open(alloc, &emitter->model_hash, err);
     if (code == LORT_OK)
-        code = write_head(emitter, err);
-    if (code == LORT_OK)
-        code = write_model(emitter, err);
+        code = write_start(emitter, err);
     if (code)
         lort_emit_close(emitter);
     else
@@ -379,7 +409,9 @@ static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t by
     for (uint64_t at = 0; at < bytes; at += scratch->size) {
         uint64_t n = bytes - at < scratch->size ? bytes - at : scratch->size;
         const uint8_t *src;
-        lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, offset + at, n, scratch->bytes, &src, err);
+        lort_code code = lort_session_check_stop(session_of(emitter), err);
+        if (code == LORT_OK)
+            code = lort_model_view(emitter->decider->model, emitter->part.file, offset + at, n, scratch->bytes, &src, err);
         if (code)
             return code;
         lort_hasher_add(emitter->part.hasher, src, n);
@@ -601,20 +633,57 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     lort_index_entry *entry = &emitter->entries[part->extent];
     entry->record_offset = lort_publish_size(emitter->publish);
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
-    lort_code code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
+    lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err); /* a part with a record is never made again */
+    if (code == LORT_OK)
+        code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
+    else
+        lort_buffer_free(&body);
     if (report)
         fill_report(emitter, report);
-    if (code == LORT_OK)
-        code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
+    if (code == LORT_OK && tensor)
+        code = lort_publish_checkpoint(emitter->publish, err);
     lort_model_release(emitter->decider->model, part->file, part->offset, part->bytes);
     return code;
+}
+
+static void report_adopted(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes)
+{
+    const uint64_t tensor = lort_model_extent_tensor(emitter->decider->model, part->number);
+    lort_report *owner = session_of(emitter)->report;
+    const lort_term *raw = NULL;
+    uint32_t kept = 0;
+    if (tensor == UINT64_MAX)
+        return;
+    lort_tensor_report *report = &owner->tensors[tensor];
+    lort_reading_figures(owner, part, record_bytes, report);
+    for (uint32_t t = 0; t < part->term_count; t++)
+        raw = part->terms[t].kind == LORT_TERM_RAW ? &part->terms[t] : raw;
+    for (uint32_t s = 0; raw && s < part->slices; s++)
+        kept += raw->rank[s];
+    if (report->action[0] != 'k')
+        report->reason = kept ? lort_report_text(owner, "%u of %u slices kept: %s", kept, part->slices, report->reason) : "";
+}
+
+lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes, lort_error *err)
+{
+    lort_session *session = session_of(emitter);
+    const uint64_t record = lort_publish_size(emitter->publish) + part->payload_bytes;
+    lort_code code = lort_publish_adopt(emitter->publish, part->payload_bytes + record_bytes, err);
+    if (code)
+        return code;
+    emitter->entries[part->number] = (lort_index_entry){record, record_bytes};
+    lort_hasher_add(emitter->model_hash, part->source.bytes, sizeof part->source.bytes);
+    report_adopted(emitter, part, record_bytes);
+    session->done_bytes += part->source_bytes;
+    session->out_bytes = lort_publish_size(emitter->publish);
+    return LORT_OK;
 }
 
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err)
 {
     lort_buffer body = {.alloc = alloc_of(emitter)};
     lort_index_record index = {emitter->entries, emitter->plan->count, lort_hasher_value(emitter->model_hash)};
-    lort_footer footer = {.model_offset = emitter->model_offset, .index_offset = lort_publish_size(emitter->publish)};
+    lort_footer footer = {.model_offset = LORT_HEADER_BYTES, .index_offset = lort_publish_size(emitter->publish)};
     uint64_t bytes;
     lort_index_record_put(&index, &body);
     lort_code code = write_record(emitter, LORT_FRAME_INDEX, &body, &footer.index_bytes, err);

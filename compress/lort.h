@@ -45,6 +45,8 @@ typedef struct lort_options {
     uint64_t seed;         /* 0 */
     int zstd_level;        /* 1..19 */
     bool force;            /* replace an existing output */
+    bool resume;           /* compress: go on with what an earlier run left unfinished, or say why not. Without it work that does not go with this run is dropped */
+    double time_limit;     /* compress: seconds, then it stops at a checkpoint (LORT_E_STOPPED); 0: none */
     int64_t sample;        /* plan only: run this many matrices, 0 = none */
 } lort_options;
 void lort_options_init(lort_options *options);
@@ -72,7 +74,7 @@ typedef struct lort_event {
 } lort_event;
 typedef struct lort_observer {
     void (*event)(void *ctx, const lort_event *event); /* may be NULL; called from the caller's thread only */
-    bool (*stop)(void *ctx);                           /* may be NULL; true asks to stop: LORT_E_STOPPED, nothing published */
+    bool (*stop)(void *ctx);                           /* may be NULL; true asks to stop: LORT_E_STOPPED, nothing published. Any thread asks, often */
     void *ctx;
 } lort_observer;
 
@@ -119,6 +121,9 @@ typedef struct lort_report {
     const char *output_path;
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: estimated interval */
+    const char *partial_path;         /* compress that ended early: the unfinished output that was left, "" if none */
+    uint64_t partial_tensors;         /* finished in it */
+    uint64_t resumed_tensors;         /* compress: finished by an earlier run */
     uint64_t disk_free_bytes;         /* compress: where the output goes; plan: here; 0 = unknown */
     double sample_seconds, estimated_seconds; /* plan --sample: spent on the sample, and what all candidates would take; NaN */
     double bpw, ratio;                /* ratio = output / input */

@@ -1,6 +1,7 @@
 /* pipeline: order, admission and commit. The bytes of a job come from decide and emit; nothing here can change them. */
 #include "compress/pipeline.h"
 #include "compress/report.h"
+#include "compress/resume.h"
 #include "loader/os.h"
 #include <math.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ typedef struct pipeline {
     unsigned window;
     bool ahead;      /* what comes next is read ahead: the model is not in memory */
     lort_pool *team; /* who works on one matrix: all, or nobody but whose job it is (NULL) */
+    uint64_t done;   /* extents that an earlier run finished */
     uint64_t matrices, matrices_kept;
     double error_sum;
     uint64_t error_count;
@@ -35,14 +37,14 @@ static lort_code list_jobs(pipeline *p, lort_error *err)
 {
     void *memory;
     p->count = 0;
-    for (uint64_t i = 0; i < p->plan->count; i++)
+    for (uint64_t i = p->done; i < p->plan->count; i++)
         p->count += lort_step_slices(&p->plan->steps[i]);
     lort_code code = lort_take(&session_of(p)->alloc, p->count * sizeof *p->jobs, "the list of jobs", &memory, err);
     if (code)
         return code;
     p->jobs = memory;
     uint64_t at = 0;
-    for (uint64_t i = 0; i < p->plan->count; i++) {
+    for (uint64_t i = p->done; i < p->plan->count; i++) {
         uint32_t slices = lort_step_slices(&p->plan->steps[i]);
         for (uint32_t s = 0; s < slices; s++)
             p->jobs[at++] = (job){i, s, s == 0, s + 1 == slices};
@@ -84,6 +86,27 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     return lort_fail(err, LORT_E_NUMERIC, "%s: relative error %.6g is above --fail-above %g; nothing was published", report->name, report->rel_error, limit);
 }
 
+/* A weight that is no number, or a method that gave up, is to be heard of. */
+static void warn_fault(lort_session *session, const lort_tensor_report *report)
+{
+    if (strstr(report->reason, "holds NaN or Inf") || strstr(report->reason, "did not converge"))
+        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason, *report->detail ? ", " : "", report->detail);
+}
+
+static lort_code account(pipeline *p, const lort_tensor_report *report, lort_error *err)
+{
+    lort_session *session = session_of(p);
+    session->tensors_done++;
+    if (report->action[0] != 'k' && !isnan(report->rel_error)) {
+        p->error_sum += report->rel_error;
+        p->error_count++;
+        session->worst_error = fmax(report->rel_error, isnan(session->worst_error) ? 0 : session->worst_error);
+    }
+    p->matrices += report->n_dims > 1;
+    p->matrices_kept += report->n_dims > 1 && report->action[0] == 'k';
+    return check_quality(p, report, err);
+}
+
 static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
 {
     lort_session *session = session_of(p);
@@ -91,19 +114,25 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     lort_code code = lort_emit_end(p->emitter, report, err);
     if (code || !report)
         return code;
-    session->tensors_done++;
-    if (report->action[0] != 'k' && !isnan(report->rel_error)) {
-        p->error_sum += report->rel_error;
-        p->error_count++;
-        session->worst_error = fmax(report->rel_error, isnan(session->worst_error) ? 0 : session->worst_error);
-    }
+    warn_fault(session, report);
+    code = lort_resume_note(p->decider, extent, report, err);
+    if (code == LORT_OK)
+        code = account(p, report, err);
     lort_session_sample(session);
     lort_session_say(session, LORT_EVENT_TENSOR, report, NULL);
-    p->matrices += report->n_dims > 1;
-    p->matrices_kept += report->n_dims > 1 && report->action[0] == 'k';
     if (p->matrices == RATIO_NOTE_AFTER && report->n_dims > 1)
         note_ratio(p);
-    return check_quality(p, report, err);
+    return code;
+}
+
+/* What an earlier run finished counts like what this one does. */
+static lort_code account_done(pipeline *p, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < p->done && code == LORT_OK; i++)
+        if (report_of(p, i))
+            code = account(p, report_of(p, i), err);
+    return code;
 }
 
 static void prefetch_job(const pipeline *p, uint64_t item)
@@ -154,7 +183,7 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
 {
     lort_session *session = session_of(p);
     lort_code code = LORT_OK;
-    p->ahead = p->plan->mode == LORT_MODE_STREAM || p->plan->candidates == 0;
+    p->ahead = p->plan->mode == LORT_MODE_STREAM || p->plan->candidates == 0 || p->count == 0;
     for (unsigned i = 0; p->ahead && i < p->window; i++) /* in order: the second is not to take the disk from the first */
         prefetch_job(p, i);
     if (!p->ahead)
@@ -177,9 +206,9 @@ static void sum_weighted(lort_report *report)
     report->weighted_mean = count ? sum / (double)count : NAN;
 }
 
-lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, lort_emitter *emitter, lort_error *err)
+lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done, lort_emitter *emitter, lort_error *err)
 {
-    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .window = plan->mode == LORT_MODE_FULL ? plan->window : plan->abreast,
+    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .done = done, .window = plan->mode == LORT_MODE_FULL ? plan->window : plan->abreast,
                   .team = plan->team ? decider->session->pool : NULL};
     lort_session *session = decider->session;
     const lort_alloc *alloc = &session->alloc;
@@ -189,6 +218,8 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
         return code;
     code = lort_take_zero(alloc, p.window * sizeof *p.outcomes, "the outcomes", &memory, err);
     p.outcomes = memory;
+    if (code == LORT_OK)
+        code = account_done(&p, err);
     if (code == LORT_OK)
         code = run_jobs(&p, err);
     for (unsigned i = 0; p.outcomes && i < p.window; i++)

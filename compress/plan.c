@@ -340,10 +340,13 @@ static uint64_t largest_slice(const lort_work_plan *plan)
     return most;
 }
 
-/* What is left goes to coded blocks. */
+/* What is left goes to coded blocks, of slices that fit in it (lort_session_spare_alloc); those of larger ones are coded again. */
 static void hold_blocks(lort_work_plan *plan)
 {
-    const uint64_t left = plan->limit - plan->peak, most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_step, holds));
+    const uint64_t left = plan->limit - plan->peak;
+    for (uint64_t i = 0; i < plan->count; i++)
+        plan->steps[i].holds = plan->steps[i].holds / 2 <= left ? plan->steps[i].holds : 0;
+    const uint64_t most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_step, holds));
     plan->spare = left < most ? left : most;
     plan->peak += plan->spare;
 }

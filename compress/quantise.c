@@ -412,8 +412,10 @@ static lort_code accept(fitting *f, uint32_t slice, const lort_share *share, lor
     return LORT_OK;
 }
 
-/* Energies and codes, or the reason why there can be none. */
-static lort_code prepare(fitting *f, const char **reason, lort_error *err)
+static bool can_be_coded(const fitting *f) { return isfinite(f->norm2) && f->norm2 > 0; }
+
+/* Energies, and codes where they can be. */
+static lort_code prepare(fitting *f, lort_error *err)
 {
     const lort_step *step = f->source->step;
     uint8_t *scales = step->scaled ? f->codes + f->grid.rows + f->grid.cols : NULL;
@@ -425,8 +427,7 @@ static lort_code prepare(fitting *f, const char **reason, lort_error *err)
     f->norm2 = f->total.norm2;
     f->peak = f->total.peak;
     f->judged2 = is_weighed(f) ? f->total.norm.weighed : f->norm2;
-    *reason = !isfinite(f->norm2) ? "holds NaN or Inf" : !(f->norm2 > 0) ? "all zero" : "";
-    if (code == LORT_OK && !**reason)
+    if (code == LORT_OK && can_be_coded(f))
         find_codes(f);
     return code;
 }
@@ -448,8 +449,7 @@ static lort_code spend(fitting *f, double target, const lort_share *share, uint6
 
 static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
 {
-    const char *reason;
-    lort_code code = prepare(f, &reason, err);
+    lort_code code = prepare(f, err);
     if (code)
         return code;
     out->has_norm = isfinite(f->norm2);
@@ -463,8 +463,8 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
     }
     if (out->factored && (!(f->norm2 > 0) || (target >= 1 && !share)))
         return LORT_OK; /* the factors do */
-    if (*reason)
-        return lort_outcome_keep(out, reason);
+    if (!can_be_coded(f))
+        return out->has_norm ? lort_outcome_keep(out, "all zero") : lort_slice_keep_nonfinite(f->source, f->worker, out, err);
     if (share && share->bytes >= out->lossless)
         return lort_outcome_keep(out, "its share holds the lossless form");
     code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, out->factored ? out->coded.size + LORT_FACTORS_RECORD : 0, err) : find_step(f, target, err);
@@ -505,15 +505,14 @@ static lort_code curve_point(fitting *f, const lort_block *block, lort_block_spa
 /* Points [first, end). */
 static lort_code draw(fitting *f, const lort_outcome *factors, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
 {
-    const char *reason;
     const double fixed = factors ? 8 * (double)factors->coded.size / (double)curve->weights : 0;
     for (unsigned i = first; i < end; i++) {
         curve->bits[i] = fixed;
         curve->rank_bytes[i] = factors ? (double)factors->coded.size / (double)factors->rank : 0;
     }
-    lort_code code = prepare(f, &reason, err);
-    curve->raw = code == LORT_OK && *reason && !factors;
-    if (code || *reason)
+    lort_code code = prepare(f, err);
+    curve->raw = code == LORT_OK && !can_be_coded(f) && !factors;
+    if (code || !can_be_coded(f))
         return code;
     unsigned worker = f->worker;
     lort_block_space *space = &f->source->decider->session->scratch[worker].block;

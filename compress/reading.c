@@ -4,6 +4,18 @@
 #include <math.h>
 #include <string.h>
 
+void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry)
+{
+    entry->action = lort_part_is_raw(part) ? "keep" : lort_part_has_integers(part) ? "residual" : "factor";
+    entry->reason = lort_report_escape(report, part->reason, strlen(part->reason));
+    entry->rank = 0;
+    for (uint32_t t = 0; t < part->term_count; t++)
+        for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
+            entry->rank = part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+    entry->rel_error = part->has_error ? part->rel_error : NAN;
+    entry->bytes_out = part->payload_bytes + record_bytes;
+}
+
 static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part, lort_tensor_report *entry)
 {
     const lort_model_record *model = lort_archive_model(archive);
@@ -12,15 +24,9 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     entry->n_dims = part->n_dims;
     entry->shape = lort_report_shape(report, part->dims, part->n_dims);
     entry->dtype = lort_dtype_get(part->dtype)->name;
-    entry->action = lort_part_is_raw(part) ? "keep" : lort_part_has_integers(part) ? "residual" : "factor";
-    entry->reason = lort_report_escape(report, part->reason, strlen(part->reason));
-    for (uint32_t t = 0; t < part->term_count; t++)
-        for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
-            entry->rank = part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+    lort_reading_figures(report, part, lort_archive_index(archive)->entries[part->number].record_bytes, entry);
     entry->slices = part->slices;
-    entry->rel_error = part->has_error ? part->rel_error : NAN;
     entry->bytes_in = part->source_bytes;
-    entry->bytes_out = part->payload_bytes + lort_archive_index(archive)->entries[part->number].record_bytes;
     entry->offset = extent->offset;
     entry->file = lort_report_escape(report, model->files[extent->file].name, strlen(model->files[extent->file].name));
 }

@@ -29,10 +29,15 @@ lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_er
 /* LORT_E_DAMAGED if the hash is not that of the part's source. */
 lort_code lort_reading_check_hash(const lort_part *part, const lort_hasher *hasher, lort_error *err);
 
+/* verify.c: all that lort_verify does once it is started, on the archive there is. */
+lort_code lort_reading_verify(lort_reading *reading, lort_error *err);
+
 /* Says that a part is done (progress, observer's stop) and drops its pages. */
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err);
 /* "tensor NAME: " before the message. */
 lort_code lort_reading_name_error(const lort_part *part, lort_error *err);
+/* What a part says of its tensor's coding: action, reason, rank, error, bytes. */
+void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry);
 /* Report entries of an archive's tensors; adds to the report's input and output figures. */
 lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lort_error *err);
 

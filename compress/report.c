@@ -2,6 +2,7 @@
  * except the JSON of "-". */
 #include "compress/report.h"
 #include "compress/blas.h"
+#include "formats/bytes.h"
 #include "formats/hash.h"
 #include "loader/codec.h"
 #include "loader/publish.h"
@@ -12,6 +13,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct lort_report_owner {
@@ -40,6 +42,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .input_path = "",
                             .input_format = "",
                             .output_path = "",
+                            .partial_path = "",
                             .threshold = 0.8,
                             .sample_seconds = NAN,
                             .estimated_seconds = NAN,
@@ -114,7 +117,10 @@ const char *lort_report_text(lort_report *report, const char *format, ...)
 
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
 {
-    uint64_t cap = 4 * (uint64_t)n + 1; /* "\xHH" for every byte */
+    const uint8_t *p = bytes;
+    uint64_t cap = 4; /* the NUL, and "..." that is kept room for up to the end */
+    for (size_t i = 0; i < n; i++)
+        cap += p[i] >= 0x20 && p[i] < 0x7F && p[i] != '\\' ? 1 : 4; /* "\xHH" */
     char *text = take(report, cap, 1);
     return text ? lort_escape(text, (size_t)cap, bytes, n) : "";
 }
@@ -209,7 +215,7 @@ const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint3
     return copy;
 }
 
-/* ---- JSON: one table of fields per object ---- */
+/* ---- JSON: one table of fields per object. What lacks memory for a part is NULL as a whole ---- */
 
 /* How a field is written. The _KNOWN kinds write null for 0: "unknown" is not a figure. */
 typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, NONE } kind;
@@ -219,7 +225,32 @@ typedef struct field {
     size_t at;
 } field;
 
+/* Both take over the value, and the object or array, which is the result; NULL where one of them is. */
+static json_t *with(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *with_item(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
 static json_t *json_u64(uint64_t v) { return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v); }
+
+static bool is_utf8(const char *text)
+{
+    size_t n = strlen(text), step = 1;
+    for (; n && step; n -= step, text += step)
+        step = lort_utf8_length((const uint8_t *)text, n);
+    return n == 0;
+}
 
 /* Texts arrive escaped; one that is not valid UTF-8 all the same is escaped here rather than lost. */
 static json_t *json_text(const char *text)
@@ -227,8 +258,7 @@ static json_t *json_text(const char *text)
     char escaped[4096];
     if (!text || !*text)
         return json_null();
-    json_t *value = json_string(text);
-    return value ? value : json_string(lort_escape(escaped, sizeof escaped, text, strlen(text)));
+    return json_string(is_utf8(text) ? text : lort_escape(escaped, sizeof escaped, text, strlen(text)));
 }
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
@@ -268,7 +298,7 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++)
-        json_object_set_new(object, fields[i].name, field_value(&fields[i], base));
+        object = with(object, fields[i].name, field_value(&fields[i], base));
     return object;
 }
 #define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
@@ -303,7 +333,9 @@ static const field output_fields[] = {{"path", TEXT, R(output_path)},
                                       {"ratio", REAL, R(ratio)},
                                       {"estimate_low_bytes", U64_KNOWN, R(output_low)},
                                       {"estimate_high_bytes", U64_KNOWN, R(output_high)},
-                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)}};
+                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)},
+                                      {"partial_path", TEXT, R(partial_path)},
+                                      {"resumed_tensors", U64, R(resumed_tensors)}};
 static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
                                     {"sample_seconds", REAL, R(sample_seconds)},
                                     {"estimated_seconds", REAL, R(estimated_seconds)},
@@ -337,83 +369,89 @@ static const field tensor_fields[] = {
 
 static json_t *tensor_json(const lort_tensor_report *tensor)
 {
-    json_t *object = OBJECT(tensor_fields, tensor);
     json_t *shape = json_array();
     for (uint32_t i = 0; i < tensor->n_dims; i++)
-        json_array_append_new(shape, json_integer(tensor->shape[i]));
-    json_object_set_new(object, "shape", shape);
-    json_object_set_new(object, "name", json_string(tensor->name)); /* "" is a name, not null */
-    return object;
+        shape = with_item(shape, json_integer(tensor->shape[i]));
+    json_t *object = with(OBJECT(tensor_fields, tensor), "shape", shape);
+    return with(object, "name", json_string(tensor->name)); /* "" is a name, not null */
 }
 
 static json_t *source_json(const lort_source_report *source)
 {
-    json_t *object = json_object();
-    json_object_set_new(object, "name", json_text(source->name));
-    json_object_set_new(object, "bytes", json_u64(source->bytes));
-    json_object_set_new(object, "where", json_text(source->where));
-    return object;
+    json_t *object = with(json_object(), "name", json_text(source->name));
+    object = with(object, "bytes", json_u64(source->bytes));
+    return with(object, "where", json_text(source->where));
 }
 
-/* A text value is quoted; any other is a JSON literal already (what is none, such as nan, is quoted too). */
+/* What the text spells; quoted where JSON has no such thing. (Not by json_loads, which takes a failed allocation for an error in the text, or for its end.) */
+static json_t *literal(const char *text)
+{
+    char *end;
+    errno = 0;
+    const int64_t whole = strtoll(text, &end, 10);
+    if (end != text && !*end)
+        return errno ? json_string(text) : json_integer(whole);
+    const double v = strtod(text, &end);
+    if (end != text && !*end && isfinite(v))
+        return json_real(v);
+    return strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : strcmp(text, "null") == 0 ? json_null() : json_text(text);
+}
+
 static json_t *meta_json(const lort_meta_report *meta)
 {
-    json_t *object = json_object();
-    json_t *value = meta->is_text ? NULL : json_loads(meta->text, JSON_DECODE_ANY, NULL);
-    json_object_set_new(object, "key", json_text(meta->key));
-    json_object_set_new(object, "type", json_text(meta->type));
+    json_t *object = with(json_object(), "key", json_text(meta->key));
+    object = with(object, "type", json_text(meta->type));
     if (meta->is_array)
-        json_object_set_new(object, "count", json_u64(meta->count));
-    if (!value)
-        value = meta->is_text && !*meta->text ? json_string("") : json_text(meta->text);
-    json_object_set_new(object, "value", value);
-    return object;
+        object = with(object, "count", json_u64(meta->count));
+    return with(object, "value", !meta->is_text ? literal(meta->text) : *meta->text ? json_text(meta->text) : json_string(""));
 }
 
 static json_t *memory_json(const lort_report *report)
 {
-    json_t *memory = OBJECT(memory_fields, report);
     json_t *sources = json_array();
     for (unsigned i = 0; i < report->source_count; i++)
-        json_array_append_new(sources, source_json(&report->sources[i]));
-    json_object_set_new(memory, "sources", sources);
-    return memory;
+        sources = with_item(sources, source_json(&report->sources[i]));
+    return with(OBJECT(memory_fields, report), "sources", sources);
 }
 
-static void add_lists(json_t *root, const lort_report *report)
+static json_t *with_lists(json_t *root, const lort_report *report)
 {
-    json_t *warnings = json_array(), *tensors = json_array();
+    json_t *warnings = json_array(), *tensors = json_array(), *meta = report->meta_count ? json_array() : NULL;
     for (unsigned i = 0; i < report->warning_count; i++)
-        json_array_append_new(warnings, json_text(report->warnings[i]));
-    json_object_set_new(root, "warnings", warnings);
-    if (report->meta_count) {
-        json_t *meta = json_array();
-        for (uint64_t i = 0; i < report->meta_count; i++)
-            json_array_append_new(meta, meta_json(&report->meta[i]));
-        json_object_set_new(root, "meta", meta);
-    }
+        warnings = with_item(warnings, json_text(report->warnings[i]));
+    for (uint64_t i = 0; i < report->meta_count; i++)
+        meta = with_item(meta, meta_json(&report->meta[i]));
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        json_array_append_new(tensors, tensor_json(&report->tensors[i]));
-    json_object_set_new(root, "tensors", tensors);
+        tensors = with_item(tensors, tensor_json(&report->tensors[i]));
+    root = with(root, "warnings", warnings);
+    if (report->meta_count)
+        root = with(root, "meta", meta);
+    return with(root, "tensors", tensors);
+}
+
+static json_t *with_fields(json_t *root, json_t *fields)
+{
+    const bool done = json_object_update(root, fields) == 0;
+    json_decref(fields);
+    if (done)
+        return root;
+    json_decref(root);
+    return NULL;
 }
 
 static json_t *report_json(const lort_report *report)
 {
-    json_t *root = json_pack("{s:s}", "lort", LORT_VERSION);
-    json_t *head = OBJECT(head_fields, report), *tail = OBJECT(tail_fields, report);
-    json_object_update(root, head);
-    json_object_set_new(root, "memory", memory_json(report));
-    json_object_set_new(root, "threads", json_u64(report->threads));
-    json_object_set_new(root, "stall_seconds", json_real_or_null(report->stall_seconds));
-    json_object_set_new(root, "blas", OBJECT(blas_fields, report));
-    json_object_set_new(root, "input", OBJECT(input_fields, report));
-    json_object_set_new(root, "output", OBJECT(output_fields, report));
-    json_object_set_new(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
-    json_object_update(root, tail);
-    json_decref(head);
-    json_decref(tail);
-    add_lists(root, report);
-    return root;
+    json_t *root = with(json_object(), "lort", json_string(LORT_VERSION));
+    root = with_fields(root, OBJECT(head_fields, report));
+    root = with(root, "memory", memory_json(report));
+    root = with(root, "threads", json_u64(report->threads));
+    root = with(root, "stall_seconds", json_real_or_null(report->stall_seconds));
+    root = with(root, "blas", OBJECT(blas_fields, report));
+    root = with(root, "input", OBJECT(input_fields, report));
+    root = with(root, "output", OBJECT(output_fields, report));
+    root = with(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
+    root = with_fields(root, OBJECT(tail_fields, report));
+    return with_lists(root, report);
 }
 
 /* ---- writing ---- */
@@ -427,25 +465,45 @@ static lort_code fail_write(const char *path, lort_error *err)
                      lort_escape(shown, sizeof shown, path, strlen(path)), strerror(errno));
 }
 
+static lort_code fail_memory(lort_error *err) { return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report"); }
+
 static lort_code write_stream(const json_t *root, FILE *stream, const char *path, lort_error *err)
 {
     errno = 0;
-    if (json_dumpf(root, stream, DUMP_FLAGS) || fputc('\n', stream) == EOF || fflush(stream))
-        return fail_write(path, err);
-    return LORT_OK;
+    if (json_dumpf(root, stream, DUMP_FLAGS) && !ferror(stream))
+        return fail_memory(err);
+    return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err) : LORT_OK;
 }
 
-typedef struct file_sink {
+typedef struct file_sink { /* jansson writes a few bytes at a time */
     lort_publish *publish;
-    lort_code code;
     lort_error *err;
+    lort_code code;
+    size_t used;
+    char bytes[16384];
 } file_sink;
+
+static lort_code flush(file_sink *sink)
+{
+    if (!sink->code && sink->used)
+        sink->code = lort_publish_append(sink->publish, sink->bytes, sink->used, sink->err);
+    sink->used = 0;
+    return sink->code;
+}
 
 static int append(const char *bytes, size_t n, void *ctx)
 {
     file_sink *sink = ctx;
-    sink->code = lort_publish_append(sink->publish, bytes, n, sink->err);
-    return sink->code ? -1 : 0;
+    while (n > 0) {
+        const size_t room = sizeof sink->bytes - sink->used, part = n < room ? n : room;
+        memcpy(sink->bytes + sink->used, bytes, part);
+        sink->used += part;
+        bytes += part;
+        n -= part;
+        if (sink->used == sizeof sink->bytes && flush(sink))
+            return -1;
+    }
+    return 0;
 }
 
 static lort_code write_file(const json_t *root, const char *path, lort_error *err)
@@ -456,15 +514,19 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
     if (!sink.code)
         sink.code = lort_publish_file(sink.publish, path, err);
     if (!sink.code && json_dump_callback(root, append, &sink, DUMP_FLAGS) && !sink.code)
-        sink.code = lort_fail(err, LORT_E_INTERNAL, "the JSON report cannot be formed");
-    if (!sink.code)
-        append("\n", 1, &sink);
+        sink.code = fail_memory(err);
+    if (!sink.code && append("\n", 1, &sink) == 0)
+        flush(&sink);
     if (!sink.code)
         sink.code = lort_publish_commit(sink.publish, err);
     lort_publish_close(sink.publish);
-    if (sink.code && err)
-        err->code = LORT_E_WRITE; /* whatever stood in the way, a report is not there */
-    return sink.code ? LORT_E_WRITE : LORT_OK;
+    if (sink.code && sink.code != LORT_E_MEMORY) /* whatever else stood in the way, a report is not there */
+        sink.code = LORT_E_WRITE;
+    if (sink.code && err) {
+        lort_error_prefix(err, "the JSON report");
+        err->code = sink.code;
+    }
+    return sink.code;
 }
 
 /* Devices, pipes and the links in /dev are written to, never replaced by a renamed file. */
@@ -490,10 +552,11 @@ static lort_code write_device(const json_t *root, const char *path, lort_error *
 
 lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err)
 {
-    json_t *root = report_json(report);
+    lort_code code = lort_report_check(report, err);
+    json_t *root = code ? NULL : report_json(report);
     if (!root)
-        return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
-    lort_code code = strcmp(path, "-") == 0 ? write_stream(root, stdout, "standard output", err)
+        return code ? code : fail_memory(err);
+    code = strcmp(path, "-") == 0 ? write_stream(root, stdout, "standard output", err)
                      : is_device(path)      ? write_device(root, path, err)
                                             : write_file(root, path, err);
     json_decref(root);

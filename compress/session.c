@@ -243,8 +243,14 @@ double lort_session_seconds(const lort_session *session) { return (double)(lort_
 lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
 {
     const lort_observer *observer = session->observer;
-    return observer && observer->stop && observer->stop(observer->ctx) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
+    if (observer && observer->stop && observer->stop(observer->ctx))
+        return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
+    if (session->time_limit > 0 && lort_session_seconds(session) >= session->time_limit)
+        return lort_fail(err, LORT_E_STOPPED, "the time limit of %g s is reached; nothing was published", session->time_limit);
+    return LORT_OK;
 }
+
+bool lort_session_stops(void *session) { return lort_session_check_stop(session, NULL) != LORT_OK; }
 
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text)
 {

@@ -37,6 +37,7 @@ typedef struct lort_session {
     unsigned threads;
     lort_scratch *scratch; /* [threads] */
     uint64_t start_ns, base_anon;
+    double time_limit; /* seconds from start_ns; 0: none */
     _Atomic uint64_t peak_anon, peak_file, peak_rss; /* sampled; see lort_session_sample */
     uint64_t stall_start_us;
     uint64_t reserved, spare_bytes;
@@ -63,7 +64,9 @@ lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t sm
 void lort_session_close(lort_session *session); /* fills the report's figures of the whole run; safe after a failed open */
 
 void lort_session_sample(lort_session *session); /* peak memory so far; called by any thread */
-lort_code lort_session_check_stop(const lort_session *session, lort_error *err); /* LORT_E_STOPPED if the observer asks for it */
+/* LORT_E_STOPPED if the observer asks for it or the time is up; any thread. */
+lort_code lort_session_check_stop(const lort_session *session, lort_error *err);
+bool lort_session_stops(void *session); /* the same as a question */
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text);
 void lort_session_warn(lort_session *session, const char *format, ...) LORT_PRINTF(2, 3); /* report and observer */
 void lort_session_warn_text(void *session, const char *text);                             /* a lort_warn_fn */

@@ -54,22 +54,28 @@ static lort_code verify_raw(lort_reading *reading, const lort_part *part, lort_e
     return code;
 }
 
+lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading->archive); i++) {
+        const lort_part *part = lort_archive_part(reading->archive, i);
+        code = lort_part_is_raw(part) ? verify_raw(reading, part, err) : verify_slices(reading, part, err);
+        if (code)
+            lort_reading_name_error(part, err);
+        else
+            code = lort_reading_done(reading, part, err);
+    }
+    return code ? code : lort_session_check_stop(&reading->session, err);
+}
+
 lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_reading reading;
     lort_code code = lort_reading_open(&reading, "verify", path, run, observer, report, err);
     if (code == LORT_OK)
         code = lort_reading_start(&reading, run, 0, NULL, NULL, err);
-    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading.archive); i++) {
-        const lort_part *part = lort_archive_part(reading.archive, i);
-        code = lort_part_is_raw(part) ? verify_raw(&reading, part, err) : verify_slices(&reading, part, err);
-        if (code)
-            lort_reading_name_error(part, err);
-        else
-            code = lort_reading_done(&reading, part, err);
-    }
     if (code == LORT_OK)
-        code = lort_session_check_stop(&reading.session, err);
+        code = lort_reading_verify(&reading, err);
     if (code == LORT_OK)
         code = lort_archive_unchanged(reading.archive, err);
     lort_reading_close(&reading);

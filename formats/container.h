@@ -39,6 +39,7 @@
 #define LORT_PLANE_WIDTH_MAX 1024u
 #define LORT_TEXT_MAX 65536u   /* bytes of a text in a MODEL body */
 #define LORT_REASON_MAX 1024u
+#define LORT_ELEMENTS_MAX (UINT64_C(1) << 60) /* of a part: with it no product of elements and bytes of a number overflows, whatever type they become */
 #define LORT_EXPONENT_MAX 4096 /* |exponent| of factors */
 #define LORT_TERMS_MAX 16u
 

@@ -3,6 +3,7 @@
  * allocation is larger than a small multiple of the body. Layouts: docs/FORMAT.md. */
 #include "formats/bytes.h"
 #include "formats/container.h"
+#include "formats/layout.h"
 #include "formats/shards.h"
 #include <stdlib.h>
 
@@ -207,27 +208,11 @@ lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena 
 
 /* ---- PART ---- */
 
-/* Product of n dims; false on overflow. A zero anywhere gives zero, whatever the others are. */
-static bool product(const int64_t *dims, uint32_t n, uint64_t *out)
-{
-    uint64_t p = 1;
-    for (uint32_t i = 0; i < n; i++)
-        if (dims[i] == 0) {
-            *out = 0;
-            return true;
-        }
-    for (uint32_t i = 0; i < n; i++)
-        if (!lort_mul_u64(p, (uint64_t)dims[i], &p) || p > INT64_MAX)
-            return false;
-    *out = p;
-    return true;
-}
-
 lort_matrices lort_part_matrices(const lort_part *part)
 {
     uint64_t elements = 0;
     lort_matrices m = {.slices = part->slices, .rows = 0, .cols = 1};
-    product(part->dims, part->n_dims, &elements); /* checked when the part was read */
+    lort_layout_elements(part->dims, part->n_dims, &elements); /* checked when the part was read */
     if (part->n_dims)
         m.cols = part->dims[part->n_dims - 1];
     if (elements)
@@ -257,15 +242,17 @@ static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
 static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtype_info *type)
 {
     uint64_t elements, leading = 0, bytes;
-    if (!product(p->dims, p->n_dims, &elements) || !lort_dtype_bytes(type, elements, &bytes) ||
+    if (!lort_layout_elements(p->dims, p->n_dims, &elements) || !lort_dtype_bytes(type, elements, &bytes) ||
         bytes != p->source_bytes)
         return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims, type->name,
                                 (ull)p->source_bytes);
+    if (elements > LORT_ELEMENTS_MAX)
+        return lort_cursor_fail(c, "%llu elements (at most %llu)", (ull)elements, (ull)LORT_ELEMENTS_MAX);
     if (p->slices == 0 || p->slices > LORT_MAX_SLICES)
         return lort_cursor_fail(c, "%u slices (1 to %u)", p->slices, LORT_MAX_SLICES);
     if (p->slices == 1)
         return LORT_OK;
-    if (p->n_dims < 3 || !product(p->dims, p->n_dims - 2, &leading) || leading != p->slices ||
+    if (p->n_dims < 3 || !lort_layout_elements(p->dims, p->n_dims - 2, &leading) || leading != p->slices ||
         !lort_dtype_bytes(type, elements / p->slices, &bytes))
         return lort_cursor_fail(c, "%u slices do not fit the leading dimensions", p->slices);
     return LORT_OK;

@@ -18,7 +18,7 @@ lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
     if (n >= 2)
         m.rows = tensor->dims[n - 2];
     for (uint32_t i = 0; i + 2 < n; i++)
-        m.slices *= tensor->dims[i]; /* the parser checked the product */
+        m.slices *= tensor->dims[i]; /* the gates checked the product, zeros left out (lort_layout_elements) */
     return m;
 }
 

@@ -8,6 +8,7 @@
 #include "loader/os.h"
 #include "loader/record.h"
 
+
 typedef unsigned long long ull;
 
 struct lort_archive {
@@ -70,6 +71,9 @@ static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scrat
     return window(ctx, offset, n, scratch, out, err);
 }
 
+/* As a message may show it. */
+static const char *show_path(const char *path, char out[600]) { return lort_escape(out, 600, path, strlen(path)); }
+
 lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
 {
     lort_file *again;
@@ -77,8 +81,9 @@ lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
     if (code)
         return code;
     lort_os_close(again, NULL);
+    char shown[600];
     if (a->map && lort_os_map_faulted(a->map))
-        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", a->path);
+        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", show_path(a->path, shown));
     return LORT_OK;
 }
 
@@ -306,6 +311,7 @@ static lort_code read_all(lort_archive *a, lort_error *err)
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err)
 {
     void *memory;
+    char shown[600];
     *out = NULL;
     lort_code code = lort_take_zero(alloc, sizeof(lort_archive), "an archive", &memory, err);
     if (code)
@@ -316,7 +322,7 @@ lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_arch
     if (code == LORT_OK)
         code = read_all(a, err);
     if (code == LORT_E_DAMAGED || code == LORT_E_INPUT)
-        lort_error_prefix(err, "'%s'", path);
+        lort_error_prefix(err, "'%s'", show_path(path, shown));
     if (code) {
         lort_archive_close(a);
         return code;
@@ -360,20 +366,25 @@ const lort_part *lort_archive_find(const lort_archive *a, const char *name, uint
 /* Slice-major, as payloads are: the order of chunks in a part. */
 static uint64_t array_order(uint32_t id) { return (uint64_t)(id & (LORT_MAX_SLICES - 1)) << 8 | id >> 24; }
 
-void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
+/* The first chunk that is not before this place. */
+static uint64_t find_order(const lort_part *part, uint64_t order)
 {
-    uint64_t wanted = array_order(LORT_PART_ID(array, slice)), low = 0, high = part->chunk_count;
+    uint64_t low = 0, high = part->chunk_count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (array_order(part->chunks[middle].part) < wanted)
+        if (array_order(part->chunks[middle].part) < order)
             low = middle + 1;
         else
             high = middle;
     }
-    *first = low;
-    *count = 0;
-    while (low + *count < part->chunk_count && array_order(part->chunks[low + *count].part) == wanted)
-        ++*count;
+    return low;
+}
+
+void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
+{
+    uint64_t order = array_order(LORT_PART_ID(array, slice));
+    *first = find_order(part, order);
+    *count = find_order(part, order + 1) - *first;
 }
 
 static uint64_t payload_at(const lort_archive *a, const lort_part *part)
@@ -399,6 +410,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     const lort_chunk *chunk = &part->chunks[number];
     uint32_t width;
     bool rotate;
+    char shown[600];
     const uint8_t *stored;
     lort_buffer read = {.alloc = a->alloc};
     planes_of(part, chunk, &width, &rotate);
@@ -413,7 +425,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     lort_buffer_free(&read);
     code = settle(a, code, err);
     if (code == LORT_E_DAMAGED)
-        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", a->path, (ull)part->number, (ull)number,
+        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", show_path(a->path, shown), (ull)part->number, (ull)number,
                           (ull)(payload_at(a, part) + chunk->offset));
     return code;
 }

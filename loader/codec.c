@@ -11,7 +11,7 @@
 
 #define LEVEL_MAX 19
 #define WINDOW_LOG 20     /* of what we write: with it no level's tables grow with the input */
-#define WINDOW_LOG_MAX 27 /* of what we read: the limit of `zstd -d` */
+#define WINDOW_MOST (128u << 20) /* of what we read: the limit of `zstd -d` */
 #define TRIAL_LEAST 1024u /* below this the second trial cannot gain what matters */
 #define TRIAL_HASH_LOG 6  /* the smallest: finds runs and close repeats, leaves the rest to the entropy coder */
 #define MIN_MATCH_MOST 7  /* the longest: in symbols of 2 bits and more a chance match never pays */
@@ -72,6 +72,12 @@ uint64_t lort_codec_bound(uint64_t bytes)
 }
 
 const char *lort_codec_version(void) { return ZSTD_versionString(); }
+
+uint64_t lort_codec_frame_bytes(const void *src, uint64_t available)
+{
+    size_t bytes = ZSTD_findFrameCompressedSize(src, (size_t)available);
+    return ZSTD_isError(bytes) ? 0 : bytes;
+}
 
 lort_code lort_codec_open(int level, lort_codec **out, lort_error *err)
 {
@@ -440,12 +446,12 @@ lort_code lort_codec_encode_symbols(lort_codec *codec, const void *src, uint64_t
     return ZSTD_isError(result) ? zstd_failure(result, LORT_E_INTERNAL, "encoding", err) : LORT_OK;
 }
 
-/* log2 of the window a frame asks for, rounded down; 0 for a single-segment frame (its window is its content). RFC
- * 8878, 3.1.1.1. */
-static unsigned window_log(const uint8_t *frame)
+/* Bytes of the window a frame asks for; 0 for a single-segment frame (its window is its content). RFC 8878, 3.1.1.1.2. */
+static uint64_t window_of(const uint8_t *frame)
 {
-    bool single_segment = frame[4] & 0x20;
-    return single_segment ? 0 : 10u + (frame[5] >> 3);
+    const bool single_segment = frame[4] & 0x20;
+    const uint64_t base = UINT64_C(1) << (10 + (frame[5] >> 3));
+    return single_segment ? 0 : base + base / 8 * (frame[5] & 7);
 }
 
 lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst, uint64_t decoded,
@@ -460,9 +466,8 @@ lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored,
     if (claimed != decoded)
         return lort_fail(err, LORT_E_DAMAGED, "zstd frame says %lld decoded bytes where %llu are expected",
                          (long long)claimed, (unsigned long long)decoded);
-    if (window_log(src) > WINDOW_LOG_MAX)
-        return lort_fail(err, LORT_E_DAMAGED, "zstd frame with a window of 2^%u bytes (at most 2^%d)", window_log(src),
-                         WINDOW_LOG_MAX);
+    if (window_of(src) > WINDOW_MOST)
+        return lort_fail(err, LORT_E_DAMAGED, "zstd frame with a window of %llu bytes (at most %u)", (unsigned long long)window_of(src), WINDOW_MOST);
     size_t result = ZSTD_decompressDCtx(codec->decoder, dst, (size_t)decoded, src, (size_t)stored);
     if (ZSTD_isError(result))
         return zstd_failure(result, LORT_E_DAMAGED, "decoding", err);

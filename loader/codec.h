@@ -37,6 +37,8 @@ lort_code lort_codec_encode_symbols(lort_codec *codec, const void *src, uint64_t
 lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst, uint64_t decoded, lort_error *err);
 /* One frame behind the other, each as above. */
 lort_code lort_codec_decode_frames(lort_codec *codec, const void *src, uint64_t stored, void *dst, uint64_t decoded, lort_error *err);
+/* Bytes of the frame that starts at src; 0: it is not whole within `available`, or none. */
+uint64_t lort_codec_frame_bytes(const void *src, uint64_t available);
 const char *lort_codec_version(void); /* of the library in use */
 
 #endif

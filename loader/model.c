@@ -138,6 +138,7 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
     if (code)
         return code;
     entry->shown.size = entry->info.size;
+    entry->shown.mtime_ns = entry->info.mtime_ns;
     if (entry->info.size) {
         code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
         if (code && code != LORT_E_MEMORY)
@@ -293,6 +294,7 @@ lort_code lort_model_unchanged(lort_model *model, lort_error *err)
 /* ---- full mode ---- */
 
 typedef struct load_job {
+    const lort_model *model;
     const lort_model_entry *entry;
     lort_file *file;
     uint8_t *memory;
@@ -301,6 +303,8 @@ typedef struct load_job {
 static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     load_job *job = ctx;
+    if (job->model->stop && job->model->stop(job->model->stop_ctx))
+        return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
     uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = job->entry->info.size - offset;
     return lort_os_read(job->file, job->memory + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
 }
@@ -308,7 +312,7 @@ static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned s
 /* Views change over only once the whole file is there. */
 static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool, lort_error *err)
 {
-    load_job job = {.entry = entry};
+    load_job job = {.model = model, .entry = entry};
     void *memory;
     lort_code code = lort_take(model->load_alloc, entry->info.size, "a file in memory", &memory, err);
     if (code)
@@ -332,6 +336,12 @@ uint64_t lort_model_load_bytes(const lort_model *model)
     for (uint32_t i = 0; i < model->file_count; i++)
         bytes += (model->files[i].info.size + page - 1) / page * page;
     return bytes;
+}
+
+void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx)
+{
+    model->stop = stop;
+    model->stop_ctx = ctx;
 }
 
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err)

@@ -14,6 +14,7 @@ typedef struct lort_model_file {
     const char *name; /* plain base name */
     lort_role role;
     uint64_t size;
+    int64_t mtime_ns;
     lort_header header; /* WEIGHTS only */
 } lort_model_file;
 
@@ -54,6 +55,7 @@ lort_code lort_model_unchanged(lort_model *model, lort_error *err);
 lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err); /* of one */
 
 /* Full mode: reads every file into memory from alloc; views then point there. */
+void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx); /* asked between pieces of a load; true: LORT_E_STOPPED. Any thread asks */
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err);
 uint64_t lort_model_load_bytes(const lort_model *model); /* what that takes from alloc */
 /* Stream mode: the range is what will be worked on next: a thread reads it, and of what follows as much as is worth reading ahead. And dropping pages behind.

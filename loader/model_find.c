@@ -32,6 +32,9 @@ static bool claims_weights(const char *name) { return ends_with(name, ".gguf") |
 /* PyTorch's index stands beside the safetensors one in many models; its .bin files are not weights here. */
 static bool claims_index(const char *name) { return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json"); }
 
+/* Of LoRT itself, whose output may go into the directory of its model, or of a download. */
+static bool is_unfinished(const char *name) { return ends_with(name, ".part") || ends_with(name, ".part.journal"); }
+
 /* By content first, then by name: many a binary side file begins with what could be the length of a header. */
 static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, uint64_t size)
 {
@@ -263,6 +266,8 @@ static lort_code add_side_files(lort_model *model, found_list *list, lort_error 
             continue;
         if (f->kind == FOUND_SAFETENSORS || f->kind == FOUND_GGUF)
             lort_model_warn(model, "left out: %s: weights that are not part of this model", shown);
+        else if (is_unfinished(f->name))
+            lort_model_warn(model, "left out: %s: unfinished work", shown);
         else if (f->size > LORT_SIDE_FILE_MAX)
             lort_model_warn(model, "left out: %s: %llu bytes, side files may have %u", shown, (unsigned long long)f->size, LORT_SIDE_FILE_MAX);
         else

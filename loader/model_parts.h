@@ -42,6 +42,8 @@ struct lort_model {
     uint64_t *extent_tensor;
     uint64_t extent_count;
     lort_model_ahead ahead;
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
     lort_warn_fn *warn;
     void *warn_ctx;
 };

@@ -23,7 +23,7 @@ typedef struct lort_file_info {
     uint32_t mode;          /* permission bits, to give outputs no more than inputs had */
 } lort_file_info;
 
-/* Information on a path, following symlinks; LORT_E_INPUT with the OS's reason. *exists false (and LORT_OK) if there is nothing. */
+/* Information on a path, following symlinks; LORT_E_INPUT or LORT_E_READ with the OS's reason. *exists false (and LORT_OK) if there is nothing. */
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
 const char *lort_os_dir_path(const lort_dir *dir); /* as it was opened, for messages */
@@ -40,6 +40,8 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
 /* Creates a file for reading and writing with permission bits `mode` at most; it must not exist (LORT_E_EXISTS) unless `existing_ok`.
  * A symlink is never followed. */
 lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out, lort_error *err);
+/* *same: `name` leads to this very file; false where there is nothing. LORT_E_WRITE. Takes no memory and no descriptor. */
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same, lort_error *err);
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err); /* LORT_E_EXISTS if there */
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err);
 /* Reads exactly n bytes; EINTR and short reads are looped; end of file is LORT_E_READ "file shrank". */
@@ -52,6 +54,7 @@ lort_code lort_os_sync(lort_file *file, lort_error *err);      /* data and size 
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
 /* Exclusive advisory lock without waiting; LORT_E_EXISTS if somebody holds it. Released on close. */
 lort_code lort_os_lock(lort_file *file, lort_error *err);
+uint64_t lort_os_lock_holder(const lort_file *file); /* process of this host that holds the lock; 0: not known */
 lort_code lort_os_close(lort_file *file, lort_error *err); /* LORT_E_WRITE if close reports a lost write; accepts NULL */
 /* LORT_E_EXISTS if `to` exists and may not be replaced; a directory is never replaced by a file. */
 lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace, lort_error *err);

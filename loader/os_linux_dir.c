@@ -71,7 +71,7 @@ lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lor
     memset(info, 0, sizeof *info);
     *exists = false;
     if (stat(path, &st) != 0)
-        return errno == ENOENT ? LORT_OK : lort_os_fail(err, LORT_E_INPUT, errno, "look at", path);
+        return errno == ENOENT ? LORT_OK : lort_os_fail(err, lort_os_open_code(errno), errno, "look at", path);
     *exists = true;
     fill_info(info, &st);
     return LORT_OK;
@@ -94,11 +94,11 @@ lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err)
     if (!dir)
         return lort_fail(err, LORT_E_MEMORY, "no memory for a directory handle");
     strcpy(dir->path, path);
-    dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir->fd = lort_os_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
     if (dir->fd < 0) {
         int why = errno;
         free(dir);
-        return lort_os_fail(err, LORT_E_INPUT, why, "open directory", path);
+        return lort_os_fail(err, lort_os_open_code(why), why, "open directory", path);
     }
     *out = dir;
     return LORT_OK;
@@ -161,7 +161,7 @@ static bool add_name(name_list *list, const char *name)
 /* 0 or an errno value. A handle of its own: the directory handle's position is shared by all its duplicates. */
 static int read_names(const lort_dir *dir, name_list *list)
 {
-    int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = lort_os_openat(dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     int why = 0;
     if (!stream) {
@@ -191,7 +191,7 @@ lort_code lort_os_dir_list(lort_dir *dir, lort_code (*each)(void *ctx, const cha
     lort_code code = LORT_OK;
     int why = read_names(dir, &list);
     if (why)
-        code = lort_os_fail(err, why == ENOMEM ? LORT_E_MEMORY : LORT_E_INPUT, why, "list directory", dir->path);
+        code = lort_os_fail(err, lort_os_open_code(why), why, "list directory", dir->path);
     else if (list.count)
         qsort(list.names, list.count, sizeof *list.names, by_bytes);
     for (size_t i = 0; i < list.count; i++) {
@@ -201,6 +201,18 @@ lort_code lort_os_dir_list(lort_dir *dir, lort_code (*each)(void *ctx, const cha
     }
     free(list.names);
     return code;
+}
+
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same, lort_error *err)
+{
+    struct stat named, held;
+    *same = false;
+    if (fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? LORT_OK : lort_os_fail_at(err, LORT_E_WRITE, errno, "look at", dir, name);
+    if (fstat(file->fd, &held) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "look at", file->path);
+    *same = named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+    return LORT_OK;
 }
 
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err)
@@ -234,12 +246,7 @@ lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool r
     int why = replace ? (renameat(dir->fd, from, dir->fd, to) == 0 ? 0 : errno) : rename_new(dir->fd, from, to);
     if (!why)
         return LORT_OK;
-    char target[1024], source[600];
-    lort_os_join(target, sizeof target, dir, to);
-    lort_code code = lort_os_fail(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "rename to", target);
-    if (why != EEXIST)
-        lort_error_prefix(err, "'%s' is kept", lort_escape(source, sizeof source, from, strlen(from)));
-    return code;
+    return lort_os_fail_at(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "rename to", dir, to);
 }
 
 lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_error *err)
@@ -252,9 +259,8 @@ lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_erro
 lort_code lort_os_dir_sync(lort_dir *dir, lort_error *err)
 {
     /* EINVAL: this file system has no such thing, its directory changes need none. */
-    if (fsync(dir->fd) == 0 || errno == EINVAL)
-        return LORT_OK;
-    return lort_os_fail(err, LORT_E_WRITE, errno, "sync directory", dir->path);
+    const int why = lort_os_fsync(dir->fd);
+    return why && why != EINVAL ? lort_os_fail(err, LORT_E_WRITE, why, "sync directory", dir->path) : LORT_OK;
 }
 
 lort_code lort_os_free_space(lort_dir *dir, uint64_t *bytes, lort_error *err)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -33,8 +34,8 @@ static lort_code not_regular(lort_error *err, lort_code code, uint32_t mode, con
                      lort_escape(shown, sizeof shown, path, strlen(path)), lort_os_kind_name(mode));
 }
 
-/* Reasons that lie in what the user named; the rest (EIO, ESTALE, EMFILE ...) is a failed read. */
-static lort_code open_code(int why)
+/* EIO, ESTALE, EMFILE and the like are a failed read. */
+lort_code lort_os_open_code(int why)
 {
     static const int input[] = {ENOENT, EACCES, EPERM, ELOOP, ENOTDIR, EISDIR, ENAMETOOLONG, ENXIO, ENODEV, EINVAL};
     for (size_t i = 0; i < sizeof input / sizeof *input; i++)
@@ -43,13 +44,22 @@ static lort_code open_code(int why)
     return why == ENOMEM ? LORT_E_MEMORY : LORT_E_READ;
 }
 
-static int open_retry(const lort_dir *dir, const char *name, int flags, uint32_t mode)
+int lort_os_openat(int dir, const char *name, int flags, uint32_t mode)
 {
     int fd;
     do
-        fd = openat(dir->fd, name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, (mode_t)(mode & 0777));
+        fd = openat(dir, name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, (mode_t)(mode & 0777));
     while (fd < 0 && errno == EINTR);
     return fd;
+}
+
+int lort_os_fsync(int fd)
+{
+    int done;
+    do
+        done = fsync(fd);
+    while (done != 0 && errno == EINTR);
+    return done == 0 ? 0 : errno;
 }
 
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
@@ -60,13 +70,13 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
     lort_code code = new_file(dir, name, &file, err);
     if (code)
         return code;
-    file->fd = open_retry(dir, name, O_RDONLY, 0);
+    file->fd = lort_os_openat(dir->fd, name, O_RDONLY, 0);
     if (file->fd < 0) {
         int why = errno;
         if (fstatat(dir->fd, name, &st, 0) == 0 && !S_ISREG(st.st_mode)) /* a socket cannot even be opened */
             code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
         else
-            code = lort_os_fail(err, open_code(why), why, "open", file->path);
+            code = lort_os_fail(err, lort_os_open_code(why), why, "open", file->path);
     } else if (fstat(file->fd, &st) != 0)
         code = lort_os_fail(err, LORT_E_READ, errno, "look at", file->path);
     else if (!S_ISREG(st.st_mode))
@@ -135,7 +145,7 @@ lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool ex
     if (code)
         return code;
     file->writing = true;
-    file->fd = open_retry(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | (existing_ok ? 0 : O_EXCL), mode);
+    file->fd = lort_os_openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | (existing_ok ? 0 : O_EXCL), mode);
     if (file->fd < 0)
         code = lort_os_fail(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create", file->path);
     else
@@ -214,11 +224,8 @@ lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err)
 
 lort_code lort_os_sync(lort_file *file, lort_error *err)
 {
-    /* Never tried again: after a failed fsync the kernel forgets which pages were lost, and a second call would say OK.
-     */
-    if (fsync(file->fd) == 0)
-        return LORT_OK;
-    return lort_os_fail(err, LORT_E_WRITE, errno, "sync", file->path);
+    const int why = lort_os_fsync(file->fd);
+    return why ? lort_os_fail(err, LORT_E_WRITE, why, "sync", file->path) : LORT_OK;
 }
 
 /* The range before this one had the time of a whole range to reach the disk: waiting for it is short, and only clean
@@ -250,6 +257,21 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
     char shown[600];
     return lort_fail(err, LORT_E_EXISTS, "'%s' is locked: another process is writing it",
                      lort_escape(shown, sizeof shown, file->path, strlen(file->path)));
+}
+
+/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some file systems not those of stat, so the inode has to do. */
+uint64_t lort_os_lock_holder(const lort_file *file)
+{
+    char line[256];
+    struct stat st;
+    unsigned long long pid = 0, inode;
+    FILE *locks = fstat(file->fd, &st) == 0 ? fopen("/proc/locks", "re") : NULL;
+    bool found = false;
+    while (locks && !found && fgets(line, sizeof line, locks))
+        found = sscanf(line, "%*s FLOCK %*s %*s %llu %*x:%*x:%llu", &pid, &inode) == 2 && inode == (unsigned long long)st.st_ino;
+    if (locks)
+        fclose(locks);
+    return found ? pid : 0;
 }
 
 lort_code lort_os_close(lort_file *file, lort_error *err)

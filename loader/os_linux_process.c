@@ -26,7 +26,7 @@ bool lort_os_read_text(const char *path, char *out, uint64_t cap)
 {
     uint64_t used = 0;
     ssize_t got = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = lort_os_openat(AT_FDCWD, path, O_RDONLY, 0);
     if (cap)
         out[0] = '\0';
     if (fd < 0 || cap == 0)

@@ -35,8 +35,8 @@ static bool number_at(const char **at, uint64_t *value)
 bool lort_proc_value(const char *text, const char *key, uint64_t *value)
 {
     size_t n = strlen(key);
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        line += line != text; /* past the newline */
+    for (const char *line = text, *end; line; line = end ? end + 1 : NULL) {
+        end = strchr(line, '\n');
         if (strncmp(line, key, n) != 0 || (line[n] != ':' && line[n] != ' ' && line[n] != '\t'))
             continue;
         const char *p = line + n + (line[n] == ':');

@@ -13,8 +13,8 @@ int lort_cmd_verify(const lort_cli_values *values);
 int lort_cmd_restore(const lort_cli_values *values);
 int lort_cmd_compare(const lort_cli_values *values);
 
-/* True once SIGINT, SIGTERM or SIGHUP came: the `stop` of every observer. */
-bool lort_cli_stopped(void *ctx);
+/* True once SIGINT, SIGTERM or SIGHUP came: the `stop` of every observer, whose ctx is a lort_progress. Says how far things are if SIGUSR1 asked for it. */
+bool lort_cli_stopped(void *progress);
 
 /* False when --json - claims standard output for itself. */
 bool lort_cli_prints(const lort_cli_values *values);

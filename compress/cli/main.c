@@ -4,7 +4,9 @@
 #include "compress/cli/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -12,13 +14,23 @@
 
 /* ---- signals: the first one asks to stop, the second one has its default effect ---- */
 
-static volatile sig_atomic_t stop_signal;
+static atomic_int stop_signal, asked;
 
-static void on_signal(int number) { stop_signal = number; }
-
-bool lort_cli_stopped(void *ctx)
+static void on_signal(int number)
 {
-    (void)ctx;
+    if (stop_signal) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    stop_signal = number;
+}
+
+static void on_question(int number) { asked = number; }
+
+bool lort_cli_stopped(void *progress)
+{
+    if (asked && lort_progress_answer(progress))
+        asked = 0;
     return stop_signal != 0;
 }
 
@@ -26,13 +38,13 @@ static void set_signals(void)
 {
     static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
     /* A closed pipe, a full quota and a stray signal show as write errors or not at all, not as deaths. */
-    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2};
-    struct sigaction action = {.sa_handler = on_signal}, old;
-    sigemptyset(&action.sa_mask);
-    action.sa_flags = (int)SA_RESETHAND | SA_RESTART;
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGUSR2};
+    struct sigaction action = {.sa_handler = on_signal}, question = {.sa_handler = on_question, .sa_flags = SA_RESTART}, old;
+    action.sa_flags = SA_RESTART;
     for (size_t i = 0; i < sizeof stopping / sizeof *stopping; i++)
         if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup stays in force */
             sigaction(stopping[i], &action, NULL);
+    sigaction(SIGUSR1, &question, NULL);
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
 }
@@ -44,8 +56,9 @@ bool lort_cli_prints(const lort_cli_values *values) { return !values->json || st
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code, const lort_error *err)
 {
     lort_error json_err = {0};
-    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC) && report->command && *report->command;
-    if (code && stop_signal)
+    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC || code == LORT_E_STOPPED) && report->command && *report->command;
+    const bool by_signal = code == LORT_E_STOPPED && stop_signal;
+    if (by_signal)
         fprintf(stderr, "lort: stopped by signal %d; nothing was published\n", (int)stop_signal);
     else if (code)
         fprintf(stderr, "lort: %s\n", err->message);
@@ -55,8 +68,12 @@ int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_cod
             fprintf(stderr, "lort: %s\n", json_err.message);
         code = code ? code : written;
     }
+    if (code && report->partial_path && *report->partial_path)
+        fprintf(stderr, "lort: %s holds %llu of %llu tensors: the same command with --resume goes on from there\n", report->partial_path,
+                (unsigned long long)report->partial_tensors, (unsigned long long)report->tensor_count);
+    const bool at_checkpoint = report->command && strcmp(report->command, "compress") == 0;
     lort_report_free(report);
-    return code && stop_signal ? 128 + (int)stop_signal : (int)code;
+    return by_signal && !at_checkpoint ? 128 + (int)stop_signal : (int)code;
 }
 
 /* ---- commands ---- */
@@ -196,8 +213,18 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static void singl
 
 __attribute__((section(".preinit_array"), used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
 
+/* The number of a standard stream that the caller closed would go to the next file that is opened, and what is printed into that file. What stands in its place
+ * cannot be written to, so that output which is lost is still told. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDONLY); /* the lowest free number: fd */
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* else hwloc writes to stderr where /sys is not mounted */
     set_signals();
     return close_stdout(dispatch(argc, argv));

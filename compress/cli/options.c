@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 /* ---- the tables ---- */
 
@@ -175,6 +176,9 @@ const lort_cli_option lort_cli_compress_options[] = {
     JOB,
     JSON,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
+    {"resume", 0, LORT_CLI_FLAG, AT(job.resume), .help = "go on with what an earlier run left unfinished, or say what differs"},
+    {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9, .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
+     .help = "stop at a checkpoint after this time, with exit 75"},
     QUIET,
     VERBOSE,
     HELP,
@@ -267,6 +271,25 @@ static lort_code set_real(const setting *s, lort_error *err)
     return LORT_OK;
 }
 
+static lort_code set_time(const setting *s, lort_error *err)
+{
+    static const struct {
+        const char *suffix;
+        double seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *end = NULL;
+    const size_t digits = strspn(s->text, "0123456789.");
+    const double number = digits ? strtod(s->text, &end) : 0;
+    for (size_t i = 0; end == s->text + digits && i < sizeof units / sizeof *units; i++) {
+        const double seconds = number * units[i].seconds;
+        if (strcmp(end, units[i].suffix) != 0 || !(seconds >= s->option->low && seconds <= s->option->high))
+            continue;
+        memcpy(field(s), &seconds, sizeof seconds);
+        return LORT_OK;
+    }
+    return refuse(s, s->option->allowed, err);
+}
+
 static lort_code set_bytes(const setting *s, lort_error *err)
 {
     uint64_t v = 0;
@@ -344,7 +367,7 @@ static lort_code set_choice(const setting *s, lort_error *err)
 
 static lort_code (*const setters[])(const setting *, lort_error *) = {
     [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,   [LORT_CLI_WHOLE] = set_whole,
-    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,
+    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_TIME] = set_time, [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,
     [LORT_CLI_LIST] = set_list, [LORT_CLI_NAME] = set_name,   [LORT_CLI_CHOICE] = set_choice};
 _Static_assert(sizeof(lort_mode) == sizeof(int), "set_choice stores an int");
 
@@ -426,6 +449,26 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
     return LORT_OK;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/* A report replaces what stands under its name. */
+static lort_code check_report(const lort_cli_values *values, lort_error *err)
+{
+    const char *const others[] = {values->path[0], values->path[1], values->output, values->job.imatrix};
+    char shown[256];
+    if (!values->json || strcmp(values->json, "-") == 0)
+        return LORT_OK;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] && same_file(values->json, others[i]))
+            return lort_fail(err, LORT_E_USAGE, "--json '%s': the report would replace what the command reads or writes",
+                             lort_escape(shown, sizeof shown, values->json, strlen(values->json)));
+    return LORT_OK;
+}
+
 static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values, lort_error *err)
 {
     if (values->help)
@@ -434,7 +477,7 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
         return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
     if (command->needs_output && !values->output)
         return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
-    return LORT_OK;
+    return check_report(values, err);
 }
 
 static lort_code parse_all(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,

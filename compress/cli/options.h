@@ -27,6 +27,7 @@ typedef enum lort_cli_kind {
     LORT_CLI_WHOLE, /* int or int64_t by `size`, from `low` to `high` */
     LORT_CLI_REAL,  /* double from `low` to `high` */
     LORT_CLI_BYTES, /* uint64_t, a size such as 1.5G, from `low` to `high` */
+    LORT_CLI_TIME,  /* double, seconds: a number, with s, m, h or d behind it or not, from `low` to `high` */
     LORT_CLI_SIZE,  /* uint64_t as above, or "P%" of the input: then the double at `count` */
     LORT_CLI_TEXT,  /* const char *, not empty */
     LORT_CLI_LIST,  /* const char **, repeatable; `count` is the offset of its unsigned count */

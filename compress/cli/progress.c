@@ -152,6 +152,18 @@ static void log_heartbeat(lort_progress *progress, const lort_event *event)
     progress->logged_ns = now_ns();
 }
 
+bool lort_progress_answer(lort_progress *progress)
+{
+    char rest[400];
+    if (!pthread_equal(pthread_self(), progress->thread) || now_ns() - progress->answered_ns < REDRAW_NS)
+        return false;
+    clear_line(progress);
+    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far", progress->seen.tensors_done, progress->seen.tensors_total,
+            figures(progress, &progress->seen, rest, sizeof rest));
+    progress->answered_ns = now_ns();
+    return true;
+}
+
 static void count_tensor(lort_progress *progress, const lort_event *event)
 {
     int64_t layer = lort_progress_layer(event->tensor->name);
@@ -214,6 +226,9 @@ static void on_event(void *ctx, const lort_event *event)
     lort_progress *progress = ctx;
     if (event->report)
         progress->rss = event->report->peak_rss_bytes;
+    progress->seen = *event;
+    progress->seen.tensor = NULL;
+    progress->seen.report = NULL;
     handlers[event->kind](progress, event);
 }
 
@@ -227,7 +242,9 @@ void lort_progress_open(lort_progress *progress, bool quiet, bool verbose, bool 
                                 .live = !quiet && isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0,
                                 .started_ns = now,
                                 .logged_ns = now,
-                                .layer = -2};
+                                .layer = -2,
+                                .seen.worst_error = NAN,
+                                .thread = pthread_self()};
     progress->observer = (lort_observer){on_event, lort_cli_stopped, progress};
 }
 

@@ -4,6 +4,7 @@
 #define LORT_CLI_PROGRESS_H
 
 #include "compress/lort.h"
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,10 +18,15 @@ typedef struct lort_progress {
     uint64_t layer_factored, layer_coded, layer_kept, layer_compared;
     uint64_t rss;    /* peak so far, 0 = unknown */
     lort_event last; /* of the layer: figures only */
+    lort_event seen; /* the newest: figures only */
+    uint64_t answered_ns;
+    pthread_t thread; /* that opened it, and gets the events */
 } lort_progress;
 
 /* start_block: compress and restore announce themselves; the others have their say on stdout. */
 void lort_progress_open(lort_progress *progress, bool quiet, bool verbose, bool start_block);
+/* SIGUSR1 asked how far things are: one line, at most ten a second. False: not now, ask again; any thread may, the one that opened it answers. */
+bool lort_progress_answer(lort_progress *progress);
 /* Removes the live line or logs the last layer; call before printing anything else. */
 void lort_progress_close(lort_progress *progress);
 

@@ -232,7 +232,7 @@ teardown() {
 inside() { bash -c 'echo $$ >"$0/cgroup.procs" || exit 98; exec "$@"' "$GROUP" "$@"; }
 nobody_was_killed() { ! grep -E '^oom_kill [1-9]' "$GROUP/$KILLS" || return 1; }
 
-@test "a group with less memory than the model: stream mode; with too little: exit 6 before any work" {
+@test "a group with less memory than the model: stream mode, and with too little exit 6 before any work" {
     group $((160 << 20))
     model "$T/m.safetensors"
     expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/free" --rank 8 -q

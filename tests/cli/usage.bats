@@ -47,7 +47,7 @@ refuse() {
         printf '%s\n' "$@" help | sort >"$T/want"
         diff "$T/want" "$T/have"
     }
-    check compress output $job json force quiet verbose
+    check compress output $job json force resume time-limit quiet verbose
     check plan $job sample json quiet verbose
     check inspect json
     check verify memory threads json quiet
@@ -83,9 +83,9 @@ refuse() {
     refuse '--force takes no value' compress model -o x --force=1
 }
 
-@test "options that are not built yet do not exist" {
+@test "options that are not a command's do not exist for it" {
     for option in --resume --time-limit=1h; do
-        refuse "unknown or ambiguous option '${option}'" compress model -o "$T/x" $option
+        refuse "unknown or ambiguous option '${option}'" plan model $option
     done
     refuse "unknown option '-z'" compress model -o x -z
     refuse "unknown option '-z'" compress model -o x -qz
@@ -180,4 +180,31 @@ END
 @test "options may stand anywhere, also under POSIXLY_CORRECT" {
     POSIXLY_CORRECT=1 refuse '--rank .*must be' compress model -o x --rank x
     refuse '--rank .*must be' compress --rank x model -o x
+}
+
+# manual: the text of lort.1, without font changes.
+manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
+
+@test "the manual has every option of every command, and no other" {
+    for command in compress plan inspect verify restore compare; do
+        "$LORT" help "$command"
+    done | grep -oE -- ' --[a-z-]+' | sort -u >"$T/known"
+    [ "$(wc -l <"$T/known")" -gt 20 ]
+    while read -r option; do
+        manual | grep -qE -- "^\\.B[RI]* .*$option\b" || { echo "lort.1 lacks $option"; return 1; }
+    done <"$T/known"
+    manual | grep -E '^\.B[RI]* ' | grep -oE -- '--[a-z-]+' | sort -u | while read -r option; do
+        [ "$option" = --version ] || grep -qx -- " $option" "$T/known" || { echo "no command has $option"; exit 1; }
+    done
+}
+
+@test "manual, help and headers agree on the exit codes" {
+    manual | sed -n '/^.SH EXIT STATUS/,/^.SH ENV/p' | grep -oE '^[0-9]+' | sort -n >"$T/manual"
+    sed -n '/^typedef enum lort_code/,/^}/p' formats/error.h | grep -oE '= [0-9]+' | tr -d '= ' | sort -n >"$T/header"
+    (sed 's/^128$/128/' "$T/header"; echo 128) >"$T/all"
+    diff "$T/manual" "$T/all"
+    "$LORT" --help >"$T/help"
+    while read -r code; do
+        tr '\n' ' ' <"$T/help" | grep -qE "Exit codes:.*\b$code\b" || { echo "help lacks $code"; return 1; }
+    done <"$T/all"
 }

@@ -55,6 +55,7 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
         elements += p.chunks[i].part >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;
     }
     CHECK(stored == p.payload_bytes && elements <= (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols);
+    CHECK((uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols <= LORT_ELEMENTS_MAX);
     lort_part_put(&p, &out);
     CHECK(lort_part_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
     for (uint32_t i = 0; i < p.term_count; i++)

@@ -1,4 +1,6 @@
-/* Importance matrices in both forms: finite values, every entry found by its name, memory in proportion to the file. */
+/* Importance matrices in both forms: finite values, every entry found by its name, memory in proportion to the file, and scales of columns made of them within
+ * their bounds. */
+#include "compress/weighting.h"
 #include "formats/imatrix.h"
 #include "fuzz_header.h"
 #include <math.h>
@@ -11,6 +13,22 @@ static void check_entry(const lort_imatrix *m, const lort_importance *e)
         CHECK(isfinite(e->mean_square[i]) && e->mean_square[i] >= 0);
     const lort_matrices shape = {e->n_mat, 1, e->n_in};
     CHECK(lort_importance_row(e, &shape, e->n_mat - 1) == e->mean_square + (e->n_mat - 1) * e->n_in);
+}
+
+/* What compress makes of it: codes within their bounds, scales that can be divided by. */
+static void check_weighting(const lort_importance *e)
+{
+    const lort_matrices shape = {e->n_mat, 1000, e->n_in};
+    const lort_weighting w = lort_weighting_of(e, &shape, 0);
+    uint8_t *codes = malloc((size_t)e->n_in);
+    float *scales = malloc((size_t)e->n_in * sizeof *scales);
+    CHECK(codes && scales && w.on && isfinite(w.unit));
+    lort_weighting_codes(&w, &shape, codes);
+    lort_weighting_scales(&w, e->n_in, scales);
+    for (int64_t i = 0; i < e->n_in; i++)
+        CHECK(codes[i] >= LORT_SCALE_LEAST && codes[i] <= LORT_SCALE_MOST && isnormal(scales[i]) && scales[i] > 0);
+    free(codes);
+    free(scales);
 }
 
 static void check_names(const lort_imatrix *m, const uint8_t *data, uint64_t size)
@@ -38,6 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(m.count > 0);
     for (uint64_t i = 0; i < m.count; i++)
         check_entry(&m, &m.entries[i]);
+    for (uint64_t i = 0; i < m.count; i++)
+        check_weighting(&m.entries[i]);
     lort_imatrix_free(&m);
     CHECK(l.blocks == 0 && l.out == 0);
     return 0;

@@ -11,6 +11,7 @@
 #include "tests/unit/tiny_model.h"
 
 #include <dirent.h>
+#include <stdatomic.h>
 #include <fcntl.h>
 #include <math.h>
 
@@ -44,6 +45,17 @@ static inline int names_left(void)
         n++;
     closedir(d);
     return n;
+}
+
+/* Unfinished work of an output, if there is any: both files or none. */
+static inline void remove_unfinished(const char *output)
+{
+    char name[2][64];
+    snprintf(name[0], sizeof name[0], "%s.part", output);
+    snprintf(name[1], sizeof name[1], "%s.part.journal", output);
+    assert_true(file_exists(name[0]) == file_exists(name[1]));
+    for (int i = 0; i < 2 && file_exists(name[i]); i++)
+        assert_int_equal(unlink(tiny_path(dir, name[i])), 0);
 }
 
 static inline lort_buffer file_read(const char *name)
@@ -151,9 +163,8 @@ static inline void watch_event(void *ctx, const lort_event *event)
 static inline bool watch_stop(void *ctx)
 {
     watcher *w = ctx;
-    const int64_t asked = w->asked++;
-    bool by_count = w->stop_after >= 0 && asked >= w->stop_after, by_event = w->stop_at_event >= 0 && w->events > w->stop_at_event;
-    return by_count || by_event;
+    const int64_t before = w->asked++;
+    return (w->stop_after >= 0 && before >= w->stop_after) || (w->stop_at_event >= 0 && w->events > w->stop_at_event);
 }
 
 static inline void watch_start(watcher *w, int64_t stop_after, int64_t stop_at_event)

@@ -680,6 +680,27 @@ static void every_change_is_a_read_error(void **state)
     lort_codec_close(codec);
 }
 
+/* A name may hold what a terminal would obey. */
+static void paths_are_escaped(void **state)
+{
+    (void)state;
+    lort_error err = {0};
+    char plain[sizeof path];
+    strcpy(plain, path);
+    strcat(path, "\x1b[31m");
+    write_file(fix.file.data, fix.file.size - 1);
+    assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
+    assert_non_null(strstr(err.message, "a.lort\\x1B[31m': "));
+    uint8_t *stored = fix.file.data + fix.entries[0].record_offset - 1; /* the last of the payload before the record */
+    *stored ^= 1;
+    write_file(fix.file.data, fix.file.size);
+    *stored ^= 1;
+    assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
+    assert_non_null(strstr(err.message, "a.lort\\x1B[31m': part 0, chunk "));
+    unlink(path);
+    strcpy(path, plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -698,6 +719,7 @@ int main(void)
         cmocka_unit_test(the_worked_example_is_what_we_write),
         cmocka_unit_test(reads_without_a_map),
         cmocka_unit_test(every_change_is_a_read_error),
+        cmocka_unit_test(paths_are_escaped),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -335,9 +335,14 @@ static void hostile_frames_are_refused(void **state)
     /* content size 100 in four bytes, window of 2^31 */
     static const uint8_t wide[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0xA8, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
     static const uint8_t narrow[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x58, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
+    /* of 2^27 bytes, and an eighth more */
+    static const uint8_t widest[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x88, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
+    static const uint8_t wider[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x89, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
     lort_codec *codec;
     lort_error err;
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    assert_int_equal(decode(codec, widest, sizeof widest, 100), LORT_OK);
+    assert_int_equal(decode(codec, wider, sizeof wider, 100), LORT_E_DAMAGED);
     assert_int_equal(decode(codec, skippable, sizeof skippable, 0), LORT_E_DAMAGED);
     assert_int_equal(decode(codec, bomb, sizeof bomb, 1000), LORT_E_DAMAGED);
     assert_int_equal(decode(codec, liar, sizeof liar, 100), LORT_E_DAMAGED);

@@ -254,6 +254,40 @@ static void damage_is_told(void **state)
     must_fail("bad.lort", "m", -1, LORT_E_DAMAGED, "tensor w: a factor holds NaN");
 }
 
+/* The last byte of every payload in turn: whichever side it is on, it is told, and of which tensor; raw bytes between tensors are none. */
+static void damage_of_any_tensor_is_told(void **state)
+{
+    static const lort_residual ways[] = {LORT_RESIDUAL_INT, LORT_RESIDUAL_NONE, LORT_RESIDUAL_TERNARY};
+    tiny_safetensors(dir, "m", model, 3);
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+        lort_archive *archive;
+        lort_options options = options_rank(3);
+        lort_error err = {0};
+        options.residual = ways[way];
+        options.goal = ways[way] == LORT_RESIDUAL_INT ? LORT_GOAL_DEFAULT : LORT_GOAL_RANK;
+        options.force = true;
+        compress_to("m", "a.lort", &options);
+        lort_buffer bytes = file_read("a.lort");
+        assert_code(lort_archive_open(tiny_path(dir, "a.lort"), &lort_alloc_heap, &archive, &err), LORT_OK, &err);
+        for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
+            const lort_part *part = lort_archive_part(archive, i);
+            uint8_t *last = bytes.data + lort_archive_index(archive)->entries[i].record_offset - 1;
+            char told[64];
+            if (!part->tensor || !part->payload_bytes)
+                continue;
+            *last ^= 1;
+            tiny_write(dir, "bad.lort", bytes.data, bytes.size);
+            *last ^= 1;
+            snprintf(told, sizeof told, "tensor %s: ", part->name);
+            must_fail("m", "bad.lort", -1, LORT_E_DAMAGED, told);
+            must_fail("bad.lort", "m", -1, LORT_E_DAMAGED, told);
+            must_fail("bad.lort", "a.lort", -1, LORT_E_DAMAGED, told);
+        }
+        lort_archive_close(archive);
+        lort_buffer_free(&bytes);
+    }
+}
+
 /* ---- stops, changes, memory ---- */
 
 static lort_code run_watched(const lort_observer *observer, lort_error *err)
@@ -328,7 +362,8 @@ int main(void)
         pair_test(alike_on_both_sides_is_no_difference), pair_test(on_one_side_only_is_undefined),
         pair_test(an_all_zero_reference),             pair_test(shapes_and_names_must_be_the_same),
         pair_test(without_a_decoder_bytes_are_compared), pair_test(a_container_against_its_model),
-        pair_test(damage_is_told),                    pair_test(a_stop_is_heeded),
+        pair_test(damage_is_told),                    pair_test(damage_of_any_tensor_is_told),
+        pair_test(a_stop_is_heeded),
         pair_test(a_changed_input_is_a_read_error),   pair_test(memory_is_a_promise),
         pair_test(a_wide_matrix_is_an_ordinary_one),
     };

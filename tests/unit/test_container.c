@@ -268,6 +268,28 @@ static lort_code part_code(const lort_part *part, lort_part *out, lort_arena *ar
     return code;
 }
 
+/* Found by tests/fuzz: 2^62 + 5 numbers of a byte that are all zero take no chunk; as F32 they were 20 bytes, modulo 2^64, which restore then wrote beyond. */
+static void elements_are_bounded(void **state)
+{
+    (void)state;
+    uint32_t rank = 0;
+    int32_t exponent = 0;
+    int64_t dims[2] = {1, (INT64_C(1) << 62) + 5};
+    lort_term term = {.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = &rank, .exponent = &exponent};
+    lort_part in = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F8_E4M3, .n_dims = 2, .dims = dims, .slices = 1, .reason = "", .terms = &term,
+                    .term_count = 1};
+    static const struct { int64_t cols; lort_code code; } cases[] = {{(INT64_C(1) << 62) + 5, LORT_E_DAMAGED}, {INT64_MAX, LORT_E_DAMAGED},
+                                                                     {(INT64_C(1) << 60) + 1, LORT_E_DAMAGED}, {INT64_C(1) << 60, LORT_OK}, {7, LORT_OK}};
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lort_part p;
+        dims[1] = cases[i].cols;
+        in.source_bytes = (uint64_t)cases[i].cols;
+        assert_int_equal(part_code(&in, &p, &arena), cases[i].code);
+    }
+    lort_arena_free(&arena);
+}
+
 /* Only terms of integers have scaled columns, and then CODES end with a code of each: a part of one slice of 3 x 4. */
 static void scaled_columns_are_in_the_codes(void **state)
 {
@@ -399,6 +421,24 @@ static void no_slices(fixture_part *p) { p->part.slices = 0; }
 static void shape_too_small(fixture_part *p) { p->dims[0] = 1; }
 static void shape_negative(fixture_part *p) { p->dims[0] = -2; }
 static void shape_overflows(fixture_part *p) { p->dims[0] = p->dims[1] = p->dims[2] = INT64_MAX; }
+static void shape_overflows_under_a_zero(fixture_part *p) /* no elements, but slices x rows and rows x cols are beyond 64 bits */
+{
+    *p = (fixture_part){.part = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F32, .n_dims = 3, .dims = p->dims, .slices = 1, .reason = "", .terms = p->terms,
+                                 .term_count = 1, .chunks = p->chunks},
+                        .dims = {INT64_MAX, INT64_MAX, 0}, .rank = {{1}}};
+    p->terms[0] = (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 4, .right_width = 4, .left_rotate = true, .right_rotate = true, .rank = p->rank[0]};
+}
+static void numbers_beyond_counting(fixture_part *p) /* zeros without a chunk: 2^62 numbers of a byte each */
+{
+    shape_overflows_under_a_zero(p);
+    p->dims[1] = 1;
+    p->dims[2] = 1;
+    p->dims[0] = (int64_t)1 << 62;
+    p->part.dtype = LORT_F8_E4M3;
+    p->part.source_bytes = (uint64_t)1 << 62;
+    p->terms[0] = (lort_term){.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = p->rank[1], .exponent = p->exponent};
+    memset(p->exponent, 0, sizeof p->exponent);
+}
 static void bytes_differ(fixture_part *p) { p->part.source_bytes++; }
 static void chunk_missing(fixture_part *p) { p->part.chunk_count--; }
 static void chunk_too_many(fixture_part *p) { p->part.chunk_count++; }
@@ -583,6 +623,8 @@ static void unsound_parts_are_refused(void **state)
         {2, shape_too_small},
         {2, shape_negative},
         {2, shape_overflows},
+        {1, shape_overflows_under_a_zero},
+        {2, numbers_beyond_counting},
         {2, bytes_differ},
         {2, chunk_missing},
         {2, chunk_too_many},
@@ -920,6 +962,7 @@ int main(void)
         cmocka_unit_test(unsound_models_are_refused),
         cmocka_unit_test(empty_things_are_allowed),
         cmocka_unit_test(scaled_columns_are_in_the_codes),
+        cmocka_unit_test(elements_are_bounded),
         cmocka_unit_test(parts_come_back),
         cmocka_unit_test(a_part_must_be_its_extent),
         cmocka_unit_test(shapes_of_slices),

@@ -201,6 +201,35 @@ static void nan_and_infinity_are_kept_and_named(void **state)
         }
 }
 
+/* Beside integers and trits blocks are read, several across: the first is the first by rows all the same. */
+static void the_first_that_is_no_number_is_found(void **state)
+{
+    enum { HIGH = 130, ACROSS = 9000 };
+    static const struct { lort_residual residual; const char *place; } ways[] = {
+        {LORT_RESIDUAL_INT, "first at row 3, column 6000"}, {LORT_RESIDUAL_TERNARY, "first at row 3, column 100"}};
+    float *values = calloc((size_t)HIGH * ACROSS, sizeof *values);
+    assert_non_null(values);
+    tiny_fill_noise(values, (uint64_t)HIGH * ACROSS, 5);
+    values[5 * ACROSS + 10] = values[3 * ACROSS + 8000] = NAN; /* in the first block; behind the first one in its row */
+    values[3 * ACROSS + 6000] = INFINITY;
+    values[100 * ACROSS] = NAN;
+    const tiny_tensor tensor = {"w", "F32", 2, {HIGH, ACROSS}, values};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        tiny_safetensors(dir, "m.safetensors", &tensor, 1);
+        tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 2);
+        run.options.residual = ways[i].residual;
+        run.options.goal = LORT_GOAL_ERROR;
+        run.options.value = 0.5;
+        tiny_run_start(&run);
+        decide(0);
+        assert_kept("holds NaN or Inf", ways[i].place);
+        assert_false(outcome.has_norm);
+        close_matrix();
+        values[3 * ACROSS + 100] = NAN; /* in the first block, in the same row */
+    }
+    free(values);
+}
+
 /* Its bytes decode to values only F64 can hold. */
 static void f64_beyond_the_range_of_f32_is_kept(void **state)
 {
@@ -400,6 +429,54 @@ static void embeddings_have_no_floor(void **state)
     assert_int_equal(ranks[1], ALIKE);
 }
 
+/* ---- LAPACK gives up (the Makefile puts these in its place) ---- */
+
+static int64_t gives_up_at; /* the call that does, and all after it; 0: none */
+
+lort_code __real_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
+lort_code __real_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
+lort_code __wrap_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
+lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
+
+static bool gives_up(void)
+{
+    if (gives_up_at < 2)
+        return gives_up_at == 1;
+    gives_up_at--;
+    return false;
+}
+
+lort_code __wrap_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)
+{
+    return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge") : __real_lort_dsyevd(n, a, lda, values, work, err);
+}
+
+lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)
+{
+    return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge") : __real_lort_dsyevd_values(n, a, lda, values, work, err);
+}
+
+/* From whichever eigenproblem on: the slice is kept, the run goes on. */
+static void a_matrix_without_eigenvalues_is_kept(void **state)
+{
+    float values[SIZE];
+    int64_t calls = 0;
+    tiny_fill_rank(values, SIDE, SIDE, 8, 1);
+    open_matrix("F32", values, 1, 1);
+    run.options.goal = LORT_GOAL_RANK;
+    run.options.rank = 8;
+    do {
+        free_outcome();
+        gives_up_at = ++calls;
+        decide(0);
+        if (!outcome.factored)
+            assert_kept("eigenvalues did not converge", "");
+    } while (!outcome.factored);
+    gives_up_at = 0;
+    assert_true(calls > 2);
+    close_matrix();
+}
+
 /* ---- failures ---- */
 
 static void assert_nothing_left(void)
@@ -467,6 +544,7 @@ int main(void)
         TEST(what_the_plan_keeps_is_not_read),
         TEST(noise_is_out_of_reach),
         TEST(nan_and_infinity_are_kept_and_named),
+        TEST(the_first_that_is_no_number_is_found),
         TEST(f64_beyond_the_range_of_f32_is_kept),
         TEST(zeros_cost_less_than_any_factor),
         TEST(a_rank_that_does_not_pay_is_kept),
@@ -476,6 +554,7 @@ int main(void)
         TEST(a_share_is_spent_with_components),
         TEST(curves_know_components),
         TEST(embeddings_have_no_floor),
+        TEST(a_matrix_without_eigenvalues_is_kept),
         TEST(every_allocation_may_fail),
         TEST(a_file_that_shrank_is_a_read_error),
     };

@@ -332,8 +332,9 @@ static void a_file_that_shrank_is_a_read_error(void **state)
 /* ---- stops ---- */
 
 typedef struct stopper {
-    unsigned stop_after, yes_after;   /* TENSOR events; times stop was asked, 0: the events decide */
-    _Atomic unsigned tensors, asked; /* so many so far; any thread asks */
+    _Atomic unsigned tensors;  /* TENSOR events */
+    _Atomic unsigned asked;    /* times stop was asked, by any thread */
+    unsigned stop_after, yes_after; /* so many tensors; so many questions, or 0: the tensors decide */
 } stopper;
 
 static void count_tensors(void *ctx, const lort_event *event) { ((stopper *)ctx)->tensors += event->kind == LORT_EVENT_TENSOR; }
@@ -359,10 +360,12 @@ static lort_code compress_and_stop(lort_mode mode, unsigned threads, stopper *st
     if (code)
         tiny_says(err.message, "stopped");
     lort_report_free(&report);
+    (void)unlink(tiny_path(dir, "out.lort.part")); /* each run is to begin anew: test_resume goes on */
+    (void)unlink(tiny_path(dir, "out.lort.part.journal"));
     return code;
 }
 
-/* After every tensor in turn: the run ends there, and nothing is left. */
+/* After every tensor in turn: the run ends there, and nothing else is left. */
 static void a_stop_leaves_nothing(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);

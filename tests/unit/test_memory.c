@@ -434,6 +434,16 @@ static void kernel_lines_are_read(void **state)
     }
 }
 
+/* Found by tests/fuzz/fuzz_machine: a text that begins with an empty line was walked for ever. */
+static void empty_lines_are_passed(void **state)
+{
+    uint64_t value = 0;
+    assert_true(lort_proc_value("\n\nanon 5\n\n", "anon", &value));
+    assert_int_equal(value, 5);
+    assert_false(lort_proc_value("\n", "anon", &value));
+    assert_false(lort_proc_value("", "anon", &value));
+}
+
 static void sizes_are_parsed(void **state)
 {
     static const struct {
@@ -558,7 +568,8 @@ int main(void)
         cmocka_unit_test(machines_are_understood),   cmocka_unit_test(the_user_decides),
         cmocka_unit_test(a_recorded_hybrid_machine), cmocka_unit_test(this_machine),
         cmocka_unit_test(long_paths_keep_their_end), cmocka_unit_test(process_limits_bind),
-        cmocka_unit_test(kernel_lines_are_read),     cmocka_unit_test(sizes_are_parsed),
+        cmocka_unit_test(kernel_lines_are_read),
+        cmocka_unit_test(empty_lines_are_passed),     cmocka_unit_test(sizes_are_parsed),
         cmocka_unit_test(sizes_are_written),          cmocka_unit_test(slurm_jobs_bind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

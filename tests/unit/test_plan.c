@@ -412,6 +412,25 @@ static lort_code plan_with(tiny_run *run, lort_mode mode, uint64_t memory)
     return tiny_run_plan(run);
 }
 
+/* Room for coded blocks is booked only where those of a slice fit. */
+static void what_cannot_be_held_is_not_planned_for(void **state)
+{
+    static const tiny_tensor wide = {"w", "BF16", 2, {40960, 2048}, NULL};
+    const uint64_t weights = 40960 * 2048;
+    tiny_run run;
+    tiny_sparse(dir, "model.safetensors", &wide, 1);
+    for (uint64_t memory = 100 * MIB; memory <= 400 * MIB; memory += 20 * MIB) {
+        tiny_run_open(&run, dir, memory, 2);
+        run.options.residual = LORT_RESIDUAL_INT;
+        run.options.mode = LORT_MODE_STREAM;
+        tiny_ok(tiny_run_plan(&run), &run.err);
+        const uint64_t without = run.plan.peak - run.plan.spare;
+        assert_int_equal(run.plan.spare > 0, memory - without >= weights);
+        assert_true(run.plan.peak <= memory);
+        tiny_run_close(&run);
+    }
+}
+
 static void the_mode_follows_from_need_and_memory(void **state)
 {
     tiny_run run;
@@ -518,6 +537,7 @@ int main(void)
         TEST(the_plan_is_a_function_of_model_and_options),
         TEST(workers_help_each_other_where_memory_allows),
         TEST(more_work_never_needs_less_memory),
+        TEST(what_cannot_be_held_is_not_planned_for),
         TEST(the_mode_follows_from_need_and_memory),
         TEST(a_refusal_names_the_memory_that_would_do),
         TEST(a_plan_without_memory_for_itself_is_refused),

@@ -454,6 +454,157 @@ static void too_few_descriptors_are_no_other_writer(void **state)
     }
 }
 
+/* ---- resumable files ---- */
+
+static char part[80];
+
+static lort_code resume(lort_publish **out, lort_publish_options options)
+{
+    snprintf(part, sizeof part, "%s.part", output);
+    options.resumable = true;
+    options.mode = 0600;
+    return begin(out, options, NULL);
+}
+
+static void unfinished(const char *text)
+{
+    lort_publish *p;
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, text, strlen(text), NULL), LORT_OK);
+    assert_false(lort_publish_stays(p));
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    assert_true(lort_publish_stays(p));
+    lort_publish_close(p);
+    assert_file(part, text);
+}
+
+static void unfinished_files_are_gone_on_with(void **state)
+{
+    lort_publish *p;
+    char seen[6] = {0};
+    (void)state;
+    unfinished("hello w");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_string_equal(lort_publish_partial(p), "out.part");
+    assert_int_equal(lort_publish_found(p), 7);
+    assert_int_equal(lort_publish_look(p, seen, 5, 1, NULL), LORT_OK);
+    assert_string_equal(seen, "ello ");
+    assert_int_equal(lort_publish_look(p, seen, 5, 3, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_publish_adopt(p, 8, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_publish_adopt(p, 2, NULL), LORT_OK);
+    assert_int_equal(lort_publish_adopt(p, 4, NULL), LORT_OK);
+    assert_int_equal(lort_publish_adopt(p, 2, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_publish_size(p), 6);
+    assert_int_equal(lort_publish_drop(p, NULL), LORT_OK);
+    assert_int_equal(lort_publish_found(p), 0);
+    assert_file(part, "hello ");
+    assert_int_equal(lort_publish_append(p, "moon", 4, NULL), LORT_OK);
+    assert_int_equal(lort_publish_settle(p, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(output, "hello moon");
+    assert_int_equal(names_in(dir), 1);
+    unlink(output);
+}
+
+static void what_is_worth_keeping_stays(void **state)
+{
+    lort_publish *p;
+    (void)state;
+    unfinished("work");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK); /* looked at, nothing done */
+    lort_publish_close(p);
+    assert_file(part, "work");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_drop(p, NULL), LORT_OK); /* it was not worth it */
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+    unfinished("work");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    lort_publish_keep(p, false);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+/* Who goes on with it finds out what is still good. */
+static void a_file_that_reads_back_otherwise_is_not_published(void **state)
+{
+    lort_publish *p;
+    lort_error err;
+    (void)state;
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "right", 5, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    put_file(part, "wrong");
+    assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "failing disk"));
+    lort_publish_close(p);
+    assert_file(part, "wrong");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    lort_publish_distrust(p);
+    assert_int_equal(lort_publish_adopt(p, 3, NULL), LORT_OK);
+    lort_publish_keep(p, false);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static void reading_back_can_be_stopped(void **state)
+{
+    lort_publish *p;
+    (void)state;
+    assert_int_equal(resume(&p, (lort_publish_options){.stop = always}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "right", 5, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_E_STOPPED);
+    lort_publish_close(p);
+    assert_file(part, "right");
+    unlink(part);
+}
+
+/* A name that somebody took meanwhile costs no work. */
+static void a_late_file_leaves_resumable_work(void **state)
+{
+    lort_publish *p;
+    (void)state;
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    put_file(output, "late");
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_E_EXISTS);
+    lort_publish_close(p);
+    assert_file(output, "late");
+    assert_file(part, "new");
+    unlink(output);
+    unlink(part);
+}
+
+/* The holder of a lock is named; a mode wider than the input's is narrowed. */
+static void resumable_files_are_locked(void **state)
+{
+    lort_publish *p, *second;
+    lort_error err;
+    struct stat st;
+    char who[40];
+    (void)state;
+    put_file(part, "old");
+    assert_int_equal(chmod(part, 0666), 0);
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(stat(part, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(begin(&second, (lort_publish_options){.mode = 0600, .resumable = true}, &err), LORT_E_EXISTS);
+    snprintf(who, sizeof who, "process %d on this host", (int)getpid());
+    assert_true(strstr(err.message, who) || access("/proc/locks", R_OK) != 0);
+    lort_publish_keep(p, false);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +623,12 @@ int main(void)
         cmocka_unit_test(of_many_writers_one_wins),
         cmocka_unit_test(every_failed_allocation_is_clean),
         cmocka_unit_test(too_few_descriptors_are_no_other_writer),
+        cmocka_unit_test(unfinished_files_are_gone_on_with),
+        cmocka_unit_test(what_is_worth_keeping_stays),
+        cmocka_unit_test(a_file_that_reads_back_otherwise_is_not_published),
+        cmocka_unit_test(reading_back_can_be_stopped),
+        cmocka_unit_test(a_late_file_leaves_resumable_work),
+        cmocka_unit_test(resumable_files_are_locked),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -93,6 +93,23 @@ static void test_tensors_default_to_unmeasured(void **state)
     lort_report_free(&report);
 }
 
+/* Whatever stands at their end, escaped texts are not cut. */
+static void test_escaped_texts_are_whole(void **state)
+{
+    static const char *const ends[] = {"", "a", "\n", "\\", "\xff", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xc3", "ab\xff\xff"};
+    char text[64], whole[512];
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    for (size_t n = 0; n < 40; n++)
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+            memset(text, n % 3 ? 'x' : 1, n);
+            memcpy(text + n, ends[i], strlen(ends[i]));
+            const size_t bytes = n + strlen(ends[i]);
+            assert_string_equal(lort_report_escape(&report, text, bytes), lort_escape(whole, sizeof whole, text, bytes));
+        }
+    lort_report_free(&report);
+}
+
 static void test_sources_and_metadata(void **state)
 {
     lort_report report;
@@ -164,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_empty_report_is_all_null),
                                        TEST(test_tensors_default_to_unmeasured),
+                                       TEST(test_escaped_texts_are_whole),
                                        TEST(test_sources_and_metadata),
                                        TEST(test_warnings_grow_and_are_bounded),
                                        TEST(test_running_out_of_memory_is_remembered),

@@ -260,6 +260,106 @@ static void the_header_must_be_that_of_the_tensors(void **state)
     }
 }
 
+/* ---- zeros without end ---- */
+
+/* A sound container of some hundred bytes whose one tensor, "w" of F8, is factors of rank 0: as many zeros as are allowed, stored as nothing. */
+static lort_code write_zeros(const char *name, int64_t rows, int64_t cols, lort_error *err)
+{
+    uint32_t rank = 0;
+    int32_t exponent = 0;
+    int64_t dims[] = {rows, cols};
+    const uint64_t bytes = (uint64_t)rows * (uint64_t)cols;
+    lort_term term = {.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = &rank, .exponent = &exponent};
+    const lort_part part = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F8_E5M2, .n_dims = 2, .dims = dims, .slices = 1, .source_bytes = bytes, .reason = "",
+                            .terms = &term, .term_count = 1};
+    lort_input_file file = {.name = "m.safetensors", .size = bytes, .format = "safetensors"};
+    lort_extent extent = {.tensor = true, .bytes = bytes};
+    const lort_model_record zeros = {.algorithm = 1, .producer = "", .options = "", .libraries = "", .files = &file, .file_count = 1, .extents = &extent, .extent_count = 1};
+    lort_buffer out = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
+    lort_index_entry entry;
+    lort_index_record index = {.entries = &entry, .count = 1, .model = lort_xxh128(part.source.bytes, sizeof part.source.bytes)};
+    lort_footer footer = {.model_offset = LORT_HEADER_BYTES};
+    lort_codec *codec;
+    lort_archive *archive;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR}, &body);
+    put_record(LORT_FRAME_HEAD, &body, codec, &out);
+    lort_model_record_put(&zeros, &body);
+    put_record(LORT_FRAME_MODEL, &body, codec, &out);
+    entry.record_offset = out.size;
+    lort_part_put(&part, &body);
+    put_record(LORT_FRAME_PART, &body, codec, &out);
+    entry.record_bytes = out.size - entry.record_offset;
+    footer.index_offset = out.size;
+    lort_index_record_put(&index, &body);
+    put_record(LORT_FRAME_INDEX, &body, codec, &out);
+    footer.index_bytes = out.size - footer.index_offset;
+    footer.file_size = out.size + LORT_FOOTER_BYTES;
+    lort_footer_put(&footer, &body);
+    put_record(LORT_FRAME_FOOTER, &body, codec, &out);
+    lort_codec_close(codec);
+    tiny_write_buffer(dir, name, &out);
+    lort_code code = lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &archive, err);
+    lort_archive_close(archive);
+    return code;
+}
+
+static lort_code take_one(void *ctx, uint64_t first, const float *values, uint64_t count)
+{
+    (void)first;
+    for (uint64_t i = 0; i < count; i++)
+        assert_true(values[i] == 0);
+    *(uint64_t *)ctx += count;
+    return LORT_E_STOPPED;
+}
+
+/* Rows of it: zeros, or no memory for a row of blocks. */
+static void read_zeros(const char *name)
+{
+    lort_weights *w;
+    lort_error err = {0};
+    static float buffer[1000];
+    uint64_t seen = 0;
+    assert_code(lort_weights_open(tiny_path(dir, name), 64 << 20, &w, &err), LORT_OK, &err);
+    lort_code code = lort_weights_rows(w, 0, 0, 1, buffer, sizeof buffer, take_one, &seen, &err);
+    assert_true(code == LORT_E_MEMORY || (code == LORT_E_STOPPED && seen > 0));
+    lort_weights_close(w);
+}
+
+static void zeros_without_end_are_refused_or_stopped(void **state)
+{
+    static const int64_t most = (int64_t)LORT_ELEMENTS_MAX;
+    const int64_t shapes[][2] = {{1, most}, {most, 1}, {(int64_t)1 << 30, (int64_t)1 << 30}};
+    const int64_t beyond[][2] = {{1, most + 1}, {4 * most + 1000, 1}, {1, 4 * most + 1000}, {INT64_MAX, 1}}; /* times 4 bytes: little once more, without the limit */
+    const lort_run_options run = {.threads = 2, .memory_bytes = 256 << 20};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        lort_report seen = {0}, verified = {0}, compared = {0};
+        lort_error err = {0};
+        watcher w;
+        assert_code(write_zeros("z.lort", shapes[i][0], shapes[i][1], &err), LORT_OK, &err);
+        assert_code(lort_inspect(tiny_path(dir, "z.lort"), &seen, &err), LORT_OK, &err);
+        assert_int_equal(seen.tensors[0].bytes_in, shapes[i][0] * shapes[i][1]);
+        assert_code(lort_verify(tiny_path(dir, "z.lort"), &run, NULL, &verified, &err), LORT_OK, &err);
+        for (int way = 0; way < 3; way++) { /* the space, the memory of a slot, or the header that is not there: before anything is written */
+            const lort_restore_options options = {.run = run, .dtype = way == 1 ? "F32" : NULL, .tensor = way == 2 ? "w" : NULL};
+            lort_code code = restore_with("z.lort", "out", &options, NULL, &err);
+            assert_true(code == LORT_E_WRITE || code == LORT_E_MEMORY || code == LORT_E_DAMAGED);
+            assert_int_equal(names_left(), 1);
+        }
+        watch_start(&w, 20, -1);
+        assert_code(lort_compare(tiny_path(dir, "z.lort"), tiny_path(dir, "z.lort"), -1, &run, &w.observer, &compared, &err), LORT_E_STOPPED, &err);
+        read_zeros("z.lort");
+        lort_report_free(&seen);
+        lort_report_free(&verified);
+        lort_report_free(&compared);
+    }
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        lort_error err = {0};
+        assert_code(write_zeros("z.lort", beyond[i][0], beyond[i][1], &err), LORT_E_DAMAGED, &err);
+        assert_says(&err, "elements (at most 1152921504606846976)");
+    }
+}
+
 /* ---- memory ---- */
 
 static const char *container = "a.lort";
@@ -312,7 +412,7 @@ int main(void)
         command_test(one_tensor),                   command_test(outputs_are_guarded),
         command_test(a_stop_leaves_nothing),        command_test(nan_in_a_factor_is_damage),
         command_test(memory_is_a_promise),          command_test(the_header_must_be_that_of_the_tensors),
-        command_test(a_wide_matrix_is_an_ordinary_one),
+        command_test(a_wide_matrix_is_an_ordinary_one), command_test(zeros_without_end_are_refused_or_stopped),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }

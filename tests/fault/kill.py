@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Kills lort compress at random instants and resumes it: the output must have the bytes of a run that was never interrupted. Kills restore too, which begins anew.
+
+  tests/fault/kill.py [--kills 1000] [--losing 200] [--seed 1] [--jobs N]     (KILLS, LOSING in the environment are other defaults)
+
+Reads LORT (the program) and FAULT (tests/fault/fault.so as built). A job is a model and options; it is killed again and again, each time at an instant
+drawn from the time a whole run takes, and resumed, until it has run to its end or was killed often enough and is let go. `--losing` of the kills also undo
+what was not synced by then (fault.so: LORT_FAULT=lose:MS), as a power failure does. After every kill there is no output, or the whole one; at the end there
+is the whole one and nothing beside it. Ends with `N passed, N failed`: jobs."""
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+LORT = os.path.realpath(os.environ.get("LORT", "build/release/lort"))
+FAULT = os.path.realpath(os.environ.get("FAULT", "build/release/tests/fault/fault.so"))
+KJV = os.path.realpath("tests/data/kjv-3m")
+MODELS = {"gguf": f"{KJV}/kjv-3m-f16.gguf", "directory": f"{KJV}/hf"}
+TARGETS = {"default": [], "lossless": ["--lossless"], "rank": ["--rank", "24"], "size": ["--size", "40%"], "trits": ["--residual", "ternary", "--rank", "4"],
+           "energy": ["--energy", "0.6"], "restore": None}
+MACHINES = [["--mode", "full"], ["--mode", "stream"], ["--mode", "full", "-T", "1"], ["--mode", "stream", "-T", "1"], ["--memory", "200M"]]
+MOST_KILLS = 8  # of one job
+
+work = tempfile.mkdtemp(prefix="lort-kill-", dir=os.environ.get("TMPDIR", "/tmp"))
+Job = collections.namedtuple("Job", "number model target losing kills seed")
+Result = collections.namedtuple("Result", "job failure kills resumed tensors")
+
+
+def run(model, target, out, extra, env=None):
+    if target == "restore":
+        extra = [word for word in extra if word not in ("--mode", "full", "stream", "--resume")]
+        command = [LORT, "restore", f"{work}/{model}-default.lort", "-o", out] + extra
+    else:
+        command = [LORT, "compress", MODELS[model], "-o", out, "-q"] + TARGETS[target] + extra
+    return subprocess.Popen(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE)
+
+
+def content(path):
+    """Bytes of a file, or of every file of a directory."""
+    if not os.path.isdir(path):
+        with open(path, "rb") as file:
+            return file.read()
+    return {name: content(f"{path}/{name}") for name in os.listdir(path)}
+
+
+def remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
+class Reference:
+    """Content and seconds of a whole run."""
+
+    def __init__(self, model, target):
+        out, begin = f"{work}/{model}-{target}.lort", time.monotonic()
+        process = run(model, target, out, [])
+        message = process.communicate()[1]
+        assert process.returncode == 0, message
+        self.seconds = time.monotonic() - begin
+        self.content = content(out)
+
+
+def kill_once(job, draw, reference, out, extra):
+    """True if it was killed, False if it had ended with success; a text: what was wrong."""
+    after = draw.uniform(0, 1.1 * reference.seconds)
+    env = {"LD_PRELOAD": FAULT, "LORT_FAULT": f"lose:{max(1, round(1000 * after))}", "LORT_FAULT_SEED": str(draw.getrandbits(31))} if job.losing else None
+    process = run(job.model, job.target, out, extra, env)
+    try:
+        message = process.communicate(timeout=None if job.losing else after)[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        message = process.communicate()[1]
+    if process.returncode not in (0, -signal.SIGKILL):
+        return f"exit {process.returncode}: {message.decode(errors='replace').strip()}"
+    if os.path.exists(out) and content(out) != reference.content:
+        return "an output that is not the whole one"
+    return process.returncode != 0
+
+
+def finish(job, reference, out, extra):
+    """Tensors taken over by the last run; a text: what was wrong."""
+    report = f"{out}.json"
+    process = run(job.model, job.target, out, extra + ["--resume", "--json", report])
+    message = process.communicate()[1].decode(errors="replace").strip()
+    if process.returncode != 0:
+        return f"the last run: exit {process.returncode}: {message}"
+    if content(out) != reference.content:
+        return "the output differs from that of a run that was never interrupted"
+    with open(report) as file:
+        return json.load(file)["output"]["resumed_tensors"] if job.target != "restore" else 0
+
+
+def work_job(job, reference):
+    draw, folder = random.Random(job.seed), f"{work}/{job.number}"
+    os.mkdir(folder)
+    out, kills, tensors = f"{folder}/out", 0, 0
+    failure = None
+    while failure is None and kills < job.kills:
+        killed = kill_once(job, draw, reference, out, draw.choice(MACHINES) + draw.choice([["--resume"], []]))
+        if isinstance(killed, str):
+            failure = killed
+        elif killed:
+            kills += 1
+        remove(out)  # it had its name: begin anew
+    if failure is None:
+        tensors = finish(job, reference, out, draw.choice(MACHINES))
+        failure = tensors if isinstance(tensors, str) else None
+    left = [name for name in os.listdir(folder) if name not in ("out", "out.json")]
+    if failure is None and left:
+        failure = f"left behind: {left}"
+    if failure is None:
+        shutil.rmtree(folder)
+    return Result(job, failure, kills, failure is None and tensors > 0, 0 if failure else tensors)
+
+
+def jobs_of(kills, losing, seed):
+    draw, kinds = random.Random(seed), [(m, t) for m in MODELS for t in TARGETS]
+    for left, lose in ((kills - losing, False), (losing, True)):
+        while left > 0:
+            model, target = draw.choice(kinds)
+            count = min(left, draw.randint(1, MOST_KILLS))
+            left -= count
+            yield model, target, lose, count, draw.getrandbits(62)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=int(os.environ.get("KILLS", 1000)))
+    parser.add_argument("--losing", type=int, default=int(os.environ.get("LOSING", 200)))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    if given.losing and not os.path.exists(FAULT):
+        sys.exit(f"{FAULT} is not there: make builds it")
+    references = {(m, t): Reference(m, t) for t in TARGETS for m in MODELS}
+    jobs = [Job(i, *rest) for i, rest in enumerate(jobs_of(given.kills, given.losing, given.seed))]
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
+        for result in pool.map(lambda j: work_job(j, references[j.model, j.target]), jobs):
+            results.append(result)
+            if result.failure:
+                print(f"not ok: job {result.job}: {result.failure} (see {work}/{result.job.number})", flush=True)
+    failed = sum(r.failure is not None for r in results)
+    lost = sum(r.kills for r in results if r.job.losing)
+    print(f"{sum(r.kills for r in results)} kills, {lost} of them losing what was not synced; {len(results)} jobs over {len(MODELS)} models, {len(TARGETS)} targets and "
+          f"{len(MACHINES)} machines; {sum(r.resumed for r in results)} last runs took over {sum(r.tensors for r in results)} tensors")
+    print(f"{len(results) - failed} passed, {failed} failed")
+    if not failed:
+        shutil.rmtree(work)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

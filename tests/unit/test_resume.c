@@ -1,0 +1,329 @@
+/* Unfinished work gone on with: stopped at one question after the other, torn and flipped all over, the output has the bytes of one run. */
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/command_fixture.h"
+
+enum { ROWS = 72, COLS = 60, EXPERTS = 3, SIZE = ROWS * COLS, POINTS = SANITIZED ? 12 : 30 };
+
+static float low_rank[SIZE], experts[EXPERTS * SIZE], mixed[EXPERTS * SIZE];
+
+static int fill(void **state)
+{
+    tiny_fill_rank(low_rank, ROWS, COLS, 3, 1);
+    for (int s = 0; s < EXPERTS; s++) {
+        tiny_fill_rank(experts + s * SIZE, ROWS, COLS, 2 + s, 10 + (uint64_t)s);
+        tiny_fill_rank(mixed + s * SIZE, ROWS, COLS, 2, 20 + (uint64_t)s);
+    }
+    mixed[SIZE + 5] = INFINITY;
+    return 0;
+}
+
+static const tiny_tensor model[] = {
+    {"plain.weight", "F32", 2, {ROWS, COLS}, low_rank}, {"noise.weight", "BF16", 2, {ROWS, COLS}, NULL}, {"experts.weight", "F32", 3, {EXPERTS, ROWS, COLS}, experts},
+    {"mixed.weight", "F32", 3, {EXPERTS, ROWS, COLS}, mixed}, {"norm.weight", "F32", 1, {COLS}, NULL}, {"none", "F32", 2, {0, COLS}, NULL},
+    {"half.weight", "F16", 2, {ROWS, COLS}, low_rank},
+};
+#define TENSORS (sizeof model / sizeof *model)
+
+static lort_options options_error(void)
+{
+    lort_options options = options_rank(0);
+    options.goal = LORT_GOAL_ERROR;
+    options.value = 0.02;
+    return options;
+}
+
+static lort_options options_size(void)
+{
+    lort_options options = options_rank(0);
+    options.goal = LORT_GOAL_SIZE;
+    options.value = 60;
+    return options;
+}
+
+static lort_code run(const lort_options *options, const lort_observer *observer, uint64_t *resumed, lort_error *err)
+{
+    lort_report report = {0};
+    lort_code code = lort_compress(tiny_path(dir, "m"), tiny_path(dir, "out"), options, observer, &report, err);
+    if (resumed)
+        *resumed = report.resumed_tensors;
+    lort_report_free(&report);
+    return code;
+}
+
+static void ends_whole(const lort_options *options, uint64_t *resumed)
+{
+    lort_error err = {0};
+    lort_options resume = *options;
+    resume.resume = true;
+    assert_code(run(&resume, NULL, resumed, &err), LORT_OK, &err);
+    assert_true(same_files("whole", "out"));
+    assert_false(file_exists("out.part") || file_exists("out.part.journal"));
+    unlink(tiny_path(dir, "out"));
+}
+
+static void write_model(const lort_options *options)
+{
+    tiny_safetensors(dir, "m", model, TENSORS);
+    compress_to("m", "whole", options);
+}
+
+/* A run that is stopped at its question `after`, or ends. */
+static lort_code stopped(const lort_options *options, int64_t after, uint64_t *resumed)
+{
+    watcher w;
+    lort_error err = {0};
+    watch_start(&w, after, -1);
+    lort_code code = run(options, &w.observer, resumed, &err);
+    assert_true(code == LORT_OK || code == LORT_E_STOPPED);
+    assert_true(file_exists("out") == (code == LORT_OK));
+    assert_true(file_exists("out.part") == file_exists("out.part.journal"));
+    return code;
+}
+
+static void at_many_questions(lort_options options)
+{
+    uint64_t resumed, most = 0, kept = 0;
+    write_model(&options);
+    for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++) {
+        options.mode = (lort_mode)mode;
+        for (int64_t after = 0; stopped(&options, after, NULL) == LORT_E_STOPPED; after += 1 + after / (SANITIZED ? 3 : 6)) {
+            kept += file_exists("out.part");
+            ends_whole(&options, &resumed);
+            most = resumed > most ? resumed : most;
+        }
+        unlink(tiny_path(dir, "out"));
+    }
+    assert_true(kept > 2 && most >= TENSORS / 2);
+}
+
+static void stopped_at_many_questions_by_error(void **state) { at_many_questions(options_error()); }
+static void stopped_at_many_questions_by_size(void **state) { at_many_questions(options_size()); }
+
+/* Every run comes a little further, without being asked to go on. */
+static void many_short_runs_are_one(lort_options options)
+{
+    uint64_t resumed, last = 0;
+    int64_t after = 1;
+    int runs = 1;
+    write_model(&options);
+    for (; stopped(&options, after, &resumed) == LORT_E_STOPPED; runs++) {
+        after = resumed > last ? after : after + 3;
+        last = resumed;
+        assert_true(runs < 3000);
+    }
+    assert_true(runs > 2);
+    assert_true(same_files("whole", "out"));
+}
+
+static void many_short_runs_by_error(void **state) { many_short_runs_are_one(options_error()); }
+static void many_short_runs_by_size(void **state) { many_short_runs_are_one(options_size()); }
+
+/* ---- what was left is damaged ---- */
+
+/* The longest unfinished work there is: all but the last questions. */
+static void leave_most(const lort_options *options)
+{
+    watcher w;
+    lort_error err = {0};
+    watch_start(&w, -1, -1);
+    assert_code(run(options, &w.observer, NULL, &err), LORT_OK, &err);
+    unlink(tiny_path(dir, "out"));
+    assert_int_equal(stopped(options, w.asked - 1, NULL), LORT_E_STOPPED);
+    assert_true(file_exists("out.part"));
+}
+
+static void write_bytes(const char *name, const uint8_t *bytes, uint64_t n)
+{
+    FILE *out = fopen(tiny_path(dir, name), "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, n, out), n);
+    fclose(out);
+}
+
+static void restore_left(const lort_buffer *part, const lort_buffer *journal)
+{
+    write_bytes("out.part", part->data, part->size);
+    write_bytes("out.part.journal", journal->data, journal->size);
+}
+
+/* what: 0 flipped, 1 cut there, 2 cut and garbage behind. */
+static void damage(const char *name, const lort_buffer *whole, uint64_t at, int what)
+{
+    lort_buffer copy = {.alloc = &lort_alloc_heap};
+    lort_put_bytes(&copy, whole->data, what ? at : whole->size);
+    if (what == 0)
+        copy.data[at] ^= (uint8_t)(1u << at % 8);
+    for (int i = 0; what == 2 && i < 500; i++)
+        lort_put_u8(&copy, (uint8_t)(i * 37));
+    write_bytes(name, copy.size ? copy.data : (const uint8_t *)"", copy.size);
+    lort_buffer_free(&copy);
+}
+
+static void damaged_anywhere(const lort_options *options, const char *name)
+{
+    uint64_t resumed, some = 0;
+    write_model(options);
+    leave_most(options);
+    lort_buffer part = file_read("out.part"), journal = file_read("out.part.journal");
+    const lort_buffer *whole = strcmp(name, "out.part") ? &journal : &part;
+    for (int what = 0; what < 3; what++)
+        for (uint64_t at = (uint64_t)what; at < whole->size; at += whole->size / POINTS) {
+            restore_left(&part, &journal);
+            damage(name, whole, at, what);
+            lort_options plain = *options; /* a key of other words than ours is a difference, not a defect */
+            lort_error err = {0};
+            assert_code(run(&plain, NULL, &resumed, &err), LORT_OK, &err);
+            assert_true(same_files("whole", "out"));
+            some += resumed > 0;
+            unlink(tiny_path(dir, "out"));
+        }
+    assert_true(some > 10);
+    lort_buffer_free(&part);
+    lort_buffer_free(&journal);
+}
+
+static void a_part_damaged_anywhere(void **state)
+{
+    const lort_options options = options_error();
+    damaged_anywhere(&options, "out.part");
+}
+
+static void a_journal_damaged_anywhere(void **state)
+{
+    const lort_options options = options_size();
+    damaged_anywhere(&options, "out.part.journal");
+}
+
+/* ---- what differs ---- */
+
+static void assert_refused(lort_options options, lort_code code, const char *words)
+{
+    lort_error err = {0};
+    lort_buffer part = file_read("out.part"), journal = file_read("out.part.journal");
+    options.resume = true;
+    assert_code(run(&options, NULL, NULL, &err), code, &err);
+    assert_says(&err, words);
+    lort_buffer part2 = file_read("out.part"), journal2 = file_read("out.part.journal");
+    assert_true(part.size == part2.size && memcmp(part.data, part2.data, part.size) == 0);
+    assert_true(journal.size == journal2.size && memcmp(journal.data, journal2.data, journal.size) == 0);
+    lort_buffer_free(&part);
+    lort_buffer_free(&part2);
+    lort_buffer_free(&journal);
+    lort_buffer_free(&journal2);
+}
+
+static void differences_are_named(void **state)
+{
+    lort_options options = options_error(), other;
+    const char *globs[] = {"x*"};
+    write_model(&options);
+    leave_most(&options);
+    other = options, other.value = 0.03;
+    assert_refused(other, LORT_E_USAGE, "max-error=0.02 there, max-error=0.03 here");
+    other = options, other.seed = 7;
+    assert_refused(other, LORT_E_USAGE, "seed=0 there, seed=7 here");
+    other = options, other.max_rank = 5;
+    assert_refused(other, LORT_E_USAGE, "max-rank");
+    other = options, other.exclude = globs, other.exclude_count = 1;
+    assert_refused(other, LORT_E_USAGE, "nothing there");
+    tiny_safetensors(dir, "m", model, TENSORS - 1);
+    assert_refused(options, LORT_E_READ, "size of m");
+    tiny_tensor renamed[TENSORS];
+    memcpy(renamed, model, sizeof model);
+    renamed[1].name = "noisy.weight";
+    tiny_safetensors(dir, "m", renamed, TENSORS);
+    assert_refused(options, LORT_E_READ, "header of m");
+    tiny_safetensors(dir, "m", model, TENSORS);
+    ends_whole(&options, NULL);
+}
+
+/* The same names and sizes, later, and other weights in one tensor. */
+static void touched_inputs_are_compared(void **state)
+{
+    lort_options options = options_error();
+    uint64_t resumed;
+    write_model(&options);
+    leave_most(&options);
+    make_old("m");
+    ends_whole(&options, &resumed);
+    assert_true(resumed >= TENSORS - 1);
+
+    leave_most(&options);
+    lort_buffer m = file_read("m");
+    const uint8_t was = m.data[m.size - (SIZE * 2) - 100]; /* of none of the last tensor's */
+    m.data[m.size - (SIZE * 2) - 100] ^= 0x11;
+    write_bytes("m", m.data, m.size);
+    assert_refused(options, LORT_E_READ, "changed since out.part was begun");
+    m.data[m.size - (SIZE * 2) - 100] = was;
+    write_bytes("m", m.data, m.size);
+    lort_buffer_free(&m);
+    ends_whole(&options, &resumed);
+    assert_true(resumed >= TENSORS - 1);
+}
+
+/* Shares of a size depend on all weights. */
+static void touched_inputs_under_a_size(void **state)
+{
+    lort_options options = options_size();
+    write_model(&options);
+    leave_most(&options);
+    make_old("m");
+    ends_whole(&options, NULL);
+    leave_most(&options);
+    lort_buffer m = file_read("m");
+    for (uint64_t i = 0; i < 600; i++)
+        m.data[m.size - 1 - i] ^= (uint8_t)(i * 29);
+    write_bytes("m", m.data, m.size);
+    lort_buffer_free(&m);
+    assert_refused(options, LORT_E_READ, "changed since");
+    compress_to("m", "whole2", &options);
+    compress_to("m", "out", &options);
+    assert_true(same_files("whole2", "out"));
+}
+
+static void a_missed_limit_leaves_what_was_there(void **state)
+{
+    lort_options options = options_error();
+    lort_error err = {0};
+    write_model(&options);
+    options.fail_above = 1e-9;
+    assert_code(run(&options, NULL, NULL, &err), LORT_E_NUMERIC, &err);
+    assert_false(file_exists("out.part") || file_exists("out.part.journal"));
+    options.fail_above = -1;
+    leave_most(&options);
+    options.fail_above = 1e-9;
+    assert_code(run(&options, NULL, NULL, &err), LORT_E_NUMERIC, &err);
+    assert_true(file_exists("out.part") && file_exists("out.part.journal"));
+    options.fail_above = -1;
+    ends_whole(&options, NULL);
+}
+
+static void a_time_limit_stops_it(void **state)
+{
+    lort_options options = options_error();
+    lort_error err = {0};
+    write_model(&options);
+    options.time_limit = 1e-9;
+    assert_code(run(&options, NULL, NULL, &err), LORT_E_STOPPED, &err);
+    assert_says(&err, "time limit");
+    options.time_limit = 0;
+    ends_whole(&options, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        command_test(stopped_at_many_questions_by_error), command_test(stopped_at_many_questions_by_size), command_test(many_short_runs_by_error),
+        command_test(many_short_runs_by_size), command_test(a_part_damaged_anywhere), command_test(a_journal_damaged_anywhere),
+        command_test(differences_are_named), command_test(touched_inputs_are_compared), command_test(touched_inputs_under_a_size),
+        command_test(a_missed_limit_leaves_what_was_there), command_test(a_time_limit_stops_it),
+    };
+    return cmocka_run_group_tests(tests, fill, NULL);
+}
