@@ -200,7 +200,7 @@ extern void blas_memory_free(void *buffer) __attribute__((weak));
 
 unsigned lort_blas_reserve(unsigned callers)
 {
-    static unsigned mapped; /* so many are there from before */
+    static _Atomic unsigned mapped; /* so many are there from before, for whichever session */
     void *buffers[LORT_BLAS_MAX_CALLERS];
     unsigned count = callers < LORT_BLAS_MAX_CALLERS ? callers : LORT_BLAS_MAX_CALLERS;
     while (count > mapped && !lort_os_address_space((count - mapped) * lort_blas_address_space() * (count > 1 ? 2 : 1)))
