@@ -222,10 +222,20 @@ lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err)
     return why ? fail_offset(err, LORT_E_WRITE, why, "cut", file, size) : LORT_OK;
 }
 
+/* What close would say, of a duplicate: some file systems (NFS, quotas) tell of a lost write only then, and a file that has its name by now is too late to hear it. */
+static int try_close(int fd)
+{
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 || close(copy) == 0 || errno == EINTR ? 0 : errno;
+}
+
 lort_code lort_os_sync(lort_file *file, lort_error *err)
 {
-    const int why = lort_os_fsync(file->fd);
-    return why ? lort_os_fail(err, LORT_E_WRITE, why, "sync", file->path) : LORT_OK;
+    int why = lort_os_fsync(file->fd);
+    if (why)
+        return lort_os_fail(err, LORT_E_WRITE, why, "sync", file->path);
+    why = try_close(file->fd);
+    return why ? lort_os_fail(err, LORT_E_WRITE, why, "close", file->path) : LORT_OK;
 }
 
 /* The range before this one had the time of a whole range to reach the disk: waiting for it is short, and only clean

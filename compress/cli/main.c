@@ -53,6 +53,16 @@ static void set_signals(void)
 
 bool lort_cli_prints(const lort_cli_values *values) { return !values->json || strcmp(values->json, "-") != 0; }
 
+static void say_what_is_left(const lort_report *report)
+{
+    char tensors[64] = "unfinished work"; /* of an earlier run, that was not looked at */
+    if (!report->partial_path || !*report->partial_path)
+        return;
+    if (report->partial_tensors)
+        snprintf(tensors, sizeof tensors, "%llu of %llu tensors", (unsigned long long)report->partial_tensors, (unsigned long long)report->tensor_count);
+    fprintf(stderr, "lort: %s holds %s: the same command with --resume goes on from there\n", report->partial_path, tensors);
+}
+
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code, const lort_error *err)
 {
     lort_error json_err = {0};
@@ -68,9 +78,8 @@ int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_cod
             fprintf(stderr, "lort: %s\n", json_err.message);
         code = code ? code : written;
     }
-    if (code && report->partial_path && *report->partial_path)
-        fprintf(stderr, "lort: %s holds %llu of %llu tensors: the same command with --resume goes on from there\n", report->partial_path,
-                (unsigned long long)report->partial_tensors, (unsigned long long)report->tensor_count);
+    if (code)
+        say_what_is_left(report);
     const bool at_checkpoint = report->command && strcmp(report->command, "compress") == 0;
     lort_report_free(report);
     return by_signal && !at_checkpoint ? 128 + (int)stop_signal : (int)code;
