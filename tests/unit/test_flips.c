@@ -206,7 +206,7 @@ static void flip_all(const struct kind *kind)
         put_byte(file, bit / 8, sound.data[bit / 8]);
     }
     fclose(file);
-    print_message("# %s: %llu bytes, %llu flips, every bit of %d\n", kind->name, (unsigned long long)sound.size, (unsigned long long)flips, EVERY);
+    print_message("# %s: %llu bytes, %llu flips: one of %d bits\n", kind->name, (unsigned long long)sound.size, (unsigned long long)flips, EVERY);
 }
 
 static void every_flipped_bit_is_found(void **state)
