@@ -54,6 +54,19 @@ static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
     return code;
 }
 
+#define NOTED_MOST 1e18 /* bytes */
+
+/* The notes are a file like any other: what no reading can come to is not believed. */
+static bool is_sound(const reading *r, const job *j)
+{
+    const lort_step *step = &r->plan->steps[j->extent];
+    const lort_curve *curve = &j->curve;
+    bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST && (double)curve->codes <= NOTED_MOST;
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
+        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 && curve->rank_bytes[i] >= 0 && curve->rank_bytes[i] <= NOTED_MOST;
+    return sound && (!step->factor || curve->weights == (uint64_t)step->shape.rows * (uint64_t)step->shape.cols);
+}
+
 static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
 {
     reading *r = ctx;
@@ -70,7 +83,11 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits, sizeof j->curve.rank_bytes);
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
         j->curve.only[i] = body[CURVE_BYTES - LORT_CURVE_POINTS + i];
-    j->read = true;
+    j->read = is_sound(r, j);
+    if (!j->read) {
+        j->curve = (lort_curve){0};
+        j->kept = 0;
+    }
     return LORT_OK;
 }
 

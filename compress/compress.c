@@ -318,7 +318,7 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     if (code == LORT_OK)
         code = lort_publish_commit(publish, err);
     if (code == LORT_E_STOPPED)
-        code = lort_session_check_stop(&p->session, err); /* says why */
+        (void)lort_session_check_stop(&p->session, err); /* says why, if it still does */
     if (code)
         leave(p, publish, output, code);
     lort_journal_close(p->decider.journal, lort_publish_stays(publish));

@@ -305,6 +305,21 @@ static void a_missed_limit_leaves_what_was_there(void **state)
     ends_whole(&options, NULL);
 }
 
+static bool just_once(void *ctx) { return ++*(_Atomic int *)ctx == 40; }
+
+/* Who asks to stop need not ask twice. */
+static void a_stop_that_is_asked_for_once_is_one(void **state)
+{
+    lort_options options = options_error();
+    lort_error err = {0};
+    _Atomic int asked = 0;
+    const lort_observer observer = {NULL, just_once, &asked};
+    write_model(&options);
+    assert_code(run(&options, &observer, NULL, &err), LORT_E_STOPPED, &err);
+    assert_false(file_exists("out"));
+    ends_whole(&options, NULL);
+}
+
 static void a_time_limit_stops_it(void **state)
 {
     lort_options options = options_error();
@@ -323,7 +338,7 @@ int main(void)
         command_test(stopped_at_many_questions_by_error), command_test(stopped_at_many_questions_by_size), command_test(many_short_runs_by_error),
         command_test(many_short_runs_by_size), command_test(a_part_damaged_anywhere), command_test(a_journal_damaged_anywhere),
         command_test(differences_are_named), command_test(touched_inputs_are_compared), command_test(touched_inputs_under_a_size),
-        command_test(a_missed_limit_leaves_what_was_there), command_test(a_time_limit_stops_it),
+        command_test(a_missed_limit_leaves_what_was_there), command_test(a_time_limit_stops_it), command_test(a_stop_that_is_asked_for_once_is_one),
     };
     return cmocka_run_group_tests(tests, fill, NULL);
 }
