@@ -219,6 +219,7 @@ END
 }
 
 @test "torn, flipped and missing: the valid part is used, the rest made again" {
+    [ "$MODE" = release ] || skip "slow under a sanitizer; test_resume.c does as much"
     "$LORT" compress "$GGUF" -o "$T/whole.lort" -q 2>/dev/null
     unfinished "$T/a.lort" "$GGUF"
     cp "$T/a.lort.part" "$T/part"
