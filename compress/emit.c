@@ -406,17 +406,7 @@ static lort_code run_blocks(block_run *run, lort_error *err)
 static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes, lort_error *err)
 {
     lort_scratch *scratch = &emitter->slots[0];
-    for (uint64_t at = 0; at < bytes; at += scratch->size) {
-        uint64_t n = bytes - at < scratch->size ? bytes - at : scratch->size;
-        const uint8_t *src;
-        lort_code code = lort_session_check_stop(session_of(emitter), err);
-        if (code == LORT_OK)
-            code = lort_model_view(emitter->decider->model, emitter->part.file, offset + at, n, scratch->bytes, &src, err);
-        if (code)
-            return code;
-        lort_hasher_add(emitter->part.hasher, src, n);
-    }
-    return LORT_OK;
+    return lort_model_hash(emitter->decider->model, emitter->part.file, offset, bytes, scratch->bytes, scratch->size, emitter->part.hasher, err);
 }
 
 /* ---- parts ---- */

@@ -36,15 +36,8 @@ static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_
 {
     const lort_model_file *file = lort_model_get_file(decider->model, number);
     const uint64_t bytes = file->role == LORT_ROLE_WEIGHTS ? file->header.header_bytes : file->size;
-    for (uint64_t at = 0; at < bytes; at += HASH_PIECE) {
-        const uint64_t n = bytes - at < HASH_PIECE ? bytes - at : HASH_PIECE;
-        const uint8_t *view;
-        lort_code code = lort_model_view(decider->model, number, at, n, scratch, &view, err);
-        if (code)
-            return code;
-        lort_hasher_add(hasher, view, n);
-    }
-    return lort_model_check(decider->model, number, err);
+    lort_code code = lort_model_hash(decider->model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
+    return code ? code : lort_model_check(decider->model, number, err);
 }
 
 static lort_code put_file(const lort_decider *decider, uint32_t number, void *scratch, lort_buffer *key, lort_error *err)

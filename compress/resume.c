@@ -89,18 +89,12 @@ static lort_code check_chunks(unfinished *u, const lort_part *part, uint64_t sta
 static lort_code hash_source(unfinished *u, const lort_extent *extent, lort_hasher *hasher, lort_error *err)
 {
     lort_scratch *scratch = &u->decider->session->scratch[0];
-    for (uint64_t at = 0; at < extent->bytes; at += scratch->size) {
-        const uint64_t n = extent->bytes - at < scratch->size ? extent->bytes - at : scratch->size;
-        const uint8_t *src;
-        lort_code code = lort_model_view(u->decider->model, extent->file, extent->offset + at, n, scratch->bytes, &src, err);
-        if (code == LORT_OK)
-            code = lort_session_check_stop(u->decider->session, err);
-        if (code)
-            return code;
-        lort_hasher_add(hasher, src, n);
-    }
-    lort_model_release(u->decider->model, extent->file, extent->offset, extent->bytes);
-    return lort_model_check(u->decider->model, extent->file, err);
+    lort_model *model = u->decider->model;
+    lort_code code = lort_model_hash(model, extent->file, extent->offset, extent->bytes, scratch->bytes, scratch->size, hasher, err);
+    if (code)
+        return code;
+    lort_model_release(model, extent->file, extent->offset, extent->bytes);
+    return lort_model_check(model, extent->file, err);
 }
 
 /* Without --resume a part that was made from something else is made again, and all behind it. */

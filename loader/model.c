@@ -291,6 +291,32 @@ lort_code lort_model_unchanged(lort_model *model, lort_error *err)
     return code;
 }
 
+void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx)
+{
+    model->stop = stop;
+    model->stop_ctx = ctx;
+}
+
+static lort_code check_stop(const lort_model *model, lort_error *err)
+{
+    return model->stop && model->stop(model->stop_ctx) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
+}
+
+lort_code lort_model_hash(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, uint64_t scratch_bytes, lort_hasher *hasher, lort_error *err)
+{
+    for (uint64_t at = 0; at < n; at += scratch_bytes) {
+        const uint64_t piece = n - at < scratch_bytes ? n - at : scratch_bytes;
+        const uint8_t *view;
+        lort_code code = check_stop(model, err);
+        if (code == LORT_OK)
+            code = lort_model_view(model, file, offset + at, piece, scratch, &view, err);
+        if (code)
+            return code;
+        lort_hasher_add(hasher, view, piece);
+    }
+    return LORT_OK;
+}
+
 /* ---- full mode ---- */
 
 typedef struct load_job {
@@ -303,10 +329,9 @@ typedef struct load_job {
 static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     load_job *job = ctx;
-    if (job->model->stop && job->model->stop(job->model->stop_ctx))
-        return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
     uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = job->entry->info.size - offset;
-    return lort_os_read(job->file, job->memory + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
+    lort_code code = check_stop(job->model, err);
+    return code ? code : lort_os_read(job->file, job->memory + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
 }
 
 /* Views change over only once the whole file is there. */
@@ -336,12 +361,6 @@ uint64_t lort_model_load_bytes(const lort_model *model)
     for (uint32_t i = 0; i < model->file_count; i++)
         bytes += (model->files[i].info.size + page - 1) / page * page;
     return bytes;
-}
-
-void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx)
-{
-    model->stop = stop;
-    model->stop_ctx = ctx;
 }
 
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err)

@@ -54,8 +54,12 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err);
 lort_code lort_model_unchanged(lort_model *model, lort_error *err);
 lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err); /* of one */
 
+/* Asked between pieces of a load and of a hash; true: LORT_E_STOPPED. Any thread asks. */
+void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx);
+/* Adds n bytes at `offset` of a file to the hash, in views of scratch_bytes at most. */
+lort_code lort_model_hash(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, uint64_t scratch_bytes, lort_hasher *hasher, lort_error *err);
+
 /* Full mode: reads every file into memory from alloc; views then point there. */
-void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx); /* asked between pieces of a load; true: LORT_E_STOPPED. Any thread asks */
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err);
 uint64_t lort_model_load_bytes(const lort_model *model); /* what that takes from alloc */
 /* Stream mode: the range is what will be worked on next: a thread reads it, and of what follows as much as is worth reading ahead. And dropping pages behind.
