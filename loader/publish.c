@@ -186,38 +186,44 @@ static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_
     return lort_fail(err, LORT_E_EXISTS, "output '%s/%s' is being written by another LoRT (%s; it holds %s)", lort_os_dir_path(p->parent), p->name, who, p->partial);
 }
 
+/* The file of this name in parent, new or left by somebody, locked by us; *same: the name still leads to it. LORT_E_EXISTS: its writer lives. *file is NULL
+ * after a failure. */
+static lort_code hold(lort_publish *p, const char *name, uint32_t mode, lort_file **file, bool *same, lort_error *err)
+{
+    *same = false;
+    lort_code code = lort_os_create(p->parent, name, mode, true, file, err);
+    if (code)
+        return code;
+    code = lort_os_lock(*file, err);
+    if (code == LORT_E_EXISTS)
+        code = locked_by_another(p, *file, err);
+    else if (code == LORT_OK)
+        code = lort_os_leads_to(p->parent, name, *file, same, err);
+    if (code) {
+        lort_os_close(*file, NULL);
+        *file = NULL;
+    }
+    return code;
+}
+
 /* Removes a dead writer's partial file; LORT_E_EXISTS if the writer lives. */
 static lort_code bury_file(lort_publish *p, lort_error *err)
 {
     lort_file *stale;
-    bool same = false;
-    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, true, &stale, err);
-    if (code)
-        return code;
-    code = lort_os_lock(stale, err);
-    if (code == LORT_E_EXISTS)
-        code = locked_by_another(p, stale, err);
-    else if (code == LORT_OK)
-        code = lort_os_leads_to(p->parent, p->partial, stale, &same, err);
+    bool same;
+    lort_code code = hold(p, p->partial, p->options.mode, &stale, &same, err);
     if (code == LORT_OK && same)
         code = lort_os_remove(p->parent, p->partial, false, err);
     lort_os_close(stale, NULL);
     return code;
 }
 
-/* One try at a resumable file, new or left by somebody. */
+/* One try at a resumable file. */
 static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
 {
     lort_file *file;
     lort_file_info info = {0};
-    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, true, &file, err);
-    if (code)
-        return code;
-    code = lort_os_lock(file, err);
-    if (code == LORT_E_EXISTS)
-        code = locked_by_another(p, file, err);
-    else if (code == LORT_OK)
-        code = lort_os_leads_to(p->parent, p->partial, file, taken, err);
+    lort_code code = hold(p, p->partial, p->options.mode, &file, taken, err);
     if (code == LORT_OK && *taken)
         code = of_output(lort_os_info(file, &info, err), err);
     if (code || !*taken) {
@@ -265,22 +271,13 @@ static lort_code take_new_file(lort_publish *p, lort_error *err)
 
 static lort_code take_lock(lort_publish *p, lort_error *err)
 {
-    bool same = false;
     for (int i = 0; i < TRIES; i++) {
-        lort_code code = lort_os_create(p->parent, p->guard, 0600, true, &p->lock, err);
-        if (code)
+        bool same;
+        lort_code code = hold(p, p->guard, 0600, &p->lock, &same, err);
+        if (code || same)
             return code;
-        code = lort_os_lock(p->lock, err);
-        if (code == LORT_OK)
-            code = lort_os_leads_to(p->parent, p->guard, p->lock, &same, err);
-        if (same)
-            return LORT_OK;
-        if (code == LORT_E_EXISTS)
-            code = locked_by_another(p, p->lock, err);
         lort_os_close(p->lock, NULL);
         p->lock = NULL;
-        if (code)
-            return code;
     }
     return locked_by_another(p, NULL, err);
 }
