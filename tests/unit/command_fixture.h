@@ -304,6 +304,19 @@ static inline void put_record(lort_frame_kind kind, lort_buffer *body, lort_code
     lort_buffer_free(body);
 }
 
+/* INDEX and FOOTER, behind all parts. */
+static inline void put_end(const lort_index_record *index, lort_footer *footer, lort_codec *codec, lort_buffer *out)
+{
+    lort_buffer body = {.alloc = &lort_alloc_heap};
+    footer->index_offset = out->size;
+    lort_index_record_put(index, &body);
+    put_record(LORT_FRAME_INDEX, &body, codec, out);
+    footer->index_bytes = out->size - footer->index_offset;
+    footer->file_size = out->size + LORT_FOOTER_BYTES;
+    lort_footer_put(footer, &body);
+    put_record(LORT_FRAME_FOOTER, &body, codec, out);
+}
+
 /* A sound container `to` with what edit makes of the chunks of `from`. */
 static inline void rewrite_container(const char *from, const char *to, edit_fn *edit)
 {
@@ -326,13 +339,7 @@ static inline void rewrite_container(const char *from, const char *to, edit_fn *
     for (uint64_t i = 0; i < index.count; i++)
         hashes[i] = rewrite_part(archive, i, edit, codec, &out, &index.entries[i]);
     index.model = lort_xxh128(hashes, index.count * sizeof *hashes);
-    footer.index_offset = out.size;
-    lort_index_record_put(&index, &body);
-    put_record(LORT_FRAME_INDEX, &body, codec, &out);
-    footer.index_bytes = out.size - footer.index_offset;
-    footer.file_size = out.size + LORT_FOOTER_BYTES;
-    lort_footer_put(&footer, &body);
-    put_record(LORT_FRAME_FOOTER, &body, codec, &out);
+    put_end(&index, &footer, codec, &out);
     tiny_write_buffer(dir, to, &out);
     free(hashes);
     free(index.entries);

@@ -290,13 +290,7 @@ static lort_code write_zeros(const char *name, int64_t rows, int64_t cols, lort_
     lort_part_put(&part, &body);
     put_record(LORT_FRAME_PART, &body, codec, &out);
     entry.record_bytes = out.size - entry.record_offset;
-    footer.index_offset = out.size;
-    lort_index_record_put(&index, &body);
-    put_record(LORT_FRAME_INDEX, &body, codec, &out);
-    footer.index_bytes = out.size - footer.index_offset;
-    footer.file_size = out.size + LORT_FOOTER_BYTES;
-    lort_footer_put(&footer, &body);
-    put_record(LORT_FRAME_FOOTER, &body, codec, &out);
+    put_end(&index, &footer, codec, &out);
     lort_codec_close(codec);
     tiny_write_buffer(dir, name, &out);
     lort_code code = lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &archive, err);
