@@ -94,7 +94,7 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
 /* Notes of files that were touched since may be of other weights. */
 static lort_code take_notes(reading *r, lort_error *err)
 {
-    if (!r->decider->journal || lort_journal_get_state(r->decider->journal) != LORT_JOURNAL_SAME)
+    if (lort_journal_get_state(r->decider->journal) != LORT_JOURNAL_SAME)
         return LORT_OK;
     return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
 }

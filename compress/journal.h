@@ -28,7 +28,7 @@ typedef enum lort_journal_state {
 /* publish: resumable, just begun. Unfinished work with another key: where `resume` is asked for, the first difference is an error (LORT_E_READ: of the input,
  * else LORT_E_USAGE); else it is dropped with a warning. */
 lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_journal **out, lort_error *err);
-lort_journal_state lort_journal_get_state(const lort_journal *journal);
+lort_journal_state lort_journal_get_state(const lort_journal *journal); /* of NULL: FRESH */
 /* Hands on the notes an earlier run left, in order. Journal NULL, or FRESH: none. */
 typedef lort_code lort_note_fn(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err);
 lort_code lort_journal_each(const lort_journal *journal, lort_note_kind kind, lort_note_fn *each, void *ctx, lort_error *err);

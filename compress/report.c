@@ -244,21 +244,13 @@ static json_t *with_item(json_t *array, json_t *value)
 
 static json_t *json_u64(uint64_t v) { return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v); }
 
-static bool is_utf8(const char *text)
-{
-    size_t n = strlen(text), step = 1;
-    for (; n && step; n -= step, text += step)
-        step = lort_utf8_length((const uint8_t *)text, n);
-    return n == 0;
-}
-
 /* Texts arrive escaped; one that is not valid UTF-8 all the same is escaped here rather than lost. */
 static json_t *json_text(const char *text)
 {
     char escaped[4096];
     if (!text || !*text)
         return json_null();
-    return json_string(is_utf8(text) ? text : lort_escape(escaped, sizeof escaped, text, strlen(text)));
+    return json_string(lort_utf8_valid(text, strlen(text)) ? text : lort_escape(escaped, sizeof escaped, text, strlen(text)));
 }
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }

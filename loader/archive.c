@@ -8,7 +8,6 @@
 #include "loader/os.h"
 #include "loader/record.h"
 
-
 typedef unsigned long long ull;
 
 struct lort_archive {
