@@ -46,25 +46,25 @@ static lort_code merge_tensors(lort_model *model, lort_error *err)
 
 static lort_code check_split(lort_model *model, lort_error *err)
 {
-    const lort_header *first = NULL;
+    const lort_model_file *first = NULL;
+    char name[200], is[100], was[100];
     for (uint32_t i = 0; i < model->file_count; i++) {
-        const lort_header *header = &model->files[i].shown.header;
-        char a[200], is[100], was[100];
-        if (model->files[i].shown.role != LORT_ROLE_WEIGHTS || !header->split)
+        const lort_model_file *file = &model->files[i].shown;
+        if (file->role != LORT_ROLE_WEIGHTS || !file->header.split)
             continue;
-        first = first ? first : header;
-        if (header->split_tensors != first->split_tensors)
+        first = first ? first : file;
+        if (file->header.split_tensors != first->header.split_tensors)
             return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, in the first shard it is %llu: a shard of another model?",
-                             show(a, sizeof a, model->files[i].shown.name), (unsigned long long)header->split_tensors,
-                             (unsigned long long)first->split_tensors);
-        if (header->architecture[0] && first->architecture[0] && strcmp(header->architecture, first->architecture) != 0)
+                             show(name, sizeof name, file->name), (unsigned long long)file->header.split_tensors,
+                             (unsigned long long)first->header.split_tensors);
+        if (file->header.architecture[0] && first->header.architecture[0] && strcmp(file->header.architecture, first->header.architecture) != 0)
             return lort_fail(err, LORT_E_INPUT, "%s: architecture '%s' differs from the first shard's '%s': a shard of another model?",
-                             show(a, sizeof a, model->files[i].shown.name), show(is, sizeof is, header->architecture),
-                             show(was, sizeof was, first->architecture));
+                             show(name, sizeof name, file->name), show(is, sizeof is, file->header.architecture),
+                             show(was, sizeof was, first->header.architecture));
     }
-    if (first && first->split_tensors != model->index.count)
-        return lort_fail(err, LORT_E_INPUT, "the shards hold %llu tensors, split.tensors.count says %llu",
-                         (unsigned long long)model->index.count, (unsigned long long)first->split_tensors);
+    if (first && first->header.split_tensors != model->index.count)
+        return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, the shards hold %llu tensors", show(name, sizeof name, first->name),
+                         (unsigned long long)first->header.split_tensors, (unsigned long long)model->index.count);
     return LORT_OK;
 }
 
@@ -73,17 +73,18 @@ static lort_code check_entry(const lort_model *model, const lort_shard_entry *en
 {
     const lort_tensor *tensor = lort_index_find(&model->index, entry->tensor, entry->tensor_bytes);
     const char *want = model->shards.files[entry->file];
-    char a[200], b[200];
+    char index[200], a[200], b[200];
     if (tensor && strcmp(model->files[tensor->file].shown.name, want) == 0)
         return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT, "weight_map says tensor '%s' is in %s; it is %s", lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes),
-                     show(b, sizeof b, want), tensor ? "in another shard" : "not there");
+    return lort_fail(err, LORT_E_INPUT, "%s: weight_map says tensor '%s' is in %s; it is %s", show(index, sizeof index, model->files[model->index_file].shown.name),
+                     lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes), show(b, sizeof b, want), tensor ? "in another shard" : "not there");
 }
 
 static lort_code check_shard_list(lort_model *model, lort_error *err)
 {
     uint64_t total = 0;
     lort_code code = LORT_OK;
+    char name[200];
     if (model->index_file == UINT32_MAX)
         return LORT_OK;
     for (uint64_t i = 0; i < model->shards.entry_count && code == LORT_OK; i++)
@@ -92,11 +93,12 @@ static lort_code check_shard_list(lort_model *model, lort_error *err)
         return code;
     for (uint64_t i = 0; i < model->index.count; i++)
         total += model->index.tensors[i].bytes;
+    show(name, sizeof name, model->files[model->index_file].shown.name);
     if (model->index.count > model->shards.entry_count)
-        lort_model_warn(model, "%llu tensors of the shards are not in weight_map; they are carried along",
+        lort_model_warn(model, "%s: %llu tensors of the shards are not in weight_map; they are carried along", name,
                         (unsigned long long)(model->index.count - model->shards.entry_count));
     if (model->shards.has_total && model->shards.total_size != total)
-        lort_model_warn(model, "metadata.total_size is %llu, the tensors have %llu bytes", (unsigned long long)model->shards.total_size,
+        lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes", name, (unsigned long long)model->shards.total_size,
                         (unsigned long long)total);
     return LORT_OK;
 }

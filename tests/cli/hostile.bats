@@ -118,7 +118,7 @@ END
 gone:shard 2 of 2: .*m-00002-of-00002.gguf.*No such file
 count:its name says shard 1 of 2, its split.* keys say 1 of 3
 again:its name says shard 2 of 2, its split.* keys say 1 of 2
-total:the shards hold 2 tensors, split.tensors.count says 5
+total:m-00001-of-00002.gguf: split.tensors.count is 5, the shards hold 2 tensors
 twice:tensor 'x' stands in two shards
 other:architecture 'b' differs from the first shard's 'a'
 END

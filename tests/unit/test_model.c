@@ -341,7 +341,7 @@ static void an_index_must_fit_its_shards(void **state)
     tiny_safetensors(dir, "1.safetensors", two, 2);
     tiny_safetensors(dir, "2.safetensors", other, 1);
     tiny_index(dir, name, (const char *[]){"a", "1.safetensors", "b", "1.safetensors", "c", "1.safetensors", "d", "2.safetensors", NULL});
-    assert_refused(name, LORT_E_INPUT, "'c' is in 1.safetensors; it is in another shard");
+    assert_refused(name, LORT_E_INPUT, "model.safetensors.index.json: weight_map says tensor 'c' is in 1.safetensors; it is in another shard");
     tiny_index(dir, name, (const char *[]){"a", "1.safetensors", "d", "2.safetensors", NULL});
     assert_refused(name, LORT_E_INPUT, "'d' is in 2.safetensors; it is not there");
     tiny_index(dir, name, (const char *[]){"a", "3.safetensors", NULL});
@@ -352,8 +352,8 @@ static void an_index_must_fit_its_shards(void **state)
     assert_refused("", LORT_E_INPUT, name);
     tiny_text(dir, name, "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2.safetensors\"}}");
     check_and_close(name, 3, 3, true, "safetensors");
-    tiny_says(said, "1 tensors of the shards are not in weight_map");
-    tiny_says(said, "metadata.total_size is 1, the tensors have 128 bytes");
+    tiny_says(said, "model.safetensors.index.json: 1 tensors of the shards are not in weight_map");
+    tiny_says(said, "model.safetensors.index.json: metadata.total_size is 1, the tensors have 128 bytes");
 }
 
 static void a_tensor_in_two_shards_is_refused(void **state)
@@ -383,7 +383,7 @@ static void a_split_must_be_whole_and_of_one_model(void **state)
     tiny_gguf(dir, second, &(tiny_tensor)TINY("t1", "F32", 5), 1, &(tiny_split){1, 3, 3, NULL});
     assert_refused("", LORT_E_INPUT, "tensor 't1' stands in two shards");
     tiny_gguf(dir, second, NULL, 0, &(tiny_split){1, 3, 3, NULL});
-    assert_refused("", LORT_E_INPUT, "the shards hold 2 tensors, split.tensors.count says 3");
+    assert_refused("", LORT_E_INPUT, "-00001-of-00003.gguf: split.tensors.count is 3, the shards hold 2 tensors");
     tiny_gguf(dir, "renamed.gguf", two, 2, &(tiny_split){1, 3, 3, NULL});
     assert_refused("renamed.gguf", LORT_E_INPUT, "is shard 2 of 3, but its name is not PREFIX-00002-of-00003.gguf");
 }
