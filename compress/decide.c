@@ -343,7 +343,9 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const c
     return code;
 }
 
-static const char not_numbers[] = "holds NaN or Inf";
+static const char not_numbers[] = "holds NaN or Inf", not_converged[] = "eigenvalues did not converge";
+
+bool lort_reason_is_fault(const char *reason) { return strstr(reason, not_numbers) || strstr(reason, not_converged); }
 
 static void say_place(lort_outcome *out, int64_t row, int64_t col)
 {
@@ -398,7 +400,7 @@ static void judge(const lort_factors *factors, const lort_target *target, bool w
         snprintf(out->detail, sizeof out->detail, "rank %lld captures at most %.3f of the energy", (long long)target->max_rank, factors->best_energy);
         break;
     case LORT_NOT_CONVERGED:
-        lort_outcome_keep(out, "eigenvalues did not converge");
+        lort_outcome_keep(out, not_converged);
         break;
     }
 }

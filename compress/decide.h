@@ -50,6 +50,8 @@ typedef struct lort_decider {
 /* worker: whose scratch is used by the caller; pool: who factors (NULL: this worker alone). */
 lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
 void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc);
+/* Whether a tensor is kept for this (the text may have more around it) since its weights are no numbers or a method gave up: that is to be heard of. */
+bool lort_reason_is_fault(const char *reason);
 
 /* Where the bytes of what one outcome is for lie: of a slice, or of the whole extent where its slices are not tried. */
 typedef struct lort_range {

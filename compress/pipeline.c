@@ -86,10 +86,9 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     return lort_fail(err, LORT_E_NUMERIC, "%s: relative error %.6g is above --fail-above %g; nothing was published", report->name, report->rel_error, limit);
 }
 
-/* A weight that is no number, or a method that gave up, is to be heard of. */
 static void warn_fault(lort_session *session, const lort_tensor_report *report)
 {
-    if (strstr(report->reason, "holds NaN or Inf") || strstr(report->reason, "did not converge"))
+    if (lort_reason_is_fault(report->reason))
         lort_session_warn(session, "%s: %s%s%s", report->name, report->reason, *report->detail ? ", " : "", report->detail);
 }
 
