@@ -114,7 +114,7 @@ lort_code lort_weights_find(const lort_weights *w, const char *name, uint64_t *n
     *number = tensor ? (uint64_t)(tensor - w->input.index->tensors) : 0;
     if (tensor)
         return LORT_OK;
-    return lort_fail(err, LORT_E_USAGE, "no tensor '%s': lort inspect lists them", lort_escape(shown, sizeof shown, name, strlen(name)));
+    return lort_fail(err, LORT_E_USAGE, "no tensor '%s': lort inspect lists them", lort_escape_text(shown, sizeof shown, name));
 }
 
 static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *out, lort_error *err)

@@ -195,7 +195,7 @@ static lort_code check_output(const prepared *p, const char *output, lort_error 
         bool exists;
         snprintf(name, room, "%s%s", output, written[i]);
         if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists && lort_model_owns(p->model, &info))
-            code = lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files", lort_escape(shown, sizeof shown, name, strlen(name)), i ? "'s partial file" : "");
+            code = lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files", lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");
     }
     lort_give(&p->session.alloc, name, room);
     return code;

@@ -7,8 +7,6 @@
 
 #define SMALL ((uint64_t)8 << 20) /* less than the workers take later: a limit this close is for the plan to refuse, which knows the smallest that would do */
 
-static const char *shown_path(const char *path, char *out, size_t cap) { return lort_escape(out, cap, path, strlen(path)); }
-
 lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit, lort_imatrix *imatrix, lort_error *err)
 {
     char shown[300];
@@ -19,7 +17,7 @@ lort_code lort_importance_open(lort_session *session, const char *path, uint64_t
     if (code == LORT_OK) {
         code = lort_imatrix_parse(file.data, file.bytes, &session->alloc, imatrix, err);
         if (code)
-            lort_error_prefix(err, "%s", shown_path(path, shown, sizeof shown));
+            lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, path));
     }
     lort_sidefile_free(&file);
     lort_budget_limit(session->budget, UINT64_MAX); /* the plan sets it */
@@ -36,7 +34,7 @@ lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path, c
         if (!found || lort_importance_row(found, &m, 0))
             continue;
         return lort_fail(err, LORT_E_INPUT, "%s: entry '%s' has %lld x %lld values; for tensor '%s' %s it must have %lld, or %lld for each of its %lld matrices",
-                         shown_path(path, file, sizeof file), lort_escape(entry, sizeof entry, found->name, found->name_bytes), (long long)found->n_mat,
+                         lort_escape_text(file, sizeof file, path), lort_escape(entry, sizeof entry, found->name, found->name_bytes), (long long)found->n_mat,
                          (long long)found->n_in, lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
                          lort_shape_text(tensor, shape, sizeof shape), (long long)m.cols, (long long)m.cols, (long long)m.slices);
     }

@@ -51,7 +51,7 @@ static lort_code put_file(const lort_decider *decider, uint32_t number, void *sc
         code = hash_header(decider, number, hasher, scratch, err);
     if (code == LORT_OK) {
         const lort_hash128 hash = lort_hasher_value(hasher);
-        lort_escape(name, sizeof name, file->name, strlen(file->name));
+        lort_escape_text(name, sizeof name, file->name);
         lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n" TIME_LABEL "%s\t%lld\n", number, name, name,
                       (unsigned long long)file->size, name, (unsigned long long)lort_load_u64(hash.bytes), (unsigned long long)lort_load_u64(hash.bytes + 8), name,
                       (long long)file->mtime_ns);

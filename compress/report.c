@@ -250,7 +250,7 @@ static json_t *json_text(const char *text)
     char escaped[4096];
     if (!text || !*text)
         return json_null();
-    return json_string(lort_utf8_valid(text, strlen(text)) ? text : lort_escape(escaped, sizeof escaped, text, strlen(text)));
+    return json_string(lort_utf8_valid(text, strlen(text)) ? text : lort_escape_text(escaped, sizeof escaped, text));
 }
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
@@ -454,7 +454,7 @@ static lort_code fail_write(const char *path, lort_error *err)
 {
     char shown[512];
     return lort_fail(err, LORT_E_WRITE, "%s: the JSON report cannot be written: %s",
-                     lort_escape(shown, sizeof shown, path, strlen(path)), strerror(errno));
+                     lort_escape_text(shown, sizeof shown, path), strerror(errno));
 }
 
 static lort_code fail_memory(lort_error *err) { return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report"); }

@@ -438,7 +438,7 @@ static lort_code check_output(const restoring *r, const char *output, const lort
     char shown[300];
     if (lort_os_stat(output, &info, &exists, NULL) || !exists || info.device != container->device || info.inode != container->inode)
         return LORT_OK;
-    return lort_fail(err, LORT_E_USAGE, "%s: the output is the container itself", lort_escape(shown, sizeof shown, output, strlen(output)));
+    return lort_fail(err, LORT_E_USAGE, "%s: the output is the container itself", lort_escape_text(shown, sizeof shown, output));
 }
 
 static lort_code begin(restoring *r, const char *output, uint64_t bytes, bool directory, lort_error *err)
@@ -476,7 +476,7 @@ static lort_code restore_tensor(restoring *r, const char *output, const char *na
     char shown[200];
     const lort_part *part = lort_archive_find(r->reading.archive, name, strlen(name));
     if (!part)
-        return lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them", lort_escape(shown, sizeof shown, name, strlen(name)));
+        return lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them", lort_escape_text(shown, sizeof shown, name));
     lort_code code = begin(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);

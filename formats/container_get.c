@@ -76,7 +76,7 @@ static lort_code names_differ(const lort_model_record *m, lort_arena *arena, lor
         char text[300];
         if (strcmp(names[i - 1], names[i]) == 0)
             return lort_fail(err, LORT_E_DAMAGED, "two files are named '%s'",
-                             lort_escape(text, sizeof text, names[i], strlen(names[i])));
+                             lort_escape_text(text, sizeof text, names[i]));
     }
     return LORT_OK;
 }

@@ -80,3 +80,5 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
     out[at] = '\0';
     return out;
 }
+
+const char *lort_escape_text(char *out, size_t cap, const char *text) { return lort_escape(out, cap, text, strlen(text)); }

@@ -41,5 +41,6 @@ lort_code lort_error_prefix(lort_error *err, const char *format, ...) LORT_PRINT
 /* Writes `n` untrusted bytes as printable UTF-8: control characters, invalid UTF-8 and backslash become \xHH. The result is
  * NUL-terminated, at most `cap` bytes with the NUL, cut with "..." where it does not fit. Returns `out`. */
 const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n);
+const char *lort_escape_text(char *out, size_t cap, const char *text); /* the same of a NUL-terminated one */
 
 #endif

@@ -213,7 +213,7 @@ static lort_code check_type(const builder *b, const lort_header *h)
         return lort_fail(b->err, LORT_E_INPUT, "the GGUF file does not say what it is: %s", allowed);
     if (strcmp(type->text_copy, "imatrix") != 0)
         return lort_fail(b->err, LORT_E_INPUT, "the GGUF file is of general.type '%s': %s",
-                         lort_escape(shown, sizeof shown, type->text_copy, strlen(type->text_copy)), allowed);
+                         lort_escape_text(shown, sizeof shown, type->text_copy), allowed);
     return LORT_OK;
 }
 

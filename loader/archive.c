@@ -71,8 +71,6 @@ static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scrat
 }
 
 /* As a message may show it. */
-static const char *show_path(const char *path, char out[600]) { return lort_escape(out, 600, path, strlen(path)); }
-
 lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
 {
     lort_file *again;
@@ -82,7 +80,7 @@ lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
     lort_os_close(again, NULL);
     char shown[600];
     if (a->map && lort_os_map_faulted(a->map))
-        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", show_path(a->path, shown));
+        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", lort_escape_text(shown, sizeof shown, a->path));
     return LORT_OK;
 }
 
@@ -321,7 +319,7 @@ lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_arch
     if (code == LORT_OK)
         code = read_all(a, err);
     if (code == LORT_E_DAMAGED || code == LORT_E_INPUT)
-        lort_error_prefix(err, "'%s'", show_path(path, shown));
+        lort_error_prefix(err, "'%s'", lort_escape_text(shown, sizeof shown, path));
     if (code) {
         lort_archive_close(a);
         return code;
@@ -424,7 +422,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     lort_buffer_free(&read);
     code = settle(a, code, err);
     if (code == LORT_E_DAMAGED)
-        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", show_path(a->path, shown), (ull)part->number, (ull)number,
+        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", lort_escape_text(shown, sizeof shown, a->path), (ull)part->number, (ull)number,
                           (ull)(payload_at(a, part) + chunk->offset));
     return code;
 }

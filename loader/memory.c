@@ -221,7 +221,7 @@ static bool bad_size(const char *text, lort_error *err)
         err, LORT_E_USAGE,
         "'%s' is not a size: give a number above 0, with K, M, G or T for powers of 1024, such as 4096, 256M or 1.5G "
         "(less than 8 EiB)",
-        lort_escape(shown, sizeof shown, text, strlen(text)));
+        lort_escape_text(shown, sizeof shown, text));
     return false;
 }
 

@@ -10,7 +10,7 @@
 
 static const char *show(char *out, size_t cap, const lort_model_entry *entry)
 {
-    return lort_escape(out, cap, entry->shown.name, strlen(entry->shown.name));
+    return lort_escape_text(out, cap, entry->shown.name);
 }
 
 void lort_model_warn(lort_model *model, const char *format, ...)

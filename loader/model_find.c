@@ -80,7 +80,7 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
         return LORT_OK;
     }
     if (lort_plain_name(name, strlen(name), &why) != LORT_OK) {
-        lort_model_warn(list->model, "left out: %s: %s", lort_escape(shown, sizeof shown, name, strlen(name)), why.message);
+        lort_model_warn(list->model, "left out: %s: %s", lort_escape_text(shown, sizeof shown, name), why.message);
         return LORT_OK;
     }
     lort_code code = lort_arena_take(&list->model->arena, sizeof(found_file), &memory, err);
@@ -124,7 +124,7 @@ static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err
     if (lort_model_check(model, number, NULL)) /* then the text was zeros, and what the parser said of it means nothing */
         return lort_model_check(model, number, err);
     if (code)
-        lort_error_prefix(err, "%s", lort_escape(shown, sizeof shown, entry->shown.name, strlen(entry->shown.name)));
+        lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, entry->shown.name));
     return code;
 }
 
@@ -159,7 +159,7 @@ static lort_code add_split(lort_model *model, const char *name, uint32_t prefix,
             lort_error_prefix(err, "shard %u of %u", i, count);
             return code;
         }
-        lort_escape(shown, sizeof shown, shard, strlen(shard));
+        lort_escape_text(shown, sizeof shown, shard);
         code = check_number(shown, &model->files[model->file_count - 1].shown.header, i, count, err);
     }
     model->directory = true;
@@ -176,7 +176,7 @@ static lort_code add_weights(lort_model *model, const char *name, lort_error *er
     if (code)
         return code;
     const lort_header *header = &model->files[model->file_count - 1].shown.header;
-    lort_escape(shown, sizeof shown, name, strlen(name));
+    lort_escape_text(shown, sizeof shown, name);
     if (header->split)
         return lort_fail(err, LORT_E_INPUT,
                          "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, so the others cannot be found", shown,
@@ -195,7 +195,7 @@ static void warn_lone_shard(lort_model *model, const char *name)
     snprintf(as_split, sizeof as_split, "%.*s.gguf", (int)(strlen(name) - strlen(ending)), name);
     if (lort_split_name_parse(as_split, &prefix, &number, &count) && count > 1)
         lort_model_warn(model, "%s looks like one shard of several: give the directory or its index.json for the whole model",
-                        lort_escape(shown, sizeof shown, name, strlen(name)));
+                        lort_escape_text(shown, sizeof shown, name));
 }
 
 /* ---- a directory ---- */
@@ -224,7 +224,7 @@ static lort_code refuse_several(found_list *list, found_kind kind, const char *w
         size_t at = strlen(names);
         if (f->kind == kind && at + 3 < sizeof names) {
             snprintf(names + at, sizeof names - at, "%s", at ? ", " : "");
-            lort_escape(names + strlen(names), sizeof names - strlen(names), f->name, strlen(f->name));
+            lort_escape_text(names + strlen(names), sizeof names - strlen(names), f->name);
         }
     }
     return lort_fail(err, LORT_E_USAGE, "the directory holds several %s: name one of them (%s)", what, names);
@@ -261,7 +261,7 @@ static lort_code add_side_files(lort_model *model, found_list *list, lort_error 
     lort_code code = LORT_OK;
     for (found_file *f = list->first; f && code == LORT_OK; f = f->next) {
         char shown[200];
-        lort_escape(shown, sizeof shown, f->name, strlen(f->name));
+        lort_escape_text(shown, sizeof shown, f->name);
         if (is_added(model, f->name))
             continue;
         if (f->kind == FOUND_SAFETENSORS || f->kind == FOUND_GGUF)
@@ -302,7 +302,7 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
     lort_code code = lort_os_stat(path, &info, &exists, err);
     if (code)
         return code;
-    lort_escape(shown, sizeof shown, path, strlen(path));
+    lort_escape_text(shown, sizeof shown, path);
     if (!exists)
         return lort_fail(err, LORT_E_INPUT, "%s: no such file or directory", shown);
     if (info.kind == LORT_FILE_DIRECTORY) {

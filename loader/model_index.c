@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *show(char *out, size_t cap, const char *name) { return lort_escape(out, cap, name, strlen(name)); }
-
 /* After lort_index_build refused a name: each file alone was checked, so it stands in two of them. */
 static lort_code name_twice(const lort_model *model, lort_error *err)
 {
@@ -15,8 +13,8 @@ static lort_code name_twice(const lort_model *model, lort_error *err)
         if (other && other != tensor)
             return lort_fail(err, LORT_E_INPUT, "tensor '%s' stands in two shards, %s and %s",
                              lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
-                             show(a, sizeof a, model->files[other->file].shown.name),
-                             show(b, sizeof b, model->files[tensor->file].shown.name));
+                             lort_escape_text(a, sizeof a, model->files[other->file].shown.name),
+                             lort_escape_text(b, sizeof b, model->files[tensor->file].shown.name));
     }
     return LORT_E_INPUT; /* something else was wrong with the names */
 }
@@ -55,15 +53,15 @@ static lort_code check_split(lort_model *model, lort_error *err)
         first = first ? first : file;
         if (file->header.split_tensors != first->header.split_tensors)
             return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, in the first shard it is %llu: a shard of another model?",
-                             show(name, sizeof name, file->name), (unsigned long long)file->header.split_tensors,
+                             lort_escape_text(name, sizeof name, file->name), (unsigned long long)file->header.split_tensors,
                              (unsigned long long)first->header.split_tensors);
         if (file->header.architecture[0] && first->header.architecture[0] && strcmp(file->header.architecture, first->header.architecture) != 0)
             return lort_fail(err, LORT_E_INPUT, "%s: architecture '%s' differs from the first shard's '%s': a shard of another model?",
-                             show(name, sizeof name, file->name), show(is, sizeof is, file->header.architecture),
-                             show(was, sizeof was, first->header.architecture));
+                             lort_escape_text(name, sizeof name, file->name), lort_escape_text(is, sizeof is, file->header.architecture),
+                             lort_escape_text(was, sizeof was, first->header.architecture));
     }
     if (first && first->header.split_tensors != model->index.count)
-        return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, the shards hold %llu tensors", show(name, sizeof name, first->name),
+        return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, the shards hold %llu tensors", lort_escape_text(name, sizeof name, first->name),
                          (unsigned long long)first->header.split_tensors, (unsigned long long)model->index.count);
     return LORT_OK;
 }
@@ -76,8 +74,8 @@ static lort_code check_entry(const lort_model *model, const lort_shard_entry *en
     char index[200], a[200], b[200];
     if (tensor && strcmp(model->files[tensor->file].shown.name, want) == 0)
         return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT, "%s: weight_map says tensor '%s' is in %s; it is %s", show(index, sizeof index, model->files[model->index_file].shown.name),
-                     lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes), show(b, sizeof b, want), tensor ? "in another shard" : "not there");
+    return lort_fail(err, LORT_E_INPUT, "%s: weight_map says tensor '%s' is in %s; it is %s", lort_escape_text(index, sizeof index, model->files[model->index_file].shown.name),
+                     lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes), lort_escape_text(b, sizeof b, want), tensor ? "in another shard" : "not there");
 }
 
 static lort_code check_shard_list(lort_model *model, lort_error *err)
@@ -93,7 +91,7 @@ static lort_code check_shard_list(lort_model *model, lort_error *err)
         return code;
     for (uint64_t i = 0; i < model->index.count; i++)
         total += model->index.tensors[i].bytes;
-    show(name, sizeof name, model->files[model->index_file].shown.name);
+    lort_escape_text(name, sizeof name, model->files[model->index_file].shown.name);
     if (model->index.count > model->shards.entry_count)
         lort_model_warn(model, "%s: %llu tensors of the shards are not in weight_map; they are carried along", name,
                         (unsigned long long)(model->index.count - model->shards.entry_count));

@@ -20,7 +20,7 @@
 lort_code lort_os_fail(lort_error *err, lort_code code, int why, const char *what, const char *path)
 {
     char shown[600];
-    return lort_fail(err, code, "cannot %s '%s': %s", what, lort_escape(shown, sizeof shown, path, strlen(path)),
+    return lort_fail(err, code, "cannot %s '%s': %s", what, lort_escape_text(shown, sizeof shown, path),
                      strerror(why));
 }
 
@@ -123,7 +123,7 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
     *name = NULL;
     if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
         return lort_fail(err, LORT_E_USAGE, "'%s' does not end in the name of a file",
-                         lort_escape(shown, sizeof shown, path, strlen(path)));
+                         lort_escape_text(shown, sizeof shown, path));
     size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0; /* "/name" lies in "/" */
     char *parent = n ? strndup(path, n) : strdup(".");
     if (!parent)

@@ -31,7 +31,7 @@ static lort_code not_regular(lort_error *err, lort_code code, uint32_t mode, con
 {
     char shown[600];
     return lort_fail(err, code, "'%s' is %s; only regular files are accepted",
-                     lort_escape(shown, sizeof shown, path, strlen(path)), lort_os_kind_name(mode));
+                     lort_escape_text(shown, sizeof shown, path), lort_os_kind_name(mode));
 }
 
 /* EIO, ESTALE, EMFILE and the like are a failed read. */
@@ -115,7 +115,7 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
     const char *change = code ? NULL : what_changed(was, &now), *path = (*out)->path;
     if (change)
         code = lort_fail(err, LORT_E_READ, "'%s' %s while it was read: the input must not change during a run",
-                         lort_escape(shown, sizeof shown, path, strlen(path)), change);
+                         lort_escape_text(shown, sizeof shown, path), change);
     if (code) {
         lort_os_close(*out, NULL);
         *out = NULL;
@@ -163,14 +163,14 @@ static lort_code fail_offset(lort_error *err, lort_code code, int why, const cha
 {
     char shown[600];
     return lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
-                     lort_escape(shown, sizeof shown, file->path, strlen(file->path)), offset, strerror(why));
+                     lort_escape_text(shown, sizeof shown, file->path), offset, strerror(why));
 }
 
 static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n, uint64_t offset)
 {
     char shown[600];
     return lort_fail(err, LORT_E_READ, "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
-                     lort_escape(shown, sizeof shown, file->path, strlen(file->path)), n, offset);
+                     lort_escape_text(shown, sizeof shown, file->path), n, offset);
 }
 
 static bool beyond(uint64_t n, uint64_t offset) { return offset > INT64_MAX || n > INT64_MAX - offset; }
@@ -266,7 +266,7 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
         return lort_os_fail(err, LORT_E_WRITE, errno, "lock", file->path);
     char shown[600];
     return lort_fail(err, LORT_E_EXISTS, "'%s' is locked: another process is writing it",
-                     lort_escape(shown, sizeof shown, file->path, strlen(file->path)));
+                     lort_escape_text(shown, sizeof shown, file->path));
 }
 
 /* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some file systems not those of stat, so the inode has to do. */

@@ -64,17 +64,13 @@ static lort_code join(lort_publish *p, const char *before, const char *name, con
     return code;
 }
 
-enum { SHOWN = 600 };
-
-static const char *show(const char *path, char shown[SHOWN]) { return lort_escape(shown, SHOWN, path, strlen(path)); }
-
 /* What is wrong with the place of an output is a write error, said before any work. */
 static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
 {
-    char shown[SHOWN];
+    char shown[600];
     if (code != LORT_E_INPUT && code != LORT_E_READ)
         return code;
-    lort_error_prefix(err, "output '%s'", show(path, shown));
+    lort_error_prefix(err, "output '%s'", lort_escape_text(shown, sizeof shown, path));
     if (err)
         err->code = LORT_E_WRITE;
     return LORT_E_WRITE;
@@ -117,14 +113,14 @@ static lort_code is_output(void *ctx, const char *name, lort_error *err)
 static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *err)
 {
     void *name;
-    char shown[SHOWN];
+    char shown[600];
     lort_code code = lort_arena_take(&p->arena, strlen(p->name) + 1, &name, err);
     if (code)
         return code;
     strcpy(name, p->name);
     code = lort_os_dir_list(p->parent, is_output, name, err);
     if (code == LORT_E_EXISTS)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)", show(path, shown));
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)", lort_escape_text(shown, sizeof shown, path));
     return LORT_OK; /* a directory that cannot be listed may still be written to */
 }
 
@@ -132,11 +128,11 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
 {
     lort_file_info info;
     bool exists;
-    char shown[SHOWN];
+    char shown[600];
     lort_code code = lort_os_stat(path, &info, &exists, err);
     if (code)
         return cannot_begin(code, path, err);
-    show(path, shown);
+    lort_escape_text(shown, sizeof shown, path);
     if (!exists)
         return p->options.force && !p->options.directory ? LORT_OK : refuse_dangling(p, path, err);
     if (info.kind == LORT_FILE_DIRECTORY || p->options.directory)
@@ -153,14 +149,14 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
 static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 {
     uint64_t room;
-    char need_text[32], room_text[32], shown[SHOWN];
+    char need_text[32], room_text[32], shown[600];
     if (p->options.expect_bytes == 0 || lort_os_free_space(p->parent, &room, NULL) != LORT_OK)
         return LORT_OK;
     if (room + p->found >= p->options.expect_bytes)
         return LORT_OK;
     return lort_fail(err, LORT_E_WRITE, "the output needs %s (%llu bytes), but '%s' has %s (%llu bytes) free",
                      lort_size_text(p->options.expect_bytes, need_text, sizeof need_text),
-                     (unsigned long long)p->options.expect_bytes, show(lort_os_dir_path(p->parent), shown),
+                     (unsigned long long)p->options.expect_bytes, lort_escape_text(shown, sizeof shown, lort_os_dir_path(p->parent)),
                      lort_size_text(room, room_text, sizeof room_text), (unsigned long long)room);
 }
 
@@ -398,9 +394,9 @@ static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, 
     if (code)
         return code;
     lort_hash128 wrote = lort_hasher_value(p->hasher), read = lort_hasher_value(found);
-    char shown[SHOWN];
+    char shown[600];
     if (memcmp(wrote.bytes, read.bytes, sizeof wrote.bytes) != 0)
-        return lort_fail(err, LORT_E_WRITE, "%s: the file read back is not what was written: a failing disk?", show(lort_os_file_path(p->file), shown));
+        return lort_fail(err, LORT_E_WRITE, "%s: the file read back is not what was written: a failing disk?", lort_escape_text(shown, sizeof shown, lort_os_file_path(p->file)));
     return LORT_OK;
 }
 
@@ -567,7 +563,7 @@ static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
     p->worth = true;
     if (err)
         snprintf(err->message + strlen(err->message), sizeof err->message - strlen(err->message), "; complete and checked it is there as '%s'",
-                 lort_escape(shown, sizeof shown, p->partial, strlen(p->partial)));
+                 lort_escape_text(shown, sizeof shown, p->partial));
     return code;
 }
 

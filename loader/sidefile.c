@@ -2,7 +2,6 @@
 #include "loader/sidefile.h"
 #include "loader/os.h"
 #include <inttypes.h>
-#include <string.h>
 
 static bool same(const lort_file_info *a, const lort_file_info *b)
 {
@@ -18,7 +17,7 @@ static lort_code read_all(lort_file *file, uint64_t max, lort_sidefile *out, lor
     lort_code code = lort_os_info(file, &before, err);
     if (code)
         return code;
-    lort_escape(shown, sizeof shown, path, strlen(path));
+    lort_escape_text(shown, sizeof shown, path);
     if (before.size > max)
         return lort_fail(err, LORT_E_INPUT, "%s: %" PRIu64 " bytes; at most %" PRIu64 " are allowed", shown,
                          before.size, max);

@@ -134,7 +134,7 @@ static int unknown_command(const char *name)
 {
     char shown[64];
     fprintf(stderr, "lort: unknown command '%s'; see 'lort --help'\n",
-            lort_escape(shown, sizeof shown, name, strlen(name)));
+            lort_escape_text(shown, sizeof shown, name));
     return LORT_E_USAGE;
 }
 

@@ -230,7 +230,7 @@ static lort_code refuse(const setting *s, const char *allowed, lort_error *err)
 {
     char shown[128];
     return lort_fail(err, LORT_E_USAGE, "--%s '%s': must be %s", s->option->name,
-                     lort_escape(shown, sizeof shown, s->text, strlen(s->text)), allowed);
+                     lort_escape_text(shown, sizeof shown, s->text), allowed);
 }
 
 static void *field(const setting *s) { return (char *)s->values + s->option->at; }
@@ -426,7 +426,7 @@ static lort_code bad_option(const lort_cli_command *command, int result, char **
     char shown[128];
     const char *given = argv[optind - 1];
     const lort_cli_option *row = optopt ? row_of(command, optopt) : NULL;
-    lort_escape(shown, sizeof shown, given, strlen(given));
+    lort_escape_text(shown, sizeof shown, given);
     if (result == ':' && row)
         return lort_fail(err, LORT_E_USAGE, "--%s needs a value (%s)", row->name, row->argument);
     if (row)
@@ -444,7 +444,7 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
         return lort_fail(err, LORT_E_USAGE, "an argument is empty: a path is wanted");
     if (values->paths == command->max_paths)
         return lort_fail(err, LORT_E_USAGE, "one argument too many: '%s'",
-                         lort_escape(shown, sizeof shown, path, strlen(path)));
+                         lort_escape_text(shown, sizeof shown, path));
     values->path[values->paths++] = path;
     return LORT_OK;
 }
@@ -465,7 +465,7 @@ static lort_code check_report(const lort_cli_values *values, lort_error *err)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] && same_file(values->json, others[i]))
             return lort_fail(err, LORT_E_USAGE, "--json '%s': the report would replace what the command reads or writes",
-                             lort_escape(shown, sizeof shown, values->json, strlen(values->json)));
+                             lort_escape_text(shown, sizeof shown, values->json));
     return LORT_OK;
 }
 

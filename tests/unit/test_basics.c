@@ -32,7 +32,7 @@ static void escapes_show_what_is_there(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char out[64];
-        assert_string_equal(lort_escape(out, sizeof out, cases[i].bytes, strlen(cases[i].bytes)), cases[i].shown);
+        assert_string_equal(lort_escape_text(out, sizeof out, cases[i].bytes), cases[i].shown);
     }
 }
 
