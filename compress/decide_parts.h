@@ -48,6 +48,7 @@ lort_code lort_slice_raw_size(const lort_slice_source *source, unsigned worker, 
 
 /* What a slice would cost as integers beside the components that pay, at relative errors 2^-1, 2^-2, ...: measured on its middle block. */
 #define LORT_CURVE_POINTS 8
+#define LORT_CURVE_OUT_OF_REACH 1e5 /* bits per weight of a point where no step is that integers may have: more than any lossless form */
 typedef struct lort_curve {
     bool raw; /* it can only be kept */
     uint64_t weights, codes, lossless; /* codes, lossless: bytes */

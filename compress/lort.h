@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 #define LORT_VERSION "0.1.0"
-#define LORT_ALGORITHM 4 /* raised whenever the same input and options may give other bytes */
+#define LORT_ALGORITHM 5 /* raised whenever the same input and options may give other bytes */
 
 typedef enum lort_mode { LORT_MODE_AUTO, LORT_MODE_FULL, LORT_MODE_STREAM } lort_mode;
 typedef enum lort_goal { LORT_GOAL_DEFAULT, LORT_GOAL_RANK, LORT_GOAL_ENERGY, LORT_GOAL_ERROR, LORT_GOAL_LOSSLESS, LORT_GOAL_BPW, LORT_GOAL_SIZE } lort_goal;

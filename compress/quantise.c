@@ -432,19 +432,29 @@ static lort_code prepare(fitting *f, lort_error *err)
     return code;
 }
 
-/* Factors and codes come first, the blocks have the rest. */
-static lort_code spend(fitting *f, double target, const lort_share *share, uint64_t spent, lort_error *err)
+/* Bytes of the codes as they will be written. */
+static lort_code measure_codes(const fitting *f, uint64_t *bytes, lort_error *err)
 {
     lort_scratch *scratch = &f->source->decider->session->scratch[f->worker];
-    const uint64_t count = f->code_count;
-    uint64_t codes = spent;
-    for (uint64_t at = 0, n, stored; at < count; at += n, codes += stored) {
-        n = count - at < LORT_CHUNK_TARGET ? count - at : LORT_CHUNK_TARGET;
+    *bytes = 0;
+    for (uint64_t at = 0, n, stored; at < f->code_count; at += n, *bytes += stored) {
+        n = f->code_count - at < LORT_CHUNK_TARGET ? f->code_count - at : LORT_CHUNK_TARGET;
         lort_code code = lort_codec_encode(scratch->codec, f->codes + at, n, scratch->coded, scratch->coded_size, &stored, err);
         if (code)
             return code;
     }
-    return find_step_of_size(f, target, share->bytes > codes ? share->bytes - codes : 0, err);
+    return LORT_OK;
+}
+
+/* Factors and codes come first, the blocks have the rest. */
+static lort_code spend(fitting *f, double target, const lort_share *share, uint64_t spent, lort_error *err)
+{
+    uint64_t codes;
+    lort_code code = measure_codes(f, &codes, err);
+    if (code)
+        return code;
+    spent += codes;
+    return find_step_of_size(f, target, share->bytes > spent ? share->bytes - spent : 0, err);
 }
 
 static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
@@ -484,6 +494,9 @@ static lort_code fit(fitting *f, uint32_t slice, double target, const lort_share
 
 /* ---- curves ---- */
 
+/* Far from where steps may not be, since the block's is not the slice's. */
+static bool step_is_safe(float step) { return step >= 16 * STEP_LEAST && step <= STEP_MOST / 16; }
+
 /* Bits of one block at one error of the whole; the step found for the error before is a good start. */
 static lort_code curve_point(fitting *f, const lort_block *block, lort_block_space *space, double target, double *bits, lort_error *err)
 {
@@ -502,10 +515,32 @@ static lort_code curve_point(fitting *f, const lort_block *block, lort_block_spa
     return code;
 }
 
+/* Points [first, end) of what is coded, from this error of it on. */
+static lort_code draw_blocks(fitting *f, double error, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
+{
+    lort_block_space *space = &f->source->decider->session->scratch[f->worker].block;
+    const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
+    const lort_block block = block_of(f->source, &place, place.rows, f->codes, mean_square(f));
+    lort_code code = lort_slice_block(f->source, f->worker, &place, place.rows, space->weights, space->decoded, err);
+    f->step = 0;
+    for (unsigned i = first; i < end && code == LORT_OK; i++, error /= 2) {
+        double bits = 0;
+        curve->only[i] = error >= 1;
+        if (curve->only[i])
+            continue;
+        f->step = f->step > 0 ? f->step / 2 : (float)(2 * error * rms(f));
+        if (step_is_safe(f->step))
+            code = curve_point(f, &block, space, error, &bits, err);
+        curve->bits[i] += step_is_safe(f->step) ? bits : LORT_CURVE_OUT_OF_REACH;
+    }
+    return code;
+}
+
 /* Points [first, end). */
 static lort_code draw(fitting *f, const lort_outcome *factors, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
 {
     const double fixed = factors ? 8 * (double)factors->coded.size / (double)curve->weights : 0;
+    uint64_t codes;
     for (unsigned i = first; i < end; i++) {
         curve->bits[i] = fixed;
         curve->rank_bytes[i] = factors ? (double)factors->coded.size / (double)factors->rank : 0;
@@ -514,24 +549,12 @@ static lort_code draw(fitting *f, const lort_outcome *factors, unsigned first, u
     curve->raw = code == LORT_OK && !can_be_coded(f) && !factors;
     if (code || !can_be_coded(f))
         return code;
-    unsigned worker = f->worker;
-    lort_block_space *space = &f->source->decider->session->scratch[worker].block;
-    const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
-    const lort_block block = block_of(f->source, &place, place.rows, f->codes, mean_square(f));
-    code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    code = measure_codes(f, &codes, err);
+    if (code)
+        return code;
+    curve->codes = codes > curve->codes ? codes : curve->codes;
     const double whole2 = factors ? is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
-    double error = sqrt(whole2 / f->judged2) / (2u << first);
-    f->step = 0;
-    for (unsigned i = first; i < end && code == LORT_OK; i++, error /= 2) {
-        double bits = 0;
-        curve->only[i] = error >= 1;
-        if (curve->only[i])
-            continue;
-        f->step = f->step > 0 ? f->step / 2 : (float)(2 * error * rms(f));
-        code = curve_point(f, &block, space, error, &bits, err);
-        curve->bits[i] += bits;
-    }
-    return code;
+    return draw_blocks(f, sqrt(whole2 / f->judged2) / (2u << first), first, end, curve, err);
 }
 
 static lort_code take_all(fitting *f, lort_error *err)

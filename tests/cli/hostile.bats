@@ -534,7 +534,7 @@ parts = {"zero": ([40, 50], [0.0] * 2000), "minus": ([40, 50], [-0.0] * 2000), "
 tensors = {name: shape for name, (shape, _) in parts.items()}
 values = [v for _, numbers in parts.values() for v in numbers]
 END
-    for options in "" "--residual int --min-dim 1" "--rank 3 --min-dim 1" "--residual ternary --rank 1 --min-dim 1"; do
+    for options in "" "--residual int --min-dim 1" "--rank 3 --min-dim 1" "--residual ternary --rank 1 --min-dim 1" "--bpw 5 --min-dim 1" "--size 20% --min-dim 1"; do
         # shellcheck disable=SC2086
         expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/a.lort" --force $options --json "$T/a.json"
         expect 0 "$LORT" verify "$T/a.lort"
