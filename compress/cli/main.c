@@ -55,12 +55,13 @@ bool lort_cli_prints(const lort_cli_values *values) { return !values->json || st
 
 static void say_what_is_left(const lort_report *report)
 {
-    char tensors[64] = "unfinished work"; /* of an earlier run, that was not looked at */
     if (!report->partial_path || !*report->partial_path)
         return;
     if (report->partial_tensors)
-        snprintf(tensors, sizeof tensors, "%llu of %llu tensors", (unsigned long long)report->partial_tensors, (unsigned long long)report->tensor_count);
-    fprintf(stderr, "lort: %s holds %s: the same command with --resume goes on from there\n", report->partial_path, tensors);
+        fprintf(stderr, "lort: %s holds %llu of %llu tensors: the same command with --resume goes on from there\n", report->partial_path,
+                (unsigned long long)report->partial_tensors, (unsigned long long)report->tensor_count);
+    else /* it was not come to, or is not this command's */
+        fprintf(stderr, "lort: %s holds the work of an earlier run, untouched: the command that began it goes on from there\n", report->partial_path);
 }
 
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code, const lort_error *err)

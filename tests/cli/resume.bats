@@ -163,6 +163,7 @@ for i in range(10000):
         # shellcheck disable=SC2086
         expect 2 "$LORT" compress "$T/m.gguf" -o "$T/a.lort" --resume $options
         said "$words"
+        said 'a.lort.part holds the work of an earlier run, untouched: the command that began it goes on from there'
     done <<END
 rank=24 there, rank=25 here|--rank 25
 rank=24 there, energy=0.5 here|--energy 0.5
