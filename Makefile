@@ -53,8 +53,7 @@ ONE_THREAD := archive basics block codec container dtype format gguf half imatri
 UNIT_SRC := $(filter-out $(ONE_THREAD:%=tests/unit/test_%.c),$(UNIT_SRC))
 FUZZ_SRC :=
 BATS     := $(addprefix tests/cli/,changes.bats threads.bats)
-SUPPRESS := echo "tsan: what has one thread is left out: parsers, coders, replays and most of the command line"; \
-            export TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp $$TSAN_OPTIONS";
+LEFT_OUT := echo "tsan: what has one thread is left out: parsers, coders, replays and most of the command line";
 endif
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -70,14 +69,14 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
+	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
 	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
-	@$(SUPPRESS) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
+	@$(LEFT_OUT) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
 check-cli: $(BUILD)/lort ## run the tests of the command line only
-	@$(SUPPRESS) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
 
 check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
 	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full

@@ -3,7 +3,7 @@
  * The guard: a read-only mapping can fault long after every check (the file shrank, a sector is bad). The SIGBUS
  * handler looks the address up in a registry; inside a mapping of ours it puts a zero page there, sets the slot's flag
  * and returns, so that the reader goes on with zeros and throws its result away when it sees the flag. Any other SIGBUS
- * goes to the handler that was there before. The handler uses atomics and mmap only. */
+ * goes to the handler that was there before. The handler uses atomics and one system call only. */
 #define _GNU_SOURCE
 #include "loader/os_linux.h"
 
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SLOTS 4096
@@ -70,6 +71,18 @@ static void chain(int number, siginfo_t *info, void *context)
         previous.sa_handler(number);
 }
 
+/* A page of zeros in place of what cannot be read. Not by mmap(): what stands before it in a process (a sanitizer, hooks of an allocator) may take locks, which a handler
+ * must not, and to ThreadSanitizer it is a write, in a race with all who read the mapping. */
+static bool put_zeros(uintptr_t address)
+{
+#ifdef SYS_mmap2 /* 32 bits: mmap has another form there */
+    const long number = SYS_mmap2;
+#else
+    const long number = SYS_mmap;
+#endif
+    return syscall(number, address, page_mask + 1, (long)PROT_READ, (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1L, 0L) != -1;
+}
+
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
@@ -78,8 +91,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
         info->si_code > 0 ? slot_of(address) : NULL; /* <= 0: sent by kill(), the address means nothing */
     if (slot) {
         atomic_store(&slot->faulted, true);
-        if (mmap((void *)address, page_mask + 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-            MAP_FAILED)
+        if (!put_zeros(address))
             slot = NULL;
     }
     if (!slot)
