@@ -56,6 +56,9 @@ static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 
 #define NOTED_MOST 1e18 /* bytes */
 
+/* bytes of a component; only: there is nothing else. */
+static bool can_be_component(double bytes, bool only) { return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST; }
+
 /* The notes are a file like any other: what no reading can come to is not believed. */
 static bool is_sound(const reading *r, const job *j)
 {
@@ -63,8 +66,8 @@ static bool is_sound(const reading *r, const job *j)
     const lort_curve *curve = &j->curve;
     bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST && (double)curve->codes <= NOTED_MOST;
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
-        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 && curve->rank_bytes[i] >= 0 && curve->rank_bytes[i] <= NOTED_MOST;
-    return sound && (!step->factor || curve->weights == (uint64_t)step->shape.rows * (uint64_t)step->shape.cols);
+        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 && can_be_component(curve->rank_bytes[i], curve->only[i]);
+    return sound && (!step->factor || (curve->codes > 0 && curve->weights == (uint64_t)step->shape.rows * (uint64_t)step->shape.cols));
 }
 
 static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
