@@ -5,7 +5,7 @@
 #ifndef LORT_H
 #define LORT_H
 
-#include "formats/error.h"
+#include "formats/base/error.h"
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* lort: the command line. Chooses the command, sets the signal handlers, and makes sure that what was printed arrived.
  */
 #define _GNU_SOURCE
-#include "compress/cli/command.h"
+#include "compress/cli/cmd/command.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "compress/lort.h"
-#include "formats/bytes.h"
-#include "formats/dtype.h"
-#include "formats/half.h"
+#include "formats/base/bytes.h"
+#include "formats/types/dtype.h"
+#include "formats/types/half.h"
 
 #define GPT2(i) "../shared/models/gpt2-attn-bf16-sharded/model-0000" #i "-of-00004.safetensors"
 #define KJV(i) "tests/data/kjv-3m/hf/model-0000" #i "-of-00002.safetensors"

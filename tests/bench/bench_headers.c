@@ -1,8 +1,8 @@
 /* bench_headers: a GGUF with 100,000 tensors and a vocabulary of 131,072 tokens: how long it takes to open, and to get a tensor's bytes by name. */
 #include "tests/bench/roofline.h"
 
-#include "formats/alloc.h"
-#include "loader/model.h"
+#include "formats/base/alloc.h"
+#include "loader/model/model.h"
 
 #define TENSORS 100000
 #define TOKENS 131072

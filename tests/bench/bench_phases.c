@@ -2,7 +2,7 @@
  *
  *   bench_phases [ROWS COLS RANK]      default 4096 x 4096 and 4096 x 14336 at 64, 4096 x 4096 at 256
  *
- * The linker wraps compress/blas.h; times are of the thread's own CPU clock, so that a busy machine blurs them less. */
+ * The linker wraps compress/math/blas.h; times are of the thread's own CPU clock, so that a busy machine blurs them less. */
 #include "tests/bench/spectra.h"
 
 #define SHAPES 1000
@@ -41,7 +41,7 @@ static void add_product(const char *name, bool trans_a, bool trans_b, int64_t m,
     products[i].seconds += seconds;
 }
 
-/* ---- what the linker puts in place of compress/blas.h ---- */
+/* ---- what the linker puts in place of compress/math/blas.h ---- */
 
 static const char sgemm[] = "sgemm", dgemm[] = "dgemm";
 

@@ -8,8 +8,8 @@
  * A side of 0 (the default) leaves its matrices out. Before them stand big= matrices of rows= x cols=. shards= files; seed=; sparse=1. */
 #define _GNU_SOURCE
 #include "tests/bench/bench.h"
-#include "formats/half.h"
-#include "loader/pool.h"
+#include "formats/types/half.h"
+#include "loader/machine/pool.h"
 #include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>

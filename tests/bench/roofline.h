@@ -8,10 +8,10 @@
 #include <math.h>
 #include <zstd.h>
 
-#include "compress/blas.h"
-#include "formats/container.h"
-#include "formats/planes.h"
-#include "loader/pool.h"
+#include "compress/math/blas.h"
+#include "formats/container/container.h"
+#include "formats/types/planes.h"
+#include "loader/machine/pool.h"
 
 static inline unsigned bench_cores(void)
 {

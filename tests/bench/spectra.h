@@ -9,9 +9,9 @@
 
 #include <cblas.h>
 
-#include "compress/factor.h"
-#include "compress/random.h"
-#include "formats/half.h"
+#include "compress/factor/factor.h"
+#include "compress/math/random.h"
+#include "formats/types/half.h"
 
 #define SPECTRA_COMPONENTS 512
 #define SPECTRA_SIGNAL 0.02
@@ -129,7 +129,7 @@ static inline lort_matrix_source spectra_source(spectra *m)
 
 /* ---- what k components can hold ---- */
 
-/* Width of a block of LoRT's basis (compress/factor.c, set_widths). */
+/* Width of a block of LoRT's basis (compress/factor/factor.c, set_widths). */
 static inline int64_t spectra_block(int64_t rank)
 {
     return rank > 128 ? 128 : 64;

@@ -3,11 +3,11 @@
 load helper
 
 tree() { # a small correct tree in $T/t
-    mkdir -p "$T/t/formats" "$T/t/loader" "$T/t/compress/cli"
-    echo '#include <stdint.h>' >"$T/t/formats/error.h"
-    echo '#include "formats/error.h"' >"$T/t/loader/os.h"
-    printf '#include "loader/os.h"\n#include <unistd.h>\n' >"$T/t/loader/os_linux.c"
-    printf '#include "formats/error.h"\n' >"$T/t/compress/lort.h"
+    mkdir -p "$T/t/formats/base" "$T/t/loader/os" "$T/t/compress/cli"
+    echo '#include <stdint.h>' >"$T/t/formats/base/error.h"
+    echo '#include "formats/base/error.h"' >"$T/t/loader/os/os.h"
+    printf '#include "loader/os/os.h"\n#include <unistd.h>\n' >"$T/t/loader/os/os_linux.c"
+    printf '#include "formats/base/error.h"\n' >"$T/t/compress/lort.h"
     printf '#include "compress/lort.h"\n#include <getopt.h>\nint main(void)\n{\n    return 0;\n}\n' >"$T/t/compress/cli/main.c"
 }
 
@@ -23,16 +23,16 @@ broken() {
     tree
     expect 0 scripts/check-layers "$T/t"
     rm -r "$T/t"
-    broken formats/error.h '#include "loader/os.h"' 'formats/ must not include'
-    broken loader/os.h '#include "compress/lort.h"' 'loader/ must not include'
+    broken formats/base/error.h '#include "loader/os/os.h"' 'formats/ must not include'
+    broken loader/os/os.h '#include "compress/lort.h"' 'loader/ must not include'
     broken compress/lort.h '#include "compress/cli/main.c"' 'compress/ must not include'
-    broken compress/cli/main.c '#include "formats/error.h"' 'cli sees'
-    broken loader/os.h '#include <pthread.h>' 'pthread.h'
-    broken formats/error.h '#include <stdatomic.h>' 'stdatomic.h'
-    broken compress/lort.h '#  include <zstd.h>' 'belongs to loader/codec.c'
-    broken loader/os_linux.c '#include <cblas.h>' 'belongs to compress/blas.c'
-    broken loader/os.h '#include "loader/os.h"' 'include cycle'
-    broken loader/os.h '#include "nowhere.h"' 'not a path from the root'
+    broken compress/cli/main.c '#include "formats/base/error.h"' 'cli sees'
+    broken loader/os/os.h '#include <pthread.h>' 'pthread.h'
+    broken formats/base/error.h '#include <stdatomic.h>' 'stdatomic.h'
+    broken compress/lort.h '#  include <zstd.h>' 'belongs to loader/store/codec.c'
+    broken loader/os/os_linux.c '#include <cblas.h>' 'belongs to compress/math/blas.c'
+    broken loader/os/os.h '#include "loader/os/os.h"' 'include cycle'
+    broken loader/os/os.h '#include "nowhere.h"' 'not a path from the root'
     broken compress/cli/main.c "$(printf 'int lort_long(int a,\n              int b)\n{\n'; yes '    ;' | head -n 79; echo '}')" 'lort_long\(\) has 83 lines'
 }
 
@@ -59,7 +59,7 @@ broken() {
 @test "an installed library is found by pkg-config and links" {
     [ "$MODE" = release ] || skip "the installed library is the release one"
     expect 0 make -s install BUILD="$(dirname "$LORT")" PREFIX=/opt/lort DESTDIR="$T/root"
-    for file in bin/lort lib/liblort.a include/lort/lort.h include/lort/formats/error.h share/man/man1/lort.1; do
+    for file in bin/lort lib/liblort.a include/lort/lort.h include/lort/formats/base/error.h share/man/man1/lort.1; do
         [ -e "$T/root/opt/lort/$file" ] || { echo "no $file"; return 1; }
     done
     printf '#include <lort/lort.h>\nint main(void) { lort_options o; lort_options_init(&o); return o.max_rank != 256; }\n' >"$T/use.c"

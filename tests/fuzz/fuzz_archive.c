@@ -2,9 +2,9 @@
  * if its names differ, its chunks decode to what they were made of, and what a slice decodes to is the same from any cells, and finite but for kept numbers and
  * products of factors. Input: how (the file as it stands; sealed, fuzz_sealed.h, with the payload as it stands or as what it decodes to), and the rest. */
 #define _GNU_SOURCE
-#include "compress/encoding.h"
-#include "compress/factor.h"
-#include "formats/bytes.h"
+#include "compress/read/encoding.h"
+#include "compress/factor/factor.h"
+#include "formats/base/bytes.h"
 #include "fuzz_dir.h"
 #include "fuzz_header.h"
 #include "fuzz_sealed.h"

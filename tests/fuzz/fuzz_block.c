@@ -1,6 +1,6 @@
 /* Bodies of quantised blocks: no crash, and what is accepted is the same twice, and of finite numbers.
  * Input: rows - 1, columns - 1, a seed of the codes, and the body. */
-#include "compress/block.h"
+#include "compress/coder/block.h"
 #include "fuzz.h"
 #include <math.h>
 

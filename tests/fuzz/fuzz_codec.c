@@ -2,9 +2,9 @@
  * (-malloc_limit_mb of scripts/run-fuzz); what was decoded codes and decodes to the same again. And any bytes coded, in each of the ways there are, come back, within
  * the bound. Input: what to do, the size decoded (18 of three bytes' bits) or the number of planes, and
  * the bytes. */
-#include "formats/bytes.h"
+#include "formats/base/bytes.h"
 #include "fuzz_input.h"
-#include "loader/codec.h"
+#include "loader/store/codec.h"
 
 #define BEHIND 64 /* libzstd is not built with ASan: what lies behind is looked at */
 

@@ -2,9 +2,9 @@
  * speaks of its tensors, and is the same as itself; kept parts come back as the bytes they were made of; what fails leaves nothing behind. Input: how it is made
  * (fuzz_sealed.h, the payload as it stands or as what it decodes to), what to restore, and the rest. */
 #define _GNU_SOURCE
-#include "compress/encoding.h"
+#include "compress/read/encoding.h"
 #include "compress/lort.h"
-#include "formats/bytes.h"
+#include "formats/base/bytes.h"
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
 #include <dirent.h>

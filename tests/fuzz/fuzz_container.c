@@ -1,6 +1,6 @@
 /* Fuzz target: the gate of containers. The first byte chooses what the rest is: a frame, or the body of a record. What is accepted
  * is used the way a reader does, and what can be written back must read back. */
-#include "formats/container.h"
+#include "formats/container/container.h"
 #include "fuzz.h"
 
 static void use_head(const uint8_t *body, uint64_t bytes, lort_arena *arena)

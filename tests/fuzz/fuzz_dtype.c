@@ -1,10 +1,10 @@
 /* Element types: any bytes decode to the same bits whole, in pieces and off their alignment; floats come back as the bytes they were; F16 and BF16 are the nearest
  * there are, ties to even; Q8_0 errs by half a step at most; sizes, names and numbers of types agree; what is not finite is found. Input: the type's row, where it
  * is cut, and its blocks. */
-#include "formats/bytes.h"
-#include "formats/dtype.h"
-#include "formats/half.h"
-#include "formats/quant.h"
+#include "formats/base/bytes.h"
+#include "formats/types/dtype.h"
+#include "formats/types/half.h"
+#include "formats/types/quant.h"
 #include "fuzz_input.h"
 #include <math.h>
 

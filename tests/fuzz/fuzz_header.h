@@ -2,8 +2,8 @@
 #ifndef LORT_TESTS_FUZZ_HEADER_H
 #define LORT_TESTS_FUZZ_HEADER_H
 
-#include "formats/bytes.h"
-#include "formats/format.h"
+#include "formats/base/bytes.h"
+#include "formats/inputs/format.h"
 #include "fuzz.h"
 
 /* Refuses what a header of this size cannot honestly need. */

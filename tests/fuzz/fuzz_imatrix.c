@@ -1,7 +1,7 @@
 /* Importance matrices in both forms: finite values, every entry found by its name, memory in proportion to the file, and scales of columns made of them within
  * their bounds. */
-#include "compress/weighting.h"
-#include "formats/imatrix.h"
+#include "compress/coder/weighting.h"
+#include "formats/inputs/imatrix.h"
 #include "fuzz_header.h"
 #include <math.h>
 

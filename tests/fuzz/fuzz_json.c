@@ -1,9 +1,9 @@
 /* The JSON scanner. What jansson takes is taken, and the other way round, but for nesting beyond 64 levels, numbers beyond jansson's, and NUL in keys. Tokens ascend,
  * a failure sticks, skipping a value ends where walking it does, strings are well-formed and not longer than they stand there, and what is accepted reads the same
  * when it is written again with other escapes and no white space. */
-#include "formats/alloc.h"
-#include "formats/bytes.h"
-#include "formats/json.h"
+#include "formats/base/alloc.h"
+#include "formats/base/bytes.h"
+#include "formats/inputs/json.h"
 #include "fuzz_input.h"
 #include <jansson.h>
 

@@ -4,9 +4,9 @@
 #define _GNU_SOURCE
 #include "fuzz_dir.h"
 #include "fuzz_input.h"
-#include "loader/memory.h"
-#include "loader/os.h"
-#include "loader/proc.h"
+#include "loader/machine/memory.h"
+#include "loader/os/os.h"
+#include "loader/os/proc.h"
 
 static const char *const texts[] = {
     "proc/meminfo", "proc/sys/vm/overcommit_memory", "proc/self/cgroup", "proc/self/mountinfo", "proc/self/status",

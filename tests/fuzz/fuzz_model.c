@@ -2,11 +2,11 @@
  * every file, each tensor is where its file says and found by its name, and what is read is what the files hold. Input: how the model is named, and runs
  * (fuzz_input.h) behind a byte that says which file they are. */
 #define _GNU_SOURCE
-#include "formats/bytes.h"
+#include "formats/base/bytes.h"
 #include "fuzz_dir.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
-#include "loader/model.h"
+#include "loader/model/model.h"
 
 static const char *const names[] = {"model.safetensors.index.json",   "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "m-00001-of-00002.gguf",
                                     "m-00002-of-00002.gguf", "config.json",                      "model.safetensors",                "m.gguf"};

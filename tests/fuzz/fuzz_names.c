@@ -1,8 +1,8 @@
 /* Names: the set and the index find what was put in, by what it was put in with, and nothing else; plain names are plain; names of splits are made as they are read;
  * what is escaped is printable, well-formed and ends within its room. Input: names behind line feeds. */
-#include "formats/bytes.h"
-#include "formats/names.h"
-#include "formats/shards.h"
+#include "formats/base/bytes.h"
+#include "formats/base/names.h"
+#include "formats/inputs/shards.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
 

@@ -1,7 +1,7 @@
 /* Byte planes: joining any bytes and splitting them again, and the other way round, gives the same bytes for every width, turned or not; hashing in pieces is
  * hashing at once. Input: width - 1 (two bytes), turn and alignments (a byte), and the bytes. */
-#include "formats/hash.h"
-#include "formats/planes.h"
+#include "formats/base/hash.h"
+#include "formats/types/planes.h"
 #include "fuzz_input.h"
 
 #define WIDTH_MOST 1024

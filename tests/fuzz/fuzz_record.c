@@ -1,10 +1,10 @@
 /* Records: frames read from a source that is not mapped. No crash, memory in proportion to what is there (lort_frame_decoded_max), and what is accepted is the
  * body that was written: put into frames again, of any size of piece, it reads the same, and nothing less of the file does. Input: kind, size of pieces, and frames,
  * whose hashes are made right; or a body. */
-#include "formats/bytes.h"
+#include "formats/base/bytes.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
-#include "loader/record.h"
+#include "loader/store/record.h"
 
 typedef struct file {
     const uint8_t *bytes;

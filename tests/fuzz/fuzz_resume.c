@@ -4,8 +4,8 @@
  * there u8; the last two bytes cut the file. */
 #define _GNU_SOURCE
 #include "compress/lort.h"
-#include "formats/bytes.h"
-#include "formats/hash.h"
+#include "formats/base/bytes.h"
+#include "formats/base/hash.h"
 #include "fuzz_dir.h"
 
 #define MOST (1 << 16)
@@ -106,7 +106,7 @@ static void change(content *c, const uint8_t *data, size_t size)
         c->n = lort_load_u16(data) % (c->n + 1);
 }
 
-/* Hashes of notes (compress/journal.h), as far as their sizes lead. */
+/* Hashes of notes (compress/write/journal.h), as far as their sizes lead. */
 static void seal(content *c)
 {
     for (size_t at = 0; c->n - at >= 24;) {

@@ -1,4 +1,4 @@
-/* safetensors headers: no crash, bounded memory, and what is accepted keeps the promises of formats/format.h. */
+/* safetensors headers: no crash, bounded memory, and what is accepted keeps the promises of formats/inputs/format.h. */
 #include "fuzz_header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

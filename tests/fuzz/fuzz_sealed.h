@@ -5,9 +5,9 @@
 #ifndef LORT_TESTS_FUZZ_SEALED_H
 #define LORT_TESTS_FUZZ_SEALED_H
 
-#include "formats/planes.h"
+#include "formats/types/planes.h"
 #include "fuzz_input.h"
-#include "loader/record.h"
+#include "loader/store/record.h"
 
 #define SEALED_PARTS 6
 #define SEALED_BYTES (1u << 18) /* of a payload, stored or decoded */

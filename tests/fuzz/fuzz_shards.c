@@ -1,5 +1,5 @@
 /* index.json: plain names only, every tensor once, sorted files, and total_size rewritten in place. */
-#include "formats/shards.h"
+#include "formats/inputs/shards.h"
 #include "fuzz_header.h"
 
 static void check_list(const lort_shard_list *list)

@@ -1,7 +1,7 @@
 /* Integers written and read: whatever the weights, a block that the writer codes is within the bounds the gate of containers has, and reads back to exactly what the
  * writer says a reader will see, with the error it says. Input: rows - 1, columns - 1, exponent of the step, a seed of the codes, and the weights, two bytes each. */
-#include "compress/block.h"
-#include "formats/half.h"
+#include "compress/coder/block.h"
+#include "formats/types/half.h"
 #include "fuzz_input.h"
 #include <math.h>
 

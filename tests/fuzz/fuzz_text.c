@@ -1,8 +1,8 @@
 /* Words of the command line and of tensors' names: a size that is taken is what strtod and its unit make of it; a glob matches what the definition of '*' and '?'
  * says, as a table of all their ends has it; every name is of one kind. Input: what to do, and the text; pattern and name with a NUL between them. */
-#include "compress/kinds.h"
-#include "compress/plan.h"
-#include "formats/bytes.h"
+#include "compress/goal/kinds.h"
+#include "compress/plan/plan.h"
+#include "formats/base/bytes.h"
 #include "fuzz_input.h"
 #include <math.h>
 

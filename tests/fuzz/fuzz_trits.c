@@ -1,5 +1,5 @@
 /* Blocks of trits: no crash, what is accepted is -scale, 0 or scale and packs to the same bytes again. Input: rows - 1, columns - 1, and the bytes. */
-#include "compress/ternary.h"
+#include "compress/coder/trits.h"
 #include "fuzz.h"
 
 #define ROWS_MOST 16

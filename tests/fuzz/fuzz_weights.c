@@ -3,7 +3,7 @@
  * Input: how (a file as it stands; sealed, fuzz_sealed.h, with the payload as it stands or as what it decodes to), sizes of pieces, and the rest. */
 #define _GNU_SOURCE
 #include "compress/lort.h"
-#include "formats/bytes.h"
+#include "formats/base/bytes.h"
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
 

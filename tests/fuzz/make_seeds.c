@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "formats/bytes.h"
+#include "formats/base/bytes.h"
 #include "tests/unit/container_fixture.h"
 #include "tests/unit/tiny_model.h"
 

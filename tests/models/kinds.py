@@ -18,7 +18,7 @@ import perplexity as p
 KINDS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down", "token_embd", "output.weight")
 MODELS = [m[:3] for m in p.MODELS] + [("../shared/models/stories260K/stories260K.gguf", "../shared/models/text/eval-40k.txt", 256)]
 WHOLE = ("token_embd", "output.weight")  # names that begin so; the others are parts of layers
-CLOSER = {"attn_k": 2, "attn_v": 2 ** 0.75, "token_embd": 2, "output.weight": 4}  # the factor by which compress keeps their errors below the target (compress/kinds.c)
+CLOSER = {"attn_k": 2, "attn_v": 2 ** 0.75, "token_embd": 2, "output.weight": 4}  # the factor by which compress keeps their errors below the target (compress/goal/kinds.c)
 
 
 def is_kind(name, kind):

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compress/blas.h"
-#include "compress/factor.h"
-#include "formats/format.h"
-#include "formats/half.h"
+#include "compress/math/blas.h"
+#include "compress/factor/factor.h"
+#include "formats/inputs/format.h"
+#include "formats/types/half.h"
 
 typedef struct matrix {
     int64_t rows, cols;

@@ -5,7 +5,7 @@
 #include <cmocka.h>
 #include <float.h>
 
-#include "compress/random.h"
+#include "compress/math/random.h"
 #include "tests/numerics/matrices.h"
 #include "tests/unit/sanitized.h"
 

@@ -4,9 +4,9 @@
 #define LORT_TESTS_COMMAND_FIXTURE_H
 
 #include "compress/lort.h"
-#include "formats/planes.h"
-#include "loader/archive.h"
-#include "loader/record.h"
+#include "formats/types/planes.h"
+#include "loader/store/archive.h"
+#include "loader/store/record.h"
 #include "tests/unit/sanitized.h"
 #include "tests/unit/tiny_model.h"
 

@@ -6,13 +6,13 @@
 #ifndef LORT_TESTS_CONTAINER_FIXTURE_H
 #define LORT_TESTS_CONTAINER_FIXTURE_H
 
-#include "compress/block.h"
-#include "compress/ternary.h"
-#include "formats/container.h"
-#include "formats/half.h"
-#include "formats/planes.h"
-#include "loader/codec.h"
-#include "loader/record.h"
+#include "compress/coder/block.h"
+#include "compress/coder/trits.h"
+#include "formats/container/container.h"
+#include "formats/types/half.h"
+#include "formats/types/planes.h"
+#include "loader/store/codec.h"
+#include "loader/store/record.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "formats/bytes.h"
-#include "formats/format.h"
+#include "formats/base/bytes.h"
+#include "formats/inputs/format.h"
 #include <stdio.h>
 #include <stdlib.h>
 

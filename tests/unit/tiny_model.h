@@ -3,9 +3,9 @@
 #ifndef LORT_TESTS_TINY_MODEL_H
 #define LORT_TESTS_TINY_MODEL_H
 
-#include "formats/alloc.h"
-#include "formats/dtype.h"
-#include "formats/tensor.h"
+#include "formats/base/alloc.h"
+#include "formats/types/dtype.h"
+#include "formats/types/tensor.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #ifndef LORT_TESTS_TINY_RUN_H
 #define LORT_TESTS_TINY_RUN_H
 
-#include "compress/decide.h"
-#include "compress/report.h"
+#include "compress/slice/decide.h"
+#include "compress/session/report.h"
 #include "tests/unit/tiny_model.h"
 
 #define TINY_PLENTY (UINT64_C(64) << 30) /* a --memory that never binds: nobody takes it */

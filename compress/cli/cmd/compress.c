@@ -1,0 +1,16 @@
+/* lort compress: progress and account on stderr; stdout stays free for --json -. */
+#include "compress/cli/cmd/command.h"
+#include "compress/cli/summary.h"
+
+int lort_cmd_compress(const lort_cli_values *values)
+{
+    lort_progress progress;
+    lort_report report = {0};
+    lort_error err = {0};
+    lort_progress_open(&progress, values->quiet, values->verbose, true);
+    lort_code code = lort_compress(values->path[0], values->output, &values->job, &progress.observer, &report, &err);
+    lort_progress_close(&progress);
+    if (!code && !values->quiet)
+        lort_cli_print_end(stderr, &report);
+    return lort_cli_finish(values, &report, code, &err);
+}

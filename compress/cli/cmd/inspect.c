@@ -1,0 +1,84 @@
+/* lort inspect: the header of any model or container as a table on stdout. */
+#include "compress/cli/cmd/command.h"
+#include "compress/cli/summary.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static int name_width(const lort_report *report)
+{
+    size_t width = 4;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        size_t n = strlen(report->tensors[i].name);
+        width = n > width ? n : width;
+    }
+    return width > 64 ? 64 : (int)width;
+}
+
+static void print_meta(const lort_report *report)
+{
+    for (uint64_t i = 0; i < report->meta_count; i++) {
+        const lort_meta_report *meta = &report->meta[i];
+        if (meta->is_array)
+            printf("%s (%s[%" PRIu64 "])%s%s\n", meta->key, meta->type, meta->count, *meta->text ? " = " : "",
+                   meta->text);
+        else
+            printf("%s (%s) = %s\n", meta->key, meta->type, meta->text);
+    }
+    if (report->meta_count)
+        putchar('\n');
+}
+
+/* Files are named only where there are several: one heading before the tensors of each. */
+static void print_tensor(const lort_tensor_report *tensor, int width, bool container)
+{
+    char shape[80], error[32];
+    printf("%-*s  %-8s %-18s %14" PRIu64 " %14" PRIu64, width, tensor->name, tensor->dtype,
+           lort_cli_shape(tensor, shape, sizeof shape), tensor->bytes_in, tensor->offset);
+    if (container)
+        printf(" %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out, tensor->action, tensor->rank,
+               lort_cli_number(tensor->rel_error, error, sizeof error));
+    putchar('\n');
+}
+
+static void print_table(const lort_report *report)
+{
+    bool container = report->tensor_count > 0 && *report->tensors[0].action;
+    int width = name_width(report);
+    const char *file = "";
+    if (report->tensor_count == 0)
+        return;
+    printf("%-*s  %-8s %-18s %14s %14s", width, "name", "dtype", "shape", "bytes", "offset");
+    if (container)
+        printf(" %14s  %-8s %6s  %s", "stored", "action", "rank", "error");
+    putchar('\n');
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *tensor = &report->tensors[i];
+        if (report->input_files > 1 && strcmp(file, tensor->file) != 0)
+            printf("%s:\n", tensor->file);
+        file = tensor->file;
+        print_tensor(tensor, width, container);
+    }
+}
+
+static void print_all(const lort_report *report)
+{
+    char size[32];
+    printf("%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n", report->input_path, report->input_format,
+           report->input_files, report->input_files == 1 ? "" : "s",
+           lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
+    print_meta(report);
+    print_table(report);
+    for (unsigned i = 0; i < report->warning_count; i++)
+        fprintf(stderr, "lort: warning: %s\n", report->warnings[i]);
+}
+
+int lort_cmd_inspect(const lort_cli_values *values)
+{
+    lort_report report = {0};
+    lort_error err = {0};
+    lort_code code = lort_inspect(values->path[0], &report, &err);
+    if (!code && lort_cli_prints(values))
+        print_all(&report);
+    return lort_cli_finish(values, &report, code, &err);
+}

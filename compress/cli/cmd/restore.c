@@ -1,0 +1,28 @@
+/* lort restore: a container back to the kind of model it came from. */
+#include "compress/cli/cmd/command.h"
+#include "compress/cli/summary.h"
+
+#include <inttypes.h>
+
+static void print_restored(const lort_report *report)
+{
+    char size[32], time[32];
+    fprintf(stderr, "  %-10s%s, %s, %" PRIu64 " tensors\n", "output", report->output_path,
+            lort_print_size(report->output_bytes, size, sizeof size), report->tensor_count);
+    fprintf(stderr, "  %-10s%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
+    lort_cli_print_warnings(stderr, report);
+}
+
+int lort_cmd_restore(const lort_cli_values *values)
+{
+    lort_progress progress;
+    lort_report report = {0};
+    lort_error err = {0};
+    const lort_restore_options options = {values->run, values->dtype, values->tensor, values->force};
+    lort_progress_open(&progress, false, false, true);
+    lort_code code = lort_restore(values->path[0], values->output, &options, &progress.observer, &report, &err);
+    lort_progress_close(&progress);
+    if (!code)
+        print_restored(&report);
+    return lort_cli_finish(values, &report, code, &err);
+}

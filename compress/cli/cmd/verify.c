@@ -1,0 +1,21 @@
+/* lort verify: every hash and shape of a container; one line on stdout. */
+#include "compress/cli/cmd/command.h"
+#include "compress/cli/summary.h"
+
+#include <inttypes.h>
+
+int lort_cmd_verify(const lort_cli_values *values)
+{
+    lort_progress progress;
+    lort_report report = {0};
+    lort_error err = {0};
+    char size[32], time[32];
+    lort_progress_open(&progress, values->quiet, false, false);
+    lort_code code = lort_verify(values->path[0], &values->run, &progress.observer, &report, &err);
+    lort_progress_close(&progress);
+    if (!code && !values->quiet && lort_cli_prints(values))
+        printf("%s: ok, %" PRIu64 " tensors, %s, every hash and shape checked in %s\n", report.input_path,
+               report.tensor_count, lort_print_size(report.input_bytes, size, sizeof size),
+               lort_cli_seconds(report.seconds, time, sizeof time));
+    return lort_cli_finish(values, &report, code, &err);
+}

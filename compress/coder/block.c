@@ -1,0 +1,223 @@
+/* The body of a block: a head, low bits, escapes, words. As a chunk each of them that is not empty is a zstd frame; the head's is what zstd has to gain from. */
+#include "compress/coder/block.h"
+#include "formats/base/bytes.h"
+#include <string.h>
+
+#define HEAD_ROOM (LORT_BLOCK_HEAD_MAX + 64) /* of the head's frame: zstd's bound for a head of LORT_BLOCK_HEAD_MAX bytes at most */
+#define PARTS 6
+
+/* ---- space ---- */
+
+static uint64_t body_bytes(int64_t weights) { return LORT_BLOCK_HEAD_MAX + LORT_STREAM_ROOM(weights) + LORT_SLACK; }
+
+uint64_t lort_block_coded_bound(const lort_block_need *need)
+{
+    return need->weights ? lort_codec_bound(body_bytes(need->weights)) + 4096 : 0; /* 4096: heads of four frames, and HEAD_ROOM */
+}
+
+/* The parts of a space in order: weights, decoded, scratch, tables, body, coded; each a multiple of 64. */
+static void sizes_of(const lort_block_need *need, uint64_t sizes[PARTS])
+{
+    const uint64_t n = (uint64_t)need->weights;
+    const bool write = need->write;
+    sizes[0] = 4 * n;
+    sizes[1] = write ? 4 * n : 0;
+    sizes[2] = write ? lort_quantise_scratch(need->weights, need->cols) : 0;
+    sizes[3] = LORT_STREAM_TABLES;
+    sizes[4] = body_bytes(need->weights);
+    sizes[5] = write ? lort_block_coded_bound(need) : 0;
+    for (unsigned i = 0; i < PARTS; i++)
+        sizes[i] = (sizes[i] + 63) / 64 * 64;
+}
+
+void lort_block_need_add(lort_block_need *need, int64_t rows, int64_t cols)
+{
+    const lort_block_grid grid = lort_block_grid_of(rows, cols);
+    need->weights = grid.high * grid.wide > need->weights ? grid.high * grid.wide : need->weights;
+    need->cols = grid.wide > need->cols ? grid.wide : need->cols;
+}
+
+uint64_t lort_block_space_bytes(const lort_block_need *need)
+{
+    uint64_t sizes[PARTS], sum = 0;
+    if (need->weights == 0)
+        return 0;
+    sizes_of(need, sizes);
+    for (unsigned i = 0; i < PARTS; i++)
+        sum += sizes[i];
+    return sum;
+}
+
+lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc, const lort_block_need *need, lort_error *err)
+{
+    uint64_t sizes[PARTS], size = lort_block_space_bytes(need);
+    void *memory;
+    *space = (lort_block_space){0};
+    if (size == 0)
+        return LORT_OK;
+    lort_code code = lort_take(alloc, size, "a block of quantised weights", &memory, err);
+    if (code)
+        return code;
+    sizes_of(need, sizes);
+    uint8_t *at[PARTS] = {memory};
+    for (unsigned i = 1; i < PARTS; i++)
+        at[i] = at[i - 1] + sizes[i - 1];
+    *space = (lort_block_space){.weights = (float *)(void *)at[0], .decoded = (float *)(void *)at[1], .scratch = at[2], .tables = at[3],
+                                .body = at[4], .coded = at[5], .coded_size = sizes[5], .size = size, .memory = memory};
+    return LORT_OK;
+}
+
+void lort_block_space_close(lort_block_space *space, const lort_alloc *alloc)
+{
+    lort_give(alloc, space->memory, space->size);
+    *space = (lort_block_space){0};
+}
+
+/* ---- writing ---- */
+
+typedef struct writer {
+    lort_codec *codec;
+    lort_block_space *space;
+    uint64_t coded, body; /* bytes so far */
+} writer;
+
+static lort_code put_frame(writer *w, const uint8_t *bytes, uint64_t n, lort_error *err)
+{
+    uint64_t stored;
+    if (n == 0)
+        return LORT_OK;
+    lort_code code = lort_codec_encode_symbols(w->codec, bytes, n, w->space->coded + w->coded, w->space->coded_size - w->coded, &stored, err);
+    w->coded += code ? 0 : stored;
+    w->body += n;
+    return code;
+}
+
+/* Codes of frequencies as differences of differences: they lie about on a parabola. */
+static uint8_t *put_shape(const lort_shape *shape, uint8_t *at)
+{
+    uint8_t last = 0, slope = 0;
+    *at++ = shape->low;
+    *at++ = shape->pairs;
+    *at++ = shape->escape;
+    for (unsigned p = 0; p < shape->pairs; p++) {
+        const uint8_t difference = (uint8_t)(shape->code[p] - last);
+        *at++ = (uint8_t)(difference - slope);
+        slope = p ? difference : 0;
+        last = shape->code[p];
+    }
+    return at;
+}
+
+static uint64_t put_head(const lort_block *block, const lort_tables *tables, const lort_stream *stream, uint8_t *head)
+{
+    uint8_t *at = head;
+    lort_store_u32(at, (uint32_t)block->base);
+    lort_store_u32(at + 4, block->shift);
+    lort_store_u32(at + 8, tables->used);
+    lort_store_u32(at + 12, (uint32_t)stream->low_bytes);
+    lort_store_u32(at + 16, (uint32_t)stream->escape_count);
+    at += 20;
+    for (unsigned l = 0; l < LORT_LANES && l < (uint64_t)block->rows; l++, at += 4)
+        lort_store_u32(at, stream->states[l]);
+    for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
+        if (!(tables->used >> s & 1))
+            continue;
+        lort_store_u16(at, tables->levels.one[s]);
+        lort_store_u16(at + 2, tables->levels.gain[s]);
+        at = put_shape(&tables->shape[s], at + 4);
+    }
+    return (uint64_t)(at - head);
+}
+
+double lort_block_measure(const lort_block *block, float step, lort_block_space *space)
+{
+    lort_quantised q;
+    lort_quantise(block, space->weights, step, space->scratch, &q);
+    if (block->show)
+        lort_stream_values(block, step, &q, space->decoded);
+    return q.error2;
+}
+
+lort_code lort_block_encode(const lort_block *block, float step, lort_codec *codec, lort_block_space *space, lort_block_coded *out, lort_error *err)
+{
+    lort_quantised q;
+    lort_tables tables;
+    lort_stream stream;
+    double error2;
+    uint8_t head[LORT_BLOCK_HEAD_MAX];
+    writer w = {.codec = codec, .space = space};
+    lort_quantise(block, space->weights, step, space->scratch, &q);
+    if (block->show)
+        lort_stream_values(block, step, &q, space->decoded);
+    lort_stream_write(block, space->weights, step, &q, space->tables, space->body, &tables, &stream, &error2);
+    lort_code code = put_frame(&w, head, put_head(block, &tables, &stream, head), err);
+    code = code ? code : put_frame(&w, stream.low, stream.low_bytes, err);
+    code = code ? code : put_frame(&w, stream.escapes, 2 * stream.escape_count, err);
+    code = code ? code : put_frame(&w, stream.words, 2 * stream.word_count, err);
+    if (code == LORT_OK)
+        *out = (lort_block_coded){w.coded, w.body, error2, q.error2};
+    return code;
+}
+
+/* ---- reading ---- */
+
+static lort_code get_shape(lort_cursor *c, unsigned context, lort_shape *shape)
+{
+    uint8_t last = 0, slope = 0;
+    shape->low = lort_get_u8(c, "low bits of a context");
+    shape->pairs = lort_get_u8(c, "pairs of a context");
+    shape->escape = lort_get_u8(c, "code of the escape");
+    if (c->code == LORT_OK && (shape->low > LORT_LOW_MOST || shape->pairs < 1 || shape->pairs > LORT_PAIRS || shape->escape > LORT_CODE_MOST))
+        return lort_cursor_fail(c, "context %u with %u low bits, %u pairs, escape %u", context, shape->low, shape->pairs, shape->escape);
+    for (unsigned p = 0; p < shape->pairs && c->code == LORT_OK; p++) {
+        const uint8_t difference = (uint8_t)(lort_get_u8(c, "code of a frequency") + slope);
+        shape->code[p] = (uint8_t)(last + difference);
+        slope = p ? difference : 0;
+        last = shape->code[p];
+        if (c->code == LORT_OK && (last > LORT_CODE_MOST || (p == 0 && last == 0)))
+            return lort_cursor_fail(c, "context %u, pair %u: code %u of a frequency", context, p, last);
+    }
+    return c->code;
+}
+
+static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables, lort_stream *stream)
+{
+    block->base = (int32_t)lort_get_u32(c, "base of the classes");
+    const uint32_t shift = lort_get_u32(c, "width of a class");
+    tables->used = lort_get_u32(c, "contexts");
+    stream->low_bytes = lort_get_u32(c, "bytes of low bits");
+    stream->escape_count = lort_get_u32(c, "escapes");
+    if (c->code == LORT_OK && (shift > 7 || block->base < -1024 || block->base > 1024))
+        return lort_cursor_fail(c, "classes from %d, of 2^%u", block->base, shift);
+    block->shift = (uint8_t)shift;
+    for (unsigned l = 0; l < LORT_LANES; l++) {
+        const uint32_t state = l < (uint64_t)block->rows ? lort_get_u32(c, "a state") : LORT_RANS_LOW;
+        if (c->code == LORT_OK && (state < LORT_RANS_LOW || state >> 31))
+            return lort_cursor_fail(c, "state %u of lane %u", state, l);
+        stream->states[l] = state;
+    }
+    for (unsigned s = 0; s < LORT_CONTEXTS && c->code == LORT_OK; s++)
+        if (tables->used >> s & 1) {
+            tables->levels.one[s] = lort_get_u16(c, "level of one");
+            tables->levels.gain[s] = lort_get_u16(c, "gain of a context");
+            get_shape(c, s, &tables->shape[s]);
+        }
+    return c->code;
+}
+
+lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space, lort_error *err)
+{
+    lort_cursor c = lort_cursor_make(space->body, bytes, bytes, LORT_E_DAMAGED, err);
+    lort_tables tables = {0};
+    lort_stream stream = {0};
+    lort_code code = get_head(&c, block, &tables, &stream);
+    if (code)
+        return code;
+    stream.low = lort_get_bytes(&c, stream.low_bytes, "low bits");
+    stream.escapes = lort_get_bytes(&c, 2 * stream.escape_count, "escapes");
+    stream.word_count = (bytes - c.at) / 2;
+    stream.words = lort_get_bytes(&c, 2 * stream.word_count, "words");
+    if (c.code == LORT_OK && c.at != bytes)
+        return lort_fail(err, LORT_E_DAMAGED, "half a word at the end of a block");
+    return c.code ? c.code : lort_stream_read(block, &tables, &stream, step, space->tables, space->weights, err);
+}

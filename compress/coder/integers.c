@@ -1,0 +1,254 @@
+/* See residual.h. */
+#include "compress/coder/lanes.h"
+#include "formats/types/half.h"
+#include <math.h>
+#include <string.h>
+
+/* ---- classes ---- */
+
+uint8_t lort_scale_code(double energy, int64_t count)
+{
+    int exponent;
+    if (!(energy > 0) || count <= 0)
+        return 0;
+    double m = frexp(energy / (double)count, &exponent); /* 4 log2 sqrt(e) = 2 log2 e */
+    int code = 128 + 2 * exponent + (m < 0.59460355750136054 ? -2 : m < 0.84089641525371454 ? -1 : 0); /* 2^-0.75, 2^-0.25 */
+    return (uint8_t)(code < 1 ? 1 : code > 255 ? 255 : code);
+}
+
+lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint8_t *codes, int64_t slice_rows)
+{
+    return (lort_block){.rows = rows, .cols = place->cols, .row_codes = codes + place->row, .col_codes = codes + slice_rows + place->col};
+}
+
+/* Mean of the codes of what has energy, in sixteenths of a code. */
+static int64_t mean_code(const uint8_t *codes, int64_t count)
+{
+    int64_t sum = 0, used = 0;
+    for (int64_t i = 0; i < count; i++) {
+        sum += codes[i];
+        used += codes[i] != 0;
+    }
+    return used ? 16 * sum / used : 0;
+}
+
+/* A table costs some 20 bytes: fewer, wider classes where there are few weights. */
+void lort_block_classes(lort_block *block)
+{
+    const int64_t weights = block->rows * block->cols;
+    const int64_t mean = mean_code(block->row_codes, block->rows) + mean_code(block->col_codes, block->cols);
+    block->shift = weights >= 1 << 17 ? 0 : weights >= 1 << 15 ? 1 : weights >= 1 << 13 ? 2 : 3;
+    block->base = (int32_t)((mean + 8) / 16) - (LORT_CLASSES / 2 << block->shift);
+}
+
+/* ---- energies ---- */
+
+/* One row: adds to cols; the lanes of its sum and of the largest square stay apart, for speed, and are added in their order. */
+LORT_INLINE double row_energy(const float *w, int64_t count, double *cols, double *peak)
+{
+    lort_f64s sum = {0}, top = {0};
+    int64_t c = 0;
+    for (; c + LORT_LANES <= count; c += LORT_LANES) {
+        lort_f32s narrow;
+        lort_f64s column;
+        memcpy(&narrow, w + c, sizeof narrow);
+        memcpy(&column, cols + c, sizeof column);
+        const lort_f64s wide = __builtin_convertvector(narrow, lort_f64s), e = wide * wide;
+        column += e;
+        memcpy(cols + c, &column, sizeof column);
+        sum += e;
+        for (unsigned l = 0; l < LORT_LANES; l++)
+            top[l] = e[l] > top[l] ? e[l] : top[l];
+    }
+    double all = 0;
+    for (unsigned l = 0; l < LORT_LANES; l++) {
+        all += sum[l];
+        *peak = top[l] > *peak ? top[l] : *peak;
+    }
+    for (; c < count; c++) {
+        const double e = (double)w[c] * w[c];
+        cols[c] += e;
+        all += e;
+        *peak = e > *peak ? e : *peak;
+    }
+    return all;
+}
+
+LORT_VECTORS void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row_sums, double *col_sums, double *peak)
+{
+    memset(col_sums, 0, (size_t)cols * sizeof *col_sums);
+    *peak = 0;
+    for (int64_t r = 0; r < rows; r++)
+        row_sums[r] = row_energy(weights + r * cols, cols, col_sums, peak);
+}
+
+/* ---- writing ---- */
+
+/* 2^(-code / 2) of a quarter-octave code: 1 / variance, exactly the same everywhere. */
+static float inverse_variance(uint8_t code)
+{
+    const int halves = code ? 128 - code : 0;
+    return ldexpf(halves & 1 ? 1.4142135f : 1.0f, (halves - (halves & 1)) / 2);
+}
+
+/* x: [cols][LORT_LANES], in steps. True: something was cut. */
+LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, float scale, float *x)
+{
+    uint32_t most = 0; /* magnitude: as integers f32 are in the same order */
+    for (int64_t c = 0; c < cols; c += LORT_TILE)
+        lort_to_lanes(weights + c, cols, lanes, cols - c < LORT_TILE ? cols - c : LORT_TILE, x + c * LORT_LANES);
+    for (int64_t i = 0; i < cols * LORT_LANES; i++) {
+        const float v = x[i] * scale;
+        x[i] = v > LORT_STEPS_MAX ? LORT_STEPS_MAX : v < -LORT_STEPS_MAX ? -LORT_STEPS_MAX : v;
+        const uint32_t magnitude = lort_to_bits(v) & INT32_MAX;
+        most = magnitude > most ? magnitude : most;
+    }
+    return most >= lort_to_bits(LORT_STEPS_MAX);
+}
+
+/* Squares of what was cut, in steps. */
+static double cut_off(const float *weights, int64_t count, double scale)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double over = fabs(weights[i] * scale) - LORT_STEPS_MAX;
+        sum += over > 0 ? over * over : 0;
+    }
+    return sum;
+}
+
+typedef struct scratch_view {
+    float *x, *col;
+    uint16_t *choice;
+    int16_t *coded;
+} scratch_view;
+
+static scratch_view view_scratch(void *scratch, int64_t cols)
+{
+    scratch_view v = {.x = scratch};
+    v.col = v.x + cols * LORT_LANES;
+    v.choice = (uint16_t *)(void *)(v.col + cols);
+    v.coded = (int16_t *)(v.choice + cols * LORT_CHOICE_WORDS * LORT_LANES);
+    return v;
+}
+
+uint64_t lort_quantise_scratch(int64_t weights, int64_t cols)
+{
+    const uint64_t group = (uint64_t)cols * LORT_LANES; /* the last one may have a single row */
+    return group * (sizeof(float) + LORT_CHOICE_WORDS * sizeof(uint16_t)) + (uint64_t)cols * sizeof(float) + ((uint64_t)weights + group) * sizeof(int16_t);
+}
+
+/* Sums over what of a context has |k| != 1 (even places) and |k| = 1 (odd places), where n is +-1 or +-2. */
+#define PLACES (2 * LORT_CONTEXTS)
+typedef struct sums {
+    double cross[PLACES], square[PLACES]; /* x * n, n^2; x in steps */
+    uint32_t count[PLACES];
+    double energy; /* x^2, of all */
+} sums;
+
+/* Of one group, four lanes apart from one another, so that an addition seldom waits for the one before. */
+typedef struct group_sums {
+    struct {
+        double cross;
+        uint64_t square; /* n^2, of at most 4 * 8192 weights of 2^30 at most, and above them ... */
+    } at[4][PLACES];
+    lort_f64s energy;
+} group_sums;
+#define COUNT_SHIFT 46 /* ... the count */
+
+/* place: 2 quantiser + (|k| = 1) */
+LORT_INLINE void sum_column(const lort_group *group, int32_t col_code, const float *x, const int16_t *coded, unsigned lanes, group_sums *g)
+{
+    lort_f32s value;
+    memcpy(&value, x, sizeof value);
+    const lort_i32s v = lort_load_coded(coded), q = v & 1, k = v >> 1, n = 2 * k + q * ((k > 0) - (k < 0)), one = (k == 1) | (k == -1);
+    const lort_i32s place = 4 * lort_group_classes(group, col_code) + 2 * q - one;
+    const lort_f64s wide = __builtin_convertvector(value, lort_f64s), product = wide * __builtin_convertvector(n, lort_f64s);
+    const lort_i32s square = n * n;
+    g->energy += wide * wide;
+    for (unsigned l = 0; l < lanes; l++) {
+        g->at[l % 4][place[l]].cross += product[l];
+        g->at[l % 4][place[l]].square += (UINT64_C(1) << COUNT_SHIFT) + (uint64_t)square[l];
+    }
+}
+
+static void add_group(const group_sums *g, unsigned lanes, sums *all)
+{
+    for (unsigned p = 0; p < PLACES; p++)
+        for (unsigned i = 0; i < 4; i++) {
+            all->cross[p] += g->at[i][p].cross;
+            all->square[p] += (double)(g->at[i][p].square & ((UINT64_C(1) << COUNT_SHIFT) - 1));
+            all->count[p] += (uint32_t)(g->at[i][p].square >> COUNT_SHIFT);
+        }
+    for (unsigned l = 0; l < lanes; l++)
+        all->energy += g->energy[l];
+}
+
+LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const float *x, const int16_t *coded, sums *all)
+{
+    const lort_group group = lort_group_at(block, row);
+    group_sums g = {.energy = {0}};
+    for (int64_t c = 0; c < block->cols; c++, x += LORT_LANES, coded += LORT_LANES)
+        if (group.lanes == LORT_LANES)
+            sum_column(&group, block->col_codes[c], x, coded, LORT_LANES, &g);
+        else
+            sum_column(&group, block->col_codes[c], x, coded, group.lanes, &g);
+    add_group(&g, group.lanes, all);
+}
+
+/* One group through the trellis; returns the squares of what was cut. factor: lambda / (2 ln 2 s^2) where both codes are 128. */
+LORT_VECTORS static double run_trellis(const lort_block *block, const float *weights, int64_t row, float step, float factor, const scratch_view *v)
+{
+    const unsigned lanes = lort_group_lanes(block, row);
+    float rates[LORT_LANES];
+    for (unsigned l = 0; l < LORT_LANES; l++)
+        rates[l] = l < lanes ? factor * inverse_variance(block->row_codes[row + l]) : 0;
+    const bool cut = load_group(weights + row * block->cols, block->cols, lanes, 1.0f / step, v->x);
+    lort_trellis_encode(v->x, rates, v->col, block->cols, LORT_RESIDUAL_LAMBDA, v->choice, v->coded + row * block->cols);
+    return cut ? cut_off(weights + row * block->cols, lanes * block->cols, 1.0 / step) : 0;
+}
+
+/* In units, a multiple of `by`, a power of two: levels need not be finer than the weights they stand for are many, and round ones cost less. */
+static uint16_t fixed(double value, double unit, unsigned by)
+{
+    const double scaled = floor(value / (unit * by) + 0.5) * by, most = UINT16_MAX / by * by;
+    return (uint16_t)(scaled < 0 ? 0 : scaled > most ? most : scaled);
+}
+
+/* The most that the mean square of n may be of symbols: a root mean square of k of 13, less where a table of so many would cost more than symbols save over low bits. */
+static double symbols2(uint32_t count) { return count >= 1 << 12 ? 26 * 26 : 13 * 13; }
+
+/* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
+static void find_levels(const sums *all, double step, lort_quantised *out)
+{
+    double error2 = all->energy;
+    for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
+        const unsigned many = 2 * s, ones = 2 * s + 1, size = s & 1 ? 1 : 2; /* |n| where |k| = 1 */
+        out->count[s] = all->count[many] + all->count[ones];
+        for (out->low[s] = 0; all->square[many] + all->square[ones] > symbols2(out->count[s]) * (1 << 2 * out->low[s]) * out->count[s];)
+            out->low[s]++;
+        out->levels.gain[s] = fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768, out->low[s] < 5 ? 32u >> out->low[s] : 1);
+        out->levels.one[s] = fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096, 16);
+        const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
+        error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) + one * (one * all->square[ones] - 2 * all->cross[ones]);
+    }
+    out->error2 = error2 > 0 ? error2 * step * step : 0;
+}
+
+void lort_quantise(const lort_block *block, const float *weights, float step, void *scratch, lort_quantised *out)
+{
+    /* lambda / (2 ln 2 s^2), s^2 in steps^2: a row's share and a column's. */
+    const float factor = (float)(LORT_RESIDUAL_LAMBDA * 0.72134752 * step * step / block->mean2);
+    const scratch_view v = view_scratch(scratch, block->cols);
+    sums all = {.energy = 0};
+    double cut = 0;
+    for (int64_t c = 0; c < block->cols; c++)
+        v.col[c] = inverse_variance(block->col_codes[c]);
+    for (int64_t r = 0; r < block->rows; r += LORT_LANES) {
+        cut += run_trellis(block, weights, r, step, factor, &v);
+        sum_group(block, r, v.x, v.coded + r * block->cols, &all);
+    }
+    out->coded = v.coded;
+    find_levels(&all, step, out);
+    out->error2 += cut * step * step;
+}

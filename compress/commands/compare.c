@@ -1,0 +1,480 @@
+/* compare: relative error, cosine and largest difference per tensor between two models or containers. A is the reference.
+ * Both sides are read cell by cell; sums are f64, per cell, added in order. What is not a number on both sides, at the same place and
+ * alike, is no difference and has no weight; what is so on one side only leaves the error undefined. */
+#include "compress/factor/factor.h"
+#include "compress/read/input.h"
+#include "compress/session/report.h"
+#include "loader/os/os.h"
+#include <math.h>
+#include <string.h>
+
+/* One tensor on one side. */
+typedef struct operand {
+    lort_entry entry;
+    lort_slice slice; /* container: the slice that is open */
+} operand;
+
+typedef struct worker_state {
+    lort_scratch a, b;
+    lort_chunk_cache cache_a, cache_b;
+    float *values; /* [2][LORT_CELL_VALUES] */
+} worker_state;
+
+typedef struct sums {
+    double diff2, a2, b2, dot, max_abs;
+    uint64_t unlike; /* NaN or Inf on one side only, or Inf of the other sign */
+} sums;
+
+typedef struct comparing {
+    lort_session session;
+    lort_input a, b;
+    worker_state *workers;
+    lort_block_need blocks; /* of either side */
+    operand left, right;
+    lort_matrices shape;
+    int64_t slice; /* at hand */
+    lort_cell_grid grid;
+    sums *slots, total; /* [window] */
+    unsigned window;
+    uint64_t undefined; /* tensors that differ, by an error that is no number */
+    const char *first_undefined;
+} comparing;
+
+/* ---- cells ---- */
+
+/* A container stores a tensor whole or slice by slice; a model is read slice by slice. */
+static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lort_error *err)
+{
+    const lort_part *part = o->entry.part;
+    if (!part)
+        return LORT_OK;
+    return lort_slice_open(o->entry.input->archive, part, part->slices > 1 ? (uint32_t)c->slice : 0, scratch, &c->session.alloc, &o->slice, err);
+}
+
+/* A model's cells: whole rows at once where they lie side by side. */
+static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t cols, const lort_cells *cells, const lort_scratch *scratch, float *dst, lort_error *err)
+{
+    const bool whole = cells->c1 - cells->c0 == cols;
+    const int64_t rows = whole ? cells->r1 - cells->r0 : 1;
+    const uint64_t values = (uint64_t)rows * (uint64_t)(cells->c1 - cells->c0);
+    lort_code code = LORT_OK;
+    for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK; r += rows, dst += values)
+        code = lort_entry_elements(entry, (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0, values, scratch, dst, err);
+    return code;
+}
+
+static lort_code read_cells(comparing *c, operand *o, lort_cells cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+{
+    int64_t before = c->slice * c->shape.rows;
+    if (!o->entry.part)
+        return view_cells(&o->entry, before, c->shape.cols, &cells, scratch, dst, err);
+    if (o->entry.part->slices <= 1) {
+        cells.r0 += before;
+        cells.r1 += before;
+    }
+    return lort_slice_cells(&o->slice, &cells, scratch, cache, dst, err);
+}
+
+static sums sum_cells(const float *a, const float *b, uint64_t n)
+{
+    sums s = {0};
+    for (uint64_t i = 0; i < n; i++) {
+        double x = a[i], y = b[i], d = x - y;
+        if (!isfinite(x) || !isfinite(y)) {
+            s.unlike += !(a[i] == b[i] || (isnan(x) && isnan(y)));
+            continue;
+        }
+        s.diff2 += d * d;
+        s.a2 += x * x;
+        s.b2 += y * y;
+        s.dot += x * y;
+        s.max_abs = fabs(d) > s.max_abs ? fabs(d) : s.max_abs;
+    }
+    return s;
+}
+
+static lort_code compare_cell(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    comparing *c = ctx;
+    worker_state *w = &c->workers[worker];
+    lort_cells cells = lort_cell_get(&c->grid, item);
+    float *a = w->values, *b = w->values + LORT_CELL_VALUES;
+    lort_code code = read_cells(c, &c->left, cells, &w->a, &w->cache_a, a, err);
+    if (code == LORT_OK)
+        code = read_cells(c, &c->right, cells, &w->b, &w->cache_b, b, err);
+    if (code == LORT_OK)
+        c->slots[slot] = sum_cells(a, b, lort_cell_count(&cells));
+    return code;
+}
+
+static lort_code add_cell(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    comparing *c = ctx;
+    const sums *s = &c->slots[slot];
+    (void)item;
+    c->total.diff2 += s->diff2;
+    c->total.a2 += s->a2;
+    c->total.b2 += s->b2;
+    c->total.dot += s->dot;
+    c->total.max_abs = fmax(s->max_abs, c->total.max_abs);
+    c->total.unlike += s->unlike;
+    return lort_session_check_stop(&c->session, err);
+}
+
+static bool sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
+
+/* Slices matter only where a side is stored by them. */
+static lort_matrices shape_of(const operand *a, const operand *b)
+{
+    lort_matrices shape = lort_tensor_matrices(a->entry.tensor);
+    return sliced(a) || sliced(b) ? shape : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
+}
+
+static lort_code compare_slices(comparing *c, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    c->grid = lort_cell_grid_of(c->shape.rows, c->shape.cols);
+    for (c->slice = 0; c->slice < c->shape.slices && code == LORT_OK; c->slice++) {
+        code = open_slice(c, &c->left, &c->workers[0].a, err);
+        if (code == LORT_OK)
+            code = open_slice(c, &c->right, &c->workers[0].b, err);
+        c->workers[0].cache_a.valid = c->workers[0].cache_b.valid = false; /* their buffers were used to open */
+        if (code == LORT_OK)
+            code = lort_pool_run(c->session.pool, c->grid.down * c->grid.across, c->window, compare_cell, add_cell, c, err);
+        lort_slice_close(&c->left.slice);
+        lort_slice_close(&c->right.slice);
+    }
+    return code;
+}
+
+/* ---- types without a decoder: the same bytes or not ---- */
+
+typedef struct hashing {
+    const comparing *c;
+    lort_hasher *hasher;
+} hashing;
+
+static lort_code hash_bytes(void *ctx, const void *bytes, uint64_t n, lort_error *err)
+{
+    hashing *h = ctx;
+    lort_hasher_add(h->hasher, bytes, n);
+    return lort_session_check_stop(&h->c->session, err);
+}
+
+/* A container's bytes are decoded, not believed: a type without decoder has raw arrays only. */
+static lort_code hash_operand(comparing *c, const operand *o, lort_hash128 *out, lort_error *err)
+{
+    hashing h = {.c = c};
+    lort_code code = lort_hasher_open(&c->session.alloc, &h.hasher, err);
+    if (code == LORT_OK)
+        code = lort_entry_bytes(&o->entry, &c->workers[0].a, hash_bytes, &h, err);
+    if (code == LORT_OK)
+        *out = lort_hasher_value(h.hasher);
+    lort_hasher_close(h.hasher);
+    return code;
+}
+
+/* A difference that no number measures is said aloud, and is above any --fail-above. */
+static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
+{
+    const lort_dtype_info *left = c->left.entry.tensor->type, *right = c->right.entry.tensor->type;
+    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, left->name, left == right ? "" : " and ", left == right ? "" : right->name, why);
+    if (c->undefined++ == 0)
+        c->first_undefined = entry->name;
+}
+
+/* Of one type: a side of another may be a container's tensor with a decoder, which is not stored as bytes. */
+static lort_code same_bytes(comparing *c, bool *same, lort_error *err)
+{
+    lort_hash128 a, b;
+    lort_code code = hash_operand(c, &c->left, &a, err);
+    if (code == LORT_OK)
+        code = hash_operand(c, &c->right, &b, err);
+    *same = code == LORT_OK && memcmp(&a, &b, sizeof a) == 0;
+    return code;
+}
+
+static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_error *err)
+{
+    const bool same_type = c->left.entry.tensor->type == c->right.entry.tensor->type;
+    bool same = false;
+    lort_code code = same_type ? same_bytes(c, &same, err) : LORT_OK;
+    if (code)
+        return code;
+    entry->rel_error = same ? 0 : NAN;
+    entry->max_abs = same ? 0 : NAN;
+    entry->reason = same ? "same bytes" : same_type ? "bytes differ; the type has no decoder" : "types differ; one has no decoder";
+    if (!same)
+        note_undefined(c, entry, "the bytes differ, and a type has no decoder");
+    return LORT_OK;
+}
+
+/* ---- tensors ---- */
+
+static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name, lort_error *err)
+{
+    bool same = a->n_dims == b->n_dims;
+    for (uint32_t i = 0; same && i < a->n_dims; i++)
+        same = a->dims[i] == b->dims[i];
+    if (same)
+        return LORT_OK;
+    char x[200], y[200];
+    return lort_fail(err, LORT_E_INPUT, "cannot be compared: %s is %s in A and %s in B", name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
+}
+
+static void fill_entry(comparing *c, lort_tensor_report *entry)
+{
+    const sums *s = &c->total;
+    entry->rel_error = s->unlike ? NAN : s->a2 > 0 ? sqrt(s->diff2 / s->a2) : s->diff2 > 0 ? NAN : 0.0;
+    entry->cosine = !s->unlike && s->a2 > 0 && s->b2 > 0 ? s->dot / sqrt(s->a2) / sqrt(s->b2) : NAN;
+    entry->max_abs = s->unlike ? NAN : s->max_abs;
+    if (s->unlike) {
+        entry->reason = "NaN or Inf on one side only";
+        note_undefined(c, entry, "NaN or Inf on one side only, so no error can be given");
+    } else if (isnan(entry->rel_error)) {
+        entry->reason = "the reference is all zero";
+        note_undefined(c, entry, "A is all zero and B is not, so there is no relative error");
+    }
+}
+
+static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_error *err)
+{
+    lort_report *report = c->session.report;
+    const lort_tensor *left = c->left.entry.tensor;
+    uint64_t start = lort_os_clock_ns();
+    entry->name = lort_report_escape(report, left->name, left->name_bytes);
+    entry->dtype = left->type->name;
+    entry->n_dims = left->n_dims;
+    entry->shape = lort_report_shape(report, left->dims, left->n_dims);
+    entry->bytes_in = left->bytes;
+    entry->bytes_out = c->right.entry.tensor->bytes;
+    entry->action = "compare";
+    c->shape = shape_of(&c->left, &c->right);
+    entry->slices = lort_tensor_matrices(left).slices;
+    c->total = (sums){0};
+    bool numbers = lort_entry_decodes(&c->left.entry) && lort_entry_decodes(&c->right.entry);
+    lort_code code = numbers ? compare_slices(c, err) : compare_bytes(c, entry, err);
+    if (code == LORT_OK)
+        code = lort_entry_unchanged(&c->left.entry, err);
+    if (code == LORT_OK)
+        code = lort_entry_unchanged(&c->right.entry, err);
+    if (code == LORT_OK && numbers)
+        fill_entry(c, entry);
+    entry->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
+    return code;
+}
+
+/* Every tensor of A must be one of B, and no other. */
+static lort_code check_pairs(const comparing *c, lort_error *err)
+{
+    const lort_index *a = c->a.index, *b = c->b.index;
+    char name[200];
+    for (uint64_t i = 0; i < a->count; i++) {
+        const lort_tensor *tensor = &a->tensors[i], *other = lort_index_find(b, tensor->name, tensor->name_bytes);
+        lort_escape(name, sizeof name, tensor->name, tensor->name_bytes);
+        if (!other)
+            return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B", name);
+        lort_code code = same_shape(tensor, other, name, err);
+        if (code)
+            return code;
+    }
+    if (b->count > a->count)
+        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu", (unsigned long long)b->count, (unsigned long long)a->count);
+    return LORT_OK;
+}
+
+static void sum_up(lort_report *report)
+{
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        double error = report->tensors[i].rel_error;
+        if (isnan(error))
+            continue;
+        sum += error;
+        count++;
+        report->worst_error = fmax(error, isnan(report->worst_error) ? 0 : report->worst_error);
+    }
+    report->mean_error = count ? sum / (double)count : NAN;
+}
+
+/* The pair of tensor `number` of A. */
+static void take_pair(comparing *c, uint64_t number)
+{
+    c->left = (operand){.entry = lort_input_entry(&c->a, number)};
+    c->right = (operand){.entry = c->left.entry};
+    lort_input_find(&c->b, c->left.entry.tensor->name, c->left.entry.tensor->name_bytes, &c->right.entry);
+}
+
+static lort_code compare_all(comparing *c, lort_error *err)
+{
+    lort_report *report = c->session.report;
+    lort_code code = check_pairs(c, err);
+    if (code == LORT_OK)
+        code = lort_report_tensors(report, c->a.index->count, err);
+    c->session.tensors_total = c->a.index->count;
+    for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {
+        lort_tensor_report *entry = &report->tensors[i];
+        take_pair(c, i);
+        code = compare_tensor(c, entry, err);
+        if (code) {
+            lort_error_prefix(err, "tensor %s", entry->name);
+            break;
+        }
+        c->session.tensors_done++;
+        c->session.done_bytes += entry->bytes_in;
+        lort_entry_release(&c->left.entry);
+        lort_entry_release(&c->right.entry);
+        lort_session_sample(&c->session);
+        lort_session_say(&c->session, LORT_EVENT_TENSOR, entry, NULL);
+        code = lort_session_check_stop(&c->session, err);
+    }
+    sum_up(report);
+    if (code == LORT_OK)
+        code = lort_input_unchanged(&c->a, err);
+    if (code == LORT_OK)
+        code = lort_input_unchanged(&c->b, err);
+    return code ? code : lort_report_check(report, err);
+}
+
+/* ---- workers ---- */
+
+#define SMALL_THINGS (1u << 20) /* partial sums, hashers, workers */
+
+static uint64_t chunk_bytes(const comparing *c)
+{
+    uint64_t a = c->a.archive ? lort_archive_chunk_max(c->a.archive) : 0, b = c->b.archive ? lort_archive_chunk_max(c->b.archive) : 0;
+    a = a > LORT_CHUNK_TARGET ? a : LORT_CHUNK_TARGET;
+    return b > a ? b : a;
+}
+
+/* The largest factors open at one time, and whose they are. */
+static uint64_t most_factors(const comparing *c, const lort_tensor **which)
+{
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < c->a.index->count; i++) {
+        lort_entry a = lort_input_entry(&c->a, i), b;
+        if (!lort_input_find(&c->b, a.tensor->name, a.tensor->name_bytes, &b))
+            continue;
+        uint64_t bytes = (a.part ? lort_part_memory(a.part) : 0) + (b.part ? lort_part_memory(b.part) : 0);
+        if (bytes > most) {
+            most = bytes;
+            *which = a.tensor;
+        }
+    }
+    return most;
+}
+
+/* A worker has a session's scratch, one for B, two cells, and a stored chunk of each archive that is not mapped. */
+static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
+{
+    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) + lort_block_space_bytes(blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) + 2 * LORT_CELL_VALUES * sizeof(float);
+}
+
+static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk, unsigned *threads, lort_error *err)
+{
+    lort_report *report = c->session.report;
+    const lort_tensor *which = NULL;
+    uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), factors = most_factors(c, &which);
+    uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
+    *threads = c->session.threads;
+    while (*threads > 1 && base + *threads * worker_cost(chunk, &c->blocks) > limit)
+        --*threads;
+    report->planned_peak_bytes = base + *threads * worker_cost(chunk, &c->blocks);
+    report->budget_bytes = limit;
+    if (report->planned_peak_bytes <= limit) {
+        lort_budget_limit(c->session.budget, limit);
+        return LORT_OK;
+    }
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, report->planned_peak_bytes, limit, err);
+}
+
+static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_take(&c->session.alloc, 2 * LORT_CELL_VALUES * sizeof(float), "cells", &memory, err);
+    if (code)
+        return code;
+    w->values = memory;
+    w->a = *base; /* owned by the session */
+    code = lort_scratch_open(&w->b, &c->session.alloc, base->size, err);
+    w->b.codec = base->codec;
+    return code ? code : lort_block_space_open(&w->b.block, &c->session.alloc, &c->blocks, err);
+}
+
+static lort_code open_workers(comparing *c, const lort_run_options *run, lort_error *err)
+{
+    void *memory;
+    uint64_t chunk = chunk_bytes(c);
+    unsigned threads;
+    if (c->a.archive)
+        lort_archive_block_need(c->a.archive, &c->blocks);
+    if (c->b.archive)
+        lort_archive_block_need(c->b.archive, &c->blocks);
+    lort_code code = plan_memory(c, run, chunk, &threads, err);
+    if (code == LORT_OK)
+        code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &c->blocks, err);
+    if (code)
+        return code;
+    c->window = 2 * c->session.threads;
+    code = lort_take_zero(&c->session.alloc, c->window * sizeof *c->slots, "partial sums", &memory, err);
+    c->slots = memory;
+    if (code == LORT_OK)
+        code = lort_take_zero(&c->session.alloc, c->session.threads * sizeof *c->workers, "workers", &memory, err);
+    if (code)
+        return code;
+    c->workers = memory;
+    for (unsigned i = 0; i < c->session.threads && code == LORT_OK; i++)
+        code = open_worker(c, &c->workers[i], &c->session.scratch[i], err);
+    return code;
+}
+
+static void close_workers(comparing *c)
+{
+    const lort_alloc *alloc = &c->session.alloc;
+    for (unsigned i = 0; c->workers && i < c->session.threads; i++) {
+        c->workers[i].b.codec = NULL;
+        lort_scratch_close(&c->workers[i].b, alloc);
+        lort_give(alloc, c->workers[i].values, 2 * LORT_CELL_VALUES * sizeof(float));
+    }
+    lort_give(alloc, c->workers, c->session.threads * sizeof *c->workers);
+    lort_give(alloc, c->slots, c->window * sizeof *c->slots);
+}
+
+static lort_code check_quality(const comparing *c, double fail_above, lort_error *err)
+{
+    double worst = c->session.report->worst_error;
+    if (worst > fail_above)
+        return lort_fail(err, LORT_E_NUMERIC, "the worst relative error %.6g is above --fail-above %g", worst, fail_above);
+    if (c->undefined)
+        return lort_fail(err, LORT_E_NUMERIC, "%s: it differs by an error that is no number, which is above --fail-above %g (tensors like it: %llu)",
+                         c->first_undefined, fail_above, (unsigned long long)c->undefined);
+    return LORT_OK;
+}
+
+lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    comparing c = {0};
+    lort_code code = lort_session_open(&c.session, "compare", run->memory_bytes, run->threads, observer, report, err);
+    if (code == LORT_OK)
+        code = lort_input_open(a, &c.session.alloc, lort_session_warn_text, &c.session, &c.a, err);
+    if (code == LORT_OK)
+        code = lort_input_open(b, &c.session.alloc, lort_session_warn_text, &c.session, &c.b, err);
+    if (code == LORT_OK) {
+        report->input_path = lort_report_escape(report, a, strlen(a));
+        report->output_path = lort_report_escape(report, b, strlen(b));
+        report->input_format = c.a.model ? lort_model_format(c.a.model) : "lort";
+        report->input_bytes = c.a.model ? lort_model_bytes(c.a.model) : lort_archive_size(c.a.archive);
+        c.session.total_bytes = report->input_bytes;
+        code = open_workers(&c, run, err);
+    }
+    if (code == LORT_OK)
+        code = compare_all(&c, err);
+    if (code == LORT_OK && fail_above >= 0)
+        code = check_quality(&c, fail_above, err);
+    close_workers(&c);
+    lort_input_close(&c.a);
+    lort_input_close(&c.b);
+    lort_session_close(&c.session);
+    return code;
+}

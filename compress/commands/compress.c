@@ -1,0 +1,337 @@
+/* compress: the commands compress and plan, from options to a published file. */
+#include "compress/write/shares.h"
+#include "compress/plan/importance.h"
+#include "compress/write/pipeline.h"
+#include "compress/session/report.h"
+#include "compress/write/resume.h"
+#include "loader/store/archive.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void lort_options_init(lort_options *options)
+{
+    *options = (lort_options){.max_rank = 256, .min_dim = 32, .fail_above = -1, .zstd_level = LORT_ZSTD_LEVEL_DEFAULT};
+}
+
+lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err) { return lort_size_parse(text, bytes, err); }
+const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap) { return lort_size_text(bytes, out, (size_t)cap); }
+
+/* Everything before the first weight is read: session, model, plan, report. */
+typedef struct prepared {
+    lort_session session;
+    lort_model *model;
+    lort_imatrix imatrix;
+    lort_decider decider;
+    lort_work_plan plan;
+} prepared;
+
+static bool is_sized(const lort_options *options) { return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE; }
+
+static lort_code check_options(const lort_options *options, lort_error *err)
+{
+    const bool ternary = lort_plan_ternary(options);
+    if (options->goal == LORT_GOAL_RANK && options->rank < (ternary ? 0 : 1))
+        return lort_fail(err, LORT_E_USAGE, "rank %lld: at least 1 is allowed, or 0 with residual ternary", (long long)options->rank);
+    if (options->goal == LORT_GOAL_ENERGY && !(options->value > 0 && options->value <= 1))
+        return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed", options->value);
+    if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
+        return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed", options->value);
+    const bool sized = is_sized(options);
+    const bool fits = sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
+    if (options->residual == LORT_RESIDUAL_INT && !fits)
+        return lort_fail(err, LORT_E_USAGE, "residual int goes with a largest error or a size, not with a rank, an energy or lossless");
+    if (ternary && (sized || options->goal == LORT_GOAL_LOSSLESS))
+        return lort_fail(err, LORT_E_USAGE, "residual ternary goes with a rank, an energy or a largest error, not with a size or lossless");
+    if (options->residual == LORT_RESIDUAL_NONE && sized)
+        return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
+    if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) && !(options->value > 0 && options->value <= 100))
+        return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100", options->value);
+    if (options->imatrix && options->goal == LORT_GOAL_LOSSLESS)
+        return lort_fail(err, LORT_E_USAGE, "an importance matrix says what may be lost: it does not go with lossless");
+    if (options->imatrix && ternary)
+        return lort_fail(err, LORT_E_USAGE, "an importance matrix does not go with residual ternary: its scales and factors know plain errors only");
+    if (options->max_rank < (lort_plan_integers(options) || ternary ? 0 : 1) || options->min_dim < 1)
+        return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers and ternary) and min-dim are at least 1");
+    return LORT_OK;
+}
+
+/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work, once. */
+static void warn_growth(prepared *p)
+{
+    const lort_tensor *first = NULL;
+    unsigned long long grown = 0;
+    char name[200];
+    for (uint64_t i = 0; i < p->plan.count; i++) {
+        const lort_tensor *tensor = p->plan.steps[i].tensor;
+        if (!p->plan.steps[i].factor || lort_dtype_encoder(tensor->type->id) || 2 * tensor->elements <= tensor->bytes)
+            continue;
+        first = grown++ ? first : tensor;
+    }
+    if (first)
+        lort_session_warn(&p->session, "%llu tensors (the first: %s, %s) are restored as F16 if they are factored, here %.1f times its size",
+                          grown, lort_escape(name, sizeof name, first->name, first->name_bytes), first->type->name,
+                          2.0 * (double)first->elements / (double)first->bytes);
+}
+
+static void report_input(prepared *p, const char *path)
+{
+    lort_report *report = p->session.report;
+    report->input_path = lort_report_escape(report, path, strlen(path));
+    report->input_format = lort_model_format(p->model);
+    report->input_bytes = lort_model_bytes(p->model);
+    report->input_files = lort_model_file_count(p->model);
+    p->session.total_bytes = report->input_bytes;
+    p->session.tensors_total = lort_model_index(p->model)->count;
+}
+
+static void report_disk(prepared *p, const char *output)
+{
+    lort_dir *dir;
+    const char *name;
+    if (lort_os_dir_of(output, &dir, &name, NULL))
+        return; /* publish says what is wrong with the place */
+    lort_os_free_space(dir, &p->session.report->disk_free_bytes, NULL);
+    lort_os_dir_close(dir);
+}
+
+static lort_code open_imatrix(prepared *p, const lort_options *options, lort_error *err)
+{
+    lort_code code = lort_importance_open(&p->session, options->imatrix, lort_session_limit(&p->session, options->memory_bytes), &p->imatrix, err);
+    if (code == LORT_OK)
+        code = lort_importance_check(&p->imatrix, options->imatrix, lort_model_index(p->model), err);
+    p->session.imatrix = &p->imatrix;
+    return code;
+}
+
+static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t peak, lort_error *err)
+{
+    lort_report *report = p->session.report;
+    lort_code code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
+    p->plan.peak = peak > p->plan.peak ? peak : p->plan.peak; /* while the file was parsed */
+    report->planned_peak_bytes = p->plan.peak;
+    if (code == LORT_OK && p->plan.weighed == 0)
+        lort_session_warn(&p->session, "%s: none of its %llu entries is for a matrix that is tried here: nothing is weighed", report->imatrix_path,
+                          (unsigned long long)p->imatrix.count);
+    return code;
+}
+
+static lort_code prepare(prepared *p, const char *command, const char *path, const lort_options *options, const lort_observer *observer,
+                         lort_report *report, lort_error *err)
+{
+    *p = (prepared){0};
+    lort_code code = lort_session_open(&p->session, command, options->memory_bytes, options->threads, observer, report, err);
+    if (code == LORT_OK)
+        code = check_options(options, err);
+    if (code == LORT_OK)
+        code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session, &p->model, err);
+    if (code)
+        return code;
+    p->decider = (lort_decider){&p->session, p->model, options, NULL};
+    p->session.time_limit = options->time_limit;
+    lort_model_stop_when(p->model, lort_session_stops, &p->session);
+    report_input(p, path);
+    code = options->imatrix ? open_imatrix(p, options, err) : LORT_OK;
+    const uint64_t peak = p->session.base_anon + lort_budget_peak(p->session.budget);
+    if (code == LORT_OK)
+        code = lort_plan_make(&p->session, p->model, options, &p->plan, err);
+    if (code == LORT_OK && options->imatrix)
+        code = note_imatrix(p, options, peak, err);
+    if (code == LORT_OK)
+        code = lort_pipeline_list(&p->decider, &p->plan, err);
+    if (code == LORT_OK)
+        warn_growth(p);
+    return code;
+}
+
+/* From here on the ledger has a limit, and workers stand ready. */
+static lort_code start(prepared *p, const lort_options *options, lort_error *err)
+{
+    const uint64_t available = p->session.memory.available, room = available > p->plan.peak ? (available - p->plan.peak) / 2 : 0;
+    lort_model_ahead_limit(p->model, room > LORT_AHEAD_MOST ? room : LORT_AHEAD_MOST);
+    lort_budget_limit(p->session.budget, p->plan.limit);
+    lort_code code = lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, &p->plan.blocks, err);
+    return code ? code : lort_session_spare(&p->session, p->plan.spare, err);
+}
+
+static void finish(prepared *p)
+{
+    lort_plan_free(&p->plan, &p->session.alloc);
+    lort_imatrix_free(&p->imatrix);
+    lort_model_close(p->model);
+    lort_session_close(&p->session);
+}
+
+lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    prepared p;
+    lort_code code = prepare(&p, "plan", path, options, observer, report, err);
+    p.plan.spare = 0; /* nothing is written */
+    if (code == LORT_OK && options->sample > 0)
+        code = start(&p, options, err);
+    if (code == LORT_OK && options->sample > 0 && is_sized(options))
+        code = lort_allocate(&p.decider, &p.plan, err);
+    report_disk(&p, "here");
+    if (code == LORT_OK)
+        lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
+    if (code == LORT_OK && options->sample > 0)
+        code = lort_pipeline_sample(&p.decider, &p.plan, options->sample, err);
+    finish(&p);
+    return code;
+}
+
+/* ---- compress ---- */
+
+/* Neither the output nor what is written beside it may be an input, by whatever name. */
+static lort_code check_output(const prepared *p, const char *output, lort_error *err)
+{
+    static const char *const written[] = {"", ".part", ".part.journal"};
+    const size_t room = strlen(output) + sizeof ".part.journal";
+    char shown[300];
+    void *name;
+    lort_code code = lort_take(&p->session.alloc, room, "a name", &name, err);
+    for (size_t i = 0; i < sizeof written / sizeof *written && code == LORT_OK; i++) {
+        lort_file_info info;
+        bool exists;
+        snprintf(name, room, "%s%s", output, written[i]);
+        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists && lort_model_owns(p->model, &info))
+            code = lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files", lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");
+    }
+    lort_give(&p->session.alloc, name, room);
+    return code;
+}
+
+static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
+{
+    lort_emitter *emitter = NULL;
+    lort_code code = lort_publish_file(publish, NULL, err);
+    uint64_t done = 0;
+    if (code == LORT_OK)
+        code = lort_emit_open(&p->decider, &p->plan, publish, &emitter, err);
+    if (code == LORT_OK)
+        code = lort_resume(&p->decider, &p->plan, publish, emitter, &done, err);
+    if (code == LORT_OK)
+        code = lort_pipeline_run(&p->decider, &p->plan, done, emitter, err);
+    if (code == LORT_OK)
+        code = lort_model_unchanged(p->model, err);
+    if (code == LORT_OK)
+        code = lort_emit_finish(emitter, err);
+    lort_emit_close(emitter);
+    return code;
+}
+
+/* Bits per weight: payloads and records of all tensors over their elements; what is not a tensor is no weight. */
+static void report_output(prepared *p, uint64_t bytes)
+{
+    lort_report *report = p->session.report;
+    const lort_index *index = lort_model_index(p->model);
+    double stored = 0, elements = 0;
+    for (uint64_t i = 0; i < index->count; i++) {
+        stored += (double)report->tensors[i].bytes_out;
+        elements += (double)index->tensors[i].elements;
+    }
+    report->output_bytes = bytes;
+    report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
+    report->bpw = elements > 0 ? 8 * stored / elements : NAN;
+}
+
+/* What a person must act on is said again at the end. */
+static void warn_ratio(prepared *p, const lort_options *options)
+{
+    lort_report *report = p->session.report;
+    uint64_t tried = 0, factored = 0;
+    for (uint64_t i = 0; i < p->plan.count; i++)
+        tried += p->plan.steps[i].factor;
+    for (uint64_t i = 0; i < report->tensor_count; i++)
+        factored += report->tensors[i].action[0] != 'k';
+    if (report->ratio > 1)
+        lort_session_warn(&p->session, "the output is larger than the input (%.2f): the container's records weigh more than what was saved", report->ratio);
+    if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
+        lort_session_warn(&p->session, "none of %llu matrices met the target below its lossless size: all were kept losslessly, "
+                          "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
+}
+
+/* Shares leave room for all there is beside payloads; that they did is seen only here. */
+static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes, lort_error *err)
+{
+    const double bpw = p->session.report->bpw;
+    if (options->goal == LORT_GOAL_BPW && bpw > options->value)
+        return lort_fail(err, LORT_E_NUMERIC, "the output came to %.5g bits per weight where %.5g were asked for; nothing was published", bpw, options->value);
+    if (options->goal != LORT_GOAL_SIZE || bytes <= p->plan.size_limit)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_NUMERIC, "the output came to %llu bytes where %llu were asked for; nothing was published", (unsigned long long)bytes,
+                     (unsigned long long)p->plan.size_limit);
+}
+
+/* Work, up to an output that is complete, read back, and has no name yet. */
+static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options, lort_error *err)
+{
+    lort_code code = start(p, options, err);
+    if (code == LORT_OK)
+        lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
+    if (code == LORT_OK && is_sized(options))
+        code = lort_allocate(&p->decider, &p->plan, err);
+    if (code == LORT_OK)
+        code = write_all(p, publish, err);
+    if (code)
+        return code;
+    report_output(p, lort_publish_size(publish));
+    code = check_size(p, options, lort_publish_size(publish), err);
+    if (code == LORT_OK) {
+        warn_ratio(p, options);
+        code = lort_session_check_stop(&p->session, err);
+    }
+    return code ? code : lort_publish_settle(publish, err);
+}
+
+/* What missed a quality limit would miss it again; all else can be gone on with, and what an earlier run did is not for this one to throw away. */
+static void leave(prepared *p, lort_publish *publish, const char *output, lort_code code)
+{
+    lort_report *report = p->session.report;
+    if (lort_journal_worth(p->decider.journal) && (!lort_publish_bad(publish) || lort_journal_distrust(p->decider.journal, NULL) == LORT_OK))
+        lort_publish_keep(publish, true);
+    if (code == LORT_E_NUMERIC && report->resumed_tensors == 0)
+        lort_publish_keep(publish, false);
+    if (!lort_publish_stays(publish))
+        return;
+    report->partial_path = lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
+    report->partial_tensors = p->session.tensors_done;
+}
+
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+{
+    lort_publish *publish = NULL;
+    const lort_publish_options how = {.force = options->force, .resumable = true, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low,
+                                      .stop = lort_session_stops, .stop_ctx = &p->session};
+    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    report_disk(p, output);
+    lort_code code = check_output(p, output, err);
+    if (code == LORT_OK)
+        code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
+    if (code)
+        return code;
+    code = lort_journal_open(&p->decider, &p->plan, publish, &p->decider.journal, err);
+    if (code == LORT_OK)
+        code = make_output(p, publish, options, err);
+    if (code == LORT_OK)
+        code = lort_journal_remove(p->decider.journal, err);
+    if (code == LORT_OK)
+        code = lort_publish_commit(publish, err);
+    if (code == LORT_E_STOPPED)
+        (void)lort_session_check_stop(&p->session, err); /* says why, if it still does */
+    if (code)
+        leave(p, publish, output, code);
+    lort_journal_close(p->decider.journal, lort_publish_stays(publish));
+    lort_publish_close(publish);
+    return code;
+}
+
+lort_code lort_compress(const char *path, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    prepared p;
+    lort_code code = prepare(&p, "compress", path, options, observer, report, err);
+    if (code == LORT_OK)
+        code = run_compress(&p, output, options, err);
+    finish(&p);
+    return code;
+}

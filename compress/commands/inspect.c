@@ -1,0 +1,138 @@
+/* inspect: what the headers of a model or the records of a container say. No weight is read. */
+#include "compress/read/reading.h"
+#include "compress/session/report.h"
+#include "loader/model/model.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put_text(lort_report *report, lort_meta_report *meta, const char *text)
+{
+    meta->is_text = true;
+    meta->text = lort_report_escape(report, text, strlen(text));
+}
+
+static void fill_meta(lort_report *report, const lort_kv *kv, lort_meta_report *meta)
+{
+    *meta = (lort_meta_report){.key = lort_report_escape(report, kv->key, kv->key_bytes), .type = kv->type, .text = ""};
+    switch (kv->kind) {
+    case LORT_KV_U64:
+        meta->text = lort_report_text(report, "%llu", (unsigned long long)kv->v.u);
+        break;
+    case LORT_KV_I64:
+        meta->text = lort_report_text(report, "%lld", (long long)kv->v.i);
+        break;
+    case LORT_KV_F64:
+        meta->text = isfinite(kv->v.f) ? lort_report_text(report, "%.17g", kv->v.f) : "null";
+        break;
+    case LORT_KV_BOOL:
+        meta->text = kv->v.b ? "true" : "false";
+        break;
+    case LORT_KV_TEXT:
+        put_text(report, meta, kv->text_copy);
+        break;
+    case LORT_KV_ARRAY:
+        meta->count = kv->v.array.count;
+        meta->is_array = true;
+        break;
+    }
+}
+
+static lort_code list_meta(const lort_model *model, lort_report *report, lort_error *err)
+{
+    uint64_t count = 0, at = 0;
+    for (uint32_t f = 0; f < lort_model_file_count(model); f++)
+        count += lort_model_get_file(model, f)->header.kv_count;
+    lort_code code = lort_report_meta(report, count, err);
+    for (uint32_t f = 0; code == LORT_OK && f < lort_model_file_count(model); f++) {
+        const lort_header *header = &lort_model_get_file(model, f)->header;
+        for (uint64_t i = 0; i < header->kv_count; i++)
+            fill_meta(report, &header->kv[i], &report->meta[at++]);
+    }
+    return code;
+}
+
+static lort_code list_model(const lort_model *model, lort_report *report, lort_error *err)
+{
+    const lort_index *index = lort_model_index(model);
+    lort_code code = lort_report_tensors(report, index->count, err);
+    for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
+        const lort_tensor *tensor = &index->tensors[i];
+        lort_tensor_report *entry = &report->tensors[i];
+        entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
+        entry->n_dims = tensor->n_dims;
+        entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
+        entry->dtype = tensor->type->name;
+        entry->slices = lort_tensor_matrices(tensor).slices;
+        entry->bytes_in = tensor->bytes;
+        entry->offset = tensor->offset;
+        entry->file = lort_report_escape(report, lort_model_get_file(model, tensor->file)->name, strlen(lort_model_get_file(model, tensor->file)->name));
+    }
+    report->input_format = lort_model_format(model);
+    report->input_bytes = lort_model_bytes(model);
+    report->input_files = lort_model_file_count(model);
+    for (uint32_t f = 0; f < lort_model_file_count(model); f++)
+        if (lort_model_get_file(model, f)->role == LORT_ROLE_WEIGHTS)
+            report->input_version = lort_model_get_file(model, f)->header.version;
+    return code ? code : list_meta(model, report, err);
+}
+
+/* What the model record says, as metadata. */
+static lort_code list_container(const lort_archive *archive, lort_report *report, lort_error *err)
+{
+    const lort_model_record *model = lort_archive_model(archive);
+    const struct { const char *key, *text; } facts[] = {
+        {"producer", model->producer}, {"options", model->options}, {"libraries", model->libraries}};
+    enum { FACTS = sizeof facts / sizeof *facts };
+    lort_code code = lort_report_meta(report, FACTS + model->file_count, err);
+    if (code)
+        return code;
+    for (unsigned i = 0; i < FACTS; i++) {
+        report->meta[i] = (lort_meta_report){.key = facts[i].key, .type = "string"};
+        put_text(report, &report->meta[i], facts[i].text);
+    }
+    for (uint32_t f = 0; f < model->file_count; f++) {
+        report->meta[FACTS + f] = (lort_meta_report){.key = lort_report_text(report, "file %u", f), .type = "string"};
+        put_text(report, &report->meta[FACTS + f],
+                 lort_report_text(report, "%s, %llu bytes, %s", model->files[f].name, (unsigned long long)model->files[f].size, model->files[f].format));
+    }
+    return lort_reading_list(archive, report, err);
+}
+
+static void warn(void *report, const char *text) { lort_report_warn(report, "%s", text); }
+
+static lort_code inspect_archive(const char *path, lort_report *report, lort_error *err)
+{
+    lort_archive *archive;
+    lort_code code = lort_archive_open(path, &lort_alloc_heap, &archive, err);
+    if (code)
+        return code;
+    code = list_container(archive, report, err);
+    lort_archive_close(archive);
+    return code;
+}
+
+static lort_code inspect_model(const char *path, lort_report *report, lort_error *err)
+{
+    lort_model *model;
+    lort_code code = lort_model_open(path, &lort_alloc_heap, warn, report, &model, err);
+    if (code)
+        return code;
+    code = list_model(model, report, err);
+    lort_model_close(model);
+    return code;
+}
+
+lort_code lort_inspect(const char *path, lort_report *report, lort_error *err)
+{
+    bool archive;
+    lort_code code = lort_report_open(report, err);
+    if (code)
+        return code;
+    report->command = "inspect";
+    report->input_path = lort_report_escape(report, path, strlen(path));
+    code = lort_archive_told(path, &archive, err);
+    if (code == LORT_OK)
+        code = archive ? inspect_archive(path, report, err) : inspect_model(path, report, err);
+    return code ? code : lort_report_check(report, err);
+}

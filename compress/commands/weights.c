@@ -1,0 +1,411 @@
+/* access: the weights of a model or container for a program: looked up, seen where they lie, streamed. Owns the handle's ledger and what its last
+ * stream decoded. */
+#include "compress/math/blas.h"
+#include "compress/read/input.h"
+#include "compress/read/reading.h"
+#include "loader/os/os.h"
+#include <string.h>
+
+typedef unsigned long long ull;
+
+/* A row of cells of the slice that is open, whole rows wide: what a piece of rows is cut from. */
+typedef struct band {
+    float *values; /* [high][cols], and behind them one cell where there is more than one across */
+    uint64_t bytes;
+    int64_t number; /* that is decoded; -1: none */
+    lort_cell_grid grid;
+} band;
+
+struct lort_weights {
+    lort_budget *budget;
+    const lort_alloc *alloc;
+    uint64_t reserved; /* of libraries */
+    lort_input input;
+    lort_scratch scratch;
+    lort_chunk_cache cache; /* of scratch */
+    lort_slice slice;       /* of a container: the open one; zero: none */
+    band band;              /* of it, once it was needed */
+};
+
+/* ---- open and close ---- */
+
+static lort_code open_budget(lort_weights *w, uint64_t memory_bytes, lort_error *err)
+{
+    lort_memory memory;
+    lort_code code = memory_bytes ? LORT_OK : lort_memory_probe("", 0, &memory, err);
+    if (code)
+        return code;
+    code = lort_budget_open(memory_bytes ? memory_bytes : (uint64_t)(LORT_MEMORY_SHARE * (double)memory.available), &w->budget, err);
+    if (code == LORT_OK)
+        w->alloc = lort_budget_alloc(w->budget);
+    return code;
+}
+
+/* What decoding takes whatever the tensor: zstd, BLAS, chunks, blocks. */
+static lort_code open_decoder(lort_weights *w, lort_error *err)
+{
+    const lort_archive *archive = w->input.archive;
+    const uint64_t libraries = lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT) + lort_blas_touched();
+    lort_block_need need = {0};
+    lort_blas_start();
+    if (!lort_os_address_space(lort_blas_address_space())) /* OpenBLAS spins for ever without */
+        return lort_fail(err, LORT_E_MEMORY, "not enough address space for the linear algebra library: %llu bytes (ulimit -v?)",
+                         (ull)lort_blas_address_space());
+    lort_code code = lort_budget_reserve(w->budget, libraries, "libraries", err);
+    if (code)
+        return code;
+    w->reserved = libraries;
+    code = lort_scratch_open_read(&w->scratch, w->alloc, lort_archive_chunk_max(archive), err);
+    if (code == LORT_OK)
+        code = lort_codec_open(LORT_ZSTD_LEVEL_DEFAULT, &w->scratch.codec, err);
+    lort_archive_block_need(archive, &need);
+    return code ? code : lort_block_space_open(&w->scratch.block, w->alloc, &need, err);
+}
+
+lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out, lort_error *err)
+{
+    void *memory;
+    *out = NULL;
+    lort_code code = lort_take_zero(&lort_alloc_heap, sizeof(lort_weights), "a handle of weights", &memory, err);
+    if (code)
+        return code;
+    lort_weights *w = memory;
+    code = open_budget(w, memory_bytes, err);
+    if (code == LORT_OK)
+        code = lort_input_open(path, w->alloc, NULL, NULL, &w->input, err);
+    if (code == LORT_OK)
+        code = w->input.archive ? open_decoder(w, err) : lort_scratch_open_read(&w->scratch, w->alloc, LORT_CHUNK_TARGET, err);
+    if (code)
+        lort_weights_close(w);
+    else
+        *out = w;
+    return code;
+}
+
+static void close_slice(lort_weights *w)
+{
+    lort_give(w->alloc, w->band.values, w->band.bytes);
+    w->band = (band){.number = -1};
+    lort_slice_close(&w->slice);
+}
+
+void lort_weights_close(lort_weights *w)
+{
+    if (!w)
+        return;
+    if (w->budget) {
+        close_slice(w);
+        lort_scratch_close(&w->scratch, w->alloc);
+        lort_input_close(&w->input);
+        lort_budget_release(w->budget, w->reserved);
+        lort_budget_close(w->budget);
+    }
+    lort_give(&lort_alloc_heap, w, sizeof *w);
+}
+
+/* ---- what there is ---- */
+
+uint64_t lort_weights_count(const lort_weights *w) { return w->input.index->count; }
+
+lort_code lort_weights_find(const lort_weights *w, const char *name, uint64_t *number, lort_error *err)
+{
+    char shown[200];
+    const lort_tensor *tensor = lort_index_find(w->input.index, name, strlen(name));
+    *number = tensor ? (uint64_t)(tensor - w->input.index->tensors) : 0;
+    if (tensor)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_USAGE, "no tensor '%s': lort inspect lists them", lort_escape_text(shown, sizeof shown, name));
+}
+
+static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *out, lort_error *err)
+{
+    if (number >= w->input.index->count)
+        return lort_fail(err, LORT_E_USAGE, "no tensor number %llu: there are %llu", (ull)number, (ull)w->input.index->count);
+    *out = lort_input_entry(&w->input, number);
+    return LORT_OK;
+}
+
+/* All 0 without elements. */
+static lort_matrices shape_of(const lort_tensor *tensor)
+{
+    for (uint32_t i = 0; i < tensor->n_dims; i++)
+        if (tensor->dims[i] == 0)
+            return (lort_matrices){0, 0, 0};
+    return lort_tensor_matrices(tensor);
+}
+
+static bool has_bytes(const lort_entry *entry) { return !entry->part || lort_part_is_raw(entry->part); }
+
+lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_info *out, lort_error *err)
+{
+    lort_entry entry;
+    *out = (lort_tensor_info){0};
+    lort_code code = entry_of(w, number, &entry, err);
+    if (code)
+        return code;
+    const lort_tensor *tensor = entry.tensor;
+    const lort_matrices shape = shape_of(tensor);
+    *out = (lort_tensor_info){.name = tensor->name, .dtype = tensor->type->name, .n_dims = tensor->n_dims, .dims = tensor->dims, .slices = shape.slices,
+                              .rows = shape.rows, .cols = shape.cols, .bytes = tensor->bytes, .has_bytes = has_bytes(&entry), .has_rows = lort_entry_decodes(&entry)};
+    return LORT_OK;
+}
+
+const void *lort_weights_address(const lort_weights *w, uint64_t number)
+{
+    const uint8_t *view;
+    if (!w->input.model || number >= w->input.index->count)
+        return NULL;
+    const lort_tensor *tensor = &w->input.index->tensors[number];
+    (void)lort_model_view(w->input.model, tensor->file, tensor->offset, 0, NULL, &view, NULL); /* no bytes are no read */
+    return view;
+}
+
+lort_code lort_weights_check(const lort_weights *w, lort_error *err) { return w->input.model ? lort_model_unchanged(w->input.model, err) : LORT_OK; }
+
+/* ---- bytes ---- */
+
+static lort_code name_error(const lort_entry *entry, lort_code code, lort_error *err)
+{
+    char name[200];
+    if (code)
+        lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, entry->tensor->name, entry->tensor->name_bytes));
+    return code;
+}
+
+/* A buffer on its way to be full. It is handed on when more comes, so that the last piece waits for the checks of the whole. */
+typedef struct delivery {
+    const lort_entry *entry;
+    lort_hasher *hasher; /* of a container, else NULL */
+    uint8_t *buffer;
+    uint64_t size, used, at;
+    lort_bytes_fn *piece;
+    void *ctx;
+} delivery;
+
+static lort_code stopped(lort_code code, uint64_t at, const char *unit, lort_error *err)
+{
+    return code ? lort_fail(err, code, "the caller ended the stream at %s %llu", unit, (ull)at) : LORT_OK;
+}
+
+static lort_code hand_on(delivery *d, lort_error *err)
+{
+    lort_code code = lort_entry_check(d->entry, err);
+    if (code == LORT_OK)
+        code = stopped(d->piece(d->ctx, d->at, d->buffer, d->used), d->at, "byte", err);
+    d->at += d->used;
+    d->used = 0;
+    return code;
+}
+
+static lort_code deliver(void *ctx, const void *bytes, uint64_t n, lort_error *err)
+{
+    delivery *d = ctx;
+    const uint8_t *from = bytes;
+    lort_code code = LORT_OK;
+    if (d->hasher)
+        lort_hasher_add(d->hasher, bytes, n);
+    while (n && code == LORT_OK) {
+        if (d->used == d->size)
+            code = hand_on(d, err);
+        const uint64_t take = n < d->size - d->used ? n : d->size - d->used;
+        memcpy(d->buffer + d->used, from, (size_t)take);
+        d->used += take;
+        from += take;
+        n -= take;
+    }
+    return code;
+}
+
+static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
+{
+    const lort_entry *entry = d->entry;
+    lort_code code = entry->part ? lort_hasher_open(w->alloc, &d->hasher, err) : LORT_OK;
+    w->cache.valid = false; /* its buffer is used */
+    if (code == LORT_OK)
+        code = lort_entry_bytes(entry, &w->scratch, deliver, d, err);
+    if (code == LORT_OK)
+        code = d->hasher ? lort_reading_check_hash(entry->part, d->hasher, err) : lort_entry_unchanged(entry, err);
+    if (code == LORT_OK && d->used)
+        code = hand_on(d, err);
+    lort_hasher_close(d->hasher);
+    lort_entry_release(entry);
+    return code;
+}
+
+lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uint64_t buffer_bytes, lort_bytes_fn *piece, void *ctx, lort_error *err)
+{
+    lort_entry entry;
+    lort_code code = entry_of(w, number, &entry, err);
+    if (code)
+        return code;
+    delivery d = {.entry = &entry, .buffer = buffer, .size = buffer_bytes, .piece = piece, .ctx = ctx};
+    if (buffer_bytes == 0)
+        code = lort_fail(err, LORT_E_USAGE, "a buffer of 0 bytes: the smallest that would do is 1");
+    else if (!has_bytes(&entry))
+        code = lort_fail(err, LORT_E_USAGE, "its original bytes are not in the container, which holds a lossy form: rows of it can be had");
+    else
+        code = stream_bytes(w, &d, err);
+    return name_error(&entry, code, err);
+}
+
+/* ---- rows of a container ---- */
+
+/* The slice stays open until another is asked for. Opening uses the scratch. */
+static lort_code open_slice(lort_weights *w, const lort_part *part, uint32_t number, lort_error *err)
+{
+    if (w->slice.part == part && w->slice.slice == number)
+        return LORT_OK;
+    close_slice(w);
+    w->cache.valid = false;
+    return lort_slice_open(w->input.archive, part, number, &w->scratch, w->alloc, &w->slice, err);
+}
+
+static lort_code open_band(lort_weights *w, lort_error *err)
+{
+    const lort_cell_grid grid = lort_cell_grid_of(w->slice.shape.rows, w->slice.shape.cols);
+    const int64_t high = grid.high < grid.rows ? grid.high : grid.rows;
+    const uint64_t values = (uint64_t)high * (uint64_t)grid.cols + (grid.across > 1 ? LORT_CELL_VALUES : 0);
+    void *memory;
+    if (w->band.values)
+        return LORT_OK;
+    lort_code code = lort_take(w->alloc, values * sizeof(float), "a row of blocks", &memory, err);
+    if (code == LORT_OK)
+        w->band = (band){.values = memory, .bytes = values * sizeof(float), .number = -1, .grid = grid};
+    return code;
+}
+
+/* One cell to its place in the band. A product of factors has no NaN or Inf of its own. */
+static lort_code band_cell(lort_weights *w, const lort_cells *cells, int64_t first_row, lort_error *err)
+{
+    const band *b = &w->band;
+    const uint64_t wide = (uint64_t)(cells->c1 - cells->c0), count = lort_cell_count(cells), cols = (uint64_t)b->grid.cols;
+    float *values = b->grid.across > 1 ? b->values + b->bytes / sizeof(float) - LORT_CELL_VALUES : b->values;
+    lort_code code = lort_slice_cells(&w->slice, cells, &w->scratch, &w->cache, values, err);
+    if (code == LORT_OK && w->slice.left && lort_find_nonfinite(values, count) < count)
+        code = lort_fail(err, LORT_E_NUMERIC, "value %g does not fit F32", (double)values[lort_find_nonfinite(values, count)]);
+    for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK && b->grid.across > 1; r++)
+        memcpy(b->values + (uint64_t)(r - first_row) * cols + (uint64_t)cells->c0, values + (uint64_t)(r - cells->r0) * wide,
+               (size_t)(wide * sizeof(float)));
+    return code;
+}
+
+static lort_code load_band(lort_weights *w, int64_t number, lort_error *err)
+{
+    lort_code code = open_band(w, err);
+    if (code || w->band.number == number)
+        return code;
+    w->band.number = -1;
+    for (int64_t k = 0; k < w->band.grid.across && code == LORT_OK; k++) {
+        const lort_cells cells = lort_cell_get(&w->band.grid, number * w->band.grid.across + k);
+        code = band_cell(w, &cells, number * w->band.grid.high, err);
+    }
+    if (code == LORT_OK)
+        w->band.number = number;
+    return code;
+}
+
+/* Elements [at, end) of the open slice. */
+static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, float *dst, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    if (w->slice.term[LORT_TERM_RAW])
+        return lort_slice_elements(&w->slice, at, end, &w->scratch, &w->cache, dst, err);
+    while (at < end && code == LORT_OK) {
+        const lort_cell_grid grid = lort_cell_grid_of(w->slice.shape.rows, w->slice.shape.cols);
+        const uint64_t per = (uint64_t)grid.high * (uint64_t)grid.cols, inside = at % per, n = end - at < per - inside ? end - at : per - inside;
+        code = load_band(w, (int64_t)(at / per), err);
+        if (code == LORT_OK)
+            memcpy(dst, w->band.values + inside, (size_t)(n * sizeof *dst));
+        at += n;
+        dst += n;
+    }
+    return code;
+}
+
+/* Elements [at, end) of a part, slice by slice. */
+static lort_code part_elements(lort_weights *w, const lort_part *part, uint64_t at, uint64_t end, float *dst, lort_error *err)
+{
+    const lort_matrices shape = lort_part_matrices(part);
+    const uint64_t per = (uint64_t)shape.rows * (uint64_t)shape.cols;
+    lort_code code = LORT_OK;
+    while (at < end && code == LORT_OK) {
+        const uint64_t inside = at % per, n = end - at < per - inside ? end - at : per - inside;
+        code = open_slice(w, part, (uint32_t)(at / per), err);
+        if (code == LORT_OK)
+            code = slice_elements(w, inside, inside + n, dst, err);
+        at += n;
+        dst += n;
+    }
+    return code;
+}
+
+/* ---- rows ---- */
+
+typedef struct row_stream {
+    lort_entry entry;
+    uint64_t at, end, cols; /* elements */
+    float *buffer;
+    uint64_t room;          /* values, in whole blocks */
+    lort_rows_fn *piece;
+    void *ctx;
+} row_stream;
+
+static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count, uint64_t buffer_bytes, lort_error *err)
+{
+    const lort_matrices shape = shape_of(s->entry.tensor);
+    const int64_t rows = shape.slices * shape.rows, least = (int64_t)(s->entry.tensor->type->block_elements * sizeof(float));
+    if (!lort_entry_decodes(&s->entry))
+        return lort_fail(err, LORT_E_USAGE, "%s has no decoder: its bytes can be had", s->entry.tensor->type->name);
+    if (*count == LORT_ROWS_ALL)
+        *count = first < rows ? rows - first : 0;
+    if (first < 0 || first > rows || *count < 0 || *count > rows - first)
+        return lort_fail(err, LORT_E_USAGE, "%lld rows from row %lld on: there are %lld", (long long)*count, (long long)first, (long long)rows);
+    if (buffer_bytes < (uint64_t)least)
+        return lort_fail(err, LORT_E_USAGE, "a buffer of %llu bytes: the smallest that would do is %lld", (ull)buffer_bytes, (long long)least);
+    return LORT_OK;
+}
+
+/* As many whole rows as there is room for, or part of one. */
+static uint64_t next_piece(const row_stream *s)
+{
+    const uint64_t row = s->cols - s->at % s->cols, most = s->room < s->cols ? (s->room < row ? s->room : row) : s->room / s->cols * s->cols;
+    return s->end - s->at < most ? s->end - s->at : most;
+}
+
+static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    while (s->at < s->end && code == LORT_OK) {
+        const uint64_t n = next_piece(s);
+        code = s->entry.part ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
+                             : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
+        if (code == LORT_OK) /* the last piece waits for the check of the whole */
+            code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
+        if (code == LORT_OK)
+            code = stopped(s->piece(s->ctx, s->at, s->buffer, n), s->at, "element", err);
+        s->at += n;
+    }
+    return code;
+}
+
+lort_code lort_weights_rows(lort_weights *w, uint64_t number, int64_t first_row, int64_t row_count, float *buffer, uint64_t buffer_bytes, lort_rows_fn *piece,
+                            void *ctx, lort_error *err)
+{
+    row_stream s = {.buffer = buffer, .piece = piece, .ctx = ctx};
+    lort_code code = entry_of(w, number, &s.entry, err);
+    if (code)
+        return code;
+    code = check_rows(&s, first_row, &row_count, buffer_bytes, err);
+    if (code == LORT_OK) {
+        const lort_matrices shape = shape_of(s.entry.tensor);
+        const uint64_t block = s.entry.tensor->type->block_elements;
+        s.cols = (uint64_t)shape.cols;
+        s.room = buffer_bytes / sizeof(float) / block * block;
+        s.at = (uint64_t)first_row * s.cols;
+        s.end = s.at + (uint64_t)row_count * s.cols;
+        code = stream_rows(w, &s, err);
+        if (row_count == shape.slices * shape.rows)
+            lort_entry_release(&s.entry);
+    }
+    return name_error(&s.entry, code, err);
+}

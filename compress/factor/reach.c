@@ -1,0 +1,199 @@
+/* reach: when the basis is good enough, which rank meets the target, and when no rank can. Pure arithmetic on Ritz values, which
+ * approach the squared singular values from below as the basis grows. */
+#include "compress/factor/factor_parts.h"
+
+#include <math.h>
+
+#define RANK_GAIN 0.01   /* a pass that adds less to the energy of the wanted rank is the last */
+#define NEGLIGIBLE 1e-10  /* share of the energy far below what rounding the factors to f16 costs */
+#define ROUNDING 3e-8     /* share of the energy that rounding to f16 costs, about */
+#define SETTLED 0.3       /* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
+#define GROWTH_LEFT 2.0   /* ... after growing by this much of it again: the most seen on real matrices is 1.41 */
+#define UNSEEN 1e-6       /* share of the energy outside an exhausted space that makes it worth starting again */
+
+double lort_ritz_sum(const lort_factoring *f, int64_t rank)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < rank && i < f->d; i++)
+        sum += f->ritz[i];
+    return sum;
+}
+
+static double sum_before(const lort_factoring *f, int64_t rank)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < rank && i < f->before; i++)
+        sum += f->ritz_before[i];
+    return sum;
+}
+
+double lort_reach_energy(const lort_target *target)
+{
+    return target->kind == LORT_TARGET_ERROR ? 1 - target->value * target->value : target->value;
+}
+
+static double wanted(const lort_factoring *f)
+{
+    return (lort_reach_energy(f->target) + ROUNDING) * f->norm2;
+}
+
+/* The smallest rank whose values reach `energy`; 0: none of the n. */
+static int64_t smallest(const double *ritz, int64_t n, double energy)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        sum += ritz[i];
+        if (sum >= energy)
+            return i + 1;
+    }
+    return 0;
+}
+
+/* Upper bound on the energy of the first rank_cap components. A settled value i, grown by what it may still grow, bounds every later
+ * one: kappa_i + (R - i) sigma_i^2. The least over i counts. */
+static double upper_bound(const lort_factoring *f)
+{
+    const int64_t cap = f->grid.rank_cap;
+    double least = f->norm2, sum = 0;
+
+    for (int64_t i = 0; i < f->before && i < cap; i++) {
+        const double growth = f->ritz[i] > 0 ? (f->ritz[i] - f->ritz_before[i]) / f->ritz[i] : 0;
+        if (growth > SETTLED)
+            break;
+        const double value = f->ritz[i] * (1 + GROWTH_LEFT * (growth > 0 ? growth : 0));
+        sum += value;
+        least = fmin(least, sum + (double)(cap - i - 1) * value);
+    }
+    return least;
+}
+
+bool lort_reach_unseen(const lort_factoring *f)
+{
+    return f->norm2 - lort_ritz_sum(f, f->d) > UNSEEN * f->norm2;
+}
+
+static lort_step rank_step(const lort_factoring *f)
+{
+    const int64_t k = f->grid.rank_cap;
+    const double now = lort_ritz_sum(f, k), gain = now - sum_before(f, k);
+
+    return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2 ? LORT_STEP_DONE : LORT_STEP_MORE;
+}
+
+/* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but each pass adds less. */
+static double projected(const lort_factoring *f)
+{
+    const double now = lort_ritz_sum(f, f->grid.rank_cap);
+
+    return now + GROWTH_LEFT * (now - sum_before(f, f->grid.rank_cap));
+}
+
+static lort_step target_step(const lort_factoring *f, double *best_energy)
+{
+    const int64_t now = smallest(f->ritz, f->d, wanted(f)), before = smallest(f->ritz_before, f->before, wanted(f));
+    double bound = upper_bound(f);
+
+    if (now > 0 && before > 0 && before - now <= now / 32)
+        return LORT_STEP_DONE;
+    if (f->shrunk)
+        bound = fmin(bound, projected(f));
+    if (bound >= lort_reach_energy(f->target) * f->norm2)
+        return LORT_STEP_MORE;
+    *best_energy = bound / f->norm2;
+    return LORT_STEP_HOPELESS;
+}
+
+/* How many of n values save most together. Coding what they leave takes half its logarithm, and nothing where it is below the floor; each of them costs the
+ * target's value; so the least of left * exp(value * count) is sought. One at a time will not do: of 16 alike that leave nothing the first may not pay.
+ * Behind the first `seen` values each is taken to be as large as those are in the mean. */
+static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t seen, int64_t n)
+{
+    const double v = f->target->value, each = 1 + v * (1 + v / 2 * (1 + v / 3 * (1 + v / 4))); /* e^v, which need not be exact */
+    const double floor = fmax(f->target->floor, ROUNDING) * f->norm2, mean = lort_ritz_sum(f, seen) / (double)seen;
+    double left = f->norm2, cost = 1, least = left;
+    int64_t best = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        left -= i < seen ? ritz[i] : mean;
+        cost *= each;
+        if (fmax(left, floor) * cost < least) {
+            least = fmax(left, floor) * cost;
+            best = i + 1;
+        }
+    }
+    return best;
+}
+
+/* The first block is of random directions and shows nothing; the second has gone through A'A, so what stands out is seen, of as many components as a block is
+ * wide. Where none pays, there may still be more of their size that would. */
+static lort_step gain_step(const lort_factoring *f, double *best_energy)
+{
+    const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d, settled = cap < f->before ? cap : f->before;
+    const int64_t now = gaining(f, f->ritz, cap, cap);
+
+    *best_energy = f->ritz[0] / f->norm2;
+    if (f->before == 0)
+        return LORT_STEP_MORE;
+    if (now == 0)
+        return settled < most && gaining(f, f->ritz, settled, most) > 0 ? LORT_STEP_MORE : LORT_STEP_HOPELESS;
+    return now == gaining(f, f->ritz_before, settled, settled) ? LORT_STEP_DONE : LORT_STEP_MORE;
+}
+
+lort_step lort_reach_step(const lort_factoring *f, double *best_energy)
+{
+    if (f->target->kind == LORT_TARGET_GAIN)
+        return gain_step(f, best_energy);
+    return f->target->kind == LORT_TARGET_RANK ? rank_step(f) : target_step(f, best_energy);
+}
+
+/* Without the components at the end that together do not matter: how a lower exact rank is found. */
+static int64_t trimmed(const lort_factoring *f, int64_t rank)
+{
+    double tail = 0;
+
+    for (; rank > 0; rank--) {
+        tail += f->ritz[rank - 1];
+        if (tail > NEGLIGIBLE * f->norm2)
+            return rank;
+    }
+    return 0;
+}
+
+int64_t lort_reach_rank(const lort_factoring *f)
+{
+    const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d;
+
+    if (f->target->kind == LORT_TARGET_RANK)
+        return trimmed(f, cap);
+    if (f->target->kind == LORT_TARGET_GAIN)
+        return trimmed(f, gaining(f, f->ritz, cap, cap));
+    const int64_t rank = smallest(f->ritz, cap, wanted(f));
+    return rank > 0 ? rank : trimmed(f, cap); /* it may still be met: the measurement decides */
+}
+
+int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank)
+{
+    const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d;
+
+    if (f->target->kind == LORT_TARGET_RANK || f->target->kind == LORT_TARGET_GAIN)
+        return 0;
+    const int64_t eight = smallest(f->ritz, cap, (lort_reach_energy(f->target) + LORT_EIGHT_ROUNDING) * f->norm2);
+    return (double)eight * LORT_EIGHT_BITS < (double)rank * LORT_SIXTEEN_BITS ? eight : 0;
+}
+
+int64_t lort_reach_raise(const lort_factoring *f, int64_t rank, double error2)
+{
+    const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d;
+    const double missing = error2 - (1 - lort_reach_energy(f->target)) * f->norm2;
+    double gain = 0;
+
+    for (int64_t k = rank + 1; k <= cap; k++) {
+        gain += f->ritz[k - 1];
+        if (gain >= 1.2 * missing)
+            return k;
+    }
+    return 0;
+}

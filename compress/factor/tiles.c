@@ -1,0 +1,146 @@
+/* tiles: the matrix as the factorisation sees it - tiles of a grid, scaled by an exact power of two - and the scan that finds the
+ * scale, the norm and what is not finite. Owns no memory. */
+#include "compress/factor/factor_parts.h"
+
+#include <float.h>
+#include <math.h>
+
+#define SCAN_LANES 8
+#define PLAIN_EXPONENT 32 /* up to 2^32 products of raw elements are far from the ends of f32: alpha of sgemm does the scaling */
+
+/* The power is applied in two halves, neither of which leaves f32's range; only the second can round, into a subnormal. */
+void lort_scale_floats(float *x, int64_t n, int exponent)
+{
+    const float first = ldexpf(1.0f, exponent / 2), second = ldexpf(1.0f, exponent - exponent / 2);
+
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * first * second;
+        v = v > FLT_MAX ? FLT_MAX : v;
+        x[i] = v < -FLT_MAX ? -FLT_MAX : v;
+    }
+}
+
+static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols, const float *scale, int exponent, float *dst)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++)
+            dst[r * cols + c] = scale ? src[r * ld + c] * scale[c] : src[r * ld + c];
+        if (exponent != 0)
+            lort_scale_floats(dst + r * cols, cols, exponent);
+    }
+}
+
+lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, const float **tile,
+                         int64_t *ld, lort_error *err)
+{
+    float *own = f->tiles + worker * lort_factor_tile_floats(&f->grid);
+    const float *scale = f->source->scale;
+    lort_code code = f->source->read(f->source->ctx, worker, r0, r1, c0, c1, own, tile, ld, err);
+
+    if (code != LORT_OK)
+        return code;
+    /* A leading dimension past 31 bits occurs in views of one row only; BLAS could not take it. */
+    if (f->rescale || scale || *ld > INT32_MAX) {
+        scaled_copy(*tile, *ld, r1 - r0, c1 - c0, scale ? scale + c0 : NULL, f->rescale ? -f->exponent : 0, own);
+        *tile = own;
+        *ld = c1 - c0;
+    }
+    return LORT_OK;
+}
+
+/* Fixed lanes make the order of the sum part of the program, and let the compiler use vectors without leave to reorder. */
+static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float tops[SCAN_LANES])
+{
+    int64_t i = 0;
+
+    for (; i + SCAN_LANES <= n; i += SCAN_LANES)
+        for (int l = 0; l < SCAN_LANES; l++) {
+            const float v = fabsf(x[i + l]);
+            sums[l] += (double)v * (double)v;
+            tops[l] = v > tops[l] ? v : tops[l];
+        }
+    for (int l = 0; i < n; i++, l++) {
+        const float v = fabsf(x[i]);
+        sums[l] += (double)v * (double)v;
+        tops[l] = v > tops[l] ? v : tops[l];
+    }
+}
+
+static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1, lort_partial *part)
+{
+    for (int64_t r = r0; r < r1; r++)
+        for (int64_t c = c0; c < c1; c++) {
+            if (isfinite(tile[(r - r0) * ld + c - c0]))
+                continue;
+            if (part->row < 0 || r < part->row || (r == part->row && c < part->col)) {
+                part->row = r;
+                part->col = c;
+            }
+            return;
+        }
+}
+
+static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1, lort_partial *part)
+{
+    double sums[SCAN_LANES] = {0}, sum = 0;
+    float tops[SCAN_LANES] = {0};
+
+    for (int64_t r = 0; r < r1 - r0; r++)
+        add_row(tile + r * ld, c1 - c0, sums, tops);
+    for (int l = 0; l < SCAN_LANES; l++) {
+        sum += sums[l];
+        part->max = tops[l] > part->max ? tops[l] : part->max;
+    }
+    /* A square of a finite f32 is finite in f64, and so is the sum of any 2^63 of them. */
+    if (!isfinite(sum))
+        find_bad(tile, ld, r0, r1, c0, c1, part);
+    part->sum += sum;
+}
+
+static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    lort_factoring *f = ctx;
+    const lort_factor_grid *g = &f->grid;
+    const int64_t r0 = item * g->panel, r1 = r0 + g->panel < g->rows ? r0 + g->panel : g->rows;
+    lort_partial *part = &f->partials[item];
+
+    *part = (lort_partial){.row = -1, .col = -1};
+    for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
+        const int64_t c1 = c0 + g->tile < g->cols ? c0 + g->tile : g->cols;
+        const float *tile;
+        int64_t ld;
+        lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
+        if (code != LORT_OK)
+            return code;
+        scan_tile(tile, ld, r0, r1, c0, c1, part);
+    }
+    return LORT_OK;
+}
+
+lort_code lort_factor_scan(lort_factoring *f, lort_verdict *verdict, lort_partial *bad, lort_error *err)
+{
+    const int64_t panels = lort_factor_items(f->grid.rows, f->grid.panel);
+    double sum = 0;
+    float max = 0;
+    lort_code code = lort_pool_each(f->pool, panels, scan_panel, f, err);
+
+    if (code != LORT_OK)
+        return code;
+    f->passes++;
+    for (int64_t i = 0; i < panels; i++) {
+        if (f->partials[i].row >= 0) {
+            *verdict = LORT_NONFINITE;
+            *bad = f->partials[i];
+            return LORT_OK;
+        }
+        sum += f->partials[i].sum;
+        max = f->partials[i].max > max ? f->partials[i].max : max;
+    }
+    *verdict = max > 0 ? LORT_FACTORED : LORT_ZERO;
+    if (max > 0)
+        frexpf(max, &f->exponent);
+    f->rescale = f->exponent > PLAIN_EXPONENT || f->exponent < -PLAIN_EXPONENT;
+    f->alpha = f->rescale ? 1.0f : ldexpf(1.0f, -f->exponent);
+    f->norm2 = ldexp(sum, -2 * f->exponent);
+    return LORT_OK;
+}

@@ -1,0 +1,80 @@
+/* See importance.h. Memory: file and parsed form together while it is parsed, then the parsed form. */
+#include "compress/plan/importance.h"
+#include "compress/session/report.h"
+#include "formats/base/bytes.h"
+#include "loader/store/sidefile.h"
+#include <string.h>
+
+#define SMALL ((uint64_t)8 << 20) /* less than the workers take later: a limit this close is for the plan to refuse, which knows the smallest that would do */
+
+lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit, lort_imatrix *imatrix, lort_error *err)
+{
+    char shown[300];
+    lort_sidefile file = {0};
+    *imatrix = (lort_imatrix){0};
+    lort_budget_limit(session->budget, limit > session->base_anon + SMALL ? limit - session->base_anon : SMALL);
+    lort_code code = lort_sidefile_read(path, LORT_IMATRIX_MAX, &session->alloc, &file, err);
+    if (code == LORT_OK) {
+        code = lort_imatrix_parse(file.data, file.bytes, &session->alloc, imatrix, err);
+        if (code)
+            lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, path));
+    }
+    lort_sidefile_free(&file);
+    lort_budget_limit(session->budget, UINT64_MAX); /* the plan sets it */
+    return code;
+}
+
+lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path, const lort_index *index, lort_error *err)
+{
+    char file[300], entry[200], name[200], shape[128];
+    for (uint64_t i = 0; i < index->count; i++) {
+        const lort_tensor *tensor = &index->tensors[i];
+        const lort_matrices m = lort_tensor_matrices(tensor);
+        const lort_importance *found = tensor->n_dims > 1 && tensor->elements ? lort_imatrix_find(imatrix, tensor->name, tensor->name_bytes) : NULL;
+        if (!found || lort_importance_row(found, &m, 0))
+            continue;
+        return lort_fail(err, LORT_E_INPUT, "%s: entry '%s' has %lld x %lld values; for tensor '%s' %s it must have %lld, or %lld for each of its %lld matrices",
+                         lort_escape_text(file, sizeof file, path), lort_escape(entry, sizeof entry, found->name, found->name_bytes), (long long)found->n_mat,
+                         (long long)found->n_in, lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
+                         lort_shape_text(tensor, shape, sizeof shape), (long long)m.cols, (long long)m.cols, (long long)m.slices);
+    }
+    return LORT_OK;
+}
+
+static void add_floats(lort_hasher *hasher, const float *values, int64_t count)
+{
+    uint8_t bytes[256];
+    for (int64_t at = 0; at < count; at += 64) {
+        const int64_t n = count - at < 64 ? count - at : 64;
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, &values[at + i], sizeof bits);
+            lort_store_u32(bytes + 4 * i, bits);
+        }
+        lort_hasher_add(hasher, bytes, 4 * (uint64_t)n);
+    }
+}
+
+lort_code lort_importance_note(lort_session *session, const char *path, lort_work_plan *plan, lort_error *err)
+{
+    lort_report *report = session->report;
+    lort_hasher *hasher = NULL;
+    lort_code code = lort_hasher_open(&session->alloc, &hasher, err);
+    if (code)
+        return code;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        const lort_step *step = &plan->steps[i];
+        if (!step->importance)
+            continue;
+        plan->weighed++;
+        lort_hasher_add(hasher, step->tensor->name, step->tensor->name_bytes + 1u); /* with its NUL */
+        for (int64_t s = 0; s < step->shape.slices; s++)
+            add_floats(hasher, lort_importance_row(step->importance, &step->shape, s), step->shape.cols);
+    }
+    plan->importance = lort_hasher_value(hasher);
+    lort_hasher_close(hasher);
+    report->imatrix_path = lort_report_escape(report, path, strlen(path));
+    report->imatrix_entries = session->imatrix->count;
+    report->imatrix_matrices = plan->weighed;
+    return LORT_OK;
+}

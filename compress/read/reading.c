@@ -1,0 +1,253 @@
+/* reading: what verify, restore and compare share when they decode a container. */
+#include "compress/read/reading.h"
+#include "compress/session/report.h"
+#include <math.h>
+#include <string.h>
+
+void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry)
+{
+    entry->action = lort_part_is_raw(part) ? "keep" : lort_part_has_integers(part) ? "residual" : "factor";
+    entry->reason = lort_report_escape(report, part->reason, strlen(part->reason));
+    entry->rank = 0;
+    for (uint32_t t = 0; t < part->term_count; t++)
+        for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
+            entry->rank = part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+    entry->rel_error = part->has_error ? part->rel_error : NAN;
+    entry->bytes_out = part->payload_bytes + record_bytes;
+}
+
+static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part, lort_tensor_report *entry)
+{
+    const lort_model_record *model = lort_archive_model(archive);
+    const lort_extent *extent = &model->extents[part->number];
+    entry->name = lort_report_escape(report, part->name, part->name_bytes);
+    entry->n_dims = part->n_dims;
+    entry->shape = lort_report_shape(report, part->dims, part->n_dims);
+    entry->dtype = lort_dtype_get(part->dtype)->name;
+    lort_reading_figures(report, part, lort_archive_index(archive)->entries[part->number].record_bytes, entry);
+    entry->slices = part->slices;
+    entry->bytes_in = part->source_bytes;
+    entry->offset = extent->offset;
+    entry->file = lort_report_escape(report, model->files[extent->file].name, strlen(model->files[extent->file].name));
+}
+
+static void sum_errors(lort_report *report)
+{
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *entry = &report->tensors[i];
+        if (entry->action[0] == 'k' || isnan(entry->rel_error))
+            continue;
+        sum += entry->rel_error;
+        count++;
+        report->worst_error = fmax(entry->rel_error, isnan(report->worst_error) ? 0 : report->worst_error);
+    }
+    report->mean_error = count ? sum / (double)count : NAN;
+}
+
+lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lort_error *err)
+{
+    const lort_model_record *model = lort_archive_model(archive);
+    uint64_t count = 0, at = 0;
+    double stored = 0, elements = 0;
+    for (uint64_t i = 0; i < lort_archive_count(archive); i++)
+        count += lort_archive_part(archive, i)->tensor;
+    lort_code code = lort_report_tensors(report, count, err);
+    for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(archive); i++) {
+        const lort_part *part = lort_archive_part(archive, i);
+        if (!part->tensor)
+            continue;
+        list_part(report, archive, part, &report->tensors[at++]);
+        stored += (double)report->tensors[at - 1].bytes_out;
+        elements += (double)lort_part_elements(part);
+    }
+    if (code)
+        return code;
+    sum_errors(report);
+    report->input_format = "lort";
+    report->input_bytes = lort_archive_size(archive);
+    report->input_files = model->file_count;
+    report->bpw = elements > 0 ? 8 * stored / elements : NAN;
+    return lort_report_check(report, err);
+}
+
+/* Publication's read-back, record buffers, hashers, lists: what does not depend on the container's tensors. */
+#define SMALL_THINGS (2u << 20)
+
+/* What the workers take, whatever the part: chunks they decode (read first, where the file is not mapped), slots of the window. */
+static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint64_t chunk)
+{
+    return reading->session.base_anon + lort_budget_used(reading->session.budget) + lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks) +
+           threads * lort_codec_bound(chunk) + 2 * threads * 2 * chunk + SMALL_THINGS;
+}
+
+typedef struct step_cost {
+    uint64_t bytes;
+    const lort_part *part; /* NULL: every part is kept whole */
+} step_cost;
+
+static step_cost largest_step(const lort_reading *reading, unsigned threads, lort_part_cost_fn *cost, const void *ctx)
+{
+    step_cost most = {0};
+    for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
+        const lort_part *part = lort_archive_part(reading->archive, i);
+        if (lort_part_is_raw(part))
+            continue;
+        uint64_t bytes = lort_part_memory(part) + (cost ? cost(ctx, part, threads) : 0);
+        if (bytes > most.bytes)
+            most = (step_cost){bytes, part};
+    }
+    return most;
+}
+
+static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *err)
+{
+    void *memory;
+    reading->window = 2 * reading->session.threads;
+    lort_code code = lort_take_zero(&reading->session.alloc, reading->window * sizeof *reading->slots, "the window", &memory, err);
+    if (code)
+        return code;
+    reading->slots = memory;
+    for (unsigned i = 0; i < reading->window && code == LORT_OK; i++)
+        code = lort_scratch_open_read(&reading->slots[i], &reading->session.alloc, chunk, err);
+    return code;
+}
+
+lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed, lort_part_cost_fn *cost, const void *ctx, lort_error *err)
+{
+    lort_session *session = &reading->session;
+    uint64_t limit = lort_session_limit(session, run->memory_bytes), chunk = lort_archive_chunk_max(reading->archive);
+    unsigned threads = session->threads;
+    step_cost step = largest_step(reading, threads, cost, ctx);
+    uint64_t peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
+    while (threads > 1 && peak > limit) {
+        step = largest_step(reading, --threads, cost, ctx);
+        peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
+    }
+    session->report->planned_peak_bytes = peak;
+    session->report->budget_bytes = limit;
+    if (peak > limit)
+        return lort_session_refuse(step.part ? step.part->name : NULL, step.part ? step.part->name_bytes : 0, peak, limit, err);
+    lort_budget_limit(session->budget, limit);
+    lort_code code = lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks, err);
+    if (code == LORT_OK)
+        code = open_window(reading, chunk, err);
+    if (code == LORT_OK)
+        lort_session_say(session, LORT_EVENT_START, NULL, NULL);
+    return code;
+}
+
+lort_code lort_reading_open(lort_reading *reading, const char *command, const char *path, const lort_run_options *run, const lort_observer *observer,
+                            lort_report *report, lort_error *err)
+{
+    *reading = (lort_reading){0};
+    lort_code code = lort_session_open(&reading->session, command, run->memory_bytes, run->threads, observer, report, err);
+    if (code)
+        return code;
+    report->input_path = lort_report_escape(report, path, strlen(path));
+    code = lort_archive_open(path, &reading->session.alloc, &reading->archive, err);
+    if (code == LORT_OK)
+        code = lort_reading_list(reading->archive, report, err);
+    if (code)
+        return code;
+    lort_archive_block_need(reading->archive, &reading->blocks);
+    reading->session.total_bytes = lort_archive_size(reading->archive);
+    reading->session.tensors_total = report->tensor_count;
+    return LORT_OK;
+}
+
+void lort_reading_close(lort_reading *reading)
+{
+    const lort_alloc *alloc = &reading->session.alloc;
+    if (!reading->session.budget)
+        return;
+    for (unsigned i = 0; reading->slots && i < reading->window; i++)
+        lort_scratch_close(&reading->slots[i], alloc);
+    lort_give(alloc, reading->slots, reading->window * sizeof *reading->slots);
+    lort_archive_close(reading->archive);
+    lort_session_close(&reading->session);
+}
+
+/* ---- bytes of a raw array ---- */
+
+typedef struct byte_run {
+    lort_reading *reading;
+    const lort_part *part;
+    uint64_t first; /* chunk */
+    lort_sink_fn *sink;
+    void *ctx;
+} byte_run;
+
+static lort_code decode_item(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    byte_run *run = ctx;
+    lort_reading *reading = run->reading;
+    return lort_archive_chunk(reading->archive, run->part, run->first + (uint64_t)item, reading->session.scratch[worker].codec,
+                              reading->slots[slot].planes, reading->slots[slot].bytes, err);
+}
+
+static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    byte_run *run = ctx;
+    const lort_chunk *chunk = &run->part->chunks[run->first + (uint64_t)item];
+    lort_code code = lort_session_check_stop(&run->reading->session, err);
+    if (code)
+        return code;
+    return run->sink ? run->sink(run->ctx, run->reading->slots[slot].bytes, chunk->decoded, err) : LORT_OK;
+}
+
+lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice, lort_sink_fn *sink, void *ctx, lort_error *err)
+{
+    byte_run run = {.reading = reading, .part = part, .sink = sink, .ctx = ctx};
+    uint64_t count;
+    lort_part_array(part, LORT_ARRAY_RAW, slice, &run.first, &count);
+    return lort_pool_run(reading->session.pool, (int64_t)count, reading->window, decode_item, commit_item, &run, err);
+}
+
+lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err)
+{
+    (void)err;
+    lort_hasher_add(hasher, bytes, n);
+    return LORT_OK;
+}
+
+lort_code lort_reading_check_hash(const lort_part *part, const lort_hasher *hasher, lort_error *err)
+{
+    lort_hash128 found = lort_hasher_value(hasher);
+    if (memcmp(found.bytes, part->source.bytes, sizeof found.bytes) == 0)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_DAMAGED, "the decoded bytes do not have the hash of the source");
+}
+
+lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
+{
+    char name[200];
+    if (!part->tensor)
+        return lort_error_prefix(err, "part %llu", (unsigned long long)part->number);
+    return lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, part->name, part->name_bytes));
+}
+
+/* Parts are done in order, or one alone: a walk from the last one finds the entry. */
+static const lort_tensor_report *entry_of(lort_reading *reading, const lort_part *part)
+{
+    if (part->number < reading->part)
+        reading->part = reading->entry = 0;
+    for (; reading->part < part->number; reading->part++)
+        reading->entry += lort_archive_part(reading->archive, reading->part)->tensor;
+    return &reading->session.report->tensors[reading->entry];
+}
+
+lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err)
+{
+    lort_session *session = &reading->session;
+    lort_archive_release(reading->archive, part);
+    session->done_bytes += part->payload_bytes + lort_archive_index(reading->archive)->entries[part->number].record_bytes;
+    lort_code code = lort_session_check_stop(session, err);
+    if (code || !part->tensor)
+        return code;
+    lort_session_sample(session);
+    session->tensors_done++;
+    lort_session_say(session, LORT_EVENT_TENSOR, entry_of(reading, part), NULL);
+    return LORT_OK;
+}

@@ -1,0 +1,282 @@
+/* session: opens and closes what a command runs on, and keeps the report's figures. Decides nothing about tensors. */
+#include "compress/session/session.h"
+#include "compress/math/blas.h"
+#include "compress/session/report.h"
+#include "loader/os/os.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SAMPLE_BLOCK (1u << 20) /* blocks from here on are worth a look at the memory figures when they go back */
+#define STACK_TOUCHED (64u << 10)
+
+static void *session_take(void *ctx, size_t bytes)
+{
+    const lort_alloc *ledger = lort_budget_alloc(((lort_session *)ctx)->budget);
+    return ledger->take(ledger->ctx, bytes);
+}
+
+/* Anonymous memory is at a local peak just before a large block goes back: sampling here misses no peak of the ledger. */
+static void session_give(void *ctx, void *memory, size_t bytes)
+{
+    lort_session *session = ctx;
+    const lort_alloc *ledger = lort_budget_alloc(session->budget);
+    if (bytes >= SAMPLE_BLOCK)
+        lort_session_sample(session);
+    ledger->give(ledger->ctx, memory, bytes);
+}
+
+static void raise_to(_Atomic uint64_t *peak, uint64_t value)
+{
+    uint64_t seen = atomic_load(peak);
+    while (value > seen && !atomic_compare_exchange_weak(peak, &seen, value))
+        ;
+}
+
+void lort_session_sample(lort_session *session)
+{
+    lort_process_memory now;
+    lort_os_process_memory(&now);
+    raise_to(&session->peak_anon, now.anon_bytes);
+    raise_to(&session->peak_file, now.file_bytes);
+    raise_to(&session->peak_rss, now.peak_rss_bytes);
+}
+
+static void report_memory(lort_session *session)
+{
+    lort_report *report = session->report;
+    const lort_memory *memory = &session->memory;
+    report->threshold = LORT_MEMORY_SHARE;
+    report->available_bytes = memory->available;
+    report->binding_source = lort_report_text(report, "%s", memory->sources[memory->binding].name);
+    if (lort_report_sources(report, memory->count, NULL))
+        return; /* the report remembers */
+    for (unsigned i = 0; i < memory->count; i++) {
+        report->sources[i].name = lort_report_text(report, "%s", memory->sources[i].name);
+        report->sources[i].where = lort_report_text(report, "%s", memory->sources[i].where);
+        report->sources[i].bytes = memory->sources[i].bytes;
+    }
+}
+
+/* Before memory is looked at: under a limit of address space what BLAS takes is not left for anything else. */
+static lort_code reserve_blas(lort_session *session, unsigned threads, lort_error *err)
+{
+    char size[32];
+    const unsigned most = threads < LORT_BLAS_MAX_CALLERS ? threads : LORT_BLAS_MAX_CALLERS;
+    session->threads = lort_blas_reserve(most);
+    if (session->threads == 0)
+        return lort_fail(err, LORT_E_MEMORY, "not enough address space (ulimit -v, ulimit -d): the linear algebra library needs %s (%llu bytes) for a thread",
+                         lort_size_text(lort_blas_address_space(), size, sizeof size), (unsigned long long)lort_blas_address_space());
+    if (session->threads < most)
+        lort_session_warn(session, "there is address space (ulimit -v, ulimit -d) for %u of %u threads", session->threads, most);
+    return LORT_OK;
+}
+
+lort_code lort_session_open(lort_session *session, const char *command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
+                            lort_report *report, lort_error *err)
+{
+    lort_process_memory now;
+    *session = (lort_session){.report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
+    session->alloc = (lort_alloc){session_take, session_give, session};
+    lort_code code = lort_report_open(report, err);
+    if (code)
+        return code;
+    report->command = command;
+    lort_blas_start();
+    report->blas_config = lort_blas_config();
+    report->blas_core = lort_blas_core();
+    code = lort_budget_open(UINT64_MAX, &session->budget, err);
+    if (code == LORT_OK)
+        code = lort_topology_probe(NULL, "", &session->topology, err);
+    if (code == LORT_OK)
+        code = reserve_blas(session, threads ? threads : session->topology.threads, err);
+    if (code == LORT_OK)
+        code = lort_memory_probe("", memory_bytes, &session->memory, err);
+    if (code)
+        return code;
+    lort_os_process_memory(&now);
+    session->base_anon = now.anon_bytes;
+    session->stall_start_us = now.stall_us;
+    report_memory(session);
+    return LORT_OK;
+}
+
+lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err)
+{
+    void *memory;
+    uint64_t coded = lort_codec_bound(chunk_bytes);
+    lort_code code = lort_take(alloc, 2 * chunk_bytes + coded, "chunk buffers", &memory, err);
+    if (code)
+        return code;
+    scratch->bytes = memory;
+    scratch->planes = scratch->bytes + chunk_bytes;
+    scratch->coded = scratch->planes + chunk_bytes;
+    scratch->size = chunk_bytes;
+    scratch->coded_size = coded;
+    return LORT_OK;
+}
+
+lort_code lort_scratch_open_read(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_take(alloc, 2 * chunk_bytes, "chunk buffers", &memory, err);
+    if (code)
+        return code;
+    scratch->bytes = memory;
+    scratch->planes = scratch->bytes + chunk_bytes;
+    scratch->size = chunk_bytes;
+    return LORT_OK;
+}
+
+void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc)
+{
+    lort_codec_close(scratch->codec);
+    lort_block_space_close(&scratch->block, alloc);
+    lort_give(alloc, scratch->bytes, 2 * scratch->size + scratch->coded_size);
+    *scratch = (lort_scratch){0};
+}
+
+static uint64_t library_cost(unsigned threads, int zstd_level)
+{
+    return threads * (lort_codec_memory(zstd_level) + lort_blas_touched() + STACK_TOUCHED);
+}
+
+uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks)
+{
+    return library_cost(threads, zstd_level) + threads * (2 * chunk_bytes + lort_codec_bound(chunk_bytes) + lort_block_space_bytes(blocks));
+}
+
+uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes)
+{
+    return memory_bytes ? memory_bytes : (uint64_t)(LORT_MEMORY_SHARE * (double)session->memory.available);
+}
+
+lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest, uint64_t limit, lort_error *err)
+{
+    char shown[200] = "the buffers", a[32], b[32];
+    if (name)
+        lort_escape(shown, sizeof shown, name, name_bytes);
+    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
+                     shown, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b), (unsigned long long)(smallest >> 20) + 1);
+}
+
+lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_pool_open(threads, &session->pool, &session->threads, err);
+    if (code)
+        return code;
+    if (session->threads < threads)
+        lort_session_warn(session, "the system allows %u of %u threads", session->threads, threads);
+    session->report->threads = session->threads;
+    code = lort_budget_reserve(session->budget, library_cost(session->threads, zstd_level), "libraries", err);
+    if (code)
+        return code;
+    session->reserved = library_cost(session->threads, zstd_level);
+    code = lort_take_zero(&session->alloc, session->threads * sizeof *session->scratch, "workers", &memory, err);
+    if (code)
+        return code;
+    session->scratch = memory;
+    for (unsigned i = 0; i < session->threads && code == LORT_OK; i++) {
+        code = lort_scratch_open(&session->scratch[i], &session->alloc, chunk_bytes, err);
+        if (code == LORT_OK)
+            code = lort_codec_open(zstd_level, &session->scratch[i].codec, err);
+        if (code == LORT_OK)
+            code = lort_block_space_open(&session->scratch[i].block, &session->alloc, blocks, err);
+    }
+    return code;
+}
+
+lort_code lort_session_spare(lort_session *session, uint64_t bytes, lort_error *err)
+{
+    if (bytes == 0)
+        return LORT_OK;
+    lort_code code = lort_budget_reserve(session->budget, bytes, "coded blocks", err);
+    if (code)
+        return code;
+    session->reserved += bytes;
+    session->spare_bytes = bytes;
+    return lort_budget_open(bytes, &session->spare, err);
+}
+
+const lort_alloc *lort_session_spare_alloc(const lort_session *session, uint64_t bytes)
+{
+    if (!session->spare || lort_budget_used(session->spare) + bytes > session->spare_bytes)
+        return NULL;
+    return lort_budget_alloc(session->spare);
+}
+
+static void report_run(lort_session *session)
+{
+    lort_report *report = session->report;
+    lort_process_memory now;
+    lort_session_sample(session);
+    lort_os_process_memory(&now);
+    report->peak_anon_bytes = session->peak_anon;
+    report->peak_file_bytes = session->peak_file;
+    report->peak_rss_bytes = session->peak_rss;
+    report->cgroup_peak_bytes = now.cgroup_peak_bytes;
+    if (now.stall_us >= session->stall_start_us)
+        report->stall_seconds = (double)(now.stall_us - session->stall_start_us) * 1e-6;
+    report->seconds = lort_session_seconds(session);
+}
+
+void lort_session_close(lort_session *session)
+{
+    if (!session->report || !session->budget)
+        return;
+    report_run(session);
+    lort_pool_close(session->pool);
+    for (unsigned i = 0; session->scratch && i < session->threads; i++)
+        lort_scratch_close(&session->scratch[i], &session->alloc);
+    lort_give(&session->alloc, session->scratch, session->threads * sizeof *session->scratch);
+    lort_budget_close(session->spare);
+    session->spare = NULL;
+    lort_budget_release(session->budget, session->reserved);
+    lort_budget_close(session->budget);
+    session->budget = NULL;
+}
+
+double lort_session_seconds(const lort_session *session) { return (double)(lort_os_clock_ns() - session->start_ns) * 1e-9; }
+
+lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
+{
+    const lort_observer *observer = session->observer;
+    if (observer && observer->stop && observer->stop(observer->ctx))
+        return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
+    if (session->time_limit > 0 && lort_session_seconds(session) >= session->time_limit)
+        return lort_fail(err, LORT_E_STOPPED, "the time limit of %g s is reached; nothing was published", session->time_limit);
+    return LORT_OK;
+}
+
+bool lort_session_stops(void *session) { return lort_session_check_stop(session, NULL) != LORT_OK; }
+
+void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text)
+{
+    if (!session->observer || !session->observer->event)
+        return;
+    lort_event event = {.kind = kind, .text = text, .report = session->report, .tensor = tensor,
+                        .done_bytes = session->done_bytes, .total_bytes = session->total_bytes, .out_bytes = session->out_bytes,
+                        .tensors_done = session->tensors_done, .tensors_total = session->tensors_total,
+                        .worst_error = session->worst_error, .seconds = lort_session_seconds(session)};
+    session->report->peak_anon_bytes = session->peak_anon;
+    session->observer->event(session->observer->ctx, &event);
+}
+
+void lort_session_warn_text(void *session, const char *text)
+{
+    lort_session *s = session;
+    lort_report_warn(s->report, "%s", text);
+    lort_session_say(s, LORT_EVENT_WARNING, NULL, text);
+}
+
+void lort_session_warn(lort_session *session, const char *format, ...)
+{
+    char text[900];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    lort_session_warn_text(session, text);
+}

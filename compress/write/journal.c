@@ -1,0 +1,399 @@
+/* See journal.h. Notes are read from the file one by one, so that a journal of any length takes one small buffer. */
+#include "compress/write/journal.h"
+#include "compress/math/blas.h"
+#include "compress/write/emit.h"
+#include "formats/base/bytes.h"
+#include "loader/os/os.h"
+#include <stdio.h>
+#include <string.h>
+
+#define NOTE_HEAD 16u
+#define NOTE_TAIL 8u
+#define BODY_MAX (64u << 20)  /* of a key that lists very many files; other notes are small */
+#define HASH_PIECE (64u << 10)
+#define SYNC_NS 1000000000u
+#define TIME_LABEL "time of "
+
+struct lort_journal {
+    lort_session *session;
+    lort_publish *publish;
+    lort_arena arena; /* the name */
+    lort_dir *dir;    /* the publish's */
+    const char *name;
+    lort_file *file;
+    lort_mutex *mutex;
+    lort_journal_state state;
+    lort_buffer key;
+    uint64_t first, end; /* in the file: notes behind the key that an earlier run left */
+    uint64_t size, synced_ns;
+    bool worth;
+};
+
+/* ---- the key ---- */
+
+/* XXH3-128 of what stands before the data of a file of weights, of all of the others. */
+static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_hasher *hasher, void *scratch, lort_error *err)
+{
+    const lort_model_file *file = lort_model_get_file(decider->model, number);
+    const uint64_t bytes = file->role == LORT_ROLE_WEIGHTS ? file->header.header_bytes : file->size;
+    lort_code code = lort_model_hash(decider->model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
+    return code ? code : lort_model_check(decider->model, number, err);
+}
+
+static lort_code put_file(const lort_decider *decider, uint32_t number, void *scratch, lort_buffer *key, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    const lort_model_file *file = lort_model_get_file(decider->model, number);
+    char name[600];
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(alloc, &hasher, err);
+    if (code == LORT_OK)
+        code = hash_header(decider, number, hasher, scratch, err);
+    if (code == LORT_OK) {
+        const lort_hash128 hash = lort_hasher_value(hasher);
+        lort_escape_text(name, sizeof name, file->name);
+        lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n" TIME_LABEL "%s\t%lld\n", number, name, name,
+                      (unsigned long long)file->size, name, (unsigned long long)lort_load_u64(hash.bytes), (unsigned long long)lort_load_u64(hash.bytes + 8), name,
+                      (long long)file->mtime_ns);
+    }
+    lort_hasher_close(hasher);
+    return code;
+}
+
+static lort_code put_files(const lort_decider *decider, lort_buffer *key, lort_error *err)
+{
+    void *scratch;
+    lort_code code = lort_take(&decider->session->alloc, HASH_PIECE, "reading headers", &scratch, err);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < lort_model_file_count(decider->model) && code == LORT_OK; i++)
+        code = put_file(decider, i, scratch, key, err);
+    lort_give(&decider->session->alloc, scratch, HASH_PIECE);
+    return code;
+}
+
+/* A word each: so the first that differs can be named. */
+static void put_options(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key)
+{
+    lort_buffer words = {.alloc = key->alloc};
+    lort_plan_options_text(decider->options, &words);
+    lort_plan_importance_text(plan, &words);
+    for (uint64_t at = 0, n; at < words.size; at += n + 1) {
+        const uint8_t *end = memchr(words.data + at, ' ', words.size - at);
+        n = (end ? (uint64_t)(end - words.data) : words.size) - at;
+        lort_put_text(key, "option\t");
+        lort_put_bytes(key, words.data + at, n);
+        lort_put_text(key, "\n");
+    }
+    if (words.error.code)
+        key->error = words.error;
+    lort_buffer_free(&words);
+}
+
+static lort_code make_key(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key, lort_error *err)
+{
+    char libraries[LORT_LIBRARIES_TEXT];
+    lort_library_versions(libraries, sizeof libraries);
+    lort_put_text(key, "algorithm\t%d\nlibraries\t%s\n", LORT_ALGORITHM, libraries);
+    put_options(decider, plan, key);
+    lort_code code = put_files(decider, key, err);
+    return code ? code : lort_buffer_check(key, err);
+}
+
+typedef struct line {
+    const char *text;
+    uint64_t bytes, label; /* bytes before the TAB */
+} line;
+
+static line next_line(const char **at, const char *end)
+{
+    const char *text = *at, *stop = text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
+    stop = stop ? stop : end;
+    const char *tab = stop > text ? memchr(text, '\t', (size_t)(stop - text)) : NULL;
+    *at = stop < end ? stop + 1 : end;
+    return (line){text, (uint64_t)(stop - text), tab ? (uint64_t)(tab - text) : (uint64_t)(stop - text)};
+}
+
+static bool same(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes) { return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0; }
+static bool starts(const line *l, const char *with) { return l->label >= strlen(with) && memcmp(l->text, with, strlen(with)) == 0; }
+
+static const char *value_of(const line *l, char *out, size_t cap)
+{
+    const uint64_t skip = l->label < l->bytes ? l->label + 1 : l->bytes;
+    return l->bytes ? lort_escape(out, cap, l->text + skip, l->bytes - skip) : "nothing";
+}
+
+static lort_code say_difference(const lort_journal *j, const line *was, const line *is, lort_error *err)
+{
+    static const line none = {"", 0, 0};
+    char label[200], before[200], now[200];
+    if (!same(was->text, was->label, is->text, is->label)) /* one has a line that the other does not have; options stand before files */
+        *(starts(is, "option") || was->bytes == 0 ? &was : &is) = &none;
+    const line *named = is->bytes ? is : was;
+    const bool input = starts(named, "file ") || starts(named, "size of ") || starts(named, "header of ");
+    return lort_fail(err, input ? LORT_E_READ : LORT_E_USAGE, "%s was begun with another %s: %s there, %s here", lort_publish_partial(j->publish),
+                     lort_escape(label, sizeof label, named->text, named->label), value_of(was, before, sizeof before), value_of(is, now, sizeof now));
+}
+
+/* LORT_OK: the same, but for times (*touched). */
+static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_t bytes, bool *touched, lort_error *err)
+{
+    const char *a = (const char *)old, *b = (const char *)j->key.data, *a_end = a + bytes, *b_end = b + j->key.size;
+    while (a < a_end || b < b_end) {
+        const line was = next_line(&a, a_end), is = next_line(&b, b_end);
+        if (same(was.text, was.bytes, is.text, is.bytes))
+            continue;
+        if (!same(was.text, was.label, is.text, is.label) || !starts(&is, TIME_LABEL))
+            return say_difference(j, &was, &is, err);
+        *touched = true;
+    }
+    return LORT_OK;
+}
+
+/* ---- notes ---- */
+
+typedef struct note {
+    uint32_t kind;
+    uint64_t number, bytes; /* of the body */
+    lort_buffer whole;      /* the note as it stands in the file */
+} note;
+
+/* The note at `at`; *good false where there is no whole one. note->whole keeps its room for the next. */
+static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, note *out, bool *good, lort_error *err)
+{
+    uint8_t head[NOTE_HEAD];
+    *good = false;
+    if (end - at < NOTE_HEAD + NOTE_TAIL)
+        return LORT_OK;
+    lort_code code = lort_os_read(j->file, head, sizeof head, at, err);
+    out->kind = lort_load_u32(head);
+    out->bytes = lort_load_u32(head + 4);
+    out->number = lort_load_u64(head + 8);
+    if (code || out->bytes > BODY_MAX || out->bytes > end - at - NOTE_HEAD - NOTE_TAIL)
+        return code;
+    out->whole.size = 0;
+    lort_put_zeros(&out->whole, NOTE_HEAD + out->bytes + NOTE_TAIL);
+    code = lort_buffer_check(&out->whole, err);
+    if (code == LORT_OK)
+        code = lort_os_read(j->file, out->whole.data, out->whole.size, at, err);
+    if (code == LORT_OK)
+        *good = lort_xxh64(out->whole.data, NOTE_HEAD + out->bytes) == lort_load_u64(out->whole.data + NOTE_HEAD + out->bytes);
+    return code;
+}
+
+static lort_code append(lort_journal *j, lort_note_kind kind, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    lort_buffer whole = {.alloc = j->key.alloc};
+    lort_put_u32(&whole, (uint32_t)kind);
+    lort_put_u32(&whole, (uint32_t)bytes);
+    lort_put_u64(&whole, number);
+    lort_put_bytes(&whole, body, bytes);
+    if (whole.error.code == LORT_OK)
+        lort_put_u64(&whole, lort_xxh64(whole.data, whole.size));
+    lort_code code = lort_buffer_check(&whole, err);
+    if (code == LORT_OK)
+        code = lort_os_write(j->file, whole.data, whole.size, j->size, err);
+    if (code == LORT_OK)
+        j->size += whole.size;
+    lort_buffer_free(&whole);
+    return code;
+}
+
+static lort_code sync(lort_journal *j, lort_error *err)
+{
+    lort_code code = lort_os_sync(j->file, err);
+    j->synced_ns = lort_os_clock_ns();
+    return code;
+}
+
+/* Nothing but the key; it and the names of both files are on the disk before anything counts. */
+static lort_code begin(lort_journal *j, lort_error *err)
+{
+    lort_code code = lort_os_truncate(j->file, 0, err);
+    j->size = j->first = j->end = 0;
+    j->worth = false;
+    if (code == LORT_OK)
+        code = append(j, LORT_NOTE_KEY, 0, j->key.data, j->key.size, err);
+    if (code == LORT_OK)
+        code = sync(j, err);
+    return code ? code : lort_os_dir_sync(j->dir, err);
+}
+
+/* Finds the end of what can be used. */
+static lort_code scan(lort_journal *j, note *n, uint64_t bytes, lort_error *err)
+{
+    bool good = true;
+    lort_code code = LORT_OK;
+    j->end = j->first;
+    while (code == LORT_OK && good) {
+        code = read_note(j, j->end, bytes, n, &good, err);
+        j->end += good ? n->whole.size : 0;
+        j->worth |= good && n->kind != LORT_NOTE_KEY;
+        if (good && n->kind == LORT_NOTE_BAD) {
+            lort_publish_distrust(j->publish);
+            j->state = LORT_JOURNAL_TOUCHED;
+        }
+    }
+    j->size = j->end;
+    return code ? code : lort_os_truncate(j->file, j->end, err);
+}
+
+/* What an earlier run left: the state, or the difference as an error. */
+static lort_code judge(lort_journal *j, note *n, lort_error *err)
+{
+    lort_file_info info;
+    bool good, touched = false;
+    lort_code code = lort_os_info(j->file, &info, err);
+    if (code == LORT_OK)
+        code = read_note(j, 0, info.size, n, &good, err);
+    if (code)
+        return code;
+    if (!good || n->kind != LORT_NOTE_KEY) {
+        j->state = lort_publish_found(j->publish) ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_FRESH;
+        return LORT_OK;
+    }
+    code = compare_keys(j, n->whole.data + NOTE_HEAD, n->bytes, &touched, err);
+    if (code)
+        return code;
+    j->first = n->whole.size;
+    j->state = touched ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_SAME;
+    return scan(j, n, info.size, err);
+}
+
+static lort_code begin_both(lort_journal *j, lort_error *err)
+{
+    lort_code code = lort_publish_drop(j->publish, err);
+    j->state = LORT_JOURNAL_FRESH;
+    return code ? code : begin(j, err);
+}
+
+lort_code lort_journal_drop(lort_journal *j, const char *why, lort_error *err)
+{
+    lort_session_warn(j->session, "%s; begun again", why);
+    return begin_both(j, err);
+}
+
+/* Without --resume work that does not go with this run makes way for it. */
+static lort_code start(lort_journal *j, const lort_options *options, lort_error *err)
+{
+    lort_error found = {0};
+    note n = {.whole.alloc = j->key.alloc};
+    lort_code code = judge(j, &n, &found);
+    lort_buffer_free(&n.whole);
+    if ((code == LORT_E_USAGE || code == LORT_E_READ) && !options->resume)
+        return lort_journal_drop(j, found.message, err);
+    if (code && err)
+        *err = found;
+    return code || j->state != LORT_JOURNAL_FRESH ? code : begin_both(j, err);
+}
+
+static lort_code name_file(lort_journal *j, lort_error *err)
+{
+    void *text;
+    const char *partial = lort_publish_partial(j->publish);
+    const size_t room = strlen(partial) + sizeof ".journal";
+    lort_code code = lort_arena_take(&j->arena, room, &text, err);
+    if (code == LORT_OK)
+        snprintf(text, room, "%s.journal", partial);
+    j->name = text;
+    return code;
+}
+
+lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_journal **out, lort_error *err)
+{
+    const lort_alloc *alloc = &decider->session->alloc;
+    void *memory;
+    *out = NULL;
+    lort_code code = lort_take_zero(alloc, sizeof(lort_journal), "the journal", &memory, err);
+    if (code)
+        return code;
+    lort_journal *j = memory;
+    *j = (lort_journal){.session = decider->session, .publish = publish, .arena.alloc = alloc, .key.alloc = alloc, .dir = lort_publish_dir(publish)};
+    code = name_file(j, err);
+    if (code == LORT_OK)
+        code = lort_os_mutex_open(&j->mutex, err);
+    if (code == LORT_OK)
+        code = make_key(decider, plan, &j->key, err);
+    if (code == LORT_OK)
+        code = lort_os_create(j->dir, j->name, 0600, true, &j->file, err);
+    if (code == LORT_OK)
+        code = start(j, decider->options, err);
+    if (code)
+        lort_journal_close(j, lort_publish_stays(publish));
+    else
+        *out = j;
+    return code;
+}
+
+lort_journal_state lort_journal_get_state(const lort_journal *j) { return j ? j->state : LORT_JOURNAL_FRESH; }
+bool lort_journal_worth(const lort_journal *j) { return j && j->worth; }
+
+lort_code lort_journal_each(const lort_journal *j, lort_note_kind kind, lort_note_fn *each, void *ctx, lort_error *err)
+{
+    bool good = true;
+    lort_code code = LORT_OK;
+    if (!j || j->state == LORT_JOURNAL_FRESH)
+        return LORT_OK;
+    note n = {.whole.alloc = j->key.alloc};
+    for (uint64_t at = j->first; at < j->end && code == LORT_OK && good; at += n.whole.size) {
+        code = read_note(j, at, j->end, &n, &good, err);
+        if (code == LORT_OK && good && n.kind == (uint32_t)kind)
+            code = each(ctx, n.number, n.whole.data + NOTE_HEAD, n.bytes, err);
+    }
+    lort_buffer_free(&n.whole);
+    return code;
+}
+
+lort_code lort_journal_note(lort_journal *j, lort_note_kind kind, uint64_t number, const lort_buffer *body, lort_error *err)
+{
+    if (!j)
+        return LORT_OK;
+    lort_code code = lort_buffer_check(body, err);
+    if (code)
+        return code;
+    lort_os_lock_mutex(j->mutex);
+    code = append(j, kind, number, body->data, body->size, err);
+    j->worth = true;
+    if (code == LORT_OK && lort_os_clock_ns() - j->synced_ns >= SYNC_NS)
+        code = sync(j, err);
+    lort_os_unlock_mutex(j->mutex);
+    return code;
+}
+
+lort_code lort_journal_distrust(lort_journal *j, lort_error *err)
+{
+    lort_code code = append(j, LORT_NOTE_BAD, 0, NULL, 0, err);
+    return code ? code : sync(j, err);
+}
+
+lort_code lort_journal_settle(lort_journal *j, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    if (j && j->state == LORT_JOURNAL_TOUCHED)
+        code = begin(j, err);
+    if (j)
+        j->state = LORT_JOURNAL_FRESH;
+    return code;
+}
+
+lort_code lort_journal_remove(lort_journal *j, lort_error *err)
+{
+    lort_code code = lort_os_close(j->file, err);
+    j->file = NULL;
+    return code ? code : lort_os_remove(j->dir, j->name, false, err);
+}
+
+void lort_journal_close(lort_journal *j, bool keep)
+{
+    if (!j)
+        return;
+    if (j->file && keep)
+        lort_os_sync(j->file, NULL);
+    else if (j->file)
+        lort_os_remove(j->dir, j->name, false, NULL);
+    lort_os_close(j->file, NULL);
+    lort_os_mutex_close(j->mutex);
+    lort_buffer_free(&j->key);
+    lort_arena_free(&j->arena);
+    lort_give(&j->session->alloc, j, sizeof *j);
+}

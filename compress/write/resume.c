@@ -1,0 +1,231 @@
+/* See resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk is all it takes. */
+#include "compress/write/resume.h"
+#include "compress/session/report.h"
+#include "formats/base/bytes.h"
+#include "loader/store/record.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WINDOW_LEAST (64u << 10)
+#define WINDOW_USUAL (LORT_CHUNK_TARGET + (64u << 10))
+#define WINDOW_MOST (2 * (uint64_t)LORT_CHUNK_MAX) /* a frame that is longer is none of ours */
+
+typedef struct unfinished {
+    const lort_decider *decider;
+    const lort_work_plan *plan;
+    lort_publish *publish;
+    lort_emitter *emitter;
+    lort_model_record model; /* extents alone: what parts are matched with */
+    lort_buffer window;
+    bool compare; /* with the source */
+    uint64_t bytes; /* of the input, taken over */
+} unfinished;
+
+/* A lort_record_source's view. */
+static lort_code look(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out, lort_error *err)
+{
+    unfinished *u = ctx;
+    const uint64_t found = lort_publish_found(u->publish);
+    *out = NULL;
+    if (offset > found || n > found - offset)
+        return lort_fail(err, LORT_E_DAMAGED, "torn: %llu bytes at %llu of %llu", (unsigned long long)n, (unsigned long long)offset, (unsigned long long)found);
+    scratch->size = 0;
+    lort_put_zeros(scratch, n ? n : 1);
+    lort_code code = lort_buffer_check(scratch, err);
+    if (code == LORT_OK)
+        code = lort_publish_look(u->publish, scratch->data, n, offset, err);
+    *out = scratch->data;
+    return code;
+}
+
+/* Bytes of the zstd frame at `at`; 0: there is none that is whole. */
+static lort_code frame_at(unfinished *u, uint64_t at, uint64_t *bytes, lort_error *err)
+{
+    const uint64_t left = lort_publish_found(u->publish) - at;
+    *bytes = 0;
+    for (uint64_t n = WINDOW_LEAST; *bytes == 0; n = n < WINDOW_USUAL ? WINDOW_USUAL : 4 * n) {
+        const uint8_t *data;
+        const uint64_t seen = n < left ? n : left;
+        lort_code code = look(u, at, seen, &u->window, &data, err);
+        if (code)
+            return code;
+        *bytes = lort_codec_frame_bytes(data, seen);
+        if (seen == left || n >= WINDOW_MOST)
+            break;
+    }
+    return LORT_OK;
+}
+
+/* Where the record behind the payload at `at` begins; LORT_E_DAMAGED where there is none. */
+static lort_code find_record(unfinished *u, uint64_t at, uint64_t *record, lort_error *err)
+{
+    const uint8_t mark[4] = {0x50 + LORT_FRAME_PART, 0x2A, 0x4D, 0x18};
+    const uint8_t *data;
+    for (uint64_t bytes;; at += bytes) {
+        lort_code code = look(u, at, sizeof mark, &u->window, &data, err);
+        *record = at;
+        if (code || memcmp(data, mark, sizeof mark) == 0)
+            return code;
+        code = frame_at(u, at, &bytes, err);
+        if (code || bytes == 0)
+            return code ? code : lort_fail(err, LORT_E_DAMAGED, "no whole frame at %llu", (unsigned long long)at);
+    }
+}
+
+static lort_code check_chunks(unfinished *u, const lort_part *part, uint64_t start, lort_error *err)
+{
+    for (uint64_t i = 0; i < part->chunk_count; i++) {
+        const uint8_t *data;
+        lort_code code = look(u, start + part->chunks[i].offset, part->chunks[i].stored, &u->window, &data, err);
+        if (code)
+            return code;
+        if (lort_xxh64(data, part->chunks[i].stored) != part->chunks[i].hash)
+            return lort_fail(err, LORT_E_DAMAGED, "chunk %llu is damaged", (unsigned long long)i);
+    }
+    return lort_session_check_stop(u->decider->session, err);
+}
+
+static lort_code hash_source(unfinished *u, const lort_extent *extent, lort_hasher *hasher, lort_error *err)
+{
+    lort_scratch *scratch = &u->decider->session->scratch[0];
+    lort_model *model = u->decider->model;
+    lort_code code = lort_model_hash(model, extent->file, extent->offset, extent->bytes, scratch->bytes, scratch->size, hasher, err);
+    if (code)
+        return code;
+    lort_model_release(model, extent->file, extent->offset, extent->bytes);
+    return lort_model_check(model, extent->file, err);
+}
+
+/* Without --resume a part that was made from something else is made again, and all behind it. */
+static lort_code check_source(unfinished *u, const lort_part *part, lort_error *err)
+{
+    const lort_extent *extent = &u->model.extents[part->number];
+    char name[200];
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(&u->decider->session->alloc, &hasher, err);
+    if (code == LORT_OK)
+        code = hash_source(u, extent, hasher, err);
+    const lort_hash128 hash = code ? (lort_hash128){{0}} : lort_hasher_value(hasher);
+    lort_hasher_close(hasher);
+    if (code || memcmp(hash.bytes, part->source.bytes, sizeof hash.bytes) == 0)
+        return code;
+    lort_escape(name, sizeof name, part->name, part->name_bytes);
+    return lort_fail(err, u->decider->options->resume ? LORT_E_READ : LORT_E_DAMAGED, "%s%s in %s changed since %s was begun", part->tensor ? "tensor " : "a header or side bytes", name,
+                     lort_model_get_file(u->decider->model, extent->file)->name, lort_publish_partial(u->publish));
+}
+
+/* The part at the end of what was adopted. LORT_E_DAMAGED: it ends there. */
+static lort_code adopt_part(unfinished *u, const lort_record_source *source, uint64_t number, lort_error *err)
+{
+    lort_arena arena = {.alloc = &u->decider->session->alloc};
+    lort_record record = {0};
+    lort_part part;
+    const uint64_t start = lort_publish_size(u->publish);
+    uint64_t at;
+    lort_code code = find_record(u, start, &at, err);
+    if (code == LORT_OK)
+        code = lort_record_read(source, LORT_FRAME_PART, at, lort_publish_found(u->publish), &record, err);
+    if (code == LORT_OK)
+        code = lort_part_get(record.body, record.bytes, &arena, &part, err);
+    if (code == LORT_OK)
+        code = lort_part_matches(&part, &u->model, err);
+    if (code == LORT_OK && (part.number != number || part.payload_bytes != at - start))
+        code = lort_fail(err, LORT_E_DAMAGED, "part %llu where %llu follows", (unsigned long long)part.number, (unsigned long long)number);
+    if (code == LORT_OK)
+        code = check_chunks(u, &part, start, err);
+    if (code == LORT_OK && u->compare)
+        code = check_source(u, &part, err);
+    if (code == LORT_OK)
+        code = lort_emit_adopt(u->emitter, &part, record.frame_bytes, err);
+    u->bytes += code ? 0 : part.source_bytes;
+    lort_record_free(&record);
+    lort_arena_free(&arena);
+    return code;
+}
+
+static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
+{
+    const lort_record_source source = {look, u, &u->decider->session->alloc, u->decider->session->scratch[0].codec};
+    lort_error end = {0};
+    lort_code code = LORT_OK;
+    for (*done = 0; *done < u->plan->count && code == LORT_OK && lort_publish_found(u->publish) > lort_publish_size(u->publish); *done += code == LORT_OK)
+        code = adopt_part(u, &source, *done, &end);
+    if (code && code != LORT_E_DAMAGED && code != LORT_E_INPUT) {
+        if (err)
+            *err = end;
+        return code;
+    }
+    return LORT_OK;
+}
+
+#define FIGURES_BYTES 24
+
+lort_code lort_resume_note(const lort_decider *decider, uint64_t extent, const lort_tensor_report *report, lort_error *err)
+{
+    lort_buffer body = {.alloc = &decider->session->alloc};
+    const double values[2] = {report->weighted_error, report->seconds};
+    lort_put_bytes(&body, values, sizeof values);
+    lort_put_u64(&body, (uint64_t)report->passes);
+    lort_code code = lort_journal_note(decider->journal, LORT_NOTE_FIGURES, extent, &body, err);
+    lort_buffer_free(&body);
+    return code;
+}
+
+typedef struct figures_of {
+    const lort_decider *decider;
+    uint64_t done;
+} figures_of;
+
+static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    const figures_of *f = ctx;
+    const uint64_t tensor = number < f->done ? lort_model_extent_tensor(f->decider->model, number) : UINT64_MAX;
+    (void)err;
+    if (tensor == UINT64_MAX || bytes != FIGURES_BYTES)
+        return LORT_OK;
+    lort_tensor_report *report = &f->decider->session->report->tensors[tensor];
+    double values[2];
+    memcpy(values, body, sizeof values);
+    report->weighted_error = values[0];
+    report->seconds = values[1];
+    report->passes = (int64_t)lort_load_u64(body + sizeof values);
+    return LORT_OK;
+}
+
+static void say(const unfinished *u, uint64_t found)
+{
+    lort_session *session = u->decider->session;
+    char text[400], size[32];
+    snprintf(text, sizeof text, "going on with %.200s: %llu of %llu tensors stand there, %s of the input", lort_publish_partial(u->publish), (unsigned long long)session->report->resumed_tensors,
+             (unsigned long long)session->tensors_total, lort_size_text(u->bytes, size, sizeof size));
+    if (found)
+        lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
+    else if (u->decider->options->resume)
+        lort_session_say(session, LORT_EVENT_NOTE, NULL, "nothing to go on with: begun from the start");
+}
+
+lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_emitter *emitter, uint64_t *done, lort_error *err)
+{
+    const uint64_t found = lort_publish_found(publish);
+    unfinished u = {.decider = decider, .plan = plan, .publish = publish, .emitter = emitter, .window.alloc = &decider->session->alloc,
+                    .compare = lort_journal_get_state(decider->journal) == LORT_JOURNAL_TOUCHED};
+    u.model.extents = (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &u.model.extent_count); /* only read */
+    figures_of figures = {.decider = decider};
+    lort_code code = adopt_parts(&u, done, err);
+    lort_buffer_free(&u.window);
+    figures.done = *done;
+    if (code == LORT_OK)
+        code = lort_journal_each(decider->journal, LORT_NOTE_FIGURES, read_figures, &figures, err);
+    if (code == LORT_OK)
+        code = lort_publish_drop(publish, err);
+    for (uint64_t i = 0; i < *done; i++)
+        decider->session->report->resumed_tensors += plan->steps[i].tensor != NULL;
+    if (code == LORT_OK && decider->session->report->resumed_tensors)
+        code = lort_publish_checkpoint(publish, err);
+    if (code == LORT_OK)
+        code = lort_journal_settle(decider->journal, err);
+    if (code == LORT_OK)
+        say(&u, found);
+    return code;
+}

@@ -1,0 +1,364 @@
+/* See allocate.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_plan_place says of its kind. */
+#include "compress/write/shares.h"
+#include "compress/slice/decide_parts.h"
+#include "compress/write/emit.h"
+#include "compress/write/journal.h"
+#include "compress/goal/kinds.h"
+#include "formats/base/bytes.h"
+#include <string.h>
+
+#define FINE 64                                        /* parts of an octave of error */
+#define FINEST (FINE * (LORT_CURVE_POINTS - 1))        /* the last point of the curves */
+#define FIRST (-4 * FINE)                              /* common places: from where all kinds are at point 0 */
+#define LAST (FINEST + 4 * FINE)                       /* to where all are at the last */
+#define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
+#define SPARE 0.04                                     /* of the bytes of a component, that some may be larger */
+#define INDEX_BYTES 140                                /* of the index: about so many, */
+#define ENTRY_BYTES 5                                  /* and for each extent */
+
+typedef struct job {
+    uint64_t extent;
+    uint32_t slice;
+    bool read; /* by an earlier run */
+    lort_curve curve;
+    uint64_t kept; /* bytes, of what is not tried */
+} job;
+
+typedef struct reading {
+    const lort_decider *decider;
+    lort_work_plan *plan;
+    lort_pool *team;
+    job *jobs;
+    uint64_t count;
+} reading;
+
+/* ---- what is noted of it ---- */
+
+#define CURVE_BYTES (8 * (5 + 2 * LORT_CURVE_POINTS) + LORT_CURVE_POINTS)
+
+static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
+{
+    const job *j = &r->jobs[number];
+    if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED) /* not before it is known that the work stands */
+        return LORT_OK;
+    const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes, j->curve.lossless};
+    lort_buffer body = {.alloc = &r->decider->session->alloc};
+    for (unsigned i = 0; i < sizeof whole / sizeof *whole; i++)
+        lort_put_u64(&body, whole[i]);
+    lort_put_bytes(&body, j->curve.bits, sizeof j->curve.bits);
+    lort_put_bytes(&body, j->curve.rank_bytes, sizeof j->curve.rank_bytes);
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
+        lort_put_u8(&body, j->curve.only[i]);
+    lort_code code = lort_journal_note(r->decider->journal, LORT_NOTE_CURVE, number, &body, err);
+    lort_buffer_free(&body);
+    return code;
+}
+
+#define NOTED_MOST 1e18 /* bytes */
+
+/* bytes of a component; only: there is nothing else. */
+static bool can_be_component(double bytes, bool only) { return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST; }
+
+/* The notes are a file like any other: what no reading can come to is not believed. */
+static bool is_sound(const reading *r, const job *j)
+{
+    const lort_step *step = &r->plan->steps[j->extent];
+    const lort_curve *curve = &j->curve;
+    bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST && (double)curve->codes <= NOTED_MOST;
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
+        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 && can_be_component(curve->rank_bytes[i], curve->only[i]);
+    return sound && (!step->factor || (curve->codes > 0 && curve->weights == (uint64_t)step->shape.rows * (uint64_t)step->shape.cols));
+}
+
+static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    reading *r = ctx;
+    uint64_t whole[5];
+    (void)err;
+    if (number >= r->count || bytes != CURVE_BYTES)
+        return LORT_OK;
+    job *j = &r->jobs[number];
+    for (unsigned i = 0; i < 5; i++)
+        whole[i] = lort_load_u64(body + 8 * i);
+    j->kept = whole[0];
+    j->curve = (lort_curve){.raw = whole[1], .weights = whole[2], .codes = whole[3], .lossless = whole[4]};
+    memcpy(j->curve.bits, body + sizeof whole, sizeof j->curve.bits);
+    memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits, sizeof j->curve.rank_bytes);
+    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
+        j->curve.only[i] = body[CURVE_BYTES - LORT_CURVE_POINTS + i];
+    j->read = is_sound(r, j);
+    if (!j->read) {
+        j->curve = (lort_curve){0};
+        j->kept = 0;
+    }
+    return LORT_OK;
+}
+
+/* Notes of files that were touched since may be of other weights. */
+static lort_code take_notes(reading *r, lort_error *err)
+{
+    if (lort_journal_get_state(r->decider->journal) != LORT_JOURNAL_SAME)
+        return LORT_OK;
+    return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
+}
+
+static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    const lort_hash128 *now = ctx;
+    (void)number;
+    if (bytes == sizeof *now && memcmp(body, now->bytes, bytes) == 0)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_READ, "the input changed since the unfinished output was begun: another share of the size is each tensor's now");
+}
+
+/* Finished tensors were made within their shares: these must still be the same. */
+static lort_code note_shares(const reading *r, lort_error *err)
+{
+    lort_hash128 hash = lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares);
+    lort_buffer body = {.alloc = &r->decider->session->alloc};
+    lort_code code = lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, check_shares, &hash, err);
+    if (code == LORT_E_READ && !r->decider->options->resume)
+        code = lort_journal_drop(r->decider->journal, "the shares of the size are others now", err);
+    lort_put_bytes(&body, hash.bytes, sizeof hash.bytes);
+    if (code == LORT_OK)
+        code = lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, 0, &body, err);
+    lort_buffer_free(&body);
+    return code;
+}
+
+/* ---- the first reading ---- */
+
+static lort_range range_of(const reading *r, uint64_t i)
+{
+    const uint64_t extent = r->jobs[i].extent;
+    return lort_slice_range(r->decider, &r->plan->steps[extent], extent, r->jobs[i].slice);
+}
+
+static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
+{
+    job *j = &r->jobs[item];
+    const lort_step *step = &r->plan->steps[j->extent];
+    const lort_range range = range_of(r, item);
+    if (!step->factor)
+        return lort_raw_size(r->decider, worker, r->team, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
+    return lort_decide_curve(r->decider, step, j->slice, worker, r->team, &j->curve, err);
+}
+
+static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    reading *r = ctx;
+    (void)slot;
+    lort_code code = lort_session_check_stop(r->decider->session, err);
+    if (code || r->jobs[item].read)
+        return code;
+    code = measure_job(r, (uint64_t)item, worker, err);
+    return code ? code : note_job(r, (uint64_t)item, err);
+}
+
+static lort_code list_jobs(reading *r, lort_error *err)
+{
+    void *memory;
+    for (uint64_t i = 0; i < r->plan->count; i++)
+        r->count += lort_step_slices(&r->plan->steps[i]);
+    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->jobs, "the list of shares", &memory, err);
+    r->jobs = memory;
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < r->plan->count && code == LORT_OK; i++)
+        for (uint32_t s = 0; s < lort_step_slices(&r->plan->steps[i]); s++)
+            r->jobs[at++] = (job){.extent = i, .slice = s};
+    return code;
+}
+
+static lort_code read_all(reading *r, lort_error *err)
+{
+    lort_session *session = r->decider->session;
+    lort_code code = LORT_OK;
+    if (r->plan->mode == LORT_MODE_FULL) {
+        code = lort_model_load(r->decider->model, &session->alloc, session->pool, err);
+        return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
+    }
+    for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
+        if (i + 1 < r->count && !r->jobs[i + 1].read) {
+            const lort_range next = range_of(r, i + 1);
+            lort_model_prefetch(r->decider->model, next.file, next.offset, next.bytes);
+        }
+        code = read_job(r, (int64_t)i, 0, 0, err);
+        const lort_range done = range_of(r, i);
+        lort_model_release(r->decider->model, done.file, done.offset, done.bytes);
+    }
+    return code;
+}
+
+/* ---- one error for all ---- */
+
+/* Where the job is when the common place is this. */
+static int place_of(const reading *r, const job *j, int place)
+{
+    place += FINE / LORT_KIND_FINE * lort_plan_place(r->decider->options, r->plan->steps[j->extent].tensor);
+    return place < 0 ? 0 : place < FINEST ? place : FINEST;
+}
+
+/* Bytes of the record. */
+static double record_of_factors(const lort_curve *curve, int place)
+{
+    const int point = place / FINE;
+    return curve->rank_bytes[point] > 0 || (place % FINE && curve->rank_bytes[point + 1] > 0) ? LORT_FACTORS_RECORD : 0;
+}
+
+/* Bytes of a slice at 2^(-1 - place / FINE), never more than losslessly. */
+static double bytes_at(const lort_curve *curve, int place)
+{
+    const int whole = place / FINE, rest = place % FINE;
+    double bits = curve->bits[whole];
+    if (rest)
+        bits += (curve->bits[whole + 1] - bits) * rest / FINE;
+    const double bytes = bits * (double)curve->weights / 8 + (double)curve->codes + record_of_factors(curve, place);
+    return curve->raw || bytes > (double)curve->lossless ? (double)curve->lossless : bytes;
+}
+
+static double sum_at(const reading *r, int place)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < r->count; i++)
+        if (r->plan->steps[r->jobs[i].extent].factor)
+            sum += bytes_at(&r->jobs[i].curve, place_of(r, &r->jobs[i], place));
+    return sum;
+}
+
+/* What a record takes, by experience, a little more rather than less: names and shapes compress, hashes and sizes of chunks do not. */
+static double record_bytes(const reading *r, uint64_t extent)
+{
+    const lort_step *step = &r->plan->steps[extent];
+    uint64_t count;
+    const double raw = 1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
+    if (!step->tensor)
+        return 130 + 18 * raw;
+    if (!step->factor)
+        return 158 + 0.8 * step->tensor->name_bytes + 18 * raw;
+    const lort_block_grid grid = lort_block_grid_of(step->shape.rows, step->shape.cols);
+    const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)step->shape.slices;
+    return 158 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
+}
+
+typedef struct fixed_bytes {
+    double tensors, others, elements;
+} fixed_bytes;
+
+/* What stays as it is, and records; frames: bytes of the others. */
+static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
+{
+    fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
+    for (uint64_t i = 0; i < r->count; i++) {
+        const lort_step *step = &r->plan->steps[r->jobs[i].extent];
+        *(step->tensor ? &f.tensors : &f.others) += (double)r->jobs[i].kept;
+    }
+    for (uint64_t i = 0; i < r->plan->count; i++) {
+        const lort_tensor *tensor = r->plan->steps[i].tensor;
+        *(tensor ? &f.tensors : &f.others) += record_bytes(r, i);
+        f.others += ENTRY_BYTES;
+        f.elements += tensor ? (double)tensor->elements : 0;
+    }
+    return f;
+}
+
+/* Bytes the tensors may have, records included. */
+static double target_bytes(const reading *r, const fixed_bytes *fixed)
+{
+    const lort_options *options = r->decider->options;
+    if (options->goal == LORT_GOAL_BPW)
+        return options->value * fixed->elements / 8;
+    const double size = lort_plan_size(options, r->decider->model);
+    r->plan->size_limit = (uint64_t)size;
+    return size - fixed->others;
+}
+
+static lort_code refuse(const reading *r, const fixed_bytes *fixed, double least, lort_error *err)
+{
+    if (r->decider->options->goal == LORT_GOAL_BPW)
+        return lort_fail(err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g", r->decider->options->value,
+                         8 * (least + fixed->tensors) / fixed->elements);
+    return lort_fail(err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f", (unsigned long long)r->plan->size_limit,
+                     least + fixed->tensors + fixed->others);
+}
+
+static double error_at(int place)
+{
+    double error = 0.5;
+    for (int i = 0; i < place; i++)
+        error *= STEP_DOWN;
+    return error;
+}
+
+/* Where components do it all a share is of whole components; what is over is for the next slice. */
+static lort_share share_of(const reading *r, const job *j, int place, double scale, double *rest)
+{
+    const lort_curve *curve = &j->curve;
+    const int own = place_of(r, j, place);
+    const double each = curve->rank_bytes[own / FINE], record = record_of_factors(curve, own);
+    double bytes = scale * bytes_at(curve, own) + *rest;
+    *rest = 0;
+    if (!curve->raw && curve->only[own / FINE] && bytes - record >= (1 + SPARE) * each) {
+        const double whole = record + each * (SPARE + (double)(int64_t)((bytes - record) / each - SPARE));
+        *rest = bytes - whole;
+        bytes = whole;
+    }
+    return (lort_share){error_at(own), (uint64_t)(bytes < (double)curve->lossless ? bytes : (double)curve->lossless)};
+}
+
+static lort_code give_shares(const reading *r, int place, double scale, lort_error *err)
+{
+    lort_work_plan *plan = r->plan;
+    void *memory;
+    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *plan->shares, "shares", &memory, err);
+    if (code)
+        return code;
+    plan->shares = memory;
+    plan->share_count = r->count;
+    double rest = 0;
+    for (uint64_t i = 0; i < r->count; i++) {
+        lort_step *step = &plan->steps[r->jobs[i].extent];
+        if (!step->factor)
+            continue;
+        if (r->jobs[i].slice == 0)
+            step->shares = &plan->shares[i];
+        plan->shares[i] = share_of(r, &r->jobs[i], place, scale, &rest);
+    }
+    return LORT_OK;
+}
+
+static lort_code share_out(const reading *r, lort_error *err)
+{
+    uint64_t frames;
+    lort_code code = lort_emit_frame_bytes(r->decider, r->plan, &frames, err);
+    if (code)
+        return code;
+    const fixed_bytes fixed = sum_fixed(r, frames);
+    const double target = target_bytes(r, &fixed), room = target - fixed.tensors;
+    if (sum_at(r, FIRST) > room)
+        return refuse(r, &fixed, sum_at(r, FIRST), err);
+    int low = FIRST, high = LAST; /* the error falls as the place rises */
+    while (low < high) {
+        const int middle = low + (high - low + 1) / 2;
+        if (sum_at(r, middle) <= room)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return give_shares(r, low, room / sum_at(r, low), err);
+}
+
+lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
+{
+    reading r = {.decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
+    lort_code code = list_jobs(&r, err);
+    if (code == LORT_OK)
+        code = take_notes(&r, err);
+    if (code == LORT_OK)
+        code = read_all(&r, err);
+    if (code == LORT_OK)
+        code = share_out(&r, err);
+    if (code == LORT_OK)
+        code = note_shares(&r, err);
+    lort_give(&decider->session->alloc, r.jobs, r.count * sizeof *r.jobs);
+    return code;
+}

@@ -1,0 +1,24 @@
+/* hash: the only user of <xxhash.h>. XXH64 guards stored bytes; XXH3-128 names source bytes. */
+#ifndef LORT_FORMATS_HASH_H
+#define LORT_FORMATS_HASH_H
+
+#include "formats/base/alloc.h"
+
+typedef struct lort_hash128 {
+    uint8_t bytes[16]; /* XXH128 canonical (big-endian) form */
+} lort_hash128;
+
+uint64_t lort_xxh64(const void *bytes, uint64_t n); /* seed 0 */
+uint64_t lort_xxh3_64(const void *bytes, uint64_t n); /* seed 0 */
+lort_hash128 lort_xxh128(const void *bytes, uint64_t n); /* XXH3-128, seed 0 */
+
+/* XXH3-128 over pieces. */
+typedef struct lort_hasher lort_hasher;
+lort_code lort_hasher_open(const lort_alloc *alloc, lort_hasher **out, lort_error *err);
+void lort_hasher_add(lort_hasher *hasher, const void *bytes, uint64_t n);
+lort_hash128 lort_hasher_value(const lort_hasher *hasher);
+void lort_hasher_close(lort_hasher *hasher); /* accepts NULL */
+
+unsigned lort_hash_version(void); /* of the library in use: major * 10000 + minor * 100 + release */
+
+#endif

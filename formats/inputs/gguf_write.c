@@ -1,0 +1,113 @@
+/* A GGUF header for the same tensors in other types. Types, offsets and general.file_type have fixed widths, so the new
+ * header is the old one, byte for byte, with those fields patched: version, order and padding stay what they were. */
+#include "formats/inputs/gguf.h"
+#include "formats/types/layout.h"
+#include <inttypes.h>
+
+/* New places of the data: contiguous in index order, each tensor padded to the alignment (the last one too, as ggml
+ * does). */
+static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets,
+                       uint64_t *file_size, lort_error *err)
+{
+    char shown[LORT_SHOWN_NAME];
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < h->index.count; i++) {
+        const lort_tensor *t = &h->index.tensors[i];
+        uint64_t row = t->n_dims ? (uint64_t)t->dims[t->n_dims - 1] : 1, bytes, end;
+        offsets[i] = h->header_bytes + at;
+        if (!types[i]->in_gguf || row % types[i]->block_elements || !lort_dtype_bytes(types[i], t->elements, &bytes) ||
+            !lort_add_u64(at, bytes, &end) || !lort_align_up(end, h->alignment, &at) ||
+            at > UINT64_MAX - h->header_bytes)
+            return lort_fail(err, LORT_E_USAGE, "tensor '%s' cannot be written to a GGUF file as %s",
+                             lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
+    }
+    *file_size = h->header_bytes + at;
+    return LORT_OK;
+}
+
+/* The general.file_type that says what most elements are now stored as; false if types did not change or none fits. */
+static bool new_file_type(const lort_header *h, const lort_dtype_info *const *types, uint32_t *out)
+{
+    static const struct {
+        lort_dtype type;
+        uint32_t file_type;
+    } known[] = {{LORT_F32, 0}, {LORT_F16, 1}, {LORT_BF16, 32}};
+    double most[3] = {0}, others = 0;
+    bool changed = false;
+    for (uint64_t i = 0; i < h->index.count; i++) {
+        unsigned k = 0;
+        while (k < 3 && known[k].type != types[i]->id)
+            k++;
+        *(k < 3 ? &most[k] : &others) += (double)h->index.tensors[i].elements;
+        changed |= types[i] != h->index.tensors[i].type;
+    }
+    unsigned best = 0;
+    for (unsigned k = 1; k < 3; k++)
+        best = most[k] > most[best] ? k : best;
+    *out = known[best].file_type;
+    return changed && most[best] > others;
+}
+
+/* Walks past the metadata, setting general.file_type where there is something to set. */
+static lort_code patch_kv(lort_gguf_reader *r, uint8_t *copy, const uint32_t *file_type)
+{
+    static const char key[] = "general.file_type";
+    for (uint64_t i = 0; i < r->kv_count; i++) {
+        lort_kv kv;
+        if (lort_gguf_read_kv(r, &kv))
+            return r->cursor.code;
+        bool is_it = kv.key_bytes == sizeof key - 1 && memcmp(kv.key, key, sizeof key - 1) == 0;
+        if (file_type && is_it && kv.kind == LORT_KV_U64 && strcmp(kv.type, "uint32") == 0)
+            lort_store_u32(copy + r->cursor.at - 4, *file_type);
+    }
+    return LORT_OK;
+}
+
+static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_header *h,
+                             const lort_dtype_info *const *types, const uint64_t *offsets)
+{
+    for (uint64_t k = 0; k < r->tensor_count; k++) {
+        lort_gguf_info info;
+        if (lort_gguf_read_info(r, &info))
+            return r->cursor.code;
+        const lort_tensor *t = lort_index_find(&h->index, info.name, info.name_bytes);
+        if (!t)
+            return lort_cursor_fail(&r->cursor, "the header changed while it was read");
+        uint64_t i = (uint64_t)(t - h->index.tensors);
+        lort_store_u32(copy + info.type_at, types[i]->id);
+        lort_store_u64(copy + info.type_at + 4, offsets[i] - h->header_bytes);
+    }
+    return LORT_OK;
+}
+
+/* The walk reads the copy it patches: what it finds there cannot change under it. */
+static lort_code patch(uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types,
+                       const uint64_t *offsets, lort_error *err)
+{
+    lort_error local;
+    lort_gguf_reader r = {
+        .cursor = lort_cursor_make(copy, h->header_bytes, h->header_bytes, LORT_E_INPUT, err ? err : &local)};
+    uint32_t file_type;
+    bool set = new_file_type(h, types, &file_type);
+    lort_code code = lort_gguf_read_head(&r);
+    if (!code)
+        code = patch_kv(&r, copy, set ? &file_type : NULL);
+    return code ? code : patch_infos(&r, copy, h, types, offsets);
+}
+
+lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
+                            lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err)
+{
+    uint64_t first = out->size;
+    *file_size = 0;
+    lort_code code = place(header, types, offsets, file_size, err);
+    if (code)
+        return code;
+    lort_put_bytes(out, data, header->header_bytes);
+    code = lort_buffer_check(out, err);
+    if (!code)
+        code = patch(out->data + first, header, types, offsets, err);
+    if (code)
+        *file_size = 0;
+    return code;
+}

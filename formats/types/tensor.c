@@ -1,0 +1,92 @@
+/* tensor: matrices of a tensor, and the index of tensors by name. */
+#include "formats/types/tensor.h"
+#include "formats/base/bytes.h"
+#include "formats/base/hash.h"
+#include <stdio.h>
+#include <string.h>
+
+/* The index is at most half full: the longest run among n random hashes is about 5 ln n slots there. A run of MAX_PROBES
+ * means names made to collide; without a limit they would cost the square of their number. */
+#define MAX_PROBES 256u
+
+lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
+{
+    lort_matrices m = {1, 1, 1};
+    uint32_t n = tensor->n_dims;
+    if (n >= 1)
+        m.cols = tensor->dims[n - 1];
+    if (n >= 2)
+        m.rows = tensor->dims[n - 2];
+    for (uint32_t i = 0; i + 2 < n; i++)
+        m.slices *= tensor->dims[i]; /* the gates checked the product, zeros left out (lort_layout_elements) */
+    return m;
+}
+
+uint64_t lort_name_hash(const char *name, uint64_t name_bytes) { return lort_xxh3_64(name, name_bytes); }
+
+static bool same_name(const lort_tensor *tensor, const char *name, uint64_t name_bytes)
+{
+    return tensor->name_bytes == name_bytes && memcmp(tensor->name, name, (size_t)name_bytes) == 0;
+}
+
+/* The slot that holds the name, or the free one where it belongs; NULL where neither is near. */
+static uint64_t *find_slot(const lort_index *index, const char *name, uint64_t name_bytes)
+{
+    uint64_t mask = index->slot_count - 1;
+    uint64_t at = lort_name_hash(name, name_bytes) & mask;
+    for (unsigned tries = 0; tries < MAX_PROBES; tries++, at = (at + 1) & mask)
+        if (!index->slots[at] || same_name(&index->tensors[index->slots[at] - 1], name, name_bytes))
+            return &index->slots[at];
+    return NULL;
+}
+
+static lort_code put_name(const lort_index *index, uint64_t number, lort_error *err)
+{
+    const lort_tensor *tensor = &index->tensors[number];
+    uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
+    char name[160];
+    if (!slot)
+        return lort_fail(err, LORT_E_INPUT, "the tensor names are made to collide (over %u with one hash)", MAX_PROBES);
+    if (*slot)
+        return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice",
+                         lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
+    *slot = number + 1;
+    return LORT_OK;
+}
+
+lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err)
+{
+    uint64_t slots = 8;
+    void *memory;
+    while (slots < 2 * index->count)
+        slots *= 2;
+    lort_code code = lort_arena_take(arena, slots * sizeof *index->slots, &memory, err);
+    if (code)
+        return code;
+    index->slots = memory;
+    index->slot_count = slots;
+    for (uint64_t i = 0; i < index->count && code == LORT_OK; i++)
+        code = put_name(index, i, err);
+    return code;
+}
+
+const lort_tensor *lort_index_find(const lort_index *index, const char *name, uint64_t name_bytes)
+{
+    if (index->slot_count == 0)
+        return NULL;
+    const uint64_t *slot = find_slot(index, name, name_bytes);
+    return slot && *slot ? &index->tensors[*slot - 1] : NULL;
+}
+
+const char *lort_shape_text(const lort_tensor *tensor, char *out, size_t cap)
+{
+    size_t at = 0;
+    snprintf(out, cap, "[");
+    for (uint32_t i = 0; i < tensor->n_dims && at < cap; i++) {
+        at = strlen(out);
+        snprintf(out + at, cap - at, "%s%lld", i ? ", " : "", (long long)tensor->dims[i]);
+    }
+    at = strlen(out);
+    snprintf(out + at, cap - at, "]");
+    return out;
+}

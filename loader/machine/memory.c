@@ -1,0 +1,301 @@
+/* What is available: reads and compares, allocates nothing. All texts come through loader/proc below an injectable
+ * root. */
+#include "loader/machine/memory.h"
+
+#include "loader/os/os.h"
+#include "loader/os/proc.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNKNOWN_BYTES (UINT64_C(1) << 30)
+#define TEXT_CAP 8192 /* meminfo and memory.stat have 2 to 3 KiB; three of these are on the stack, which may be one of 64 KiB */
+
+/* Copies as much of the end as fits: in a long path it says more than the start. */
+static void copy_end(char *out, size_t cap, const char *text)
+{
+    size_t n = strlen(text), skip = n < cap ? 0 : n - (cap - 1);
+    memcpy(out, text + skip, n - skip + 1);
+}
+
+static void add(lort_memory *m, const char *name, const char *where, uint64_t bytes)
+{
+    if (m->count == LORT_MEMORY_SOURCES)
+        return;
+    lort_memory_source *s = &m->sources[m->count++];
+    copy_end(s->name, sizeof s->name, name);
+    copy_end(s->where, sizeof s->where, where);
+    s->bytes = bytes;
+}
+
+static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+/* A limit of 0 or above the physical memory limits nothing; without /proc only the kernel's "unlimited" is told apart.
+ */
+static bool is_limit(uint64_t limit, uint64_t physical)
+{
+    return limit > 0 && limit <= (physical ? physical : UINT64_C(1) << 60);
+}
+
+static uint64_t value_or_zero(const char *text, const char *key)
+{
+    uint64_t v = 0;
+    return lort_proc_value(text, key, &v) ? v : 0;
+}
+
+/* Kernels before 3.14 have no MemAvailable; their page cache includes shared memory, which cannot be dropped. */
+static bool host_available(const char *info, uint64_t *bytes)
+{
+    if (lort_proc_value(info, "MemAvailable", bytes))
+        return true;
+    if (!lort_proc_value(info, "MemFree", bytes))
+        return false;
+    uint64_t cached = minus(value_or_zero(info, "Cached"), value_or_zero(info, "Shmem"));
+    *bytes += value_or_zero(info, "Buffers") + cached;
+    return true;
+}
+
+/* With strict overcommit (mode 2) an allocation fails at the commit limit, however much memory is free. */
+static void add_commit(const char *root, const char *info, lort_memory *m)
+{
+    char path[600], mode[8];
+    uint64_t limit, used;
+    snprintf(path, sizeof path, "%s/proc/sys/vm/overcommit_memory", root);
+    if (lort_os_read_text(path, mode, sizeof mode) && mode[0] == '2' && lort_proc_value(info, "CommitLimit", &limit) &&
+        lort_proc_value(info, "Committed_AS", &used))
+        add(m, "CommitLimit", path, minus(limit, used));
+}
+
+static void add_host(const char *root, lort_memory *m, uint64_t *physical)
+{
+    char path[600], info[TEXT_CAP];
+    uint64_t bytes = 0;
+    *physical = 0;
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    if (!lort_os_read_text(path, info, sizeof info) || !host_available(info, &bytes)) {
+        add(m, "unknown", "nothing readable under /proc", UNKNOWN_BYTES);
+        return;
+    }
+    *physical = value_or_zero(info, "MemTotal");
+    add(m, "MemAvailable", path, bytes);
+    add_commit(root, info, m);
+}
+
+/* Memory of a version 2 group that cannot be dropped. Page cache ("file") is not in it: any reader of files fills the
+ * group with cache up to its limit, and the kernel takes it back for the asking. Kernels before 5.18 have no "kernel"
+ * sum. */
+static uint64_t used_v2(const char *stat)
+{
+    uint64_t kernel = 0;
+    if (!lort_proc_value(stat, "kernel", &kernel))
+        kernel = value_or_zero(stat, "slab") + value_or_zero(stat, "kernel_stack") + value_or_zero(stat, "pagetables") +
+                 value_or_zero(stat, "percpu");
+    return value_or_zero(stat, "anon") + value_or_zero(stat, "shmem") + value_or_zero(stat, "sock") +
+           minus(kernel, value_or_zero(stat, "slab_reclaimable"));
+}
+
+static void where_in(const lort_group *group, const char *file, char *out, size_t cap)
+{
+    char path[1200];
+    snprintf(path, sizeof path, "%s/%s", group->dir, file);
+    copy_end(out, cap, path);
+}
+
+/* The tightest of this group and its ancestors. Above memory.high a job is throttled to a crawl, so it is a limit too.
+ */
+static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
+{
+    static const char *const files[] = {"memory.max", "memory.high"};
+    char stat[TEXT_CAP], where[200] = "";
+    uint64_t least = UINT64_MAX;
+    do {
+        uint64_t used = lort_group_text(&group, "memory.stat", stat, sizeof stat) ? used_v2(stat) : 0;
+        for (int i = 0; i < 2; i++) {
+            uint64_t limit;
+            if (!lort_group_number(&group, files[i], &limit) || !is_limit(limit, physical) ||
+                minus(limit, used) >= least)
+                continue;
+            least = minus(limit, used);
+            where_in(&group, files[i], where, sizeof where);
+        }
+    } while (lort_group_up(&group));
+    if (where[0])
+        add(m, "cgroup v2", where, least);
+}
+
+/* hierarchical_memory_limit is the kernel's own minimum over the ancestors. A path that is not visible here (a
+ * container that sees its own part only) has its nearest visible ancestor. */
+static void add_group_v1(lort_group group, uint64_t physical, lort_memory *m)
+{
+    char stat[TEXT_CAP], where[200];
+    uint64_t limit = 0;
+    while (!lort_group_text(&group, "memory.stat", stat, sizeof stat))
+        if (!lort_group_up(&group))
+            return;
+    const char *file = "memory.stat";
+    if (!lort_proc_value(stat, "hierarchical_memory_limit", &limit))
+        if (!lort_group_number(&group, file = "memory.limit_in_bytes", &limit))
+            return;
+    if (!is_limit(limit, physical))
+        return;
+    where_in(&group, file, where, sizeof where);
+    add(m, "cgroup v1", where, minus(limit, value_or_zero(stat, "total_rss") + value_or_zero(stat, "total_shmem")));
+}
+
+static void add_group(const char *root, uint64_t physical, lort_memory *m)
+{
+    lort_group group;
+    if (!lort_group_find(root, "memory", &group))
+        return;
+    if (group.version == 2)
+        add_group_v2(group, physical, m);
+    else
+        add_group_v1(group, physical, m);
+}
+
+static void add_rlimits(uint64_t physical, lort_memory *m)
+{
+    lort_limits limits;
+    lort_process_memory now;
+    lort_os_limits(&limits);
+    if (limits.address_space == UINT64_MAX && limits.data == UINT64_MAX)
+        return;
+    lort_os_process_memory(&now);
+    if (is_limit(limits.address_space, physical))
+        add(m, "RLIMIT_AS", "ulimit -v", minus(limits.address_space, now.virtual_bytes));
+    if (is_limit(limits.data, physical))
+        add(m, "RLIMIT_DATA", "ulimit -d", minus(limits.data, now.data_bytes));
+}
+
+/* Digits only, and no more than fit: an environment is untrusted too. */
+static uint64_t number_in_environment(const char *name)
+{
+    const char *text = getenv(name);
+    uint64_t value = 0;
+    for (; text && *text; text++) {
+        if (*text < '0' || *text > '9' || value > UINT64_MAX / 100)
+            return 0;
+        value = value * 10 + (uint64_t)(*text - '0');
+    }
+    return value;
+}
+
+/* Slurm may enforce a job's memory by polling and killing, without a cgroup: then only the environment tells it. Both are in
+ * mebibytes; 0 means the whole node. (sbatch(1), "OUTPUT ENVIRONMENT VARIABLES") */
+static void add_slurm(uint64_t physical, lort_memory *m)
+{
+    uint64_t node = number_in_environment("SLURM_MEM_PER_NODE"), cpu = number_in_environment("SLURM_MEM_PER_CPU");
+    uint64_t cpus = number_in_environment("SLURM_CPUS_ON_NODE"), limit = node ? node : cpu && cpus <= UINT64_MAX / cpu ? cpu * cpus : 0;
+    lort_process_memory now;
+    if (limit > UINT64_MAX >> 20 || !is_limit(limit << 20, physical))
+        return;
+    lort_os_process_memory(&now);
+    add(m, "Slurm", node ? "SLURM_MEM_PER_NODE" : "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE", minus(limit << 20, now.anon_bytes));
+}
+
+lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out, lort_error *err)
+{
+    uint64_t physical = 0;
+    (void)err; /* nothing unreadable is a failure: it only leaves a source out */
+    memset(out, 0, sizeof *out);
+    add_host(root, out, &physical);
+    add_group(root, physical, out);
+    add_rlimits(physical, out);
+    add_slurm(physical, out);
+    if (user_bytes)
+        add(out, "--memory", "the command line", user_bytes);
+    for (unsigned i = 1; i < out->count; i++)
+        if (out->sources[i].bytes < out->sources[out->binding].bytes)
+            out->binding = i;
+    if (user_bytes)
+        out->binding = out->count - 1;
+    out->available = out->sources[out->binding].bytes;
+    return LORT_OK;
+}
+
+static bool bad_size(const char *text, lort_error *err)
+{
+    char shown[80];
+    lort_fail(
+        err, LORT_E_USAGE,
+        "'%s' is not a size: give a number above 0, with K, M, G or T for powers of 1024, such as 4096, 256M or 1.5G "
+        "(less than 8 EiB)",
+        lort_escape_text(shown, sizeof shown, text));
+    return false;
+}
+
+/* Decimal digits by hand: strtod would follow the locale's comma, and take "nan" and "0x10". */
+static const char *digits(const char *p, unsigned most, uint64_t *value, uint64_t *scale)
+{
+    *value = 0;
+    *scale = 1;
+    for (unsigned count = 0; *p >= '0' && *p <= '9'; p++, count++) {
+        if (count >= most)
+            continue;
+        *value = *value * 10 + (uint64_t)(*p - '0');
+        *scale *= 10;
+    }
+    return p;
+}
+
+static const char *unit_of(const char *p, unsigned *shift)
+{
+    static const char letters[] = "KkMmGgTt";
+    const char *letter = *p ? strchr(letters, *p) : NULL;
+    *shift = letter ? 10 * (unsigned)((letter - letters) / 2 + 1) : 0;
+    if (letter)
+        p += 1 + (p[1] == 'i');
+    return p + (*p == 'B' || *p == 'b');
+}
+
+lort_code lort_size_parse(const char *text, uint64_t *bytes, lort_error *err)
+{
+    uint64_t whole, part = 0, scale = 1, ignored;
+    unsigned shift;
+    *bytes = 0;
+    const char *p = digits(text, 19, &whole, &ignored);
+    bool good = p != text && p - text <= 19;
+    if (good && *p == '.') {
+        const char *start = ++p;
+        p = digits(p, 6, &part, &scale); /* six places of a tebibyte are a mebibyte: enough, and no overflow */
+        good = p != start;
+    }
+    p = unit_of(p, &shift);
+    good = good && !*p && (shift || scale == 1) && whole <= (uint64_t)INT64_MAX >> shift;
+    uint64_t sum = good ? (whole << shift) + (part << shift) / scale : 0;
+    if (sum == 0 || sum > INT64_MAX) {
+        bad_size(text, err);
+        return LORT_E_USAGE;
+    }
+    *bytes = sum;
+    return LORT_OK;
+}
+
+const char *lort_size_text(uint64_t bytes, char *out, size_t cap)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    if (bytes < 1024) {
+        snprintf(out, cap, "%" PRIu64 " B", bytes);
+        return out;
+    }
+    unsigned u = 0;
+    uint64_t unit = 1024;
+    while (u < 5 && bytes / unit >= 1024) {
+        u++;
+        unit *= 1024;
+    }
+    /* integers: printf would write the locale's decimal comma */
+    uint64_t whole = bytes / unit, tenths = (bytes % unit * 10 + unit / 2) / unit;
+    whole += tenths / 10;
+    tenths %= 10;
+    if (whole == 1024 && u < 5) {
+        whole = 1;
+        u++;
+    }
+    if (tenths)
+        snprintf(out, cap, "%" PRIu64 ".%" PRIu64 " %s", whole, tenths, units[u]);
+    else
+        snprintf(out, cap, "%" PRIu64 " %s", whole, units[u]);
+    return out;
+}

@@ -1,0 +1,403 @@
+/* model: the files of one model in memory - mapped, loaded or read in windows - and the views into them. */
+#include "loader/model/model_parts.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD_FIRST_TRY (64u << 10)
+#define LOAD_PIECE (8u << 20)
+#define KEPT_OPEN 2 /* unmapped files that stay open for their reads; a mapping needs no open file */
+
+static const char *show(char *out, size_t cap, const lort_model_entry *entry)
+{
+    return lort_escape_text(out, cap, entry->shown.name);
+}
+
+void lort_model_warn(lort_model *model, const char *format, ...)
+{
+    char text[700];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (model->warn)
+        model->warn(model->warn_ctx, text);
+}
+
+/* Makes room for one more file; the array moves only here, before anybody holds a pointer into it. */
+static lort_code room_for_file(lort_model *model, lort_error *err)
+{
+    void *memory;
+    if (model->file_count < model->file_room)
+        return LORT_OK;
+    uint32_t room = model->file_room ? model->file_room * 2 : 8;
+    lort_code code = lort_take_zero(model->alloc, room * sizeof *model->files, "the list of files", &memory, err);
+    if (code)
+        return code;
+    if (model->file_count)
+        memcpy(memory, model->files, model->file_count * sizeof *model->files);
+    lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
+    model->files = memory;
+    model->file_room = room;
+    return LORT_OK;
+}
+
+/* ---- reads ---- */
+
+static lort_code open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err)
+{
+    return lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
+}
+
+lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
+                          uint64_t offset, lort_error *err)
+{
+    lort_file *again = NULL;
+    lort_code code = entry->file ? LORT_OK : open_again(model, entry, &again, err);
+    if (code == LORT_OK)
+        code = lort_os_read(entry->file ? entry->file : again, buffer, n, offset, err);
+    lort_os_close(again, NULL);
+    return code;
+}
+
+/* ---- opening ---- */
+
+/* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for more. */
+static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
+{
+    uint64_t want = entry->info.size < HEAD_FIRST_TRY ? entry->info.size : HEAD_FIRST_TRY;
+    for (;;) {
+        void *memory;
+        uint64_t wanted = 0;
+        lort_code code = lort_take(model->alloc, want, "a file header", &memory, err);
+        if (code)
+            return code;
+        entry->head = memory;
+        entry->head_bytes = want;
+        code = lort_os_read(entry->file, entry->head, want, 0, err);
+        if (code == LORT_OK)
+            code = lort_header_parse(entry->head, want, entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
+        if (code == LORT_OK || wanted <= want || want == entry->info.size)
+            return code;
+        lort_give(model->alloc, entry->head, entry->head_bytes);
+        entry->head = NULL;
+        want = wanted > 2 * want ? wanted : 2 * want;
+        want = want < entry->info.size ? want : entry->info.size;
+    }
+}
+
+static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_error *err)
+{
+    lort_code code;
+    uint64_t wanted;
+    char name[200];
+    if (entry->map || entry->info.size == 0)
+        code = lort_header_parse(entry->map ? lort_os_map_data(entry->map) : (const uint8_t *)"", entry->info.size,
+                                 entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
+    else
+        code = parse_unmapped(model, entry, err);
+    if (entry->map && lort_os_map_faulted(entry->map))
+        code = lort_fail(err, LORT_E_READ, "the file shrank or could not be read");
+    show(name, sizeof name, entry);
+    if (code) {
+        lort_error_prefix(err, "%s", name);
+        return code;
+    }
+    if (entry->shown.header.warning[0])
+        lort_model_warn(model, "%s: %s", name, entry->shown.header.warning);
+    return LORT_OK;
+}
+
+/* A model may have more files than the process may open: a mapping outlives its descriptor, windows are read through
+ * a new one. */
+static void settle(lort_model *model, lort_model_entry *entry)
+{
+    if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
+        model->kept_open++;
+        return;
+    }
+    lort_os_close(entry->file, NULL);
+    entry->file = NULL;
+}
+
+lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
+{
+    lort_code code = room_for_file(model, err);
+    if (code)
+        return code;
+    lort_model_entry *entry = &model->files[model->file_count];
+    *entry = (lort_model_entry){.shown.role = role};
+    code = lort_arena_text(&model->arena, name, strlen(name), &entry->shown.name, err);
+    if (code)
+        return code;
+    code = lort_os_open(model->dir, name, &entry->file, err);
+    if (code)
+        return code;
+    model->file_count++; /* from here close() cleans it up */
+    code = lort_os_info(entry->file, &entry->info, err);
+    if (code)
+        return code;
+    entry->shown.size = entry->info.size;
+    entry->shown.mtime_ns = entry->info.mtime_ns;
+    if (entry->info.size) {
+        code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
+        if (code && code != LORT_E_MEMORY)
+            return code;
+    }
+    code = role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
+    settle(model, entry);
+    return code;
+}
+
+lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_model **out, lort_error *err)
+{
+    void *memory;
+    *out = NULL;
+    lort_code code = lort_take_zero(alloc, sizeof(lort_model), "a model", &memory, err);
+    if (code)
+        return code;
+    lort_model *model = memory;
+    model->alloc = alloc;
+    model->arena.alloc = alloc;
+    model->index_file = UINT32_MAX;
+    model->warn = warn;
+    model->warn_ctx = warn_ctx;
+    code = lort_arena_text(&model->arena, path, strlen(path), &model->path, err);
+    if (code == LORT_OK)
+        code = lort_model_find(model, path, err);
+    if (code == LORT_OK)
+        code = lort_model_merge(model, err);
+    if (code)
+        lort_model_close(model);
+    else
+        *out = model;
+    return code;
+}
+
+static void close_file(lort_model *model, lort_model_entry *entry)
+{
+    lort_header_free(&entry->shown.header);
+    lort_os_unmap(entry->map);
+    lort_give(model->alloc, entry->head, entry->head_bytes);
+    lort_give(model->load_alloc, entry->loaded, entry->info.size);
+    lort_os_close(entry->file, NULL);
+}
+
+void lort_model_close(lort_model *model)
+{
+    if (!model)
+        return;
+    lort_model_ahead_close(model);
+    for (uint32_t i = 0; i < model->file_count; i++)
+        close_file(model, &model->files[i]);
+    lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
+    lort_shards_free(&model->shards);
+    lort_arena_free(&model->arena);
+    lort_os_dir_close(model->dir);
+    lort_give(model->alloc, model, sizeof *model);
+}
+
+const char *lort_model_path(const lort_model *model) { return model->path; }
+bool lort_model_directory(const lort_model *model) { return model->directory; }
+uint32_t lort_model_file_count(const lort_model *model) { return model->file_count; }
+const lort_model_file *lort_model_get_file(const lort_model *model, uint32_t file) { return &model->files[file].shown; }
+const lort_index *lort_model_index(const lort_model *model) { return &model->index; }
+uint64_t lort_model_extent_tensor(const lort_model *model, uint64_t extent) { return model->extent_tensor[extent]; }
+
+const char *lort_model_format(const lort_model *model)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (model->files[i].shown.role == LORT_ROLE_WEIGHTS)
+            return model->files[i].shown.header.format->name;
+    return "";
+}
+
+const lort_extent *lort_model_extents(const lort_model *model, uint64_t *count)
+{
+    *count = model->extent_count;
+    return model->extents;
+}
+
+uint64_t lort_model_bytes(const lort_model *model)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        bytes += model->files[i].info.size;
+    return bytes;
+}
+
+uint32_t lort_model_mode_bits(const lort_model *model)
+{
+    uint32_t bits = 0666;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        bits &= model->files[i].info.mode;
+    return bits | 0600;
+}
+
+bool lort_model_owns(const lort_model *model, const lort_file_info *info)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (model->files[i].info.device == info->device && model->files[i].info.inode == info->inode)
+            return true;
+    return false;
+}
+
+bool lort_model_unmapped(const lort_model *model)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (!model->files[i].map && !model->files[i].loaded && model->files[i].info.size)
+            return true;
+    return false;
+}
+
+lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, const uint8_t **out, lort_error *err)
+{
+    lort_model_entry *entry = &model->files[file];
+    const uint8_t *base = entry->loaded ? entry->loaded : entry->map ? lort_os_map_data(entry->map) : NULL;
+    *out = base ? base + offset : scratch;
+    if (base || n == 0)
+        return LORT_OK;
+    lort_code code = lort_model_read(model, entry, scratch, n, offset, err);
+    if (code)
+        *out = NULL;
+    return code;
+}
+
+lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
+{
+    lort_model_entry *entry = &model->files[file];
+    char name[200];
+    if (entry->loaded || !entry->map || !lort_os_map_faulted(entry->map))
+        return LORT_OK;
+    return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
+                     show(name, sizeof name, entry));
+}
+
+lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err)
+{
+    lort_file *again;
+    lort_code code = open_again(model, &model->files[file], &again, err);
+    if (code)
+        return code;
+    lort_os_close(again, NULL);
+    return lort_model_check(model, file, err); /* second: that it shrank says more than that a page could not be read */
+}
+
+lort_code lort_model_unchanged(lort_model *model, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
+        code = lort_model_file_unchanged(model, i, err);
+    return code;
+}
+
+void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx)
+{
+    model->stop = stop;
+    model->stop_ctx = ctx;
+}
+
+static lort_code check_stop(const lort_model *model, lort_error *err)
+{
+    return model->stop && model->stop(model->stop_ctx) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
+}
+
+lort_code lort_model_hash(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, uint64_t scratch_bytes, lort_hasher *hasher, lort_error *err)
+{
+    for (uint64_t at = 0; at < n; at += scratch_bytes) {
+        const uint64_t piece = n - at < scratch_bytes ? n - at : scratch_bytes;
+        const uint8_t *view;
+        lort_code code = check_stop(model, err);
+        if (code == LORT_OK)
+            code = lort_model_view(model, file, offset + at, piece, scratch, &view, err);
+        if (code)
+            return code;
+        lort_hasher_add(hasher, view, piece);
+    }
+    return LORT_OK;
+}
+
+/* ---- full mode ---- */
+
+typedef struct load_job {
+    const lort_model *model;
+    const lort_model_entry *entry;
+    lort_file *file;
+    uint8_t *memory;
+} load_job;
+
+static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    load_job *job = ctx;
+    uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = job->entry->info.size - offset;
+    lort_code code = check_stop(job->model, err);
+    return code ? code : lort_os_read(job->file, job->memory + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
+}
+
+/* Views change over only once the whole file is there. */
+static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool, lort_error *err)
+{
+    load_job job = {.model = model, .entry = entry};
+    void *memory;
+    lort_code code = lort_take(model->load_alloc, entry->info.size, "a file in memory", &memory, err);
+    if (code)
+        return code;
+    job.memory = memory;
+    code = open_again(model, entry, &job.file, err);
+    if (code == LORT_OK)
+        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE), load_piece, &job, err);
+    lort_os_close(job.file, NULL);
+    if (code)
+        lort_give(model->load_alloc, memory, entry->info.size);
+    else
+        entry->loaded = memory;
+    return code;
+}
+
+/* Each file is a block of its own, in whole pages. */
+uint64_t lort_model_load_bytes(const lort_model *model)
+{
+    uint64_t bytes = 0, page = lort_os_page_size();
+    for (uint32_t i = 0; i < model->file_count; i++)
+        bytes += (model->files[i].info.size + page - 1) / page * page;
+    return bytes;
+}
+
+lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    model->load_alloc = alloc;
+    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
+        if (model->files[i].info.size && !model->files[i].loaded)
+            code = load_file(model, &model->files[i], pool, err);
+    return code;
+}
+
+void lort_model_ahead_limit(lort_model *model, uint64_t bytes) { model->ahead.most = bytes; }
+
+static uint64_t position_of(const lort_model *model, uint32_t file, uint64_t offset)
+{
+    for (uint32_t i = 0; i < file; i++)
+        offset += model->files[i].info.size;
+    return offset;
+}
+
+/* A small range is followed by what comes behind it: the next large one may. */
+void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
+{
+    const uint64_t most = model->ahead.most ? model->ahead.most : LORT_AHEAD_MOST;
+    if (!model->files[file].map || model->files[file].loaded || offset > model->files[file].info.size)
+        return;
+    const uint64_t start = position_of(model, file, offset);
+    n = n > LORT_AHEAD_LEAST ? n : LORT_AHEAD_LEAST;
+    lort_model_ahead_ask(model, start, start + (n < most ? n : most));
+}
+
+void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
+{
+    if (!model->files[file].map || model->files[file].loaded)
+        return;
+    const uint64_t start = position_of(model, file, offset);
+    lort_model_ahead_pass(model, start, start + n);
+    lort_os_map_advise(model->files[file].map, offset, n, LORT_DONT_NEED, false);
+}

@@ -1,0 +1,274 @@
+/* Directories and names: everything that changes or lists a directory. File content is os_linux_file.c's. */
+#define _GNU_SOURCE
+#include "loader/os/os_linux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
+
+lort_code lort_os_fail(lort_error *err, lort_code code, int why, const char *what, const char *path)
+{
+    char shown[600];
+    return lort_fail(err, code, "cannot %s '%s': %s", what, lort_escape_text(shown, sizeof shown, path),
+                     strerror(why));
+}
+
+size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name)
+{
+    size_t n = strlen(dir->path);
+    if (strcmp(dir->path, ".") == 0)
+        return (size_t)snprintf(out, cap, "%s", name);
+    return (size_t)snprintf(out, cap, "%s%s%s", dir->path, dir->path[n - 1] == '/' ? "" : "/", name);
+}
+
+lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *what, const lort_dir *dir,
+                          const char *name)
+{
+    char path[1024];
+    lort_os_join(path, sizeof path, dir, name);
+    return lort_os_fail(err, code, why, what, path);
+}
+
+const char *lort_os_kind_name(uint32_t mode)
+{
+    static const struct {
+        mode_t type;
+        const char *name;
+    } kinds[] = {{S_IFDIR, "a directory"},    {S_IFIFO, "a FIFO"},    {S_IFCHR, "a character device"},
+                 {S_IFBLK, "a block device"}, {S_IFSOCK, "a socket"}, {S_IFLNK, "a symbolic link"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if ((mode & S_IFMT) == kinds[i].type)
+            return kinds[i].name;
+    return "of an unknown kind";
+}
+
+static void fill_info(lort_file_info *info, const struct stat *st)
+{
+    info->kind = S_ISREG(st->st_mode)   ? LORT_FILE_REGULAR
+                 : S_ISDIR(st->st_mode) ? LORT_FILE_DIRECTORY
+                                        : LORT_FILE_OTHER;
+    info->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
+    info->device = (uint64_t)st->st_dev;
+    info->inode = (uint64_t)st->st_ino;
+    info->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    info->mode = (uint32_t)st->st_mode & 07777;
+}
+
+lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err)
+{
+    struct stat st;
+    memset(info, 0, sizeof *info);
+    *exists = false;
+    if (stat(path, &st) != 0)
+        return errno == ENOENT ? LORT_OK : lort_os_fail(err, lort_os_open_code(errno), errno, "look at", path);
+    *exists = true;
+    fill_info(info, &st);
+    return LORT_OK;
+}
+
+lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err)
+{
+    struct stat st;
+    memset(info, 0, sizeof *info);
+    if (fstat(file->fd, &st) != 0)
+        return lort_os_fail(err, LORT_E_READ, errno, "look at", file->path);
+    fill_info(info, &st);
+    return LORT_OK;
+}
+
+lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err)
+{
+    *out = NULL;
+    lort_dir *dir = malloc(sizeof *dir + strlen(path) + 1);
+    if (!dir)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for a directory handle");
+    strcpy(dir->path, path);
+    dir->fd = lort_os_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    if (dir->fd < 0) {
+        int why = errno;
+        free(dir);
+        return lort_os_fail(err, lort_os_open_code(why), why, "open directory", path);
+    }
+    *out = dir;
+    return LORT_OK;
+}
+
+const char *lort_os_dir_path(const lort_dir *dir) { return dir->path; }
+
+void lort_os_dir_close(lort_dir *dir)
+{
+    if (!dir)
+        return;
+    close(dir->fd);
+    free(dir);
+}
+
+lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lort_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    char shown[600];
+    *dir = NULL;
+    *name = NULL;
+    if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+        return lort_fail(err, LORT_E_USAGE, "'%s' does not end in the name of a file",
+                         lort_escape_text(shown, sizeof shown, path));
+    size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0; /* "/name" lies in "/" */
+    char *parent = n ? strndup(path, n) : strdup(".");
+    if (!parent)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for a path");
+    lort_code code = lort_os_dir_open(parent, dir, err);
+    free(parent);
+    if (code == LORT_OK)
+        *name = base;
+    return code;
+}
+
+static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+typedef struct name_list {
+    char **names;
+    size_t count, room;
+} name_list;
+
+static bool add_name(name_list *list, const char *name)
+{
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 64;
+        char **bigger = realloc(list->names, room * sizeof *bigger);
+        if (!bigger)
+            return false;
+        list->names = bigger;
+        list->room = room;
+    }
+    char *copy = strdup(name);
+    if (copy)
+        list->names[list->count++] = copy;
+    return copy != NULL;
+}
+
+/* 0 or an errno value. A handle of its own: the directory handle's position is shared by all its duplicates. */
+static int read_names(const lort_dir *dir, name_list *list)
+{
+    int fd = lort_os_openat(dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    int why = 0;
+    if (!stream) {
+        why = errno;
+        if (fd >= 0)
+            close(fd);
+        return why;
+    }
+    for (errno = 0; why == 0;) {
+        const struct dirent *entry = readdir(stream);
+        if (!entry) {
+            why = errno;
+            break;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !add_name(list, entry->d_name))
+            why = ENOMEM;
+        errno = 0;
+    }
+    closedir(stream);
+    return why;
+}
+
+lort_code lort_os_dir_list(lort_dir *dir, lort_code (*each)(void *ctx, const char *name, lort_error *err), void *ctx,
+                           lort_error *err)
+{
+    name_list list = {0};
+    lort_code code = LORT_OK;
+    int why = read_names(dir, &list);
+    if (why)
+        code = lort_os_fail(err, lort_os_open_code(why), why, "list directory", dir->path);
+    else if (list.count)
+        qsort(list.names, list.count, sizeof *list.names, by_bytes);
+    for (size_t i = 0; i < list.count; i++) {
+        if (code == LORT_OK)
+            code = each(ctx, list.names[i], err);
+        free(list.names[i]);
+    }
+    free(list.names);
+    return code;
+}
+
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same, lort_error *err)
+{
+    struct stat named, held;
+    *same = false;
+    if (fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? LORT_OK : lort_os_fail_at(err, LORT_E_WRITE, errno, "look at", dir, name);
+    if (fstat(file->fd, &held) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "look at", file->path);
+    *same = named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+    return LORT_OK;
+}
+
+lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err)
+{
+    if (mkdirat(dir->fd, name, mode & 07777) == 0)
+        return LORT_OK;
+    return lort_os_fail_at(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create directory", dir, name);
+}
+
+/* Without an atomic "rename unless it exists" in the file system: files go by link and unlink, which is atomic too.
+ * Where links are missing as well (FAT, directories) a look before the rename must do; a directory with content is
+ * never replaced. */
+static int rename_new(int fd, const char *from, const char *to)
+{
+    if (syscall(SYS_renameat2, fd, from, fd, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != ENOSYS && errno != EINVAL)
+        return errno;
+    if (linkat(fd, from, fd, to, 0) == 0)
+        return unlinkat(fd, from, 0) == 0 ? 0 : errno;
+    if (errno == EEXIST || errno == ENOENT)
+        return errno;
+    struct stat st;
+    if (fstatat(fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return EEXIST;
+    return renameat(fd, from, fd, to) == 0 ? 0 : errno;
+}
+
+lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace, lort_error *err)
+{
+    int why = replace ? (renameat(dir->fd, from, dir->fd, to) == 0 ? 0 : errno) : rename_new(dir->fd, from, to);
+    if (!why)
+        return LORT_OK;
+    return lort_os_fail_at(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "rename to", dir, to);
+}
+
+lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_error *err)
+{
+    if (unlinkat(dir->fd, name, is_dir ? AT_REMOVEDIR : 0) == 0)
+        return LORT_OK;
+    return lort_os_fail_at(err, LORT_E_WRITE, errno, "remove", dir, name);
+}
+
+lort_code lort_os_dir_sync(lort_dir *dir, lort_error *err)
+{
+    /* EINVAL: this file system has no such thing, its directory changes need none. */
+    const int why = lort_os_fsync(dir->fd);
+    return why && why != EINVAL ? lort_os_fail(err, LORT_E_WRITE, why, "sync directory", dir->path) : LORT_OK;
+}
+
+lort_code lort_os_free_space(lort_dir *dir, uint64_t *bytes, lort_error *err)
+{
+    struct statvfs fs;
+    *bytes = 0;
+    if (fstatvfs(dir->fd, &fs) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "ask for the free space of", dir->path);
+    *bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize; /* bavail: without what is kept for root */
+    return LORT_OK;
+}

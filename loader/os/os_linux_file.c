@@ -1,0 +1,299 @@
+/* Regular files: open, read, write, sync, lock. Names and directories are os_linux_dir.c's, mappings os_linux_map.c's.
+ * Every call loops over EINTR and over short results. */
+#define _GNU_SOURCE
+#include "loader/os/os_linux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ONE_CALL (UINT64_C(1) << 30) /* Linux moves at most 2 GiB - 4 KiB a call */
+
+static lort_code new_file(const lort_dir *dir, const char *name, lort_file **out, lort_error *err)
+{
+    size_t n = lort_os_join(NULL, 0, dir, name);
+    lort_file *file = calloc(1, sizeof *file + n + 1);
+    *out = file;
+    if (!file)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for a file handle");
+    lort_os_join(file->path, n + 1, dir, name);
+    file->fd = -1;
+    return LORT_OK;
+}
+
+static lort_code not_regular(lort_error *err, lort_code code, uint32_t mode, const char *path)
+{
+    char shown[600];
+    return lort_fail(err, code, "'%s' is %s; only regular files are accepted",
+                     lort_escape_text(shown, sizeof shown, path), lort_os_kind_name(mode));
+}
+
+/* EIO, ESTALE, EMFILE and the like are a failed read. */
+lort_code lort_os_open_code(int why)
+{
+    static const int input[] = {ENOENT, EACCES, EPERM, ELOOP, ENOTDIR, EISDIR, ENAMETOOLONG, ENXIO, ENODEV, EINVAL};
+    for (size_t i = 0; i < sizeof input / sizeof *input; i++)
+        if (why == input[i])
+            return LORT_E_INPUT;
+    return why == ENOMEM ? LORT_E_MEMORY : LORT_E_READ;
+}
+
+int lort_os_openat(int dir, const char *name, int flags, uint32_t mode)
+{
+    int fd;
+    do
+        fd = openat(dir, name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, (mode_t)(mode & 0777));
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+int lort_os_fsync(int fd)
+{
+    int done;
+    do
+        done = fsync(fd);
+    while (done != 0 && errno == EINTR);
+    return done == 0 ? 0 : errno;
+}
+
+lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
+{
+    struct stat st = {0};
+    lort_file *file = NULL;
+    *out = NULL;
+    lort_code code = new_file(dir, name, &file, err);
+    if (code)
+        return code;
+    file->fd = lort_os_openat(dir->fd, name, O_RDONLY, 0);
+    if (file->fd < 0) {
+        int why = errno;
+        if (fstatat(dir->fd, name, &st, 0) == 0 && !S_ISREG(st.st_mode)) /* a socket cannot even be opened */
+            code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
+        else
+            code = lort_os_fail(err, lort_os_open_code(why), why, "open", file->path);
+    } else if (fstat(file->fd, &st) != 0)
+        code = lort_os_fail(err, LORT_E_READ, errno, "look at", file->path);
+    else if (!S_ISREG(st.st_mode))
+        code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
+    if (code) {
+        lort_os_close(file, NULL);
+        return code;
+    }
+    *out = file;
+    return LORT_OK;
+}
+
+static const char *what_changed(const lort_file_info *was, const lort_file_info *is)
+{
+    return is->device != was->device || is->inode != was->inode ? "was replaced"
+           : is->size < was->size                               ? "shrank"
+           : is->size > was->size                               ? "grew"
+           : is->mtime_ns != was->mtime_ns                      ? "was modified"
+                                                                : NULL;
+}
+
+lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was, lort_file **out, lort_error *err)
+{
+    char shown[600];
+    lort_file_info now;
+    lort_code code = lort_os_open(dir, name, out, err);
+    if (code == LORT_E_INPUT) { /* it was there before */
+        lort_error_prefix(err, "the input changed during the run");
+        if (err)
+            err->code = LORT_E_READ;
+        return LORT_E_READ;
+    }
+    if (code)
+        return code;
+    code = lort_os_info(*out, &now, err);
+    const char *change = code ? NULL : what_changed(was, &now), *path = (*out)->path;
+    if (change)
+        code = lort_fail(err, LORT_E_READ, "'%s' %s while it was read: the input must not change during a run",
+                         lort_escape_text(shown, sizeof shown, path), change);
+    if (code) {
+        lort_os_close(*out, NULL);
+        *out = NULL;
+    }
+    return code;
+}
+
+/* A file taken over may be open to more people than the input was. */
+static lort_code check_created(const lort_file *file, uint32_t mode, lort_error *err)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "look at", file->path);
+    if (!S_ISREG(st.st_mode))
+        return not_regular(err, LORT_E_WRITE, st.st_mode, file->path);
+    if ((st.st_mode & 0777 & ~mode) && fchmod(file->fd, st.st_mode & mode & 0777) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "protect", file->path);
+    return LORT_OK;
+}
+
+lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out,
+                         lort_error *err)
+{
+    lort_file *file = NULL;
+    *out = NULL;
+    lort_code code = new_file(dir, name, &file, err);
+    if (code)
+        return code;
+    file->writing = true;
+    file->fd = lort_os_openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | (existing_ok ? 0 : O_EXCL), mode);
+    if (file->fd < 0)
+        code = lort_os_fail(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create", file->path);
+    else
+        code = check_created(file, mode, err);
+    if (code) {
+        lort_os_close(file, NULL);
+        return code;
+    }
+    *out = file;
+    return LORT_OK;
+}
+
+static lort_code fail_offset(lort_error *err, lort_code code, int why, const char *what, const lort_file *file,
+                             uint64_t offset)
+{
+    char shown[600];
+    return lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
+                     lort_escape_text(shown, sizeof shown, file->path), offset, strerror(why));
+}
+
+static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n, uint64_t offset)
+{
+    char shown[600];
+    return lort_fail(err, LORT_E_READ, "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
+                     lort_escape_text(shown, sizeof shown, file->path), n, offset);
+}
+
+static bool beyond(uint64_t n, uint64_t offset) { return offset > INT64_MAX || n > INT64_MAX - offset; }
+
+lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
+{
+    char *to = buffer;
+    if (beyond(n, offset))
+        return fail_shrank(err, file, n, offset);
+    while (n > 0) {
+        ssize_t got = pread(file->fd, to, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_offset(err, LORT_E_READ, errno, "read", file, offset);
+        if (got == 0)
+            return fail_shrank(err, file, n, offset);
+        to += got;
+        n -= (uint64_t)got;
+        offset += (uint64_t)got;
+    }
+    return LORT_OK;
+}
+
+lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_t offset, lort_error *err)
+{
+    const char *from = buffer;
+    if (beyond(n, offset))
+        return fail_offset(err, LORT_E_WRITE, EFBIG, "write", file, offset);
+    while (n > 0) {
+        ssize_t put = pwrite(file->fd, from, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return fail_offset(err, LORT_E_WRITE, put < 0 ? errno : ENOSPC, "write", file, offset);
+        from += put;
+        n -= (uint64_t)put;
+        offset += (uint64_t)put;
+    }
+    return LORT_OK;
+}
+
+lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err)
+{
+    int why = size > INT64_MAX ? EFBIG : 0;
+    while (!why && ftruncate(file->fd, (off_t)size) != 0)
+        if (errno != EINTR)
+            why = errno;
+    return why ? fail_offset(err, LORT_E_WRITE, why, "cut", file, size) : LORT_OK;
+}
+
+/* What close would say, of a duplicate: some file systems (NFS, quotas) tell of a lost write only then, and a file that has its name by now is too late to hear it. */
+static int try_close(int fd)
+{
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 || close(copy) == 0 || errno == EINTR ? 0 : errno;
+}
+
+lort_code lort_os_sync(lort_file *file, lort_error *err)
+{
+    int why = lort_os_fsync(file->fd);
+    if (why)
+        return lort_os_fail(err, LORT_E_WRITE, why, "sync", file->path);
+    why = try_close(file->fd);
+    return why ? lort_os_fail(err, LORT_E_WRITE, why, "close", file->path) : LORT_OK;
+}
+
+/* The range before this one had the time of a whole range to reach the disk: waiting for it is short, and only clean
+ * pages can be dropped. So at most two ranges are dirty. */
+void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
+{
+    const unsigned wait_all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (n == 0 || beyond(n, offset))
+        return;
+    (void)sync_file_range(file->fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
+    if (file->behind_bytes) {
+        (void)sync_file_range(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes, wait_all);
+        (void)posix_fadvise(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes, POSIX_FADV_DONTNEED);
+    }
+    file->behind_at = offset;
+    file->behind_bytes = n;
+}
+
+lort_code lort_os_lock(lort_file *file, lort_error *err)
+{
+    int done;
+    do
+        done = flock(file->fd, LOCK_EX | LOCK_NB);
+    while (done != 0 && errno == EINTR);
+    if (done == 0)
+        return LORT_OK;
+    if (errno != EWOULDBLOCK)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "lock", file->path);
+    char shown[600];
+    return lort_fail(err, LORT_E_EXISTS, "'%s' is locked: another process is writing it",
+                     lort_escape_text(shown, sizeof shown, file->path));
+}
+
+/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some file systems not those of stat, so the inode has to do. */
+uint64_t lort_os_lock_holder(const lort_file *file)
+{
+    char line[256];
+    struct stat st;
+    unsigned long long pid = 0, inode;
+    FILE *locks = fstat(file->fd, &st) == 0 ? fopen("/proc/locks", "re") : NULL;
+    bool found = false;
+    while (locks && !found && fgets(line, sizeof line, locks))
+        found = sscanf(line, "%*s FLOCK %*s %*s %llu %*x:%*x:%llu", &pid, &inode) == 2 && inode == (unsigned long long)st.st_ino;
+    if (locks)
+        fclose(locks);
+    return found ? pid : 0;
+}
+
+lort_code lort_os_close(lort_file *file, lort_error *err)
+{
+    if (!file)
+        return LORT_OK;
+    lort_code code = LORT_OK;
+    /* EINTR: the descriptor is gone all the same; a second close could hit another thread's file. */
+    if (file->fd >= 0 && close(file->fd) != 0 && file->writing && errno != EINTR)
+        code = lort_os_fail(err, LORT_E_WRITE, errno, "close", file->path);
+    free(file);
+    return code;
+}
+
+const char *lort_os_file_path(const lort_file *file) { return file->path; }

@@ -1,0 +1,144 @@
+/* Threads, mutexes and condition variables over pthreads. */
+#define _GNU_SOURCE
+#include "loader/os/os_linux.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_FOR_LIBRARIES ((size_t)4 << 20)
+
+struct lort_thread {
+    pthread_t id;
+    void (*run)(void *ctx);
+    void *ctx;
+};
+struct lort_mutex {
+    pthread_mutex_t lock;
+};
+struct lort_cond {
+    pthread_cond_t cond;
+};
+
+static void *enter(void *thread)
+{
+    const lort_thread *self = thread;
+    self->run(self->ctx);
+    return NULL;
+}
+
+/* A thread that asks for memory first would get a heap of its own, which takes 64 to 128 MiB of address space. */
+static void share_heap(void)
+{
+#ifdef M_ARENA_MAX
+    lort_limits limits;
+    lort_os_limits(&limits);
+    if (limits.address_space != UINT64_MAX)
+        (void)mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
+static int start_with(lort_thread *thread, size_t stack)
+{
+    pthread_attr_t attr;
+    int why = pthread_attr_init(&attr);
+    if (why)
+        return why;
+    why = pthread_attr_setstacksize(&attr, stack);
+    if (!why)
+        why = pthread_create(&thread->id, &attr, enter, thread);
+    pthread_attr_destroy(&attr);
+    return why;
+}
+
+/* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). Nothing tells how much it
+ * is; a stack that does not hold it is "invalid". */
+static int start(lort_thread *thread, size_t stack)
+{
+    sigset_t blocked, before;
+    /* Signals are the first thread's business; the two that a mapping or a bug raises belong to whoever caused them. */
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGBUS);
+    sigdelset(&blocked, SIGSEGV);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    int why = start_with(thread, stack);
+    for (; why == EINVAL && stack < MOST_FOR_LIBRARIES; stack *= 2)
+        why = start_with(thread, 2 * stack);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return why;
+}
+
+lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes, lort_thread **out,
+                               lort_error *err)
+{
+    *out = NULL;
+    uint64_t page = lort_os_page_size(), least = (uint64_t)PTHREAD_STACK_MIN;
+    uint64_t stack = ((stack_bytes > least ? stack_bytes : least) + page - 1) / page * page;
+    lort_thread *thread = malloc(sizeof *thread);
+    if (!thread)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for a thread");
+    thread->run = run;
+    thread->ctx = ctx;
+    share_heap();
+    int why = start(thread, (size_t)stack);
+    if (why) {
+        free(thread);
+        return lort_fail(err, LORT_E_MEMORY, "cannot start a thread: %s", strerror(why));
+    }
+    *out = thread;
+    return LORT_OK;
+}
+
+void lort_os_thread_join(lort_thread *thread)
+{
+    if (!thread)
+        return;
+    pthread_join(thread->id, NULL);
+    free(thread);
+}
+
+lort_code lort_os_mutex_open(lort_mutex **out, lort_error *err)
+{
+    lort_mutex *mutex = malloc(sizeof *mutex);
+    *out = mutex;
+    if (!mutex)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for a mutex");
+    pthread_mutex_init(&mutex->lock, NULL); /* cannot fail on Linux with default attributes */
+    return LORT_OK;
+}
+
+void lort_os_lock_mutex(lort_mutex *mutex) { pthread_mutex_lock(&mutex->lock); }
+void lort_os_unlock_mutex(lort_mutex *mutex) { pthread_mutex_unlock(&mutex->lock); }
+
+void lort_os_mutex_close(lort_mutex *mutex)
+{
+    if (!mutex)
+        return;
+    pthread_mutex_destroy(&mutex->lock);
+    free(mutex);
+}
+
+lort_code lort_os_cond_open(lort_cond **out, lort_error *err)
+{
+    lort_cond *cond = malloc(sizeof *cond);
+    *out = cond;
+    if (!cond)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for a condition variable");
+    pthread_cond_init(&cond->cond, NULL);
+    return LORT_OK;
+}
+
+void lort_os_wait(lort_cond *cond, lort_mutex *mutex) { pthread_cond_wait(&cond->cond, &mutex->lock); }
+void lort_os_wake_all(lort_cond *cond) { pthread_cond_broadcast(&cond->cond); }
+
+void lort_os_cond_close(lort_cond *cond)
+{
+    if (!cond)
+        return;
+    pthread_cond_destroy(&cond->cond);
+    free(cond);
+}

@@ -1,0 +1,460 @@
+/* archive: the file part of reading a .lort. Opens, maps and accounts for every byte: HEAD, MODEL, then per part its
+ * payload and its record without a gap, INDEX, FOOTER, and nothing behind. What a record says is checked by
+ * formats/container; what a chunk holds, when it is read. After open nothing changes but the page cache, so any number
+ * of threads may read chunks. */
+#include "loader/store/archive.h"
+#include "formats/base/bytes.h"
+#include "formats/types/planes.h"
+#include "loader/os/os.h"
+#include "loader/store/record.h"
+
+typedef unsigned long long ull;
+
+struct lort_archive {
+    const lort_alloc *alloc;
+    lort_arena arena;
+    const char *path, *name; /* the name, in dir, is the path's end */
+    lort_dir *dir;
+    lort_file *file;
+    lort_map *map; /* NULL: no address space, windows are read */
+    lort_file_info info; /* at open */
+    uint64_t size;
+    lort_head head;
+    lort_footer footer;
+    lort_model_record model;
+    lort_index_record index;
+    lort_part *parts; /* [model.extent_count] */
+    lort_index names; /* tensors[i].file and elements unused; tensors[i].offset = part number */
+};
+
+static const uint8_t head_start[] = {0x50, 0x2A, 0x4D, 0x18};
+static const uint8_t head_mark[] = {'L', 'O', 'R', 'T', '\r', '\n', 0x1a, '\n'};
+
+bool lort_archive_bid(const uint8_t *head, uint64_t n)
+{
+    uint64_t start = n < sizeof head_start ? n : sizeof head_start;
+    if (n == 0 || memcmp(head, head_start, start) != 0)
+        return false;
+    if (n <= LORT_FRAME_HEADER)
+        return true;
+    uint64_t mark = n - LORT_FRAME_HEADER;
+    return memcmp(head + LORT_FRAME_HEADER, head_mark, mark < sizeof head_mark ? mark : sizeof head_mark) == 0;
+}
+
+/* ---- bytes of the file ---- */
+
+/* n bytes at offset: in the map, or read into scratch. */
+static lort_code window(const lort_archive *a, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
+                        lort_error *err)
+{
+    *out = NULL;
+    if (offset > a->size || n > a->size - offset)
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes at %llu of a file of %llu", (ull)n, (ull)offset,
+                         (ull)a->size);
+    if (a->map) {
+        *out = lort_os_map_data(a->map) + offset;
+        return LORT_OK;
+    }
+    scratch->size = 0;
+    lort_put_zeros(scratch, n ? n : 1);
+    lort_code code = lort_buffer_check(scratch, err);
+    if (code == LORT_OK && n)
+        code = lort_os_read(a->file, scratch->data, n, offset, err);
+    *out = scratch->data;
+    return code;
+}
+
+static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
+                      lort_error *err)
+{
+    return window(ctx, offset, n, scratch, out, err);
+}
+
+/* As a message may show it. */
+lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
+{
+    lort_file *again;
+    lort_code code = lort_os_open_again(a->dir, a->name, &a->info, &again, err);
+    if (code)
+        return code;
+    lort_os_close(again, NULL);
+    char shown[600];
+    if (a->map && lort_os_map_faulted(a->map))
+        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", lort_escape_text(shown, sizeof shown, a->path));
+    return LORT_OK;
+}
+
+/* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and so is damage to a file that has changed since it was opened. */
+static lort_code settle(const lort_archive *a, lort_code code, lort_error *err)
+{
+    const bool look = code == LORT_E_DAMAGED || (a->map && lort_os_map_faulted(a->map));
+    return look && lort_archive_unchanged(a, err) != LORT_OK ? LORT_E_READ : code;
+}
+
+/* ---- the gate ---- */
+
+static lort_code open_file(lort_archive *a, const char *path, lort_error *err)
+{
+    lort_code code = lort_arena_text(&a->arena, path, strlen(path), &a->path, err);
+    if (code == LORT_OK)
+        code = lort_os_dir_of(a->path, &a->dir, &a->name, err);
+    if (code == LORT_OK)
+        code = lort_os_open(a->dir, a->name, &a->file, err);
+    if (code == LORT_OK)
+        code = lort_os_info(a->file, &a->info, err);
+    if (code)
+        return code;
+    a->size = a->info.size;
+    if (a->size == 0)
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: the file is empty");
+    code = lort_os_map(a->file, a->size, &a->map, err);
+    return code == LORT_E_MEMORY ? LORT_OK : code;
+}
+
+static lort_code read_head(lort_archive *a, const lort_record_source *source, lort_error *err)
+{
+    uint8_t start[LORT_FRAME_HEADER + sizeof head_mark] = {0};
+    uint64_t n = a->size < sizeof start ? a->size : sizeof start;
+    const uint8_t *data;
+    lort_record record;
+    lort_buffer scratch = {.alloc = a->alloc};
+    lort_code code = window(a, 0, n, &scratch, &data, err);
+    if (code == LORT_OK)
+        memcpy(start, data, n);
+    lort_buffer_free(&scratch);
+    if (code)
+        return code;
+    bool marked = n == sizeof start && memcmp(start + LORT_FRAME_HEADER, head_mark, sizeof head_mark) == 0;
+    bool started = memcmp(start, head_start, n < sizeof head_start ? n : sizeof head_start) == 0;
+    if (!marked && !started)
+        return lort_fail(err, LORT_E_INPUT, "not a .lort file");
+    if (a->size < LORT_HEADER_BYTES)
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes are not even the head", (ull)a->size);
+    code = lort_record_read(source, LORT_FRAME_HEAD, 0, LORT_HEADER_BYTES, &record, err);
+    if (code == LORT_OK)
+        code = lort_head_get(record.body, record.bytes, &a->head, err);
+    lort_record_free(&record);
+    return code;
+}
+
+static lort_code read_footer(lort_archive *a, const lort_record_source *source, lort_error *err)
+{
+    lort_record record = {0};
+    if (a->size < LORT_HEADER_BYTES + LORT_FOOTER_BYTES)
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes hold no footer", (ull)a->size);
+    lort_code code = lort_record_read(source, LORT_FRAME_FOOTER, a->size - LORT_FOOTER_BYTES, a->size, &record, err);
+    if (code == LORT_OK)
+        code = lort_footer_get(record.body, record.bytes, &a->footer, err);
+    lort_record_free(&record);
+    if (code == LORT_E_DAMAGED)
+        return lort_fail(err, code,
+                         "incomplete, or bytes follow its end: no footer at %llu, where the last %u bytes begin",
+                         (ull)(a->size - LORT_FOOTER_BYTES), LORT_FOOTER_BYTES);
+    if (code == LORT_OK && a->footer.file_size != a->size)
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the file has %llu bytes, its footer says %llu: bytes were put before or behind it",
+                         (ull)a->size, (ull)a->footer.file_size);
+    return code;
+}
+
+static lort_code read_model(lort_archive *a, const lort_record_source *source, uint64_t *end, lort_error *err)
+{
+    lort_record record;
+    lort_code code =
+        lort_record_read(source, LORT_FRAME_MODEL, LORT_HEADER_BYTES, a->footer.index_offset, &record, err);
+    if (code == LORT_OK)
+        code = lort_model_record_get(record.body, record.bytes, &a->arena, &a->model, err);
+    *end = LORT_HEADER_BYTES + record.frame_bytes;
+    lort_record_free(&record);
+    if (code)
+        lort_error_prefix(err, "model record");
+    return code;
+}
+
+static lort_code read_index(lort_archive *a, const lort_record_source *source, lort_error *err)
+{
+    lort_record record;
+    uint64_t offset = a->footer.index_offset, end = offset + a->footer.index_bytes;
+    lort_code code = lort_record_read(source, LORT_FRAME_INDEX, offset, end, &record, err);
+    if (code == LORT_OK && record.frame_bytes != a->footer.index_bytes)
+        code = lort_fail(err, LORT_E_DAMAGED, "%llu bytes between the index and the footer",
+                         (ull)(a->footer.index_bytes - record.frame_bytes));
+    if (code == LORT_OK)
+        code = lort_index_record_get(record.body, record.bytes, &a->arena, &a->index, err);
+    if (code == LORT_OK && a->index.count != a->model.extent_count)
+        code = lort_fail(err, LORT_E_DAMAGED, "%llu entries for %llu parts", (ull)a->index.count,
+                         (ull)a->model.extent_count);
+    lort_record_free(&record);
+    if (code)
+        lort_error_prefix(err, "index");
+    return code;
+}
+
+/* Part i, whose payload begins at `start` (the end of the record before) and ends where its record begins. */
+static lort_code read_part(lort_archive *a, const lort_record_source *source, uint64_t i, uint64_t start,
+                           lort_error *err)
+{
+    lort_record record = {0};
+    lort_part *part = &a->parts[i];
+    const lort_index_entry *entry = &a->index.entries[i];
+    if (entry->record_offset < start || entry->record_offset > a->footer.index_offset ||
+        entry->record_bytes > a->footer.index_offset - entry->record_offset)
+        return lort_fail(err, LORT_E_DAMAGED, "record at %llu + %llu lies outside %llu to %llu",
+                         (ull)entry->record_offset, (ull)entry->record_bytes, (ull)start, (ull)a->footer.index_offset);
+    lort_code code = lort_record_read(source, LORT_FRAME_PART, entry->record_offset,
+                                      entry->record_offset + entry->record_bytes, &record, err);
+    if (code == LORT_OK)
+        code = lort_part_get(record.body, record.bytes, &a->arena, part, err);
+    if (code == LORT_OK)
+        code = lort_part_matches(part, &a->model, err);
+    if (code == LORT_OK && (part->number != i || record.frame_bytes != entry->record_bytes ||
+                            part->payload_bytes != entry->record_offset - start))
+        code = lort_fail(err, LORT_E_DAMAGED, "part %llu with %llu payload bytes where %llu lie", (ull)part->number,
+                         (ull)part->payload_bytes, (ull)(entry->record_offset - start));
+    lort_record_free(&record);
+    return code;
+}
+
+static lort_code read_parts(lort_archive *a, const lort_record_source *source, uint64_t start, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_arena_take(&a->arena, a->index.count * sizeof *a->parts, &memory, err);
+    if (code)
+        return code;
+    a->parts = memory;
+    for (uint64_t i = 0; i < a->index.count; i++) {
+        const lort_index_entry *entry = &a->index.entries[i];
+        code = read_part(a, source, i, start, err);
+        if (code) {
+            lort_error_prefix(err, "record of part %llu at offset %llu", (ull)i, (ull)entry->record_offset);
+            return code;
+        }
+        start = entry->record_offset + entry->record_bytes;
+    }
+    if (start != a->footer.index_offset)
+        return lort_fail(err, LORT_E_DAMAGED, "%llu bytes between the last part and the index",
+                         (ull)(a->footer.index_offset - start));
+    return LORT_OK;
+}
+
+static lort_code check_identity(lort_archive *a, lort_error *err)
+{
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(a->alloc, &hasher, err);
+    if (code)
+        return code;
+    for (uint64_t i = 0; i < a->index.count; i++)
+        lort_hasher_add(hasher, a->parts[i].source.bytes, sizeof a->parts[i].source.bytes);
+    lort_hash128 model = lort_hasher_value(hasher);
+    lort_hasher_close(hasher);
+    if (memcmp(model.bytes, a->index.model.bytes, sizeof model.bytes) != 0)
+        return lort_fail(err, LORT_E_DAMAGED, "the model hash of the index is not that of its parts");
+    return LORT_OK;
+}
+
+static lort_code build_names(lort_archive *a, lort_error *err)
+{
+    void *memory;
+    uint64_t tensors = 0;
+    for (uint64_t i = 0; i < a->index.count; i++)
+        tensors += a->parts[i].tensor;
+    lort_code code = lort_arena_take(&a->arena, tensors * sizeof(lort_tensor), &memory, err);
+    if (code)
+        return code;
+    a->names.tensors = memory;
+    for (uint64_t i = 0; i < a->index.count; i++) {
+        const lort_part *part = &a->parts[i];
+        if (part->tensor)
+            a->names.tensors[a->names.count++] = (lort_tensor){.name = part->name,
+                                                               .name_bytes = part->name_bytes,
+                                                               .n_dims = part->n_dims,
+                                                               .dims = part->dims,
+                                                               .type = lort_dtype_get((uint32_t)part->dtype),
+                                                               .bytes = part->source_bytes,
+                                                               .offset = i};
+    }
+    code = lort_index_build(&a->names, &a->arena, err);
+    if (code == LORT_E_INPUT) {
+        code = LORT_E_DAMAGED;
+        if (err)
+            err->code = code;
+    }
+    return code;
+}
+
+static lort_code read_all(lort_archive *a, lort_error *err)
+{
+    uint64_t parts_start;
+    lort_record_source source = {.view = view, .ctx = a, .alloc = a->alloc};
+    lort_code code = lort_codec_open(1, &source.codec, err);
+    if (code == LORT_OK)
+        code = read_head(a, &source, err);
+    if (code == LORT_OK)
+        code = read_footer(a, &source, err);
+    if (code == LORT_OK)
+        code = read_model(a, &source, &parts_start, err);
+    if (code == LORT_OK)
+        code = read_index(a, &source, err);
+    if (code == LORT_OK)
+        code = read_parts(a, &source, parts_start, err);
+    if (code == LORT_OK)
+        code = check_identity(a, err);
+    if (code == LORT_OK)
+        code = build_names(a, err);
+    lort_codec_close(source.codec);
+    return settle(a, code, err);
+}
+
+lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err)
+{
+    void *memory;
+    char shown[600];
+    *out = NULL;
+    lort_code code = lort_take_zero(alloc, sizeof(lort_archive), "an archive", &memory, err);
+    if (code)
+        return code;
+    lort_archive *a = memory;
+    a->alloc = a->arena.alloc = alloc;
+    code = open_file(a, path, err);
+    if (code == LORT_OK)
+        code = read_all(a, err);
+    if (code == LORT_E_DAMAGED || code == LORT_E_INPUT)
+        lort_error_prefix(err, "'%s'", lort_escape_text(shown, sizeof shown, path));
+    if (code) {
+        lort_archive_close(a);
+        return code;
+    }
+    *out = a;
+    return LORT_OK;
+}
+
+void lort_archive_close(lort_archive *a)
+{
+    if (!a)
+        return;
+    lort_os_unmap(a->map);
+    lort_os_close(a->file, NULL);
+    lort_os_dir_close(a->dir);
+    lort_arena_free(&a->arena);
+    lort_give(a->alloc, a, sizeof *a);
+}
+
+/* ---- what is in it ---- */
+
+const char *lort_archive_path(const lort_archive *a) { return a->path; }
+uint64_t lort_archive_size(const lort_archive *a) { return a->size; }
+const lort_head *lort_archive_head(const lort_archive *a) { return &a->head; }
+const lort_model_record *lort_archive_model(const lort_archive *a) { return &a->model; }
+const lort_index_record *lort_archive_index(const lort_archive *a) { return &a->index; }
+uint64_t lort_archive_count(const lort_archive *a) { return a->index.count; }
+const lort_index *lort_archive_names(const lort_archive *a) { return &a->names; }
+
+const lort_part *lort_archive_part(const lort_archive *a, uint64_t number)
+{
+    return number < a->index.count ? &a->parts[number] : NULL;
+}
+
+const lort_part *lort_archive_find(const lort_archive *a, const char *name, uint64_t name_bytes)
+{
+    const lort_tensor *tensor = lort_index_find(&a->names, name, name_bytes);
+    return tensor ? &a->parts[tensor->offset] : NULL;
+}
+
+/* Slice-major, as payloads are: the order of chunks in a part. */
+static uint64_t array_order(uint32_t id) { return (uint64_t)(id & (LORT_MAX_SLICES - 1)) << 8 | id >> 24; }
+
+/* The first chunk that is not before this place. */
+static uint64_t find_order(const lort_part *part, uint64_t order)
+{
+    uint64_t low = 0, high = part->chunk_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (array_order(part->chunks[middle].part) < order)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
+{
+    uint64_t order = array_order(LORT_PART_ID(array, slice));
+    *first = find_order(part, order);
+    *count = find_order(part, order + 1) - *first;
+}
+
+static uint64_t payload_at(const lort_archive *a, const lort_part *part)
+{
+    return a->index.entries[part->number].record_offset - part->payload_bytes;
+}
+
+/* How the bytes of a chunk's array are split into planes; the gate saw that its term is there. */
+static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
+{
+    static const lort_term_kind kinds[] = {[LORT_ARRAY_RAW] = LORT_TERM_RAW, [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS, [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,
+                                           [LORT_ARRAY_CODES] = LORT_TERM_QUANTISED, [LORT_ARRAY_BLOCKS] = LORT_TERM_QUANTISED,
+                                           [LORT_ARRAY_SCALES] = LORT_TERM_TERNARY, [LORT_ARRAY_TRITS] = LORT_TERM_TERNARY};
+    const lort_term *term = lort_part_term(part, chunk->part & (LORT_MAX_SLICES - 1), kinds[chunk->part >> 24]);
+    bool right = chunk->part >> 24 == LORT_ARRAY_RIGHT || chunk->part >> 24 == LORT_ARRAY_TRITS;
+    *width = right ? term->right_width : term->left_width;
+    *rotate = right ? term->right_rotate : term->left_rotate;
+}
+
+lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint64_t number, lort_codec *codec,
+                             void *scratch, void *dst, lort_error *err)
+{
+    const lort_chunk *chunk = &part->chunks[number];
+    uint32_t width;
+    bool rotate;
+    char shown[600];
+    const uint8_t *stored;
+    lort_buffer read = {.alloc = a->alloc};
+    planes_of(part, chunk, &width, &rotate);
+    lort_code code = window(a, payload_at(a, part) + chunk->offset, chunk->stored, &read, &stored, err);
+    if (code == LORT_OK && lort_xxh64(stored, chunk->stored) != chunk->hash)
+        code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match", chunk->stored);
+    if (code == LORT_OK)
+        code = (chunk->part >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames : lort_codec_decode)(codec, stored, chunk->stored, width == 1 ? dst : scratch,
+                                                                                                     chunk->decoded, err);
+    if (code == LORT_OK && width > 1)
+        lort_planes_join(scratch, dst, chunk->decoded, width, rotate);
+    lort_buffer_free(&read);
+    code = settle(a, code, err);
+    if (code == LORT_E_DAMAGED)
+        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", lort_escape_text(shown, sizeof shown, a->path), (ull)part->number, (ull)number,
+                          (ull)(payload_at(a, part) + chunk->offset));
+    return code;
+}
+
+void lort_archive_release(const lort_archive *a, const lort_part *part)
+{
+    if (a->map && part->payload_bytes)
+        lort_os_map_advise(a->map, payload_at(a, part), part->payload_bytes, LORT_DONT_NEED, false);
+}
+
+lort_code lort_archive_told(const char *path, bool *archive, lort_error *err)
+{
+    lort_dir *dir;
+    lort_file *file = NULL;
+    lort_file_info info;
+    const char *name;
+    uint8_t head[64];
+    bool exists;
+    *archive = false;
+    lort_code code = lort_os_stat(path, &info, &exists, err);
+    if (code || !exists || info.kind == LORT_FILE_DIRECTORY)
+        return code;
+    code = lort_os_dir_of(path, &dir, &name, err);
+    if (code)
+        return code;
+    code = lort_os_open(dir, name, &file, err);
+    uint64_t n = info.size < sizeof head ? info.size : sizeof head;
+    if (code == LORT_OK)
+        code = lort_os_read(file, head, n, 0, err);
+    if (code == LORT_OK)
+        *archive = lort_archive_bid(head, n);
+    lort_os_close(file, NULL);
+    lort_os_dir_close(dir);
+    return code;
+}

@@ -1,0 +1,549 @@
+/* What the plan decides from headers alone: which tensors are tried, how much memory that takes, and the mode. */
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "compress/goal/kinds.h"
+#include "tests/unit/tiny_run.h"
+
+#include <math.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+static char dir[32];
+
+static int set_up(void **state)
+{
+    tiny_dir(dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    tiny_remove(dir);
+    return 0;
+}
+
+/* ---- reasons ---- */
+
+typedef struct wanted {
+    tiny_tensor tensor;
+    const char *reason; /* "" = tried */
+} wanted;
+
+static void check_reasons(const tiny_run *run, const wanted *list, size_t count)
+{
+    uint64_t tried = 0;
+    for (size_t i = 0; i < count; i++) {
+        const lort_step *step = tiny_run_step(run, list[i].tensor.name);
+        if (strcmp(step->reason, list[i].reason) != 0)
+            fail_msg("%s: '%s', wanted '%s'", list[i].tensor.name, step->reason, list[i].reason);
+        assert_int_equal(step->factor, list[i].reason[0] == '\0');
+        assert_int_equal(step->workspace > 0, step->factor);
+        assert_int_equal(step->pending > 0, step->factor);
+        tried += step->factor;
+    }
+    assert_int_equal(run->plan.candidates, tried);
+}
+
+static size_t tensors_of(const wanted *list, size_t count, tiny_tensor *tensors)
+{
+    for (size_t i = 0; i < count; i++)
+        tensors[i] = list[i].tensor;
+    return count;
+}
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+static const wanted floats[] = {
+    {TINY("layers.0.q.weight", "F32", 40, 40), ""},
+    {TINY("layers.0.k.weight", "F64", 40, 40), ""},
+    {TINY("layers.0.experts", "BF16", 3, 40, 40), ""},
+    {TINY("layers.0.v.weight", "F8_E4M3", 40, 40), ""},
+    {TINY("layers.1.v.weight", "F8_E4M3", 40, 40), "F8 with scale companion"},
+    {TINY("layers.1.v.weight_scale_inv", "F32", 1), "fewer than two dimensions"},
+    {TINY("layers.0.bias", "F32", 4096), "fewer than two dimensions"},
+    {TINY("layers.0.none", "F32", 0, 64), "empty"},
+    {TINY("layers.0.low", "F32", 31, 4000), "a side under --min-dim"},
+    {TINY("layers.0.narrow", "F32", 4000, 31), "a side under --min-dim"},
+    {TINY("layers.0.mask", "BOOL", 40, 40), "type is kept, never decoded"},
+    {TINY("layers.0.ids", "I64", 40, 40), "type is kept, never decoded"},
+    {TINY("model.embed_tokens.weight", "F16", 40, 40), "embedding or output head"},
+    {TINY("lm_head.weight", "F16", 40, 40), "embedding or output head"},
+    {TINY("layers.0.left.out", "F16", 40, 40), "excluded"},
+};
+
+static void every_tensor_kept_has_its_reason(void **state)
+{
+    tiny_tensor tensors[COUNT(floats)];
+    tiny_run run;
+    const char *exclude[] = {"*.left.*"};
+    tiny_safetensors(dir, "m.safetensors", tensors, tensors_of(floats, COUNT(floats), tensors));
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    run.options.exclude = exclude;
+    run.options.exclude_count = 1;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    check_reasons(&run, floats, COUNT(floats));
+    assert_int_equal(tiny_run_step(&run, "layers.0.experts")->shape.slices, 3);
+    assert_null(run.plan.steps[0].tensor); /* the header */
+    assert_false(run.plan.steps[0].factor);
+    tiny_run_close(&run);
+}
+
+static void block_types_are_kept(void **state)
+{
+    static const wanted list[] = {
+        {TINY("blk.0.a", "Q8_0", 64, 64), "already block-quantised"},
+        {TINY("blk.0.b", "IQ2_XXS", 64, 256), "type is kept, never decoded"},
+        {TINY("blk.0.c", "F16", 64, 64), ""},
+        {TINY("token_embd.weight", "F16", 64, 64), "embedding or output head"},
+    };
+    tiny_tensor tensors[COUNT(list)];
+    tiny_run run;
+    tiny_gguf(dir, "m.gguf", tensors, tensors_of(list, COUNT(list), tensors), NULL);
+    tiny_run_open(&run, tiny_path(dir, "m.gguf"), TINY_PLENTY, 1);
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    check_reasons(&run, list, COUNT(list));
+    tiny_run_close(&run);
+}
+
+static void include_overrides_habits_but_no_facts(void **state)
+{
+    static const wanted list[] = {
+        {TINY("a", "Q8_0", 64, 64), ""},           {TINY("token_embd.weight", "F16", 64, 64), ""},
+        {TINY("b", "F16", 8, 64), ""},             {TINY("c", "F16", 64), "fewer than two dimensions"},
+        {TINY("d", "I32", 64, 64), "type is kept, never decoded"}, {TINY("e.both", "F16", 64, 64), "excluded"},
+    };
+    tiny_tensor tensors[COUNT(list)];
+    tiny_run run;
+    const char *include[] = {"nothing", "*"}, *exclude[] = {"?.both"};
+    tiny_gguf(dir, "m.gguf", tensors, tensors_of(list, COUNT(list), tensors), NULL);
+    tiny_run_open(&run, tiny_path(dir, "m.gguf"), TINY_PLENTY, 1);
+    run.options.include = include;
+    run.options.include_count = 2;
+    run.options.exclude = exclude;
+    run.options.exclude_count = 1;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    check_reasons(&run, list, COUNT(list));
+    lort_plan_free(&run.plan, &run.session.alloc);
+    run.options.goal = LORT_GOAL_LOSSLESS;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    for (size_t i = 0; i < COUNT(list); i++)
+        assert_string_equal(tiny_run_step(&run, list[i].tensor.name)->reason, "lossless asked for");
+    assert_int_equal(run.plan.candidates, 0);
+    tiny_run_close(&run);
+}
+
+static void globs_match_whole_names(void **state)
+{
+    static const struct { const char *pattern, *name; bool match; } cases[] = {
+        {"*", "", true},         {"", "", true},            {"", "a", false},        {"a", "a", true},      {"a", "ab", false},
+        {"*a", "bca", true},     {"*a", "bcab", false},     {"a*", "a", true},       {"?", "", false},      {"?b", "ab", true},
+        {"*ab*", "aab", true},   {"a*b*c", "a.b.b.c", true}, {"a*b*c", "a.c.b", false}, {"**", "x", true},  {"a.b", "aXb", false},
+        {"[a]", "a", false},     {"[a]", "[a]", true}};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        if (lort_glob(cases[i].pattern, cases[i].name) != cases[i].match)
+            fail_msg("'%s' on '%s'", cases[i].pattern, cases[i].name);
+}
+
+/* ---- targets ---- */
+
+static void targets_follow_the_options(void **state)
+{
+    static const struct {
+        lort_goal goal;
+        int64_t rank, max_rank, rows, cols;
+        lort_target want;
+    } cases[] = {
+        {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.05, .max_rank = 256}},
+        {LORT_GOAL_ERROR, 0, 256, 100, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.25, .max_rank = 100}},
+        {LORT_GOAL_ENERGY, 0, 30, 100, 500, {.kind = LORT_TARGET_ENERGY, .rank = 0, .value = 0.25, .max_rank = 30}},
+        {LORT_GOAL_RANK, 400, 256, 1000, 500, {.kind = LORT_TARGET_RANK, .rank = 400, .value = 0, .max_rank = 400}}, /* --max-rank caps what is searched only */
+        {LORT_GOAL_RANK, 400, 256, 1000, 50, {.kind = LORT_TARGET_RANK, .rank = 50, .value = 0, .max_rank = 50}},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        lort_options options;
+        lort_options_init(&options);
+        options.goal = cases[i].goal;
+        options.rank = cases[i].rank;
+        options.max_rank = cases[i].max_rank;
+        options.value = 0.25;
+        lort_target got = lort_plan_target(&options, cases[i].rows, cases[i].cols);
+        assert_int_equal(got.kind, cases[i].want.kind);
+        assert_int_equal(got.rank, cases[i].want.rank);
+        assert_int_equal(got.max_rank, cases[i].want.max_rank);
+        assert_true(got.value == cases[i].want.value); /* NOLINT: taken over, not computed */
+    }
+}
+
+/* Negative places only where another kind has the bytes: no error is above a target that bounds each. */
+static void kinds_have_their_places(void **state)
+{
+    static const struct { const char *name, *kind; int size, error; } cases[] = {
+        {"blk.0.attn_q.weight", "attention q", 0, 0},
+        {"model.layers.1.self_attn.q_proj.weight", "attention q", 0, 0},
+        {"blk.0.attn_k.weight", "attention k", 8, 0},
+        {"model.layers.1.self_attn.k_proj.weight", "attention k", 8, 0},
+        {"blk.11.attn_v.weight", "attention v", 6, 0},
+        {"model.layers.1.self_attn.v_proj.weight", "attention v", 6, 0},
+        {"blk.0.attn_qkv.weight", "attention q k v", 4, 0},
+        {"transformer.h.0.attn.c_attn.weight", "attention q k v", 4, 0},
+        {"blk.0.attn_output.weight", "attention output", 0, 0},
+        {"model.layers.1.self_attn.o_proj.weight", "attention output", 0, 0},
+        {"transformer.h.0.attn.c_proj.weight", "attention output", 0, 0},
+        {"blk.0.ffn_gate.weight", "ffn gate", -2, 0},
+        {"blk.0.ffn_gate_exps.weight", "ffn gate", -2, 0},
+        {"blk.0.ffn_gate_shexp.weight", "ffn gate", -2, 0},
+        {"model.layers.1.mlp.gate_proj.weight", "ffn gate", -2, 0},
+        {"model.layers.1.mlp.experts.3.gate_proj.weight", "ffn gate", -2, 0},
+        {"model.layers.1.mlp.gate_up_proj.weight", "ffn gate and up", -2, 0},
+        {"blk.0.ffn_up.weight", "ffn up", -3, 0},
+        {"blk.0.ffn_up_exps.weight", "ffn up", -3, 0},
+        {"model.layers.1.mlp.up_proj.weight", "ffn up", -3, 0},
+        {"transformer.h.0.mlp.c_fc.weight", "ffn up", -3, 0},
+        {"blk.0.ffn_down.weight", "ffn down", 0, 0},
+        {"blk.0.ffn_down_shexp.weight", "ffn down", 0, 0},
+        {"model.layers.1.mlp.down_proj.weight", "ffn down", 0, 0},
+        {"transformer.h.0.mlp.c_proj.weight", "ffn down", 0, 0},
+        {"blk.0.ffn_gate_inp.weight", "moe router", 0, 0},
+        {"model.layers.1.block_sparse_moe.gate.weight", "moe router", 0, 0},
+        {"token_embd.weight", "embeddings", 0, 8},
+        {"model.embed_tokens.weight", "embeddings", 0, 8},
+        {"transformer.wte.weight", "embeddings", 0, 8},
+        {"wpe", "embeddings", 0, 8},
+        {"output.weight", "output head", 16, 16},
+        {"lm_head.weight", "output head", 16, 16},
+        {"blk.0.attn_q_norm.weight", "norms and biases", 0, 0},
+        {"model.layers.0.output.weight", "others", 0, 0},
+        {"w", "others", 0, 0},
+    };
+    lort_options options;
+    lort_options_init(&options);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const lort_tensor tensor = {.name = cases[i].name};
+        if (strcmp(lort_kind_name(lort_kind_of(cases[i].name)), cases[i].kind) != 0)
+            fail_msg("%s is of kind %s", cases[i].name, lort_kind_name(lort_kind_of(cases[i].name)));
+        options.goal = LORT_GOAL_BPW;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].size);
+        options.goal = LORT_GOAL_SIZE;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].size);
+        options.goal = LORT_GOAL_ERROR;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].error);
+        options.goal = LORT_GOAL_DEFAULT;
+        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].error);
+    }
+    unsigned kinds = 0;
+    while (lort_kind_name(kinds))
+        kinds++;
+    assert_in_range(kinds, 10, 31); /* what lort.h says of them */
+    for (int place = -20; place <= 40; place++)
+        assert_true(fabs(lort_kind_scale(place) - exp2(-place / 8.0)) <= 1e-15 * exp2(-place / 8.0));
+}
+
+/* Factors of the break-even rank could just be smaller than the lossless form, those of one more could not. */
+static void break_even_is_the_last_rank_that_pays(void **state)
+{
+    static const int64_t shapes[][2] = {{32, 32}, {64, 4096}, {4096, 4096}, {1, 1}};
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        for (uint64_t bytes = 1; bytes < UINT64_C(1) << 40; bytes = 3 * bytes + 1) {
+            int64_t rank = lort_break_even_rank(shapes[i][0], shapes[i][1], bytes);
+            double each = 2 * LORT_FACTOR_SHRINK * (double)(shapes[i][0] + shapes[i][1]);
+            assert_true((double)rank * each <= (double)bytes);
+            assert_true((double)(rank + 1) * each > (double)bytes);
+        }
+    assert_int_equal(lort_break_even_rank(32, 32, 0), 0);
+    assert_true(lort_break_even_rank(1, 1, UINT64_MAX) > 0);
+}
+
+static void the_options_text_has_what_decides_bytes_and_nothing_else(void **state)
+{
+    const char *include[] = {"a*"}, *exclude[] = {"b", "c?"};
+    lort_buffer out = {.alloc = &lort_alloc_heap};
+    lort_options options;
+    lort_options_init(&options);
+    options.include = include;
+    options.include_count = 1;
+    options.exclude = exclude;
+    options.exclude_count = 2;
+    options.mode = LORT_MODE_STREAM;
+    options.memory_bytes = 12345678;
+    options.threads = 77;
+    options.seed = 9;
+    options.zstd_level = 3;
+    lort_plan_options_text(&options, &out);
+    lort_put_u8(&out, 0);
+    assert_string_equal((const char *)out.data, "max-error=0.05 max-rank=256 residual=int min-dim=32 seed=9 zstd-level=3 include=a* exclude=b exclude=c?");
+    lort_buffer_free(&out);
+    options.residual = LORT_RESIDUAL_NONE;
+    lort_plan_options_text(&options, &out);
+    lort_put_u8(&out, 0);
+    assert_null(strstr((const char *)out.data, "residual"));
+    lort_buffer_free(&out);
+    lort_options_init(&options);
+    options.goal = LORT_GOAL_RANK;
+    options.rank = 7;
+    lort_plan_options_text(&options, &out);
+    lort_put_u8(&out, 0);
+    tiny_says((const char *)out.data, "rank=7 min-dim=32");
+    lort_buffer_free(&out);
+}
+
+/* ---- memory ---- */
+
+static const tiny_tensor matrices[] = {
+    TINY("a", "F32", 600, 400), TINY("b", "F16", 2000, 1000), TINY("c", "BF16", 4, 300, 300), TINY("d", "F32", 1000)};
+
+static void assert_same_steps(const lort_work_plan *a, const lort_work_plan *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (uint64_t i = 0; i < a->count; i++) {
+        assert_int_equal(a->steps[i].factor, b->steps[i].factor);
+        assert_string_equal(a->steps[i].reason, b->steps[i].reason);
+        assert_int_equal(a->steps[i].pending, b->steps[i].pending);
+    }
+    assert_int_equal(a->out_low, b->out_low);
+    assert_int_equal(a->out_high, b->out_high);
+    assert_true(a->out_low <= a->out_high);
+}
+
+static void plan_full(tiny_run *r, uint64_t memory)
+{
+    tiny_run_open(r, tiny_path(dir, "m.safetensors"), memory, 4);
+    r->options.mode = LORT_MODE_FULL;
+    r->options.goal = LORT_GOAL_RANK;
+    r->options.rank = 8;
+    tiny_ok(tiny_run_plan(r), &r->err);
+}
+
+/* All workers on each slice, where memory allows; else one for each, before there are fewer of them. */
+static void workers_help_each_other_where_memory_allows(void **state)
+{
+    tiny_run r;
+    tiny_sparse(dir, "m.safetensors", matrices, COUNT(matrices));
+    plan_full(&r, TINY_PLENTY);
+    assert_true(r.plan.team);
+    const uint64_t peak = r.plan.peak;
+    tiny_run_close(&r);
+    plan_full(&r, peak - (1 << 20));
+    assert_false(r.plan.team);
+    assert_int_equal(r.plan.threads, 4);
+    assert_true(r.plan.peak <= r.plan.limit);
+    tiny_run_close(&r);
+}
+
+static void the_plan_is_a_function_of_model_and_options(void **state)
+{
+    tiny_run a, b;
+    tiny_sparse(dir, "m.safetensors", matrices, COUNT(matrices));
+    tiny_run_open(&a, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    tiny_ok(tiny_run_plan(&a), &a.err);
+    static const struct { lort_mode mode; unsigned threads; } others[] = {{LORT_MODE_AUTO, 1}, {LORT_MODE_STREAM, 3}, {LORT_MODE_FULL, 8}};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        tiny_run_open(&b, tiny_path(dir, "m.safetensors"), TINY_PLENTY / (i + 1), others[i].threads);
+        b.options.mode = others[i].mode;
+        tiny_ok(tiny_run_plan(&b), &b.err);
+        assert_same_steps(&a.plan, &b.plan);
+        assert_int_equal(b.plan.threads, others[i].threads);
+        tiny_run_close(&b);
+    }
+    tiny_run_close(&a);
+}
+
+/* peak and need of a plan with plenty of memory, without what the process had before. */
+static void costs(const char *path, lort_mode mode, unsigned threads, int64_t rank, uint64_t *peak, uint64_t *need)
+{
+    tiny_run run;
+    tiny_run_open(&run, path, TINY_PLENTY, threads);
+    run.session.base_anon = 0;
+    run.options.mode = mode;
+    run.options.goal = LORT_GOAL_RANK;
+    run.options.rank = rank;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    *peak = run.plan.peak;
+    *need = run.plan.need;
+    assert_true(*peak <= run.plan.limit);
+    assert_int_equal(run.plan.window, 2 * threads);
+    tiny_run_close(&run);
+}
+
+static void more_work_never_needs_less_memory(void **state)
+{
+    static const tiny_tensor larger[] = {TINY("a", "F32", 1200, 800)};
+    const char *path = tiny_path(dir, "m.safetensors");
+    tiny_sparse(dir, "m.safetensors", matrices, 1);
+    tiny_sparse(dir, "larger.safetensors", larger, 1);
+    for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++) {
+        uint64_t peak, need, more_peak, more_need;
+        costs(path, (lort_mode)mode, 1, 8, &peak, &need);
+        for (unsigned threads = 2; threads <= 8; threads++, peak = more_peak, need = more_need) {
+            costs(path, (lort_mode)mode, threads, 8, &more_peak, &more_need);
+            assert_true(more_peak > peak && more_need > need);
+        }
+        costs(path, (lort_mode)mode, 2, 8, &peak, &need);
+        for (int64_t rank = 16; rank <= 256; rank *= 2, peak = more_peak, need = more_need) {
+            costs(path, (lort_mode)mode, 2, rank, &more_peak, &more_need);
+            assert_true(more_peak >= peak && more_need >= need);
+        }
+        costs(path, (lort_mode)mode, 2, 8, &peak, &need);
+        costs(tiny_path(dir, "larger.safetensors"), (lort_mode)mode, 2, 8, &more_peak, &more_need);
+        assert_true(more_peak > peak && more_need > need);
+    }
+}
+
+/* 240 MiB of side files that take no room on the disk: full mode must load them. */
+static void write_heavy_model(void)
+{
+    static const char *const names[] = {"1.bin", "2.bin", "3.bin", "4.bin"};
+    tiny_sparse(dir, "model.safetensors", matrices, COUNT(matrices));
+    for (size_t i = 0; i < COUNT(names); i++) {
+        tiny_text(dir, names[i], "");
+        assert_int_equal(truncate(tiny_path(dir, names[i]), 60 * MIB), 0);
+    }
+}
+
+static lort_code plan_with(tiny_run *run, lort_mode mode, uint64_t memory)
+{
+    tiny_run_open(run, dir, memory, 2);
+    run->options.mode = mode;
+    return tiny_run_plan(run);
+}
+
+/* Room for coded blocks is booked only where those of a slice fit. */
+static void what_cannot_be_held_is_not_planned_for(void **state)
+{
+    static const tiny_tensor wide = {"w", "BF16", 2, {40960, 2048}, NULL};
+    const uint64_t weights = 40960 * 2048;
+    uint64_t without = 300 * MIB; /* what the plan comes to beside that room */
+    tiny_run run;
+    tiny_sparse(dir, "model.safetensors", &wide, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        const uint64_t memory = without + weights * i * 2 / 3;
+        tiny_run_open(&run, dir, memory, 2);
+        run.options.residual = LORT_RESIDUAL_INT;
+        run.options.mode = LORT_MODE_STREAM;
+        tiny_ok(tiny_run_plan(&run), &run.err);
+        without = run.plan.peak - run.plan.spare;
+        assert_int_equal(run.plan.spare > 0, memory - without >= weights);
+        assert_true(i == 0 || (i == 1) == (run.plan.spare == 0));
+        assert_true(run.plan.peak <= memory);
+        tiny_run_close(&run);
+    }
+}
+
+static void the_mode_follows_from_need_and_memory(void **state)
+{
+    tiny_run run;
+    write_heavy_model();
+    tiny_ok(plan_with(&run, LORT_MODE_AUTO, TINY_PLENTY), &run.err);
+    uint64_t need = run.plan.need;
+    assert_true(need > 240 * MIB);
+    tiny_run_close(&run);
+    static const struct {
+        lort_mode asked, mode;
+        double memory; /* in needs */
+        const char *name, *reason, *sign;
+    } cases[] = {
+        {LORT_MODE_AUTO, LORT_MODE_FULL, 1.4, "full", "need ", " <= 80 % of"},
+        {LORT_MODE_AUTO, LORT_MODE_STREAM, 1.1, "stream", "need ", " > 80 % of"}, /* it would fit, but not with room to spare */
+        {LORT_MODE_FULL, LORT_MODE_FULL, 1.1, "full", "asked for; need ", " > 80 % of"},
+        {LORT_MODE_STREAM, LORT_MODE_STREAM, 1.4, "stream", "asked for; need ", " <= 80 % of"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        tiny_ok(plan_with(&run, cases[i].asked, (uint64_t)(cases[i].memory * (double)need)), &run.err);
+        assert_int_equal(run.plan.mode, cases[i].mode);
+        assert_string_equal(run.report.mode, cases[i].name);
+        assert_ptr_equal(strstr(run.report.mode_reason, cases[i].reason), run.report.mode_reason);
+        tiny_says(run.report.mode_reason, cases[i].sign);
+        tiny_says(run.report.mode_reason, "available (--memory)");
+        assert_int_equal(run.plan.limit, (uint64_t)(cases[i].memory * (double)need));
+        assert_int_equal(run.report.need_bytes, run.plan.need);
+        assert_int_equal(run.report.planned_peak_bytes, run.plan.peak);
+        assert_int_equal(run.report.budget_bytes, run.plan.limit);
+        assert_true(run.plan.peak <= run.plan.limit);
+        tiny_run_close(&run);
+    }
+    assert_int_equal(plan_with(&run, LORT_MODE_FULL, need - 100 * MIB), LORT_E_MEMORY);
+    tiny_says(run.err.message, "--mode stream would fit");
+    assert_null(run.plan.steps);
+    tiny_run_close(&run);
+}
+
+static uint64_t smallest_said(const char *message)
+{
+    static const char words[] = "smallest --memory that would do is ";
+    const char *at = strstr(message, words);
+    assert_non_null(at);
+    char *end;
+    uint64_t mib = strtoull(at + strlen(words), &end, 10);
+    assert_int_equal(*end, 'M');
+    return mib * MIB;
+}
+
+/* What the refusal names is enough (the process itself may have grown a little since), and half of it is not. */
+static void a_refusal_names_the_memory_that_would_do(void **state)
+{
+    static const tiny_tensor huge[] = {TINY("small", "F32", 40, 40), TINY("huge", "F32", 16384, 40000)};
+    tiny_run run;
+    tiny_sparse(dir, "model.safetensors", huge, 2);
+    assert_int_equal(plan_with(&run, LORT_MODE_AUTO, MIB), LORT_E_MEMORY);
+    tiny_says(run.err.message, "huge needs ");
+    uint64_t smallest = smallest_said(run.err.message);
+    assert_null(run.plan.steps);
+    tiny_run_close(&run);
+    tiny_ok(plan_with(&run, LORT_MODE_AUTO, smallest + 8 * MIB), &run.err);
+    assert_int_equal(run.plan.mode, LORT_MODE_STREAM);
+    assert_int_equal(run.plan.threads, 1); /* not enough for the two that were asked for */
+    assert_int_equal(run.report.threads, 1);
+    tiny_run_close(&run);
+    assert_int_equal(plan_with(&run, LORT_MODE_AUTO, smallest / 2), LORT_E_MEMORY);
+    tiny_run_close(&run);
+}
+
+static void a_plan_without_memory_for_itself_is_refused(void **state)
+{
+    tiny_run run;
+    tiny_failing failing;
+    tiny_sparse(dir, "m.safetensors", matrices, COUNT(matrices));
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    lort_alloc ledger = run.session.alloc;
+    tiny_failing_start(&failing, 0);
+    run.session.alloc = failing.alloc;
+    assert_int_equal(tiny_run_plan(&run), LORT_E_MEMORY);
+    assert_null(run.plan.steps);
+    tiny_failing_start(&failing, -1);
+    run.session.alloc = failing.alloc;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    assert_true(failing.live > 0);
+    lort_plan_free(&run.plan, &failing.alloc);
+    assert_int_equal(failing.live, 0);
+    assert_int_equal(failing.bytes, 0);
+    run.session.alloc = ledger;
+    tiny_run_close(&run);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_tensor_kept_has_its_reason),
+        TEST(block_types_are_kept),
+        TEST(include_overrides_habits_but_no_facts),
+        cmocka_unit_test(globs_match_whole_names),
+        cmocka_unit_test(targets_follow_the_options),
+        cmocka_unit_test(kinds_have_their_places),
+        cmocka_unit_test(break_even_is_the_last_rank_that_pays),
+        cmocka_unit_test(the_options_text_has_what_decides_bytes_and_nothing_else),
+        TEST(the_plan_is_a_function_of_model_and_options),
+        TEST(workers_help_each_other_where_memory_allows),
+        TEST(more_work_never_needs_less_memory),
+        TEST(what_cannot_be_held_is_not_planned_for),
+        TEST(the_mode_follows_from_need_and_memory),
+        TEST(a_refusal_names_the_memory_that_would_do),
+        TEST(a_plan_without_memory_for_itself_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

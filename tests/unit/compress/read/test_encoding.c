@@ -1,0 +1,382 @@
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "compress/read/encoding.h"
+#include "compress/factor/factor.h"
+#include "tests/unit/command_fixture.h"
+#include "tests/unit/container_fixture.h"
+
+/* ---- the grid ---- */
+
+static void cells_tile_the_matrix(void **state)
+{
+    static const int64_t shapes[][2] = {{1, 1}, {64, 4096}, {65, 4097}, {63, 5}, {1, 100000}, {100000, 1}, {200, 9000}, {4097, 64}, {0, 7}, {7, 0}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        int64_t rows = shapes[i][0], cols = shapes[i][1];
+        lort_cell_grid grid = lort_cell_grid_of(rows, cols);
+        uint8_t *seen = calloc((size_t)(rows * cols) + 1, 1);
+        assert_non_null(seen);
+        for (int64_t n = 0; n < grid.down * grid.across; n++) {
+            lort_cells c = lort_cell_get(&grid, n);
+            assert_true(lort_cell_count(&c) > 0 && lort_cell_count(&c) <= LORT_CELL_VALUES);
+            assert_int_equal(c.r0 % LORT_DECODE_ROWS, 0);
+            assert_int_equal(c.c0 % LORT_DECODE_COLS, 0);
+            assert_true(c.r1 % LORT_DECODE_ROWS == 0 || c.r1 == rows);
+            assert_true(c.c1 % LORT_DECODE_COLS == 0 || c.c1 == cols);
+            for (int64_t r = c.r0; r < c.r1; r++)
+                for (int64_t k = c.c0; k < c.c1; k++)
+                    assert_int_equal(seen[r * cols + k]++, 0);
+        }
+        for (int64_t k = 0; k < rows * cols; k++)
+            assert_int_equal(seen[k], 1);
+        free(seen);
+    }
+}
+
+/* The bits of an element do not depend on which cell it is asked for in. */
+static void cells_are_the_rows(void **state)
+{
+    enum { ROWS = 150, COLS = 2500, RANK = 7 };
+    static float left[ROWS * RANK], right[RANK * COLS], rows[ROWS * COLS], cell[ROWS * COLS];
+    static const int32_t exponents[] = {0, -3, 40, -140};
+    tiny_fill_noise(left, ROWS * RANK, 1);
+    tiny_fill_noise(right, RANK * COLS, 2);
+    for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
+        lort_factors_cells(ROWS, COLS, RANK, exponents[e], left, right, 0, ROWS, 0, COLS, rows, COLS);
+        for (int64_t r = 0; r < ROWS; r += LORT_DECODE_ROWS)
+            for (int64_t c = 0; c < COLS; c += LORT_DECODE_COLS) {
+                int64_t r1 = r + LORT_DECODE_ROWS < ROWS ? r + LORT_DECODE_ROWS : ROWS, c1 = c + LORT_DECODE_COLS < COLS ? c + LORT_DECODE_COLS : COLS;
+                lort_factors_cells(ROWS, COLS, RANK, exponents[e], left, right, r, r1, c, c1, cell, c1 - c);
+                for (int64_t k = r; k < r1; k++)
+                    assert_memory_equal(cell + (k - r) * (c1 - c), rows + k * COLS + c, (size_t)(c1 - c) * sizeof(float));
+            }
+    }
+}
+
+/* ---- slices of a container ---- */
+
+typedef struct opened {
+    lort_archive *archive;
+    lort_scratch scratch;
+} opened;
+
+static opened open_container(const char *name)
+{
+    opened o = {0};
+    lort_error err = {0};
+    assert_code(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &o.archive, &err), LORT_OK, &err);
+    assert_int_equal(lort_scratch_open(&o.scratch, &lort_alloc_heap, lort_archive_chunk_max(o.archive), NULL), LORT_OK);
+    assert_int_equal(lort_codec_open(1, &o.scratch.codec, NULL), LORT_OK);
+    lort_block_need need = {0};
+    lort_archive_block_need(o.archive, &need);
+    assert_int_equal(lort_block_space_open(&o.scratch.block, &lort_alloc_heap, &need, NULL), LORT_OK);
+    return o;
+}
+
+static void close_container(opened *o)
+{
+    lort_scratch_close(&o->scratch, &lort_alloc_heap);
+    lort_archive_close(o->archive);
+}
+
+static const lort_part *part_named(const opened *o, const char *name)
+{
+    const lort_part *part = lort_archive_find(o->archive, name, strlen(name));
+    assert_non_null(part);
+    return part;
+}
+
+/* Every cell of a slice, put together: [rows][cols]. */
+static float *decode_slice(opened *o, const lort_part *part, uint32_t number)
+{
+    lort_slice slice;
+    lort_chunk_cache cache = {0};
+    assert_int_equal(lort_slice_open(o->archive, part, number, &o->scratch, &lort_alloc_heap, &slice, NULL), LORT_OK);
+    lort_cell_grid grid = lort_cell_grid_of(slice.shape.rows, slice.shape.cols);
+    float *all = calloc((size_t)(grid.rows * grid.cols), sizeof *all), *cell = malloc(LORT_CELL_VALUES * sizeof *cell);
+    assert_true(all && cell);
+    memset(cell, 0xff, LORT_CELL_VALUES * sizeof *cell);
+    for (int64_t n = 0; n < grid.down * grid.across; n++) {
+        lort_cells c = lort_cell_get(&grid, n);
+        assert_int_equal(lort_slice_cells(&slice, &c, &o->scratch, &cache, cell, NULL), LORT_OK);
+        for (int64_t r = c.r0; r < c.r1; r++)
+            memcpy(all + r * grid.cols + c.c0, cell + (r - c.r0) * (c.c1 - c.c0), (size_t)(c.c1 - c.c0) * sizeof *cell);
+    }
+    lort_slice_close(&slice);
+    lort_slice_close(&slice); /* closed ones may be closed */
+    free(cell);
+    return all;
+}
+
+/* Three chunks of 1 MiB, the borders of which lie within rows, in three cells across. */
+static void raw_cells_are_the_source(void **state)
+{
+    enum { ROWS = 70, COLS = 9000 };
+    float *values = calloc(ROWS * COLS, sizeof *values);
+    lort_options options = options_rank(1);
+    options.goal = LORT_GOAL_LOSSLESS;
+    assert_non_null(values);
+    tiny_fill_noise(values, ROWS * COLS, 3);
+    tiny_safetensors(dir, "m", &(tiny_tensor){"w", "F32", 2, {ROWS, COLS}, values}, 1);
+    compress_to("m", "a.lort", &options);
+    opened o = open_container("a.lort");
+    assert_int_equal(part_named(&o, "w")->chunk_count, 3);
+    float *found = decode_slice(&o, part_named(&o, "w"), 0);
+    assert_memory_equal(found, values, ROWS * COLS * sizeof *values);
+    free(found);
+    free(values);
+    close_container(&o);
+}
+
+/* A stack: slice 0 factored, 1 all NaN but one (raw), 2 zero; wide enough for two cells. */
+enum { ROWS = 65, COLS = 4200, SLICE = ROWS * COLS };
+
+static float *stack(void)
+{
+    float *values = calloc(3 * SLICE, sizeof *values);
+    assert_non_null(values);
+    tiny_fill_rank(values, ROWS, COLS, 2, 5);
+    tiny_fill_noise(values + SLICE, SLICE, 6);
+    values[SLICE + 4100] = NAN;
+    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {3, ROWS, COLS}, values}, 1);
+    lort_options options = options_rank(2);
+    compress_to("m", "a.lort", &options);
+    return values;
+}
+
+static void slices_of_a_stack(void **state)
+{
+    float *values = stack();
+    opened o = open_container("a.lort");
+    const lort_part *part = part_named(&o, "experts");
+    assert_int_equal(part->slices, 3);
+    assert_false(lort_part_is_raw(part));
+    assert_true(lort_part_decodes(part));
+    assert_int_equal(lort_part_elements(part), 3 * SLICE);
+    assert_int_equal(lort_part_term(part, 0, LORT_TERM_FACTORS)->kind, LORT_TERM_FACTORS);
+    float *found = decode_slice(&o, part, 0);
+    double diff = 0, norm = 0;
+    for (int64_t i = 0; i < SLICE; i++) {
+        diff += ((double)found[i] - values[i]) * ((double)found[i] - values[i]);
+        norm += (double)values[i] * values[i];
+    }
+    assert_true(diff > 0 && diff < 1e-6 * norm);
+    free(found);
+    for (uint32_t s = 1; s < 3; s++) {
+        found = decode_slice(&o, part, s);
+        assert_memory_equal(found, values + s * SLICE, SLICE * sizeof *found);
+        free(found);
+    }
+    free(values);
+    close_container(&o);
+}
+
+/* The bytes that opening takes are the bytes the plan was told; each one of them may be refused. */
+static void opening_takes_what_was_said(void **state)
+{
+    free(stack());
+    opened o = open_container("a.lort");
+    const lort_part *part = part_named(&o, "experts");
+    uint64_t most = 0;
+    for (uint32_t s = 0; s < part->slices; s++) {
+        tiny_failing failing;
+        lort_slice slice;
+        int64_t takes = 0;
+        lort_code code;
+        do {
+            lort_error err = {0};
+            tiny_failing_start(&failing, takes++);
+            code = lort_slice_open(o.archive, part, s, &o.scratch, &failing.alloc, &slice, &err);
+            if (code) {
+                assert_code(code, LORT_E_MEMORY, &err);
+                assert_null(slice.part);
+                assert_int_equal(failing.live, 0);
+            }
+        } while (code);
+        assert_int_equal(takes - 1, s == 0 ? 2 : 0);
+        assert_int_equal((uint64_t)failing.bytes, lort_slice_memory(part, s));
+        most = lort_slice_memory(part, s) > most ? lort_slice_memory(part, s) : most;
+        lort_slice_close(&slice);
+        assert_int_equal(failing.live, 0);
+        assert_int_equal(failing.bytes, 0);
+    }
+    assert_int_equal(most, 2 * (ROWS + COLS) * sizeof(float));
+    assert_int_equal(lort_part_memory(part), most);
+    close_container(&o);
+}
+
+/* ---- integers ---- */
+
+static lort_options options_integers(double error)
+{
+    lort_options options = options_rank(1);
+    options.goal = LORT_GOAL_ERROR;
+    options.value = error;
+    options.residual = LORT_RESIDUAL_INT;
+    options.force = true;
+    return options;
+}
+
+static double relative_error(const float *found, const float *wanted, int64_t n)
+{
+    double diff = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        diff += ((double)found[i] - wanted[i]) * ((double)found[i] - wanted[i]);
+        norm += (double)wanted[i] * wanted[i];
+    }
+    return sqrt(diff / norm);
+}
+
+/* A stack of experts: noise of two sizes, one with a NaN (kept raw), one all zero (kept raw), noise with rows and columns of all sizes. */
+static void integers_of_a_stack(void **state)
+{
+    enum { EXPERTS = 5 };
+    float *values = calloc(EXPERTS * SLICE, sizeof *values);
+    assert_non_null(values);
+    tiny_fill_noise(values, 3 * SLICE, 5);
+    for (int i = 0; i < SLICE; i++)
+        values[SLICE + i] *= 1e-6f;
+    values[2 * SLICE + 4100] = NAN;
+    tiny_fill_noise(values + 4 * SLICE, SLICE, 6);
+    for (int i = 0; i < SLICE; i++)
+        values[4 * SLICE + i] *= (float)(1 << i / COLS % 9) * (float)(1 + i % COLS % 7);
+    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {EXPERTS, ROWS, COLS}, values}, 1);
+    for (double target = 0.05; target > 0.0001; target /= 5) {
+        const lort_options options = options_integers(target);
+        compress_to("m", "a.lort", &options);
+        opened o = open_container("a.lort");
+        const lort_part *part = part_named(&o, "experts");
+        assert_int_equal(part->slices, EXPERTS);
+        assert_true(lort_part_has_integers(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
+        assert_false(part->has_error); /* of a stack with a NaN */
+        for (uint32_t s = 0; s < EXPERTS; s++) {
+            const bool raw = s == 2 || s == 3;
+            float *found = decode_slice(&o, part, s);
+            assert_true((lort_part_term(part, s, LORT_TERM_RAW) != NULL) == raw);
+            assert_true((lort_part_term(part, s, LORT_TERM_QUANTISED) != NULL) == !raw);
+            const double error = raw ? 0 : relative_error(found, values + s * SLICE, SLICE);
+            if (raw)
+                assert_memory_equal(found, values + s * SLICE, SLICE * sizeof *found);
+            else if (!(error <= target && error > 0.95 * target))
+                fail_msg("slice %u: %g of %g", s, error, target);
+            free(found);
+        }
+        close_container(&o);
+    }
+    free(values);
+}
+
+static void the_error_of_a_stack_is_over_all(void **state)
+{
+    float *values = calloc(3 * SLICE, sizeof *values), *found = calloc(3 * SLICE, sizeof *found);
+    const lort_options options = options_integers(0.02);
+    assert_true(values && found);
+    tiny_fill_noise(values, 2 * SLICE, 5); /* and one zero */
+    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {3, ROWS, COLS}, values}, 1);
+    compress_to("m", "a.lort", &options);
+    opened o = open_container("a.lort");
+    const lort_part *part = part_named(&o, "experts");
+    for (uint32_t s = 0; s < 3; s++) {
+        float *slice = decode_slice(&o, part, s);
+        memcpy(found + s * SLICE, slice, SLICE * sizeof *slice);
+        free(slice);
+    }
+    assert_true(part->has_error);
+    assert_true(fabs(part->rel_error - relative_error(found, values, 3 * SLICE)) < 1e-9);
+    close_container(&o);
+    free(values);
+    free(found);
+}
+
+/* What quantising cannot do is kept, and said. */
+static void what_integers_cannot_reach_is_kept(void **state)
+{
+    enum { N = 40 * 50 };
+    static const float scales[] = {1e-44f, 1e-38f, 1e-24f, 1e-20f, 1e-9f, 1e9f, 1e20f, 1e37f};
+    float values[N];
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        const lort_options options = options_integers(0.05);
+        tiny_fill_noise(values, N, 3);
+        for (int k = 0; k < N; k++)
+            values[k] *= scales[i];
+        tiny_safetensors(dir, "m", &(tiny_tensor){"w", "F32", 2, {40, 50}, values}, 1);
+        compress_to("m", "a.lort", &options);
+        opened o = open_container("a.lort");
+        const lort_part *part = part_named(&o, "w");
+        float *found = decode_slice(&o, part, 0);
+        if (lort_part_is_raw(part))
+            assert_memory_equal(found, values, sizeof values);
+        else
+            assert_true(relative_error(found, values, N) <= 0.05);
+        assert_true(!lort_part_is_raw(part) || scales[i] < 1e-30f || scales[i] > 1e9f);
+        free(found);
+        close_container(&o);
+    }
+}
+
+/* Every term of the container fixture, at the values it was made of. */
+static void factors_and_integers_are_summed(void **state)
+{
+    fixture *fix = malloc(sizeof *fix);
+    assert_non_null(fix);
+    fixture_build(fix);
+    tiny_write(dir, "fixture.lort", fix->file.data, fix->file.size);
+    opened o = open_container("fixture.lort");
+    const lort_part *part = part_named(&o, "residual.weight");
+    float *first = decode_slice(&o, part, 0), *both = decode_slice(&o, part, 1), *raw = decode_slice(&o, part, 2);
+    assert_memory_equal(raw, fix->source[7] + 2 * 80, 80);
+    for (int i = 0; i < 20; i++) {
+        float factors = 0;
+        for (int k = 0; k < 2; k++)
+            factors += 0.25f * (float)((i / 5 * 2 + k) * 7 % 11 - 5) * 0.5f * (float)((k * 5 + i % 5) * 5 % 7 - 3);
+        assert_true(fabsf(first[i] - fixture_value(0, i)) <= 0.3f);
+        assert_true(fabsf(both[i] - factors - fixture_value(1, i)) <= 0.3f);
+    }
+    free(first);
+    free(both);
+    free(raw);
+    close_container(&o);
+    fixture_free(fix);
+    free(fix);
+}
+
+static void nan_in_a_factor_is_damage(void **state)
+{
+    free(stack());
+    rewrite_container("a.lort", "bad.lort", poison_right);
+    opened o = open_container("bad.lort");
+    tiny_failing counting;
+    lort_slice slice;
+    lort_error err = {0};
+    tiny_failing_start(&counting, -1);
+    assert_code(lort_slice_open(o.archive, part_named(&o, "experts"), 0, &o.scratch, &counting.alloc, &slice, &err), LORT_E_DAMAGED, &err);
+    assert_says(&err, "NaN");
+    assert_int_equal(counting.live, 0);
+    assert_null(slice.left);
+    close_container(&o);
+}
+
+static void one_row_per_kind(void **state)
+{
+    for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_QUANTISED; kind++)
+        assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);
+    for (int kind = LORT_TERM_TERNARY; kind < LORT_TERM_KINDS; kind++)
+        assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);
+    assert_null(lort_encoding_get(LORT_TERM_SCALE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cells_tile_the_matrix),     cmocka_unit_test(cells_are_the_rows),        command_test(raw_cells_are_the_source),
+        command_test(slices_of_a_stack),             command_test(opening_takes_what_was_said),   command_test(nan_in_a_factor_is_damage),
+        command_test(integers_of_a_stack),           command_test(the_error_of_a_stack_is_over_all), command_test(what_integers_cannot_reach_is_kept),
+        command_test(factors_and_integers_are_summed), cmocka_unit_test(one_row_per_kind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,190 @@
+/* Reports: what the builder promises, and JSON that says null where nothing was measured. */
+#define _GNU_SOURCE /* mkdtemp */
+#include "compress/session/report.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char directory[64];
+
+static int make_directory(void **state)
+{
+    strcpy(directory, "/tmp/lort-report-XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/r.json", directory);
+    unlink(path);
+    return rmdir(directory); /* fails if a partial file was left */
+}
+
+/* The report as JSON text; static. */
+static const char *json_of(const lort_report *report)
+{
+    static char text[65536];
+    char path[128];
+    snprintf(path, sizeof path, "%s/r.json", directory);
+    assert_int_equal(lort_report_json(report, path, NULL), LORT_OK);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[n] = '\0';
+    return text;
+}
+
+static void has(const char *json, const char *wanted)
+{
+    if (!strstr(json, wanted))
+        fail_msg("no %s in %s", wanted, json);
+}
+
+static void test_empty_report_is_all_null(void **state)
+{
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    const char *json = json_of(&report);
+    has(json, "\"lort\": \"" LORT_VERSION "\"");
+    has(json, "\"mode\": null");
+    has(json, "\"worst_error\": null");
+    has(json, "\"cgroup_peak_bytes\": null");
+    has(json, "\"threshold\": 0.8");
+    has(json, "\"tensors\": []");
+    assert_null(strstr(json, "\"meta\""));
+    lort_report_free(&report);
+    assert_null(report.owner);
+    lort_report_free(&report); /* zeroed is accepted */
+    lort_report_free(NULL);
+}
+
+static void test_tensors_default_to_unmeasured(void **state)
+{
+    const int64_t dims[] = {3, 5};
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    assert_int_equal(lort_report_tensors(&report, 2, NULL), LORT_OK);
+    assert_int_equal(report.tensor_count, 2);
+    assert_true(isnan(report.tensors[1].rel_error) && isnan(report.tensors[1].cosine));
+    lort_tensor_report *t = &report.tensors[0];
+    t->name = lort_report_escape(&report, "a\"\n\xff", 4);
+    t->shape = lort_report_shape(&report, dims, 2);
+    t->n_dims = 2;
+    t->bytes_in = UINT64_MAX; /* more than JSON's integers hold */
+    t->rel_error = 0.05;
+    const char *json = json_of(&report);
+    has(json, "\"rel_error\": 0.05,");
+    has(json, "\"rel_error\": null");
+    has(json, "\"weighted_error\": null");
+    has(json, "\"bytes_in\": 9223372036854775807");
+    has(json, "\"name\": \"a\\\"\\\\x0A\\\\xFF\"");
+    has(json, "3,");
+    assert_int_equal(lort_report_check(&report, NULL), LORT_OK);
+    lort_report_free(&report);
+}
+
+/* Whatever stands at their end, escaped texts are not cut. */
+static void test_escaped_texts_are_whole(void **state)
+{
+    static const char *const ends[] = {"", "a", "\n", "\\", "\xff", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xc3", "ab\xff\xff"};
+    char text[64], whole[512];
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    for (size_t n = 0; n < 40; n++)
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+            memset(text, n % 3 ? 'x' : 1, n);
+            memcpy(text + n, ends[i], strlen(ends[i]));
+            const size_t bytes = n + strlen(ends[i]);
+            assert_string_equal(lort_report_escape(&report, text, bytes), lort_escape(whole, sizeof whole, text, bytes));
+        }
+    lort_report_free(&report);
+}
+
+static void test_sources_and_metadata(void **state)
+{
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    assert_int_equal(lort_report_sources(&report, 1, NULL), LORT_OK);
+    report.sources[0] = (lort_source_report){"cgroup v2", "/sys/fs/cgroup/memory.max", 12345};
+    assert_int_equal(lort_report_meta(&report, 5, NULL), LORT_OK);
+    report.meta[0] = (lort_meta_report){"count", "uint32", "4", 0, false, false};
+    report.meta[1] = (lort_meta_report){"name", "string", "4", 0, true, false};
+    report.meta[2] = (lort_meta_report){"scale", "float32", "nan", 0, false, false};
+    report.meta[3] = (lort_meta_report){"tokens", "string", "", 512, false, true};
+    report.meta[4] = (lort_meta_report){"empty", "string", "", 0, true, false};
+    const char *json = json_of(&report);
+    has(json, "\"bytes\": 12345");
+    has(json, "\"value\": 4\n");
+    has(json, "\"value\": \"4\"");
+    has(json, "\"value\": \"nan\"");
+    has(json, "\"count\": 512,\n   \"value\": null");
+    has(json, "\"value\": \"\"");
+    lort_report_free(&report);
+}
+
+static void test_warnings_grow_and_are_bounded(void **state)
+{
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    for (int i = 0; i < LORT_REPORT_WARNINGS + 5; i++) {
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "warning %d", i);
+        assert_string_equal(lort_report_warn(&report, "warning %d", i), wanted);
+    }
+    assert_int_equal(report.warning_count, LORT_REPORT_WARNINGS);
+    assert_string_equal(report.warnings[0], "warning 0");
+    assert_string_equal(report.warnings[500], "warning 500");
+    assert_string_equal(report.warnings[LORT_REPORT_WARNINGS - 1], "and 6 more warnings");
+    lort_report_free(&report);
+}
+
+static void test_running_out_of_memory_is_remembered(void **state)
+{
+    lort_report report;
+    lort_error err = {0};
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    assert_int_equal(lort_report_tensors(&report, UINT64_MAX / 2, &err), LORT_E_MEMORY);
+    assert_int_equal(err.code, LORT_E_MEMORY);
+    assert_int_equal(report.tensor_count, 0);
+    assert_string_equal(lort_report_text(&report, "%d", 7), "7");
+    assert_int_equal(lort_report_check(&report, NULL), LORT_E_MEMORY); /* the first failure stays */
+    lort_report_free(&report);
+}
+
+static void test_unwritable_places(void **state)
+{
+    lort_report report;
+    lort_error err = {0};
+    char path[128];
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    snprintf(path, sizeof path, "%s/nowhere/r.json", directory);
+    assert_int_equal(lort_report_json(&report, path, &err), LORT_E_WRITE);
+    if (access("/dev/full", W_OK) == 0) {
+        assert_int_equal(lort_report_json(&report, "/dev/full", &err), LORT_E_WRITE);
+        assert_non_null(strstr(err.message, "/dev/full"));
+    }
+    lort_report_free(&report);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(test_empty_report_is_all_null),
+                                       TEST(test_tensors_default_to_unmeasured),
+                                       TEST(test_escaped_texts_are_whole),
+                                       TEST(test_sources_and_metadata),
+                                       TEST(test_warnings_grow_and_are_bounded),
+                                       TEST(test_running_out_of_memory_is_remembered),
+                                       TEST(test_unwritable_places)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

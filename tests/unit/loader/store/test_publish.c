@@ -1,0 +1,634 @@
+#define _DEFAULT_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "loader/store/publish.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/lort-publish-XXXXXX";
+static char output[64], partial[80], guard[80];
+
+static int set_up(void **state)
+{
+    (void)state;
+    umask(022);
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(output, sizeof output, "%s/out", dir);
+    snprintf(partial, sizeof partial, "%s/.out.lort-partial", dir);
+    snprintf(guard, sizeof guard, "%s/.out.lort-lock", dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return rmdir(dir);
+}
+
+static int names_in(const char *path)
+{
+    int n = 0;
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(d);
+    return n;
+}
+
+static void put_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void assert_file(const char *path, const char *text)
+{
+    char got[256] = {0};
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t n = fread(got, 1, sizeof got - 1, f);
+    fclose(f);
+    assert_int_equal(n, strlen(text));
+    assert_string_equal(got, text);
+}
+
+static lort_code begin(lort_publish **out, lort_publish_options options, lort_error *err)
+{
+    return lort_publish_begin(output, &options, &lort_alloc_heap, out, err);
+}
+
+static void a_file_appears_whole(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    struct stat st;
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600}, NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "ignored", NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "hello ", 6, NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "world", 5, NULL), LORT_OK);
+    assert_int_equal(lort_publish_size(p), 11);
+    assert_int_equal(stat(partial, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(access(output, F_OK), -1);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    assert_int_equal(access(partial, F_OK), -1);
+    lort_publish_close(p);
+    assert_file(output, "hello world");
+    assert_int_equal(stat(output, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(names_in(dir), 1);
+    unlink(output);
+}
+
+static void nothing_appears_without_commit(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    for (int directory = 0; directory < 2; directory++) {
+        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
+        assert_int_equal(lort_publish_append(p, "x", 1, NULL), LORT_OK);
+        lort_publish_close(p);
+        assert_int_equal(names_in(dir), 0);
+    }
+    lort_publish_close(NULL);
+}
+
+static void existing_output_is_refused_at_once(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    lort_error err;
+    put_file(output, "old");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, &err), LORT_E_EXISTS);
+    assert_null(p);
+    assert_non_null(strstr(err.message, "--force"));
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = true, .force = true}, &err),
+                     LORT_E_EXISTS);
+    assert_file(output, "old");
+    unlink(output);
+    assert_int_equal(mkdir(output, 0755), 0);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err), LORT_E_EXISTS);
+    assert_non_null(strstr(err.message, "never replaced"));
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true, .directory = true}, &err),
+                     LORT_E_EXISTS);
+    rmdir(output);
+    assert_int_equal(symlink("nowhere", output), 0);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, &err), LORT_E_EXISTS);
+    assert_non_null(strstr(err.message, "leads nowhere"));
+    unlink(output);
+    assert_int_equal(mkfifo(output, 0600), 0);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err), LORT_E_EXISTS);
+    unlink(output);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static void force_replaces_at_commit_only(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    put_file(output, "old");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
+    assert_file(output, "old");
+    lort_publish_close(p);
+    assert_file(output, "old");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(output, "new");
+    unlink(output);
+}
+
+/* Somebody put a file there while we worked: without force it stays. */
+static void a_late_file_survives(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    for (int directory = 0; directory < 2; directory++) {
+        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
+        assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
+        put_file(output, "late");
+        assert_int_not_equal(lort_publish_commit(p, NULL), LORT_OK);
+        lort_publish_close(p);
+        assert_file(output, "late");
+        assert_int_equal(names_in(dir), 1);
+        unlink(output);
+    }
+}
+
+static void a_directory_appears_whole(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    char path[96];
+    struct stat st;
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0640, .directory = true}, NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "x", 1, NULL), LORT_E_INTERNAL); /* no file yet */
+    assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "one", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "b", NULL), LORT_OK);
+    assert_int_equal(lort_publish_size(p), 0);
+    assert_int_equal(lort_publish_append(p, "two", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "empty", NULL), LORT_OK);
+    assert_int_equal(access(output, F_OK), -1);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 1);
+    assert_int_equal(names_in(output), 3);
+    assert_int_equal(stat(output, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0750);
+    static const char *const names[] = {"a", "b", "empty"}, *const texts[] = {"one", "two", ""};
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", output, names[i]);
+        assert_file(path, texts[i]);
+        unlink(path);
+    }
+    rmdir(output);
+}
+
+static void a_second_writer_is_refused(void **state)
+{
+    (void)state;
+    lort_error err;
+    for (int directory = 0; directory < 2; directory++) {
+        lort_publish *p, *q;
+        lort_publish_options options = {.mode = 0644, .directory = directory};
+        assert_int_equal(begin(&p, options, NULL), LORT_OK);
+        assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
+        assert_int_equal(lort_publish_append(p, "mine", 4, NULL), LORT_OK);
+        assert_int_equal(begin(&q, options, &err), LORT_E_EXISTS);
+        assert_null(q);
+        assert_non_null(strstr(err.message, "another"));
+        assert_int_equal(lort_publish_append(p, "!", 1, NULL), LORT_OK);
+        lort_publish_close(p);
+        assert_int_equal(begin(&q, options, &err), LORT_OK);
+        lort_publish_close(q);
+        assert_int_equal(names_in(dir), 0);
+    }
+}
+
+static void a_dead_writers_partial_is_taken_over(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    struct stat st;
+    char path[128];
+    put_file(partial, "half of a secret, world readable, longer than what comes");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600}, NULL), LORT_OK);
+    assert_int_equal(stat(partial, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(lort_publish_append(p, "short", 5, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(output, "short");
+    unlink(output);
+
+    assert_int_equal(mkdir(partial, 0755), 0);
+    snprintf(path, sizeof path, "%s/old", partial);
+    put_file(path, "old");
+    put_file(guard, "");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .directory = true}, NULL), LORT_OK);
+    assert_int_equal(names_in(partial), 0);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 1);
+    assert_int_equal(names_in(output), 0);
+    rmdir(output);
+}
+
+static void a_full_disk_is_said_at_once(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    lort_error err;
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .expect_bytes = UINT64_C(1) << 60}, &err),
+                     LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "1152921504606846976"));
+    assert_non_null(strstr(err.message, "free"));
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .expect_bytes = 1}, &err), LORT_OK);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static void a_missing_place_is_said_at_once(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    lort_error err;
+    lort_publish_options options = {.mode = 0644};
+    assert_int_equal(lort_publish_begin("/tmp/lort-no-such-directory/out", &options, &lort_alloc_heap, &p, &err),
+                     LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "/tmp/lort-no-such-directory"));
+    assert_null(p);
+    static const char *const nameless[] = {"", "/", ".", "..", "/tmp/"};
+    for (size_t i = 0; i < sizeof nameless / sizeof nameless[0]; i++) {
+        assert_int_not_equal(lort_publish_begin(nameless[i], &options, &lort_alloc_heap, &p, &err), LORT_OK);
+        assert_null(p);
+    }
+}
+
+/* The disk "fills up" after `limit` bytes of a file, wherever that falls; the old file stays. */
+static void every_failed_write_leaves_the_old_file(void **state)
+{
+    (void)state;
+    struct rlimit old, tight;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    put_file(output, "old");
+    for (rlim_t limit = 0; limit <= 120000; limit += 7919) {
+        uint8_t block[1000] = {1};
+        lort_publish *p;
+        lort_error err = {0};
+        tight = old;
+        tight.rlim_cur = limit;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        lort_code code = begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err);
+        for (int i = 0; i < 100 && code == LORT_OK; i++)
+            code = lort_publish_append(p, block, sizeof block, &err);
+        if (code == LORT_OK && limit < 100000)
+            code = lort_publish_commit(p, &err);
+        setrlimit(RLIMIT_FSIZE, &old);
+        lort_publish_close(p);
+        assert_int_equal(code, limit < 100000 ? LORT_E_WRITE : LORT_OK);
+        assert_true(limit >= 100000 || strstr(err.message, ".out.lort-partial"));
+        assert_file(output, "old");
+        assert_int_equal(names_in(dir), 1);
+    }
+    unlink(output);
+}
+
+static void hold_and_die(int ready)
+{
+    lort_publish *p;
+    if (begin(&p, (lort_publish_options){.mode = 0644}, NULL) || lort_publish_append(p, "dead", 4, NULL))
+        _exit(1);
+    if (write(ready, "x", 1) != 1)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+/* While the other process lives its partial is locked; killed, it is taken over. */
+static void a_killed_writer_leaves_no_lock(void **state)
+{
+    (void)state;
+    int ready[2];
+    char byte;
+    lort_publish *p;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        hold_and_die(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, NULL), LORT_E_EXISTS);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_file(partial, "dead");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, NULL), LORT_OK);
+    assert_file(partial, "");
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+/* Several processes race for one output again and again: exactly one file comes out each time, and it is one writer's.
+ */
+static void of_many_writers_one_wins(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        if (round % 2)
+            put_file(partial, "stale");
+        pid_t children[4];
+        int won = 0, status;
+        for (int i = 0; i < 4; i++) {
+            children[i] = fork();
+            assert_true(children[i] >= 0);
+            if (children[i] == 0) {
+                lort_publish *p;
+                char text[9] = {0};
+                memset(text, 'a' + i, 8);
+                lort_code code = begin(&p, (lort_publish_options){.mode = 0644}, NULL);
+                for (int k = 0; k < 8 && code == LORT_OK; k++)
+                    code = lort_publish_append(p, text + k, 1, NULL);
+                if (code == LORT_OK)
+                    code = lort_publish_commit(p, NULL);
+                lort_publish_close(p);
+                _exit(code == LORT_OK ? 0 : code == LORT_E_EXISTS ? 9 : 1);
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            waitpid(children[i], &status, 0);
+            assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 9));
+            won += WEXITSTATUS(status) == 0;
+        }
+        assert_int_equal(won, 1);
+        char got[16] = {0};
+        FILE *f = fopen(output, "rb");
+        assert_non_null(f);
+        assert_int_equal(fread(got, 1, sizeof got, f), 8);
+        fclose(f);
+        for (int i = 1; i < 8; i++)
+            assert_int_equal(got[i], got[0]);
+        assert_int_equal(names_in(dir), 1);
+        unlink(output);
+    }
+}
+
+static int allocations_left;
+static void *failing_take(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    return allocations_left-- > 0 ? lort_alloc_heap.take(NULL, bytes) : NULL;
+}
+
+static void every_failed_allocation_is_clean(void **state)
+{
+    (void)state;
+    for (int directory = 0; directory < 2; directory++) {
+        const lort_alloc alloc = {failing_take, lort_alloc_heap.give, NULL};
+        const lort_publish_options options = {.mode = 0644, .directory = directory};
+        lort_code code = LORT_E_MEMORY;
+        for (int n = 0; code == LORT_E_MEMORY; n++) {
+            lort_publish *p;
+            allocations_left = n;
+            code = lort_publish_begin(output, &options, &alloc, &p, NULL);
+            assert_true(n < 100 && (code == LORT_OK || !p));
+            lort_publish_close(p);
+            assert_int_equal(names_in(dir), 0);
+        }
+        assert_int_equal(code, LORT_OK);
+    }
+}
+
+/* Nobody else is writing: too few descriptors must not look as if somebody were. What is left over, the next run takes over. */
+static void too_few_descriptors_are_no_other_writer(void **state)
+{
+    (void)state;
+    struct rlimit was, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    for (int directory = 0; directory < 2; directory++) {
+        lort_code code = LORT_E_WRITE;
+        int refused = 0;
+        for (few = was, few.rlim_cur = 3; code; few.rlim_cur++) {
+            lort_publish *p;
+            lort_error err = {0};
+            assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+            code = begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, &err);
+            lort_publish_close(p);
+            assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+            assert_true(few.rlim_cur < 100 && (code == LORT_OK || code == LORT_E_WRITE));
+            assert_true(code == LORT_OK || strstr(err.message, "Too many open files"));
+            refused += code != LORT_OK;
+        }
+        assert_true(refused >= 2);
+        lort_publish *p;
+        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        lort_publish_close(p);
+        assert_int_equal(names_in(dir), 0);
+    }
+}
+
+/* ---- resumable files ---- */
+
+static char part[80];
+
+static lort_code resume(lort_publish **out, lort_publish_options options)
+{
+    snprintf(part, sizeof part, "%s.part", output);
+    options.resumable = true;
+    options.mode = 0600;
+    return begin(out, options, NULL);
+}
+
+static void unfinished(const char *text)
+{
+    lort_publish *p;
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, text, strlen(text), NULL), LORT_OK);
+    assert_false(lort_publish_stays(p));
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    assert_true(lort_publish_stays(p));
+    lort_publish_close(p);
+    assert_file(part, text);
+}
+
+static void unfinished_files_are_gone_on_with(void **state)
+{
+    lort_publish *p;
+    char seen[6] = {0};
+    (void)state;
+    unfinished("hello w");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_string_equal(lort_publish_partial(p), "out.part");
+    assert_int_equal(lort_publish_found(p), 7);
+    assert_int_equal(lort_publish_look(p, seen, 5, 1, NULL), LORT_OK);
+    assert_string_equal(seen, "ello ");
+    assert_int_equal(lort_publish_look(p, seen, 5, 3, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_publish_adopt(p, 8, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_publish_adopt(p, 2, NULL), LORT_OK);
+    assert_int_equal(lort_publish_adopt(p, 4, NULL), LORT_OK);
+    assert_int_equal(lort_publish_adopt(p, 2, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_publish_size(p), 6);
+    assert_int_equal(lort_publish_drop(p, NULL), LORT_OK);
+    assert_int_equal(lort_publish_found(p), 0);
+    assert_file(part, "hello ");
+    assert_int_equal(lort_publish_append(p, "moon", 4, NULL), LORT_OK);
+    assert_int_equal(lort_publish_settle(p, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(output, "hello moon");
+    assert_int_equal(names_in(dir), 1);
+    unlink(output);
+}
+
+static void what_is_worth_keeping_stays(void **state)
+{
+    lort_publish *p;
+    (void)state;
+    unfinished("work");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK); /* looked at, nothing done */
+    lort_publish_close(p);
+    assert_file(part, "work");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_drop(p, NULL), LORT_OK); /* it was not worth it */
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+    unfinished("work");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    lort_publish_keep(p, false);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+/* Who goes on with it finds out what is still good. */
+static void a_file_that_reads_back_otherwise_is_not_published(void **state)
+{
+    lort_publish *p;
+    lort_error err;
+    (void)state;
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "right", 5, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    put_file(part, "wrong");
+    assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "failing disk"));
+    lort_publish_close(p);
+    assert_file(part, "wrong");
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    lort_publish_distrust(p);
+    assert_int_equal(lort_publish_adopt(p, 3, NULL), LORT_OK);
+    lort_publish_keep(p, false);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static void reading_back_can_be_stopped(void **state)
+{
+    lort_publish *p;
+    (void)state;
+    assert_int_equal(resume(&p, (lort_publish_options){.stop = always}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "right", 5, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_E_STOPPED);
+    lort_publish_close(p);
+    assert_file(part, "right");
+    unlink(part);
+}
+
+/* A name that somebody took meanwhile costs no work. */
+static void a_late_file_leaves_resumable_work(void **state)
+{
+    lort_publish *p;
+    (void)state;
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    put_file(output, "late");
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_E_EXISTS);
+    lort_publish_close(p);
+    assert_file(output, "late");
+    assert_file(part, "new");
+    unlink(output);
+    unlink(part);
+}
+
+/* The holder of a lock is named; a mode wider than the input's is narrowed. */
+static void resumable_files_are_locked(void **state)
+{
+    lort_publish *p, *second;
+    lort_error err;
+    struct stat st;
+    char who[40];
+    (void)state;
+    put_file(part, "old");
+    assert_int_equal(chmod(part, 0666), 0);
+    assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
+    assert_int_equal(stat(part, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(begin(&second, (lort_publish_options){.mode = 0600, .resumable = true}, &err), LORT_E_EXISTS);
+    snprintf(who, sizeof who, "process %d on this host", (int)getpid());
+    assert_true(strstr(err.message, who) || access("/proc/locks", R_OK) != 0);
+    lort_publish_keep(p, false);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_appears_whole),
+        cmocka_unit_test(nothing_appears_without_commit),
+        cmocka_unit_test(existing_output_is_refused_at_once),
+        cmocka_unit_test(force_replaces_at_commit_only),
+        cmocka_unit_test(a_late_file_survives),
+        cmocka_unit_test(a_directory_appears_whole),
+        cmocka_unit_test(a_second_writer_is_refused),
+        cmocka_unit_test(a_dead_writers_partial_is_taken_over),
+        cmocka_unit_test(a_full_disk_is_said_at_once),
+        cmocka_unit_test(a_missing_place_is_said_at_once),
+        cmocka_unit_test(every_failed_write_leaves_the_old_file),
+        cmocka_unit_test(a_killed_writer_leaves_no_lock),
+        cmocka_unit_test(of_many_writers_one_wins),
+        cmocka_unit_test(every_failed_allocation_is_clean),
+        cmocka_unit_test(too_few_descriptors_are_no_other_writer),
+        cmocka_unit_test(unfinished_files_are_gone_on_with),
+        cmocka_unit_test(what_is_worth_keeping_stays),
+        cmocka_unit_test(a_file_that_reads_back_otherwise_is_not_published),
+        cmocka_unit_test(reading_back_can_be_stopped),
+        cmocka_unit_test(a_late_file_leaves_resumable_work),
+        cmocka_unit_test(resumable_files_are_locked),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
