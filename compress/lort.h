@@ -6,6 +6,7 @@
 #define LORT_H
 
 #include "formats/base/error.h"
+#include "formats/base/text.h"
 #include <stdbool.h>
 #include <stdint.h>
 

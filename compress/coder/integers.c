@@ -157,7 +157,7 @@ typedef struct group_sums {
 #define COUNT_SHIFT 46 /* ... the count */
 
 /* place: 2 quantiser + (|k| = 1) */
-LORT_INLINE void sum_column(const lort_group *group, int32_t col_code, const float *x, const int16_t *coded, unsigned lanes, group_sums *g)
+LORT_INLINE void sum_column(const lort_lane_group *group, int32_t col_code, const float *x, const int16_t *coded, unsigned lanes, group_sums *g)
 {
     lort_f32s value;
     memcpy(&value, x, sizeof value);
@@ -186,7 +186,7 @@ static void add_group(const group_sums *g, unsigned lanes, sums *all)
 
 LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const float *x, const int16_t *coded, sums *all)
 {
-    const lort_group group = lort_group_at(block, row);
+    const lort_lane_group group = lort_group_at(block, row);
     group_sums g = {.energy = {0}};
     for (int64_t c = 0; c < block->cols; c++, x += LORT_LANES, coded += LORT_LANES)
         if (group.lanes == LORT_LANES)

@@ -33,21 +33,21 @@ LORT_INLINE lort_i32s lort_load_coded(const int16_t *coded)
 }
 
 /* A group: LORT_LANES rows of a block, or what is left of them. */
-typedef struct lort_group {
+typedef struct lort_lane_group {
     unsigned lanes;
     lort_i32s active; /* -1 in lanes with a row */
     lort_i32s codes;  /* of the rows, less the base of the classes */
     int shift;
-} lort_group;
+} lort_lane_group;
 
 LORT_INLINE unsigned lort_group_lanes(const lort_block *block, int64_t row)
 {
     return block->rows - row < LORT_LANES ? (unsigned)(block->rows - row) : LORT_LANES;
 }
 
-LORT_INLINE lort_group lort_group_at(const lort_block *block, int64_t row)
+LORT_INLINE lort_lane_group lort_group_at(const lort_block *block, int64_t row)
 {
-    lort_group g = {.lanes = lort_group_lanes(block, row), .shift = block->shift};
+    lort_lane_group g = {.lanes = lort_group_lanes(block, row), .shift = block->shift};
     for (unsigned l = 0; l < g.lanes; l++) {
         g.active[l] = -1;
         g.codes[l] = block->row_codes[row + l] - block->base;
@@ -56,7 +56,7 @@ LORT_INLINE lort_group lort_group_at(const lort_block *block, int64_t row)
 }
 
 /* Classes of a group's weights in a column of this code. */
-LORT_INLINE lort_i32s lort_group_classes(const lort_group *g, int32_t col_code)
+LORT_INLINE lort_i32s lort_group_classes(const lort_lane_group *g, int32_t col_code)
 {
     lort_i32s class = g->codes + col_code;
     class = (class & ~(class >> 31)) >> g->shift;

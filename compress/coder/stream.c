@@ -50,7 +50,7 @@ LORT_INLINE lort_f32s values_of(const scales *of, lort_i32s context, lort_i32s k
 
 LORT_VECTORS static void values_of_group(const scales *of, const lort_block *block, int64_t row, const int16_t *coded, float *out)
 {
-    const lort_group group = lort_group_at(block, row);
+    const lort_lane_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
     for (int64_t c = 0; c < block->cols; c++, coded += LORT_LANES) {
         const lort_i32s v = lort_load_coded(coded), context = 2 * lort_group_classes(&group, block->col_codes[c]) + (v & 1);
@@ -125,7 +125,7 @@ LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned 
 }
 
 /* One column: ks to tokens, which are counted. */
-LORT_INLINE void write_column(writer *w, const lort_group *group, int32_t col_code, const float *weights, int16_t *coded, unsigned lanes)
+LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t col_code, const float *weights, int16_t *coded, unsigned lanes)
 {
     lort_f32s weight;
     memcpy(&weight, weights, sizeof weight);
@@ -148,7 +148,7 @@ LORT_INLINE void write_column(writer *w, const lort_group *group, int32_t col_co
 
 LORT_VECTORS static void write_group(writer *w, const lort_block *block, int64_t row, const float *weights, int16_t *coded)
 {
-    const lort_group group = lort_group_at(block, row);
+    const lort_lane_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
     for (int64_t c = 0; c < block->cols; c++, coded += LORT_LANES) {
         const float *column = tile + c % LORT_TILE * LORT_LANES;
@@ -228,7 +228,7 @@ typedef struct reader {
 
 /* The ks and values of a column of which some have low bits, or no symbol. Reads up to LORT_SLACK bytes behind the low bits; whether they were there is
  * seen at the end of the column. False: an escape is not there. */
-LORT_INLINE bool read_rare(reader *r, const lort_group *group, lort_i32s context, lort_i32s symbol, lort_i32s *k, lort_f32s *value)
+LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s context, lort_i32s symbol, lort_i32s *k, lort_f32s *value)
 {
 #define LOW(l) r->low[context[l]]
     const lort_i32s low = LORT_EACH(LOW);
@@ -267,7 +267,7 @@ LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
 }
 
 /* One column: the trellis's states say which contexts, these and the coder's states which symbols, and these the next states. False: a symbol is none. */
-LORT_INLINE bool read_column(reader *r, const lort_group *group, int32_t col_code, lort_u32s *states, lort_u32s *trellis, const uint8_t **words, float *out)
+LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t col_code, lort_u32s *states, lort_u32s *trellis, const uint8_t **words, float *out)
 {
     const lort_u32s quantiser = LORT_TRELLIS_QUANTISER(*trellis), context = 2 * (lort_u32s)lort_group_classes(group, col_code) + quantiser;
     const lort_u32s at = context << LORT_RANS_BITS | (*states & (LORT_RANS_TOTAL - 1));
@@ -291,7 +291,7 @@ LORT_INLINE bool read_column(reader *r, const lort_group *group, int32_t col_cod
 /* False: the words or bits have ended, or a symbol is none. */
 LORT_VECTORS static bool read_group(reader *r, const lort_block *block, int64_t row, float *out)
 {
-    const lort_group group = lort_group_at(block, row);
+    const lort_lane_group group = lort_group_at(block, row);
     const int64_t cols = block->cols;
     const uint8_t *words = r->words;
     lort_u32s states = r->states, trellis = {0};

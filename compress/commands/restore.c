@@ -6,6 +6,8 @@
 #include "formats/inputs/format.h"
 #include "formats/inputs/shards.h"
 #include "loader/store/publish.h"
+#include "formats/container/part.h"
+#include "formats/inputs/header.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

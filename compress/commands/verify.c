@@ -1,6 +1,7 @@
 /* verify: every hash and every shape of a container, by decoding all of it. */
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
+#include "formats/container/part.h"
 #include <math.h>
 
 typedef struct block_run {

@@ -4,6 +4,7 @@
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
 #include "loader/os/os.h"
+#include "formats/container/part.h"
 #include <string.h>
 
 typedef unsigned long long ull;

@@ -177,18 +177,18 @@ static bool must_shrink(const lort_factoring *f)
            g->cap < min64(g->rows, g->cols);
 }
 
-static lort_code grow_basis(lort_factoring *f, lort_step *step, double *best_energy, lort_error *err)
+static lort_code grow_basis(lort_factoring *f, lort_reach *step, double *best_energy, lort_error *err)
 {
     lort_code code = lort_krylov_start(f, err);
 
-    for (*step = LORT_STEP_MORE; code == LORT_OK;) {
+    for (*step = LORT_REACH_MORE; code == LORT_OK;) {
         code = lort_krylov_pass(f, err);
         if (code == LORT_OK)
             code = lort_krylov_values(f, err);
         if (code != LORT_OK)
             return code;
         *step = lort_reach_step(f, best_energy);
-        if (*step != LORT_STEP_MORE)
+        if (*step != LORT_REACH_MORE)
             return LORT_OK;
         code = lort_krylov_next(f, err);
         if (f->width == 0)
@@ -257,7 +257,7 @@ static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
 
 static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err)
 {
-    lort_step step;
+    lort_reach step;
     lort_code code;
 
     if (f->grid.rank_cap == 0) {
@@ -269,7 +269,7 @@ static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err
         return code;
     out->sketch = f->d;
     out->sigma_first = sqrt(f->ritz[0] / f->norm2);
-    if (step != LORT_STEP_HOPELESS)
+    if (step != LORT_REACH_HOPELESS)
         return build(f, out, err);
     out->verdict = LORT_OUT_OF_REACH;
     return LORT_OK;

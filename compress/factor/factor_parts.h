@@ -102,8 +102,8 @@ lort_code lort_gram_wide(lort_factoring *f, const float *x, int64_t ldx, int64_t
                          int64_t ldo, lort_error *err);
 
 /* ---- reach.c: when to stop, and which rank; pure arithmetic on ritz values ---- */
-typedef enum lort_step { LORT_STEP_MORE, LORT_STEP_DONE, LORT_STEP_HOPELESS } lort_step;
-lort_step lort_reach_step(const lort_factoring *f, double *best_energy);
+typedef enum lort_reach { LORT_REACH_MORE, LORT_REACH_DONE, LORT_REACH_HOPELESS } lort_reach;
+lort_reach lort_reach_step(const lort_factoring *f, double *best_energy);
 double lort_reach_energy(const lort_target *target);    /* share of the energy the target asks for */
 int64_t lort_reach_rank(const lort_factoring *f);       /* the rank to build; 0: none up to rank_cap */
 /* Energy and error targets: a rank at which factors of 8 bits meet it, if that takes fewer bytes than 16 bits at `rank`; else 0. */

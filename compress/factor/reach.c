@@ -75,12 +75,12 @@ bool lort_reach_unseen(const lort_factoring *f)
     return f->norm2 - lort_ritz_sum(f, f->d) > UNSEEN * f->norm2;
 }
 
-static lort_step rank_step(const lort_factoring *f)
+static lort_reach rank_step(const lort_factoring *f)
 {
     const int64_t k = f->grid.rank_cap;
     const double now = lort_ritz_sum(f, k), gain = now - sum_before(f, k);
 
-    return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2 ? LORT_STEP_DONE : LORT_STEP_MORE;
+    return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2 ? LORT_REACH_DONE : LORT_REACH_MORE;
 }
 
 /* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but each pass adds less. */
@@ -91,19 +91,19 @@ static double projected(const lort_factoring *f)
     return now + GROWTH_LEFT * (now - sum_before(f, f->grid.rank_cap));
 }
 
-static lort_step target_step(const lort_factoring *f, double *best_energy)
+static lort_reach target_step(const lort_factoring *f, double *best_energy)
 {
     const int64_t now = smallest(f->ritz, f->d, wanted(f)), before = smallest(f->ritz_before, f->before, wanted(f));
     double bound = upper_bound(f);
 
     if (now > 0 && before > 0 && before - now <= now / 32)
-        return LORT_STEP_DONE;
+        return LORT_REACH_DONE;
     if (f->shrunk)
         bound = fmin(bound, projected(f));
     if (bound >= lort_reach_energy(f->target) * f->norm2)
-        return LORT_STEP_MORE;
+        return LORT_REACH_MORE;
     *best_energy = bound / f->norm2;
-    return LORT_STEP_HOPELESS;
+    return LORT_REACH_HOPELESS;
 }
 
 /* How many of n values save most together. Coding what they leave takes half its logarithm, and nothing where it is below the floor; each of them costs the
@@ -129,20 +129,20 @@ static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t seen
 
 /* The first block is of random directions and shows nothing; the second has gone through A'A, so what stands out is seen, of as many components as a block is
  * wide. Where none pays, there may still be more of their size that would. */
-static lort_step gain_step(const lort_factoring *f, double *best_energy)
+static lort_reach gain_step(const lort_factoring *f, double *best_energy)
 {
     const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d, settled = cap < f->before ? cap : f->before;
     const int64_t now = gaining(f, f->ritz, cap, cap);
 
     *best_energy = f->ritz[0] / f->norm2;
     if (f->before == 0)
-        return LORT_STEP_MORE;
+        return LORT_REACH_MORE;
     if (now == 0)
-        return settled < most && gaining(f, f->ritz, settled, most) > 0 ? LORT_STEP_MORE : LORT_STEP_HOPELESS;
-    return now == gaining(f, f->ritz_before, settled, settled) ? LORT_STEP_DONE : LORT_STEP_MORE;
+        return settled < most && gaining(f, f->ritz, settled, most) > 0 ? LORT_REACH_MORE : LORT_REACH_HOPELESS;
+    return now == gaining(f, f->ritz_before, settled, settled) ? LORT_REACH_DONE : LORT_REACH_MORE;
 }
 
-lort_step lort_reach_step(const lort_factoring *f, double *best_energy)
+lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
 {
     if (f->target->kind == LORT_TARGET_GAIN)
         return gain_step(f, best_energy);

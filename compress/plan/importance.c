@@ -63,7 +63,7 @@ lort_code lort_importance_note(lort_session *session, const char *path, lort_wor
     if (code)
         return code;
     for (uint64_t i = 0; i < plan->count; i++) {
-        const lort_step *step = &plan->steps[i];
+        const lort_tensor_plan *step = &plan->steps[i];
         if (!step->importance)
             continue;
         plan->weighed++;

@@ -152,7 +152,7 @@ lort_target lort_plan_target(const lort_options *options, int64_t rows, int64_t 
     return target;
 }
 
-uint64_t lort_slice_bytes(const lort_step *step) { return step->shape.slices ? step->tensor->bytes / (uint64_t)step->shape.slices : 0; }
+uint64_t lort_slice_bytes(const lort_tensor_plan *step) { return step->shape.slices ? step->tensor->bytes / (uint64_t)step->shape.slices : 0; }
 
 lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t cols)
 {
@@ -164,7 +164,7 @@ lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t co
     return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n), .max_rank = most};
 }
 
-lort_target lort_plan_ternary_target(const lort_options *options, const lort_step *step, uint64_t lossless)
+lort_target lort_plan_ternary_target(const lort_options *options, const lort_tensor_plan *step, uint64_t lossless)
 {
     const int64_t rows = step->shape.rows, cols = step->shape.cols, even = lort_break_even_rank(rows, cols, lossless);
     lort_target target = options->goal == LORT_GOAL_DEFAULT ? lort_plan_gain(options, rows, cols) : lort_plan_target(options, rows, cols);
@@ -178,7 +178,7 @@ lort_target lort_plan_ternary_target(const lort_options *options, const lort_ste
 }
 
 /* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales. */
-static uint64_t ternary_outcome(const lort_options *options, const lort_step *step)
+static uint64_t ternary_outcome(const lort_options *options, const lort_tensor_plan *step)
 {
     const lort_target target = lort_plan_ternary_target(options, step, lort_slice_bytes(step));
     const uint64_t rows = (uint64_t)step->shape.rows, factors = (uint64_t)target.max_rank * (rows + (uint64_t)step->shape.cols);
@@ -186,7 +186,7 @@ static uint64_t ternary_outcome(const lort_options *options, const lort_step *st
 }
 
 /* The first factorisation is by the target, those that follow by the rank it gave. */
-static uint64_t ternary_workspace(const lort_options *options, const lort_step *step, unsigned workers)
+static uint64_t ternary_workspace(const lort_options *options, const lort_tensor_plan *step, unsigned workers)
 {
     const int64_t rows = step->shape.rows, cols = step->shape.cols;
     const uint32_t element = lort_dtype_element_bytes(step->tensor->type);
@@ -200,12 +200,12 @@ static uint64_t ternary_workspace(const lort_options *options, const lort_step *
 }
 
 /* What weighing takes beside the rest: scales as codes and floats, sums of the window. */
-static uint64_t weighing_bytes(const lort_step *step, unsigned workers)
+static uint64_t weighing_bytes(const lort_tensor_plan *step, unsigned workers)
 {
     return step->importance ? 8 * (uint64_t)step->shape.cols + 256 * workers : 0;
 }
 
-static uint64_t integers_workspace(const lort_options *options, const lort_step *step, unsigned workers)
+static uint64_t integers_workspace(const lort_options *options, const lort_tensor_plan *step, unsigned workers)
 {
     lort_target gain = lort_plan_gain(options, step->shape.rows, step->shape.cols);
     const uint64_t fit = lort_quantise_bound(step->shape.rows, step->shape.cols, workers);
@@ -216,7 +216,7 @@ static uint64_t integers_workspace(const lort_options *options, const lort_step 
 }
 
 /* The workspace bound of one slice with `workers`. */
-static uint64_t slice_workspace(const lort_options *options, const lort_step *step, unsigned workers)
+static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *step, unsigned workers)
 {
     if (lort_plan_integers(options))
         return integers_workspace(options, step, workers) + weighing_bytes(step, workers);
@@ -229,7 +229,7 @@ static uint64_t slice_workspace(const lort_options *options, const lort_step *st
     return lort_factor_bound(step->shape.rows, step->shape.cols, lort_dtype_element_bytes(step->tensor->type), &target, workers) + weighing_bytes(step, workers);
 }
 
-static void plan_weights(const lort_session *session, const lort_options *options, lort_step *step)
+static void plan_weights(const lort_session *session, const lort_options *options, lort_tensor_plan *step)
 {
     if (!session->imatrix)
         return;
@@ -240,10 +240,10 @@ static void plan_weights(const lort_session *session, const lort_options *option
     }
 }
 
-static void plan_step(const lort_session *session, const lort_model *model, const lort_options *options, uint64_t extent, lort_step *step)
+static void plan_step(const lort_session *session, const lort_model *model, const lort_options *options, uint64_t extent, lort_tensor_plan *step)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
-    *step = (lort_step){.reason = ""};
+    *step = (lort_tensor_plan){.reason = ""};
     if (tensor == UINT64_MAX)
         return;
     step->tensor = &lort_model_index(model)->tensors[tensor];
@@ -311,7 +311,7 @@ static uint64_t full_cost(const lort_session *session, const lort_model *model, 
 {
     set_workspaces(options, plan, team ? threads : 1);
     return common_cost(session, options, plan, threads) + lort_model_load_bytes(model) +
-           sum_of_largest(plan, threads, offsetof(lort_step, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_step, pending));
+           sum_of_largest(plan, threads, offsetof(lort_tensor_plan, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_tensor_plan, pending));
 }
 
 /* So many of the largest slices, with all workers on each; *which names the largest of all. */
@@ -321,7 +321,7 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
     *which = NULL;
     set_workspaces(options, plan, threads);
     for (uint64_t i = 0; i < plan->count; i++) {
-        const lort_step *step = &plan->steps[i];
+        const lort_tensor_plan *step = &plan->steps[i];
         uint64_t bytes = step->factor ? step->workspace + step->pending : 0;
         if (bytes > most) {
             most = bytes;
@@ -346,7 +346,7 @@ static void hold_blocks(lort_work_plan *plan)
     const uint64_t left = plan->limit - plan->peak;
     for (uint64_t i = 0; i < plan->count; i++)
         plan->steps[i].holds = plan->steps[i].holds / 2 <= left ? plan->steps[i].holds : 0;
-    const uint64_t most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_step, holds));
+    const uint64_t most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_tensor_plan, holds));
     plan->spare = left < most ? left : most;
     plan->peak += plan->spare;
 }
@@ -410,7 +410,7 @@ static lort_code choose_mode(lort_session *session, const lort_model *model, con
 }
 
 /* Output bounds before any weight is read: what the lossless form of each type usually comes to (docs/NUMERICS.md). */
-double lort_plan_share(const lort_step *step, bool high)
+double lort_plan_share(const lort_tensor_plan *step, bool high)
 {
     const lort_dtype_info *type = step->tensor ? step->tensor->type : NULL;
     static const struct { lort_dtype type; double low, high; } shares[] = {
@@ -436,7 +436,7 @@ static void estimate_output(const lort_model *model, const lort_options *options
     const lort_extent *extents = lort_model_extents(model, &count);
     double low = 2000, high = 4000;
     for (uint64_t i = 0; i < count; i++) {
-        const lort_step *step = &plan->steps[i];
+        const lort_tensor_plan *step = &plan->steps[i];
         double kept_low = lort_plan_share(step, false) * (double)extents[i].bytes, kept_high = lort_plan_share(step, true) * (double)extents[i].bytes;
         if (step->factor && lort_plan_integers(options)) {
             const double weights = (double)step->tensor->elements / 8;

@@ -13,7 +13,7 @@ typedef struct lort_share { /* of the output, for one slice under a target for t
 } lort_share;
 #define LORT_FACTORS_RECORD 66 /* bytes of a record for the factors of a slice: about so many */
 
-typedef struct lort_step { /* one extent of the input */
+typedef struct lort_tensor_plan { /* one extent of the input */
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
     bool factor;        /* every slice is tried; else the whole tensor is kept */
@@ -24,16 +24,16 @@ typedef struct lort_step { /* one extent of the input */
     lort_share *shares; /* [slices]; NULL: no target for the size */
     const lort_importance *importance; /* of the columns; NULL: none is known */
     bool scaled;        /* as integers its columns are scaled by it */
-} lort_step;
+} lort_tensor_plan;
 
 /* What a step is worked in: its slices where they are tried, else the whole. */
-static inline uint32_t lort_step_slices(const lort_step *step) { return step->factor ? (uint32_t)step->shape.slices : 1; }
+static inline uint32_t lort_tensor_plan_slices(const lort_tensor_plan *step) { return step->factor ? (uint32_t)step->shape.slices : 1; }
 
 /* Stored bytes of one slice; its lossless form takes at most these. */
-uint64_t lort_slice_bytes(const lort_step *step);
+uint64_t lort_slice_bytes(const lort_tensor_plan *step);
 
 typedef struct lort_work_plan {
-    lort_step *steps; /* [count], by extent */
+    lort_tensor_plan *steps; /* [count], by extent */
     uint64_t count, candidates;
     lort_block_need blocks; /* of quantised slices */
     lort_mode mode;   /* FULL or STREAM */
@@ -73,7 +73,7 @@ lort_target lort_plan_gain(const lort_options *options, int64_t rows, int64_t co
 /* quantise.c: most bytes fitting one slice takes at once, beside the workers' spaces and what it leaves in the outcome. */
 uint64_t lort_quantise_bound(int64_t rows, int64_t cols, unsigned workers);
 /* What factors beside trits are to reach, for a slice of the step that takes `lossless` bytes: RANK (0: none), GAIN, or ERROR, of the sum of both. */
-lort_target lort_plan_ternary_target(const lort_options *options, const lort_step *step, uint64_t lossless);
+lort_target lort_plan_ternary_target(const lort_options *options, const lort_tensor_plan *step, uint64_t lossless);
 /* alternate.c: most bytes it takes beside the workers' spaces, the outcome it makes, one more, and those of lort_factor. */
 uint64_t lort_ternary_bound(int64_t rows, int64_t cols, unsigned workers);
 /* The largest rank whose factors could be smaller than `lossless` bytes: a number of a factor rarely takes less than this share of 16 bits (Q8_0 does not). */
@@ -82,7 +82,7 @@ uint64_t lort_ternary_bound(int64_t rows, int64_t cols, unsigned workers);
 int64_t lort_break_even_rank(int64_t rows, int64_t cols, uint64_t lossless_bytes);
 
 /* Share of a kept part's bytes that its lossless form usually comes to, at best or at worst, before it is read. */
-double lort_plan_share(const lort_step *step, bool high);
+double lort_plan_share(const lort_tensor_plan *step, bool high);
 
 /* The quality options in canonical form, for the container. */
 void lort_plan_options_text(const lort_options *options, lort_buffer *out);

@@ -1,8 +1,9 @@
 /* encoding: stored slices to f32 cells. */
 #include "compress/read/encoding.h"
-#include "compress/factor/factor.h"
 #include "compress/coder/trits.h"
 #include "compress/coder/weighting.h"
+#include "compress/factor/factor.h"
+#include "formats/container/part.h"
 #include <string.h>
 
 /* ---- raw: elements of the tensor's own type ---- */
@@ -370,14 +371,6 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
     return most;
 }
 
-bool lort_part_has_integers(const lort_part *part)
-{
-    for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind == LORT_TERM_QUANTISED || part->terms[i].kind == LORT_TERM_TERNARY)
-            return true;
-    return false;
-}
-
 void lort_archive_block_need(const lort_archive *archive, lort_block_need *need)
 {
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
@@ -386,28 +379,4 @@ void lort_archive_block_need(const lort_archive *archive, lort_block_need *need)
         if (lort_part_has_integers(part))
             lort_block_need_add(need, shape.rows, shape.cols);
     }
-}
-
-uint64_t lort_part_elements(const lort_part *part)
-{
-    uint64_t n = 1;
-    for (uint32_t i = 0; i < part->n_dims; i++)
-        n *= (uint64_t)part->dims[i]; /* the gate checked the product */
-    return n;
-}
-
-bool lort_part_is_raw(const lort_part *part)
-{
-    for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind != LORT_TERM_RAW)
-            return false;
-    return true;
-}
-
-bool lort_part_decodes(const lort_part *part)
-{
-    for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind != LORT_TERM_QUANTISED && !lort_dtype_get(part->terms[i].left)->decode)
-            return false;
-    return true;
 }

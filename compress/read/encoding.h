@@ -70,12 +70,5 @@ uint64_t lort_slice_memory(const lort_part *part, uint32_t slice);
 uint64_t lort_part_memory(const lort_part *part); /* of its largest slice */
 /* The largest decoded chunk of an archive, at least LORT_CHUNK_TARGET. */
 uint64_t lort_archive_chunk_max(const lort_archive *archive);
-uint64_t lort_part_elements(const lort_part *part);
-/* True if some slice is coded by integers, or by trits. */
-bool lort_part_has_integers(const lort_part *part);
-/* True if the part is stored losslessly whole. */
-bool lort_part_is_raw(const lort_part *part);
-/* True if rows of f32 can be had: every term's element type has a decoder. */
-bool lort_part_decodes(const lort_part *part);
 
 #endif

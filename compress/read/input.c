@@ -1,5 +1,6 @@
 /* See input.h. */
 #include "compress/read/input.h"
+#include "formats/container/part.h"
 
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_input *out, lort_error *err)
 {

@@ -1,6 +1,7 @@
 /* reading: what verify, restore and compare share when they decode a container. */
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
+#include "formats/container/part.h"
 #include <math.h>
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-lort_range lort_slice_range(const lort_decider *decider, const lort_step *step, uint64_t extent, uint32_t slice)
+lort_range lort_slice_range(const lort_decider *decider, const lort_tensor_plan *step, uint64_t extent, uint32_t slice)
 {
     uint64_t count;
     const lort_extent *at = &lort_model_extents(decider->model, &count)[extent];
@@ -40,7 +40,7 @@ static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
     return (uint64_t)elements / type->block_elements * type->block_bytes;
 }
 
-lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice)
+lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_tensor_plan *step, uint32_t slice)
 {
     return (lort_slice_source){decider, step, step->tensor->offset + slice * lort_slice_bytes(step), bytes_of(step->tensor->type, step->shape.cols),
                                lort_model_unmapped(decider->model), NULL, lort_weighting_of(step->importance, &step->shape, slice), NULL, 0, false};
@@ -630,7 +630,7 @@ static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned fi
 }
 
 /* From the finest error to the coarsest: where there are no components for an error, there are none for a larger one. */
-lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
+lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
                             lort_error *err)
 {
     const uint64_t key = lort_matrix_key(decider->options->seed, lort_name_hash(step->tensor->name, step->tensor->name_bytes), slice);
@@ -675,7 +675,7 @@ static lort_code finish(lort_outcome *out, const lort_slice_source *source, uint
     return code;
 }
 
-lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
+lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
 {
     uint64_t start = lort_os_clock_ns();
     *out = (lort_outcome){.reason = step->reason};

@@ -48,7 +48,7 @@ typedef struct lort_decider {
 } lort_decider;
 
 /* worker: whose scratch is used by the caller; pool: who factors (NULL: this worker alone). */
-lort_code lort_decide(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
+lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err);
 void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc);
 /* Whether a tensor is kept for this (the text may have more around it) since its weights are no numbers or a method gave up: that is to be heard of. */
 bool lort_reason_is_fault(const char *reason);
@@ -58,7 +58,7 @@ typedef struct lort_range {
     uint32_t file;
     uint64_t offset, bytes;
 } lort_range;
-lort_range lort_slice_range(const lort_decider *decider, const lort_step *step, uint64_t extent, uint32_t slice);
+lort_range lort_slice_range(const lort_decider *decider, const lort_tensor_plan *step, uint64_t extent, uint32_t slice);
 
 /* Elements a chunk of this type holds, and their bytes: whole blocks, at most LORT_CHUNK_TARGET bytes. */
 uint64_t lort_chunk_elements(const lort_dtype_info *type);

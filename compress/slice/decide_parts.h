@@ -6,7 +6,7 @@
 
 typedef struct lort_slice_source { /* the slice as a matrix */
     const lort_decider *decider;
-    const lort_step *step;
+    const lort_tensor_plan *step;
     uint64_t base; /* of the slice in its file */
     uint64_t row_bytes;
     bool unmapped;
@@ -17,7 +17,7 @@ typedef struct lort_slice_source { /* the slice as a matrix */
     bool exact;                  /* the estimate of a quantised slice is to be its size, not that of a sample */
 } lort_slice_source;
 
-lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_step *step, uint32_t slice);
+lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_tensor_plan *step, uint32_t slice);
 /* A lort_tile_fn; ctx is the source. */
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
                           lort_error *err);
@@ -56,7 +56,7 @@ typedef struct lort_curve {
     bool only[LORT_CURVE_POINTS];      /* components do it all there */
     double rank_bytes[LORT_CURVE_POINTS]; /* of a component; 0: none pay */
 } lort_curve;
-lort_code lort_decide_curve(const lort_decider *decider, const lort_step *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
+lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *step, uint32_t slice, unsigned worker, lort_pool *pool, lort_curve *curve,
                             lort_error *err);
 /* quantise.c: all but the points, and points [first, end) with source->factors. */
 lort_code lort_curve_start(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_curve *curve, lort_error *err);

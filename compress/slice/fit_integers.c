@@ -417,7 +417,7 @@ static bool can_be_coded(const fitting *f) { return isfinite(f->norm2) && f->nor
 /* Energies, and codes where they can be. */
 static lort_code prepare(fitting *f, lort_error *err)
 {
-    const lort_step *step = f->source->step;
+    const lort_tensor_plan *step = f->source->step;
     uint8_t *scales = step->scaled ? f->codes + f->grid.rows + f->grid.cols : NULL;
     if (scales)
         lort_weighting_codes(&f->source->weighting, &step->shape, scales);

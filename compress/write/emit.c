@@ -15,7 +15,7 @@
 /* The part that is being written. */
 typedef struct open_part {
     uint64_t extent;
-    const lort_step *step;
+    const lort_tensor_plan *step;
     const lort_dtype_info *type; /* of the stored elements; raw parts: U8 */
     uint32_t file;
     uint64_t offset, bytes; /* in the input file */
@@ -441,14 +441,14 @@ static void close_part(lort_emitter *emitter)
 
 lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *err)
 {
-    const lort_step *step = &emitter->plan->steps[extent];
+    const lort_tensor_plan *step = &emitter->plan->steps[extent];
     uint64_t count;
     const lort_extent *extents = lort_model_extents(emitter->decider->model, &count);
     close_part(emitter);
     emitter->part = (open_part){.extent = extent, .step = step, .type = step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8),
                                 .file = extents[extent].file, .offset = extents[extent].offset, .bytes = extents[extent].bytes,
                                 .start = lort_publish_size(emitter->publish), .reason = ""};
-    lort_code code = take_ranks(emitter, lort_step_slices(step), err);
+    lort_code code = take_ranks(emitter, lort_tensor_plan_slices(step), err);
     if (code == LORT_OK)
         code = lort_hasher_open(alloc_of(emitter), &emitter->part.hasher, err);
     return code;
@@ -486,7 +486,7 @@ static void note_factors(open_part *part, uint32_t slice, const lort_outcome *ou
 static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
 {
     open_part *part = &emitter->part;
-    const lort_step *step = part->step;
+    const lort_tensor_plan *step = part->step;
     block_run run = {.emitter = emitter, .outcome = outcome, .slice = slice, .grid = lort_block_grid_of(step->shape.rows, step->shape.cols),
                      .source = lort_slice_source_of(emitter->decider, step, slice)};
     run.source.factors = outcome->factored ? outcome : NULL;

@@ -38,14 +38,14 @@ static lort_code list_jobs(pipeline *p, lort_error *err)
     void *memory;
     p->count = 0;
     for (uint64_t i = p->done; i < p->plan->count; i++)
-        p->count += lort_step_slices(&p->plan->steps[i]);
+        p->count += lort_tensor_plan_slices(&p->plan->steps[i]);
     lort_code code = lort_take(&session_of(p)->alloc, p->count * sizeof *p->jobs, "the list of jobs", &memory, err);
     if (code)
         return code;
     p->jobs = memory;
     uint64_t at = 0;
     for (uint64_t i = p->done; i < p->plan->count; i++) {
-        uint32_t slices = lort_step_slices(&p->plan->steps[i]);
+        uint32_t slices = lort_tensor_plan_slices(&p->plan->steps[i]);
         for (uint32_t s = 0; s < slices; s++)
             p->jobs[at++] = (job){i, s, s == 0, s + 1 == slices};
     }
@@ -170,7 +170,7 @@ static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned s
 {
     pipeline *p = ctx;
     const job *j = &p->jobs[item];
-    const lort_step *step = &p->plan->steps[j->extent];
+    const lort_tensor_plan *step = &p->plan->steps[j->extent];
     lort_code code = lort_decide(p->decider, step, j->slice, worker, p->team, &p->outcomes[slot], err);
     if (code)
         name_error(p, j->extent, err);
@@ -239,7 +239,7 @@ typedef struct sample_sum {
 
 static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_error *err)
 {
-    const lort_step *step = &p->plan->steps[extent];
+    const lort_tensor_plan *step = &p->plan->steps[extent];
     lort_tensor_report *report = report_of(p, extent);
     lort_outcome outcome = {0};
     lort_code code = lort_decide(p->decider, step, 0, 0, session_of(p)->pool, &outcome, err);
@@ -255,8 +255,8 @@ static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_
     report->rank = outcome.rank;
     report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
     report->weighted_error = !step->importance ? NAN : lossy ? sqrt(outcome.error.weighed / outcome.norm.weighed) : 0.0;
-    report->bytes_out = bytes * lort_step_slices(step);
-    report->seconds = outcome.seconds * lort_step_slices(step);
+    report->bytes_out = bytes * lort_tensor_plan_slices(step);
+    report->seconds = outcome.seconds * lort_tensor_plan_slices(step);
     sum->in += (double)step->tensor->bytes;
     sum->out += (double)report->bytes_out;
     sum->seconds += report->seconds;
@@ -274,7 +274,7 @@ static void narrow(pipeline *p, lort_work_plan *plan, const sample_sum *sum, uin
     uint64_t count;
     const lort_extent *extents = lort_model_extents(p->decider->model, &count);
     for (uint64_t i = 0; i < plan->count; i++) {
-        const lort_step *step = &plan->steps[i];
+        const lort_tensor_plan *step = &plan->steps[i];
         if (step->factor) {
             candidates_in += (double)step->tensor->bytes;
             continue;

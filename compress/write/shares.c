@@ -62,7 +62,7 @@ static bool can_be_component(double bytes, bool only) { return bytes == 0 ? !onl
 /* The notes are a file like any other: what no reading can come to is not believed. */
 static bool is_sound(const reading *r, const job *j)
 {
-    const lort_step *step = &r->plan->steps[j->extent];
+    const lort_tensor_plan *step = &r->plan->steps[j->extent];
     const lort_curve *curve = &j->curve;
     bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST && (double)curve->codes <= NOTED_MOST;
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
@@ -137,7 +137,7 @@ static lort_range range_of(const reading *r, uint64_t i)
 static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
 {
     job *j = &r->jobs[item];
-    const lort_step *step = &r->plan->steps[j->extent];
+    const lort_tensor_plan *step = &r->plan->steps[j->extent];
     const lort_range range = range_of(r, item);
     if (!step->factor)
         return lort_raw_size(r->decider, worker, r->team, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
@@ -159,12 +159,12 @@ static lort_code list_jobs(reading *r, lort_error *err)
 {
     void *memory;
     for (uint64_t i = 0; i < r->plan->count; i++)
-        r->count += lort_step_slices(&r->plan->steps[i]);
+        r->count += lort_tensor_plan_slices(&r->plan->steps[i]);
     lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->jobs, "the list of shares", &memory, err);
     r->jobs = memory;
     uint64_t at = 0;
     for (uint64_t i = 0; i < r->plan->count && code == LORT_OK; i++)
-        for (uint32_t s = 0; s < lort_step_slices(&r->plan->steps[i]); s++)
+        for (uint32_t s = 0; s < lort_tensor_plan_slices(&r->plan->steps[i]); s++)
             r->jobs[at++] = (job){.extent = i, .slice = s};
     return code;
 }
@@ -228,7 +228,7 @@ static double sum_at(const reading *r, int place)
 /* What a record takes, by experience, a little more rather than less: names and shapes compress, hashes and sizes of chunks do not. */
 static double record_bytes(const reading *r, uint64_t extent)
 {
-    const lort_step *step = &r->plan->steps[extent];
+    const lort_tensor_plan *step = &r->plan->steps[extent];
     uint64_t count;
     const double raw = 1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
     if (!step->tensor)
@@ -249,7 +249,7 @@ static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 {
     fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
     for (uint64_t i = 0; i < r->count; i++) {
-        const lort_step *step = &r->plan->steps[r->jobs[i].extent];
+        const lort_tensor_plan *step = &r->plan->steps[r->jobs[i].extent];
         *(step->tensor ? &f.tensors : &f.others) += (double)r->jobs[i].kept;
     }
     for (uint64_t i = 0; i < r->plan->count; i++) {
@@ -316,7 +316,7 @@ static lort_code give_shares(const reading *r, int place, double scale, lort_err
     plan->share_count = r->count;
     double rest = 0;
     for (uint64_t i = 0; i < r->count; i++) {
-        lort_step *step = &plan->steps[r->jobs[i].extent];
+        lort_tensor_plan *step = &plan->steps[r->jobs[i].extent];
         if (!step->factor)
             continue;
         if (r->jobs[i].slice == 0)

@@ -28,32 +28,6 @@ bool lort_align_up(uint64_t v, uint64_t alignment, uint64_t *out)
     return true;
 }
 
-unsigned lort_utf8_length(const void *bytes, uint64_t n)
-{
-    const uint8_t *p = bytes;
-    unsigned want = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
-    if (want == 0 || want > n)
-        return 0;
-    for (unsigned i = 1; i < want; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    bool overlong = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xF0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xED && p[1] >= 0xA0, beyond = p[0] == 0xF4 && p[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : want;
-}
-
-bool lort_utf8_valid(const void *bytes, uint64_t n)
-{
-    const uint8_t *p = bytes;
-    for (uint64_t i = 0; i < n;) {
-        unsigned step = lort_utf8_length(p + i, n - i);
-        if (step == 0)
-            return false;
-        i += step;
-    }
-    return true;
-}
-
 lort_cursor lort_cursor_make(const void *data, uint64_t available, uint64_t limit, lort_code overrun, lort_error *err)
 {
     return (lort_cursor){.data = data, .available = available, .limit = limit, .error = err, .overrun = overrun};

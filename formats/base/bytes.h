@@ -35,11 +35,6 @@ bool lort_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool lort_mul_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool lort_align_up(uint64_t v, uint64_t alignment, uint64_t *out);
 
-/* Length, 1 to 4, of the well-formed UTF-8 sequence that starts n > 0 bytes; 0 if none does. */
-unsigned lort_utf8_length(const void *bytes, uint64_t n);
-/* True if the n bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
-bool lort_utf8_valid(const void *bytes, uint64_t n);
-
 /* A cursor over the first `available` bytes of a file of `limit` bytes (available == limit when all is mapped).
  * Reading past `limit` is bad input; reading past `available` but inside `limit` sets `wanted` so that the caller can come
  * back with more bytes (only where a file cannot be mapped). After a failure every read yields 0 / NULL. */

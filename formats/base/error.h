@@ -38,9 +38,4 @@ lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...) LO
 /* Puts "<context>: " before the message of a failure on its way up; returns err's code (LORT_E_INTERNAL if err is NULL). */
 lort_code lort_error_prefix(lort_error *err, const char *format, ...) LORT_PRINTF(2, 3);
 
-/* Writes `n` untrusted bytes as printable UTF-8: control characters, invalid UTF-8 and backslash become \xHH. The result is
- * NUL-terminated, at most `cap` bytes with the NUL, cut with "..." where it does not fit. Returns `out`. */
-const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n);
-const char *lort_escape_text(char *out, size_t cap, const char *text); /* the same of a NUL-terminated one */
-
 #endif

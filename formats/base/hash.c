@@ -1,6 +1,5 @@
 /* hash: xxHash behind LoRT's names. */
 #include "formats/base/hash.h"
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -61,3 +60,5 @@ void lort_hasher_close(lort_hasher *hasher)
 uint64_t lort_xxh3_64(const void *bytes, uint64_t n) { return XXH3_64bits(bytes, (size_t)n); }
 
 unsigned lort_hash_version(void) { return XXH_versionNumber(); }
+
+uint64_t lort_name_hash(const char *name, uint64_t name_bytes) { return lort_xxh3_64(name, name_bytes); }

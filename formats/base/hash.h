@@ -21,4 +21,6 @@ void lort_hasher_close(lort_hasher *hasher); /* accepts NULL */
 
 unsigned lort_hash_version(void); /* of the library in use: major * 10000 + minor * 100 + release */
 
+/* 64-bit hash of a name, the same everywhere: keys the random numbers and the index (XXH3, seed 0). */
+uint64_t lort_name_hash(const char *name, uint64_t name_bytes);
 #endif

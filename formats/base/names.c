@@ -2,6 +2,7 @@
  * about 14 ln n slots; a run of MAX_PROBES means names made to collide. */
 #include "formats/base/names.h"
 #include "formats/types/tensor.h"
+#include "formats/base/hash.h"
 #include <string.h>
 
 #define FIRST_SLOTS 64u

@@ -231,8 +231,4 @@ lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *fr
 /* Reads the frame that starts at data (`available` bytes to the end of the file); checks magic, size, zero fields and hash. */
 lort_code lort_frame_get(const uint8_t *data, uint64_t available, lort_frame *out, lort_error *err);
 
-/* Rows and columns of a slice of a part, as lort_tensor_matrices; whole parts (slices == 1) of more dims are one slice: cols is the
- * last dim (1 for a scalar), rows the rest. */
-lort_matrices lort_part_matrices(const lort_part *part);
-
 #endif

@@ -2,10 +2,13 @@
  * what comes out of here has been checked in every field and between fields, so nothing behind it checks again. No
  * allocation is larger than a small multiple of the body. Layouts: docs/FORMAT.md. */
 #include "formats/base/bytes.h"
+#include "formats/base/plain_name.h"
+#include "formats/base/text.h"
 #include "formats/container/container.h"
+#include "formats/container/part.h"
 #include "formats/types/layout.h"
-#include "formats/inputs/shards.h"
 #include <stdlib.h>
+#include <string.h>
 
 #define LEAST_FILE 20u /* bytes of a file entry with empty texts */
 #define EXTENT_ENTRY 16u
@@ -207,18 +210,6 @@ lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena 
 }
 
 /* ---- PART ---- */
-
-lort_matrices lort_part_matrices(const lort_part *part)
-{
-    uint64_t elements = 0;
-    lort_matrices m = {.slices = part->slices, .rows = 0, .cols = 1};
-    lort_layout_elements(part->dims, part->n_dims, &elements); /* checked when the part was read */
-    if (part->n_dims)
-        m.cols = part->dims[part->n_dims - 1];
-    if (elements)
-        m.rows = (int64_t)(elements / part->slices / (uint64_t)m.cols);
-    return m;
-}
 
 static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
 {

@@ -1,8 +1,9 @@
 /* The table of formats, and what to say about a file that is none of them. */
 #include "formats/inputs/format.h"
-#include "formats/base/bytes.h"
+#include "formats/base/text.h"
 #include "formats/container/container.h"
 #include <inttypes.h>
+#include <string.h>
 
 static const lort_format *const formats[] = {&lort_format_gguf, &lort_format_safetensors};
 
@@ -92,23 +93,4 @@ lort_code lort_header_parse(const uint8_t *data, uint64_t available, uint64_t fi
         return lort_fail(err, LORT_E_INPUT, "%" PRIu64 " bytes of the file's head are needed to tell its format", head);
     lort_code code = lort_format_tell(data, head, file_size, &format, err);
     return code ? code : format->parse(data, available, file_size, alloc, out, wanted, err);
-}
-
-void lort_header_free(lort_header *header)
-{
-    if (!header)
-        return;
-    lort_arena_free(&header->arena);
-    memset(header, 0, sizeof *header);
-}
-
-const lort_kv *lort_header_find(const lort_header *header, const char *key)
-{
-    size_t n = strlen(key);
-    for (uint64_t i = 0; i < header->kv_count; i++) {
-        const lort_kv *kv = &header->kv[i];
-        if (kv->key_bytes == n && memcmp(kv->key, key, n) == 0)
-            return kv;
-    }
-    return NULL;
 }

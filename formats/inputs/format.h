@@ -87,7 +87,5 @@ lort_code lort_format_tell(const uint8_t *head, uint64_t n, uint64_t file_size, 
 /* tell + parse. On failure *out is zero; lort_header_free accepts that. */
 lort_code lort_header_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
                             lort_header *out, uint64_t *wanted, lort_error *err);
-void lort_header_free(lort_header *header);
-const lort_kv *lort_header_find(const lort_header *header, const char *key); /* or NULL */
 
 #endif

@@ -4,6 +4,8 @@
 #include "formats/inputs/gguf.h"
 #include "formats/types/layout.h"
 #include "formats/base/names.h"
+#include "formats/base/text.h"
+#include "formats/inputs/header.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

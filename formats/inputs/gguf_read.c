@@ -1,6 +1,7 @@
 /* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates nothing and knows
  * nothing of the file as a whole: that is gguf.c. */
 #include "formats/inputs/gguf.h"
+#include "formats/base/text.h"
 #include <inttypes.h>
 
 #define MAX_KEY 65535u

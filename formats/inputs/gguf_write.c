@@ -2,6 +2,7 @@
  * header is the old one, byte for byte, with those fields patched: version, order and padding stay what they were. */
 #include "formats/inputs/gguf.h"
 #include "formats/types/layout.h"
+#include "formats/base/text.h"
 #include <inttypes.h>
 
 /* New places of the data: contiguous in index order, each tensor padded to the alignment (the last one too, as ggml

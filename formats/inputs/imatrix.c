@@ -4,6 +4,8 @@
 #include "formats/base/bytes.h"
 #include "formats/inputs/format.h"
 #include "formats/types/layout.h"
+#include "formats/base/text.h"
+#include "formats/inputs/header.h"
 #include <float.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
  * twice. */
 #include "formats/inputs/json.h"
 #include "formats/base/bytes.h"
+#include "formats/base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 

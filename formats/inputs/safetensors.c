@@ -8,6 +8,8 @@
 #include "formats/inputs/json.h"
 #include "formats/types/layout.h"
 #include "formats/base/names.h"
+#include "formats/base/text.h"
+#include "formats/inputs/header.h"
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,75 +1,20 @@
 /* Which files make one model. The names in an index.json are someone else's: only plain file names pass, and nothing
  * here opens them. The JSON is walked twice, as in safetensors.c: count, then fill. */
 #include "formats/inputs/shards.h"
-#include "formats/base/bytes.h"
-#include "formats/inputs/json.h"
 #include "formats/base/names.h"
+#include "formats/base/plain_name.h"
+#include "formats/base/text.h"
+#include "formats/inputs/json.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
-#define MAX_JSON (1u << 30)
-#define MAX_PLAIN_NAME 255u
-#define MAX_FILES 99999u /* what five digits in a shard's name can count */
 #define SHOWN 200
 
+#define MAX_JSON (1u << 30)
+#define MAX_FILES 99999u /* what five digits in a shard's name can count */
+
 /* --- plain names --- */
-
-static char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
-
-/* Windows gives these names to devices, whatever extension follows. */
-static bool is_device(const char *name, uint64_t bytes)
-{
-    static const char *const devices[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
-    char stem[8] = {0};
-    uint64_t n = 0;
-    while (n < bytes && name[n] != '.' && n < sizeof stem) {
-        stem[n] = upper(name[n]);
-        n++;
-    }
-    if (n == sizeof stem)
-        return false;
-    while (n && stem[n - 1] == ' ')
-        stem[--n] = 0;
-    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
-        if (strcmp(stem, devices[i]) == 0)
-            return true;
-    }
-    bool port = memcmp(stem, "COM", 3) == 0 || memcmp(stem, "LPT", 3) == 0;
-    bool superscript = n == 5 && memcmp(stem + 3, "\xc2", 1) == 0 && strchr("\xb9\xb2\xb3", stem[4]);
-    return port && ((n == 4 && stem[3] >= '0' && stem[3] <= '9') || superscript);
-}
-
-static const char *plain_name_fault(const char *name, uint64_t bytes)
-{
-    if (bytes == 0)
-        return "is empty";
-    if (bytes > MAX_PLAIN_NAME)
-        return "is longer than 255 bytes";
-    if (!lort_utf8_valid(name, bytes))
-        return "is not valid UTF-8";
-    for (uint64_t i = 0; i < bytes; i++) {
-        uint8_t c = (uint8_t)name[i];
-        if (c == '/' || c == '\\' || c == ':')
-            return "holds '/', '\\' or ':'";
-        if (c < 0x20 || c == 0x7f)
-            return "holds a control character";
-    }
-    if ((bytes == 1 && name[0] == '.') || (bytes >= 2 && memcmp(name, "..", 2) == 0))
-        return "begins with '..' or is '.'";
-    if (name[bytes - 1] == '.' || name[bytes - 1] == ' ')
-        return "ends with a dot or a space";
-    return is_device(name, bytes) ? "is the name of a Windows device" : NULL;
-}
-
-lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err)
-{
-    char shown[SHOWN];
-    const char *fault = plain_name_fault(name, bytes);
-    if (!fault)
-        return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT, "file name '%s' %s; a plain file name is allowed",
-                     lort_escape(shown, sizeof shown, name, bytes), fault);
-}
 
 /* --- index.json --- */
 
@@ -111,7 +56,7 @@ static uint32_t decode(const lort_json *j, char *out, uint64_t cap)
 static lort_code add_file(walker *w, uint32_t *file)
 {
     lort_json *j = &w->json;
-    char name[6 * MAX_PLAIN_NAME + 1]; /* every byte may be escaped as \u00XX */
+    char name[6 * LORT_PLAIN_NAME_MAX + 1]; /* every byte may be escaped as \u00XX */
     const char *copy;
     bool is_new;
     uint32_t bytes = decode(j, name, sizeof name);

@@ -31,10 +31,6 @@ void lort_shards_free(lort_shard_list *list);
 lort_code lort_shards_rewrite(const lort_shard_list *list, const uint8_t *data, uint64_t size, uint64_t total_size,
                               lort_buffer *out, lort_error *err);
 
-/* A plain file name: 1..255 bytes, valid UTF-8, no '/', '\\', ':', control characters, not "." or "..", no leading '.'
- * trickery such as "..", no Windows device name. LORT_E_INPUT says which rule it breaks. */
-lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err);
-
 /* "PREFIX-%05d-of-%05d.gguf": false if `name` is not of that form. number is 1-based as in the name. */
 bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *number, uint32_t *count);
 /* Writes the name of shard `number` (1-based) that belongs to `name`. */

@@ -1,7 +1,7 @@
 /* tensor: matrices of a tensor, and the index of tensors by name. */
 #include "formats/types/tensor.h"
-#include "formats/base/bytes.h"
 #include "formats/base/hash.h"
+#include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -21,8 +21,6 @@ lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
         m.slices *= tensor->dims[i]; /* the gates checked the product, zeros left out (lort_layout_elements) */
     return m;
 }
-
-uint64_t lort_name_hash(const char *name, uint64_t name_bytes) { return lort_xxh3_64(name, name_bytes); }
 
 static bool same_name(const lort_tensor *tensor, const char *name, uint64_t name_bytes)
 {

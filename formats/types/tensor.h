@@ -41,9 +41,6 @@ typedef struct lort_index {
 lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err);
 const lort_tensor *lort_index_find(const lort_index *index, const char *name, uint64_t name_bytes); /* or NULL */
 
-/* 64-bit hash of a name, the same everywhere: keys the random numbers and the index (XXH3, seed 0). */
-uint64_t lort_name_hash(const char *name, uint64_t name_bytes);
-
 /* "[2048, 768]" into `out`. */
 const char *lort_shape_text(const lort_tensor *tensor, char *out, size_t cap);
 

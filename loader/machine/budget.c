@@ -3,6 +3,7 @@
 
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
+#include "formats/base/text.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>

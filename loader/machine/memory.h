@@ -27,10 +27,4 @@ typedef struct lort_memory {
  * of 0, negative, unreadable or above the physical memory is none. Strict overcommit (mode 2) is a source of its own. Never fails. */
 lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out, lort_error *err);
 
-/* "256M", "1.5G", "4096": bytes, more than 0 and less than 2^63; K M G T are 2^10.. (KiB, MB, k = same). The point is a point in every
- * locale. LORT_E_USAGE with the allowed form. */
-lort_code lort_size_parse(const char *text, uint64_t *bytes, lort_error *err);
-/* "1.5 GiB". */
-const char *lort_size_text(uint64_t bytes, char *out, size_t cap);
-
 #endif

@@ -1,153 +1,12 @@
 /* model: the files of one model in memory - mapped, loaded or read in windows - and the views into them. */
+#include "loader/model/model.h"
+#include "formats/inputs/header.h"
 #include "loader/model/model_parts.h"
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#define HEAD_FIRST_TRY (64u << 10)
 #define LOAD_PIECE (8u << 20)
-#define KEPT_OPEN 2 /* unmapped files that stay open for their reads; a mapping needs no open file */
-
-static const char *show(char *out, size_t cap, const lort_model_entry *entry)
-{
-    return lort_escape_text(out, cap, entry->shown.name);
-}
-
-void lort_model_warn(lort_model *model, const char *format, ...)
-{
-    char text[700];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (model->warn)
-        model->warn(model->warn_ctx, text);
-}
-
-/* Makes room for one more file; the array moves only here, before anybody holds a pointer into it. */
-static lort_code room_for_file(lort_model *model, lort_error *err)
-{
-    void *memory;
-    if (model->file_count < model->file_room)
-        return LORT_OK;
-    uint32_t room = model->file_room ? model->file_room * 2 : 8;
-    lort_code code = lort_take_zero(model->alloc, room * sizeof *model->files, "the list of files", &memory, err);
-    if (code)
-        return code;
-    if (model->file_count)
-        memcpy(memory, model->files, model->file_count * sizeof *model->files);
-    lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
-    model->files = memory;
-    model->file_room = room;
-    return LORT_OK;
-}
-
-/* ---- reads ---- */
-
-static lort_code open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err)
-{
-    return lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
-}
-
-lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
-                          uint64_t offset, lort_error *err)
-{
-    lort_file *again = NULL;
-    lort_code code = entry->file ? LORT_OK : open_again(model, entry, &again, err);
-    if (code == LORT_OK)
-        code = lort_os_read(entry->file ? entry->file : again, buffer, n, offset, err);
-    lort_os_close(again, NULL);
-    return code;
-}
 
 /* ---- opening ---- */
-
-/* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for more. */
-static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
-{
-    uint64_t want = entry->info.size < HEAD_FIRST_TRY ? entry->info.size : HEAD_FIRST_TRY;
-    for (;;) {
-        void *memory;
-        uint64_t wanted = 0;
-        lort_code code = lort_take(model->alloc, want, "a file header", &memory, err);
-        if (code)
-            return code;
-        entry->head = memory;
-        entry->head_bytes = want;
-        code = lort_os_read(entry->file, entry->head, want, 0, err);
-        if (code == LORT_OK)
-            code = lort_header_parse(entry->head, want, entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
-        if (code == LORT_OK || wanted <= want || want == entry->info.size)
-            return code;
-        lort_give(model->alloc, entry->head, entry->head_bytes);
-        entry->head = NULL;
-        want = wanted > 2 * want ? wanted : 2 * want;
-        want = want < entry->info.size ? want : entry->info.size;
-    }
-}
-
-static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_error *err)
-{
-    lort_code code;
-    uint64_t wanted;
-    char name[200];
-    if (entry->map || entry->info.size == 0)
-        code = lort_header_parse(entry->map ? lort_os_map_data(entry->map) : (const uint8_t *)"", entry->info.size,
-                                 entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
-    else
-        code = parse_unmapped(model, entry, err);
-    if (entry->map && lort_os_map_faulted(entry->map))
-        code = lort_fail(err, LORT_E_READ, "the file shrank or could not be read");
-    show(name, sizeof name, entry);
-    if (code) {
-        lort_error_prefix(err, "%s", name);
-        return code;
-    }
-    if (entry->shown.header.warning[0])
-        lort_model_warn(model, "%s: %s", name, entry->shown.header.warning);
-    return LORT_OK;
-}
-
-/* A model may have more files than the process may open: a mapping outlives its descriptor, windows are read through
- * a new one. */
-static void settle(lort_model *model, lort_model_entry *entry)
-{
-    if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
-        model->kept_open++;
-        return;
-    }
-    lort_os_close(entry->file, NULL);
-    entry->file = NULL;
-}
-
-lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
-{
-    lort_code code = room_for_file(model, err);
-    if (code)
-        return code;
-    lort_model_entry *entry = &model->files[model->file_count];
-    *entry = (lort_model_entry){.shown.role = role};
-    code = lort_arena_text(&model->arena, name, strlen(name), &entry->shown.name, err);
-    if (code)
-        return code;
-    code = lort_os_open(model->dir, name, &entry->file, err);
-    if (code)
-        return code;
-    model->file_count++; /* from here close() cleans it up */
-    code = lort_os_info(entry->file, &entry->info, err);
-    if (code)
-        return code;
-    entry->shown.size = entry->info.size;
-    entry->shown.mtime_ns = entry->info.mtime_ns;
-    if (entry->info.size) {
-        code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
-        if (code && code != LORT_E_MEMORY)
-            return code;
-    }
-    code = role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
-    settle(model, entry);
-    return code;
-}
 
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_model **out, lort_error *err)
 {
@@ -250,33 +109,10 @@ bool lort_model_unmapped(const lort_model *model)
     return false;
 }
 
-lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, const uint8_t **out, lort_error *err)
-{
-    lort_model_entry *entry = &model->files[file];
-    const uint8_t *base = entry->loaded ? entry->loaded : entry->map ? lort_os_map_data(entry->map) : NULL;
-    *out = base ? base + offset : scratch;
-    if (base || n == 0)
-        return LORT_OK;
-    lort_code code = lort_model_read(model, entry, scratch, n, offset, err);
-    if (code)
-        *out = NULL;
-    return code;
-}
-
-lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
-{
-    lort_model_entry *entry = &model->files[file];
-    char name[200];
-    if (entry->loaded || !entry->map || !lort_os_map_faulted(entry->map))
-        return LORT_OK;
-    return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
-                     show(name, sizeof name, entry));
-}
-
 lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err)
 {
     lort_file *again;
-    lort_code code = open_again(model, &model->files[file], &again, err);
+    lort_code code = lort_model_open_again(model, &model->files[file], &again, err);
     if (code)
         return code;
     lort_os_close(again, NULL);
@@ -343,7 +179,7 @@ static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool
     if (code)
         return code;
     job.memory = memory;
-    code = open_again(model, entry, &job.file, err);
+    code = lort_model_open_again(model, entry, &job.file, err);
     if (code == LORT_OK)
         code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE), load_piece, &job, err);
     lort_os_close(job.file, NULL);

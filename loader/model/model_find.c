@@ -1,5 +1,7 @@
 /* model_find: which files make up the model a path names. Nothing is guessed: a directory with several models is the user's to settle. */
 #include "loader/model/model_parts.h"
+#include "formats/base/plain_name.h"
+#include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>
 

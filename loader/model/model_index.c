@@ -1,5 +1,6 @@
 /* model_index: one index over all files, the checks between shards, and the extents that tile every file. */
 #include "loader/model/model_parts.h"
+#include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -49,6 +49,8 @@ struct lort_model {
 };
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
+/* Opens a closed file once more; it must still be the same file. The caller closes it. */
+lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err);
 /* n bytes at `offset`, through a new descriptor if the file was closed; it must still be the same file then. */
 lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
                           uint64_t offset, lort_error *err);

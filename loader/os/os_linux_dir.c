@@ -1,91 +1,21 @@
 /* Directories and names: everything that changes or lists a directory. File content is os_linux_file.c's. */
 #define _GNU_SOURCE
+#include "formats/base/text.h"
 #include "loader/os/os_linux.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
 #endif
-
-lort_code lort_os_fail(lort_error *err, lort_code code, int why, const char *what, const char *path)
-{
-    char shown[600];
-    return lort_fail(err, code, "cannot %s '%s': %s", what, lort_escape_text(shown, sizeof shown, path),
-                     strerror(why));
-}
-
-size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name)
-{
-    size_t n = strlen(dir->path);
-    if (strcmp(dir->path, ".") == 0)
-        return (size_t)snprintf(out, cap, "%s", name);
-    return (size_t)snprintf(out, cap, "%s%s%s", dir->path, dir->path[n - 1] == '/' ? "" : "/", name);
-}
-
-lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *what, const lort_dir *dir,
-                          const char *name)
-{
-    char path[1024];
-    lort_os_join(path, sizeof path, dir, name);
-    return lort_os_fail(err, code, why, what, path);
-}
-
-const char *lort_os_kind_name(uint32_t mode)
-{
-    static const struct {
-        mode_t type;
-        const char *name;
-    } kinds[] = {{S_IFDIR, "a directory"},    {S_IFIFO, "a FIFO"},    {S_IFCHR, "a character device"},
-                 {S_IFBLK, "a block device"}, {S_IFSOCK, "a socket"}, {S_IFLNK, "a symbolic link"}};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if ((mode & S_IFMT) == kinds[i].type)
-            return kinds[i].name;
-    return "of an unknown kind";
-}
-
-static void fill_info(lort_file_info *info, const struct stat *st)
-{
-    info->kind = S_ISREG(st->st_mode)   ? LORT_FILE_REGULAR
-                 : S_ISDIR(st->st_mode) ? LORT_FILE_DIRECTORY
-                                        : LORT_FILE_OTHER;
-    info->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
-    info->device = (uint64_t)st->st_dev;
-    info->inode = (uint64_t)st->st_ino;
-    info->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    info->mode = (uint32_t)st->st_mode & 07777;
-}
-
-lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err)
-{
-    struct stat st;
-    memset(info, 0, sizeof *info);
-    *exists = false;
-    if (stat(path, &st) != 0)
-        return errno == ENOENT ? LORT_OK : lort_os_fail(err, lort_os_open_code(errno), errno, "look at", path);
-    *exists = true;
-    fill_info(info, &st);
-    return LORT_OK;
-}
-
-lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err)
-{
-    struct stat st;
-    memset(info, 0, sizeof *info);
-    if (fstat(file->fd, &st) != 0)
-        return lort_os_fail(err, LORT_E_READ, errno, "look at", file->path);
-    fill_info(info, &st);
-    return LORT_OK;
-}
 
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err)
 {

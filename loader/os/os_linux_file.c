@@ -1,8 +1,8 @@
 /* Regular files: open, read, write, sync, lock. Names and directories are os_linux_dir.c's, mappings os_linux_map.c's.
  * Every call loops over EINTR and over short results. */
 #define _GNU_SOURCE
+#include "formats/base/text.h"
 #include "loader/os/os_linux.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -32,16 +32,6 @@ static lort_code not_regular(lort_error *err, lort_code code, uint32_t mode, con
     char shown[600];
     return lort_fail(err, code, "'%s' is %s; only regular files are accepted",
                      lort_escape_text(shown, sizeof shown, path), lort_os_kind_name(mode));
-}
-
-/* EIO, ESTALE, EMFILE and the like are a failed read. */
-lort_code lort_os_open_code(int why)
-{
-    static const int input[] = {ENOENT, EACCES, EPERM, ELOOP, ENOTDIR, EISDIR, ENAMETOOLONG, ENXIO, ENODEV, EINVAL};
-    for (size_t i = 0; i < sizeof input / sizeof *input; i++)
-        if (why == input[i])
-            return LORT_E_INPUT;
-    return why == ENOMEM ? LORT_E_MEMORY : LORT_E_READ;
 }
 
 int lort_os_openat(int dir, const char *name, int flags, uint32_t mode)
@@ -297,3 +287,25 @@ lort_code lort_os_close(lort_file *file, lort_error *err)
 }
 
 const char *lort_os_file_path(const lort_file *file) { return file->path; }
+
+bool lort_os_read_text(const char *path, char *out, uint64_t cap)
+{
+    uint64_t used = 0;
+    ssize_t got = 0;
+    int fd = lort_os_openat(AT_FDCWD, path, O_RDONLY, 0);
+    if (cap)
+        out[0] = '\0';
+    if (fd < 0 || cap == 0)
+        return false;
+    while (used + 1 < cap) {
+        got = read(fd, out + used, (size_t)(cap - 1 - used));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        used += (uint64_t)got;
+    }
+    close(fd);
+    out[used] = '\0';
+    return got >= 0;
+}

@@ -6,16 +6,16 @@
  * goes to the handler that was there before. The handler uses atomics and one system call only. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define SLOTS 4096
@@ -230,4 +230,30 @@ bool lort_os_address_space(uint64_t bytes)
     if (memory != MAP_FAILED)
         munmap(memory, (size_t)bytes);
     return memory != MAP_FAILED || bytes == 0;
+}
+
+static uint64_t limit_of(int resource)
+{
+    struct rlimit limit;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return (uint64_t)limit.rlim_cur;
+}
+
+void lort_os_limits(lort_limits *out)
+{
+    out->address_space = limit_of(RLIMIT_AS);
+    out->data = limit_of(RLIMIT_DATA);
+}
+
+uint64_t lort_os_address_space_left(void)
+{
+    char text[256];
+    unsigned long long pages = 0;
+    const uint64_t limit = limit_of(RLIMIT_AS);
+    if (limit == UINT64_MAX)
+        return UINT64_MAX;
+    if (lort_os_read_text("/proc/self/statm", text, sizeof text) && sscanf(text, "%llu", &pages) != 1)
+        pages = 0;
+    return limit > pages * lort_os_page_size() ? limit - pages * lort_os_page_size() : 0;
 }

@@ -1,16 +1,12 @@
 /* The clock, this process's memory and limits, and the CPUs it may use. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
-
 #include "loader/os/proc.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 uint64_t lort_os_clock_ns(void)
@@ -21,28 +17,6 @@ uint64_t lort_os_clock_ns(void)
 }
 
 uint64_t lort_os_pid(void) { return (uint64_t)getpid(); }
-
-bool lort_os_read_text(const char *path, char *out, uint64_t cap)
-{
-    uint64_t used = 0;
-    ssize_t got = 0;
-    int fd = lort_os_openat(AT_FDCWD, path, O_RDONLY, 0);
-    if (cap)
-        out[0] = '\0';
-    if (fd < 0 || cap == 0)
-        return false;
-    while (used + 1 < cap) {
-        got = read(fd, out + used, (size_t)(cap - 1 - used));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        used += (uint64_t)got;
-    }
-    close(fd);
-    out[used] = '\0';
-    return got >= 0;
-}
 
 static uint64_t cgroup_peak(void)
 {
@@ -84,32 +58,6 @@ void lort_os_process_memory(lort_process_memory *out)
     }
     out->cgroup_peak_bytes = cgroup_peak();
     out->stall_us = stall_us();
-}
-
-static uint64_t limit_of(int resource)
-{
-    struct rlimit limit;
-    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT64_MAX;
-    return (uint64_t)limit.rlim_cur;
-}
-
-void lort_os_limits(lort_limits *out)
-{
-    out->address_space = limit_of(RLIMIT_AS);
-    out->data = limit_of(RLIMIT_DATA);
-}
-
-uint64_t lort_os_address_space_left(void)
-{
-    char text[256];
-    unsigned long long pages = 0;
-    const uint64_t limit = limit_of(RLIMIT_AS);
-    if (limit == UINT64_MAX)
-        return UINT64_MAX;
-    if (lort_os_read_text("/proc/self/statm", text, sizeof text) && sscanf(text, "%llu", &pages) != 1)
-        pages = 0;
-    return limit > pages * lort_os_page_size() ? limit - pages * lort_os_page_size() : 0;
 }
 
 /* "0-3,8": how many */

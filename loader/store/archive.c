@@ -7,6 +7,7 @@
 #include "formats/types/planes.h"
 #include "loader/os/os.h"
 #include "loader/store/record.h"
+#include "formats/base/text.h"
 
 typedef unsigned long long ull;
 

@@ -12,6 +12,7 @@
 #include "formats/base/bytes.h"
 #include "formats/base/hash.h"
 #include "loader/machine/memory.h"
+#include "formats/base/text.h"
 #include <stdio.h>
 
 #define FLUSH_BYTES (16u << 20) /* at most three of these are dirty: one that fills, two on their way */

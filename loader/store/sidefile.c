@@ -1,6 +1,7 @@
 /* Opened relative to its directory and read, never mapped: what the parser sees cannot change under it. */
 #include "loader/store/sidefile.h"
 #include "loader/os/os.h"
+#include "formats/base/text.h"
 #include <inttypes.h>
 
 static bool same(const lort_file_info *a, const lort_file_info *b)

@@ -10,6 +10,7 @@
 #include "compress/math/random.h"
 #include "loader/store/archive.h"
 #include "tests/numerics/matrices.h"
+#include "formats/inputs/header.h"
 
 #define STEP_BYTES 4
 #define RANK 16

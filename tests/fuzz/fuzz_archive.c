@@ -8,6 +8,7 @@
 #include "fuzz_dir.h"
 #include "fuzz_header.h"
 #include "fuzz_sealed.h"
+#include "formats/container/part.h"
 #include <math.h>
 
 #define VALUES_MOST (1u << 17) /* of a part that is decoded */

@@ -5,6 +5,7 @@
 #include "formats/base/bytes.h"
 #include "fuzz_input.h"
 #include "loader/store/codec.h"
+#include "formats/base/text.h"
 
 #define BEHIND 64 /* libzstd is not built with ASan: what lies behind is looked at */
 

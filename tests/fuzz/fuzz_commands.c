@@ -7,6 +7,7 @@
 #include "formats/base/bytes.h"
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
+#include "formats/container/part.h"
 #include <dirent.h>
 
 #define OUT_MOST (1u << 20) /* of all tensors, in f32 */

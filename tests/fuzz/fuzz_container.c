@@ -2,6 +2,7 @@
  * is used the way a reader does, and what can be written back must read back. */
 #include "formats/container/container.h"
 #include "fuzz.h"
+#include "formats/container/part.h"
 
 static void use_head(const uint8_t *body, uint64_t bytes, lort_arena *arena)
 {

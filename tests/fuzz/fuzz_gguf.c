@@ -1,4 +1,5 @@
 /* GGUF headers: no crash, bounded memory, and what is accepted keeps the promises of formats/inputs/format.h. */
 #include "fuzz_header.h"
+#include "formats/inputs/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { return fuzz_header(&lort_format_gguf, data, size); }

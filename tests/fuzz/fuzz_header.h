@@ -5,6 +5,8 @@
 #include "formats/base/bytes.h"
 #include "formats/inputs/format.h"
 #include "fuzz.h"
+#include "formats/base/text.h"
+#include "formats/inputs/header.h"
 
 /* Refuses what a header of this size cannot honestly need. */
 typedef struct ledger {

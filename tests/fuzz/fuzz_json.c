@@ -5,6 +5,7 @@
 #include "formats/base/bytes.h"
 #include "formats/inputs/json.h"
 #include "fuzz_input.h"
+#include "formats/base/text.h"
 #include <jansson.h>
 
 static bool is_text(lort_json_token token) { return token == LORT_JSON_KEY || token == LORT_JSON_STRING; }

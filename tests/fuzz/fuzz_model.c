@@ -7,6 +7,7 @@
 #include "fuzz_header.h"
 #include "fuzz_input.h"
 #include "loader/model/model.h"
+#include "formats/base/text.h"
 
 static const char *const names[] = {"model.safetensors.index.json",   "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "m-00001-of-00002.gguf",
                                     "m-00002-of-00002.gguf", "config.json",                      "model.safetensors",                "m.gguf"};

@@ -5,6 +5,8 @@
 #include "formats/inputs/shards.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
+#include "formats/base/plain_name.h"
+#include "formats/base/text.h"
 
 #define NAMES_MOST 60
 

@@ -1,5 +1,6 @@
 /* safetensors headers: no crash, bounded memory, and what is accepted keeps the promises of formats/inputs/format.h. */
 #include "fuzz_header.h"
+#include "formats/inputs/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,6 +1,7 @@
 /* index.json: plain names only, every tensor once, sorted files, and total_size rewritten in place. */
 #include "formats/inputs/shards.h"
 #include "fuzz_header.h"
+#include "formats/base/plain_name.h"
 
 static void check_list(const lort_shard_list *list)
 {

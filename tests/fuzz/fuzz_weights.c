@@ -6,6 +6,7 @@
 #include "formats/base/bytes.h"
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
+#include "loader/store/codec.h"
 
 #define MEMORY (UINT64_C(1) << 29)
 #define BYTES_MOST (1u << 19) /* of a tensor that is streamed, in f32 too */

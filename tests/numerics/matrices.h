@@ -12,6 +12,7 @@
 #include "compress/factor/factor.h"
 #include "formats/inputs/format.h"
 #include "formats/types/half.h"
+#include "formats/inputs/header.h"
 
 typedef struct matrix {
     int64_t rows, cols;

@@ -12,6 +12,7 @@
 
 #include "formats/base/bytes.h"
 #include "formats/inputs/format.h"
+#include "formats/inputs/header.h"
 #include <stdio.h>
 #include <stdlib.h>
 

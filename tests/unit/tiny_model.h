@@ -6,6 +6,7 @@
 #include "formats/base/alloc.h"
 #include "formats/types/dtype.h"
 #include "formats/types/tensor.h"
+#include "formats/base/hash.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -57,7 +57,7 @@ static inline void tiny_run_close(tiny_run *run)
     lort_report_free(&run->report);
 }
 
-static inline const lort_step *tiny_run_step(const tiny_run *run, const char *name)
+static inline const lort_tensor_plan *tiny_run_step(const tiny_run *run, const char *name)
 {
     for (uint64_t i = 0; i < run->plan.count; i++)
         if (run->plan.steps[i].tensor && strcmp(run->plan.steps[i].tensor->name, name) == 0)

@@ -39,7 +39,7 @@ static void check_reasons(const tiny_run *run, const wanted *list, size_t count)
 {
     uint64_t tried = 0;
     for (size_t i = 0; i < count; i++) {
-        const lort_step *step = tiny_run_step(run, list[i].tensor.name);
+        const lort_tensor_plan *step = tiny_run_step(run, list[i].tensor.name);
         if (strcmp(step->reason, list[i].reason) != 0)
             fail_msg("%s: '%s', wanted '%s'", list[i].tensor.name, step->reason, list[i].reason);
         assert_int_equal(step->factor, list[i].reason[0] == '\0');

@@ -10,6 +10,7 @@
 #include "compress/factor/factor.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/container_fixture.h"
+#include "formats/container/part.h"
 
 /* ---- the grid ---- */
 

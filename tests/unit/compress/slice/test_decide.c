@@ -140,7 +140,7 @@ static void the_bytes_do_not_depend_on_the_workers(void **state)
     tiny_fill_rank(values, SIDE, SIDE, 6, 1);
     tiny_fill_rank(values + SIZE, SIDE, SIDE, 6, 1); /* the same matrix as another slice */
     open_matrix("F32", values, 2, 2);
-    const lort_step *step = tiny_run_step(&run, "w");
+    const lort_tensor_plan *step = tiny_run_step(&run, "w");
     decide(0);
     assert_true(outcome.factored);
     for (unsigned i = 0; i < 4; i++) {
@@ -165,7 +165,7 @@ static void what_the_plan_keeps_is_not_read(void **state)
     tiny_run_start(&run);
     assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0); /* reading would show */
     for (uint64_t i = 0; i < run.plan.count; i++) {
-        const lort_step *step = &run.plan.steps[i];
+        const lort_tensor_plan *step = &run.plan.steps[i];
         tiny_ok(lort_decide(&run.decider, step, 0, 0, NULL, &outcome, &run.err), &run.err);
         assert_kept(step->reason, "");
         assert_int_equal(lort_model_check(run.model, 0, &run.err), LORT_OK);
@@ -370,7 +370,7 @@ static void a_share_is_spent_with_components(void **state)
     open_components("w", values);
     for (uint64_t bytes = 9000; bytes <= 60000; bytes += 1700) {
         lort_share share = {bytes < 26000 ? 0.25 : 0.01, bytes};
-        lort_step step = *tiny_run_step(&run, "w");
+        lort_tensor_plan step = *tiny_run_step(&run, "w");
         step.shares = &share;
         tiny_ok(lort_decide(&run.decider, &step, 0, 0, NULL, &outcome, &run.err), &run.err);
         const uint64_t spent = outcome.quantised ? outcome.estimate : outcome.coded.size;

@@ -12,6 +12,7 @@
 #include "compress/coder/trits.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/tiny_run.h"
+#include "formats/container/part.h"
 
 /* ---- bytes ---- */
 

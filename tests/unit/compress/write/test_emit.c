@@ -10,6 +10,7 @@
 #include "compress/write/emit.h"
 #include "compress/read/encoding.h"
 #include "tests/unit/tiny_run.h"
+#include "formats/container/part.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -50,7 +51,7 @@ static void open_model(const tiny_tensor *tensors, size_t count, unsigned thread
 
 static lort_code emit_part(lort_emitter *emitter, uint64_t extent)
 {
-    const lort_step *step = &run.plan.steps[extent];
+    const lort_tensor_plan *step = &run.plan.steps[extent];
     uint32_t slices = step->factor ? (uint32_t)step->shape.slices : 1;
     lort_code code = lort_emit_begin(emitter, extent, &run.err);
     for (uint32_t s = 0; s < slices && code == LORT_OK; s++) {

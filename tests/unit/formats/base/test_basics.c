@@ -4,6 +4,7 @@
 #include "formats/base/hash.h"
 #include "formats/types/layout.h"
 #include "formats/base/names.h"
+#include "formats/base/text.h"
 #include <string.h>
 
 /* ---- error ---- */

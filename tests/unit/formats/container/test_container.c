@@ -7,6 +7,7 @@
 
 #include "formats/base/bytes.h"
 #include "tests/unit/container_fixture.h"
+#include "formats/container/part.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* Which format a file is, and what is said of one that is none. */
 #include "tests/unit/malformed.h"
+#include "formats/inputs/header.h"
 
 #define TEXT(literal) literal, sizeof(literal) - 1
 

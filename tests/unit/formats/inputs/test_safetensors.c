@@ -1,5 +1,6 @@
 /* safetensors headers: what is refused and in which words, what is accepted and as what, and headers written anew. */
 #include "tests/unit/malformed.h"
+#include "formats/inputs/header.h"
 
 /* --- refused --- */
 

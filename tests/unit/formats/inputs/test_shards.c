@@ -1,6 +1,7 @@
 /* index.json, plain file names, split names. */
 #include "formats/inputs/shards.h"
 #include "tests/unit/malformed.h"
+#include "formats/base/plain_name.h"
 
 static lort_code parse(const char *json, uint64_t size, const lort_alloc *alloc, lort_shard_list *out, lort_error *err)
 {

@@ -11,6 +11,7 @@
 #include "formats/types/dtype.h"
 #include "formats/inputs/format.h"
 #include "formats/types/quant.h"
+#include "formats/inputs/header.h"
 #include <dlfcn.h>
 #include <float.h>
 #include <math.h>

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/tiny_model.h"
+#include "formats/base/hash.h"
 
 #define COLLIDING 300 /* names, in a table of 1024 slots */
 

@@ -11,6 +11,7 @@
 #include "loader/os/os.h"
 #include "loader/os/proc.h"
 #include "tests/unit/machine.h"
+#include "formats/base/text.h"
 #include <locale.h>
 #include <sys/resource.h>
 #include <sys/wait.h>

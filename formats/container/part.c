@@ -1,0 +1,48 @@
+/* part: see part.h. */
+#include "formats/container/part.h"
+#include "formats/container/container.h"
+#include "formats/types/layout.h"
+
+bool lort_part_has_integers(const lort_part *part)
+{
+    for (uint32_t i = 0; i < part->term_count; i++)
+        if (part->terms[i].kind == LORT_TERM_QUANTISED || part->terms[i].kind == LORT_TERM_TERNARY)
+            return true;
+    return false;
+}
+
+uint64_t lort_part_elements(const lort_part *part)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < part->n_dims; i++)
+        n *= (uint64_t)part->dims[i]; /* the gate checked the product */
+    return n;
+}
+
+bool lort_part_is_raw(const lort_part *part)
+{
+    for (uint32_t i = 0; i < part->term_count; i++)
+        if (part->terms[i].kind != LORT_TERM_RAW)
+            return false;
+    return true;
+}
+
+bool lort_part_decodes(const lort_part *part)
+{
+    for (uint32_t i = 0; i < part->term_count; i++)
+        if (part->terms[i].kind != LORT_TERM_QUANTISED && !lort_dtype_get(part->terms[i].left)->decode)
+            return false;
+    return true;
+}
+
+lort_matrices lort_part_matrices(const lort_part *part)
+{
+    uint64_t elements = 0;
+    lort_matrices m = {.slices = part->slices, .rows = 0, .cols = 1};
+    lort_layout_elements(part->dims, part->n_dims, &elements); /* checked when the part was read */
+    if (part->n_dims)
+        m.cols = part->dims[part->n_dims - 1];
+    if (elements)
+        m.rows = (int64_t)(elements / part->slices / (uint64_t)m.cols);
+    return m;
+}
