@@ -40,7 +40,7 @@ endif
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 LIB_SRC  := $(filter-out compress/cli/%,$(wildcard formats/*/*.c loader/*/*.c compress/*/*.c))
-CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/cmd/*.c)
+CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
 UNIT_SRC := $(wildcard tests/unit/*/*/test_*.c tests/numerics/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)

@@ -22,7 +22,7 @@ static void add_one(float x, float scale, float threshold, double *magnitude, do
     *count += taken;
 }
 
-void lort_ternary_add(const float *x, int64_t n, float scale, lort_ternary_sum *sum)
+void lort_trit_sum_add(const float *x, int64_t n, float scale, lort_trit_sum *sum)
 {
     const float threshold = threshold_of(scale);
     double magnitude[LANES] = {0}, error2[LANES] = {0};
@@ -50,14 +50,14 @@ static float rounded(float scale)
     return scale < LARGEST ? scale : LARGEST;
 }
 
-float lort_ternary_next(const lort_ternary_sum *sum, int64_t cols, float scale)
+float lort_trit_next_scale(const lort_trit_sum *sum, int64_t cols, float scale)
 {
     const bool started = scale > 0 && sum->count > 0;
     const double best = started ? sum->magnitude / (double)sum->count : NORMAL_SCALE * sqrt(sum->error2 / (double)cols);
     return best < (double)LARGEST ? rounded((float)best) : LARGEST;
 }
 
-void lort_ternary_relax(float *w, const float *p, int64_t n, float scale, float relax)
+void lort_trit_relax(float *w, const float *p, int64_t n, float scale, float relax)
 {
     const float threshold = threshold_of(scale);
     for (int64_t i = 0; i < n; i++) {

@@ -10,19 +10,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct lort_ternary_sum { /* over weights of one row, under one scale */
+typedef struct lort_trit_sum { /* over weights of one row, under one scale */
     double magnitude;             /* of those whose trit is not 0 */
     double error2;                /* (weight - scale * trit)^2, all of them */
     int64_t count;                /* whose trit is not 0 */
-} lort_ternary_sum;
+} lort_trit_sum;
 
 /* Adds n weights. scale 0: all trits are 0. The order of the sum is fixed by n. */
-void lort_ternary_add(const float *x, int64_t n, float scale, lort_ternary_sum *sum);
+void lort_trit_sum_add(const float *x, int64_t n, float scale, lort_trit_sum *sum);
 /* The scale that suits the sums of a row of cols weights under `scale`, as it is stored (BF16, of four bits behind the first). Under 0 it is that of a normal distribution, 1.224 of the root mean
  * square. 0 for a row of zeros. */
-float lort_ternary_next(const lort_ternary_sum *sum, int64_t cols, float scale);
+float lort_trit_next_scale(const lort_trit_sum *sum, int64_t cols, float scale);
 /* w <- p + relax * (w - p - scale * trit of w - p): what the factors whose product is p are to become. */
-void lort_ternary_relax(float *w, const float *p, int64_t n, float scale, float relax);
+void lort_trit_relax(float *w, const float *p, int64_t n, float scale, float relax);
 
 /* Five trits a byte, 0, 1, -1 being the digits 0, 1, 2: d0 + 3 d1 + 9 d2 + 27 d3 + 81 d4, d0 the first; digits behind the last trit are 0. */
 #define LORT_TRITS 5

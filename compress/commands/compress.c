@@ -5,6 +5,8 @@
 #include "compress/session/report.h"
 #include "compress/write/resume.h"
 #include "loader/store/archive.h"
+#include "compress/goal/goal.h"
+#include "compress/write/sample.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +32,7 @@ static bool is_sized(const lort_options *options) { return options->goal == LORT
 
 static lort_code check_options(const lort_options *options, lort_error *err)
 {
-    const bool ternary = lort_plan_ternary(options);
+    const bool ternary = lort_goal_ternary(options);
     if (options->goal == LORT_GOAL_RANK && options->rank < (ternary ? 0 : 1))
         return lort_fail(err, LORT_E_USAGE, "rank %lld: at least 1 is allowed, or 0 with residual ternary", (long long)options->rank);
     if (options->goal == LORT_GOAL_ENERGY && !(options->value > 0 && options->value <= 1))
@@ -51,7 +53,7 @@ static lort_code check_options(const lort_options *options, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "an importance matrix says what may be lost: it does not go with lossless");
     if (options->imatrix && ternary)
         return lort_fail(err, LORT_E_USAGE, "an importance matrix does not go with residual ternary: its scales and factors know plain errors only");
-    if (options->max_rank < (lort_plan_integers(options) || ternary ? 0 : 1) || options->min_dim < 1)
+    if (options->max_rank < (lort_goal_integers(options) || ternary ? 0 : 1) || options->min_dim < 1)
         return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers and ternary) and min-dim are at least 1");
     return LORT_OK;
 }
@@ -63,8 +65,8 @@ static void warn_growth(prepared *p)
     unsigned long long grown = 0;
     char name[200];
     for (uint64_t i = 0; i < p->plan.count; i++) {
-        const lort_tensor *tensor = p->plan.steps[i].tensor;
-        if (!p->plan.steps[i].factor || lort_dtype_encoder(tensor->type->id) || 2 * tensor->elements <= tensor->bytes)
+        const lort_tensor *tensor = p->plan.tensors[i].tensor;
+        if (!p->plan.tensors[i].candidate || lort_dtype_encoder(tensor->type->id) || 2 * tensor->elements <= tensor->bytes)
             continue;
         first = grown++ ? first : tensor;
     }
@@ -175,7 +177,7 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
     if (code == LORT_OK)
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && options->sample > 0)
-        code = lort_pipeline_sample(&p.decider, &p.plan, options->sample, err);
+        code = lort_sample(&p.decider, &p.plan, options->sample, err);
     finish(&p);
     return code;
 }
@@ -241,7 +243,7 @@ static void warn_ratio(prepared *p, const lort_options *options)
     lort_report *report = p->session.report;
     uint64_t tried = 0, factored = 0;
     for (uint64_t i = 0; i < p->plan.count; i++)
-        tried += p->plan.steps[i].factor;
+        tried += p->plan.tensors[i].candidate;
     for (uint64_t i = 0; i < report->tensor_count; i++)
         factored += report->tensors[i].action[0] != 'k';
     if (report->ratio > 1)

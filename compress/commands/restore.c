@@ -8,6 +8,7 @@
 #include "loader/store/publish.h"
 #include "formats/container/part.h"
 #include "formats/inputs/header.h"
+#include "compress/factor/cells.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

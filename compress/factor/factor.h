@@ -71,12 +71,4 @@ lort_code lort_factor(const lort_matrix_source *source, const lort_target *targe
                       lort_factors *out, lort_error *err);
 void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accepts zeroed */
 
-/* Rows [r0, r1) x columns [c0, c1) of 2^exponent * left * right into dst, ld elements between its rows, f32: what every reader computes, never Inf. Cells
- * are cut on a grid, so that the bits of an element do not depend on what is asked for with it: r0 and c0 must be multiples of the steps, r1 and c1 too or the
- * end. left, right: f32 copies of the stored factors. */
-#define LORT_DECODE_ROWS 64
-#define LORT_DECODE_COLS 1024
-void lort_factors_cells(int64_t rows, int64_t cols, int64_t rank, int32_t exponent, const float *left, const float *right,
-                        int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, int64_t ld);
-
 #endif

@@ -1,4 +1,4 @@
-/* factor_parts: what the parts of the factorisation share. Private to factor.c, tiles.c, krylov.c, shrink.c, reach.c, refit.c, rows.c.
+/* factor_parts: what the parts of the factorisation share. Private to factor.c, grid.c, tiles.c, krylov.c, reach.c, refit.c.
  *
  *        cols n                       ld = cap
  *     +--------+                    +------------+
@@ -9,18 +9,8 @@
 #ifndef LORT_COMPRESS_FACTOR_PARTS_H
 #define LORT_COMPRESS_FACTOR_PARTS_H
 
-#include "compress/factor/factor.h"
-
-/* Every number here depends on (rows, cols, element_bytes, target) only: law 1. */
-typedef struct lort_factor_grid {
-    int64_t rows, cols;
-    int64_t panel, tile;     /* A is read as panels of rows, each as tiles of columns: Y = A Q, and the last pass */
-    int64_t stripe, depth;   /* and as stripes of columns, each in steps of rows: Z = A' Y */
-    int64_t group;           /* rows between which both are done: what the page cache must hold for one read of the disk */
-    int64_t rank_cap;        /* no rank above it */
-    int64_t block, cap;      /* width of a Krylov block; of the whole basis */
-    bool exact;              /* cap holds all columns: Q = I */
-} lort_factor_grid;
+#include "compress/factor/cells.h"
+#include "compress/factor/grid.h"
 
 #define LORT_FACTOR_LANES 8      /* long f64 sums: 8 partial sums over fixed ranges, added in order */
 #define LORT_GRAM_STEP 128       /* rows turned into f64 at a time */
@@ -73,14 +63,12 @@ typedef struct lort_factoring {
     int passes;
 } lort_factoring;
 
-uint64_t lort_factor_tile_floats(const lort_factor_grid *grid);
-uint64_t lort_factor_scratch_bytes(const lort_factor_grid *grid);
-int64_t lort_factor_items(int64_t total, int64_t step); /* ceil */
+/* ---- grid.c: the one block of memory ---- */
+lort_code lort_factoring_take(lort_factoring *f, lort_error *err);
 
 /* ---- tiles.c: reading, scaling, the scan ---- */
 lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, const float **tile,
                          int64_t *ld, lort_error *err);
-void lort_scale_floats(float *x, int64_t n, int exponent); /* x * 2^exponent, saturating at the largest f32 */
 /* Sets exponent, alpha, norm2; *verdict is LORT_ZERO, LORT_NONFINITE (place in *bad) or LORT_FACTORED for "go on". */
 lort_code lort_factor_scan(lort_factoring *f, lort_verdict *verdict, lort_partial *bad, lort_error *err);
 
@@ -91,7 +79,7 @@ lort_code lort_krylov_pass(lort_factoring *f, lort_error *err);
 lort_code lort_krylov_values(lort_factoring *f, lort_error *err); /* ritz, ritz_before */
 /* The next block: Z = A'Y, orthonormal against Q. f->width is what remains of it, 0 where the space is exhausted. */
 lort_code lort_krylov_next(lort_factoring *f, lort_error *err);
-/* Drops all but the first `keep` Ritz vectors (shrink.c). The block in work, not yet passed, stays behind them. */
+/* Drops all but the first `keep` Ritz vectors. The block in work, not yet passed, stays behind them. */
 lort_code lort_krylov_shrink(lort_factoring *f, int64_t keep, lort_error *err);
 lort_code lort_krylov_finish(lort_factoring *f, lort_error *err); /* eigenvectors into gram */
 /* Columns [from, to) of X'X, rows [0, to), into the same place of out (f64 sums over `length` rows of x). */
@@ -111,11 +99,6 @@ int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank);
 int64_t lort_reach_raise(const lort_factoring *f, int64_t rank, double error2); /* a higher one after a miss; 0: none */
 bool lort_reach_unseen(const lort_factoring *f); /* is there energy outside the space of Q? */
 double lort_ritz_sum(const lort_factoring *f, int64_t rank);
-
-/* ---- rows.c: what a reader computes ---- */
-/* One cell of the decode grid: rows [0, n) of left (n <= LORT_DECODE_ROWS) x columns [c0, c1) of right into dst, without exponent. */
-void lort_decode_cell(const float *left, const float *right, int64_t rank, int64_t cols, int64_t n, int64_t c0, int64_t c1, float *dst,
-                      int64_t ld);
 
 /* ---- refit.c: rounded factors of one rank, and the error of what is stored ---- */
 lort_code lort_refit(lort_factoring *f, int64_t rank, lort_factors *out, lort_error *err);

@@ -3,7 +3,6 @@
  * reduction over workers exists. Z is made orthonormal against Q twice, by CholeskyQR in its eigenvalue form: dependent
  * directions are dropped, not shifted. (Musco & Musco, NeurIPS 2015; Yamamoto et al., ETNA 44, 2015.) */
 #include "compress/factor/factor_parts.h"
-
 #include "compress/math/blas.h"
 #include "compress/math/random.h"
 #include <math.h>
@@ -12,11 +11,6 @@
 #define TURN_ROWS 256
 #define NOISE 1e-13  /* squared: a direction of Z this far below the whole of Z is f32 rounding */
 #define SECOND 0.05  /* squared: what must be left of a unit column when it is orthogonalised again */
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static void *scratch_of(const lort_factoring *f, unsigned worker)
 {
@@ -50,8 +44,8 @@ static void lane_range(int64_t lane, int64_t length, int64_t *first, int64_t *en
 {
     const int64_t share = lort_factor_items(length, LORT_FACTOR_LANES);
 
-    *first = min64(lane * share, length);
-    *end = min64(*first + share, length);
+    *first = lort_min64(lane * share, length);
+    *end = lort_min64(*first + share, length);
 }
 
 static lort_code gram_lane(void *ctx, int64_t lane, unsigned worker, unsigned slot, lort_error *err)
@@ -63,7 +57,7 @@ static lort_code gram_lane(void *ctx, int64_t lane, unsigned worker, unsigned sl
 
     memset(sum, 0, (size_t)(run->to * width) * sizeof *sum);
     for (lane_range(lane, run->length, &at, &end); at < end; at += LORT_GRAM_STEP) {
-        const int64_t n = min64(LORT_GRAM_STEP, end - at);
+        const int64_t n = lort_min64(LORT_GRAM_STEP, end - at);
         if (run->wide) {
             load_wide(run, at, n, x);
             lort_dgemm(false, true, run->to, width, n, 1, x, n, x + run->from * n, n, 1, sum, width);
@@ -82,7 +76,7 @@ static lort_code gram(gram_run run, double *out, int64_t ldo, lort_error *err)
 
     for (int64_t from = run.from; from < last; from += run.f->grid.block) {
         run.from = from;
-        run.to = min64(from + run.f->grid.block, last);
+        run.to = lort_min64(from + run.f->grid.block, last);
         lort_code code = lort_pool_each(run.f->pool, LORT_FACTOR_LANES, gram_lane, &run, err);
         if (code != LORT_OK)
             return code;
@@ -123,7 +117,7 @@ static lort_code project_lane(void *ctx, int64_t lane, unsigned worker, unsigned
 
     memset(c, 0, (size_t)(d * w) * sizeof *c);
     for (lane_range(lane, f->grid.cols, &at, &end); at < end; at += TURN_ROWS) {
-        const int64_t n = min64(TURN_ROWS, end - at);
+        const int64_t n = lort_min64(TURN_ROWS, end - at);
         const float *q = f->q + at * ld;
         if (d > 0)
             lort_sgemm(true, false, d, w, n, 1, q, ld, q + d, ld, 1, c, w);
@@ -138,7 +132,7 @@ static lort_code project_lane(void *ctx, int64_t lane, unsigned worker, unsigned
 static lort_code subtract_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     lort_factoring *f = ctx;
-    const int64_t ld = f->grid.cap, at = item * TURN_ROWS, n = min64(TURN_ROWS, f->grid.cols - at);
+    const int64_t ld = f->grid.cap, at = item * TURN_ROWS, n = lort_min64(TURN_ROWS, f->grid.cols - at);
     float *q = f->q + at * ld;
 
     lort_sgemm(false, false, n, f->width, f->d, -1, q, ld, f->turn, f->width, 1, q + f->d, ld);
@@ -176,7 +170,7 @@ static lort_code turn_rows(void *ctx, int64_t item, unsigned worker, unsigned sl
 {
     const turn_run *run = ctx;
     const lort_factoring *f = run->f;
-    const int64_t ld = f->grid.cap, at = item * TURN_ROWS, n = min64(TURN_ROWS, f->grid.cols - at), w = f->width;
+    const int64_t ld = f->grid.cap, at = item * TURN_ROWS, n = lort_min64(TURN_ROWS, f->grid.cols - at), w = f->width;
     float *z = f->q + at * ld + f->d, *copy = scratch_of(f, worker);
 
     for (int64_t i = 0; i < n; i++)
@@ -230,7 +224,7 @@ static void identity(lort_factoring *f)
 /* Columns of the one random matrix that belongs to the key: block d of Q always starts from its columns d and on. */
 static lort_code random_block(lort_factoring *f, lort_error *err)
 {
-    f->width = min64(f->grid.block, f->grid.cap - f->d);
+    f->width = lort_min64(f->grid.block, f->grid.cap - f->d);
     for (int64_t r = 0; r < f->grid.cols; r++)
         lort_random_signs(f->target->key, r, f->d, 1, f->width, f->q + r * f->grid.cap + f->d);
     return orthonormal_block(f, err);
@@ -262,10 +256,10 @@ static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigne
     const pass_run *run = ctx;
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
-    const int64_t r0 = run->r0 + item * g->panel, r1 = min64(r0 + g->panel, run->r1);
+    const int64_t r0 = run->r0 + item * g->panel, r1 = lort_min64(r0 + g->panel, run->r1);
 
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
-        const int64_t c1 = min64(c0 + g->tile, g->cols);
+        const int64_t c1 = lort_min64(c0 + g->tile, g->cols);
         const float *tile;
         int64_t ld;
         lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
@@ -283,10 +277,10 @@ static lort_code backward_stripe(void *ctx, int64_t item, unsigned worker, unsig
     const pass_run *run = ctx;
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
-    const int64_t c0 = item * g->stripe, c1 = min64(c0 + g->stripe, g->cols);
+    const int64_t c0 = item * g->stripe, c1 = lort_min64(c0 + g->stripe, g->cols);
 
     for (int64_t r0 = run->r0; r0 < run->r1; r0 += g->depth) {
-        const int64_t r1 = min64(r0 + g->depth, run->r1);
+        const int64_t r1 = lort_min64(r0 + g->depth, run->r1);
         const float *tile;
         int64_t ld;
         lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
@@ -314,12 +308,12 @@ static lort_code run_group(pass_run *run, bool forward, bool backward, lort_erro
 lort_code lort_krylov_pass(lort_factoring *f, lort_error *err)
 {
     const lort_factor_grid *g = &f->grid;
-    const int64_t next = min64(f->width, g->cap - f->d - f->width);
+    const int64_t next = lort_min64(f->width, g->cap - f->d - f->width);
     const bool both = g->group < g->rows && next > 0;
     lort_code code = LORT_OK;
 
     for (int64_t r0 = 0; r0 < g->rows && code == LORT_OK; r0 += g->group) {
-        pass_run run = {f, r0, min64(r0 + g->group, g->rows), f->d, f->width, next};
+        pass_run run = {f, r0, lort_min64(r0 + g->group, g->rows), f->d, f->width, next};
         code = run_group(&run, true, both, err);
     }
     f->passes++;
@@ -370,4 +364,62 @@ lort_code lort_krylov_values(lort_factoring *f, lort_error *err)
 lort_code lort_krylov_finish(lort_factoring *f, lort_error *err)
 {
     return lort_dsyevd(f->d, f->gram, f->grid.cap, f->values, f->work, err);
+}
+
+/* ---- shrinking a full basis ----
+ * The wanted Ritz vectors stay, and so does the block that was to come next. Together they still span a Krylov space, so the
+ * passes go on as if nothing had been dropped (thick restart: Wu & Simon, SIAM J. Matrix Anal. 22, 2000). */
+
+#define SHRINK_ROWS 256
+
+typedef struct shrink_run {
+    lort_factoring *f;
+    float *x;
+    int64_t rows, keep, width; /* width: columns behind column d that move up */
+} shrink_run;
+
+/* [ X | block ] of d + width columns becomes [ X V | block ] of keep + width, in place. */
+static lort_code shrink_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+{
+    const shrink_run *run = ctx;
+    const lort_factoring *f = run->f;
+    const int64_t ld = f->grid.cap, at = item * SHRINK_ROWS, keep = run->keep;
+    const int64_t n = at + SHRINK_ROWS < run->rows ? SHRINK_ROWS : run->rows - at;
+    float *x = run->x + at * ld, *turned = scratch_of(f, worker);
+
+    lort_sgemm(false, true, n, keep, f->d, 1, x, ld, (const float *)f->work, f->d, 0, turned, keep);
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(x + i * ld, turned + i * keep, (size_t)keep * sizeof *x);
+        memmove(x + i * ld + keep, x + i * ld + f->d, (size_t)run->width * sizeof *x);
+    }
+    return LORT_OK;
+}
+
+static lort_code shrink_one(lort_factoring *f, float *x, int64_t rows, int64_t keep, int64_t width, lort_error *err)
+{
+    shrink_run run = {f, x, rows, keep, width};
+
+    return lort_pool_each(f->pool, lort_factor_items(rows, SHRINK_ROWS), shrink_rows, &run, err);
+}
+
+lort_code lort_krylov_shrink(lort_factoring *f, int64_t keep, lort_error *err)
+{
+    const int64_t d = f->d, ld = f->grid.cap;
+    float *v = (float *)f->work;
+    lort_code code = lort_dsyevd(d, f->gram, ld, f->values, f->work, err);
+
+    if (code != LORT_OK)
+        return code;
+    for (int64_t i = 0; i < keep; i++)
+        for (int64_t j = 0; j < d; j++)
+            v[i * d + j] = (float)f->gram[(d - 1 - i) * ld + j];
+    code = shrink_one(f, f->q, f->grid.cols, keep, f->width, err);
+    if (code == LORT_OK)
+        code = shrink_one(f, f->y, f->grid.rows, keep, 0, err);
+    memset(f->gram, 0, (size_t)(ld * ld) * sizeof *f->gram);
+    for (int64_t i = 0; i < keep; i++)
+        f->gram[i * ld + i] = f->values[d - 1 - i];
+    f->d = keep;
+    f->shrunk = true;
+    return code;
 }

@@ -2,12 +2,10 @@
  * answer to the R that is stored, L = A R'(R R')^-1, rounded in turn; and the error is summed in f64 over what a reader will
  * compute from the two. One read of A. */
 #include "compress/factor/factor_parts.h"
-
 #include "compress/math/blas.h"
 #include "formats/types/half.h"
 #include "formats/types/quant.h"
 #include <math.h>
-#include <string.h>
 
 #define DEPENDENT 1e-12 /* eigenvalues of R R' this far below the largest: rows of R that rounding made dependent */
 #define ERROR_LANES 8
@@ -37,11 +35,6 @@ typedef struct refit_run {
     const factor_type *left, *right;
 } refit_run;
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t stored_bytes(const factor_type *type, int64_t n) { return (uint64_t)(n / type->block) * type->bytes; }
 
 /* What an error of a number counts for: numbers are row by row, `cols` in each. NULL: 1. */
@@ -59,7 +52,7 @@ static double rounding(const factor_type *type, const float *x, int64_t first, i
     int64_t row = first / by->cols, column = first % by->cols;
 
     for (int64_t at = 0; at < n; at += RUN) {
-        const int64_t count = min64(RUN, n - at);
+        const int64_t count = lort_min64(RUN, n - at);
         type->store(x + at, stored, (uint64_t)count);
         type->load(stored, back, (uint64_t)count);
         for (int64_t i = 0; i < count; i++) {
@@ -142,7 +135,7 @@ static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned
     const refit_run *run = ctx;
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
-    const int64_t c0 = item * g->stripe, n = min64(g->stripe, g->cols - c0);
+    const int64_t c0 = item * g->stripe, n = lort_min64(g->stripe, g->cols - c0);
     const float *scale = f->source->scale;
 
     lort_sgemm(false, true, run->rank, n, f->d, 1, (const float *)f->work, f->d, f->q + c0 * g->cap, g->cap, 0, f->right + c0, g->cols);
@@ -156,7 +149,7 @@ static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned
 static int64_t run_of(const refit_run *run, int64_t item, int64_t *first)
 {
     *first = item * run->run;
-    return min64(run->run, run->rank * run->f->grid.cols - *first);
+    return lort_min64(run->run, run->rank * run->f->grid.cols - *first);
 }
 
 static lort_code measure_run(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
@@ -212,7 +205,7 @@ static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned s
     const refit_run *run = ctx;
     const lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
-    const int64_t r0 = item * g->panel, n = min64(g->panel, g->rows - r0), k = run->rank;
+    const int64_t r0 = item * g->panel, n = lort_min64(g->panel, g->rows - r0), k = run->rank;
     float *left = (float *)(f->scratch + worker * lort_factor_scratch_bytes(g));
 
     lort_sgemm(false, true, n, k, f->d, 1, f->y + r0 * g->cap, g->cap, (const float *)f->work, f->d, 0, left, k);
@@ -289,7 +282,7 @@ typedef struct panel_view {
 static lort_code read_panel(lort_factoring *f, unsigned worker, panel_view *v, int64_t c0, lort_error *err)
 {
     v->c0 = c0;
-    v->c1 = min64(c0 + f->grid.tile, f->grid.cols);
+    v->c1 = lort_min64(c0 + f->grid.tile, f->grid.cols);
     return lort_tile_read(f, worker, v->r0, v->r1, v->c0, v->c1, &v->tile, &v->ld, err);
 }
 
@@ -348,7 +341,7 @@ static double row_error(const float *a, float alpha, const float *p, int64_t n)
 static double cell_error(const refit_run *run, const refit_room *room, const panel_view *v, int64_t r, int64_t c)
 {
     const lort_factoring *f = run->f;
-    const int64_t n = min64(LORT_DECODE_ROWS, v->r1 - r), end = min64(c + LORT_DECODE_COLS, v->c1);
+    const int64_t n = lort_min64(LORT_DECODE_ROWS, v->r1 - r), end = lort_min64(c + LORT_DECODE_COLS, v->c1);
     double sum = 0;
 
     lort_decode_cell(room->left + (r - v->r0) * run->rank, f->right, run->rank, f->grid.cols, n, c, end, room->cell, end - c);
@@ -367,7 +360,7 @@ static lort_code refit_panel(void *ctx, int64_t item, unsigned worker, unsigned 
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
     const refit_room room = room_of(run, worker);
-    panel_view v = {.r0 = item * g->panel, .r1 = min64((item + 1) * g->panel, g->rows)};
+    panel_view v = {.r0 = item * g->panel, .r1 = lort_min64((item + 1) * g->panel, g->rows)};
     double sum = 0;
     lort_code code = times_right(run, worker, &room, &v, err);
 

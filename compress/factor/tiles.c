@@ -1,24 +1,10 @@
 /* tiles: the matrix as the factorisation sees it - tiles of a grid, scaled by an exact power of two - and the scan that finds the
  * scale, the norm and what is not finite. Owns no memory. */
 #include "compress/factor/factor_parts.h"
-
-#include <float.h>
 #include <math.h>
 
 #define SCAN_LANES 8
 #define PLAIN_EXPONENT 32 /* up to 2^32 products of raw elements are far from the ends of f32: alpha of sgemm does the scaling */
-
-/* The power is applied in two halves, neither of which leaves f32's range; only the second can round, into a subnormal. */
-void lort_scale_floats(float *x, int64_t n, int exponent)
-{
-    const float first = ldexpf(1.0f, exponent / 2), second = ldexpf(1.0f, exponent - exponent / 2);
-
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i] * first * second;
-        v = v > FLT_MAX ? FLT_MAX : v;
-        x[i] = v < -FLT_MAX ? -FLT_MAX : v;
-    }
-}
 
 static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols, const float *scale, int exponent, float *dst)
 {

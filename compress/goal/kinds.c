@@ -1,7 +1,7 @@
 /* See kinds.h. Names are those of GGUF and of transformers. Weights were measured (docs/NUMERICS.md, "Kinds of tensors"): what the same relative error of one kind
  * does to the next token's distribution, per weight. */
 #include "compress/goal/kinds.h"
-#include "compress/plan/plan.h"
+#include "compress/goal/glob.h"
 
 #define MOST_GLOBS 16
 

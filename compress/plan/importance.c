@@ -63,13 +63,13 @@ lort_code lort_importance_note(lort_session *session, const char *path, lort_wor
     if (code)
         return code;
     for (uint64_t i = 0; i < plan->count; i++) {
-        const lort_tensor_plan *step = &plan->steps[i];
-        if (!step->importance)
+        const lort_tensor_plan *planned = &plan->tensors[i];
+        if (!planned->importance)
             continue;
         plan->weighed++;
-        lort_hasher_add(hasher, step->tensor->name, step->tensor->name_bytes + 1u); /* with its NUL */
-        for (int64_t s = 0; s < step->shape.slices; s++)
-            add_floats(hasher, lort_importance_row(step->importance, &step->shape, s), step->shape.cols);
+        lort_hasher_add(hasher, planned->tensor->name, planned->tensor->name_bytes + 1u); /* with its NUL */
+        for (int64_t s = 0; s < planned->shape.slices; s++)
+            add_floats(hasher, lort_importance_row(planned->importance, &planned->shape, s), planned->shape.cols);
     }
     plan->importance = lort_hasher_value(hasher);
     lort_hasher_close(hasher);

@@ -2,7 +2,7 @@
 #include "compress/read/encoding.h"
 #include "compress/coder/trits.h"
 #include "compress/coder/weighting.h"
-#include "compress/factor/factor.h"
+#include "compress/factor/cells.h"
 #include "formats/container/part.h"
 #include <string.h>
 
@@ -131,8 +131,8 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
     (void)cache;
     (void)err;
     const lort_term *term = slice->term[LORT_TERM_FACTORS];
-    lort_factors_cells(slice->shape.rows, slice->shape.cols, term->rank[slice->slice], term->exponent[slice->slice], slice->left, slice->right,
-                       cells->r0, cells->r1, cells->c0, cells->c1, dst, cells->c1 - cells->c0);
+    const lort_product product = {term->rank[slice->slice], term->exponent[slice->slice], slice->left, slice->right};
+    lort_product_cells(&product, slice->shape.cols, cells->r0, cells->r1, cells->c0, cells->c1, dst, cells->c1 - cells->c0);
     return LORT_OK;
 }
 

@@ -36,8 +36,6 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err);
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err);
 /* "tensor NAME: " before the message. */
 lort_code lort_reading_name_error(const lort_part *part, lort_error *err);
-/* What a part says of its tensor's coding: action, reason, rank, error, bytes. */
-void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry);
 /* Report entries of an archive's tensors; adds to the report's input and output figures. */
 lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lort_error *err);
 

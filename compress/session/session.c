@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #define SAMPLE_BLOCK (1u << 20) /* blocks from here on are worth a look at the memory figures when they go back */
 #define STACK_TOUCHED (64u << 10)

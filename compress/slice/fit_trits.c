@@ -7,8 +7,9 @@
  * T is a function of W, A B and a (ternary.h) and is never held: each pass over the slice, block by block in block order, or tile by tile within the
  * factorisation, makes it again. A round whose error is not below that of the round before is dropped and ends the search, so no result is worse than
  * round 0. The error is that of the scales and factors as they are stored. docs/NUMERICS.md has the figures. */
-#include "compress/slice/decide_parts.h"
+#include "compress/slice/fit_trits.h"
 #include "compress/coder/trits.h"
+#include "compress/goal/goal.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,20 +25,19 @@
 #define FIRST_TRY 1.15    /* times the estimated error the factors alone may have: from above, so that the first rank that does is about the smallest */
 
 typedef struct row_slot {
-    lort_ternary_sum *rows; /* [high] */
+    lort_trit_sum *rows; /* [high] */
     uint64_t stored;
     double error2;
 } row_slot;
 
 typedef struct alternation {
     lort_slice_source *source;
-    lort_pool *pool;
-    unsigned worker; /* who works where there is no pool */
+    lort_work work;
     uint32_t slice;
     lort_block_grid grid;
     row_slot *slots;        /* [window] */
     unsigned window;
-    lort_ternary_sum *sums; /* [rows] */
+    lort_trit_sum *sums; /* [rows] */
     float *trial;           /* [rows]: scales that are measured */
     double error2;          /* under them */
     uint64_t stored;        /* bytes of all blocks */
@@ -50,7 +50,7 @@ static const lort_alloc *alloc_of(const alternation *f) { return &f->source->dec
 static lort_session *session_of(const alternation *f) { return f->source->decider->session; }
 static uint64_t scale_bytes(const alternation *f) { return (uint64_t)f->grid.rows * sizeof(float); }
 
-static unsigned worker_of(const alternation *f, unsigned worker) { return f->pool ? worker : f->worker; }
+static unsigned worker_of(const alternation *f, unsigned worker) { return lort_work_worker(f->work, worker); }
 
 /* ---- scales ---- */
 
@@ -60,11 +60,11 @@ static lort_code sum_block(void *ctx, int64_t item, unsigned worker, unsigned sl
     const lort_block_place place = lort_block_get(&f->grid, item);
     worker = worker_of(f, worker);
     lort_block_space *space = &session_of(f)->scratch[worker].block;
-    lort_ternary_sum *rows = f->slots[slot].rows;
+    lort_trit_sum *rows = f->slots[slot].rows;
     lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
     for (int64_t r = 0; r < place.rows && code == LORT_OK; r++) {
-        rows[r] = (lort_ternary_sum){0};
-        lort_ternary_add(space->weights + r * place.cols, place.cols, f->trial[place.row + r], &rows[r]);
+        rows[r] = (lort_trit_sum){0};
+        lort_trit_sum_add(space->weights + r * place.cols, place.cols, f->trial[place.row + r], &rows[r]);
     }
     return code;
 }
@@ -73,9 +73,9 @@ static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *e
 {
     alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
-    const lort_ternary_sum *rows = f->slots[slot].rows;
+    const lort_trit_sum *rows = f->slots[slot].rows;
     for (int64_t r = 0; r < place.rows; r++) {
-        lort_ternary_sum *sum = &f->sums[place.row + r];
+        lort_trit_sum *sum = &f->sums[place.row + r];
         sum->magnitude += rows[r].magnitude;
         sum->error2 += rows[r].error2;
         sum->count += rows[r].count;
@@ -90,13 +90,13 @@ static lort_code measure(alternation *f, lort_error *err)
     memset(f->sums, 0, (size_t)f->grid.rows * sizeof *f->sums);
     f->error2 = 0;
     f->source->passes++;
-    return lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, sum_block, add_block, f, err);
+    return lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, sum_block, add_block, f, err);
 }
 
 /* Scales for what the factors of an outcome leave, and its error; *energy: what they leave. */
 static lort_code settle(alternation *f, lort_outcome *out, double *energy, lort_error *err)
 {
-    f->source->factors = out->factored ? out : NULL;
+    f->source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
     memset(f->trial, 0, (size_t)scale_bytes(f));
     lort_code code = measure(f, err);
     double before = INFINITY;
@@ -105,7 +105,7 @@ static lort_code settle(alternation *f, lort_outcome *out, double *energy, lort_
     for (int i = 0; i < PASSES && code == LORT_OK && isfinite(*energy) && out->error2 < PASS_FALL * before; i++) {
         before = i ? out->error2 : INFINITY;
         for (int64_t r = 0; r < f->grid.rows; r++)
-            f->trial[r] = lort_ternary_next(&f->sums[r], f->grid.cols, f->trial[r]);
+            f->trial[r] = lort_trit_next_scale(&f->sums[r], f->grid.cols, f->trial[r]);
         code = measure(f, err);
         if (code || !(f->error2 < out->error2))
             break;
@@ -144,9 +144,9 @@ static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1
     for (int64_t r = r0; r < r1; r += LORT_DECODE_ROWS)
         for (int64_t c = c0; c < c1; c += LORT_DECODE_COLS) {
             const int64_t down = r + LORT_DECODE_ROWS < r1 ? r + LORT_DECODE_ROWS : r1, right = c + LORT_DECODE_COLS < c1 ? c + LORT_DECODE_COLS : c1;
-            lort_factors_cells(f->grid.rows, f->grid.cols, best->rank, best->exponent, best->left_values, best->right_values, r, down, c, right, product, right - c);
+            lort_product_cells(&best->product, f->grid.cols, r, down, c, right, product, right - c);
             for (int64_t i = r; i < down; i++)
-                lort_ternary_relax(dst + (i - r0) * (c1 - c0) + (c - c0), product + (i - r) * (right - c), right - c, best->scales[i], RELAX);
+                lort_trit_relax(dst + (i - r0) * (c1 - c0) + (c - c0), product + (i - r) * (right - c), right - c, best->scales[i], RELAX);
         }
     *out = dst;
     *ld = c1 - c0;
@@ -166,12 +166,12 @@ static lort_code try_round(alternation *f, const lort_matrix_source *matrix, con
     lort_outcome next = {.reason = "", .lossless = f->best->lossless, .has_norm = true};
     double left;
     *better = false;
-    lort_code code = lort_outcome_factor(f->source, matrix, f->slice, target, f->worker, f->pool, &next, err);
-    if (code == LORT_OK && next.factored)
+    lort_code code = lort_outcome_factor(f->source, matrix, f->slice, target, f->work, &next, err);
+    if (code == LORT_OK && lort_outcome_has_factors(&next))
         code = take_scales(f, &next, err);
-    if (code == LORT_OK && next.factored)
+    if (code == LORT_OK && lort_outcome_has_factors(&next))
         code = settle(f, &next, &left, err);
-    if (code == LORT_OK && next.factored && next.error2 < bar) {
+    if (code == LORT_OK && lort_outcome_has_factors(&next) && next.error2 < bar) {
         const lort_outcome swap = *f->best;
         next.norm2 = swap.norm2;
         say_error(&next, said);
@@ -193,7 +193,7 @@ static lort_code improve(alternation *f, const lort_target *target, lort_error *
     matrix.ctx = f;
     for (int i = 1; i < ROUNDS && code == LORT_OK && better; i++) {
         const double before = f->best->error2;
-        const lort_target same = {.kind = LORT_TARGET_RANK, .rank = f->best->rank, .max_rank = f->best->rank, .key = target->key};
+        const lort_target same = {.kind = LORT_TARGET_RANK, .rank = f->best->product.rank, .max_rank = f->best->product.rank, .key = target->key};
         code = try_round(f, &matrix, &same, before, f->best->detail, &better, err);
         better = better && f->best->error2 < ROUND_FALL * before;
     }
@@ -212,7 +212,7 @@ static lort_target of_rank(int64_t rank, const lort_target *target)
 static double rank_on_line(const alternation *f, double wanted2)
 {
     const double gained = f->plain2 - f->best->error2;
-    return gained > 0 ? (double)f->best->rank * (f->plain2 - wanted2) / gained : INFINITY;
+    return gained > 0 ? (double)f->best->product.rank * (f->plain2 - wanted2) / gained : INFINITY;
 }
 
 static int64_t raised(int64_t rank, double line)
@@ -230,19 +230,19 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
     lort_code code = LORT_OK;
     next = alone < 1 ? next : of_rank(1, target);
     for (int i = 1; i <= TRIES && code == LORT_OK && f->best->error2 > wanted2 && target->max_rank > 0; i++) {
-        const int64_t before = f->best->rank;
+        const int64_t before = f->best->product.rank;
         const bool last = next.kind == LORT_TARGET_RANK && next.rank == target->max_rank;
         code = improve(f, &next, err);
         if (last)
             break;
-        const bool found = f->best->rank > before;
+        const bool found = f->best->product.rank > before;
         const double line = found ? rank_on_line(f, wanted2) : 0;
         if (line > HOPELESS * (double)target->max_rank)
             break;
-        next = of_rank(found && i + 1 < TRIES ? raised(f->best->rank, line) : target->max_rank, target);
+        next = of_rank(found && i + 1 < TRIES ? raised(f->best->product.rank, line) : target->max_rank, target);
     }
     if (code == LORT_OK && f->best->error2 > wanted2) {
-        snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->rank, sqrt(f->best->error2 / f->best->norm2));
+        snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->product.rank, sqrt(f->best->error2 / f->best->norm2));
         lort_outcome_keep(f->best, "target out of reach of trits and low rank");
     }
     return code;
@@ -251,9 +251,9 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
 static lort_code aim(alternation *f, uint64_t key, lort_error *err)
 {
     const lort_options *options = f->source->decider->options;
-    lort_target target = lort_plan_ternary_target(options, f->source->step, f->best->lossless);
+    lort_target target = lort_goal_ternary_target(options, f->grid.rows, f->grid.cols, f->best->lossless);
     target.key = key;
-    const int64_t even = lort_break_even_rank(f->grid.rows, f->grid.cols, f->best->lossless);
+    const int64_t even = lort_goal_break_even(f->grid.rows, f->grid.cols, f->best->lossless);
     if (target.kind == LORT_TARGET_RANK && options->rank > even) {
         snprintf(f->best->detail, sizeof f->best->detail, "factors pay up to rank %lld", (long long)even);
         return lort_outcome_keep(f->best, "rank past break-even");
@@ -265,7 +265,7 @@ static lort_code aim(alternation *f, uint64_t key, lort_error *err)
 
 /* ---- blocks ---- */
 
-lort_code lort_ternary_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const float *scales, lort_block_coded *out,
+lort_code lort_trits_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const float *scales, lort_block_coded *out,
                               lort_error *err)
 {
     lort_scratch *scratch = &source->decider->session->scratch[worker];
@@ -290,7 +290,7 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
     const alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
     lort_block_coded coded = {0};
-    lort_code code = lort_ternary_encode(f->source, worker_of(f, worker), &place, f->best->scales, &coded, err);
+    lort_code code = lort_trits_encode(f->source, worker_of(f, worker), &place, f->best->scales, &coded, err);
     f->slots[slot].stored = coded.stored;
     return code;
 }
@@ -311,10 +311,10 @@ static lort_code encode_scales(alternation *f, lort_error *err)
     if (code)
         return code;
     lort_dtype_encoder(LORT_BF16)(f->best->scales, memory, count);
-    if (!f->best->factored)
+    if (!lort_outcome_has_factors(f->best))
         code = lort_outcome_room(session_of(f), 2 * count, 1, f->best, err);
     if (code == LORT_OK)
-        code = lort_outcome_encode(session_of(f), f->worker, LORT_ARRAY_SCALES, f->slice, LORT_BF16, memory, 2 * count, f->best, err);
+        code = lort_outcome_encode(session_of(f), f->work.worker, LORT_ARRAY_SCALES, f->slice, LORT_BF16, memory, 2 * count, f->best, err);
     lort_give(alloc_of(f), memory, 2 * count);
     return code;
 }
@@ -323,17 +323,17 @@ static lort_code accept(alternation *f, lort_error *err)
 {
     lort_outcome *out = f->best;
     lort_code code = encode_scales(f, err);
-    f->source->factors = out->factored ? out : NULL;
+    f->source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
     f->stored = 0;
     f->source->passes++;
     if (code == LORT_OK)
-        code = lort_pool_run(f->pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
+        code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
     if (code)
         return code;
     out->estimate = out->coded.size + f->stored;
     if (out->estimate >= out->lossless)
         return lort_outcome_keep_larger(out, "trits not smaller than the lossless form", out->estimate);
-    out->quantised = out->ternary = true;
+    out->kind = LORT_OUTCOME_TERNARY;
     return LORT_OK;
 }
 
@@ -348,7 +348,7 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
     out->has_norm = code == LORT_OK && isfinite(out->norm2);
     f->plain2 = out->error2;
     if (code == LORT_OK && !out->has_norm)
-        return lort_slice_keep_nonfinite(f->source, f->worker, out, err);
+        return lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
     if (code == LORT_OK && !(out->norm2 > 0))
         return lort_outcome_keep(out, "all zero");
     say_error(out, "errors by round:");
@@ -362,7 +362,7 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
 
 static lort_code take_all(alternation *f, lort_error *err)
 {
-    const uint64_t rows = (uint64_t)f->grid.rows, each = (uint64_t)f->grid.high * sizeof(lort_ternary_sum);
+    const uint64_t rows = (uint64_t)f->grid.rows, each = (uint64_t)f->grid.high * sizeof(lort_trit_sum);
     void *memory;
     lort_code code = lort_take(alloc_of(f), rows * (sizeof *f->sums + sizeof *f->trial), "sums of rows", &memory, err);
     if (code)
@@ -373,27 +373,27 @@ static lort_code take_all(alternation *f, lort_error *err)
     if (code)
         return code;
     f->slots = memory;
-    lort_ternary_sum *at = (lort_ternary_sum *)(void *)(f->slots + f->window);
+    lort_trit_sum *at = (lort_trit_sum *)(void *)(f->slots + f->window);
     for (unsigned i = 0; i < f->window; i++, at += f->grid.high)
         f->slots[i] = (row_slot){.rows = at};
     return LORT_OK;
 }
 
-uint64_t lort_ternary_bound(int64_t rows, int64_t cols, unsigned workers)
+uint64_t lort_fit_trits_bound(int64_t rows, int64_t cols, unsigned workers)
 {
     const uint64_t high = (uint64_t)lort_block_grid_of(rows, cols).high, scales = 2 * sizeof(float) + 2; /* of the iterates, and as stored */
-    return (uint64_t)rows * (sizeof(lort_ternary_sum) + sizeof(float) + scales) + 2 * workers * (sizeof(row_slot) + high * sizeof(lort_ternary_sum)) + 256;
+    return (uint64_t)rows * (sizeof(lort_trit_sum) + sizeof(float) + scales) + 2 * workers * (sizeof(row_slot) + high * sizeof(lort_trit_sum)) + 256;
 }
 
-lort_code lort_ternary_slice(lort_slice_source *source, uint32_t slice, uint64_t key, unsigned worker, lort_pool *pool, lort_outcome *out, lort_error *err)
+lort_code lort_fit_trits(lort_slice_source *source, uint32_t slice, uint64_t key, lort_work work, lort_outcome *out, lort_error *err)
 {
-    const lort_matrices *shape = &source->step->shape;
-    alternation f = {.source = source, .slice = slice, .pool = pool, .worker = worker, .grid = lort_block_grid_of(shape->rows, shape->cols),
-                     .window = lort_pool_window(pool), .best = out};
+    const lort_matrices *shape = &source->planned->shape;
+    alternation f = {.source = source, .slice = slice, .work = work, .grid = lort_block_grid_of(shape->rows, shape->cols),
+                     .window = lort_pool_window(work.pool), .best = out};
     lort_code code = take_all(&f, err);
     if (code == LORT_OK)
         code = find(&f, key, err);
-    lort_give(alloc_of(&f), f.slots, f.window * (sizeof *f.slots + (uint64_t)f.grid.high * sizeof(lort_ternary_sum)));
+    lort_give(alloc_of(&f), f.slots, f.window * (sizeof *f.slots + (uint64_t)f.grid.high * sizeof(lort_trit_sum)));
     lort_give(alloc_of(&f), f.sums, (uint64_t)f.grid.rows * (sizeof *f.sums + sizeof *f.trial));
     return code;
 }

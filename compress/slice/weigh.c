@@ -1,11 +1,10 @@
 /* weigh: norms of a slice and of what its factors leave, plain and weighed by importance, in one pass by blocks; sums are added in block order. */
-#include "compress/slice/decide_parts.h"
+#include "compress/slice/weigh.h"
 #include <math.h>
 
 typedef struct weighing {
     lort_slice_source *source;
-    lort_pool *pool;
-    unsigned worker; /* who works where there is no pool */
+    lort_work work;
     lort_block_grid grid;
     struct weighing_slot {
         lort_weighed norm, left;
@@ -18,7 +17,7 @@ static lort_code weigh_block(void *ctx, int64_t item, unsigned worker, unsigned 
     const lort_block_place place = lort_block_get(&w->grid, item);
     const lort_weighting *by = &w->source->weighting;
     lort_slice_source whole = *w->source;
-    worker = w->pool ? worker : w->worker;
+    worker = lort_work_worker(w->work, worker);
     lort_block_space *space = &whole.decider->session->scratch[worker].block;
     whole.factors = NULL;
     lort_code code = lort_slice_block(&whole, worker, &place, place.rows, space->weights, space->decoded, err);
@@ -43,18 +42,18 @@ static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *e
     return lort_session_check_stop(w->source->decider->session, err);
 }
 
-lort_code lort_slice_weigh(lort_slice_source *source, unsigned worker, lort_pool *pool, lort_outcome *out, lort_weighed *left, lort_error *err)
+lort_code lort_slice_weigh(lort_slice_source *source, lort_work work, lort_outcome *out, lort_weighed *left, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
-    const unsigned window = lort_pool_window(pool);
-    weighing w = {.source = source, .pool = pool, .worker = worker, .grid = lort_block_grid_of(source->step->shape.rows, source->step->shape.cols)};
+    const unsigned window = lort_pool_window(work.pool);
+    weighing w = {.source = source, .work = work, .grid = lort_block_grid_of(source->planned->shape.rows, source->planned->shape.cols)};
     void *memory;
     lort_code code = lort_take_zero(alloc, window * sizeof *w.slots, "partial sums", &memory, err);
     if (code)
         return code;
     w.slots = memory;
     source->passes++;
-    code = lort_pool_run(pool, w.grid.down * w.grid.across, window, weigh_block, add_block, &w, err);
+    code = lort_pool_run(work.pool, w.grid.down * w.grid.across, window, weigh_block, add_block, &w, err);
     lort_give(alloc, w.slots, window * sizeof *w.slots);
     out->norm = w.total.norm;
     out->norm2 = w.total.norm.plain;

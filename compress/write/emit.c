@@ -1,42 +1,17 @@
 /* emit: the container's bytes in order. Chunks are encoded by the pool, hashed and appended by the caller's thread. */
 #include "compress/write/emit.h"
-#include "compress/slice/decide_parts.h"
-#include "compress/math/blas.h"
-#include "compress/read/reading.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
+#include "compress/slice/chunk.h"
+#include "compress/slice/fit_integers.h"
+#include "compress/slice/fit_trits.h"
+#include "compress/write/part.h"
+#include "compress/write/start.h"
 #include "loader/store/record.h"
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define PROGRESS_CHUNKS 64
-#define MAX_FACTOR_TERMS 9 /* one per pair of storage types */
-
-/* The part that is being written. */
-typedef struct open_part {
-    uint64_t extent;
-    const lort_tensor_plan *step;
-    const lort_dtype_info *type; /* of the stored elements; raw parts: U8 */
-    uint32_t file;
-    uint64_t offset, bytes; /* in the input file */
-    uint32_t slices;
-    lort_hasher *hasher;
-    uint64_t start;         /* of the payload in the output */
-    uint32_t *ranks;        /* [MAX_FACTOR_TERMS + 2][slices]; the first rows are those of raw, and of quantised or ternary */
-    int32_t *exponents;     /* [slices] */
-    float *steps;           /* [slices] */
-    lort_dtype pair[MAX_FACTOR_TERMS][2];
-    unsigned pairs;
-    bool any_raw, any_integers, undefined;
-    bool ternary;           /* the integers are trits; one run makes either */
-    double norm2, error2, seconds;
-    lort_weighed norm, error; /* of a step with importances */
-    int64_t top_rank;
-    uint32_t passes;        /* of the slice that was read most often */
-    uint32_t kept;
-    const char *reason;     /* of the first kept slice */
-    char detail[120];
-} open_part;
 
 struct lort_emitter {
     const lort_decider *decider;
@@ -44,7 +19,7 @@ struct lort_emitter {
     lort_publish *publish;
     lort_scratch *slots; /* [window] */
     unsigned window;
-    open_part part;
+    lort_part_draft part;
     lort_chunk *chunks;  /* of the part, grown as needed */
     uint64_t chunk_count, chunk_room;
     lort_index_entry *entries;
@@ -62,84 +37,6 @@ static lort_code write_record(lort_emitter *emitter, lort_frame_kind kind, lort_
     if (code == LORT_OK)
         code = lort_record_write(emitter->publish, kind, body, session_of(emitter)->scratch[0].codec, alloc_of(emitter), bytes, err);
     lort_buffer_free(body);
-    return code;
-}
-
-static void put_head(const lort_work_plan *plan, lort_buffer *body)
-{
-    lort_head head = {.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR};
-    for (uint64_t i = 0; i < plan->count; i++)
-        head.required |= plan->steps[i].scaled ? LORT_FEATURE_SCALES : 0;
-    lort_head_put(&head, body);
-}
-
-static const char *format_of(const lort_model_file *file)
-{
-    return file->role == LORT_ROLE_WEIGHTS ? file->header.format->name : file->role == LORT_ROLE_INDEX ? "json" : "bytes";
-}
-
-void lort_library_versions(char *out, size_t room)
-{
-    int words = 0; /* "OpenBLAS 0.3.21" is all of the configuration that names the version */
-    const char *config = lort_blas_config(), *end = config;
-    while (*end && (*end != ' ' || words++ == 0))
-        end++;
-    snprintf(out, room, "%.*s core %.30s; zstd %.20s", (int)(end - config), config, lort_blas_core(), lort_codec_version());
-}
-
-static lort_code list_files(const lort_model *model, lort_arena *arena, lort_model_record *record, lort_error *err)
-{
-    void *memory;
-    record->file_count = lort_model_file_count(model);
-    lort_code code = lort_arena_take(arena, record->file_count * sizeof(lort_input_file), &memory, err);
-    record->files = code ? NULL : memory;
-    for (uint32_t i = 0; code == LORT_OK && i < record->file_count; i++) {
-        const lort_model_file *file = lort_model_get_file(model, i);
-        record->files[i] = (lort_input_file){file->name, file->size, file->role, format_of(file)};
-    }
-    return code;
-}
-
-/* The body of the MODEL record. */
-static lort_code put_model(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *body, lort_error *err)
-{
-    const lort_alloc *alloc = &decider->session->alloc;
-    lort_buffer options = {.alloc = alloc};
-    lort_arena arena = {.alloc = alloc};
-    char libraries[LORT_LIBRARIES_TEXT];
-    lort_library_versions(libraries, sizeof libraries);
-    lort_plan_options_text(decider->options, &options);
-    lort_plan_importance_text(plan, &options);
-    lort_put_u8(&options, 0);
-    lort_model_record record = {.algorithm = LORT_ALGORITHM, .seed = decider->options->seed, .directory = lort_model_directory(decider->model),
-                                .producer = "lort " LORT_VERSION, .options = (const char *)options.data, .libraries = libraries};
-    record.extents = (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &record.extent_count); /* only read */
-    lort_code code = lort_buffer_check(&options, err);
-    if (code == LORT_OK)
-        code = list_files(decider->model, &arena, &record, err);
-    if (code == LORT_OK)
-        lort_model_record_put(&record, body);
-    lort_arena_free(&arena);
-    lort_buffer_free(&options);
-    return code ? code : lort_buffer_check(body, err);
-}
-
-/* HEAD and MODEL, with which every container of these options begins. */
-static lort_code put_start(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *out, lort_error *err)
-{
-    const lort_alloc *alloc = &decider->session->alloc;
-    lort_codec *codec = decider->session->scratch[0].codec;
-    lort_buffer head = {.alloc = alloc}, model = {.alloc = alloc};
-    put_head(plan, &head);
-    lort_code code = put_model(decider, plan, &model, err);
-    if (code == LORT_OK)
-        code = lort_buffer_check(&head, err);
-    if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_HEAD, head.data, head.size, codec, alloc, LORT_FRAME_BODY_MAX, out, err);
-    if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_MODEL, model.data, model.size, codec, alloc, LORT_FRAME_BODY_MAX, out, err);
-    lort_buffer_free(&head);
-    lort_buffer_free(&model);
     return code;
 }
 
@@ -162,7 +59,7 @@ static lort_code write_start(lort_emitter *emitter, lort_error *err)
 {
     bool same = false;
     lort_buffer start = {.alloc = alloc_of(emitter)};
-    lort_code code = put_start(emitter->decider, emitter->plan, &start, err);
+    lort_code code = lort_start_put(emitter->decider, emitter->plan, &start, err);
     if (code == LORT_OK)
         code = found_begins(emitter, &start, &same, err);
     if (code == LORT_OK && same)
@@ -171,15 +68,6 @@ static lort_code write_start(lort_emitter *emitter, lort_error *err)
         code = lort_publish_drop(emitter->publish, err);
     if (code == LORT_OK && !same)
         code = lort_publish_append(emitter->publish, start.data, start.size, err);
-    lort_buffer_free(&start);
-    return code;
-}
-
-lort_code lort_emit_frame_bytes(const lort_decider *decider, const lort_work_plan *plan, uint64_t *bytes, lort_error *err)
-{
-    lort_buffer start = {.alloc = &decider->session->alloc};
-    lort_code code = put_start(decider, plan, &start, err);
-    *bytes = start.size + LORT_FOOTER_BYTES;
     lort_buffer_free(&start);
     return code;
 }
@@ -249,10 +137,10 @@ static void progress(lort_emitter *emitter, uint64_t bytes)
     lort_session *session = session_of(emitter);
     session->done_bytes += bytes;
     session->out_bytes = lort_publish_size(emitter->publish);
-    if (emitter->chunk_count % PROGRESS_CHUNKS || !emitter->part.step->tensor)
+    if (emitter->chunk_count % PROGRESS_CHUNKS || !emitter->part.planned->tensor)
         return;
     char name[200];
-    lort_tensor_report shown = {.name = lort_escape(name, sizeof name, emitter->part.step->tensor->name, emitter->part.step->tensor->name_bytes)};
+    lort_tensor_report shown = {.name = lort_escape(name, sizeof name, emitter->part.planned->tensor->name, emitter->part.planned->tensor->name_bytes)};
     lort_session_say(session, LORT_EVENT_PROGRESS, &shown, NULL);
 }
 
@@ -269,8 +157,8 @@ static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned s
     raw_run *run = ctx;
     lort_emitter *emitter = run->emitter;
     struct raw_slot *state = &run->slots[slot];
-    uint64_t step = lort_chunk_bytes(emitter->part.type), at = (uint64_t)item * step;
-    state->bytes = run->bytes - at < step ? run->bytes - at : step;
+    uint64_t chunk = lort_chunk_bytes(emitter->part.type), at = (uint64_t)item * chunk;
+    state->bytes = run->bytes - at < chunk ? run->bytes - at : chunk;
     lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at, state->bytes, emitter->slots[slot].bytes, &state->src, err);
     if (code == LORT_OK)
         code = lort_chunk_encode(session_of(emitter)->scratch[worker].codec, &emitter->slots[slot], emitter->part.type, state->src, state->bytes, &state->stored, err);
@@ -301,13 +189,13 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
 static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes, lort_error *err)
 {
     raw_run run = {.emitter = emitter, .slice = slice, .offset = offset, .bytes = bytes};
-    uint64_t step = lort_chunk_bytes(emitter->part.type);
+    uint64_t chunk = lort_chunk_bytes(emitter->part.type);
     void *memory;
     lort_code code = lort_take(alloc_of(emitter), emitter->window * sizeof *run.slots, "the commit window", &memory, err);
     if (code)
         return code;
     run.slots = memory;
-    code = lort_pool_run(session_of(emitter)->pool, (int64_t)((bytes + step - 1) / step), emitter->window, encode_raw, commit_raw, &run, err);
+    code = lort_pool_run(session_of(emitter)->pool, (int64_t)((bytes + chunk - 1) / chunk), emitter->window, encode_raw, commit_raw, &run, err);
     lort_give(alloc_of(emitter), run.slots, emitter->window * sizeof *run.slots);
     return code;
 }
@@ -334,8 +222,8 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
     const lort_block_place place = lort_block_get(&run->grid, item);
     state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
-    lort_code code = outcome->ternary ? lort_ternary_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
-                                      : lort_quantise_encode(&run->source, worker, &place, outcome->codes, outcome->mean2, outcome->step, &state->coded, err);
+    lort_code code = outcome->kind == LORT_OUTCOME_TERNARY ? lort_trits_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
+                                      : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2, outcome->step, &state->coded, err);
     if (code == LORT_OK && run->source.weighting.on)
         state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col, scratch->block.weights, scratch->block.decoded, place.rows, place.cols);
     if (code == LORT_OK)
@@ -349,7 +237,7 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
 static lort_code append_block(block_run *run, const struct block_slot *state, lort_error *err)
 {
     lort_emitter *emitter = run->emitter;
-    lort_chunk chunk = {.part = LORT_PART_ID(run->outcome->ternary ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
+    lort_chunk chunk = {.part = LORT_PART_ID(run->outcome->kind == LORT_OUTCOME_TERNARY ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
                         .first = run->done, .count = state->weights, .hash = lort_xxh64(state->bytes, state->coded.stored)};
     lort_code code = lort_session_check_stop(session_of(emitter), err);
     if (code == LORT_OK)
@@ -373,7 +261,7 @@ static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error
 }
 
 /* Those that were held since they were measured. */
-static lort_code append_kept(block_run *run, const lort_kept *kept, lort_error *err)
+static lort_code append_kept(block_run *run, const lort_held *kept, lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < kept->count && code == LORT_OK; i++) {
@@ -388,8 +276,8 @@ static lort_code run_blocks(block_run *run, lort_error *err)
 {
     lort_emitter *emitter = run->emitter;
     void *memory;
-    if (run->outcome->kept.count)
-        return append_kept(run, &run->outcome->kept, err);
+    if (run->outcome->held.count)
+        return append_kept(run, &run->outcome->held, err);
     lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *run->slots, "the commit window", &memory, err);
     if (code)
         return code;
@@ -414,7 +302,7 @@ static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t by
 static lort_code take_ranks(lort_emitter *emitter, uint32_t slices, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take_zero(alloc_of(emitter), (uint64_t)slices * (MAX_FACTOR_TERMS + 2) * sizeof(uint32_t), "ranks", &memory, err);
+    lort_code code = lort_take_zero(alloc_of(emitter), (uint64_t)slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t), "ranks", &memory, err);
     emitter->part.ranks = memory;
     emitter->part.slices = slices;
     if (code)
@@ -430,42 +318,28 @@ static lort_code take_ranks(lort_emitter *emitter, uint32_t slices, lort_error *
 
 static void close_part(lort_emitter *emitter)
 {
-    open_part *part = &emitter->part;
-    lort_give(alloc_of(emitter), part->ranks, (uint64_t)part->slices * (MAX_FACTOR_TERMS + 2) * sizeof(uint32_t));
+    lort_part_draft *part = &emitter->part;
+    lort_give(alloc_of(emitter), part->ranks, (uint64_t)part->slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t));
     lort_give(alloc_of(emitter), part->exponents, part->slices * sizeof(int32_t));
     lort_give(alloc_of(emitter), part->steps, part->slices * sizeof(float));
     lort_hasher_close(part->hasher);
-    *part = (open_part){0};
+    *part = (lort_part_draft){0};
     emitter->chunk_count = 0;
 }
 
 lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *err)
 {
-    const lort_tensor_plan *step = &emitter->plan->steps[extent];
+    const lort_tensor_plan *planned = &emitter->plan->tensors[extent];
     uint64_t count;
     const lort_extent *extents = lort_model_extents(emitter->decider->model, &count);
     close_part(emitter);
-    emitter->part = (open_part){.extent = extent, .step = step, .type = step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8),
+    emitter->part = (lort_part_draft){.extent = extent, .planned = planned, .type = planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
                                 .file = extents[extent].file, .offset = extents[extent].offset, .bytes = extents[extent].bytes,
                                 .start = lort_publish_size(emitter->publish), .reason = ""};
-    lort_code code = take_ranks(emitter, lort_tensor_plan_slices(step), err);
+    lort_code code = take_ranks(emitter, lort_tensor_plan_slices(planned), err);
     if (code == LORT_OK)
         code = lort_hasher_open(alloc_of(emitter), &emitter->part.hasher, err);
     return code;
-}
-
-/* The row of the ranks table for a pair of storage types. */
-static uint32_t *factor_ranks(open_part *part, lort_dtype left, lort_dtype right)
-{
-    unsigned i = 0;
-    while (i < part->pairs && (part->pair[i][0] != left || part->pair[i][1] != right))
-        i++;
-    if (i == part->pairs) {
-        part->pair[i][0] = left;
-        part->pair[i][1] = right;
-        part->pairs++;
-    }
-    return part->ranks + (uint64_t)(i + 2) * part->slices;
 }
 
 static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, lort_error *err)
@@ -476,25 +350,18 @@ static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, 
     return code;
 }
 
-static void note_factors(open_part *part, uint32_t slice, const lort_outcome *outcome)
-{
-    factor_ranks(part, outcome->left, outcome->right)[slice] = (uint32_t)outcome->rank;
-    part->exponents[slice] = outcome->exponent;
-    part->top_rank = outcome->rank > part->top_rank ? outcome->rank : part->top_rank;
-}
-
 static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
 {
-    open_part *part = &emitter->part;
-    const lort_tensor_plan *step = part->step;
-    block_run run = {.emitter = emitter, .outcome = outcome, .slice = slice, .grid = lort_block_grid_of(step->shape.rows, step->shape.cols),
-                     .source = lort_slice_source_of(emitter->decider, step, slice)};
-    run.source.factors = outcome->factored ? outcome : NULL;
-    run.source.scales = step->scaled ? outcome->codes + step->shape.rows + step->shape.cols : NULL;
-    if (outcome->factored)
-        note_factors(part, slice, outcome);
-    part->any_integers = true;
-    part->ternary = outcome->ternary;
+    lort_part_draft *part = &emitter->part;
+    const lort_tensor_plan *planned = part->planned;
+    block_run run = {.emitter = emitter, .outcome = outcome, .slice = slice, .grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols),
+                     .source = lort_slice_source_of(emitter->decider, planned, slice)};
+    run.source.factors = lort_outcome_has_factors(outcome) ? &outcome->product : NULL;
+    run.source.scales = planned->scaled ? outcome->codes + planned->shape.rows + planned->shape.cols : NULL;
+    if (lort_outcome_has_factors(outcome))
+        lort_part_draft_factors(part, slice, outcome);
+    part->any_blocks = true;
+    part->ternary = outcome->kind == LORT_OUTCOME_TERNARY;
     part->ranks[part->slices + slice] = 1;
     part->steps[slice] = outcome->step;
     lort_code code = hash_source(emitter, offset, bytes, err);
@@ -509,8 +376,8 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
 
 static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
 {
-    open_part *part = &emitter->part;
-    note_factors(part, slice, outcome);
+    lort_part_draft *part = &emitter->part;
+    lort_part_draft_factors(part, slice, outcome);
     lort_code code = hash_source(emitter, offset, bytes, err);
     if (code == LORT_OK)
         code = emit_coded(emitter, outcome, err);
@@ -523,19 +390,19 @@ static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_
 
 lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, lort_error *err)
 {
-    open_part *part = &emitter->part;
-    uint64_t bytes = part->step->factor ? lort_slice_bytes(part->step) : part->bytes;
+    lort_part_draft *part = &emitter->part;
+    uint64_t bytes = part->planned->candidate ? lort_slice_bytes(part->planned) : part->bytes;
     uint64_t offset = part->offset + slice * bytes;
     part->seconds += outcome->seconds;
     part->norm2 += outcome->norm2;
     lort_weighed_add(&part->norm, &outcome->norm);
-    part->undefined |= part->step->factor && !outcome->has_norm;
+    part->undefined |= part->planned->candidate && !outcome->has_norm;
     /* once more to be hashed or stored, and again if its blocks are coded now */
-    const uint32_t passes = outcome->passes + 1 + (outcome->quantised && outcome->kept.count == 0);
+    const uint32_t passes = outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
     part->passes = passes > part->passes ? passes : part->passes;
-    if (outcome->quantised)
+    if (lort_outcome_has_blocks(outcome))
         return emit_integers(emitter, slice, outcome, offset, bytes, err);
-    if (outcome->factored)
+    if (outcome->kind == LORT_OUTCOME_FACTORED)
         return emit_factors(emitter, slice, outcome, offset, bytes, err);
     part->any_raw = true;
     part->ranks[slice] = 1;
@@ -546,55 +413,15 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     return emit_raw(emitter, slice, offset, bytes, err);
 }
 
-static void fill_terms(open_part *part, lort_term *terms, uint32_t *count)
-{
-    const lort_dtype_info *type = part->type;
-    *count = 0;
-    for (unsigned i = 0; i < part->pairs; i++) {
-        const lort_dtype_info *left = lort_dtype_get(part->pair[i][0]), *right = lort_dtype_get(part->pair[i][1]);
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_FACTORS, .left = left->id, .right = right->id, .left_width = (uint16_t)left->plane_width,
-                                        .right_width = (uint16_t)right->plane_width, .left_rotate = left->rotate, .right_rotate = right->rotate,
-                                        .rank = part->ranks + (uint64_t)(i + 2) * part->slices, .exponent = part->exponents};
-    }
-    if (part->any_integers && part->ternary) {
-        const lort_dtype_info *scale = lort_dtype_get(LORT_BF16);
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_TERNARY, .left = scale->id, .right = LORT_U8, .left_width = (uint16_t)scale->plane_width, .right_width = 1,
-                                        .left_rotate = scale->rotate, .rank = part->ranks + part->slices};
-    } else if (part->any_integers)
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
-                                        .rank = part->ranks + part->slices, .step = part->steps, .scaled = part->step->scaled};
-    if (part->any_raw)
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW, .left = type->id, .right = type->id, .left_width = (uint16_t)type->plane_width,
-                                        .right_width = (uint16_t)type->plane_width, .left_rotate = type->rotate, .right_rotate = type->rotate,
-                                        .rank = part->ranks};
-}
-
-/* Relative error over all slices: zero where everything is raw, undefined for mixtures with NaN or without a norm. */
-static double relative_error(const open_part *part)
-{
-    if (part->pairs == 0 && !part->any_integers)
-        return 0.0;
-    return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2) ? NAN : sqrt(part->error2 / part->norm2);
-}
-
-/* The same, weighed; undefined where nothing is known of the columns. */
-static double weighed_error(const open_part *part)
-{
-    const double plain = relative_error(part);
-    if (!part->step->importance || isnan(plain) || (part->pairs == 0 && !part->any_integers))
-        return part->step->importance ? plain : NAN;
-    return part->norm.weighed > 0 ? sqrt(part->error.weighed / part->norm.weighed) : NAN;
-}
-
 static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
 {
-    const open_part *part = &emitter->part;
+    const lort_part_draft *part = &emitter->part;
     lort_report *owner = session_of(emitter)->report;
-    const bool lossy = part->pairs || part->any_integers;
-    report->action = part->any_integers ? "residual" : part->pairs ? "factor" : "keep";
+    const bool lossy = part->pairs || part->any_blocks;
+    report->action = part->any_blocks ? "residual" : part->pairs ? "factor" : "keep";
     report->rank = part->top_rank;
-    report->rel_error = relative_error(part);
-    report->weighted_error = weighed_error(part);
+    report->rel_error = lort_part_draft_error(part);
+    report->weighted_error = lort_part_draft_weighed_error(part);
     report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
     report->passes = part->passes;
     report->seconds = part->seconds;
@@ -607,18 +434,18 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
 
 lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err)
 {
-    open_part *part = &emitter->part;
-    const lort_tensor *tensor = part->step->tensor;
-    lort_term terms[MAX_FACTOR_TERMS + 2];
+    lort_part_draft *part = &emitter->part;
+    const lort_tensor *tensor = part->planned->tensor;
+    lort_term terms[LORT_FACTOR_TERMS + 2];
     int64_t raw_dim = (int64_t)part->bytes;
-    double error = relative_error(part);
+    double error = lort_part_draft_error(part);
     lort_buffer body = {.alloc = alloc_of(emitter)};
     lort_part record = {.number = part->extent, .tensor = tensor != NULL, .name = tensor ? tensor->name : "", .name_bytes = tensor ? tensor->name_bytes : 0,
                         .dtype = part->type->id, .n_dims = tensor ? tensor->n_dims : 1, .dims = tensor ? (int64_t *)(uintptr_t)tensor->dims : &raw_dim,
                         .slices = part->slices, .source_bytes = part->bytes, .source = lort_hasher_value(part->hasher), .has_error = !isnan(error),
                         .rel_error = isnan(error) ? 0 : error, .reason = part->reason, .terms = terms, .chunks = emitter->chunks,
                         .chunk_count = emitter->chunk_count, .payload_bytes = lort_publish_size(emitter->publish) - part->start};
-    fill_terms(part, terms, &record.term_count);
+    lort_part_draft_terms(part, terms, &record.term_count);
     lort_part_put(&record, &body);
     lort_index_entry *entry = &emitter->entries[part->extent];
     entry->record_offset = lort_publish_size(emitter->publish);

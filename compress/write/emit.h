@@ -3,7 +3,8 @@
 #ifndef LORT_COMPRESS_EMIT_H
 #define LORT_COMPRESS_EMIT_H
 
-#include "compress/slice/decide.h"
+#include "compress/plan/plan.h"
+#include "compress/slice/outcome.h"
 #include "loader/store/publish.h"
 
 typedef struct lort_emitter lort_emitter;
@@ -18,11 +19,6 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
 lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes, lort_error *err);
 /* Index and footer. */
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err);
-/* Bytes of the head, the model record and the footer, before any is written. */
-lort_code lort_emit_frame_bytes(const lort_decider *decider, const lort_work_plan *plan, uint64_t *bytes, lort_error *err);
-/* "OpenBLAS 0.3.21 core Haswell; zstd 1.5.4": what decides bytes beside LoRT. */
-#define LORT_LIBRARIES_TEXT 160
-void lort_library_versions(char *out, size_t room);
 void lort_emit_close(lort_emitter *emitter); /* accepts NULL */
 
 #endif

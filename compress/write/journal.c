@@ -1,7 +1,7 @@
 /* See journal.h. Notes are read from the file one by one, so that a journal of any length takes one small buffer. */
 #include "compress/write/journal.h"
-#include "compress/math/blas.h"
-#include "compress/write/emit.h"
+#include "compress/goal/goal.h"
+#include "compress/session/versions.h"
 #include "formats/base/bytes.h"
 #include "loader/os/os.h"
 #include <stdio.h>
@@ -76,7 +76,7 @@ static lort_code put_files(const lort_decider *decider, lort_buffer *key, lort_e
 static void put_options(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key)
 {
     lort_buffer words = {.alloc = key->alloc};
-    lort_plan_options_text(decider->options, &words);
+    lort_goal_text(decider->options, &words);
     lort_plan_importance_text(plan, &words);
     for (uint64_t at = 0, n; at < words.size; at += n + 1) {
         const uint8_t *end = memchr(words.data + at, ' ', words.size - at);

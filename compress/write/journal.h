@@ -8,6 +8,7 @@
 
 #include "compress/slice/decide.h"
 #include "loader/store/publish.h"
+#include "compress/plan/plan.h"
 
 typedef struct lort_journal lort_journal;
 

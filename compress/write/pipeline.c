@@ -1,25 +1,21 @@
 /* pipeline: order, admission and commit. The bytes of a job come from decide and emit; nothing here can change them. */
 #include "compress/write/pipeline.h"
+#include "compress/goal/goal.h"
 #include "compress/session/report.h"
+#include "compress/slice/decide.h"
+#include "compress/write/jobs.h"
 #include "compress/write/resume.h"
-#include "loader/os/os.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define RATIO_NOTE_AFTER 12 /* matrices, then the run says what to expect */
 
-typedef struct job {
-    uint64_t extent;
-    uint32_t slice;
-    bool first, last; /* of its part */
-} job;
-
 typedef struct pipeline {
     const lort_decider *decider;
     const lort_work_plan *plan;
     lort_emitter *emitter;
-    job *jobs;
+    lort_job *jobs;
     uint64_t count;
     lort_outcome *outcomes; /* [window] */
     unsigned window;
@@ -32,39 +28,6 @@ typedef struct pipeline {
 } pipeline;
 
 static lort_session *session_of(const pipeline *p) { return p->decider->session; }
-
-static lort_code list_jobs(pipeline *p, lort_error *err)
-{
-    void *memory;
-    p->count = 0;
-    for (uint64_t i = p->done; i < p->plan->count; i++)
-        p->count += lort_tensor_plan_slices(&p->plan->steps[i]);
-    lort_code code = lort_take(&session_of(p)->alloc, p->count * sizeof *p->jobs, "the list of jobs", &memory, err);
-    if (code)
-        return code;
-    p->jobs = memory;
-    uint64_t at = 0;
-    for (uint64_t i = p->done; i < p->plan->count; i++) {
-        uint32_t slices = lort_tensor_plan_slices(&p->plan->steps[i]);
-        for (uint32_t s = 0; s < slices; s++)
-            p->jobs[at++] = (job){i, s, s == 0, s + 1 == slices};
-    }
-    return LORT_OK;
-}
-
-static lort_tensor_report *report_of(const pipeline *p, uint64_t extent)
-{
-    uint64_t tensor = lort_model_extent_tensor(p->decider->model, extent);
-    return tensor == UINT64_MAX ? NULL : &session_of(p)->report->tensors[tensor];
-}
-
-static void name_error(const pipeline *p, uint64_t extent, lort_error *err)
-{
-    const lort_tensor *tensor = p->plan->steps[extent].tensor;
-    char name[200];
-    if (tensor)
-        lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
-}
 
 /* ---- commit ---- */
 
@@ -109,7 +72,7 @@ static lort_code account(pipeline *p, const lort_tensor_report *report, lort_err
 static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
 {
     lort_session *session = session_of(p);
-    lort_tensor_report *report = report_of(p, extent);
+    lort_tensor_report *report = lort_job_report(p->decider, extent);
     lort_code code = lort_emit_end(p->emitter, report, err);
     if (code || !report)
         return code;
@@ -129,8 +92,8 @@ static lort_code account_done(pipeline *p, lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < p->done && code == LORT_OK; i++)
-        if (report_of(p, i))
-            code = account(p, report_of(p, i), err);
+        if (lort_job_report(p->decider, i))
+            code = account(p, lort_job_report(p->decider, i), err);
     return code;
 }
 
@@ -138,25 +101,24 @@ static void prefetch_job(const pipeline *p, uint64_t item)
 {
     if (item >= p->count)
         return;
-    const job *j = &p->jobs[item];
-    const lort_range range = lort_slice_range(p->decider, &p->plan->steps[j->extent], j->extent, j->slice);
+    const lort_range range = lort_job_range(p->decider, p->plan, &p->jobs[item]);
     lort_model_prefetch(p->decider->model, range.file, range.offset, range.bytes);
 }
 
 static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     pipeline *p = ctx;
-    const job *j = &p->jobs[item];
+    const lort_job *j = &p->jobs[item];
     lort_code code = lort_session_check_stop(session_of(p), err);
     if (code == LORT_OK && j->first)
         code = lort_emit_begin(p->emitter, j->extent, err);
     if (code == LORT_OK)
         code = lort_emit_slice(p->emitter, j->slice, &p->outcomes[slot], err);
-    if (p->outcomes[slot].kept.count) /* each is too small to be seen when it goes */
+    if (p->outcomes[slot].held.count) /* each is too small to be seen when it goes */
         lort_session_sample(session_of(p));
     lort_outcome_free(&p->outcomes[slot], &session_of(p)->alloc);
     if (code == LORT_E_READ || code == LORT_E_MEMORY)
-        name_error(p, j->extent, err);
+        lort_job_name_error(p->plan, j->extent, err);
     if (code == LORT_OK && j->last)
         code = finish_part(p, j->extent, err);
     if (p->ahead) /* the one after those in work */
@@ -169,11 +131,11 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
 static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     pipeline *p = ctx;
-    const job *j = &p->jobs[item];
-    const lort_tensor_plan *step = &p->plan->steps[j->extent];
-    lort_code code = lort_decide(p->decider, step, j->slice, worker, p->team, &p->outcomes[slot], err);
+    const lort_job *j = &p->jobs[item];
+    const lort_tensor_plan *planned = &p->plan->tensors[j->extent];
+    lort_code code = lort_decide(p->decider, planned, j->slice, (lort_work){p->team, worker}, &p->outcomes[slot], err);
     if (code)
-        name_error(p, j->extent, err);
+        lort_job_name_error(p->plan, j->extent, err);
     return code;
 }
 
@@ -212,7 +174,7 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     lort_session *session = decider->session;
     const lort_alloc *alloc = &session->alloc;
     void *memory;
-    lort_code code = list_jobs(&p, err);
+    lort_code code = lort_jobs_list(decider, plan, done, &p.jobs, &p.count, err);
     if (code)
         return code;
     code = lort_take_zero(alloc, p.window * sizeof *p.outcomes, "the outcomes", &memory, err);
@@ -224,92 +186,10 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     for (unsigned i = 0; p.outcomes && i < p.window; i++)
         lort_outcome_free(&p.outcomes[i], alloc);
     lort_give(alloc, p.outcomes, p.window * sizeof *p.outcomes);
-    lort_give(alloc, p.jobs, p.count * sizeof *p.jobs);
+    lort_jobs_give(decider, p.jobs, p.count);
     session->report->worst_error = session->worst_error;
     sum_weighted(session->report);
     session->report->mean_error = p.error_count ? p.error_sum / (double)p.error_count : NAN;
-    return code;
-}
-
-/* ---- plan --sample ---- */
-
-typedef struct sample_sum {
-    double in, out, high, seconds;
-} sample_sum;
-
-static lort_code sample_one(pipeline *p, uint64_t extent, sample_sum *sum, lort_error *err)
-{
-    const lort_tensor_plan *step = &p->plan->steps[extent];
-    lort_tensor_report *report = report_of(p, extent);
-    lort_outcome outcome = {0};
-    lort_code code = lort_decide(p->decider, step, 0, 0, session_of(p)->pool, &outcome, err);
-    if (code) {
-        name_error(p, extent, err);
-        return code;
-    }
-    uint64_t bytes = outcome.quantised ? outcome.estimate : outcome.factored ? outcome.coded.size : outcome.lossless;
-    const bool lossy = outcome.factored || outcome.quantised;
-    report->action = outcome.quantised ? "residual" : outcome.factored ? "factor" : "keep";
-    report->reason = outcome.reason;
-    report->detail = lort_report_text(session_of(p)->report, "%s", outcome.detail);
-    report->rank = outcome.rank;
-    report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
-    report->weighted_error = !step->importance ? NAN : lossy ? sqrt(outcome.error.weighed / outcome.norm.weighed) : 0.0;
-    report->bytes_out = bytes * lort_tensor_plan_slices(step);
-    report->seconds = outcome.seconds * lort_tensor_plan_slices(step);
-    sum->in += (double)step->tensor->bytes;
-    sum->out += (double)report->bytes_out;
-    sum->seconds += report->seconds;
-    lort_outcome_free(&outcome, &session_of(p)->alloc);
-    session_of(p)->done_bytes += session_of(p)->total_bytes / session_of(p)->tensors_total;
-    session_of(p)->tensors_done++;
-    lort_session_say(session_of(p), LORT_EVENT_TENSOR, report, NULL);
-    return lort_session_check_stop(session_of(p), err);
-}
-
-/* The candidates' share of the interval shrinks to what the sample came to, plus or minus a quarter when it was not all of them. */
-static void narrow(pipeline *p, lort_work_plan *plan, const sample_sum *sum, uint64_t sampled)
-{
-    double candidates_in = 0, others_low = 0, others_high = 0;
-    uint64_t count;
-    const lort_extent *extents = lort_model_extents(p->decider->model, &count);
-    for (uint64_t i = 0; i < plan->count; i++) {
-        const lort_tensor_plan *step = &plan->steps[i];
-        if (step->factor) {
-            candidates_in += (double)step->tensor->bytes;
-            continue;
-        }
-        others_low += lort_plan_share(step, false) * (double)extents[i].bytes;
-        others_high += lort_plan_share(step, true) * (double)extents[i].bytes;
-    }
-    double estimate = sum->in > 0 ? sum->out / sum->in * candidates_in : 0, slack = sampled < plan->candidates ? 0.25 : 0.01;
-    if (!plan->shares) { /* else the size is the target */
-        plan->out_low = (uint64_t)(others_low + estimate * (1 - slack));
-        plan->out_high = (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;
-    }
-    session_of(p)->report->output_low = plan->out_low;
-    session_of(p)->report->output_high = plan->out_high;
-    session_of(p)->report->sample_seconds = sum->seconds;
-    session_of(p)->report->estimated_seconds = sum->in > 0 ? sum->seconds * candidates_in / sum->in : 0;
-}
-
-lort_code lort_pipeline_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample, lort_error *err)
-{
-    pipeline p = {.decider = decider, .plan = plan};
-    sample_sum sum = {0};
-    uint64_t wanted = (uint64_t)sample < plan->candidates ? (uint64_t)sample : plan->candidates, seen = 0, done = 0;
-    lort_code code = LORT_OK;
-    decider->session->tensors_total = wanted;
-    for (uint64_t i = 0; i < plan->count && done < wanted && code == LORT_OK; i++) {
-        if (!plan->steps[i].factor)
-            continue;
-        if (seen++ == done * plan->candidates / wanted) {
-            code = sample_one(&p, i, &sum, err);
-            done++;
-        }
-    }
-    if (code == LORT_OK && wanted)
-        narrow(&p, plan, &sum, wanted);
     return code;
 }
 
@@ -334,9 +214,9 @@ lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;
         entry->file = lort_report_escape(report, file, strlen(file));
-        entry->slices = plan->steps[i].shape.slices;
-        entry->action = !plan->steps[i].factor ? "keep" : lort_plan_integers(decider->options) ? "residual" : "factor";
-        entry->reason = plan->steps[i].reason;
+        entry->slices = plan->tensors[i].shape.slices;
+        entry->action = !plan->tensors[i].candidate ? "keep" : lort_goal_integers(decider->options) ? "residual" : "factor";
+        entry->reason = plan->tensors[i].reason;
     }
     return lort_report_check(report, err);
 }

@@ -10,8 +10,6 @@
 
 /* Decides and writes everything from extent `done` on; fills the report's tensors, which has those before. */
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done, lort_emitter *emitter, lort_error *err);
-/* Runs `sample` evenly spaced candidate matrices without writing: narrows the plan's output interval, fills those tensors' reports. */
-lort_code lort_pipeline_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample, lort_error *err);
 /* One report entry per tensor, in index order, with what the header says. */
 lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *plan, lort_error *err);
 

@@ -1,9 +1,7 @@
 /* See resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk is all it takes. */
 #include "compress/write/resume.h"
-#include "compress/session/report.h"
 #include "formats/base/bytes.h"
 #include "loader/store/record.h"
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -220,7 +218,7 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan, l
     if (code == LORT_OK)
         code = lort_publish_drop(publish, err);
     for (uint64_t i = 0; i < *done; i++)
-        decider->session->report->resumed_tensors += plan->steps[i].tensor != NULL;
+        decider->session->report->resumed_tensors += plan->tensors[i].tensor != NULL;
     if (code == LORT_OK && decider->session->report->resumed_tensors)
         code = lort_publish_checkpoint(publish, err);
     if (code == LORT_OK)

@@ -1,9 +1,13 @@
-/* See allocate.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_plan_place says of its kind. */
+/* shares: see shares.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_goal_place says of its kind. */
 #include "compress/write/shares.h"
-#include "compress/slice/decide_parts.h"
-#include "compress/write/emit.h"
-#include "compress/write/journal.h"
+#include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
+#include "compress/plan/estimate.h"
+#include "compress/slice/chunk.h"
+#include "compress/slice/decide.h"
+#include "compress/write/jobs.h"
+#include "compress/write/journal.h"
+#include "compress/write/start.h"
 #include "formats/base/bytes.h"
 #include <string.h>
 
@@ -16,19 +20,19 @@
 #define INDEX_BYTES 140                                /* of the index: about so many, */
 #define ENTRY_BYTES 5                                  /* and for each extent */
 
-typedef struct job {
-    uint64_t extent;
-    uint32_t slice;
+/* What was found of one job. */
+typedef struct finding {
+    lort_job job;
     bool read; /* by an earlier run */
     lort_curve curve;
     uint64_t kept; /* bytes, of what is not tried */
-} job;
+} finding;
 
 typedef struct reading {
     const lort_decider *decider;
     lort_work_plan *plan;
     lort_pool *team;
-    job *jobs;
+    finding *findings;  /* [count] */
     uint64_t count;
 } reading;
 
@@ -38,7 +42,7 @@ typedef struct reading {
 
 static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 {
-    const job *j = &r->jobs[number];
+    const finding *j = &r->findings[number];
     if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED) /* not before it is known that the work stands */
         return LORT_OK;
     const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes, j->curve.lossless};
@@ -60,14 +64,14 @@ static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 static bool can_be_component(double bytes, bool only) { return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST; }
 
 /* The notes are a file like any other: what no reading can come to is not believed. */
-static bool is_sound(const reading *r, const job *j)
+static bool is_sound(const reading *r, const finding *j)
 {
-    const lort_tensor_plan *step = &r->plan->steps[j->extent];
+    const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
     const lort_curve *curve = &j->curve;
     bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST && (double)curve->codes <= NOTED_MOST;
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
         sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 && can_be_component(curve->rank_bytes[i], curve->only[i]);
-    return sound && (!step->factor || (curve->codes > 0 && curve->weights == (uint64_t)step->shape.rows * (uint64_t)step->shape.cols));
+    return sound && (!planned->candidate || (curve->codes > 0 && curve->weights == (uint64_t)planned->shape.rows * (uint64_t)planned->shape.cols));
 }
 
 static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
@@ -77,7 +81,7 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     (void)err;
     if (number >= r->count || bytes != CURVE_BYTES)
         return LORT_OK;
-    job *j = &r->jobs[number];
+    finding *j = &r->findings[number];
     for (unsigned i = 0; i < 5; i++)
         whole[i] = lort_load_u64(body + 8 * i);
     j->kept = whole[0];
@@ -130,18 +134,18 @@ static lort_code note_shares(const reading *r, lort_error *err)
 
 static lort_range range_of(const reading *r, uint64_t i)
 {
-    const uint64_t extent = r->jobs[i].extent;
-    return lort_slice_range(r->decider, &r->plan->steps[extent], extent, r->jobs[i].slice);
+    return lort_job_range(r->decider, r->plan, &r->findings[i].job);
 }
 
 static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
 {
-    job *j = &r->jobs[item];
-    const lort_tensor_plan *step = &r->plan->steps[j->extent];
+    finding *j = &r->findings[item];
+    const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
     const lort_range range = range_of(r, item);
-    if (!step->factor)
-        return lort_raw_size(r->decider, worker, r->team, step->tensor ? step->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
-    return lort_decide_curve(r->decider, step, j->slice, worker, r->team, &j->curve, err);
+    const lort_work work = {r->team, worker};
+    if (!planned->candidate)
+        return lort_raw_size(r->decider, work, planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
+    return lort_decide_curve(r->decider, planned, j->job.slice, work, &j->curve, err);
 }
 
 static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
@@ -149,23 +153,23 @@ static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slo
     reading *r = ctx;
     (void)slot;
     lort_code code = lort_session_check_stop(r->decider->session, err);
-    if (code || r->jobs[item].read)
+    if (code || r->findings[item].read)
         return code;
     code = measure_job(r, (uint64_t)item, worker, err);
     return code ? code : note_job(r, (uint64_t)item, err);
 }
 
-static lort_code list_jobs(reading *r, lort_error *err)
+static lort_code list_findings(reading *r, lort_error *err)
 {
-    void *memory;
-    for (uint64_t i = 0; i < r->plan->count; i++)
-        r->count += lort_tensor_plan_slices(&r->plan->steps[i]);
-    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->jobs, "the list of shares", &memory, err);
-    r->jobs = memory;
-    uint64_t at = 0;
-    for (uint64_t i = 0; i < r->plan->count && code == LORT_OK; i++)
-        for (uint32_t s = 0; s < lort_tensor_plan_slices(&r->plan->steps[i]); s++)
-            r->jobs[at++] = (job){.extent = i, .slice = s};
+    lort_job *jobs;
+    void *memory = NULL;
+    lort_code code = lort_jobs_list(r->decider, r->plan, 0, &jobs, &r->count, err);
+    if (code == LORT_OK)
+        code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->findings, "the list of shares", &memory, err);
+    r->findings = memory;
+    for (uint64_t i = 0; code == LORT_OK && i < r->count; i++)
+        r->findings[i].job = jobs[i];
+    lort_jobs_give(r->decider, jobs, r->count);
     return code;
 }
 
@@ -178,7 +182,7 @@ static lort_code read_all(reading *r, lort_error *err)
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
     }
     for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
-        if (i + 1 < r->count && !r->jobs[i + 1].read) {
+        if (i + 1 < r->count && !r->findings[i + 1].read) {
             const lort_range next = range_of(r, i + 1);
             lort_model_prefetch(r->decider->model, next.file, next.offset, next.bytes);
         }
@@ -192,9 +196,9 @@ static lort_code read_all(reading *r, lort_error *err)
 /* ---- one error for all ---- */
 
 /* Where the job is when the common place is this. */
-static int place_of(const reading *r, const job *j, int place)
+static int place_of(const reading *r, const finding *j, int place)
 {
-    place += FINE / LORT_KIND_FINE * lort_plan_place(r->decider->options, r->plan->steps[j->extent].tensor);
+    place += FINE / LORT_KIND_FINE * lort_goal_place(r->decider->options, r->plan->tensors[j->job.extent].tensor);
     return place < 0 ? 0 : place < FINEST ? place : FINEST;
 }
 
@@ -220,24 +224,24 @@ static double sum_at(const reading *r, int place)
 {
     double sum = 0;
     for (uint64_t i = 0; i < r->count; i++)
-        if (r->plan->steps[r->jobs[i].extent].factor)
-            sum += bytes_at(&r->jobs[i].curve, place_of(r, &r->jobs[i], place));
+        if (r->plan->tensors[r->findings[i].job.extent].candidate)
+            sum += bytes_at(&r->findings[i].curve, place_of(r, &r->findings[i], place));
     return sum;
 }
 
 /* What a record takes, by experience, a little more rather than less: names and shapes compress, hashes and sizes of chunks do not. */
 static double record_bytes(const reading *r, uint64_t extent)
 {
-    const lort_tensor_plan *step = &r->plan->steps[extent];
+    const lort_tensor_plan *planned = &r->plan->tensors[extent];
     uint64_t count;
     const double raw = 1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
-    if (!step->tensor)
+    if (!planned->tensor)
         return 130 + 18 * raw;
-    if (!step->factor)
-        return 158 + 0.8 * step->tensor->name_bytes + 18 * raw;
-    const lort_block_grid grid = lort_block_grid_of(step->shape.rows, step->shape.cols);
-    const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)step->shape.slices;
-    return 158 + 1.2 * step->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
+    if (!planned->candidate)
+        return 158 + 0.8 * planned->tensor->name_bytes + 18 * raw;
+    const lort_block_grid grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols);
+    const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)planned->shape.slices;
+    return 158 + 1.2 * planned->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
 }
 
 typedef struct fixed_bytes {
@@ -249,11 +253,11 @@ static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 {
     fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
     for (uint64_t i = 0; i < r->count; i++) {
-        const lort_tensor_plan *step = &r->plan->steps[r->jobs[i].extent];
-        *(step->tensor ? &f.tensors : &f.others) += (double)r->jobs[i].kept;
+        const lort_tensor_plan *planned = &r->plan->tensors[r->findings[i].job.extent];
+        *(planned->tensor ? &f.tensors : &f.others) += (double)r->findings[i].kept;
     }
     for (uint64_t i = 0; i < r->plan->count; i++) {
-        const lort_tensor *tensor = r->plan->steps[i].tensor;
+        const lort_tensor *tensor = r->plan->tensors[i].tensor;
         *(tensor ? &f.tensors : &f.others) += record_bytes(r, i);
         f.others += ENTRY_BYTES;
         f.elements += tensor ? (double)tensor->elements : 0;
@@ -290,7 +294,7 @@ static double error_at(int place)
 }
 
 /* Where components do it all a share is of whole components; what is over is for the next slice. */
-static lort_share share_of(const reading *r, const job *j, int place, double scale, double *rest)
+static lort_share share_of(const reading *r, const finding *j, int place, double scale, double *rest)
 {
     const lort_curve *curve = &j->curve;
     const int own = place_of(r, j, place);
@@ -316,12 +320,12 @@ static lort_code give_shares(const reading *r, int place, double scale, lort_err
     plan->share_count = r->count;
     double rest = 0;
     for (uint64_t i = 0; i < r->count; i++) {
-        lort_tensor_plan *step = &plan->steps[r->jobs[i].extent];
-        if (!step->factor)
+        lort_tensor_plan *planned = &plan->tensors[r->findings[i].job.extent];
+        if (!planned->candidate)
             continue;
-        if (r->jobs[i].slice == 0)
-            step->shares = &plan->shares[i];
-        plan->shares[i] = share_of(r, &r->jobs[i], place, scale, &rest);
+        if (r->findings[i].job.slice == 0)
+            planned->shares = &plan->shares[i];
+        plan->shares[i] = share_of(r, &r->findings[i], place, scale, &rest);
     }
     return LORT_OK;
 }
@@ -329,7 +333,7 @@ static lort_code give_shares(const reading *r, int place, double scale, lort_err
 static lort_code share_out(const reading *r, lort_error *err)
 {
     uint64_t frames;
-    lort_code code = lort_emit_frame_bytes(r->decider, r->plan, &frames, err);
+    lort_code code = lort_start_frame_bytes(r->decider, r->plan, &frames, err);
     if (code)
         return code;
     const fixed_bytes fixed = sum_fixed(r, frames);
@@ -350,7 +354,7 @@ static lort_code share_out(const reading *r, lort_error *err)
 lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
 {
     reading r = {.decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
-    lort_code code = list_jobs(&r, err);
+    lort_code code = list_findings(&r, err);
     if (code == LORT_OK)
         code = take_notes(&r, err);
     if (code == LORT_OK)
@@ -359,6 +363,6 @@ lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_
         code = share_out(&r, err);
     if (code == LORT_OK)
         code = note_shares(&r, err);
-    lort_give(&decider->session->alloc, r.jobs, r.count * sizeof *r.jobs);
+    lort_give(&decider->session->alloc, r.findings, r.count * sizeof *r.findings);
     return code;
 }

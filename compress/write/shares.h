@@ -3,6 +3,7 @@
 #define LORT_COMPRESS_ALLOCATE_H
 
 #include "compress/slice/decide.h"
+#include "compress/plan/plan.h"
 
 /* Measures what every slice would cost at several errors, and what is kept as it is; finds the one relative error at which all of it together is as large
  * as the target of options (bpw or size); and gives every slice its share of bytes at that error. Shares depend on the first reading only, never on what

@@ -8,6 +8,7 @@
 #define LORT_LOADER_POOL_H
 
 #include "formats/base/error.h"
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct lort_pool lort_pool;
@@ -30,5 +31,13 @@ typedef lort_code lort_commit_fn(void *ctx, int64_t item, unsigned slot, lort_er
 lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_fn *work, lort_commit_fn *commit, void *ctx, lort_error *err);
 /* The same without commit and window; slot is 0. */
 lort_code lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err);
+
+/* Who does a piece of work: all of a pool, or, where pool is NULL, the worker that has it. */
+typedef struct lort_work {
+    lort_pool *pool;
+    unsigned worker; /* whose scratch is used outside a run of the pool */
+} lort_work;
+/* The number of whoever works an item of a run by `work`: the pool's, or its own where there is no pool. */
+static inline unsigned lort_work_worker(lort_work work, unsigned worker) { return work.pool ? worker : work.worker; }
 
 #endif

@@ -9,6 +9,7 @@
 #include "fuzz_header.h"
 #include "fuzz_sealed.h"
 #include "formats/container/part.h"
+#include "compress/factor/cells.h"
 #include <math.h>
 
 #define VALUES_MOST (1u << 17) /* of a part that is decoded */

@@ -4,6 +4,7 @@
 #include "compress/plan/plan.h"
 #include "formats/base/bytes.h"
 #include "fuzz_input.h"
+#include "compress/goal/glob.h"
 #include <math.h>
 
 #define GLOB_MOST 300

@@ -13,6 +13,7 @@
 #include "formats/inputs/format.h"
 #include "formats/types/half.h"
 #include "formats/inputs/header.h"
+#include "compress/factor/cells.h"
 
 typedef struct matrix {
     int64_t rows, cols;
@@ -117,7 +118,7 @@ static inline double recomputed_error2(const matrix *m, const lort_factors *f)
     float *rows = malloc((size_t)(m->rows * m->cols) * sizeof(float));
     double sum = 0;
 
-    lort_factors_cells(m->rows, m->cols, f->rank, f->exponent, left, right, 0, m->rows, 0, m->cols, rows, m->cols);
+    lort_product_cells(&(lort_product){f->rank, f->exponent, left, right}, m->cols, 0, m->rows, 0, m->cols, rows, m->cols);
     for (int64_t i = 0; i < m->rows * m->cols; i++) {
         const double d = ldexp((double)m->at[i] - (double)rows[i], -f->exponent);
         sum += d * d;

@@ -8,6 +8,7 @@
 #include "compress/math/random.h"
 #include "tests/numerics/matrices.h"
 #include "tests/unit/sanitized.h"
+#include "compress/factor/cells.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SLOW_BUILD 1
@@ -132,7 +133,7 @@ static void scaled_columns(void **state)
         assert_true(f.norm2 - f.error2 >= 0.97 * best);
         float *left = widened(f.left_type, f.left, f.left_bytes), *right = widened(f.right_type, f.right, f.right_bytes);
         float *product = malloc((size_t)(rows * cols) * sizeof *product);
-        lort_factors_cells(rows, cols, f.rank, f.exponent, left, right, 0, rows, 0, cols, product, cols);
+        lort_product_cells(&(lort_product){f.rank, f.exponent, left, right}, cols, 0, rows, 0, cols, product, cols);
         for (int64_t k = 0; k < rows * cols; k++) {
             const double d = ldexp(((double)m.at[k] - (double)product[k]) * (double)scale[k % cols], -f.exponent);
             again += d * d;
@@ -696,10 +697,10 @@ static void rows_are_decoded_alike(void **state)
     matrix left = make_low_rank(ROWS, RANK, RANK, 1, 0), right = make_low_rank(RANK, COLS, RANK, 1, 0);
     float *whole = malloc(sizeof(float) * ROWS * COLS), *part = malloc(sizeof(float) * ROWS * COLS);
 
-    lort_factors_cells(ROWS, COLS, RANK, -3, left.at, right.at, 0, ROWS, 0, COLS, whole, COLS);
+    lort_product_cells(&(lort_product){RANK, -3, left.at, right.at}, COLS, 0, ROWS, 0, COLS, whole, COLS);
     for (int64_t r0 = 0; r0 < ROWS; r0 += LORT_DECODE_ROWS) {
         const int64_t r1 = r0 + LORT_DECODE_ROWS < ROWS ? r0 + LORT_DECODE_ROWS : ROWS;
-        lort_factors_cells(ROWS, COLS, RANK, -3, left.at, right.at, r0, r1, 0, COLS, part, COLS);
+        lort_product_cells(&(lort_product){RANK, -3, left.at, right.at}, COLS, r0, r1, 0, COLS, part, COLS);
         assert_memory_equal(part, whole + r0 * COLS, sizeof(float) * (size_t)((r1 - r0) * COLS));
     }
     free(left.at);

@@ -5,6 +5,7 @@
 #include "compress/slice/decide.h"
 #include "compress/session/report.h"
 #include "tests/unit/tiny_model.h"
+#include "compress/plan/plan.h"
 
 #define TINY_PLENTY (UINT64_C(64) << 30) /* a --memory that never binds: nobody takes it */
 
@@ -57,11 +58,11 @@ static inline void tiny_run_close(tiny_run *run)
     lort_report_free(&run->report);
 }
 
-static inline const lort_tensor_plan *tiny_run_step(const tiny_run *run, const char *name)
+static inline const lort_tensor_plan *tiny_run_planned(const tiny_run *run, const char *name)
 {
     for (uint64_t i = 0; i < run->plan.count; i++)
-        if (run->plan.steps[i].tensor && strcmp(run->plan.steps[i].tensor->name, name) == 0)
-            return &run->plan.steps[i];
+        if (run->plan.tensors[i].tensor && strcmp(run->plan.tensors[i].tensor->name, name) == 0)
+            return &run->plan.tensors[i];
     fail_msg("no tensor %s", name);
     return NULL;
 }

@@ -1,6 +1,6 @@
 /* lort compare: how far two models are apart, tensor by tensor, as a table on stdout. */
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
 #include <math.h>

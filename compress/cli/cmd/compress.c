@@ -1,6 +1,6 @@
 /* lort compress: progress and account on stderr; stdout stays free for --json -. */
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 int lort_cmd_compress(const lort_cli_values *values)
 {

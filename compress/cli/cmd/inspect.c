@@ -1,6 +1,6 @@
 /* lort inspect: the header of any model or container as a table on stdout. */
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
 #include <string.h>

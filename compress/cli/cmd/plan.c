@@ -1,6 +1,6 @@
 /* lort plan: what compress would do, as data on stdout. */
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 #include <math.h>
 

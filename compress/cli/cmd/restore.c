@@ -1,6 +1,6 @@
 /* lort restore: a container back to the kind of model it came from. */
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
 

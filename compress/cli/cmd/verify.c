@@ -1,6 +1,6 @@
 /* lort verify: every hash and shape of a container; one line on stdout. */
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
 

@@ -9,6 +9,9 @@
 
 #include "compress/goal/kinds.h"
 #include "tests/unit/tiny_run.h"
+#include "compress/goal/glob.h"
+#include "compress/goal/goal.h"
+#include "compress/plan/plan.h"
 
 #include <math.h>
 
@@ -39,13 +42,13 @@ static void check_reasons(const tiny_run *run, const wanted *list, size_t count)
 {
     uint64_t tried = 0;
     for (size_t i = 0; i < count; i++) {
-        const lort_tensor_plan *step = tiny_run_step(run, list[i].tensor.name);
-        if (strcmp(step->reason, list[i].reason) != 0)
-            fail_msg("%s: '%s', wanted '%s'", list[i].tensor.name, step->reason, list[i].reason);
-        assert_int_equal(step->factor, list[i].reason[0] == '\0');
-        assert_int_equal(step->workspace > 0, step->factor);
-        assert_int_equal(step->pending > 0, step->factor);
-        tried += step->factor;
+        const lort_tensor_plan *planned = tiny_run_planned(run, list[i].tensor.name);
+        if (strcmp(planned->reason, list[i].reason) != 0)
+            fail_msg("%s: '%s', wanted '%s'", list[i].tensor.name, planned->reason, list[i].reason);
+        assert_int_equal(planned->candidate, list[i].reason[0] == '\0');
+        assert_int_equal(planned->workspace > 0, planned->candidate);
+        assert_int_equal(planned->pending > 0, planned->candidate);
+        tried += planned->candidate;
     }
     assert_int_equal(run->plan.candidates, tried);
 }
@@ -88,9 +91,9 @@ static void every_tensor_kept_has_its_reason(void **state)
     run.options.exclude_count = 1;
     tiny_ok(tiny_run_plan(&run), &run.err);
     check_reasons(&run, floats, COUNT(floats));
-    assert_int_equal(tiny_run_step(&run, "layers.0.experts")->shape.slices, 3);
-    assert_null(run.plan.steps[0].tensor); /* the header */
-    assert_false(run.plan.steps[0].factor);
+    assert_int_equal(tiny_run_planned(&run, "layers.0.experts")->shape.slices, 3);
+    assert_null(run.plan.tensors[0].tensor); /* the header */
+    assert_false(run.plan.tensors[0].candidate);
     tiny_run_close(&run);
 }
 
@@ -133,7 +136,7 @@ static void include_overrides_habits_but_no_facts(void **state)
     run.options.goal = LORT_GOAL_LOSSLESS;
     tiny_ok(tiny_run_plan(&run), &run.err);
     for (size_t i = 0; i < COUNT(list); i++)
-        assert_string_equal(tiny_run_step(&run, list[i].tensor.name)->reason, "lossless asked for");
+        assert_string_equal(tiny_run_planned(&run, list[i].tensor.name)->reason, "lossless asked for");
     assert_int_equal(run.plan.candidates, 0);
     tiny_run_close(&run);
 }
@@ -172,7 +175,7 @@ static void targets_follow_the_options(void **state)
         options.rank = cases[i].rank;
         options.max_rank = cases[i].max_rank;
         options.value = 0.25;
-        lort_target got = lort_plan_target(&options, cases[i].rows, cases[i].cols);
+        lort_target got = lort_goal_target(&options, cases[i].rows, cases[i].cols);
         assert_int_equal(got.kind, cases[i].want.kind);
         assert_int_equal(got.rank, cases[i].want.rank);
         assert_int_equal(got.max_rank, cases[i].want.max_rank);
@@ -228,13 +231,13 @@ static void kinds_have_their_places(void **state)
         if (strcmp(lort_kind_name(lort_kind_of(cases[i].name)), cases[i].kind) != 0)
             fail_msg("%s is of kind %s", cases[i].name, lort_kind_name(lort_kind_of(cases[i].name)));
         options.goal = LORT_GOAL_BPW;
-        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].size);
+        assert_int_equal(lort_goal_place(&options, &tensor), cases[i].size);
         options.goal = LORT_GOAL_SIZE;
-        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].size);
+        assert_int_equal(lort_goal_place(&options, &tensor), cases[i].size);
         options.goal = LORT_GOAL_ERROR;
-        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].error);
+        assert_int_equal(lort_goal_place(&options, &tensor), cases[i].error);
         options.goal = LORT_GOAL_DEFAULT;
-        assert_int_equal(lort_plan_place(&options, &tensor), cases[i].error);
+        assert_int_equal(lort_goal_place(&options, &tensor), cases[i].error);
     }
     unsigned kinds = 0;
     while (lort_kind_name(kinds))
@@ -250,13 +253,13 @@ static void break_even_is_the_last_rank_that_pays(void **state)
     static const int64_t shapes[][2] = {{32, 32}, {64, 4096}, {4096, 4096}, {1, 1}};
     for (size_t i = 0; i < COUNT(shapes); i++)
         for (uint64_t bytes = 1; bytes < UINT64_C(1) << 40; bytes = 3 * bytes + 1) {
-            int64_t rank = lort_break_even_rank(shapes[i][0], shapes[i][1], bytes);
+            int64_t rank = lort_goal_break_even(shapes[i][0], shapes[i][1], bytes);
             double each = 2 * LORT_FACTOR_SHRINK * (double)(shapes[i][0] + shapes[i][1]);
             assert_true((double)rank * each <= (double)bytes);
             assert_true((double)(rank + 1) * each > (double)bytes);
         }
-    assert_int_equal(lort_break_even_rank(32, 32, 0), 0);
-    assert_true(lort_break_even_rank(1, 1, UINT64_MAX) > 0);
+    assert_int_equal(lort_goal_break_even(32, 32, 0), 0);
+    assert_true(lort_goal_break_even(1, 1, UINT64_MAX) > 0);
 }
 
 static void the_options_text_has_what_decides_bytes_and_nothing_else(void **state)
@@ -274,19 +277,19 @@ static void the_options_text_has_what_decides_bytes_and_nothing_else(void **stat
     options.threads = 77;
     options.seed = 9;
     options.zstd_level = 3;
-    lort_plan_options_text(&options, &out);
+    lort_goal_text(&options, &out);
     lort_put_u8(&out, 0);
     assert_string_equal((const char *)out.data, "max-error=0.05 max-rank=256 residual=int min-dim=32 seed=9 zstd-level=3 include=a* exclude=b exclude=c?");
     lort_buffer_free(&out);
     options.residual = LORT_RESIDUAL_NONE;
-    lort_plan_options_text(&options, &out);
+    lort_goal_text(&options, &out);
     lort_put_u8(&out, 0);
     assert_null(strstr((const char *)out.data, "residual"));
     lort_buffer_free(&out);
     lort_options_init(&options);
     options.goal = LORT_GOAL_RANK;
     options.rank = 7;
-    lort_plan_options_text(&options, &out);
+    lort_goal_text(&options, &out);
     lort_put_u8(&out, 0);
     tiny_says((const char *)out.data, "rank=7 min-dim=32");
     lort_buffer_free(&out);
@@ -301,9 +304,9 @@ static void assert_same_steps(const lort_work_plan *a, const lort_work_plan *b)
 {
     assert_int_equal(a->count, b->count);
     for (uint64_t i = 0; i < a->count; i++) {
-        assert_int_equal(a->steps[i].factor, b->steps[i].factor);
-        assert_string_equal(a->steps[i].reason, b->steps[i].reason);
-        assert_int_equal(a->steps[i].pending, b->steps[i].pending);
+        assert_int_equal(a->tensors[i].candidate, b->tensors[i].candidate);
+        assert_string_equal(a->tensors[i].reason, b->tensors[i].reason);
+        assert_int_equal(a->tensors[i].pending, b->tensors[i].pending);
     }
     assert_int_equal(a->out_low, b->out_low);
     assert_int_equal(a->out_high, b->out_high);
@@ -467,7 +470,7 @@ static void the_mode_follows_from_need_and_memory(void **state)
     }
     assert_int_equal(plan_with(&run, LORT_MODE_FULL, need - 100 * MIB), LORT_E_MEMORY);
     tiny_says(run.err.message, "--mode stream would fit");
-    assert_null(run.plan.steps);
+    assert_null(run.plan.tensors);
     tiny_run_close(&run);
 }
 
@@ -491,7 +494,7 @@ static void a_refusal_names_the_memory_that_would_do(void **state)
     assert_int_equal(plan_with(&run, LORT_MODE_AUTO, MIB), LORT_E_MEMORY);
     tiny_says(run.err.message, "huge needs ");
     uint64_t smallest = smallest_said(run.err.message);
-    assert_null(run.plan.steps);
+    assert_null(run.plan.tensors);
     tiny_run_close(&run);
     tiny_ok(plan_with(&run, LORT_MODE_AUTO, smallest + 8 * MIB), &run.err);
     assert_int_equal(run.plan.mode, LORT_MODE_STREAM);
@@ -512,7 +515,7 @@ static void a_plan_without_memory_for_itself_is_refused(void **state)
     tiny_failing_start(&failing, 0);
     run.session.alloc = failing.alloc;
     assert_int_equal(tiny_run_plan(&run), LORT_E_MEMORY);
-    assert_null(run.plan.steps);
+    assert_null(run.plan.tensors);
     tiny_failing_start(&failing, -1);
     run.session.alloc = failing.alloc;
     tiny_ok(tiny_run_plan(&run), &run.err);

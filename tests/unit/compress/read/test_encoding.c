@@ -11,6 +11,7 @@
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/container_fixture.h"
 #include "formats/container/part.h"
+#include "compress/factor/cells.h"
 
 /* ---- the grid ---- */
 
@@ -48,11 +49,11 @@ static void cells_are_the_rows(void **state)
     tiny_fill_noise(left, ROWS * RANK, 1);
     tiny_fill_noise(right, RANK * COLS, 2);
     for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
-        lort_factors_cells(ROWS, COLS, RANK, exponents[e], left, right, 0, ROWS, 0, COLS, rows, COLS);
+        lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, 0, ROWS, 0, COLS, rows, COLS);
         for (int64_t r = 0; r < ROWS; r += LORT_DECODE_ROWS)
             for (int64_t c = 0; c < COLS; c += LORT_DECODE_COLS) {
                 int64_t r1 = r + LORT_DECODE_ROWS < ROWS ? r + LORT_DECODE_ROWS : ROWS, c1 = c + LORT_DECODE_COLS < COLS ? c + LORT_DECODE_COLS : COLS;
-                lort_factors_cells(ROWS, COLS, RANK, exponents[e], left, right, r, r1, c, c1, cell, c1 - c);
+                lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, r, r1, c, c1, cell, c1 - c);
                 for (int64_t k = r; k < r1; k++)
                     assert_memory_equal(cell + (k - r) * (c1 - c), rows + k * COLS + c, (size_t)(c1 - c) * sizeof(float));
             }

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "compress/slice/decide_parts.h"
+#include "compress/slice/decide.h"
 #include "tests/unit/tiny_run.h"
 
 #include <math.h>
@@ -42,7 +42,7 @@ static void open_matrix(const char *dtype, const float *values, int64_t slices, 
 
 static void decide(uint32_t slice)
 {
-    tiny_ok(lort_decide(&run.decider, tiny_run_step(&run, "w"), slice, 0, NULL, &outcome, &run.err), &run.err);
+    tiny_ok(lort_decide(&run.decider, tiny_run_planned(&run, "w"), slice, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
 }
 
 static void free_outcome(void) { lort_outcome_free(&outcome, &run.session.alloc); }
@@ -55,7 +55,7 @@ static void close_matrix(void)
 
 static void assert_kept(const char *reason, const char *detail)
 {
-    assert_false(outcome.factored);
+    assert_false(lort_outcome_has_factors(&outcome));
     assert_string_equal(outcome.reason, reason);
     tiny_says(outcome.detail, detail);
     assert_int_equal(outcome.chunk_count, 0);
@@ -92,8 +92,8 @@ static void check_chunks(void)
         at += chunk->stored;
     }
     assert_int_equal(at, outcome.coded.size);
-    assert_int_equal(elements[0], SIDE * outcome.rank);
-    assert_int_equal(elements[1], SIDE * outcome.rank);
+    assert_int_equal(elements[0], SIDE * outcome.product.rank);
+    assert_int_equal(elements[1], SIDE * outcome.product.rank);
 }
 
 static void a_low_rank_matrix_is_factored(void **state)
@@ -102,9 +102,9 @@ static void a_low_rank_matrix_is_factored(void **state)
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
     open_matrix("F32", values, 1, 1);
     decide(0);
-    assert_true(outcome.factored);
+    assert_true(lort_outcome_has_factors(&outcome));
     assert_string_equal(outcome.reason, "");
-    assert_true(outcome.rank > 0 && outcome.rank <= 4);
+    assert_true(outcome.product.rank > 0 && outcome.product.rank <= 4);
     assert_true(outcome.has_norm);
     assert_near(outcome.norm2, norm2(values, SIZE), 1e-6);
     assert_true(outcome.error2 > 0 && outcome.error2 <= 0.05 * 0.05 * outcome.norm2);
@@ -124,10 +124,10 @@ static void a_tighter_target_takes_more_rank(void **state)
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         run.options.value = errors[i];
         decide(0);
-        assert_true(outcome.factored);
-        assert_in_range(outcome.rank, last + 1, 12);
+        assert_true(lort_outcome_has_factors(&outcome));
+        assert_in_range(outcome.product.rank, last + 1, 12);
         assert_true(sqrt(outcome.error2 / outcome.norm2) <= errors[i]);
-        last = outcome.rank;
+        last = outcome.product.rank;
         free_outcome();
     }
     close_matrix();
@@ -140,15 +140,15 @@ static void the_bytes_do_not_depend_on_the_workers(void **state)
     tiny_fill_rank(values, SIDE, SIDE, 6, 1);
     tiny_fill_rank(values + SIZE, SIDE, SIDE, 6, 1); /* the same matrix as another slice */
     open_matrix("F32", values, 2, 2);
-    const lort_tensor_plan *step = tiny_run_step(&run, "w");
+    const lort_tensor_plan *planned = tiny_run_planned(&run, "w");
     decide(0);
-    assert_true(outcome.factored);
+    assert_true(lort_outcome_has_factors(&outcome));
     for (unsigned i = 0; i < 4; i++) {
         lort_outcome again;
-        tiny_ok(lort_decide(&run.decider, step, 0, i / 2, i % 2 ? run.session.pool : NULL, &again, &run.err), &run.err);
+        tiny_ok(lort_decide(&run.decider, planned, 0, (lort_work){i % 2 ? run.session.pool : NULL, i / 2}, &again, &run.err), &run.err);
         assert_int_equal(again.coded.size, outcome.coded.size);
         assert_memory_equal(again.coded.data, outcome.coded.data, outcome.coded.size);
-        assert_int_equal(again.rank, outcome.rank);
+        assert_int_equal(again.product.rank, outcome.product.rank);
         assert_true(again.error2 == outcome.error2 && again.norm2 == outcome.norm2);
         lort_outcome_free(&again, &run.session.alloc);
     }
@@ -165,9 +165,9 @@ static void what_the_plan_keeps_is_not_read(void **state)
     tiny_run_start(&run);
     assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0); /* reading would show */
     for (uint64_t i = 0; i < run.plan.count; i++) {
-        const lort_tensor_plan *step = &run.plan.steps[i];
-        tiny_ok(lort_decide(&run.decider, step, 0, 0, NULL, &outcome, &run.err), &run.err);
-        assert_kept(step->reason, "");
+        const lort_tensor_plan *planned = &run.plan.tensors[i];
+        tiny_ok(lort_decide(&run.decider, planned, 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+        assert_kept(planned->reason, "");
         assert_int_equal(lort_model_check(run.model, 0, &run.err), LORT_OK);
     }
     close_matrix();
@@ -276,8 +276,8 @@ static void a_rank_that_does_not_pay_is_kept(void **state)
     free_outcome();
     run.options.rank = even / 2;
     decide(0);
-    assert_true(outcome.factored);
-    assert_int_equal(outcome.rank, even / 2);
+    assert_true(lort_outcome_has_factors(&outcome));
+    assert_int_equal(outcome.product.rank, even / 2);
     close_matrix();
 }
 
@@ -294,7 +294,7 @@ static void slices_are_decided_one_by_one(void **state)
     open_matrix("F32", values, 4, 1);
     run.options.max_rank = 16;
     decide(0);
-    assert_true(outcome.factored);
+    assert_true(lort_outcome_has_factors(&outcome));
     assert_near(outcome.norm2, norm2(values, SIZE), 1e-6);
     free_outcome();
     decide(1);
@@ -341,9 +341,9 @@ static void components_that_are_alike_pay_together(void **state)
     for (int i = 0; i < 2; i++) {
         run.options.value = errors[i];
         decide(0);
-        assert_true(outcome.factored);
-        assert_int_equal(outcome.rank, ALIKE);
-        assert_int_equal(outcome.quantised, errors[i] < 0.01);
+        assert_true(lort_outcome_has_factors(&outcome));
+        assert_int_equal(outcome.product.rank, ALIKE);
+        assert_int_equal(lort_outcome_has_blocks(&outcome), errors[i] < 0.01);
         assert_true(outcome.error2 <= errors[i] * errors[i] * outcome.norm2);
         free_outcome();
     }
@@ -358,7 +358,7 @@ static void components_do_not_hide_that_a_target_is_out_of_reach(void **state)
     run.options.value = 1e-9;
     decide(0);
     assert_kept("target out of reach of integers", "");
-    assert_false(outcome.quantised);
+    assert_false(lort_outcome_has_blocks(&outcome));
     close_matrix();
 }
 
@@ -370,13 +370,13 @@ static void a_share_is_spent_with_components(void **state)
     open_components("w", values);
     for (uint64_t bytes = 9000; bytes <= 60000; bytes += 1700) {
         lort_share share = {bytes < 26000 ? 0.25 : 0.01, bytes};
-        lort_tensor_plan step = *tiny_run_step(&run, "w");
-        step.shares = &share;
-        tiny_ok(lort_decide(&run.decider, &step, 0, 0, NULL, &outcome, &run.err), &run.err);
-        const uint64_t spent = outcome.quantised ? outcome.estimate : outcome.coded.size;
+        lort_tensor_plan planned = *tiny_run_planned(&run, "w");
+        planned.shares = &share;
+        tiny_ok(lort_decide(&run.decider, &planned, 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+        const uint64_t spent = lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size;
         const double error = sqrt(outcome.error2 / outcome.norm2);
-        if ((bytes > 15000 && !outcome.factored) || spent > bytes || (double)spent < 0.93 * (double)bytes || error > 1.1 * last)
-            fail_msg("share %llu: rank %lld, %llu bytes, error %.4f after %.4f", (unsigned long long)bytes, (long long)outcome.rank, (unsigned long long)spent, error, last);
+        if ((bytes > 15000 && !lort_outcome_has_factors(&outcome)) || spent > bytes || (double)spent < 0.93 * (double)bytes || error > 1.1 * last)
+            fail_msg("share %llu: rank %lld, %llu bytes, error %.4f after %.4f", (unsigned long long)bytes, (long long)outcome.product.rank, (unsigned long long)spent, error, last);
         last = error;
         free_outcome();
     }
@@ -395,18 +395,18 @@ static void curves_know_components(void **state)
     static float values[TALL * WIDE];
     lort_curve curve;
     open_components("w", values);
-    tiny_ok(lort_decide_curve(&run.decider, tiny_run_step(&run, "w"), 0, 0, NULL, &curve, &run.err), &run.err);
+    tiny_ok(lort_decide_curve(&run.decider, tiny_run_planned(&run, "w"), 0, (lort_work){NULL, 0}, &curve, &run.err), &run.err);
     assert_false(curve.raw);
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++) {
         const double error = 0.5 / (1u << i);
         run.options.value = error;
         decide(0);
-        const double had = (double)(outcome.quantised ? outcome.estimate : outcome.coded.size);
-        const double said = bytes_at(&curve, i) + (outcome.quantised ? (double)curve.codes : 0);
+        const double had = (double)(lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size);
+        const double said = bytes_at(&curve, i) + (lort_outcome_has_blocks(&outcome) ? (double)curve.codes : 0);
         if (!(said > 0.97 * had && said < (i == 6 ? 1.3 : 1.06) * had)) /* at 6 factors of 8 bits nearly do: a little more of them, or many more integers */
             fail_msg("point %u: %g bytes, and it took %g", i, said, had);
         if (i == 1 || i == 3) /* all but one, and all: 0.25 is a sixteenth of the energy */
-            assert_true(curve.only[i] && !outcome.quantised);
+            assert_true(curve.only[i] && !lort_outcome_has_blocks(&outcome));
         free_outcome();
     }
     assert_false(curve.only[LORT_CURVE_POINTS - 1]);
@@ -421,8 +421,8 @@ static void embeddings_have_no_floor(void **state)
     for (int i = 0; i < 2; i++) {
         open_components(i ? "token_embd.weight" : "w", values);
         run.options.value = 0.3;
-        tiny_ok(lort_decide(&run.decider, &run.plan.steps[1], 0, 0, NULL, &outcome, &run.err), &run.err);
-        ranks[i] = outcome.rank;
+        tiny_ok(lort_decide(&run.decider, &run.plan.tensors[1], 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+        ranks[i] = outcome.product.rank;
         close_matrix();
     }
     assert_in_range(ranks[0], 1, ALIKE - 1);
@@ -469,9 +469,9 @@ static void a_matrix_without_eigenvalues_is_kept(void **state)
         free_outcome();
         gives_up_at = ++calls;
         decide(0);
-        if (!outcome.factored)
+        if (!lort_outcome_has_factors(&outcome))
             assert_kept("eigenvalues did not converge", "");
-    } while (!outcome.factored);
+    } while (!lort_outcome_has_factors(&outcome));
     gives_up_at = 0;
     assert_true(calls > 2);
     close_matrix();
@@ -481,7 +481,7 @@ static void a_matrix_without_eigenvalues_is_kept(void **state)
 
 static void assert_nothing_left(void)
 {
-    assert_false(outcome.factored);
+    assert_false(lort_outcome_has_factors(&outcome));
     assert_null(outcome.chunks);
     assert_null(outcome.coded.data);
     assert_int_equal(outcome.chunk_count, 0);
@@ -504,12 +504,12 @@ static void every_allocation_may_fail(void **state)
             tiny_failing failing;
             tiny_failing_start(&failing, n);
             run.session.alloc = failing.alloc;
-            code = lort_decide(&run.decider, tiny_run_step(&run, "w"), slice, 0, NULL, &outcome, &run.err);
+            code = lort_decide(&run.decider, tiny_run_planned(&run, "w"), slice, (lort_work){NULL, 0}, &outcome, &run.err);
             if (code) {
                 assert_int_equal(code, LORT_E_MEMORY);
                 assert_nothing_left();
             }
-            assert_int_equal(outcome.factored, code == LORT_OK && slice == 0);
+            assert_int_equal(lort_outcome_has_factors(&outcome), code == LORT_OK && slice == 0);
             lort_outcome_free(&outcome, &run.session.alloc);
             assert_int_equal(failing.live, 0);
             assert_int_equal(failing.bytes, 0);
@@ -527,7 +527,7 @@ static void a_file_that_shrank_is_a_read_error(void **state)
         tiny_fill_rank(values + i * SIZE, SIDE, SIDE, 8, 1);
     open_matrix("F32", values, 4, 1);
     assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 3 * (off_t)sizeof values / 4 + 8192), 0); /* within the last slice */
-    assert_int_equal(lort_decide(&run.decider, tiny_run_step(&run, "w"), 3, 0, NULL, &outcome, &run.err), LORT_E_READ);
+    assert_int_equal(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 3, (lort_work){NULL, 0}, &outcome, &run.err), LORT_E_READ);
     tiny_says(run.err.message, "m.safetensors");
     assert_nothing_left();
     close_matrix();

@@ -106,18 +106,18 @@ static void the_next_scale_errs_no_more(void **state)
     static fill_fn *const fills[] = {uniform, normal, laplace, constant, outlier, sparse};
     static float x[N];
     for (size_t k = 0; k < sizeof fills / sizeof *fills; k++) {
-        lort_ternary_sum sum = {0};
+        lort_trit_sum sum = {0};
         float scale = 0;
         fills[k](x, N);
-        lort_ternary_add(x, N, 0, &sum);
+        lort_trit_sum_add(x, N, 0, &sum);
         double energy = 0, before = INFINITY;
         for (int i = 0; i < N; i++)
             energy += (double)x[i] * x[i];
         assert_true(fabs(sum.error2 - energy) <= 1e-12 * energy && sum.count == 0);
         for (int pass = 0; pass < 12; pass++) {
-            scale = lort_ternary_next(&sum, N, scale);
-            sum = (lort_ternary_sum){0};
-            lort_ternary_add(x, N, scale, &sum);
+            scale = lort_trit_next_scale(&sum, N, scale);
+            sum = (lort_trit_sum){0};
+            lort_trit_sum_add(x, N, scale, &sum);
             double error2 = 0;
             for (int i = 0; i < N; i++) {
                 const double size = fabs((double)x[i]), rest = size > (double)scale / 2 ? size - (double)scale : size;
@@ -132,8 +132,8 @@ static void the_next_scale_errs_no_more(void **state)
         if (fills[k] == normal)
             assert_true(fabs(before / energy - 0.190) < 0.01);
     }
-    assert_true(lort_ternary_next(&(lort_ternary_sum){0}, 5, 0) == 0);
-    assert_true(lort_ternary_next(&(lort_ternary_sum){.error2 = 1e77}, 1, 0) == 0x1.fp127f);
+    assert_true(lort_trit_next_scale(&(lort_trit_sum){0}, 5, 0) == 0);
+    assert_true(lort_trit_next_scale(&(lort_trit_sum){.error2 = 1e77}, 1, 0) == 0x1.fp127f);
 }
 
 /* ---- slices ---- */
@@ -153,7 +153,7 @@ static void decide(const float *values, int64_t rank, lort_goal goal, double val
     run.options.value = value;
     run.options.min_dim = 8;
     tiny_run_start(&run);
-    tiny_ok(lort_decide(&run.decider, tiny_run_step(&run, "w"), 0, 0, NULL, &outcome, &run.err), &run.err);
+    tiny_ok(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
 }
 
 static void done(void)
@@ -215,18 +215,18 @@ static double first_iterate(float *values, int64_t rank)
     assert_int_equal(f.verdict, LORT_FACTORED);
     lort_dtype_get(f.left_type)->decode(f.left, left, (uint64_t)(ROWS * f.rank));
     lort_dtype_get(f.right_type)->decode(f.right, right, (uint64_t)(COLS * f.rank));
-    lort_factors_cells(ROWS, COLS, f.rank, f.exponent, left, right, 0, ROWS, 0, COLS, product, COLS);
+    lort_product_cells(&(lort_product){f.rank, f.exponent, left, right}, COLS, 0, ROWS, 0, COLS, product, COLS);
     for (int r = 0; r < ROWS; r++) {
-        lort_ternary_sum sum = {0};
+        lort_trit_sum sum = {0};
         double best = INFINITY;
         float scale = 0;
         for (int c = 0; c < COLS; c++)
             product[r * COLS + c] = values[r * COLS + c] - product[r * COLS + c];
         for (int pass = 0; pass < 9; pass++) {
-            lort_ternary_add(product + r * COLS, COLS, scale, &sum);
+            lort_trit_sum_add(product + r * COLS, COLS, scale, &sum);
             best = sum.error2 < best ? sum.error2 : best;
-            scale = lort_ternary_next(&sum, COLS, scale);
-            sum = (lort_ternary_sum){0};
+            scale = lort_trit_next_scale(&sum, COLS, scale);
+            sum = (lort_trit_sum){0};
         }
         error2 += best;
     }
@@ -257,7 +257,7 @@ static void nothing_diverges(void **state)
     for (size_t k = 0; k < sizeof nasty / sizeof *nasty; k++) {
         nasty[k](values, SIZE);
         decide(values, 0, LORT_GOAL_RANK, 0);
-        if (!outcome.ternary) { /* one weight: the lossless form is smaller */
+        if (outcome.kind != LORT_OUTCOME_TERNARY) { /* one weight: the lossless form is smaller */
             if (nasty[k] != one_weight && nasty[k] != constant)
                 fail_msg("matrix %zu is kept: %s (%s)", k, outcome.reason, outcome.detail);
             assert_string_equal(outcome.reason, "trits not smaller than the lossless form");
@@ -265,12 +265,12 @@ static void nothing_diverges(void **state)
             continue;
         }
         const double plain = outcome.error2;
-        assert_true(plain < outcome.norm2 && outcome.rank == 0 && !outcome.factored);
+        assert_true(plain < outcome.norm2 && outcome.product.rank == 0 && !lort_outcome_has_factors(&outcome));
         check_rounds();
         done();
         for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
             decide(values, ranks[i], LORT_GOAL_RANK, 0);
-            if (outcome.ternary) {
+            if (outcome.kind == LORT_OUTCOME_TERNARY) {
                 const double first = first_iterate(values, ranks[i]);
                 if (!(outcome.error2 <= plain && outcome.error2 <= 1.02 * first + 1e-12 * outcome.norm2))
                     fail_msg("matrix %zu, rank %lld: %g, plain %g, first %g", k, (long long)ranks[i], outcome.error2, plain, first);
@@ -281,7 +281,7 @@ static void nothing_diverges(void **state)
             done();
         }
         decide(values, 0, LORT_GOAL_DEFAULT, 0);
-        assert_true(!outcome.ternary || outcome.error2 <= plain);
+        assert_true(outcome.kind != LORT_OUTCOME_TERNARY || outcome.error2 <= plain);
         done();
     }
 }
@@ -313,7 +313,7 @@ static void what_has_no_trits_is_kept(void **state)
     decide(values, 0, LORT_GOAL_ERROR, 1e-6);
     assert_string_equal(outcome.reason, "target out of reach of trits and low rank");
     tiny_says(outcome.detail, "leaves an error of ");
-    assert_true(!outcome.factored && !outcome.ternary && outcome.coded.size == 0);
+    assert_true(!lort_outcome_has_factors(&outcome) && outcome.kind != LORT_OUTCOME_TERNARY && outcome.coded.size == 0);
     done();
 }
 
@@ -328,12 +328,12 @@ static void targets_are_met(void **state)
         values[i] += (float)((i * 7919) % 101 - 50) * 0.01f;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         decide(values, 0, LORT_GOAL_ERROR, errors[i]);
-        assert_true(outcome.ternary);
-        assert_true(outcome.error2 <= errors[i] * errors[i] * outcome.norm2 && outcome.rank >= before);
-        const int64_t rank = before = outcome.rank;
+        assert_true(outcome.kind == LORT_OUTCOME_TERNARY);
+        assert_true(outcome.error2 <= errors[i] * errors[i] * outcome.norm2 && outcome.product.rank >= before);
+        const int64_t rank = before = outcome.product.rank;
         done();
         decide(values, 0, LORT_GOAL_ENERGY, 1 - errors[i] * errors[i]);
-        assert_true(outcome.ternary && outcome.rank == rank);
+        assert_true(outcome.kind == LORT_OUTCOME_TERNARY && outcome.product.rank == rank);
         done();
         if (rank > 1) { /* much less does not do */
             decide(values, rank * 3 / 4, LORT_GOAL_RANK, 0);

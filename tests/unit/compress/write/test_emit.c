@@ -51,17 +51,17 @@ static void open_model(const tiny_tensor *tensors, size_t count, unsigned thread
 
 static lort_code emit_part(lort_emitter *emitter, uint64_t extent)
 {
-    const lort_tensor_plan *step = &run.plan.steps[extent];
-    uint32_t slices = step->factor ? (uint32_t)step->shape.slices : 1;
+    const lort_tensor_plan *planned = &run.plan.tensors[extent];
+    uint32_t slices = planned->candidate ? (uint32_t)planned->shape.slices : 1;
     lort_code code = lort_emit_begin(emitter, extent, &run.err);
     for (uint32_t s = 0; s < slices && code == LORT_OK; s++) {
         lort_outcome outcome;
-        code = lort_decide(&run.decider, step, s, 0, NULL, &outcome, &run.err);
+        code = lort_decide(&run.decider, planned, s, (lort_work){NULL, 0}, &outcome, &run.err);
         if (code == LORT_OK)
             code = lort_emit_slice(emitter, s, &outcome, &run.err);
         lort_outcome_free(&outcome, &run.session.alloc);
     }
-    return code ? code : lort_emit_end(emitter, step->tensor ? &reports[extent] : NULL, &run.err);
+    return code ? code : lort_emit_end(emitter, planned->tensor ? &reports[extent] : NULL, &run.err);
 }
 
 /* The first `parts` parts; the rest of the container and its name only if those are all. */
@@ -88,7 +88,7 @@ static lort_code emit_parts(const char *name, uint64_t parts)
 
 static void emit_all(const char *name) { tiny_ok(emit_parts(name, run.plan.count), &run.err); }
 
-static uint64_t extent_of(const char *name) { return (uint64_t)(tiny_run_step(&run, name) - run.plan.steps); }
+static uint64_t extent_of(const char *name) { return (uint64_t)(tiny_run_planned(&run, name) - run.plan.tensors); }
 
 /* How many files are there? */
 static int names_in_dir(void)
@@ -177,7 +177,7 @@ static void a_container_has_every_part_in_order(void **state)
     assert_false(record->directory);
     for (uint64_t i = 0; i < run.plan.count; i++) {
         const lort_part *part = lort_archive_part(archive, i);
-        const lort_tensor *tensor = run.plan.steps[i].tensor;
+        const lort_tensor *tensor = run.plan.tensors[i].tensor;
         assert_int_equal(part->tensor, tensor != NULL);
         if (tensor)
             assert_string_equal(part->name, tensor->name);

@@ -1,8 +1,8 @@
 /* Owns the live line and the log lines. Uses the monotonic clock only: a jump of the wall clock changes nothing. */
 #define _GNU_SOURCE
-#include "compress/cli/progress.h"
+#include "compress/cli/ui/progress.h"
 #include "compress/cli/cmd/command.h"
-#include "compress/cli/summary.h"
+#include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Owns the option tables and the parsing of command lines. No command is run here. The program never calls setlocale,
  * so numbers are read and written in the C locale whatever LANG says. */
-#include "compress/cli/options.h"
+#include "compress/cli/ui/options.h"
 
 #include <errno.h>
 #include <float.h>

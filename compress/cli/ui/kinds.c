@@ -1,5 +1,5 @@
 /* kinds: where the bytes of a container went, by what tensors are for. */
-#include "compress/cli/kinds.h"
+#include "compress/cli/ui/kinds.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>

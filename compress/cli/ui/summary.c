@@ -1,6 +1,6 @@
 /* Owns the wording and the columns of start and end blocks. All texts of a report are escaped already. */
-#include "compress/cli/summary.h"
-#include "compress/cli/kinds.h"
+#include "compress/cli/ui/summary.h"
+#include "compress/cli/ui/kinds.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,0 +1,213 @@
+/* room: see room.h. */
+#include "compress/plan/room.h"
+#include "compress/goal/goal.h"
+#include "compress/session/report.h"
+#include "compress/slice/fit_integers.h"
+#include "compress/slice/fit_trits.h"
+
+/* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales. */
+static uint64_t ternary_outcome(const lort_options *options, const lort_tensor_plan *planned)
+{
+    const lort_target target = lort_goal_ternary_target(options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    const uint64_t rows = (uint64_t)planned->shape.rows, factors = (uint64_t)target.max_rank * (rows + (uint64_t)planned->shape.cols);
+    return 4 * factors + 3 * lort_codec_bound(2 * factors + 2 * rows) + 4 * rows + LORT_CHUNK_TARGET;
+}
+
+/* The first factorisation is by the target, those that follow by the rank it gave. */
+static uint64_t ternary_workspace(const lort_options *options, const lort_tensor_plan *planned, unsigned workers)
+{
+    const int64_t rows = planned->shape.rows, cols = planned->shape.cols;
+    const uint32_t element = lort_dtype_element_bytes(planned->tensor->type);
+    const lort_target target = lort_goal_ternary_target(options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    const lort_target later = {.kind = LORT_TARGET_RANK, .rank = target.max_rank, .max_rank = target.max_rank};
+    const uint64_t bound = lort_fit_trits_bound(rows, cols, workers), first = lort_factor_bound(rows, cols, element, &target, workers);
+    const uint64_t then = lort_factor_bound(rows, cols, element, &later, workers);
+    if (target.max_rank == 0)
+        return bound;
+    return bound + ternary_outcome(options, planned) + (first > then ? first : then);
+}
+
+/* What weighing takes beside the rest: scales as codes and floats, sums of the window. */
+static uint64_t weighing_bytes(const lort_tensor_plan *planned, unsigned workers)
+{
+    return planned->importance ? 8 * (uint64_t)planned->shape.cols + 256 * workers : 0;
+}
+
+static uint64_t integers_workspace(const lort_options *options, const lort_tensor_plan *planned, unsigned workers)
+{
+    lort_target gain = lort_goal_gain(options, planned->shape.rows, planned->shape.cols);
+    const uint64_t fit = lort_fit_integers_bound(planned->shape.rows, planned->shape.cols, workers);
+    if (gain.max_rank == 0)
+        return fit;
+    const uint64_t factor = lort_factor_bound(planned->shape.rows, planned->shape.cols, lort_dtype_element_bytes(planned->tensor->type), &gain, workers);
+    return fit > factor ? fit : factor;
+}
+
+/* The workspace bound of one slice with `workers`. */
+static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *planned, unsigned workers)
+{
+    if (lort_goal_integers(options))
+        return integers_workspace(options, planned, workers) + weighing_bytes(planned, workers);
+    if (lort_goal_ternary(options))
+        return ternary_workspace(options, planned, workers);
+    lort_target target = lort_goal_target(options, planned->shape.rows, planned->shape.cols);
+    int64_t even = lort_goal_break_even(planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    target.max_rank = even < target.max_rank ? (even > 1 ? even : 1) : target.max_rank;
+    target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
+    return lort_factor_bound(planned->shape.rows, planned->shape.cols, lort_dtype_element_bytes(planned->tensor->type), &target, workers) + weighing_bytes(planned, workers);
+}
+
+void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
+{
+    int64_t rank = lort_goal_target(options, planned->shape.rows, planned->shape.cols).max_rank;
+    const uint64_t sides = (uint64_t)(planned->shape.rows + planned->shape.cols);
+    planned->pending = lort_codec_bound(2 * (uint64_t)rank * sides) + LORT_CHUNK_TARGET;
+    planned->pending += weighing_bytes(planned, 1);
+    if (lort_goal_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
+        planned->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) + 2 * weighing_bytes(planned, 1) +
+                        6 * (uint64_t)lort_goal_gain(options, planned->shape.rows, planned->shape.cols).max_rank * sides;
+    planned->holds = lort_goal_integers(options) ? 2 * (uint64_t)planned->shape.rows * (uint64_t)planned->shape.cols : 0; /* both outcomes, a byte a weight */
+    if (lort_goal_ternary(options))
+        planned->pending = ternary_outcome(options, planned);
+}
+
+/* The sum of the `n` largest values of a field over the candidates (n is small). */
+static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t field)
+{
+    enum { MOST = 512 };
+    uint64_t top[MOST] = {0}, sum = 0;
+    n = n < MOST ? n : MOST;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        uint64_t value = *(const uint64_t *)((const char *)&plan->tensors[i] + field);
+        for (unsigned k = 0; k < n && value; k++)
+            if (value > top[k]) {
+                uint64_t swap = top[k];
+                top[k] = value;
+                value = swap;
+            }
+    }
+    for (unsigned k = 0; k < n; k++)
+        sum += top[k];
+    return sum;
+}
+
+/* Bytes beyond the base: scratch and libraries of the workers, slots of the commit window. */
+static uint64_t window_cost(unsigned window, const lort_block_need *blocks)
+{
+    return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET) + lort_block_coded_bound(blocks));
+}
+
+static uint64_t common_cost(const lort_session *session, const lort_options *options, const lort_work_plan *plan, unsigned threads)
+{
+    return session->base_anon + lort_budget_used(session->budget) +
+           lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) + window_cost(2 * threads, &plan->blocks);
+}
+
+static void set_workspaces(const lort_options *options, lort_work_plan *plan, unsigned workers)
+{
+    for (uint64_t i = 0; i < plan->count; i++)
+        plan->tensors[i].workspace = plan->tensors[i].candidate ? slice_workspace(options, &plan->tensors[i], workers) : 0;
+}
+
+/* As many slices in work as there are threads, each by one worker or by all. */
+static uint64_t full_cost(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, unsigned threads, bool team)
+{
+    set_workspaces(options, plan, team ? threads : 1);
+    return common_cost(session, options, plan, threads) + lort_model_load_bytes(model) +
+           sum_of_largest(plan, threads, offsetof(lort_tensor_plan, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_tensor_plan, pending));
+}
+
+/* So many of the largest slices, with all workers on each; *which names the largest of all. */
+static uint64_t stream_cost(const lort_session *session, const lort_options *options, lort_work_plan *plan, unsigned threads, unsigned abreast, const lort_tensor **which)
+{
+    uint64_t most = 0;
+    *which = NULL;
+    set_workspaces(options, plan, threads);
+    for (uint64_t i = 0; i < plan->count; i++) {
+        const lort_tensor_plan *planned = &plan->tensors[i];
+        uint64_t bytes = planned->candidate ? planned->workspace + planned->pending : 0;
+        if (bytes > most) {
+            most = bytes;
+            *which = planned->tensor;
+        }
+    }
+    return common_cost(session, options, plan, threads) + abreast * most;
+}
+
+static uint64_t largest_slice(const lort_work_plan *plan)
+{
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < plan->count; i++)
+        if (plan->tensors[i].candidate && lort_slice_bytes(&plan->tensors[i]) > most)
+            most = lort_slice_bytes(&plan->tensors[i]);
+    return most;
+}
+
+/* What is left goes to coded blocks, of slices that fit in it (lort_session_spare_alloc); those of larger ones are coded again. */
+static void hold_blocks(lort_work_plan *plan)
+{
+    const uint64_t left = plan->limit - plan->peak;
+    for (uint64_t i = 0; i < plan->count; i++)
+        plan->tensors[i].holds = plan->tensors[i].holds / 2 <= left ? plan->tensors[i].holds : 0;
+    const uint64_t most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_tensor_plan, holds));
+    plan->spare = left < most ? left : most;
+    plan->peak += plan->spare;
+}
+
+/* As many threads as fit; then, if that fits too, all of them for each slice. */
+static void fit_full(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan)
+{
+    plan->peak = full_cost(session, model, options, plan, plan->threads, false);
+    while (plan->peak > plan->limit && plan->threads > 1)
+        plan->peak = full_cost(session, model, options, plan, --plan->threads, false);
+    const uint64_t together = full_cost(session, model, options, plan, plan->threads, true);
+    plan->team = together <= plan->limit;
+    plan->peak = plan->team ? together : plan->peak;
+    plan->abreast = plan->threads;
+}
+
+/* The same, one slice at a time; then two, so that one has work for all while the other is at its eigenproblem. Not where the page cache would then lose one's
+ * pages to the other's: each pass would read the disk again. */
+static void fit_stream(const lort_session *session, const lort_options *options, lort_work_plan *plan)
+{
+    const lort_tensor *which;
+    plan->team = true;
+    plan->abreast = 1;
+    plan->peak = stream_cost(session, options, plan, plan->threads, 1, &which);
+    while (plan->peak > plan->limit && plan->threads > 1)
+        plan->peak = stream_cost(session, options, plan, --plan->threads, 1, &which);
+    const uint64_t both = stream_cost(session, options, plan, plan->threads, 2, &which);
+    if (plan->threads == 1 || both > plan->limit || both + 2 * largest_slice(plan) > session->memory.available)
+        return;
+    plan->abreast = 2;
+    plan->peak = both;
+}
+
+lort_code lort_room_choose(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
+{
+    char need[32], available[32];
+    const lort_tensor *which;
+    lort_report *report = session->report;
+    const char *source = session->memory.sources[session->memory.binding].name;
+    plan->need = full_cost(session, model, options, plan, session->threads, false);
+    bool fits = (double)plan->need <= LORT_MEMORY_SHARE * (double)session->memory.available;
+    plan->mode = options->mode == LORT_MODE_AUTO ? (fits ? LORT_MODE_FULL : LORT_MODE_STREAM) : options->mode;
+    plan->threads = session->threads;
+    if (plan->mode == LORT_MODE_FULL)
+        fit_full(session, model, options, plan);
+    else
+        fit_stream(session, options, plan);
+    lort_size_text(plan->need, need, sizeof need);
+    lort_size_text(session->memory.available, available, sizeof available);
+    report->mode = plan->mode == LORT_MODE_FULL ? "full" : "stream";
+    report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)", options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
+                                           need, fits ? "<=" : ">", available, source);
+    if (plan->peak <= plan->limit) {
+        hold_blocks(plan);
+        return LORT_OK;
+    }
+    uint64_t smallest = stream_cost(session, options, plan, 1, 1, &which);
+    if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
+        return lort_fail(err, LORT_E_MEMORY, "not enough memory for --mode full: it needs %s; --mode stream would fit", need);
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest, plan->limit, err);
+}

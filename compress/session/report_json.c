@@ -1,0 +1,344 @@
+/* report_json: a report as JSON; the only user of <jansson.h>. Prints nothing but the JSON of "-". */
+#include "compress/session/report_json.h"
+#include "compress/session/report.h"
+#include "loader/store/publish.h"
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How a field is written. The _KNOWN kinds write null for 0: "unknown" is not a figure. */
+typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, NONE } kind;
+typedef struct field {
+    const char *name;
+    kind kind;
+    size_t at;
+} field;
+
+/* Both take over the value, and the object or array, which is the result; NULL where one of them is. */
+static json_t *with(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *with_item(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *json_u64(uint64_t v) { return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v); }
+
+/* Texts arrive escaped; one that is not valid UTF-8 all the same is escaped here rather than lost. */
+static json_t *json_text(const char *text)
+{
+    char escaped[4096];
+    if (!text || !*text)
+        return json_null();
+    return json_string(lort_utf8_valid(text, strlen(text)) ? text : lort_escape_text(escaped, sizeof escaped, text));
+}
+
+static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
+
+static json_t *field_value(const field *f, const char *base)
+{
+    const char *at = base + f->at;
+    uint64_t u = 0;
+    int64_t i;
+    double d;
+    const char *text;
+    unsigned n;
+    switch (f->kind) {
+    case TEXT:
+        memcpy(&text, at, sizeof text);
+        return json_text(text);
+    case U32:
+        memcpy(&n, at, sizeof n);
+        return json_u64(n);
+    case U64:
+    case U64_KNOWN:
+        memcpy(&u, at, sizeof u);
+        return f->kind == U64_KNOWN && !u ? json_null() : json_u64(u);
+    case I64:
+        memcpy(&i, at, sizeof i);
+        return json_integer(i);
+    case REAL:
+        memcpy(&d, at, sizeof d);
+        return json_real_or_null(d);
+    case NONE:
+        break;
+    }
+    return json_null();
+}
+
+static json_t *object_of(const field *fields, size_t count, const void *base)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < count; i++)
+        object = with(object, fields[i].name, field_value(&fields[i], base));
+    return object;
+}
+#define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
+#define R(member) offsetof(lort_report, member)
+#define T(member) offsetof(lort_tensor_report, member)
+static const field head_fields[] = {
+    {"command", TEXT, R(command)}, {"mode", TEXT, R(mode)}, {"mode_reason", TEXT, R(mode_reason)}};
+static const field memory_fields[] = {
+    {"available_bytes", U64_KNOWN, R(available_bytes)},
+    {"binding_source", TEXT, R(binding_source)},
+    {"sources", NONE, 0},
+    {"need_bytes", U64_KNOWN, R(need_bytes)},
+    {"threshold", REAL, R(threshold)},
+    {"budget_bytes", U64_KNOWN, R(budget_bytes)},
+    {"planned_peak_bytes", U64_KNOWN, R(planned_peak_bytes)},
+    {"peak_anon_bytes", U64_KNOWN, R(peak_anon_bytes)},
+    {"peak_file_bytes", U64_KNOWN, R(peak_file_bytes)},
+    {"peak_rss_bytes", U64_KNOWN, R(peak_rss_bytes)},
+    {"cgroup_peak_bytes", U64_KNOWN, R(cgroup_peak_bytes)},
+};
+static const field blas_fields[] = {{"config", TEXT, R(blas_config)}, {"core", TEXT, R(blas_core)}};
+static const field input_fields[] = {{"path", TEXT, R(input_path)},
+                                     {"bytes", U64, R(input_bytes)},
+                                     {"format", TEXT, R(input_format)},
+                                     {"files", U64, R(input_files)},
+                                     {"version", U64_KNOWN, R(input_version)}};
+static const field output_fields[] = {{"path", TEXT, R(output_path)},
+                                      {"bytes", U64_KNOWN, R(output_bytes)},
+                                      {"bpw", REAL, R(bpw)},
+                                      {"ratio", REAL, R(ratio)},
+                                      {"estimate_low_bytes", U64_KNOWN, R(output_low)},
+                                      {"estimate_high_bytes", U64_KNOWN, R(output_high)},
+                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)},
+                                      {"partial_path", TEXT, R(partial_path)},
+                                      {"resumed_tensors", U64, R(resumed_tensors)}};
+static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
+                                    {"sample_seconds", REAL, R(sample_seconds)},
+                                    {"estimated_seconds", REAL, R(estimated_seconds)},
+                                    {"worst_error", REAL, R(worst_error)},
+                                    {"mean_error", REAL, R(mean_error)},
+                                    {"worst_weighted_error", REAL, R(weighted_worst)},
+                                    {"mean_weighted_error", REAL, R(weighted_mean)}};
+static const field imatrix_fields[] = {{"path", TEXT, R(imatrix_path)},
+                                       {"entries", U64, R(imatrix_entries)},
+                                       {"matrices", U64, R(imatrix_matrices)}};
+static const field tensor_fields[] = {
+    {"name", TEXT, T(name)},
+    {"shape", NONE, 0},
+    {"dtype", TEXT, T(dtype)},
+    {"action", TEXT, T(action)},
+    {"reason", TEXT, T(reason)},
+    {"detail", TEXT, T(detail)},
+    {"rank", I64, T(rank)},
+    {"slices", I64, T(slices)},
+    {"passes", I64, T(passes)},
+    {"rel_error", REAL, T(rel_error)},
+    {"weighted_error", REAL, T(weighted_error)},
+    {"cosine", REAL, T(cosine)},
+    {"max_abs", REAL, T(max_abs)},
+    {"bytes_in", U64, T(bytes_in)},
+    {"bytes_out", U64, T(bytes_out)},
+    {"file", TEXT, T(file)},
+    {"offset", U64, T(offset)},
+    {"seconds", REAL, T(seconds)},
+};
+
+static json_t *tensor_json(const lort_tensor_report *tensor)
+{
+    json_t *shape = json_array();
+    for (uint32_t i = 0; i < tensor->n_dims; i++)
+        shape = with_item(shape, json_integer(tensor->shape[i]));
+    json_t *object = with(OBJECT(tensor_fields, tensor), "shape", shape);
+    return with(object, "name", json_string(tensor->name)); /* "" is a name, not null */
+}
+
+static json_t *source_json(const lort_source_report *source)
+{
+    json_t *object = with(json_object(), "name", json_text(source->name));
+    object = with(object, "bytes", json_u64(source->bytes));
+    return with(object, "where", json_text(source->where));
+}
+
+/* What the text spells; quoted where JSON has no such thing. (Not by json_loads, which takes a failed allocation for an error in the text, or for its end.) */
+static json_t *literal(const char *text)
+{
+    char *end;
+    errno = 0;
+    const int64_t whole = strtoll(text, &end, 10);
+    if (end != text && !*end)
+        return errno ? json_string(text) : json_integer(whole);
+    const double v = strtod(text, &end);
+    if (end != text && !*end && isfinite(v))
+        return json_real(v);
+    return strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : strcmp(text, "null") == 0 ? json_null() : json_text(text);
+}
+
+static json_t *meta_json(const lort_meta_report *meta)
+{
+    json_t *object = with(json_object(), "key", json_text(meta->key));
+    object = with(object, "type", json_text(meta->type));
+    if (meta->is_array)
+        object = with(object, "count", json_u64(meta->count));
+    return with(object, "value", !meta->is_text ? literal(meta->text) : *meta->text ? json_text(meta->text) : json_string(""));
+}
+
+static json_t *memory_json(const lort_report *report)
+{
+    json_t *sources = json_array();
+    for (unsigned i = 0; i < report->source_count; i++)
+        sources = with_item(sources, source_json(&report->sources[i]));
+    return with(OBJECT(memory_fields, report), "sources", sources);
+}
+
+static json_t *with_lists(json_t *root, const lort_report *report)
+{
+    json_t *warnings = json_array(), *tensors = json_array(), *meta = report->meta_count ? json_array() : NULL;
+    for (unsigned i = 0; i < report->warning_count; i++)
+        warnings = with_item(warnings, json_text(report->warnings[i]));
+    for (uint64_t i = 0; i < report->meta_count; i++)
+        meta = with_item(meta, meta_json(&report->meta[i]));
+    for (uint64_t i = 0; i < report->tensor_count; i++)
+        tensors = with_item(tensors, tensor_json(&report->tensors[i]));
+    root = with(root, "warnings", warnings);
+    if (report->meta_count)
+        root = with(root, "meta", meta);
+    return with(root, "tensors", tensors);
+}
+
+static json_t *with_fields(json_t *root, json_t *fields)
+{
+    const bool done = json_object_update(root, fields) == 0;
+    json_decref(fields);
+    if (done)
+        return root;
+    json_decref(root);
+    return NULL;
+}
+
+static json_t *report_json(const lort_report *report)
+{
+    json_t *root = with(json_object(), "lort", json_string(LORT_VERSION));
+    root = with_fields(root, OBJECT(head_fields, report));
+    root = with(root, "memory", memory_json(report));
+    root = with(root, "threads", json_u64(report->threads));
+    root = with(root, "stall_seconds", json_real_or_null(report->stall_seconds));
+    root = with(root, "blas", OBJECT(blas_fields, report));
+    root = with(root, "input", OBJECT(input_fields, report));
+    root = with(root, "output", OBJECT(output_fields, report));
+    root = with(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
+    root = with_fields(root, OBJECT(tail_fields, report));
+    return with_lists(root, report);
+}
+#define DUMP_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
+
+static lort_code fail_write(const char *path, lort_error *err)
+{
+    char shown[512];
+    return lort_fail(err, LORT_E_WRITE, "%s: the JSON report cannot be written: %s",
+                     lort_escape_text(shown, sizeof shown, path), strerror(errno));
+}
+
+static lort_code fail_memory(lort_error *err) { return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report"); }
+
+static lort_code write_stream(const json_t *root, FILE *stream, const char *path, lort_error *err)
+{
+    errno = 0;
+    if (json_dumpf(root, stream, DUMP_FLAGS) && !ferror(stream))
+        return fail_memory(err);
+    return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err) : LORT_OK;
+}
+typedef struct file_sink { /* jansson writes a few bytes at a time */
+    lort_publish *publish;
+    lort_error *err;
+    lort_code code;
+    size_t used;
+    char bytes[16384];
+} file_sink;
+
+static lort_code flush(file_sink *sink)
+{
+    if (!sink->code && sink->used)
+        sink->code = lort_publish_append(sink->publish, sink->bytes, sink->used, sink->err);
+    sink->used = 0;
+    return sink->code;
+}
+
+static int append(const char *bytes, size_t n, void *ctx)
+{
+    file_sink *sink = ctx;
+    while (n > 0) {
+        const size_t room = sizeof sink->bytes - sink->used, part = n < room ? n : room;
+        memcpy(sink->bytes + sink->used, bytes, part);
+        sink->used += part;
+        bytes += part;
+        n -= part;
+        if (sink->used == sizeof sink->bytes && flush(sink))
+            return -1;
+    }
+    return 0;
+}
+
+static lort_code write_file(const json_t *root, const char *path, lort_error *err)
+{
+    const lort_publish_options options = {.force = true, .mode = 0644};
+    file_sink sink = {.err = err};
+    sink.code = lort_publish_begin(path, &options, &lort_alloc_heap, &sink.publish, err);
+    if (!sink.code)
+        sink.code = lort_publish_file(sink.publish, path, err);
+    if (!sink.code && json_dump_callback(root, append, &sink, DUMP_FLAGS) && !sink.code)
+        sink.code = fail_memory(err);
+    if (!sink.code && append("\n", 1, &sink) == 0)
+        flush(&sink);
+    if (!sink.code)
+        sink.code = lort_publish_commit(sink.publish, err);
+    lort_publish_close(sink.publish);
+    if (sink.code && sink.code != LORT_E_MEMORY) /* whatever else stood in the way, a report is not there */
+        sink.code = LORT_E_WRITE;
+    if (sink.code && err) {
+        lort_error_prefix(err, "the JSON report");
+        err->code = sink.code;
+    }
+    return sink.code;
+}
+
+/* Devices, pipes and the links in /dev are written to, never replaced by a renamed file. */
+static bool is_device(const char *path)
+{
+    lort_file_info info;
+    bool exists = false;
+    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
+        return true;
+    return lort_os_stat(path, &info, &exists, NULL) == LORT_OK && exists && info.kind == LORT_FILE_OTHER;
+}
+
+static lort_code write_device(const json_t *root, const char *path, lort_error *err)
+{
+    FILE *stream = fopen(path, "w");
+    if (!stream)
+        return fail_write(path, err);
+    lort_code code = write_stream(root, stream, path, err);
+    if (fclose(stream) && !code)
+        code = fail_write(path, err);
+    return code;
+}
+
+lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err)
+{
+    lort_code code = lort_report_check(report, err);
+    json_t *root = code ? NULL : report_json(report);
+    if (!root)
+        return code ? code : fail_memory(err);
+    code = strcmp(path, "-") == 0 ? write_stream(root, stdout, "standard output", err)
+                     : is_device(path)      ? write_device(root, path, err)
+                                            : write_file(root, path, err);
+    json_decref(root);
+    return code;
+}
+
+const char *lort_report_json_version(void) { return jansson_version_str(); }

@@ -1,0 +1,28 @@
+/* versions: see versions.h. */
+#include "compress/session/versions.h"
+#include "compress/lort.h"
+#include "compress/math/blas.h"
+#include "compress/session/report_json.h"
+#include "formats/base/hash.h"
+#include "loader/machine/topology.h"
+#include "loader/store/codec.h"
+#include <stdio.h>
+
+void lort_library_versions(char *out, size_t room)
+{
+    int words = 0; /* "OpenBLAS 0.3.21" is all of the configuration that names the version */
+    const char *config = lort_blas_config(), *end = config;
+    while (*end && (*end != ' ' || words++ == 0))
+        end++;
+    snprintf(out, room, "%.*s core %.30s; zstd %.20s", (int)(end - config), config, lort_blas_core(), lort_codec_version());
+}
+
+const char *lort_version_text(void)
+{
+    static char text[512];
+    const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
+    snprintf(text, sizeof text, "lort %s (algorithm %d; %s, core %s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)", LORT_VERSION,
+             LORT_ALGORITHM, lort_blas_config(), lort_blas_core(), lort_codec_version(), hwloc >> 16, hwloc >> 8 & 255,
+             hwloc & 255, xxh / 10000, xxh / 100 % 100, xxh % 100, lort_report_json_version());
+    return text;
+}
