@@ -69,7 +69,7 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests plain:scripts/check-layers plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
+	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
 	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
@@ -93,8 +93,8 @@ check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of
 	$(MAKE) MODE=asan check-faults
 	$(MAKE) fuzz TIME=60
 
-check-layers: ## check the include rules and the lengths of functions
-	@scripts/check-layers
+check-layers: $(BUILD)/liblort.a $(CLI_OBJ) ## check the arrows of includes and calls, and the lengths of functions
+	@scripts/check-layers --objects $(BUILD)
 
 check-warnings: ## build everything under gcc and clang, warnings being errors
 	$(MAKE) MODE=release CC=gcc BUILD=build/warnings-gcc WERROR=1 programs
@@ -125,6 +125,7 @@ install: all ## install the command, library, headers, lort.pc and man page
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lort.pc
 	install -m 644 compress/lort.h $(DESTDIR)$(PREFIX)/include/lort/lort.h
 	install -m 644 formats/base/error.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/error.h
+	install -m 644 formats/base/text.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/text.h
 	install -m 644 docs/lort.1 $(DESTDIR)$(PREFIX)/share/man/man1/lort.1
 
 clean: ## remove build/

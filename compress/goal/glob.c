@@ -1,11 +1,6 @@
 /* glob: see glob.h. */
-#include "compress/plan/plan.h"
-#include "compress/goal/kinds.h"
-#include "compress/session/report.h"
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
 #include "compress/goal/glob.h"
+#include <stddef.h>
 
 bool lort_glob(const char *pattern, const char *name)
 {

@@ -1,11 +1,7 @@
 /* goal: see goal.h. */
-#include "compress/plan/plan.h"
-#include "compress/goal/kinds.h"
-#include "compress/session/report.h"
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
 #include "compress/goal/goal.h"
+#include "compress/goal/kinds.h"
+#include <math.h>
 
 bool lort_goal_integers(const lort_options *options)
 {

@@ -1,8 +1,6 @@
-/* Owns the memory of reports and their JSON form; the only user of <jansson.h>. Decides nothing and prints nothing
- * except the JSON of "-". */
+/* report: see report.h. Owns the memory of reports. */
 #include "compress/session/report.h"
 #include "formats/base/alloc.h"
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* Open addressing with linear probing, at most two thirds full. At that load the longest run among n random hashes is
  * about 14 ln n slots; a run of MAX_PROBES means names made to collide. */
 #include "formats/base/names.h"
-#include "formats/types/tensor.h"
 #include "formats/base/hash.h"
 #include <string.h>
 

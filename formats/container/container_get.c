@@ -1,12 +1,11 @@
-/* container_get: bodies of MODEL, PART and INDEX frames -> structs. This is the gate for hostile bytes of a container:
+/* container_get: bodies of MODEL and INDEX frames -> structs. This is the gate for hostile bytes of a container:
  * what comes out of here has been checked in every field and between fields, so nothing behind it checks again. No
  * allocation is larger than a small multiple of the body. Layouts: docs/FORMAT.md. */
 #include "formats/base/bytes.h"
 #include "formats/base/plain_name.h"
 #include "formats/base/text.h"
+#include "formats/container/body.h"
 #include "formats/container/container.h"
-#include "formats/container/part.h"
-#include "formats/types/layout.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,51 +14,6 @@
 #define INDEX_ENTRY 16u
 
 typedef unsigned long long ull;
-
-static lort_cursor cursor_over(const uint8_t *body, uint64_t bytes, lort_error *err)
-{
-    static const uint8_t nothing[1];
-    return lort_cursor_make(bytes ? body : nothing, bytes, bytes, LORT_E_DAMAGED, err);
-}
-
-/* Refuses a count whose entries cannot fit into what is left, before anything is allocated for them. */
-static lort_code count_fits(lort_cursor *c, uint64_t count, uint64_t least, const char *what)
-{
-    if (c->code == LORT_OK && count > (c->limit - c->at) / least)
-        return lort_cursor_fail(c, "%llu %s do not fit into the %llu bytes left", (ull)count, what,
-                                (ull)(c->limit - c->at));
-    return c->code;
-}
-
-static lort_code get_text(lort_cursor *c, lort_arena *arena, uint32_t n, uint32_t max, const char *what,
-                          const char **out, lort_error *err)
-{
-    if (c->code == LORT_OK && n > max)
-        return lort_cursor_fail(c, "%s of %u bytes (at most %u)", what, n, max);
-    const uint8_t *p = lort_get_bytes(c, n, what);
-    if (!p)
-        return c->code;
-    if (!lort_utf8_valid(p, n) || (n && memchr(p, 0, n)))
-        return lort_cursor_fail(c, "%s is not UTF-8 text", what);
-    return lort_arena_text(arena, p, n, out, err);
-}
-
-static lort_code get_string(lort_cursor *c, lort_arena *arena, uint32_t max, const char *what, const char **out,
-                            lort_error *err)
-{
-    uint32_t n = lort_get_u32(c, what);
-    return get_text(c, arena, n, max, what, out, err);
-}
-
-/* The last field of MODEL and PART: bytes a later minor version may add, skipped; nothing may follow. */
-static lort_code get_extension(lort_cursor *c)
-{
-    uint32_t n = lort_get_u32(c, "extension size");
-    lort_get_bytes(c, n, "extension");
-    if (c->code == LORT_OK && c->at != c->limit)
-        return lort_cursor_fail(c, "%llu bytes behind the record", (ull)(c->limit - c->at));
-    return c->code;
-}
 
 /* ---- MODEL ---- */
 
@@ -88,9 +42,9 @@ static lort_code get_file(lort_cursor *c, lort_arena *arena, lort_input_file *fi
 {
     file->size = lort_get_u64(c, "file size");
     uint32_t role = lort_get_u32(c, "file role");
-    lort_code code = get_string(c, arena, 255, "file name", &file->name, err);
+    lort_code code = lort_body_string(c, arena, 255, "file name", &file->name, err);
     if (code == LORT_OK)
-        code = get_string(c, arena, 32, "file format", &file->format, err);
+        code = lort_body_string(c, arena, 32, "file format", &file->format, err);
     if (code)
         return code;
     if (lort_plain_name(file->name, strlen(file->name), err) != LORT_OK) {
@@ -110,7 +64,7 @@ static lort_code get_file(lort_cursor *c, lort_arena *arena, lort_input_file *fi
 static lort_code get_files(lort_cursor *c, lort_arena *arena, lort_model_record *m, lort_error *err)
 {
     void *memory;
-    lort_code code = count_fits(c, m->file_count, LEAST_FILE, "files");
+    lort_code code = lort_body_count_fits(c, m->file_count, LEAST_FILE, "files");
     if (code == LORT_OK && m->file_count == 0)
         code = lort_cursor_fail(c, "a model without files");
     if (code == LORT_OK && m->file_count > 1 && !m->directory)
@@ -151,7 +105,7 @@ static lort_code get_extents(lort_cursor *c, lort_arena *arena, lort_model_recor
     void *memory;
     uint32_t file = 0;
     uint64_t at = 0;
-    lort_code code = count_fits(c, m->extent_count, EXTENT_ENTRY, "extents");
+    lort_code code = lort_body_count_fits(c, m->extent_count, EXTENT_ENTRY, "extents");
     if (code == LORT_OK)
         code = lort_arena_take(arena, m->extent_count * sizeof *m->extents, &memory, err);
     if (code)
@@ -186,430 +140,24 @@ static lort_code get_model(lort_cursor *c, lort_arena *arena, lort_model_record 
     m->directory = flags & 1;
     if (c->code == LORT_OK && (flags > 1 || zero != 0))
         return lort_cursor_fail(c, "model flags %#x and reserved field %#x", flags, zero);
-    lort_code code = get_string(c, arena, LORT_TEXT_MAX, "producer", &m->producer, err);
+    lort_code code = lort_body_string(c, arena, LORT_TEXT_MAX, "producer", &m->producer, err);
     if (code == LORT_OK)
-        code = get_string(c, arena, LORT_TEXT_MAX, "options", &m->options, err);
+        code = lort_body_string(c, arena, LORT_TEXT_MAX, "options", &m->options, err);
     if (code == LORT_OK)
-        code = get_string(c, arena, LORT_TEXT_MAX, "libraries", &m->libraries, err);
+        code = lort_body_string(c, arena, LORT_TEXT_MAX, "libraries", &m->libraries, err);
     if (code == LORT_OK)
         code = get_files(c, arena, m, err);
     if (code == LORT_OK)
         code = get_extents(c, arena, m, err);
-    return code ? code : get_extension(c);
+    return code ? code : lort_body_end(c);
 }
 
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_model_record *out,
                                 lort_error *err)
 {
-    lort_cursor c = cursor_over(body, bytes, err);
+    lort_cursor c = lort_body_cursor(body, bytes, err);
     memset(out, 0, sizeof *out);
-    lort_code code = get_model(&c, arena, out, err);
-    if (code)
-        memset(out, 0, sizeof *out);
-    return code;
-}
-
-/* ---- PART ---- */
-
-static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
-{
-    void *memory;
-    if (p->n_dims > LORT_MAX_DIMS)
-        return lort_cursor_fail(c, "%u dimensions (at most %d)", p->n_dims, LORT_MAX_DIMS);
-    lort_code code = lort_arena_take(arena, p->n_dims * sizeof *p->dims, &memory, err);
-    if (code)
-        return code;
-    p->dims = memory;
-    for (uint32_t i = 0; i < p->n_dims; i++) {
-        uint64_t dim = lort_get_u64(c, "dimension");
-        if (dim > INT64_MAX)
-            return lort_cursor_fail(c, "dimension %llu", (ull)dim);
-        p->dims[i] = (int64_t)dim;
-    }
-    return c->code;
-}
-
-/* Shape, element type, slices and byte count agree. */
-static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtype_info *type)
-{
-    uint64_t elements, leading = 0, bytes;
-    if (!lort_layout_elements(p->dims, p->n_dims, &elements) || !lort_dtype_bytes(type, elements, &bytes) ||
-        bytes != p->source_bytes)
-        return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims, type->name,
-                                (ull)p->source_bytes);
-    if (elements > LORT_ELEMENTS_MAX)
-        return lort_cursor_fail(c, "%llu elements (at most %llu)", (ull)elements, (ull)LORT_ELEMENTS_MAX);
-    if (p->slices == 0 || p->slices > LORT_MAX_SLICES)
-        return lort_cursor_fail(c, "%u slices (1 to %u)", p->slices, LORT_MAX_SLICES);
-    if (p->slices == 1)
-        return LORT_OK;
-    if (p->n_dims < 3 || !lort_layout_elements(p->dims, p->n_dims - 2, &leading) || leading != p->slices ||
-        !lort_dtype_bytes(type, elements / p->slices, &bytes))
-        return lort_cursor_fail(c, "%u slices do not fit the leading dimensions", p->slices);
-    return LORT_OK;
-}
-
-static bool factor_type(uint32_t id) { return id == LORT_F32 || id == LORT_F16 || id == LORT_BF16 || id == LORT_Q8_0; }
-
-static bool plane_ok(uint32_t width, bool rotate)
-{
-    return width >= 1 && width <= LORT_PLANE_WIDTH_MAX && (!rotate || width == 2 || width == 4 || width == 8);
-}
-
-/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of their own. SCALES are BF16, TRITS bytes. */
-static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type, const lort_term *t)
-{
-    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term", [LORT_TERM_FACTORS] = "factors", [LORT_TERM_QUANTISED] = "integers",
-                                                       [LORT_TERM_TERNARY] = "trits"};
-    const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
-    if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
-        return lort_cursor_fail(c, "plane widths %u and %u", t->left_width, t->right_width);
-    bool repeats = t->left == only && t->right == only && t->right_width == t->left_width && t->right_rotate == t->left_rotate;
-    bool fits = t->kind == LORT_TERM_FACTORS ? factor_type(t->left) && factor_type(t->right) : repeats;
-    if (t->kind == LORT_TERM_TERNARY)
-        fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
-    if (t->kind != LORT_TERM_RAW)
-        fits &= p->tensor && type->decode;
-    if (t->kind == LORT_TERM_QUANTISED)
-        fits &= t->left_width == 1;
-    if (!fits)
-        return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s", names[t->kind], t->left, t->right, type->name);
-    return LORT_OK;
-}
-
-static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
-{
-    for (uint32_t i = 0; i < p->slices; i++) {
-        t->exponent[i] = (int32_t)lort_get_u32(c, "exponent");
-        if (t->exponent[i] > LORT_EXPONENT_MAX || t->exponent[i] < -LORT_EXPONENT_MAX)
-            return lort_cursor_fail(c, "exponent %d of slice %u (-%d to %d)", t->exponent[i], i, LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
-    }
-    return c->code;
-}
-
-/* 2^-100 to 2^100, so that what is decoded stays a normal number. */
-static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
-{
-    for (uint32_t i = 0; i < p->slices; i++) {
-        uint32_t bits = lort_get_u32(c, "step");
-        memcpy(&t->step[i], &bits, sizeof bits);
-        if (t->rank[i] ? !(t->step[i] >= 0x1p-100f && t->step[i] <= 0x1p100f) : bits != 0)
-            return lort_cursor_fail(c, "step %g of slice %u (2^-100 to 2^100; 0 where the slice is not in the term)", (double)t->step[i], i);
-    }
-    return c->code;
-}
-
-static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_part *p, lort_term *t, lort_error *err)
-{
-    void *memory;
-    lort_matrices m = lort_part_matrices(p);
-    const unsigned arrays = t->kind == LORT_TERM_RAW || t->kind == LORT_TERM_TERNARY ? 1 : 2;
-    uint64_t max = t->kind != LORT_TERM_FACTORS ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
-    lort_code code = count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
-    if (code == LORT_OK)
-        code = lort_arena_take(arena, (uint64_t)p->slices * arrays * 4, &memory, err);
-    if (code)
-        return code;
-    t->rank = memory;
-    t->exponent = t->kind == LORT_TERM_FACTORS ? (int32_t *)memory + p->slices : NULL;
-    t->step = t->kind == LORT_TERM_QUANTISED ? (float *)memory + p->slices : NULL;
-    for (uint32_t i = 0; i < p->slices; i++) {
-        t->rank[i] = lort_get_u32(c, "rank");
-        if (t->rank[i] > max)
-            return lort_cursor_fail(c, "rank %u of slice %u (at most %llu)", t->rank[i], i, (ull)max);
-    }
-    return t->exponent ? get_exponents(c, p, t) : t->step ? get_steps(c, p, t) : c->code;
-}
-
-static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p, const lort_dtype_info *type,
-                          lort_term *t, lort_error *err)
-{
-    uint32_t kind = lort_get_u32(c, "term kind");
-    uint32_t flags = lort_get_u32(c, "term flags");
-    uint32_t left = lort_get_u32(c, "left type"), right = lort_get_u32(c, "right type");
-    t->left_width = lort_get_u16(c, "left plane width");
-    t->right_width = lort_get_u16(c, "right plane width");
-    if (c->code)
-        return c->code;
-    if (kind > LORT_TERM_QUANTISED && kind != LORT_TERM_TERNARY)
-        return lort_fail(err, LORT_E_INPUT, "term of kind %u: it needs a newer LoRT", kind);
-    if (flags > 7 || (flags & 4 && kind != LORT_TERM_QUANTISED))
-        return lort_cursor_fail(c, "flags %#x of a term of kind %u", flags, kind);
-    if (!lort_dtype_get(left) || !lort_dtype_get(right))
-        return lort_cursor_fail(c, "term of element types %u and %u", left, right);
-    t->kind = (lort_term_kind)kind;
-    t->left = (lort_dtype)left;
-    t->right = (lort_dtype)right;
-    t->left_rotate = flags & 1;
-    t->right_rotate = flags & 2;
-    t->scaled = flags & 4;
-    lort_code code = check_term(c, p, type, t);
-    return code ? code : get_term_arrays(c, arena, p, t, err);
-}
-
-const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind)
-{
-    for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind == kind && part->terms[i].rank[slice])
-            return &part->terms[i];
-    return NULL;
-}
-
-static bool same_term(const lort_term *a, const lort_term *b)
-{
-    return a->kind == b->kind && a->left == b->left && a->right == b->right;
-}
-
-/* A slice is raw, or the sum of factors and integers or trits; where all is raw, none is in neither. */
-static lort_code check_slices(lort_cursor *c, const lort_part *p)
-{
-    bool lossy = false;
-    for (uint32_t i = 0; i < p->term_count; i++) {
-        lossy |= p->terms[i].kind != LORT_TERM_RAW;
-        for (uint32_t k = 0; k < i; k++)
-            if (same_term(&p->terms[i], &p->terms[k]))
-                return lort_cursor_fail(c, "terms %u and %u are alike", k, i);
-    }
-    for (uint32_t slice = 0; slice < p->slices; slice++) {
-        unsigned in[LORT_TERM_KINDS] = {0};
-        for (uint32_t i = 0; i < p->term_count; i++)
-            in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
-        const unsigned whole = in[LORT_TERM_QUANTISED] + in[LORT_TERM_TERNARY], sum = in[LORT_TERM_FACTORS] + whole;
-        if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) || (in[LORT_TERM_RAW] + sum == 0 && !lossy))
-            return lort_cursor_fail(c, "slice %u is in %u terms", slice, in[LORT_TERM_RAW] + sum);
-    }
-    if (!lossy && p->rel_error != 0)
-        return lort_cursor_fail(c, "error %g of a part that is stored as it was", p->rel_error);
-    return LORT_OK;
-}
-
-static lort_code get_terms(lort_cursor *c, lort_arena *arena, lort_part *p, const lort_dtype_info *type,
-                           lort_error *err)
-{
-    void *memory;
-    if (p->term_count < 1 || p->term_count > LORT_TERMS_MAX)
-        return lort_cursor_fail(c, "%u terms (1 to %u)", p->term_count, LORT_TERMS_MAX);
-    lort_code code = lort_arena_take(arena, p->term_count * sizeof *p->terms, &memory, err);
-    if (code)
-        return code;
-    p->terms = memory;
-    for (uint32_t i = 0; i < p->term_count && code == LORT_OK; i++)
-        code = get_term(c, arena, p, type, &p->terms[i], err);
-    return code ? code : check_slices(c, p);
-}
-
-static lort_code get_chunk(lort_cursor *c, lort_chunk *chunk)
-{
-    chunk->part = lort_get_u32(c, "chunk's array");
-    chunk->stored = lort_get_u32(c, "chunk's stored size");
-    chunk->decoded = lort_get_u32(c, "chunk's decoded size");
-    uint32_t zero = lort_get_u32(c, "reserved field");
-    chunk->offset = lort_get_u64(c, "chunk's offset");
-    chunk->first = lort_get_u64(c, "chunk's first element");
-    chunk->count = lort_get_u64(c, "chunk's element count");
-    chunk->hash = lort_get_u64(c, "chunk's hash");
-    if (c->code == LORT_OK && zero != 0)
-        return lort_cursor_fail(c, "reserved field %#x of a chunk", zero);
-    return c->code;
-}
-
-/* How far the check of a part's chunks has come. */
-typedef struct tiling {
-    uint64_t chunk, payload;
-} tiling;
-
-/* The chunks of one array tile its elements. */
-static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uint32_t id, lort_dtype dtype,
-                             uint64_t elements)
-{
-    const lort_dtype_info *type = lort_dtype_get((uint32_t)dtype);
-    for (uint64_t done = 0; done < elements; at->chunk++) {
-        uint64_t bytes;
-        const lort_chunk *k = &p->chunks[at->chunk];
-        if (at->chunk == p->chunk_count || k->part != id || k->first != done || k->count == 0 ||
-            k->count > elements - done)
-            return lort_cursor_fail(c, "chunk %llu does not continue array %#x at element %llu of %llu", (ull)at->chunk,
-                                    id, (ull)done, (ull)elements);
-        if (!lort_dtype_bytes(type, k->count, &bytes) || bytes != k->decoded || bytes > LORT_CHUNK_MAX)
-            return lort_cursor_fail(c, "chunk %llu of %llu elements of %s claims %u bytes", (ull)at->chunk,
-                                    (ull)k->count, type->name, k->decoded);
-        if (k->stored == 0 || k->stored > bytes + bytes / 128 + 1024 || k->offset != at->payload)
-            return lort_cursor_fail(c, "chunk %llu is stored in %u bytes at %llu of the payload", (ull)at->chunk,
-                                    k->stored, (ull)k->offset);
-        done += k->count;
-        at->payload += k->stored;
-    }
-    return LORT_OK;
-}
-
-static int64_t pieces(int64_t total, int64_t step) { return total / step + (total % step != 0); }
-
-/* Even pieces of at most `most` of `total`, in whole units if there are several. */
-static int64_t even_step(int64_t total, int64_t most, int64_t unit)
-{
-    const int64_t count = pieces(total, most);
-    return count <= 1 ? (total > 0 ? total : 1) : pieces(pieces(total, count), unit) * unit;
-}
-
-lort_block_grid lort_block_grid_of(int64_t rows, int64_t cols)
-{
-    lort_block_grid g = {.rows = rows, .cols = cols, .wide = even_step(cols, LORT_BLOCK_COLS, LORT_BLOCK_COL_UNIT)};
-    g.high = even_step(rows, LORT_BLOCK_WEIGHTS / g.wide / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT, LORT_BLOCK_ROW_UNIT);
-    g.down = pieces(rows, g.high);
-    g.across = pieces(cols, g.wide);
-    return g;
-}
-
-lort_block_place lort_block_get(const lort_block_grid *g, int64_t number)
-{
-    const int64_t r = number / g->across * g->high, c = number % g->across * g->wide;
-    return (lort_block_place){r, c, g->rows - r < g->high ? g->rows - r : g->high, g->cols - c < g->wide ? g->cols - c : g->wide};
-}
-
-/* Each chunk of BLOCKS or TRITS is one block of the grid. What of BLOCKS decodes to has a head, a symbol or less per weight, low bits and escapes; TRITS are five
- * to a byte. */
-static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m, lort_array array, uint32_t slice, tiling *at)
-{
-    const lort_block_grid g = lort_block_grid_of(m->rows, m->cols);
-    uint64_t first = 0;
-    for (int64_t i = 0; i < g.down * g.across; i++, at->chunk++) {
-        const lort_chunk *k = &p->chunks[at->chunk];
-        const lort_block_place place = lort_block_get(&g, i);
-        const uint64_t count = (uint64_t)place.rows * (uint64_t)place.cols;
-        if (at->chunk == p->chunk_count || k->part != LORT_PART_ID(array, slice) || k->first != first || k->count != count)
-            return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk, (long long)i, slice);
-        const bool fits = array == LORT_ARRAY_TRITS ? k->decoded == count / 5 + (count % 5 != 0) : k->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
-        if (!fits || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 || k->offset != at->payload)
-            return lort_cursor_fail(c, "chunk %llu of %llu weights is stored in %u bytes at %llu of the payload, and decodes to %u", (ull)at->chunk,
-                                    (ull)count, k->stored, (ull)k->offset, k->decoded);
-        first += count;
-        at->payload += k->stored;
-    }
-    return LORT_OK;
-}
-
-uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape)
-{
-    return (uint64_t)shape->rows + (scaled ? 2 : 1) * (uint64_t)shape->cols;
-}
-
-static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
-{
-    const lort_term *raw = lort_part_term(p, slice, LORT_TERM_RAW), *factors = lort_part_term(p, slice, LORT_TERM_FACTORS);
-    const uint64_t rows = (uint64_t)m->rows, cols = (uint64_t)m->cols;
-    lort_code code = LORT_OK;
-    if (raw)
-        return check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RAW, slice), raw->left, rows * cols);
-    if (factors)
-        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), factors->left, rows * factors->rank[slice]);
-    if (factors && code == LORT_OK)
-        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
-    const bool trits = lort_part_term(p, slice, LORT_TERM_TERNARY) != NULL;
-    const lort_term *integers = lort_part_term(p, slice, LORT_TERM_QUANTISED);
-    if (code || !(trits || integers))
-        return code;
-    code = trits ? check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
-                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers->scaled, m));
-    return code ? code : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
-}
-
-static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
-{
-    void *memory;
-    tiling at = {0, 0};
-    lort_matrices m = lort_part_matrices(p);
-    lort_code code = count_fits(c, p->chunk_count, LORT_CHUNK_ENTRY, "chunks");
-    if (code == LORT_OK)
-        code = lort_arena_take(arena, p->chunk_count * sizeof *p->chunks, &memory, err);
-    if (code)
-        return code;
-    p->chunks = memory;
-    for (uint64_t i = 0; i < p->chunk_count && code == LORT_OK; i++)
-        code = get_chunk(c, &p->chunks[i]);
-    for (uint32_t i = 0; i < p->slices && code == LORT_OK; i++)
-        code = check_slice(c, p, &m, i, &at);
-    if (code)
-        return code;
-    if (at.chunk != p->chunk_count || at.payload != p->payload_bytes)
-        return lort_cursor_fail(c, "arrays take %llu of %llu chunks and %llu of %llu payload bytes", (ull)at.chunk,
-                                (ull)p->chunk_count, (ull)at.payload, (ull)p->payload_bytes);
-    return LORT_OK;
-}
-
-/* The 88 bytes before the name. The name may be any bytes a weight file allows. */
-static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
-{
-    p->number = lort_get_u64(c, "part number");
-    uint32_t flags = lort_get_u32(c, "part flags"), dtype = lort_get_u32(c, "element type");
-    p->n_dims = lort_get_u32(c, "dimension count");
-    p->slices = lort_get_u32(c, "slice count");
-    p->source_bytes = lort_get_u64(c, "source size");
-    const uint8_t *hash = lort_get_bytes(c, sizeof p->source.bytes, "source hash");
-    uint64_t error_bits = lort_get_u64(c, "relative error");
-    p->payload_bytes = lort_get_u64(c, "payload size");
-    p->chunk_count = lort_get_u64(c, "chunk count");
-    p->term_count = lort_get_u32(c, "term count");
-    p->name_bytes = lort_get_u32(c, "name size");
-    uint32_t reason_bytes = lort_get_u32(c, "reason size"), zero = lort_get_u32(c, "reserved field");
-    const uint8_t *name = lort_get_bytes(c, p->name_bytes, "name");
-    if (c->code)
-        return c->code;
-    memcpy(p->source.bytes, hash, sizeof p->source.bytes);
-    memcpy(&p->rel_error, &error_bits, sizeof p->rel_error);
-    p->tensor = flags & 1;
-    p->has_error = flags & 2;
-    p->dtype = (lort_dtype)dtype;
-    if (flags > 3 || zero != 0)
-        return lort_cursor_fail(c, "part flags %#x and reserved field %#x", flags, zero);
-    if (error_bits > 0x7fefffffffffffffu || (!p->has_error && error_bits)) /* negative, Inf and NaN are above */
-        return lort_cursor_fail(c, "relative error %#llx is not a finite number from 0", (ull)error_bits);
-    if (!p->tensor && p->name_bytes)
-        return lort_cursor_fail(c, "name on raw bytes");
-    lort_code code = lort_arena_text(arena, name, p->name_bytes, &p->name, err);
-    return code ? code : get_text(c, arena, reason_bytes, LORT_REASON_MAX, "reason", &p->reason, err);
-}
-
-static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
-{
-    lort_code code = get_fixed(c, arena, p, err);
-    if (code)
-        return code;
-    const lort_dtype_info *type = lort_dtype_get((uint32_t)p->dtype);
-    if (!type)
-        return lort_fail(err, LORT_E_INPUT, "element type %u is not known: it needs a newer LoRT", (unsigned)p->dtype);
-    code = get_dims(c, arena, p, err);
-    if (code == LORT_OK)
-        code = check_shape(c, p, type);
-    if (code == LORT_OK)
-        code = get_terms(c, arena, p, type, err);
-    if (code == LORT_OK)
-        code = get_chunks(c, arena, p, err);
-    return code ? code : get_extension(c);
-}
-
-lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out, lort_error *err)
-{
-    lort_cursor c = cursor_over(body, bytes, err);
-    memset(out, 0, sizeof *out);
-    lort_code code = get_part(&c, arena, out, err);
-    if (code)
-        memset(out, 0, sizeof *out);
-    return code;
-}
-
-lort_code lort_part_matches(const lort_part *part, const lort_model_record *model, lort_error *err)
-{
-    if (part->number >= model->extent_count)
-        return lort_fail(err, LORT_E_DAMAGED, "part %llu of a model of %llu", (ull)part->number,
-                         (ull)model->extent_count);
-    const lort_extent *extent = &model->extents[part->number];
-    if (part->tensor != extent->tensor || part->source_bytes != extent->bytes)
-        return lort_fail(err, LORT_E_DAMAGED, "part %llu is %s of %llu bytes, its extent %s of %llu", (ull)part->number,
-                         part->tensor ? "a tensor" : "raw", (ull)part->source_bytes,
-                         extent->tensor ? "a tensor" : "raw", (ull)extent->bytes);
-    if (!part->tensor && (part->dtype != LORT_U8 || part->n_dims != 1))
-        return lort_fail(err, LORT_E_DAMAGED, "raw part %llu is not a list of bytes", (ull)part->number);
-    return LORT_OK;
+    return lort_body_or_nothing(get_model(&c, arena, out, err), out, sizeof *out);
 }
 
 /* ---- INDEX ---- */
@@ -620,7 +168,7 @@ static lort_code get_index(lort_cursor *c, lort_arena *arena, lort_index_record 
     uint64_t end = LORT_HEADER_BYTES;
     x->count = lort_get_u64(c, "part count");
     const uint8_t *hash = lort_get_bytes(c, sizeof x->model.bytes, "model hash");
-    lort_code code = count_fits(c, x->count, INDEX_ENTRY, "index entries");
+    lort_code code = lort_body_count_fits(c, x->count, INDEX_ENTRY, "index entries");
     if (code == LORT_OK)
         code = lort_arena_take(arena, x->count * sizeof *x->entries, &memory, err);
     if (code)
@@ -644,10 +192,7 @@ static lort_code get_index(lort_cursor *c, lort_arena *arena, lort_index_record 
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_index_record *out,
                                 lort_error *err)
 {
-    lort_cursor c = cursor_over(body, bytes, err);
+    lort_cursor c = lort_body_cursor(body, bytes, err);
     memset(out, 0, sizeof *out);
-    lort_code code = get_index(&c, arena, out, err);
-    if (code)
-        memset(out, 0, sizeof *out);
-    return code;
+    return lort_body_or_nothing(get_index(&c, arena, out, err), out, sizeof *out);
 }

@@ -1,7 +1,7 @@
 /* container_put: structs -> bodies of MODEL, PART and INDEX frames. Writes what it is given: whether a record is sound
  * is the getters' question, and a writer that wants to know reads its own record back. Layouts: docs/FORMAT.md. */
-#include "formats/base/bytes.h"
 #include "formats/container/container.h"
+#include <string.h>
 
 static void put_string(lort_buffer *out, const char *text)
 {

@@ -6,6 +6,7 @@
  * zero 24 u64 decoded size of the whole body   32 body   32+n u64 XXH64 of the frame up to here */
 #include "formats/base/bytes.h"
 #include "formats/container/container.h"
+#include <string.h>
 
 #define MAGIC 0x184D2A50u
 #define FLAG_COMPRESSED 1u

@@ -46,3 +46,11 @@ lort_matrices lort_part_matrices(const lort_part *part)
         m.rows = (int64_t)(elements / part->slices / (uint64_t)m.cols);
     return m;
 }
+
+const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind)
+{
+    for (uint32_t i = 0; i < part->term_count; i++)
+        if (part->terms[i].kind == kind && part->terms[i].rank[slice])
+            return &part->terms[i];
+    return NULL;
+}

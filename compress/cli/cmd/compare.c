@@ -32,7 +32,7 @@ int lort_cmd_compare(const lort_cli_values *values)
     lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    lort_progress_open(&progress, false, false, false);
+    lort_progress_open(&progress, lort_cli_stopped, false, false, false);
     lort_code code = lort_compare(values->path[0], values->path[1], values->fail_above, &values->run,
                                   &progress.observer, &report, &err);
     lort_progress_close(&progress);

@@ -28,7 +28,7 @@ int lort_cmd_plan(const lort_cli_values *values)
     lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    lort_progress_open(&progress, values->quiet, false, false);
+    lort_progress_open(&progress, lort_cli_stopped, values->quiet, false, false);
     lort_code code = lort_plan(values->path[0], &values->job, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))

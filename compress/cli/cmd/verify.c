@@ -10,7 +10,7 @@ int lort_cmd_verify(const lort_cli_values *values)
     lort_report report = {0};
     lort_error err = {0};
     char size[32], time[32];
-    lort_progress_open(&progress, values->quiet, false, false);
+    lort_progress_open(&progress, lort_cli_stopped, values->quiet, false, false);
     lort_code code = lort_verify(values->path[0], &values->run, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))

@@ -1,7 +1,7 @@
 /* Owns the live line and the log lines. Uses the monotonic clock only: a jump of the wall clock changes nothing. */
 #define _GNU_SOURCE
 #include "compress/cli/ui/progress.h"
-#include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
@@ -232,7 +232,7 @@ static void on_event(void *ctx, const lort_event *event)
     handlers[event->kind](progress, event);
 }
 
-void lort_progress_open(lort_progress *progress, bool quiet, bool verbose, bool start_block)
+void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet, bool verbose, bool start_block)
 {
     const char *term = getenv("TERM");
     uint64_t now = now_ns();
@@ -245,7 +245,7 @@ void lort_progress_open(lort_progress *progress, bool quiet, bool verbose, bool 
                                 .layer = -2,
                                 .seen.worst_error = NAN,
                                 .thread = pthread_self()};
-    progress->observer = (lort_observer){on_event, lort_cli_stopped, progress};
+    progress->observer = (lort_observer){on_event, stop, progress};
 }
 
 void lort_progress_close(lort_progress *progress)

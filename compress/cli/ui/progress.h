@@ -23,8 +23,8 @@ typedef struct lort_progress {
     pthread_t thread; /* that opened it, and gets the events */
 } lort_progress;
 
-/* start_block: compress and restore announce themselves; the others have their say on stdout. */
-void lort_progress_open(lort_progress *progress, bool quiet, bool verbose, bool start_block);
+/* stop: of the observer. start_block: compress and restore announce themselves; the others have their say on stdout. */
+void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet, bool verbose, bool start_block);
 /* SIGUSR1 asked how far things are: one line, at most ten a second. False: not now, ask again; any thread may, the one that opened it answers. */
 bool lort_progress_answer(lort_progress *progress);
 /* Removes the live line or logs the last layer; call before printing anything else. */
