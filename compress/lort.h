@@ -79,14 +79,78 @@ typedef struct lort_observer {
     void *ctx;
 } lort_observer;
 
+typedef enum lort_command {
+    LORT_COMMAND_NONE, /* a command failed before its report was begun */
+    LORT_COMMAND_COMPRESS,
+    LORT_COMMAND_PLAN,
+    LORT_COMMAND_INSPECT,
+    LORT_COMMAND_VERIFY,
+    LORT_COMMAND_RESTORE,
+    LORT_COMMAND_COMPARE
+} lort_command;
+const char *lort_command_text(lort_command command); /* "compress", "plan", ...; "" for NONE */
+const char *lort_mode_text(lort_mode mode);          /* "auto", "full", "stream" */
+
+/* What was done to a tensor. */
+typedef enum lort_action {
+    LORT_ACTION_NONE,     /* nothing: a model is only looked at */
+    LORT_ACTION_KEPT,     /* stored losslessly */
+    LORT_ACTION_FACTORED, /* stored as low-rank factors alone */
+    LORT_ACTION_CODED,    /* stored as entropy-coded integers or trits, with or without factors beside them */
+    LORT_ACTION_COMPARED
+} lort_action;
+#define LORT_ACTIONS (LORT_ACTION_COMPARED + 1)
+const char *lort_action_text(lort_action action); /* "kept", "factored", "coded", "compared"; "" for NONE */
+
+/* Why a tensor is kept, or why compare has no figures. */
+typedef enum lort_reason {
+    LORT_REASON_NONE, /* the tensor is not kept, or nobody asked why */
+    /* known from options and headers: */
+    LORT_REASON_LOSSLESS,
+    LORT_REASON_EMPTY,
+    LORT_REASON_VECTOR,
+    LORT_REASON_OPAQUE,
+    LORT_REASON_NOT_FLOAT,
+    LORT_REASON_F8_SCALES,
+    LORT_REASON_SLICES,
+    LORT_REASON_EXCLUDED,
+    LORT_REASON_SMALL,
+    LORT_REASON_QUANTISED,
+    LORT_REASON_EMBEDDING,
+    /* known from the weights: */
+    LORT_REASON_ZERO,
+    LORT_REASON_NOT_FINITE,
+    LORT_REASON_NOT_CONVERGED,
+    LORT_REASON_LOW_RANK,
+    LORT_REASON_INTEGERS,
+    LORT_REASON_TRITS,
+    LORT_REASON_TRITS_LOW_RANK,
+    LORT_REASON_BREAK_EVEN,
+    LORT_REASON_SHARE,
+    /* another form was found, but is larger: */
+    LORT_REASON_FACTORS_LARGER,
+    LORT_REASON_INTEGERS_LARGER,
+    LORT_REASON_TRITS_LARGER,
+    /* what compare found, where it has no figures: */
+    LORT_REASON_SAME_BYTES,
+    LORT_REASON_BYTES_DIFFER,
+    LORT_REASON_TYPES_DIFFER,
+    LORT_REASON_ONE_SIDE_NOT_FINITE,
+    LORT_REASON_REFERENCE_ZERO,
+    LORT_REASON_OTHER /* a container states a reason that this version does not know */
+} lort_reason;
+#define LORT_REASONS (LORT_REASON_OTHER + 1)
+const char *lort_reason_text(lort_reason reason); /* one short phrase; "" for NONE */
+
 /* ---- what a command found: the JSON of --json has the same fields ---- */
 typedef struct lort_tensor_report {
     const char *name;
     uint32_t n_dims;
     const int64_t *shape;
     const char *dtype;
-    const char *action; /* "factor" | "residual" | "keep" */
-    const char *reason; /* why, one short phrase: keeps are counted by it */
+    lort_action action;
+    lort_reason reason;      /* why the tensor, or some of its slices, are kept */
+    const char *reason_text; /* the same for a person: "2 of 8 slices kept: holds NaN or Inf" */
     const char *detail; /* figures behind the reason, or "" */
     int64_t rank;       /* largest of the slices; 0 if kept */
     int64_t slices;
@@ -100,12 +164,17 @@ typedef struct lort_tensor_report {
     double seconds;
 } lort_tensor_report;
 
-typedef struct lort_source_report { const char *name, *where; uint64_t bytes; } lort_source_report;
+typedef struct lort_source_report { /* of how much memory there is */
+    const char *name, *where;
+    uint64_t bytes;
+    bool binds; /* the least of all: report->available_bytes */
+} lort_source_report;
 typedef struct lort_meta_report { const char *key, *type, *text; uint64_t count; bool is_text, is_array; } lort_meta_report; /* text: JSON-ready value; count: array length */
 
 typedef struct lort_report {
-    const char *command;
-    const char *mode, *mode_reason; /* "" where a command has none */
+    lort_command command;
+    lort_mode mode;          /* AUTO where a command has none */
+    const char *mode_reason; /* "" where a command has none */
     uint64_t available_bytes, need_bytes, planned_peak_bytes, budget_bytes;
     const char *binding_source;
     lort_source_report *sources;

@@ -194,6 +194,12 @@ static lort_code same_bytes(comparing *c, bool *same, lort_error *err)
     return code;
 }
 
+static void set_reason(lort_tensor_report *entry, lort_reason reason)
+{
+    entry->reason = reason;
+    entry->reason_text = lort_reason_text(reason);
+}
+
 static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_error *err)
 {
     const bool same_type = c->left.entry.tensor->type == c->right.entry.tensor->type;
@@ -203,7 +209,7 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
         return code;
     entry->rel_error = same ? 0 : NAN;
     entry->max_abs = same ? 0 : NAN;
-    entry->reason = same ? "same bytes" : same_type ? "bytes differ; the type has no decoder" : "types differ; one has no decoder";
+    set_reason(entry, same ? LORT_REASON_SAME_BYTES : same_type ? LORT_REASON_BYTES_DIFFER : LORT_REASON_TYPES_DIFFER);
     if (!same)
         note_undefined(c, entry, "the bytes differ, and a type has no decoder");
     return LORT_OK;
@@ -229,10 +235,10 @@ static void fill_entry(comparing *c, lort_tensor_report *entry)
     entry->cosine = !s->unlike && s->a2 > 0 && s->b2 > 0 ? s->dot / sqrt(s->a2) / sqrt(s->b2) : NAN;
     entry->max_abs = s->unlike ? NAN : s->max_abs;
     if (s->unlike) {
-        entry->reason = "NaN or Inf on one side only";
+        set_reason(entry, LORT_REASON_ONE_SIDE_NOT_FINITE);
         note_undefined(c, entry, "NaN or Inf on one side only, so no error can be given");
     } else if (isnan(entry->rel_error)) {
-        entry->reason = "the reference is all zero";
+        set_reason(entry, LORT_REASON_REFERENCE_ZERO);
         note_undefined(c, entry, "A is all zero and B is not, so there is no relative error");
     }
 }
@@ -248,7 +254,7 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     entry->shape = lort_report_shape(report, left->dims, left->n_dims);
     entry->bytes_in = left->bytes;
     entry->bytes_out = c->right.entry.tensor->bytes;
-    entry->action = "compare";
+    entry->action = LORT_ACTION_COMPARED;
     c->shape = shape_of(&c->left, &c->right);
     entry->slices = lort_tensor_matrices(left).slices;
     c->total = (sums){0};
@@ -455,7 +461,7 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     comparing c = {0};
-    lort_code code = lort_session_open(&c.session, "compare", run->memory_bytes, run->threads, observer, report, err);
+    lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes, run->threads, observer, report, err);
     if (code == LORT_OK)
         code = lort_input_open(a, &c.session.alloc, lort_session_warn_text, &c.session, &c.a, err);
     if (code == LORT_OK)

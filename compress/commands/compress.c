@@ -118,7 +118,7 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t
     return code;
 }
 
-static lort_code prepare(prepared *p, const char *command, const char *path, const lort_options *options, const lort_observer *observer,
+static lort_code prepare(prepared *p, lort_command command, const char *path, const lort_options *options, const lort_observer *observer,
                          lort_report *report, lort_error *err)
 {
     *p = (prepared){0};
@@ -167,7 +167,7 @@ static void finish(prepared *p)
 lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     prepared p;
-    lort_code code = prepare(&p, "plan", path, options, observer, report, err);
+    lort_code code = prepare(&p, LORT_COMMAND_PLAN, path, options, observer, report, err);
     p.plan.spare = 0; /* nothing is written */
     if (code == LORT_OK && options->sample > 0)
         code = start(&p, options, err);
@@ -245,7 +245,7 @@ static void warn_ratio(prepared *p, const lort_options *options)
     for (uint64_t i = 0; i < p->plan.count; i++)
         tried += p->plan.tensors[i].candidate;
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        factored += report->tensors[i].action[0] != 'k';
+        factored += report->tensors[i].action != LORT_ACTION_KEPT;
     if (report->ratio > 1)
         lort_session_warn(&p->session, "the output is larger than the input (%.2f): the container's records weigh more than what was saved", report->ratio);
     if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
@@ -331,7 +331,7 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
 lort_code lort_compress(const char *path, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     prepared p;
-    lort_code code = prepare(&p, "compress", path, options, observer, report, err);
+    lort_code code = prepare(&p, LORT_COMMAND_COMPRESS, path, options, observer, report, err);
     if (code == LORT_OK)
         code = run_compress(&p, output, options, err);
     finish(&p);

@@ -129,7 +129,7 @@ lort_code lort_inspect(const char *path, lort_report *report, lort_error *err)
     lort_code code = lort_report_open(report, err);
     if (code)
         return code;
-    report->command = "inspect";
+    report->command = LORT_COMMAND_INSPECT;
     report->input_path = lort_report_escape(report, path, strlen(path));
     code = lort_archive_told(path, &archive, err);
     if (code == LORT_OK)

@@ -516,7 +516,7 @@ static void close_files(restoring *r)
 lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     restoring r = {.options = options};
-    lort_code code = lort_reading_open(&r.reading, "restore", path, &options->run, observer, report, err);
+    lort_code code = lort_reading_open(&r.reading, LORT_COMMAND_RESTORE, path, &options->run, observer, report, err);
     if (code == LORT_OK)
         code = read_dtype(&r, err);
     if (code == LORT_OK)

@@ -72,7 +72,7 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
 lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_reading reading;
-    lort_code code = lort_reading_open(&reading, "verify", path, run, observer, report, err);
+    lort_code code = lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, run, observer, report, err);
     if (code == LORT_OK)
         code = lort_reading_start(&reading, run, 0, NULL, NULL, err);
     if (code == LORT_OK)

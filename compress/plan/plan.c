@@ -20,13 +20,13 @@ static void plan_weights(const lort_session *session, const lort_options *option
 static void plan_extent(const lort_session *session, const lort_model *model, const lort_options *options, uint64_t extent, lort_tensor_plan *planned)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
-    *planned = (lort_tensor_plan){.reason = ""};
+    *planned = (lort_tensor_plan){0};
     if (tensor == UINT64_MAX)
         return;
     planned->tensor = &lort_model_index(model)->tensors[tensor];
     planned->shape = lort_tensor_matrices(planned->tensor);
     planned->reason = lort_rules_reason(model, options, planned->tensor);
-    planned->candidate = planned->reason[0] == '\0';
+    planned->candidate = planned->reason == LORT_REASON_NONE;
     if (!planned->candidate)
         return;
     plan_weights(session, options, planned);

@@ -199,7 +199,7 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model, const
         fit_stream(session, options, plan);
     lort_size_text(plan->need, need, sizeof need);
     lort_size_text(session->memory.available, available, sizeof available);
-    report->mode = plan->mode == LORT_MODE_FULL ? "full" : "stream";
+    report->mode = plan->mode;
     report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)", options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
                                            need, fits ? "<=" : ">", available, source);
     if (plan->peak <= plan->limit) {

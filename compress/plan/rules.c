@@ -54,28 +54,28 @@ static bool rule_embedding(const rule_input *in) { return !lort_goal_integers(in
 /* In order; the first that holds is the reason. Those marked are overridden by --include. */
 static const struct keep_rule {
     bool (*holds)(const rule_input *in);
-    const char *reason;
+    lort_reason reason;
     bool overridable;
 } keep_rules[] = {
-    {rule_lossless, "lossless asked for", false},
-    {rule_empty, "empty", false},
-    {rule_vector, "fewer than two dimensions", false},
-    {rule_opaque, "type is kept, never decoded", false},
-    {rule_integer, "not a floating-point type", false},
-    {rule_scaled_f8, "F8 with scale companion", false},
-    {rule_slices, "too many slices", false},
-    {rule_excluded, "excluded", false},
-    {rule_small, "a side under --min-dim", true},
-    {rule_block, "already block-quantised", true},
-    {rule_embedding, "embedding or output head", true},
+    {rule_lossless, LORT_REASON_LOSSLESS, false},
+    {rule_empty, LORT_REASON_EMPTY, false},
+    {rule_vector, LORT_REASON_VECTOR, false},
+    {rule_opaque, LORT_REASON_OPAQUE, false},
+    {rule_integer, LORT_REASON_NOT_FLOAT, false},
+    {rule_scaled_f8, LORT_REASON_F8_SCALES, false},
+    {rule_slices, LORT_REASON_SLICES, false},
+    {rule_excluded, LORT_REASON_EXCLUDED, false},
+    {rule_small, LORT_REASON_SMALL, true},
+    {rule_block, LORT_REASON_QUANTISED, true},
+    {rule_embedding, LORT_REASON_EMBEDDING, true},
 };
 
-const char *lort_rules_reason(const lort_model *model, const lort_options *options, const lort_tensor *tensor)
+lort_reason lort_rules_reason(const lort_model *model, const lort_options *options, const lort_tensor *tensor)
 {
     const rule_input in = {model, options, tensor, lort_tensor_matrices(tensor)};
     const bool included = lort_glob_any(options->include, options->include_count, tensor->name);
     for (unsigned i = 0; i < sizeof keep_rules / sizeof *keep_rules; i++)
         if (!(included && keep_rules[i].overridable) && keep_rules[i].holds(&in))
             return keep_rules[i].reason;
-    return "";
+    return LORT_REASON_NONE;
 }

@@ -5,7 +5,7 @@
 #include "compress/lort.h"
 #include "loader/model/model.h"
 
-/* The first rule that keeps the tensor; "": none does, every slice is tried. */
-const char *lort_rules_reason(const lort_model *model, const lort_options *options, const lort_tensor *tensor);
+/* The first rule that keeps the tensor; NONE: none does, every slice is tried. */
+lort_reason lort_rules_reason(const lort_model *model, const lort_options *options, const lort_tensor *tensor);
 
 #endif

@@ -27,7 +27,7 @@ static void sum_errors(lort_report *report)
     uint64_t count = 0;
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *entry = &report->tensors[i];
-        if (entry->action[0] == 'k' || isnan(entry->rel_error))
+        if (entry->action == LORT_ACTION_KEPT || isnan(entry->rel_error))
             continue;
         sum += entry->rel_error;
         count++;
@@ -128,7 +128,7 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     return code;
 }
 
-lort_code lort_reading_open(lort_reading *reading, const char *command, const char *path, const lort_run_options *run, const lort_observer *observer,
+lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path, const lort_run_options *run, const lort_observer *observer,
                             lort_report *report, lort_error *err)
 {
     *reading = (lort_reading){0};

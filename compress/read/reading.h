@@ -14,7 +14,7 @@ typedef struct lort_reading {
 } lort_reading;
 
 /* Session, archive and report entries. Close after a failure too. */
-lort_code lort_reading_open(lort_reading *reading, const char *command, const char *path, const lort_run_options *run, const lort_observer *observer,
+lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path, const lort_run_options *run, const lort_observer *observer,
                             lort_report *report, lort_error *err);
 /* Bytes a command takes for one part beside what lort_slice_open takes, with `threads` workers; for whatever is not kept whole. */
 typedef uint64_t lort_part_cost_fn(const void *ctx, const lort_part *part, unsigned threads);

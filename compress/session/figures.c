@@ -1,5 +1,6 @@
 /* figures: see figures.h. */
 #include "compress/session/figures.h"
+#include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include "formats/container/part.h"
 #include <math.h>
@@ -7,8 +8,9 @@
 
 void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry)
 {
-    entry->action = lort_part_is_raw(part) ? "keep" : lort_part_has_integers(part) ? "residual" : "factor";
-    entry->reason = lort_report_escape(report, part->reason, strlen(part->reason));
+    entry->action = lort_part_is_raw(part) ? LORT_ACTION_KEPT : lort_part_has_integers(part) ? LORT_ACTION_CODED : LORT_ACTION_FACTORED;
+    entry->reason = lort_reason_find(part->reason);
+    entry->reason_text = lort_report_escape(report, part->reason, strlen(part->reason));
     entry->rank = 0;
     for (uint32_t t = 0; t < part->term_count; t++)
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)

@@ -23,9 +23,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
         return code;
     lort_report_owner *owner = memory;
     owner->arena.alloc = &lort_alloc_heap;
-    *report = (lort_report){.command = "",
-                            .mode = "",
-                            .mode_reason = "",
+    *report = (lort_report){.mode_reason = "",
                             .binding_source = "",
                             .blas_config = "",
                             .blas_core = "",
@@ -156,8 +154,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
     for (uint64_t i = 0; i < count; i++)
         tensors[i] = (lort_tensor_report){.name = "",
                                           .dtype = "",
-                                          .action = "",
-                                          .reason = "",
+                                                                                    .reason_text = "",
                                           .detail = "",
                                           .file = "",
                                           .slices = 1,

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* How a field is written. The _KNOWN kinds write null for 0: "unknown" is not a figure. */
-typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, NONE } kind;
+typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, ACTION, COMMAND, MODE, NONE } kind;
 typedef struct field {
     const char *name;
     kind kind;
@@ -47,6 +47,8 @@ static json_t *json_text(const char *text)
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
+_Static_assert(sizeof(lort_action) == sizeof(unsigned) && sizeof(lort_command) == sizeof(unsigned) && sizeof(lort_mode) == sizeof(unsigned), "read as unsigned");
+
 static json_t *field_value(const field *f, const char *base)
 {
     const char *at = base + f->at;
@@ -72,6 +74,15 @@ static json_t *field_value(const field *f, const char *base)
     case REAL:
         memcpy(&d, at, sizeof d);
         return json_real_or_null(d);
+    case ACTION:
+        memcpy(&n, at, sizeof n);
+        return json_text(lort_action_text((lort_action)n));
+    case COMMAND:
+        memcpy(&n, at, sizeof n);
+        return json_text(lort_command_text((lort_command)n));
+    case MODE:
+        memcpy(&n, at, sizeof n);
+        return n == LORT_MODE_AUTO ? json_null() : json_text(lort_mode_text((lort_mode)n));
     case NONE:
         break;
     }
@@ -89,7 +100,7 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 #define R(member) offsetof(lort_report, member)
 #define T(member) offsetof(lort_tensor_report, member)
 static const field head_fields[] = {
-    {"command", TEXT, R(command)}, {"mode", TEXT, R(mode)}, {"mode_reason", TEXT, R(mode_reason)}};
+    {"command", COMMAND, R(command)}, {"mode", MODE, R(mode)}, {"mode_reason", TEXT, R(mode_reason)}};
 static const field memory_fields[] = {
     {"available_bytes", U64_KNOWN, R(available_bytes)},
     {"binding_source", TEXT, R(binding_source)},
@@ -132,8 +143,8 @@ static const field tensor_fields[] = {
     {"name", TEXT, T(name)},
     {"shape", NONE, 0},
     {"dtype", TEXT, T(dtype)},
-    {"action", TEXT, T(action)},
-    {"reason", TEXT, T(reason)},
+    {"action", ACTION, T(action)},
+    {"reason", TEXT, T(reason_text)},
     {"detail", TEXT, T(detail)},
     {"rank", I64, T(rank)},
     {"slices", I64, T(slices)},

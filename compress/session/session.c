@@ -55,6 +55,7 @@ static void report_memory(lort_session *session)
         report->sources[i].name = lort_report_text(report, "%s", memory->sources[i].name);
         report->sources[i].where = lort_report_text(report, "%s", memory->sources[i].where);
         report->sources[i].bytes = memory->sources[i].bytes;
+        report->sources[i].binds = i == memory->binding;
     }
 }
 
@@ -72,7 +73,7 @@ static lort_code reserve_blas(lort_session *session, unsigned threads, lort_erro
     return LORT_OK;
 }
 
-lort_code lort_session_open(lort_session *session, const char *command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
+lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
                             lort_report *report, lort_error *err)
 {
     lort_process_memory now;

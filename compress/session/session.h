@@ -47,7 +47,7 @@ typedef struct lort_session {
 } lort_session;
 
 /* Probes memory and topology, fills the report's memory part, opens a ledger without limit yet. threads 0 = the topology's default. */
-lort_code lort_session_open(lort_session *session, const char *command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
+lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
                             lort_report *report, lort_error *err);
 /* Starts the pool with `threads` workers and gives each its scratch (chunks up to `chunk_bytes`, room for such blocks); books what libraries take. */
 lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err);

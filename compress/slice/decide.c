@@ -52,7 +52,7 @@ static lort_code measure_norm(lort_slice_source *source, unsigned worker, float 
     return LORT_OK;
 }
 
-static lort_code keep_unseen(lort_slice_source *source, unsigned worker, const char *reason, lort_outcome *out, lort_error *err)
+static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_reason reason, lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     uint64_t bytes = (uint64_t)source->planned->shape.cols * sizeof(float);
@@ -77,9 +77,9 @@ static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t s
     if (out->coded.size >= out->lossless) {
         const uint64_t coded = out->coded.size;
         lort_outcome_drop_factors(out, &decider->session->alloc);
-        return lort_outcome_keep_larger(out, "factors not smaller than the lossless form", coded);
+        return lort_outcome_keep_larger(out, LORT_REASON_FACTORS_LARGER, coded);
     }
-    out->reason = "";
+    out->reason = LORT_REASON_NONE;
     lort_outcome_note_factors(factors, out);
     return LORT_OK;
 }
@@ -99,7 +99,7 @@ static lort_code weigh_factors(lort_slice_source *source, const lort_factors *fa
     out->product.left = out->product.right = NULL;
     out->error2 = out->error.plain;
     if (code == LORT_OK && target->kind == LORT_TARGET_ERROR && out->error.weighed > target->value * target->value * out->norm.weighed) {
-        out->reason = "target out of reach of low rank";
+        out->reason = LORT_REASON_LOW_RANK;
         lort_outcome_drop_factors(out, alloc);
     }
     return code;
@@ -162,7 +162,7 @@ static lort_code take_integers(lort_slice_source *source, uint32_t slice, double
     const lort_share *share = share_of(source, slice);
     source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
     lort_code code = lort_fit_integers(source, slice, error, share, work, out, err);
-    if (code == LORT_OK && *out->reason) /* kept after all */
+    if (code == LORT_OK && out->reason) /* kept after all */
         lort_outcome_drop_factors(out, &source->decider->session->alloc);
     return code;
 }
@@ -190,7 +190,7 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     const lort_share *share = share_of(source, slice);
-    lort_outcome alone = {.reason = "", .lossless = out->lossless};
+    lort_outcome alone = {.lossless = out->lossless};
     lort_code code = take_components(source, slice, key, error, work, out, err);
     const bool both = code == LORT_OK && lort_outcome_has_factors(out);
     source->exact = both;
@@ -241,7 +241,7 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
     unsigned first;
     lort_code code = lort_curve_start(&source, work, curve, err);
     for (unsigned end = LORT_CURVE_POINTS; end > 0 && code == LORT_OK && !curve->raw; end = first) {
-        lort_outcome out = {.reason = ""};
+        lort_outcome out = {0};
         code = take_components(&source, slice, key, error_of_point(end - 1), work, &out, err);
         first = first_point(&out, end);
         source.factors = lort_outcome_has_factors(&out) ? &out.product : NULL;
@@ -264,7 +264,7 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
 static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint64_t key, lort_work work, lort_outcome *out, lort_error *err)
 {
     lort_code code = lort_fit_trits(source, slice, key, work, out, err);
-    if (code == LORT_OK && *out->reason)
+    if (code == LORT_OK && out->reason)
         lort_outcome_drop_factors(out, &source->decider->session->alloc);
     return code ? code : lort_model_check(source->decider->model, source->planned->tensor->file, err);
 }
@@ -302,7 +302,7 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
         return finish(out, &source, start, code);
     int64_t even = lort_goal_break_even(planned->shape.rows, planned->shape.cols, out->lossless);
     if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
-        code = keep_unseen(&source, work.worker, "rank past break-even", out, err);
+        code = keep_unseen(&source, work.worker, LORT_REASON_BREAK_EVEN, out, err);
         snprintf(out->detail, sizeof out->detail, "factors pay up to rank %lld", (long long)even);
     } else {
         target.max_rank = target.max_rank < even ? target.max_rank : even;

@@ -289,7 +289,7 @@ static lort_code accept(lort_fitting *f, uint32_t slice, const lort_share *share
     uint64_t bytes;
     lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate(f, &bytes, err);
     if (code == LORT_OK && !share && bytes + count + out->coded.size >= out->lossless) /* a share was less than that */
-        return lort_outcome_keep_larger(out, "integers not smaller than the lossless form", bytes);
+        return lort_outcome_keep_larger(out, LORT_REASON_INTEGERS_LARGER, bytes);
     if (code == LORT_OK && !lort_outcome_has_factors(out))
         code = lort_outcome_room(session, count, 1, out, err);
     if (code == LORT_OK)
@@ -299,7 +299,7 @@ static lort_code accept(lort_fitting *f, uint32_t slice, const lort_share *share
     if (code)
         return code;
     out->kind = LORT_OUTCOME_CODED;
-    out->reason = "";
+    out->reason = LORT_REASON_NONE;
     out->step = f->step;
     out->estimate = bytes + out->coded.size;
     out->error2 = lort_fitting_is_weighed(f) ? f->total.error.plain : f->total.error2;
@@ -339,9 +339,9 @@ static lort_code fit(lort_fitting *f, uint32_t slice, double target, const lort_
     if (lort_outcome_has_factors(out) && (!(f->norm2 > 0) || (target >= 1 && !share)))
         return LORT_OK; /* the factors do */
     if (!lort_fitting_can_be_coded(f))
-        return out->has_norm ? lort_outcome_keep(out, "all zero") : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
+        return out->has_norm ? lort_outcome_keep(out, LORT_REASON_ZERO) : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
     if (share && share->bytes >= out->lossless)
-        return lort_outcome_keep(out, "its share holds the lossless form");
+        return lort_outcome_keep(out, LORT_REASON_SHARE);
     code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, lort_outcome_has_factors(out) ? out->coded.size + LORT_FACTORS_RECORD : 0, err) : find_step(f, target, err);
     if (code || (share && lort_outcome_has_factors(out) && !(f->step > 0)))
         return code; /* no room beside the factors */
@@ -353,7 +353,7 @@ static lort_code fit(lort_fitting *f, uint32_t slice, double target, const lort_
             return code;
     }
     if (!(f->step >= LORT_STEP_LEAST && f->step <= LORT_STEP_MOST) || sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step)
-        return lort_outcome_keep(out, "target out of reach of integers");
+        return lort_outcome_keep(out, LORT_REASON_INTEGERS);
     return accept(f, slice, share, out, err);
 }
 

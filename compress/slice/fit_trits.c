@@ -163,7 +163,7 @@ static void say_error(lort_outcome *out, const char *before)
 /* The next iterate replaces the best one where its error is below `bar`; said: what the rounds before came to. */
 static lort_code try_round(alternation *f, const lort_matrix_source *matrix, const lort_target *target, double bar, const char *said, bool *better, lort_error *err)
 {
-    lort_outcome next = {.reason = "", .lossless = f->best->lossless, .has_norm = true};
+    lort_outcome next = {.lossless = f->best->lossless, .has_norm = true};
     double left;
     *better = false;
     lort_code code = lort_outcome_factor(f->source, matrix, f->slice, target, f->work, &next, err);
@@ -243,7 +243,7 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
     }
     if (code == LORT_OK && f->best->error2 > wanted2) {
         snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->product.rank, sqrt(f->best->error2 / f->best->norm2));
-        lort_outcome_keep(f->best, "target out of reach of trits and low rank");
+        lort_outcome_keep(f->best, LORT_REASON_TRITS_LOW_RANK);
     }
     return code;
 }
@@ -256,7 +256,7 @@ static lort_code aim(alternation *f, uint64_t key, lort_error *err)
     const int64_t even = lort_goal_break_even(f->grid.rows, f->grid.cols, f->best->lossless);
     if (target.kind == LORT_TARGET_RANK && options->rank > even) {
         snprintf(f->best->detail, sizeof f->best->detail, "factors pay up to rank %lld", (long long)even);
-        return lort_outcome_keep(f->best, "rank past break-even");
+        return lort_outcome_keep(f->best, LORT_REASON_BREAK_EVEN);
     }
     if (target.kind == LORT_TARGET_ERROR)
         return reach(f, &target, target.value, err);
@@ -332,7 +332,7 @@ static lort_code accept(alternation *f, lort_error *err)
         return code;
     out->estimate = out->coded.size + f->stored;
     if (out->estimate >= out->lossless)
-        return lort_outcome_keep_larger(out, "trits not smaller than the lossless form", out->estimate);
+        return lort_outcome_keep_larger(out, LORT_REASON_TRITS_LARGER, out->estimate);
     out->kind = LORT_OUTCOME_TERNARY;
     return LORT_OK;
 }
@@ -350,14 +350,14 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
     if (code == LORT_OK && !out->has_norm)
         return lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
     if (code == LORT_OK && !(out->norm2 > 0))
-        return lort_outcome_keep(out, "all zero");
+        return lort_outcome_keep(out, LORT_REASON_ZERO);
     say_error(out, "errors by round:");
     memcpy(f->plain, out->detail, sizeof f->plain - 1);
     if (code == LORT_OK)
         code = aim(f, key, err);
-    if (code == LORT_OK && !*out->reason && !(out->error2 < out->norm2))
-        return lort_outcome_keep(out, "out of reach of trits");
-    return code || *out->reason ? code : accept(f, err);
+    if (code == LORT_OK && !out->reason && !(out->error2 < out->norm2))
+        return lort_outcome_keep(out, LORT_REASON_TRITS);
+    return code || out->reason ? code : accept(f, err);
 }
 
 static lort_code take_all(alternation *f, lort_error *err)

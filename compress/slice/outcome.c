@@ -56,25 +56,21 @@ void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
     lort_give(alloc, outcome->product.right, outcome->right_bytes);
     if (outcome->coded.alloc)
         lort_buffer_free(&outcome->coded);
-    *outcome = (lort_outcome){.reason = ""};
+    *outcome = (lort_outcome){0};
 }
 
-lort_code lort_outcome_keep(lort_outcome *out, const char *reason)
+lort_code lort_outcome_keep(lort_outcome *out, lort_reason reason)
 {
     out->kind = LORT_OUTCOME_KEPT;
     out->reason = reason;
     return LORT_OK;
 }
 
-lort_code lort_outcome_keep_larger(lort_outcome *out, const char *reason, uint64_t bytes)
+lort_code lort_outcome_keep_larger(lort_outcome *out, lort_reason reason, uint64_t bytes)
 {
     snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
     return lort_outcome_keep(out, reason);
 }
-static const char not_numbers[] = "holds NaN or Inf", not_converged[] = "eigenvalues did not converge";
-
-bool lort_reason_is_fault(const char *reason) { return strstr(reason, not_numbers) || strstr(reason, not_converged); }
-
 static void say_place(lort_outcome *out, int64_t row, int64_t col)
 {
     snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)row, (long long)col);
@@ -101,7 +97,7 @@ lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, 
     }
     if (row < INT64_MAX)
         say_place(out, row, col);
-    return code ? code : lort_outcome_keep(out, not_numbers);
+    return code ? code : lort_outcome_keep(out, LORT_REASON_NOT_FINITE);
 }
 
 /* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's type. */
@@ -174,18 +170,18 @@ void lort_outcome_judge(const lort_factors *factors, const lort_target *target, 
     case LORT_FACTORED:
         break;
     case LORT_ZERO:
-        lort_outcome_keep(out, "all zero");
+        lort_outcome_keep(out, LORT_REASON_ZERO);
         break;
     case LORT_NONFINITE:
-        lort_outcome_keep(out, not_numbers);
+        lort_outcome_keep(out, LORT_REASON_NOT_FINITE);
         say_place(out, factors->bad_row, factors->bad_col);
         break;
     case LORT_OUT_OF_REACH:
-        lort_outcome_keep(out, "target out of reach of low rank");
+        lort_outcome_keep(out, LORT_REASON_LOW_RANK);
         snprintf(out->detail, sizeof out->detail, "rank %lld captures at most %.3f of the energy", (long long)target->max_rank, factors->best_energy);
         break;
     case LORT_NOT_CONVERGED:
-        lort_outcome_keep(out, not_converged);
+        lort_outcome_keep(out, LORT_REASON_NOT_CONVERGED);
         break;
     }
 }

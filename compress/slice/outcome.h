@@ -15,7 +15,7 @@ typedef enum lort_outcome_kind {
 /* What the slice became. Everything is owned by the outcome; lort_outcome_free accepts zeroed ones. */
 typedef struct lort_outcome {
     lort_outcome_kind kind;
-    const char *reason;   /* why it is kept; "" when it is not, or nothing is known yet */
+    lort_reason reason;   /* why it is kept; NONE when it is not, or nothing is known yet */
     char detail[120];     /* figures behind the reason, or "" */
     bool has_norm;
     double norm2, error2; /* ||W||_F^2 and ||W - W'||_F^2 in the weights' own units */
@@ -60,10 +60,8 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
 lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err);
 void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc);
 /* The slice is to be kept, and why; larger: `bytes` is what it would have come to. LORT_OK. */
-lort_code lort_outcome_keep(lort_outcome *out, const char *reason);
-lort_code lort_outcome_keep_larger(lort_outcome *out, const char *reason, uint64_t bytes);
-/* Whether a tensor is kept for this (the text may have more around it) since its weights are no numbers or a method gave up: that is to be heard of. */
-bool lort_reason_is_fault(const char *reason);
+lort_code lort_outcome_keep(lort_outcome *out, lort_reason reason);
+lort_code lort_outcome_keep_larger(lort_outcome *out, lort_reason reason, uint64_t bytes);
 /* A weight is NaN or Inf: the slice is kept, and read again up to the first of them, whose place is the detail. The worker's block space is used. */
 lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, lort_outcome *out, lort_error *err);
 /* Factors of a matrix of the slice's shape: encoded, and their f32 copies; FACTORED. A target out of reach leaves the outcome as it was. */

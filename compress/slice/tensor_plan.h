@@ -15,7 +15,7 @@ typedef struct lort_tensor_plan { /* one extent of the input */
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
     bool candidate;     /* every slice is tried; else the whole tensor is kept */
-    const char *reason; /* why it is kept, or "" */
+    lort_reason reason; /* why it is kept */
     uint64_t workspace; /* bytes one slice's factorisation takes with as many workers as may work on it at once */
     uint64_t pending;   /* bytes its encoded factors may take until they are written */
     uint64_t holds;     /* bytes its coded blocks may take until then, if there is room */

@@ -8,6 +8,7 @@
 #include "compress/write/part.h"
 #include "compress/write/start.h"
 #include "loader/store/record.h"
+#include "compress/session/reasons.h"
 #include <math.h>
 #include <string.h>
 
@@ -335,7 +336,7 @@ lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *er
     close_part(emitter);
     emitter->part = (lort_part_draft){.extent = extent, .planned = planned, .type = planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
                                 .file = extents[extent].file, .offset = extents[extent].offset, .bytes = extents[extent].bytes,
-                                .start = lort_publish_size(emitter->publish), .reason = ""};
+                                .start = lort_publish_size(emitter->publish)};
     lort_code code = take_ranks(emitter, lort_tensor_plan_slices(planned), err);
     if (code == LORT_OK)
         code = lort_hasher_open(alloc_of(emitter), &emitter->part.hasher, err);
@@ -418,17 +419,15 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     const lort_part_draft *part = &emitter->part;
     lort_report *owner = session_of(emitter)->report;
     const bool lossy = part->pairs || part->any_blocks;
-    report->action = part->any_blocks ? "residual" : part->pairs ? "factor" : "keep";
+    report->action = part->any_blocks ? LORT_ACTION_CODED : part->pairs ? LORT_ACTION_FACTORED : LORT_ACTION_KEPT;
     report->rank = part->top_rank;
     report->rel_error = lort_part_draft_error(part);
     report->weighted_error = lort_part_draft_weighed_error(part);
     report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
     report->passes = part->passes;
     report->seconds = part->seconds;
-    if (lossy && part->kept)
-        report->reason = lort_report_text(owner, "%u of %u slices kept: %s", part->kept, part->slices, part->reason);
-    else
-        report->reason = lossy ? "" : part->reason;
+    report->reason = part->reason;
+    report->reason_text = lossy ? lort_reason_partly(owner, part->kept, part->slices, lort_reason_text(part->reason)) : lort_reason_text(part->reason);
     report->detail = lort_report_text(owner, "%s", part->detail);
 }
 
@@ -443,7 +442,7 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     lort_part record = {.number = part->extent, .tensor = tensor != NULL, .name = tensor ? tensor->name : "", .name_bytes = tensor ? tensor->name_bytes : 0,
                         .dtype = part->type->id, .n_dims = tensor ? tensor->n_dims : 1, .dims = tensor ? (int64_t *)(uintptr_t)tensor->dims : &raw_dim,
                         .slices = part->slices, .source_bytes = part->bytes, .source = lort_hasher_value(part->hasher), .has_error = !isnan(error),
-                        .rel_error = isnan(error) ? 0 : error, .reason = part->reason, .terms = terms, .chunks = emitter->chunks,
+                        .rel_error = isnan(error) ? 0 : error, .reason = lort_reason_text(part->reason), .terms = terms, .chunks = emitter->chunks,
                         .chunk_count = emitter->chunk_count, .payload_bytes = lort_publish_size(emitter->publish) - part->start};
     lort_part_draft_terms(part, terms, &record.term_count);
     lort_part_put(&record, &body);
@@ -477,8 +476,8 @@ static void report_adopted(lort_emitter *emitter, const lort_part *part, uint64_
         raw = part->terms[t].kind == LORT_TERM_RAW ? &part->terms[t] : raw;
     for (uint32_t s = 0; raw && s < part->slices; s++)
         kept += raw->rank[s];
-    if (report->action[0] != 'k')
-        report->reason = kept ? lort_report_text(owner, "%u of %u slices kept: %s", kept, part->slices, report->reason) : "";
+    if (report->action != LORT_ACTION_KEPT)
+        report->reason_text = lort_reason_partly(owner, kept, part->slices, report->reason_text);
 }
 
 lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes, lort_error *err)

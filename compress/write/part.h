@@ -29,7 +29,7 @@ typedef struct lort_part_draft {
     int64_t top_rank;
     uint32_t passes;        /* of the slice that was read most often */
     uint32_t kept;
-    const char *reason;     /* of the first kept slice */
+    lort_reason reason;     /* of the first kept slice */
     char detail[120];
 } lort_part_draft;
 

@@ -5,6 +5,7 @@
 #include "compress/slice/decide.h"
 #include "compress/write/jobs.h"
 #include "compress/write/resume.h"
+#include "compress/session/reasons.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,20 +53,20 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
 static void warn_fault(lort_session *session, const lort_tensor_report *report)
 {
     if (lort_reason_is_fault(report->reason))
-        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason, *report->detail ? ", " : "", report->detail);
+        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason_text, *report->detail ? ", " : "", report->detail);
 }
 
 static lort_code account(pipeline *p, const lort_tensor_report *report, lort_error *err)
 {
     lort_session *session = session_of(p);
     session->tensors_done++;
-    if (report->action[0] != 'k' && !isnan(report->rel_error)) {
+    if (report->action != LORT_ACTION_KEPT && !isnan(report->rel_error)) {
         p->error_sum += report->rel_error;
         p->error_count++;
         session->worst_error = fmax(report->rel_error, isnan(session->worst_error) ? 0 : session->worst_error);
     }
     p->matrices += report->n_dims > 1;
-    p->matrices_kept += report->n_dims > 1 && report->action[0] == 'k';
+    p->matrices_kept += report->n_dims > 1 && report->action == LORT_ACTION_KEPT;
     return check_quality(p, report, err);
 }
 
@@ -158,7 +159,7 @@ static void sum_weighted(lort_report *report)
     uint64_t count = 0;
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *tensor = &report->tensors[i];
-        if (tensor->action[0] == 'k' || isnan(tensor->weighted_error))
+        if (tensor->action == LORT_ACTION_KEPT || isnan(tensor->weighted_error))
             continue;
         sum += tensor->weighted_error;
         count++;
@@ -215,8 +216,9 @@ lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *
         entry->offset = tensor->offset;
         entry->file = lort_report_escape(report, file, strlen(file));
         entry->slices = plan->tensors[i].shape.slices;
-        entry->action = !plan->tensors[i].candidate ? "keep" : lort_goal_integers(decider->options) ? "residual" : "factor";
+        entry->action = !plan->tensors[i].candidate ? LORT_ACTION_KEPT : lort_goal_integers(decider->options) ? LORT_ACTION_CODED : LORT_ACTION_FACTORED;
         entry->reason = plan->tensors[i].reason;
+        entry->reason_text = lort_reason_text(entry->reason);
     }
     return lort_report_check(report, err);
 }

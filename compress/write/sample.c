@@ -23,8 +23,9 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     }
     const bool coded = lort_outcome_has_blocks(&outcome), lossy = outcome.kind != LORT_OUTCOME_KEPT;
     const uint64_t bytes = coded ? outcome.estimate : lossy ? outcome.coded.size : outcome.lossless;
-    report->action = coded ? "residual" : lossy ? "factor" : "keep";
+    report->action = coded ? LORT_ACTION_CODED : lossy ? LORT_ACTION_FACTORED : LORT_ACTION_KEPT;
     report->reason = outcome.reason;
+    report->reason_text = lort_reason_text(outcome.reason);
     report->detail = lort_report_text(session->report, "%s", outcome.detail);
     report->rank = outcome.product.rank;
     report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;

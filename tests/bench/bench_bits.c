@@ -202,8 +202,8 @@ static coded code_at(const bench_files *f, const matrix *m, double error, const 
     way->configure(&options);
     const lort_tensor_report *tensor = bench_compress(f, &options, &report);
     out.error = tensor->rel_error;
-    out.reached = strcmp(tensor->action, "keep") != 0 && tensor->rel_error <= error;
-    snprintf(out.why, sizeof out.why, "%.60s", tensor->reason);
+    out.reached = tensor->action != LORT_ACTION_KEPT && tensor->rel_error <= error;
+    snprintf(out.why, sizeof out.why, "%.60s", tensor->reason_text);
     weigh(f, m, entropies, &out);
     lort_report_free(&report);
     return out;

@@ -140,7 +140,7 @@ static void code(tally *t, const matrix *d)
             t->at[e].bits[w] += payload_bits(&t->files);
             t->at[e].rank += tensor->rank;
             t->at[e].ranked += tensor->rank > 0;
-            t->at[e].missed += strcmp(tensor->action, "keep") == 0 || tensor->rel_error > errors[e];
+            t->at[e].missed += tensor->action == LORT_ACTION_KEPT || tensor->rel_error > errors[e];
             lort_report_free(&report);
         }
 }

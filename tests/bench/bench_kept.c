@@ -30,7 +30,7 @@ static double compress(const bench_files *f, const path *way, unsigned threads, 
     const double begin = bench_now();
     bench_ok(lort_compress(f->model, f->coded, &options, NULL, &report, &err), &err);
     const double seconds = bench_now() - begin;
-    bench_need(report.tensor_count == 1 && strcmp(report.tensors[0].action, "keep") == 0, "a tensor that is not kept");
+    bench_need(report.tensor_count == 1 && report.tensors[0].action == LORT_ACTION_KEPT, "a tensor that is not kept");
     *share = (double)report.output_bytes / (double)report.input_bytes;
     lort_report_free(&report);
     return seconds;

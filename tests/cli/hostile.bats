@@ -142,7 +142,7 @@ END
         # shellcheck disable=SC2086
         expect 0 "$LORT" compress "$T/m.gguf" -o "$T/a.lort" --force --include '*' $options --json "$T/a.json"
         said 'warning: .*blk\.0\.ffn_up\.weight.*NaN or Inf.*first at row 5, column 32'
-        [ "$(value "$T/a.json" '[(t["action"], t["reason"], t["detail"]) for t in d["tensors"]]')" = "[('keep', 'holds NaN or Inf', 'first at row 5, column 32')]" ]
+        [ "$(value "$T/a.json" '[(t["action"], t["reason"], t["detail"]) for t in d["tensors"]]')" = "[('kept', 'holds NaN or Inf', 'first at row 5, column 32')]" ]
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/r.gguf" --force
         cmp "$T/m.gguf" "$T/r.gguf"
     done
@@ -543,11 +543,11 @@ END
 import json, sys
 told, seen = ({t["name"]: t for t in json.load(open(path))["tensors"]} for path in sys.argv[1:])
 for zero in "zero", "minus":
-    assert told[zero]["action"] == "keep" and seen[zero]["rel_error"] == 0 and seen[zero]["max_abs"] == 0
+    assert told[zero]["action"] == "kept" and seen[zero]["rel_error"] == 0 and seen[zero]["max_abs"] == 0
 for name, t in told.items():
     a, b = t["rel_error"] or 0, seen[name]["rel_error"] or 0
     assert abs(a - b) <= 0.01 * a + 1e-6, (name, a, b)
-    assert b == 0 or t["action"] != "keep", name
+    assert b == 0 or t["action"] != "kept", name
 END
     done
     expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/a.lort" --force --lossless
@@ -565,7 +565,7 @@ END
         # shellcheck disable=SC2086
         expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/a.lort" --force $options --json "$T/a.json"
         said 'the output is larger than the input'
-        [ "$(value "$T/a.json" '{t["action"] for t in d["tensors"]}')" = "{'keep'}" ]
+        [ "$(value "$T/a.json" '{t["action"] for t in d["tensors"]}')" = "{'kept'}" ]
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/r.safetensors" --force
         cmp "$T/m.safetensors" "$T/r.safetensors"
     done
@@ -592,7 +592,7 @@ END
     for options in "--rank 32" "--residual int --max-rank 0 --max-error 0.1"; do
         # shellcheck disable=SC2086
         expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/b.lort" $options --memory 1G --force --json "$T/b.json"
-        [ "$(value "$T/b.json" '[(t["action"] != "keep", t["rel_error"] <= 0.1) for t in d["tensors"]]')" = "[(True, True)]" ]
+        [ "$(value "$T/b.json" '[(t["action"] != "kept", t["rel_error"] <= 0.1) for t in d["tensors"]]')" = "[(True, True)]" ]
         expect 0 "$LORT" compare "$T/a.lort" "$T/b.lort" --memory 1G --json "$T/c.json"
         [ "$(value "$T/c.json" "abs(d['worst_error'] / $(value "$T/b.json" 'd["worst_error"]') - 1) < 0.01")" = True ]
     done

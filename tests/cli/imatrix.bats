@@ -7,9 +7,9 @@ load helper
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --imatrix "$T/i.dat" --max-error 0.1 --json "$T/a.json"
     said 'imatrix +known importance of [0-9]+ matrices, by [0-9]+ entries of .*i\.dat'
     said "weighted +worst 0\.(0[0-9]+|1), mean 0\.0"
-    [ "$(value "$T/a.json" 'all(t["weighted_error"] <= 0.1 for t in d["tensors"] if t["action"] == "residual")')" = True ]
+    [ "$(value "$T/a.json" 'all(t["weighted_error"] <= 0.1 for t in d["tensors"] if t["action"] == "coded")')" = True ]
     [ "$(value "$T/a.json" 'd["worst_weighted_error"] == max(t["weighted_error"] for t in d["tensors"] if t["weighted_error"] is not None)')" = True ]
-    [ "$(value "$T/a.json" 'd["imatrix"]["matrices"] == sum(t["action"] == "residual" for t in d["tensors"])')" = True ]
+    [ "$(value "$T/a.json" 'd["imatrix"]["matrices"] == sum(t["action"] == "coded" for t in d["tensors"])')" = True ]
     expect 0 "$LORT" verify "$T/a.lort"
     expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --json "$T/c.json" # plain errors are those that compare finds
     [ "$(value "$T/a.json" "all(abs(t['rel_error'] - {u['name']: u for u in json.load(open('$T/c.json'))['tensors']}[t['name']]['rel_error']) < 1e-6 for t in d['tensors'] if t['rel_error'])")" = True ]

@@ -205,5 +205,5 @@ head = struct.pack("<4sIQQ", b"GGUF", 3, 1, 0) + struct.pack("<Q", len(name)) + 
 open(sys.argv[1], "wb").write(head + bytes(-len(head) % 32) + data)
 END
     expect 0 "$LORT" compress "$T/blocks.gguf" -o "$T/blocks.lort" --include 'blk*' --rank 1 -q --json "$T/blocks.json"
-    [ "$(value "$T/blocks.json" "d['tensors'][0]['action'] == 'factor' and d['tensors'][0]['rel_error'] < 1e-3")" = True ]
+    [ "$(value "$T/blocks.json" "d['tensors'][0]['action'] == 'factored' and d['tensors'][0]['rel_error'] < 1e-3")" = True ]
 }

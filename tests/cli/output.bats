@@ -60,11 +60,11 @@ assert 0 < d["worst_error"] < 1 and d["mean_error"] <= d["worst_error"]
 for t in d["tensors"]:
     for key in "name shape dtype action reason rank slices rel_error weighted_error bytes_in bytes_out seconds".split():
         assert key in t, key
-    assert t["action"] in ("factor", "keep")
-    assert (t["rank"] > 0) == (t["action"] == "factor")
-    assert t["action"] == "factor" or t["reason"], t["name"]
-    assert t["bytes_out"] < t["bytes_in"] or t["action"] == "keep"
-errors = [t["rel_error"] for t in d["tensors"] if t["action"] == "factor"]
+    assert t["action"] in ("factored", "kept")
+    assert (t["rank"] > 0) == (t["action"] == "factored")
+    assert t["action"] == "factored" or t["reason"], t["name"]
+    assert t["bytes_out"] < t["bytes_in"] or t["action"] == "kept"
+errors = [t["rel_error"] for t in d["tensors"] if t["action"] == "factored"]
 assert errors and max(errors) == d["worst_error"], (max(errors), d["worst_error"])
 END
 }

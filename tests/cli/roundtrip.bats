@@ -12,7 +12,7 @@ assert set(told) == set(seen), set(told) ^ set(seen)
 for name, t in told.items():
     a, b = t["rel_error"] or 0, seen[name]["rel_error"] or 0
     assert abs(a - b) <= max(0.01 * a, 0.002), (name, a, b)
-    assert t["action"] != "keep" or b == 0, (name, b)
+    assert t["action"] != "kept" or b == 0, (name, b)
 END
 }
 
@@ -43,7 +43,7 @@ round_trip() { # model restored options...
 @test "lossless gives every byte of every file back" {
     round_trip "$GGUF" "$T/r.gguf" --lossless
     same "$GGUF" "$T/r.gguf"
-    [ "$(count_action "$T/a.json" factor)" -eq 0 ]
+    [ "$(count_action "$T/a.json" factored)" -eq 0 ]
     rm "$T/a.lort"
     round_trip "$HF" "$T/hf" --lossless
     same "$HF" "$T/hf"
@@ -52,7 +52,7 @@ round_trip() { # model restored options...
 @test "the default never ruins a model" {
     round_trip "$GGUF" "$T/r.gguf"
     [ "$(value "$T/a.json" 'all((t["rel_error"] or 0) <= 0.05 for t in d["tensors"])')" = True ]
-    [ "$(count_action "$T/a.json" residual)" -ge 30 ]
+    [ "$(count_action "$T/a.json" coded)" -ge 30 ]
     [ "$(value "$T/a.json" 'd["output"]["bpw"] < 4.5')" = True ]
 }
 
@@ -99,11 +99,11 @@ END
 
 @test "rank 32 factors at least 28 matrices of either form" {
     round_trip "$GGUF" "$T/r.gguf" --rank 32
-    [ "$(count_action "$T/a.json" factor)" -ge 28 ]
+    [ "$(count_action "$T/a.json" factored)" -ge 28 ]
     [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq 32 ]
     rm "$T/a.lort"
     round_trip "$HF" "$T/hf" --rank 32
-    [ "$(count_action "$T/a.json" factor)" -ge 28 ]
+    [ "$(count_action "$T/a.json" factored)" -ge 28 ]
     same "$HF/config.json" "$T/hf/config.json"
     [ "$(cd "$HF" && ls)" = "$(cd "$T/hf" && ls)" ]
 }
@@ -111,7 +111,7 @@ END
 @test "integers keep every error below its bound, and are far smaller" {
     round_trip "$GGUF" "$T/r.gguf" --residual int
     [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.05')" = True ]
-    [ "$(count_action "$T/a.json" residual)" -ge 28 ]
+    [ "$(count_action "$T/a.json" coded)" -ge 28 ]
     [ "$(stat -c %s "$T/a.lort")" -lt $(($(stat -c %s "$GGUF") * 30 / 100)) ]
     expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.05
     expect 7 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.04
@@ -138,7 +138,7 @@ END
     local before=1 worst
     for rank in 0 4 16; do
         round_trip "$GGUF" "$T/r.gguf" --residual ternary --rank $rank
-        [ "$(count_action "$T/a.json" residual)" -eq 28 ]
+        [ "$(count_action "$T/a.json" coded)" -eq 28 ]
         [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq $rank ]
         worst=$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"])')
         [ "$(value "$T/a.json" "0.1 < $worst < $before")" = True ]
@@ -147,7 +147,7 @@ END
         rm "$T/a.lort" "$T/r.gguf"
     done
     round_trip "$HF" "$T/hf" --residual ternary
-    [ "$(count_action "$T/a.json" residual)" -eq 28 ]
+    [ "$(count_action "$T/a.json" coded)" -eq 28 ]
     expect 0 "$LORT" inspect "$T/a.lort"
     printed 'model\.layers\.0\.self_attn\.q_proj\.weight .* residual +[0-9]+ +0\.4[0-9]+'
     rm -r "$T/a.lort" "$T/hf"
@@ -166,10 +166,10 @@ END
 
 @test "energy, max-rank, include and exclude do what they say" {
     round_trip "$GGUF" "$T/r.gguf" --energy 0.5 --max-rank 512
-    [ "$(value "$T/a.json" 'all(t["rel_error"] ** 2 <= 0.5 * 1.02 for t in d["tensors"] if t["action"] == "factor")')" = True ]
+    [ "$(value "$T/a.json" 'all(t["rel_error"] ** 2 <= 0.5 * 1.02 for t in d["tensors"] if t["action"] == "factored")')" = True ]
     expect 0 "$LORT" compress "$GGUF" -o "$T/b.lort" --rank 8 --include 'token_embd*' --exclude '*ffn*' --json "$T/b.json"
-    [ "$(value "$T/b.json" '[t["action"] for t in d["tensors"] if t["name"] == "token_embd.weight"]')" = "['factor']" ]
-    [ "$(value "$T/b.json" 'any(t["action"] == "factor" for t in d["tensors"] if "ffn" in t["name"])')" = False ]
+    [ "$(value "$T/b.json" '[t["action"] for t in d["tensors"] if t["name"] == "token_embd.weight"]')" = "['factored']" ]
+    [ "$(value "$T/b.json" 'any(t["action"] == "factored" for t in d["tensors"] if "ffn" in t["name"])')" = False ]
 }
 
 @test "one tensor can be restored alone" {
@@ -196,7 +196,7 @@ import json, sys
 action = {t["name"]: (t["action"], t["dtype"]) for t in json.load(open(sys.argv[1]))["tensors"]}
 for t in json.load(open(sys.argv[2]))["tensors"]:
     kind, was = action[t["name"]]
-    assert t["dtype"] == (sys.argv[3] if kind == "factor" else was), (t["name"], kind, t["dtype"])
+    assert t["dtype"] == (sys.argv[3] if kind == "factored" else was), (t["name"], kind, t["dtype"])
 END
         expect 0 "$LORT" compare "$T/a.lort" "$T/$type" --fail-above 0.005
     done

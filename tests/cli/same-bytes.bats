@@ -107,7 +107,7 @@ END
     need_models gpt2-attn-bf16-sharded
     [ "$MODE" = release ] || skip "too slow under a sanitizer"
     expect 0 "$LORT" compress $MODELS/gpt2-attn-bf16-sharded -o "$T/a.lort" --rank 32 --mode full --json "$T/a.json" -q
-    [ "$(count_action "$T/a.json" factor)" -ge 48 ]
+    [ "$(count_action "$T/a.json" factored)" -ge 48 ]
     expect 0 "$LORT" compress $MODELS/gpt2-attn-bf16-sharded -o "$T/b.lort" --rank 32 --mode stream -T 7 --memory 256M -q
     cmp "$T/a.lort" "$T/b.lort"
 }

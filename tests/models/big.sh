@@ -22,7 +22,7 @@ m = d["memory"]
 share = m["peak_anon_bytes"] / m["planned_peak_bytes"]
 print(f'  {d["mode"]}: {d["mode_reason"]}')
 print(f'  planned {m["planned_peak_bytes"] / 2**20:.1f} MiB, peak anonymous {m["peak_anon_bytes"] / 2**20:.1f} MiB ({100 * share:.0f} %), {d["seconds"]:.1f} s')
-good = d["mode"] == "stream" and m["planned_peak_bytes"] <= 256 << 20 and 0.5 <= share <= 1 and d["tensors"][0]["action"] == "factor"
+good = d["mode"] == "stream" and m["planned_peak_bytes"] <= 256 << 20 and 0.5 <= share <= 1 and d["tensors"][0]["action"] == "factored"
 sys.exit(0 if good else 1)
 END
 }

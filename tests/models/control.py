@@ -33,7 +33,7 @@ def main():
         data = bytearray(f.read())
     bits = weights = worst = 0
     for t in plan["tensors"]:
-        if t["action"] != "factor" or t["dtype"] != "F16":
+        if t["action"] != "factored" or t["dtype"] != "F16":
             continue
         rows, cols = t["shape"]
         span = slice(t["offset"], t["offset"] + rows * cols * 2)

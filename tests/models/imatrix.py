@@ -101,7 +101,7 @@ def original(lort, model):
 
 def measure(lort, box, report, weights, importance):
     """{name: (weighed, plain)} of all matrices whose importance is known and that were not kept."""
-    coded = [t["name"] for t in report["tensors"] if t["action"] != "keep" and entry_of(t["name"]) in importance]
+    coded = [t["name"] for t in report["tensors"] if t["action"] != "kept" and entry_of(t["name"]) in importance]
     return {name: relative_errors(weights[name], lort.numbers(box, name), importance[entry_of(name)]) for name in coded}
 
 

@@ -80,7 +80,7 @@ def one(lort, name, target, work):
         seen = {t["name"]: t["rel_error"] for t in json.load(f)["tensors"]}
     problems, gap, factored = [], 0.0, 0
     for t in made["tensors"]:
-        factored += t["action"] == "factor"
+        factored += t["action"] == "factored"
         said, got = t["rel_error"], seen[t["name"]]
         if said is None or got is None:
             continue

@@ -33,7 +33,7 @@ static inline void tiny_run_open(tiny_run *run, const char *path, uint64_t memor
     run->options.residual = LORT_RESIDUAL_NONE; /* tests of integers ask for them */
     run->options.memory_bytes = memory;
     run->options.threads = threads;
-    tiny_ok(lort_session_open(&run->session, "compress", memory, threads, NULL, &run->report, &run->err), &run->err);
+    tiny_ok(lort_session_open(&run->session, LORT_COMMAND_COMPRESS, memory, threads, NULL, &run->report, &run->err), &run->err);
     tiny_ok(lort_model_open(path, &run->session.alloc, NULL, NULL, &run->model, &run->err), &run->err);
     run->decider = (lort_decider){&run->session, run->model, &run->options, NULL};
 }

@@ -36,14 +36,14 @@ static void print_tensor(const lort_tensor_report *tensor, int width, bool conta
     printf("%-*s  %-8s %-18s %14" PRIu64 " %14" PRIu64, width, tensor->name, tensor->dtype,
            lort_cli_shape(tensor, shape, sizeof shape), tensor->bytes_in, tensor->offset);
     if (container)
-        printf(" %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out, tensor->action, tensor->rank,
+        printf(" %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out, lort_action_text(tensor->action), tensor->rank,
                lort_cli_number(tensor->rel_error, error, sizeof error));
     putchar('\n');
 }
 
 static void print_table(const lort_report *report)
 {
-    bool container = report->tensor_count > 0 && *report->tensors[0].action;
+    bool container = report->tensor_count > 0 && report->tensors[0].action != LORT_ACTION_NONE;
     int width = name_width(report);
     const char *file = "";
     if (report->tensor_count == 0)

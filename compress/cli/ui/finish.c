@@ -58,7 +58,7 @@ static void say_what_is_left(const lort_report *report)
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code, const lort_error *err)
 {
     lort_error json_err = {0};
-    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC || code == LORT_E_STOPPED) && report->command && *report->command;
+    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC || code == LORT_E_STOPPED) && report->command != LORT_COMMAND_NONE;
     const bool by_signal = code == LORT_E_STOPPED && stop_signal;
     if (by_signal)
         fprintf(stderr, "lort: stopped by signal %d; nothing was published\n", (int)stop_signal);
@@ -72,7 +72,7 @@ int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_cod
     }
     if (code)
         say_what_is_left(report);
-    const bool at_checkpoint = report->command && strcmp(report->command, "compress") == 0;
+    const bool at_checkpoint = report->command == LORT_COMMAND_COMPRESS;
     lort_report_free(report);
     return by_signal && !at_checkpoint ? 128 + (int)stop_signal : (int)code;
 }

@@ -2,7 +2,7 @@
 #include "compress/cli/ui/kinds.h"
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 
 #define LABEL "  %-10s"
 
@@ -22,7 +22,7 @@ static void count(tally *all, const lort_tensor_report *tensor)
     t->tensors++;
     t->bytes += tensor->bytes_out;
     t->elements += elements;
-    if (strcmp(tensor->action, "keep") != 0 && !isnan(tensor->rel_error)) {
+    if (tensor->action != LORT_ACTION_KEPT && !isnan(tensor->rel_error)) {
         t->lossy++;
         t->errors += tensor->rel_error;
     }

@@ -1,10 +1,10 @@
 /* Owns the option tables and the parsing of command lines. No command is run here. The program never calls setlocale,
  * so numbers are read and written in the C locale whatever LANG says. */
 #include "compress/cli/ui/options.h"
-
 #include <errno.h>
 #include <float.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -3,15 +3,14 @@
 #include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/summary.h"
-
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #define REDRAW_NS 100000000u
 #define HEARTBEAT_NS 30000000000u
@@ -120,25 +119,35 @@ static void draw(lort_progress *progress, const lort_event *event)
 
 static const char *counts(const lort_progress *progress, char *out, size_t cap)
 {
-    if (progress->layer_compared)
-        snprintf(out, cap, "%" PRIu64 " compared", progress->layer_compared);
-    else if (progress->layer_coded)
-        snprintf(out, cap, "%" PRIu64 " coded, %" PRIu64 " kept", progress->layer_coded, progress->layer_kept);
+    const uint64_t *n = progress->layer_count;
+    if (n[LORT_ACTION_COMPARED])
+        snprintf(out, cap, "%" PRIu64 " compared", n[LORT_ACTION_COMPARED]);
+    else if (n[LORT_ACTION_CODED])
+        snprintf(out, cap, "%" PRIu64 " coded, %" PRIu64 " kept", n[LORT_ACTION_CODED], n[LORT_ACTION_KEPT]);
     else
-        snprintf(out, cap, "%" PRIu64 " factored, %" PRIu64 " kept", progress->layer_factored, progress->layer_kept);
+        snprintf(out, cap, "%" PRIu64 " factored, %" PRIu64 " kept", n[LORT_ACTION_FACTORED], n[LORT_ACTION_KEPT]);
     return out;
+}
+
+/* Tensors of the layer so far. */
+static uint64_t layer_tensors(const lort_progress *progress)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < LORT_ACTIONS; i++)
+        n += progress->layer_count[i];
+    return n;
 }
 
 static void log_layer(lort_progress *progress)
 {
     char name[32] = "other tensors", rest[400], counted[80];
-    if (progress->layer_factored + progress->layer_coded + progress->layer_kept + progress->layer_compared == 0)
+    if (layer_tensors(progress) == 0)
         return;
     if (progress->layer >= 0)
         snprintf(name, sizeof name, "layer %" PRId64, progress->layer);
     fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name, progress->last.tensors_done, progress->last.tensors_total,
             counts(progress, counted, sizeof counted), figures(progress, &progress->last, rest, sizeof rest));
-    progress->layer_factored = progress->layer_coded = progress->layer_kept = progress->layer_compared = 0;
+    memset(progress->layer_count, 0, sizeof progress->layer_count);
     progress->logged_ns = now_ns();
 }
 
@@ -170,14 +179,7 @@ static void count_tensor(lort_progress *progress, const lort_event *event)
     if (layer != progress->layer && !progress->live && !progress->verbose)
         log_layer(progress);
     progress->layer = layer;
-    if (strcmp(event->tensor->action, "keep") == 0)
-        progress->layer_kept++;
-    else if (strcmp(event->tensor->action, "factor") == 0)
-        progress->layer_factored++;
-    else if (strcmp(event->tensor->action, "residual") == 0)
-        progress->layer_coded++;
-    else
-        progress->layer_compared++;
+    progress->layer_count[event->tensor->action]++;
     progress->last = *event;
     progress->last.tensor = NULL;
     progress->last.report = NULL;

@@ -15,7 +15,7 @@ typedef struct lort_progress {
     bool shown;       /* a live line is on the screen */
     uint64_t started_ns, drawn_ns, logged_ns;
     int64_t layer; /* being worked on; -1: none, -2: nothing yet */
-    uint64_t layer_factored, layer_coded, layer_kept, layer_compared;
+    uint64_t layer_count[LORT_ACTIONS]; /* tensors of the layer, by action */
     uint64_t rss;    /* peak so far, 0 = unknown */
     lort_event last; /* of the layer: figures only */
     lort_event seen; /* the newest: figures only */

@@ -1,12 +1,10 @@
 /* Owns the wording and the columns of start and end blocks. All texts of a report are escaped already. */
 #include "compress/cli/ui/summary.h"
 #include "compress/cli/ui/kinds.h"
-
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 
-#define MOST_REASONS 64 /* distinct reasons counted; the rest is one line */
 #define LABEL "  %-10s"
 
 static const char *size_text(uint64_t bytes, char *out) { return lort_print_size(bytes, out, 32); }
@@ -53,10 +51,8 @@ static void print_source(FILE *out, const lort_report *report, unsigned i)
 {
     char size[32];
     const lort_source_report *source = &report->sources[i];
-    bool binding = given(report->binding_source) && strcmp(source->name, report->binding_source) == 0 &&
-                   source->bytes == report->available_bytes;
-    fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", binding ? "*" : " ", source->name,
-            size_text(source->bytes, size), given(source->where) ? source->where : "", binding ? "  <- binding" : "");
+    fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", source->binds ? "*" : " ", source->name,
+            size_text(source->bytes, size), given(source->where) ? source->where : "", source->binds ? "  <- binding" : "");
 }
 
 static void print_expected(FILE *out, const lort_report *report)
@@ -77,13 +73,13 @@ static void print_expected(FILE *out, const lort_report *report)
 void lort_cli_print_start(FILE *out, const lort_report *report)
 {
     char a[32], b[32];
-    fprintf(out, "lort %s%s%s%s%s\n", report->command, given(report->input_path) ? " " : "", report->input_path,
+    fprintf(out, "lort %s%s%s%s%s\n", lort_command_text(report->command), given(report->input_path) ? " " : "", report->input_path,
             given(report->output_path) ? " -> " : "", report->output_path);
     fprintf(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input", report->input_format,
             report->input_files, report->input_files == 1 ? "" : "s", size_text(report->input_bytes, a),
             report->tensor_count);
-    if (given(report->mode))
-        fprintf(out, LABEL "%s: %s\n", "mode", report->mode, report->mode_reason);
+    if (report->mode != LORT_MODE_AUTO)
+        fprintf(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode), report->mode_reason);
     for (unsigned i = 0; i < report->source_count; i++)
         print_source(out, report, i);
     if (report->budget_bytes)
@@ -97,74 +93,64 @@ void lort_cli_print_start(FILE *out, const lort_report *report)
 /* ---- after ---- */
 
 typedef struct tally {
-    const char *reason[MOST_REASONS];
-    uint64_t count[MOST_REASONS], bytes[MOST_REASONS];
-    unsigned kinds;
-    uint64_t kept, other, factored, coded;
+    uint64_t kept, factored, coded;
+    uint64_t count[LORT_REASONS], bytes[LORT_REASONS]; /* of kept tensors, by reason */
 } tally;
 
-static void count_kept(tally *t, const lort_tensor_report *tensor)
+static void count_tensor(tally *t, const lort_tensor_report *tensor)
 {
-    unsigned i = 0;
-    t->kept++;
-    while (i < t->kinds && strcmp(t->reason[i], tensor->reason) != 0)
-        i++;
-    if (i == MOST_REASONS) {
-        t->other++;
-        return;
+    switch (tensor->action) {
+    case LORT_ACTION_KEPT:
+        t->kept++;
+        t->count[tensor->reason]++;
+        t->bytes[tensor->reason] += tensor->bytes_in;
+        break;
+    case LORT_ACTION_FACTORED:
+        t->factored++;
+        break;
+    case LORT_ACTION_CODED:
+        t->coded++;
+        break;
+    case LORT_ACTION_NONE:
+    case LORT_ACTION_COMPARED:
+        break;
     }
-    if (i == t->kinds) {
-        t->reason[t->kinds++] = tensor->reason;
-        t->count[i] = t->bytes[i] = 0;
-    }
-    t->count[i]++;
-    t->bytes[i] += tensor->bytes_in;
 }
 
-/* The most frequent reason not yet printed; its count becomes 0. */
-static unsigned next_reason(const tally *t, const bool *printed)
+/* The most frequent reason. LORT_REASONS: all counts are 0. */
+static unsigned most_frequent(const tally *t)
 {
-    unsigned best = MOST_REASONS;
-    for (unsigned i = 0; i < t->kinds; i++)
-        if (!printed[i] && (best == MOST_REASONS || t->count[i] > t->count[best]))
+    unsigned best = LORT_REASONS;
+    for (unsigned i = 0; i < LORT_REASONS; i++)
+        if (t->count[i] && (best == LORT_REASONS || t->count[i] > t->count[best]))
             best = i;
     return best;
 }
 
-static void print_kept(FILE *out, const tally *t)
+static void print_kept(FILE *out, tally *t)
 {
     char size[32];
-    bool printed[MOST_REASONS] = {false};
-    for (unsigned n = 0; n < t->kinds; n++) {
-        unsigned i = next_reason(t, printed);
-        printed[i] = true;
-        fprintf(out, LABEL "%" PRIu64 " (%s): %s\n", n ? "" : "kept", t->count[i], size_text(t->bytes[i], size),
-                given(t->reason[i]) ? t->reason[i] : "no reason given");
+    const char *label = "kept";
+    for (unsigned i = most_frequent(t); i < LORT_REASONS; i = most_frequent(t)) {
+        fprintf(out, LABEL "%" PRIu64 " (%s): %s\n", label, t->count[i], size_text(t->bytes[i], size),
+                i == LORT_REASON_NONE ? "no reason given" : lort_reason_text((lort_reason)i));
+        t->count[i] = 0;
+        label = "";
     }
-    if (t->other)
-        fprintf(out, LABEL "%" PRIu64 " for other reasons\n", "", t->other);
 }
 
 void lort_cli_print_actions(FILE *out, const lort_report *report)
 {
-    tally t = {.kinds = 0};
-    for (uint64_t i = 0; i < report->tensor_count; i++) {
-        const lort_tensor_report *tensor = &report->tensors[i];
-        if (strcmp(tensor->action, "keep") == 0)
-            count_kept(&t, tensor);
-        else if (strcmp(tensor->action, "residual") == 0)
-            t.coded++;
-        else if (given(tensor->action))
-            t.factored++;
-    }
+    const bool planned = report->command == LORT_COMMAND_PLAN; /* whether factors meet the target is seen only by trying */
+    tally t = {0};
+    for (uint64_t i = 0; i < report->tensor_count; i++)
+        count_tensor(&t, &report->tensors[i]);
     if (t.coded)
-        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n", strcmp(report->command, "plan") == 0 ? "to code" : "coded", t.coded, report->tensor_count);
+        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n", planned ? "to code" : "coded", t.coded, report->tensor_count);
     if (t.factored + t.kept == 0)
         return;
-    bool planned = strcmp(report->command, "plan") == 0; /* whether factors meet the target is seen only by trying */
     if (t.factored || !t.coded)
-        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored", t.factored,
-            report->tensor_count);
+        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored", t.factored, report->tensor_count);
     print_kept(out, &t);
 }
 
@@ -247,8 +233,8 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
     fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n", tensor->name, tensor->dtype,
-            lort_cli_shape(tensor, shape, sizeof shape), tensor->action, rank,
+            lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action), rank,
             lort_cli_number(tensor->rel_error, error, sizeof error), size_text(tensor->bytes_in, in),
-            size_text(tensor->bytes_out, bytes), tensor->reason,
-            given(tensor->reason) && given(tensor->detail) ? ": " : "", given(tensor->detail) ? tensor->detail : "");
+            size_text(tensor->bytes_out, bytes), tensor->reason_text,
+            given(tensor->reason_text) && given(tensor->detail) ? ": " : "", given(tensor->detail) ? tensor->detail : "");
 }

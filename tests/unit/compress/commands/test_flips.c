@@ -161,7 +161,7 @@ static void begin(const struct kind *kind)
     kind->make();
     sound = file_read("sound.lort");
     report = (lort_report){0};
-    assert_code(lort_reading_open(&reading, "verify", tiny_path(dir, "sound.lort"), &alone, NULL, &report, &err), LORT_OK, &err);
+    assert_code(lort_reading_open(&reading, LORT_COMMAND_VERIFY, tiny_path(dir, "sound.lort"), &alone, NULL, &report, &err), LORT_OK, &err);
     assert_code(lort_reading_start(&reading, &alone, 0, NULL, NULL, &err), LORT_OK, &err);
     assert_true(has_term(kind) && lort_archive_model(reading.archive)->file_count >= kind->files);
     write_file(sound.data, sound.size);

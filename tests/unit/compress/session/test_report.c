@@ -115,7 +115,7 @@ static void test_sources_and_metadata(void **state)
     lort_report report;
     assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
     assert_int_equal(lort_report_sources(&report, 1, NULL), LORT_OK);
-    report.sources[0] = (lort_source_report){"cgroup v2", "/sys/fs/cgroup/memory.max", 12345};
+    report.sources[0] = (lort_source_report){"cgroup v2", "/sys/fs/cgroup/memory.max", 12345, true};
     assert_int_equal(lort_report_meta(&report, 5, NULL), LORT_OK);
     report.meta[0] = (lort_meta_report){"count", "uint32", "4", 0, false, false};
     report.meta[1] = (lort_meta_report){"name", "string", "4", 0, true, false};

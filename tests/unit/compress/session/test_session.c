@@ -23,7 +23,7 @@ static lort_error err;
 static void open_session(uint64_t memory, unsigned threads, const lort_observer *observer)
 {
     report = (lort_report){0};
-    tiny_ok(lort_session_open(&session, "plan", memory, threads, observer, &report, &err), &err);
+    tiny_ok(lort_session_open(&session, LORT_COMMAND_PLAN, memory, threads, observer, &report, &err), &err);
 }
 
 static int tear_down(void **state)
@@ -46,7 +46,7 @@ static int set_up(void **state)
 static void the_report_has_every_memory_source(void **state)
 {
     open_session(0, 0, NULL);
-    assert_string_equal(report.command, "plan");
+    assert_int_equal(report.command, LORT_COMMAND_PLAN);
     assert_true(report.source_count > 0);
     uint64_t smallest = UINT64_MAX;
     bool binding = false;
