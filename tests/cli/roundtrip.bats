@@ -129,7 +129,7 @@ END
 @test "a flipped byte of integers is refused" {
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual int
     expect 0 "$LORT" inspect "$T/a.lort"
-    printed 'blk\.0\.attn_q\.weight .* residual +0 +0\.0[0-9]+'
+    printed 'blk\.0\.attn_q\.weight .* coded +0 +0\.0[0-9]+'
     size=$(stat -c %s "$T/a.lort")
     refuses_flips $((size / 5)) $((size / 3)) $((size / 2)) $((size * 4 / 5))
 }
@@ -149,7 +149,7 @@ END
     round_trip "$HF" "$T/hf" --residual ternary
     [ "$(count_action "$T/a.json" coded)" -eq 28 ]
     expect 0 "$LORT" inspect "$T/a.lort"
-    printed 'model\.layers\.0\.self_attn\.q_proj\.weight .* residual +[0-9]+ +0\.4[0-9]+'
+    printed 'model\.layers\.0\.self_attn\.q_proj\.weight .* coded +[0-9]+ +0\.4[0-9]+'
     rm -r "$T/a.lort" "$T/hf"
     round_trip "$GGUF" "$T/r.gguf" --residual ternary --max-error 0.35
     [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.35')" = True ]
@@ -212,8 +212,8 @@ END
     printed 'BF16'
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 16
     expect 0 "$LORT" inspect "$T/a.lort"
-    printed 'blk\.0\.attn_q\.weight .* factor +16 +0\.[0-9]+'
-    printed ' keep '
+    printed 'blk\.0\.attn_q\.weight .* factored +16 +0\.[0-9]+'
+    printed ' kept '
 }
 
 @test "plan writes nothing and its interval holds" {
