@@ -19,6 +19,9 @@ void lort_options_init(lort_options *options)
 lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err) { return lort_size_parse(text, bytes, err); }
 const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap) { return lort_size_text(bytes, out, (size_t)cap); }
 
+#define SIZE_ATTEMPTS 4  /* of an output that misses its size; one more was always enough */
+#define RESERVE_LEAST 16 /* bytes */
+
 /* Everything before the first weight is read: session, model, plan, report. */
 typedef struct prepared {
     lort_session session;
@@ -222,16 +225,24 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
     return code;
 }
 
+static double elements_of(const prepared *p)
+{
+    const lort_index *index = lort_model_index(p->model);
+    double elements = 0;
+    for (uint64_t i = 0; i < index->count; i++)
+        elements += (double)index->tensors[i].elements;
+    return elements;
+}
+
 /* Bits per weight: payloads and records of all tensors over their elements; what is not a tensor is no weight. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
     const lort_index *index = lort_model_index(p->model);
-    double stored = 0, elements = 0;
-    for (uint64_t i = 0; i < index->count; i++) {
+    const double elements = elements_of(p);
+    double stored = 0;
+    for (uint64_t i = 0; i < index->count; i++)
         stored += (double)report->tensors[i].bytes_out;
-        elements += (double)index->tensors[i].elements;
-    }
     report->output_bytes = bytes;
     report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
     report->bpw = elements > 0 ? 8 * stored / elements : NAN;
@@ -253,23 +264,27 @@ static void warn_ratio(prepared *p, const lort_options *options)
                           "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
 }
 
-/* Shares leave room for all there is beside payloads; that they did is seen only here. */
-static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes, lort_error *err)
+/* Shares count records by an estimate, so an output may miss its size by a few bytes. *over: by how many; 0: it does not. */
+static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes, uint64_t *over, lort_error *err)
 {
     const double bpw = p->session.report->bpw;
-    if (options->goal == LORT_GOAL_BPW && bpw > options->value)
-        return lort_fail(err, LORT_E_NUMERIC, "the output came to %.5g bits per weight where %.5g were asked for; nothing was published", bpw, options->value);
+    *over = 0;
+    if (options->goal == LORT_GOAL_BPW && bpw > options->value) {
+        *over = 1 + (uint64_t)((bpw - options->value) * elements_of(p) / 8);
+        return lort_fail(err, LORT_E_NUMERIC, "the output has %.7g bits per weight; %.7g are allowed; nothing was published", bpw, options->value);
+    }
     if (options->goal != LORT_GOAL_SIZE || bytes <= p->plan.size_limit)
         return LORT_OK;
-    return lort_fail(err, LORT_E_NUMERIC, "the output came to %llu bytes where %llu were asked for; nothing was published", (unsigned long long)bytes,
+    *over = bytes - p->plan.size_limit;
+    return lort_fail(err, LORT_E_NUMERIC, "the output has %llu bytes; %llu are allowed; nothing was published", (unsigned long long)bytes,
                      (unsigned long long)p->plan.size_limit);
 }
 
 /* Work, up to an output that is complete, read back, and has no name yet. */
-static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options, lort_error *err)
+static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options, uint64_t *over, lort_error *err)
 {
-    lort_code code = start(p, options, err);
-    if (code == LORT_OK)
+    lort_code code = p->plan.reserve ? LORT_OK : start(p, options, err); /* else an attempt before this one did */
+    if (code == LORT_OK && !p->plan.reserve)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && is_sized(options))
         code = lort_allocate(&p->decider, &p->plan, err);
@@ -278,7 +293,7 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     if (code)
         return code;
     report_output(p, lort_publish_size(publish));
-    code = check_size(p, options, lort_publish_size(publish), err);
+    code = check_size(p, options, lort_publish_size(publish), over, err);
     if (code == LORT_OK) {
         warn_ratio(p, options);
         code = lort_session_check_stop(&p->session, err);
@@ -300,31 +315,63 @@ static void leave(prepared *p, lort_publish *publish, const char *output, lort_c
     report->partial_tensors = p->session.tensors_done;
 }
 
-static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+/* One attempt. *over: it missed the size by so many bytes, and nothing of it is left. */
+static lort_code attempt(prepared *p, const char *output, const lort_options *options, uint64_t *over, lort_error *err)
 {
     lort_publish *publish = NULL;
     const lort_publish_options how = {.force = options->force, .resumable = true, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low,
                                       .stop = lort_session_stops, .stop_ctx = &p->session};
-    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
-    report_disk(p, output);
-    lort_code code = check_output(p, output, err);
-    if (code == LORT_OK)
-        code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
+    *over = 0;
+    lort_code code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
     if (code)
         return code;
     code = lort_journal_open(&p->decider, &p->plan, publish, &p->decider.journal, err);
     if (code == LORT_OK)
-        code = make_output(p, publish, options, err);
+        code = make_output(p, publish, options, over, err);
     if (code == LORT_OK)
         code = lort_journal_remove(p->decider.journal, err);
     if (code == LORT_OK)
         code = lort_publish_commit(publish, err);
     if (code == LORT_E_STOPPED)
         (void)lort_session_check_stop(&p->session, err); /* says why, if it still does */
-    if (code)
+    if (code && *over)
+        lort_publish_keep(publish, false);
+    else if (code)
         leave(p, publish, output, code);
     lort_journal_close(p->decider.journal, lort_publish_stays(publish));
     lort_publish_close(publish);
+    p->decider.journal = NULL;
+    return code;
+}
+
+/* The next attempt leaves a little more unused than this one had too much. */
+static void reserve_more(prepared *p, uint64_t over)
+{
+    lort_session *session = &p->session;
+    char text[120];
+    snprintf(text, sizeof text, "the output missed its size by %llu bytes: LoRT compresses once more with smaller shares", (unsigned long long)over);
+    lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
+    p->plan.reserve += over + over / 4 + RESERVE_LEAST;
+    lort_plan_drop_shares(&p->plan, &session->alloc);
+    session->done_bytes = session->out_bytes = session->tensors_done = 0;
+    session->worst_error = NAN;
+    session->report->resumed_tensors = 0;
+}
+
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+{
+    uint64_t over = 0;
+    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    report_disk(p, output);
+    lort_code code = check_output(p, output, err);
+    for (int i = 0; code == LORT_OK && i < SIZE_ATTEMPTS; i++) {
+        if (over)
+            reserve_more(p, over);
+        code = attempt(p, output, options, &over, err);
+        if (!over)
+            return code;
+        code = i + 1 < SIZE_ATTEMPTS ? LORT_OK : code;
+    }
     return code;
 }
 

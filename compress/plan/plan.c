@@ -64,10 +64,20 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model, const l
     return code;
 }
 
+void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc)
+{
+    lort_give(alloc, plan->shares, plan->share_count * sizeof *plan->shares);
+    plan->shares = NULL;
+    plan->share_count = 0;
+    for (uint64_t i = 0; i < plan->count; i++)
+        plan->tensors[i].shares = NULL;
+}
+
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc)
 {
+    if (plan->tensors)
+        lort_plan_drop_shares(plan, alloc);
     lort_give(alloc, plan->tensors, plan->count * sizeof *plan->tensors);
-    lort_give(alloc, plan->shares, plan->share_count * sizeof *plan->shares);
     *plan = (lort_work_plan){0};
 }
 

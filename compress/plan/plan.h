@@ -20,12 +20,15 @@ typedef struct lort_work_plan {
     lort_share *shares;         /* of all steps that are tried */
     uint64_t share_count;
     uint64_t size_limit;        /* of the whole output; 0: none */
+    uint64_t reserve;           /* bytes that shares leave unused, since an attempt without them missed the size */
     lort_hash128 importance;    /* of the names and importances that are used */
     uint64_t weighed;           /* steps that have them */
 } lort_work_plan;
 
 /* LORT_E_MEMORY, naming the tensor and the smallest memory that would do, when one step does not fit. Fills the report's mode part. */
 lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err);
+/* Shares that were given; the plan is as it was before. */
+void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc);
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
 
 /* " imatrix=HASH": XXH3-128 of names and importances that are used, whatever form of file they came from. Nothing without any. */

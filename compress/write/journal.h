@@ -15,7 +15,7 @@ typedef struct lort_journal lort_journal;
 typedef enum lort_note_kind {
     LORT_NOTE_KEY = 0,     /* text: label TAB value, a line each */
     LORT_NOTE_CURVE = 1,   /* number: of the job. compress/write/shares.c */
-    LORT_NOTE_SHARES = 2,  /* hash of all shares */
+    LORT_NOTE_SHARES = 2,  /* hash of all shares; number: bytes they leave unused */
     LORT_NOTE_FIGURES = 3, /* number: of the extent. compress/write/resume.c */
     LORT_NOTE_BAD = 4      /* the output's last sync failed */
 } lort_note_kind;

@@ -59,6 +59,7 @@ static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 }
 
 #define NOTED_MOST 1e18 /* bytes */
+#define RESERVE_MOST (UINT64_C(1) << 32) /* bytes; no attempt comes near it */
 
 /* bytes of a component; only: there is nothing else. */
 static bool can_be_component(double bytes, bool only) { return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST; }
@@ -106,6 +107,17 @@ static lort_code take_notes(reading *r, lort_error *err)
     return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
 }
 
+/* The number of a note of shares is what they leave unused: an earlier run may have missed the size without. */
+static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+{
+    reading *r = ctx;
+    (void)body;
+    (void)bytes;
+    (void)err;
+    r->plan->reserve = number < RESERVE_MOST ? number : r->plan->reserve;
+    return LORT_OK;
+}
+
 static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
 {
     const lort_hash128 *now = ctx;
@@ -125,7 +137,7 @@ static lort_code note_shares(const reading *r, lort_error *err)
         code = lort_journal_drop(r->decider->journal, "the shares of the size are others now", err);
     lort_put_bytes(&body, hash.bytes, sizeof hash.bytes);
     if (code == LORT_OK)
-        code = lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, 0, &body, err);
+        code = lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, r->plan->reserve, &body, err);
     lort_buffer_free(&body);
     return code;
 }
@@ -337,7 +349,7 @@ static lort_code share_out(const reading *r, lort_error *err)
     if (code)
         return code;
     const fixed_bytes fixed = sum_fixed(r, frames);
-    const double target = target_bytes(r, &fixed), room = target - fixed.tensors;
+    const double target = target_bytes(r, &fixed), room = target - fixed.tensors - (double)r->plan->reserve;
     if (sum_at(r, FIRST) > room)
         return refuse(r, &fixed, sum_at(r, FIRST), err);
     int low = FIRST, high = LAST; /* the error falls as the place rises */
@@ -357,6 +369,8 @@ lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_
     lort_code code = list_findings(&r, err);
     if (code == LORT_OK)
         code = take_notes(&r, err);
+    if (code == LORT_OK)
+        code = lort_journal_each(decider->journal, LORT_NOTE_SHARES, take_reserve, &r, err);
     if (code == LORT_OK)
         code = read_all(&r, err);
     if (code == LORT_OK)
