@@ -63,6 +63,8 @@ $(printf 'a %.0s' $(seq 11))."
 $(printf 'a %.0s' $(seq 30))"
     wrong ':1: the link docs/lost.md leads to no file' <<<'A [link](docs/lost.md).'
     wrong ':1: the link #lost leads to no heading' <<<'A [link](#lost).'
+    : >"$T/t/tests/a.h"
+    right <<<'The module `tests/a`.'
     wrong ':2: the path tests/lost.c does not exist' <<<'One.
 A path: `tests/lost.c`.'
     wrong ':1: the path tests/b does not exist' <<<'A path: `tests{,/b}`, `tests/{,b}`.'
@@ -101,6 +103,16 @@ A path: `tests/later/`.'
     wrong ':1: exit 1: false' --run <<<$'```console\n$ false\n```'
     wrong ':1: exit code 7, the text says 8: sh -c .exit 7' --run <<<$'```console\n$ sh -c "exit 7"\n$ echo $?\n8\n```'
     right --run <<<$'```console\n$ echo "  mode      full: all"\n  mode      stream: some\n```'
+}
+
+@test "the examples of the manual work, in their order" {
+    cp -r "$HF" "$T/model"
+    mkdir "$T/bin"
+    ln -s "$LORT" "$T/bin/lort"
+    sed -n '/^\.SH EXAMPLES/,$p' docs/lort.1 | grep '^lort ' | sed 's/\\-/-/g' >"$T/examples"
+    [ "$(wc -l <"$T/examples")" -ge 5 ]
+    cd "$T"
+    PATH=$T/bin:$PATH expect 0 sh -eu examples
 }
 
 @test "check-docs says that a file cannot be read" {
