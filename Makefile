@@ -44,6 +44,7 @@ CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
 UNIT_SRC := $(wildcard tests/unit/*/*/test_*.c tests/numerics/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
+EXAMPLE_SRC := $(wildcard tests/examples/*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
@@ -60,22 +61,23 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
+EXAMPLE_BIN := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless quality ternary)
 SPEED_BIN := $(filter-out $(QUALITY_BIN),$(BENCH_BIN))
-OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
+OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
 
 all: $(BUILD)/lort ## build the lort command and liblort.a
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
-check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
+check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
 	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
 	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@$(LEFT_OUT) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
-check-cli: $(BUILD)/lort ## run the tests of the command line only
+check-cli: $(BUILD)/lort $(EXAMPLE_BIN) ## run the tests of the command line only
 	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
 
 check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
@@ -141,7 +143,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(MAKER) $(FAULT_SO)
+programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
 
 fuzz-run: $(FUZZ_BIN)
 	@scripts/run-fuzz $(TIME) $(BUILD)/fuzz $(FUZZ_BIN)
@@ -162,6 +164,9 @@ $(FUZZ_BIN): $(FUZZ_MAIN)
 endif
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
+$(BUILD)/tests/examples/%.o: LORT_CFLAGS += -Icompress # they include "lort.h", as a program does that uses an installed LoRT
+$(BUILD)/tests/examples/%: $(BUILD)/tests/examples/%.o $(BUILD)/liblort.a
+	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
