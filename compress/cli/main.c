@@ -1,4 +1,4 @@
-/* lort: the command line. Chooses the command, sets the signal handlers, and makes sure that what was printed arrived.
+/* main: the command line. Chooses the command, sets the signal handlers, and makes sure that what was printed arrived.
  */
 #define _GNU_SOURCE
 #include "compress/cli/cmd/command.h"
@@ -95,7 +95,7 @@ static int print_help(const char *name)
     return LORT_OK;
 }
 
-static int dispatch(int argc, char **argv)
+static int dispatch_command(int argc, char **argv)
 {
     if (argc < 2) {
         print_usage(stderr);
@@ -160,5 +160,5 @@ int main(int argc, char **argv)
     hold_standard_streams();
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* else hwloc writes to stderr where /sys is not mounted */
     lort_cli_set_signals();
-    return close_stdout(dispatch(argc, argv));
+    return close_stdout(dispatch_command(argc, argv));
 }

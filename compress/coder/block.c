@@ -131,8 +131,8 @@ static uint64_t put_head(const lort_block *block, const lort_tables *tables, con
 
 double lort_block_measure(const lort_block *block, float step, lort_block_space *space)
 {
-    lort_quantised q;
-    lort_quantise(block, space->weights, step, space->scratch, &q);
+    lort_integers q;
+    lort_integers_of_block(block, space->weights, step, space->scratch, &q);
     if (block->show)
         lort_stream_values(block, step, &q, space->decoded);
     return q.error2;
@@ -140,13 +140,13 @@ double lort_block_measure(const lort_block *block, float step, lort_block_space 
 
 lort_code lort_block_encode(const lort_block *block, float step, lort_codec *codec, lort_block_space *space, lort_block_coded *out, lort_error *err)
 {
-    lort_quantised q;
+    lort_integers q;
     lort_tables tables;
     lort_stream stream;
     double error2;
     uint8_t head[LORT_BLOCK_HEAD_MAX];
     writer w = {.codec = codec, .space = space};
-    lort_quantise(block, space->weights, step, space->scratch, &q);
+    lort_integers_of_block(block, space->weights, step, space->scratch, &q);
     if (block->show)
         lort_stream_values(block, step, &q, space->decoded);
     lort_stream_write(block, space->weights, step, &q, space->tables, space->body, &tables, &stream, &error2);

@@ -1,6 +1,6 @@
 /* block: one block of quantised weights <-> the chunk that stores it (docs/FORMAT.md, "Quantised blocks"). */
-#ifndef LORT_COMPRESS_BLOCK_H
-#define LORT_COMPRESS_BLOCK_H
+#ifndef LORT_COMPRESS_CODER_BLOCK_H
+#define LORT_COMPRESS_CODER_BLOCK_H
 
 #include "compress/coder/stream.h"
 #include "formats/base/alloc.h"

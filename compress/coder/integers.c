@@ -1,4 +1,4 @@
-/* See residual.h. */
+/* integers: see integers.h. */
 #include "compress/coder/lanes.h"
 #include "formats/types/half.h"
 #include <math.h>
@@ -204,12 +204,12 @@ LORT_VECTORS static double run_trellis(const lort_block *block, const float *wei
     for (unsigned l = 0; l < LORT_LANES; l++)
         rates[l] = l < lanes ? factor * inverse_variance(block->row_codes[row + l]) : 0;
     const bool cut = load_group(weights + row * block->cols, block->cols, lanes, 1.0f / step, v->x);
-    lort_trellis_encode(v->x, rates, v->col, block->cols, LORT_RESIDUAL_LAMBDA, v->choice, v->coded + row * block->cols);
+    lort_trellis_encode(v->x, rates, v->col, block->cols, LORT_INTEGERS_LAMBDA, v->choice, v->coded + row * block->cols);
     return cut ? cut_off(weights + row * block->cols, lanes * block->cols, 1.0 / step) : 0;
 }
 
 /* In units, a multiple of `by`, a power of two: levels need not be finer than the weights they stand for are many, and round ones cost less. */
-static uint16_t fixed(double value, double unit, unsigned by)
+static uint16_t to_fixed(double value, double unit, unsigned by)
 {
     const double scaled = floor(value / (unit * by) + 0.5) * by, most = UINT16_MAX / by * by;
     return (uint16_t)(scaled < 0 ? 0 : scaled > most ? most : scaled);
@@ -219,7 +219,7 @@ static uint16_t fixed(double value, double unit, unsigned by)
 static double symbols2(uint32_t count) { return count >= 1 << 12 ? 26 * 26 : 13 * 13; }
 
 /* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
-static void find_levels(const sums *all, double step, lort_quantised *out)
+static void find_levels(const sums *all, double step, lort_integers *out)
 {
     double error2 = all->energy;
     for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
@@ -227,18 +227,18 @@ static void find_levels(const sums *all, double step, lort_quantised *out)
         out->count[s] = all->count[many] + all->count[ones];
         for (out->low[s] = 0; all->square[many] + all->square[ones] > symbols2(out->count[s]) * (1 << 2 * out->low[s]) * out->count[s];)
             out->low[s]++;
-        out->levels.gain[s] = fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768, out->low[s] < 5 ? 32u >> out->low[s] : 1);
-        out->levels.one[s] = fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096, 16);
+        out->levels.gain[s] = to_fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768, out->low[s] < 5 ? 32u >> out->low[s] : 1);
+        out->levels.one[s] = to_fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096, 16);
         const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
         error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) + one * (one * all->square[ones] - 2 * all->cross[ones]);
     }
     out->error2 = error2 > 0 ? error2 * step * step : 0;
 }
 
-void lort_quantise(const lort_block *block, const float *weights, float step, void *scratch, lort_quantised *out)
+void lort_integers_of_block(const lort_block *block, const float *weights, float step, void *scratch, lort_integers *out)
 {
     /* lambda / (2 ln 2 s^2), s^2 in steps^2: a row's share and a column's. */
-    const float factor = (float)(LORT_RESIDUAL_LAMBDA * 0.72134752 * step * step / block->mean2);
+    const float factor = (float)(LORT_INTEGERS_LAMBDA * 0.72134752 * step * step / block->mean2);
     const scratch_view v = view_scratch(scratch, block->cols);
     sums all = {.energy = 0};
     double cut = 0;

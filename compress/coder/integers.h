@@ -1,11 +1,11 @@
-/* residual: blocks of weights to integers. Pure arithmetic; stream.h has what becomes of them.
+/* integers: blocks of weights to integers. Pure arithmetic; stream.h has what becomes of them.
  *
  * The standard deviation of a weight is modelled as the product of one of its row and one of its column, both in quarter octaves (the codes below).
  * The sum of the two codes sorts the weights of a block into classes; a class under one of the trellis's two quantisers is a context, with a table of
  * its own. Weights are walked LORT_LANES rows at a time, column by column, so that a reader has as many chains to follow side by side.
  * docs/FORMAT.md, "Quantised blocks". */
-#ifndef LORT_COMPRESS_RESIDUAL_H
-#define LORT_COMPRESS_RESIDUAL_H
+#ifndef LORT_COMPRESS_CODER_INTEGERS_H
+#define LORT_COMPRESS_CODER_INTEGERS_H
 
 #include "compress/coder/trellis.h"
 #include "formats/container/container.h"
@@ -13,7 +13,7 @@
 
 #define LORT_CLASSES 16
 #define LORT_CONTEXTS (2 * LORT_CLASSES)         /* class * 2 + quantiser */
-#define LORT_RESIDUAL_LAMBDA 0.4f               /* steps^2 per bit: the slope of rate against distortion at high rate, 2 ln 2 x 0.25 */
+#define LORT_INTEGERS_LAMBDA 0.4f               /* steps^2 per bit: the slope of rate against distortion at high rate, 2 ln 2 x 0.25 */
 
 /* Sums of squares of the rows and of the columns of [rows][cols], and the largest square. NaN and Inf in the weights are in a sum of a row. */
 void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row_sums, double *col_sums, double *peak);
@@ -46,17 +46,17 @@ typedef struct lort_levels {
 } lort_levels;
 
 /* What the weights of a block became. */
-typedef struct lort_quantised {
+typedef struct lort_integers {
     int16_t *coded;                 /* 2 k + quantiser, [groups][cols][LORT_LANES], anything where there is no row; in the scratch */
     uint32_t count[LORT_CONTEXTS];
     uint8_t low[LORT_CONTEXTS];     /* bits of a k to be stored beside its symbol */
     lort_levels levels;             /* centroids */
     double error2;                  /* sum of (weight - decoded)^2 but for the rounding of f32, in units of the weights */
-} lort_quantised;
+} lort_integers;
 
 /* Bytes of scratch that quantising a block of at most so many weights and columns takes. */
 uint64_t lort_quantise_scratch(int64_t weights, int64_t cols);
 /* weights: [rows][cols] f32, finite. step > 0. */
-void lort_quantise(const lort_block *block, const float *weights, float step, void *scratch, lort_quantised *out);
+void lort_integers_of_block(const lort_block *block, const float *weights, float step, void *scratch, lort_integers *out);
 
 #endif

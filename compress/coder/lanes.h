@@ -1,7 +1,7 @@
 /* lanes: LORT_LANES rows of a block side by side, in the vectors of GNU C (gcc and clang lower them to what the target has), for trellis.c, residual.c and
  * stream.c. */
-#ifndef LORT_COMPRESS_LANES_H
-#define LORT_COMPRESS_LANES_H
+#ifndef LORT_COMPRESS_CODER_LANES_H
+#define LORT_COMPRESS_CODER_LANES_H
 
 #include "compress/coder/integers.h"
 #include "formats/types/vectors.h"

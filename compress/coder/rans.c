@@ -1,4 +1,4 @@
-/* See rans.h. Tables are made of integers only, so that every machine makes the same. */
+/* rans: see rans.h. Tables are made of integers only, so that every machine makes the same. */
 #include "compress/coder/rans.h"
 #include <string.h>
 
@@ -90,7 +90,7 @@ void lort_rans_codes(const uint16_t *frequency, lort_rans_code *codes)
     }
 }
 
-static inline uint32_t divide(uint32_t x, const lort_rans_code *code)
+static inline uint32_t divide_by_frequency(uint32_t x, const lort_rans_code *code)
 {
     return code->frequency == 1 ? x : (uint32_t)((uint64_t)x * code->reciprocal >> 32 >> code->shift);
 }
@@ -105,7 +105,7 @@ uint16_t *lort_rans_encode(const lort_rans_code *codes, const uint16_t *tokens, 
             end[-1] = (uint16_t)x;
             end -= give;
             x >>= 16 * give;
-            const uint32_t quotient = divide(x, code);
+            const uint32_t quotient = divide_by_frequency(x, code);
             states[lane] = (quotient << LORT_RANS_BITS) + (x - quotient * code->frequency) + code->start;
         }
     return end;

@@ -1,7 +1,7 @@
 /* rans: entropy coding of symbols 0..127 under a static table per context: the range variant of asymmetric numeral systems (Duda, arXiv 1311.2540),
  * LORT_LANES states side by side on one run of 16-bit words (Giesen, arXiv 1402.3392). Pure arithmetic. docs/FORMAT.md, "Quantised blocks". */
-#ifndef LORT_COMPRESS_RANS_H
-#define LORT_COMPRESS_RANS_H
+#ifndef LORT_COMPRESS_CODER_RANS_H
+#define LORT_COMPRESS_CODER_RANS_H
 
 #include "compress/coder/trellis.h"
 #include <stdbool.h>

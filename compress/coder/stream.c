@@ -1,4 +1,4 @@
-/* See stream.h. */
+/* stream: see stream.h. */
 #include "compress/coder/stream.h"
 #include "compress/coder/lanes.h"
 #include "formats/base/bytes.h"
@@ -7,8 +7,8 @@
 /* ---- values ---- */
 
 /* 0 -1 1 -2 2 ... to 0 1 2 3 4 ..., and back. */
-LORT_INLINE lort_i32s fold(lort_i32s k) { return (k >> 31) ^ (k << 1); }
-static inline int32_t unfold(uint32_t symbol) { return (int32_t)(symbol >> 1) ^ -(int32_t)(symbol & 1); }
+LORT_INLINE lort_i32s fold_symbol(lort_i32s k) { return (k >> 31) ^ (k << 1); }
+static inline int32_t unfold_symbol(uint32_t symbol) { return (int32_t)(symbol >> 1) ^ -(int32_t)(symbol & 1); }
 
 typedef struct scales { /* levels in units of the weights */
     float one[LORT_CONTEXTS], gain[LORT_CONTEXTS];
@@ -34,7 +34,7 @@ static void make_values(const scales *of, float *values)
 {
     for (unsigned s = 0; s < LORT_CONTEXTS; s++)
         for (unsigned symbol = 0; symbol < LORT_SYMBOLS; symbol++)
-            values[s * LORT_SYMBOLS + symbol] = value_of(of, s, unfold(symbol));
+            values[s * LORT_SYMBOLS + symbol] = value_of(of, s, unfold_symbol(symbol));
 }
 
 /* Of a column. */
@@ -61,7 +61,7 @@ LORT_VECTORS static void values_of_group(const scales *of, const lort_block *blo
     }
 }
 
-void lort_stream_values(const lort_block *block, float step, const lort_quantised *q, float *out)
+void lort_stream_values(const lort_block *block, float step, const lort_integers *q, float *out)
 {
     const scales levels = make_scales(&q->levels, step);
     for (int64_t r = 0; r < block->rows; r += LORT_LANES)
@@ -114,7 +114,7 @@ LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned 
 {
 #define LOW_OF(l) w->low_of[context[l]]
     const lort_i32s low = LORT_EACH(LOW_OF), high = k >> low, bits = k & ((((lort_i32s){0} + 1) << low) - 1);
-    *symbol = fold(high);
+    *symbol = fold_symbol(high);
     *value = values_of(&w->scales, context, k);
     for (unsigned l = 0; l < lanes; l++) {
         const bool escape = (*symbol)[l] >= SYMBOLS_USED;
@@ -130,7 +130,7 @@ LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t c
     lort_f32s weight;
     memcpy(&weight, weights, sizeof weight);
     const lort_i32s v = lort_load_coded(coded), k = v >> 1, context = 2 * lort_group_classes(group, col_code) + (v & 1);
-    lort_i32s symbol = fold(k);
+    lort_i32s symbol = fold_symbol(k);
     const lort_i32s is_rare = ((symbol >= SYMBOLS_USED) | -(((lort_i32s){0} + (int32_t)w->with_low) >> context & 1)) & group->active;
     const lort_i32s place = context * LORT_SYMBOLS + (symbol & (LORT_SYMBOLS - 1));
 #define WRITTEN(l) w->values[place[l]]
@@ -161,7 +161,7 @@ LORT_VECTORS static void write_group(writer *w, const lort_block *block, int64_t
     }
 }
 
-static void make_codes(const lort_quantised *q, const uint32_t *seen, lort_rans_code *codes, lort_tables *tables)
+static void make_codes(const lort_integers *q, const uint32_t *seen, lort_rans_code *codes, lort_tables *tables)
 {
     uint16_t frequency[LORT_SYMBOLS];
     tables->used = 0;
@@ -186,7 +186,7 @@ static uint16_t *put_words(const lort_block *block, const lort_rans_code *codes,
     return lort_rans_encode(codes, tokens, whole / LORT_LANES * block->cols, LORT_LANES, states, end);
 }
 
-void lort_stream_write(const lort_block *block, const float *weights, float step, const lort_quantised *q, void *tables_room, uint8_t *room, lort_tables *tables,
+void lort_stream_write(const lort_block *block, const float *weights, float step, const lort_integers *q, void *tables_room, uint8_t *room, lort_tables *tables,
                        lort_stream *out, double *error2)
 {
     const uint64_t n = (uint64_t)block->rows * (uint64_t)block->cols;

@@ -1,7 +1,7 @@
 /* stream: the integers of a block <-> what is stored of them: tables, words of the entropy coder, low bits, escapes. Pure arithmetic.
  * docs/FORMAT.md, "Quantised blocks". */
-#ifndef LORT_COMPRESS_STREAM_H
-#define LORT_COMPRESS_STREAM_H
+#ifndef LORT_COMPRESS_CODER_STREAM_H
+#define LORT_COMPRESS_CODER_STREAM_H
 
 #include "compress/coder/rans.h"
 #include "compress/coder/integers.h"
@@ -28,10 +28,10 @@ typedef struct lort_tables {
 /* Bytes that words, low bits and escapes of so many weights can take. */
 #define LORT_STREAM_ROOM(weights) (4 * (uint64_t)(weights) + 256)
 /* The values a reader will get, [rows][cols]. */
-void lort_stream_values(const lort_block *block, float step, const lort_quantised *q, float *out);
-/* Entropy-codes what lort_quantise made; q->coded is used up. room: LORT_STREAM_ROOM; out points into it. error2: sum of (weight - decoded)^2, of the floats
+void lort_stream_values(const lort_block *block, float step, const lort_integers *q, float *out);
+/* Entropy-codes what lort_integers_of_block made; q->coded is used up. room: LORT_STREAM_ROOM; out points into it. error2: sum of (weight - decoded)^2, of the floats
  * a reader gets. tables_room: LORT_STREAM_TABLES. */
-void lort_stream_write(const lort_block *block, const float *weights, float step, const lort_quantised *q, void *tables_room, uint8_t *room, lort_tables *tables,
+void lort_stream_write(const lort_block *block, const float *weights, float step, const lort_integers *q, void *tables_room, uint8_t *room, lort_tables *tables,
                        lort_stream *out, double *error2);
 
 #define LORT_SLACK 48

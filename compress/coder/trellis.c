@@ -25,7 +25,7 @@ enum { FOURS, TWOS, THREES, ONES };
 static const float shift_of[4] = {0.5f, 0.0f, -0.25f, 0.25f}, base_of[4] = {0, 2, 3, 1};
 
 /* Branches into state t come from t >> 1 and from t >> 1 | STATES / 2. */
-LORT_INLINE unsigned from(unsigned t, unsigned upper) { return t >> 1 | upper * (STATES / 2); }
+LORT_INLINE unsigned state_before(unsigned t, unsigned upper) { return t >> 1 | upper * (STATES / 2); }
 LORT_INLINE unsigned set_of(unsigned t, unsigned s) { return lort_trellis_quantiser(s) * 2 + ((t ^ lort_trellis_next(s, 0)) & 1); }
 
 /* What each set costs half the lanes: a = value shrunk to where (x - n)^2 + rate is least, w = 1 + rate weight. Zero and one of quantiser 1 have
@@ -47,12 +47,12 @@ LORT_INLINE void set_costs(reals a, reals w, float lambda, float border, int16_t
 }
 
 /* One column: the better of two branches into each state; bit t % 16 of choice[t / 16] says that it was the upper one. */
-LORT_INLINE void advance(shorts path[STATES], const shorts cost[4], shorts choice[LORT_CHOICE_WORDS])
+LORT_INLINE void advance_states(shorts path[STATES], const shorts cost[4], shorts choice[LORT_CHOICE_WORDS])
 {
     shorts next[STATES];
     memset(choice, 0, LORT_CHOICE_WORDS * sizeof *choice);
     LORT_UNROLL for (unsigned t = 0; t < STATES; t++) {
-        const shorts lower = path[from(t, 0)] + cost[set_of(t, from(t, 0))], upper = path[from(t, 1)] + cost[set_of(t, from(t, 1))];
+        const shorts lower = path[state_before(t, 0)] + cost[set_of(t, state_before(t, 0))], upper = path[state_before(t, 1)] + cost[set_of(t, state_before(t, 1))];
         const shorts better = upper < lower;
         next[t] = (better & upper) | (~better & lower);
         choice[t / 16] |= better & (int16_t)(uint16_t)(1u << t % 16);
@@ -60,7 +60,7 @@ LORT_INLINE void advance(shorts path[STATES], const shorts cost[4], shorts choic
     memcpy(path, next, sizeof next);
 }
 
-LORT_INLINE void settle(shorts path[STATES])
+LORT_INLINE void rebase_path(shorts path[STATES])
 {
     shorts least = path[0];
     LORT_UNROLL for (unsigned s = 1; s < STATES; s++) {
@@ -81,7 +81,7 @@ static void best_ends(const shorts path[STATES], int32_t state[LORT_LANES])
 }
 
 /* From the ends back: which branch was taken, and so which multiple; as 2 k + quantiser. */
-LORT_INLINE ints trace(reals v, ints choice, float border, ints *state)
+LORT_INLINE ints trace_path(reals v, ints choice, float border, ints *state)
 {
     const ints t = *state, s = t >> 1 | (choice >> t & 1) * (STATES / 2);
     const ints q = -LORT_TRELLIS_QUANTISER(s), p = -((t ^ LORT_TRELLIS_TURN(s)) & 1);
@@ -96,7 +96,7 @@ LORT_INLINE ints trace(reals v, ints choice, float border, ints *state)
 }
 
 /* Half the lanes of one column: the value that is quantised, and its weight. */
-LORT_INLINE reals shrunk(const float *x, reals rows, float col, reals *w)
+LORT_INLINE reals shrink_value(const float *x, reals rows, float col, reals *w)
 {
     reals v;
     memcpy(&v, x, sizeof v);
@@ -126,22 +126,22 @@ LORT_VECTORS void lort_trellis_encode(const float *x, const float *row, const fl
         path[s] = (shorts){0} + (int16_t)(s == 0 ? 0 : FAR);
     for (int64_t j = 0; j < cols; j++) {
         for (int h = 0; h < 2; h++) {
-            const reals v = shrunk(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
+            const reals v = shrink_value(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
             set_costs(MAGNITUDE(v), w, lambda, border, (int16_t *)cost + h * HALF);
         }
         shorts taken[LORT_CHOICE_WORDS];
-        advance(path, cost, taken);
+        advance_states(path, cost, taken);
         memcpy(choice + j * LORT_CHOICE_WORDS * LORT_LANES, taken, sizeof taken);
         if (j % SETTLE == SETTLE - 1)
-            settle(path);
+            rebase_path(path);
     }
     ints state[2];
     best_ends(path, (int32_t *)state);
     for (int64_t j = cols - 1; j >= 0; j--)
         for (int h = 0; h < 2; h++) {
             const ints taken = taken_by(choice + j * LORT_CHOICE_WORDS * LORT_LANES + h * HALF);
-            const reals v = shrunk(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
-            const half_shorts value = __builtin_convertvector(trace(v, taken, border, &state[h]), half_shorts);
+            const reals v = shrink_value(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
+            const half_shorts value = __builtin_convertvector(trace_path(v, taken, border, &state[h]), half_shorts);
             memcpy(out + j * LORT_LANES + h * HALF, &value, sizeof value);
         }
 }

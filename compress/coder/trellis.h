@@ -9,8 +9,8 @@
  * quantiser = bit 0 ^ bit 2 ^ bit 3 of the state, and the parity of k moves it: next = (2 state + p) mod 32, p = k & 1 ^ bit 0 ^ bit 1 ^ bit 4. A row
  * starts in state 0. A reader follows the ks; a writer looks for the path of least cost by Viterbi's algorithm (docs/NUMERICS.md has what the
  * number of states is worth). */
-#ifndef LORT_COMPRESS_TRELLIS_H
-#define LORT_COMPRESS_TRELLIS_H
+#ifndef LORT_COMPRESS_CODER_TRELLIS_H
+#define LORT_COMPRESS_CODER_TRELLIS_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-/* See ternary.h. Owns no memory, knows no tensor. */
+/* trits: see trits.h. Owns no memory, knows no tensor. */
 #include "compress/coder/trits.h"
 #include <math.h>
 #include <string.h>
@@ -40,7 +40,7 @@ void lort_trit_sum_add(const float *x, int64_t n, float scale, lort_trit_sum *su
 }
 
 /* To nearest, ties to even; what is stored as BF16 has three more bits, which are zero. */
-static float rounded(float scale)
+static float round_scale(float scale)
 {
     uint32_t bits;
     memcpy(&bits, &scale, sizeof bits);
@@ -54,7 +54,7 @@ float lort_trit_next_scale(const lort_trit_sum *sum, int64_t cols, float scale)
 {
     const bool started = scale > 0 && sum->count > 0;
     const double best = started ? sum->magnitude / (double)sum->count : NORMAL_SCALE * sqrt(sum->error2 / (double)cols);
-    return best < (double)LARGEST ? rounded((float)best) : LARGEST;
+    return best < (double)LARGEST ? round_scale((float)best) : LARGEST;
 }
 
 void lort_trit_relax(float *w, const float *p, int64_t n, float scale, float relax)

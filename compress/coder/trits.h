@@ -1,10 +1,10 @@
-/* ternary: rows of weights as a scale times -1, 0 or 1, and trits as bytes. Pure arithmetic; compress/slice/fit_trits.c finds the scales.
+/* trits: rows of weights as a scale times -1, 0 or 1, and trits as bytes. Pure arithmetic; compress/slice/fit_trits.c finds the scales.
  *
  * A trit is a function of the weight and its row's scale: 1 above half the scale, -1 below minus half, 0 between, which is the nearest of the three.
  * The best scale for given trits is the mean magnitude of what is not 0; doing the one after the other is Lloyd's and Max's method (S. P. Lloyd, IEEE Trans.
  * Inf. Theory 28, 1982; J. Max, IRE Trans. Inf. Theory 6, 1960). */
-#ifndef LORT_COMPRESS_TERNARY_H
-#define LORT_COMPRESS_TERNARY_H
+#ifndef LORT_COMPRESS_CODER_TRITS_H
+#define LORT_COMPRESS_CODER_TRITS_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* See weighting.h. Products and quotients of IEEE 754 and frexp only: no function of libm that rounds decides a byte. */
+/* weighting: see weighting.h. Products and quotients of IEEE 754 and frexp only: no function of libm that rounds decides a byte. */
 #include "compress/coder/weighting.h"
 #include "compress/coder/integers.h"
 #include <math.h>
@@ -54,7 +54,7 @@ float lort_scale_of(uint8_t code)
     return ldexpf(quarters[code % 4], code / 4 - LORT_SCALE_ONE / 4);
 }
 
-static void multiply(float *x, int64_t rows, int64_t cols, const uint8_t *codes, bool inverse)
+static void multiply_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes, bool inverse)
 {
     enum { RUN = 64 };
     float scale[RUN];
@@ -68,8 +68,8 @@ static void multiply(float *x, int64_t rows, int64_t cols, const uint8_t *codes,
     }
 }
 
-void lort_scale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes) { multiply(x, rows, cols, codes, false); }
-void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes) { multiply(x, rows, cols, codes, true); }
+void lort_scale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes) { multiply_columns(x, rows, cols, codes, false); }
+void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes) { multiply_columns(x, rows, cols, codes, true); }
 
 /* ---- factors ---- */
 

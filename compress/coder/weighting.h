@@ -3,8 +3,8 @@
  *
  * E_j: the importance of column j, over the mean of all. Integers code W diag(s), s_j = E_j^(3/8) in quarter octaves; whoever reads them
  * multiplies column j by 1 / s_j. Of factors W diag(E^(1/2)) is approximated, and R is stored unscaled. */
-#ifndef LORT_COMPRESS_WEIGHTING_H
-#define LORT_COMPRESS_WEIGHTING_H
+#ifndef LORT_COMPRESS_CODER_WEIGHTING_H
+#define LORT_COMPRESS_CODER_WEIGHTING_H
 
 #include "formats/container/container.h"
 #include "formats/inputs/imatrix.h"

@@ -121,13 +121,13 @@ static lort_code add_cell(void *ctx, int64_t item, unsigned slot, lort_error *er
     return lort_session_check_stop(&c->session, err);
 }
 
-static bool sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
+static bool is_sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
 
 /* Slices matter only where a side is stored by them. */
 static lort_matrices shape_of(const operand *a, const operand *b)
 {
     lort_matrices shape = lort_tensor_matrices(a->entry.tensor);
-    return sliced(a) || sliced(b) ? shape : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
+    return is_sliced(a) || is_sliced(b) ? shape : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
 }
 
 static lort_code compare_slices(comparing *c, lort_error *err)

@@ -121,7 +121,7 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t
     return code;
 }
 
-static lort_code prepare(prepared *p, lort_command command, const char *path, const lort_options *options, const lort_observer *observer,
+static lort_code prepare_run(prepared *p, lort_command command, const char *path, const lort_options *options, const lort_observer *observer,
                          lort_report *report, lort_error *err)
 {
     *p = (prepared){0};
@@ -150,7 +150,7 @@ static lort_code prepare(prepared *p, lort_command command, const char *path, co
 }
 
 /* From here on the ledger has a limit, and workers stand ready. */
-static lort_code start(prepared *p, const lort_options *options, lort_error *err)
+static lort_code start_workers(prepared *p, const lort_options *options, lort_error *err)
 {
     const uint64_t available = p->session.memory.available, room = available > p->plan.peak ? (available - p->plan.peak) / 2 : 0;
     lort_model_ahead_limit(p->model, room > LORT_AHEAD_MOST ? room : LORT_AHEAD_MOST);
@@ -159,7 +159,7 @@ static lort_code start(prepared *p, const lort_options *options, lort_error *err
     return code ? code : lort_session_spare(&p->session, p->plan.spare, err);
 }
 
-static void finish(prepared *p)
+static void close_prepared(prepared *p)
 {
     lort_plan_free(&p->plan, &p->session.alloc);
     lort_imatrix_free(&p->imatrix);
@@ -170,18 +170,18 @@ static void finish(prepared *p)
 lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     prepared p;
-    lort_code code = prepare(&p, LORT_COMMAND_PLAN, path, options, observer, report, err);
+    lort_code code = prepare_run(&p, LORT_COMMAND_PLAN, path, options, observer, report, err);
     p.plan.spare = 0; /* nothing is written */
     if (code == LORT_OK && options->sample > 0)
-        code = start(&p, options, err);
+        code = start_workers(&p, options, err);
     if (code == LORT_OK && options->sample > 0 && is_sized(options))
-        code = lort_allocate(&p.decider, &p.plan, err);
+        code = lort_shares_give(&p.decider, &p.plan, err);
     report_disk(&p, "here");
     if (code == LORT_OK)
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && options->sample > 0)
         code = lort_sample(&p.decider, &p.plan, options->sample, err);
-    finish(&p);
+    close_prepared(&p);
     return code;
 }
 
@@ -283,11 +283,11 @@ static lort_code check_size(const prepared *p, const lort_options *options, uint
 /* Work, up to an output that is complete, read back, and has no name yet. */
 static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options, uint64_t *over, lort_error *err)
 {
-    lort_code code = p->plan.reserve ? LORT_OK : start(p, options, err); /* else an attempt before this one did */
+    lort_code code = p->plan.reserve ? LORT_OK : start_workers(p, options, err); /* else an attempt before this one did */
     if (code == LORT_OK && !p->plan.reserve)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && is_sized(options))
-        code = lort_allocate(&p->decider, &p->plan, err);
+        code = lort_shares_give(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = write_all(p, publish, err);
     if (code)
@@ -302,7 +302,7 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
 }
 
 /* What missed a quality limit would miss it again; all else can be gone on with, and what an earlier run did is not for this one to throw away. */
-static void leave(prepared *p, lort_publish *publish, const char *output, lort_code code)
+static void leave_partial(prepared *p, lort_publish *publish, const char *output, lort_code code)
 {
     lort_report *report = p->session.report;
     if (lort_journal_worth(p->decider.journal) && (!lort_publish_bad(publish) || lort_journal_distrust(p->decider.journal, NULL) == LORT_OK))
@@ -316,7 +316,7 @@ static void leave(prepared *p, lort_publish *publish, const char *output, lort_c
 }
 
 /* One attempt. *over: it missed the size by so many bytes, and nothing of it is left. */
-static lort_code attempt(prepared *p, const char *output, const lort_options *options, uint64_t *over, lort_error *err)
+static lort_code attempt_output(prepared *p, const char *output, const lort_options *options, uint64_t *over, lort_error *err)
 {
     lort_publish *publish = NULL;
     const lort_publish_options how = {.force = options->force, .resumable = true, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low,
@@ -337,7 +337,7 @@ static lort_code attempt(prepared *p, const char *output, const lort_options *op
     if (code && *over)
         lort_publish_keep(publish, false);
     else if (code)
-        leave(p, publish, output, code);
+        leave_partial(p, publish, output, code);
     lort_journal_close(p->decider.journal, lort_publish_stays(publish));
     lort_publish_close(publish);
     p->decider.journal = NULL;
@@ -367,7 +367,7 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     for (int i = 0; code == LORT_OK && i < SIZE_ATTEMPTS; i++) {
         if (over)
             reserve_more(p, over);
-        code = attempt(p, output, options, &over, err);
+        code = attempt_output(p, output, options, &over, err);
         if (!over)
             return code;
         code = i + 1 < SIZE_ATTEMPTS ? LORT_OK : code;
@@ -378,9 +378,9 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
 lort_code lort_compress(const char *path, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
 {
     prepared p;
-    lort_code code = prepare(&p, LORT_COMMAND_COMPRESS, path, options, observer, report, err);
+    lort_code code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, options, observer, report, err);
     if (code == LORT_OK)
         code = run_compress(&p, output, options, err);
-    finish(&p);
+    close_prepared(&p);
     return code;
 }

@@ -99,7 +99,7 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
     return lort_reading_list(archive, report, err);
 }
 
-static void warn(void *report, const char *text) { lort_report_warn(report, "%s", text); }
+static void add_warning(void *report, const char *text) { lort_report_warn(report, "%s", text); }
 
 static lort_code inspect_archive(const char *path, lort_report *report, lort_error *err)
 {
@@ -115,7 +115,7 @@ static lort_code inspect_archive(const char *path, lort_report *report, lort_err
 static lort_code inspect_model(const char *path, lort_report *report, lort_error *err)
 {
     lort_model *model;
-    lort_code code = lort_model_open(path, &lort_alloc_heap, warn, report, &model, err);
+    lort_code code = lort_model_open(path, &lort_alloc_heap, add_warning, report, &model, err);
     if (code)
         return code;
     code = list_model(model, report, err);

@@ -444,7 +444,7 @@ static lort_code check_output(const restoring *r, const char *output, const lort
     return lort_fail(err, LORT_E_USAGE, "%s: the output is the container itself", lort_escape_text(shown, sizeof shown, output));
 }
 
-static lort_code begin(restoring *r, const char *output, uint64_t bytes, bool directory, lort_error *err)
+static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, bool directory, lort_error *err)
 {
     lort_file_info info = {.mode = 0600};
     bool exists;
@@ -467,7 +467,7 @@ static lort_code restore_model(restoring *r, const char *output, lort_error *err
     for (uint32_t f = 0; code == LORT_OK && f < model->file_count; f++)
         bytes += r->files[f].size;
     if (code == LORT_OK)
-        code = begin(r, output, bytes, model->directory, err);
+        code = begin_output(r, output, bytes, model->directory, err);
     for (uint32_t f = 0; code == LORT_OK && f < model->file_count; f++)
         code = write_file(r, f, err);
     r->reading.session.report->output_bytes = bytes;
@@ -480,7 +480,7 @@ static lort_code restore_tensor(restoring *r, const char *output, const char *na
     const lort_part *part = lort_archive_find(r->reading.archive, name, strlen(name));
     if (!part)
         return lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them", lort_escape_text(shown, sizeof shown, name));
-    lort_code code = begin(r, output, out_bytes(r, part), false, err);
+    lort_code code = begin_output(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);
     if (code == LORT_OK)

@@ -1,4 +1,4 @@
-/* access: the weights of a model or container for a program: looked up, seen where they lie, streamed. Owns the handle's ledger and what its last
+/* weights: the weights of a model or container for a program: looked up, seen where they lie, streamed. Owns the handle's ledger and what its last
  * stream decoded. */
 #include "compress/math/blas.h"
 #include "compress/read/input.h"
@@ -183,7 +183,7 @@ typedef struct delivery {
     void *ctx;
 } delivery;
 
-static lort_code stopped(lort_code code, uint64_t at, const char *unit, lort_error *err)
+static lort_code caller_stopped(lort_code code, uint64_t at, const char *unit, lort_error *err)
 {
     return code ? lort_fail(err, code, "the caller ended the stream at %s %llu", unit, (ull)at) : LORT_OK;
 }
@@ -192,13 +192,13 @@ static lort_code hand_on(delivery *d, lort_error *err)
 {
     lort_code code = lort_entry_check(d->entry, err);
     if (code == LORT_OK)
-        code = stopped(d->piece(d->ctx, d->at, d->buffer, d->used), d->at, "byte", err);
+        code = caller_stopped(d->piece(d->ctx, d->at, d->buffer, d->used), d->at, "byte", err);
     d->at += d->used;
     d->used = 0;
     return code;
 }
 
-static lort_code deliver(void *ctx, const void *bytes, uint64_t n, lort_error *err)
+static lort_code deliver_piece(void *ctx, const void *bytes, uint64_t n, lort_error *err)
 {
     delivery *d = ctx;
     const uint8_t *from = bytes;
@@ -223,7 +223,7 @@ static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
     lort_code code = entry->part ? lort_hasher_open(w->alloc, &d->hasher, err) : LORT_OK;
     w->cache.valid = false; /* its buffer is used */
     if (code == LORT_OK)
-        code = lort_entry_bytes(entry, &w->scratch, deliver, d, err);
+        code = lort_entry_bytes(entry, &w->scratch, deliver_piece, d, err);
     if (code == LORT_OK)
         code = d->hasher ? lort_reading_check_hash(entry->part, d->hasher, err) : lort_entry_unchanged(entry, err);
     if (code == LORT_OK && d->used)
@@ -383,7 +383,7 @@ static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
         if (code == LORT_OK) /* the last piece waits for the check of the whole */
             code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
         if (code == LORT_OK)
-            code = stopped(s->piece(s->ctx, s->at, s->buffer, n), s->at, "element", err);
+            code = caller_stopped(s->piece(s->ctx, s->at, s->buffer, n), s->at, "element", err);
         s->at += n;
     }
     return code;

@@ -39,7 +39,7 @@ static lort_code grow_basis(lort_factoring *f, lort_reach *step, double *best_en
     return code;
 }
 
-static bool met(const lort_target *target, const lort_factors *out)
+static bool is_met(const lort_target *target, const lort_factors *out)
 {
     if (target->kind == LORT_TARGET_RANK || target->kind == LORT_TARGET_GAIN)
         return true;
@@ -55,7 +55,7 @@ static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *
 
     for (int tries = 0; rank > 0 && code == LORT_OK && tries <= RAISES; tries++) {
         code = lort_refit(f, rank, out, err);
-        if (code == LORT_OK && met(f->target, out)) {
+        if (code == LORT_OK && is_met(f->target, out)) {
             out->verdict = LORT_FACTORED;
             return LORT_OK;
         }
@@ -74,7 +74,7 @@ static bool is_smaller(const lort_factoring *f, const lort_factors *out, int64_t
     return out->verdict == LORT_FACTORED && (double)out->rank * (rows * left + cols * right) <= (double)rank * (rows + cols) * LORT_SIXTEEN_BITS;
 }
 
-static lort_code build(lort_factoring *f, lort_factors *out, lort_error *err)
+static lort_code build_factors(lort_factoring *f, lort_factors *out, lort_error *err)
 {
     const int64_t rank = lort_reach_rank(f), eight = lort_reach_rank_eight(f, rank);
     lort_code code = rank > 0 ? lort_krylov_finish(f, err) : LORT_OK;
@@ -110,12 +110,12 @@ static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err
     out->sketch = f->d;
     out->sigma_first = sqrt(f->ritz[0] / f->norm2);
     if (step != LORT_REACH_HOPELESS)
-        return build(f, out, err);
+        return build_factors(f, out, err);
     out->verdict = LORT_OUT_OF_REACH;
     return LORT_OK;
 }
 
-static lort_code run(lort_factoring *f, lort_factors *out, lort_error *err)
+static lort_code run_factoring(lort_factoring *f, lort_factors *out, lort_error *err)
 {
     lort_partial bad;
     lort_code code = lort_factor_scan(f, &out->verdict, &bad, err);
@@ -143,7 +143,7 @@ lort_code lort_factor(const lort_matrix_source *source, const lort_target *targe
     code = lort_factoring_take(&f, err);
     if (code != LORT_OK)
         goto done;
-    code = run(&f, out, err);
+    code = run_factoring(&f, out, err);
     if (code == LORT_E_NUMERIC) { /* LAPACK gave up: the matrix is kept, the run goes on */
         out->verdict = LORT_NOT_CONVERGED;
         code = LORT_OK;

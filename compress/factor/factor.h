@@ -5,8 +5,8 @@
  * orthonormal against Q by CholeskyQR2 with f64 Gram matrices and deflation. The d x d problem Y'Y = V S^2 V' gives A ~ (Y V_k)(Q V_k)'. The right factor is rounded to its
  * storage type, the left one refitted by least squares (L = A R' (R R')^-1) and rounded, and the error of what a reader
  * will decode is summed in f64, all in one last pass. docs/NUMERICS.md has the measurements. */
-#ifndef LORT_COMPRESS_FACTOR_H
-#define LORT_COMPRESS_FACTOR_H
+#ifndef LORT_COMPRESS_FACTOR_FACTOR_H
+#define LORT_COMPRESS_FACTOR_FACTOR_H
 
 #include "formats/base/alloc.h"
 #include "formats/types/dtype.h"

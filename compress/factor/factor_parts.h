@@ -6,8 +6,8 @@
  *     +--------+                    +------------+
  *
  * A is only ever seen through tiles, scaled by 2^-exponent so that its largest element is in [0.5, 1). */
-#ifndef LORT_COMPRESS_FACTOR_PARTS_H
-#define LORT_COMPRESS_FACTOR_PARTS_H
+#ifndef LORT_COMPRESS_FACTOR_FACTOR_PARTS_H
+#define LORT_COMPRESS_FACTOR_FACTOR_PARTS_H
 
 #include "compress/factor/cells.h"
 #include "compress/factor/grid.h"
@@ -92,7 +92,6 @@ lort_code lort_gram_wide(lort_factoring *f, const float *x, int64_t ldx, int64_t
 /* ---- reach.c: when to stop, and which rank; pure arithmetic on ritz values ---- */
 typedef enum lort_reach { LORT_REACH_MORE, LORT_REACH_DONE, LORT_REACH_HOPELESS } lort_reach;
 lort_reach lort_reach_step(const lort_factoring *f, double *best_energy);
-double lort_reach_energy(const lort_target *target);    /* share of the energy the target asks for */
 int64_t lort_reach_rank(const lort_factoring *f);       /* the rank to build; 0: none up to rank_cap */
 /* Energy and error targets: a rank at which factors of 8 bits meet it, if that takes fewer bytes than 16 bits at `rank`; else 0. */
 int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank);

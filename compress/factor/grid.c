@@ -89,7 +89,7 @@ uint64_t lort_factor_scratch_bytes(const lort_factor_grid *g)
 enum { TILES, SCRATCH, Q, Y, GRAM, WORK, VALUES, RITZ, BEFORE, LANES, SOLVE, DIAGONAL, TURN, RIGHT, PARTIALS, PIECES };
 
 /* Offsets of the pieces of the one block, and its size. */
-static uint64_t layout(const lort_factor_grid *g, unsigned workers, uint64_t offsets[PIECES])
+static uint64_t lay_out_memory(const lort_factor_grid *g, unsigned workers, uint64_t offsets[PIECES])
 {
     const uint64_t cap = (uint64_t)g->cap, block = (uint64_t)g->block, side = (uint64_t)lort_max64(g->rank_cap, g->block);
     const uint64_t rows = (uint64_t)g->rows, cols = (uint64_t)g->cols;
@@ -118,7 +118,7 @@ uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes, c
     if (!lort_factor_grid_make(rows, cols, element_bytes, target, &g))
         return 0;
     /* the block and two results, each in whole pages */
-    return layout(&g, workers, offsets) + 2 * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
+    return lay_out_memory(&g, workers, offsets) + 2 * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
 }
 
 lort_code lort_factoring_take(lort_factoring *f, lort_error *err)
@@ -126,7 +126,7 @@ lort_code lort_factoring_take(lort_factoring *f, lort_error *err)
     uint64_t at[PIECES];
     lort_code code;
 
-    f->memory_bytes = layout(&f->grid, f->workers, at);
+    f->memory_bytes = lay_out_memory(&f->grid, f->workers, at);
     code = lort_take(f->alloc, f->memory_bytes, "factorisation workspace", (void **)&f->memory, err);
     if (code != LORT_OK)
         return code;

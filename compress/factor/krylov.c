@@ -70,7 +70,7 @@ static lort_code gram_lane(void *ctx, int64_t lane, unsigned worker, unsigned sl
 }
 
 /* Lanes hold cap x block numbers each, so wider results come in chunks of columns. */
-static lort_code gram(gram_run run, double *out, int64_t ldo, lort_error *err)
+static lort_code sum_gram(gram_run run, double *out, int64_t ldo, lort_error *err)
 {
     const int64_t last = run.to;
 
@@ -95,13 +95,13 @@ static lort_code gram(gram_run run, double *out, int64_t ldo, lort_error *err)
 lort_code lort_gram_tall(lort_factoring *f, const float *x, int64_t ldx, int64_t length, int64_t from, int64_t to, double *out,
                          int64_t ldo, lort_error *err)
 {
-    return gram((gram_run){f, x, ldx, length, from, to, false}, out, ldo, err);
+    return sum_gram((gram_run){f, x, ldx, length, from, to, false}, out, ldo, err);
 }
 
 lort_code lort_gram_wide(lort_factoring *f, const float *x, int64_t ldx, int64_t length, int64_t from, int64_t to, double *out,
                          int64_t ldo, lort_error *err)
 {
-    return gram((gram_run){f, x, ldx, length, from, to, true}, out, ldo, err);
+    return sum_gram((gram_run){f, x, ldx, length, from, to, true}, out, ldo, err);
 }
 
 /* ---- orthonormal blocks ---- */
@@ -140,7 +140,7 @@ static lort_code subtract_rows(void *ctx, int64_t item, unsigned worker, unsigne
 }
 
 /* Z -= Q (Q'Z). *norm2: ||Z||^2 before. */
-static lort_code project(lort_factoring *f, double *norm2, lort_error *err)
+static lort_code project_block(lort_factoring *f, double *norm2, lort_error *err)
 {
     const int64_t count = f->d * f->width, lane_floats = 2 * f->grid.cap * f->grid.block;
     lort_code code = lort_pool_each(f->pool, LORT_FACTOR_LANES, project_lane, f, err);
@@ -180,7 +180,7 @@ static lort_code turn_rows(void *ctx, int64_t item, unsigned worker, unsigned sl
 }
 
 /* Z <- Z U L^(-1/2) for the eigenpairs (L, U) of Z'Z with L > least. */
-static lort_code orthonormalise(lort_factoring *f, double least, lort_error *err)
+static lort_code orthonormalise_block(lort_factoring *f, double least, lort_error *err)
 {
     const int64_t w = f->width;
     turn_run run = {f, 0};
@@ -207,14 +207,14 @@ static lort_code orthonormal_block(lort_factoring *f, lort_error *err)
 
     for (int round = 0; round < 2 && code == LORT_OK && f->width > 0; round++) {
         double norm2;
-        code = project(f, &norm2, err);
+        code = project_block(f, &norm2, err);
         if (code == LORT_OK)
-            code = orthonormalise(f, round == 0 ? NOISE * norm2 : SECOND, err);
+            code = orthonormalise_block(f, round == 0 ? NOISE * norm2 : SECOND, err);
     }
     return code;
 }
 
-static void identity(lort_factoring *f)
+static void set_identity(lort_factoring *f)
 {
     memset(f->q, 0, (size_t)(f->grid.cols * f->grid.cap) * sizeof *f->q);
     for (int64_t i = 0; i < f->grid.cols; i++)
@@ -234,7 +234,7 @@ lort_code lort_krylov_start(lort_factoring *f, lort_error *err)
 {
     f->d = f->before = 0;
     if (f->grid.exact) {
-        identity(f);
+        set_identity(f);
         f->width = f->grid.cols;
         return LORT_OK;
     }

@@ -29,18 +29,18 @@ static double sum_before(const lort_factoring *f, int64_t rank)
     return sum;
 }
 
-double lort_reach_energy(const lort_target *target)
+static double reach_energy(const lort_target *target)
 {
     return target->kind == LORT_TARGET_ERROR ? 1 - target->value * target->value : target->value;
 }
 
-static double wanted(const lort_factoring *f)
+static double energy_wanted(const lort_factoring *f)
 {
-    return (lort_reach_energy(f->target) + ROUNDING) * f->norm2;
+    return (reach_energy(f->target) + ROUNDING) * f->norm2;
 }
 
 /* The smallest rank whose values reach `energy`; 0: none of the n. */
-static int64_t smallest(const double *ritz, int64_t n, double energy)
+static int64_t smallest_rank(const double *ritz, int64_t n, double energy)
 {
     double sum = 0;
 
@@ -84,7 +84,7 @@ static lort_reach rank_step(const lort_factoring *f)
 }
 
 /* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but each pass adds less. */
-static double projected(const lort_factoring *f)
+static double project_energy(const lort_factoring *f)
 {
     const double now = lort_ritz_sum(f, f->grid.rank_cap);
 
@@ -93,14 +93,14 @@ static double projected(const lort_factoring *f)
 
 static lort_reach target_step(const lort_factoring *f, double *best_energy)
 {
-    const int64_t now = smallest(f->ritz, f->d, wanted(f)), before = smallest(f->ritz_before, f->before, wanted(f));
+    const int64_t now = smallest_rank(f->ritz, f->d, energy_wanted(f)), before = smallest_rank(f->ritz_before, f->before, energy_wanted(f));
     double bound = upper_bound(f);
 
     if (now > 0 && before > 0 && before - now <= now / 32)
         return LORT_REACH_DONE;
     if (f->shrunk)
-        bound = fmin(bound, projected(f));
-    if (bound >= lort_reach_energy(f->target) * f->norm2)
+        bound = fmin(bound, project_energy(f));
+    if (bound >= reach_energy(f->target) * f->norm2)
         return LORT_REACH_MORE;
     *best_energy = bound / f->norm2;
     return LORT_REACH_HOPELESS;
@@ -109,7 +109,7 @@ static lort_reach target_step(const lort_factoring *f, double *best_energy)
 /* How many of n values save most together. Coding what they leave takes half its logarithm, and nothing where it is below the floor; each of them costs the
  * target's value; so the least of left * exp(value * count) is sought. One at a time will not do: of 16 alike that leave nothing the first may not pay.
  * Behind the first `seen` values each is taken to be as large as those are in the mean. */
-static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t seen, int64_t n)
+static int64_t rank_that_gains(const lort_factoring *f, const double *ritz, int64_t seen, int64_t n)
 {
     const double v = f->target->value, each = 1 + v * (1 + v / 2 * (1 + v / 3 * (1 + v / 4))); /* e^v, which need not be exact */
     const double floor = fmax(f->target->floor, ROUNDING) * f->norm2, mean = lort_ritz_sum(f, seen) / (double)seen;
@@ -132,14 +132,14 @@ static int64_t gaining(const lort_factoring *f, const double *ritz, int64_t seen
 static lort_reach gain_step(const lort_factoring *f, double *best_energy)
 {
     const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d, settled = cap < f->before ? cap : f->before;
-    const int64_t now = gaining(f, f->ritz, cap, cap);
+    const int64_t now = rank_that_gains(f, f->ritz, cap, cap);
 
     *best_energy = f->ritz[0] / f->norm2;
     if (f->before == 0)
         return LORT_REACH_MORE;
     if (now == 0)
-        return settled < most && gaining(f, f->ritz, settled, most) > 0 ? LORT_REACH_MORE : LORT_REACH_HOPELESS;
-    return now == gaining(f, f->ritz_before, settled, settled) ? LORT_REACH_DONE : LORT_REACH_MORE;
+        return settled < most && rank_that_gains(f, f->ritz, settled, most) > 0 ? LORT_REACH_MORE : LORT_REACH_HOPELESS;
+    return now == rank_that_gains(f, f->ritz_before, settled, settled) ? LORT_REACH_DONE : LORT_REACH_MORE;
 }
 
 lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
@@ -150,7 +150,7 @@ lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
 }
 
 /* Without the components at the end that together do not matter: how a lower exact rank is found. */
-static int64_t trimmed(const lort_factoring *f, int64_t rank)
+static int64_t trim_rank(const lort_factoring *f, int64_t rank)
 {
     double tail = 0;
 
@@ -167,11 +167,11 @@ int64_t lort_reach_rank(const lort_factoring *f)
     const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d;
 
     if (f->target->kind == LORT_TARGET_RANK)
-        return trimmed(f, cap);
+        return trim_rank(f, cap);
     if (f->target->kind == LORT_TARGET_GAIN)
-        return trimmed(f, gaining(f, f->ritz, cap, cap));
-    const int64_t rank = smallest(f->ritz, cap, wanted(f));
-    return rank > 0 ? rank : trimmed(f, cap); /* it may still be met: the measurement decides */
+        return trim_rank(f, rank_that_gains(f, f->ritz, cap, cap));
+    const int64_t rank = smallest_rank(f->ritz, cap, energy_wanted(f));
+    return rank > 0 ? rank : trim_rank(f, cap); /* it may still be met: the measurement decides */
 }
 
 int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank)
@@ -180,14 +180,14 @@ int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank)
 
     if (f->target->kind == LORT_TARGET_RANK || f->target->kind == LORT_TARGET_GAIN)
         return 0;
-    const int64_t eight = smallest(f->ritz, cap, (lort_reach_energy(f->target) + LORT_EIGHT_ROUNDING) * f->norm2);
+    const int64_t eight = smallest_rank(f->ritz, cap, (reach_energy(f->target) + LORT_EIGHT_ROUNDING) * f->norm2);
     return (double)eight * LORT_EIGHT_BITS < (double)rank * LORT_SIXTEEN_BITS ? eight : 0;
 }
 
 int64_t lort_reach_raise(const lort_factoring *f, int64_t rank, double error2)
 {
     const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d;
-    const double missing = error2 - (1 - lort_reach_energy(f->target)) * f->norm2;
+    const double missing = error2 - (1 - reach_energy(f->target)) * f->norm2;
     double gain = 0;
 
     for (int64_t k = rank + 1; k <= cap; k++) {

@@ -44,7 +44,7 @@ typedef struct factor_weights {
 } factor_weights;
 
 /* Squared rounding error, weighed, of numbers [first, first + n) of a factor as blocks of one type. */
-static double rounding(const factor_type *type, const float *x, int64_t first, int64_t n, const factor_weights *by)
+static double rounding_error(const factor_type *type, const float *x, int64_t first, int64_t n, const factor_weights *by)
 {
     uint8_t stored[2 * RUN];
     float back[RUN];
@@ -74,10 +74,10 @@ static void round_each(const float *x, int64_t first, int64_t n, int64_t total, 
     *part = (lort_partial){0};
     for (int t = 0; t < LORT_FACTOR_TYPES; t++)
         if (total % factor_types[t].block == 0)
-            part->rounded[t] = rounding(&factor_types[t], x, first, n, by);
+            part->rounded[t] = rounding_error(&factor_types[t], x, first, n, by);
 }
 
-static double singular(const lort_factoring *f, int64_t i)
+static double singular_value(const lort_factoring *f, int64_t i)
 {
     const double square = f->values[f->d - 1 - i];
 
@@ -103,7 +103,7 @@ static bool eight_pays(const refit_run *run, double more, int64_t numbers)
     return target->kind == LORT_TARGET_RANK ? more <= SHARE_OF_LEFT * left : f->eight && 2 * more <= LORT_EIGHT_ROUNDING * f->norm2;
 }
 
-static const factor_type *choose(const refit_run *run, int64_t items, int64_t numbers)
+static const factor_type *choose_types(const refit_run *run, int64_t items, int64_t numbers)
 {
     double sums[LORT_FACTOR_TYPES] = {0};
 
@@ -117,12 +117,12 @@ static const factor_type *choose(const refit_run *run, int64_t items, int64_t nu
 /* ---- the right factor ---- */
 
 /* Rows i of coefficients: sqrt(s_i) v_i', so that R = C Q' and Y C' has columns s_i^(3/2) u_i. */
-static void coefficients(const lort_factoring *f, int64_t rank)
+static void solve_coefficients(const lort_factoring *f, int64_t rank)
 {
     float *c = (float *)f->work;
 
     for (int64_t i = 0; i < rank; i++) {
-        const double *v = f->gram + (f->d - 1 - i) * f->grid.cap, scale = sqrt(singular(f, i));
+        const double *v = f->gram + (f->d - 1 - i) * f->grid.cap, scale = sqrt(singular_value(f, i));
         root_weights(f)[i] = (float)scale;
         for (int64_t j = 0; j < f->d; j++)
             c[i * f->d + j] = (float)(v[j] * scale);
@@ -186,13 +186,13 @@ static lort_code build_right(refit_run *run, lort_error *err)
 
     run->run = lort_factor_items(lort_factor_items(numbers, stripes), RUN) * RUN;
     const int64_t items = lort_factor_items(numbers, run->run);
-    coefficients(f, run->rank);
+    solve_coefficients(f, run->rank);
     code = lort_pool_each(f->pool, stripes, right_stripe, run, err);
     if (code == LORT_OK)
         code = lort_pool_each(f->pool, items, measure_run, run, err);
     if (code != LORT_OK)
         return code;
-    run->right = choose(run, items, numbers);
+    run->right = choose_types(run, items, numbers);
     run->out->right_bytes = stored_bytes(run->right, numbers);
     code = lort_take(f->alloc, run->out->right_bytes, "right factor", (void **)&run->out->right, err);
     return code == LORT_OK ? lort_pool_each(f->pool, items, round_run, run, err) : code;
@@ -210,7 +210,7 @@ static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned s
 
     lort_sgemm(false, true, n, k, f->d, 1, f->y + r0 * g->cap, g->cap, (const float *)f->work, f->d, 0, left, k);
     for (int64_t i = 0; i < k; i++) {
-        const float scale = (float)(1 / singular(f, i));
+        const float scale = (float)(1 / singular_value(f, i));
         for (int64_t r = 0; r < n; r++)
             left[r * k + i] *= scale;
     }
@@ -227,7 +227,7 @@ static lort_code choose_left(refit_run *run, lort_error *err)
     lort_code code = lort_pool_each(f->pool, panels, left_panel, run, err);
     if (code != LORT_OK)
         return code;
-    run->left = choose(run, panels, numbers);
+    run->left = choose_types(run, panels, numbers);
     run->out->left_bytes = stored_bytes(run->left, numbers);
     return lort_take(f->alloc, run->out->left_bytes, "left factor", (void **)&run->out->left, err);
 }
@@ -235,7 +235,7 @@ static lort_code choose_left(refit_run *run, lort_error *err)
 /* ---- the left factor and the error ---- */
 
 /* solve <- B with B'B = (R R')^-1: eigenvectors over the roots of their eigenvalues, zero rows for dependent ones. */
-static lort_code invert(refit_run *run, lort_error *err)
+static lort_code invert_gram(refit_run *run, lort_error *err)
 {
     lort_factoring *f = run->f;
     const int64_t k = run->rank;
@@ -403,7 +403,7 @@ lort_code lort_refit(lort_factoring *f, int64_t rank, lort_factors *out, lort_er
     if (code == LORT_OK)
         code = choose_left(&run, err);
     if (code == LORT_OK)
-        code = invert(&run, err);
+        code = invert_gram(&run, err);
     if (code == LORT_OK)
         code = fit_left(&run, err);
     if (code != LORT_OK)

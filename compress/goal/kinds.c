@@ -1,4 +1,4 @@
-/* See kinds.h. Names are those of GGUF and of transformers. Weights were measured (docs/NUMERICS.md, "Kinds of tensors"): what the same relative error of one kind
+/* kinds: see kinds.h. Names are those of GGUF and of transformers. Weights were measured (docs/NUMERICS.md, "Kinds of tensors"): what the same relative error of one kind
  * does to the next token's distribution, per weight. */
 #include "compress/goal/kinds.h"
 #include "compress/goal/glob.h"

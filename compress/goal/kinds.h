@@ -1,6 +1,6 @@
 /* kinds: what tensors are for, by their names, and what their errors cost the model. */
-#ifndef LORT_COMPRESS_KINDS_H
-#define LORT_COMPRESS_KINDS_H
+#ifndef LORT_COMPRESS_GOAL_KINDS_H
+#define LORT_COMPRESS_GOAL_KINDS_H
 
 #include "compress/lort.h"
 

@@ -19,13 +19,8 @@ static_assert(sizeof(blasint) == 4 && sizeof(lapack_int) == 4, "the LP64 interfa
 static atomic_flag turn = ATOMIC_FLAG_INIT;
 static bool concurrent; /* until lort_blas_start knows better, calls take turns */
 
-bool lort_blas_concurrent(void)
-{
-    return concurrent;
-}
-
 /* The OpenMP build keeps its thread count per calling thread. */
-static void enter(void)
+static void enter_blas(void)
 {
     static _Thread_local bool started;
 
@@ -36,14 +31,14 @@ static void enter(void)
         ;
 }
 
-static void leave(void)
+static void leave_blas(void)
 {
     if (!concurrent)
         atomic_flag_clear_explicit(&turn, memory_order_release);
 }
 
 /* Dimensions here come from tile grids, not from files: one that does not fit is a defect, not an input. */
-static blasint narrow(int64_t v)
+static blasint narrow_size(int64_t v)
 {
     if (v < 0 || v > INT32_MAX)
         abort();
@@ -53,10 +48,10 @@ static blasint narrow(int64_t v)
 /* BLAS wants a leading dimension of at least the row length and 1, also for empty matrices. */
 static blasint narrow_ld(int64_t v)
 {
-    return narrow(v < 1 ? 1 : v);
+    return narrow_size(v < 1 ? 1 : v);
 }
 
-static CBLAS_TRANSPOSE op(bool trans)
+static CBLAS_TRANSPOSE transpose_of(bool trans)
 {
     return trans ? CblasTrans : CblasNoTrans;
 }
@@ -64,19 +59,19 @@ static CBLAS_TRANSPOSE op(bool trans)
 void lort_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                 const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
-    enter();
-    cblas_sgemm(CblasRowMajor, op(trans_a), op(trans_b), narrow(m), narrow(n), narrow(k), alpha, a, narrow_ld(lda), b,
+    enter_blas();
+    cblas_sgemm(CblasRowMajor, transpose_of(trans_a), transpose_of(trans_b), narrow_size(m), narrow_size(n), narrow_size(k), alpha, a, narrow_ld(lda), b,
                 narrow_ld(ldb), beta, c, narrow_ld(ldc));
-    leave();
+    leave_blas();
 }
 
 void lort_dgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda,
                 const double *b, int64_t ldb, double beta, double *c, int64_t ldc)
 {
-    enter();
-    cblas_dgemm(CblasRowMajor, op(trans_a), op(trans_b), narrow(m), narrow(n), narrow(k), alpha, a, narrow_ld(lda), b,
+    enter_blas();
+    cblas_dgemm(CblasRowMajor, transpose_of(trans_a), transpose_of(trans_b), narrow_size(m), narrow_size(n), narrow_size(k), alpha, a, narrow_ld(lda), b,
                 narrow_ld(ldb), beta, c, narrow_ld(ldc));
-    leave();
+    leave_blas();
 }
 
 bool lort_blas_fits(int64_t m, int64_t n)
@@ -105,10 +100,10 @@ static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *valu
         return LORT_OK;
     if (n < 0 || n > LORT_DSYEVD_MAX)
         return lort_fail(err, LORT_E_INTERNAL, "eigenproblem of order %lld: 0 to %d are allowed", (long long)n, LORT_DSYEVD_MAX);
-    enter();
-    info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, job, 'L', narrow(n), a, narrow_ld(lda), values, work, narrow((int64_t)doubles), iwork,
-                               narrow((int64_t)ints));
-    leave();
+    enter_blas();
+    info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, job, 'L', narrow_size(n), a, narrow_ld(lda), values, work, narrow_size((int64_t)doubles), iwork,
+                               narrow_size((int64_t)ints));
+    leave_blas();
     if (info < 0)
         return lort_fail(err, LORT_E_INTERNAL, "dsyevd refuses its argument %d", (int)-info);
     if (info > 0)
@@ -141,36 +136,6 @@ lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, 
     double *doubles = work;
 
     return syevd('N', n, a, lda, values, doubles, values_doubles(n), (lapack_int *)(doubles + values_doubles(n)), 1, err);
-}
-
-/* JOBZ = 'N' of the n x m column-major transpose; minimum lwork is 3 min + max(max, 7 min), the rest lets it work in blocks. */
-lort_code lort_sgesdd_values(int64_t m, int64_t n, float *a, float *values, lort_error *err)
-{
-    const uint64_t small = (uint64_t)(m < n ? m : n), large = (uint64_t)(m < n ? n : m);
-    const uint64_t lwork = 3 * small + (large > 7 * small ? large : 7 * small) + 64 * (small + large);
-    float dummy, *work = NULL;
-    lapack_int info, *iwork = NULL;
-    lort_code code;
-
-    if (!lort_blas_fits(m, n) || lwork > INT32_MAX)
-        return lort_fail(err, LORT_E_INTERNAL, "a %lld x %lld matrix is too large for sgesdd", (long long)m, (long long)n);
-    if (small == 0)
-        return LORT_OK;
-    code = lort_take(&lort_alloc_heap, lwork * sizeof *work, "sgesdd workspace", (void **)&work, err);
-    if (code == LORT_OK)
-        code = lort_take(&lort_alloc_heap, 8 * small * sizeof *iwork, "sgesdd workspace", (void **)&iwork, err);
-    if (code != LORT_OK)
-        goto done;
-    enter();
-    info = LAPACKE_sgesdd_work(LAPACK_COL_MAJOR, 'N', narrow(n), narrow(m), a, narrow_ld(n), values, &dummy, 1, &dummy, 1, work,
-                               narrow((int64_t)lwork), iwork);
-    leave();
-    if (info != 0)
-        code = lort_fail(err, LORT_E_NUMERIC, "sgesdd failed (info %d)", (int)info);
-done:
-    lort_give(&lort_alloc_heap, work, lwork * sizeof *work);
-    lort_give(&lort_alloc_heap, iwork, 8 * small * sizeof *iwork);
-    return code;
 }
 
 const char *lort_blas_config(void)

@@ -1,7 +1,7 @@
 /* blas: the only user of <cblas.h> and <lapacke.h>. Dimensions are int64_t here and narrowed in one checked place. All matrices are
  * row-major with a leading dimension (elements between rows); transposed operands are named in the call, never copied. */
-#ifndef LORT_COMPRESS_BLAS_H
-#define LORT_COMPRESS_BLAS_H
+#ifndef LORT_COMPRESS_MATH_BLAS_H
+#define LORT_COMPRESS_MATH_BLAS_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>
@@ -23,9 +23,6 @@ lort_code lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *w
 uint64_t lort_dsyevd_values_work(int64_t n);
 lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
 
-/* Singular values (descending) of the m x n row-major matrix a, destroyed. LAPACK sgesdd: the tests' oracle. */
-lort_code lort_sgesdd_values(int64_t m, int64_t n, float *a, float *values, lort_error *err);
-
 /* True if m, n, k, and every product LAPACK forms of them, fit a 32-bit BLAS integer. */
 bool lort_blas_fits(int64_t m, int64_t n);
 
@@ -35,7 +32,6 @@ const char *lort_blas_core(void);   /* "Zen", "SkylakeX": may decide bytes */
 void lort_blas_start(void);
 /* Do calls from several threads run at once? False for a serial or OpenMP build of OpenBLAS: its buffers are not safe to share
  * between threads, so calls take turns here and more workers bring nothing. The pthread build is the one to use. */
-bool lort_blas_concurrent(void);
 /* At most this many threads may be inside BLAS at once: OpenBLAS ends the process when its buffer table is full. */
 #define LORT_BLAS_MAX_CALLERS 120
 /* Has the packing buffers of up to `callers` threads mapped, and says of how many: no call has to map one then, which OpenBLAS would try for ever where

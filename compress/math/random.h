@@ -1,6 +1,6 @@
 /* random: counter-based Philox4x32-10 (Salmon et al., SC'11). A number is a function of (key, position) and of nothing else. */
-#ifndef LORT_COMPRESS_RANDOM_H
-#define LORT_COMPRESS_RANDOM_H
+#ifndef LORT_COMPRESS_MATH_RANDOM_H
+#define LORT_COMPRESS_MATH_RANDOM_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-/* See importance.h. Memory: file and parsed form together while it is parsed, then the parsed form. */
+/* importance: see importance.h. Memory: file and parsed form together while it is parsed, then the parsed form. */
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"

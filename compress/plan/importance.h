@@ -1,6 +1,6 @@
 /* importance: the file behind --imatrix, from its path to the steps of a plan. What is done with it: weighting.h. */
-#ifndef LORT_COMPRESS_IMPORTANCE_H
-#define LORT_COMPRESS_IMPORTANCE_H
+#ifndef LORT_COMPRESS_PLAN_IMPORTANCE_H
+#define LORT_COMPRESS_PLAN_IMPORTANCE_H
 
 #include "compress/plan/plan.h"
 

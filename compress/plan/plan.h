@@ -1,6 +1,6 @@
 /* plan: per-tensor decisions as data, the memory each step needs, and the mode. Made before the first weight is read. */
-#ifndef LORT_COMPRESS_PLAN_H
-#define LORT_COMPRESS_PLAN_H
+#ifndef LORT_COMPRESS_PLAN_PLAN_H
+#define LORT_COMPRESS_PLAN_PLAN_H
 
 #include "compress/session/session.h"
 #include "compress/slice/tensor_plan.h"

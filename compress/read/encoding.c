@@ -141,7 +141,7 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
 /* Column scales behind the codes; NULL: none. */
 static const uint8_t *scales_of(const lort_slice *slice)
 {
-    return slice->term[LORT_TERM_QUANTISED]->scaled ? slice->codes + slice->shape.rows + slice->shape.cols : NULL;
+    return slice->term[LORT_TERM_INTEGERS]->scaled ? slice->codes + slice->shape.rows + slice->shape.cols : NULL;
 }
 
 static lort_code check_scales(const lort_slice *slice, lort_error *err)
@@ -165,7 +165,7 @@ static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_er
 {
     uint64_t first, count;
     void *memory;
-    lort_code code = lort_take(slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED]->scaled, &slice->shape), "codes of rows and columns", &memory, err);
+    lort_code code = lort_take(slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape), "codes of rows and columns", &memory, err);
     slice->codes = memory;
     lort_part_array(slice->part, LORT_ARRAY_CODES, slice->slice, &first, &count);
     for (uint64_t i = first; i < first + count && code == LORT_OK; i++) {
@@ -181,7 +181,7 @@ static lort_code decode_integers(const lort_slice *slice, const lort_block_place
 {
     lort_block block = lort_block_at(place, place->rows, slice->codes, slice->shape.rows);
     const uint8_t *scales = scales_of(slice);
-    lort_code code = lort_block_decode(&block, slice->term[LORT_TERM_QUANTISED]->step[slice->slice], bytes, &scratch->block, err);
+    lort_code code = lort_block_decode(&block, slice->term[LORT_TERM_INTEGERS]->step[slice->slice], bytes, &scratch->block, err);
     if (code == LORT_OK && scales)
         lort_unscale_columns(scratch->block.weights, place->rows, place->cols, scales + place->col);
     return code;
@@ -267,7 +267,7 @@ static lort_code block_cells(const lort_slice *slice, const lort_cells *cells, l
 static const lort_encoding encodings[] = {
     {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_cells},
     {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_cells},
-    {LORT_TERM_QUANTISED, "integers", integers_memory, integers_open, block_cells},
+    {LORT_TERM_INTEGERS, "integers", integers_memory, integers_open, block_cells},
     {LORT_TERM_TERNARY, "trits", ternary_memory, ternary_open, block_cells},
 };
 #define ENCODINGS (sizeof encodings / sizeof *encodings)
@@ -331,7 +331,7 @@ void lort_slice_close(lort_slice *slice)
     if (slice->right)
         lort_give(slice->alloc, slice->right, right_bytes(slice));
     if (slice->codes)
-        lort_give(slice->alloc, slice->codes, lort_codes_bytes(slice->term[LORT_TERM_QUANTISED]->scaled, &slice->shape));
+        lort_give(slice->alloc, slice->codes, lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape));
     if (slice->scales)
         lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
     *slice = (lort_slice){0};
@@ -363,7 +363,7 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
         const lort_part *part = lort_archive_part(archive, i);
         for (uint64_t c = 0; c < part->chunk_count; c++) { /* blocks have room of their own */
-            const bool block = part->chunks[c].part >> 24 == LORT_ARRAY_BLOCKS;
+            const bool block = part->chunks[c].array >> 24 == LORT_ARRAY_BLOCKS;
             const uint64_t bytes = block ? part->chunks[c].stored : part->chunks[c].decoded;
             most = bytes > most ? bytes : most;
         }
@@ -376,7 +376,7 @@ void lort_archive_block_need(const lort_archive *archive, lort_block_need *need)
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
         const lort_part *part = lort_archive_part(archive, i);
         const lort_matrices shape = lort_part_matrices(part);
-        if (lort_part_has_integers(part))
+        if (lort_part_has_blocks(part))
             lort_block_need_add(need, shape.rows, shape.cols);
     }
 }

@@ -1,7 +1,7 @@
 /* encoding: ONE table of the ways a slice is stored (the container's terms): what reading one takes, and how cells of f32 come out of it.
  * A new encoding is a row here and, on the writing side, an outcome in decide.c. */
-#ifndef LORT_COMPRESS_ENCODING_H
-#define LORT_COMPRESS_ENCODING_H
+#ifndef LORT_COMPRESS_READ_ENCODING_H
+#define LORT_COMPRESS_READ_ENCODING_H
 
 #include "compress/session/session.h"
 #include "loader/store/archive.h"

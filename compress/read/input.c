@@ -1,4 +1,4 @@
-/* See input.h. */
+/* input: see input.h. */
 #include "compress/read/input.h"
 #include "formats/container/part.h"
 

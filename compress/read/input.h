@@ -1,7 +1,7 @@
 /* input: a model or a container, told by content, and its tensors behind one interface: for whoever reads weights and does not care
  * which of the two holds them. */
-#ifndef LORT_COMPRESS_INPUT_H
-#define LORT_COMPRESS_INPUT_H
+#ifndef LORT_COMPRESS_READ_INPUT_H
+#define LORT_COMPRESS_READ_INPUT_H
 
 #include "compress/read/encoding.h"
 #include "loader/model/model.h"

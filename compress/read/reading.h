@@ -1,6 +1,6 @@
 /* reading: an archive opened for a command that decodes it (verify, restore, compare): session, workers, report entries. */
-#ifndef LORT_COMPRESS_READING_H
-#define LORT_COMPRESS_READING_H
+#ifndef LORT_COMPRESS_READ_READING_H
+#define LORT_COMPRESS_READ_READING_H
 
 #include "compress/read/encoding.h"
 

@@ -8,7 +8,7 @@
 
 void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry)
 {
-    entry->action = lort_part_is_raw(part) ? LORT_ACTION_KEPT : lort_part_has_integers(part) ? LORT_ACTION_CODED : LORT_ACTION_FACTORED;
+    entry->action = lort_part_is_raw(part) ? LORT_ACTION_KEPT : lort_part_has_blocks(part) ? LORT_ACTION_CODED : LORT_ACTION_FACTORED;
     entry->reason = lort_reason_find(part->reason);
     entry->reason_text = lort_report_escape(report, part->reason, strlen(part->reason));
     entry->rank = 0;

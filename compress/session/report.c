@@ -66,7 +66,7 @@ lort_code lort_report_check(const lort_report *report, lort_error *err)
 }
 
 /* Zeroed bytes of the arena, or NULL with the failure remembered. */
-static void *take(lort_report *report, uint64_t count, uint64_t size)
+static void *take_zeroed(lort_report *report, uint64_t count, uint64_t size)
 {
     lort_report_owner *owner = report->owner;
     void *memory = NULL;
@@ -87,7 +87,7 @@ static const char *format_text(lort_report *report, const char *format, va_list 
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, again);
     va_end(again);
-    char *text = n < 0 ? NULL : take(report, (uint64_t)n + 1, 1);
+    char *text = n < 0 ? NULL : take_zeroed(report, (uint64_t)n + 1, 1);
     if (!text)
         return "";
     vsnprintf(text, (size_t)n + 1, format, args);
@@ -109,7 +109,7 @@ const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
     uint64_t cap = 4; /* the NUL, and "..." that is kept room for up to the end */
     for (size_t i = 0; i < n; i++)
         cap += p[i] >= 0x20 && p[i] < 0x7F && p[i] != '\\' ? 1 : 4; /* "\xHH" */
-    char *text = take(report, cap, 1);
+    char *text = take_zeroed(report, cap, 1);
     return text ? lort_escape(text, (size_t)cap, bytes, n) : "";
 }
 
@@ -118,7 +118,7 @@ static bool grow_warnings(lort_report *report)
 {
     lort_report_owner *owner = report->owner;
     unsigned capacity = owner->warning_capacity ? 2 * owner->warning_capacity : 8;
-    const char **grown = take(report, capacity, sizeof *grown);
+    const char **grown = take_zeroed(report, capacity, sizeof *grown);
     if (!grown)
         return false;
     for (unsigned i = 0; i < report->warning_count; i++)
@@ -148,7 +148,7 @@ const char *lort_report_warn(lort_report *report, const char *format, ...)
 
 lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *err)
 {
-    lort_tensor_report *tensors = take(report, count, sizeof *tensors);
+    lort_tensor_report *tensors = take_zeroed(report, count, sizeof *tensors);
     if (!tensors)
         return lort_report_check(report, err);
     for (uint64_t i = 0; i < count; i++)
@@ -169,7 +169,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
 
 lort_code lort_report_sources(lort_report *report, unsigned count, lort_error *err)
 {
-    lort_source_report *sources = take(report, count, sizeof *sources);
+    lort_source_report *sources = take_zeroed(report, count, sizeof *sources);
     if (!sources)
         return lort_report_check(report, err);
     for (unsigned i = 0; i < count; i++)
@@ -181,7 +181,7 @@ lort_code lort_report_sources(lort_report *report, unsigned count, lort_error *e
 
 lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err)
 {
-    lort_meta_report *meta = take(report, count, sizeof *meta);
+    lort_meta_report *meta = take_zeroed(report, count, sizeof *meta);
     if (!meta)
         return lort_report_check(report, err);
     for (uint64_t i = 0; i < count; i++)
@@ -194,7 +194,7 @@ lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err)
 const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint32_t n_dims)
 {
     static const int64_t none[1] = {0};
-    int64_t *copy = take(report, n_dims, sizeof *copy);
+    int64_t *copy = take_zeroed(report, n_dims, sizeof *copy);
     if (!copy)
         return none;
     for (uint32_t i = 0; i < n_dims; i++)

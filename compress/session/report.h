@@ -1,8 +1,8 @@
 /* report: building a lort_report and writing it as JSON. Everything a report points to lies in one arena on the heap
  * (not in the ledger: results outlive the budget of the run). A builder that runs out of memory goes on with empty
  * texts and remembers it: check once with lort_report_check, as with lort_buffer. */
-#ifndef LORT_COMPRESS_REPORT_H
-#define LORT_COMPRESS_REPORT_H
+#ifndef LORT_COMPRESS_SESSION_REPORT_H
+#define LORT_COMPRESS_SESSION_REPORT_H
 
 #include "compress/lort.h"
 #include <stddef.h>

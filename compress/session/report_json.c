@@ -18,7 +18,7 @@ typedef struct field {
 } field;
 
 /* Both take over the value, and the object or array, which is the result; NULL where one of them is. */
-static json_t *with(json_t *object, const char *key, json_t *value)
+static json_t *with_member(json_t *object, const char *key, json_t *value)
 {
     if (json_object_set_new(object, key, value) == 0)
         return object;
@@ -93,7 +93,7 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++)
-        object = with(object, fields[i].name, field_value(&fields[i], base));
+        object = with_member(object, fields[i].name, field_value(&fields[i], base));
     return object;
 }
 #define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
@@ -165,19 +165,19 @@ static json_t *tensor_json(const lort_tensor_report *tensor)
     json_t *shape = json_array();
     for (uint32_t i = 0; i < tensor->n_dims; i++)
         shape = with_item(shape, json_integer(tensor->shape[i]));
-    json_t *object = with(OBJECT(tensor_fields, tensor), "shape", shape);
-    return with(object, "name", json_string(tensor->name)); /* "" is a name, not null */
+    json_t *object = with_member(OBJECT(tensor_fields, tensor), "shape", shape);
+    return with_member(object, "name", json_string(tensor->name)); /* "" is a name, not null */
 }
 
 static json_t *source_json(const lort_source_report *source)
 {
-    json_t *object = with(json_object(), "name", json_text(source->name));
-    object = with(object, "bytes", json_u64(source->bytes));
-    return with(object, "where", json_text(source->where));
+    json_t *object = with_member(json_object(), "name", json_text(source->name));
+    object = with_member(object, "bytes", json_u64(source->bytes));
+    return with_member(object, "where", json_text(source->where));
 }
 
 /* What the text spells; quoted where JSON has no such thing. (Not by json_loads, which takes a failed allocation for an error in the text, or for its end.) */
-static json_t *literal(const char *text)
+static json_t *literal_json(const char *text)
 {
     char *end;
     errno = 0;
@@ -192,11 +192,11 @@ static json_t *literal(const char *text)
 
 static json_t *meta_json(const lort_meta_report *meta)
 {
-    json_t *object = with(json_object(), "key", json_text(meta->key));
-    object = with(object, "type", json_text(meta->type));
+    json_t *object = with_member(json_object(), "key", json_text(meta->key));
+    object = with_member(object, "type", json_text(meta->type));
     if (meta->is_array)
-        object = with(object, "count", json_u64(meta->count));
-    return with(object, "value", !meta->is_text ? literal(meta->text) : *meta->text ? json_text(meta->text) : json_string(""));
+        object = with_member(object, "count", json_u64(meta->count));
+    return with_member(object, "value", !meta->is_text ? literal_json(meta->text) : *meta->text ? json_text(meta->text) : json_string(""));
 }
 
 static json_t *memory_json(const lort_report *report)
@@ -204,7 +204,7 @@ static json_t *memory_json(const lort_report *report)
     json_t *sources = json_array();
     for (unsigned i = 0; i < report->source_count; i++)
         sources = with_item(sources, source_json(&report->sources[i]));
-    return with(OBJECT(memory_fields, report), "sources", sources);
+    return with_member(OBJECT(memory_fields, report), "sources", sources);
 }
 
 static json_t *with_lists(json_t *root, const lort_report *report)
@@ -216,10 +216,10 @@ static json_t *with_lists(json_t *root, const lort_report *report)
         meta = with_item(meta, meta_json(&report->meta[i]));
     for (uint64_t i = 0; i < report->tensor_count; i++)
         tensors = with_item(tensors, tensor_json(&report->tensors[i]));
-    root = with(root, "warnings", warnings);
+    root = with_member(root, "warnings", warnings);
     if (report->meta_count)
-        root = with(root, "meta", meta);
-    return with(root, "tensors", tensors);
+        root = with_member(root, "meta", meta);
+    return with_member(root, "tensors", tensors);
 }
 
 static json_t *with_fields(json_t *root, json_t *fields)
@@ -234,15 +234,15 @@ static json_t *with_fields(json_t *root, json_t *fields)
 
 static json_t *report_json(const lort_report *report)
 {
-    json_t *root = with(json_object(), "lort", json_string(LORT_VERSION));
+    json_t *root = with_member(json_object(), "lort", json_string(LORT_VERSION));
     root = with_fields(root, OBJECT(head_fields, report));
-    root = with(root, "memory", memory_json(report));
-    root = with(root, "threads", json_u64(report->threads));
-    root = with(root, "stall_seconds", json_real_or_null(report->stall_seconds));
-    root = with(root, "blas", OBJECT(blas_fields, report));
-    root = with(root, "input", OBJECT(input_fields, report));
-    root = with(root, "output", OBJECT(output_fields, report));
-    root = with(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
+    root = with_member(root, "memory", memory_json(report));
+    root = with_member(root, "threads", json_u64(report->threads));
+    root = with_member(root, "stall_seconds", json_real_or_null(report->stall_seconds));
+    root = with_member(root, "blas", OBJECT(blas_fields, report));
+    root = with_member(root, "input", OBJECT(input_fields, report));
+    root = with_member(root, "output", OBJECT(output_fields, report));
+    root = with_member(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
     root = with_fields(root, OBJECT(tail_fields, report));
     return with_lists(root, report);
 }
@@ -272,7 +272,7 @@ typedef struct file_sink { /* jansson writes a few bytes at a time */
     char bytes[16384];
 } file_sink;
 
-static lort_code flush(file_sink *sink)
+static lort_code flush_bytes(file_sink *sink)
 {
     if (!sink->code && sink->used)
         sink->code = lort_publish_append(sink->publish, sink->bytes, sink->used, sink->err);
@@ -280,7 +280,7 @@ static lort_code flush(file_sink *sink)
     return sink->code;
 }
 
-static int append(const char *bytes, size_t n, void *ctx)
+static int append_bytes(const char *bytes, size_t n, void *ctx)
 {
     file_sink *sink = ctx;
     while (n > 0) {
@@ -289,7 +289,7 @@ static int append(const char *bytes, size_t n, void *ctx)
         sink->used += part;
         bytes += part;
         n -= part;
-        if (sink->used == sizeof sink->bytes && flush(sink))
+        if (sink->used == sizeof sink->bytes && flush_bytes(sink))
             return -1;
     }
     return 0;
@@ -302,10 +302,10 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
     sink.code = lort_publish_begin(path, &options, &lort_alloc_heap, &sink.publish, err);
     if (!sink.code)
         sink.code = lort_publish_file(sink.publish, path, err);
-    if (!sink.code && json_dump_callback(root, append, &sink, DUMP_FLAGS) && !sink.code)
+    if (!sink.code && json_dump_callback(root, append_bytes, &sink, DUMP_FLAGS) && !sink.code)
         sink.code = fail_memory(err);
-    if (!sink.code && append("\n", 1, &sink) == 0)
-        flush(&sink);
+    if (!sink.code && append_bytes("\n", 1, &sink) == 0)
+        flush_bytes(&sink);
     if (!sink.code)
         sink.code = lort_publish_commit(sink.publish, err);
     lort_publish_close(sink.publish);

@@ -1,6 +1,6 @@
 /* session: what every command runs on - ledger, pool, per-worker scratch, the report and the observer. Prints nothing. */
-#ifndef LORT_COMPRESS_SESSION_H
-#define LORT_COMPRESS_SESSION_H
+#ifndef LORT_COMPRESS_SESSION_SESSION_H
+#define LORT_COMPRESS_SESSION_SESSION_H
 
 #include "compress/coder/block.h"
 #include "compress/lort.h"

@@ -29,7 +29,7 @@ static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_bloc
 }
 
 /* Points [first, end) of what is coded, from this error of it on. */
-static lort_code draw_blocks(lort_fitting *f, double error, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
+static lort_code measure_block_points(lort_fitting *f, double error, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
 {
     lort_block_space *space = &f->source->decider->session->scratch[f->work.worker].block;
     const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
@@ -50,7 +50,7 @@ static lort_code draw_blocks(lort_fitting *f, double error, unsigned first, unsi
 }
 
 /* Points [first, end). */
-static lort_code draw(lort_fitting *f, const lort_outcome *factors, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
+static lort_code measure_points(lort_fitting *f, const lort_outcome *factors, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
 {
     const double fixed = factors ? 8 * (double)factors->coded.size / (double)curve->weights : 0;
     uint64_t codes;
@@ -67,7 +67,7 @@ static lort_code draw(lort_fitting *f, const lort_outcome *factors, unsigned fir
         return code;
     curve->codes = codes > curve->codes ? codes : curve->codes;
     const double whole2 = factors ? lort_fitting_is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
-    return draw_blocks(f, sqrt(whole2 / f->judged2) / (2u << first), first, end, curve, err);
+    return measure_block_points(f, sqrt(whole2 / f->judged2) / (2u << first), first, end, curve, err);
 }
 
 lort_code lort_curve_start(lort_slice_source *source, lort_work work, lort_curve *curve, lort_error *err)
@@ -82,7 +82,7 @@ lort_code lort_curve_points(lort_slice_source *source, const lort_outcome *facto
     lort_fitting f = lort_fitting_of(source, work);
     lort_code code = lort_fitting_take(&f, err);
     if (code == LORT_OK)
-        code = draw(&f, factors, first, end, curve, err);
+        code = measure_points(&f, factors, first, end, curve, err);
     lort_fitting_give(&f);
     return code;
 }

@@ -69,7 +69,7 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_re
 }
 
 /* Factored once they are encoded and smaller than the lossless form. */
-static lort_code accept(const lort_decider *decider, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+static lort_code accept_factors(const lort_decider *decider, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
 {
     lort_code code = lort_outcome_encode_factors(decider->session, worker, slice, factors, out, err);
     if (code)
@@ -115,7 +115,7 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
     if (code == LORT_OK)
         lort_outcome_judge(&factors, target, source->weighting.on, out);
     if (code == LORT_OK && factors.verdict == LORT_FACTORED)
-        code = accept(decider, work.worker, slice, &factors, out, err);
+        code = accept_factors(decider, work.worker, slice, &factors, out, err);
     if (code == LORT_OK && lort_outcome_has_factors(out) && source->weighting.on)
         code = weigh_factors(source, &factors, target, work, out, err);
     lort_factors_free(&factors, alloc);
@@ -269,7 +269,7 @@ static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint6
     return code ? code : lort_model_check(source->decider->model, source->planned->tensor->file, err);
 }
 
-static lort_code finish(lort_outcome *out, const lort_slice_source *source, uint64_t start, lort_code code)
+static lort_code finish_outcome(lort_outcome *out, const lort_slice_source *source, uint64_t start, lort_code code)
 {
     out->passes = source->passes;
     out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
@@ -292,14 +292,14 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
     target.key = lort_matrix_key(decider->options->seed, lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
     if (lort_goal_integers(decider->options)) {
         const double error = planned->shares ? planned->shares[slice].error : target.value * lort_kind_scale(lort_goal_place(decider->options, planned->tensor));
-        return finish(out, &source, start, decide_integers(&source, slice, target.key, error, work, out, err));
+        return finish_outcome(out, &source, start, decide_integers(&source, slice, target.key, error, work, out, err));
     }
     if (lort_goal_ternary(decider->options))
-        return finish(out, &source, start, decide_ternary(&source, slice, target.key, work, out, err));
+        return finish_outcome(out, &source, start, decide_ternary(&source, slice, target.key, work, out, err));
     if (source.weighting.on)
         code = lort_slice_weigh(&source, work, out, NULL, err);
     if (code)
-        return finish(out, &source, start, code);
+        return finish_outcome(out, &source, start, code);
     int64_t even = lort_goal_break_even(planned->shape.rows, planned->shape.cols, out->lossless);
     if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
         code = keep_unseen(&source, work.worker, LORT_REASON_BREAK_EVEN, out, err);
@@ -308,5 +308,5 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
         target.max_rank = target.max_rank < even ? target.max_rank : even;
         code = factor_slice(decider, &source, &target, slice, work, out, err);
     }
-    return finish(out, &source, start, code);
+    return finish_outcome(out, &source, start, code);
 }

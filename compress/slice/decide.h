@@ -1,7 +1,7 @@
 /* decide: one slice of one tensor - factored or kept, and why. The result is a function of the slice's bytes and the quality
  * options only. */
-#ifndef LORT_COMPRESS_DECIDE_H
-#define LORT_COMPRESS_DECIDE_H
+#ifndef LORT_COMPRESS_SLICE_DECIDE_H
+#define LORT_COMPRESS_SLICE_DECIDE_H
 
 #include "compress/slice/curve.h"
 #include "compress/slice/outcome.h"

@@ -1,4 +1,4 @@
-/* quantise: finds how one slice is coded by integers: codes of its rows and columns, and the largest step whose error meets the target. Three kinds of passes
+/* fit_integers: finds how one slice is coded by integers: codes of its rows and columns, and the largest step whose error meets the target. Three kinds of passes
  * over the slice, all by blocks and in block order: energies; errors of a sixteenth of the rows, until the step is nearly right; errors of all. */
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fitting.h"
@@ -58,7 +58,7 @@ static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *e
 }
 
 /* Relative error, by one row in `part`: errors depend on the step far more than on the weights, so that each stands for as many weights, whatever its norm. */
-static lort_code measure(lort_fitting *f, int64_t part, double *error, lort_error *err)
+static lort_code measure_error(lort_fitting *f, int64_t part, double *error, lort_error *err)
 {
     f->one_in = part;
     f->source->passes += part == 1;
@@ -77,7 +77,7 @@ static double close_enough(const lort_fitting *f) { return f->grid.rows * f->gri
 static bool close_to(const lort_fitting *f, double value, double target) { return value >= target * close_enough(f) && value <= target * 0.999999; }
 
 /* What the next step is to reach: the middle of what is close enough. */
-static double aim(const lort_fitting *f) { return (1 + close_enough(f)) / 2; }
+static double error_to_aim_at(const lort_fitting *f) { return (1 + close_enough(f)) / 2; }
 
 /* By how much the step is to change. The error grows about as the step does; but near 1, where most weights are zeros, it hardly does, and what falls instead is the share of
  * the energy that is still coded, steeply. */
@@ -95,8 +95,8 @@ static lort_code find_on_sample(lort_fitting *f, double target, lort_error *err)
     lort_code code = LORT_OK;
     f->step = (float)(2 * target * lort_fitting_rms(f));
     for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
-        code = measure(f, SAMPLE_PART, &error, err);
-        f->step *= error > 0 ? change_of_step(error, target * aim(f)) : 2.0f;
+        code = measure_error(f, SAMPLE_PART, &error, err);
+        f->step *= error > 0 ? change_of_step(error, target * error_to_aim_at(f)) : 2.0f;
     }
     return code;
 }
@@ -164,7 +164,7 @@ static lort_code measure_all(lort_fitting *f, double *error, double *error2, lor
 {
     uint64_t bytes;
     if (!f->held.alloc || f->grid.rows * f->grid.cols <= FEW_WEIGHTS) {
-        lort_code code = measure(f, 1, error, err);
+        lort_code code = measure_error(f, 1, error, err);
         *error2 = f->total.error2;
         return code;
     }
@@ -182,7 +182,7 @@ static lort_code find_step(lort_fitting *f, double target, lort_error *err)
     float best = 0;
     lort_code code = find_on_sample(f, target, err);
     for (int i = 0; i < (best > 0 ? FULL_ROUNDS : 2 * FULL_ROUNDS) && code == LORT_OK && !close_to(f, error, target); i++) {
-        f->step *= i >= FULL_ROUNDS ? 0.8f : error > 0 ? change_of_step(error, target * (aim(f) - i * 0.0005)) : 1.0f; /* at last just any that meets it */
+        f->step *= i >= FULL_ROUNDS ? 0.8f : error > 0 ? change_of_step(error, target * (error_to_aim_at(f) - i * 0.0005)) : 1.0f; /* at last just any that meets it */
         code = measure_all(f, &error, &all2, err);
         if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
             best = f->step;
@@ -256,7 +256,7 @@ static lort_code find_step_of_size(lort_fitting *f, double error, uint64_t most,
 
 /* ---- what it comes to ---- */
 
-static lort_code estimate(lort_fitting *f, uint64_t *bytes, lort_error *err)
+static lort_code estimate_size(lort_fitting *f, uint64_t *bytes, lort_error *err)
 {
     lort_block_place place = lort_block_get(&f->grid, 0);
     lort_block_coded coded;
@@ -282,12 +282,12 @@ static lort_code keep_blocks(lort_fitting *f, lort_outcome *out, lort_error *err
     return code;
 }
 
-static lort_code accept(lort_fitting *f, uint32_t slice, const lort_share *share, lort_outcome *out, lort_error *err)
+static lort_code accept_step(lort_fitting *f, uint32_t slice, const lort_share *share, lort_outcome *out, lort_error *err)
 {
     lort_session *session = f->source->decider->session;
     const uint64_t count = f->code_count;
     uint64_t bytes;
-    lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate(f, &bytes, err);
+    lort_code code = f->source->exact ? measure_size(f, &bytes, err) : estimate_size(f, &bytes, err);
     if (code == LORT_OK && !share && bytes + count + out->coded.size >= out->lossless) /* a share was less than that */
         return lort_outcome_keep_larger(out, LORT_REASON_INTEGERS_LARGER, bytes);
     if (code == LORT_OK && !lort_outcome_has_factors(out))
@@ -312,7 +312,7 @@ static lort_code accept(lort_fitting *f, uint32_t slice, const lort_share *share
 }
 
 /* Factors and codes come first, the blocks have the rest. */
-static lort_code spend(lort_fitting *f, double target, const lort_share *share, uint64_t spent, lort_error *err)
+static lort_code spend_share(lort_fitting *f, double target, const lort_share *share, uint64_t spent, lort_error *err)
 {
     uint64_t codes;
     lort_code code = lort_fitting_codes_bytes(f, &codes, err);
@@ -322,7 +322,7 @@ static lort_code spend(lort_fitting *f, double target, const lort_share *share, 
     return find_step_of_size(f, target, share->bytes > spent ? share->bytes - spent : 0, err);
 }
 
-static lort_code fit(lort_fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
+static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const lort_share *share, lort_outcome *out, lort_error *err)
 {
     lort_code code = lort_fitting_prepare(f, err);
     if (code)
@@ -342,7 +342,7 @@ static lort_code fit(lort_fitting *f, uint32_t slice, double target, const lort_
         return out->has_norm ? lort_outcome_keep(out, LORT_REASON_ZERO) : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
     if (share && share->bytes >= out->lossless)
         return lort_outcome_keep(out, LORT_REASON_SHARE);
-    code = share ? spend(f, target < FIRST_MOST ? target : FIRST_MOST, share, lort_outcome_has_factors(out) ? out->coded.size + LORT_FACTORS_RECORD : 0, err) : find_step(f, target, err);
+    code = share ? spend_share(f, target < FIRST_MOST ? target : FIRST_MOST, share, lort_outcome_has_factors(out) ? out->coded.size + LORT_FACTORS_RECORD : 0, err) : find_step(f, target, err);
     if (code || (share && lort_outcome_has_factors(out) && !(f->step > 0)))
         return code; /* no room beside the factors */
     if (share && f->step > 0 && sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step) { /* it cannot all be spent */
@@ -354,7 +354,7 @@ static lort_code fit(lort_fitting *f, uint32_t slice, double target, const lort_
     }
     if (!(f->step >= LORT_STEP_LEAST && f->step <= LORT_STEP_MOST) || sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step)
         return lort_outcome_keep(out, LORT_REASON_INTEGERS);
-    return accept(f, slice, share, out, err);
+    return accept_step(f, slice, share, out, err);
 }
 
 uint64_t lort_fit_integers_bound(int64_t rows, int64_t cols, unsigned workers)
@@ -372,7 +372,7 @@ lort_code lort_fit_integers(lort_slice_source *source, uint32_t slice, double ta
     lort_code code = lort_fitting_take(&f, err);
     lort_held_open(&f.held, lort_session_spare_alloc(source->decider->session, weights), (uint64_t)(f.grid.down * f.grid.across));
     if (code == LORT_OK)
-        code = fit(&f, slice, target, share, out, err);
+        code = fit_slice(&f, slice, target, share, out, err);
     lort_held_close(&f.held);
     lort_fitting_give(&f);
     return code;

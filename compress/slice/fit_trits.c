@@ -1,4 +1,4 @@
-/* alternate: finds how one slice is stored as W ~ a T + A B: trits T under a scale a per row, and factors A B of one rank.
+/* fit_trits: finds how one slice is stored as W ~ a T + A B: trits T under a scale a per row, and factors A B of one rank.
  *
  *   round 0   no factors; the scales that suit W
  *   round 1   A B of W itself; the scales that suit W - A B
@@ -85,7 +85,7 @@ static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *e
 }
 
 /* The sums of all rows, and the error, under the trial scales. */
-static lort_code measure(alternation *f, lort_error *err)
+static lort_code measure_rows(alternation *f, lort_error *err)
 {
     memset(f->sums, 0, (size_t)f->grid.rows * sizeof *f->sums);
     f->error2 = 0;
@@ -94,11 +94,11 @@ static lort_code measure(alternation *f, lort_error *err)
 }
 
 /* Scales for what the factors of an outcome leave, and its error; *energy: what they leave. */
-static lort_code settle(alternation *f, lort_outcome *out, double *energy, lort_error *err)
+static lort_code fit_scales(alternation *f, lort_outcome *out, double *energy, lort_error *err)
 {
     f->source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
     memset(f->trial, 0, (size_t)scale_bytes(f));
-    lort_code code = measure(f, err);
+    lort_code code = measure_rows(f, err);
     double before = INFINITY;
     *energy = out->error2 = f->error2;
     memset(out->scales, 0, (size_t)scale_bytes(f));
@@ -106,7 +106,7 @@ static lort_code settle(alternation *f, lort_outcome *out, double *energy, lort_
         before = i ? out->error2 : INFINITY;
         for (int64_t r = 0; r < f->grid.rows; r++)
             f->trial[r] = lort_trit_next_scale(&f->sums[r], f->grid.cols, f->trial[r]);
-        code = measure(f, err);
+        code = measure_rows(f, err);
         if (code || !(f->error2 < out->error2))
             break;
         out->error2 = f->error2;
@@ -170,7 +170,7 @@ static lort_code try_round(alternation *f, const lort_matrix_source *matrix, con
     if (code == LORT_OK && lort_outcome_has_factors(&next))
         code = take_scales(f, &next, err);
     if (code == LORT_OK && lort_outcome_has_factors(&next))
-        code = settle(f, &next, &left, err);
+        code = fit_scales(f, &next, &left, err);
     if (code == LORT_OK && lort_outcome_has_factors(&next) && next.error2 < bar) {
         const lort_outcome swap = *f->best;
         next.norm2 = swap.norm2;
@@ -184,7 +184,7 @@ static lort_code try_round(alternation *f, const lort_matrix_source *matrix, con
 }
 
 /* From round 1 on, of the rank that the target asks for. */
-static lort_code improve(alternation *f, const lort_target *target, lort_error *err)
+static lort_code improve_by_rounds(alternation *f, const lort_target *target, lort_error *err)
 {
     lort_matrix_source matrix = lort_slice_matrix(f->source);
     bool better;
@@ -215,7 +215,7 @@ static double rank_on_line(const alternation *f, double wanted2)
     return gained > 0 ? (double)f->best->product.rank * (f->plain2 - wanted2) / gained : INFINITY;
 }
 
-static int64_t raised(int64_t rank, double line)
+static int64_t raise_rank(int64_t rank, double line)
 {
     const int64_t least = rank + (rank < RAISE_PART ? 1 : rank / RAISE_PART);
     return line < 1e9 && (int64_t)line > least ? (int64_t)line : least;
@@ -223,7 +223,7 @@ static int64_t raised(int64_t rank, double line)
 
 /* About the smallest rank whose error is `wanted` at most. It starts below: the error is that of the factors alone times what trits leave of anything, and a
  * little less. */
-static lort_code reach(alternation *f, const lort_target *target, double wanted, lort_error *err)
+static lort_code reach_error(alternation *f, const lort_target *target, double wanted, lort_error *err)
 {
     const double wanted2 = wanted * wanted * f->best->norm2, alone = FIRST_TRY * wanted / sqrt(f->plain2 / f->best->norm2);
     lort_target next = {.kind = LORT_TARGET_ERROR, .value = alone, .max_rank = target->max_rank, .key = target->key};
@@ -232,14 +232,14 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
     for (int i = 1; i <= TRIES && code == LORT_OK && f->best->error2 > wanted2 && target->max_rank > 0; i++) {
         const int64_t before = f->best->product.rank;
         const bool last = next.kind == LORT_TARGET_RANK && next.rank == target->max_rank;
-        code = improve(f, &next, err);
+        code = improve_by_rounds(f, &next, err);
         if (last)
             break;
         const bool found = f->best->product.rank > before;
         const double line = found ? rank_on_line(f, wanted2) : 0;
         if (line > HOPELESS * (double)target->max_rank)
             break;
-        next = of_rank(found && i + 1 < TRIES ? raised(f->best->product.rank, line) : target->max_rank, target);
+        next = of_rank(found && i + 1 < TRIES ? raise_rank(f->best->product.rank, line) : target->max_rank, target);
     }
     if (code == LORT_OK && f->best->error2 > wanted2) {
         snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->product.rank, sqrt(f->best->error2 / f->best->norm2));
@@ -248,7 +248,7 @@ static lort_code reach(alternation *f, const lort_target *target, double wanted,
     return code;
 }
 
-static lort_code aim(alternation *f, uint64_t key, lort_error *err)
+static lort_code meet_target(alternation *f, uint64_t key, lort_error *err)
 {
     const lort_options *options = f->source->decider->options;
     lort_target target = lort_goal_ternary_target(options, f->grid.rows, f->grid.cols, f->best->lossless);
@@ -259,8 +259,8 @@ static lort_code aim(alternation *f, uint64_t key, lort_error *err)
         return lort_outcome_keep(f->best, LORT_REASON_BREAK_EVEN);
     }
     if (target.kind == LORT_TARGET_ERROR)
-        return reach(f, &target, target.value, err);
-    return target.max_rank > 0 && target.value < 1 ? improve(f, &target, err) : LORT_OK;
+        return reach_error(f, &target, target.value, err);
+    return target.max_rank > 0 && target.value < 1 ? improve_by_rounds(f, &target, err) : LORT_OK;
 }
 
 /* ---- blocks ---- */
@@ -319,7 +319,7 @@ static lort_code encode_scales(alternation *f, lort_error *err)
     return code;
 }
 
-static lort_code accept(alternation *f, lort_error *err)
+static lort_code accept_trits(alternation *f, lort_error *err)
 {
     lort_outcome *out = f->best;
     lort_code code = encode_scales(f, err);
@@ -339,12 +339,12 @@ static lort_code accept(alternation *f, lort_error *err)
 
 /* ---- the slice ---- */
 
-static lort_code find(alternation *f, uint64_t key, lort_error *err)
+static lort_code find_scales_and_factors(alternation *f, uint64_t key, lort_error *err)
 {
     lort_outcome *out = f->best;
     lort_code code = take_scales(f, out, err);
     if (code == LORT_OK)
-        code = settle(f, out, &out->norm2, err);
+        code = fit_scales(f, out, &out->norm2, err);
     out->has_norm = code == LORT_OK && isfinite(out->norm2);
     f->plain2 = out->error2;
     if (code == LORT_OK && !out->has_norm)
@@ -354,13 +354,13 @@ static lort_code find(alternation *f, uint64_t key, lort_error *err)
     say_error(out, "errors by round:");
     memcpy(f->plain, out->detail, sizeof f->plain - 1);
     if (code == LORT_OK)
-        code = aim(f, key, err);
+        code = meet_target(f, key, err);
     if (code == LORT_OK && !out->reason && !(out->error2 < out->norm2))
         return lort_outcome_keep(out, LORT_REASON_TRITS);
-    return code || out->reason ? code : accept(f, err);
+    return code || out->reason ? code : accept_trits(f, err);
 }
 
-static lort_code take_all(alternation *f, lort_error *err)
+static lort_code take_sums(alternation *f, lort_error *err)
 {
     const uint64_t rows = (uint64_t)f->grid.rows, each = (uint64_t)f->grid.high * sizeof(lort_trit_sum);
     void *memory;
@@ -390,9 +390,9 @@ lort_code lort_fit_trits(lort_slice_source *source, uint32_t slice, uint64_t key
     const lort_matrices *shape = &source->planned->shape;
     alternation f = {.source = source, .slice = slice, .work = work, .grid = lort_block_grid_of(shape->rows, shape->cols),
                      .window = lort_pool_window(work.pool), .best = out};
-    lort_code code = take_all(&f, err);
+    lort_code code = take_sums(&f, err);
     if (code == LORT_OK)
-        code = find(&f, key, err);
+        code = find_scales_and_factors(&f, key, err);
     lort_give(alloc_of(&f), f.slots, f.window * (sizeof *f.slots + (uint64_t)f.grid.high * sizeof(lort_trit_sum)));
     lort_give(alloc_of(&f), f.sums, (uint64_t)f.grid.rows * (sizeof *f.sums + sizeof *f.trial));
     return code;

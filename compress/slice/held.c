@@ -39,7 +39,7 @@ bool lort_held_whole(lort_held *held)
     return held->count > 0;
 }
 
-static void empty(lort_held *held)
+static void give_blocks(lort_held *held)
 {
     for (uint64_t i = 0; i < held->count; i++)
         give_block(held, i);
@@ -47,7 +47,7 @@ static void empty(lort_held *held)
 
 void lort_held_close(lort_held *held)
 {
-    empty(held);
+    give_blocks(held);
     if (held->alloc)
         lort_give(held->alloc, held->blocks, held->count * sizeof *held->blocks);
     *held = (lort_held){0};

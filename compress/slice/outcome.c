@@ -17,7 +17,7 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
         lort_code code = lort_chunk_encode(scratch->codec, scratch, type, bytes + first * type->block_bytes, count * type->block_bytes, &stored, err);
         if (code)
             return code;
-        out->chunks[out->chunk_count++] = (lort_chunk){.part = LORT_PART_ID(array, slice), .stored = (uint32_t)stored,
+        out->chunks[out->chunk_count++] = (lort_chunk){.array = LORT_ARRAY_ID(array, slice), .stored = (uint32_t)stored,
                                                        .decoded = (uint32_t)(count * type->block_bytes), .offset = out->coded.size,
                                                        .first = first * type->block_elements, .count = count * type->block_elements, .hash = lort_xxh64(scratch->coded, stored)};
         lort_put_bytes(&out->coded, scratch->coded, stored);

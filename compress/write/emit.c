@@ -133,7 +133,7 @@ static lort_code add_chunk(lort_emitter *emitter, const lort_chunk *chunk, const
     return lort_publish_append(emitter->publish, coded, chunk->stored, err);
 }
 
-static void progress(lort_emitter *emitter, uint64_t bytes)
+static void say_progress(lort_emitter *emitter, uint64_t bytes)
 {
     lort_session *session = session_of(emitter);
     session->done_bytes += bytes;
@@ -175,7 +175,7 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     const lort_dtype_info *type = emitter->part.type;
     struct raw_slot *state = &run->slots[slot];
     const uint8_t *coded = emitter->slots[slot].coded;
-    lort_chunk chunk = {.part = LORT_PART_ID(LORT_ARRAY_RAW, run->slice), .stored = (uint32_t)state->stored, .decoded = (uint32_t)state->bytes,
+    lort_chunk chunk = {.array = LORT_ARRAY_ID(LORT_ARRAY_RAW, run->slice), .stored = (uint32_t)state->stored, .decoded = (uint32_t)state->bytes,
                         .first = (uint64_t)item * lort_chunk_elements(type), .count = state->bytes / type->block_bytes * type->block_elements,
                         .hash = state->hash};
     lort_code code = lort_session_check_stop(session_of(emitter), err);
@@ -183,7 +183,7 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
         return code;
     lort_hasher_add(emitter->part.hasher, state->src, state->bytes);
     code = add_chunk(emitter, &chunk, coded, err);
-    progress(emitter, state->bytes);
+    say_progress(emitter, state->bytes);
     return code;
 }
 
@@ -238,7 +238,7 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
 static lort_code append_block(block_run *run, const struct block_slot *state, lort_error *err)
 {
     lort_emitter *emitter = run->emitter;
-    lort_chunk chunk = {.part = LORT_PART_ID(run->outcome->kind == LORT_OUTCOME_TERNARY ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
+    lort_chunk chunk = {.array = LORT_ARRAY_ID(run->outcome->kind == LORT_OUTCOME_TERNARY ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
                         .first = run->done, .count = state->weights, .hash = lort_xxh64(state->bytes, state->coded.stored)};
     lort_code code = lort_session_check_stop(session_of(emitter), err);
     if (code == LORT_OK)
@@ -246,7 +246,7 @@ static lort_code append_block(block_run *run, const struct block_slot *state, lo
     run->done += state->weights;
     run->error2 += state->coded.error2;
     lort_weighed_add(&run->error, &state->error);
-    progress(emitter, state->weights / emitter->part.type->block_elements * emitter->part.type->block_bytes);
+    say_progress(emitter, state->weights / emitter->part.type->block_elements * emitter->part.type->block_bytes);
     return code;
 }
 

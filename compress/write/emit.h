@@ -1,7 +1,7 @@
 /* emit: writes one part after the other into the container, in extent order: payload chunks, then the record. Memory: a window of
  * chunk buffers, whatever the size of the tensor. */
-#ifndef LORT_COMPRESS_EMIT_H
-#define LORT_COMPRESS_EMIT_H
+#ifndef LORT_COMPRESS_WRITE_EMIT_H
+#define LORT_COMPRESS_WRITE_EMIT_H
 
 #include "compress/plan/plan.h"
 #include "compress/slice/outcome.h"

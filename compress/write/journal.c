@@ -1,4 +1,4 @@
-/* See journal.h. Notes are read from the file one by one, so that a journal of any length takes one small buffer. */
+/* journal: see journal.h. Notes are read from the file one by one, so that a journal of any length takes one small buffer. */
 #include "compress/write/journal.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
@@ -114,8 +114,8 @@ static line next_line(const char **at, const char *end)
     return (line){text, (uint64_t)(stop - text), tab ? (uint64_t)(tab - text) : (uint64_t)(stop - text)};
 }
 
-static bool same(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes) { return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0; }
-static bool starts(const line *l, const char *with) { return l->label >= strlen(with) && memcmp(l->text, with, strlen(with)) == 0; }
+static bool same_text(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes) { return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0; }
+static bool starts_with(const line *l, const char *with) { return l->label >= strlen(with) && memcmp(l->text, with, strlen(with)) == 0; }
 
 static const char *value_of(const line *l, char *out, size_t cap)
 {
@@ -127,10 +127,10 @@ static lort_code say_difference(const lort_journal *j, const line *was, const li
 {
     static const line none = {"", 0, 0};
     char label[200], before[200], now[200];
-    if (!same(was->text, was->label, is->text, is->label)) /* one has a line that the other does not have; options stand before files */
-        *(starts(is, "option") || was->bytes == 0 ? &was : &is) = &none;
+    if (!same_text(was->text, was->label, is->text, is->label)) /* one has a line that the other does not have; options stand before files */
+        *(starts_with(is, "option") || was->bytes == 0 ? &was : &is) = &none;
     const line *named = is->bytes ? is : was;
-    const bool input = starts(named, "file ") || starts(named, "size of ") || starts(named, "header of ");
+    const bool input = starts_with(named, "file ") || starts_with(named, "size of ") || starts_with(named, "header of ");
     return lort_fail(err, input ? LORT_E_READ : LORT_E_USAGE, "%s was begun with another %s: %s there, %s here", lort_publish_partial(j->publish),
                      lort_escape(label, sizeof label, named->text, named->label), value_of(was, before, sizeof before), value_of(is, now, sizeof now));
 }
@@ -141,9 +141,9 @@ static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_
     const char *a = (const char *)old, *b = (const char *)j->key.data, *a_end = a + bytes, *b_end = b + j->key.size;
     while (a < a_end || b < b_end) {
         const line was = next_line(&a, a_end), is = next_line(&b, b_end);
-        if (same(was.text, was.bytes, is.text, is.bytes))
+        if (same_text(was.text, was.bytes, is.text, is.bytes))
             continue;
-        if (!same(was.text, was.label, is.text, is.label) || !starts(&is, TIME_LABEL))
+        if (!same_text(was.text, was.label, is.text, is.label) || !starts_with(&is, TIME_LABEL))
             return say_difference(j, &was, &is, err);
         *touched = true;
     }
@@ -181,7 +181,7 @@ static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, not
     return code;
 }
 
-static lort_code append(lort_journal *j, lort_note_kind kind, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+static lort_code append_note(lort_journal *j, lort_note_kind kind, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
 {
     lort_buffer whole = {.alloc = j->key.alloc};
     lort_put_u32(&whole, (uint32_t)kind);
@@ -199,7 +199,7 @@ static lort_code append(lort_journal *j, lort_note_kind kind, uint64_t number, c
     return code;
 }
 
-static lort_code sync(lort_journal *j, lort_error *err)
+static lort_code sync_notes(lort_journal *j, lort_error *err)
 {
     lort_code code = lort_os_sync(j->file, err);
     j->synced_ns = lort_os_clock_ns();
@@ -207,20 +207,20 @@ static lort_code sync(lort_journal *j, lort_error *err)
 }
 
 /* Nothing but the key; it and the names of both files are on the disk before anything counts. */
-static lort_code begin(lort_journal *j, lort_error *err)
+static lort_code begin_journal(lort_journal *j, lort_error *err)
 {
     lort_code code = lort_os_truncate(j->file, 0, err);
     j->size = j->first = j->end = 0;
     j->worth = false;
     if (code == LORT_OK)
-        code = append(j, LORT_NOTE_KEY, 0, j->key.data, j->key.size, err);
+        code = append_note(j, LORT_NOTE_KEY, 0, j->key.data, j->key.size, err);
     if (code == LORT_OK)
-        code = sync(j, err);
+        code = sync_notes(j, err);
     return code ? code : lort_os_dir_sync(j->dir, err);
 }
 
 /* Finds the end of what can be used. */
-static lort_code scan(lort_journal *j, note *n, uint64_t bytes, lort_error *err)
+static lort_code scan_notes(lort_journal *j, note *n, uint64_t bytes, lort_error *err)
 {
     bool good = true;
     lort_code code = LORT_OK;
@@ -239,7 +239,7 @@ static lort_code scan(lort_journal *j, note *n, uint64_t bytes, lort_error *err)
 }
 
 /* What an earlier run left: the state, or the difference as an error. */
-static lort_code judge(lort_journal *j, note *n, lort_error *err)
+static lort_code judge_key(lort_journal *j, note *n, lort_error *err)
 {
     lort_file_info info;
     bool good, touched = false;
@@ -257,14 +257,14 @@ static lort_code judge(lort_journal *j, note *n, lort_error *err)
         return code;
     j->first = n->whole.size;
     j->state = touched ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_SAME;
-    return scan(j, n, info.size, err);
+    return scan_notes(j, n, info.size, err);
 }
 
 static lort_code begin_both(lort_journal *j, lort_error *err)
 {
     lort_code code = lort_publish_drop(j->publish, err);
     j->state = LORT_JOURNAL_FRESH;
-    return code ? code : begin(j, err);
+    return code ? code : begin_journal(j, err);
 }
 
 lort_code lort_journal_drop(lort_journal *j, const char *why, lort_error *err)
@@ -274,11 +274,11 @@ lort_code lort_journal_drop(lort_journal *j, const char *why, lort_error *err)
 }
 
 /* Without --resume work that does not go with this run makes way for it. */
-static lort_code start(lort_journal *j, const lort_options *options, lort_error *err)
+static lort_code start_journal(lort_journal *j, const lort_options *options, lort_error *err)
 {
     lort_error found = {0};
     note n = {.whole.alloc = j->key.alloc};
-    lort_code code = judge(j, &n, &found);
+    lort_code code = judge_key(j, &n, &found);
     lort_buffer_free(&n.whole);
     if ((code == LORT_E_USAGE || code == LORT_E_READ) && !options->resume)
         return lort_journal_drop(j, found.message, err);
@@ -317,7 +317,7 @@ lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *p
     if (code == LORT_OK)
         code = lort_os_create(j->dir, j->name, 0600, true, &j->file, err);
     if (code == LORT_OK)
-        code = start(j, decider->options, err);
+        code = start_journal(j, decider->options, err);
     if (code)
         lort_journal_close(j, lort_publish_stays(publish));
     else
@@ -352,25 +352,25 @@ lort_code lort_journal_note(lort_journal *j, lort_note_kind kind, uint64_t numbe
     if (code)
         return code;
     lort_os_lock_mutex(j->mutex);
-    code = append(j, kind, number, body->data, body->size, err);
+    code = append_note(j, kind, number, body->data, body->size, err);
     j->worth = true;
     if (code == LORT_OK && lort_os_clock_ns() - j->synced_ns >= SYNC_NS)
-        code = sync(j, err);
+        code = sync_notes(j, err);
     lort_os_unlock_mutex(j->mutex);
     return code;
 }
 
 lort_code lort_journal_distrust(lort_journal *j, lort_error *err)
 {
-    lort_code code = append(j, LORT_NOTE_BAD, 0, NULL, 0, err);
-    return code ? code : sync(j, err);
+    lort_code code = append_note(j, LORT_NOTE_BAD, 0, NULL, 0, err);
+    return code ? code : sync_notes(j, err);
 }
 
 lort_code lort_journal_settle(lort_journal *j, lort_error *err)
 {
     lort_code code = LORT_OK;
     if (j && j->state == LORT_JOURNAL_TOUCHED)
-        code = begin(j, err);
+        code = begin_journal(j, err);
     if (j)
         j->state = LORT_JOURNAL_FRESH;
     return code;

@@ -3,8 +3,8 @@
  * the first reading under a target for the size, and figures of finished tensors.
  *
  *   note = u32 kind | u32 bytes of the body | u64 number | body | u64 XXH64 of all that; what follows a torn note does not count */
-#ifndef LORT_COMPRESS_JOURNAL_H
-#define LORT_COMPRESS_JOURNAL_H
+#ifndef LORT_COMPRESS_WRITE_JOURNAL_H
+#define LORT_COMPRESS_WRITE_JOURNAL_H
 
 #include "compress/slice/decide.h"
 #include "loader/store/publish.h"

@@ -38,7 +38,7 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_TERNARY, .left = scale->id, .right = LORT_U8, .left_width = (uint16_t)scale->plane_width, .right_width = 1,
                                         .left_rotate = scale->rotate, .rank = part->ranks + part->slices};
     } else if (part->any_blocks)
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_QUANTISED, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_INTEGERS, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
                                         .rank = part->ranks + part->slices, .step = part->steps, .scaled = part->planned->scaled};
     if (part->any_raw)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW, .left = type->id, .right = type->id, .left_width = (uint16_t)type->plane_width,

@@ -56,7 +56,7 @@ static void warn_fault(lort_session *session, const lort_tensor_report *report)
         lort_session_warn(session, "%s: %s%s%s", report->name, report->reason_text, *report->detail ? ", " : "", report->detail);
 }
 
-static lort_code account(pipeline *p, const lort_tensor_report *report, lort_error *err)
+static lort_code count_tensor(pipeline *p, const lort_tensor_report *report, lort_error *err)
 {
     lort_session *session = session_of(p);
     session->tensors_done++;
@@ -80,7 +80,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     warn_fault(session, report);
     code = lort_resume_note(p->decider, extent, report, err);
     if (code == LORT_OK)
-        code = account(p, report, err);
+        code = count_tensor(p, report, err);
     lort_session_sample(session);
     lort_session_say(session, LORT_EVENT_TENSOR, report, NULL);
     if (p->matrices == RATIO_NOTE_AFTER && report->n_dims > 1)
@@ -94,7 +94,7 @@ static lort_code account_done(pipeline *p, lort_error *err)
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < p->done && code == LORT_OK; i++)
         if (lort_job_report(p->decider, i))
-            code = account(p, lort_job_report(p->decider, i), err);
+            code = count_tensor(p, lort_job_report(p->decider, i), err);
     return code;
 }
 

@@ -3,8 +3,8 @@
  *
  *   full:   decide(job i+1 .. i+window) on one worker each | commit(job i): chunks encoded by whoever is free
  *   stream: decide(job i) on all workers, then commit(job i); the next tensor is being prefetched */
-#ifndef LORT_COMPRESS_PIPELINE_H
-#define LORT_COMPRESS_PIPELINE_H
+#ifndef LORT_COMPRESS_WRITE_PIPELINE_H
+#define LORT_COMPRESS_WRITE_PIPELINE_H
 
 #include "compress/write/emit.h"
 

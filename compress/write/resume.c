@@ -1,4 +1,4 @@
-/* See resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk is all it takes. */
+/* resume: see resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk is all it takes. */
 #include "compress/write/resume.h"
 #include "formats/base/bytes.h"
 #include "loader/store/record.h"
@@ -21,7 +21,7 @@ typedef struct unfinished {
 } unfinished;
 
 /* A lort_record_source's view. */
-static lort_code look(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out, lort_error *err)
+static lort_code view_found(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out, lort_error *err)
 {
     unfinished *u = ctx;
     const uint64_t found = lort_publish_found(u->publish);
@@ -45,7 +45,7 @@ static lort_code frame_at(unfinished *u, uint64_t at, uint64_t *bytes, lort_erro
     for (uint64_t n = WINDOW_LEAST; *bytes == 0; n = n < WINDOW_USUAL ? WINDOW_USUAL : 4 * n) {
         const uint8_t *data;
         const uint64_t seen = n < left ? n : left;
-        lort_code code = look(u, at, seen, &u->window, &data, err);
+        lort_code code = view_found(u, at, seen, &u->window, &data, err);
         if (code)
             return code;
         *bytes = lort_codec_frame_bytes(data, seen);
@@ -61,7 +61,7 @@ static lort_code find_record(unfinished *u, uint64_t at, uint64_t *record, lort_
     const uint8_t mark[4] = {0x50 + LORT_FRAME_PART, 0x2A, 0x4D, 0x18};
     const uint8_t *data;
     for (uint64_t bytes;; at += bytes) {
-        lort_code code = look(u, at, sizeof mark, &u->window, &data, err);
+        lort_code code = view_found(u, at, sizeof mark, &u->window, &data, err);
         *record = at;
         if (code || memcmp(data, mark, sizeof mark) == 0)
             return code;
@@ -75,7 +75,7 @@ static lort_code check_chunks(unfinished *u, const lort_part *part, uint64_t sta
 {
     for (uint64_t i = 0; i < part->chunk_count; i++) {
         const uint8_t *data;
-        lort_code code = look(u, start + part->chunks[i].offset, part->chunks[i].stored, &u->window, &data, err);
+        lort_code code = view_found(u, start + part->chunks[i].offset, part->chunks[i].stored, &u->window, &data, err);
         if (code)
             return code;
         if (lort_xxh64(data, part->chunks[i].stored) != part->chunks[i].hash)
@@ -144,7 +144,7 @@ static lort_code adopt_part(unfinished *u, const lort_record_source *source, uin
 
 static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
 {
-    const lort_record_source source = {look, u, &u->decider->session->alloc, u->decider->session->scratch[0].codec};
+    const lort_record_source source = {view_found, u, &u->decider->session->alloc, u->decider->session->scratch[0].codec};
     lort_error end = {0};
     lort_code code = LORT_OK;
     for (*done = 0; *done < u->plan->count && code == LORT_OK && lort_publish_found(u->publish) > lort_publish_size(u->publish); *done += code == LORT_OK)
@@ -191,7 +191,7 @@ static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, u
     return LORT_OK;
 }
 
-static void say(const unfinished *u, uint64_t found)
+static void say_resumed(const unfinished *u, uint64_t found)
 {
     lort_session *session = u->decider->session;
     char text[400], size[32];
@@ -224,6 +224,6 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan, l
     if (code == LORT_OK)
         code = lort_journal_settle(decider->journal, err);
     if (code == LORT_OK)
-        say(&u, found);
+        say_resumed(&u, found);
     return code;
 }

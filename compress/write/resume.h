@@ -1,7 +1,7 @@
 /* resume: what an earlier run finished. A PART record follows its payload, so the unfinished output itself tells: parts are read in order, every chunk against
  * its hash and, where the input was touched since, the source against its; up to the first that is torn or damaged they are taken over. */
-#ifndef LORT_COMPRESS_RESUME_H
-#define LORT_COMPRESS_RESUME_H
+#ifndef LORT_COMPRESS_WRITE_RESUME_H
+#define LORT_COMPRESS_WRITE_RESUME_H
 
 #include "compress/write/emit.h"
 #include "compress/write/journal.h"

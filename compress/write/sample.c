@@ -43,7 +43,7 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
 }
 
 /* The candidates' share of the interval shrinks to what the sample came to, plus or minus a quarter when it was not all of them. */
-static void narrow(const lort_decider *decider, lort_work_plan *plan, const sample_sum *sum, uint64_t sampled)
+static void narrow_interval(const lort_decider *decider, lort_work_plan *plan, const sample_sum *sum, uint64_t sampled)
 {
     lort_report *report = decider->session->report;
     double candidates_in = 0, others_low = 0, others_high = 0;
@@ -84,6 +84,6 @@ lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t
         }
     }
     if (code == LORT_OK && wanted)
-        narrow(decider, plan, &sum, wanted);
+        narrow_interval(decider, plan, &sum, wanted);
     return code;
 }

@@ -288,7 +288,7 @@ static double target_bytes(const reading *r, const fixed_bytes *fixed)
     return size - fixed->others;
 }
 
-static lort_code refuse(const reading *r, const fixed_bytes *fixed, double least, lort_error *err)
+static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, double least, lort_error *err)
 {
     if (r->decider->options->goal == LORT_GOAL_BPW)
         return lort_fail(err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g", r->decider->options->value,
@@ -351,7 +351,7 @@ static lort_code share_out(const reading *r, lort_error *err)
     const fixed_bytes fixed = sum_fixed(r, frames);
     const double target = target_bytes(r, &fixed), room = target - fixed.tensors - (double)r->plan->reserve;
     if (sum_at(r, FIRST) > room)
-        return refuse(r, &fixed, sum_at(r, FIRST), err);
+        return refuse_size(r, &fixed, sum_at(r, FIRST), err);
     int low = FIRST, high = LAST; /* the error falls as the place rises */
     while (low < high) {
         const int middle = low + (high - low + 1) / 2;
@@ -363,7 +363,7 @@ static lort_code share_out(const reading *r, lort_error *err)
     return give_shares(r, low, room / sum_at(r, low), err);
 }
 
-lort_code lort_allocate(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
+lort_code lort_shares_give(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
 {
     reading r = {.decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
     lort_code code = list_findings(&r, err);

@@ -1,7 +1,7 @@
 /* alloc: the allocator interface. loader/budget implements it with the memory ledger; tests make it fail on purpose.
  * Freeing takes the size, so that a ledger needs no headers of its own. */
-#ifndef LORT_FORMATS_ALLOC_H
-#define LORT_FORMATS_ALLOC_H
+#ifndef LORT_FORMATS_BASE_ALLOC_H
+#define LORT_FORMATS_BASE_ALLOC_H
 
 #include "formats/base/error.h"
 #include <stddef.h>

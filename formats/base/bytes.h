@@ -1,7 +1,7 @@
 /* bytes: unaligned little-endian loads and stores, checked arithmetic, and a bounds-checked cursor whose first error
  * sticks. Every header parser reads through the cursor; none does pointer arithmetic of its own. */
-#ifndef LORT_FORMATS_BYTES_H
-#define LORT_FORMATS_BYTES_H
+#ifndef LORT_FORMATS_BASE_BYTES_H
+#define LORT_FORMATS_BASE_BYTES_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>

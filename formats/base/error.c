@@ -17,7 +17,7 @@ lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...)
 }
 
 /* Adds as much of text as there is room for. */
-static void append(char *message, size_t cap, const char *text)
+static void append_text(char *message, size_t cap, const char *text)
 {
     size_t at = strlen(message), n = strlen(text);
     if (n > cap - 1 - at)
@@ -36,7 +36,7 @@ lort_code lort_error_prefix(lort_error *err, const char *format, ...)
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    append(err->message, sizeof err->message, ": ");
-    append(err->message, sizeof err->message, old);
+    append_text(err->message, sizeof err->message, ": ");
+    append_text(err->message, sizeof err->message, old);
     return err->code;
 }

@@ -2,8 +2,8 @@
  *
  * Every fallible function returns a lort_code and takes a caller-owned lort_error last; NULL is allowed there. On
  * failure outputs are zero, nothing is leaked and nothing is printed. The code IS the exit code (docs/lort.1). */
-#ifndef LORT_FORMATS_ERROR_H
-#define LORT_FORMATS_ERROR_H
+#ifndef LORT_FORMATS_BASE_ERROR_H
+#define LORT_FORMATS_BASE_ERROR_H
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
 
 uint64_t lort_xxh64(const void *bytes, uint64_t n) { return XXH64(bytes, (size_t)n, 0); }
 
-static lort_hash128 canonical(XXH128_hash_t value)
+static lort_hash128 to_canonical(XXH128_hash_t value)
 {
     XXH128_canonical_t form;
     lort_hash128 out;
@@ -14,7 +14,7 @@ static lort_hash128 canonical(XXH128_hash_t value)
     return out;
 }
 
-lort_hash128 lort_xxh128(const void *bytes, uint64_t n) { return canonical(XXH3_128bits(bytes, (size_t)n)); }
+lort_hash128 lort_xxh128(const void *bytes, uint64_t n) { return to_canonical(XXH3_128bits(bytes, (size_t)n)); }
 
 struct lort_hasher {
     const lort_alloc *alloc;
@@ -47,7 +47,7 @@ void lort_hasher_add(lort_hasher *hasher, const void *bytes, uint64_t n)
     (XXH3_128bits_update_dispatch ? XXH3_128bits_update_dispatch : XXH3_128bits_update)(hasher->state, bytes, (size_t)n);
 }
 
-lort_hash128 lort_hasher_value(const lort_hasher *hasher) { return canonical(XXH3_128bits_digest(hasher->state)); }
+lort_hash128 lort_hasher_value(const lort_hasher *hasher) { return to_canonical(XXH3_128bits_digest(hasher->state)); }
 
 void lort_hasher_close(lort_hasher *hasher)
 {

@@ -1,6 +1,6 @@
 /* hash: the only user of <xxhash.h>. XXH64 guards stored bytes; XXH3-128 names source bytes. */
-#ifndef LORT_FORMATS_HASH_H
-#define LORT_FORMATS_HASH_H
+#ifndef LORT_FORMATS_BASE_HASH_H
+#define LORT_FORMATS_BASE_HASH_H
 
 #include "formats/base/alloc.h"
 

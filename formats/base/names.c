@@ -7,7 +7,7 @@
 #define FIRST_SLOTS 64u
 #define MAX_PROBES 1024u
 
-static lort_names_slot *probe(const lort_names *names, const char *name, uint32_t bytes)
+static lort_names_slot *probe_slot(const lort_names *names, const char *name, uint32_t bytes)
 {
     uint64_t mask = names->slot_count - 1;
     uint64_t at = lort_name_hash(name, bytes) & mask;
@@ -19,13 +19,13 @@ static lort_names_slot *probe(const lort_names *names, const char *name, uint32_
     return NULL;
 }
 
-static lort_code collision(lort_error *err)
+static lort_code refuse_collision(lort_error *err)
 {
     return lort_fail(err, LORT_E_INPUT, "the names in this header are made to collide (over %u with one hash)",
                      MAX_PROBES);
 }
 
-static lort_code grow(lort_names *names, lort_error *err)
+static lort_code grow_slots(lort_names *names, lort_error *err)
 {
     lort_names bigger = *names;
     bigger.slot_count = names->slot_count ? names->slot_count * 2 : FIRST_SLOTS;
@@ -37,11 +37,11 @@ static lort_code grow(lort_names *names, lort_error *err)
     bigger.slots = memory;
     for (uint64_t i = 0; i < names->slot_count && !code; i++) {
         const lort_names_slot *old = &names->slots[i];
-        lort_names_slot *slot = old->name ? probe(&bigger, old->name, old->bytes) : NULL;
+        lort_names_slot *slot = old->name ? probe_slot(&bigger, old->name, old->bytes) : NULL;
         if (slot)
             *slot = *old;
         else if (old->name)
-            code = collision(err);
+            code = refuse_collision(err);
     }
     lort_names *unused = code ? &bigger : names;
     lort_give(names->alloc, unused->slots, unused->slot_count * sizeof *unused->slots);
@@ -55,12 +55,12 @@ lort_code lort_names_add(lort_names *names, const char *name, uint32_t bytes, ui
 {
     *is_new = false;
     *found = 0;
-    lort_code code = names->used * 3 >= names->slot_count * 2 ? grow(names, err) : LORT_OK;
+    lort_code code = names->used * 3 >= names->slot_count * 2 ? grow_slots(names, err) : LORT_OK;
     if (code)
         return code;
-    lort_names_slot *slot = probe(names, name, bytes);
+    lort_names_slot *slot = probe_slot(names, name, bytes);
     if (!slot)
-        return collision(err);
+        return refuse_collision(err);
     *is_new = !slot->name;
     *found = slot->name ? slot->value : value;
     if (slot->name)
@@ -72,7 +72,7 @@ lort_code lort_names_add(lort_names *names, const char *name, uint32_t bytes, ui
 
 lort_names_slot *lort_names_find(const lort_names *names, const char *name, uint32_t bytes)
 {
-    lort_names_slot *slot = names->slot_count ? probe(names, name, bytes) : NULL;
+    lort_names_slot *slot = names->slot_count ? probe_slot(names, name, bytes) : NULL;
     return slot && slot->name ? slot : NULL;
 }
 

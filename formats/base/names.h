@@ -1,8 +1,8 @@
 /* names: a growing set of byte strings, for finding duplicates in untrusted headers in one pass. It stores views: the
  * bytes must stay where they are. A crafted set of names whose hashes collide is refused instead of being searched
  * slowly. */
-#ifndef LORT_FORMATS_NAMES_H
-#define LORT_FORMATS_NAMES_H
+#ifndef LORT_FORMATS_BASE_NAMES_H
+#define LORT_FORMATS_BASE_NAMES_H
 
 #include "formats/base/alloc.h"
 #include <stdbool.h>

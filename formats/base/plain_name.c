@@ -6,7 +6,7 @@
 
 #define SHOWN 200
 
-static char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
+static char to_upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
 
 /* Windows gives these names to devices, whatever extension follows. */
 static bool is_device(const char *name, uint64_t bytes)
@@ -15,7 +15,7 @@ static bool is_device(const char *name, uint64_t bytes)
     char stem[8] = {0};
     uint64_t n = 0;
     while (n < bytes && name[n] != '.' && n < sizeof stem) {
-        stem[n] = upper(name[n]);
+        stem[n] = to_upper(name[n]);
         n++;
     }
     if (n == sizeof stem)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-unsigned lort_utf8_length(const void *bytes, uint64_t n)
+static unsigned utf8_length(const void *bytes, uint64_t n)
 {
     const uint8_t *p = bytes;
     unsigned want = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
@@ -23,7 +23,7 @@ bool lort_utf8_valid(const void *bytes, uint64_t n)
 {
     const uint8_t *p = bytes;
     for (uint64_t i = 0; i < n;) {
-        unsigned step = lort_utf8_length(p + i, n - i);
+        unsigned step = utf8_length(p + i, n - i);
         if (step == 0)
             return false;
         i += step;
@@ -47,7 +47,7 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
         return out;
     for (size_t i = 0; i < n;) {
         char piece[12];
-        size_t step = lort_utf8_length(p + i, n - i), size = 4;
+        size_t step = utf8_length(p + i, n - i), size = 4;
         if (is_printable(p + i, step)) {
             memcpy(piece, p + i, step);
             size = step;
@@ -84,7 +84,7 @@ static bool bad_size(const char *text, lort_error *err)
 }
 
 /* Decimal digits by hand: strtod would follow the locale's comma, and take "nan" and "0x10". */
-static const char *digits(const char *p, unsigned most, uint64_t *value, uint64_t *scale)
+static const char *parse_digits(const char *p, unsigned most, uint64_t *value, uint64_t *scale)
 {
     *value = 0;
     *scale = 1;
@@ -112,11 +112,11 @@ lort_code lort_size_parse(const char *text, uint64_t *bytes, lort_error *err)
     uint64_t whole, part = 0, scale = 1, ignored;
     unsigned shift;
     *bytes = 0;
-    const char *p = digits(text, 19, &whole, &ignored);
+    const char *p = parse_digits(text, 19, &whole, &ignored);
     bool good = p != text && p - text <= 19;
     if (good && *p == '.') {
         const char *start = ++p;
-        p = digits(p, 6, &part, &scale); /* six places of a tebibyte are a mebibyte: enough, and no overflow */
+        p = parse_digits(p, 6, &part, &scale); /* six places of a tebibyte are a mebibyte: enough, and no overflow */
         good = p != start;
     }
     p = unit_of(p, &shift);

@@ -6,8 +6,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Length, 1 to 4, of the well-formed UTF-8 sequence that starts n > 0 bytes; 0 if none does. */
-unsigned lort_utf8_length(const void *bytes, uint64_t n);
 /* True if the n bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). */
 bool lort_utf8_valid(const void *bytes, uint64_t n);
 /* Writes `n` untrusted bytes as printable UTF-8: control characters, invalid UTF-8 and backslash become \xHH. The result is

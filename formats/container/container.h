@@ -12,8 +12,8 @@
  *
  * A PART record follows its payload, so an unfinished file is its own journal; chunk offsets are relative to the payload's
  * start, so payload + record can be moved or copied to another container whole. */
-#ifndef LORT_FORMATS_CONTAINER_H
-#define LORT_FORMATS_CONTAINER_H
+#ifndef LORT_FORMATS_CONTAINER_CONTAINER_H
+#define LORT_FORMATS_CONTAINER_CONTAINER_H
 
 #include "formats/base/hash.h"
 #include "formats/types/tensor.h"
@@ -34,7 +34,6 @@
 #define LORT_FOOTER_BODY 40u
 #define LORT_HEADER_BYTES (LORT_FRAME_HEADER + LORT_HEAD_BODY + LORT_FRAME_TRAILER)
 #define LORT_FOOTER_BYTES (LORT_FRAME_HEADER + LORT_FOOTER_BODY + LORT_FRAME_TRAILER)
-#define LORT_PART_FIXED 88u    /* bytes of a PART body before its name, for size estimates */
 #define LORT_CHUNK_ENTRY 48u   /* bytes of one chunk in a PART body */
 #define LORT_PLANE_WIDTH_MAX 1024u
 #define LORT_TEXT_MAX 65536u   /* bytes of a text in a MODEL body */
@@ -91,7 +90,7 @@ typedef struct lort_model_record {
 typedef enum lort_term_kind {
     LORT_TERM_RAW = 0,       /* elements of the tensor in `left` dtype, losslessly */
     LORT_TERM_FACTORS = 1,   /* per slice 2^exponent * L (rows x rank, dtype left) * R (rank x cols, dtype right), row-major */
-    LORT_TERM_QUANTISED = 2, /* per slice step * integers of a trellis, in blocks (docs/FORMAT.md) */
+    LORT_TERM_INTEGERS = 2, /* per slice step * integers of a trellis, in blocks (docs/FORMAT.md) */
     LORT_TERM_SCALE = 3,     /* reserved: row or column scales */
     LORT_TERM_BASE = 4,      /* reserved: {XXH3-128 of a base model, tensor name}, for differences of two models */
     LORT_TERM_TERNARY = 5    /* per row a scale (dtype left) times -1, 0 or 1, in blocks */
@@ -132,7 +131,7 @@ typedef enum lort_array {
 #define LORT_SCALE_MOST 160
 /* Bytes of CODES of a slice of these sides in a QUANTISED term. */
 uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape);
-#define LORT_PART_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
+#define LORT_ARRAY_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)
 
 /* How a quantised slice is cut, row of blocks by row of blocks: blocks as even as can be of at most LORT_BLOCK_COLS columns (whole rows where they fit) and
@@ -154,7 +153,7 @@ lort_block_grid lort_block_grid_of(int64_t rows, int64_t cols);
 lort_block_place lort_block_get(const lort_block_grid *grid, int64_t number);
 
 typedef struct lort_chunk {
-    uint32_t part;           /* LORT_PART_ID */
+    uint32_t array;          /* LORT_ARRAY_ID */
     uint32_t stored, decoded; /* bytes */
     uint64_t offset;         /* relative to the payload's start */
     uint64_t first, count;   /* element range within the array (of that slice) */

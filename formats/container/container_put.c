@@ -51,7 +51,7 @@ static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
         lort_put_u32(out, term->rank[i]);
     for (uint32_t i = 0; i < slices && factors; i++)
         lort_put_u32(out, (uint32_t)term->exponent[i]);
-    for (uint32_t i = 0; i < slices && term->kind == LORT_TERM_QUANTISED; i++) {
+    for (uint32_t i = 0; i < slices && term->kind == LORT_TERM_INTEGERS; i++) {
         uint32_t bits;
         memcpy(&bits, &term->step[i], sizeof bits);
         lort_put_u32(out, bits);
@@ -60,7 +60,7 @@ static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
 
 static void put_chunk(const lort_chunk *chunk, lort_buffer *out)
 {
-    lort_put_u32(out, chunk->part);
+    lort_put_u32(out, chunk->array);
     lort_put_u32(out, chunk->stored);
     lort_put_u32(out, chunk->decoded);
     lort_put_u32(out, 0);

@@ -3,10 +3,10 @@
 #include "formats/container/container.h"
 #include "formats/types/layout.h"
 
-bool lort_part_has_integers(const lort_part *part)
+bool lort_part_has_blocks(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind == LORT_TERM_QUANTISED || part->terms[i].kind == LORT_TERM_TERNARY)
+        if (part->terms[i].kind == LORT_TERM_INTEGERS || part->terms[i].kind == LORT_TERM_TERNARY)
             return true;
     return false;
 }
@@ -30,7 +30,7 @@ bool lort_part_is_raw(const lort_part *part)
 bool lort_part_decodes(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind != LORT_TERM_QUANTISED && !lort_dtype_get(part->terms[i].left)->decode)
+        if (part->terms[i].kind != LORT_TERM_INTEGERS && !lort_dtype_get(part->terms[i].left)->decode)
             return false;
     return true;
 }

@@ -6,7 +6,7 @@
 
 uint64_t lort_part_elements(const lort_part *part);
 /* True if some slice is coded by integers, or by trits. */
-bool lort_part_has_integers(const lort_part *part);
+bool lort_part_has_blocks(const lort_part *part);
 /* True if the part is stored losslessly whole. */
 bool lort_part_is_raw(const lort_part *part);
 /* True if rows of f32 can be had: every term's element type has a decoder. */

@@ -57,7 +57,7 @@ static bool plane_ok(uint32_t width, bool rotate)
 /* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of their own. SCALES are BF16, TRITS bytes. */
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type, const lort_term *t)
 {
-    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term", [LORT_TERM_FACTORS] = "factors", [LORT_TERM_QUANTISED] = "integers",
+    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term", [LORT_TERM_FACTORS] = "factors", [LORT_TERM_INTEGERS] = "integers",
                                                        [LORT_TERM_TERNARY] = "trits"};
     const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
@@ -68,7 +68,7 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
         fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
     if (t->kind != LORT_TERM_RAW)
         fits &= p->tensor && type->decode;
-    if (t->kind == LORT_TERM_QUANTISED)
+    if (t->kind == LORT_TERM_INTEGERS)
         fits &= t->left_width == 1;
     if (!fits)
         return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s", names[t->kind], t->left, t->right, type->name);
@@ -110,7 +110,7 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
         return code;
     t->rank = memory;
     t->exponent = t->kind == LORT_TERM_FACTORS ? (int32_t *)memory + p->slices : NULL;
-    t->step = t->kind == LORT_TERM_QUANTISED ? (float *)memory + p->slices : NULL;
+    t->step = t->kind == LORT_TERM_INTEGERS ? (float *)memory + p->slices : NULL;
     for (uint32_t i = 0; i < p->slices; i++) {
         t->rank[i] = lort_get_u32(c, "rank");
         if (t->rank[i] > max)
@@ -129,9 +129,9 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     t->right_width = lort_get_u16(c, "right plane width");
     if (c->code)
         return c->code;
-    if (kind > LORT_TERM_QUANTISED && kind != LORT_TERM_TERNARY)
+    if (kind > LORT_TERM_INTEGERS && kind != LORT_TERM_TERNARY)
         return lort_fail(err, LORT_E_INPUT, "term of kind %u: it needs a newer LoRT", kind);
-    if (flags > 7 || (flags & 4 && kind != LORT_TERM_QUANTISED))
+    if (flags > 7 || (flags & 4 && kind != LORT_TERM_INTEGERS))
         return lort_cursor_fail(c, "flags %#x of a term of kind %u", flags, kind);
     if (!lort_dtype_get(left) || !lort_dtype_get(right))
         return lort_cursor_fail(c, "term of element types %u and %u", left, right);
@@ -164,7 +164,7 @@ static lort_code check_slices(lort_cursor *c, const lort_part *p)
         unsigned in[LORT_TERM_KINDS] = {0};
         for (uint32_t i = 0; i < p->term_count; i++)
             in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
-        const unsigned whole = in[LORT_TERM_QUANTISED] + in[LORT_TERM_TERNARY], sum = in[LORT_TERM_FACTORS] + whole;
+        const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY], sum = in[LORT_TERM_FACTORS] + whole;
         if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) || (in[LORT_TERM_RAW] + sum == 0 && !lossy))
             return lort_cursor_fail(c, "slice %u is in %u terms", slice, in[LORT_TERM_RAW] + sum);
     }
@@ -190,7 +190,7 @@ static lort_code get_terms(lort_cursor *c, lort_arena *arena, lort_part *p, cons
 
 static lort_code get_chunk(lort_cursor *c, lort_chunk *chunk)
 {
-    chunk->part = lort_get_u32(c, "chunk's array");
+    chunk->array = lort_get_u32(c, "chunk's array");
     chunk->stored = lort_get_u32(c, "chunk's stored size");
     chunk->decoded = lort_get_u32(c, "chunk's decoded size");
     uint32_t zero = lort_get_u32(c, "reserved field");
@@ -216,7 +216,7 @@ static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uin
     for (uint64_t done = 0; done < elements; at->chunk++) {
         uint64_t bytes;
         const lort_chunk *k = &p->chunks[at->chunk];
-        if (at->chunk == p->chunk_count || k->part != id || k->first != done || k->count == 0 ||
+        if (at->chunk == p->chunk_count || k->array != id || k->first != done || k->count == 0 ||
             k->count > elements - done)
             return lort_cursor_fail(c, "chunk %llu does not continue array %#x at element %llu of %llu", (ull)at->chunk,
                                     id, (ull)done, (ull)elements);
@@ -242,7 +242,7 @@ static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_mat
         const lort_chunk *k = &p->chunks[at->chunk];
         const lort_block_place place = lort_block_get(&g, i);
         const uint64_t count = (uint64_t)place.rows * (uint64_t)place.cols;
-        if (at->chunk == p->chunk_count || k->part != LORT_PART_ID(array, slice) || k->first != first || k->count != count)
+        if (at->chunk == p->chunk_count || k->array != LORT_ARRAY_ID(array, slice) || k->first != first || k->count != count)
             return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk, (long long)i, slice);
         const bool fits = array == LORT_ARRAY_TRITS ? k->decoded == count / 5 + (count % 5 != 0) : k->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
         if (!fits || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 || k->offset != at->payload)
@@ -260,17 +260,17 @@ static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matr
     const uint64_t rows = (uint64_t)m->rows, cols = (uint64_t)m->cols;
     lort_code code = LORT_OK;
     if (raw)
-        return check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RAW, slice), raw->left, rows * cols);
+        return check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_RAW, slice), raw->left, rows * cols);
     if (factors)
-        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_LEFT, slice), factors->left, rows * factors->rank[slice]);
+        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_LEFT, slice), factors->left, rows * factors->rank[slice]);
     if (factors && code == LORT_OK)
-        code = check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
+        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
     const bool trits = lort_part_term(p, slice, LORT_TERM_TERNARY) != NULL;
-    const lort_term *integers = lort_part_term(p, slice, LORT_TERM_QUANTISED);
+    const lort_term *integers = lort_part_term(p, slice, LORT_TERM_INTEGERS);
     if (code || !(trits || integers))
         return code;
-    code = trits ? check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
-                 : check_array(c, p, at, LORT_PART_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers->scaled, m));
+    code = trits ? check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
+                 : check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers->scaled, m));
     return code ? code : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
 }
 

@@ -55,7 +55,7 @@ static const char *looks_like(const uint8_t *head, uint64_t n)
     return NULL;
 }
 
-static lort_code refuse(const uint8_t *head, uint64_t n, uint64_t file_size, lort_error *err)
+static lort_code refuse_format(const uint8_t *head, uint64_t n, uint64_t file_size, lort_error *err)
 {
     char shown[64];
     const char *says = looks_like(head, n);
@@ -79,7 +79,7 @@ lort_code lort_format_tell(const uint8_t *head, uint64_t n, uint64_t file_size, 
         *out = bid > best ? lort_format_at(i) : *out;
         best = bid > best ? bid : best;
     }
-    return *out ? LORT_OK : refuse(head, n, file_size, err);
+    return *out ? LORT_OK : refuse_format(head, n, file_size, err);
 }
 
 lort_code lort_header_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,

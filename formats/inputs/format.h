@@ -1,7 +1,7 @@
 /* format: what every weight-file format gives LoRT, and the table of formats. A format is told by content: each bids on
  * the first bytes. Adding an input format is one new file with a lort_format, and one row in format.c. */
-#ifndef LORT_FORMATS_FORMAT_H
-#define LORT_FORMATS_FORMAT_H
+#ifndef LORT_FORMATS_INPUTS_FORMAT_H
+#define LORT_FORMATS_INPUTS_FORMAT_H
 
 #include "formats/types/tensor.h"
 

@@ -1,4 +1,4 @@
-/* GGUF: the header as a whole. Two walks through the same bytes: the first checks the grammar and counts, so that the
+/* gguf: the header as a whole. Two walks through the same bytes: the first checks the grammar and counts, so that the
  * second can fill arrays of exactly the right size and a lying count allocates nothing. Then the tensors' places in the
  * file are checked, all of them, before anyone uses one. */
 #include "formats/inputs/gguf.h"
@@ -14,14 +14,14 @@
 #define MAX_ALIGNMENT (1u << 20)
 #define DEFAULT_ALIGNMENT 32u
 
-static int bid(const uint8_t *head, uint64_t n, uint64_t file_size)
+static int gguf_bid(const uint8_t *head, uint64_t n, uint64_t file_size)
 {
     return n >= 4 && memcmp(head, "GGUF", 4) == 0 ? 100 : 0;
 }
 
 /* Appends to the header's warning, which is cut where it is full. */
-static void warn(lort_header *h, const char *format, ...) LORT_PRINTF(2, 3);
-static void warn(lort_header *h, const char *format, ...)
+static void set_warning(lort_header *h, const char *format, ...) LORT_PRINTF(2, 3);
+static void set_warning(lort_header *h, const char *format, ...)
 {
     size_t at = strlen(h->warning);
     if (at)
@@ -78,7 +78,7 @@ static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, l
 }
 
 /* The second walk finds what the first counted, unless someone writes to the mapped file meanwhile. */
-static lort_code changed(lort_gguf_reader *r)
+static lort_code warn_changed(lort_gguf_reader *r)
 {
     return lort_cursor_fail(&r->cursor, "the header changed while it was read");
 }
@@ -115,7 +115,7 @@ static lort_code fill_kv(lort_gguf_reader *r, lort_header *h, pools *p)
         lort_kv *kv = &h->kv[i];
         code = lort_gguf_read_kv(r, kv);
         if (!code && !has_text(p, kv_text_bytes(kv)))
-            code = changed(r);
+            code = warn_changed(r);
         if (code)
             break;
         kv->key = copy_text(p, kv->key, kv->key_bytes);
@@ -191,7 +191,7 @@ static lort_code read_keys(lort_header *h, lort_error *err)
 
 /* --- tensors --- */
 
-static const char *show(const lort_tensor *t, char *out)
+static const char *show_name(const lort_tensor *t, char *out)
 {
     return lort_escape(out, LORT_SHOWN_NAME, t->name, t->name_bytes);
 }
@@ -206,8 +206,8 @@ static lort_code read_type(lort_gguf_reader *r, const lort_gguf_info *info, lort
     r->cursor.at = info->type_at;
     if (removed)
         return lort_cursor_fail(&r->cursor, "tensor '%s' has type %" PRIu32 " (%s), which was removed from ggml",
-                                show(t, name), info->type, removed);
-    return lort_cursor_fail(&r->cursor, "tensor '%s' has unsupported type %" PRIu32, show(t, name), info->type);
+                                show_name(t, name), info->type, removed);
+    return lort_cursor_fail(&r->cursor, "tensor '%s' has unsupported type %" PRIu32, show_name(t, name), info->type);
 }
 
 static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lort_tensor *t)
@@ -216,14 +216,14 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
     uint64_t row = info->n_dims ? info->ne[0] : 1, end = r->cursor.at;
     r->cursor.at = info->at;
     if (!lort_layout_elements(t->dims, t->n_dims, &t->elements))
-        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s has more than 2^63 elements", show(t, name),
+        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s has more than 2^63 elements", show_name(t, name),
                                 lort_shape_text(t, shape, sizeof shape));
     if (row % t->type->block_elements)
         return lort_cursor_fail(&r->cursor,
                                 "tensor '%s' has rows of %" PRIu64 " elements; %s needs a multiple of %" PRIu32,
-                                show(t, name), row, t->type->name, t->type->block_elements);
+                                show_name(t, name), row, t->type->name, t->type->block_elements);
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
-        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s and type %s exceeds 2^64 bytes", show(t, name),
+        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s and type %s exceeds 2^64 bytes", show_name(t, name),
                                 lort_shape_text(t, shape, sizeof shape), t->type->name);
     r->cursor.at = end;
     return LORT_OK;
@@ -235,7 +235,7 @@ static lort_code read_tensor(lort_gguf_reader *r, pools *p, lort_tensor *t)
     if (lort_gguf_read_info(r, &info))
         return r->cursor.code;
     if (!has_text(p, info.name_bytes + 1ull) || info.n_dims > p->dim_count)
-        return changed(r);
+        return warn_changed(r);
     t->name = copy_text(p, info.name, info.name_bytes);
     t->name_bytes = info.name_bytes;
     t->n_dims = info.n_dims;
@@ -265,14 +265,14 @@ static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t fil
     uint64_t end = 0, relative = t->offset;
     if (relative % h->alignment)
         return lort_fail(err, LORT_E_INPUT,
-                         "tensor '%s' has offset %" PRIu64 ", not a multiple of the alignment %" PRIu32, show(t, name),
+                         "tensor '%s' has offset %" PRIu64 ", not a multiple of the alignment %" PRIu32, show_name(t, name),
                          relative, h->alignment);
     bool fits = lort_add_u64(h->header_bytes, relative, &t->offset) && lort_add_u64(t->offset, t->bytes, &end);
     if (!fits || end > file_size)
         return lort_fail(err, LORT_E_INPUT,
                          "tensor '%s' (%" PRIu64 " bytes at offset %" PRIu64 " + %" PRIu64
                          ") lies outside the file of %" PRIu64 " bytes: is it truncated?",
-                         show(t, name), t->bytes, h->header_bytes, relative, file_size);
+                         show_name(t, name), t->bytes, h->header_bytes, relative, file_size);
     return LORT_OK;
 }
 
@@ -286,7 +286,7 @@ static lort_code check_layout(lort_header *h, uint64_t file_size, lort_error *er
         uint64_t start = t ? t->offset : file_size;
         if (t && t->offset < end)
             return lort_fail(err, LORT_E_INPUT, "tensors '%s' and '%s' overlap at offset %" PRIu64,
-                             show(&h->index.tensors[i - 1], a), show(t, b), t->offset);
+                             show_name(&h->index.tensors[i - 1], a), show_name(t, b), t->offset);
         uint64_t since_data = end - h->header_bytes;
         if (lort_align_up(since_data, h->alignment, &next) && start - h->header_bytes > next)
             h->gaps += start - h->header_bytes - next;
@@ -338,7 +338,7 @@ static lort_code parse_with(lort_gguf_reader *r, lort_header *h, lort_error *err
     return code;
 }
 
-static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
+static lort_code gguf_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
                        lort_header *out, uint64_t *wanted, lort_error *err)
 {
     lort_error local;
@@ -358,10 +358,10 @@ static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_si
     }
     out->version = r.version;
     if (r.version == 1)
-        warn(out, "GGUF version 1 is a legacy form");
+        set_warning(out, "GGUF version 1 is a legacy form");
     if (out->gaps)
-        warn(out, "%" PRIu64 " bytes in the data section belong to no tensor", out->gaps);
+        set_warning(out, "%" PRIu64 " bytes in the data section belong to no tensor", out->gaps);
     return LORT_OK;
 }
 
-const lort_format lort_format_gguf = {"gguf", bid, parse, lort_gguf_rewrite};
+const lort_format lort_format_gguf = {"gguf", gguf_bid, gguf_parse, lort_gguf_rewrite};

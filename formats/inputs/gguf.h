@@ -6,8 +6,8 @@
  *   PAIR        = STRING key, u32 value type, value
  *   array value = u32 element type, count n, n elements
  *   INFO        = STRING name, u32 dims, count ne[dims] fastest first, u32 tensor type, u64 offset in the data */
-#ifndef LORT_FORMATS_GGUF_H
-#define LORT_FORMATS_GGUF_H
+#ifndef LORT_FORMATS_INPUTS_GGUF_H
+#define LORT_FORMATS_INPUTS_GGUF_H
 
 #include "formats/base/bytes.h"
 #include "formats/inputs/format.h"

@@ -29,7 +29,7 @@ static uint64_t get_count(lort_gguf_reader *r, const char *what)
     return r->version == 1 ? lort_get_u32(&r->cursor, what) : lort_get_u64(&r->cursor, what);
 }
 
-static uint64_t left(const lort_gguf_reader *r) { return r->cursor.limit - r->cursor.at; }
+static uint64_t bytes_left(const lort_gguf_reader *r) { return r->cursor.limit - r->cursor.at; }
 
 /* Honest files cannot fail this, and it bounds every count by the size of the file before anything is done with it. */
 static lort_code check_counts(lort_gguf_reader *r)
@@ -38,7 +38,7 @@ static lort_code check_counts(lort_gguf_reader *r)
     bool fits = lort_mul_u64(r->kv_count, prefix + 1 + 4 + 1, &kv_bytes) &&
                 lort_mul_u64(r->tensor_count, prefix + 4 + 4 + 8, &info_bytes) &&
                 lort_add_u64(kv_bytes, info_bytes, &need);
-    if (fits && need <= left(r))
+    if (fits && need <= bytes_left(r))
         return LORT_OK;
     r->cursor.at = 8;
     return lort_cursor_fail(
@@ -87,8 +87,8 @@ static const char *get_string(lort_gguf_reader *r, uint64_t max, const char *wha
     *bytes = 0;
     if (c->code)
         return NULL;
-    if (n > max || n > left(r)) {
-        uint64_t room = left(r);
+    if (n > max || n > bytes_left(r)) {
+        uint64_t room = bytes_left(r);
         c->at = at;
         lort_cursor_fail(
             c, "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64 " are left in the file", what, n,
@@ -180,8 +180,8 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
     if (c->code)
         return;
     uint64_t each = type->bytes ? type->bytes : (r->version == 1 ? 4 : 8);
-    if (n > MAX_ARRAY || n * each > left(r)) {
-        uint64_t room = left(r);
+    if (n > MAX_ARRAY || n * each > bytes_left(r)) {
+        uint64_t room = bytes_left(r);
         c->at = count_at;
         lort_cursor_fail(c,
                          "array of %" PRIu64 " elements of type %s; at most 2^30 are allowed and %" PRIu64

@@ -7,7 +7,7 @@
 
 /* New places of the data: contiguous in index order, each tensor padded to the alignment (the last one too, as ggml
  * does). */
-static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets,
+static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets,
                        uint64_t *file_size, lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
@@ -82,7 +82,7 @@ static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_head
 }
 
 /* The walk reads the copy it patches: what it finds there cannot change under it. */
-static lort_code patch(uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types,
+static lort_code patch_header(uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types,
                        const uint64_t *offsets, lort_error *err)
 {
     lort_error local;
@@ -101,13 +101,13 @@ lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data, cons
 {
     uint64_t first = out->size;
     *file_size = 0;
-    lort_code code = place(header, types, offsets, file_size, err);
+    lort_code code = place_tensors(header, types, offsets, file_size, err);
     if (code)
         return code;
     lort_put_bytes(out, data, header->header_bytes);
     code = lort_buffer_check(out, err);
     if (!code)
-        code = patch(out->data + first, header, types, offsets, err);
+        code = patch_header(out->data + first, header, types, offsets, err);
     if (code)
         *file_size = 0;
     return code;

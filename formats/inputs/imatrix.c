@@ -54,7 +54,7 @@ static lort_code refuse_value(const builder *b, const source *s, const char *wha
         lort_escape(shown, sizeof shown, s->name, s->name_bytes), what, number, (uint64_t)(at - b->data), value);
 }
 
-static lort_code divide(const builder *b, const source *s, int64_t matrix, double count, float *out)
+static lort_code divide_by_counts(const builder *b, const source *s, int64_t matrix, double count, float *out)
 {
     for (int64_t i = 0; i < s->n_in; i++) {
         const int64_t number = matrix * s->n_in + i;
@@ -75,7 +75,7 @@ static lort_code add_values(builder *b, const source *s)
         const double count = s->counts ? load_f32(s->counts + 4 * m) : s->count;
         if (!is_amount(count))
             return refuse_value(b, s, "count", m, s->counts + 4 * m, count);
-        lort_code code = divide(b, s, m, count, b->next_value);
+        lort_code code = divide_by_counts(b, s, m, count, b->next_value);
         if (code)
             return code;
         b->out->empty += !(count > 0);
@@ -148,7 +148,7 @@ static uint32_t stem_of(const lort_tensor *t, const char *end)
     return t->name_bytes >= n && memcmp(t->name + t->name_bytes - n, end, n) == 0 ? t->name_bytes - n : 0;
 }
 
-static const lort_tensor *sibling(const lort_header *h, const lort_tensor *t, uint32_t stem, const char *end)
+static const lort_tensor *find_sibling(const lort_header *h, const lort_tensor *t, uint32_t stem, const char *end)
 {
     char name[MAX_NAME + 1];
     const size_t n = strlen(end);
@@ -191,9 +191,9 @@ static lort_code walk_gguf(builder *b, const lort_header *h, bool filling)
         const lort_tensor *t = &h->index.tensors[i];
         const uint32_t stem = stem_of(t, sums_end), other = stem_of(t, counts_end);
         source s;
-        if (other && !sibling(h, t, other, sums_end))
+        if (other && !find_sibling(h, t, other, sums_end))
             return refuse_tensor(b, t, "there is no tensor of sums (.in_sum2) beside these counts");
-        const lort_tensor *counts = stem ? sibling(h, t, stem, counts_end) : NULL;
+        const lort_tensor *counts = stem ? find_sibling(h, t, stem, counts_end) : NULL;
         if (stem && !counts)
             return refuse_tensor(b, t, "there is no tensor of counts (.counts) beside these sums");
         if (stem)
@@ -393,7 +393,7 @@ static const struct name_pair {
       {"mlp.down_proj.weight", "ffn_down.weight"},
 };
 
-static const char *translate(const struct name_pair *pairs, size_t count, const char *name, uint64_t bytes)
+static const char *translate_name(const struct name_pair *pairs, size_t count, const char *name, uint64_t bytes)
 {
     for (size_t i = 0; i < count; i++)
         if (strlen(pairs[i].theirs) == bytes && memcmp(pairs[i].theirs, name, (size_t)bytes) == 0)
@@ -402,7 +402,7 @@ static const char *translate(const struct name_pair *pairs, size_t count, const 
 }
 
 /* Digits at the front of a name. */
-static uint64_t digits(const char *name, uint64_t bytes)
+static uint64_t count_digits(const char *name, uint64_t bytes)
 {
     uint64_t n = 0;
     while (n < bytes && name[n] >= '0' && name[n] <= '9')
@@ -414,13 +414,13 @@ uint64_t lort_imatrix_map_name(const char *name, uint64_t name_bytes, char *out,
 {
     static const char layers[] = "model.layers.";
     const uint64_t head = sizeof layers - 1;
-    const char *to = translate(whole_names, sizeof whole_names / sizeof *whole_names, name, name_bytes);
+    const char *to = translate_name(whole_names, sizeof whole_names / sizeof *whole_names, name, name_bytes);
     int n = to ? snprintf(out, (size_t)cap, "%s", to) : 0;
     if (!to && name_bytes > head && memcmp(name, layers, head) == 0) {
-        const uint64_t number = digits(name + head, name_bytes - head), rest = head + number + 1;
+        const uint64_t number = count_digits(name + head, name_bytes - head), rest = head + number + 1;
         if (number == 0 || number > 9 || rest > name_bytes || name[rest - 1] != '.')
             return 0;
-        to = translate(layer_names, sizeof layer_names / sizeof *layer_names, name + rest, name_bytes - rest);
+        to = translate_name(layer_names, sizeof layer_names / sizeof *layer_names, name + rest, name_bytes - rest);
         n = to ? snprintf(out, (size_t)cap, "blk.%.*s.%s", (int)number, name + head, to) : 0;
     }
     return n > 0 && (uint64_t)n < cap ? (uint64_t)n : 0;

@@ -9,8 +9,8 @@
  *           stack of n matrices has n * n_in values.
  *
  * A matrix whose divisor is 0 has seen no data: its values are all 1. */
-#ifndef LORT_FORMATS_IMATRIX_H
-#define LORT_FORMATS_IMATRIX_H
+#ifndef LORT_FORMATS_INPUTS_IMATRIX_H
+#define LORT_FORMATS_INPUTS_IMATRIX_H
 
 #include "formats/base/names.h"
 #include "formats/types/tensor.h"

@@ -34,7 +34,7 @@ lort_code lort_json_fail(lort_json *j, const char *format, ...)
     return j->code;
 }
 
-static lort_json_token failed(lort_json *j, const char *what)
+static lort_json_token fail_json(lort_json *j, const char *what)
 {
     j->token_at = j->at < j->size ? j->at : j->size;
     lort_json_fail(j, "invalid JSON: %s", what);
@@ -42,7 +42,7 @@ static lort_json_token failed(lort_json *j, const char *what)
 }
 
 /* Says what stands there instead of `expected`. */
-static lort_json_token unexpected(lort_json *j, const char *expected)
+static lort_json_token fail_unexpected(lort_json *j, const char *expected)
 {
     char shown[16], text[96];
     if (j->at >= j->size) {
@@ -51,7 +51,7 @@ static lort_json_token unexpected(lort_json *j, const char *expected)
         lort_escape(shown, sizeof shown, j->data + j->at, 1);
         snprintf(text, sizeof text, "'%s' where %s is expected", shown, expected);
     }
-    return failed(j, text);
+    return fail_json(j, text);
 }
 
 static void skip_space(lort_json *j)
@@ -144,25 +144,25 @@ static bool scan_string(lort_json *j)
             j->text_size = j->at - j->text;
             j->at++;
             if (high >= 0x80 && !lort_utf8_valid(j->data + j->text, j->text_size))
-                return failed(j, "a string that is not valid UTF-8"), false;
+                return fail_json(j, "a string that is not valid UTF-8"), false;
             return true;
         }
         if (c < 0x20)
-            return failed(j, "a control character in a string"), false;
+            return fail_json(j, "a control character in a string"), false;
         uint32_t taken = 1;
         if (c == '\\') {
             j->escaped = true;
             taken = read_escape(j->data + j->at, j->size - j->at, &point);
             if (!taken)
-                return failed(j, "a malformed escape or a lone surrogate in a string"), false;
+                return fail_json(j, "a malformed escape or a lone surrogate in a string"), false;
         }
         high |= c;
         j->at += taken;
     }
-    return failed(j, "it ends within a string"), false;
+    return fail_json(j, "it ends within a string"), false;
 }
 
-static bool digits(lort_json *j)
+static bool skip_digits(lort_json *j)
 {
     uint64_t first = j->at;
     while (j->at < j->size && j->data[j->at] >= '0' && j->data[j->at] <= '9')
@@ -183,15 +183,15 @@ static lort_json_token scan_number(lort_json *j)
     skip_byte(j, '-', '-');
     bool zero = j->at < j->size && j->data[j->at] == '0';
     uint64_t first = j->at;
-    bool good = digits(j) && !(zero && j->at > first + 1);
+    bool good = skip_digits(j) && !(zero && j->at > first + 1);
     if (good && skip_byte(j, '.', '.'))
-        good = digits(j);
+        good = skip_digits(j);
     if (good && skip_byte(j, 'e', 'E')) {
         skip_byte(j, '+', '-');
-        good = digits(j);
+        good = skip_digits(j);
     }
     if (!good)
-        return failed(j, "a malformed number");
+        return fail_json(j, "a malformed number");
     j->text = start;
     j->text_size = j->at - start;
     j->escaped = false;
@@ -211,13 +211,13 @@ static lort_json_token scan_word(lort_json *j)
             return words[i].token;
         }
     }
-    return unexpected(j, "a value");
+    return fail_unexpected(j, "a value");
 }
 
 static lort_json_token open_bracket(lort_json *j, uint8_t c)
 {
     if (j->depth == LORT_JSON_MAX_DEPTH)
-        return failed(j, "nested deeper than 64 levels");
+        return fail_json(j, "nested deeper than 64 levels");
     j->stack[j->depth++] = c;
     j->at++;
     j->state = c == '{' ? STATE_FIRST_KEY : STATE_FIRST_ITEM;
@@ -248,12 +248,12 @@ static lort_json_token scan_value(lort_json *j)
 static lort_json_token scan_key(lort_json *j)
 {
     if (!skip_byte(j, '"', '"'))
-        return unexpected(j, "a key");
+        return fail_unexpected(j, "a key");
     if (!scan_string(j))
         return LORT_JSON_ERROR;
     skip_space(j);
     if (!skip_byte(j, ':', ':'))
-        return unexpected(j, "':'");
+        return fail_unexpected(j, "':'");
     j->state = STATE_VALUE;
     return LORT_JSON_KEY;
 }
@@ -261,12 +261,12 @@ static lort_json_token scan_key(lort_json *j)
 static lort_json_token scan_next(lort_json *j)
 {
     if (j->depth == 0)
-        return j->at == j->size ? LORT_JSON_END : unexpected(j, "the end");
+        return j->at == j->size ? LORT_JSON_END : fail_unexpected(j, "the end");
     bool object = j->stack[j->depth - 1] == '{';
     if (j->at < j->size && j->data[j->at] == (object ? '}' : ']'))
         return close_bracket(j);
     if (!skip_byte(j, ',', ','))
-        return unexpected(j, object ? "',' or '}'" : "',' or ']'");
+        return fail_unexpected(j, object ? "',' or '}'" : "',' or ']'");
     skip_space(j);
     j->token_at = j->at;
     return object ? scan_key(j) : scan_value(j);

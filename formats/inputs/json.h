@@ -1,8 +1,8 @@
 /* json: a strict pull scanner for untrusted JSON headers (RFC 8259). No tree, no recursion, bounded depth, exact
  * integers. Duplicate keys are the caller's to detect, after unescaping (it knows which names must differ). Reports are
  * written, and trusted files read, by jansson instead. */
-#ifndef LORT_FORMATS_JSON_H
-#define LORT_FORMATS_JSON_H
+#ifndef LORT_FORMATS_INPUTS_JSON_H
+#define LORT_FORMATS_INPUTS_JSON_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>

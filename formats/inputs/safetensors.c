@@ -15,7 +15,7 @@
 
 #define MAX_HEADER 100000000u
 
-static int bid(const uint8_t *head, uint64_t n, uint64_t file_size)
+static int safetensors_bid(const uint8_t *head, uint64_t n, uint64_t file_size)
 {
     if (n < 9)
         return 0;
@@ -208,7 +208,7 @@ static lort_code walk_top(lort_json *j, const visitor *v)
     return LORT_OK;
 }
 
-static lort_json start(const uint8_t *data, uint64_t header_bytes, lort_error *err)
+static lort_json start_header(const uint8_t *data, uint64_t header_bytes, lort_error *err)
 {
     lort_json j = lort_json_start(data + 8, header_bytes - 8, err);
     j.base = 8;
@@ -250,7 +250,7 @@ typedef struct filler {
     uint64_t data_bytes;
 } filler;
 
-static lort_code changed(lort_error *err)
+static lort_code warn_changed(lort_error *err)
 {
     return lort_fail(err, LORT_E_INPUT, "the header changed while it was read");
 }
@@ -301,11 +301,11 @@ static lort_code fill_entry(void *ctx, const entry *e, lort_error *err)
 {
     filler *f = ctx;
     if (!f->left.tensors || f->left.dims < e->n_dims)
-        return changed(err);
+        return warn_changed(err);
     lort_tensor *t = &f->header->index.tensors[f->header->index.count];
     t->name = copy_text(f, &e->key, &t->name_bytes);
     if (!t->name)
-        return changed(err);
+        return warn_changed(err);
     memcpy(f->dims, e->dims, e->n_dims * sizeof *f->dims);
     t->dims = f->dims;
     t->n_dims = e->n_dims;
@@ -325,13 +325,13 @@ static lort_code fill_meta(void *ctx, const lort_json *key, const lort_json *val
     uint32_t value_bytes, found;
     bool is_new;
     if (!f->left.pairs)
-        return changed(err);
+        return warn_changed(err);
     lort_kv *kv = &f->header->kv[f->header->kv_count];
     *kv = (lort_kv){.kind = LORT_KV_TEXT, .type = "string", .v.text = {key->base + value->text, value->text_size}};
     kv->key = copy_text(f, key, &kv->key_bytes);
     kv->text_copy = copy_text(f, value, &value_bytes);
     if (!kv->key || !kv->text_copy)
-        return changed(err);
+        return warn_changed(err);
     f->left.pairs--;
     f->header->kv_count++;
     lort_code code = lort_names_add(&f->meta_keys, kv->key, kv->key_bytes, 0, &is_new, &found, err);
@@ -407,7 +407,7 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
 {
     totals counted = {0};
     filler f = {.header = h, .meta_keys.alloc = h->arena.alloc, .data_bytes = file_size - h->header_bytes};
-    lort_json first = start(data, h->header_bytes, err), second = start(data, h->header_bytes, err);
+    lort_json first = start_header(data, h->header_bytes, err), second = start_header(data, h->header_bytes, err);
     lort_code code = walk_top(&first, &(visitor){count_entry, count_meta, NULL, &counted});
     f.left = counted;
     if (!code)
@@ -422,7 +422,7 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
     return code ? code : check_dense(h, file_size, err);
 }
 
-static lort_code parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
+static lort_code safetensors_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
                        lort_header *out, uint64_t *wanted, lort_error *err)
 {
     lort_header header = {
@@ -473,7 +473,7 @@ static lort_code find_tensor(const writer *w, const lort_json *key, uint64_t *nu
     const lort_tensor *t = lort_index_find(&w->header->index, name, lort_json_text(key, name));
     lort_give(w->out->alloc, name, key->text_size);
     if (!t)
-        return changed(err);
+        return warn_changed(err);
     *number = (uint64_t)(t - w->header->index.tensors);
     return LORT_OK;
 }
@@ -496,7 +496,7 @@ static lort_code write_entry(void *ctx, const entry *e, lort_error *err)
 }
 
 /* New offsets in the data section, dense in data order. */
-static lort_code place(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets, uint64_t *end,
+static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets, uint64_t *end,
                        lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
@@ -518,7 +518,7 @@ static lort_code write_json(writer *w, const uint8_t *data, lort_error *err)
     uint64_t first = w->out->size;
     lort_put_u64(w->out, 0);
     lort_put_text(w->out, "{");
-    lort_json j = start(data, w->header->header_bytes, err);
+    lort_json j = start_header(data, w->header->header_bytes, err);
     lort_code code = walk_top(&j, &(visitor){write_entry, NULL, write_meta, w});
     if (code)
         return code;
@@ -536,13 +536,13 @@ static lort_code write_json(writer *w, const uint8_t *data, lort_error *err)
     return LORT_OK;
 }
 
-static lort_code rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
+static lort_code safetensors_rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
                          lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
     writer w = {header, types, offsets, out, false};
     uint64_t first = out->size, data_bytes;
     *file_size = 0;
-    lort_code code = place(header, types, offsets, &data_bytes, err);
+    lort_code code = place_tensors(header, types, offsets, &data_bytes, err);
     if (!code)
         code = write_json(&w, data, err);
     if (code)
@@ -554,4 +554,4 @@ static lort_code rewrite(const lort_header *header, const uint8_t *data, const l
     return LORT_OK;
 }
 
-const lort_format lort_format_safetensors = {"safetensors", bid, parse, rewrite};
+const lort_format lort_format_safetensors = {"safetensors", safetensors_bid, safetensors_parse, safetensors_rewrite};

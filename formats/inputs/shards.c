@@ -43,7 +43,7 @@ typedef struct walker {
     lort_names tensors, files;
 } walker;
 
-static uint32_t decode(const lort_json *j, char *out, uint64_t cap)
+static uint32_t decode_name(const lort_json *j, char *out, uint64_t cap)
 {
     bool fits = j->text_size <= cap;
     uint64_t n = fits ? lort_json_text(j, out) : cap;
@@ -59,7 +59,7 @@ static lort_code add_file(walker *w, uint32_t *file)
     char name[6 * LORT_PLAIN_NAME_MAX + 1]; /* every byte may be escaped as \u00XX */
     const char *copy;
     bool is_new;
-    uint32_t bytes = decode(j, name, sizeof name);
+    uint32_t bytes = decode_name(j, name, sizeof name);
     lort_code code = lort_plain_name(name, bytes, j->error);
     if (code)
         return code;
@@ -108,7 +108,7 @@ static lort_code walk_map(walker *w)
         lort_json key = *j;
         if (lort_json_next(j) != LORT_JSON_STRING)
             return lort_json_fail(j, "weight_map gives tensor '%s' no file name: a string is expected",
-                                  lort_escape(shown, sizeof shown, name, decode(&key, name, sizeof name)));
+                                  lort_escape(shown, sizeof shown, name, decode_name(&key, name, sizeof name)));
         if (w->filling) {
             lort_code code = fill_entry(w, &key);
             if (code)
@@ -182,7 +182,7 @@ static lort_code walk_key(walker *w, unsigned *seen)
     return lort_json_skip(j, lort_json_next(j)) ? LORT_OK : j->code;
 }
 
-static lort_code walk(walker *w)
+static lort_code walk_index(walker *w)
 {
     lort_json *j = &w->json;
     unsigned seen = 0;
@@ -259,7 +259,7 @@ static lort_code sort_files(walker *w, lort_error *err)
     return LORT_OK;
 }
 
-static lort_code fill(walker *w, lort_error *err)
+static lort_code fill_list(walker *w, lort_error *err)
 {
     lort_shard_list *list = w->list;
     void *entries, *pool;
@@ -272,7 +272,7 @@ static lort_code fill(walker *w, lort_error *err)
     w->pool = pool;
     w->filling = true;
     w->json = lort_json_start(w->json.data, w->json.size, err);
-    code = walk(w);
+    code = walk_index(w);
     return code ? code : sort_files(w, err);
 }
 
@@ -284,9 +284,9 @@ lort_code lort_shards_parse(const uint8_t *data, uint64_t size, const lort_alloc
         return lort_fail(err, LORT_E_INPUT, "the index has %" PRIu64 " bytes; at most %u are allowed", size, MAX_JSON);
     lort_shard_list list = {.arena.alloc = alloc};
     walker w = {.json = lort_json_start(data, size, err), .list = &list, .tensors.alloc = alloc, .files.alloc = alloc};
-    lort_code code = walk(&w);
+    lort_code code = walk_index(&w);
     if (!code)
-        code = fill(&w, err);
+        code = fill_list(&w, err);
     lort_names_free(&w.tensors);
     lort_names_free(&w.files);
     if (code)

@@ -1,7 +1,7 @@
 /* shards: which files belong to one model. Hugging Face index.json (untrusted JSON: names are plain file names or
  * refused), and llama.cpp's split names "PREFIX-00001-of-00003.gguf". */
-#ifndef LORT_FORMATS_SHARDS_H
-#define LORT_FORMATS_SHARDS_H
+#ifndef LORT_FORMATS_INPUTS_SHARDS_H
+#define LORT_FORMATS_INPUTS_SHARDS_H
 
 #include "formats/types/tensor.h"
 

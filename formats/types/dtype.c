@@ -1,4 +1,4 @@
-/* Owns: the table of element types. It decides nothing; the columns say what others may do with a type.
+/* dtype: the table of element types. It decides nothing; the columns say what others may do with a type.
  *
  * Planes. Floats are rotated by one bit so that the exponent fills whole bytes (arXiv 2411.05239). Block types are
  * split at the width of a block, so that equal fields of successive blocks lie together, and planes that differ have

@@ -1,7 +1,7 @@
 /* dtype: ONE table of every ggml and safetensors element type: name, block, decoder, and how its bytes are split for
  * lossless storage. Adding a type is adding a row here (and a decoder in quant.c or half.c). */
-#ifndef LORT_FORMATS_DTYPE_H
-#define LORT_FORMATS_DTYPE_H
+#ifndef LORT_FORMATS_TYPES_DTYPE_H
+#define LORT_FORMATS_TYPES_DTYPE_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* half: f16, bf16 and f8 numbers to and from f32. Widening is exact, with subnormals, Inf and NaN; narrowing rounds to
  * nearest, ties to even, overflow to Inf (IEEE 754-2019, 4.3.1). Byte arrays may be unaligned; source and
  * destination must not overlap. */
-#ifndef LORT_FORMATS_HALF_H
-#define LORT_FORMATS_HALF_H
+#ifndef LORT_FORMATS_TYPES_HALF_H
+#define LORT_FORMATS_TYPES_HALF_H
 
 #include "formats/types/vectors.h"
 #include <stdint.h>
@@ -25,8 +25,6 @@ LORT_INLINE uint32_t lort_to_bits(float f)
 
 float lort_f16_to_f32(uint16_t h);
 uint16_t lort_f32_to_f16(float f); /* NaN stays NaN, quietened */
-float lort_bf16_to_f32(uint16_t h);
-uint16_t lort_f32_to_bf16(float f); /* NaN stays NaN, quietened */
 
 /* Arrays of n little-endian elements. The _store_ forms write bytes, the _load_ forms read them. */
 void lort_load_f16(const void *src, float *dst, uint64_t n);

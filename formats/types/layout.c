@@ -8,7 +8,7 @@ static bool in_order(const lort_tensor *a, const lort_tensor *b)
     return a->offset < b->offset || (a->offset == b->offset && a->bytes <= b->bytes);
 }
 
-static void merge(const lort_tensor *from, uint64_t first, uint64_t middle, uint64_t end, lort_tensor *to)
+static void merge_extents(const lort_tensor *from, uint64_t first, uint64_t middle, uint64_t end, lort_tensor *to)
 {
     uint64_t a = first, b = middle;
     for (uint64_t i = first; i < end; i++) {
@@ -33,7 +33,7 @@ lort_code lort_layout_sort(lort_tensor *tensors, uint64_t count, const lort_allo
         for (uint64_t at = 0; at < count; at += 2 * run) {
             uint64_t middle = at + run < count ? at + run : count;
             uint64_t end = at + 2 * run < count ? at + 2 * run : count;
-            merge(from, at, middle, end, to);
+            merge_extents(from, at, middle, end, to);
         }
         lort_tensor *swap = from;
         from = to;

@@ -1,6 +1,6 @@
 /* layout: tensors into data order. Shared by the parsers; pure bookkeeping on offsets that are still untrusted. */
-#ifndef LORT_FORMATS_LAYOUT_H
-#define LORT_FORMATS_LAYOUT_H
+#ifndef LORT_FORMATS_TYPES_LAYOUT_H
+#define LORT_FORMATS_TYPES_LAYOUT_H
 
 #include "formats/types/tensor.h"
 

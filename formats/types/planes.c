@@ -1,4 +1,4 @@
-/* Owns: the order of bytes in the split form. Knows nothing of element types.
+/* planes: the order of bytes in the split form. Knows nothing of element types.
  *
  *   items (width 4, little-endian)     a0 a1 a2 a3   b0 b1 b2 b3   c0 c1 c2 c3   r
  *   split                              a3 b3 c3   a2 b2 c2   a1 b1 c1   a0 b0 c0   r

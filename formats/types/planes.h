@@ -1,8 +1,8 @@
 /* planes: byte-plane split and join, the lossless transform before zstd. An item of w bytes is a little-endian integer;
  * `rotate` turns it left by one bit (sign to the lowest bit), so that the exponent of F32, F16, BF16 and F64 fills whole top bytes.
  * The split form is plane w-1 (top bytes) first, then w-2, ..., 0. Sources: ZipNN (arXiv 2411.05239), DFloat11 (2504.11651). */
-#ifndef LORT_FORMATS_PLANES_H
-#define LORT_FORMATS_PLANES_H
+#ifndef LORT_FORMATS_TYPES_PLANES_H
+#define LORT_FORMATS_TYPES_PLANES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* Owns: the layouts of ggml's block types. Decoding, and encoding of Q8_0; the blocks are whole (lort_dtype_bytes made sure) and every
+/* quant: the layouts of ggml's block types. Decoding, and encoding of Q8_0; the blocks are whole (lort_dtype_bytes made sure) and every
  * bit pattern is a legal block, so nothing here can fail. A scale of Inf or NaN gives Inf or NaN: the caller looks for
  * them.
  *
@@ -18,7 +18,7 @@
 typedef void decode_block(const uint8_t *restrict block, float *restrict y);
 
 /* Inlined with a known block function, so that each decoder is one loop without calls. */
-LORT_INLINE void decode(const void *src, float *dst, uint64_t n, uint32_t elements, uint32_t bytes, decode_block *block)
+LORT_INLINE void decode_blocks(const void *src, float *dst, uint64_t n, uint32_t elements, uint32_t bytes, decode_block *block)
 {
     const uint8_t *in = src;
     for (; n >= elements; n -= elements, in += bytes, dst += elements)
@@ -42,7 +42,7 @@ LORT_INLINE void q4_0(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q4_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 18, q4_0); }
+void lort_decode_q4_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 18, q4_0); }
 
 /* Q4_1: y = q d + m
  *
@@ -59,7 +59,7 @@ LORT_INLINE void q4_1(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q4_1(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 20, q4_1); }
+void lort_decode_q4_1(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 20, q4_1); }
 
 /* 1 << i: SSE2 has no shift by lane. */
 static const uint32_t bit[16] = {0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
@@ -82,7 +82,7 @@ LORT_INLINE void q5_0(const uint8_t *restrict block, float *restrict y)
         y[i + 16] = (float)((qs[i] >> 4) - (qh >> 16 & bit[i] ? 0 : 16)) * d;
 }
 
-void lort_decode_q5_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 22, q5_0); }
+void lort_decode_q5_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 22, q5_0); }
 
 /* Q5_1: y = q d + m
  *
@@ -102,7 +102,7 @@ LORT_INLINE void q5_1(const uint8_t *restrict block, float *restrict y)
         y[i + 16] = (float)((qs[i] >> 4) + (qh >> 16 & bit[i] ? 16 : 0)) * d + m;
 }
 
-void lort_decode_q5_1(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 24, q5_1); }
+void lort_decode_q5_1(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 24, q5_1); }
 
 /* Q8_0: y = q d
  *
@@ -116,12 +116,12 @@ LORT_INLINE void q8_0(const uint8_t *restrict block, float *restrict y)
         y[i] = (float)(int8_t)block[2 + i] * d;
 }
 
-LORT_VECTORS void lort_decode_q8_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 34, q8_0); }
+LORT_VECTORS void lort_decode_q8_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 34, q8_0); }
 
 enum { Q8_0_MOST = 127, Q8_0_MOST_BITS = 0x42fe0000 /* of 127.0f */, F16_MOST = 0x7bff, INFINITE = 0x7f800000 };
 
 /* Numbers without their sign are ordered as their bits are; NaN counts as 0. */
-LORT_INLINE float largest(const float *restrict x)
+LORT_INLINE float largest_magnitude(const float *restrict x)
 {
     int32_t most = 0;
     LORT_ROLLED
@@ -141,7 +141,7 @@ LORT_INLINE uint16_t q8_0_scale(float most)
 }
 
 /* Integers of up to 22 bits, to nearest, ties to even: beside 1.5 x 2^23 a float has no bits behind the point. */
-LORT_INLINE float nearest(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
+LORT_INLINE float nearest_integer(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
 
 /* Numbers as steps of d, NaN as -127. The bits are compared, because ?: on floats becomes a branch. */
 LORT_INLINE void q8_0_steps(const float *restrict x, float d, uint8_t *restrict out)
@@ -151,7 +151,7 @@ LORT_INLINE void q8_0_steps(const float *restrict x, float d, uint8_t *restrict 
         const uint32_t bits = lort_to_bits(x[i] / d);
         const int32_t magnitude = (int32_t)(bits & 0x7fffffffu), bounded = magnitude < Q8_0_MOST_BITS ? magnitude : Q8_0_MOST_BITS;
         const uint32_t minus = (bits >> 31 | (uint32_t)(magnitude > INFINITE)) << 31;
-        out[i] = (uint8_t)(int32_t)nearest(lort_from_bits((uint32_t)bounded | minus));
+        out[i] = (uint8_t)(int32_t)nearest_integer(lort_from_bits((uint32_t)bounded | minus));
     }
 }
 
@@ -159,7 +159,7 @@ LORT_VECTORS void lort_store_q8_0(const float *src, void *dst, uint64_t n)
 {
     uint8_t *block = dst;
     for (; n >= 32; n -= 32, src += 32, block += 34) {
-        const uint16_t scale = q8_0_scale(largest(src));
+        const uint16_t scale = q8_0_scale(largest_magnitude(src));
         const float d = scale ? lort_f16_to_f32(scale) : 1;
         lort_store_u16(block, scale);
         q8_0_steps(src, d, block + 2);
@@ -188,7 +188,7 @@ LORT_INLINE void q2_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q2_k(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 84, q2_k); }
+void lort_decode_q2_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 84, q2_k); }
 
 /* Q3_K: y = (d (s - 32)) (q - 4), a 6-bit s for each 16 elements, q of 3 bits
  *
@@ -216,7 +216,7 @@ LORT_INLINE void q3_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q3_k(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 110, q3_k); }
+void lort_decode_q3_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 110, q3_k); }
 
 /* The 12 bytes of Q4_K and Q5_K: a 6-bit scale s and a 6-bit min m for each 32 elements, j = 0 .. 7.
  *
@@ -259,7 +259,7 @@ LORT_INLINE void q4_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_q4_k(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 144, q4_k); }
+LORT_VECTORS void lort_decode_q4_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 144, q4_k); }
 
 /* Q5_K: y = (d s) q - dmin m
  *
@@ -285,7 +285,7 @@ LORT_INLINE void q5_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_q5_k(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 176, q5_k); }
+LORT_VECTORS void lort_decode_q5_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 176, q5_k); }
 
 /* Q6_K: y = (d s) (q - 32), an int8 s for each 16 elements
  *
@@ -313,7 +313,7 @@ LORT_INLINE void q6_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q6_k(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 210, q6_k); }
+void lort_decode_q6_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 210, q6_k); }
 
 /* The non-linear levels of the IQ4 types. */
 static const float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
@@ -329,7 +329,7 @@ LORT_INLINE void iq4_nl(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_iq4_nl(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 18, iq4_nl); }
+void lort_decode_iq4_nl(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 18, iq4_nl); }
 
 /* IQ4_XS: y = (d (s - 32)) level[q], a 6-bit s for each 32 elements, j = 0 .. 7
  *
@@ -354,7 +354,7 @@ LORT_INLINE void iq4_xs(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_iq4_xs(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 136, iq4_xs); }
+void lort_decode_iq4_xs(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 136, iq4_xs); }
 
 /* Digit number `digit` of `count` bytes of TQ1_0. A byte b holds five base-3 digits as the fraction b / 256, rounded
  * up: times 3^digit drops the digits before (modulo 1), times 3 makes the next one the integer part. */
@@ -386,7 +386,7 @@ LORT_INLINE void tq1_0(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_tq1_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 54, tq1_0); }
+LORT_VECTORS void lort_decode_tq1_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 54, tq1_0); }
 
 /* TQ2_0: y = (q - 1) d
  *
@@ -401,7 +401,7 @@ LORT_INLINE void tq2_0(const uint8_t *restrict block, float *restrict y)
             y[32 * j + i] = (float)((block[j / 4 * 32 + i] >> j % 4 * 2 & 3) - 1) * d;
 }
 
-LORT_VECTORS void lort_decode_tq2_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 256, 66, tq2_0); }
+LORT_VECTORS void lort_decode_tq2_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 66, tq2_0); }
 
 /* E2M1 values times 2, as ggml keeps them (integers; no negative zero). */
 static const float fp4_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
@@ -427,7 +427,7 @@ LORT_INLINE void mxfp4(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_mxfp4(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 32, 17, mxfp4); }
+void lort_decode_mxfp4(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 17, mxfp4); }
 
 /* Half of an unsigned E4M3. ggml takes the NaN 0x7f for 0, but ignores bit 7 and then reads 0xff as the number 480. */
 LORT_INLINE float half_ue4m3(uint8_t e)
@@ -457,7 +457,7 @@ LORT_INLINE void nvfp4(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_nvfp4(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 64, 36, nvfp4); }
+void lort_decode_nvfp4(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 64, 36, nvfp4); }
 
 /* Q1_0: y = d where the bit is set, else -d
  *
@@ -476,7 +476,7 @@ LORT_INLINE void q1_0(const uint8_t *restrict block, float *restrict y)
         y[k] = lort_from_bits(d ^ (uint32_t)minus[k] << 31);
 }
 
-void lort_decode_q1_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 128, 18, q1_0); }
+void lort_decode_q1_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 128, 18, q1_0); }
 
 /* Q2_0: y = (q - 1) d
  *
@@ -495,4 +495,4 @@ LORT_INLINE void q2_0(const uint8_t *restrict block, float *restrict y)
         y[k] = (float)(q[k] - 1) * d;
 }
 
-void lort_decode_q2_0(const void *src, float *dst, uint64_t n) { decode(src, dst, n, 64, 18, q2_0); }
+void lort_decode_q2_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 64, 18, q2_0); }

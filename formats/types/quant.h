@@ -1,7 +1,7 @@
 /* quant: ggml's block-quantised types to f32, bit for bit as llama.cpp decodes them, and f32 to Q8_0. A picture of each block stands above
  * its decoder in quant.c. Layouts: docs/ARCHITECTURE.md names the source (ggml-common.h, ggml-quants.c). */
-#ifndef LORT_FORMATS_QUANT_H
-#define LORT_FORMATS_QUANT_H
+#ifndef LORT_FORMATS_TYPES_QUANT_H
+#define LORT_FORMATS_TYPES_QUANT_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* tensor: the view every format is read into. It owns nothing; dims are row-major (slowest first) whatever the file says
  * (GGUF stores ne[0] = fastest first; the parser reverses it). */
-#ifndef LORT_FORMATS_TENSOR_H
-#define LORT_FORMATS_TENSOR_H
+#ifndef LORT_FORMATS_TYPES_TENSOR_H
+#define LORT_FORMATS_TYPES_TENSOR_H
 
 #include "formats/base/alloc.h"
 #include "formats/types/dtype.h"

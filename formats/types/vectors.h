@@ -1,6 +1,6 @@
 /* vectors: functions that exist once for each kind of processor, and loops as the compiler shall take them. */
-#ifndef LORT_FORMATS_VECTORS_H
-#define LORT_FORMATS_VECTORS_H
+#ifndef LORT_FORMATS_TYPES_VECTORS_H
+#define LORT_FORMATS_TYPES_VECTORS_H
 
 /* Compiled for x86-64, AVX2 and AVX-512; the dynamic loader takes the one that the processor has. For loops that gain by it, of + - * /, comparisons and
  * conversions of f32 (none fused: -ffp-contract=off) and integers, so that all give the same. What such a function inlines must be LORT_INLINE. */

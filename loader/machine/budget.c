@@ -28,13 +28,13 @@ struct lort_budget {
 };
 
 /* What a block costs: it is rounded up to whole pages or alignment units. */
-static size_t cost(size_t bytes)
+static size_t cost_of(size_t bytes)
 {
     size_t unit = bytes >= PAGES_FROM ? (size_t)lort_os_page_size() : ALIGNMENT;
     return bytes > SIZE_MAX - unit ? SIZE_MAX : (bytes + unit - 1) / unit * unit;
 }
 
-static bool book(lort_budget *budget, uint64_t bytes)
+static bool book_bytes(lort_budget *budget, uint64_t bytes)
 {
     uint64_t used = atomic_load(&budget->used), limit = atomic_load(&budget->limit);
     do
@@ -47,34 +47,34 @@ static bool book(lort_budget *budget, uint64_t bytes)
     return true;
 }
 
-static void unbook(lort_budget *budget, uint64_t bytes)
+static void unbook_bytes(lort_budget *budget, uint64_t bytes)
 {
     uint64_t used = atomic_fetch_sub(&budget->used, bytes);
     assert(used >= bytes);
     (void)used;
 }
 
-static void *take(void *ctx, size_t bytes)
+static void *take_booked(void *ctx, size_t bytes)
 {
     lort_budget *budget = ctx;
-    size_t size = cost(bytes);
-    if (size == SIZE_MAX || !book(budget, size))
+    size_t size = cost_of(bytes);
+    if (size == SIZE_MAX || !book_bytes(budget, size))
         return NULL;
     void *memory = bytes >= PAGES_FROM ? lort_os_pages(size) : aligned_alloc(ALIGNMENT, size);
     if (!memory)
-        unbook(budget, size);
+        unbook_bytes(budget, size);
     return memory;
 }
 
-static void give(void *ctx, void *memory, size_t bytes)
+static void give_booked(void *ctx, void *memory, size_t bytes)
 {
     if (!memory)
         return;
     if (bytes >= PAGES_FROM)
-        lort_os_pages_free(memory, cost(bytes));
+        lort_os_pages_free(memory, cost_of(bytes));
     else
         free(memory);
-    unbook(ctx, cost(bytes));
+    unbook_bytes(ctx, cost_of(bytes));
 }
 
 lort_code lort_budget_open(uint64_t limit_bytes, lort_budget **out, lort_error *err)
@@ -86,7 +86,7 @@ lort_code lort_budget_open(uint64_t limit_bytes, lort_budget **out, lort_error *
     atomic_init(&budget->limit, limit_bytes);
     atomic_init(&budget->used, 0);
     atomic_init(&budget->peak, 0);
-    budget->alloc = (lort_alloc){.take = take, .give = give, .ctx = budget};
+    budget->alloc = (lort_alloc){.take = take_booked, .give = give_booked, .ctx = budget};
     return LORT_OK;
 }
 
@@ -103,7 +103,7 @@ const lort_alloc *lort_budget_alloc(lort_budget *budget) { return &budget->alloc
 lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *what, lort_error *err)
 {
     char need[32], limit[32], used[32];
-    if (book(budget, bytes))
+    if (book_bytes(budget, bytes))
         return LORT_OK;
     return lort_fail(err, LORT_E_MEMORY, "%s needs %s (%" PRIu64 " bytes); the memory budget is %s, %s of it in use",
                      what, lort_size_text(bytes, need, sizeof need), bytes,
@@ -111,7 +111,7 @@ lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *w
                      lort_size_text(atomic_load(&budget->used), used, sizeof used));
 }
 
-void lort_budget_release(lort_budget *budget, uint64_t bytes) { unbook(budget, bytes); }
+void lort_budget_release(lort_budget *budget, uint64_t bytes) { unbook_bytes(budget, bytes); }
 void lort_budget_limit(lort_budget *budget, uint64_t limit_bytes) { atomic_store(&budget->limit, limit_bytes); }
 uint64_t lort_budget_used(lort_budget *budget) { return atomic_load(&budget->used); }
 uint64_t lort_budget_peak(lort_budget *budget) { return atomic_load(&budget->peak); }

@@ -1,7 +1,7 @@
 /* budget: the ledger all of LoRT's own memory comes from. A take that would pass the limit is refused (NULL), never granted.
  * Blocks of 64 KiB and more are whole pages that go back to the system when given. Thread-safe. */
-#ifndef LORT_LOADER_BUDGET_H
-#define LORT_LOADER_BUDGET_H
+#ifndef LORT_LOADER_MACHINE_BUDGET_H
+#define LORT_LOADER_MACHINE_BUDGET_H
 
 #include "formats/base/alloc.h"
 

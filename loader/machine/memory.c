@@ -17,7 +17,7 @@ static void copy_end(char *out, size_t cap, const char *text)
     memcpy(out, text + skip, n - skip + 1);
 }
 
-static void add(lort_memory *m, const char *name, const char *where, uint64_t bytes)
+static void add_source(lort_memory *m, const char *name, const char *where, uint64_t bytes)
 {
     if (m->count == LORT_MEMORY_SOURCES)
         return;
@@ -27,7 +27,7 @@ static void add(lort_memory *m, const char *name, const char *where, uint64_t by
     s->bytes = bytes;
 }
 
-static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+static uint64_t subtract_floor(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 /* A limit of 0 or above the physical memory limits nothing; without /proc only the kernel's "unlimited" is told apart.
  */
@@ -49,7 +49,7 @@ static bool host_available(const char *info, uint64_t *bytes)
         return true;
     if (!lort_proc_value(info, "MemFree", bytes))
         return false;
-    uint64_t cached = minus(value_or_zero(info, "Cached"), value_or_zero(info, "Shmem"));
+    uint64_t cached = subtract_floor(value_or_zero(info, "Cached"), value_or_zero(info, "Shmem"));
     *bytes += value_or_zero(info, "Buffers") + cached;
     return true;
 }
@@ -62,7 +62,7 @@ static void add_commit(const char *root, const char *info, lort_memory *m)
     snprintf(path, sizeof path, "%s/proc/sys/vm/overcommit_memory", root);
     if (lort_os_read_text(path, mode, sizeof mode) && mode[0] == '2' && lort_proc_value(info, "CommitLimit", &limit) &&
         lort_proc_value(info, "Committed_AS", &used))
-        add(m, "CommitLimit", path, minus(limit, used));
+        add_source(m, "CommitLimit", path, subtract_floor(limit, used));
 }
 
 static void add_host(const char *root, lort_memory *m, uint64_t *physical)
@@ -72,11 +72,11 @@ static void add_host(const char *root, lort_memory *m, uint64_t *physical)
     *physical = 0;
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
     if (!lort_os_read_text(path, info, sizeof info) || !host_available(info, &bytes)) {
-        add(m, "unknown", "nothing readable under /proc", UNKNOWN_BYTES);
+        add_source(m, "unknown", "nothing readable under /proc", UNKNOWN_BYTES);
         return;
     }
     *physical = value_or_zero(info, "MemTotal");
-    add(m, "MemAvailable", path, bytes);
+    add_source(m, "MemAvailable", path, bytes);
     add_commit(root, info, m);
 }
 
@@ -90,7 +90,7 @@ static uint64_t used_v2(const char *stat)
         kernel = value_or_zero(stat, "slab") + value_or_zero(stat, "kernel_stack") + value_or_zero(stat, "pagetables") +
                  value_or_zero(stat, "percpu");
     return value_or_zero(stat, "anon") + value_or_zero(stat, "shmem") + value_or_zero(stat, "sock") +
-           minus(kernel, value_or_zero(stat, "slab_reclaimable"));
+           subtract_floor(kernel, value_or_zero(stat, "slab_reclaimable"));
 }
 
 static void where_in(const lort_group *group, const char *file, char *out, size_t cap)
@@ -112,14 +112,14 @@ static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
         for (int i = 0; i < 2; i++) {
             uint64_t limit;
             if (!lort_group_number(&group, files[i], &limit) || !is_limit(limit, physical) ||
-                minus(limit, used) >= least)
+                subtract_floor(limit, used) >= least)
                 continue;
-            least = minus(limit, used);
+            least = subtract_floor(limit, used);
             where_in(&group, files[i], where, sizeof where);
         }
     } while (lort_group_up(&group));
     if (where[0])
-        add(m, "cgroup v2", where, least);
+        add_source(m, "cgroup v2", where, least);
 }
 
 /* hierarchical_memory_limit is the kernel's own minimum over the ancestors. A path that is not visible here (a
@@ -138,7 +138,7 @@ static void add_group_v1(lort_group group, uint64_t physical, lort_memory *m)
     if (!is_limit(limit, physical))
         return;
     where_in(&group, file, where, sizeof where);
-    add(m, "cgroup v1", where, minus(limit, value_or_zero(stat, "total_rss") + value_or_zero(stat, "total_shmem")));
+    add_source(m, "cgroup v1", where, subtract_floor(limit, value_or_zero(stat, "total_rss") + value_or_zero(stat, "total_shmem")));
 }
 
 static void add_group(const char *root, uint64_t physical, lort_memory *m)
@@ -161,9 +161,9 @@ static void add_rlimits(uint64_t physical, lort_memory *m)
         return;
     lort_os_process_memory(&now);
     if (is_limit(limits.address_space, physical))
-        add(m, "RLIMIT_AS", "ulimit -v", minus(limits.address_space, now.virtual_bytes));
+        add_source(m, "RLIMIT_AS", "ulimit -v", subtract_floor(limits.address_space, now.virtual_bytes));
     if (is_limit(limits.data, physical))
-        add(m, "RLIMIT_DATA", "ulimit -d", minus(limits.data, now.data_bytes));
+        add_source(m, "RLIMIT_DATA", "ulimit -d", subtract_floor(limits.data, now.data_bytes));
 }
 
 /* Digits only, and no more than fit: an environment is untrusted too. */
@@ -189,7 +189,7 @@ static void add_slurm(uint64_t physical, lort_memory *m)
     if (limit > UINT64_MAX >> 20 || !is_limit(limit << 20, physical))
         return;
     lort_os_process_memory(&now);
-    add(m, "Slurm", node ? "SLURM_MEM_PER_NODE" : "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE", minus(limit << 20, now.anon_bytes));
+    add_source(m, "Slurm", node ? "SLURM_MEM_PER_NODE" : "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE", subtract_floor(limit << 20, now.anon_bytes));
 }
 
 lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out, lort_error *err)
@@ -202,7 +202,7 @@ lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *
     add_rlimits(physical, out);
     add_slurm(physical, out);
     if (user_bytes)
-        add(out, "--memory", "the command line", user_bytes);
+        add_source(out, "--memory", "the command line", user_bytes);
     for (unsigned i = 1; i < out->count; i++)
         if (out->sources[i].bytes < out->sources[out->binding].bytes)
             out->binding = i;

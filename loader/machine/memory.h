@@ -1,6 +1,6 @@
 /* memory: how much is available, from every source that applies, and which one binds. Rules: docs/ARCHITECTURE.md, "Memory". */
-#ifndef LORT_LOADER_MEMORY_H
-#define LORT_LOADER_MEMORY_H
+#ifndef LORT_LOADER_MACHINE_MEMORY_H
+#define LORT_LOADER_MACHINE_MEMORY_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>

@@ -131,7 +131,7 @@ static void worker_main(void *ctx)
     lort_os_unlock_mutex(pool->mutex);
 }
 
-static void drive(lort_pool *pool, run *r)
+static void drive_run(lort_pool *pool, run *r)
 {
     unsigned number = self && self->pool == pool ? self->number : 0;
     lort_os_lock_mutex(pool->mutex);
@@ -159,7 +159,7 @@ static void drive(lort_pool *pool, run *r)
     lort_os_unlock_mutex(pool->mutex);
 }
 
-static lort_code finish(const run *r, lort_error *err)
+static lort_code finish_item(const run *r, lort_error *err)
 {
     if (r->failure.code && err)
         *err = r->failure;
@@ -177,7 +177,7 @@ static lort_code run_inline(run *r, lort_error *err)
         if (code)
             fail_at(r, item, code, &error);
     }
-    return finish(r, err);
+    return finish_item(r, err);
 }
 
 lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_fn *work, lort_commit_fn *commit,
@@ -190,9 +190,9 @@ lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_f
     r.done = calloc((size_t)slots, sizeof *r.done);
     if (!r.done)
         return lort_fail(err, LORT_E_MEMORY, "no memory for a run of %u slots", r.window);
-    drive(pool, &r);
+    drive_run(pool, &r);
     free(r.done);
-    return finish(&r, err);
+    return finish_item(&r, err);
 }
 
 lort_code lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err)
@@ -200,8 +200,8 @@ lort_code lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *c
     run r = {.work = work, .ctx = ctx, .stop = n};
     if (!pool)
         return run_inline(&r, err);
-    drive(pool, &r);
-    return finish(&r, err);
+    drive_run(pool, &r);
+    return finish_item(&r, err);
 }
 
 static unsigned start_workers(lort_pool *pool, unsigned threads)

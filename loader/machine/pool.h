@@ -4,8 +4,8 @@
  * committed in order by the caller's thread. Commit and work may start a nested run on the same pool: its items go first, and
  * the thread that starts it is its caller and keeps its worker number. Nothing ever blocks on a worker that waits, so there is
  * no deadlock by nesting. From outside, one thread at a time runs something on a pool. */
-#ifndef LORT_LOADER_POOL_H
-#define LORT_LOADER_POOL_H
+#ifndef LORT_LOADER_MACHINE_POOL_H
+#define LORT_LOADER_MACHINE_POOL_H
 
 #include "formats/base/error.h"
 #include <stddef.h>

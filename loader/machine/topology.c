@@ -12,7 +12,7 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* I/O devices are the slow part of a discovery. The x86 component would bind this thread to every PU in turn. */
-static bool configure(hwloc_topology_t topology, const char *synthetic)
+static bool configure_hwloc(hwloc_topology_t topology, const char *synthetic)
 {
     if (hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE) ||
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL) ||
@@ -26,22 +26,22 @@ static bool configure(hwloc_topology_t topology, const char *synthetic)
                                                   HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM) == 0;
 }
 
-static unsigned count(hwloc_topology_t topology, hwloc_obj_type_t type, unsigned otherwise)
+static unsigned count_objects(hwloc_topology_t topology, hwloc_obj_type_t type, unsigned otherwise)
 {
     int n = hwloc_get_nbobjs_by_type(topology, type);
     return n > 0 ? (unsigned)n : otherwise;
 }
 
-static void discover(const char *synthetic, lort_topology *out)
+static void discover_nodes(const char *synthetic, lort_topology *out)
 {
     hwloc_topology_t topology;
     if (hwloc_topology_init(&topology) != 0)
         return;
-    if (configure(topology, synthetic) && hwloc_topology_load(topology) == 0) {
-        out->packages = count(topology, HWLOC_OBJ_PACKAGE, 1);
-        out->numa_nodes = count(topology, HWLOC_OBJ_NUMANODE, 1);
-        out->pus = count(topology, HWLOC_OBJ_PU, 1);
-        out->cores = count(topology, HWLOC_OBJ_CORE, out->pus); /* some virtual machines tell of no cores */
+    if (configure_hwloc(topology, synthetic) && hwloc_topology_load(topology) == 0) {
+        out->packages = count_objects(topology, HWLOC_OBJ_PACKAGE, 1);
+        out->numa_nodes = count_objects(topology, HWLOC_OBJ_NUMANODE, 1);
+        out->pus = count_objects(topology, HWLOC_OBJ_PU, 1);
+        out->cores = count_objects(topology, HWLOC_OBJ_CORE, out->pus); /* some virtual machines tell of no cores */
     }
     hwloc_topology_destroy(topology);
 }
@@ -50,7 +50,7 @@ lort_code lort_topology_probe(const char *synthetic, const char *root, lort_topo
 {
     (void)err;
     *out = (lort_topology){.packages = 1, .numa_nodes = 1, .cores = 1, .pus = 1};
-    discover(synthetic, out);
+    discover_nodes(synthetic, out);
     lort_os_cpus(root, &out->affinity, &out->quota);
     out->threads = out->cores;
     if (out->affinity && out->affinity < out->threads)

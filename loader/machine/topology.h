@@ -1,6 +1,6 @@
 /* topology: the only user of <hwloc.h>. */
-#ifndef LORT_LOADER_TOPOLOGY_H
-#define LORT_LOADER_TOPOLOGY_H
+#ifndef LORT_LOADER_MACHINE_TOPOLOGY_H
+#define LORT_LOADER_MACHINE_TOPOLOGY_H
 
 #include "formats/base/error.h"
 

@@ -56,7 +56,6 @@ void lort_model_close(lort_model *model)
     lort_give(model->alloc, model, sizeof *model);
 }
 
-const char *lort_model_path(const lort_model *model) { return model->path; }
 bool lort_model_directory(const lort_model *model) { return model->directory; }
 uint32_t lort_model_file_count(const lort_model *model) { return model->file_count; }
 const lort_model_file *lort_model_get_file(const lort_model *model, uint32_t file) { return &model->files[file].shown; }

@@ -1,7 +1,7 @@
 /* model: the set of input files behind one MODEL argument, with one index over all tensors and a list of extents that tiles every file.
  * After open everything in it is validated; only reads can still fail (LORT_E_READ). */
-#ifndef LORT_LOADER_MODEL_H
-#define LORT_LOADER_MODEL_H
+#ifndef LORT_LOADER_MODEL_MODEL_H
+#define LORT_LOADER_MODEL_MODEL_H
 
 #include "formats/container/container.h"
 #include "formats/inputs/format.h"
@@ -28,7 +28,6 @@ typedef void lort_warn_fn(void *ctx, const char *text);
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_model **out, lort_error *err);
 void lort_model_close(lort_model *model); /* accepts NULL */
 
-const char *lort_model_path(const lort_model *model);
 const char *lort_model_format(const lort_model *model); /* "gguf" | "safetensors" */
 bool lort_model_directory(const lort_model *model);     /* is restored as a directory */
 uint64_t lort_model_bytes(const lort_model *model);     /* of all files */

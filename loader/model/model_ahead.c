@@ -5,7 +5,7 @@
 #define STACK (64u << 10)
 
 /* Advises up to n bytes from a position that counts all files as one. Returns the bytes to the end of the step or of its file; 0 past the last file. */
-static uint64_t advise(lort_model *model, uint64_t at, lort_advice advice)
+static uint64_t advise_range(lort_model *model, uint64_t at, lort_advice advice)
 {
     for (uint32_t i = 0; i < model->file_count; i++) {
         const lort_model_entry *entry = &model->files[i];
@@ -54,7 +54,7 @@ static void move_on(lort_model_ahead *ahead, uint64_t from, uint64_t to)
     lort_os_unlock_mutex(ahead->lock);
 }
 
-static void run(void *ctx)
+static void run_ahead(void *ctx)
 {
     lort_model *model = ctx;
     uint64_t at, end, advised = 0;
@@ -62,13 +62,13 @@ static void run(void *ctx)
         if (advised < at || advised > at + 2 * STEP)
             advised = at;
         for (uint64_t n = 1; n && advised < end && advised < at + 2 * STEP; advised += n)
-            n = advise(model, advised, LORT_WILL_NEED);
-        const uint64_t n = advise(model, at, LORT_POPULATE);
+            n = advise_range(model, advised, LORT_WILL_NEED);
+        const uint64_t n = advise_range(model, at, LORT_POPULATE);
         move_on(&model->ahead, at, n ? at + n : end);
     }
 }
 
-static bool start(lort_model *model)
+static bool start_ahead(lort_model *model)
 {
     lort_model_ahead *ahead = &model->ahead;
     if (ahead->thread || ahead->refused)
@@ -77,7 +77,7 @@ static bool start(lort_model *model)
     if (code == LORT_OK)
         code = lort_os_cond_open(&ahead->wake, NULL);
     if (code == LORT_OK)
-        code = lort_os_thread_start(run, model, STACK, &ahead->thread, NULL);
+        code = lort_os_thread_start(run_ahead, model, STACK, &ahead->thread, NULL);
     ahead->refused = code != LORT_OK;
     return code == LORT_OK;
 }
@@ -85,7 +85,7 @@ static bool start(lort_model *model)
 void lort_model_ahead_ask(lort_model *model, uint64_t start_at, uint64_t end)
 {
     lort_model_ahead *ahead = &model->ahead;
-    if (!start(model))
+    if (!start_ahead(model))
         return;
     lort_os_lock_mutex(ahead->lock);
     const bool waits = ahead->next < ahead->next_end;

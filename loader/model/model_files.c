@@ -8,7 +8,7 @@
 #define HEAD_FIRST_TRY (64u << 10)
 #define KEPT_OPEN 2 /* unmapped files that stay open for their reads; a mapping needs no open file */
 
-static const char *show(char *out, size_t cap, const lort_model_entry *entry)
+static const char *show_name(char *out, size_t cap, const lort_model_entry *entry)
 {
     return lort_escape_text(out, cap, entry->shown.name);
 }
@@ -47,7 +47,7 @@ lort_code lort_model_open_again(const lort_model *model, const lort_model_entry 
     return lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
 }
 
-lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
+static lort_code model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
                           uint64_t offset, lort_error *err)
 {
     lort_file *again = NULL;
@@ -94,7 +94,7 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
         code = parse_unmapped(model, entry, err);
     if (entry->map && lort_os_map_faulted(entry->map))
         code = lort_fail(err, LORT_E_READ, "the file shrank or could not be read");
-    show(name, sizeof name, entry);
+    show_name(name, sizeof name, entry);
     if (code) {
         lort_error_prefix(err, "%s", name);
         return code;
@@ -106,7 +106,7 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
 
 /* A model may have more files than the process may open: a mapping outlives its descriptor, windows are read through
  * a new one. */
-static void settle(lort_model *model, lort_model_entry *entry)
+static void close_if_mapped(lort_model *model, lort_model_entry *entry)
 {
     if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
         model->kept_open++;
@@ -141,7 +141,7 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
             return code;
     }
     code = role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
-    settle(model, entry);
+    close_if_mapped(model, entry);
     return code;
 }
 
@@ -152,7 +152,7 @@ lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uin
     *out = base ? base + offset : scratch;
     if (base || n == 0)
         return LORT_OK;
-    lort_code code = lort_model_read(model, entry, scratch, n, offset, err);
+    lort_code code = model_read(model, entry, scratch, n, offset, err);
     if (code)
         *out = NULL;
     return code;
@@ -165,5 +165,5 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
     if (entry->loaded || !entry->map || !lort_os_map_faulted(entry->map))
         return LORT_OK;
     return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
-                     show(name, sizeof name, entry));
+                     show_name(name, sizeof name, entry));
 }

@@ -1,6 +1,6 @@
 /* model_parts: what model.c (files in memory), model_find.c (which files) and model_index.c (tensors and extents) share. */
-#ifndef LORT_LOADER_MODEL_PARTS_H
-#define LORT_LOADER_MODEL_PARTS_H
+#ifndef LORT_LOADER_MODEL_MODEL_PARTS_H
+#define LORT_LOADER_MODEL_MODEL_PARTS_H
 
 #include "formats/inputs/shards.h"
 #include "loader/model/model.h"
@@ -51,9 +51,6 @@ struct lort_model {
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
 /* Opens a closed file once more; it must still be the same file. The caller closes it. */
 lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err);
-/* n bytes at `offset`, through a new descriptor if the file was closed; it must still be the same file then. */
-lort_code lort_model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
-                          uint64_t offset, lort_error *err);
 /* Opens and maps `name` in the model's directory and appends it; parses the header of weights. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Finds and adds every file behind the path. */

@@ -3,8 +3,8 @@
  *
  * Paths are UTF-8. Files are opened relative to a directory handle, so that a directory renamed or replaced in mid-run cannot
  * redirect LoRT. All handles are opaque; close accepts NULL. Messages name path and offset. */
-#ifndef LORT_LOADER_OS_H
-#define LORT_LOADER_OS_H
+#ifndef LORT_LOADER_OS_OS_H
+#define LORT_LOADER_OS_OS_H
 
 #include "formats/base/error.h"
 #include <stdbool.h>
@@ -119,6 +119,5 @@ bool lort_os_read_text(const char *path, char *out, uint64_t cap);
 /* CPUs this process may use: affinity count (0 = unknown), and the quota of cgroup v1/v2 rounded up (0 = none). `root` "" = the
  * real machine. */
 void lort_os_cpus(const char *root, unsigned *affinity, unsigned *quota);
-uint64_t lort_os_pid(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* os_linux: what the os_linux_*.c files share. Nothing else includes it. */
-#ifndef LORT_LOADER_OS_LINUX_H
-#define LORT_LOADER_OS_LINUX_H
+#ifndef LORT_LOADER_OS_OS_LINUX_H
+#define LORT_LOADER_OS_OS_LINUX_H
 
 #include "loader/os/os.h"
 

@@ -163,12 +163,12 @@ static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n,
                      lort_escape_text(shown, sizeof shown, file->path), n, offset);
 }
 
-static bool beyond(uint64_t n, uint64_t offset) { return offset > INT64_MAX || n > INT64_MAX - offset; }
+static bool is_beyond(uint64_t n, uint64_t offset) { return offset > INT64_MAX || n > INT64_MAX - offset; }
 
 lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
     char *to = buffer;
-    if (beyond(n, offset))
+    if (is_beyond(n, offset))
         return fail_shrank(err, file, n, offset);
     while (n > 0) {
         ssize_t got = pread(file->fd, to, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
@@ -188,7 +188,7 @@ lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offse
 lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
     const char *from = buffer;
-    if (beyond(n, offset))
+    if (is_beyond(n, offset))
         return fail_offset(err, LORT_E_WRITE, EFBIG, "write", file, offset);
     while (n > 0) {
         ssize_t put = pwrite(file->fd, from, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
@@ -233,7 +233,7 @@ lort_code lort_os_sync(lort_file *file, lort_error *err)
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
 {
     const unsigned wait_all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    if (n == 0 || beyond(n, offset))
+    if (n == 0 || is_beyond(n, offset))
         return;
     (void)sync_file_range(file->fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
     if (file->behind_bytes) {

@@ -59,7 +59,7 @@ static guard_slot *slot_of(uintptr_t address)
     return NULL;
 }
 
-static void chain(int number, siginfo_t *info, void *context)
+static void chain_handler(int number, siginfo_t *info, void *context)
 {
     if (previous.sa_flags & SA_SIGINFO)
         previous.sa_sigaction(number, info, context);
@@ -95,7 +95,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
             slot = NULL;
     }
     if (!slot)
-        chain(number, info, context);
+        chain_handler(number, info, context);
     errno = saved;
 }
 

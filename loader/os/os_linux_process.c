@@ -16,8 +16,6 @@ uint64_t lort_os_clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-uint64_t lort_os_pid(void) { return (uint64_t)getpid(); }
-
 static uint64_t cgroup_peak(void)
 {
     lort_group group;

@@ -24,7 +24,7 @@ struct lort_cond {
     pthread_cond_t cond;
 };
 
-static void *enter(void *thread)
+static void *enter_thread(void *thread)
 {
     const lort_thread *self = thread;
     self->run(self->ctx);
@@ -50,14 +50,14 @@ static int start_with(lort_thread *thread, size_t stack)
         return why;
     why = pthread_attr_setstacksize(&attr, stack);
     if (!why)
-        why = pthread_create(&thread->id, &attr, enter, thread);
+        why = pthread_create(&thread->id, &attr, enter_thread, thread);
     pthread_attr_destroy(&attr);
     return why;
 }
 
 /* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). Nothing tells how much it
  * is; a stack that does not hold it is "invalid". */
-static int start(lort_thread *thread, size_t stack)
+static int start_thread(lort_thread *thread, size_t stack)
 {
     sigset_t blocked, before;
     /* Signals are the first thread's business; the two that a mapping or a bug raises belong to whoever caused them. */
@@ -84,7 +84,7 @@ lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack
     thread->run = run;
     thread->ctx = ctx;
     share_heap();
-    int why = start(thread, (size_t)stack);
+    int why = start_thread(thread, (size_t)stack);
     if (why) {
         free(thread);
         return lort_fail(err, LORT_E_MEMORY, "cannot start a thread: %s", strerror(why));

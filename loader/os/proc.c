@@ -139,7 +139,7 @@ static bool mount_of(const char *line, size_t n, int version, const char *contro
 
 /* The part of our path below the mounted part: "/docker/x/y" seen through a mount of "/docker/x" is "/y". False where
  * the mount shows another part; its top is then all we can see. */
-static bool below(const char *path, const char *mounted, const char **rest)
+static bool is_below(const char *path, const char *mounted, const char **rest)
 {
     size_t n = strcmp(mounted, "/") == 0 ? 0 : strlen(mounted);
     *rest = "";
@@ -155,7 +155,7 @@ static bool below(const char *path, const char *mounted, const char **rest)
 static bool set_group(const char *root, const mount *at, const char *path, int version, lort_group *out, bool *exact)
 {
     const char *rest;
-    bool shown = below(path, at->root, &rest);
+    bool shown = is_below(path, at->root, &rest);
     out->version = version;
     out->top_chars = strlen(root) + strlen(at->point);
     int n = snprintf(out->dir, sizeof out->dir, "%s%s%s", root, at->point, rest);

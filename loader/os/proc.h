@@ -1,8 +1,8 @@
 /* proc: what Linux tells about itself in text files: "key value" pairs, and the control group this process is in.
  * Everything is read below a root, "" for the real machine. Unreadable means false, never an error: /proc may be
  * missing. */
-#ifndef LORT_LOADER_PROC_H
-#define LORT_LOADER_PROC_H
+#ifndef LORT_LOADER_OS_PROC_H
+#define LORT_LOADER_OS_PROC_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -45,7 +45,7 @@ bool lort_archive_bid(const uint8_t *head, uint64_t n)
 /* ---- bytes of the file ---- */
 
 /* n bytes at offset: in the map, or read into scratch. */
-static lort_code window(const lort_archive *a, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
+static lort_code read_window(const lort_archive *a, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
                         lort_error *err)
 {
     *out = NULL;
@@ -65,10 +65,10 @@ static lort_code window(const lort_archive *a, uint64_t offset, uint64_t n, lort
     return code;
 }
 
-static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
+static lort_code view_bytes(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
                       lort_error *err)
 {
-    return window(ctx, offset, n, scratch, out, err);
+    return read_window(ctx, offset, n, scratch, out, err);
 }
 
 /* As a message may show it. */
@@ -86,7 +86,7 @@ lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
 }
 
 /* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and so is damage to a file that has changed since it was opened. */
-static lort_code settle(const lort_archive *a, lort_code code, lort_error *err)
+static lort_code as_read_error(const lort_archive *a, lort_code code, lort_error *err)
 {
     const bool look = code == LORT_E_DAMAGED || (a->map && lort_os_map_faulted(a->map));
     return look && lort_archive_unchanged(a, err) != LORT_OK ? LORT_E_READ : code;
@@ -119,7 +119,7 @@ static lort_code read_head(lort_archive *a, const lort_record_source *source, lo
     const uint8_t *data;
     lort_record record;
     lort_buffer scratch = {.alloc = a->alloc};
-    lort_code code = window(a, 0, n, &scratch, &data, err);
+    lort_code code = read_window(a, 0, n, &scratch, &data, err);
     if (code == LORT_OK)
         memcpy(start, data, n);
     lort_buffer_free(&scratch);
@@ -286,7 +286,7 @@ static lort_code build_names(lort_archive *a, lort_error *err)
 static lort_code read_all(lort_archive *a, lort_error *err)
 {
     uint64_t parts_start;
-    lort_record_source source = {.view = view, .ctx = a, .alloc = a->alloc};
+    lort_record_source source = {.view = view_bytes, .ctx = a, .alloc = a->alloc};
     lort_code code = lort_codec_open(1, &source.codec, err);
     if (code == LORT_OK)
         code = read_head(a, &source, err);
@@ -303,7 +303,7 @@ static lort_code read_all(lort_archive *a, lort_error *err)
     if (code == LORT_OK)
         code = build_names(a, err);
     lort_codec_close(source.codec);
-    return settle(a, code, err);
+    return as_read_error(a, code, err);
 }
 
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err)
@@ -370,7 +370,7 @@ static uint64_t find_order(const lort_part *part, uint64_t order)
     uint64_t low = 0, high = part->chunk_count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (array_order(part->chunks[middle].part) < order)
+        if (array_order(part->chunks[middle].array) < order)
             low = middle + 1;
         else
             high = middle;
@@ -380,7 +380,7 @@ static uint64_t find_order(const lort_part *part, uint64_t order)
 
 void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
 {
-    uint64_t order = array_order(LORT_PART_ID(array, slice));
+    uint64_t order = array_order(LORT_ARRAY_ID(array, slice));
     *first = find_order(part, order);
     *count = find_order(part, order + 1) - *first;
 }
@@ -394,10 +394,10 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
     static const lort_term_kind kinds[] = {[LORT_ARRAY_RAW] = LORT_TERM_RAW, [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS, [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,
-                                           [LORT_ARRAY_CODES] = LORT_TERM_QUANTISED, [LORT_ARRAY_BLOCKS] = LORT_TERM_QUANTISED,
+                                           [LORT_ARRAY_CODES] = LORT_TERM_INTEGERS, [LORT_ARRAY_BLOCKS] = LORT_TERM_INTEGERS,
                                            [LORT_ARRAY_SCALES] = LORT_TERM_TERNARY, [LORT_ARRAY_TRITS] = LORT_TERM_TERNARY};
-    const lort_term *term = lort_part_term(part, chunk->part & (LORT_MAX_SLICES - 1), kinds[chunk->part >> 24]);
-    bool right = chunk->part >> 24 == LORT_ARRAY_RIGHT || chunk->part >> 24 == LORT_ARRAY_TRITS;
+    const lort_term *term = lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
+    bool right = chunk->array >> 24 == LORT_ARRAY_RIGHT || chunk->array >> 24 == LORT_ARRAY_TRITS;
     *width = right ? term->right_width : term->left_width;
     *rotate = right ? term->right_rotate : term->left_rotate;
 }
@@ -412,16 +412,16 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     const uint8_t *stored;
     lort_buffer read = {.alloc = a->alloc};
     planes_of(part, chunk, &width, &rotate);
-    lort_code code = window(a, payload_at(a, part) + chunk->offset, chunk->stored, &read, &stored, err);
+    lort_code code = read_window(a, payload_at(a, part) + chunk->offset, chunk->stored, &read, &stored, err);
     if (code == LORT_OK && lort_xxh64(stored, chunk->stored) != chunk->hash)
         code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match", chunk->stored);
     if (code == LORT_OK)
-        code = (chunk->part >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames : lort_codec_decode)(codec, stored, chunk->stored, width == 1 ? dst : scratch,
+        code = (chunk->array >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames : lort_codec_decode)(codec, stored, chunk->stored, width == 1 ? dst : scratch,
                                                                                                      chunk->decoded, err);
     if (code == LORT_OK && width > 1)
         lort_planes_join(scratch, dst, chunk->decoded, width, rotate);
     lort_buffer_free(&read);
-    code = settle(a, code, err);
+    code = as_read_error(a, code, err);
     if (code == LORT_E_DAMAGED)
         lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", lort_escape_text(shown, sizeof shown, a->path), (ull)part->number, (ull)number,
                           (ull)(payload_at(a, part) + chunk->offset));

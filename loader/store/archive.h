@@ -1,6 +1,6 @@
 /* archive: a .lort file opened: mapped, every record validated, its chunks still encoded. */
-#ifndef LORT_LOADER_ARCHIVE_H
-#define LORT_LOADER_ARCHIVE_H
+#ifndef LORT_LOADER_STORE_ARCHIVE_H
+#define LORT_LOADER_STORE_ARCHIVE_H
 
 #include "formats/container/container.h"
 #include "loader/store/codec.h"

@@ -1,6 +1,6 @@
 /* codec: the only user of <zstd.h>. A codec holds one compression and one decompression context: one per worker. */
-#ifndef LORT_LOADER_CODEC_H
-#define LORT_LOADER_CODEC_H
+#ifndef LORT_LOADER_STORE_CODEC_H
+#define LORT_LOADER_STORE_CODEC_H
 
 #include "formats/base/error.h"
 #include <stdint.h>

@@ -4,8 +4,8 @@
  *
  * A resumable file is written as "NAME.part". What a writer who ended early left there is found by the next one, who looks at it, adopts
  * as much from its start as is good, and goes on behind that. */
-#ifndef LORT_LOADER_PUBLISH_H
-#define LORT_LOADER_PUBLISH_H
+#ifndef LORT_LOADER_STORE_PUBLISH_H
+#define LORT_LOADER_STORE_PUBLISH_H
 
 #include "formats/base/alloc.h"
 #include "loader/os/os.h"

@@ -16,7 +16,7 @@
 
 /* ---- names ---- */
 
-static lort_code join(lort_publish *p, const char *before, const char *name, const char *after, const char **out,
+static lort_code join_name(lort_publish *p, const char *before, const char *name, const char *after, const char **out,
                       lort_error *err)
 {
     void *text;
@@ -57,11 +57,11 @@ static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
         code = lort_os_dir_of(path, &p->parent, &name, err);
     if (code)
         return cannot_begin(code, path, err);
-    code = join(p, "", name, "", &p->name, err);
+    code = join_name(p, "", name, "", &p->name, err);
     if (code == LORT_OK)
-        code = join(p, p->options.resumable ? "" : ".", name, p->options.resumable ? ".part" : ".lort-partial", &p->partial, err);
+        code = join_name(p, p->options.resumable ? "" : ".", name, p->options.resumable ? ".part" : ".lort-partial", &p->partial, err);
     if (code == LORT_OK)
-        code = join(p, ".", name, ".lort-lock", &p->guard, err);
+        code = join_name(p, ".", name, ".lort-lock", &p->guard, err);
     return code;
 }
 
@@ -148,7 +148,7 @@ static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_
 
 /* The file of this name in parent, new or left by somebody, locked by us; *same: the name still leads to it. LORT_E_EXISTS: its writer lives. *file is NULL
  * after a failure. */
-static lort_code hold(lort_publish *p, const char *name, uint32_t mode, lort_file **file, bool *same, lort_error *err)
+static lort_code hold_lock(lort_publish *p, const char *name, uint32_t mode, lort_file **file, bool *same, lort_error *err)
 {
     *same = false;
     lort_code code = lort_os_create(p->parent, name, mode, true, file, err);
@@ -171,7 +171,7 @@ static lort_code bury_file(lort_publish *p, lort_error *err)
 {
     lort_file *stale;
     bool same;
-    lort_code code = hold(p, p->partial, p->options.mode, &stale, &same, err);
+    lort_code code = hold_lock(p, p->partial, p->options.mode, &stale, &same, err);
     if (code == LORT_OK && same)
         code = lort_os_remove(p->parent, p->partial, false, err);
     lort_os_close(stale, NULL);
@@ -183,7 +183,7 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
 {
     lort_file *file;
     lort_file_info info = {0};
-    lort_code code = hold(p, p->partial, p->options.mode, &file, taken, err);
+    lort_code code = hold_lock(p, p->partial, p->options.mode, &file, taken, err);
     if (code == LORT_OK && *taken)
         code = lort_publish_of_output(lort_os_info(file, &info, err), err);
     if (code || !*taken) {
@@ -233,7 +233,7 @@ static lort_code take_lock(lort_publish *p, lort_error *err)
 {
     for (int i = 0; i < TRIES; i++) {
         bool same;
-        lort_code code = hold(p, p->guard, 0600, &p->lock, &same, err);
+        lort_code code = hold_lock(p, p->guard, 0600, &p->lock, &same, err);
         if (code || same)
             return code;
         lort_os_close(p->lock, NULL);
@@ -271,7 +271,7 @@ static lort_code take_new_dir(lort_publish *p, lort_error *err)
 {
     const char *path;
     uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700; /* who may read the files may enter */
-    lort_code code = join(p, lort_os_dir_path(p->parent), "/", p->partial, &path, err);
+    lort_code code = join_name(p, lort_os_dir_path(p->parent), "/", p->partial, &path, err);
     if (code == LORT_OK)
         code = take_lock(p, err);
     if (code)

@@ -6,7 +6,7 @@
 /* ---- writing ---- */
 
 /* Compresses into *packed; *use says whether that is what to store. */
-static lort_code pack(lort_frame_kind kind, const uint8_t *body, uint64_t bytes, lort_codec *codec,
+static lort_code pack_body(lort_frame_kind kind, const uint8_t *body, uint64_t bytes, lort_codec *codec,
                       const lort_alloc *alloc, lort_buffer *packed, bool *use, lort_error *err)
 {
     *use = false;
@@ -29,7 +29,7 @@ lort_code lort_record_put(lort_frame_kind kind, const uint8_t *body, uint64_t by
 {
     bool compressed;
     lort_buffer packed = {.alloc = alloc};
-    lort_code code = pack(kind, body, bytes, codec, alloc, &packed, &compressed, err);
+    lort_code code = pack_body(kind, body, bytes, codec, alloc, &packed, &compressed, err);
     if (code)
         goto done;
     const uint8_t *data = compressed ? packed.data : body;
@@ -95,7 +95,7 @@ static lort_code read_frame(const lort_record_source *source, uint64_t offset, u
     return code ? code : lort_frame_get(data, bytes, frame, err);
 }
 
-static lort_code unpack(const lort_record_source *source, const lort_frame *frame, lort_record *out, lort_error *err)
+static lort_code unpack_body(const lort_record_source *source, const lort_frame *frame, lort_record *out, lort_error *err)
 {
     void *memory;
     lort_code code = lort_take(source->alloc, frame->decoded, "a record", &memory, err);
@@ -108,7 +108,7 @@ static lort_code unpack(const lort_record_source *source, const lort_frame *fram
 }
 
 /* All pieces of a record, gathered in out->whole; `first` is its first frame. */
-static lort_code gather(const lort_record_source *source, lort_frame first, uint64_t offset, uint64_t end,
+static lort_code gather_pieces(const lort_record_source *source, lort_frame first, uint64_t offset, uint64_t end,
                         lort_record *out, lort_error *err)
 {
     lort_frame frame = first;
@@ -146,10 +146,10 @@ lort_code lort_record_read(const lort_record_source *source, lort_frame_kind kin
     if (frame.kind != kind)
         return lort_fail(err, LORT_E_DAMAGED, "frame of kind %d where kind %d is expected", frame.kind, kind);
     if (frame.pieces > 1) {
-        code = gather(source, frame, offset, end, out, err);
+        code = gather_pieces(source, frame, offset, end, out, err);
     } else {
         out->frame_bytes = frame.frame_bytes;
-        code = frame.compressed ? unpack(source, &frame, out, err) : LORT_OK;
+        code = frame.compressed ? unpack_body(source, &frame, out, err) : LORT_OK;
     }
     if (code)
         return code;

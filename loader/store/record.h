@@ -1,6 +1,6 @@
 /* record: bodies of container frames written out and read back: compressed where that helps, cut into pieces where they are long. */
-#ifndef LORT_LOADER_RECORD_H
-#define LORT_LOADER_RECORD_H
+#ifndef LORT_LOADER_STORE_RECORD_H
+#define LORT_LOADER_STORE_RECORD_H
 
 #include "formats/container/container.h"
 #include "loader/store/codec.h"

@@ -4,7 +4,7 @@
 #include "formats/base/text.h"
 #include <inttypes.h>
 
-static bool same(const lort_file_info *a, const lort_file_info *b)
+static bool is_same_file(const lort_file_info *a, const lort_file_info *b)
 {
     return a->size == b->size && a->mtime_ns == b->mtime_ns;
 }
@@ -30,7 +30,7 @@ static lort_code read_all(lort_file *file, uint64_t max, lort_sidefile *out, lor
     code = lort_os_read(file, out->data, out->bytes, 0, err);
     if (code == LORT_OK)
         code = lort_os_info(file, &after, err);
-    if (code == LORT_OK && !same(&before, &after))
+    if (code == LORT_OK && !is_same_file(&before, &after))
         code = lort_fail(err, LORT_E_READ, "%s: changed while it was read", shown);
     return code;
 }

@@ -1,6 +1,6 @@
 /* sidefile: a whole file that is neither a model nor a container, such as an importance matrix, in memory. */
-#ifndef LORT_LOADER_SIDEFILE_H
-#define LORT_LOADER_SIDEFILE_H
+#ifndef LORT_LOADER_STORE_SIDEFILE_H
+#define LORT_LOADER_STORE_SIDEFILE_H
 
 #include "formats/base/alloc.h"
 

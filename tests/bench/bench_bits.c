@@ -121,7 +121,7 @@ static double entropy_of(const int16_t *k, uint64_t count)
 }
 
 /* The ks of a block, context by context. */
-static void sort_by_context(const lort_block *block, const lort_quantised *q, int16_t *k)
+static void sort_by_context(const lort_block *block, const lort_integers *q, int16_t *k)
 {
     int16_t *at[LORT_CONTEXTS];
     at[0] = k;
@@ -142,13 +142,13 @@ static void block_entropy(const matrix *m, const lort_block_place *place, const 
     float *weights = malloc((size_t)n * sizeof *weights);
     void *scratch = malloc((size_t)lort_quantise_scratch(n, place->cols) + 64);
     int16_t *k = malloc((size_t)n * sizeof *k);
-    lort_quantised q;
+    lort_integers q;
     for (int64_t i = 0; i < m->rows * m->cols; i++)
         block.mean2 += (double)m->at[i] * m->at[i] / ((double)m->rows * (double)m->cols);
     for (int64_t r = 0; r < place->rows; r++)
         memcpy(weights + r * place->cols, m->at + (place->row + r) * m->cols + place->col, (size_t)place->cols * sizeof *weights);
     lort_block_classes(&block);
-    lort_quantise(&block, weights, step, scratch, &q);
+    lort_integers_of_block(&block, weights, step, scratch, &q);
     sort_by_context(&block, &q, k);
     out->entropy += entropy_of(k, (uint64_t)n);
     for (uint64_t s = 0, at = 0; s < LORT_CONTEXTS; at += q.count[s], s++)
@@ -186,7 +186,7 @@ static void weigh(const bench_files *f, const matrix *m, bool entropies, coded *
     bench_ok(lort_archive_open(f->coded, &lort_alloc_heap, &archive, &err), &err);
     const lort_part *part = lort_archive_find(archive, "w", 1);
     out->bits = 8.0 * (double)(part->payload_bytes + STEP_BYTES);
-    if (entropies && part->term_count == 1 && part->terms[0].kind == LORT_TERM_QUANTISED)
+    if (entropies && part->term_count == 1 && part->terms[0].kind == LORT_TERM_INTEGERS)
         find_entropy(m, archive, part, part->terms[0].step[0], out);
     lort_archive_close(archive);
 }

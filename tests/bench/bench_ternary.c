@@ -27,7 +27,7 @@ static weighed code_by(const bench_files *f, lort_options *options)
     const lort_part *part = lort_archive_find(archive, "w", 1);
     out.bits = 8.0 * (double)part->payload_bytes;
     for (uint64_t i = 0; i < part->chunk_count; i++)
-        out.trit_bits += part->chunks[i].part >> 24 >= LORT_ARRAY_SCALES ? 8.0 * part->chunks[i].stored : 0;
+        out.trit_bits += part->chunks[i].array >> 24 >= LORT_ARRAY_SCALES ? 8.0 * part->chunks[i].stored : 0;
     lort_archive_close(archive);
     lort_report_free(&report);
     return out;

@@ -29,7 +29,7 @@ static void on_event(void *ctx, const lort_event *event)
 {
     FILE *log = ctx;
     if (event->kind == LORT_EVENT_START)
-        fprintf(log, "mode %s: %s\n", event->report->mode, event->report->mode_reason);
+        fprintf(log, "mode %s: %s\n", lort_mode_text(event->report->mode), event->report->mode_reason);
     else if (event->kind == LORT_EVENT_WARNING)
         fprintf(log, "warning: %s\n", event->text);
     else if (event->kind == LORT_EVENT_TENSOR)

@@ -77,7 +77,7 @@ static void check_chunks(const lort_archive *archive, const lort_part *part, con
 {
     for (uint64_t i = 0; i < part->chunk_count; i++) {
         const lort_chunk *chunk = &part->chunks[i];
-        const bool block = chunk->part >> 24 == LORT_ARRAY_BLOCKS;
+        const bool block = chunk->array >> 24 == LORT_ARRAY_BLOCKS;
         lort_error err = {0};
         if (chunk->decoded > SEALED_BYTES)
             continue;

@@ -46,21 +46,21 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     }
     lort_matrices m = lort_part_matrices(&p);
     for (uint64_t i = 0; i < p.chunk_count; i++) {
-        uint32_t slice = p.chunks[i].part & (LORT_MAX_SLICES - 1);
-        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_QUANTISED, LORT_TERM_QUANTISED,
+        uint32_t slice = p.chunks[i].array & (LORT_MAX_SLICES - 1);
+        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
                                                LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-        const uint32_t array = p.chunks[i].part >> 24;
+        const uint32_t array = p.chunks[i].array >> 24;
         const lort_term *term = slice < p.slices && array <= LORT_ARRAY_TRITS ? lort_part_term(&p, slice, kinds[array]) : NULL;
         CHECK(term && p.chunks[i].decoded <= LORT_CHUNK_MAX);
         stored += p.chunks[i].stored;
-        elements += p.chunks[i].part >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;
+        elements += p.chunks[i].array >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;
     }
     CHECK(stored == p.payload_bytes && elements <= (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols);
     CHECK((uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols <= LORT_ELEMENTS_MAX);
     lort_part_put(&p, &out);
     CHECK(lort_part_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
     for (uint32_t i = 0; i < p.term_count; i++)
-        CHECK(again.terms[i].scaled == p.terms[i].scaled && (!p.terms[i].scaled || p.terms[i].kind == LORT_TERM_QUANTISED));
+        CHECK(again.terms[i].scaled == p.terms[i].scaled && (!p.terms[i].scaled || p.terms[i].kind == LORT_TERM_INTEGERS));
     lort_buffer_free(&out);
 }
 

@@ -51,10 +51,10 @@ static lort_buffer content_of(const fixture_part *p)
     uint8_t planes[4096], bytes[4096];
     for (uint64_t i = 0; i < p->part.chunk_count; i++) {
         const lort_chunk *chunk = &p->chunks[i];
-        const uint32_t array = chunk->part >> 24;
-        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_QUANTISED, LORT_TERM_QUANTISED,
+        const uint32_t array = chunk->array >> 24;
+        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
                                                LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-        const lort_term *term = lort_part_term(&p->part, chunk->part & (LORT_MAX_SLICES - 1), kinds[array]);
+        const lort_term *term = lort_part_term(&p->part, chunk->array & (LORT_MAX_SLICES - 1), kinds[array]);
         const bool right = array == LORT_ARRAY_RIGHT || array == LORT_ARRAY_TRITS;
         assert_int_equal(lort_codec_decode_frames(codec, p->payload + chunk->offset, chunk->stored, planes, chunk->decoded, NULL), LORT_OK);
         lort_planes_join(planes, bytes, chunk->decoded, right ? term->right_width : term->left_width, right ? term->right_rotate : term->left_rotate);
@@ -121,7 +121,7 @@ static void make_scaled(fixture_part *p, int64_t *dims)
     p->part.chunk_count = p->part.payload_bytes = 0;
     for (int i = 0; i < 14; i++)
         codes[i] = (uint8_t)(i < 4 ? 130 + i : i < 9 ? 127 + (i - 4) % 3 : 100 + 12 * (i - 9));
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_CODES, 0), &p->terms[0], 0, codes, sizeof codes);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), &p->terms[0], 0, codes, sizeof codes);
     lort_chunk block = like->chunks[1];
     memcpy(p->payload + p->part.payload_bytes, like->payload + block.offset, block.stored);
     block.offset = p->part.payload_bytes;
@@ -193,7 +193,7 @@ static void seed_retyped(void)
     head.part.chunks = head.chunks;
     head.terms[0].rank = head.rank[0];
     head.part.chunk_count = head.part.payload_bytes = 0;
-    fixture_chunk(&head, codec, LORT_PART_ID(LORT_ARRAY_RAW, 0), &head.terms[0], 0, header.data, header.size);
+    fixture_chunk(&head, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), &head.terms[0], 0, header.data, header.size);
     for (uint8_t what = 0; what < 4; what++) {
         static const char *const targets[] = {"retyped-none", "retyped-f32", "retyped-f16", "retyped-bf16"};
         lort_put_u8(&out, 0);

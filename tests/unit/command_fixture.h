@@ -254,9 +254,9 @@ typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *by
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
 {
-    static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_QUANTISED, LORT_TERM_QUANTISED,
+    static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
                                            LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-    const lort_term *term = lort_part_term(part, chunk->part & 0xffffff, kinds[chunk->part >> 24]);
+    const lort_term *term = lort_part_term(part, chunk->array & 0xffffff, kinds[chunk->array >> 24]);
     assert_non_null(term);
     return term;
 }
@@ -272,10 +272,10 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
     assert_true(chunks && bytes);
     for (uint64_t i = 0; i < part.chunk_count; i++) {
         const lort_term *term = term_of_chunk(&part, &part.chunks[i]);
-        bool right = part.chunks[i].part >> 24 == LORT_ARRAY_RIGHT || part.chunks[i].part >> 24 == LORT_ARRAY_TRITS;
+        bool right = part.chunks[i].array >> 24 == LORT_ARRAY_RIGHT || part.chunks[i].array >> 24 == LORT_ARRAY_TRITS;
         uint64_t stored;
         chunks[i] = part.chunks[i];
-        assert_int_equal(lort_archive_chunk(archive, &part, i, codec, part.chunks[i].part >> 24 == LORT_ARRAY_BLOCKS ? NULL : planes, bytes, NULL), LORT_OK);
+        assert_int_equal(lort_archive_chunk(archive, &part, i, codec, part.chunks[i].array >> 24 == LORT_ARRAY_BLOCKS ? NULL : planes, bytes, NULL), LORT_OK);
         edit(&part, &chunks[i], bytes, chunks[i].decoded);
         lort_planes_split(bytes, planes, chunks[i].decoded, right ? term->right_width : term->left_width, right ? term->right_rotate : term->left_rotate);
         assert_int_equal(lort_codec_encode(codec, planes, chunks[i].decoded, coded, LORT_CHUNK_MAX, &stored, NULL), LORT_OK);
@@ -350,7 +350,7 @@ static inline void rewrite_container(const char *from, const char *to, edit_fn *
 /* An edit: NaN into the last element of every right factor. */
 static inline void poison_right(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
-    if (chunk->part >> 24 != LORT_ARRAY_RIGHT)
+    if (chunk->array >> 24 != LORT_ARRAY_RIGHT)
         return;
     bytes[n - 1] = 0x7f;
     bytes[n - 2] = 0xff; /* NaN in F16 and in BF16 */

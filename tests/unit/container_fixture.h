@@ -79,7 +79,7 @@ static inline lort_term *fixture_term(fixture_part *p, lort_term_kind kind, lort
                               .right_rotate = r->rotate,
                               .rank = p->rank[i],
                               .exponent = kind == LORT_TERM_FACTORS ? p->exponent : NULL,
-                              .step = kind == LORT_TERM_QUANTISED ? p->step : NULL};
+                              .step = kind == LORT_TERM_INTEGERS ? p->step : NULL};
     return &p->terms[i];
 }
 
@@ -120,7 +120,7 @@ static inline void fixture_raw(fixture *f, lort_codec *codec, uint32_t number, c
     p->rank[0][0] = 1;
     p->part.reason = name ? "small" : "";
     for (uint64_t at = 0; at < elements; at += step)
-        fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RAW, 0), t, at,
+        fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), t, at,
                       f->source[number] + at / type->block_elements * type->block_bytes,
                       elements - at < step ? elements - at : step);
 }
@@ -134,11 +134,11 @@ static inline void fixture_factors(fixture_part *p, lort_codec *codec, uint32_t 
     for (uint64_t i = 0; i < rows * rank; i++)
         values[i] = 0.25f * (float)((int)(i * 7 % 11) - 5);
     lort_dtype_encoder(t->left)(values, bytes, rows * rank);
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_LEFT, slice), t, 0, bytes, rows * rank);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_LEFT, slice), t, 0, bytes, rows * rank);
     for (uint64_t i = 0; i < rank * cols; i++)
         values[i] = 0.5f * (float)((int)(i * 5 % 7) - 3);
     lort_dtype_encoder(t->right)(values, bytes, rank * cols);
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RIGHT, slice), t, 0, bytes, rank * cols);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, slice), t, 0, bytes, rank * cols);
 }
 
 /* A slice of one block: what fixture_value says, as integers of the slice's step. */
@@ -158,12 +158,12 @@ static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t
         codes[i] = (uint8_t)(i < rows ? 130 + i : 127 + i % 3);
     for (int64_t i = 0; i < rows * cols; i++)
         space.weights[i] = fixture_value(slice, i);
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_CODES, slice), t, 0, codes, (uint64_t)(rows + cols));
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), t, 0, codes, (uint64_t)(rows + cols));
     lort_block_classes(&block);
     if (lort_block_encode(&block, t->step[slice], codec, &space, &coded, NULL))
         abort();
     memcpy(p->payload + p->part.payload_bytes, space.coded, coded.stored);
-    p->chunks[p->part.chunk_count++] = (lort_chunk){.part = LORT_PART_ID(LORT_ARRAY_BLOCKS, slice),
+    p->chunks[p->part.chunk_count++] = (lort_chunk){.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, slice),
                                                     .stored = (uint32_t)coded.stored,
                                                     .decoded = (uint32_t)coded.decoded,
                                                     .offset = p->part.payload_bytes,
@@ -176,7 +176,7 @@ static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t
 static inline void fixture_residual(fixture *f, lort_codec *codec)
 {
     fixture_part *p = fixture_begin(f, 7, "residual.weight", LORT_F32, 3, 3, 4, 5, 3);
-    const lort_term *integers = fixture_term(p, LORT_TERM_QUANTISED, LORT_U8, LORT_U8);
+    const lort_term *integers = fixture_term(p, LORT_TERM_INTEGERS, LORT_U8, LORT_U8);
     const lort_term *factors = fixture_term(p, LORT_TERM_FACTORS, LORT_BF16, LORT_F16);
     const lort_term *raw = fixture_term(p, LORT_TERM_RAW, LORT_F32, LORT_F32);
     p->rank[0][0] = p->rank[0][1] = p->rank[2][2] = 1;
@@ -188,7 +188,7 @@ static inline void fixture_residual(fixture *f, lort_codec *codec)
     fixture_integers(p, codec, 0, integers, 4, 5);
     fixture_factors(p, codec, 1, factors, 4, 5);
     fixture_integers(p, codec, 1, integers, 4, 5);
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RAW, 2), raw, 0, f->source[7] + 2 * 80, 20);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 2), raw, 0, f->source[7] + 2 * 80, 20);
 }
 
 /* Trits of the same values, under a scale of 3 in every row. */
@@ -202,9 +202,9 @@ static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t sl
     for (int64_t i = 0; i < rows * cols; i++)
         weights[i] = fixture_value(slice, i);
     lort_store_bf16(scales, stored, (uint64_t)rows);
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_SCALES, slice), t, 0, stored, (uint64_t)rows);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), t, 0, stored, (uint64_t)rows);
     lort_trits_pack(weights, rows, cols, scales, digits, bytes, decoded);
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_TRITS, slice), t, 0, bytes, lort_trits_bytes(count));
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_TRITS, slice), t, 0, bytes, lort_trits_bytes(count));
     p->chunks[p->part.chunk_count - 1].count = count; /* elements are trits */
 }
 
@@ -242,7 +242,7 @@ static inline void fixture_parts(fixture *f, lort_codec *codec)
     b = fixture_term(p, LORT_TERM_RAW, LORT_BF16, LORT_BF16);
     p->rank[1][0] = 1;
     p->rank[0][1] = 1;
-    fixture_chunk(p, codec, LORT_PART_ID(LORT_ARRAY_RAW, 0), b, 0, f->source[3], 16);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), b, 0, f->source[3], 16);
     fixture_factors(p, codec, 1, a, 4, 4);
     fixture_raw(f, codec, 4, "blocks.weight", LORT_Q8_0, 2, 32, 64);
     fixture_raw(f, codec, 5, NULL, LORT_U8, 9, 0, 9);

@@ -1,6 +1,6 @@
 /* command: the commands of lort and what they share. A command is one row in main.c and one cmd_*.c. */
-#ifndef LORT_CLI_COMMAND_H
-#define LORT_CLI_COMMAND_H
+#ifndef LORT_COMPRESS_CLI_CMD_COMMAND_H
+#define LORT_COMPRESS_CLI_CMD_COMMAND_H
 
 #include "compress/cli/ui/finish.h"
 #include "compress/cli/ui/options.h"

@@ -1,6 +1,6 @@
 /* finish: how every command ends, and how signals end it early. */
-#ifndef LORT_COMPRESS_CLI_FINISH_H
-#define LORT_COMPRESS_CLI_FINISH_H
+#ifndef LORT_COMPRESS_CLI_UI_FINISH_H
+#define LORT_COMPRESS_CLI_UI_FINISH_H
 
 #include "compress/cli/ui/options.h"
 

@@ -13,7 +13,7 @@ typedef struct tally {
     double elements, errors;
 } tally;
 
-static void count(tally *all, const lort_tensor_report *tensor)
+static void count_tensor(tally *all, const lort_tensor_report *tensor)
 {
     tally *t = &all[lort_kind_of(tensor->name)];
     double elements = 1;
@@ -44,7 +44,7 @@ void lort_cli_print_kinds(FILE *out, const lort_report *report)
     const char *label = "by kind";
     uint64_t lossy = 0;
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        count(all, &report->tensors[i]);
+        count_tensor(all, &report->tensors[i]);
     for (unsigned i = 0; i < MOST_KINDS; i++)
         lossy += all[i].lossy;
     for (unsigned i = 0; i < MOST_KINDS && lossy && report->output_bytes; i++) {

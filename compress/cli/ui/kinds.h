@@ -1,6 +1,6 @@
 /* kinds: a table by what tensors are for - how many, bits per weight, mean error, share of the output. */
-#ifndef LORT_CLI_KINDS_H
-#define LORT_CLI_KINDS_H
+#ifndef LORT_COMPRESS_CLI_UI_KINDS_H
+#define LORT_COMPRESS_CLI_UI_KINDS_H
 
 #include "compress/lort.h"
 #include <stdio.h>

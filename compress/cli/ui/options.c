@@ -226,18 +226,18 @@ typedef struct setting {
     lort_cli_values *values;
 } setting;
 
-static lort_code refuse(const setting *s, const char *allowed, lort_error *err)
+static lort_code refuse_value(const setting *s, const char *allowed, lort_error *err)
 {
     char shown[128];
     return lort_fail(err, LORT_E_USAGE, "--%s '%s': must be %s", s->option->name,
                      lort_escape_text(shown, sizeof shown, s->text), allowed);
 }
 
-static void *field(const setting *s) { return (char *)s->values + s->option->at; }
+static void *field_of(const setting *s) { return (char *)s->values + s->option->at; }
 
 static lort_code set_flag(const setting *s, lort_error *err)
 {
-    *(bool *)field(s) = true;
+    *(bool *)field_of(s) = true;
     return LORT_OK;
 }
 
@@ -250,12 +250,12 @@ static lort_code set_whole(const setting *s, lort_error *err)
     int64_t v = strtoll(s->text, &end, 10);
     bool digits = s->text[strspn(s->text, "0123456789")] == '\0' && *s->text;
     if (!digits || *end || errno || (double)v < s->option->low || (double)v > s->option->high)
-        return refuse(s, s->option->allowed, err);
+        return refuse_value(s, s->option->allowed, err);
     if (s->option->size == sizeof(int)) {
         int narrow = (int)v; /* the row's range fits */
-        memcpy(field(s), &narrow, sizeof narrow);
+        memcpy(field_of(s), &narrow, sizeof narrow);
     } else {
-        memcpy(field(s), &v, sizeof v);
+        memcpy(field_of(s), &v, sizeof v);
     }
     return LORT_OK;
 }
@@ -266,8 +266,8 @@ static lort_code set_real(const setting *s, lort_error *err)
     double v = strtod(s->text, &end);
     bool plain = s->text[strspn(s->text, "0123456789.eE+-")] == '\0' && *s->text; /* no hex, inf, nan or blanks */
     if (!plain || *end || !(v >= s->option->low && v <= s->option->high))
-        return refuse(s, s->option->allowed, err);
-    memcpy(field(s), &v, sizeof v);
+        return refuse_value(s, s->option->allowed, err);
+    memcpy(field_of(s), &v, sizeof v);
     return LORT_OK;
 }
 
@@ -284,18 +284,18 @@ static lort_code set_time(const setting *s, lort_error *err)
         const double seconds = number * units[i].seconds;
         if (strcmp(end, units[i].suffix) != 0 || !(seconds >= s->option->low && seconds <= s->option->high))
             continue;
-        memcpy(field(s), &seconds, sizeof seconds);
+        memcpy(field_of(s), &seconds, sizeof seconds);
         return LORT_OK;
     }
-    return refuse(s, s->option->allowed, err);
+    return refuse_value(s, s->option->allowed, err);
 }
 
 static lort_code set_bytes(const setting *s, lort_error *err)
 {
     uint64_t v = 0;
     if (lort_parse_size(s->text, &v, NULL) || (double)v < s->option->low || (double)v > s->option->high)
-        return refuse(s, s->option->allowed, err);
-    memcpy(field(s), &v, sizeof v);
+        return refuse_value(s, s->option->allowed, err);
+    memcpy(field_of(s), &v, sizeof v);
     return LORT_OK;
 }
 
@@ -307,7 +307,7 @@ static lort_code set_size(const setting *s, lort_error *err)
         return set_bytes(s, err);
     const double percent = strtod(s->text, &end);
     if (*end != '%' || !(percent > 0 && percent <= 100))
-        return refuse(s, s->option->allowed, err);
+        return refuse_value(s, s->option->allowed, err);
     memcpy((char *)s->values + s->option->count, &percent, sizeof percent);
     return LORT_OK;
 }
@@ -315,22 +315,22 @@ static lort_code set_size(const setting *s, lort_error *err)
 static lort_code set_text(const setting *s, lort_error *err)
 {
     if (!*s->text)
-        return refuse(s, "a name, not empty", err);
-    memcpy(field(s), &s->text, sizeof s->text);
+        return refuse_value(s, "a name, not empty", err);
+    memcpy(field_of(s), &s->text, sizeof s->text);
     return LORT_OK;
 }
 
 static lort_code set_list(const setting *s, lort_error *err)
 {
     unsigned *count = (unsigned *)(void *)((char *)s->values + s->option->count);
-    const char **list = *(const char ***)field(s);
+    const char **list = *(const char ***)field_of(s);
     if (!*s->text)
-        return refuse(s, "a pattern, not empty", err);
+        return refuse_value(s, "a pattern, not empty", err);
     const char **grown = realloc(list, (*count + 1) * sizeof *grown);
     if (!grown)
         return lort_fail(err, LORT_E_MEMORY, "no memory for the command line");
     grown[(*count)++] = s->text;
-    *(const char ***)field(s) = grown;
+    *(const char ***)field_of(s) = grown;
     return LORT_OK;
 }
 
@@ -343,7 +343,7 @@ static int choice_of(const setting *s, lort_error *err)
             return i;
         strcat(strcat(allowed, " "), s->option->choices[i]);
     }
-    refuse(s, allowed, err);
+    refuse_value(s, allowed, err);
     return -1;
 }
 
@@ -352,7 +352,7 @@ static lort_code set_name(const setting *s, lort_error *err)
     int i = choice_of(s, err);
     if (i < 0)
         return LORT_E_USAGE;
-    memcpy(field(s), &s->option->choices[i], sizeof(const char *));
+    memcpy(field_of(s), &s->option->choices[i], sizeof(const char *));
     return LORT_OK;
 }
 
@@ -361,7 +361,7 @@ static lort_code set_choice(const setting *s, lort_error *err)
     int i = choice_of(s, err);
     if (i < 0)
         return LORT_E_USAGE;
-    memcpy(field(s), &i, sizeof i); /* lort_mode is as wide as int; the table's order is the enum's */
+    memcpy(field_of(s), &i, sizeof i); /* lort_mode is as wide as int; the table's order is the enum's */
     return LORT_OK;
 }
 

@@ -1,8 +1,8 @@
 /* options: every option of every command is one row of a table; one setter per kind of value fills the field the row
  * names.
  * --help is printed from the same rows, so an option that is not in a table does not exist. */
-#ifndef LORT_CLI_OPTIONS_H
-#define LORT_CLI_OPTIONS_H
+#ifndef LORT_COMPRESS_CLI_UI_OPTIONS_H
+#define LORT_COMPRESS_CLI_UI_OPTIONS_H
 
 #include "compress/lort.h"
 #include <stdbool.h>

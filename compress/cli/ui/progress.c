@@ -46,14 +46,14 @@ int64_t lort_progress_layer(const char *name)
     return -1;
 }
 
-static double share(const lort_event *event)
+static double done_share(const lort_event *event)
 {
     return event->total_bytes ? (double)event->done_bytes / (double)event->total_bytes : 0;
 }
 
-static const char *eta(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
+static const char *eta_text(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
 {
-    double done = share(event), seconds = (double)(now_ns() - progress->started_ns) * 1e-9;
+    double done = done_share(event), seconds = (double)(now_ns() - progress->started_ns) * 1e-9;
     *out = '\0';
     if (done >= ETA_AFTER && done < 1) {
         char left[32];
@@ -63,7 +63,7 @@ static const char *eta(const lort_progress *progress, const lort_event *event, c
 }
 
 /* What matters most comes first: a narrow terminal cuts the end. */
-static const char *figures(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
+static const char *figures_text(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
 {
     char done[32], total[32], written[32], remaining[64], worst[32], resident[64] = "", error[64] = "",
                                                                      out_text[48] = "";
@@ -75,8 +75,8 @@ static const char *figures(const lort_progress *progress, const lort_event *even
     }
     if (event->out_bytes)
         snprintf(out_text, sizeof out_text, "  %s out", lort_print_size(event->out_bytes, written, sizeof written));
-    snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s%s", 100 * share(event),
-             eta(progress, event, remaining, sizeof remaining), lort_print_size(event->done_bytes, done, sizeof done),
+    snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s%s", 100 * done_share(event),
+             eta_text(progress, event, remaining, sizeof remaining), lort_print_size(event->done_bytes, done, sizeof done),
              lort_print_size(event->total_bytes, total, sizeof total), error, resident, out_text);
     return out;
 }
@@ -91,7 +91,7 @@ static void clear_line(lort_progress *progress)
 }
 
 /* Bytes of `text` that fill at most `columns`; a UTF-8 sequence is never cut and counts as one column. */
-static size_t fit(const char *text, size_t columns)
+static size_t fit_width(const char *text, size_t columns)
 {
     size_t n = 0;
     for (; text[n]; n++)
@@ -100,7 +100,7 @@ static size_t fit(const char *text, size_t columns)
     return n;
 }
 
-static void draw(lort_progress *progress, const lort_event *event)
+static void draw_line(lort_progress *progress, const lort_event *event)
 {
     char line[512], rest[400];
     uint64_t now = now_ns();
@@ -108,8 +108,8 @@ static void draw(lort_progress *progress, const lort_event *event)
         return;
     const char *name = event->tensor ? event->tensor->name : "";
     snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 " %.*s %s", event->tensors_done, event->tensors_total,
-             (int)fit(name, NAME_COLUMNS), name, figures(progress, event, rest, sizeof rest));
-    fprintf(stderr, "\r%.*s\033[K", (int)fit(line, terminal_width() - 1), line);
+             (int)fit_width(name, NAME_COLUMNS), name, figures_text(progress, event, rest, sizeof rest));
+    fprintf(stderr, "\r%.*s\033[K", (int)fit_width(line, terminal_width() - 1), line);
     fflush(stderr);
     progress->shown = true;
     progress->drawn_ns = now;
@@ -117,7 +117,7 @@ static void draw(lort_progress *progress, const lort_event *event)
 
 /* ---- the log ---- */
 
-static const char *counts(const lort_progress *progress, char *out, size_t cap)
+static const char *counts_text(const lort_progress *progress, char *out, size_t cap)
 {
     const uint64_t *n = progress->layer_count;
     if (n[LORT_ACTION_COMPARED])
@@ -146,7 +146,7 @@ static void log_layer(lort_progress *progress)
     if (progress->layer >= 0)
         snprintf(name, sizeof name, "layer %" PRId64, progress->layer);
     fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name, progress->last.tensors_done, progress->last.tensors_total,
-            counts(progress, counted, sizeof counted), figures(progress, &progress->last, rest, sizeof rest));
+            counts_text(progress, counted, sizeof counted), figures_text(progress, &progress->last, rest, sizeof rest));
     memset(progress->layer_count, 0, sizeof progress->layer_count);
     progress->logged_ns = now_ns();
 }
@@ -157,7 +157,7 @@ static void log_heartbeat(lort_progress *progress, const lort_event *event)
     if (now_ns() - progress->logged_ns < HEARTBEAT_NS)
         return;
     fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working", event->tensors_done, event->tensors_total,
-            figures(progress, event, rest, sizeof rest), event->tensor ? event->tensor->name : "");
+            figures_text(progress, event, rest, sizeof rest), event->tensor ? event->tensor->name : "");
     progress->logged_ns = now_ns();
 }
 
@@ -168,7 +168,7 @@ bool lort_progress_answer(lort_progress *progress)
         return false;
     clear_line(progress);
     fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far", progress->seen.tensors_done, progress->seen.tensors_total,
-            figures(progress, &progress->seen, rest, sizeof rest));
+            figures_text(progress, &progress->seen, rest, sizeof rest));
     progress->answered_ns = now_ns();
     return true;
 }
@@ -214,7 +214,7 @@ static void on_work(lort_progress *progress, const lort_event *event)
         }
     }
     if (progress->live)
-        draw(progress, event);
+        draw_line(progress, event);
     else
         log_heartbeat(progress, event);
 }

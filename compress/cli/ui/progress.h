@@ -1,7 +1,7 @@
 /* progress: an observer that tells a person how a run goes. On a terminal one live line, redrawn at most ten times a
  * second; in a log one plain line per layer or per 30 seconds. Everything goes to stderr. */
-#ifndef LORT_CLI_PROGRESS_H
-#define LORT_CLI_PROGRESS_H
+#ifndef LORT_COMPRESS_CLI_UI_PROGRESS_H
+#define LORT_COMPRESS_CLI_UI_PROGRESS_H
 
 #include "compress/lort.h"
 #include <pthread.h>

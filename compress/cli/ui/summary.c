@@ -9,7 +9,7 @@
 
 static const char *size_text(uint64_t bytes, char *out) { return lort_print_size(bytes, out, 32); }
 
-static bool given(const char *text) { return text && *text; }
+static bool is_given(const char *text) { return text && *text; }
 
 const char *lort_cli_number(double v, char *out, size_t cap)
 {
@@ -52,7 +52,7 @@ static void print_source(FILE *out, const lort_report *report, unsigned i)
     char size[32];
     const lort_source_report *source = &report->sources[i];
     fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", source->binds ? "*" : " ", source->name,
-            size_text(source->bytes, size), given(source->where) ? source->where : "", source->binds ? "  <- binding" : "");
+            size_text(source->bytes, size), is_given(source->where) ? source->where : "", source->binds ? "  <- binding" : "");
 }
 
 static void print_expected(FILE *out, const lort_report *report)
@@ -73,8 +73,8 @@ static void print_expected(FILE *out, const lort_report *report)
 void lort_cli_print_start(FILE *out, const lort_report *report)
 {
     char a[32], b[32];
-    fprintf(out, "lort %s%s%s%s%s\n", lort_command_text(report->command), given(report->input_path) ? " " : "", report->input_path,
-            given(report->output_path) ? " -> " : "", report->output_path);
+    fprintf(out, "lort %s%s%s%s%s\n", lort_command_text(report->command), is_given(report->input_path) ? " " : "", report->input_path,
+            is_given(report->output_path) ? " -> " : "", report->output_path);
     fprintf(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input", report->input_format,
             report->input_files, report->input_files == 1 ? "" : "s", size_text(report->input_bytes, a),
             report->tensor_count);
@@ -197,7 +197,7 @@ void lort_cli_print_warnings(FILE *out, const lort_report *report)
 
 void lort_cli_print_importance(FILE *out, const lort_report *report)
 {
-    if (given(report->imatrix_path))
+    if (is_given(report->imatrix_path))
         fprintf(out, LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n", "imatrix", report->imatrix_matrices, report->imatrix_entries,
                 report->imatrix_path);
 }
@@ -236,5 +236,5 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
             lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action), rank,
             lort_cli_number(tensor->rel_error, error, sizeof error), size_text(tensor->bytes_in, in),
             size_text(tensor->bytes_out, bytes), tensor->reason_text,
-            given(tensor->reason_text) && given(tensor->detail) ? ": " : "", given(tensor->detail) ? tensor->detail : "");
+            is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "", is_given(tensor->detail) ? tensor->detail : "");
 }

@@ -1,6 +1,6 @@
 /* summary: what a run says before and after, as aligned text from a report. Prints only; decides nothing. */
-#ifndef LORT_CLI_SUMMARY_H
-#define LORT_CLI_SUMMARY_H
+#ifndef LORT_COMPRESS_CLI_UI_SUMMARY_H
+#define LORT_COMPRESS_CLI_UI_SUMMARY_H
 
 #include "compress/lort.h"
 #include <stdio.h>

@@ -115,7 +115,7 @@ typedef struct block_case {
     uint8_t *codes;
     float *weights;
     void *scratch;
-    lort_quantised out;
+    lort_integers out;
 } block_case;
 
 static block_case case_open(int64_t rows, int64_t cols)
@@ -177,7 +177,7 @@ static void blocks_become_integers(void **state)
         for (int64_t k = 0; k < c.block.rows + c.block.cols; k++)
             c.codes[k] = (uint8_t)(128 + k % 9);
         lort_block_classes(&c.block);
-        lort_quantise(&c.block, c.weights, 0.5f, c.scratch, &c.out);
+        lort_integers_of_block(&c.block, c.weights, 0.5f, c.scratch, &c.out);
         check_quantised(&c, 0.5f);
         if (weights > 5000)
             assert_true(c.out.error2 < weights * 0.25 * 4 / 12);
@@ -198,7 +198,7 @@ static void wide_contexts_have_low_bits(void **state)
             block_case c = case_open(64, cases[i].cols);
             for (int64_t k = 0; k < 64 * cases[i].cols; k++)
                 c.weights[k] = noise(&seed);
-            lort_quantise(&c.block, c.weights, 1.0f / (15 << low), c.scratch, &c.out); /* k is n / 2: 7.5 << low */
+            lort_integers_of_block(&c.block, c.weights, 1.0f / (15 << low), c.scratch, &c.out); /* k is n / 2: 7.5 << low */
             check_quantised(&c, 1.0f / (15 << low));
             for (unsigned s = 0; s < LORT_CONTEXTS; s++)
                 assert_int_equal(c.out.low[s], c.out.count[s] ? low + cases[i].more : 0);
@@ -214,7 +214,7 @@ static void outliers_are_cut(void **state)
     block_case c = case_open(10, 50);
     for (int64_t i = 0; i < 500; i++)
         c.weights[i] = i % 97 == 5 ? huge[i / 97] : noise(&seed);
-    lort_quantise(&c.block, c.weights, 0.25f, c.scratch, &c.out);
+    lort_integers_of_block(&c.block, c.weights, 0.25f, c.scratch, &c.out);
     for (int64_t i = 0; i < 500; i++) {
         const int16_t coded = c.out.coded[i % 50 * LORT_LANES + i / 50];
         const int32_t n = lort_trellis_value((unsigned)coded & 1, coded >> 1);
@@ -235,7 +235,7 @@ static void steps_of_any_size(void **state)
         for (int64_t k = 0; k < 1600; k++)
             c.weights[k] = noise(&seed) * scales[i];
         c.block.mean2 = (double)scales[i] * scales[i];
-        lort_quantise(&c.block, c.weights, 0.1f * scales[i], c.scratch, &c.out);
+        lort_integers_of_block(&c.block, c.weights, 0.1f * scales[i], c.scratch, &c.out);
         check_quantised(&c, 0.1f * scales[i]);
         assert_true(c.out.error2 > 0 && c.out.error2 < 1600 * 0.01 * (double)scales[i] * (double)scales[i] * 4 / 12);
         case_close(&c);

@@ -112,9 +112,9 @@ static const struct kind {
 } kinds[] = {
     {"raw", make_raw, LORT_TERM_RAW, false, 1},
     {"factors", make_factors, LORT_TERM_FACTORS, false, 1},
-    {"integers with scaled columns", make_integers, LORT_TERM_QUANTISED, true, 1},
+    {"integers with scaled columns", make_integers, LORT_TERM_INTEGERS, true, 1},
     {"trits", make_trits, LORT_TERM_TERNARY, false, 1},
-    {"several files", make_files, LORT_TERM_QUANTISED, false, 4},
+    {"several files", make_files, LORT_TERM_INTEGERS, false, 4},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

@@ -149,7 +149,7 @@ static void what_does_not_fit_is_refused(void **state)
 static void blow_up(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     bool bf16 = term_of_chunk(part, chunk)->left == LORT_BF16;
-    for (uint64_t i = 1; chunk->part >> 24 != LORT_ARRAY_RAW && i < n; i += 2)
+    for (uint64_t i = 1; chunk->array >> 24 != LORT_ARRAY_RAW && i < n; i += 2)
         bytes[i] = bf16 ? 0x7f : 0x7b;
 }
 

@@ -636,14 +636,14 @@ static void damage_is_told(void **state)
 /* Edits of chunks whose own hashes are right. */
 static void other_bytes(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
-    if (chunk->part >> 24 == LORT_ARRAY_RAW && chunk->first > 0)
+    if (chunk->array >> 24 == LORT_ARRAY_RAW && chunk->first > 0)
         bytes[n - 1] ^= 1;
 }
 
 /* 0 x 2^4096 in f32 is no number. */
 static void huge_exponent(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
-    if (chunk->part >> 24 == LORT_ARRAY_LEFT)
+    if (chunk->array >> 24 == LORT_ARRAY_LEFT)
         memset(bytes, 0, n);
     for (uint32_t s = 0; s < part->slices; s++)
         for (uint32_t t = 0; t < part->term_count; t++)

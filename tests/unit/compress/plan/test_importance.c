@@ -363,7 +363,7 @@ static void not_with_lossless(void **state)
 /* A scale that no writer makes. */
 static void spoil_scale(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
-    if (chunk->part >> 24 == LORT_ARRAY_CODES && n > TALL + COLS)
+    if (chunk->array >> 24 == LORT_ARRAY_CODES && n > TALL + COLS)
         bytes[n - 1] = LORT_SCALE_MOST + 1;
 }
 

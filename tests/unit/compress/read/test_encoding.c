@@ -254,13 +254,13 @@ static void integers_of_a_stack(void **state)
         opened o = open_container("a.lort");
         const lort_part *part = part_named(&o, "experts");
         assert_int_equal(part->slices, EXPERTS);
-        assert_true(lort_part_has_integers(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
+        assert_true(lort_part_has_blocks(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
         assert_false(part->has_error); /* of a stack with a NaN */
         for (uint32_t s = 0; s < EXPERTS; s++) {
             const bool raw = s == 2 || s == 3;
             float *found = decode_slice(&o, part, s);
             assert_true((lort_part_term(part, s, LORT_TERM_RAW) != NULL) == raw);
-            assert_true((lort_part_term(part, s, LORT_TERM_QUANTISED) != NULL) == !raw);
+            assert_true((lort_part_term(part, s, LORT_TERM_INTEGERS) != NULL) == !raw);
             const double error = raw ? 0 : relative_error(found, values + s * SLICE, SLICE);
             if (raw)
                 assert_memory_equal(found, values + s * SLICE, SLICE * sizeof *found);
@@ -365,7 +365,7 @@ static void nan_in_a_factor_is_damage(void **state)
 
 static void one_row_per_kind(void **state)
 {
-    for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_QUANTISED; kind++)
+    for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_INTEGERS; kind++)
         assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);
     for (int kind = LORT_TERM_TERNARY; kind < LORT_TERM_KINDS; kind++)
         assert_int_equal(lort_encoding_get((lort_term_kind)kind)->kind, kind);

@@ -86,7 +86,7 @@ static void check_chunks(void)
         const lort_chunk *chunk = &outcome.chunks[i];
         assert_int_equal(chunk->offset, at);
         assert_true(chunk->hash == lort_xxh64(outcome.coded.data + at, chunk->stored));
-        uint32_t array = chunk->part >> 24;
+        uint32_t array = chunk->array >> 24;
         assert_true(array == LORT_ARRAY_LEFT || array == LORT_ARRAY_RIGHT);
         elements[array == LORT_ARRAY_RIGHT] += chunk->count;
         at += chunk->stored;

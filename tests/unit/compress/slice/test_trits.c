@@ -371,8 +371,8 @@ static double trit_bits(const char *name)
         const lort_part *part = lort_archive_part(archive, i);
         for (uint64_t k = 0; k < part->chunk_count; k++) {
             const lort_chunk *chunk = &part->chunks[k];
-            stored += chunk->part >> 24 >= LORT_ARRAY_SCALES ? chunk->stored : 0;
-            weights += chunk->part >> 24 == LORT_ARRAY_TRITS ? chunk->count : 0;
+            stored += chunk->array >> 24 >= LORT_ARRAY_SCALES ? chunk->stored : 0;
+            weights += chunk->array >> 24 == LORT_ARRAY_TRITS ? chunk->count : 0;
         }
     }
     lort_archive_close(archive);
@@ -438,7 +438,7 @@ static void a_stack_reads_as_it_was_measured(void **state)
     assert_non_null(lort_part_term(part, 0, LORT_TERM_TERNARY));
     assert_non_null(lort_part_term(part, 1, LORT_TERM_RAW));
     assert_non_null(lort_part_term(part, 2, LORT_TERM_FACTORS));
-    assert_true(lort_part_has_integers(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
+    assert_true(lort_part_has_blocks(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
     lort_archive_close(archive);
     free(values);
 }
@@ -446,25 +446,25 @@ static void a_stack_reads_as_it_was_measured(void **state)
 static void scale_negative(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     (void)part;
-    if (chunk->part >> 24 == LORT_ARRAY_SCALES)
+    if (chunk->array >> 24 == LORT_ARRAY_SCALES)
         bytes[n - 1] |= 0x80;
 }
 static void scale_nan(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     (void)part;
-    if (chunk->part >> 24 == LORT_ARRAY_SCALES)
+    if (chunk->array >> 24 == LORT_ARRAY_SCALES)
         bytes[n - 1] = 0x7f, bytes[n - 2] = 0xc0;
 }
 static void byte_243(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     (void)part;
-    if (chunk->part >> 24 == LORT_ARRAY_TRITS)
+    if (chunk->array >> 24 == LORT_ARRAY_TRITS)
         bytes[n / 2] = 243;
 }
 static void trit_behind_the_last(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     (void)part;
-    if (chunk->part >> 24 == LORT_ARRAY_TRITS)
+    if (chunk->array >> 24 == LORT_ARRAY_TRITS)
         bytes[n - 1] = 81; /* of 9 x 9 = 81 weights the last byte holds one */
 }
 

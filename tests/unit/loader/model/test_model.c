@@ -153,7 +153,6 @@ static void check_content(lort_model *model)
 static void check_and_close(const char *name, uint32_t files, uint64_t tensors, bool directory, const char *format)
 {
     lort_model *model = open_model(name);
-    assert_string_equal(lort_model_path(model), path_of(name));
     assert_int_equal(lort_model_file_count(model), files);
     assert_int_equal(lort_model_index(model)->count, tensors);
     assert_int_equal(lort_model_directory(model), directory);

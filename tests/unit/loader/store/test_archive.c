@@ -63,11 +63,11 @@ static lort_code read_everything(const lort_alloc *alloc, bool check, lort_error
         for (uint64_t k = 0; k < part->chunk_count && code == LORT_OK; k++) {
             assert_true(part->chunks[k].decoded <= sizeof dst);
             code = lort_archive_chunk(a, part, k, codec, scratch, dst, err);
-            if (code || !check || part->chunks[k].part >> 24 != LORT_ARRAY_RAW)
+            if (code || !check || part->chunks[k].array >> 24 != LORT_ARRAY_RAW)
                 continue;
             const lort_dtype_info *type = lort_dtype_get((uint32_t)part->dtype);
             uint64_t at = part->chunks[k].first / type->block_elements * type->block_bytes;
-            at += (part->chunks[k].part & 0xffffff) * (part->source_bytes / part->slices);
+            at += (part->chunks[k].array & 0xffffff) * (part->source_bytes / part->slices);
             assert_memory_equal(dst, fix.source[i] + at, part->chunks[k].decoded);
         }
         lort_archive_release(a, part);
