@@ -56,7 +56,7 @@ static inline void fixture_chunk(fixture_part *p, lort_codec *codec, uint32_t id
     uint8_t *dst = p->payload + p->part.payload_bytes;
     if (lort_codec_encode(codec, split, bytes, dst, sizeof p->payload - p->part.payload_bytes, &stored, NULL))
         abort();
-    p->chunks[p->part.chunk_count++] = (lort_chunk){.part = id,
+    p->chunks[p->part.chunk_count++] = (lort_chunk){.array = id,
                                                     .stored = (uint32_t)stored,
                                                     .decoded = (uint32_t)bytes,
                                                     .offset = p->part.payload_bytes,
