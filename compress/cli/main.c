@@ -1,4 +1,5 @@
-/* main: the command line. Chooses the command, sets the signal handlers, and makes sure that what was printed arrived.
+/* main: the command line. Chooses the command, sets the signal handlers, and makes sure that what
+ * was printed arrived.
  */
 #define _GNU_SOURCE
 #include "compress/cli/cmd/command.h"
@@ -13,22 +14,25 @@
 
 static const lort_cli_command commands[] = {
     {"compress", "MODEL -o OUT.lort",
-     "Compress a model into a container that restore turns back into the same kind of model.", 1, 1, true,
-     lort_cli_compress_options,
-     "Give at most one target. MODEL is a .gguf, any shard of a split model, a .safetensors, an index.json, or a "
+     "Compress a model into a container that restore turns back into the same kind of model.", 1, 1,
+     true, lort_cli_compress_options,
+     "Give at most one target. MODEL is a .gguf, any shard of a split model, a .safetensors, an "
+     "index.json, or a "
      "directory.\n"
      "The output is the same for every --mode, --memory and -T.\n",
      lort_cmd_compress},
-    {"plan", "MODEL", "Say what compress would do: mode, memory, disk and size. Writes nothing.", 1, 1, false,
-     lort_cli_plan_options, "", lort_cmd_plan},
-    {"inspect", "PATH", "Show the header of a model or container: metadata and tensors.", 1, 1, false,
-     lort_cli_inspect_options, "", lort_cmd_inspect},
-    {"verify", "IN.lort", "Check every hash and shape of a container.", 1, 1, false, lort_cli_verify_options, "",
-     lort_cmd_verify},
-    {"restore", "IN.lort -o PATH", "Turn a container back into a model.", 1, 1, true, lort_cli_restore_options,
-     "A model of several files becomes a new directory; an existing one is never replaced.\n", lort_cmd_restore},
-    {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2, 2, false,
-     lort_cli_compare_options, "", lort_cmd_compare},
+    {"plan", "MODEL", "Say what compress would do: mode, memory, disk and size. Writes nothing.", 1,
+     1, false, lort_cli_plan_options, "", lort_cmd_plan},
+    {"inspect", "PATH", "Show the header of a model or container: metadata and tensors.", 1, 1,
+     false, lort_cli_inspect_options, "", lort_cmd_inspect},
+    {"verify", "IN.lort", "Check every hash and shape of a container.", 1, 1, false,
+     lort_cli_verify_options, "", lort_cmd_verify},
+    {"restore", "IN.lort -o PATH", "Turn a container back into a model.", 1, 1, true,
+     lort_cli_restore_options,
+     "A model of several files becomes a new directory; an existing one is never replaced.\n",
+     lort_cmd_restore},
+    {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2,
+     2, false, lort_cli_compare_options, "", lort_cmd_compare},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -42,15 +46,20 @@ static const lort_cli_command *find_command(const char *name)
 
 static void print_usage(FILE *out)
 {
-    fputs("Usage: lort COMMAND ...\n\nLoRT compresses language models, larger than memory or not, by streaming their "
+    fputs("Usage: lort COMMAND ...\n\nLoRT compresses language models, larger than memory or not, "
+          "by streaming their "
           "layers.\n\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-9s %-18s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
-    fputs("\n'lort help COMMAND' lists the options of a command; 'lort --version' names the libraries in use.\n"
-          "Exit codes: 0 ok, 1 internal, 2 usage, 3 bad input, 4 read error, 5 write error, 6 memory, 7 numeric or "
+        fprintf(out, "  %-9s %-18s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].summary);
+    fputs("\n'lort help COMMAND' lists the options of a command; 'lort --version' names the "
+          "libraries in use.\n"
+          "Exit codes: 0 ok, 1 internal, 2 usage, 3 bad input, 4 read error, 5 write error, 6 "
+          "memory, 7 numeric or "
           "quality\n"
-          "limit, 8 damaged container, 9 output exists or is locked, 75 stopped at a checkpoint, 128+N signal N.\n",
+          "limit, 8 damaged container, 9 output exists or is locked, 75 stopped at a checkpoint, "
+          "128+N signal N.\n",
           out);
 }
 
@@ -71,7 +80,8 @@ static int run_command(const char *name, int argc, char **argv)
         return unknown_command(name);
     lort_code code = lort_cli_parse(command, argc, argv, &values, &err);
     if (code) {
-        fprintf(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message, command->name);
+        fprintf(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message,
+                command->name);
         return (int)code;
     }
     int result = LORT_OK;
@@ -105,7 +115,8 @@ static int dispatch_command(int argc, char **argv)
         puts(lort_version_text());
         return LORT_OK;
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+        strcmp(argv[1], "-h") == 0)
         return print_help(argc > 2 ? argv[2] : NULL);
     return run_command(argv[1], argc - 1, argv + 1);
 }
@@ -122,11 +133,13 @@ static int close_stdout(int result)
     return result;
 }
 
-/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded: only the environment of the process can say
- * no. So start again once with it set, and before any library is initialised (.preinit_array): where threads or address space
- * are limited, OpenBLAS would end the process or never return. Without /proc the name the process was started by has to do.
- * Where neither can be started, the library still makes each call single-threaded. */
-__attribute__((no_sanitize("address", "thread", "undefined"))) static void single_threaded_blas(int argc, char **argv, char **environment)
+/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded: only the
+ * environment of the process can say no. So start again once with it set, and before any library is
+ * initialised (.preinit_array): where threads or address space are limited, OpenBLAS would end the
+ * process or never return. Without /proc the name the process was started by has to do. Where
+ * neither can be started, the library still makes each call single-threaded. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static void
+single_threaded_blas(int argc, char **argv, char **environment)
 {
     static char name[] = "OPENBLAS_NUM_THREADS=", one[] = "OPENBLAS_NUM_THREADS=1", *set[2048];
     size_t n = 0;
@@ -144,10 +157,12 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) static void singl
         execve(started_by, argv, set);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
+__attribute__((section(".preinit_array"),
+               used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
 
-/* The number of a standard stream that the caller closed would go to the next file that is opened, and what is printed into that file. What stands in its place
- * cannot be written to, so that output which is lost is still told. */
+/* The number of a standard stream that the caller closed would go to the next file that is opened,
+ * and what is printed into that file. What stands in its place cannot be written to, so that output
+ * which is lost is still told. */
 static void hold_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)

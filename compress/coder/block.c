@@ -1,21 +1,28 @@
-/* The body of a block: a head, low bits, escapes, words. As a chunk each of them that is not empty is a zstd frame; the head's is what zstd has to gain from. */
+/* The body of a block: a head, low bits, escapes, words. As a chunk each of them that is not empty
+ * is a zstd frame; the head's is what zstd has to gain from. */
 #include "compress/coder/block.h"
 #include "formats/base/bytes.h"
 #include <string.h>
 
-#define HEAD_ROOM (LORT_BLOCK_HEAD_MAX + 64) /* of the head's frame: zstd's bound for a head of LORT_BLOCK_HEAD_MAX bytes at most */
+/* of the head's frame: zstd's bound for a head of LORT_BLOCK_HEAD_MAX bytes at most */
+#define HEAD_ROOM (LORT_BLOCK_HEAD_MAX + 64)
 #define PARTS 6
 
 /* ---- space ---- */
 
-static uint64_t body_bytes(int64_t weights) { return LORT_BLOCK_HEAD_MAX + LORT_STREAM_ROOM(weights) + LORT_SLACK; }
+static uint64_t body_bytes(int64_t weights)
+{
+    return LORT_BLOCK_HEAD_MAX + LORT_STREAM_ROOM(weights) + LORT_SLACK;
+}
 
 uint64_t lort_block_coded_bound(const lort_block_need *need)
 {
-    return need->weights ? lort_codec_bound(body_bytes(need->weights)) + 4096 : 0; /* 4096: heads of four frames, and HEAD_ROOM */
+    /* 4096: heads of four frames, and HEAD_ROOM */
+    return need->weights ? lort_codec_bound(body_bytes(need->weights)) + 4096 : 0;
 }
 
-/* The parts of a space in order: weights, decoded, scratch, tables, body, coded; each a multiple of 64. */
+/* The parts of a space in order: weights, decoded, scratch, tables, body, coded; each a multiple
+ * of 64. */
 static void sizes_of(const lort_block_need *need, uint64_t sizes[PARTS])
 {
     const uint64_t n = (uint64_t)need->weights;
@@ -48,7 +55,8 @@ uint64_t lort_block_space_bytes(const lort_block_need *need)
     return sum;
 }
 
-lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc, const lort_block_need *need, lort_error *err)
+lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc,
+                                const lort_block_need *need, lort_error *err)
 {
     uint64_t sizes[PARTS], size = lort_block_space_bytes(need);
     void *memory;
@@ -62,8 +70,15 @@ lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc
     uint8_t *at[PARTS] = {memory};
     for (unsigned i = 1; i < PARTS; i++)
         at[i] = at[i - 1] + sizes[i - 1];
-    *space = (lort_block_space){.weights = (float *)(void *)at[0], .decoded = (float *)(void *)at[1], .scratch = at[2], .tables = at[3],
-                                .body = at[4], .coded = at[5], .coded_size = sizes[5], .size = size, .memory = memory};
+    *space = (lort_block_space){.weights = (float *)(void *)at[0],
+                                .decoded = (float *)(void *)at[1],
+                                .scratch = at[2],
+                                .tables = at[3],
+                                .body = at[4],
+                                .coded = at[5],
+                                .coded_size = sizes[5],
+                                .size = size,
+                                .memory = memory};
     return LORT_OK;
 }
 
@@ -86,7 +101,8 @@ static lort_code put_frame(writer *w, const uint8_t *bytes, uint64_t n, lort_err
     uint64_t stored;
     if (n == 0)
         return LORT_OK;
-    lort_code code = lort_codec_encode_symbols(w->codec, bytes, n, w->space->coded + w->coded, w->space->coded_size - w->coded, &stored, err);
+    lort_code code = lort_codec_encode_symbols(w->codec, bytes, n, w->space->coded + w->coded,
+                                               w->space->coded_size - w->coded, &stored, err);
     w->coded += code ? 0 : stored;
     w->body += n;
     return code;
@@ -108,7 +124,8 @@ static uint8_t *put_shape(const lort_shape *shape, uint8_t *at)
     return at;
 }
 
-static uint64_t put_head(const lort_block *block, const lort_tables *tables, const lort_stream *stream, uint8_t *head)
+static uint64_t put_head(const lort_block *block, const lort_tables *tables,
+                         const lort_stream *stream, uint8_t *head)
 {
     uint8_t *at = head;
     lort_store_u32(at, (uint32_t)block->base);
@@ -138,7 +155,8 @@ double lort_block_measure(const lort_block *block, float step, lort_block_space 
     return q.error2;
 }
 
-lort_code lort_block_encode(const lort_block *block, float step, lort_codec *codec, lort_block_space *space, lort_block_coded *out, lort_error *err)
+lort_code lort_block_encode(const lort_block *block, float step, lort_codec *codec,
+                            lort_block_space *space, lort_block_coded *out, lort_error *err)
 {
     lort_integers q;
     lort_tables tables;
@@ -149,7 +167,8 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
     lort_integers_of_block(block, space->weights, step, space->scratch, &q);
     if (block->show)
         lort_stream_values(block, step, &q, space->decoded);
-    lort_stream_write(block, space->weights, step, &q, space->tables, space->body, &tables, &stream, &error2);
+    lort_stream_write(block, space->weights, step, &q, space->tables, space->body, &tables, &stream,
+                      &error2);
     lort_code code = put_frame(&w, head, put_head(block, &tables, &stream, head), err);
     code = code ? code : put_frame(&w, stream.low, stream.low_bytes, err);
     code = code ? code : put_frame(&w, stream.escapes, 2 * stream.escape_count, err);
@@ -167,20 +186,24 @@ static lort_code get_shape(lort_cursor *c, unsigned context, lort_shape *shape)
     shape->low = lort_get_u8(c, "low bits of a context");
     shape->pairs = lort_get_u8(c, "pairs of a context");
     shape->escape = lort_get_u8(c, "code of the escape");
-    if (c->code == LORT_OK && (shape->low > LORT_LOW_MOST || shape->pairs < 1 || shape->pairs > LORT_PAIRS || shape->escape > LORT_CODE_MOST))
-        return lort_cursor_fail(c, "context %u with %u low bits, %u pairs, escape %u", context, shape->low, shape->pairs, shape->escape);
+    if (c->code == LORT_OK && (shape->low > LORT_LOW_MOST || shape->pairs < 1 ||
+                               shape->pairs > LORT_PAIRS || shape->escape > LORT_CODE_MOST))
+        return lort_cursor_fail(c, "context %u with %u low bits, %u pairs, escape %u", context,
+                                shape->low, shape->pairs, shape->escape);
     for (unsigned p = 0; p < shape->pairs && c->code == LORT_OK; p++) {
         const uint8_t difference = (uint8_t)(lort_get_u8(c, "code of a frequency") + slope);
         shape->code[p] = (uint8_t)(last + difference);
         slope = p ? difference : 0;
         last = shape->code[p];
         if (c->code == LORT_OK && (last > LORT_CODE_MOST || (p == 0 && last == 0)))
-            return lort_cursor_fail(c, "context %u, pair %u: code %u of a frequency", context, p, last);
+            return lort_cursor_fail(c, "context %u, pair %u: code %u of a frequency", context, p,
+                                    last);
     }
     return c->code;
 }
 
-static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables, lort_stream *stream)
+static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables,
+                          lort_stream *stream)
 {
     block->base = (int32_t)lort_get_u32(c, "base of the classes");
     const uint32_t shift = lort_get_u32(c, "width of a class");
@@ -191,7 +214,8 @@ static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables
         return lort_cursor_fail(c, "classes from %d, of 2^%u", block->base, shift);
     block->shift = (uint8_t)shift;
     for (unsigned l = 0; l < LORT_LANES; l++) {
-        const uint32_t state = l < (uint64_t)block->rows ? lort_get_u32(c, "a state") : LORT_RANS_LOW;
+        const uint32_t state =
+            l < (uint64_t)block->rows ? lort_get_u32(c, "a state") : LORT_RANS_LOW;
         if (c->code == LORT_OK && (state < LORT_RANS_LOW || state >> 31))
             return lort_cursor_fail(c, "state %u of lane %u", state, l);
         stream->states[l] = state;
@@ -205,7 +229,8 @@ static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables
     return c->code;
 }
 
-lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space, lort_error *err)
+lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space,
+                            lort_error *err)
 {
     lort_cursor c = lort_cursor_make(space->body, bytes, bytes, LORT_E_DAMAGED, err);
     lort_tables tables = {0};
@@ -219,5 +244,7 @@ lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_
     stream.words = lort_get_bytes(&c, 2 * stream.word_count, "words");
     if (c.code == LORT_OK && c.at != bytes)
         return lort_fail(err, LORT_E_DAMAGED, "half a word at the end of a block");
-    return c.code ? c.code : lort_stream_read(block, &tables, &stream, step, space->tables, space->weights, err);
+    return c.code ? c.code
+                  : lort_stream_read(block, &tables, &stream, step, space->tables, space->weights,
+                                     err);
 }

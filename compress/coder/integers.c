@@ -12,13 +12,21 @@ uint8_t lort_scale_code(double energy, int64_t count)
     if (!(energy > 0) || count <= 0)
         return 0;
     double m = frexp(energy / (double)count, &exponent); /* 4 log2 sqrt(e) = 2 log2 e */
-    int code = 128 + 2 * exponent + (m < 0.59460355750136054 ? -2 : m < 0.84089641525371454 ? -1 : 0); /* 2^-0.75, 2^-0.25 */
+    /* 2^-0.75, 2^-0.25 */
+    int code = 128 + 2 * exponent +
+               (m < 0.59460355750136054   ? -2
+                : m < 0.84089641525371454 ? -1
+                                          : 0);
     return (uint8_t)(code < 1 ? 1 : code > 255 ? 255 : code);
 }
 
-lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint8_t *codes, int64_t slice_rows)
+lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint8_t *codes,
+                         int64_t slice_rows)
 {
-    return (lort_block){.rows = rows, .cols = place->cols, .row_codes = codes + place->row, .col_codes = codes + slice_rows + place->col};
+    return (lort_block){.rows = rows,
+                        .cols = place->cols,
+                        .row_codes = codes + place->row,
+                        .col_codes = codes + slice_rows + place->col};
 }
 
 /* Mean of the codes of what has energy, in sixteenths of a code. */
@@ -36,14 +44,16 @@ static int64_t mean_code(const uint8_t *codes, int64_t count)
 void lort_block_classes(lort_block *block)
 {
     const int64_t weights = block->rows * block->cols;
-    const int64_t mean = mean_code(block->row_codes, block->rows) + mean_code(block->col_codes, block->cols);
+    const int64_t mean =
+        mean_code(block->row_codes, block->rows) + mean_code(block->col_codes, block->cols);
     block->shift = weights >= 1 << 17 ? 0 : weights >= 1 << 15 ? 1 : weights >= 1 << 13 ? 2 : 3;
     block->base = (int32_t)((mean + 8) / 16) - (LORT_CLASSES / 2 << block->shift);
 }
 
 /* ---- energies ---- */
 
-/* One row: adds to cols; the lanes of its sum and of the largest square stay apart, for speed, and are added in their order. */
+/* One row: adds to cols; the lanes of its sum and of the largest square stay apart, for speed, and
+ * are added in their order. */
 LORT_INLINE double row_energy(const float *w, int64_t count, double *cols, double *peak)
 {
     lort_f64s sum = {0}, top = {0};
@@ -74,7 +84,8 @@ LORT_INLINE double row_energy(const float *w, int64_t count, double *cols, doubl
     return all;
 }
 
-LORT_VECTORS void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row_sums, double *col_sums, double *peak)
+LORT_VECTORS void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row_sums,
+                                double *col_sums, double *peak)
 {
     memset(col_sums, 0, (size_t)cols * sizeof *col_sums);
     *peak = 0;
@@ -92,11 +103,13 @@ static float inverse_variance(uint8_t code)
 }
 
 /* x: [cols][LORT_LANES], in steps. True: something was cut. */
-LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, float scale, float *x)
+LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, float scale,
+                            float *x)
 {
     uint32_t most = 0; /* magnitude: as integers f32 are in the same order */
     for (int64_t c = 0; c < cols; c += LORT_TILE)
-        lort_to_lanes(weights + c, cols, lanes, cols - c < LORT_TILE ? cols - c : LORT_TILE, x + c * LORT_LANES);
+        lort_to_lanes(weights + c, cols, lanes, cols - c < LORT_TILE ? cols - c : LORT_TILE,
+                      x + c * LORT_LANES);
     for (int64_t i = 0; i < cols * LORT_LANES; i++) {
         const float v = x[i] * scale;
         x[i] = v > LORT_STEPS_MAX ? LORT_STEPS_MAX : v < -LORT_STEPS_MAX ? -LORT_STEPS_MAX : v;
@@ -135,10 +148,12 @@ static scratch_view view_scratch(void *scratch, int64_t cols)
 uint64_t lort_quantise_scratch(int64_t weights, int64_t cols)
 {
     const uint64_t group = (uint64_t)cols * LORT_LANES; /* the last one may have a single row */
-    return group * (sizeof(float) + LORT_CHOICE_WORDS * sizeof(uint16_t)) + (uint64_t)cols * sizeof(float) + ((uint64_t)weights + group) * sizeof(int16_t);
+    return group * (sizeof(float) + LORT_CHOICE_WORDS * sizeof(uint16_t)) +
+           (uint64_t)cols * sizeof(float) + ((uint64_t)weights + group) * sizeof(int16_t);
 }
 
-/* Sums over what of a context has |k| != 1 (even places) and |k| = 1 (odd places), where n is +-1 or +-2. */
+/* Sums over what of a context has |k| != 1 (even places) and |k| = 1 (odd places), where n is +-1
+ * or +-2. */
 #define PLACES (2 * LORT_CONTEXTS)
 typedef struct sums {
     double cross[PLACES], square[PLACES]; /* x * n, n^2; x in steps */
@@ -146,7 +161,8 @@ typedef struct sums {
     double energy; /* x^2, of all */
 } sums;
 
-/* Of one group, four lanes apart from one another, so that an addition seldom waits for the one before. */
+/* Of one group, four lanes apart from one another, so that an addition seldom waits for the one
+ * before. */
 typedef struct group_sums {
     struct {
         double cross;
@@ -157,13 +173,16 @@ typedef struct group_sums {
 #define COUNT_SHIFT 46 /* ... the count */
 
 /* place: 2 quantiser + (|k| = 1) */
-LORT_INLINE void sum_column(const lort_lane_group *group, int32_t col_code, const float *x, const int16_t *coded, unsigned lanes, group_sums *g)
+LORT_INLINE void sum_column(const lort_lane_group *group, int32_t col_code, const float *x,
+                            const int16_t *coded, unsigned lanes, group_sums *g)
 {
     lort_f32s value;
     memcpy(&value, x, sizeof value);
-    const lort_i32s v = lort_load_coded(coded), q = v & 1, k = v >> 1, n = 2 * k + q * ((k > 0) - (k < 0)), one = (k == 1) | (k == -1);
+    const lort_i32s v = lort_load_coded(coded), q = v & 1, k = v >> 1,
+                    n = 2 * k + q * ((k > 0) - (k < 0)), one = (k == 1) | (k == -1);
     const lort_i32s place = 4 * lort_group_classes(group, col_code) + 2 * q - one;
-    const lort_f64s wide = __builtin_convertvector(value, lort_f64s), product = wide * __builtin_convertvector(n, lort_f64s);
+    const lort_f64s wide = __builtin_convertvector(value, lort_f64s),
+                    product = wide * __builtin_convertvector(n, lort_f64s);
     const lort_i32s square = n * n;
     g->energy += wide * wide;
     for (unsigned l = 0; l < lanes; l++) {
@@ -184,7 +203,8 @@ static void add_group(const group_sums *g, unsigned lanes, sums *all)
         all->energy += g->energy[l];
 }
 
-LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const float *x, const int16_t *coded, sums *all)
+LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const float *x,
+                                   const int16_t *coded, sums *all)
 {
     const lort_lane_group group = lort_group_at(block, row);
     group_sums g = {.energy = {0}};
@@ -196,26 +216,31 @@ LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const f
     add_group(&g, group.lanes, all);
 }
 
-/* One group through the trellis; returns the squares of what was cut. factor: lambda / (2 ln 2 s^2) where both codes are 128. */
-LORT_VECTORS static double run_trellis(const lort_block *block, const float *weights, int64_t row, float step, float factor, const scratch_view *v)
+/* One group through the trellis; returns the squares of what was cut. factor: lambda / (2 ln 2 s^2)
+ * where both codes are 128. */
+LORT_VECTORS static double run_trellis(const lort_block *block, const float *weights, int64_t row,
+                                       float step, float factor, const scratch_view *v)
 {
     const unsigned lanes = lort_group_lanes(block, row);
     float rates[LORT_LANES];
     for (unsigned l = 0; l < LORT_LANES; l++)
         rates[l] = l < lanes ? factor * inverse_variance(block->row_codes[row + l]) : 0;
     const bool cut = load_group(weights + row * block->cols, block->cols, lanes, 1.0f / step, v->x);
-    lort_trellis_encode(v->x, rates, v->col, block->cols, LORT_INTEGERS_LAMBDA, v->choice, v->coded + row * block->cols);
+    lort_trellis_encode(v->x, rates, v->col, block->cols, LORT_INTEGERS_LAMBDA, v->choice,
+                        v->coded + row * block->cols);
     return cut ? cut_off(weights + row * block->cols, lanes * block->cols, 1.0 / step) : 0;
 }
 
-/* In units, a multiple of `by`, a power of two: levels need not be finer than the weights they stand for are many, and round ones cost less. */
+/* In units, a multiple of `by`, a power of two: levels need not be finer than the weights they
+ * stand for are many, and round ones cost less. */
 static uint16_t to_fixed(double value, double unit, unsigned by)
 {
     const double scaled = floor(value / (unit * by) + 0.5) * by, most = UINT16_MAX / by * by;
     return (uint16_t)(scaled < 0 ? 0 : scaled > most ? most : scaled);
 }
 
-/* The most that the mean square of n may be of symbols: a root mean square of k of 13, less where a table of so many would cost more than symbols save over low bits. */
+/* The most that the mean square of n may be of symbols: a root mean square of k of 13, less where a
+ * table of so many would cost more than symbols save over low bits. */
 static double symbols2(uint32_t count) { return count >= 1 << 12 ? 26 * 26 : 13 * 13; }
 
 /* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
@@ -225,17 +250,24 @@ static void find_levels(const sums *all, double step, lort_integers *out)
     for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
         const unsigned many = 2 * s, ones = 2 * s + 1, size = s & 1 ? 1 : 2; /* |n| where |k| = 1 */
         out->count[s] = all->count[many] + all->count[ones];
-        for (out->low[s] = 0; all->square[many] + all->square[ones] > symbols2(out->count[s]) * (1 << 2 * out->low[s]) * out->count[s];)
+        for (out->low[s] = 0; all->square[many] + all->square[ones] >
+                              symbols2(out->count[s]) * (1 << 2 * out->low[s]) * out->count[s];)
             out->low[s]++;
-        out->levels.gain[s] = to_fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768, out->low[s] < 5 ? 32u >> out->low[s] : 1);
-        out->levels.one[s] = to_fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0, 1.0 / 4096, 16);
+        out->levels.gain[s] =
+            to_fixed(all->square[many] > 0 ? all->cross[many] / all->square[many] : 0, 1.0 / 32768,
+                     out->low[s] < 5 ? 32u >> out->low[s] : 1);
+        out->levels.one[s] =
+            to_fixed(all->square[ones] > 0 ? size * all->cross[ones] / all->square[ones] : 0,
+                     1.0 / 4096, 16);
         const double gain = out->levels.gain[s] / 32768.0, one = out->levels.one[s] / 4096.0 / size;
-        error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) + one * (one * all->square[ones] - 2 * all->cross[ones]);
+        error2 += gain * (gain * all->square[many] - 2 * all->cross[many]) +
+                  one * (one * all->square[ones] - 2 * all->cross[ones]);
     }
     out->error2 = error2 > 0 ? error2 * step * step : 0;
 }
 
-void lort_integers_of_block(const lort_block *block, const float *weights, float step, void *scratch, lort_integers *out)
+void lort_integers_of_block(const lort_block *block, const float *weights, float step,
+                            void *scratch, lort_integers *out)
 {
     /* lambda / (2 ln 2 s^2), s^2 in steps^2: a row's share and a column's. */
     const float factor = (float)(LORT_INTEGERS_LAMBDA * 0.72134752 * step * step / block->mean2);

@@ -1,5 +1,5 @@
-/* lanes: LORT_LANES rows of a block side by side, in the vectors of GNU C (gcc and clang lower them to what the target has), for trellis.c, residual.c and
- * stream.c. */
+/* lanes: LORT_LANES rows of a block side by side, in the vectors of GNU C (gcc and clang lower them
+ * to what the target has), for trellis.c, residual.c and stream.c. */
 #ifndef LORT_COMPRESS_CODER_LANES_H
 #define LORT_COMPRESS_CODER_LANES_H
 
@@ -13,7 +13,11 @@ typedef int16_t lort_i16s __attribute__((vector_size(2 * LORT_LANES)));
 typedef double lort_f64s __attribute__((vector_size(8 * LORT_LANES)));
 
 /* A vector out of what X(lane) is for each lane: compilers then need no memory in between. */
-#define LORT_EACH(X) {X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13), X(14), X(15)}
+#define LORT_EACH(X)                                                                               \
+    {                                                                                              \
+        X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13),    \
+            X(14), X(15)                                                                           \
+    }
 
 LORT_INLINE bool lort_any(lort_i32s mask)
 {
@@ -64,9 +68,11 @@ LORT_INLINE lort_i32s lort_group_classes(const lort_lane_group *g, int32_t col_c
     return (class & below) | (~below & (LORT_CLASSES - 1));
 }
 
-/* Up to LORT_LANES columns of a group: tile[column][lane]; lanes without a row get that of the last. */
+/* Up to LORT_LANES columns of a group: tile[column][lane]; lanes without a row get that of the
+ * last. */
 #define LORT_TILE 16
-LORT_INLINE void lort_to_lanes(const float *rows, int64_t stride, unsigned lanes, int64_t cols, float *tile)
+LORT_INLINE void lort_to_lanes(const float *rows, int64_t stride, unsigned lanes, int64_t cols,
+                               float *tile)
 {
     for (unsigned l = 0; l < LORT_LANES; l++) {
         const float *from = rows + (l < lanes ? l : lanes - 1) * stride;
@@ -75,7 +81,8 @@ LORT_INLINE void lort_to_lanes(const float *rows, int64_t stride, unsigned lanes
     }
 }
 
-LORT_INLINE void lort_from_lanes(const float *tile, unsigned lanes, int64_t cols, int64_t stride, float *rows)
+LORT_INLINE void lort_from_lanes(const float *tile, unsigned lanes, int64_t cols, int64_t stride,
+                                 float *rows)
 {
     for (unsigned l = 0; l < lanes; l++)
         for (int64_t c = 0; c < cols; c++)

@@ -7,7 +7,10 @@
 /* 2^(i / 8) in units of 2^-12 */
 static const uint32_t eighths[8] = {4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512};
 
-static uint64_t weight_of(unsigned code) { return code ? (uint64_t)eighths[(code - 1) % 8] << (code - 1) / 8 : 0; }
+static uint64_t weight_of(unsigned code)
+{
+    return code ? (uint64_t)eighths[(code - 1) % 8] << (code - 1) / 8 : 0;
+}
 
 /* The code whose weight is nearest to seen / most of the largest. */
 static uint8_t code_of(uint64_t seen, uint64_t most)
@@ -21,9 +24,13 @@ static uint8_t code_of(uint64_t seen, uint64_t most)
     return (uint8_t)code;
 }
 
-static unsigned width_of(const lort_shape *shape, unsigned pair) { return shape->low == 0 && pair == 0 ? 1 : 2; }
+static unsigned width_of(const lort_shape *shape, unsigned pair)
+{
+    return shape->low == 0 && pair == 0 ? 1 : 2;
+}
 
-/* Weights scaled to the total, rounded down, at least 1 each; what that leaves over or takes too much is symbol 0's. */
+/* Weights scaled to the total, rounded down, at least 1 each; what that leaves over or takes too
+ * much is symbol 0's. */
 bool lort_shape_frequencies(const lort_shape *shape, uint16_t *frequency)
 {
     uint64_t sum = weight_of(shape->escape);
@@ -47,8 +54,8 @@ bool lort_shape_frequencies(const lort_shape *shape, uint16_t *frequency)
     return true;
 }
 
-/* The frequency of a pair is that of each of its symbols. The loop ends: with r rare pairs and symbol 0 as frequent as any, it has
- * 4096 / (125 - r) - r > 0 at least. */
+/* The frequency of a pair is that of each of its symbols. The loop ends: with r rare pairs and
+ * symbol 0 as frequent as any, it has 4096 / (125 - r) - r > 0 at least. */
 void lort_shape_fit(const uint32_t *seen, lort_shape *shape, uint16_t *frequency)
 {
     uint64_t twice[LORT_PAIRS] = {0}, escape = 2 * (uint64_t)seen[LORT_ESCAPE], most = escape;
@@ -72,7 +79,8 @@ void lort_shape_fit(const uint32_t *seen, lort_shape *shape, uint16_t *frequency
 
 /* ---- writing ---- */
 
-/* x / frequency = x * reciprocal >> (32 + shift) for all x < 2^31 (Alverson, Integer division using reciprocals, 1991). */
+/* x / frequency = x * reciprocal >> (32 + shift) for all x < 2^31 (Alverson, Integer division using
+ * reciprocals, 1991). */
 void lort_rans_codes(const uint16_t *frequency, lort_rans_code *codes)
 {
     uint32_t start = 0;
@@ -81,7 +89,9 @@ void lort_rans_codes(const uint16_t *frequency, lort_rans_code *codes)
         unsigned shift = 0;
         while (1u << shift < f)
             shift++;
-        codes[s] = (lort_rans_code){.frequency = (uint16_t)f, .start = (uint16_t)start, .limit = f << (31 - LORT_RANS_BITS)};
+        codes[s] = (lort_rans_code){.frequency = (uint16_t)f,
+                                    .start = (uint16_t)start,
+                                    .limit = f << (31 - LORT_RANS_BITS)};
         if (f > 1) {
             codes[s].shift = (uint8_t)(shift - 1);
             codes[s].reciprocal = (uint32_t)(((UINT64_C(1) << (shift + 31)) + f - 1) / f);
@@ -92,10 +102,12 @@ void lort_rans_codes(const uint16_t *frequency, lort_rans_code *codes)
 
 static inline uint32_t divide_by_frequency(uint32_t x, const lort_rans_code *code)
 {
-    return code->frequency == 1 ? x : (uint32_t)((uint64_t)x * code->reciprocal >> 32 >> code->shift);
+    return code->frequency == 1 ? x
+                                : (uint32_t)((uint64_t)x * code->reciprocal >> 32 >> code->shift);
 }
 
-uint16_t *lort_rans_encode(const lort_rans_code *codes, const uint16_t *tokens, int64_t cols, unsigned lanes, uint32_t *states, uint16_t *end)
+uint16_t *lort_rans_encode(const lort_rans_code *codes, const uint16_t *tokens, int64_t cols,
+                           unsigned lanes, uint32_t *states, uint16_t *end)
 {
     for (int64_t c = cols; c-- > 0;)
         for (unsigned lane = lanes; lane-- > 0;) {
@@ -106,7 +118,8 @@ uint16_t *lort_rans_encode(const lort_rans_code *codes, const uint16_t *tokens, 
             end -= give;
             x >>= 16 * give;
             const uint32_t quotient = divide_by_frequency(x, code);
-            states[lane] = (quotient << LORT_RANS_BITS) + (x - quotient * code->frequency) + code->start;
+            states[lane] =
+                (quotient << LORT_RANS_BITS) + (x - quotient * code->frequency) + code->start;
         }
     return end;
 }

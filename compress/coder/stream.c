@@ -8,7 +8,10 @@
 
 /* 0 -1 1 -2 2 ... to 0 1 2 3 4 ..., and back. */
 LORT_INLINE lort_i32s fold_symbol(lort_i32s k) { return (k >> 31) ^ (k << 1); }
-static inline int32_t unfold_symbol(uint32_t symbol) { return (int32_t)(symbol >> 1) ^ -(int32_t)(symbol & 1); }
+static inline int32_t unfold_symbol(uint32_t symbol)
+{
+    return (int32_t)(symbol >> 1) ^ -(int32_t)(symbol & 1);
+}
 
 typedef struct scales { /* levels in units of the weights */
     float one[LORT_CONTEXTS], gain[LORT_CONTEXTS];
@@ -26,7 +29,9 @@ static scales make_scales(const lort_levels *levels, float step)
 
 static inline float value_of(const scales *of, unsigned context, int32_t k)
 {
-    return k == 1 ? of->one[context] : k == -1 ? -of->one[context] : (float)lort_trellis_value(context & 1, k) * of->gain[context];
+    return k == 1    ? of->one[context]
+           : k == -1 ? -of->one[context]
+                     : (float)lort_trellis_value(context & 1, k) * of->gain[context];
 }
 
 /* Values by context and symbol, of contexts without low bits. */
@@ -43,21 +48,26 @@ LORT_INLINE lort_f32s values_of(const scales *of, lort_i32s context, lort_i32s k
 #define ONE(l) of->one[context[l]]
 #define GAIN(l) of->gain[context[l]]
     const lort_f32s one = LORT_EACH(ONE), gain = LORT_EACH(GAIN);
-    const lort_i32s negative = k < 0, n = 2 * k + (context & 1) * ((k > 0) - negative), single = (k == 1) | (k == -1);
-    const lort_i32s level = (lort_i32s)one ^ (negative & INT32_MIN), many = (lort_i32s)(__builtin_convertvector(n, lort_f32s) * gain);
+    const lort_i32s negative = k < 0, n = 2 * k + (context & 1) * ((k > 0) - negative),
+                    single = (k == 1) | (k == -1);
+    const lort_i32s level = (lort_i32s)one ^ (negative & INT32_MIN),
+                    many = (lort_i32s)(__builtin_convertvector(n, lort_f32s) * gain);
     return (lort_f32s)((single & level) | (~single & many));
 }
 
-LORT_VECTORS static void values_of_group(const scales *of, const lort_block *block, int64_t row, const int16_t *coded, float *out)
+LORT_VECTORS static void values_of_group(const scales *of, const lort_block *block, int64_t row,
+                                         const int16_t *coded, float *out)
 {
     const lort_lane_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
     for (int64_t c = 0; c < block->cols; c++, coded += LORT_LANES) {
-        const lort_i32s v = lort_load_coded(coded), context = 2 * lort_group_classes(&group, block->col_codes[c]) + (v & 1);
+        const lort_i32s v = lort_load_coded(coded),
+                        context = 2 * lort_group_classes(&group, block->col_codes[c]) + (v & 1);
         const lort_f32s value = values_of(of, context, v >> 1);
         memcpy(tile + c % LORT_TILE * LORT_LANES, &value, sizeof value);
         if (c % LORT_TILE == LORT_TILE - 1 || c == block->cols - 1)
-            lort_from_lanes(tile, group.lanes, c % LORT_TILE + 1, block->cols, out + c / LORT_TILE * LORT_TILE);
+            lort_from_lanes(tile, group.lanes, c % LORT_TILE + 1, block->cols,
+                            out + c / LORT_TILE * LORT_TILE);
     }
 }
 
@@ -110,10 +120,12 @@ static uint32_t put_escape(writer *w, int32_t k)
 }
 
 /* Symbols and values of a column in which some ks have low bits, or none. */
-LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned lanes, lort_i32s *symbol, lort_f32s *value)
+LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned lanes,
+                            lort_i32s *symbol, lort_f32s *value)
 {
 #define LOW_OF(l) w->low_of[context[l]]
-    const lort_i32s low = LORT_EACH(LOW_OF), high = k >> low, bits = k & ((((lort_i32s){0} + 1) << low) - 1);
+    const lort_i32s low = LORT_EACH(LOW_OF), high = k >> low,
+                    bits = k & ((((lort_i32s){0} + 1) << low) - 1);
     *symbol = fold_symbol(high);
     *value = values_of(&w->scales, context, k);
     for (unsigned l = 0; l < lanes; l++) {
@@ -125,13 +137,17 @@ LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned 
 }
 
 /* One column: ks to tokens, which are counted. */
-LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t col_code, const float *weights, int16_t *coded, unsigned lanes)
+LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t col_code,
+                              const float *weights, int16_t *coded, unsigned lanes)
 {
     lort_f32s weight;
     memcpy(&weight, weights, sizeof weight);
-    const lort_i32s v = lort_load_coded(coded), k = v >> 1, context = 2 * lort_group_classes(group, col_code) + (v & 1);
+    const lort_i32s v = lort_load_coded(coded), k = v >> 1,
+                    context = 2 * lort_group_classes(group, col_code) + (v & 1);
     lort_i32s symbol = fold_symbol(k);
-    const lort_i32s is_rare = ((symbol >= SYMBOLS_USED) | -(((lort_i32s){0} + (int32_t)w->with_low) >> context & 1)) & group->active;
+    const lort_i32s is_rare =
+        ((symbol >= SYMBOLS_USED) | -(((lort_i32s){0} + (int32_t)w->with_low) >> context & 1)) &
+        group->active;
     const lort_i32s place = context * LORT_SYMBOLS + (symbol & (LORT_SYMBOLS - 1));
 #define WRITTEN(l) w->values[place[l]]
     lort_f32s value = LORT_EACH(WRITTEN);
@@ -142,18 +158,23 @@ LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t c
     memcpy(coded, &tokens, sizeof tokens);
     for (unsigned l = 0; l < lanes; l++)
         w->seen[token[l]]++;
-    const lort_f64s difference = __builtin_convertvector(weight, lort_f64s) - __builtin_convertvector(value, lort_f64s);
-    w->error2 += lanes == LORT_LANES ? difference * difference : difference * difference * -__builtin_convertvector(group->active, lort_f64s);
+    const lort_f64s difference =
+        __builtin_convertvector(weight, lort_f64s) - __builtin_convertvector(value, lort_f64s);
+    w->error2 += lanes == LORT_LANES
+                     ? difference * difference
+                     : difference * difference * -__builtin_convertvector(group->active, lort_f64s);
 }
 
-LORT_VECTORS static void write_group(writer *w, const lort_block *block, int64_t row, const float *weights, int16_t *coded)
+LORT_VECTORS static void write_group(writer *w, const lort_block *block, int64_t row,
+                                     const float *weights, int16_t *coded)
 {
     const lort_lane_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
     for (int64_t c = 0; c < block->cols; c++, coded += LORT_LANES) {
         const float *column = tile + c % LORT_TILE * LORT_LANES;
         if (c % LORT_TILE == 0)
-            lort_to_lanes(weights + c, block->cols, group.lanes, block->cols - c < LORT_TILE ? block->cols - c : LORT_TILE, tile);
+            lort_to_lanes(weights + c, block->cols, group.lanes,
+                          block->cols - c < LORT_TILE ? block->cols - c : LORT_TILE, tile);
         if (group.lanes == LORT_LANES)
             write_column(w, &group, block->col_codes[c], column, coded, LORT_LANES);
         else
@@ -161,7 +182,8 @@ LORT_VECTORS static void write_group(writer *w, const lort_block *block, int64_t
     }
 }
 
-static void make_codes(const lort_integers *q, const uint32_t *seen, lort_rans_code *codes, lort_tables *tables)
+static void make_codes(const lort_integers *q, const uint32_t *seen, lort_rans_code *codes,
+                       lort_tables *tables)
 {
     uint16_t frequency[LORT_SYMBOLS];
     tables->used = 0;
@@ -177,23 +199,28 @@ static void make_codes(const lort_integers *q, const uint32_t *seen, lort_rans_c
 }
 
 /* Groups from the last one back. */
-static uint16_t *put_words(const lort_block *block, const lort_rans_code *codes, const uint16_t *tokens, uint32_t *states, uint16_t *end)
+static uint16_t *put_words(const lort_block *block, const lort_rans_code *codes,
+                           const uint16_t *tokens, uint32_t *states, uint16_t *end)
 {
     const int64_t last = block->rows % LORT_LANES, whole = block->rows - last;
     for (unsigned l = 0; l < LORT_LANES; l++)
         states[l] = LORT_RANS_LOW;
-    end = lort_rans_encode(codes, tokens + whole * block->cols, block->cols, (unsigned)last, states, end);
-    return lort_rans_encode(codes, tokens, whole / LORT_LANES * block->cols, LORT_LANES, states, end);
+    end = lort_rans_encode(codes, tokens + whole * block->cols, block->cols, (unsigned)last, states,
+                           end);
+    return lort_rans_encode(codes, tokens, whole / LORT_LANES * block->cols, LORT_LANES, states,
+                            end);
 }
 
-void lort_stream_write(const lort_block *block, const float *weights, float step, const lort_integers *q, void *tables_room, uint8_t *room, lort_tables *tables,
-                       lort_stream *out, double *error2)
+void lort_stream_write(const lort_block *block, const float *weights, float step,
+                       const lort_integers *q, void *tables_room, uint8_t *room,
+                       lort_tables *tables, lort_stream *out, double *error2)
 {
     const uint64_t n = (uint64_t)block->rows * (uint64_t)block->cols;
     lort_rans_code *codes = tables_room;
     uint16_t *end = (uint16_t *)(void *)(room + LORT_STREAM_ROOM(n) / 2 * 2);
     uint8_t *escapes = room + n / 2 * 3 + 64;
-    writer w = {.low_of = q->low, .scales = make_scales(&q->levels, step), .low = room, .escape = escapes};
+    writer w = {
+        .low_of = q->low, .scales = make_scales(&q->levels, step), .low = room, .escape = escapes};
     w.values = (float *)(void *)(codes + LORT_CONTEXTS * LORT_SYMBOLS);
     w.seen = (uint32_t *)(void *)(w.values + LORT_CONTEXTS * LORT_SYMBOLS);
     memset(w.seen, 0, LORT_CONTEXTS * LORT_SYMBOLS * sizeof *w.seen);
@@ -203,7 +230,10 @@ void lort_stream_write(const lort_block *block, const float *weights, float step
     for (int64_t r = 0; r < block->rows; r += LORT_LANES)
         write_group(&w, block, r, weights + r * block->cols, q->coded + r * block->cols);
     put_last_low(&w);
-    *out = (lort_stream){.low = room, .escapes = escapes, .low_bytes = (uint64_t)(w.low - room), .escape_count = (uint64_t)(w.escape - escapes) / 2};
+    *out = (lort_stream){.low = room,
+                         .escapes = escapes,
+                         .low_bytes = (uint64_t)(w.low - room),
+                         .escape_count = (uint64_t)(w.escape - escapes) / 2};
     make_codes(q, w.seen, codes, tables);
     uint16_t *words = put_words(block, codes, (const uint16_t *)q->coded, out->states, end);
     out->words = (const uint8_t *)words;
@@ -226,9 +256,11 @@ typedef struct reader {
     lort_u32s states;
 } reader;
 
-/* The ks and values of a column of which some have low bits, or no symbol. Reads up to LORT_SLACK bytes behind the low bits; whether they were there is
- * seen at the end of the column. False: an escape is not there. */
-LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s context, lort_i32s symbol, lort_i32s *k, lort_f32s *value)
+/* The ks and values of a column of which some have low bits, or no symbol. Reads up to LORT_SLACK
+ * bytes behind the low bits; whether they were there is seen at the end of the column. False: an
+ * escape is not there. */
+LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s context,
+                           lort_i32s symbol, lort_i32s *k, lort_f32s *value)
 {
 #define LOW(l) r->low[context[l]]
     const lort_i32s low = LORT_EACH(LOW);
@@ -251,12 +283,14 @@ LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s co
     return true;
 }
 
-/* The next word for each lane that takes one, -1 in `takes`; one after the other, as each may be any lane's. */
+/* The next word for each lane that takes one, -1 in `takes`; one after the other, as each may be
+ * any lane's. */
 LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
 {
     uint32_t word[LORT_LANES];
     const uint8_t *at = *words;
-    LORT_UNROLL for (unsigned l = 0; l < LORT_LANES; l++) {
+    LORT_UNROLL for (unsigned l = 0; l < LORT_LANES; l++)
+    {
         word[l] = lort_load_u16(at);
         at += 2 & takes[l];
     }
@@ -266,22 +300,30 @@ LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
     return all & takes;
 }
 
-/* One column: the trellis's states say which contexts, these and the coder's states which symbols, and these the next states. False: a symbol is none. */
-LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t col_code, lort_u32s *states, lort_u32s *trellis, const uint8_t **words, float *out)
+/* One column: the trellis's states say which contexts, these and the coder's states which symbols,
+ * and these the next states. False: a symbol is none. */
+LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t col_code,
+                             lort_u32s *states, lort_u32s *trellis, const uint8_t **words,
+                             float *out)
 {
-    const lort_u32s quantiser = LORT_TRELLIS_QUANTISER(*trellis), context = 2 * (lort_u32s)lort_group_classes(group, col_code) + quantiser;
+    const lort_u32s quantiser = LORT_TRELLIS_QUANTISER(*trellis),
+                    context = 2 * (lort_u32s)lort_group_classes(group, col_code) + quantiser;
     const lort_u32s at = context << LORT_RANS_BITS | (*states & (LORT_RANS_TOTAL - 1));
 #define SLOT(l) r->slots[at[l]]
     const lort_u32s slot = LORT_EACH(SLOT), symbol = slot & (LORT_SYMBOLS - 1);
-    const lort_u32s x = (slot >> 19) * (*states >> LORT_RANS_BITS) + (slot >> 7 & (LORT_RANS_TOTAL - 1));
+    const lort_u32s x =
+        (slot >> 19) * (*states >> LORT_RANS_BITS) + (slot >> 7 & (LORT_RANS_TOTAL - 1));
     const lort_u32s takes = (lort_u32s)(x < LORT_RANS_LOW) & (lort_u32s)group->active;
     *states = (x << (16 & takes)) | take_words(words, takes);
     const lort_u32s place = context * LORT_SYMBOLS + symbol;
 #define READ(l) r->values[place[l]]
     lort_f32s value = LORT_EACH(READ);
     lort_i32s k = (lort_i32s)(symbol >> 1 ^ (0 - (symbol & 1)));
-    const lort_i32s is_rare = ((symbol == LORT_ESCAPE) | -(lort_i32s)(((lort_u32s){0} + r->with_low) >> context & 1)) & group->active;
-    if (lort_any(is_rare) && !read_rare(r, group, (lort_i32s)context, (lort_i32s)symbol, &k, &value))
+    const lort_i32s is_rare =
+        ((symbol == LORT_ESCAPE) | -(lort_i32s)(((lort_u32s){0} + r->with_low) >> context & 1)) &
+        group->active;
+    if (lort_any(is_rare) &&
+        !read_rare(r, group, (lort_i32s)context, (lort_i32s)symbol, &k, &value))
         return false;
     memcpy(out, &value, sizeof value);
     *trellis = LORT_TRELLIS_NEXT(*trellis, (lort_u32s)k);
@@ -297,11 +339,13 @@ LORT_VECTORS static bool read_group(reader *r, const lort_block *block, int64_t 
     lort_u32s states = r->states, trellis = {0};
     float tile[LORT_TILE * LORT_LANES];
     for (int64_t c = 0; c < cols; c++) {
-        if (!read_column(r, &group, block->col_codes[c], &states, &trellis, &words, tile + c % LORT_TILE * LORT_LANES) || words > r->words_end ||
-            r->bit > r->bit_end)
+        if (!read_column(r, &group, block->col_codes[c], &states, &trellis, &words,
+                         tile + c % LORT_TILE * LORT_LANES) ||
+            words > r->words_end || r->bit > r->bit_end)
             return false;
         if (c % LORT_TILE == LORT_TILE - 1 || c == cols - 1)
-            lort_from_lanes(tile, group.lanes, c % LORT_TILE + 1, cols, out + c / LORT_TILE * LORT_TILE);
+            lort_from_lanes(tile, group.lanes, c % LORT_TILE + 1, cols,
+                            out + c / LORT_TILE * LORT_TILE);
     }
     r->words = words;
     for (unsigned l = 0; l < group.lanes; l++)
@@ -316,7 +360,8 @@ static lort_code make_slots(const lort_tables *tables, uint32_t *slots, lort_err
     for (unsigned s = 0; s < LORT_CONTEXTS; s++, slots += LORT_RANS_TOTAL) {
         if (tables->used >> s & 1) {
             if (!lort_shape_frequencies(&tables->shape[s], frequency))
-                return lort_fail(err, LORT_E_DAMAGED, "context %u of a block has no frequencies", s);
+                return lort_fail(err, LORT_E_DAMAGED, "context %u of a block has no frequencies",
+                                 s);
             lort_rans_slots(frequency, slots);
             continue;
         }
@@ -340,14 +385,22 @@ static lort_code check_end(const reader *r, lort_error *err)
     return LORT_OK;
 }
 
-lort_code lort_stream_read(const lort_block *block, const lort_tables *tables, const lort_stream *stream, float step, void *tables_room, float *out,
+lort_code lort_stream_read(const lort_block *block, const lort_tables *tables,
+                           const lort_stream *stream, float step, void *tables_room, float *out,
                            lort_error *err)
 {
     uint32_t *slots = tables_room;
     float *values = (float *)(void *)(slots + (size_t)LORT_CONTEXTS * LORT_RANS_TOTAL);
-    reader r = {.slots = slots, .values = values, .scales = make_scales(&tables->levels, step), .used = tables->used, .words = stream->words,
-                .words_end = stream->words + 2 * stream->word_count, .escape = stream->escapes, .escape_end = stream->escapes + 2 * stream->escape_count,
-                .bits = stream->low, .bit_end = 8 * stream->low_bytes};
+    reader r = {.slots = slots,
+                .values = values,
+                .scales = make_scales(&tables->levels, step),
+                .used = tables->used,
+                .words = stream->words,
+                .words_end = stream->words + 2 * stream->word_count,
+                .escape = stream->escapes,
+                .escape_end = stream->escapes + 2 * stream->escape_count,
+                .bits = stream->low,
+                .bit_end = 8 * stream->low_bytes};
     memcpy(&r.states, stream->states, sizeof r.states);
     for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
         r.low[s] = tables->used >> s & 1 ? tables->shape[s].low : 0;
@@ -359,6 +412,9 @@ lort_code lort_stream_read(const lort_block *block, const lort_tables *tables, c
     make_values(&r.scales, values);
     for (int64_t row = 0; row < block->rows; row += LORT_LANES)
         if (!read_group(&r, block, row, out + row * block->cols))
-            return lort_fail(err, LORT_E_DAMAGED, "rows %lld on of a block: its words or escapes have ended, or a context has no table", (long long)row);
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "rows %lld on of a block: its words or escapes have ended, or a "
+                             "context has no table",
+                             (long long)row);
     return check_end(&r, err);
 }

@@ -1,13 +1,18 @@
-/* Viterbi's search over LORT_LANES rows at once, in the vectors of GNU C (gcc and clang lower them to what the target has). Costs are + - * / of f32
- * and then integers, so every machine finds the same path. */
+/* Viterbi's search over LORT_LANES rows at once, in the vectors of GNU C (gcc and clang lower them
+ * to what the target has). Costs are + - * / of f32 and then integers, so every machine finds the
+ * same path. */
 #include "compress/coder/lanes.h"
 #include <string.h>
 
 #define STATES LORT_STATES
 #define COST_ONE 128.0f /* a cost of one step squared, as an integer */
-#define COST_MOST 2048  /* of one weight: 16 steps squared; no best path has it, as zero is open to every state */
-#define FAR 12000       /* costs of states a row cannot start in: above 5 x COST_MOST, after which it can be in any */
-#define SETTLE 8        /* columns after which the least cost is taken off all: 8 x COST_MOST and what lies between two states, 5 x COST_MOST, fit 16 bits */
+/* of one weight: 16 steps squared; no best path has it, as zero is open to every state */
+#define COST_MOST 2048
+/* costs of states a row cannot start in: above 5 x COST_MOST, after which it can be in any */
+#define FAR 12000
+/* columns after which the least cost is taken off all: 8 x COST_MOST and what lies between two
+ * states, 5 x COST_MOST, fit 16 bits */
+#define SETTLE 8
 
 #define HALF (LORT_LANES / 2)
 typedef float reals __attribute__((vector_size(4 * HALF)));
@@ -16,24 +21,32 @@ typedef int16_t shorts __attribute__((vector_size(2 * LORT_LANES)));
 
 #define SELECT(mask, a, b) ((reals)(((mask) & (ints)(a)) | (~(mask) & (ints)(b))))
 #define TRUNCATE(a) __builtin_convertvector(__builtin_convertvector(a, ints), reals)
-#define MAGNITUDE(a) ((reals)((ints)(a) & 0x7FFFFFFF))
+#define MAGNITUDE(a) ((reals)((ints)(a)&0x7FFFFFFF))
 
 typedef int16_t half_shorts __attribute__((vector_size(2 * HALF)));
 
-/* The four sets of multiples a branch may end in, as quantiser * 2 + parity of k: 0 4 8 ..., 2 6 10 ..., 0 3 7 ..., 1 5 9 ... */
+/* The four sets of multiples a branch may end in, as quantiser * 2 + parity of k: 0 4 8 ..., 2 6 10
+ * ..., 0 3 7 ..., 1 5 9 ... */
 enum { FOURS, TWOS, THREES, ONES };
 static const float shift_of[4] = {0.5f, 0.0f, -0.25f, 0.25f}, base_of[4] = {0, 2, 3, 1};
 
 /* Branches into state t come from t >> 1 and from t >> 1 | STATES / 2. */
-LORT_INLINE unsigned state_before(unsigned t, unsigned upper) { return t >> 1 | upper * (STATES / 2); }
-LORT_INLINE unsigned set_of(unsigned t, unsigned s) { return lort_trellis_quantiser(s) * 2 + ((t ^ lort_trellis_next(s, 0)) & 1); }
+LORT_INLINE unsigned state_before(unsigned t, unsigned upper)
+{
+    return t >> 1 | upper * (STATES / 2);
+}
+LORT_INLINE unsigned set_of(unsigned t, unsigned s)
+{
+    return lort_trellis_quantiser(s) * 2 + ((t ^ lort_trellis_next(s, 0)) & 1);
+}
 
-/* What each set costs half the lanes: a = value shrunk to where (x - n)^2 + rate is least, w = 1 + rate weight. Zero and one of quantiser 1 have
- * narrower bins, so log2(2 / width) bits more. */
+/* What each set costs half the lanes: a = value shrunk to where (x - n)^2 + rate is least, w = 1 +
+ * rate weight. Zero and one of quantiser 1 have narrower bins, so log2(2 / width) bits more. */
 LORT_INLINE void set_costs(reals a, reals w, float lambda, float border, int16_t *cost)
 {
     const reals scaled = w * COST_ONE;
-    LORT_UNROLL for (unsigned set = 0; set < 4; set++) {
+    LORT_UNROLL for (unsigned set = 0; set < 4; set++)
+    {
         const reals t = TRUNCATE(a * 0.25f + shift_of[set]) * 4.0f + base_of[set], d = a - t;
         reals c = scaled * d * d + 0.5f;
         if (set == ONES)
@@ -41,18 +54,23 @@ LORT_INLINE void set_costs(reals a, reals w, float lambda, float border, int16_t
         if (set == THREES)
             c = SELECT(a < border, scaled * a * a + (lambda * COST_ONE + 0.5f), c);
         c = SELECT(c < (float)COST_MOST, c, (float)COST_MOST + 0 * a);
-        const half_shorts narrow = __builtin_convertvector(__builtin_convertvector(c, ints), half_shorts);
+        const half_shorts narrow =
+            __builtin_convertvector(__builtin_convertvector(c, ints), half_shorts);
         memcpy(cost + set * LORT_LANES, &narrow, sizeof narrow);
     }
 }
 
-/* One column: the better of two branches into each state; bit t % 16 of choice[t / 16] says that it was the upper one. */
-LORT_INLINE void advance_states(shorts path[STATES], const shorts cost[4], shorts choice[LORT_CHOICE_WORDS])
+/* One column: the better of two branches into each state; bit t % 16 of choice[t / 16] says that it
+ * was the upper one. */
+LORT_INLINE void advance_states(shorts path[STATES], const shorts cost[4],
+                                shorts choice[LORT_CHOICE_WORDS])
 {
     shorts next[STATES];
     memset(choice, 0, LORT_CHOICE_WORDS * sizeof *choice);
-    LORT_UNROLL for (unsigned t = 0; t < STATES; t++) {
-        const shorts lower = path[state_before(t, 0)] + cost[set_of(t, state_before(t, 0))], upper = path[state_before(t, 1)] + cost[set_of(t, state_before(t, 1))];
+    LORT_UNROLL for (unsigned t = 0; t < STATES; t++)
+    {
+        const shorts lower = path[state_before(t, 0)] + cost[set_of(t, state_before(t, 0))],
+                     upper = path[state_before(t, 1)] + cost[set_of(t, state_before(t, 1))];
         const shorts better = upper < lower;
         next[t] = (better & upper) | (~better & lower);
         choice[t / 16] |= better & (int16_t)(uint16_t)(1u << t % 16);
@@ -63,7 +81,8 @@ LORT_INLINE void advance_states(shorts path[STATES], const shorts cost[4], short
 LORT_INLINE void rebase_path(shorts path[STATES])
 {
     shorts least = path[0];
-    LORT_UNROLL for (unsigned s = 1; s < STATES; s++) {
+    LORT_UNROLL for (unsigned s = 1; s < STATES; s++)
+    {
         const shorts better = path[s] < least;
         least = (better & path[s]) | (~better & least);
     }
@@ -86,8 +105,10 @@ LORT_INLINE ints trace_path(reals v, ints choice, float border, ints *state)
     const ints t = *state, s = t >> 1 | (choice >> t & 1) * (STATES / 2);
     const ints q = -LORT_TRELLIS_QUANTISER(s), p = -((t ^ LORT_TRELLIS_TURN(s)) & 1);
     const reals a = MAGNITUDE(v);
-    const reals shift = SELECT(q, SELECT(p, shift_of[ONES] + 0 * a, shift_of[THREES] + 0 * a), SELECT(p, 0 * a, shift_of[FOURS] + 0 * a));
-    const reals base = SELECT(q, SELECT(p, 1.0f + 0 * a, 3.0f + 0 * a), SELECT(p, 2.0f + 0 * a, 0 * a));
+    const reals shift = SELECT(q, SELECT(p, shift_of[ONES] + 0 * a, shift_of[THREES] + 0 * a),
+                               SELECT(p, 0 * a, shift_of[FOURS] + 0 * a));
+    const reals base =
+        SELECT(q, SELECT(p, 1.0f + 0 * a, 3.0f + 0 * a), SELECT(p, 2.0f + 0 * a, 0 * a));
     const reals m = TRUNCATE(a * 0.25f + shift) * 4.0f + base;
     const ints n = __builtin_convertvector(m, ints) & ~(q & ~p & (a < border)), negative = v < 0;
     const ints k = (n - (q & (n > 0))) >> 1; /* (n + 1) / 2 of an odd n */
@@ -116,7 +137,8 @@ LORT_INLINE ints taken_by(const uint16_t *choice)
     return all;
 }
 
-LORT_VECTORS void lort_trellis_encode(const float *x, const float *row, const float *col, int64_t cols, float lambda, uint16_t *choice, int16_t *out)
+LORT_VECTORS void lort_trellis_encode(const float *x, const float *row, const float *col,
+                                      int64_t cols, float lambda, uint16_t *choice, int16_t *out)
 {
     const float border = 1.5f + lambda / 6.0f;
     shorts path[STATES], cost[4];
@@ -141,7 +163,8 @@ LORT_VECTORS void lort_trellis_encode(const float *x, const float *row, const fl
         for (int h = 0; h < 2; h++) {
             const ints taken = taken_by(choice + j * LORT_CHOICE_WORDS * LORT_LANES + h * HALF);
             const reals v = shrink_value(x + j * LORT_LANES + h * HALF, rows[h], col[j], &w);
-            const half_shorts value = __builtin_convertvector(trace_path(v, taken, border, &state[h]), half_shorts);
+            const half_shorts value =
+                __builtin_convertvector(trace_path(v, taken, border, &state[h]), half_shorts);
             memcpy(out + j * LORT_LANES + h * HALF, &value, sizeof value);
         }
 }

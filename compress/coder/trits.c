@@ -6,13 +6,16 @@
 #define LANES 8             /* of a sum: fixed, so that it has one order on every machine */
 #define NORMAL_SCALE 1.2240 /* of the standard deviation: the best of a normal distribution */
 #define BYTES_LAST 242
-#define MANTISSA_LEFT 19 /* bits of a binary32 below the four of a scale: a finer one would cost more bits than it is worth (docs/NUMERICS.md) */
+/* bits of a binary32 below the four of a scale: a finer one would cost more bits than it is worth
+ * (docs/NUMERICS.md) */
+#define MANTISSA_LEFT 19
 #define LARGEST 0x1.fp127f
 
 /* Half the scale; nothing is beyond that of 0. */
 static float threshold_of(float scale) { return scale > 0 ? 0.5f * scale : INFINITY; }
 
-static void add_one(float x, float scale, float threshold, double *magnitude, double *error2, int64_t *count)
+static void add_one(float x, float scale, float threshold, double *magnitude, double *error2,
+                    int64_t *count)
 {
     const float size = fabsf(x);
     const int taken = size > threshold;
@@ -53,7 +56,8 @@ static float round_scale(float scale)
 float lort_trit_next_scale(const lort_trit_sum *sum, int64_t cols, float scale)
 {
     const bool started = scale > 0 && sum->count > 0;
-    const double best = started ? sum->magnitude / (double)sum->count : NORMAL_SCALE * sqrt(sum->error2 / (double)cols);
+    const double best = started ? sum->magnitude / (double)sum->count
+                                : NORMAL_SCALE * sqrt(sum->error2 / (double)cols);
     return best < (double)LARGEST ? round_scale((float)best) : LARGEST;
 }
 
@@ -71,10 +75,12 @@ void lort_trit_relax(float *w, const float *p, int64_t n, float scale, float rel
 static void pack_digits(const uint8_t *digits, uint64_t count, uint8_t *bytes)
 {
     for (uint64_t i = 0; i < count; i += LORT_TRITS, digits += LORT_TRITS)
-        *bytes++ = (uint8_t)(digits[0] + 3 * digits[1] + 9 * digits[2] + 27 * digits[3] + 81 * digits[4]);
+        *bytes++ =
+            (uint8_t)(digits[0] + 3 * digits[1] + 9 * digits[2] + 27 * digits[3] + 81 * digits[4]);
 }
 
-void lort_trits_pack(const float *weights, int64_t rows, int64_t cols, const float *scales, uint8_t *digits, uint8_t *bytes, float *decoded)
+void lort_trits_pack(const float *weights, int64_t rows, int64_t cols, const float *scales,
+                     uint8_t *digits, uint8_t *bytes, float *decoded)
 {
     uint8_t *at = digits;
     for (int64_t r = 0; r < rows; r++, weights += cols, decoded += cols, at += cols) {
@@ -89,13 +95,15 @@ void lort_trits_pack(const float *weights, int64_t rows, int64_t cols, const flo
     pack_digits(digits, (uint64_t)(at - digits), bytes);
 }
 
-lort_code lort_trits_unpack(const uint8_t *bytes, int64_t rows, int64_t cols, const float *scales, float *weights, lort_error *err)
+lort_code lort_trits_unpack(const uint8_t *bytes, int64_t rows, int64_t cols, const float *scales,
+                            float *weights, lort_error *err)
 {
     const uint64_t count = (uint64_t)rows * (uint64_t)cols, all = lort_trits_bytes(count);
     unsigned left = 0, digits = 0;
     for (uint64_t i = 0; i < all; i++)
         if (bytes[i] > BYTES_LAST)
-            return lort_fail(err, LORT_E_DAMAGED, "byte %llu of trits is %u (at most %d)", (unsigned long long)i, bytes[i], BYTES_LAST);
+            return lort_fail(err, LORT_E_DAMAGED, "byte %llu of trits is %u (at most %d)",
+                             (unsigned long long)i, bytes[i], BYTES_LAST);
     for (int64_t r = 0; r < rows; r++) {
         const float value[3] = {0, scales[r], -scales[r]};
         for (int64_t c = 0; c < cols; c++, digits /= 3, left--) {

@@ -1,13 +1,21 @@
-/* weighting: see weighting.h. Products and quotients of IEEE 754 and frexp only: no function of libm that rounds decides a byte. */
+/* weighting: see weighting.h. Products and quotients of IEEE 754 and frexp only: no function of
+ * libm that rounds decides a byte. */
 #include "compress/coder/weighting.h"
 #include "compress/coder/integers.h"
 #include <math.h>
 
-#define LEAST_SHARE 0.01  /* of the mean: the importance below which columns of integers get no coarser; a text need not show all that a column is for */
-#define FACTOR_SHARE 1e-6 /* the same of factors, whose columns gain nothing by it: only so that R / s stays a number without noise */
-#define PAYS 24           /* sum of what codes lack of LORT_SCALE_ONE, over a column, times rows, from which on scales pay (docs/NUMERICS.md) */
+/* of the mean: the importance below which columns of integers get no coarser; a text need not show
+ * all that a column is for */
+#define LEAST_SHARE 0.01
+/* the same of factors, whose columns gain nothing by it: only so that R / s stays a number without
+ * noise */
+#define FACTOR_SHARE 1e-6
+/* sum of what codes lack of LORT_SCALE_ONE, over a column, times rows, from which on scales pay
+ * (docs/NUMERICS.md) */
+#define PAYS 24
 
-lort_weighting lort_weighting_of(const lort_importance *importance, const lort_matrices *shape, int64_t slice)
+lort_weighting lort_weighting_of(const lort_importance *importance, const lort_matrices *shape,
+                                 int64_t slice)
 {
     lort_weighting w = {.on = importance != NULL, .unit = 1};
     const float *row = importance ? lort_importance_row(importance, shape, slice) : NULL;
@@ -26,13 +34,16 @@ lort_weighting lort_weighting_of(const lort_importance *importance, const lort_m
 /* lort_scale_code takes the root itself: that of E^(3/4) is E^(3/8). */
 static uint8_t code_of(const lort_weighting *w, int64_t col)
 {
-    const double weight = lort_weight(w, col), root = sqrt(weight > LEAST_SHARE ? weight : LEAST_SHARE);
+    const double weight = lort_weight(w, col),
+                 root = sqrt(weight > LEAST_SHARE ? weight : LEAST_SHARE);
     const uint8_t code = lort_scale_code(root * sqrt(root), 1);
     return code > LORT_SCALE_MOST ? LORT_SCALE_MOST : code;
 }
 
-/* At one rate the weighed error of unscaled columns is as the arithmetic mean of the weights, of columns scaled by their roots as the geometric: half the
- * logarithm of their quotient is what scales save at best, in bits for each weight; about half of that is left where classes are coarse. */
+/* At one rate the weighed error of unscaled columns is as the arithmetic mean of the weights, of
+ * columns scaled by their roots as the geometric: half the logarithm of their quotient is what
+ * scales save at best, in bits for each weight; about half of that is left where classes are
+ * coarse. */
 bool lort_weighting_pays(const lort_weighting *w, const lort_matrices *shape)
 {
     int64_t sum = 0;
@@ -54,7 +65,8 @@ float lort_scale_of(uint8_t code)
     return ldexpf(quarters[code % 4], code / 4 - LORT_SCALE_ONE / 4);
 }
 
-static void multiply_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes, bool inverse)
+static void multiply_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes,
+                             bool inverse)
 {
     enum { RUN = 64 };
     float scale[RUN];
@@ -68,8 +80,14 @@ static void multiply_columns(float *x, int64_t rows, int64_t cols, const uint8_t
     }
 }
 
-void lort_scale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes) { multiply_columns(x, rows, cols, codes, false); }
-void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes) { multiply_columns(x, rows, cols, codes, true); }
+void lort_scale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes)
+{
+    multiply_columns(x, rows, cols, codes, false);
+}
+void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes)
+{
+    multiply_columns(x, rows, cols, codes, true);
+}
 
 /* ---- factors ---- */
 
@@ -77,13 +95,15 @@ void lort_weighting_scales(const lort_weighting *w, int64_t cols, float *scales)
 {
     for (int64_t c = 0; c < cols; c++) {
         const double weight = lort_weight(w, c);
-        scales[c] = (float)sqrt(weight > FACTOR_SHARE ? weight : FACTOR_SHARE); /* sqrt is correctly rounded */
+        /* sqrt is correctly rounded */
+        scales[c] = (float)sqrt(weight > FACTOR_SHARE ? weight : FACTOR_SHARE);
     }
 }
 
 /* ---- errors ---- */
 
-lort_weighed lort_weighed_sum(const lort_weighting *w, const uint8_t *codes, int64_t first, const float *a, const float *b, int64_t rows, int64_t cols)
+lort_weighed lort_weighed_sum(const lort_weighting *w, const uint8_t *codes, int64_t first,
+                              const float *a, const float *b, int64_t rows, int64_t cols)
 {
     enum { RUN = 64 };
     lort_weighed all = {0, 0};
@@ -98,7 +118,8 @@ lort_weighed lort_weighed_sum(const lort_weighting *w, const uint8_t *codes, int
             }
         }
         for (int64_t c = 0; c < n; c++) {
-            const double scale = codes ? (double)lort_scale_of(lort_scale_inverse(codes[first + c0 + c])) : 1;
+            const double scale =
+                codes ? (double)lort_scale_of(lort_scale_inverse(codes[first + c0 + c])) : 1;
             all.plain += sum[c] * scale * scale;
             all.weighed += sum[c] * scale * scale * lort_weight(w, first + c0 + c);
         }

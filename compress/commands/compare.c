@@ -1,6 +1,7 @@
-/* compare: relative error, cosine and largest difference per tensor between two models or containers. A is the reference.
- * Both sides are read cell by cell; sums are f64, per cell, added in order. What is not a number on both sides, at the same place and
- * alike, is no difference and has no weight; what is so on one side only leaves the error undefined. */
+/* compare: relative error, cosine and largest difference per tensor between two models or
+ * containers. A is the reference. Both sides are read cell by cell; sums are f64, per cell, added
+ * in order. What is not a number on both sides, at the same place and alike, is no difference and
+ * has no weight; what is so on one side only leaves the error undefined. */
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
 #include "compress/session/report.h"
@@ -48,22 +49,28 @@ static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lor
     const lort_part *part = o->entry.part;
     if (!part)
         return LORT_OK;
-    return lort_slice_open(o->entry.input->archive, part, part->slices > 1 ? (uint32_t)c->slice : 0, scratch, &c->session.alloc, &o->slice, err);
+    return lort_slice_open(o->entry.input->archive, part, part->slices > 1 ? (uint32_t)c->slice : 0,
+                           scratch, &c->session.alloc, &o->slice, err);
 }
 
 /* A model's cells: whole rows at once where they lie side by side. */
-static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t cols, const lort_cells *cells, const lort_scratch *scratch, float *dst, lort_error *err)
+static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t cols,
+                            const lort_cells *cells, const lort_scratch *scratch, float *dst,
+                            lort_error *err)
 {
     const bool whole = cells->c1 - cells->c0 == cols;
     const int64_t rows = whole ? cells->r1 - cells->r0 : 1;
     const uint64_t values = (uint64_t)rows * (uint64_t)(cells->c1 - cells->c0);
     lort_code code = LORT_OK;
     for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK; r += rows, dst += values)
-        code = lort_entry_elements(entry, (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0, values, scratch, dst, err);
+        code = lort_entry_elements(entry,
+                                   (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0,
+                                   values, scratch, dst, err);
     return code;
 }
 
-static lort_code read_cells(comparing *c, operand *o, lort_cells cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code read_cells(comparing *c, operand *o, lort_cells cells, lort_scratch *scratch,
+                            lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     int64_t before = c->slice * c->shape.rows;
     if (!o->entry.part)
@@ -93,7 +100,8 @@ static sums sum_cells(const float *a, const float *b, uint64_t n)
     return s;
 }
 
-static lort_code compare_cell(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code compare_cell(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                              lort_error *err)
 {
     comparing *c = ctx;
     worker_state *w = &c->workers[worker];
@@ -127,7 +135,8 @@ static bool is_sliced(const operand *o) { return o->entry.part && o->entry.part-
 static lort_matrices shape_of(const operand *a, const operand *b)
 {
     lort_matrices shape = lort_tensor_matrices(a->entry.tensor);
-    return is_sliced(a) || is_sliced(b) ? shape : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
+    return is_sliced(a) || is_sliced(b) ? shape
+                                        : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
 }
 
 static lort_code compare_slices(comparing *c, lort_error *err)
@@ -138,9 +147,11 @@ static lort_code compare_slices(comparing *c, lort_error *err)
         code = open_slice(c, &c->left, &c->workers[0].a, err);
         if (code == LORT_OK)
             code = open_slice(c, &c->right, &c->workers[0].b, err);
-        c->workers[0].cache_a.valid = c->workers[0].cache_b.valid = false; /* their buffers were used to open */
+        /* their buffers were used to open */
+        c->workers[0].cache_a.valid = c->workers[0].cache_b.valid = false;
         if (code == LORT_OK)
-            code = lort_pool_run(c->session.pool, c->grid.down * c->grid.across, c->window, compare_cell, add_cell, c, err);
+            code = lort_pool_run(c->session.pool, c->grid.down * c->grid.across, c->window,
+                                 compare_cell, add_cell, c, err);
         lort_slice_close(&c->left.slice);
         lort_slice_close(&c->right.slice);
     }
@@ -178,12 +189,14 @@ static lort_code hash_operand(comparing *c, const operand *o, lort_hash128 *out,
 static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
 {
     const lort_dtype_info *left = c->left.entry.tensor->type, *right = c->right.entry.tensor->type;
-    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, left->name, left == right ? "" : " and ", left == right ? "" : right->name, why);
+    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, left->name,
+                      left == right ? "" : " and ", left == right ? "" : right->name, why);
     if (c->undefined++ == 0)
         c->first_undefined = entry->name;
 }
 
-/* Of one type: a side of another may be a container's tensor with a decoder, which is not stored as bytes. */
+/* Of one type: a side of another may be a container's tensor with a decoder, which is not stored as
+ * bytes. */
 static lort_code same_bytes(comparing *c, bool *same, lort_error *err)
 {
     lort_hash128 a, b;
@@ -209,7 +222,9 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
         return code;
     entry->rel_error = same ? 0 : NAN;
     entry->max_abs = same ? 0 : NAN;
-    set_reason(entry, same ? LORT_REASON_SAME_BYTES : same_type ? LORT_REASON_BYTES_DIFFER : LORT_REASON_TYPES_DIFFER);
+    set_reason(entry, same        ? LORT_REASON_SAME_BYTES
+                      : same_type ? LORT_REASON_BYTES_DIFFER
+                                  : LORT_REASON_TYPES_DIFFER);
     if (!same)
         note_undefined(c, entry, "the bytes differ, and a type has no decoder");
     return LORT_OK;
@@ -217,7 +232,8 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
 
 /* ---- tensors ---- */
 
-static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name, lort_error *err)
+static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name,
+                            lort_error *err)
 {
     bool same = a->n_dims == b->n_dims;
     for (uint32_t i = 0; same && i < a->n_dims; i++)
@@ -225,13 +241,17 @@ static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const ch
     if (same)
         return LORT_OK;
     char x[200], y[200];
-    return lort_fail(err, LORT_E_INPUT, "cannot be compared: %s is %s in A and %s in B", name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
+    return lort_fail(err, LORT_E_INPUT, "cannot be compared: %s is %s in A and %s in B", name,
+                     lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
 }
 
 static void fill_entry(comparing *c, lort_tensor_report *entry)
 {
     const sums *s = &c->total;
-    entry->rel_error = s->unlike ? NAN : s->a2 > 0 ? sqrt(s->diff2 / s->a2) : s->diff2 > 0 ? NAN : 0.0;
+    entry->rel_error = s->unlike      ? NAN
+                       : s->a2 > 0    ? sqrt(s->diff2 / s->a2)
+                       : s->diff2 > 0 ? NAN
+                                      : 0.0;
     entry->cosine = !s->unlike && s->a2 > 0 && s->b2 > 0 ? s->dot / sqrt(s->a2) / sqrt(s->b2) : NAN;
     entry->max_abs = s->unlike ? NAN : s->max_abs;
     if (s->unlike) {
@@ -276,16 +296,19 @@ static lort_code check_pairs(const comparing *c, lort_error *err)
     const lort_index *a = c->a.index, *b = c->b.index;
     char name[200];
     for (uint64_t i = 0; i < a->count; i++) {
-        const lort_tensor *tensor = &a->tensors[i], *other = lort_index_find(b, tensor->name, tensor->name_bytes);
+        const lort_tensor *tensor = &a->tensors[i],
+                          *other = lort_index_find(b, tensor->name, tensor->name_bytes);
         lort_escape(name, sizeof name, tensor->name, tensor->name_bytes);
         if (!other)
-            return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B", name);
+            return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B",
+                             name);
         lort_code code = same_shape(tensor, other, name, err);
         if (code)
             return code;
     }
     if (b->count > a->count)
-        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu", (unsigned long long)b->count, (unsigned long long)a->count);
+        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu",
+                         (unsigned long long)b->count, (unsigned long long)a->count);
     return LORT_OK;
 }
 
@@ -309,7 +332,8 @@ static void take_pair(comparing *c, uint64_t number)
 {
     c->left = (operand){.entry = lort_input_entry(&c->a, number)};
     c->right = (operand){.entry = c->left.entry};
-    lort_input_find(&c->b, c->left.entry.tensor->name, c->left.entry.tensor->name_bytes, &c->right.entry);
+    lort_input_find(&c->b, c->left.entry.tensor->name, c->left.entry.tensor->name_bytes,
+                    &c->right.entry);
 }
 
 static lort_code compare_all(comparing *c, lort_error *err)
@@ -349,7 +373,8 @@ static lort_code compare_all(comparing *c, lort_error *err)
 
 static uint64_t chunk_bytes(const comparing *c)
 {
-    uint64_t a = c->a.archive ? lort_archive_chunk_max(c->a.archive) : 0, b = c->b.archive ? lort_archive_chunk_max(c->b.archive) : 0;
+    uint64_t a = c->a.archive ? lort_archive_chunk_max(c->a.archive) : 0,
+             b = c->b.archive ? lort_archive_chunk_max(c->b.archive) : 0;
     a = a > LORT_CHUNK_TARGET ? a : LORT_CHUNK_TARGET;
     return b > a ? b : a;
 }
@@ -362,7 +387,8 @@ static uint64_t most_factors(const comparing *c, const lort_tensor **which)
         lort_entry a = lort_input_entry(&c->a, i), b;
         if (!lort_input_find(&c->b, a.tensor->name, a.tensor->name_bytes, &b))
             continue;
-        uint64_t bytes = (a.part ? lort_part_memory(a.part) : 0) + (b.part ? lort_part_memory(b.part) : 0);
+        uint64_t bytes =
+            (a.part ? lort_part_memory(a.part) : 0) + (b.part ? lort_part_memory(b.part) : 0);
         if (bytes > most) {
             most = bytes;
             *which = a.tensor;
@@ -371,18 +397,24 @@ static uint64_t most_factors(const comparing *c, const lort_tensor **which)
     return most;
 }
 
-/* A worker has a session's scratch, one for B, two cells, and a stored chunk of each archive that is not mapped. */
+/* A worker has a session's scratch, one for B, two cells, and a stored chunk of each archive that
+ * is not mapped. */
 static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
 {
-    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) + lort_block_space_bytes(blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) + 2 * LORT_CELL_VALUES * sizeof(float);
+    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) +
+           lort_block_space_bytes(blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) +
+           2 * LORT_CELL_VALUES * sizeof(float);
 }
 
-static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk, unsigned *threads, lort_error *err)
+static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk,
+                             unsigned *threads, lort_error *err)
 {
     lort_report *report = c->session.report;
     const lort_tensor *which = NULL;
-    uint64_t limit = lort_session_limit(&c->session, run->memory_bytes), factors = most_factors(c, &which);
-    uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
+    uint64_t limit = lort_session_limit(&c->session, run->memory_bytes),
+             factors = most_factors(c, &which);
+    uint64_t base =
+        c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
     *threads = c->session.threads;
     while (*threads > 1 && base + *threads * worker_cost(chunk, &c->blocks) > limit)
         --*threads;
@@ -392,13 +424,15 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
         lort_budget_limit(c->session.budget, limit);
         return LORT_OK;
     }
-    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, report->planned_peak_bytes, limit, err);
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0,
+                               report->planned_peak_bytes, limit, err);
 }
 
 static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take(&c->session.alloc, 2 * LORT_CELL_VALUES * sizeof(float), "cells", &memory, err);
+    lort_code code =
+        lort_take(&c->session.alloc, 2 * LORT_CELL_VALUES * sizeof(float), "cells", &memory, err);
     if (code)
         return code;
     w->values = memory;
@@ -419,14 +453,17 @@ static lort_code open_workers(comparing *c, const lort_run_options *run, lort_er
         lort_archive_block_need(c->b.archive, &c->blocks);
     lort_code code = plan_memory(c, run, chunk, &threads, err);
     if (code == LORT_OK)
-        code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &c->blocks, err);
+        code = lort_session_start(&c->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &c->blocks,
+                                  err);
     if (code)
         return code;
     c->window = 2 * c->session.threads;
-    code = lort_take_zero(&c->session.alloc, c->window * sizeof *c->slots, "partial sums", &memory, err);
+    code = lort_take_zero(&c->session.alloc, c->window * sizeof *c->slots, "partial sums", &memory,
+                          err);
     c->slots = memory;
     if (code == LORT_OK)
-        code = lort_take_zero(&c->session.alloc, c->session.threads * sizeof *c->workers, "workers", &memory, err);
+        code = lort_take_zero(&c->session.alloc, c->session.threads * sizeof *c->workers, "workers",
+                              &memory, err);
     if (code)
         return code;
     c->workers = memory;
@@ -451,17 +488,23 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
 {
     double worst = c->session.report->worst_error;
     if (worst > fail_above)
-        return lort_fail(err, LORT_E_NUMERIC, "the worst relative error %.6g is above --fail-above %g", worst, fail_above);
+        return lort_fail(err, LORT_E_NUMERIC,
+                         "the worst relative error %.6g is above --fail-above %g", worst,
+                         fail_above);
     if (c->undefined)
-        return lort_fail(err, LORT_E_NUMERIC, "%s: it differs by an error that is no number, which is above --fail-above %g (tensors like it: %llu)",
+        return lort_fail(err, LORT_E_NUMERIC,
+                         "%s: it differs by an error that is no number, which is above "
+                         "--fail-above %g (tensors like it: %llu)",
                          c->first_undefined, fail_above, (unsigned long long)c->undefined);
     return LORT_OK;
 }
 
-lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
+lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run,
+                       const lort_observer *observer, lort_report *report, lort_error *err)
 {
     comparing c = {0};
-    lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes, run->threads, observer, report, err);
+    lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes,
+                                       run->threads, observer, report, err);
     if (code == LORT_OK)
         code = lort_input_open(a, &c.session.alloc, lort_session_warn_text, &c.session, &c.a, err);
     if (code == LORT_OK)
@@ -470,7 +513,8 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));
         report->input_format = c.a.model ? lort_model_format(c.a.model) : "lort";
-        report->input_bytes = c.a.model ? lort_model_bytes(c.a.model) : lort_archive_size(c.a.archive);
+        report->input_bytes =
+            c.a.model ? lort_model_bytes(c.a.model) : lort_archive_size(c.a.archive);
         c.session.total_bytes = report->input_bytes;
         code = open_workers(&c, run, err);
     }

@@ -1,23 +1,30 @@
 /* compress: the commands compress and plan, from options to a published file. */
-#include "compress/write/shares.h"
-#include "compress/plan/importance.h"
-#include "compress/write/pipeline.h"
-#include "compress/session/report.h"
-#include "compress/write/resume.h"
-#include "loader/store/archive.h"
 #include "compress/goal/goal.h"
+#include "compress/plan/importance.h"
+#include "compress/session/report.h"
+#include "compress/write/pipeline.h"
+#include "compress/write/resume.h"
 #include "compress/write/sample.h"
+#include "compress/write/shares.h"
+#include "loader/store/archive.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 void lort_options_init(lort_options *options)
 {
-    *options = (lort_options){.max_rank = 256, .min_dim = 32, .fail_above = -1, .zstd_level = LORT_ZSTD_LEVEL_DEFAULT};
+    *options = (lort_options){
+        .max_rank = 256, .min_dim = 32, .fail_above = -1, .zstd_level = LORT_ZSTD_LEVEL_DEFAULT};
 }
 
-lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err) { return lort_size_parse(text, bytes, err); }
-const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap) { return lort_size_text(bytes, out, (size_t)cap); }
+lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err)
+{
+    return lort_size_parse(text, bytes, err);
+}
+const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap)
+{
+    return lort_size_text(bytes, out, (size_t)cap);
+}
 
 #define SIZE_ATTEMPTS 4  /* of an output that misses its size; one more was always enough */
 #define RESERVE_LEAST 16 /* bytes */
@@ -31,37 +38,58 @@ typedef struct prepared {
     lort_work_plan plan;
 } prepared;
 
-static bool is_sized(const lort_options *options) { return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE; }
+static bool is_sized(const lort_options *options)
+{
+    return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE;
+}
 
 static lort_code check_options(const lort_options *options, lort_error *err)
 {
     const bool ternary = lort_goal_ternary(options);
     if (options->goal == LORT_GOAL_RANK && options->rank < (ternary ? 0 : 1))
-        return lort_fail(err, LORT_E_USAGE, "rank %lld: at least 1 is allowed, or 0 with residual ternary", (long long)options->rank);
+        return lort_fail(err, LORT_E_USAGE,
+                         "rank %lld: at least 1 is allowed, or 0 with residual ternary",
+                         (long long)options->rank);
     if (options->goal == LORT_GOAL_ENERGY && !(options->value > 0 && options->value <= 1))
-        return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed", options->value);
+        return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed",
+                         options->value);
     if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
-        return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed", options->value);
+        return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed",
+                         options->value);
     const bool sized = is_sized(options);
-    const bool fits = sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
+    const bool fits =
+        sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
     if (options->residual == LORT_RESIDUAL_INT && !fits)
-        return lort_fail(err, LORT_E_USAGE, "residual int goes with a largest error or a size, not with a rank, an energy or lossless");
+        return lort_fail(err, LORT_E_USAGE,
+                         "residual int goes with a largest error or a size, not with a rank, an "
+                         "energy or lossless");
     if (ternary && (sized || options->goal == LORT_GOAL_LOSSLESS))
-        return lort_fail(err, LORT_E_USAGE, "residual ternary goes with a rank, an energy or a largest error, not with a size or lossless");
+        return lort_fail(err, LORT_E_USAGE,
+                         "residual ternary goes with a rank, an energy or a largest error, not "
+                         "with a size or lossless");
     if (options->residual == LORT_RESIDUAL_NONE && sized)
         return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
-    if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) && !(options->value > 0 && options->value <= 100))
-        return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100", options->value);
+    if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) &&
+        !(options->value > 0 && options->value <= 100))
+        return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100",
+                         options->value);
     if (options->imatrix && options->goal == LORT_GOAL_LOSSLESS)
-        return lort_fail(err, LORT_E_USAGE, "an importance matrix says what may be lost: it does not go with lossless");
+        return lort_fail(
+            err, LORT_E_USAGE,
+            "an importance matrix says what may be lost: it does not go with lossless");
     if (options->imatrix && ternary)
-        return lort_fail(err, LORT_E_USAGE, "an importance matrix does not go with residual ternary: its scales and factors know plain errors only");
-    if (options->max_rank < (lort_goal_integers(options) || ternary ? 0 : 1) || options->min_dim < 1)
-        return lort_fail(err, LORT_E_USAGE, "max-rank (but for integers and ternary) and min-dim are at least 1");
+        return lort_fail(err, LORT_E_USAGE,
+                         "an importance matrix does not go with residual ternary: its scales and "
+                         "factors know plain errors only");
+    if (options->max_rank < (lort_goal_integers(options) || ternary ? 0 : 1) ||
+        options->min_dim < 1)
+        return lort_fail(err, LORT_E_USAGE,
+                         "max-rank (but for integers and ternary) and min-dim are at least 1");
     return LORT_OK;
 }
 
-/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work, once. */
+/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work, once.
+ */
 static void warn_growth(prepared *p)
 {
     const lort_tensor *first = NULL;
@@ -69,14 +97,17 @@ static void warn_growth(prepared *p)
     char name[200];
     for (uint64_t i = 0; i < p->plan.count; i++) {
         const lort_tensor *tensor = p->plan.tensors[i].tensor;
-        if (!p->plan.tensors[i].candidate || lort_dtype_encoder(tensor->type->id) || 2 * tensor->elements <= tensor->bytes)
+        if (!p->plan.tensors[i].candidate || lort_dtype_encoder(tensor->type->id) ||
+            2 * tensor->elements <= tensor->bytes)
             continue;
         first = grown++ ? first : tensor;
     }
     if (first)
-        lort_session_warn(&p->session, "%llu tensors (the first: %s, %s) are restored as F16 if they are factored, here %.1f times its size",
-                          grown, lort_escape(name, sizeof name, first->name, first->name_bytes), first->type->name,
-                          2.0 * (double)first->elements / (double)first->bytes);
+        lort_session_warn(&p->session,
+                          "%llu tensors (the first: %s, %s) are restored as F16 if they are "
+                          "factored, here %.1f times its size",
+                          grown, lort_escape(name, sizeof name, first->name, first->name_bytes),
+                          first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
 }
 
 static void report_input(prepared *p, const char *path)
@@ -102,34 +133,43 @@ static void report_disk(prepared *p, const char *output)
 
 static lort_code open_imatrix(prepared *p, const lort_options *options, lort_error *err)
 {
-    lort_code code = lort_importance_open(&p->session, options->imatrix, lort_session_limit(&p->session, options->memory_bytes), &p->imatrix, err);
+    lort_code code = lort_importance_open(&p->session, options->imatrix,
+                                          lort_session_limit(&p->session, options->memory_bytes),
+                                          &p->imatrix, err);
     if (code == LORT_OK)
-        code = lort_importance_check(&p->imatrix, options->imatrix, lort_model_index(p->model), err);
+        code =
+            lort_importance_check(&p->imatrix, options->imatrix, lort_model_index(p->model), err);
     p->session.imatrix = &p->imatrix;
     return code;
 }
 
-static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t peak, lort_error *err)
+static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t peak,
+                              lort_error *err)
 {
     lort_report *report = p->session.report;
     lort_code code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
     p->plan.peak = peak > p->plan.peak ? peak : p->plan.peak; /* while the file was parsed */
     report->planned_peak_bytes = p->plan.peak;
     if (code == LORT_OK && p->plan.weighed == 0)
-        lort_session_warn(&p->session, "%s: none of its %llu entries is for a matrix that is tried here: nothing is weighed", report->imatrix_path,
-                          (unsigned long long)p->imatrix.count);
+        lort_session_warn(
+            &p->session,
+            "%s: none of its %llu entries is for a matrix that is tried here: nothing is weighed",
+            report->imatrix_path, (unsigned long long)p->imatrix.count);
     return code;
 }
 
-static lort_code prepare_run(prepared *p, lort_command command, const char *path, const lort_options *options, const lort_observer *observer,
-                         lort_report *report, lort_error *err)
+static lort_code prepare_run(prepared *p, lort_command command, const char *path,
+                             const lort_options *options, const lort_observer *observer,
+                             lort_report *report, lort_error *err)
 {
     *p = (prepared){0};
-    lort_code code = lort_session_open(&p->session, command, options->memory_bytes, options->threads, observer, report, err);
+    lort_code code = lort_session_open(&p->session, command, options->memory_bytes,
+                                       options->threads, observer, report, err);
     if (code == LORT_OK)
         code = check_options(options, err);
     if (code == LORT_OK)
-        code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session, &p->model, err);
+        code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session,
+                               &p->model, err);
     if (code)
         return code;
     p->decider = (lort_decider){&p->session, p->model, options, NULL};
@@ -152,10 +192,12 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
 /* From here on the ledger has a limit, and workers stand ready. */
 static lort_code start_workers(prepared *p, const lort_options *options, lort_error *err)
 {
-    const uint64_t available = p->session.memory.available, room = available > p->plan.peak ? (available - p->plan.peak) / 2 : 0;
+    const uint64_t available = p->session.memory.available,
+                   room = available > p->plan.peak ? (available - p->plan.peak) / 2 : 0;
     lort_model_ahead_limit(p->model, room > LORT_AHEAD_MOST ? room : LORT_AHEAD_MOST);
     lort_budget_limit(p->session.budget, p->plan.limit);
-    lort_code code = lort_session_start(&p->session, p->plan.threads, options->zstd_level, LORT_CHUNK_TARGET, &p->plan.blocks, err);
+    lort_code code = lort_session_start(&p->session, p->plan.threads, options->zstd_level,
+                                        LORT_CHUNK_TARGET, &p->plan.blocks, err);
     return code ? code : lort_session_spare(&p->session, p->plan.spare, err);
 }
 
@@ -167,7 +209,8 @@ static void close_prepared(prepared *p)
     lort_session_close(&p->session);
 }
 
-lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer,
+                    lort_report *report, lort_error *err)
 {
     prepared p;
     lort_code code = prepare_run(&p, LORT_COMMAND_PLAN, path, options, observer, report, err);
@@ -199,8 +242,11 @@ static lort_code check_output(const prepared *p, const char *output, lort_error 
         lort_file_info info;
         bool exists;
         snprintf(name, room, "%s%s", output, written[i]);
-        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists && lort_model_owns(p->model, &info))
-            code = lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files", lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");
+        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists &&
+            lort_model_owns(p->model, &info))
+            code =
+                lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files",
+                          lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");
     }
     lort_give(&p->session.alloc, name, room);
     return code;
@@ -234,7 +280,8 @@ static double elements_of(const prepared *p)
     return elements;
 }
 
-/* Bits per weight: payloads and records of all tensors over their elements; what is not a tensor is no weight. */
+/* Bits per weight: payloads and records of all tensors over their elements; what is not a tensor is
+ * no weight. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
@@ -258,32 +305,46 @@ static void warn_ratio(prepared *p, const lort_options *options)
     for (uint64_t i = 0; i < report->tensor_count; i++)
         factored += report->tensors[i].action != LORT_ACTION_KEPT;
     if (report->ratio > 1)
-        lort_session_warn(&p->session, "the output is larger than the input (%.2f): the container's records weigh more than what was saved", report->ratio);
+        lort_session_warn(&p->session,
+                          "the output is larger than the input (%.2f): the container's records "
+                          "weigh more than what was saved",
+                          report->ratio);
     if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
-        lort_session_warn(&p->session, "none of %llu matrices met the target below its lossless size: all were kept losslessly, "
-                          "and the output is %.2f of the input", (unsigned long long)tried, report->ratio);
+        lort_session_warn(&p->session,
+                          "none of %llu matrices met the target below its lossless size: all were "
+                          "kept losslessly, "
+                          "and the output is %.2f of the input",
+                          (unsigned long long)tried, report->ratio);
 }
 
-/* Shares count records by an estimate, so an output may miss its size by a few bytes. *over: by how many; 0: it does not. */
-static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes, uint64_t *over, lort_error *err)
+/* Shares count records by an estimate, so an output may miss its size by a few bytes. *over: by how
+ * many; 0: it does not. */
+static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes,
+                            uint64_t *over, lort_error *err)
 {
     const double bpw = p->session.report->bpw;
     *over = 0;
     if (options->goal == LORT_GOAL_BPW && bpw > options->value) {
         *over = 1 + (uint64_t)((bpw - options->value) * elements_of(p) / 8);
-        return lort_fail(err, LORT_E_NUMERIC, "the output has %.7g bits per weight; %.7g are allowed; nothing was published", bpw, options->value);
+        return lort_fail(
+            err, LORT_E_NUMERIC,
+            "the output has %.7g bits per weight; %.7g are allowed; nothing was published", bpw,
+            options->value);
     }
     if (options->goal != LORT_GOAL_SIZE || bytes <= p->plan.size_limit)
         return LORT_OK;
     *over = bytes - p->plan.size_limit;
-    return lort_fail(err, LORT_E_NUMERIC, "the output has %llu bytes; %llu are allowed; nothing was published", (unsigned long long)bytes,
-                     (unsigned long long)p->plan.size_limit);
+    return lort_fail(err, LORT_E_NUMERIC,
+                     "the output has %llu bytes; %llu are allowed; nothing was published",
+                     (unsigned long long)bytes, (unsigned long long)p->plan.size_limit);
 }
 
 /* Work, up to an output that is complete, read back, and has no name yet. */
-static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options, uint64_t *over, lort_error *err)
+static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options,
+                             uint64_t *over, lort_error *err)
 {
-    lort_code code = p->plan.reserve ? LORT_OK : start_workers(p, options, err); /* else an attempt before this one did */
+    /* else an attempt before this one did */
+    lort_code code = p->plan.reserve ? LORT_OK : start_workers(p, options, err);
     if (code == LORT_OK && !p->plan.reserve)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && is_sized(options))
@@ -301,26 +362,34 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     return code ? code : lort_publish_settle(publish, err);
 }
 
-/* What missed a quality limit would miss it again; all else can be gone on with, and what an earlier run did is not for this one to throw away. */
+/* What missed a quality limit would miss it again; all else can be gone on with, and what an
+ * earlier run did is not for this one to throw away. */
 static void leave_partial(prepared *p, lort_publish *publish, const char *output, lort_code code)
 {
     lort_report *report = p->session.report;
-    if (lort_journal_worth(p->decider.journal) && (!lort_publish_bad(publish) || lort_journal_distrust(p->decider.journal, NULL) == LORT_OK))
+    if (lort_journal_worth(p->decider.journal) &&
+        (!lort_publish_bad(publish) || lort_journal_distrust(p->decider.journal, NULL) == LORT_OK))
         lort_publish_keep(publish, true);
     if (code == LORT_E_NUMERIC && report->resumed_tensors == 0)
         lort_publish_keep(publish, false);
     if (!lort_publish_stays(publish))
         return;
-    report->partial_path = lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
+    report->partial_path =
+        lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
     report->partial_tensors = p->session.tensors_done;
 }
 
 /* One attempt. *over: it missed the size by so many bytes, and nothing of it is left. */
-static lort_code attempt_output(prepared *p, const char *output, const lort_options *options, uint64_t *over, lort_error *err)
+static lort_code attempt_output(prepared *p, const char *output, const lort_options *options,
+                                uint64_t *over, lort_error *err)
 {
     lort_publish *publish = NULL;
-    const lort_publish_options how = {.force = options->force, .resumable = true, .mode = lort_model_mode_bits(p->model), .expect_bytes = p->plan.out_low,
-                                      .stop = lort_session_stops, .stop_ctx = &p->session};
+    const lort_publish_options how = {.force = options->force,
+                                      .resumable = true,
+                                      .mode = lort_model_mode_bits(p->model),
+                                      .expect_bytes = p->plan.out_low,
+                                      .stop = lort_session_stops,
+                                      .stop_ctx = &p->session};
     *over = 0;
     lort_code code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
     if (code)
@@ -349,7 +418,10 @@ static void reserve_more(prepared *p, uint64_t over)
 {
     lort_session *session = &p->session;
     char text[120];
-    snprintf(text, sizeof text, "the output missed its size by %llu bytes: LoRT compresses once more with smaller shares", (unsigned long long)over);
+    snprintf(
+        text, sizeof text,
+        "the output missed its size by %llu bytes: LoRT compresses once more with smaller shares",
+        (unsigned long long)over);
     lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
     p->plan.reserve += over + over / 4 + RESERVE_LEAST;
     lort_plan_drop_shares(&p->plan, &session->alloc);
@@ -358,7 +430,8 @@ static void reserve_more(prepared *p, uint64_t over)
     session->report->resumed_tensors = 0;
 }
 
-static lort_code run_compress(prepared *p, const char *output, const lort_options *options, lort_error *err)
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options,
+                              lort_error *err)
 {
     uint64_t over = 0;
     p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
@@ -375,7 +448,8 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     return code;
 }
 
-lort_code lort_compress(const char *path, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+lort_code lort_compress(const char *path, const char *output, const lort_options *options,
+                        const lort_observer *observer, lort_report *report, lort_error *err)
 {
     prepared p;
     lort_code code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, options, observer, report, err);

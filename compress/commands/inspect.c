@@ -14,7 +14,8 @@ static void put_text(lort_report *report, lort_meta_report *meta, const char *te
 
 static void fill_meta(lort_report *report, const lort_kv *kv, lort_meta_report *meta)
 {
-    *meta = (lort_meta_report){.key = lort_report_escape(report, kv->key, kv->key_bytes), .type = kv->type, .text = ""};
+    *meta = (lort_meta_report){
+        .key = lort_report_escape(report, kv->key, kv->key_bytes), .type = kv->type, .text = ""};
     switch (kv->kind) {
     case LORT_KV_U64:
         meta->text = lort_report_text(report, "%llu", (unsigned long long)kv->v.u);
@@ -66,7 +67,8 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
         entry->slices = lort_tensor_matrices(tensor).slices;
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;
-        entry->file = lort_report_escape(report, lort_model_get_file(model, tensor->file)->name, strlen(lort_model_get_file(model, tensor->file)->name));
+        entry->file = lort_report_escape(report, lort_model_get_file(model, tensor->file)->name,
+                                         strlen(lort_model_get_file(model, tensor->file)->name));
     }
     report->input_format = lort_model_format(model);
     report->input_bytes = lort_model_bytes(model);
@@ -81,8 +83,11 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
 static lort_code list_container(const lort_archive *archive, lort_report *report, lort_error *err)
 {
     const lort_model_record *model = lort_archive_model(archive);
-    const struct { const char *key, *text; } facts[] = {
-        {"producer", model->producer}, {"options", model->options}, {"libraries", model->libraries}};
+    const struct {
+        const char *key, *text;
+    } facts[] = {{"producer", model->producer},
+                 {"options", model->options},
+                 {"libraries", model->libraries}};
     enum { FACTS = sizeof facts / sizeof *facts };
     lort_code code = lort_report_meta(report, FACTS + model->file_count, err);
     if (code)
@@ -92,9 +97,12 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
         put_text(report, &report->meta[i], facts[i].text);
     }
     for (uint32_t f = 0; f < model->file_count; f++) {
-        report->meta[FACTS + f] = (lort_meta_report){.key = lort_report_text(report, "file %u", f), .type = "string"};
+        report->meta[FACTS + f] =
+            (lort_meta_report){.key = lort_report_text(report, "file %u", f), .type = "string"};
         put_text(report, &report->meta[FACTS + f],
-                 lort_report_text(report, "%s, %llu bytes, %s", model->files[f].name, (unsigned long long)model->files[f].size, model->files[f].format));
+                 lort_report_text(report, "%s, %llu bytes, %s", model->files[f].name,
+                                  (unsigned long long)model->files[f].size,
+                                  model->files[f].format));
     }
     return lort_reading_list(archive, report, err);
 }

@@ -1,20 +1,21 @@
-/* restore: gives the original kind of files back. Kept bytes come out as they were; factored tensors are multiplied out in their
- * own type (F32, F16, BF16; else F16) or --dtype, and headers, offsets and total_size follow when a type changes. */
+/* restore: gives the original kind of files back. Kept bytes come out as they were; factored
+ * tensors are multiplied out in their own type (F32, F16, BF16; else F16) or --dtype, and headers,
+ * offsets and total_size follow when a type changes. */
+#include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
+#include "formats/container/part.h"
 #include "formats/inputs/format.h"
+#include "formats/inputs/header.h"
 #include "formats/inputs/shards.h"
 #include "loader/store/publish.h"
-#include "formats/container/part.h"
-#include "formats/inputs/header.h"
-#include "compress/factor/cells.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define BLOCK_BYTES (LORT_CELL_VALUES * sizeof(float)) /* a cell of any type */
-#define WINDOW_BYTES (64ull << 20) /* of all slots, but one there always is */
+#define WINDOW_BYTES (64ull << 20)                     /* of all slots, but one there always is */
 
 /* What one file of the model becomes. */
 typedef struct out_file {
@@ -24,7 +25,7 @@ typedef struct out_file {
     lort_buffer header;    /* retyped: the new header */
     uint64_t *offsets;     /* retyped: new offset of its tensors, in order */
     uint64_t tensors;
-    lort_buffer text;      /* index.json whose total_size changes */
+    lort_buffer text; /* index.json whose total_size changes */
 } out_file;
 
 typedef struct restoring {
@@ -37,8 +38,14 @@ typedef struct restoring {
 } restoring;
 
 static const lort_alloc *alloc_of(const restoring *r) { return &r->reading.session.alloc; }
-static const lort_model_record *model_of(const restoring *r) { return lort_archive_model(r->reading.archive); }
-static const lort_part *part_of(const restoring *r, uint64_t i) { return lort_archive_part(r->reading.archive, i); }
+static const lort_model_record *model_of(const restoring *r)
+{
+    return lort_archive_model(r->reading.archive);
+}
+static const lort_part *part_of(const restoring *r, uint64_t i)
+{
+    return lort_archive_part(r->reading.archive, i);
+}
 
 /* The type a part is written in. */
 static const lort_dtype_info *out_type(const restoring *r, const lort_part *part)
@@ -54,12 +61,14 @@ static const lort_dtype_info *out_type(const restoring *r, const lort_part *part
 static uint64_t out_bytes(const restoring *r, const lort_part *part)
 {
     const lort_dtype_info *type = out_type(r, part);
-    return lort_part_is_raw(part) ? part->source_bytes : lort_part_elements(part) * type->block_bytes;
+    return lort_part_is_raw(part) ? part->source_bytes
+                                  : lort_part_elements(part) * type->block_bytes;
 }
 
 /* ---- rows of factored tensors ---- */
 
-/* A block of rows is a slot's: its bytes in the type they are written in, cell by cell from a worker's f32 values.
+/* A block of rows is a slot's: its bytes in the type they are written in, cell by cell from a
+ * worker's f32 values.
  *
  *        0 .. wide ..              cols
  *     +--------+--------+-----+
@@ -70,11 +79,11 @@ typedef struct row_run {
     const lort_slice *slice;
     const lort_dtype_info *type;
     lort_cell_grid grid;
-    int64_t step;      /* rows of a block */
+    int64_t step; /* rows of a block */
     uint64_t row_bytes, slot_bytes;
-    float *values;     /* [threads][LORT_CELL_VALUES] */
+    float *values;            /* [threads][LORT_CELL_VALUES] */
     lort_chunk_cache *caches; /* [threads] */
-    uint8_t *bytes;    /* [window][slot_bytes] */
+    uint8_t *bytes;           /* [window][slot_bytes] */
 } row_run;
 
 /* What the rows of one slice take, by shape and type only. */
@@ -85,15 +94,22 @@ typedef struct row_plan {
     uint64_t row_bytes, slot_bytes, values, caches, total;
 } row_plan;
 
-/* Whole cells of about BLOCK_BYTES; as many in flight as the window allows, fewer for very wide matrices. */
-static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads, unsigned window)
+/* Whole cells of about BLOCK_BYTES; as many in flight as the window allows, fewer for very wide
+ * matrices. */
+static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads,
+                          unsigned window)
 {
-    row_plan plan = {.grid = lort_cell_grid_of(shape.rows, shape.cols), .row_bytes = (uint64_t)shape.cols * type->block_bytes};
-    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes ? plan.row_bytes : 1)) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : fits > plan.grid.high ? plan.grid.high : fits;
+    row_plan plan = {.grid = lort_cell_grid_of(shape.rows, shape.cols),
+                     .row_bytes = (uint64_t)shape.cols * type->block_bytes};
+    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes ? plan.row_bytes : 1)) /
+                   LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+    fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS
+           : fits > plan.grid.high ? plan.grid.high
+                                   : fits;
     plan.step = fits < shape.rows ? fits : shape.rows;
     plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
-    uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1); /* one worker works and commits by turns */
+    /* one worker works and commits by turns */
+    uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1);
     plan.window = slots < 1 ? 1 : slots < window ? (unsigned)slots : window;
     plan.values = threads * LORT_CELL_VALUES * sizeof(float);
     plan.caches = threads * sizeof(lort_chunk_cache);
@@ -101,32 +117,45 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
     return plan;
 }
 
-/* None may become Inf that was not: half a unit above the type's largest number rounds up to it. A product of factors has no NaN or Inf of its own. */
-static lort_code check_range(lort_dtype type, bool product, const float *values, uint64_t n, lort_error *err)
+/* None may become Inf that was not: half a unit above the type's largest number rounds up to it. A
+ * product of factors has no NaN or Inf of its own. */
+static lort_code check_range(lort_dtype type, bool product, const float *values, uint64_t n,
+                             lort_error *err)
 {
-    static const struct { lort_dtype type; float first; const char *advice; } limits[] = {
-        {LORT_F16, 65520.0f, ": use --dtype BF16 or F32"}, {LORT_BF16, 0x1.ffp127f, ": use --dtype F32"}, {LORT_F32, INFINITY, ""}};
+    static const struct {
+        lort_dtype type;
+        float first;
+        const char *advice;
+    } limits[] = {{LORT_F16, 65520.0f, ": use --dtype BF16 or F32"},
+                  {LORT_BF16, 0x1.ffp127f, ": use --dtype F32"},
+                  {LORT_F32, INFINITY, ""}};
     unsigned k = 0;
     while (limits[k].type != type)
         k++;
     for (uint64_t i = 0; i < n; i++)
         if (!(fabsf(values[i]) < limits[k].first) && (product || isfinite(values[i])))
-            return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit %s%s", (double)values[i], lort_dtype_get(type)->name, limits[k].advice);
+            return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit %s%s", (double)values[i],
+                             lort_dtype_get(type)->name, limits[k].advice);
     return LORT_OK;
 }
 
-static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned worker, uint8_t *block, int64_t first, lort_error *err)
+static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned worker, uint8_t *block,
+                             int64_t first, lort_error *err)
 {
     float *values = run->values + (uint64_t)worker * LORT_CELL_VALUES;
     uint64_t wide = (uint64_t)(cells.c1 - cells.c0);
-    lort_code code = lort_slice_cells(run->slice, &cells, &run->r->reading.session.scratch[worker], &run->caches[worker], values, err);
+    lort_code code = lort_slice_cells(run->slice, &cells, &run->r->reading.session.scratch[worker],
+                                      &run->caches[worker], values, err);
     if (code == LORT_OK)
-        code = check_range(run->type->id, run->slice->left != NULL, values, lort_cell_count(&cells), err);
+        code = check_range(run->type->id, run->slice->left != NULL, values, lort_cell_count(&cells),
+                           err);
     if (code)
         return code;
     for (int64_t row = cells.r0; row < cells.r1; row++)
         lort_dtype_encoder(run->type->id)(values + (uint64_t)(row - cells.r0) * wide,
-                                          block + (uint64_t)(row - first) * run->row_bytes + (uint64_t)cells.c0 * run->type->block_bytes, wide);
+                                          block + (uint64_t)(row - first) * run->row_bytes +
+                                              (uint64_t)cells.c0 * run->type->block_bytes,
+                                          wide);
     return LORT_OK;
 }
 
@@ -135,7 +164,8 @@ static int64_t block_end(const row_run *run, int64_t item)
     return run->grid.rows - item * run->step < run->step ? run->grid.rows : (item + 1) * run->step;
 }
 
-static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     row_run *run = ctx;
     const lort_cell_grid *grid = &run->grid;
@@ -153,15 +183,24 @@ static lort_code append_rows(void *ctx, int64_t item, unsigned slot, lort_error 
     row_run *run = ctx;
     uint64_t rows = (uint64_t)(block_end(run, item) - item * run->step);
     lort_code code = lort_session_check_stop(&run->r->reading.session, err);
-    return code ? code : lort_publish_append(run->r->publish, run->bytes + slot * run->slot_bytes, rows * run->row_bytes, err);
+    return code ? code
+                : lort_publish_append(run->r->publish, run->bytes + slot * run->slot_bytes,
+                                      rows * run->row_bytes, err);
 }
 
-static lort_code write_rows(restoring *r, const lort_part *part, const lort_slice *slice, lort_error *err)
+static lort_code write_rows(restoring *r, const lort_part *part, const lort_slice *slice,
+                            lort_error *err)
 {
     unsigned threads = r->reading.session.threads;
     const lort_dtype_info *type = out_type(r, part);
     row_plan plan = plan_rows(slice->shape, type, threads, r->reading.window);
-    row_run run = {.r = r, .slice = slice, .type = type, .grid = plan.grid, .step = plan.step, .row_bytes = plan.row_bytes, .slot_bytes = plan.slot_bytes};
+    row_run run = {.r = r,
+                   .slice = slice,
+                   .type = type,
+                   .grid = plan.grid,
+                   .step = plan.step,
+                   .row_bytes = plan.row_bytes,
+                   .slot_bytes = plan.slot_bytes};
     void *memory;
     if (plan.slot_bytes == 0)
         return LORT_OK;
@@ -172,7 +211,8 @@ static lort_code write_rows(restoring *r, const lort_part *part, const lort_slic
     run.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
     run.bytes = (uint8_t *)memory + plan.values + plan.caches;
     memset(run.caches, 0, plan.caches);
-    code = lort_pool_run(r->reading.session.pool, (plan.grid.rows + plan.step - 1) / plan.step, plan.window, decode_rows, append_rows, &run, err);
+    code = lort_pool_run(r->reading.session.pool, (plan.grid.rows + plan.step - 1) / plan.step,
+                         plan.window, decode_rows, append_rows, &run, err);
     lort_give(alloc_of(r), memory, plan.total);
     return code;
 }
@@ -184,7 +224,8 @@ static uint64_t rows_cost(const void *ctx, const lort_part *part, unsigned threa
     return plan_rows(lort_part_matrices(part), out_type(ctx, part), threads, 2 * threads).total;
 }
 
-/* Old text, what is parsed of it (names, tensors, their hash) and the new text, each grown by doubling: measured, 9 bytes per byte. */
+/* Old text, what is parsed of it (names, tensors, their hash) and the new text, each grown by
+ * doubling: measured, 9 bytes per byte. */
 #define HEADER_FACTOR 12
 
 static uint64_t headers_cost(const restoring *r)
@@ -195,7 +236,8 @@ static uint64_t headers_cost(const restoring *r)
     for (uint64_t i = 0; i < model->extent_count; i++)
         retyped |= out_type(r, part_of(r, i))->id != part_of(r, i)->dtype;
     for (uint64_t i = 0; i < model->extent_count; i++)
-        if (!model->extents[i].tensor && model->extents[i].offset == 0 && model->files[model->extents[i].file].role != LORT_ROLE_SIDE)
+        if (!model->extents[i].tensor && model->extents[i].offset == 0 &&
+            model->files[model->extents[i].file].role != LORT_ROLE_SIDE)
             bytes += model->extents[i].bytes;
     return model->file_count * sizeof(out_file) + (retyped ? HEADER_FACTOR * bytes : 0);
 }
@@ -232,7 +274,8 @@ static lort_code write_factored(restoring *r, const lort_part *part, lort_error 
     lort_code code = LORT_OK;
     for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++) {
         lort_slice slice;
-        code = lort_slice_open(r->reading.archive, part, s, &r->reading.session.scratch[0], alloc_of(r), &slice, err);
+        code = lort_slice_open(r->reading.archive, part, s, &r->reading.session.scratch[0],
+                               alloc_of(r), &slice, err);
         if (code)
             return code;
         if (same_type && slice.term[LORT_TERM_RAW])
@@ -246,7 +289,8 @@ static lort_code write_factored(restoring *r, const lort_part *part, lort_error 
 
 static lort_code write_part(restoring *r, const lort_part *part, lort_error *err)
 {
-    lort_code code = lort_part_is_raw(part) ? write_raw(r, part, err) : write_factored(r, part, err);
+    lort_code code =
+        lort_part_is_raw(part) ? write_raw(r, part, err) : write_factored(r, part, err);
     if (code)
         return lort_reading_name_error(part, err);
     return lort_reading_done(&r->reading, part, err);
@@ -271,40 +315,47 @@ static const lort_format *format_named(const char *name)
 
 static bool is_tensor(const lort_part *part, const lort_tensor *tensor)
 {
-    bool same = tensor->name_bytes == part->name_bytes && memcmp(tensor->name, part->name, part->name_bytes) == 0 && tensor->type->id == part->dtype &&
-                tensor->n_dims == part->n_dims;
+    bool same = tensor->name_bytes == part->name_bytes &&
+                memcmp(tensor->name, part->name, part->name_bytes) == 0 &&
+                tensor->type->id == part->dtype && tensor->n_dims == part->n_dims;
     for (uint32_t i = 0; same && i < part->n_dims; i++)
         same = tensor->dims[i] == part->dims[i];
     return same;
 }
 
-/* The header must speak of the tensors the container has: both are sound by themselves, but only a writer makes them agree. */
-static lort_code check_header(const restoring *r, uint32_t file, const lort_header *header, lort_error *err)
+/* The header must speak of the tensors the container has: both are sound by themselves, but only a
+ * writer makes them agree. */
+static lort_code check_header(const restoring *r, uint32_t file, const lort_header *header,
+                              lort_error *err)
 {
     const out_file *out = &r->files[file];
     uint64_t at = 0;
     if (header->index.count != out->tensors)
-        return lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu", (unsigned long long)header->index.count,
-                         (unsigned long long)out->tensors);
+        return lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu",
+                         (unsigned long long)header->index.count, (unsigned long long)out->tensors);
     for (uint64_t i = out->first; i < out->first + out->count; i++) {
         const lort_part *part = part_of(r, i);
         if (!part->tensor)
             continue;
         if (!is_tensor(part, &header->index.tensors[at++]))
-            return lort_fail(err, LORT_E_DAMAGED, "part %llu is not the tensor the header of its file names there", (unsigned long long)i);
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "part %llu is not the tensor the header of its file names there",
+                             (unsigned long long)i);
     }
     return LORT_OK;
 }
 
 /* The old header, which is the file's first part, read again. */
-static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lort_header *header, lort_error *err)
+static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lort_header *header,
+                              lort_error *err)
 {
     const lort_input_file *input = &model_of(r)->files[file];
     const lort_format *format = format_named(input->format);
     uint64_t wanted;
     if (!format)
         return lort_fail(err, LORT_E_DAMAGED, "file %u: its format is not known here", file);
-    lort_code code = lort_reading_bytes(&r->reading, part_of(r, r->files[file].first), 0, collect_bytes, old, err);
+    lort_code code = lort_reading_bytes(&r->reading, part_of(r, r->files[file].first), 0,
+                                        collect_bytes, old, err);
     if (code == LORT_OK && old->size == 0)
         code = lort_fail(err, LORT_E_DAMAGED, "file %u: it has no header", file);
     if (code == LORT_OK)
@@ -325,14 +376,16 @@ static lort_code rewrite_header(restoring *r, uint32_t file, lort_error *err)
     if (code == LORT_OK)
         code = lort_arena_take(&arena, out->tensors * sizeof(lort_dtype_info *), &types, err);
     if (code == LORT_OK)
-        code = lort_take(alloc_of(r), out->tensors * sizeof(uint64_t), "tensor offsets", &offsets, err);
+        code = lort_take(alloc_of(r), out->tensors * sizeof(uint64_t), "tensor offsets", &offsets,
+                         err);
     if (code == LORT_OK) {
         out->offsets = offsets;
         for (uint64_t i = out->first; i < out->first + out->count; i++)
             if (part_of(r, i)->tensor)
                 ((const lort_dtype_info **)types)[at++] = out_type(r, part_of(r, i));
         out->header.alloc = alloc_of(r);
-        code = header.format->rewrite(&header, old.data, types, &out->header, out->offsets, &out->size, err);
+        code = header.format->rewrite(&header, old.data, types, &out->header, out->offsets,
+                                      &out->size, err);
     }
     lort_header_free(&header);
     lort_arena_free(&arena);
@@ -376,7 +429,9 @@ static lort_code rewrite_index(restoring *r, uint32_t file, lort_error *err)
     out->text.alloc = alloc_of(r);
     for (uint64_t i = 0; i < lort_archive_count(r->reading.archive); i++)
         total += part_of(r, i)->tensor ? out_bytes(r, part_of(r, i)) : 0;
-    lort_code code = out->count ? lort_reading_bytes(&r->reading, part_of(r, out->first), 0, collect_bytes, &old, err) : LORT_OK;
+    lort_code code = out->count ? lort_reading_bytes(&r->reading, part_of(r, out->first), 0,
+                                                     collect_bytes, &old, err)
+                                : LORT_OK;
     if (code == LORT_OK)
         code = lort_shards_parse(old.data, old.size, alloc_of(r), &shards, err);
     if (code == LORT_OK)
@@ -394,7 +449,8 @@ static lort_code plan_files(restoring *r, lort_error *err)
     const lort_model_record *model = model_of(r);
     bool any = false;
     void *memory;
-    lort_code code = lort_take_zero(alloc_of(r), model->file_count * sizeof *r->files, "files to write", &memory, err);
+    lort_code code = lort_take_zero(alloc_of(r), model->file_count * sizeof *r->files,
+                                    "files to write", &memory, err);
     if (code)
         return code;
     r->files = memory;
@@ -434,17 +490,21 @@ static lort_code write_file(restoring *r, uint32_t file, lort_error *err)
 }
 
 /* With --force the output replaces a file: not the one that is read. */
-static lort_code check_output(const restoring *r, const char *output, const lort_file_info *container, lort_error *err)
+static lort_code check_output(const restoring *r, const char *output,
+                              const lort_file_info *container, lort_error *err)
 {
     lort_file_info info;
     bool exists;
     char shown[300];
-    if (lort_os_stat(output, &info, &exists, NULL) || !exists || info.device != container->device || info.inode != container->inode)
+    if (lort_os_stat(output, &info, &exists, NULL) || !exists || info.device != container->device ||
+        info.inode != container->inode)
         return LORT_OK;
-    return lort_fail(err, LORT_E_USAGE, "%s: the output is the container itself", lort_escape_text(shown, sizeof shown, output));
+    return lort_fail(err, LORT_E_USAGE, "%s: the output is the container itself",
+                     lort_escape_text(shown, sizeof shown, output));
 }
 
-static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, bool directory, lort_error *err)
+static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, bool directory,
+                              lort_error *err)
 {
     lort_file_info info = {.mode = 0600};
     bool exists;
@@ -454,8 +514,12 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
     if (code)
         return code;
     /* Outputs get no more permissions than the container has. */
-    lort_publish_options publish = {.directory = directory, .force = r->options->force, .mode = info.mode, .expect_bytes = bytes};
-    r->reading.session.report->output_path = lort_report_escape(r->reading.session.report, output, strlen(output));
+    lort_publish_options publish = {.directory = directory,
+                                    .force = r->options->force,
+                                    .mode = info.mode,
+                                    .expect_bytes = bytes};
+    r->reading.session.report->output_path =
+        lort_report_escape(r->reading.session.report, output, strlen(output));
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);
 }
 
@@ -479,7 +543,9 @@ static lort_code restore_tensor(restoring *r, const char *output, const char *na
     char shown[200];
     const lort_part *part = lort_archive_find(r->reading.archive, name, strlen(name));
     if (!part)
-        return lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them", lort_escape_text(shown, sizeof shown, name));
+        return lort_fail(err, LORT_E_USAGE,
+                         "no tensor '%s' in the container: lort inspect lists them",
+                         lort_escape_text(shown, sizeof shown, name));
     lort_code code = begin_output(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);
@@ -513,16 +579,19 @@ static void close_files(restoring *r)
         lort_give(alloc_of(r), r->files, model_of(r)->file_count * sizeof *r->files);
 }
 
-lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options,
+                       const lort_observer *observer, lort_report *report, lort_error *err)
 {
     restoring r = {.options = options};
-    lort_code code = lort_reading_open(&r.reading, LORT_COMMAND_RESTORE, path, &options->run, observer, report, err);
+    lort_code code = lort_reading_open(&r.reading, LORT_COMMAND_RESTORE, path, &options->run,
+                                       observer, report, err);
     if (code == LORT_OK)
         code = read_dtype(&r, err);
     if (code == LORT_OK)
         code = lort_reading_start(&r.reading, &options->run, headers_cost(&r), rows_cost, &r, err);
     if (code == LORT_OK)
-        code = options->tensor ? restore_tensor(&r, output, options->tensor, err) : restore_model(&r, output, err);
+        code = options->tensor ? restore_tensor(&r, output, options->tensor, err)
+                               : restore_model(&r, output, err);
     if (code == LORT_OK)
         code = lort_session_check_stop(&r.reading.session, err);
     if (code == LORT_OK)
@@ -530,7 +599,8 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     if (code == LORT_OK)
         code = lort_publish_commit(r.publish, err);
     if (code == LORT_OK)
-        report->ratio = report->input_bytes ? (double)report->output_bytes / (double)report->input_bytes : NAN;
+        report->ratio =
+            report->input_bytes ? (double)report->output_bytes / (double)report->input_bytes : NAN;
     lort_publish_close(r.publish);
     if (r.reading.archive)
         close_files(&r);

@@ -9,12 +9,14 @@ typedef struct block_run {
     const lort_slice *slice;
 } block_run;
 
-static lort_code verify_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code verify_block(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                              lort_error *err)
 {
     const block_run *run = ctx;
     lort_chunk_cache cache = {0};
     (void)slot;
-    lort_code code = lort_slice_load(run->slice, item, &run->reading->session.scratch[worker], &cache, err);
+    lort_code code =
+        lort_slice_load(run->slice, item, &run->reading->session.scratch[worker], &cache, err);
     return code ? code : lort_session_check_stop(&run->reading->session, err);
 }
 
@@ -25,13 +27,15 @@ static lort_code verify_blocks(lort_reading *reading, const lort_slice *slice, l
     return lort_pool_each(reading->session.pool, grid.down * grid.across, verify_block, &run, err);
 }
 
-/* Factors are decoded and checked for NaN, integers and trits decoded; kept bytes are decoded in order and must give the source's hash. */
+/* Factors are decoded and checked for NaN, integers and trits decoded; kept bytes are decoded in
+ * order and must give the source's hash. */
 static lort_code verify_slices(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++) {
         lort_slice slice;
-        code = lort_slice_open(reading->archive, part, s, &reading->session.scratch[0], &reading->session.alloc, &slice, err);
+        code = lort_slice_open(reading->archive, part, s, &reading->session.scratch[0],
+                               &reading->session.alloc, &slice, err);
         if (code)
             break;
         if (slice.term[LORT_TERM_RAW])
@@ -60,7 +64,8 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
     lort_code code = LORT_OK;
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
-        code = lort_part_is_raw(part) ? verify_raw(reading, part, err) : verify_slices(reading, part, err);
+        code = lort_part_is_raw(part) ? verify_raw(reading, part, err)
+                                      : verify_slices(reading, part, err);
         if (code)
             lort_reading_name_error(part, err);
         else
@@ -69,10 +74,12 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
     return code ? code : lort_session_check_stop(&reading->session, err);
 }
 
-lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer, lort_report *report, lort_error *err)
+lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer,
+                      lort_report *report, lort_error *err)
 {
     lort_reading reading;
-    lort_code code = lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, run, observer, report, err);
+    lort_code code =
+        lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, run, observer, report, err);
     if (code == LORT_OK)
         code = lort_reading_start(&reading, run, 0, NULL, NULL, err);
     if (code == LORT_OK)

@@ -1,10 +1,10 @@
-/* weights: the weights of a model or container for a program: looked up, seen where they lie, streamed. Owns the handle's ledger and what its last
- * stream decoded. */
+/* weights: the weights of a model or container for a program: looked up, seen where they lie,
+ * streamed. Owns the handle's ledger and what its last stream decoded. */
 #include "compress/math/blas.h"
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
-#include "loader/os/os.h"
 #include "formats/container/part.h"
+#include "loader/os/os.h"
 #include <string.h>
 
 typedef unsigned long long ull;
@@ -36,7 +36,9 @@ static lort_code open_budget(lort_weights *w, uint64_t memory_bytes, lort_error 
     lort_code code = memory_bytes ? LORT_OK : lort_memory_probe("", 0, &memory, err);
     if (code)
         return code;
-    code = lort_budget_open(memory_bytes ? memory_bytes : (uint64_t)(LORT_MEMORY_SHARE * (double)memory.available), &w->budget, err);
+    code = lort_budget_open(memory_bytes ? memory_bytes
+                                         : (uint64_t)(LORT_MEMORY_SHARE * (double)memory.available),
+                            &w->budget, err);
     if (code == LORT_OK)
         w->alloc = lort_budget_alloc(w->budget);
     return code;
@@ -50,8 +52,10 @@ static lort_code open_decoder(lort_weights *w, lort_error *err)
     lort_block_need need = {0};
     lort_blas_start();
     if (!lort_os_address_space(lort_blas_address_space())) /* OpenBLAS spins for ever without */
-        return lort_fail(err, LORT_E_MEMORY, "not enough address space for the linear algebra library: %llu bytes (ulimit -v?)",
-                         (ull)lort_blas_address_space());
+        return lort_fail(
+            err, LORT_E_MEMORY,
+            "not enough address space for the linear algebra library: %llu bytes (ulimit -v?)",
+            (ull)lort_blas_address_space());
     lort_code code = lort_budget_reserve(w->budget, libraries, "libraries", err);
     if (code)
         return code;
@@ -63,11 +67,13 @@ static lort_code open_decoder(lort_weights *w, lort_error *err)
     return code ? code : lort_block_space_open(&w->scratch.block, w->alloc, &need, err);
 }
 
-lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out, lort_error *err)
+lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out,
+                            lort_error *err)
 {
     void *memory;
     *out = NULL;
-    lort_code code = lort_take_zero(&lort_alloc_heap, sizeof(lort_weights), "a handle of weights", &memory, err);
+    lort_code code =
+        lort_take_zero(&lort_alloc_heap, sizeof(lort_weights), "a handle of weights", &memory, err);
     if (code)
         return code;
     lort_weights *w = memory;
@@ -75,7 +81,9 @@ lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weight
     if (code == LORT_OK)
         code = lort_input_open(path, w->alloc, NULL, NULL, &w->input, err);
     if (code == LORT_OK)
-        code = w->input.archive ? open_decoder(w, err) : lort_scratch_open_read(&w->scratch, w->alloc, LORT_CHUNK_TARGET, err);
+        code = w->input.archive
+                   ? open_decoder(w, err)
+                   : lort_scratch_open_read(&w->scratch, w->alloc, LORT_CHUNK_TARGET, err);
     if (code)
         lort_weights_close(w);
     else
@@ -108,20 +116,23 @@ void lort_weights_close(lort_weights *w)
 
 uint64_t lort_weights_count(const lort_weights *w) { return w->input.index->count; }
 
-lort_code lort_weights_find(const lort_weights *w, const char *name, uint64_t *number, lort_error *err)
+lort_code lort_weights_find(const lort_weights *w, const char *name, uint64_t *number,
+                            lort_error *err)
 {
     char shown[200];
     const lort_tensor *tensor = lort_index_find(w->input.index, name, strlen(name));
     *number = tensor ? (uint64_t)(tensor - w->input.index->tensors) : 0;
     if (tensor)
         return LORT_OK;
-    return lort_fail(err, LORT_E_USAGE, "no tensor '%s': lort inspect lists them", lort_escape_text(shown, sizeof shown, name));
+    return lort_fail(err, LORT_E_USAGE, "no tensor '%s': lort inspect lists them",
+                     lort_escape_text(shown, sizeof shown, name));
 }
 
 static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *out, lort_error *err)
 {
     if (number >= w->input.index->count)
-        return lort_fail(err, LORT_E_USAGE, "no tensor number %llu: there are %llu", (ull)number, (ull)w->input.index->count);
+        return lort_fail(err, LORT_E_USAGE, "no tensor number %llu: there are %llu", (ull)number,
+                         (ull)w->input.index->count);
     *out = lort_input_entry(&w->input, number);
     return LORT_OK;
 }
@@ -135,9 +146,13 @@ static lort_matrices shape_of(const lort_tensor *tensor)
     return lort_tensor_matrices(tensor);
 }
 
-static bool has_bytes(const lort_entry *entry) { return !entry->part || lort_part_is_raw(entry->part); }
+static bool has_bytes(const lort_entry *entry)
+{
+    return !entry->part || lort_part_is_raw(entry->part);
+}
 
-lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_info *out, lort_error *err)
+lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_info *out,
+                            lort_error *err)
 {
     lort_entry entry;
     *out = (lort_tensor_info){0};
@@ -146,8 +161,16 @@ lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_
         return code;
     const lort_tensor *tensor = entry.tensor;
     const lort_matrices shape = shape_of(tensor);
-    *out = (lort_tensor_info){.name = tensor->name, .dtype = tensor->type->name, .n_dims = tensor->n_dims, .dims = tensor->dims, .slices = shape.slices,
-                              .rows = shape.rows, .cols = shape.cols, .bytes = tensor->bytes, .has_bytes = has_bytes(&entry), .has_rows = lort_entry_decodes(&entry)};
+    *out = (lort_tensor_info){.name = tensor->name,
+                              .dtype = tensor->type->name,
+                              .n_dims = tensor->n_dims,
+                              .dims = tensor->dims,
+                              .slices = shape.slices,
+                              .rows = shape.rows,
+                              .cols = shape.cols,
+                              .bytes = tensor->bytes,
+                              .has_bytes = has_bytes(&entry),
+                              .has_rows = lort_entry_decodes(&entry)};
     return LORT_OK;
 }
 
@@ -157,11 +180,15 @@ const void *lort_weights_address(const lort_weights *w, uint64_t number)
     if (!w->input.model || number >= w->input.index->count)
         return NULL;
     const lort_tensor *tensor = &w->input.index->tensors[number];
-    (void)lort_model_view(w->input.model, tensor->file, tensor->offset, 0, NULL, &view, NULL); /* no bytes are no read */
+    /* no bytes are no read */
+    (void)lort_model_view(w->input.model, tensor->file, tensor->offset, 0, NULL, &view, NULL);
     return view;
 }
 
-lort_code lort_weights_check(const lort_weights *w, lort_error *err) { return w->input.model ? lort_model_unchanged(w->input.model, err) : LORT_OK; }
+lort_code lort_weights_check(const lort_weights *w, lort_error *err)
+{
+    return w->input.model ? lort_model_unchanged(w->input.model, err) : LORT_OK;
+}
 
 /* ---- bytes ---- */
 
@@ -169,11 +196,14 @@ static lort_code name_error(const lort_entry *entry, lort_code code, lort_error 
 {
     char name[200];
     if (code)
-        lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, entry->tensor->name, entry->tensor->name_bytes));
+        lort_error_prefix(
+            err, "tensor %s",
+            lort_escape(name, sizeof name, entry->tensor->name, entry->tensor->name_bytes));
     return code;
 }
 
-/* A buffer on its way to be full. It is handed on when more comes, so that the last piece waits for the checks of the whole. */
+/* A buffer on its way to be full. It is handed on when more comes, so that the last piece waits for
+ * the checks of the whole. */
 typedef struct delivery {
     const lort_entry *entry;
     lort_hasher *hasher; /* of a container, else NULL */
@@ -185,7 +215,8 @@ typedef struct delivery {
 
 static lort_code caller_stopped(lort_code code, uint64_t at, const char *unit, lort_error *err)
 {
-    return code ? lort_fail(err, code, "the caller ended the stream at %s %llu", unit, (ull)at) : LORT_OK;
+    return code ? lort_fail(err, code, "the caller ended the stream at %s %llu", unit, (ull)at)
+                : LORT_OK;
 }
 
 static lort_code hand_on(delivery *d, lort_error *err)
@@ -225,7 +256,8 @@ static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
     if (code == LORT_OK)
         code = lort_entry_bytes(entry, &w->scratch, deliver_piece, d, err);
     if (code == LORT_OK)
-        code = d->hasher ? lort_reading_check_hash(entry->part, d->hasher, err) : lort_entry_unchanged(entry, err);
+        code = d->hasher ? lort_reading_check_hash(entry->part, d->hasher, err)
+                         : lort_entry_unchanged(entry, err);
     if (code == LORT_OK && d->used)
         code = hand_on(d, err);
     lort_hasher_close(d->hasher);
@@ -233,17 +265,21 @@ static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
     return code;
 }
 
-lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uint64_t buffer_bytes, lort_bytes_fn *piece, void *ctx, lort_error *err)
+lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uint64_t buffer_bytes,
+                             lort_bytes_fn *piece, void *ctx, lort_error *err)
 {
     lort_entry entry;
     lort_code code = entry_of(w, number, &entry, err);
     if (code)
         return code;
-    delivery d = {.entry = &entry, .buffer = buffer, .size = buffer_bytes, .piece = piece, .ctx = ctx};
+    delivery d = {
+        .entry = &entry, .buffer = buffer, .size = buffer_bytes, .piece = piece, .ctx = ctx};
     if (buffer_bytes == 0)
         code = lort_fail(err, LORT_E_USAGE, "a buffer of 0 bytes: the smallest that would do is 1");
     else if (!has_bytes(&entry))
-        code = lort_fail(err, LORT_E_USAGE, "its original bytes are not in the container, which holds a lossy form: rows of it can be had");
+        code = lort_fail(err, LORT_E_USAGE,
+                         "its original bytes are not in the container, which holds a lossy form: "
+                         "rows of it can be had");
     else
         code = stream_bytes(w, &d, err);
     return name_error(&entry, code, err);
@@ -252,7 +288,8 @@ lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uin
 /* ---- rows of a container ---- */
 
 /* The slice stays open until another is asked for. Opening uses the scratch. */
-static lort_code open_slice(lort_weights *w, const lort_part *part, uint32_t number, lort_error *err)
+static lort_code open_slice(lort_weights *w, const lort_part *part, uint32_t number,
+                            lort_error *err)
 {
     if (w->slice.part == part && w->slice.slice == number)
         return LORT_OK;
@@ -265,28 +302,34 @@ static lort_code open_band(lort_weights *w, lort_error *err)
 {
     const lort_cell_grid grid = lort_cell_grid_of(w->slice.shape.rows, w->slice.shape.cols);
     const int64_t high = grid.high < grid.rows ? grid.high : grid.rows;
-    const uint64_t values = (uint64_t)high * (uint64_t)grid.cols + (grid.across > 1 ? LORT_CELL_VALUES : 0);
+    const uint64_t values =
+        (uint64_t)high * (uint64_t)grid.cols + (grid.across > 1 ? LORT_CELL_VALUES : 0);
     void *memory;
     if (w->band.values)
         return LORT_OK;
     lort_code code = lort_take(w->alloc, values * sizeof(float), "a row of blocks", &memory, err);
     if (code == LORT_OK)
-        w->band = (band){.values = memory, .bytes = values * sizeof(float), .number = -1, .grid = grid};
+        w->band =
+            (band){.values = memory, .bytes = values * sizeof(float), .number = -1, .grid = grid};
     return code;
 }
 
 /* One cell to its place in the band. A product of factors has no NaN or Inf of its own. */
-static lort_code band_cell(lort_weights *w, const lort_cells *cells, int64_t first_row, lort_error *err)
+static lort_code band_cell(lort_weights *w, const lort_cells *cells, int64_t first_row,
+                           lort_error *err)
 {
     const band *b = &w->band;
-    const uint64_t wide = (uint64_t)(cells->c1 - cells->c0), count = lort_cell_count(cells), cols = (uint64_t)b->grid.cols;
-    float *values = b->grid.across > 1 ? b->values + b->bytes / sizeof(float) - LORT_CELL_VALUES : b->values;
+    const uint64_t wide = (uint64_t)(cells->c1 - cells->c0), count = lort_cell_count(cells),
+                   cols = (uint64_t)b->grid.cols;
+    float *values =
+        b->grid.across > 1 ? b->values + b->bytes / sizeof(float) - LORT_CELL_VALUES : b->values;
     lort_code code = lort_slice_cells(&w->slice, cells, &w->scratch, &w->cache, values, err);
     if (code == LORT_OK && w->slice.left && lort_find_nonfinite(values, count) < count)
-        code = lort_fail(err, LORT_E_NUMERIC, "value %g does not fit F32", (double)values[lort_find_nonfinite(values, count)]);
+        code = lort_fail(err, LORT_E_NUMERIC, "value %g does not fit F32",
+                         (double)values[lort_find_nonfinite(values, count)]);
     for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK && b->grid.across > 1; r++)
-        memcpy(b->values + (uint64_t)(r - first_row) * cols + (uint64_t)cells->c0, values + (uint64_t)(r - cells->r0) * wide,
-               (size_t)(wide * sizeof(float)));
+        memcpy(b->values + (uint64_t)(r - first_row) * cols + (uint64_t)cells->c0,
+               values + (uint64_t)(r - cells->r0) * wide, (size_t)(wide * sizeof(float)));
     return code;
 }
 
@@ -306,14 +349,16 @@ static lort_code load_band(lort_weights *w, int64_t number, lort_error *err)
 }
 
 /* Elements [at, end) of the open slice. */
-static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, float *dst, lort_error *err)
+static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, float *dst,
+                                lort_error *err)
 {
     lort_code code = LORT_OK;
     if (w->slice.term[LORT_TERM_RAW])
         return lort_slice_elements(&w->slice, at, end, &w->scratch, &w->cache, dst, err);
     while (at < end && code == LORT_OK) {
         const lort_cell_grid grid = lort_cell_grid_of(w->slice.shape.rows, w->slice.shape.cols);
-        const uint64_t per = (uint64_t)grid.high * (uint64_t)grid.cols, inside = at % per, n = end - at < per - inside ? end - at : per - inside;
+        const uint64_t per = (uint64_t)grid.high * (uint64_t)grid.cols, inside = at % per,
+                       n = end - at < per - inside ? end - at : per - inside;
         code = load_band(w, (int64_t)(at / per), err);
         if (code == LORT_OK)
             memcpy(dst, w->band.values + inside, (size_t)(n * sizeof *dst));
@@ -324,7 +369,8 @@ static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, floa
 }
 
 /* Elements [at, end) of a part, slice by slice. */
-static lort_code part_elements(lort_weights *w, const lort_part *part, uint64_t at, uint64_t end, float *dst, lort_error *err)
+static lort_code part_elements(lort_weights *w, const lort_part *part, uint64_t at, uint64_t end,
+                               float *dst, lort_error *err)
 {
     const lort_matrices shape = lort_part_matrices(part);
     const uint64_t per = (uint64_t)shape.rows * (uint64_t)shape.cols;
@@ -346,30 +392,38 @@ typedef struct row_stream {
     lort_entry entry;
     uint64_t at, end, cols; /* elements */
     float *buffer;
-    uint64_t room;          /* values, in whole blocks */
+    uint64_t room; /* values, in whole blocks */
     lort_rows_fn *piece;
     void *ctx;
 } row_stream;
 
-static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count, uint64_t buffer_bytes, lort_error *err)
+static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count,
+                            uint64_t buffer_bytes, lort_error *err)
 {
     const lort_matrices shape = shape_of(s->entry.tensor);
-    const int64_t rows = shape.slices * shape.rows, least = (int64_t)(s->entry.tensor->type->block_elements * sizeof(float));
+    const int64_t rows = shape.slices * shape.rows,
+                  least = (int64_t)(s->entry.tensor->type->block_elements * sizeof(float));
     if (!lort_entry_decodes(&s->entry))
-        return lort_fail(err, LORT_E_USAGE, "%s has no decoder: its bytes can be had", s->entry.tensor->type->name);
+        return lort_fail(err, LORT_E_USAGE, "%s has no decoder: its bytes can be had",
+                         s->entry.tensor->type->name);
     if (*count == LORT_ROWS_ALL)
         *count = first < rows ? rows - first : 0;
     if (first < 0 || first > rows || *count < 0 || *count > rows - first)
-        return lort_fail(err, LORT_E_USAGE, "%lld rows from row %lld on: there are %lld", (long long)*count, (long long)first, (long long)rows);
+        return lort_fail(err, LORT_E_USAGE, "%lld rows from row %lld on: there are %lld",
+                         (long long)*count, (long long)first, (long long)rows);
     if (buffer_bytes < (uint64_t)least)
-        return lort_fail(err, LORT_E_USAGE, "a buffer of %llu bytes: the smallest that would do is %lld", (ull)buffer_bytes, (long long)least);
+        return lort_fail(err, LORT_E_USAGE,
+                         "a buffer of %llu bytes: the smallest that would do is %lld",
+                         (ull)buffer_bytes, (long long)least);
     return LORT_OK;
 }
 
 /* As many whole rows as there is room for, or part of one. */
 static uint64_t next_piece(const row_stream *s)
 {
-    const uint64_t row = s->cols - s->at % s->cols, most = s->room < s->cols ? (s->room < row ? s->room : row) : s->room / s->cols * s->cols;
+    const uint64_t row = s->cols - s->at % s->cols, most = s->room < s->cols
+                                                               ? (s->room < row ? s->room : row)
+                                                               : s->room / s->cols * s->cols;
     return s->end - s->at < most ? s->end - s->at : most;
 }
 
@@ -378,8 +432,9 @@ static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
     lort_code code = LORT_OK;
     while (s->at < s->end && code == LORT_OK) {
         const uint64_t n = next_piece(s);
-        code = s->entry.part ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
-                             : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
+        code = s->entry.part
+                   ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
+                   : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
         if (code == LORT_OK) /* the last piece waits for the check of the whole */
             code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
         if (code == LORT_OK)
@@ -389,8 +444,9 @@ static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
     return code;
 }
 
-lort_code lort_weights_rows(lort_weights *w, uint64_t number, int64_t first_row, int64_t row_count, float *buffer, uint64_t buffer_bytes, lort_rows_fn *piece,
-                            void *ctx, lort_error *err)
+lort_code lort_weights_rows(lort_weights *w, uint64_t number, int64_t first_row, int64_t row_count,
+                            float *buffer, uint64_t buffer_bytes, lort_rows_fn *piece, void *ctx,
+                            lort_error *err)
 {
     row_stream s = {.buffer = buffer, .piece = piece, .ctx = ctx};
     lort_code code = entry_of(w, number, &s.entry, err);

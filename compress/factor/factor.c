@@ -1,23 +1,27 @@
-/* factor: the driver. Fixes every size from the shape and the target alone, takes one block of memory for the job, runs the passes and
- * says what came of it. The arithmetic is in tiles.c, krylov.c, shrink.c, reach.c, refit.c and rows.c. */
+/* factor: the driver. Fixes every size from the shape and the target alone, takes one block of
+ * memory for the job, runs the passes and says what came of it. The arithmetic is in tiles.c,
+ * krylov.c, shrink.c, reach.c, refit.c and rows.c. */
 #include "compress/factor/factor.h"
 #include "compress/factor/factor_parts.h"
 #include "formats/types/dtype.h"
 #include <math.h>
 
 #define MOST_PASSES 24 /* from then on the basis fills up and that is that */
-#define RAISES 4 /* refits at a higher rank after the first measurement missed the target */
+#define RAISES 4       /* refits at a higher rank after the first measurement missed the target */
 
-/* A target may be closer than the basis can say: instead of filling it for good, go on in the part that matters. */
+/* A target may be closer than the basis can say: instead of filling it for good, go on in the part
+ * that matters. */
 static bool must_shrink(const lort_factoring *f)
 {
     const lort_factor_grid *g = &f->grid;
 
-    return f->target->kind != LORT_TARGET_RANK && f->target->kind != LORT_TARGET_GAIN && f->passes < MOST_PASSES && f->d > g->rank_cap && f->d + f->width + g->block > g->cap &&
+    return f->target->kind != LORT_TARGET_RANK && f->target->kind != LORT_TARGET_GAIN &&
+           f->passes < MOST_PASSES && f->d > g->rank_cap && f->d + f->width + g->block > g->cap &&
            g->cap < lort_min64(g->rows, g->cols);
 }
 
-static lort_code grow_basis(lort_factoring *f, lort_reach *step, double *best_energy, lort_error *err)
+static lort_code grow_basis(lort_factoring *f, lort_reach *step, double *best_energy,
+                            lort_error *err)
 {
     lort_code code = lort_krylov_start(f, err);
 
@@ -49,7 +53,8 @@ static bool is_met(const lort_target *target, const lort_factors *out)
 }
 
 /* Factors of this rank, or of a higher one if they miss the target as they are stored. */
-static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *out, lort_error *err)
+static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *out,
+                                 lort_error *err)
 {
     lort_code code = LORT_OK;
 
@@ -68,10 +73,12 @@ static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *
 /* Factors of a rank that was raised for 8 bits may be of too uneven numbers for them after all. */
 static bool is_smaller(const lort_factoring *f, const lort_factors *out, int64_t rank)
 {
-    const double left = out->left_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS, right = out->right_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS;
+    const double left = out->left_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS,
+                 right = out->right_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS;
     const double rows = (double)f->grid.rows, cols = (double)f->grid.cols;
 
-    return out->verdict == LORT_FACTORED && (double)out->rank * (rows * left + cols * right) <= (double)rank * (rows + cols) * LORT_SIXTEEN_BITS;
+    return out->verdict == LORT_FACTORED && (double)out->rank * (rows * left + cols * right) <=
+                                                (double)rank * (rows + cols) * LORT_SIXTEEN_BITS;
 }
 
 static lort_code build_factors(lort_factoring *f, lort_factors *out, lort_error *err)
@@ -131,10 +138,14 @@ static lort_code run_factoring(lort_factoring *f, lort_factors *out, lort_error 
     return code;
 }
 
-lort_code lort_factor(const lort_matrix_source *source, const lort_target *target, lort_pool *pool, const lort_alloc *alloc,
-                      lort_factors *out, lort_error *err)
+lort_code lort_factor(const lort_matrix_source *source, const lort_target *target, lort_pool *pool,
+                      const lort_alloc *alloc, lort_factors *out, lort_error *err)
 {
-    lort_factoring f = {.source = source, .target = target, .pool = pool, .alloc = alloc, .workers = lort_pool_workers(pool)};
+    lort_factoring f = {.source = source,
+                        .target = target,
+                        .pool = pool,
+                        .alloc = alloc,
+                        .workers = lort_pool_workers(pool)};
     lort_code code;
 
     *out = (lort_factors){.verdict = LORT_NOT_CONVERGED};

@@ -1,4 +1,5 @@
-/* grid: see grid.h. Every number here depends on the shape, the element type and the target only. */
+/* grid: see grid.h. Every number here depends on the shape, the element type and the target only.
+ */
 #include "compress/factor/grid.h"
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
@@ -7,25 +8,22 @@
 
 #define PAGE 4096
 #define TILE_COLS 4096
-#define PANEL_ROWS 64    /* a cell of the decode grid high */
-#define STRIPE_COLS 64   /* few, so that a pass over 4096 x 4096 keeps 64 cores busy; it takes no longer than one by wider ones (docs/NUMERICS.md) */
+#define PANEL_ROWS 64 /* a cell of the decode grid high */
+/* few, so that a pass over 4096 x 4096 keeps 64 cores busy; it takes no longer than one by wider
+ * ones (docs/NUMERICS.md) */
+#define STRIPE_COLS 64
 #define STRIPE_ROWS 2048
 #define GROUP_BYTES ((int64_t)64 << 20)
 
-static int64_t round_up(int64_t v, int64_t step)
-{
-    return (v + step - 1) / step * step;
-}
+static int64_t round_up(int64_t v, int64_t step) { return (v + step - 1) / step * step; }
 
-int64_t lort_factor_items(int64_t total, int64_t step)
-{
-    return (total + step - 1) / step;
-}
+int64_t lort_factor_items(int64_t total, int64_t step) { return (total + step - 1) / step; }
 
 /* `total` in `parts` equal steps, multiples of `unit`. */
 static int64_t even_step(int64_t total, int64_t parts, int64_t unit)
 {
-    return lort_max64(lort_min64(round_up(lort_factor_items(total, lort_max64(parts, 1)), unit), total), 1);
+    return lort_max64(
+        lort_min64(round_up(lort_factor_items(total, lort_max64(parts, 1)), unit), total), 1);
 }
 
 static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)
@@ -35,34 +33,45 @@ static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)
     g->panel = PANEL_ROWS;
     /* tiles are cut where the decode grid is, so that a cell of it lies in one tile */
     g->tile = even_step(g->cols, lort_factor_items(g->cols, TILE_COLS), LORT_DECODE_COLS);
-    g->stripe = lort_min64(element_bytes > 1 ? STRIPE_COLS : LORT_BLOCK_ELEMENTS_MAX, lort_max64(g->cols, 1)); /* blocks are decoded whole */
-    g->group = lort_min64(lort_max64(GROUP_BYTES / row_bytes / g->panel, 1) * g->panel, lort_max64(g->rows, 1));
+    /* blocks are decoded whole */
+    g->stripe = lort_min64(element_bytes > 1 ? STRIPE_COLS : LORT_BLOCK_ELEMENTS_MAX,
+                           lort_max64(g->cols, 1));
+    g->group = lort_min64(lort_max64(GROUP_BYTES / row_bytes / g->panel, 1) * g->panel,
+                          lort_max64(g->rows, 1));
     g->depth = lort_min64(STRIPE_ROWS, g->group);
 }
 
 static void set_widths(lort_factor_grid *g, const lort_target *target)
 {
     const int64_t least = lort_min64(g->rows, g->cols);
-    const int64_t asked = target->kind == LORT_TARGET_RANK ? lort_min64(target->rank, target->max_rank) : target->max_rank;
+    const int64_t asked = target->kind == LORT_TARGET_RANK
+                              ? lort_min64(target->rank, target->max_rank)
+                              : target->max_rank;
     int64_t cap;
 
     g->rank_cap = lort_max64(lort_min64(lort_min64(asked, least), LORT_DSYEVD_MAX), 0);
-    if (target->kind == LORT_TARGET_GAIN) { /* few components far above the rest: two blocks find them, and in most matrices none */
+    /* few components far above the rest: two blocks find them, and in most matrices none */
+    if (target->kind == LORT_TARGET_GAIN) {
         g->block = 32;
         cap = g->rank_cap + 2 * g->block;
     } else if (target->kind == LORT_TARGET_RANK) {
-        g->block = g->rank_cap > 128 ? 128 : lort_max64(32, lort_min64(64, round_up(g->rank_cap, 16)));
-        cap = lort_max64(3 * g->rank_cap + 160, 4 * g->rank_cap); /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
+        g->block =
+            g->rank_cap > 128 ? 128 : lort_max64(32, lort_min64(64, round_up(g->rank_cap, 16)));
+        /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
+        cap = lort_max64(3 * g->rank_cap + 160, 4 * g->rank_cap);
     } else {
         g->block = 64;
-        cap = g->rank_cap + lort_max64(g->rank_cap / 4, g->block) + g->block; /* room for two blocks after a shrink */
+        /* room for two blocks after a shrink */
+        cap = g->rank_cap + lort_max64(g->rank_cap / 4, g->block) + g->block;
     }
-    g->cap = lort_max64(lort_min64(lort_min64(cap, LORT_DSYEVD_MAX), lort_min64(g->cols, g->rows + g->block)), 1);
+    g->cap = lort_max64(
+        lort_min64(lort_min64(cap, LORT_DSYEVD_MAX), lort_min64(g->cols, g->rows + g->block)), 1);
     g->block = lort_min64(g->block, g->cap);
     g->exact = g->cap >= g->cols;
 }
 
-bool lort_factor_grid_make(int64_t rows, int64_t cols, uint32_t element_bytes, const lort_target *target, lort_factor_grid *g)
+bool lort_factor_grid_make(int64_t rows, int64_t cols, uint32_t element_bytes,
+                           const lort_target *target, lort_factor_grid *g)
 {
     *g = (lort_factor_grid){.rows = rows, .cols = cols};
     if (rows < 0 || cols < 0 || rows > INT32_MAX - PAGE || cols > INT32_MAX - PAGE)
@@ -80,25 +89,56 @@ uint64_t lort_factor_tile_floats(const lort_factor_grid *g)
 uint64_t lort_factor_scratch_bytes(const lort_factor_grid *g)
 {
     const int64_t gram = 8 * LORT_GRAM_STEP * g->cap, turn = 4 * 256 * g->block;
-    const int64_t refit = g->panel * g->rank_cap * (8 + 8 + 4) + 4 * LORT_DECODE_ROWS * LORT_DECODE_COLS;
+    const int64_t refit =
+        g->panel * g->rank_cap * (8 + 8 + 4) + 4 * LORT_DECODE_ROWS * LORT_DECODE_COLS;
 
     return (uint64_t)round_up(lort_max64(lort_max64(gram, turn), refit), 64);
 }
 
 /* The pieces of the one block of memory. */
-enum { TILES, SCRATCH, Q, Y, GRAM, WORK, VALUES, RITZ, BEFORE, LANES, SOLVE, DIAGONAL, TURN, RIGHT, PARTIALS, PIECES };
+enum {
+    TILES,
+    SCRATCH,
+    Q,
+    Y,
+    GRAM,
+    WORK,
+    VALUES,
+    RITZ,
+    BEFORE,
+    LANES,
+    SOLVE,
+    DIAGONAL,
+    TURN,
+    RIGHT,
+    PARTIALS,
+    PIECES
+};
 
 /* Offsets of the pieces of the one block, and its size. */
-static uint64_t lay_out_memory(const lort_factor_grid *g, unsigned workers, uint64_t offsets[PIECES])
+static uint64_t lay_out_memory(const lort_factor_grid *g, unsigned workers,
+                               uint64_t offsets[PIECES])
 {
-    const uint64_t cap = (uint64_t)g->cap, block = (uint64_t)g->block, side = (uint64_t)lort_max64(g->rank_cap, g->block);
+    const uint64_t cap = (uint64_t)g->cap, block = (uint64_t)g->block,
+                   side = (uint64_t)lort_max64(g->rank_cap, g->block);
     const uint64_t rows = (uint64_t)g->rows, cols = (uint64_t)g->cols;
-    const int64_t most = lort_max64(lort_factor_items(g->rows, g->panel), lort_factor_items(g->cols, g->stripe));
+    const int64_t most =
+        lort_max64(lort_factor_items(g->rows, g->panel), lort_factor_items(g->cols, g->stripe));
     const uint64_t bytes[PIECES] = {
-        [TILES] = 4 * workers * lort_factor_tile_floats(g), [SCRATCH] = workers * lort_factor_scratch_bytes(g),
-        [Q] = 4 * cols * cap, [Y] = 4 * rows * cap, [GRAM] = 8 * cap * cap, [WORK] = lort_dsyevd_work((int64_t)lort_max64(g->cap, (int64_t)side)),
-        [VALUES] = 8 * cap, [RITZ] = 8 * cap, [BEFORE] = 8 * cap, [LANES] = 8 * LORT_FACTOR_LANES * cap * block,
-        [SOLVE] = 8 * side * side, [DIAGONAL] = 8 * side, [TURN] = 4 * cap * block, [RIGHT] = 4 * (uint64_t)g->rank_cap * cols,
+        [TILES] = 4 * workers * lort_factor_tile_floats(g),
+        [SCRATCH] = workers * lort_factor_scratch_bytes(g),
+        [Q] = 4 * cols * cap,
+        [Y] = 4 * rows * cap,
+        [GRAM] = 8 * cap * cap,
+        [WORK] = lort_dsyevd_work((int64_t)lort_max64(g->cap, (int64_t)side)),
+        [VALUES] = 8 * cap,
+        [RITZ] = 8 * cap,
+        [BEFORE] = 8 * cap,
+        [LANES] = 8 * LORT_FACTOR_LANES * cap * block,
+        [SOLVE] = 8 * side * side,
+        [DIAGONAL] = 8 * side,
+        [TURN] = 4 * cap * block,
+        [RIGHT] = 4 * (uint64_t)g->rank_cap * cols,
         [PARTIALS] = sizeof(lort_partial) * (uint64_t)lort_max64(most, LORT_FACTOR_LANES),
     };
     uint64_t total = 0;
@@ -110,7 +150,8 @@ static uint64_t lay_out_memory(const lort_factor_grid *g, unsigned workers, uint
     return total;
 }
 
-uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes, const lort_target *target, unsigned workers)
+uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
+                           const lort_target *target, unsigned workers)
 {
     lort_factor_grid g;
     uint64_t offsets[PIECES];
@@ -118,7 +159,8 @@ uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes, c
     if (!lort_factor_grid_make(rows, cols, element_bytes, target, &g))
         return 0;
     /* the block and two results, each in whole pages */
-    return lay_out_memory(&g, workers, offsets) + 2 * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
+    return lay_out_memory(&g, workers, offsets) +
+           2 * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
 }
 
 lort_code lort_factoring_take(lort_factoring *f, lort_error *err)
@@ -127,7 +169,8 @@ lort_code lort_factoring_take(lort_factoring *f, lort_error *err)
     lort_code code;
 
     f->memory_bytes = lay_out_memory(&f->grid, f->workers, at);
-    code = lort_take(f->alloc, f->memory_bytes, "factorisation workspace", (void **)&f->memory, err);
+    code =
+        lort_take(f->alloc, f->memory_bytes, "factorisation workspace", (void **)&f->memory, err);
     if (code != LORT_OK)
         return code;
     f->tiles = (float *)(f->memory + at[TILES]);

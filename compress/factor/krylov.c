@@ -1,7 +1,8 @@
-/* krylov: the orthonormal basis Q of a block Krylov space of A'A, and Y = A Q. Each step reads A once per row group: Y_j = A Q_j by
- * panels of rows, then Z = A'Y_j by stripes of columns, each element of Z summed by one item in row order, so that no
- * reduction over workers exists. Z is made orthonormal against Q twice, by CholeskyQR in its eigenvalue form: dependent
- * directions are dropped, not shifted. (Musco & Musco, NeurIPS 2015; Yamamoto et al., ETNA 44, 2015.) */
+/* krylov: the orthonormal basis Q of a block Krylov space of A'A, and Y = A Q. Each step reads A
+ * once per row group: Y_j = A Q_j by panels of rows, then Z = A'Y_j by stripes of columns, each
+ * element of Z summed by one item in row order, so that no reduction over workers exists. Z is made
+ * orthonormal against Q twice, by CholeskyQR in its eigenvalue form: dependent directions are
+ * dropped, not shifted. (Musco & Musco, NeurIPS 2015; Yamamoto et al., ETNA 44, 2015.) */
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
 #include "compress/math/random.h"
@@ -9,8 +10,9 @@
 #include <string.h>
 
 #define TURN_ROWS 256
-#define NOISE 1e-13  /* squared: a direction of Z this far below the whole of Z is f32 rounding */
-#define SECOND 0.05  /* squared: what must be left of a unit column when it is orthogonalised again */
+#define NOISE 1e-13 /* squared: a direction of Z this far below the whole of Z is f32 rounding */
+/* squared: what must be left of a unit column when it is orthogonalised again */
+#define SECOND 0.05
 
 static void *scratch_of(const lort_factoring *f, unsigned worker)
 {
@@ -60,10 +62,12 @@ static lort_code gram_lane(void *ctx, int64_t lane, unsigned worker, unsigned sl
         const int64_t n = lort_min64(LORT_GRAM_STEP, end - at);
         if (run->wide) {
             load_wide(run, at, n, x);
-            lort_dgemm(false, true, run->to, width, n, 1, x, n, x + run->from * n, n, 1, sum, width);
+            lort_dgemm(false, true, run->to, width, n, 1, x, n, x + run->from * n, n, 1, sum,
+                       width);
         } else {
             load_tall(run, at, n, x);
-            lort_dgemm(true, false, run->to, width, n, 1, x, run->to, x + run->from, run->to, 1, sum, width);
+            lort_dgemm(true, false, run->to, width, n, 1, x, run->to, x + run->from, run->to, 1,
+                       sum, width);
         }
     }
     return LORT_OK;
@@ -92,22 +96,24 @@ static lort_code sum_gram(gram_run run, double *out, int64_t ldo, lort_error *er
     return LORT_OK;
 }
 
-lort_code lort_gram_tall(lort_factoring *f, const float *x, int64_t ldx, int64_t length, int64_t from, int64_t to, double *out,
-                         int64_t ldo, lort_error *err)
+lort_code lort_gram_tall(lort_factoring *f, const float *x, int64_t ldx, int64_t length,
+                         int64_t from, int64_t to, double *out, int64_t ldo, lort_error *err)
 {
     return sum_gram((gram_run){f, x, ldx, length, from, to, false}, out, ldo, err);
 }
 
-lort_code lort_gram_wide(lort_factoring *f, const float *x, int64_t ldx, int64_t length, int64_t from, int64_t to, double *out,
-                         int64_t ldo, lort_error *err)
+lort_code lort_gram_wide(lort_factoring *f, const float *x, int64_t ldx, int64_t length,
+                         int64_t from, int64_t to, double *out, int64_t ldo, lort_error *err)
 {
     return sum_gram((gram_run){f, x, ldx, length, from, to, true}, out, ldo, err);
 }
 
 /* ---- orthonormal blocks ---- */
 
-/* One lane of C = Q'Z (f32) and of ||Z||^2. A lane's slot holds cap x block doubles: room for both. */
-static lort_code project_lane(void *ctx, int64_t lane, unsigned worker, unsigned slot, lort_error *err)
+/* One lane of C = Q'Z (f32) and of ||Z||^2. A lane's slot holds cap x block doubles: room for both.
+ */
+static lort_code project_lane(void *ctx, int64_t lane, unsigned worker, unsigned slot,
+                              lort_error *err)
 {
     lort_factoring *f = ctx;
     const int64_t ld = f->grid.cap, d = f->d, w = f->width;
@@ -129,10 +135,12 @@ static lort_code project_lane(void *ctx, int64_t lane, unsigned worker, unsigned
     return LORT_OK;
 }
 
-static lort_code subtract_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code subtract_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                               lort_error *err)
 {
     lort_factoring *f = ctx;
-    const int64_t ld = f->grid.cap, at = item * TURN_ROWS, n = lort_min64(TURN_ROWS, f->grid.cols - at);
+    const int64_t ld = f->grid.cap, at = item * TURN_ROWS,
+                  n = lort_min64(TURN_ROWS, f->grid.cols - at);
     float *q = f->q + at * ld;
 
     lort_sgemm(false, false, n, f->width, f->d, -1, q, ld, f->turn, f->width, 1, q + f->d, ld);
@@ -158,7 +166,8 @@ static lort_code project_block(lort_factoring *f, double *norm2, lort_error *err
     }
     if (f->d == 0)
         return LORT_OK;
-    return lort_pool_each(f->pool, lort_factor_items(f->grid.cols, TURN_ROWS), subtract_rows, f, err);
+    return lort_pool_each(f->pool, lort_factor_items(f->grid.cols, TURN_ROWS), subtract_rows, f,
+                          err);
 }
 
 typedef struct turn_run {
@@ -170,7 +179,8 @@ static lort_code turn_rows(void *ctx, int64_t item, unsigned worker, unsigned sl
 {
     const turn_run *run = ctx;
     const lort_factoring *f = run->f;
-    const int64_t ld = f->grid.cap, at = item * TURN_ROWS, n = lort_min64(TURN_ROWS, f->grid.cols - at), w = f->width;
+    const int64_t ld = f->grid.cap, at = item * TURN_ROWS,
+                  n = lort_min64(TURN_ROWS, f->grid.cols - at), w = f->width;
     float *z = f->q + at * ld + f->d, *copy = scratch_of(f, worker);
 
     for (int64_t i = 0; i < n; i++)
@@ -184,7 +194,8 @@ static lort_code orthonormalise_block(lort_factoring *f, double least, lort_erro
 {
     const int64_t w = f->width;
     turn_run run = {f, 0};
-    lort_code code = lort_gram_tall(f, f->q + f->d, f->grid.cap, f->grid.cols, 0, w, f->solve, w, err);
+    lort_code code =
+        lort_gram_tall(f, f->q + f->d, f->grid.cap, f->grid.cols, 0, w, f->solve, w, err);
 
     if (code == LORT_OK)
         code = lort_dsyevd(w, f->solve, w, f->diagonal, f->work, err);
@@ -194,9 +205,11 @@ static lort_code orthonormalise_block(lort_factoring *f, double least, lort_erro
         run.kept += f->diagonal[i] > least;
     for (int64_t i = 0; i < run.kept; i++)
         for (int64_t j = 0; j < w; j++) /* largest first */
-            f->turn[j * run.kept + i] = (float)(f->solve[(w - 1 - i) * w + j] / sqrt(f->diagonal[w - 1 - i]));
+            f->turn[j * run.kept + i] =
+                (float)(f->solve[(w - 1 - i) * w + j] / sqrt(f->diagonal[w - 1 - i]));
     if (run.kept > 0)
-        code = lort_pool_each(f->pool, lort_factor_items(f->grid.cols, TURN_ROWS), turn_rows, &run, err);
+        code = lort_pool_each(f->pool, lort_factor_items(f->grid.cols, TURN_ROWS), turn_rows, &run,
+                              err);
     f->width = code == LORT_OK ? run.kept : 0;
     return code;
 }
@@ -221,7 +234,8 @@ static void set_identity(lort_factoring *f)
         f->q[i * f->grid.cap + i] = 1;
 }
 
-/* Columns of the one random matrix that belongs to the key: block d of Q always starts from its columns d and on. */
+/* Columns of the one random matrix that belongs to the key: block d of Q always starts from its
+ * columns d and on. */
 static lort_code random_block(lort_factoring *f, lort_error *err)
 {
     f->width = lort_min64(f->grid.block, f->grid.cap - f->d);
@@ -251,7 +265,8 @@ typedef struct pass_run {
 } pass_run;
 
 /* Y = A Q for one panel. */
-static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                               lort_error *err)
 {
     const pass_run *run = ctx;
     lort_factoring *f = run->f;
@@ -265,14 +280,16 @@ static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigne
         lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
         if (code != LORT_OK)
             return code;
-        lort_sgemm(false, false, r1 - r0, run->width, c1 - c0, f->alpha, tile, ld, f->q + c0 * g->cap + run->at, g->cap, c0 > 0,
-                   f->y + r0 * g->cap + run->at, g->cap);
+        lort_sgemm(false, false, r1 - r0, run->width, c1 - c0, f->alpha, tile, ld,
+                   f->q + c0 * g->cap + run->at, g->cap, c0 > 0, f->y + r0 * g->cap + run->at,
+                   g->cap);
     }
     return LORT_OK;
 }
 
 /* Z += A'Y for one stripe and the rows of the group. */
-static lort_code backward_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code backward_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                                 lort_error *err)
 {
     const pass_run *run = ctx;
     lort_factoring *f = run->f;
@@ -286,7 +303,8 @@ static lort_code backward_stripe(void *ctx, int64_t item, unsigned worker, unsig
         lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
         if (code != LORT_OK)
             return code;
-        lort_sgemm(true, false, c1 - c0, run->next, r1 - r0, f->alpha, tile, ld, f->y + r0 * g->cap + run->at, g->cap, r0 > 0,
+        lort_sgemm(true, false, c1 - c0, run->next, r1 - r0, f->alpha, tile, ld,
+                   f->y + r0 * g->cap + run->at, g->cap, r0 > 0,
                    f->q + c0 * g->cap + run->at + run->width, g->cap);
     }
     return LORT_OK;
@@ -298,13 +316,16 @@ static lort_code run_group(pass_run *run, bool forward, bool backward, lort_erro
     lort_code code = LORT_OK;
 
     if (forward)
-        code = lort_pool_each(run->f->pool, lort_factor_items(run->r1 - run->r0, g->panel), forward_panel, run, err);
+        code = lort_pool_each(run->f->pool, lort_factor_items(run->r1 - run->r0, g->panel),
+                              forward_panel, run, err);
     if (backward && code == LORT_OK)
-        code = lort_pool_each(run->f->pool, lort_factor_items(g->cols, g->stripe), backward_stripe, run, err);
+        code = lort_pool_each(run->f->pool, lort_factor_items(g->cols, g->stripe), backward_stripe,
+                              run, err);
     return code;
 }
 
-/* A matrix of one group waits with Z until it is known to be wanted: its rows are still cached then. */
+/* A matrix of one group waits with Z until it is known to be wanted: its rows are still cached
+ * then. */
 lort_code lort_krylov_pass(lort_factoring *f, lort_error *err)
 {
     const lort_factor_grid *g = &f->grid;
@@ -318,7 +339,8 @@ lort_code lort_krylov_pass(lort_factoring *f, lort_error *err)
     }
     f->passes++;
     if (code == LORT_OK)
-        code = lort_gram_tall(f, f->y, g->cap, g->rows, f->d, f->d + f->width, f->gram, g->cap, err);
+        code =
+            lort_gram_tall(f, f->y, g->cap, g->rows, f->d, f->d + f->width, f->gram, g->cap, err);
     f->before = f->d;
     f->d += f->width;
     f->width = next;
@@ -336,7 +358,8 @@ lort_code lort_krylov_next(lort_factoring *f, lort_error *err)
     }
     if (code == LORT_OK)
         code = orthonormal_block(f, err);
-    /* Exhausted: singular values that are equal more often than a block is wide (an orthogonal matrix) look like one. */
+    /* Exhausted: singular values that are equal more often than a block is wide (an orthogonal
+     * matrix) look like one. */
     if (code == LORT_OK && f->width == 0 && lort_reach_unseen(f))
         code = random_block(f, err);
     return code;
@@ -367,8 +390,9 @@ lort_code lort_krylov_finish(lort_factoring *f, lort_error *err)
 }
 
 /* ---- shrinking a full basis ----
- * The wanted Ritz vectors stay, and so does the block that was to come next. Together they still span a Krylov space, so the
- * passes go on as if nothing had been dropped (thick restart: Wu & Simon, SIAM J. Matrix Anal. 22, 2000). */
+ * The wanted Ritz vectors stay, and so does the block that was to come next. Together they still
+ * span a Krylov space, so the passes go on as if nothing had been dropped (thick restart: Wu &
+ * Simon, SIAM J. Matrix Anal. 22, 2000). */
 
 #define SHRINK_ROWS 256
 
@@ -379,7 +403,8 @@ typedef struct shrink_run {
 } shrink_run;
 
 /* [ X | block ] of d + width columns becomes [ X V | block ] of keep + width, in place. */
-static lort_code shrink_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code shrink_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     const shrink_run *run = ctx;
     const lort_factoring *f = run->f;
@@ -395,7 +420,8 @@ static lort_code shrink_rows(void *ctx, int64_t item, unsigned worker, unsigned 
     return LORT_OK;
 }
 
-static lort_code shrink_one(lort_factoring *f, float *x, int64_t rows, int64_t keep, int64_t width, lort_error *err)
+static lort_code shrink_one(lort_factoring *f, float *x, int64_t rows, int64_t keep, int64_t width,
+                            lort_error *err)
 {
     shrink_run run = {f, x, rows, keep, width};
 

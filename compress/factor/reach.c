@@ -1,15 +1,21 @@
-/* reach: when the basis is good enough, which rank meets the target, and when no rank can. Pure arithmetic on Ritz values, which
- * approach the squared singular values from below as the basis grows. */
+/* reach: when the basis is good enough, which rank meets the target, and when no rank can. Pure
+ * arithmetic on Ritz values, which approach the squared singular values from below as the basis
+ * grows. */
 #include "compress/factor/factor_parts.h"
 
 #include <math.h>
 
-#define RANK_GAIN 0.01   /* a pass that adds less to the energy of the wanted rank is the last */
-#define NEGLIGIBLE 1e-10  /* share of the energy far below what rounding the factors to f16 costs */
-#define ROUNDING 3e-8     /* share of the energy that rounding to f16 costs, about */
-#define SETTLED 0.3       /* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
-#define GROWTH_LEFT 2.0   /* ... after growing by this much of it again: the most seen on real matrices is 1.41 */
-#define UNSEEN 1e-6       /* share of the energy outside an exhausted space that makes it worth starting again */
+#define RANK_GAIN 0.01 /* a pass that adds less to the energy of the wanted rank is the last */
+#define NEGLIGIBLE                                                                                 \
+    1e-10             /* share of the energy far below what rounding the factors to f16 costs      \
+                       */
+#define ROUNDING 3e-8 /* share of the energy that rounding to f16 costs, about */
+/* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
+#define SETTLED 0.3
+/* ... after growing by this much of it again: the most seen on real matrices is 1.41 */
+#define GROWTH_LEFT 2.0
+/* share of the energy outside an exhausted space that makes it worth starting again */
+#define UNSEEN 1e-6
 
 double lort_ritz_sum(const lort_factoring *f, int64_t rank)
 {
@@ -52,8 +58,8 @@ static int64_t smallest_rank(const double *ritz, int64_t n, double energy)
     return 0;
 }
 
-/* Upper bound on the energy of the first rank_cap components. A settled value i, grown by what it may still grow, bounds every later
- * one: kappa_i + (R - i) sigma_i^2. The least over i counts. */
+/* Upper bound on the energy of the first rank_cap components. A settled value i, grown by what it
+ * may still grow, bounds every later one: kappa_i + (R - i) sigma_i^2. The least over i counts. */
 static double upper_bound(const lort_factoring *f)
 {
     const int64_t cap = f->grid.rank_cap;
@@ -80,10 +86,13 @@ static lort_reach rank_step(const lort_factoring *f)
     const int64_t k = f->grid.rank_cap;
     const double now = lort_ritz_sum(f, k), gain = now - sum_before(f, k);
 
-    return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2 ? LORT_REACH_DONE : LORT_REACH_MORE;
+    return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2
+               ? LORT_REACH_DONE
+               : LORT_REACH_MORE;
 }
 
-/* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but each pass adds less. */
+/* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but
+ * each pass adds less. */
 static double project_energy(const lort_factoring *f)
 {
     const double now = lort_ritz_sum(f, f->grid.rank_cap);
@@ -93,7 +102,8 @@ static double project_energy(const lort_factoring *f)
 
 static lort_reach target_step(const lort_factoring *f, double *best_energy)
 {
-    const int64_t now = smallest_rank(f->ritz, f->d, energy_wanted(f)), before = smallest_rank(f->ritz_before, f->before, energy_wanted(f));
+    const int64_t now = smallest_rank(f->ritz, f->d, energy_wanted(f)),
+                  before = smallest_rank(f->ritz_before, f->before, energy_wanted(f));
     double bound = upper_bound(f);
 
     if (now > 0 && before > 0 && before - now <= now / 32)
@@ -106,13 +116,17 @@ static lort_reach target_step(const lort_factoring *f, double *best_energy)
     return LORT_REACH_HOPELESS;
 }
 
-/* How many of n values save most together. Coding what they leave takes half its logarithm, and nothing where it is below the floor; each of them costs the
- * target's value; so the least of left * exp(value * count) is sought. One at a time will not do: of 16 alike that leave nothing the first may not pay.
- * Behind the first `seen` values each is taken to be as large as those are in the mean. */
+/* How many of n values save most together. Coding what they leave takes half its logarithm, and
+ * nothing where it is below the floor; each of them costs the target's value; so the least of left
+ * * exp(value * count) is sought. One at a time will not do: of 16 alike that leave nothing the
+ * first may not pay. Behind the first `seen` values each is taken to be as large as those are in
+ * the mean. */
 static int64_t rank_that_gains(const lort_factoring *f, const double *ritz, int64_t seen, int64_t n)
 {
-    const double v = f->target->value, each = 1 + v * (1 + v / 2 * (1 + v / 3 * (1 + v / 4))); /* e^v, which need not be exact */
-    const double floor = fmax(f->target->floor, ROUNDING) * f->norm2, mean = lort_ritz_sum(f, seen) / (double)seen;
+    /* e^v, which need not be exact */
+    const double v = f->target->value, each = 1 + v * (1 + v / 2 * (1 + v / 3 * (1 + v / 4)));
+    const double floor = fmax(f->target->floor, ROUNDING) * f->norm2,
+                 mean = lort_ritz_sum(f, seen) / (double)seen;
     double left = f->norm2, cost = 1, least = left;
     int64_t best = 0;
 
@@ -127,19 +141,24 @@ static int64_t rank_that_gains(const lort_factoring *f, const double *ritz, int6
     return best;
 }
 
-/* The first block is of random directions and shows nothing; the second has gone through A'A, so what stands out is seen, of as many components as a block is
- * wide. Where none pays, there may still be more of their size that would. */
+/* The first block is of random directions and shows nothing; the second has gone through A'A, so
+ * what stands out is seen, of as many components as a block is wide. Where none pays, there may
+ * still be more of their size that would. */
 static lort_reach gain_step(const lort_factoring *f, double *best_energy)
 {
-    const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d, settled = cap < f->before ? cap : f->before;
+    const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d,
+                  settled = cap < f->before ? cap : f->before;
     const int64_t now = rank_that_gains(f, f->ritz, cap, cap);
 
     *best_energy = f->ritz[0] / f->norm2;
     if (f->before == 0)
         return LORT_REACH_MORE;
     if (now == 0)
-        return settled < most && rank_that_gains(f, f->ritz, settled, most) > 0 ? LORT_REACH_MORE : LORT_REACH_HOPELESS;
-    return now == rank_that_gains(f, f->ritz_before, settled, settled) ? LORT_REACH_DONE : LORT_REACH_MORE;
+        return settled < most && rank_that_gains(f, f->ritz, settled, most) > 0
+                   ? LORT_REACH_MORE
+                   : LORT_REACH_HOPELESS;
+    return now == rank_that_gains(f, f->ritz_before, settled, settled) ? LORT_REACH_DONE
+                                                                       : LORT_REACH_MORE;
 }
 
 lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
@@ -149,7 +168,8 @@ lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
     return f->target->kind == LORT_TARGET_RANK ? rank_step(f) : target_step(f, best_energy);
 }
 
-/* Without the components at the end that together do not matter: how a lower exact rank is found. */
+/* Without the components at the end that together do not matter: how a lower exact rank is found.
+ */
 static int64_t trim_rank(const lort_factoring *f, int64_t rank)
 {
     double tail = 0;
@@ -180,7 +200,8 @@ int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank)
 
     if (f->target->kind == LORT_TARGET_RANK || f->target->kind == LORT_TARGET_GAIN)
         return 0;
-    const int64_t eight = smallest_rank(f->ritz, cap, (reach_energy(f->target) + LORT_EIGHT_ROUNDING) * f->norm2);
+    const int64_t eight =
+        smallest_rank(f->ritz, cap, (reach_energy(f->target) + LORT_EIGHT_ROUNDING) * f->norm2);
     return (double)eight * LORT_EIGHT_BITS < (double)rank * LORT_SIXTEEN_BITS ? eight : 0;
 }
 

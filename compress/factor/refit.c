@@ -1,18 +1,22 @@
-/* refit: factors of one rank as they will be stored. R = S^(1/2) V'Q' is rounded to its type; the left factor is then the least-squares
- * answer to the R that is stored, L = A R'(R R')^-1, rounded in turn; and the error is summed in f64 over what a reader will
- * compute from the two. One read of A. */
+/* refit: factors of one rank as they will be stored. R = S^(1/2) V'Q' is rounded to its type; the
+ * left factor is then the least-squares answer to the R that is stored, L = A R'(R R')^-1, rounded
+ * in turn; and the error is summed in f64 over what a reader will compute from the two. One read of
+ * A. */
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
 #include "formats/types/half.h"
 #include "formats/types/quant.h"
 #include <math.h>
 
-#define DEPENDENT 1e-12 /* eigenvalues of R R' this far below the largest: rows of R that rounding made dependent */
+/* eigenvalues of R R' this far below the largest: rows of R that rounding made dependent */
+#define DEPENDENT 1e-12
 #define ERROR_LANES 8
-#define RUN 1024         /* numbers rounded at a time: whole blocks of any type */
+#define RUN 1024 /* numbers rounded at a time: whole blocks of any type */
 #define BITS_SAVED (LORT_SIXTEEN_BITS - LORT_EIGHT_BITS)
 #define BITS_AT_MOST 0.72134752044448170 /* log2(1 + x) / 2 is at most this times x */
-#define SHARE_OF_LEFT 0.005 /* of the energy that a rank leaves: what rounding one factor to Q8_0 may add, so that the error grows by half a percent at most */
+/* of the energy that a rank leaves: what rounding one factor to Q8_0 may add, so that the error
+ * grows by half a percent at most */
+#define SHARE_OF_LEFT 0.005
 
 typedef struct factor_type {
     lort_dtype id;
@@ -35,7 +39,10 @@ typedef struct refit_run {
     const factor_type *left, *right;
 } refit_run;
 
-static uint64_t stored_bytes(const factor_type *type, int64_t n) { return (uint64_t)(n / type->block) * type->bytes; }
+static uint64_t stored_bytes(const factor_type *type, int64_t n)
+{
+    return (uint64_t)(n / type->block) * type->bytes;
+}
 
 /* What an error of a number counts for: numbers are row by row, `cols` in each. NULL: 1. */
 typedef struct factor_weights {
@@ -43,8 +50,10 @@ typedef struct factor_weights {
     int64_t cols;
 } factor_weights;
 
-/* Squared rounding error, weighed, of numbers [first, first + n) of a factor as blocks of one type. */
-static double rounding_error(const factor_type *type, const float *x, int64_t first, int64_t n, const factor_weights *by)
+/* Squared rounding error, weighed, of numbers [first, first + n) of a factor as blocks of one type.
+ */
+static double rounding_error(const factor_type *type, const float *x, int64_t first, int64_t n,
+                             const factor_weights *by)
 {
     uint8_t stored[2 * RUN];
     float back[RUN];
@@ -56,7 +65,8 @@ static double rounding_error(const factor_type *type, const float *x, int64_t fi
         type->store(x + at, stored, (uint64_t)count);
         type->load(stored, back, (uint64_t)count);
         for (int64_t i = 0; i < count; i++) {
-            const double weight = (by->rows ? (double)by->rows[row] : 1) * (by->columns ? (double)by->columns[column] : 1);
+            const double weight = (by->rows ? (double)by->rows[row] : 1) *
+                                  (by->columns ? (double)by->columns[column] : 1);
             const double d = ((double)x[at + i] - (double)back[i]) * weight;
             sum += d * d;
             if (++column == by->cols) {
@@ -69,7 +79,8 @@ static double rounding_error(const factor_type *type, const float *x, int64_t fi
 }
 
 /* In each type. A factor of `total` numbers that are no whole blocks has no form in blocks. */
-static void round_each(const float *x, int64_t first, int64_t n, int64_t total, const factor_weights *by, lort_partial *part)
+static void round_each(const float *x, int64_t first, int64_t n, int64_t total,
+                       const factor_weights *by, lort_partial *part)
 {
     *part = (lort_partial){0};
     for (int t = 0; t < LORT_FACTOR_TYPES; t++)
@@ -84,23 +95,30 @@ static double singular_value(const lort_factoring *f, int64_t i)
     return square > 0 ? sqrt(square) : 0;
 }
 
-/* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm is the root of the singular value. */
+/* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm is the
+ * root of the singular value. */
 static float *root_weights(const lort_factoring *f) { return (float *)f->diagonal; }
 
-/* Whether 8 bits are worth `more` squared error than 16. Beside integers (GAIN) that costs bits of theirs: mn/2 log2 of how much what they code grows (the other
- * factor taken to add as much), but nothing as long as it is below what they are to leave. A rank is to cost no more error than a little; other targets the rank was chosen for (lort_reach_rank). */
+/* Whether 8 bits are worth `more` squared error than 16. Beside integers (GAIN) that costs bits of
+ * theirs: mn/2 log2 of how much what they code grows (the other factor taken to add as much), but
+ * nothing as long as it is below what they are to leave. A rank is to cost no more error than a
+ * little; other targets the rank was chosen for (lort_reach_rank). */
 static bool eight_pays(const refit_run *run, double more, int64_t numbers)
 {
     const lort_factoring *f = run->f;
     const lort_target *target = f->target;
-    const double left = fmax(f->norm2 - lort_ritz_sum(f, run->rank), 0), aim = target->aim * target->aim * f->norm2;
+    const double left = fmax(f->norm2 - lort_ritz_sum(f, run->rank), 0),
+                 aim = target->aim * target->aim * f->norm2;
 
     if (target->kind == LORT_TARGET_GAIN && left <= aim && left + 2 * more > aim)
         return false; /* there would be something for integers to do */
     if (target->kind == LORT_TARGET_GAIN)
-        return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols * (fmax(left + 2 * more, aim) - fmax(left, aim)) / 2 <
+        return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols *
+                   (fmax(left + 2 * more, aim) - fmax(left, aim)) / 2 <
                BITS_SAVED * (double)numbers * fmax(left, aim);
-    return target->kind == LORT_TARGET_RANK ? more <= SHARE_OF_LEFT * left : f->eight && 2 * more <= LORT_EIGHT_ROUNDING * f->norm2;
+    return target->kind == LORT_TARGET_RANK
+               ? more <= SHARE_OF_LEFT * left
+               : f->eight && 2 * more <= LORT_EIGHT_ROUNDING * f->norm2;
 }
 
 static const factor_type *choose_types(const refit_run *run, int64_t items, int64_t numbers)
@@ -110,8 +128,12 @@ static const factor_type *choose_types(const refit_run *run, int64_t items, int6
     for (int64_t i = 0; i < items; i++)
         for (int t = 0; t < LORT_FACTOR_TYPES; t++)
             sums[t] += run->f->partials[i].rounded[t];
-    const int half = sums[BRAIN] < sums[HALF] ? BRAIN : HALF; /* f16 on a tie; an overflow to Inf loses */
-    return numbers % factor_types[EIGHT].block == 0 && eight_pays(run, sums[EIGHT] - sums[half], numbers) ? &factor_types[EIGHT] : &factor_types[half];
+    /* f16 on a tie; an overflow to Inf loses */
+    const int half = sums[BRAIN] < sums[HALF] ? BRAIN : HALF;
+    return numbers % factor_types[EIGHT].block == 0 &&
+                   eight_pays(run, sums[EIGHT] - sums[half], numbers)
+               ? &factor_types[EIGHT]
+               : &factor_types[half];
 }
 
 /* ---- the right factor ---- */
@@ -122,7 +144,8 @@ static void solve_coefficients(const lort_factoring *f, int64_t rank)
     float *c = (float *)f->work;
 
     for (int64_t i = 0; i < rank; i++) {
-        const double *v = f->gram + (f->d - 1 - i) * f->grid.cap, scale = sqrt(singular_value(f, i));
+        const double *v = f->gram + (f->d - 1 - i) * f->grid.cap,
+                     scale = sqrt(singular_value(f, i));
         root_weights(f)[i] = (float)scale;
         for (int64_t j = 0; j < f->d; j++)
             c[i * f->d + j] = (float)(v[j] * scale);
@@ -130,7 +153,8 @@ static void solve_coefficients(const lort_factoring *f, int64_t rank)
 }
 
 /* Columns of R, as they are stored: divided by their scales. */
-static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                              lort_error *err)
 {
     const refit_run *run = ctx;
     lort_factoring *f = run->f;
@@ -138,7 +162,8 @@ static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned
     const int64_t c0 = item * g->stripe, n = lort_min64(g->stripe, g->cols - c0);
     const float *scale = f->source->scale;
 
-    lort_sgemm(false, true, run->rank, n, f->d, 1, (const float *)f->work, f->d, f->q + c0 * g->cap, g->cap, 0, f->right + c0, g->cols);
+    lort_sgemm(false, true, run->rank, n, f->d, 1, (const float *)f->work, f->d, f->q + c0 * g->cap,
+               g->cap, 0, f->right + c0, g->cols);
     for (int64_t i = 0; scale && i < run->rank; i++)
         for (int64_t c = c0; c < c0 + n; c++)
             f->right[i * g->cols + c] /= scale[c];
@@ -152,7 +177,8 @@ static int64_t run_of(const refit_run *run, int64_t item, int64_t *first)
     return lort_min64(run->run, run->rank * run->f->grid.cols - *first);
 }
 
-static lort_code measure_run(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code measure_run(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     const refit_run *run = ctx;
     const lort_factoring *f = run->f;
@@ -181,7 +207,8 @@ static lort_code round_run(void *ctx, int64_t item, unsigned worker, unsigned sl
 static lort_code build_right(refit_run *run, lort_error *err)
 {
     lort_factoring *f = run->f;
-    const int64_t stripes = lort_factor_items(f->grid.cols, f->grid.stripe), numbers = run->rank * f->grid.cols;
+    const int64_t stripes = lort_factor_items(f->grid.cols, f->grid.stripe),
+                  numbers = run->rank * f->grid.cols;
     lort_code code;
 
     run->run = lort_factor_items(lort_factor_items(numbers, stripes), RUN) * RUN;
@@ -194,13 +221,15 @@ static lort_code build_right(refit_run *run, lort_error *err)
         return code;
     run->right = choose_types(run, items, numbers);
     run->out->right_bytes = stored_bytes(run->right, numbers);
-    code = lort_take(f->alloc, run->out->right_bytes, "right factor", (void **)&run->out->right, err);
+    code =
+        lort_take(f->alloc, run->out->right_bytes, "right factor", (void **)&run->out->right, err);
     return code == LORT_OK ? lort_pool_each(f->pool, items, round_run, run, err) : code;
 }
 
 /* ---- the type of the left factor, judged on U S^(1/2) ---- */
 
-static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
 {
     const refit_run *run = ctx;
     const lort_factoring *f = run->f;
@@ -208,7 +237,8 @@ static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned s
     const int64_t r0 = item * g->panel, n = lort_min64(g->panel, g->rows - r0), k = run->rank;
     float *left = (float *)(f->scratch + worker * lort_factor_scratch_bytes(g));
 
-    lort_sgemm(false, true, n, k, f->d, 1, f->y + r0 * g->cap, g->cap, (const float *)f->work, f->d, 0, left, k);
+    lort_sgemm(false, true, n, k, f->d, 1, f->y + r0 * g->cap, g->cap, (const float *)f->work, f->d,
+               0, left, k);
     for (int64_t i = 0; i < k; i++) {
         const float scale = (float)(1 / singular_value(f, i));
         for (int64_t r = 0; r < n; r++)
@@ -222,7 +252,8 @@ static lort_code left_panel(void *ctx, int64_t item, unsigned worker, unsigned s
 static lort_code choose_left(refit_run *run, lort_error *err)
 {
     lort_factoring *f = run->f;
-    const int64_t panels = lort_factor_items(f->grid.rows, f->grid.panel), numbers = f->grid.rows * run->rank;
+    const int64_t panels = lort_factor_items(f->grid.rows, f->grid.panel),
+                  numbers = f->grid.rows * run->rank;
 
     lort_code code = lort_pool_each(f->pool, panels, left_panel, run, err);
     if (code != LORT_OK)
@@ -234,12 +265,14 @@ static lort_code choose_left(refit_run *run, lort_error *err)
 
 /* ---- the left factor and the error ---- */
 
-/* solve <- B with B'B = (R R')^-1: eigenvectors over the roots of their eigenvalues, zero rows for dependent ones. */
+/* solve <- B with B'B = (R R')^-1: eigenvectors over the roots of their eigenvalues, zero rows for
+ * dependent ones. */
 static lort_code invert_gram(refit_run *run, lort_error *err)
 {
     lort_factoring *f = run->f;
     const int64_t k = run->rank;
-    lort_code code = lort_gram_wide(f, f->right, f->grid.cols, f->grid.cols, 0, k, f->solve, k, err);
+    lort_code code =
+        lort_gram_wide(f, f->right, f->grid.cols, f->grid.cols, 0, k, f->solve, k, err);
 
     if (code == LORT_OK)
         code = lort_dsyevd(k, f->solve, k, f->diagonal, f->work, err);
@@ -279,7 +312,8 @@ typedef struct panel_view {
     int64_t ld, r0, r1, c0, c1;
 } panel_view;
 
-static lort_code read_panel(lort_factoring *f, unsigned worker, panel_view *v, int64_t c0, lort_error *err)
+static lort_code read_panel(lort_factoring *f, unsigned worker, panel_view *v, int64_t c0,
+                            lort_error *err)
 {
     v->c0 = c0;
     v->c1 = lort_min64(c0 + f->grid.tile, f->grid.cols);
@@ -287,7 +321,8 @@ static lort_code read_panel(lort_factoring *f, unsigned worker, panel_view *v, i
 }
 
 /* room->left = A_panel R'. */
-static lort_code times_right(const refit_run *run, unsigned worker, const refit_room *room, panel_view *v, lort_error *err)
+static lort_code times_right(const refit_run *run, unsigned worker, const refit_room *room,
+                             panel_view *v, lort_error *err)
 {
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
@@ -296,8 +331,8 @@ static lort_code times_right(const refit_run *run, unsigned worker, const refit_
         lort_code code = read_panel(f, worker, v, c0, err);
         if (code != LORT_OK)
             return code;
-        lort_sgemm(false, true, v->r1 - v->r0, run->rank, v->c1 - c0, f->alpha, v->tile, v->ld, f->right + c0, g->cols, c0 > 0, room->left,
-                   run->rank);
+        lort_sgemm(false, true, v->r1 - v->r0, run->rank, v->c1 - c0, f->alpha, v->tile, v->ld,
+                   f->right + c0, g->cols, c0 > 0, room->left, run->rank);
     }
     return LORT_OK;
 }
@@ -337,24 +372,30 @@ static double row_error(const float *a, float alpha, const float *p, int64_t n)
     return sum;
 }
 
-/* The error of one cell of the decode grid. Far from 1 the reader's numbers themselves round or saturate: so do these. */
-static double cell_error(const refit_run *run, const refit_room *room, const panel_view *v, int64_t r, int64_t c)
+/* The error of one cell of the decode grid. Far from 1 the reader's numbers themselves round or
+ * saturate: so do these. */
+static double cell_error(const refit_run *run, const refit_room *room, const panel_view *v,
+                         int64_t r, int64_t c)
 {
     const lort_factoring *f = run->f;
-    const int64_t n = lort_min64(LORT_DECODE_ROWS, v->r1 - r), end = lort_min64(c + LORT_DECODE_COLS, v->c1);
+    const int64_t n = lort_min64(LORT_DECODE_ROWS, v->r1 - r),
+                  end = lort_min64(c + LORT_DECODE_COLS, v->c1);
     double sum = 0;
 
-    lort_decode_cell(room->left + (r - v->r0) * run->rank, f->right, run->rank, f->grid.cols, n, c, end, room->cell, end - c);
+    lort_decode_cell(room->left + (r - v->r0) * run->rank, f->right, run->rank, f->grid.cols, n, c,
+                     end, room->cell, end - c);
     if (f->rescale) {
         lort_scale_floats(room->cell, n * (end - c), f->exponent);
         lort_scale_floats(room->cell, n * (end - c), -f->exponent);
     }
     for (int64_t i = 0; i < n; i++)
-        sum += row_error(v->tile + (r - v->r0 + i) * v->ld + c - v->c0, f->alpha, room->cell + i * (end - c), end - c);
+        sum += row_error(v->tile + (r - v->r0 + i) * v->ld + c - v->c0, f->alpha,
+                         room->cell + i * (end - c), end - c);
     return sum;
 }
 
-static lort_code refit_panel(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code refit_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     const refit_run *run = ctx;
     lort_factoring *f = run->f;

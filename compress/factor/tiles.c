@@ -1,12 +1,15 @@
-/* tiles: the matrix as the factorisation sees it - tiles of a grid, scaled by an exact power of two - and the scan that finds the
- * scale, the norm and what is not finite. Owns no memory. */
+/* tiles: the matrix as the factorisation sees it - tiles of a grid, scaled by an exact power of two
+ * - and the scan that finds the scale, the norm and what is not finite. Owns no memory. */
 #include "compress/factor/factor_parts.h"
 #include <math.h>
 
 #define SCAN_LANES 8
-#define PLAIN_EXPONENT 32 /* up to 2^32 products of raw elements are far from the ends of f32: alpha of sgemm does the scaling */
+/* up to 2^32 products of raw elements are far from the ends of f32: alpha of sgemm does the scaling
+ */
+#define PLAIN_EXPONENT 32
 
-static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols, const float *scale, int exponent, float *dst)
+static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols,
+                        const float *scale, int exponent, float *dst)
 {
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++)
@@ -16,8 +19,8 @@ static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols
     }
 }
 
-lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, const float **tile,
-                         int64_t *ld, lort_error *err)
+lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                         int64_t c1, const float **tile, int64_t *ld, lort_error *err)
 {
     float *own = f->tiles + worker * lort_factor_tile_floats(&f->grid);
     const float *scale = f->source->scale;
@@ -27,14 +30,16 @@ lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t
         return code;
     /* A leading dimension past 31 bits occurs in views of one row only; BLAS could not take it. */
     if (f->rescale || scale || *ld > INT32_MAX) {
-        scaled_copy(*tile, *ld, r1 - r0, c1 - c0, scale ? scale + c0 : NULL, f->rescale ? -f->exponent : 0, own);
+        scaled_copy(*tile, *ld, r1 - r0, c1 - c0, scale ? scale + c0 : NULL,
+                    f->rescale ? -f->exponent : 0, own);
         *tile = own;
         *ld = c1 - c0;
     }
     return LORT_OK;
 }
 
-/* Fixed lanes make the order of the sum part of the program, and let the compiler use vectors without leave to reorder. */
+/* Fixed lanes make the order of the sum part of the program, and let the compiler use vectors
+ * without leave to reorder. */
 static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float tops[SCAN_LANES])
 {
     int64_t i = 0;
@@ -52,7 +57,8 @@ static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float to
     }
 }
 
-static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1, lort_partial *part)
+static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+                     lort_partial *part)
 {
     for (int64_t r = r0; r < r1; r++)
         for (int64_t c = c0; c < c1; c++) {
@@ -66,7 +72,8 @@ static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int6
         }
 }
 
-static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1, lort_partial *part)
+static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+                      lort_partial *part)
 {
     double sums[SCAN_LANES] = {0}, sum = 0;
     float tops[SCAN_LANES] = {0};
@@ -83,7 +90,8 @@ static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int
     part->sum += sum;
 }
 
-static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
 {
     lort_factoring *f = ctx;
     const lort_factor_grid *g = &f->grid;
@@ -103,7 +111,8 @@ static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned s
     return LORT_OK;
 }
 
-lort_code lort_factor_scan(lort_factoring *f, lort_verdict *verdict, lort_partial *bad, lort_error *err)
+lort_code lort_factor_scan(lort_factoring *f, lort_verdict *verdict, lort_partial *bad,
+                           lort_error *err)
 {
     const int64_t panels = lort_factor_items(f->grid.rows, f->grid.panel);
     double sum = 0;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 bool lort_glob(const char *pattern, const char *name);
-bool lort_glob_any(const char **patterns, unsigned count, const char *name); /* true if one of them matches */
+/* true if one of them matches */
+bool lort_glob_any(const char **patterns, unsigned count, const char *name);
 
 #endif

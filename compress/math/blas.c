@@ -1,6 +1,7 @@
-/* blas: OpenBLAS and LAPACK behind int64 dimensions and row-major matrices. Owns every narrowing to a BLAS integer. LAPACK is
- * called column-major only, through the _work entry points (LAPACK_ROW_MAJOR copies, the others allocate and scan for NaN):
- * a row-major matrix is its own transpose there, so the row-major upper triangle is LAPACK's lower one. */
+/* blas: OpenBLAS and LAPACK behind int64 dimensions and row-major matrices. Owns every narrowing to
+ * a BLAS integer. LAPACK is called column-major only, through the _work entry points
+ * (LAPACK_ROW_MAJOR copies, the others allocate and scan for NaN): a row-major matrix is its own
+ * transpose there, so the row-major upper triangle is LAPACK's lower one. */
 #include "compress/math/blas.h"
 #include "formats/base/alloc.h"
 #include "loader/os/os.h"
@@ -12,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert(sizeof(blasint) == 4 && sizeof(lapack_int) == 4, "the LP64 interface is the one that is narrowed for");
+static_assert(sizeof(blasint) == 4 && sizeof(lapack_int) == 4,
+              "the LP64 interface is the one that is narrowed for");
 
-/* OpenBLAS hands out its packing buffers from a table that it locks in two cases: the pthread build, and USE_LOCKING=1. Debian's
- * serial build is neither: two threads get one buffer and the products are wrong (docs/NUMERICS.md). Calls wait for each other there. */
+/* OpenBLAS hands out its packing buffers from a table that it locks in two cases: the pthread
+ * build, and USE_LOCKING=1. Debian's serial build is neither: two threads get one buffer and the
+ * products are wrong (docs/NUMERICS.md). Calls wait for each other there. */
 static atomic_flag turn = ATOMIC_FLAG_INIT;
 static bool concurrent; /* until lort_blas_start knows better, calls take turns */
 
@@ -37,7 +40,8 @@ static void leave_blas(void)
         atomic_flag_clear_explicit(&turn, memory_order_release);
 }
 
-/* Dimensions here come from tile grids, not from files: one that does not fit is a defect, not an input. */
+/* Dimensions here come from tile grids, not from files: one that does not fit is a defect, not an
+ * input. */
 static blasint narrow_size(int64_t v)
 {
     if (v < 0 || v > INT32_MAX)
@@ -46,31 +50,29 @@ static blasint narrow_size(int64_t v)
 }
 
 /* BLAS wants a leading dimension of at least the row length and 1, also for empty matrices. */
-static blasint narrow_ld(int64_t v)
-{
-    return narrow_size(v < 1 ? 1 : v);
-}
+static blasint narrow_ld(int64_t v) { return narrow_size(v < 1 ? 1 : v); }
 
-static CBLAS_TRANSPOSE transpose_of(bool trans)
-{
-    return trans ? CblasTrans : CblasNoTrans;
-}
+static CBLAS_TRANSPOSE transpose_of(bool trans) { return trans ? CblasTrans : CblasNoTrans; }
 
-void lort_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+void lort_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
+                const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                int64_t ldc)
 {
     enter_blas();
-    cblas_sgemm(CblasRowMajor, transpose_of(trans_a), transpose_of(trans_b), narrow_size(m), narrow_size(n), narrow_size(k), alpha, a, narrow_ld(lda), b,
-                narrow_ld(ldb), beta, c, narrow_ld(ldc));
+    cblas_sgemm(CblasRowMajor, transpose_of(trans_a), transpose_of(trans_b), narrow_size(m),
+                narrow_size(n), narrow_size(k), alpha, a, narrow_ld(lda), b, narrow_ld(ldb), beta,
+                c, narrow_ld(ldc));
     leave_blas();
 }
 
-void lort_dgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda,
-                const double *b, int64_t ldb, double beta, double *c, int64_t ldc)
+void lort_dgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, double alpha,
+                const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c,
+                int64_t ldc)
 {
     enter_blas();
-    cblas_dgemm(CblasRowMajor, transpose_of(trans_a), transpose_of(trans_b), narrow_size(m), narrow_size(n), narrow_size(k), alpha, a, narrow_ld(lda), b,
-                narrow_ld(ldb), beta, c, narrow_ld(ldc));
+    cblas_dgemm(CblasRowMajor, transpose_of(trans_a), transpose_of(trans_b), narrow_size(m),
+                narrow_size(n), narrow_size(k), alpha, a, narrow_ld(lda), b, narrow_ld(ldb), beta,
+                c, narrow_ld(ldc));
     leave_blas();
 }
 
@@ -79,8 +81,8 @@ bool lort_blas_fits(int64_t m, int64_t n)
     return m >= 0 && n >= 0 && m <= INT32_MAX && n <= INT32_MAX && (m == 0 || n <= INT32_MAX / m);
 }
 
-/* dsyevd asks for 1 + 6 n + 2 n^2 doubles and 3 + 5 n integers (LAPACK 3.11, dsyevd.f); the formula, in 64 bits, because
- * the size LAPACK itself would report may not fit its integer. */
+/* dsyevd asks for 1 + 6 n + 2 n^2 doubles and 3 + 5 n integers (LAPACK 3.11, dsyevd.f); the
+ * formula, in 64 bits, because the size LAPACK itself would report may not fit its integer. */
 static uint64_t syevd_doubles(int64_t n)
 {
     return 1 + 6 * (uint64_t)n + 2 * (uint64_t)n * (uint64_t)n;
@@ -88,38 +90,46 @@ static uint64_t syevd_doubles(int64_t n)
 
 uint64_t lort_dsyevd_work(int64_t n)
 {
-    return n < 0 || n > LORT_DSYEVD_MAX ? UINT64_MAX : syevd_doubles(n) * sizeof(double) + (3 + 5 * (uint64_t)n) * sizeof(lapack_int);
+    return n < 0 || n > LORT_DSYEVD_MAX
+               ? UINT64_MAX
+               : syevd_doubles(n) * sizeof(double) + (3 + 5 * (uint64_t)n) * sizeof(lapack_int);
 }
 
-static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *values, double *work, uint64_t doubles, lapack_int *iwork,
-                       uint64_t ints, lort_error *err)
+static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *values, double *work,
+                       uint64_t doubles, lapack_int *iwork, uint64_t ints, lort_error *err)
 {
     lapack_int info;
 
     if (n == 0)
         return LORT_OK;
     if (n < 0 || n > LORT_DSYEVD_MAX)
-        return lort_fail(err, LORT_E_INTERNAL, "eigenproblem of order %lld: 0 to %d are allowed", (long long)n, LORT_DSYEVD_MAX);
+        return lort_fail(err, LORT_E_INTERNAL, "eigenproblem of order %lld: 0 to %d are allowed",
+                         (long long)n, LORT_DSYEVD_MAX);
     enter_blas();
-    info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, job, 'L', narrow_size(n), a, narrow_ld(lda), values, work, narrow_size((int64_t)doubles), iwork,
-                               narrow_size((int64_t)ints));
+    info =
+        LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, job, 'L', narrow_size(n), a, narrow_ld(lda), values,
+                            work, narrow_size((int64_t)doubles), iwork, narrow_size((int64_t)ints));
     leave_blas();
     if (info < 0)
         return lort_fail(err, LORT_E_INTERNAL, "dsyevd refuses its argument %d", (int)-info);
     if (info > 0)
-        return lort_fail(err, LORT_E_NUMERIC, "dsyevd of order %lld did not converge (info %d)", (long long)n, (int)info);
+        return lort_fail(err, LORT_E_NUMERIC, "dsyevd of order %lld did not converge (info %d)",
+                         (long long)n, (int)info);
     return LORT_OK;
 }
 
-lort_code lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)
+lort_code lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work,
+                      lort_error *err)
 {
     double *doubles = work;
 
-    return syevd('V', n, a, lda, values, doubles, syevd_doubles(n), (lapack_int *)(doubles + syevd_doubles(n)), 3 + 5 * (uint64_t)n, err);
+    return syevd('V', n, a, lda, values, doubles, syevd_doubles(n),
+                 (lapack_int *)(doubles + syevd_doubles(n)), 3 + 5 * (uint64_t)n, err);
 }
 
-/* 2 n + 1 would do; with a block's columns more the tridiagonal form takes two thirds of the time. No more than n^2 of them, which leaves room beside the matrix in
- * the work of dsyevd with vectors. */
+/* 2 n + 1 would do; with a block's columns more the tridiagonal form takes two thirds of the time.
+ * No more than n^2 of them, which leaves room beside the matrix in the work of dsyevd with vectors.
+ */
 static uint64_t values_doubles(int64_t n)
 {
     const uint64_t block = n < 32 ? (uint64_t)n : 32;
@@ -131,35 +141,30 @@ uint64_t lort_dsyevd_values_work(int64_t n)
     return n < 0 ? UINT64_MAX : (values_doubles(n) + 1) * sizeof(double);
 }
 
-lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)
+lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
+                             lort_error *err)
 {
     double *doubles = work;
 
-    return syevd('N', n, a, lda, values, doubles, values_doubles(n), (lapack_int *)(doubles + values_doubles(n)), 1, err);
+    return syevd('N', n, a, lda, values, doubles, values_doubles(n),
+                 (lapack_int *)(doubles + values_doubles(n)), 1, err);
 }
 
-const char *lort_blas_config(void)
-{
-    return openblas_get_config();
-}
+const char *lort_blas_config(void) { return openblas_get_config(); }
 
-const char *lort_blas_core(void)
-{
-    return openblas_get_corename();
-}
+const char *lort_blas_core(void) { return openblas_get_corename(); }
 
 void lort_blas_start(void)
 {
     openblas_set_num_threads(1);
-    concurrent = openblas_get_parallel() == OPENBLAS_THREAD || strstr(openblas_get_config(), "USE_LOCKING") != NULL;
+    concurrent = openblas_get_parallel() == OPENBLAS_THREAD ||
+                 strstr(openblas_get_config(), "USE_LOCKING") != NULL;
 }
 
-uint64_t lort_blas_address_space(void)
-{
-    return ((uint64_t)128 << 20) + (64u << 10);
-}
+uint64_t lort_blas_address_space(void) { return ((uint64_t)128 << 20) + (64u << 10); }
 
-/* What its calls take their buffer from and give it back to, the mapping being kept: exported by all its builds so far, in no header. */
+/* What its calls take their buffer from and give it back to, the mapping being kept: exported by
+ * all its builds so far, in no header. */
 extern void *blas_memory_alloc(int unused) __attribute__((weak));
 extern void blas_memory_free(void *buffer) __attribute__((weak));
 
@@ -168,7 +173,8 @@ unsigned lort_blas_reserve(unsigned callers)
     static _Atomic unsigned mapped; /* so many are there from before, for whichever session */
     void *buffers[LORT_BLAS_MAX_CALLERS];
     unsigned count = callers < LORT_BLAS_MAX_CALLERS ? callers : LORT_BLAS_MAX_CALLERS;
-    while (count > mapped && !lort_os_address_space((count - mapped) * lort_blas_address_space() * (count > 1 ? 2 : 1)))
+    while (count > mapped && !lort_os_address_space((count - mapped) * lort_blas_address_space() *
+                                                    (count > 1 ? 2 : 1)))
         count--;
     if (count <= mapped || !blas_memory_alloc || !blas_memory_free)
         return count;
@@ -180,7 +186,4 @@ unsigned lort_blas_reserve(unsigned callers)
     return count;
 }
 
-uint64_t lort_blas_touched(void)
-{
-    return (uint64_t)5 << 20;
-}
+uint64_t lort_blas_touched(void) { return (uint64_t)5 << 20; }

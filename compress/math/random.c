@@ -1,5 +1,5 @@
-/* random: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11). Integers only, so
- * that every machine draws the same numbers; no state, no libm. */
+/* random: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+ * SC'11). Integers only, so that every machine draws the same numbers; no state, no libm. */
 #include "compress/math/random.h"
 
 #define SIGNS_PER_BLOCK 128
@@ -31,7 +31,8 @@ void lort_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t 
 
 static void philox_at(uint64_t key, uint64_t low, uint64_t high, uint32_t out[4])
 {
-    const uint32_t counter[4] = {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)};
+    const uint32_t counter[4] = {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high,
+                                 (uint32_t)(high >> 32)};
     const uint32_t keys[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
 
     lort_philox4x32(counter, keys, out);
@@ -58,7 +59,8 @@ static void row_signs(uint64_t key, int64_t row, int64_t first, int64_t n, float
     }
 }
 
-void lort_random_signs(uint64_t key, int64_t first_row, int64_t first_col, int64_t rows, int64_t cols, float *out)
+void lort_random_signs(uint64_t key, int64_t first_row, int64_t first_col, int64_t rows,
+                       int64_t cols, float *out)
 {
     for (int64_t r = 0; r < rows; r++)
         row_signs(key, first_row + r, first_col, cols, out + r * cols);

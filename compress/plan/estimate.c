@@ -6,51 +6,68 @@
 
 double lort_plan_size(const lort_options *options, const lort_model *model)
 {
-    return options->size_bytes ? (double)options->size_bytes : options->value / 100 * (double)lort_model_bytes(model);
+    return options->size_bytes ? (double)options->size_bytes
+                               : options->value / 100 * (double)lort_model_bytes(model);
 }
 
-/* Output bounds before any weight is read: what the lossless form of each type usually comes to (docs/NUMERICS.md). */
+/* Output bounds before any weight is read: what the lossless form of each type usually comes to
+ * (docs/NUMERICS.md). */
 double lort_plan_share(const lort_tensor_plan *planned, bool high)
 {
     const lort_dtype_info *type = planned->tensor ? planned->tensor->type : NULL;
-    static const struct { lort_dtype type; double low, high; } shares[] = {
-        {LORT_BF16, 0.60, 0.72}, {LORT_F16, 0.75, 0.90}, {LORT_F32, 0.30, 0.88}, {LORT_F64, 0.30, 0.95}};
+    static const struct {
+        lort_dtype type;
+        double low, high;
+    } shares[] = {{LORT_BF16, 0.60, 0.72},
+                  {LORT_F16, 0.75, 0.90},
+                  {LORT_F32, 0.30, 0.88},
+                  {LORT_F64, 0.30, 0.95}};
     for (unsigned i = 0; i < sizeof shares / sizeof *shares; i++)
         if (type && shares[i].type == type->id)
             return high ? shares[i].high : shares[i].low;
     return high ? 1.01 : type && type->kind == LORT_KIND_BLOCK ? 0.90 : 0.20;
 }
 
-/* Bits per weight of integers at a relative error: that of a normal distribution, less what classes and low rank may save, or more for short blocks. */
+/* Bits per weight of integers at a relative error: that of a normal distribution, less what classes
+ * and low rank may save, or more for short blocks. */
 static double integer_bits(const lort_options *options, bool high)
 {
     if (options->goal == LORT_GOAL_BPW)
         return options->value * (high ? 1 : 0.99);
-    const double error = lort_goal_target(options, 1, 1).value, bits = error > 0 ? log2(1 / error) : 32;
+    const double error = lort_goal_target(options, 1, 1).value,
+                 bits = error > 0 ? log2(1 / error) : 32;
     return high ? bits + 0.5 : 0.8 * bits - 0.2 > 0 ? 0.8 * bits - 0.2 : 0;
 }
 
-void lort_estimate_output(const lort_model *model, const lort_options *options, lort_work_plan *plan)
+void lort_estimate_output(const lort_model *model, const lort_options *options,
+                          lort_work_plan *plan)
 {
     uint64_t count;
     const lort_extent *extents = lort_model_extents(model, &count);
     double low = 2000, high = 4000;
     for (uint64_t i = 0; i < count; i++) {
         const lort_tensor_plan *planned = &plan->tensors[i];
-        double kept_low = lort_plan_share(planned, false) * (double)extents[i].bytes, kept_high = lort_plan_share(planned, true) * (double)extents[i].bytes;
+        double kept_low = lort_plan_share(planned, false) * (double)extents[i].bytes,
+               kept_high = lort_plan_share(planned, true) * (double)extents[i].bytes;
         if (planned->candidate && lort_goal_integers(options)) {
             const double weights = (double)planned->tensor->elements / 8;
             kept_low = fmin(kept_low, weights * integer_bits(options, false));
             kept_high = fmin(kept_high, weights * integer_bits(options, true) + 400);
         } else if (planned->candidate && lort_goal_ternary(options)) {
-            const lort_target target = lort_goal_ternary_target(options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
-            const double sides = (double)planned->shape.slices * (double)(planned->shape.rows + planned->shape.cols), weights = (double)planned->tensor->elements / 8;
+            const lort_target target = lort_goal_ternary_target(
+                options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+            const double sides = (double)planned->shape.slices *
+                                 (double)(planned->shape.rows + planned->shape.cols),
+                         weights = (double)planned->tensor->elements / 8;
             kept_low = fmin(kept_low, 0.1 * weights);
             if (target.kind != LORT_TARGET_ERROR) /* else it may be kept */
-                kept_high = fmin(kept_high, 1.62 * weights + 2 * (double)target.max_rank * sides + 2 * sides + 400);
+                kept_high = fmin(kept_high, 1.62 * weights + 2 * (double)target.max_rank * sides +
+                                                2 * sides + 400);
         } else if (planned->candidate) {
-            int64_t rank = lort_goal_target(options, planned->shape.rows, planned->shape.cols).max_rank;
-            double factors = 2.0 * (double)rank * (double)planned->shape.slices * (double)(planned->shape.rows + planned->shape.cols);
+            int64_t rank =
+                lort_goal_target(options, planned->shape.rows, planned->shape.cols).max_rank;
+            double factors = 2.0 * (double)rank * (double)planned->shape.slices *
+                             (double)(planned->shape.rows + planned->shape.cols);
             bool exact = options->goal == LORT_GOAL_RANK;
             kept_low = fmin(kept_low, exact ? LORT_FACTOR_LEAST * factors : 0.0);
             kept_high = exact ? fmin(kept_high, factors) : kept_high;

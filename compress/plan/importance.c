@@ -1,18 +1,23 @@
-/* importance: see importance.h. Memory: file and parsed form together while it is parsed, then the parsed form. */
+/* importance: see importance.h. Memory: file and parsed form together while it is parsed, then the
+ * parsed form. */
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"
 #include "loader/store/sidefile.h"
 #include <string.h>
 
-#define SMALL ((uint64_t)8 << 20) /* less than the workers take later: a limit this close is for the plan to refuse, which knows the smallest that would do */
+/* less than the workers take later: a limit this close is for the plan to refuse, which knows the
+ * smallest that would do */
+#define SMALL ((uint64_t)8 << 20)
 
-lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit, lort_imatrix *imatrix, lort_error *err)
+lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit,
+                               lort_imatrix *imatrix, lort_error *err)
 {
     char shown[300];
     lort_sidefile file = {0};
     *imatrix = (lort_imatrix){0};
-    lort_budget_limit(session->budget, limit > session->base_anon + SMALL ? limit - session->base_anon : SMALL);
+    lort_budget_limit(session->budget,
+                      limit > session->base_anon + SMALL ? limit - session->base_anon : SMALL);
     lort_code code = lort_sidefile_read(path, LORT_IMATRIX_MAX, &session->alloc, &file, err);
     if (code == LORT_OK) {
         code = lort_imatrix_parse(file.data, file.bytes, &session->alloc, imatrix, err);
@@ -24,19 +29,28 @@ lort_code lort_importance_open(lort_session *session, const char *path, uint64_t
     return code;
 }
 
-lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path, const lort_index *index, lort_error *err)
+lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
+                                const lort_index *index, lort_error *err)
 {
     char file[300], entry[200], name[200], shape[128];
     for (uint64_t i = 0; i < index->count; i++) {
         const lort_tensor *tensor = &index->tensors[i];
         const lort_matrices m = lort_tensor_matrices(tensor);
-        const lort_importance *found = tensor->n_dims > 1 && tensor->elements ? lort_imatrix_find(imatrix, tensor->name, tensor->name_bytes) : NULL;
+        const lort_importance *found =
+            tensor->n_dims > 1 && tensor->elements
+                ? lort_imatrix_find(imatrix, tensor->name, tensor->name_bytes)
+                : NULL;
         if (!found || lort_importance_row(found, &m, 0))
             continue;
-        return lort_fail(err, LORT_E_INPUT, "%s: entry '%s' has %lld x %lld values; for tensor '%s' %s it must have %lld, or %lld for each of its %lld matrices",
-                         lort_escape_text(file, sizeof file, path), lort_escape(entry, sizeof entry, found->name, found->name_bytes), (long long)found->n_mat,
-                         (long long)found->n_in, lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
-                         lort_shape_text(tensor, shape, sizeof shape), (long long)m.cols, (long long)m.cols, (long long)m.slices);
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s: entry '%s' has %lld x %lld values; for tensor '%s' %s it must have "
+                         "%lld, or %lld for each of its %lld matrices",
+                         lort_escape_text(file, sizeof file, path),
+                         lort_escape(entry, sizeof entry, found->name, found->name_bytes),
+                         (long long)found->n_mat, (long long)found->n_in,
+                         lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
+                         lort_shape_text(tensor, shape, sizeof shape), (long long)m.cols,
+                         (long long)m.cols, (long long)m.slices);
     }
     return LORT_OK;
 }
@@ -55,7 +69,8 @@ static void add_floats(lort_hasher *hasher, const float *values, int64_t count)
     }
 }
 
-lort_code lort_importance_note(lort_session *session, const char *path, lort_work_plan *plan, lort_error *err)
+lort_code lort_importance_note(lort_session *session, const char *path, lort_work_plan *plan,
+                               lort_error *err)
 {
     lort_report *report = session->report;
     lort_hasher *hasher = NULL;
@@ -67,9 +82,11 @@ lort_code lort_importance_note(lort_session *session, const char *path, lort_wor
         if (!planned->importance)
             continue;
         plan->weighed++;
-        lort_hasher_add(hasher, planned->tensor->name, planned->tensor->name_bytes + 1u); /* with its NUL */
+        /* with its NUL */
+        lort_hasher_add(hasher, planned->tensor->name, planned->tensor->name_bytes + 1u);
         for (int64_t s = 0; s < planned->shape.slices; s++)
-            add_floats(hasher, lort_importance_row(planned->importance, &planned->shape, s), planned->shape.cols);
+            add_floats(hasher, lort_importance_row(planned->importance, &planned->shape, s),
+                       planned->shape.cols);
     }
     plan->importance = lort_hasher_value(hasher);
     lort_hasher_close(hasher);

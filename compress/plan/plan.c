@@ -1,23 +1,28 @@
-/* plan: decides per tensor whether factoring is tried, what memory each step needs, and which mode that leads to.
- * Reads headers only. */
+/* plan: decides per tensor whether factoring is tried, what memory each step needs, and which mode
+ * that leads to. Reads headers only. */
 #include "compress/plan/plan.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/room.h"
 #include "compress/plan/rules.h"
 
-static void plan_weights(const lort_session *session, const lort_options *options, lort_tensor_plan *planned)
+static void plan_weights(const lort_session *session, const lort_options *options,
+                         lort_tensor_plan *planned)
 {
     if (!session->imatrix)
         return;
-    planned->importance = lort_imatrix_find(session->imatrix, planned->tensor->name, planned->tensor->name_bytes);
-    for (int64_t s = 0; planned->importance && s < planned->shape.slices && !planned->scaled && lort_goal_integers(options); s++) {
+    planned->importance =
+        lort_imatrix_find(session->imatrix, planned->tensor->name, planned->tensor->name_bytes);
+    for (int64_t s = 0; planned->importance && s < planned->shape.slices && !planned->scaled &&
+                        lort_goal_integers(options);
+         s++) {
         const lort_weighting weighting = lort_weighting_of(planned->importance, &planned->shape, s);
         planned->scaled = lort_weighting_pays(&weighting, &planned->shape);
     }
 }
 
-static void plan_extent(const lort_session *session, const lort_model *model, const lort_options *options, uint64_t extent, lort_tensor_plan *planned)
+static void plan_extent(const lort_session *session, const lort_model *model,
+                        const lort_options *options, uint64_t extent, lort_tensor_plan *planned)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
     *planned = (lort_tensor_plan){0};
@@ -33,12 +38,14 @@ static void plan_extent(const lort_session *session, const lort_model *model, co
     lort_room_pending(options, planned);
 }
 
-lort_code lort_plan_make(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
+lort_code lort_plan_make(lort_session *session, const lort_model *model,
+                         const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
     void *memory;
     *plan = (lort_work_plan){0};
     lort_model_extents(model, &plan->count);
-    lort_code code = lort_take_zero(&session->alloc, plan->count * sizeof *plan->tensors, "the plan", &memory, err);
+    lort_code code = lort_take_zero(&session->alloc, plan->count * sizeof *plan->tensors,
+                                    "the plan", &memory, err);
     if (code)
         return code;
     plan->tensors = memory;
@@ -46,8 +53,11 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model, const l
     for (uint64_t i = 0; i < plan->count; i++) {
         plan_extent(session, model, options, i, &plan->tensors[i]);
         plan->candidates += plan->tensors[i].candidate;
-        if (plan->tensors[i].candidate && (lort_goal_integers(options) || lort_goal_ternary(options) || plan->tensors[i].importance))
-            lort_block_need_add(&plan->blocks, plan->tensors[i].shape.rows, plan->tensors[i].shape.cols);
+        if (plan->tensors[i].candidate &&
+            (lort_goal_integers(options) || lort_goal_ternary(options) ||
+             plan->tensors[i].importance))
+            lort_block_need_add(&plan->blocks, plan->tensors[i].shape.rows,
+                                plan->tensors[i].shape.cols);
     }
     plan->limit = lort_session_limit(session, options->memory_bytes);
     lort_estimate_output(model, options, plan);

@@ -5,22 +5,30 @@
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fit_trits.h"
 
-/* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales. */
+/* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales.
+ */
 static uint64_t ternary_outcome(const lort_options *options, const lort_tensor_plan *planned)
 {
-    const lort_target target = lort_goal_ternary_target(options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
-    const uint64_t rows = (uint64_t)planned->shape.rows, factors = (uint64_t)target.max_rank * (rows + (uint64_t)planned->shape.cols);
-    return 4 * factors + 3 * lort_codec_bound(2 * factors + 2 * rows) + 4 * rows + LORT_CHUNK_TARGET;
+    const lort_target target = lort_goal_ternary_target(
+        options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    const uint64_t rows = (uint64_t)planned->shape.rows,
+                   factors = (uint64_t)target.max_rank * (rows + (uint64_t)planned->shape.cols);
+    return 4 * factors + 3 * lort_codec_bound(2 * factors + 2 * rows) + 4 * rows +
+           LORT_CHUNK_TARGET;
 }
 
 /* The first factorisation is by the target, those that follow by the rank it gave. */
-static uint64_t ternary_workspace(const lort_options *options, const lort_tensor_plan *planned, unsigned workers)
+static uint64_t ternary_workspace(const lort_options *options, const lort_tensor_plan *planned,
+                                  unsigned workers)
 {
     const int64_t rows = planned->shape.rows, cols = planned->shape.cols;
     const uint32_t element = lort_dtype_element_bytes(planned->tensor->type);
-    const lort_target target = lort_goal_ternary_target(options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
-    const lort_target later = {.kind = LORT_TARGET_RANK, .rank = target.max_rank, .max_rank = target.max_rank};
-    const uint64_t bound = lort_fit_trits_bound(rows, cols, workers), first = lort_factor_bound(rows, cols, element, &target, workers);
+    const lort_target target = lort_goal_ternary_target(
+        options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    const lort_target later = {
+        .kind = LORT_TARGET_RANK, .rank = target.max_rank, .max_rank = target.max_rank};
+    const uint64_t bound = lort_fit_trits_bound(rows, cols, workers),
+                   first = lort_factor_bound(rows, cols, element, &target, workers);
     const uint64_t then = lort_factor_bound(rows, cols, element, &later, workers);
     if (target.max_rank == 0)
         return bound;
@@ -33,28 +41,35 @@ static uint64_t weighing_bytes(const lort_tensor_plan *planned, unsigned workers
     return planned->importance ? 8 * (uint64_t)planned->shape.cols + 256 * workers : 0;
 }
 
-static uint64_t integers_workspace(const lort_options *options, const lort_tensor_plan *planned, unsigned workers)
+static uint64_t integers_workspace(const lort_options *options, const lort_tensor_plan *planned,
+                                   unsigned workers)
 {
     lort_target gain = lort_goal_gain(options, planned->shape.rows, planned->shape.cols);
     const uint64_t fit = lort_fit_integers_bound(planned->shape.rows, planned->shape.cols, workers);
     if (gain.max_rank == 0)
         return fit;
-    const uint64_t factor = lort_factor_bound(planned->shape.rows, planned->shape.cols, lort_dtype_element_bytes(planned->tensor->type), &gain, workers);
+    const uint64_t factor =
+        lort_factor_bound(planned->shape.rows, planned->shape.cols,
+                          lort_dtype_element_bytes(planned->tensor->type), &gain, workers);
     return fit > factor ? fit : factor;
 }
 
 /* The workspace bound of one slice with `workers`. */
-static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *planned, unsigned workers)
+static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *planned,
+                                unsigned workers)
 {
     if (lort_goal_integers(options))
         return integers_workspace(options, planned, workers) + weighing_bytes(planned, workers);
     if (lort_goal_ternary(options))
         return ternary_workspace(options, planned, workers);
     lort_target target = lort_goal_target(options, planned->shape.rows, planned->shape.cols);
-    int64_t even = lort_goal_break_even(planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    int64_t even =
+        lort_goal_break_even(planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
     target.max_rank = even < target.max_rank ? (even > 1 ? even : 1) : target.max_rank;
     target.rank = target.rank < target.max_rank ? target.rank : target.max_rank;
-    return lort_factor_bound(planned->shape.rows, planned->shape.cols, lort_dtype_element_bytes(planned->tensor->type), &target, workers) + weighing_bytes(planned, workers);
+    return lort_factor_bound(planned->shape.rows, planned->shape.cols,
+                             lort_dtype_element_bytes(planned->tensor->type), &target, workers) +
+           weighing_bytes(planned, workers);
 }
 
 void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
@@ -63,10 +78,19 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
     const uint64_t sides = (uint64_t)(planned->shape.rows + planned->shape.cols);
     planned->pending = lort_codec_bound(2 * (uint64_t)rank * sides) + LORT_CHUNK_TARGET;
     planned->pending += weighing_bytes(planned, 1);
-    if (lort_goal_integers(options)) /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
-        planned->pending = 2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) + 2 * weighing_bytes(planned, 1) +
-                        6 * (uint64_t)lort_goal_gain(options, planned->shape.rows, planned->shape.cols).max_rank * sides;
-    planned->holds = lort_goal_integers(options) ? 2 * (uint64_t)planned->shape.rows * (uint64_t)planned->shape.cols : 0; /* both outcomes, a byte a weight */
+    /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
+    if (lort_goal_integers(options))
+        planned->pending =
+            2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) +
+            2 * weighing_bytes(planned, 1) +
+            6 *
+                (uint64_t)lort_goal_gain(options, planned->shape.rows, planned->shape.cols)
+                    .max_rank *
+                sides;
+    /* both outcomes, a byte a weight */
+    planned->holds = lort_goal_integers(options)
+                         ? 2 * (uint64_t)planned->shape.rows * (uint64_t)planned->shape.cols
+                         : 0;
     if (lort_goal_ternary(options))
         planned->pending = ternary_outcome(options, planned);
 }
@@ -94,31 +118,40 @@ static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t fi
 /* Bytes beyond the base: scratch and libraries of the workers, slots of the commit window. */
 static uint64_t window_cost(unsigned window, const lort_block_need *blocks)
 {
-    return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET) + lort_block_coded_bound(blocks));
+    return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET) +
+                     lort_block_coded_bound(blocks));
 }
 
-static uint64_t common_cost(const lort_session *session, const lort_options *options, const lort_work_plan *plan, unsigned threads)
+static uint64_t common_cost(const lort_session *session, const lort_options *options,
+                            const lort_work_plan *plan, unsigned threads)
 {
     return session->base_anon + lort_budget_used(session->budget) +
-           lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) + window_cost(2 * threads, &plan->blocks);
+           lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) +
+           window_cost(2 * threads, &plan->blocks);
 }
 
 static void set_workspaces(const lort_options *options, lort_work_plan *plan, unsigned workers)
 {
     for (uint64_t i = 0; i < plan->count; i++)
-        plan->tensors[i].workspace = plan->tensors[i].candidate ? slice_workspace(options, &plan->tensors[i], workers) : 0;
+        plan->tensors[i].workspace =
+            plan->tensors[i].candidate ? slice_workspace(options, &plan->tensors[i], workers) : 0;
 }
 
 /* As many slices in work as there are threads, each by one worker or by all. */
-static uint64_t full_cost(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, unsigned threads, bool team)
+static uint64_t full_cost(const lort_session *session, const lort_model *model,
+                          const lort_options *options, lort_work_plan *plan, unsigned threads,
+                          bool team)
 {
     set_workspaces(options, plan, team ? threads : 1);
     return common_cost(session, options, plan, threads) + lort_model_load_bytes(model) +
-           sum_of_largest(plan, threads, offsetof(lort_tensor_plan, workspace)) + sum_of_largest(plan, 2 * threads, offsetof(lort_tensor_plan, pending));
+           sum_of_largest(plan, threads, offsetof(lort_tensor_plan, workspace)) +
+           sum_of_largest(plan, 2 * threads, offsetof(lort_tensor_plan, pending));
 }
 
 /* So many of the largest slices, with all workers on each; *which names the largest of all. */
-static uint64_t stream_cost(const lort_session *session, const lort_options *options, lort_work_plan *plan, unsigned threads, unsigned abreast, const lort_tensor **which)
+static uint64_t stream_cost(const lort_session *session, const lort_options *options,
+                            lort_work_plan *plan, unsigned threads, unsigned abreast,
+                            const lort_tensor **which)
 {
     uint64_t most = 0;
     *which = NULL;
@@ -143,19 +176,23 @@ static uint64_t largest_slice(const lort_work_plan *plan)
     return most;
 }
 
-/* What is left goes to coded blocks, of slices that fit in it (lort_session_spare_alloc); those of larger ones are coded again. */
+/* What is left goes to coded blocks, of slices that fit in it (lort_session_spare_alloc); those of
+ * larger ones are coded again. */
 static void hold_blocks(lort_work_plan *plan)
 {
     const uint64_t left = plan->limit - plan->peak;
     for (uint64_t i = 0; i < plan->count; i++)
         plan->tensors[i].holds = plan->tensors[i].holds / 2 <= left ? plan->tensors[i].holds : 0;
-    const uint64_t most = sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast, offsetof(lort_tensor_plan, holds));
+    const uint64_t most =
+        sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast,
+                       offsetof(lort_tensor_plan, holds));
     plan->spare = left < most ? left : most;
     plan->peak += plan->spare;
 }
 
 /* As many threads as fit; then, if that fits too, all of them for each slice. */
-static void fit_full(const lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan)
+static void fit_full(const lort_session *session, const lort_model *model,
+                     const lort_options *options, lort_work_plan *plan)
 {
     plan->peak = full_cost(session, model, options, plan, plan->threads, false);
     while (plan->peak > plan->limit && plan->threads > 1)
@@ -166,9 +203,11 @@ static void fit_full(const lort_session *session, const lort_model *model, const
     plan->abreast = plan->threads;
 }
 
-/* The same, one slice at a time; then two, so that one has work for all while the other is at its eigenproblem. Not where the page cache would then lose one's
- * pages to the other's: each pass would read the disk again. */
-static void fit_stream(const lort_session *session, const lort_options *options, lort_work_plan *plan)
+/* The same, one slice at a time; then two, so that one has work for all while the other is at its
+ * eigenproblem. Not where the page cache would then lose one's pages to the other's: each pass
+ * would read the disk again. */
+static void fit_stream(const lort_session *session, const lort_options *options,
+                       lort_work_plan *plan)
 {
     const lort_tensor *which;
     plan->team = true;
@@ -177,13 +216,15 @@ static void fit_stream(const lort_session *session, const lort_options *options,
     while (plan->peak > plan->limit && plan->threads > 1)
         plan->peak = stream_cost(session, options, plan, --plan->threads, 1, &which);
     const uint64_t both = stream_cost(session, options, plan, plan->threads, 2, &which);
-    if (plan->threads == 1 || both > plan->limit || both + 2 * largest_slice(plan) > session->memory.available)
+    if (plan->threads == 1 || both > plan->limit ||
+        both + 2 * largest_slice(plan) > session->memory.available)
         return;
     plan->abreast = 2;
     plan->peak = both;
 }
 
-lort_code lort_room_choose(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err)
+lort_code lort_room_choose(lort_session *session, const lort_model *model,
+                           const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
     char need[32], available[32];
     const lort_tensor *which;
@@ -191,7 +232,8 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model, const
     const char *source = session->memory.sources[session->memory.binding].name;
     plan->need = full_cost(session, model, options, plan, session->threads, false);
     bool fits = (double)plan->need <= LORT_MEMORY_SHARE * (double)session->memory.available;
-    plan->mode = options->mode == LORT_MODE_AUTO ? (fits ? LORT_MODE_FULL : LORT_MODE_STREAM) : options->mode;
+    plan->mode = options->mode == LORT_MODE_AUTO ? (fits ? LORT_MODE_FULL : LORT_MODE_STREAM)
+                                                 : options->mode;
     plan->threads = session->threads;
     if (plan->mode == LORT_MODE_FULL)
         fit_full(session, model, options, plan);
@@ -200,7 +242,8 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model, const
     lort_size_text(plan->need, need, sizeof need);
     lort_size_text(session->memory.available, available, sizeof available);
     report->mode = plan->mode;
-    report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)", options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
+    report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)",
+                                           options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
                                            need, fits ? "<=" : ">", available, source);
     if (plan->peak <= plan->limit) {
         hold_blocks(plan);
@@ -208,6 +251,9 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model, const
     }
     uint64_t smallest = stream_cost(session, options, plan, 1, 1, &which);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
-        return lort_fail(err, LORT_E_MEMORY, "not enough memory for --mode full: it needs %s; --mode stream would fit", need);
-    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest, plan->limit, err);
+        return lort_fail(err, LORT_E_MEMORY,
+                         "not enough memory for --mode full: it needs %s; --mode stream would fit",
+                         need);
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest,
+                               plan->limit, err);
 }

@@ -1,4 +1,5 @@
-/* room: the memory that each slice takes, and the mode, threads and slices at once that follow from it. */
+/* room: the memory that each slice takes, and the mode, threads and slices at once that follow from
+ * it. */
 #ifndef LORT_COMPRESS_PLAN_ROOM_H
 #define LORT_COMPRESS_PLAN_ROOM_H
 
@@ -6,8 +7,10 @@
 
 /* Sets pending and holds of a candidate. */
 void lort_room_pending(const lort_options *options, lort_tensor_plan *planned);
-/* Chooses the mode, threads, abreast and team of a plan whose tensors are known; fills the report's mode and reason. LORT_E_MEMORY
- * names the tensor that does not fit and the smallest memory that would do. */
-lort_code lort_room_choose(lort_session *session, const lort_model *model, const lort_options *options, lort_work_plan *plan, lort_error *err);
+/* Chooses the mode, threads, abreast and team of a plan whose tensors are known; fills the report's
+ * mode and reason. LORT_E_MEMORY names the tensor that does not fit and the smallest memory that
+ * would do. */
+lort_code lort_room_choose(lort_session *session, const lort_model *model,
+                           const lort_options *options, lort_work_plan *plan, lort_error *err);
 
 #endif

@@ -22,7 +22,10 @@ static bool rule_opaque(const rule_input *in) { return in->tensor->type->decode 
 
 static bool rule_integer(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_OTHER; }
 
-static bool rule_excluded(const rule_input *in) { return lort_glob_any(in->options->exclude, in->options->exclude_count, in->tensor->name); }
+static bool rule_excluded(const rule_input *in)
+{
+    return lort_glob_any(in->options->exclude, in->options->exclude_count, in->tensor->name);
+}
 
 static bool rule_slices(const rule_input *in) { return in->shape.slices > LORT_MAX_SLICES; }
 
@@ -35,7 +38,8 @@ static bool rule_scaled_f8(const rule_input *in)
         return false;
     for (unsigned i = 0; i < sizeof companions / sizeof *companions; i++) {
         int n = snprintf(name, sizeof name, "%s%s", in->tensor->name, companions[i]);
-        if (n > 0 && (size_t)n < sizeof name && lort_index_find(lort_model_index(in->model), name, (uint64_t)n))
+        if (n > 0 && (size_t)n < sizeof name &&
+            lort_index_find(lort_model_index(in->model), name, (uint64_t)n))
             return true;
     }
     return false;
@@ -49,7 +53,10 @@ static bool rule_small(const rule_input *in)
 static bool rule_block(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_BLOCK; }
 
 /* Low rank ruins what is looked up row by row; integers treat all rows alike. */
-static bool rule_embedding(const rule_input *in) { return !lort_goal_integers(in->options) && lort_kind_get(in->tensor->name)->by_row; }
+static bool rule_embedding(const rule_input *in)
+{
+    return !lort_goal_integers(in->options) && lort_kind_get(in->tensor->name)->by_row;
+}
 
 /* In order; the first that holds is the reason. Those marked are overridden by --include. */
 static const struct keep_rule {
@@ -57,20 +64,16 @@ static const struct keep_rule {
     lort_reason reason;
     bool overridable;
 } keep_rules[] = {
-    {rule_lossless, LORT_REASON_LOSSLESS, false},
-    {rule_empty, LORT_REASON_EMPTY, false},
-    {rule_vector, LORT_REASON_VECTOR, false},
-    {rule_opaque, LORT_REASON_OPAQUE, false},
-    {rule_integer, LORT_REASON_NOT_FLOAT, false},
-    {rule_scaled_f8, LORT_REASON_F8_SCALES, false},
-    {rule_slices, LORT_REASON_SLICES, false},
-    {rule_excluded, LORT_REASON_EXCLUDED, false},
-    {rule_small, LORT_REASON_SMALL, true},
-    {rule_block, LORT_REASON_QUANTISED, true},
+    {rule_lossless, LORT_REASON_LOSSLESS, false},  {rule_empty, LORT_REASON_EMPTY, false},
+    {rule_vector, LORT_REASON_VECTOR, false},      {rule_opaque, LORT_REASON_OPAQUE, false},
+    {rule_integer, LORT_REASON_NOT_FLOAT, false},  {rule_scaled_f8, LORT_REASON_F8_SCALES, false},
+    {rule_slices, LORT_REASON_SLICES, false},      {rule_excluded, LORT_REASON_EXCLUDED, false},
+    {rule_small, LORT_REASON_SMALL, true},         {rule_block, LORT_REASON_QUANTISED, true},
     {rule_embedding, LORT_REASON_EMBEDDING, true},
 };
 
-lort_reason lort_rules_reason(const lort_model *model, const lort_options *options, const lort_tensor *tensor)
+lort_reason lort_rules_reason(const lort_model *model, const lort_options *options,
+                              const lort_tensor *tensor)
 {
     const rule_input in = {model, options, tensor, lort_tensor_matrices(tensor)};
     const bool included = lort_glob_any(options->include, options->include_count, tensor->name);

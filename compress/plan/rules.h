@@ -6,6 +6,7 @@
 #include "loader/model/model.h"
 
 /* The first rule that keeps the tensor; NONE: none does, every slice is tried. */
-lort_reason lort_rules_reason(const lort_model *model, const lort_options *options, const lort_tensor *tensor);
+lort_reason lort_rules_reason(const lort_model *model, const lort_options *options,
+                              const lort_tensor *tensor);
 
 #endif

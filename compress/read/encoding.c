@@ -22,16 +22,19 @@ static lort_code raw_open(lort_slice *slice, lort_scratch *scratch, lort_error *
     const lort_dtype_info *type = lort_dtype_get(slice->term[LORT_TERM_RAW]->left);
     (void)scratch;
     if (slice->shape.cols % type->block_elements)
-        return lort_fail(err, LORT_E_DAMAGED, "rows of %lld elements are not whole blocks of %s", (long long)slice->shape.cols, type->name);
+        return lort_fail(err, LORT_E_DAMAGED, "rows of %lld elements are not whole blocks of %s",
+                         (long long)slice->shape.cols, type->name);
     return LORT_OK;
 }
 
-static lort_code load_chunk(const lort_slice *slice, uint64_t chunk, lort_scratch *scratch, lort_chunk_cache *cache, lort_error *err)
+static lort_code load_chunk(const lort_slice *slice, uint64_t chunk, lort_scratch *scratch,
+                            lort_chunk_cache *cache, lort_error *err)
 {
     if (cache->valid && cache->part == slice->part && cache->chunk == chunk)
         return LORT_OK;
     cache->valid = false;
-    lort_code code = lort_archive_chunk(slice->archive, slice->part, chunk, scratch->codec, scratch->planes, scratch->bytes, err);
+    lort_code code = lort_archive_chunk(slice->archive, slice->part, chunk, scratch->codec,
+                                        scratch->planes, scratch->bytes, err);
     *cache = (lort_chunk_cache){slice->part, chunk, code == LORT_OK};
     return code;
 }
@@ -50,7 +53,9 @@ static uint64_t find_chunk(const lort_part *part, uint64_t first, uint64_t count
     return low;
 }
 
-lort_code lort_slice_elements(const lort_slice *slice, uint64_t at, uint64_t end, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+lort_code lort_slice_elements(const lort_slice *slice, uint64_t at, uint64_t end,
+                              lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                              lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(slice->term[LORT_TERM_RAW]->left);
     uint64_t first, count;
@@ -62,29 +67,43 @@ lort_code lort_slice_elements(const lort_slice *slice, uint64_t at, uint64_t end
         lort_code code = load_chunk(slice, number, scratch, cache, err);
         if (code)
             return code;
-        type->decode(scratch->bytes + (at - chunk->first) / type->block_elements * type->block_bytes, dst, stop - at);
+        type->decode(scratch->bytes +
+                         (at - chunk->first) / type->block_elements * type->block_bytes,
+                     dst, stop - at);
         dst += stop - at;
         at = stop;
     }
     return LORT_OK;
 }
 
-static lort_code raw_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code raw_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch,
+                           lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     uint64_t cols = (uint64_t)slice->shape.cols, c0 = (uint64_t)cells->c0, c1 = (uint64_t)cells->c1;
     if (c1 - c0 == cols)
-        return lort_slice_elements(slice, (uint64_t)cells->r0 * cols, (uint64_t)cells->r1 * cols, scratch, cache, dst, err);
+        return lort_slice_elements(slice, (uint64_t)cells->r0 * cols, (uint64_t)cells->r1 * cols,
+                                   scratch, cache, dst, err);
     lort_code code = LORT_OK;
-    for (uint64_t r = (uint64_t)cells->r0; r < (uint64_t)cells->r1 && code == LORT_OK; r++, dst += c1 - c0)
+    for (uint64_t r = (uint64_t)cells->r0; r < (uint64_t)cells->r1 && code == LORT_OK;
+         r++, dst += c1 - c0)
         code = lort_slice_elements(slice, r * cols + c0, r * cols + c1, scratch, cache, dst, err);
     return code;
 }
 
 /* ---- factors ---- */
 
-static uint64_t rank_of(const lort_slice *slice) { return slice->term[LORT_TERM_FACTORS]->rank[slice->slice]; }
-static uint64_t left_bytes(const lort_slice *slice) { return (uint64_t)slice->shape.rows * rank_of(slice) * sizeof(float); }
-static uint64_t right_bytes(const lort_slice *slice) { return (uint64_t)slice->shape.cols * rank_of(slice) * sizeof(float); }
+static uint64_t rank_of(const lort_slice *slice)
+{
+    return slice->term[LORT_TERM_FACTORS]->rank[slice->slice];
+}
+static uint64_t left_bytes(const lort_slice *slice)
+{
+    return (uint64_t)slice->shape.rows * rank_of(slice) * sizeof(float);
+}
+static uint64_t right_bytes(const lort_slice *slice)
+{
+    return (uint64_t)slice->shape.cols * rank_of(slice) * sizeof(float);
+}
 
 static uint64_t factors_memory(const lort_part *part, const lort_term *term, uint32_t slice)
 {
@@ -92,19 +111,22 @@ static uint64_t factors_memory(const lort_part *part, const lort_term *term, uin
     return (uint64_t)(shape.rows + shape.cols) * term->rank[slice] * sizeof(float);
 }
 
-static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtype dtype, lort_scratch *scratch, float *dst, lort_error *err)
+static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtype dtype,
+                            lort_scratch *scratch, float *dst, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
     uint64_t first, count;
     lort_part_array(slice->part, array, slice->slice, &first, &count);
     for (uint64_t i = first; i < first + count; i++) {
         const lort_chunk *chunk = &slice->part->chunks[i];
-        lort_code code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec, scratch->planes, scratch->bytes, err);
+        lort_code code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec,
+                                            scratch->planes, scratch->bytes, err);
         if (code)
             return code;
         type->decode(scratch->bytes, dst + chunk->first, chunk->count);
         if (lort_find_nonfinite(dst + chunk->first, chunk->count) < chunk->count)
-            return lort_fail(err, LORT_E_DAMAGED, "a %s holds NaN or Inf", array == LORT_ARRAY_SCALES ? "scale" : "factor");
+            return lort_fail(err, LORT_E_DAMAGED, "a %s holds NaN or Inf",
+                             array == LORT_ARRAY_SCALES ? "scale" : "factor");
     }
     return LORT_OK;
 }
@@ -122,17 +144,22 @@ static lort_code factors_open(lort_slice *slice, lort_scratch *scratch, lort_err
     slice->right = memory;
     const lort_term *term = slice->term[LORT_TERM_FACTORS];
     code = load_array(slice, LORT_ARRAY_LEFT, term->left, scratch, slice->left, err);
-    return code ? code : load_array(slice, LORT_ARRAY_RIGHT, term->right, scratch, slice->right, err);
+    return code ? code
+                : load_array(slice, LORT_ARRAY_RIGHT, term->right, scratch, slice->right, err);
 }
 
-static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
+                               lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                               lort_error *err)
 {
     (void)scratch;
     (void)cache;
     (void)err;
     const lort_term *term = slice->term[LORT_TERM_FACTORS];
-    const lort_product product = {term->rank[slice->slice], term->exponent[slice->slice], slice->left, slice->right};
-    lort_product_cells(&product, slice->shape.cols, cells->r0, cells->r1, cells->c0, cells->c1, dst, cells->c1 - cells->c0);
+    const lort_product product = {term->rank[slice->slice], term->exponent[slice->slice],
+                                  slice->left, slice->right};
+    lort_product_cells(&product, slice->shape.cols, cells->r0, cells->r1, cells->c0, cells->c1, dst,
+                       cells->c1 - cells->c0);
     return LORT_OK;
 }
 
@@ -141,7 +168,9 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
 /* Column scales behind the codes; NULL: none. */
 static const uint8_t *scales_of(const lort_slice *slice)
 {
-    return slice->term[LORT_TERM_INTEGERS]->scaled ? slice->codes + slice->shape.rows + slice->shape.cols : NULL;
+    return slice->term[LORT_TERM_INTEGERS]->scaled
+               ? slice->codes + slice->shape.rows + slice->shape.cols
+               : NULL;
 }
 
 static lort_code check_scales(const lort_slice *slice, lort_error *err)
@@ -149,8 +178,8 @@ static lort_code check_scales(const lort_slice *slice, lort_error *err)
     const uint8_t *scales = scales_of(slice);
     for (int64_t c = 0; scales && c < slice->shape.cols; c++)
         if (scales[c] < LORT_SCALE_LEAST || scales[c] > LORT_SCALE_MOST)
-            return lort_fail(err, LORT_E_DAMAGED, "the scale of column %lld has code %u (%d to %d)", (long long)c, scales[c], LORT_SCALE_LEAST,
-                             LORT_SCALE_MOST);
+            return lort_fail(err, LORT_E_DAMAGED, "the scale of column %lld has code %u (%d to %d)",
+                             (long long)c, scales[c], LORT_SCALE_LEAST, LORT_SCALE_MOST);
     return LORT_OK;
 }
 
@@ -165,23 +194,28 @@ static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_er
 {
     uint64_t first, count;
     void *memory;
-    lort_code code = lort_take(slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape), "codes of rows and columns", &memory, err);
+    lort_code code = lort_take(
+        slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape),
+        "codes of rows and columns", &memory, err);
     slice->codes = memory;
     lort_part_array(slice->part, LORT_ARRAY_CODES, slice->slice, &first, &count);
     for (uint64_t i = first; i < first + count && code == LORT_OK; i++) {
         const lort_chunk *chunk = &slice->part->chunks[i];
-        code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec, scratch->planes, scratch->bytes, err);
+        code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec, scratch->planes,
+                                  scratch->bytes, err);
         if (code == LORT_OK)
             memcpy(slice->codes + chunk->first, scratch->bytes, (size_t)chunk->count);
     }
     return code ? code : check_scales(slice, err);
 }
 
-static lort_code decode_integers(const lort_slice *slice, const lort_block_place *place, uint64_t bytes, lort_scratch *scratch, lort_error *err)
+static lort_code decode_integers(const lort_slice *slice, const lort_block_place *place,
+                                 uint64_t bytes, lort_scratch *scratch, lort_error *err)
 {
     lort_block block = lort_block_at(place, place->rows, slice->codes, slice->shape.rows);
     const uint8_t *scales = scales_of(slice);
-    lort_code code = lort_block_decode(&block, slice->term[LORT_TERM_INTEGERS]->step[slice->slice], bytes, &scratch->block, err);
+    lort_code code = lort_block_decode(&block, slice->term[LORT_TERM_INTEGERS]->step[slice->slice],
+                                       bytes, &scratch->block, err);
     if (code == LORT_OK && scales)
         lort_unscale_columns(scratch->block.weights, place->rows, place->cols, scales + place->col);
     return code;
@@ -189,7 +223,10 @@ static lort_code decode_integers(const lort_slice *slice, const lort_block_place
 
 /* ---- trits ---- */
 
-static uint64_t scales_bytes(const lort_part *part) { return (uint64_t)lort_part_matrices(part).rows * sizeof(float); }
+static uint64_t scales_bytes(const lort_part *part)
+{
+    return (uint64_t)lort_part_matrices(part).rows * sizeof(float);
+}
 
 static uint64_t ternary_memory(const lort_part *part, const lort_term *term, uint32_t slice)
 {
@@ -201,47 +238,60 @@ static uint64_t ternary_memory(const lort_part *part, const lort_term *term, uin
 static lort_code ternary_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take(slice->alloc, scales_bytes(slice->part), "scales of rows", &memory, err);
+    lort_code code =
+        lort_take(slice->alloc, scales_bytes(slice->part), "scales of rows", &memory, err);
     if (code)
         return code;
     slice->scales = memory;
-    code = load_array(slice, LORT_ARRAY_SCALES, slice->term[LORT_TERM_TERNARY]->left, scratch, slice->scales, err);
+    code = load_array(slice, LORT_ARRAY_SCALES, slice->term[LORT_TERM_TERNARY]->left, scratch,
+                      slice->scales, err);
     for (int64_t r = 0; r < slice->shape.rows && code == LORT_OK; r++)
         if (!(slice->scales[r] >= 0))
-            code = lort_fail(err, LORT_E_DAMAGED, "the scale of row %lld is negative", (long long)r);
+            code =
+                lort_fail(err, LORT_E_DAMAGED, "the scale of row %lld is negative", (long long)r);
     return code;
 }
 
-static lort_code decode_trits(const lort_slice *slice, const lort_block_place *place, lort_scratch *scratch, lort_error *err)
+static lort_code decode_trits(const lort_slice *slice, const lort_block_place *place,
+                              lort_scratch *scratch, lort_error *err)
 {
-    return lort_trits_unpack(scratch->block.body, place->rows, place->cols, slice->scales + place->row, scratch->block.weights, err);
+    return lort_trits_unpack(scratch->block.body, place->rows, place->cols,
+                             slice->scales + place->row, scratch->block.weights, err);
 }
 
 /* ---- blocks of either ---- */
 
-lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch, lort_chunk_cache *cache, lort_error *err)
+lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch,
+                          lort_chunk_cache *cache, lort_error *err)
 {
     const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
     const lort_block_place place = lort_block_get(&grid, number);
     const bool trits = slice->term[LORT_TERM_TERNARY] != NULL;
     uint64_t first, count;
-    lort_part_array(slice->part, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice->slice, &first, &count);
+    lort_part_array(slice->part, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice->slice, &first,
+                    &count);
     const uint64_t chunk = first + (uint64_t)number;
     if (cache->valid && cache->part == slice->part && cache->chunk == chunk)
         return LORT_OK;
     cache->valid = false;
-    lort_code code = lort_archive_chunk(slice->archive, slice->part, chunk, scratch->codec, NULL, scratch->block.body, err);
+    lort_code code = lort_archive_chunk(slice->archive, slice->part, chunk, scratch->codec, NULL,
+                                        scratch->block.body, err);
     if (code == LORT_OK)
-        code = trits ? decode_trits(slice, &place, scratch, err) : decode_integers(slice, &place, slice->part->chunks[chunk].decoded, scratch, err);
+        code = trits ? decode_trits(slice, &place, scratch, err)
+                     : decode_integers(slice, &place, slice->part->chunks[chunk].decoded, scratch,
+                                       err);
     *cache = (lort_chunk_cache){slice->part, chunk, code == LORT_OK};
     return code;
 }
 
 /* Adds what of a block lies in the cells. */
-static void add_block(const lort_block_place *place, const lort_cells *cells, const float *weights, float *dst)
+static void add_block(const lort_block_place *place, const lort_cells *cells, const float *weights,
+                      float *dst)
 {
-    const int64_t r0 = place->row > cells->r0 ? place->row : cells->r0, r1 = place->row + place->rows < cells->r1 ? place->row + place->rows : cells->r1;
-    const int64_t c0 = place->col > cells->c0 ? place->col : cells->c0, c1 = place->col + place->cols < cells->c1 ? place->col + place->cols : cells->c1;
+    const int64_t r0 = place->row > cells->r0 ? place->row : cells->r0,
+                  r1 = place->row + place->rows < cells->r1 ? place->row + place->rows : cells->r1;
+    const int64_t c0 = place->col > cells->c0 ? place->col : cells->c0,
+                  c1 = place->col + place->cols < cells->c1 ? place->col + place->cols : cells->c1;
     for (int64_t r = r0; r < r1; r++) {
         const float *from = weights + (r - place->row) * place->cols + (c0 - place->col);
         float *to = dst + (r - cells->r0) * (cells->c1 - cells->c0) + (c0 - cells->c0);
@@ -250,12 +300,15 @@ static void add_block(const lort_block_place *place, const lort_cells *cells, co
     }
 }
 
-static lort_code block_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code block_cells(const lort_slice *slice, const lort_cells *cells,
+                             lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                             lort_error *err)
 {
     const lort_block_grid grid = lort_block_grid_of(slice->shape.rows, slice->shape.cols);
     lort_code code = LORT_OK;
     for (int64_t down = cells->r0 / grid.high; down * grid.high < cells->r1; down++)
-        for (int64_t across = cells->c0 / grid.wide; across * grid.wide < cells->c1 && code == LORT_OK; across++) {
+        for (int64_t across = cells->c0 / grid.wide;
+             across * grid.wide < cells->c1 && code == LORT_OK; across++) {
             const lort_block_place place = lort_block_get(&grid, down * grid.across + across);
             code = lort_slice_load(slice, down * grid.across + across, scratch, cache, err);
             if (code == LORT_OK)
@@ -282,9 +335,14 @@ const lort_encoding *lort_encoding_get(lort_term_kind kind)
 
 /* ---- cells ---- */
 
-_Static_assert(LORT_BLOCK_ROW_UNIT % LORT_DECODE_ROWS == 0 && LORT_BLOCK_COL_UNIT % LORT_DECODE_COLS == 0, "cells are whole steps of the decoder");
+_Static_assert(LORT_BLOCK_ROW_UNIT % LORT_DECODE_ROWS == 0 &&
+                   LORT_BLOCK_COL_UNIT % LORT_DECODE_COLS == 0,
+               "cells are whole steps of the decoder");
 
-lort_cell_grid lort_cell_grid_of(int64_t rows, int64_t cols) { return lort_block_grid_of(rows, cols); }
+lort_cell_grid lort_cell_grid_of(int64_t rows, int64_t cols)
+{
+    return lort_block_grid_of(rows, cols);
+}
 
 lort_cells lort_cell_get(const lort_cell_grid *grid, int64_t number)
 {
@@ -292,14 +350,22 @@ lort_cells lort_cell_get(const lort_cell_grid *grid, int64_t number)
     return (lort_cells){place.row, place.row + place.rows, place.col, place.col + place.cols};
 }
 
-uint64_t lort_cell_count(const lort_cells *cells) { return (uint64_t)(cells->r1 - cells->r0) * (uint64_t)(cells->c1 - cells->c0); }
+uint64_t lort_cell_count(const lort_cells *cells)
+{
+    return (uint64_t)(cells->r1 - cells->r0) * (uint64_t)(cells->c1 - cells->c0);
+}
 
 /* ---- slices ---- */
 
-lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, uint32_t slice, lort_scratch *scratch, const lort_alloc *alloc,
-                          lort_slice *out, lort_error *err)
+lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, uint32_t slice,
+                          lort_scratch *scratch, const lort_alloc *alloc, lort_slice *out,
+                          lort_error *err)
 {
-    *out = (lort_slice){.archive = archive, .part = part, .alloc = alloc, .slice = slice, .shape = lort_part_matrices(part)};
+    *out = (lort_slice){.archive = archive,
+                        .part = part,
+                        .alloc = alloc,
+                        .slice = slice,
+                        .shape = lort_part_matrices(part)};
     lort_code code = LORT_OK;
     for (unsigned i = 0; i < ENCODINGS && code == LORT_OK; i++) {
         const lort_term *term = lort_part_term(part, slice, encodings[i].kind);
@@ -311,9 +377,10 @@ lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, ui
     return code;
 }
 
-/* RAW and FACTORS write all they are asked for and stand alone or first; what adds to nothing starts from zero. */
-lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
-                           lort_error *err)
+/* RAW and FACTORS write all they are asked for and stand alone or first; what adds to nothing
+ * starts from zero. */
+lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch,
+                           lort_chunk_cache *cache, float *dst, lort_error *err)
 {
     lort_code code = LORT_OK;
     if (!slice->term[LORT_TERM_RAW] && !slice->term[LORT_TERM_FACTORS])
@@ -331,7 +398,8 @@ void lort_slice_close(lort_slice *slice)
     if (slice->right)
         lort_give(slice->alloc, slice->right, right_bytes(slice));
     if (slice->codes)
-        lort_give(slice->alloc, slice->codes, lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape));
+        lort_give(slice->alloc, slice->codes,
+                  lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape));
     if (slice->scales)
         lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
     *slice = (lort_slice){0};

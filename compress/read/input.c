@@ -2,14 +2,16 @@
 #include "compress/read/input.h"
 #include "formats/container/part.h"
 
-lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_input *out, lort_error *err)
+lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
+                          void *warn_ctx, lort_input *out, lort_error *err)
 {
     bool archive;
     *out = (lort_input){0};
     lort_code code = lort_archive_told(path, &archive, err);
     if (code)
         return code;
-    code = archive ? lort_archive_open(path, alloc, &out->archive, err) : lort_model_open(path, alloc, warn, warn_ctx, &out->model, err);
+    code = archive ? lort_archive_open(path, alloc, &out->archive, err)
+                   : lort_model_open(path, alloc, warn, warn_ctx, &out->model, err);
     if (code == LORT_OK)
         out->index = archive ? lort_archive_names(out->archive) : lort_model_index(out->model);
     return code;
@@ -24,19 +26,25 @@ void lort_input_close(lort_input *input)
 
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err)
 {
-    return input->archive ? lort_archive_unchanged(input->archive, err) : lort_model_unchanged(input->model, err);
+    return input->archive ? lort_archive_unchanged(input->archive, err)
+                          : lort_model_unchanged(input->model, err);
 }
 
 /* ---- tensors ---- */
 
 static lort_entry entry_of(const lort_input *input, const lort_tensor *tensor)
 {
-    return (lort_entry){input, tensor, input->archive ? lort_archive_part(input->archive, tensor->offset) : NULL};
+    return (lort_entry){input, tensor,
+                        input->archive ? lort_archive_part(input->archive, tensor->offset) : NULL};
 }
 
-lort_entry lort_input_entry(const lort_input *input, uint64_t number) { return entry_of(input, &input->index->tensors[number]); }
+lort_entry lort_input_entry(const lort_input *input, uint64_t number)
+{
+    return entry_of(input, &input->index->tensors[number]);
+}
 
-bool lort_input_find(const lort_input *input, const char *name, uint64_t name_bytes, lort_entry *out)
+bool lort_input_find(const lort_input *input, const char *name, uint64_t name_bytes,
+                     lort_entry *out)
 {
     const lort_tensor *tensor = lort_index_find(input->index, name, name_bytes);
     if (tensor)
@@ -49,15 +57,18 @@ bool lort_entry_decodes(const lort_entry *entry)
     return entry->part ? lort_part_decodes(entry->part) : entry->tensor->type->decode != NULL;
 }
 
-lort_code lort_entry_elements(const lort_entry *entry, uint64_t first, uint64_t count, const lort_scratch *scratch, float *dst, lort_error *err)
+lort_code lort_entry_elements(const lort_entry *entry, uint64_t first, uint64_t count,
+                              const lort_scratch *scratch, float *dst, lort_error *err)
 {
     const lort_tensor *tensor = entry->tensor;
-    const uint64_t elements = tensor->type->block_elements, bytes = tensor->type->block_bytes, most = scratch->size / bytes * elements;
+    const uint64_t elements = tensor->type->block_elements, bytes = tensor->type->block_bytes,
+                   most = scratch->size / bytes * elements;
     for (uint64_t end = first + count; first < end; first += count, dst += count) {
         count = end - first < most ? end - first : most;
         const uint8_t *view;
-        lort_code code = lort_model_view(entry->input->model, tensor->file, tensor->offset + first / elements * bytes, count / elements * bytes,
-                                         scratch->bytes, &view, err);
+        lort_code code = lort_model_view(entry->input->model, tensor->file,
+                                         tensor->offset + first / elements * bytes,
+                                         count / elements * bytes, scratch->bytes, &view, err);
         if (code)
             return code;
         tensor->type->decode(view, dst, count);
@@ -65,14 +76,16 @@ lort_code lort_entry_elements(const lort_entry *entry, uint64_t first, uint64_t 
     return LORT_OK;
 }
 
-static lort_code tensor_bytes(const lort_entry *entry, const lort_scratch *scratch, lort_sink_fn *sink, void *ctx, lort_error *err)
+static lort_code tensor_bytes(const lort_entry *entry, const lort_scratch *scratch,
+                              lort_sink_fn *sink, void *ctx, lort_error *err)
 {
     const lort_tensor *tensor = entry->tensor;
     lort_code code = LORT_OK;
     for (uint64_t at = 0; code == LORT_OK && at < tensor->bytes; at += scratch->size) {
         uint64_t n = tensor->bytes - at < scratch->size ? tensor->bytes - at : scratch->size;
         const uint8_t *bytes;
-        code = lort_model_view(entry->input->model, tensor->file, tensor->offset + at, n, scratch->bytes, &bytes, err);
+        code = lort_model_view(entry->input->model, tensor->file, tensor->offset + at, n,
+                               scratch->bytes, &bytes, err);
         if (code == LORT_OK)
             code = sink(ctx, bytes, n, err);
     }
@@ -80,18 +93,21 @@ static lort_code tensor_bytes(const lort_entry *entry, const lort_scratch *scrat
 }
 
 /* All chunks of a raw part are of raw arrays, slice by slice. */
-static lort_code part_bytes(const lort_entry *entry, const lort_scratch *scratch, lort_sink_fn *sink, void *ctx, lort_error *err)
+static lort_code part_bytes(const lort_entry *entry, const lort_scratch *scratch,
+                            lort_sink_fn *sink, void *ctx, lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint64_t i = 0; code == LORT_OK && i < entry->part->chunk_count; i++) {
-        code = lort_archive_chunk(entry->input->archive, entry->part, i, scratch->codec, scratch->planes, scratch->bytes, err);
+        code = lort_archive_chunk(entry->input->archive, entry->part, i, scratch->codec,
+                                  scratch->planes, scratch->bytes, err);
         if (code == LORT_OK)
             code = sink(ctx, scratch->bytes, entry->part->chunks[i].decoded, err);
     }
     return code;
 }
 
-lort_code lort_entry_bytes(const lort_entry *entry, const lort_scratch *scratch, lort_sink_fn *sink, void *ctx, lort_error *err)
+lort_code lort_entry_bytes(const lort_entry *entry, const lort_scratch *scratch, lort_sink_fn *sink,
+                           void *ctx, lort_error *err)
 {
     return (entry->part ? part_bytes : tensor_bytes)(entry, scratch, sink, ctx, err);
 }
@@ -103,7 +119,8 @@ lort_code lort_entry_check(const lort_entry *entry, lort_error *err)
 
 lort_code lort_entry_unchanged(const lort_entry *entry, lort_error *err)
 {
-    return entry->part ? LORT_OK : lort_model_file_unchanged(entry->input->model, entry->tensor->file, err);
+    return entry->part ? LORT_OK
+                       : lort_model_file_unchanged(entry->input->model, entry->tensor->file, err);
 }
 
 void lort_entry_release(const lort_entry *entry)
@@ -111,5 +128,6 @@ void lort_entry_release(const lort_entry *entry)
     if (entry->part)
         lort_archive_release(entry->input->archive, entry->part);
     else
-        lort_model_release(entry->input->model, entry->tensor->file, entry->tensor->offset, entry->tensor->bytes);
+        lort_model_release(entry->input->model, entry->tensor->file, entry->tensor->offset,
+                           entry->tensor->bytes);
 }

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part, lort_tensor_report *entry)
+static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part,
+                      lort_tensor_report *entry)
 {
     const lort_model_record *model = lort_archive_model(archive);
     const lort_extent *extent = &model->extents[part->number];
@@ -14,11 +15,13 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     entry->n_dims = part->n_dims;
     entry->shape = lort_report_shape(report, part->dims, part->n_dims);
     entry->dtype = lort_dtype_get(part->dtype)->name;
-    lort_reading_figures(report, part, lort_archive_index(archive)->entries[part->number].record_bytes, entry);
+    lort_reading_figures(report, part,
+                         lort_archive_index(archive)->entries[part->number].record_bytes, entry);
     entry->slices = part->slices;
     entry->bytes_in = part->source_bytes;
     entry->offset = extent->offset;
-    entry->file = lort_report_escape(report, model->files[extent->file].name, strlen(model->files[extent->file].name));
+    entry->file = lort_report_escape(report, model->files[extent->file].name,
+                                     strlen(model->files[extent->file].name));
 }
 
 static void sum_errors(lort_report *report)
@@ -31,7 +34,8 @@ static void sum_errors(lort_report *report)
             continue;
         sum += entry->rel_error;
         count++;
-        report->worst_error = fmax(entry->rel_error, isnan(report->worst_error) ? 0 : report->worst_error);
+        report->worst_error =
+            fmax(entry->rel_error, isnan(report->worst_error) ? 0 : report->worst_error);
     }
     report->mean_error = count ? sum / (double)count : NAN;
 }
@@ -62,13 +66,16 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
     return lort_report_check(report, err);
 }
 
-/* Publication's read-back, record buffers, hashers, lists: what does not depend on the container's tensors. */
+/* Publication's read-back, record buffers, hashers, lists: what does not depend on the container's
+ * tensors. */
 #define SMALL_THINGS (2u << 20)
 
-/* What the workers take, whatever the part: chunks they decode (read first, where the file is not mapped), slots of the window. */
+/* What the workers take, whatever the part: chunks they decode (read first, where the file is not
+ * mapped), slots of the window. */
 static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint64_t chunk)
 {
-    return reading->session.base_anon + lort_budget_used(reading->session.budget) + lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks) +
+    return reading->session.base_anon + lort_budget_used(reading->session.budget) +
+           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks) +
            threads * lort_codec_bound(chunk) + 2 * threads * 2 * chunk + SMALL_THINGS;
 }
 
@@ -77,7 +84,8 @@ typedef struct step_cost {
     const lort_part *part; /* NULL: every part is kept whole */
 } step_cost;
 
-static step_cost largest_step(const lort_reading *reading, unsigned threads, lort_part_cost_fn *cost, const void *ctx)
+static step_cost largest_step(const lort_reading *reading, unsigned threads,
+                              lort_part_cost_fn *cost, const void *ctx)
 {
     step_cost most = {0};
     for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
@@ -95,7 +103,9 @@ static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *
 {
     void *memory;
     reading->window = 2 * reading->session.threads;
-    lort_code code = lort_take_zero(&reading->session.alloc, reading->window * sizeof *reading->slots, "the window", &memory, err);
+    lort_code code =
+        lort_take_zero(&reading->session.alloc, reading->window * sizeof *reading->slots,
+                       "the window", &memory, err);
     if (code)
         return code;
     reading->slots = memory;
@@ -104,10 +114,12 @@ static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *
     return code;
 }
 
-lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed, lort_part_cost_fn *cost, const void *ctx, lort_error *err)
+lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed,
+                             lort_part_cost_fn *cost, const void *ctx, lort_error *err)
 {
     lort_session *session = &reading->session;
-    uint64_t limit = lort_session_limit(session, run->memory_bytes), chunk = lort_archive_chunk_max(reading->archive);
+    uint64_t limit = lort_session_limit(session, run->memory_bytes),
+             chunk = lort_archive_chunk_max(reading->archive);
     unsigned threads = session->threads;
     step_cost step = largest_step(reading, threads, cost, ctx);
     uint64_t peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
@@ -118,9 +130,11 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     session->report->planned_peak_bytes = peak;
     session->report->budget_bytes = limit;
     if (peak > limit)
-        return lort_session_refuse(step.part ? step.part->name : NULL, step.part ? step.part->name_bytes : 0, peak, limit, err);
+        return lort_session_refuse(step.part ? step.part->name : NULL,
+                                   step.part ? step.part->name_bytes : 0, peak, limit, err);
     lort_budget_limit(session->budget, limit);
-    lort_code code = lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks, err);
+    lort_code code =
+        lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks, err);
     if (code == LORT_OK)
         code = open_window(reading, chunk, err);
     if (code == LORT_OK)
@@ -128,11 +142,13 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     return code;
 }
 
-lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path, const lort_run_options *run, const lort_observer *observer,
+lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path,
+                            const lort_run_options *run, const lort_observer *observer,
                             lort_report *report, lort_error *err)
 {
     *reading = (lort_reading){0};
-    lort_code code = lort_session_open(&reading->session, command, run->memory_bytes, run->threads, observer, report, err);
+    lort_code code = lort_session_open(&reading->session, command, run->memory_bytes, run->threads,
+                                       observer, report, err);
     if (code)
         return code;
     report->input_path = lort_report_escape(report, path, strlen(path));
@@ -169,12 +185,14 @@ typedef struct byte_run {
     void *ctx;
 } byte_run;
 
-static lort_code decode_item(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code decode_item(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     byte_run *run = ctx;
     lort_reading *reading = run->reading;
-    return lort_archive_chunk(reading->archive, run->part, run->first + (uint64_t)item, reading->session.scratch[worker].codec,
-                              reading->slots[slot].planes, reading->slots[slot].bytes, err);
+    return lort_archive_chunk(reading->archive, run->part, run->first + (uint64_t)item,
+                              reading->session.scratch[worker].codec, reading->slots[slot].planes,
+                              reading->slots[slot].bytes, err);
 }
 
 static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error *err)
@@ -184,15 +202,18 @@ static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error 
     lort_code code = lort_session_check_stop(&run->reading->session, err);
     if (code)
         return code;
-    return run->sink ? run->sink(run->ctx, run->reading->slots[slot].bytes, chunk->decoded, err) : LORT_OK;
+    return run->sink ? run->sink(run->ctx, run->reading->slots[slot].bytes, chunk->decoded, err)
+                     : LORT_OK;
 }
 
-lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice, lort_sink_fn *sink, void *ctx, lort_error *err)
+lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice,
+                             lort_sink_fn *sink, void *ctx, lort_error *err)
 {
     byte_run run = {.reading = reading, .part = part, .sink = sink, .ctx = ctx};
     uint64_t count;
     lort_part_array(part, LORT_ARRAY_RAW, slice, &run.first, &count);
-    return lort_pool_run(reading->session.pool, (int64_t)count, reading->window, decode_item, commit_item, &run, err);
+    return lort_pool_run(reading->session.pool, (int64_t)count, reading->window, decode_item,
+                         commit_item, &run, err);
 }
 
 lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err)
@@ -215,7 +236,8 @@ lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
     char name[200];
     if (!part->tensor)
         return lort_error_prefix(err, "part %llu", (unsigned long long)part->number);
-    return lort_error_prefix(err, "tensor %s", lort_escape(name, sizeof name, part->name, part->name_bytes));
+    return lort_error_prefix(err, "tensor %s",
+                             lort_escape(name, sizeof name, part->name, part->name_bytes));
 }
 
 /* Parts are done in order, or one alone: a walk from the last one finds the entry. */
@@ -232,7 +254,8 @@ lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_e
 {
     lort_session *session = &reading->session;
     lort_archive_release(reading->archive, part);
-    session->done_bytes += part->payload_bytes + lort_archive_index(reading->archive)->entries[part->number].record_bytes;
+    session->done_bytes += part->payload_bytes +
+                           lort_archive_index(reading->archive)->entries[part->number].record_bytes;
     lort_code code = lort_session_check_stop(session, err);
     if (code || !part->tensor)
         return code;

@@ -6,15 +6,19 @@
 #include <math.h>
 #include <string.h>
 
-void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry)
+void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes,
+                          lort_tensor_report *entry)
 {
-    entry->action = lort_part_is_raw(part) ? LORT_ACTION_KEPT : lort_part_has_blocks(part) ? LORT_ACTION_CODED : LORT_ACTION_FACTORED;
+    entry->action = lort_part_is_raw(part)       ? LORT_ACTION_KEPT
+                    : lort_part_has_blocks(part) ? LORT_ACTION_CODED
+                                                 : LORT_ACTION_FACTORED;
     entry->reason = lort_reason_find(part->reason);
     entry->reason_text = lort_report_escape(report, part->reason, strlen(part->reason));
     entry->rank = 0;
     for (uint32_t t = 0; t < part->term_count; t++)
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
-            entry->rank = part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+            entry->rank =
+                part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
     entry->rel_error = part->has_error ? part->rel_error : NAN;
     entry->bytes_out = part->payload_bytes + record_bytes;
 }

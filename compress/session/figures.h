@@ -6,6 +6,7 @@
 #include "formats/container/container.h"
 
 /* What a part says of its tensor's coding: action, reason, rank, error, bytes. */
-void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes, lort_tensor_report *entry);
+void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes,
+                          lort_tensor_report *entry);
 
 #endif

@@ -1,4 +1,5 @@
-/* reasons: see reasons.h. Containers hold the texts of this table (docs/FORMAT.md, "PART"): a text never changes. */
+/* reasons: see reasons.h. Containers hold the texts of this table (docs/FORMAT.md, "PART"): a text
+ * never changes. */
 #include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include <string.h>
@@ -39,8 +40,14 @@ static const struct {
     [LORT_REASON_OTHER] = {"for another reason", false},
 };
 
-const char *lort_reason_text(lort_reason reason) { return (unsigned)reason < LORT_REASONS ? reasons[reason].text : ""; }
-bool lort_reason_is_fault(lort_reason reason) { return (unsigned)reason < LORT_REASONS && reasons[reason].fault; }
+const char *lort_reason_text(lort_reason reason)
+{
+    return (unsigned)reason < LORT_REASONS ? reasons[reason].text : "";
+}
+bool lort_reason_is_fault(lort_reason reason)
+{
+    return (unsigned)reason < LORT_REASONS && reasons[reason].fault;
+}
 
 lort_reason lort_reason_find(const char *text)
 {
@@ -50,29 +57,38 @@ lort_reason lort_reason_find(const char *text)
     return LORT_REASON_OTHER;
 }
 
-const char *lort_reason_partly(lort_report *report, uint64_t kept, uint64_t slices, const char *reason)
+const char *lort_reason_partly(lort_report *report, uint64_t kept, uint64_t slices,
+                               const char *reason)
 {
     if (kept == 0)
         return "";
-    return lort_report_text(report, "%llu of %llu slices kept: %s", (unsigned long long)kept, (unsigned long long)slices, reason);
+    return lort_report_text(report, "%llu of %llu slices kept: %s", (unsigned long long)kept,
+                            (unsigned long long)slices, reason);
 }
 
 const char *lort_action_text(lort_action action)
 {
-    static const char *const texts[] = {
-        [LORT_ACTION_NONE] = "", [LORT_ACTION_KEPT] = "kept", [LORT_ACTION_FACTORED] = "factored", [LORT_ACTION_CODED] = "coded", [LORT_ACTION_COMPARED] = "compared"};
+    static const char *const texts[] = {[LORT_ACTION_NONE] = "",
+                                        [LORT_ACTION_KEPT] = "kept",
+                                        [LORT_ACTION_FACTORED] = "factored",
+                                        [LORT_ACTION_CODED] = "coded",
+                                        [LORT_ACTION_COMPARED] = "compared"};
     return (unsigned)action < sizeof texts / sizeof *texts ? texts[action] : "";
 }
 
 const char *lort_command_text(lort_command command)
 {
-    static const char *const texts[] = {[LORT_COMMAND_NONE] = "", [LORT_COMMAND_COMPRESS] = "compress", [LORT_COMMAND_PLAN] = "plan", [LORT_COMMAND_INSPECT] = "inspect",
-                                        [LORT_COMMAND_VERIFY] = "verify", [LORT_COMMAND_RESTORE] = "restore", [LORT_COMMAND_COMPARE] = "compare"};
+    static const char *const texts[] = {
+        [LORT_COMMAND_NONE] = "",          [LORT_COMMAND_COMPRESS] = "compress",
+        [LORT_COMMAND_PLAN] = "plan",      [LORT_COMMAND_INSPECT] = "inspect",
+        [LORT_COMMAND_VERIFY] = "verify",  [LORT_COMMAND_RESTORE] = "restore",
+        [LORT_COMMAND_COMPARE] = "compare"};
     return (unsigned)command < sizeof texts / sizeof *texts ? texts[command] : "";
 }
 
 const char *lort_mode_text(lort_mode mode)
 {
-    static const char *const texts[] = {[LORT_MODE_AUTO] = "auto", [LORT_MODE_FULL] = "full", [LORT_MODE_STREAM] = "stream"};
+    static const char *const texts[] = {
+        [LORT_MODE_AUTO] = "auto", [LORT_MODE_FULL] = "full", [LORT_MODE_STREAM] = "stream"};
     return (unsigned)mode < sizeof texts / sizeof *texts ? texts[mode] : "";
 }

@@ -10,6 +10,7 @@ lort_reason lort_reason_find(const char *text);
 /* True if the weights are no numbers, or a numerical method gave up: the caller must warn. */
 bool lort_reason_is_fault(lort_reason reason);
 /* "2 of 8 slices kept: REASON", or "" where kept is 0; the report's. */
-const char *lort_reason_partly(lort_report *report, uint64_t kept, uint64_t slices, const char *reason);
+const char *lort_reason_partly(lort_report *report, uint64_t kept, uint64_t slices,
+                               const char *reason);
 
 #endif

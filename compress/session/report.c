@@ -18,7 +18,8 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
 {
     void *memory;
     memset(report, 0, sizeof *report);
-    lort_code code = lort_take_zero(&lort_alloc_heap, sizeof(lort_report_owner), "report", &memory, err);
+    lort_code code =
+        lort_take_zero(&lort_alloc_heap, sizeof(lort_report_owner), "report", &memory, err);
     if (code)
         return code;
     lort_report_owner *owner = memory;
@@ -71,16 +72,17 @@ static void *take_zeroed(lort_report *report, uint64_t count, uint64_t size)
     lort_report_owner *owner = report->owner;
     void *memory = NULL;
     lort_error err;
-    lort_code code =
-        count > UINT64_MAX / size
-            ? lort_fail(&err, LORT_E_MEMORY, "report: %llu entries do not fit memory", (unsigned long long)count)
-            : lort_arena_take(&owner->arena, count * size, &memory, &err);
+    lort_code code = count > UINT64_MAX / size
+                         ? lort_fail(&err, LORT_E_MEMORY, "report: %llu entries do not fit memory",
+                                     (unsigned long long)count)
+                         : lort_arena_take(&owner->arena, count * size, &memory, &err);
     if (code && !owner->error.code)
         owner->error = err;
     return code ? NULL : memory;
 }
 
-static const char *format_text(lort_report *report, const char *format, va_list args) LORT_PRINTF(2, 0);
+static const char *format_text(lort_report *report, const char *format, va_list args)
+    LORT_PRINTF(2, 0);
 static const char *format_text(lort_report *report, const char *format, va_list args)
 {
     va_list again;
@@ -154,7 +156,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
     for (uint64_t i = 0; i < count; i++)
         tensors[i] = (lort_tensor_report){.name = "",
                                           .dtype = "",
-                                                                                    .reason_text = "",
+                                          .reason_text = "",
                                           .detail = "",
                                           .file = "",
                                           .slices = 1,
@@ -202,6 +204,7 @@ const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint3
     return copy;
 }
 
-/* ---- JSON: one table of fields per object. What lacks memory for a part is NULL as a whole ---- */
+/* ---- JSON: one table of fields per object. What lacks memory for a part is NULL as a whole ----
+ */
 
 /* ---- writing ---- */

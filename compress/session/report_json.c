@@ -1,4 +1,5 @@
-/* report_json: a report as JSON; the only user of <jansson.h>. Prints nothing but the JSON of "-". */
+/* report_json: a report as JSON; the only user of <jansson.h>. Prints nothing but the JSON of "-".
+ */
 #include "compress/session/report_json.h"
 #include "compress/session/report.h"
 #include "loader/store/publish.h"
@@ -17,7 +18,8 @@ typedef struct field {
     size_t at;
 } field;
 
-/* Both take over the value, and the object or array, which is the result; NULL where one of them is. */
+/* Both take over the value, and the object or array, which is the result; NULL where one of them
+ * is. */
 static json_t *with_member(json_t *object, const char *key, json_t *value)
 {
     if (json_object_set_new(object, key, value) == 0)
@@ -34,20 +36,29 @@ static json_t *with_item(json_t *array, json_t *value)
     return NULL;
 }
 
-static json_t *json_u64(uint64_t v) { return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v); }
+static json_t *json_u64(uint64_t v)
+{
+    return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
+}
 
-/* Texts arrive escaped; one that is not valid UTF-8 all the same is escaped here rather than lost. */
+/* Texts arrive escaped; one that is not valid UTF-8 all the same is escaped here rather than lost.
+ */
 static json_t *json_text(const char *text)
 {
     char escaped[4096];
     if (!text || !*text)
         return json_null();
-    return json_string(lort_utf8_valid(text, strlen(text)) ? text : lort_escape_text(escaped, sizeof escaped, text));
+    return json_string(lort_utf8_valid(text, strlen(text))
+                           ? text
+                           : lort_escape_text(escaped, sizeof escaped, text));
 }
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
-_Static_assert(sizeof(lort_action) == sizeof(unsigned) && sizeof(lort_command) == sizeof(unsigned) && sizeof(lort_mode) == sizeof(unsigned), "read as unsigned");
+_Static_assert(sizeof(lort_action) == sizeof(unsigned) &&
+                   sizeof(lort_command) == sizeof(unsigned) &&
+                   sizeof(lort_mode) == sizeof(unsigned),
+               "read as unsigned");
 
 static json_t *field_value(const field *f, const char *base)
 {
@@ -99,8 +110,9 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 #define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
 #define R(member) offsetof(lort_report, member)
 #define T(member) offsetof(lort_tensor_report, member)
-static const field head_fields[] = {
-    {"command", COMMAND, R(command)}, {"mode", MODE, R(mode)}, {"mode_reason", TEXT, R(mode_reason)}};
+static const field head_fields[] = {{"command", COMMAND, R(command)},
+                                    {"mode", MODE, R(mode)},
+                                    {"mode_reason", TEXT, R(mode_reason)}};
 static const field memory_fields[] = {
     {"available_bytes", U64_KNOWN, R(available_bytes)},
     {"binding_source", TEXT, R(binding_source)},
@@ -176,7 +188,8 @@ static json_t *source_json(const lort_source_report *source)
     return with_member(object, "where", json_text(source->where));
 }
 
-/* What the text spells; quoted where JSON has no such thing. (Not by json_loads, which takes a failed allocation for an error in the text, or for its end.) */
+/* What the text spells; quoted where JSON has no such thing. (Not by json_loads, which takes a
+ * failed allocation for an error in the text, or for its end.) */
 static json_t *literal_json(const char *text)
 {
     char *end;
@@ -187,7 +200,10 @@ static json_t *literal_json(const char *text)
     const double v = strtod(text, &end);
     if (end != text && !*end && isfinite(v))
         return json_real(v);
-    return strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : strcmp(text, "null") == 0 ? json_null() : json_text(text);
+    return strcmp(text, "true") == 0    ? json_true()
+           : strcmp(text, "false") == 0 ? json_false()
+           : strcmp(text, "null") == 0  ? json_null()
+                                        : json_text(text);
 }
 
 static json_t *meta_json(const lort_meta_report *meta)
@@ -196,7 +212,10 @@ static json_t *meta_json(const lort_meta_report *meta)
     object = with_member(object, "type", json_text(meta->type));
     if (meta->is_array)
         object = with_member(object, "count", json_u64(meta->count));
-    return with_member(object, "value", !meta->is_text ? literal_json(meta->text) : *meta->text ? json_text(meta->text) : json_string(""));
+    return with_member(object, "value",
+                       !meta->is_text ? literal_json(meta->text)
+                       : *meta->text  ? json_text(meta->text)
+                                      : json_string(""));
 }
 
 static json_t *memory_json(const lort_report *report)
@@ -209,7 +228,8 @@ static json_t *memory_json(const lort_report *report)
 
 static json_t *with_lists(json_t *root, const lort_report *report)
 {
-    json_t *warnings = json_array(), *tensors = json_array(), *meta = report->meta_count ? json_array() : NULL;
+    json_t *warnings = json_array(), *tensors = json_array(),
+           *meta = report->meta_count ? json_array() : NULL;
     for (unsigned i = 0; i < report->warning_count; i++)
         warnings = with_item(warnings, json_text(report->warnings[i]));
     for (uint64_t i = 0; i < report->meta_count; i++)
@@ -242,7 +262,8 @@ static json_t *report_json(const lort_report *report)
     root = with_member(root, "blas", OBJECT(blas_fields, report));
     root = with_member(root, "input", OBJECT(input_fields, report));
     root = with_member(root, "output", OBJECT(output_fields, report));
-    root = with_member(root, "imatrix", *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
+    root = with_member(root, "imatrix",
+                       *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
     root = with_fields(root, OBJECT(tail_fields, report));
     return with_lists(root, report);
 }
@@ -255,14 +276,18 @@ static lort_code fail_write(const char *path, lort_error *err)
                      lort_escape_text(shown, sizeof shown, path), strerror(errno));
 }
 
-static lort_code fail_memory(lort_error *err) { return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report"); }
+static lort_code fail_memory(lort_error *err)
+{
+    return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
+}
 
 static lort_code write_stream(const json_t *root, FILE *stream, const char *path, lort_error *err)
 {
     errno = 0;
     if (json_dumpf(root, stream, DUMP_FLAGS) && !ferror(stream))
         return fail_memory(err);
-    return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err) : LORT_OK;
+    return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err)
+                                                                          : LORT_OK;
 }
 typedef struct file_sink { /* jansson writes a few bytes at a time */
     lort_publish *publish;
@@ -309,7 +334,8 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
     if (!sink.code)
         sink.code = lort_publish_commit(sink.publish, err);
     lort_publish_close(sink.publish);
-    if (sink.code && sink.code != LORT_E_MEMORY) /* whatever else stood in the way, a report is not there */
+    /* whatever else stood in the way, a report is not there */
+    if (sink.code && sink.code != LORT_E_MEMORY)
         sink.code = LORT_E_WRITE;
     if (sink.code && err) {
         lort_error_prefix(err, "the JSON report");
@@ -325,7 +351,8 @@ static bool is_device(const char *path)
     bool exists = false;
     if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
         return true;
-    return lort_os_stat(path, &info, &exists, NULL) == LORT_OK && exists && info.kind == LORT_FILE_OTHER;
+    return lort_os_stat(path, &info, &exists, NULL) == LORT_OK && exists &&
+           info.kind == LORT_FILE_OTHER;
 }
 
 static lort_code write_device(const json_t *root, const char *path, lort_error *err)
@@ -346,8 +373,8 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
     if (!root)
         return code ? code : fail_memory(err);
     code = strcmp(path, "-") == 0 ? write_stream(root, stdout, "standard output", err)
-                     : is_device(path)      ? write_device(root, path, err)
-                                            : write_file(root, path, err);
+           : is_device(path)      ? write_device(root, path, err)
+                                  : write_file(root, path, err);
     json_decref(root);
     return code;
 }

@@ -1,4 +1,5 @@
-/* session: opens and closes what a command runs on, and keeps the report's figures. Decides nothing about tensors. */
+/* session: opens and closes what a command runs on, and keeps the report's figures. Decides nothing
+ * about tensors. */
 #include "compress/session/session.h"
 #include "compress/math/blas.h"
 #include "compress/session/report.h"
@@ -7,7 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define SAMPLE_BLOCK (1u << 20) /* blocks from here on are worth a look at the memory figures when they go back */
+/* blocks from here on are worth a look at the memory figures when they go back */
+#define SAMPLE_BLOCK (1u << 20)
 #define STACK_TOUCHED (64u << 10)
 
 static void *session_take(void *ctx, size_t bytes)
@@ -16,7 +18,8 @@ static void *session_take(void *ctx, size_t bytes)
     return ledger->take(ledger->ctx, bytes);
 }
 
-/* Anonymous memory is at a local peak just before a large block goes back: sampling here misses no peak of the ledger. */
+/* Anonymous memory is at a local peak just before a large block goes back: sampling here misses no
+ * peak of the ledger. */
 static void session_give(void *ctx, void *memory, size_t bytes)
 {
     lort_session *session = ctx;
@@ -59,25 +62,33 @@ static void report_memory(lort_session *session)
     }
 }
 
-/* Before memory is looked at: under a limit of address space what BLAS takes is not left for anything else. */
+/* Before memory is looked at: under a limit of address space what BLAS takes is not left for
+ * anything else. */
 static lort_code reserve_blas(lort_session *session, unsigned threads, lort_error *err)
 {
     char size[32];
     const unsigned most = threads < LORT_BLAS_MAX_CALLERS ? threads : LORT_BLAS_MAX_CALLERS;
     session->threads = lort_blas_reserve(most);
     if (session->threads == 0)
-        return lort_fail(err, LORT_E_MEMORY, "not enough address space (ulimit -v, ulimit -d): the linear algebra library needs %s (%llu bytes) for a thread",
-                         lort_size_text(lort_blas_address_space(), size, sizeof size), (unsigned long long)lort_blas_address_space());
+        return lort_fail(err, LORT_E_MEMORY,
+                         "not enough address space (ulimit -v, ulimit -d): the linear algebra "
+                         "library needs %s (%llu bytes) for a thread",
+                         lort_size_text(lort_blas_address_space(), size, sizeof size),
+                         (unsigned long long)lort_blas_address_space());
     if (session->threads < most)
-        lort_session_warn(session, "there is address space (ulimit -v, ulimit -d) for %u of %u threads", session->threads, most);
+        lort_session_warn(session,
+                          "there is address space (ulimit -v, ulimit -d) for %u of %u threads",
+                          session->threads, most);
     return LORT_OK;
 }
 
-lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes, unsigned threads, const lort_observer *observer,
-                            lort_report *report, lort_error *err)
+lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
+                            unsigned threads, const lort_observer *observer, lort_report *report,
+                            lort_error *err)
 {
     lort_process_memory now;
-    *session = (lort_session){.report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
+    *session = (lort_session){
+        .report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
     session->alloc = (lort_alloc){session_take, session_give, session};
     lort_code code = lort_report_open(report, err);
     if (code)
@@ -102,7 +113,8 @@ lort_code lort_session_open(lort_session *session, lort_command command, uint64_
     return LORT_OK;
 }
 
-lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err)
+lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes,
+                            lort_error *err)
 {
     void *memory;
     uint64_t coded = lort_codec_bound(chunk_bytes);
@@ -117,7 +129,8 @@ lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint
     return LORT_OK;
 }
 
-lort_code lort_scratch_open_read(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes, lort_error *err)
+lort_code lort_scratch_open_read(lort_scratch *scratch, const lort_alloc *alloc,
+                                 uint64_t chunk_bytes, lort_error *err)
 {
     void *memory;
     lort_code code = lort_take(alloc, 2 * chunk_bytes, "chunk buffers", &memory, err);
@@ -142,26 +155,35 @@ static uint64_t library_cost(unsigned threads, int zstd_level)
     return threads * (lort_codec_memory(zstd_level) + lort_blas_touched() + STACK_TOUCHED);
 }
 
-uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks)
+uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes,
+                           const lort_block_need *blocks)
 {
-    return library_cost(threads, zstd_level) + threads * (2 * chunk_bytes + lort_codec_bound(chunk_bytes) + lort_block_space_bytes(blocks));
+    return library_cost(threads, zstd_level) +
+           threads *
+               (2 * chunk_bytes + lort_codec_bound(chunk_bytes) + lort_block_space_bytes(blocks));
 }
 
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes)
 {
-    return memory_bytes ? memory_bytes : (uint64_t)(LORT_MEMORY_SHARE * (double)session->memory.available);
+    return memory_bytes ? memory_bytes
+                        : (uint64_t)(LORT_MEMORY_SHARE * (double)session->memory.available);
 }
 
-lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest, uint64_t limit, lort_error *err)
+lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest,
+                              uint64_t limit, lort_error *err)
 {
     char shown[200] = "the buffers", a[32], b[32];
     if (name)
         lort_escape(shown, sizeof shown, name, name_bytes);
-    return lort_fail(err, LORT_E_MEMORY, "not enough memory: %s needs %s with one worker, the budget is %s; the smallest --memory that would do is %lluM",
-                     shown, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b), (unsigned long long)(smallest >> 20) + 1);
+    return lort_fail(err, LORT_E_MEMORY,
+                     "not enough memory: %s needs %s with one worker, the budget is %s; the "
+                     "smallest --memory that would do is %lluM",
+                     shown, lort_size_text(smallest, a, sizeof a),
+                     lort_size_text(limit, b, sizeof b), (unsigned long long)(smallest >> 20) + 1);
 }
 
-lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level, uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err)
+lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level,
+                             uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err)
 {
     void *memory;
     lort_code code = lort_pool_open(threads, &session->pool, &session->threads, err);
@@ -170,11 +192,13 @@ lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_l
     if (session->threads < threads)
         lort_session_warn(session, "the system allows %u of %u threads", session->threads, threads);
     session->report->threads = session->threads;
-    code = lort_budget_reserve(session->budget, library_cost(session->threads, zstd_level), "libraries", err);
+    code = lort_budget_reserve(session->budget, library_cost(session->threads, zstd_level),
+                               "libraries", err);
     if (code)
         return code;
     session->reserved = library_cost(session->threads, zstd_level);
-    code = lort_take_zero(&session->alloc, session->threads * sizeof *session->scratch, "workers", &memory, err);
+    code = lort_take_zero(&session->alloc, session->threads * sizeof *session->scratch, "workers",
+                          &memory, err);
     if (code)
         return code;
     session->scratch = memory;
@@ -238,7 +262,10 @@ void lort_session_close(lort_session *session)
     session->budget = NULL;
 }
 
-double lort_session_seconds(const lort_session *session) { return (double)(lort_os_clock_ns() - session->start_ns) * 1e-9; }
+double lort_session_seconds(const lort_session *session)
+{
+    return (double)(lort_os_clock_ns() - session->start_ns) * 1e-9;
+}
 
 lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
 {
@@ -246,20 +273,30 @@ lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
     if (observer && observer->stop && observer->stop(observer->ctx))
         return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
     if (session->time_limit > 0 && lort_session_seconds(session) >= session->time_limit)
-        return lort_fail(err, LORT_E_STOPPED, "the time limit of %g s is reached; nothing was published", session->time_limit);
+        return lort_fail(err, LORT_E_STOPPED,
+                         "the time limit of %g s is reached; nothing was published",
+                         session->time_limit);
     return LORT_OK;
 }
 
 bool lort_session_stops(void *session) { return lort_session_check_stop(session, NULL) != LORT_OK; }
 
-void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor, const char *text)
+void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor,
+                      const char *text)
 {
     if (!session->observer || !session->observer->event)
         return;
-    lort_event event = {.kind = kind, .text = text, .report = session->report, .tensor = tensor,
-                        .done_bytes = session->done_bytes, .total_bytes = session->total_bytes, .out_bytes = session->out_bytes,
-                        .tensors_done = session->tensors_done, .tensors_total = session->tensors_total,
-                        .worst_error = session->worst_error, .seconds = lort_session_seconds(session)};
+    lort_event event = {.kind = kind,
+                        .text = text,
+                        .report = session->report,
+                        .tensor = tensor,
+                        .done_bytes = session->done_bytes,
+                        .total_bytes = session->total_bytes,
+                        .out_bytes = session->out_bytes,
+                        .tensors_done = session->tensors_done,
+                        .tensors_total = session->tensors_total,
+                        .worst_error = session->worst_error,
+                        .seconds = lort_session_seconds(session)};
     session->report->peak_anon_bytes = session->peak_anon;
     session->observer->event(session->observer->ctx, &event);
 }

@@ -14,15 +14,19 @@ void lort_library_versions(char *out, size_t room)
     const char *config = lort_blas_config(), *end = config;
     while (*end && (*end != ' ' || words++ == 0))
         end++;
-    snprintf(out, room, "%.*s core %.30s; zstd %.20s", (int)(end - config), config, lort_blas_core(), lort_codec_version());
+    snprintf(out, room, "%.*s core %.30s; zstd %.20s", (int)(end - config), config,
+             lort_blas_core(), lort_codec_version());
 }
 
 const char *lort_version_text(void)
 {
     static char text[512];
     const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
-    snprintf(text, sizeof text, "lort %s (algorithm %d; %s, core %s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)", LORT_VERSION,
-             LORT_ALGORITHM, lort_blas_config(), lort_blas_core(), lort_codec_version(), hwloc >> 16, hwloc >> 8 & 255,
-             hwloc & 255, xxh / 10000, xxh / 100 % 100, xxh % 100, lort_report_json_version());
+    snprintf(
+        text, sizeof text,
+        "lort %s (algorithm %d; %s, core %s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)",
+        LORT_VERSION, LORT_ALGORITHM, lort_blas_config(), lort_blas_core(), lort_codec_version(),
+        hwloc >> 16, hwloc >> 8 & 255, hwloc & 255, xxh / 10000, xxh / 100 % 100, xxh % 100,
+        lort_report_json_version());
     return text;
 }

@@ -2,16 +2,20 @@
 #include "compress/slice/curve.h"
 #include "compress/slice/chunk.h"
 #include "compress/slice/fitting.h"
-#include "compress/slice/fitting.h"
 #include <math.h>
 
 #define CURVE_ROUNDS 3
 
 /* Far from where steps may not be, since the block's is not the slice's. */
-static bool step_is_safe(float step) { return step >= 16 * LORT_STEP_LEAST && step <= LORT_STEP_MOST / 16; }
+static bool step_is_safe(float step)
+{
+    return step >= 16 * LORT_STEP_LEAST && step <= LORT_STEP_MOST / 16;
+}
 
-/* Bits of one block at one error of the whole; the step found for the error before is a good start. */
-static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_block_space *space, double target, double *bits, lort_error *err)
+/* Bits of one block at one error of the whole; the step found for the error before is a good start.
+ */
+static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_block_space *space,
+                             double target, double *bits, lort_error *err)
 {
     const double weights = (double)(block->rows * block->cols);
     lort_block_coded coded;
@@ -23,18 +27,24 @@ static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_bloc
         if (error2 > 0)
             f->step *= (float)(target / sqrt(error2 / norm2));
     }
-    lort_code code = lort_block_encode(block, f->step, f->source->decider->session->scratch[f->work.worker].codec, space, &coded, err);
+    lort_code code = lort_block_encode(block, f->step,
+                                       f->source->decider->session->scratch[f->work.worker].codec,
+                                       space, &coded, err);
     *bits = code ? 0 : 8 * (double)coded.stored / weights;
     return code;
 }
 
 /* Points [first, end) of what is coded, from this error of it on. */
-static lort_code measure_block_points(lort_fitting *f, double error, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
+static lort_code measure_block_points(lort_fitting *f, double error, unsigned first, unsigned end,
+                                      lort_curve *curve, lort_error *err)
 {
     lort_block_space *space = &f->source->decider->session->scratch[f->work.worker].block;
-    const lort_block_place place = lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
-    const lort_block block = lort_fitting_block(f->source, &place, place.rows, f->codes, lort_fitting_mean2(f));
-    lort_code code = lort_slice_block(f->source, f->work.worker, &place, place.rows, space->weights, space->decoded, err);
+    const lort_block_place place =
+        lort_block_get(&f->grid, f->grid.down / 2 * f->grid.across + f->grid.across / 2);
+    const lort_block block =
+        lort_fitting_block(f->source, &place, place.rows, f->codes, lort_fitting_mean2(f));
+    lort_code code = lort_slice_block(f->source, f->work.worker, &place, place.rows, space->weights,
+                                      space->decoded, err);
     f->step = 0;
     for (unsigned i = first; i < end && code == LORT_OK; i++, error /= 2) {
         double bits = 0;
@@ -50,13 +60,15 @@ static lort_code measure_block_points(lort_fitting *f, double error, unsigned fi
 }
 
 /* Points [first, end). */
-static lort_code measure_points(lort_fitting *f, const lort_outcome *factors, unsigned first, unsigned end, lort_curve *curve, lort_error *err)
+static lort_code measure_points(lort_fitting *f, const lort_outcome *factors, unsigned first,
+                                unsigned end, lort_curve *curve, lort_error *err)
 {
     const double fixed = factors ? 8 * (double)factors->coded.size / (double)curve->weights : 0;
     uint64_t codes;
     for (unsigned i = first; i < end; i++) {
         curve->bits[i] = fixed;
-        curve->rank_bytes[i] = factors ? (double)factors->coded.size / (double)factors->product.rank : 0;
+        curve->rank_bytes[i] =
+            factors ? (double)factors->coded.size / (double)factors->product.rank : 0;
     }
     lort_code code = lort_fitting_prepare(f, err);
     curve->raw = code == LORT_OK && !lort_fitting_can_be_coded(f) && !factors;
@@ -66,18 +78,23 @@ static lort_code measure_points(lort_fitting *f, const lort_outcome *factors, un
     if (code)
         return code;
     curve->codes = codes > curve->codes ? codes : curve->codes;
-    const double whole2 = factors ? lort_fitting_is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
-    return measure_block_points(f, sqrt(whole2 / f->judged2) / (2u << first), first, end, curve, err);
+    const double whole2 =
+        factors ? lort_fitting_is_weighed(f) ? factors->norm.weighed : factors->norm2 : f->judged2;
+    return measure_block_points(f, sqrt(whole2 / f->judged2) / (2u << first), first, end, curve,
+                                err);
 }
 
-lort_code lort_curve_start(lort_slice_source *source, lort_work work, lort_curve *curve, lort_error *err)
+lort_code lort_curve_start(lort_slice_source *source, lort_work work, lort_curve *curve,
+                           lort_error *err)
 {
     const lort_matrices *shape = &source->planned->shape;
-    *curve = (lort_curve){.weights = (uint64_t)shape->rows * (uint64_t)shape->cols, .codes = lort_codes_bytes(source->planned->scaled, shape) / 2 + 64};
+    *curve = (lort_curve){.weights = (uint64_t)shape->rows * (uint64_t)shape->cols,
+                          .codes = lort_codes_bytes(source->planned->scaled, shape) / 2 + 64};
     return lort_slice_raw_size(source, work, UINT64_MAX, &curve->lossless, err);
 }
 
-lort_code lort_curve_points(lort_slice_source *source, const lort_outcome *factors, unsigned first, unsigned end, lort_work work, lort_curve *curve, lort_error *err)
+lort_code lort_curve_points(lort_slice_source *source, const lort_outcome *factors, unsigned first,
+                            unsigned end, lort_work work, lort_curve *curve, lort_error *err)
 {
     lort_fitting f = lort_fitting_of(source, work);
     lort_code code = lort_fitting_take(&f, err);

@@ -1,4 +1,5 @@
-/* decide: measures what a slice costs losslessly, factors it where that can pay, and encodes the factors. Writes nothing. */
+/* decide: measures what a slice costs losslessly, factors it where that can pay, and encodes the
+ * factors. Writes nothing. */
 #include "compress/slice/decide.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
@@ -12,13 +13,16 @@
 #include <stdio.h>
 
 /* Factors, of weighed columns where they are weighed. */
-static lort_code run_factor(lort_slice_source *source, const lort_target *target, lort_pool *pool, lort_factors *factors, lort_error *err)
+static lort_code run_factor(lort_slice_source *source, const lort_target *target, lort_pool *pool,
+                            lort_factors *factors, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     lort_matrix_source matrix = lort_slice_matrix(source);
     const uint64_t bytes = (uint64_t)matrix.cols * sizeof(float);
     void *scales = NULL;
-    lort_code code = source->weighting.importance ? lort_take(alloc, bytes, "scales of columns", &scales, err) : LORT_OK;
+    lort_code code = source->weighting.importance
+                         ? lort_take(alloc, bytes, "scales of columns", &scales, err)
+                         : LORT_OK;
     if (code)
         return code;
     if (scales)
@@ -33,7 +37,8 @@ static lort_code run_factor(lort_slice_source *source, const lort_target *target
 /* ---- the decision ---- */
 
 /* Slices kept unseen still count in the tensor's norm. */
-static lort_code measure_norm(lort_slice_source *source, unsigned worker, float *row, lort_outcome *out, lort_error *err)
+static lort_code measure_norm(lort_slice_source *source, unsigned worker, float *row,
+                              lort_outcome *out, lort_error *err)
 {
     double sum = 0;
     int64_t cols = source->planned->shape.cols;
@@ -52,13 +57,15 @@ static lort_code measure_norm(lort_slice_source *source, unsigned worker, float 
     return LORT_OK;
 }
 
-static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_reason reason, lort_outcome *out, lort_error *err)
+static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_reason reason,
+                             lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     uint64_t bytes = (uint64_t)source->planned->shape.cols * sizeof(float);
     void *row;
     lort_outcome_keep(out, reason);
-    if (source->planned->shape.slices == 1 || source->weighting.on) /* kept whole: its error is zero whatever its norm; or known already */
+    /* kept whole: its error is zero whatever its norm; or known already */
+    if (source->planned->shape.slices == 1 || source->weighting.on)
         return LORT_OK;
     lort_code code = lort_take(alloc, bytes, "one row", &row, err);
     if (code)
@@ -69,9 +76,11 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_re
 }
 
 /* Factored once they are encoded and smaller than the lossless form. */
-static lort_code accept_factors(const lort_decider *decider, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+static lort_code accept_factors(const lort_decider *decider, unsigned worker, uint32_t slice,
+                                const lort_factors *factors, lort_outcome *out, lort_error *err)
 {
-    lort_code code = lort_outcome_encode_factors(decider->session, worker, slice, factors, out, err);
+    lort_code code =
+        lort_outcome_encode_factors(decider->session, worker, slice, factors, out, err);
     if (code)
         return code;
     if (out->coded.size >= out->lossless) {
@@ -85,8 +94,9 @@ static lort_code accept_factors(const lort_decider *decider, unsigned worker, ui
 }
 
 /* The errors of stored factors, which lort_factor knows for scaled columns only. */
-static lort_code weigh_factors(lort_slice_source *source, const lort_factors *factors, const lort_target *target, lort_work work,
-                               lort_outcome *out, lort_error *err)
+static lort_code weigh_factors(lort_slice_source *source, const lort_factors *factors,
+                               const lort_target *target, lort_work work, lort_outcome *out,
+                               lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     lort_code code = lort_outcome_copy_factors(alloc, factors, out, err);
@@ -98,14 +108,17 @@ static lort_code weigh_factors(lort_slice_source *source, const lort_factors *fa
     lort_give(alloc, out->product.right, out->right_bytes);
     out->product.left = out->product.right = NULL;
     out->error2 = out->error.plain;
-    if (code == LORT_OK && target->kind == LORT_TARGET_ERROR && out->error.weighed > target->value * target->value * out->norm.weighed) {
+    if (code == LORT_OK && target->kind == LORT_TARGET_ERROR &&
+        out->error.weighed > target->value * target->value * out->norm.weighed) {
         out->reason = LORT_REASON_LOW_RANK;
         lort_outcome_drop_factors(out, alloc);
     }
     return code;
 }
 
-static lort_code factor_slice(const lort_decider *decider, lort_slice_source *source, const lort_target *target, uint32_t slice, lort_work work, lort_outcome *out, lort_error *err)
+static lort_code factor_slice(const lort_decider *decider, lort_slice_source *source,
+                              const lort_target *target, uint32_t slice, lort_work work,
+                              lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
     lort_factors factors = {0};
@@ -130,34 +143,44 @@ static const lort_share *share_of(const lort_slice_source *source, uint32_t slic
     return source->planned->shares ? &source->planned->shares[slice] : NULL;
 }
 
-/* Components that save more bits of integers of this error than they cost (docs/NUMERICS.md); on most weights there are none. */
-static lort_code take_components(lort_slice_source *source, uint32_t slice, uint64_t key, double error, lort_work work, lort_outcome *out,
-                                 lort_error *err)
+/* Components that save more bits of integers of this error than they cost (docs/NUMERICS.md); on
+ * most weights there are none. */
+static lort_code take_components(lort_slice_source *source, uint32_t slice, uint64_t key,
+                                 double error, lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_matrices *shape = &source->planned->shape;
     const lort_share *share = share_of(source, slice);
     lort_target gain = lort_goal_gain(source->decider->options, shape->rows, shape->cols);
-    lort_matrix_source matrix = lort_slice_matrix(source); /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md) */
+    /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md)
+     */
+    lort_matrix_source matrix = lort_slice_matrix(source);
     gain.key = key;
     gain.aim = error;
-    gain.floor = lort_kind_get(source->planned->tensor->name)->by_row ? 0 : error * error; /* by rows, what is below it in the mean may be all of some */
+    /* by rows, what is below it in the mean may be all of some */
+    gain.floor = lort_kind_get(source->planned->tensor->name)->by_row ? 0 : error * error;
     if (share) /* its room may be for more components, where integers would have too little of it */
         gain.floor /= 4;
     if (gain.value >= 1 || gain.max_rank == 0)
         return LORT_OK;
     lort_code code = lort_outcome_factor(source, &matrix, slice, &gain, work, out, err);
-    const uint64_t room = share && share->bytes > LORT_FACTORS_RECORD ? share->bytes - LORT_FACTORS_RECORD : 0;
-    while (code == LORT_OK && lort_outcome_has_factors(out) && share && out->coded.size > room) { /* as many of them as have room */
-        const int64_t fits = (int64_t)((double)out->product.rank * (double)room / (double)out->coded.size);
+    const uint64_t room =
+        share && share->bytes > LORT_FACTORS_RECORD ? share->bytes - LORT_FACTORS_RECORD : 0;
+    /* as many of them as have room */
+    while (code == LORT_OK && lort_outcome_has_factors(out) && share && out->coded.size > room) {
+        const int64_t fits =
+            (int64_t)((double)out->product.rank * (double)room / (double)out->coded.size);
         gain.max_rank = fits < out->product.rank ? fits : out->product.rank - 1;
         lort_outcome_drop_factors(out, &source->decider->session->alloc);
-        code = gain.max_rank > 0 ? lort_outcome_factor(source, &matrix, slice, &gain, work, out, err) : LORT_OK;
+        code = gain.max_rank > 0
+                   ? lort_outcome_factor(source, &matrix, slice, &gain, work, out, err)
+                   : LORT_OK;
     }
     return code;
 }
 
 /* Integers of what the factors (if any) leave. */
-static lort_code take_integers(lort_slice_source *source, uint32_t slice, double error, lort_work work, lort_outcome *out, lort_error *err)
+static lort_code take_integers(lort_slice_source *source, uint32_t slice, double error,
+                               lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_share *share = share_of(source, slice);
     source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
@@ -169,11 +192,14 @@ static lort_code take_integers(lort_slice_source *source, uint32_t slice, double
 
 static uint64_t size_of(const lort_outcome *out)
 {
-    return lort_outcome_has_blocks(out) ? out->estimate : lort_outcome_has_factors(out) ? out->coded.size : out->lossless;
+    return lort_outcome_has_blocks(out)    ? out->estimate
+           : lort_outcome_has_factors(out) ? out->coded.size
+                                           : out->lossless;
 }
 
 /* Smaller at the same error, or with a share better at the same size. b is without components. */
-static bool is_better(const lort_outcome *a, const lort_outcome *b, const lort_share *share, bool weighed)
+static bool is_better(const lort_outcome *a, const lort_outcome *b, const lort_share *share,
+                      bool weighed)
 {
     if (!lort_outcome_has_factors(a))
         return false;
@@ -184,9 +210,10 @@ static bool is_better(const lort_outcome *a, const lort_outcome *b, const lort_s
     return weighed ? a->error.weighed < b->error.weighed : a->error2 < b->error2;
 }
 
-/* The rule that chose the components knows the variance of the whole only; classes may have made better use of them. So both ways are measured. */
-static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint64_t key, double error, lort_work work, lort_outcome *out,
-                                 lort_error *err)
+/* The rule that chose the components knows the variance of the whole only; classes may have made
+ * better use of them. So both ways are measured. */
+static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint64_t key,
+                                 double error, lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     const lort_share *share = share_of(source, slice);
@@ -206,17 +233,20 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint
     if (alone.held.count) /* each block is too small to be seen when it goes */
         lort_session_sample(source->decider->session);
     lort_outcome_free(&alone, alloc);
-    return code ? code : lort_model_check(source->decider->model, source->planned->tensor->file, err);
+    return code ? code
+                : lort_model_check(source->decider->model, source->planned->tensor->file, err);
 }
 
 /* Relative error of a point of curves. */
 static double error_of_point(unsigned point) { return 1.0 / (2u << point); }
 
-/* The first point that these factors are right for, as they are for the last before `end`: those where what they leave is still coded. */
+/* The first point that these factors are right for, as they are for the last before `end`: those
+ * where what they leave is still coded. */
 static unsigned first_point(const lort_outcome *factors, unsigned end)
 {
     unsigned first = 0;
-    while (lort_outcome_has_factors(factors) && first + 1 < end && error_of_point(first) * error_of_point(first) * factors->norm2 > factors->error2)
+    while (lort_outcome_has_factors(factors) && first + 1 < end &&
+           error_of_point(first) * error_of_point(first) * factors->norm2 > factors->error2)
         first++;
     return first;
 }
@@ -232,11 +262,14 @@ static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned fi
         }
 }
 
-/* From the finest error to the coarsest: where there are no components for an error, there are none for a larger one. */
-lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *planned, uint32_t slice, lort_work work, lort_curve *curve,
-                            lort_error *err)
+/* From the finest error to the coarsest: where there are no components for an error, there are none
+ * for a larger one. */
+lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *planned,
+                            uint32_t slice, lort_work work, lort_curve *curve, lort_error *err)
 {
-    const uint64_t key = lort_matrix_key(decider->options->seed, lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
+    const uint64_t key =
+        lort_matrix_key(decider->options->seed,
+                        lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
     lort_slice_source source = lort_slice_source_of(decider, planned, slice);
     unsigned first;
     lort_code code = lort_curve_start(&source, work, curve, err);
@@ -246,7 +279,8 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
         first = first_point(&out, end);
         source.factors = lort_outcome_has_factors(&out) ? &out.product : NULL;
         if (code == LORT_OK)
-            code = lort_curve_points(&source, lort_outcome_has_factors(&out) ? &out : NULL, first, end, work, curve, err);
+            code = lort_curve_points(&source, lort_outcome_has_factors(&out) ? &out : NULL, first,
+                                     end, work, curve, err);
         if (code == LORT_OK && lort_outcome_has_factors(&out)) {
             lort_curve alone = *curve;
             source.factors = NULL;
@@ -261,15 +295,18 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
 }
 
 /* Trits, and factors beside them. */
-static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint64_t key, lort_work work, lort_outcome *out, lort_error *err)
+static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint64_t key,
+                                lort_work work, lort_outcome *out, lort_error *err)
 {
     lort_code code = lort_fit_trits(source, slice, key, work, out, err);
     if (code == LORT_OK && out->reason)
         lort_outcome_drop_factors(out, &source->decider->session->alloc);
-    return code ? code : lort_model_check(source->decider->model, source->planned->tensor->file, err);
+    return code ? code
+                : lort_model_check(source->decider->model, source->planned->tensor->file, err);
 }
 
-static lort_code finish_outcome(lort_outcome *out, const lort_slice_source *source, uint64_t start, lort_code code)
+static lort_code finish_outcome(lort_outcome *out, const lort_slice_source *source, uint64_t start,
+                                lort_code code)
 {
     out->passes = source->passes;
     out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
@@ -278,24 +315,33 @@ static lort_code finish_outcome(lort_outcome *out, const lort_slice_source *sour
     return code;
 }
 
-lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *planned, uint32_t slice, lort_work work, lort_outcome *out, lort_error *err)
+lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *planned, uint32_t slice,
+                      lort_work work, lort_outcome *out, lort_error *err)
 {
     uint64_t start = lort_os_clock_ns();
     *out = (lort_outcome){.reason = planned->reason};
     if (!planned->candidate)
         return LORT_OK;
     lort_slice_source source = lort_slice_source_of(decider, planned, slice);
-    lort_target target = lort_goal_target(decider->options, planned->shape.rows, planned->shape.cols);
+    lort_target target =
+        lort_goal_target(decider->options, planned->shape.rows, planned->shape.cols);
     lort_code code = lort_slice_raw_size(&source, work, LORT_SAMPLE_CHUNKS, &out->lossless, err);
     if (code)
         return code;
-    target.key = lort_matrix_key(decider->options->seed, lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
+    target.key =
+        lort_matrix_key(decider->options->seed,
+                        lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
     if (lort_goal_integers(decider->options)) {
-        const double error = planned->shares ? planned->shares[slice].error : target.value * lort_kind_scale(lort_goal_place(decider->options, planned->tensor));
-        return finish_outcome(out, &source, start, decide_integers(&source, slice, target.key, error, work, out, err));
+        const double error = planned->shares
+                                 ? planned->shares[slice].error
+                                 : target.value * lort_kind_scale(lort_goal_place(decider->options,
+                                                                                  planned->tensor));
+        return finish_outcome(out, &source, start,
+                              decide_integers(&source, slice, target.key, error, work, out, err));
     }
     if (lort_goal_ternary(decider->options))
-        return finish_outcome(out, &source, start, decide_ternary(&source, slice, target.key, work, out, err));
+        return finish_outcome(out, &source, start,
+                              decide_ternary(&source, slice, target.key, work, out, err));
     if (source.weighting.on)
         code = lort_slice_weigh(&source, work, out, NULL, err);
     if (code)

@@ -1,12 +1,16 @@
-/* fit_trits: finds how one slice is stored as W ~ a T + A B: trits T under a scale a per row, and factors A B of one rank.
+/* fit_trits: finds how one slice is stored as W ~ a T + A B: trits T under a scale a per row, and
+ * factors A B of one rank.
  *
  *   round 0   no factors; the scales that suit W
  *   round 1   A B of W itself; the scales that suit W - A B
- *   round k   A B of A B + RELAX (W - A B - a T), over-relaxed; the scales that suit what the new A B leaves
+ *   round k   A B of A B + RELAX (W - A B - a T), over-relaxed; the scales that suit what the new A
+ * B leaves
  *
- * T is a function of W, A B and a (ternary.h) and is never held: each pass over the slice, block by block in block order, or tile by tile within the
- * factorisation, makes it again. A round whose error is not below that of the round before is dropped and ends the search, so no result is worse than
- * round 0. The error is that of the scales and factors as they are stored. docs/NUMERICS.md has the figures. */
+ * T is a function of W, A B and a (ternary.h) and is never held: each pass over the slice, block by
+ * block in block order, or tile by tile within the factorisation, makes it again. A round whose
+ * error is not below that of the round before is dropped and ends the search, so no result is worse
+ * than round 0. The error is that of the scales and factors as they are stored. docs/NUMERICS.md
+ * has the figures. */
 #include "compress/slice/fit_trits.h"
 #include "compress/coder/trits.h"
 #include "compress/goal/goal.h"
@@ -14,15 +18,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROUNDS 6          /* with factors */
-#define RELAX 1.5f        /* four rounds come below what six do with 1; with 2 they end higher, beyond they diverge (docs/NUMERICS.md) */
-#define ROUND_FALL 0.99   /* of the squared error: a round that comes to more of it is the last, */
+#define ROUNDS 6 /* with factors */
+/* four rounds come below what six do with 1; with 2 they end higher, beyond they diverge
+ * (docs/NUMERICS.md) */
+#define RELAX 1.5f
+#define ROUND_FALL 0.99 /* of the squared error: a round that comes to more of it is the last, */
 #define PASSES 8
-#define PASS_FALL 0.9995  /* and so with passes that fit the scales */
-#define TRIES 8           /* of ranks, for a target of error; the last is the largest allowed, */
-#define RAISE_PART 8      /* the others are this part above the one before, at least */
-#define HOPELESS 1.5      /* times the largest rank: what a line may ask for */
-#define FIRST_TRY 1.15    /* times the estimated error the factors alone may have: from above, so that the first rank that does is about the smallest */
+#define PASS_FALL 0.9995 /* and so with passes that fit the scales */
+#define TRIES 8          /* of ranks, for a target of error; the last is the largest allowed, */
+#define RAISE_PART 8     /* the others are this part above the one before, at least */
+#define HOPELESS 1.5     /* times the largest rank: what a line may ask for */
+/* times the estimated error the factors alone may have: from above, so that the first rank that
+ * does is about the smallest */
+#define FIRST_TRY 1.15
 
 typedef struct row_slot {
     lort_trit_sum *rows; /* [high] */
@@ -35,22 +43,28 @@ typedef struct alternation {
     lort_work work;
     uint32_t slice;
     lort_block_grid grid;
-    row_slot *slots;        /* [window] */
+    row_slot *slots; /* [window] */
     unsigned window;
     lort_trit_sum *sums; /* [rows] */
-    float *trial;           /* [rows]: scales that are measured */
-    double error2;          /* under them */
-    uint64_t stored;        /* bytes of all blocks */
-    double plain2;          /* of round 0, */
-    char plain[40];         /* and what is said of it */
+    float *trial;        /* [rows]: scales that are measured */
+    double error2;       /* under them */
+    uint64_t stored;     /* bytes of all blocks */
+    double plain2;       /* of round 0, */
+    char plain[40];      /* and what is said of it */
     lort_outcome *best;
 } alternation;
 
-static const lort_alloc *alloc_of(const alternation *f) { return &f->source->decider->session->alloc; }
+static const lort_alloc *alloc_of(const alternation *f)
+{
+    return &f->source->decider->session->alloc;
+}
 static lort_session *session_of(const alternation *f) { return f->source->decider->session; }
 static uint64_t scale_bytes(const alternation *f) { return (uint64_t)f->grid.rows * sizeof(float); }
 
-static unsigned worker_of(const alternation *f, unsigned worker) { return lort_work_worker(f->work, worker); }
+static unsigned worker_of(const alternation *f, unsigned worker)
+{
+    return lort_work_worker(f->work, worker);
+}
 
 /* ---- scales ---- */
 
@@ -61,10 +75,12 @@ static lort_code sum_block(void *ctx, int64_t item, unsigned worker, unsigned sl
     worker = worker_of(f, worker);
     lort_block_space *space = &session_of(f)->scratch[worker].block;
     lort_trit_sum *rows = f->slots[slot].rows;
-    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights,
+                                      space->decoded, err);
     for (int64_t r = 0; r < place.rows && code == LORT_OK; r++) {
         rows[r] = (lort_trit_sum){0};
-        lort_trit_sum_add(space->weights + r * place.cols, place.cols, f->trial[place.row + r], &rows[r]);
+        lort_trit_sum_add(space->weights + r * place.cols, place.cols, f->trial[place.row + r],
+                          &rows[r]);
     }
     return code;
 }
@@ -90,7 +106,8 @@ static lort_code measure_rows(alternation *f, lort_error *err)
     memset(f->sums, 0, (size_t)f->grid.rows * sizeof *f->sums);
     f->error2 = 0;
     f->source->passes++;
-    return lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, sum_block, add_block, f, err);
+    return lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, sum_block,
+                         add_block, f, err);
 }
 
 /* Scales for what the factors of an outcome leave, and its error; *energy: what they leave. */
@@ -102,7 +119,9 @@ static lort_code fit_scales(alternation *f, lort_outcome *out, double *energy, l
     double before = INFINITY;
     *energy = out->error2 = f->error2;
     memset(out->scales, 0, (size_t)scale_bytes(f));
-    for (int i = 0; i < PASSES && code == LORT_OK && isfinite(*energy) && out->error2 < PASS_FALL * before; i++) {
+    for (int i = 0;
+         i < PASSES && code == LORT_OK && isfinite(*energy) && out->error2 < PASS_FALL * before;
+         i++) {
         before = i ? out->error2 : INFINITY;
         for (int64_t r = 0; r < f->grid.rows; r++)
             f->trial[r] = lort_trit_next_scale(&f->sums[r], f->grid.cols, f->trial[r]);
@@ -126,9 +145,11 @@ static lort_code take_scales(const alternation *f, lort_outcome *out, lort_error
 
 /* ---- rounds ---- */
 
-/* A lort_tile_fn of the matrix that the next factors are to be near. Cells of the decode grid where the tile lies on it; elsewhere a product may round otherwise and a
- * trit at its threshold differ, which makes the factors no less right: what is stored is measured by blocks. */
-static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
+/* A lort_tile_fn of the matrix that the next factors are to be near. Cells of the decode grid where
+ * the tile lies on it; elsewhere a product may round otherwise and a trit at its threshold differ,
+ * which makes the factors no less right: what is stored is measured by blocks. */
+static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                              int64_t c1, float *dst, const float **out, int64_t *ld,
                               lort_error *err)
 {
     const alternation *f = ctx;
@@ -140,13 +161,16 @@ static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1
     if (code)
         return code;
     for (int64_t r = r0; values != dst && r < r1; r++)
-        memcpy(dst + (r - r0) * (c1 - c0), values + (r - r0) * from, (size_t)(c1 - c0) * sizeof *dst);
+        memcpy(dst + (r - r0) * (c1 - c0), values + (r - r0) * from,
+               (size_t)(c1 - c0) * sizeof *dst);
     for (int64_t r = r0; r < r1; r += LORT_DECODE_ROWS)
         for (int64_t c = c0; c < c1; c += LORT_DECODE_COLS) {
-            const int64_t down = r + LORT_DECODE_ROWS < r1 ? r + LORT_DECODE_ROWS : r1, right = c + LORT_DECODE_COLS < c1 ? c + LORT_DECODE_COLS : c1;
+            const int64_t down = r + LORT_DECODE_ROWS < r1 ? r + LORT_DECODE_ROWS : r1,
+                          right = c + LORT_DECODE_COLS < c1 ? c + LORT_DECODE_COLS : c1;
             lort_product_cells(&best->product, f->grid.cols, r, down, c, right, product, right - c);
             for (int64_t i = r; i < down; i++)
-                lort_trit_relax(dst + (i - r0) * (c1 - c0) + (c - c0), product + (i - r) * (right - c), right - c, best->scales[i], RELAX);
+                lort_trit_relax(dst + (i - r0) * (c1 - c0) + (c - c0),
+                                product + (i - r) * (right - c), right - c, best->scales[i], RELAX);
         }
     *out = dst;
     *ld = c1 - c0;
@@ -160,8 +184,11 @@ static void say_error(lort_outcome *out, const char *before)
     memcpy(out->detail, line, sizeof line);
 }
 
-/* The next iterate replaces the best one where its error is below `bar`; said: what the rounds before came to. */
-static lort_code try_round(alternation *f, const lort_matrix_source *matrix, const lort_target *target, double bar, const char *said, bool *better, lort_error *err)
+/* The next iterate replaces the best one where its error is below `bar`; said: what the rounds
+ * before came to. */
+static lort_code try_round(alternation *f, const lort_matrix_source *matrix,
+                           const lort_target *target, double bar, const char *said, bool *better,
+                           lort_error *err)
 {
     lort_outcome next = {.lossless = f->best->lossless, .has_norm = true};
     double left;
@@ -193,7 +220,10 @@ static lort_code improve_by_rounds(alternation *f, const lort_target *target, lo
     matrix.ctx = f;
     for (int i = 1; i < ROUNDS && code == LORT_OK && better; i++) {
         const double before = f->best->error2;
-        const lort_target same = {.kind = LORT_TARGET_RANK, .rank = f->best->product.rank, .max_rank = f->best->product.rank, .key = target->key};
+        const lort_target same = {.kind = LORT_TARGET_RANK,
+                                  .rank = f->best->product.rank,
+                                  .max_rank = f->best->product.rank,
+                                  .key = target->key};
         code = try_round(f, &matrix, &same, before, f->best->detail, &better, err);
         better = better && f->best->error2 < ROUND_FALL * before;
     }
@@ -205,10 +235,12 @@ static lort_code improve_by_rounds(alternation *f, const lort_target *target, lo
 static lort_target of_rank(int64_t rank, const lort_target *target)
 {
     const int64_t most = rank < target->max_rank ? rank : target->max_rank;
-    return (lort_target){.kind = LORT_TARGET_RANK, .rank = most, .max_rank = most, .key = target->key};
+    return (lort_target){
+        .kind = LORT_TARGET_RANK, .rank = most, .max_rank = most, .key = target->key};
 }
 
-/* Components are worth less one after the other, so a line through ranks 0 and this one meets the target below the rank that does. */
+/* Components are worth less one after the other, so a line through ranks 0 and this one meets the
+ * target below the rank that does. */
 static double rank_on_line(const alternation *f, double wanted2)
 {
     const double gained = f->plain2 - f->best->error2;
@@ -221,15 +253,21 @@ static int64_t raise_rank(int64_t rank, double line)
     return line < 1e9 && (int64_t)line > least ? (int64_t)line : least;
 }
 
-/* About the smallest rank whose error is `wanted` at most. It starts below: the error is that of the factors alone times what trits leave of anything, and a
- * little less. */
-static lort_code reach_error(alternation *f, const lort_target *target, double wanted, lort_error *err)
+/* About the smallest rank whose error is `wanted` at most. It starts below: the error is that of
+ * the factors alone times what trits leave of anything, and a little less. */
+static lort_code reach_error(alternation *f, const lort_target *target, double wanted,
+                             lort_error *err)
 {
-    const double wanted2 = wanted * wanted * f->best->norm2, alone = FIRST_TRY * wanted / sqrt(f->plain2 / f->best->norm2);
-    lort_target next = {.kind = LORT_TARGET_ERROR, .value = alone, .max_rank = target->max_rank, .key = target->key};
+    const double wanted2 = wanted * wanted * f->best->norm2,
+                 alone = FIRST_TRY * wanted / sqrt(f->plain2 / f->best->norm2);
+    lort_target next = {.kind = LORT_TARGET_ERROR,
+                        .value = alone,
+                        .max_rank = target->max_rank,
+                        .key = target->key};
     lort_code code = LORT_OK;
     next = alone < 1 ? next : of_rank(1, target);
-    for (int i = 1; i <= TRIES && code == LORT_OK && f->best->error2 > wanted2 && target->max_rank > 0; i++) {
+    for (int i = 1;
+         i <= TRIES && code == LORT_OK && f->best->error2 > wanted2 && target->max_rank > 0; i++) {
         const int64_t before = f->best->product.rank;
         const bool last = next.kind == LORT_TARGET_RANK && next.rank == target->max_rank;
         code = improve_by_rounds(f, &next, err);
@@ -239,10 +277,13 @@ static lort_code reach_error(alternation *f, const lort_target *target, double w
         const double line = found ? rank_on_line(f, wanted2) : 0;
         if (line > HOPELESS * (double)target->max_rank)
             break;
-        next = of_rank(found && i + 1 < TRIES ? raise_rank(f->best->product.rank, line) : target->max_rank, target);
+        next = of_rank(found && i + 1 < TRIES ? raise_rank(f->best->product.rank, line)
+                                              : target->max_rank,
+                       target);
     }
     if (code == LORT_OK && f->best->error2 > wanted2) {
-        snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g", (long long)f->best->product.rank, sqrt(f->best->error2 / f->best->norm2));
+        snprintf(f->best->detail, sizeof f->best->detail, "rank %lld leaves an error of %.4g",
+                 (long long)f->best->product.rank, sqrt(f->best->error2 / f->best->norm2));
         lort_outcome_keep(f->best, LORT_REASON_TRITS_LOW_RANK);
     }
     return code;
@@ -251,11 +292,13 @@ static lort_code reach_error(alternation *f, const lort_target *target, double w
 static lort_code meet_target(alternation *f, uint64_t key, lort_error *err)
 {
     const lort_options *options = f->source->decider->options;
-    lort_target target = lort_goal_ternary_target(options, f->grid.rows, f->grid.cols, f->best->lossless);
+    lort_target target =
+        lort_goal_ternary_target(options, f->grid.rows, f->grid.cols, f->best->lossless);
     target.key = key;
     const int64_t even = lort_goal_break_even(f->grid.rows, f->grid.cols, f->best->lossless);
     if (target.kind == LORT_TARGET_RANK && options->rank > even) {
-        snprintf(f->best->detail, sizeof f->best->detail, "factors pay up to rank %lld", (long long)even);
+        snprintf(f->best->detail, sizeof f->best->detail, "factors pay up to rank %lld",
+                 (long long)even);
         return lort_outcome_keep(f->best, LORT_REASON_BREAK_EVEN);
     }
     if (target.kind == LORT_TARGET_ERROR)
@@ -265,32 +308,38 @@ static lort_code meet_target(alternation *f, uint64_t key, lort_error *err)
 
 /* ---- blocks ---- */
 
-lort_code lort_trits_encode(lort_slice_source *source, unsigned worker, const lort_block_place *place, const float *scales, lort_block_coded *out,
-                              lort_error *err)
+lort_code lort_trits_encode(lort_slice_source *source, unsigned worker,
+                            const lort_block_place *place, const float *scales,
+                            lort_block_coded *out, lort_error *err)
 {
     lort_scratch *scratch = &source->decider->session->scratch[worker];
     lort_block_space *space = &scratch->block;
     const int64_t count = place->rows * place->cols;
     const uint64_t bytes = lort_trits_bytes((uint64_t)count);
     uint8_t *digits = space->scratch;
-    lort_code code = lort_slice_block(source, worker, place, place->rows, space->weights, space->decoded, err);
+    lort_code code =
+        lort_slice_block(source, worker, place, place->rows, space->weights, space->decoded, err);
     if (code)
         return code;
-    lort_trits_pack(space->weights, place->rows, place->cols, scales + place->row, digits, space->body, space->decoded);
+    lort_trits_pack(space->weights, place->rows, place->cols, scales + place->row, digits,
+                    space->body, space->decoded);
     *out = (lort_block_coded){.decoded = bytes};
     for (int64_t i = 0; i < count; i++) {
         const double rest = (double)space->weights[i] - space->decoded[i];
         out->error2 += rest * rest;
     }
-    return lort_codec_encode_symbols(scratch->codec, space->body, bytes, space->coded, space->coded_size, &out->stored, err);
+    return lort_codec_encode_symbols(scratch->codec, space->body, bytes, space->coded,
+                                     space->coded_size, &out->stored, err);
 }
 
-static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
 {
     const alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
     lort_block_coded coded = {0};
-    lort_code code = lort_trits_encode(f->source, worker_of(f, worker), &place, f->best->scales, &coded, err);
+    lort_code code =
+        lort_trits_encode(f->source, worker_of(f, worker), &place, f->best->scales, &coded, err);
     f->slots[slot].stored = coded.stored;
     return code;
 }
@@ -314,7 +363,8 @@ static lort_code encode_scales(alternation *f, lort_error *err)
     if (!lort_outcome_has_factors(f->best))
         code = lort_outcome_room(session_of(f), 2 * count, 1, f->best, err);
     if (code == LORT_OK)
-        code = lort_outcome_encode(session_of(f), f->work.worker, LORT_ARRAY_SCALES, f->slice, LORT_BF16, memory, 2 * count, f->best, err);
+        code = lort_outcome_encode(session_of(f), f->work.worker, LORT_ARRAY_SCALES, f->slice,
+                                   LORT_BF16, memory, 2 * count, f->best, err);
     lort_give(alloc_of(f), memory, 2 * count);
     return code;
 }
@@ -327,7 +377,8 @@ static lort_code accept_trits(alternation *f, lort_error *err)
     f->stored = 0;
     f->source->passes++;
     if (code == LORT_OK)
-        code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, size_block, add_size, f, err);
+        code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, size_block,
+                             add_size, f, err);
     if (code)
         return code;
     out->estimate = out->coded.size + f->stored;
@@ -362,14 +413,17 @@ static lort_code find_scales_and_factors(alternation *f, uint64_t key, lort_erro
 
 static lort_code take_sums(alternation *f, lort_error *err)
 {
-    const uint64_t rows = (uint64_t)f->grid.rows, each = (uint64_t)f->grid.high * sizeof(lort_trit_sum);
+    const uint64_t rows = (uint64_t)f->grid.rows,
+                   each = (uint64_t)f->grid.high * sizeof(lort_trit_sum);
     void *memory;
-    lort_code code = lort_take(alloc_of(f), rows * (sizeof *f->sums + sizeof *f->trial), "sums of rows", &memory, err);
+    lort_code code = lort_take(alloc_of(f), rows * (sizeof *f->sums + sizeof *f->trial),
+                               "sums of rows", &memory, err);
     if (code)
         return code;
     f->sums = memory;
     f->trial = (float *)(void *)(f->sums + rows);
-    code = lort_take(alloc_of(f), f->window * (sizeof *f->slots + each), "partial sums", &memory, err);
+    code =
+        lort_take(alloc_of(f), f->window * (sizeof *f->slots + each), "partial sums", &memory, err);
     if (code)
         return code;
     f->slots = memory;
@@ -381,19 +435,28 @@ static lort_code take_sums(alternation *f, lort_error *err)
 
 uint64_t lort_fit_trits_bound(int64_t rows, int64_t cols, unsigned workers)
 {
-    const uint64_t high = (uint64_t)lort_block_grid_of(rows, cols).high, scales = 2 * sizeof(float) + 2; /* of the iterates, and as stored */
-    return (uint64_t)rows * (sizeof(lort_trit_sum) + sizeof(float) + scales) + 2 * workers * (sizeof(row_slot) + high * sizeof(lort_trit_sum)) + 256;
+    /* of the iterates, and as stored */
+    const uint64_t high = (uint64_t)lort_block_grid_of(rows, cols).high,
+                   scales = 2 * sizeof(float) + 2;
+    return (uint64_t)rows * (sizeof(lort_trit_sum) + sizeof(float) + scales) +
+           2 * workers * (sizeof(row_slot) + high * sizeof(lort_trit_sum)) + 256;
 }
 
-lort_code lort_fit_trits(lort_slice_source *source, uint32_t slice, uint64_t key, lort_work work, lort_outcome *out, lort_error *err)
+lort_code lort_fit_trits(lort_slice_source *source, uint32_t slice, uint64_t key, lort_work work,
+                         lort_outcome *out, lort_error *err)
 {
     const lort_matrices *shape = &source->planned->shape;
-    alternation f = {.source = source, .slice = slice, .work = work, .grid = lort_block_grid_of(shape->rows, shape->cols),
-                     .window = lort_pool_window(work.pool), .best = out};
+    alternation f = {.source = source,
+                     .slice = slice,
+                     .work = work,
+                     .grid = lort_block_grid_of(shape->rows, shape->cols),
+                     .window = lort_pool_window(work.pool),
+                     .best = out};
     lort_code code = take_sums(&f, err);
     if (code == LORT_OK)
         code = find_scales_and_factors(&f, key, err);
-    lort_give(alloc_of(&f), f.slots, f.window * (sizeof *f.slots + (uint64_t)f.grid.high * sizeof(lort_trit_sum)));
+    lort_give(alloc_of(&f), f.slots,
+              f.window * (sizeof *f.slots + (uint64_t)f.grid.high * sizeof(lort_trit_sum)));
     lort_give(alloc_of(&f), f.sums, (uint64_t)f.grid.rows * (sizeof *f.sums + sizeof *f.trial));
     return code;
 }

@@ -19,18 +19,22 @@ lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker)
     return &f->source->decider->session->scratch[lort_work_worker(f->work, worker)].block;
 }
 
-lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows, const float *a, const float *b)
+lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows,
+                                const float *a, const float *b)
 {
-    return lort_weighed_sum(&f->source->weighting, f->source->scales, place->col, a, b, rows, place->cols);
+    return lort_weighed_sum(&f->source->weighting, f->source->scales, place->col, a, b, rows,
+                            place->cols);
 }
 
-static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                              lort_error *err)
 {
     lort_fitting *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
     lort_block_space *space = lort_fitting_space(f, worker);
     lort_fitting_sums *s = &f->slots[slot];
-    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights,
+                                      space->decoded, err);
     if (code)
         return code;
     lort_energies(space->weights, place.rows, place.cols, s->rows, s->cols, &s->peak);
@@ -72,7 +76,8 @@ lort_code lort_fitting_prepare(lort_fitting *f, lort_error *err)
         lort_weighting_codes(&f->source->weighting, &planned->shape, scales);
     f->source->scales = scales;
     f->source->passes++;
-    lort_code code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, sum_energies, add_energies, f, err);
+    lort_code code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window,
+                                   sum_energies, add_energies, f, err);
     f->norm2 = f->total.norm2;
     f->peak = f->total.peak;
     f->judged2 = lort_fitting_is_weighed(f) ? f->total.norm.weighed : f->norm2;
@@ -87,14 +92,16 @@ lort_code lort_fitting_codes_bytes(const lort_fitting *f, uint64_t *bytes, lort_
     *bytes = 0;
     for (uint64_t at = 0, n, stored; at < f->code_count; at += n, *bytes += stored) {
         n = f->code_count - at < LORT_CHUNK_TARGET ? f->code_count - at : LORT_CHUNK_TARGET;
-        lort_code code = lort_codec_encode(scratch->codec, f->codes + at, n, scratch->coded, scratch->coded_size, &stored, err);
+        lort_code code = lort_codec_encode(scratch->codec, f->codes + at, n, scratch->coded,
+                                           scratch->coded_size, &stored, err);
         if (code)
             return code;
     }
     return LORT_OK;
 }
 
-lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_place *place, int64_t rows, const uint8_t *codes, double mean2)
+lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_place *place,
+                              int64_t rows, const uint8_t *codes, double mean2)
 {
     lort_block block = lort_block_at(place, rows, codes, source->planned->shape.rows);
     block.mean2 = mean2;
@@ -105,9 +112,11 @@ lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_
 
 lort_code lort_fitting_take(lort_fitting *f, lort_error *err)
 {
-    const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols, each = (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double);
+    const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols,
+                   each = (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double);
     void *memory;
-    lort_code code = lort_take_zero(lort_fitting_alloc(f), (rows + cols) * sizeof(double), "energies", &memory, err);
+    lort_code code = lort_take_zero(lort_fitting_alloc(f), (rows + cols) * sizeof(double),
+                                    "energies", &memory, err);
     f->row_energy = memory;
     if (code)
         return code;
@@ -115,7 +124,8 @@ lort_code lort_fitting_take(lort_fitting *f, lort_error *err)
     code = lort_take(lort_fitting_alloc(f), f->code_count, "codes", &memory, err);
     f->codes = memory;
     if (code == LORT_OK)
-        code = lort_take(lort_fitting_alloc(f), f->window * (sizeof *f->slots + each), "partial sums", &memory, err);
+        code = lort_take(lort_fitting_alloc(f), f->window * (sizeof *f->slots + each),
+                         "partial sums", &memory, err);
     if (code)
         return code;
     f->slots = memory;
@@ -129,7 +139,9 @@ void lort_fitting_give(lort_fitting *f)
 {
     const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols;
     f->source->scales = NULL; /* in what goes now, or is the outcome's */
-    lort_give(lort_fitting_alloc(f), f->slots, f->window * (sizeof *f->slots + (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double)));
+    lort_give(lort_fitting_alloc(f), f->slots,
+              f->window *
+                  (sizeof *f->slots + (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double)));
     lort_give(lort_fitting_alloc(f), f->codes, f->code_count);
     lort_give(lort_fitting_alloc(f), f->row_energy, (rows + cols) * sizeof(double));
 }
@@ -137,6 +149,9 @@ void lort_fitting_give(lort_fitting *f)
 lort_fitting lort_fitting_of(lort_slice_source *source, lort_work work)
 {
     const lort_matrices *shape = &source->planned->shape;
-    return (lort_fitting){.source = source, .work = work, .code_count = lort_codes_bytes(source->planned->scaled, shape), .grid = lort_block_grid_of(shape->rows, shape->cols),
-                     .window = lort_pool_window(work.pool)};
+    return (lort_fitting){.source = source,
+                          .work = work,
+                          .code_count = lort_codes_bytes(source->planned->scaled, shape),
+                          .grid = lort_block_grid_of(shape->rows, shape->cols),
+                          .window = lort_pool_window(work.pool)};
 }

@@ -1,5 +1,5 @@
-/* fitting: what the searches for integers share: energies of rows and columns of one slice, the codes made of them, and sums of errors.
- * One slice is passed by blocks, in block order. */
+/* fitting: what the searches for integers share: energies of rows and columns of one slice, the
+ * codes made of them, and sums of errors. One slice is passed by blocks, in block order. */
 #ifndef LORT_COMPRESS_SLICE_FITTING_H
 #define LORT_COMPRESS_SLICE_FITTING_H
 
@@ -11,11 +11,12 @@
 
 typedef struct lort_fitting_sums {
     double norm2, error2, peak; /* peak: largest square */
-    double measured2;           /* of coded blocks, as lort_block_measure has it: so that holding blocks changes no decision */
-    lort_weighed norm, error;   /* with importances: of unscaled columns */
-    int64_t weights;            /* that were measured */
-    uint64_t stored;            /* bytes of coded blocks */
-    double *rows, *cols;        /* [high], [wide]: energies */
+    /* of coded blocks, as lort_block_measure has it: so that holding blocks changes no decision */
+    double measured2;
+    lort_weighed norm, error; /* with importances: of unscaled columns */
+    int64_t weights;          /* that were measured */
+    uint64_t stored;          /* bytes of coded blocks */
+    double *rows, *cols;      /* [high], [wide]: energies */
 } lort_fitting_sums;
 
 typedef struct lort_fitting {
@@ -23,25 +24,40 @@ typedef struct lort_fitting {
     lort_work work;
     lort_block_grid grid;
     double *row_energy, *col_energy; /* [rows], [cols] */
-    uint8_t *codes;                  /* [rows + cols], and [cols] of scales where columns are scaled */
+    /* [rows + cols], and [cols] of scales where columns are scaled */
+    uint8_t *codes;
     uint64_t code_count;
-    lort_fitting_sums *slots, total;        /* [window] */
+    lort_fitting_sums *slots, total; /* [window] */
     unsigned window;
     double norm2, peak; /* of scaled columns, as they are coded */
-    double judged2;     /* what errors are relative to: norm2, or with importances the weighed norm */
+    /* what errors are relative to: norm2, or with importances the weighed norm */
+    double judged2;
     int64_t one_in; /* one row in so many is measured */
     float step;
     float sized; /* the step whose size and error are in total (and blocks in held); 0: none */
     lort_held held;
 } lort_fitting;
 
-static inline const lort_alloc *lort_fitting_alloc(const lort_fitting *f) { return &f->source->decider->session->alloc; }
-static inline bool lort_fitting_is_weighed(const lort_fitting *f) { return f->source->weighting.on; }
-static inline double lort_fitting_mean2(const lort_fitting *f) { return f->norm2 / (double)f->grid.rows / (double)f->grid.cols; }
+static inline const lort_alloc *lort_fitting_alloc(const lort_fitting *f)
+{
+    return &f->source->decider->session->alloc;
+}
+static inline bool lort_fitting_is_weighed(const lort_fitting *f)
+{
+    return f->source->weighting.on;
+}
+static inline double lort_fitting_mean2(const lort_fitting *f)
+{
+    return f->norm2 / (double)f->grid.rows / (double)f->grid.cols;
+}
 static inline double lort_fitting_rms(const lort_fitting *f) { return sqrt(lort_fitting_mean2(f)); }
-static inline bool lort_fitting_can_be_coded(const lort_fitting *f) { return isfinite(f->norm2) && f->norm2 > 0; }
+static inline bool lort_fitting_can_be_coded(const lort_fitting *f)
+{
+    return isfinite(f->norm2) && f->norm2 > 0;
+}
 
-/* A lort_fitting of the source without memory; take gives it some, and give takes it back (also after a failure). */
+/* A lort_fitting of the source without memory; take gives it some, and give takes it back (also
+ * after a failure). */
 lort_fitting lort_fitting_of(lort_slice_source *source, lort_work work);
 lort_code lort_fitting_take(lort_fitting *f, lort_error *err);
 void lort_fitting_give(lort_fitting *f);
@@ -50,10 +66,12 @@ lort_code lort_fitting_prepare(lort_fitting *f, lort_error *err);
 /* Bytes of the codes as they will be written. */
 lort_code lort_fitting_codes_bytes(const lort_fitting *f, uint64_t *bytes, lort_error *err);
 /* `rows` rows of the block at `place` under the codes; mean2: of the slice. */
-lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_place *place, int64_t rows, const uint8_t *codes, double mean2);
+lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_place *place,
+                              int64_t rows, const uint8_t *codes, double mean2);
 /* The block space of whoever works an item as `worker`. */
 lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker);
 /* Sums of differences, or where b is NULL of the weights themselves, weighed by importance. */
-lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows, const float *a, const float *b);
+lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows,
+                                const float *a, const float *b);
 
 #endif

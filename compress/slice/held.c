@@ -6,7 +6,8 @@ void lort_held_open(lort_held *held, const lort_alloc *alloc, uint64_t count)
 {
     void *memory;
     *held = (lort_held){0};
-    if (alloc && lort_take_zero(alloc, count * sizeof *held->blocks, "held blocks", &memory, NULL) == LORT_OK)
+    if (alloc && lort_take_zero(alloc, count * sizeof *held->blocks, "held blocks", &memory,
+                                NULL) == LORT_OK)
         *held = (lort_held){.alloc = alloc, .blocks = memory, .count = count};
 }
 
@@ -17,7 +18,8 @@ static void give_block(lort_held *held, uint64_t number)
     *block = (lort_held_block){.bytes = NULL};
 }
 
-void lort_held_put(lort_held *held, uint64_t number, const lort_block_coded *coded, const lort_weighed *error, const void *bytes)
+void lort_held_put(lort_held *held, uint64_t number, const lort_block_coded *coded,
+                   const lort_weighed *error, const void *bytes)
 {
     void *memory;
     if (!held->alloc)

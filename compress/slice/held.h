@@ -1,5 +1,6 @@
-/* held: the coded blocks of a slice, held from the pass that measured them until they are written. It saves a pass where there is memory to spare, and changes no
- * byte: where one block finds no room all are dropped, and coded again when they are written. */
+/* held: the coded blocks of a slice, held from the pass that measured them until they are written.
+ * It saves a pass where there is memory to spare, and changes no byte: where one block finds no
+ * room all are dropped, and coded again when they are written. */
 #ifndef LORT_COMPRESS_SLICE_HELD_H
 #define LORT_COMPRESS_SLICE_HELD_H
 
@@ -21,7 +22,8 @@ typedef struct lort_held {
 /* Makes room for the blocks of a slice; alloc NULL, or no memory: nothing will be held. */
 void lort_held_open(lort_held *held, const lort_alloc *alloc, uint64_t count);
 /* Holds a copy of a block, if there is room. Each block is one thread's. */
-void lort_held_put(lort_held *held, uint64_t number, const lort_block_coded *coded, const lort_weighed *error, const void *bytes);
+void lort_held_put(lort_held *held, uint64_t number, const lort_block_coded *coded,
+                   const lort_weighed *error, const void *bytes);
 /* True if all blocks are held; else none is from now on. */
 bool lort_held_whole(lort_held *held);
 void lort_held_close(lort_held *held); /* accepts zeroed */

@@ -6,43 +6,59 @@
 #include <stdio.h>
 #include <string.h>
 
-lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array, uint32_t slice, lort_dtype dtype, const uint8_t *bytes,
-                              uint64_t size, lort_outcome *out, lort_error *err)
+lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array,
+                              uint32_t slice, lort_dtype dtype, const uint8_t *bytes, uint64_t size,
+                              lort_outcome *out, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
     lort_scratch *scratch = &session->scratch[worker];
-    uint64_t blocks = size / type->block_bytes, per = lort_chunk_elements(type) / type->block_elements;
+    uint64_t blocks = size / type->block_bytes,
+             per = lort_chunk_elements(type) / type->block_elements;
     for (uint64_t first = 0; first < blocks; first += per) {
         uint64_t count = blocks - first < per ? blocks - first : per, stored;
-        lort_code code = lort_chunk_encode(scratch->codec, scratch, type, bytes + first * type->block_bytes, count * type->block_bytes, &stored, err);
+        lort_code code =
+            lort_chunk_encode(scratch->codec, scratch, type, bytes + first * type->block_bytes,
+                              count * type->block_bytes, &stored, err);
         if (code)
             return code;
-        out->chunks[out->chunk_count++] = (lort_chunk){.array = LORT_ARRAY_ID(array, slice), .stored = (uint32_t)stored,
-                                                       .decoded = (uint32_t)(count * type->block_bytes), .offset = out->coded.size,
-                                                       .first = first * type->block_elements, .count = count * type->block_elements, .hash = lort_xxh64(scratch->coded, stored)};
+        out->chunks[out->chunk_count++] =
+            (lort_chunk){.array = LORT_ARRAY_ID(array, slice),
+                         .stored = (uint32_t)stored,
+                         .decoded = (uint32_t)(count * type->block_bytes),
+                         .offset = out->coded.size,
+                         .first = first * type->block_elements,
+                         .count = count * type->block_elements,
+                         .hash = lort_xxh64(scratch->coded, stored)};
         lort_put_bytes(&out->coded, scratch->coded, stored);
     }
     return lort_buffer_check(&out->coded, err);
 }
 
-lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays, lort_outcome *out, lort_error *err)
+lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays,
+                            lort_outcome *out, lort_error *err)
 {
     void *memory;
     out->chunk_room = bytes / LORT_CHUNK_TARGET + 2 * arrays;
-    lort_code code = lort_take(&session->alloc, out->chunk_room * sizeof(lort_chunk), "chunk descriptions", &memory, err);
+    lort_code code = lort_take(&session->alloc, out->chunk_room * sizeof(lort_chunk),
+                               "chunk descriptions", &memory, err);
     out->chunks = memory;
     out->coded.alloc = &session->alloc;
     return code;
 }
 
-lort_code lort_outcome_encode_factors(lort_session *session, unsigned worker, uint32_t slice, const lort_factors *factors, lort_outcome *out, lort_error *err)
+lort_code lort_outcome_encode_factors(lort_session *session, unsigned worker, uint32_t slice,
+                                      const lort_factors *factors, lort_outcome *out,
+                                      lort_error *err)
 {
-    const uint64_t bytes = factors->left_bytes + factors->right_bytes; /* codes or scales, which may follow, are no more */
+    /* codes or scales, which may follow, are no more */
+    const uint64_t bytes = factors->left_bytes + factors->right_bytes;
     lort_code code = lort_outcome_room(session, 2 * bytes, 4, out, err);
     if (code == LORT_OK)
-        code = lort_outcome_encode(session, worker, LORT_ARRAY_LEFT, slice, factors->left_type, factors->left, factors->left_bytes, out, err);
+        code = lort_outcome_encode(session, worker, LORT_ARRAY_LEFT, slice, factors->left_type,
+                                   factors->left, factors->left_bytes, out, err);
     if (code == LORT_OK)
-        code = lort_outcome_encode(session, worker, LORT_ARRAY_RIGHT, slice, factors->right_type, factors->right, factors->right_bytes, out, err);
+        code = lort_outcome_encode(session, worker, LORT_ARRAY_RIGHT, slice, factors->right_type,
+                                   factors->right, factors->right_bytes, out, err);
     return code;
 }
 
@@ -68,15 +84,18 @@ lort_code lort_outcome_keep(lort_outcome *out, lort_reason reason)
 
 lort_code lort_outcome_keep_larger(lort_outcome *out, lort_reason reason, uint64_t bytes)
 {
-    snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes, (unsigned long long)out->lossless);
+    snprintf(out->detail, sizeof out->detail, "%llu against %llu bytes", (unsigned long long)bytes,
+             (unsigned long long)out->lossless);
     return lort_outcome_keep(out, reason);
 }
 static void say_place(lort_outcome *out, int64_t row, int64_t col)
 {
-    snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)row, (long long)col);
+    snprintf(out->detail, sizeof out->detail, "first at row %lld, column %lld", (long long)row,
+             (long long)col);
 }
 
-lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, lort_outcome *out, lort_error *err)
+lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, lort_outcome *out,
+                                    lort_error *err)
 {
     const lort_matrices *shape = &source->planned->shape;
     const lort_block_grid grid = lort_block_grid_of(shape->rows, shape->cols);
@@ -87,9 +106,12 @@ lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, 
         const lort_block_place place = lort_block_get(&grid, i);
         if (place.row > row) /* so are all that follow */
             break;
-        code = lort_slice_block(source, worker, &place, place.rows, space->weights, space->decoded, err);
-        const uint64_t count = (uint64_t)(place.rows * place.cols), at = code ? count : lort_find_nonfinite(space->weights, count);
-        const int64_t r = place.row + (int64_t)at / place.cols, c = place.col + (int64_t)at % place.cols;
+        code = lort_slice_block(source, worker, &place, place.rows, space->weights, space->decoded,
+                                err);
+        const uint64_t count = (uint64_t)(place.rows * place.cols),
+                       at = code ? count : lort_find_nonfinite(space->weights, count);
+        const int64_t r = place.row + (int64_t)at / place.cols,
+                      c = place.col + (int64_t)at % place.cols;
         if (at < count && (r < row || (r == row && c < col))) {
             row = r;
             col = c;
@@ -100,12 +122,20 @@ lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, 
     return code ? code : lort_outcome_keep(out, LORT_REASON_NOT_FINITE);
 }
 
-/* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's type. */
-static double in_weight_units(double value, int32_t exponent) { return ldexp(ldexp(value, exponent), exponent); }
+/* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's
+ * type. */
+static double in_weight_units(double value, int32_t exponent)
+{
+    return ldexp(ldexp(value, exponent), exponent);
+}
 
 void lort_outcome_drop_factors(lort_outcome *out, const lort_alloc *alloc)
 {
-    lort_outcome kept = {.reason = out->reason, .has_norm = out->has_norm, .norm2 = out->norm2, .norm = out->norm, .lossless = out->lossless};
+    lort_outcome kept = {.reason = out->reason,
+                         .has_norm = out->has_norm,
+                         .norm2 = out->norm2,
+                         .norm = out->norm,
+                         .lossless = out->lossless};
     memcpy(kept.detail, out->detail, sizeof kept.detail);
     lort_outcome_free(out, alloc);
     *out = kept;
@@ -121,7 +151,8 @@ void lort_outcome_note_factors(const lort_factors *factors, lort_outcome *out)
     out->error2 = in_weight_units(factors->error2, factors->exponent);
 }
 
-static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes, uint64_t size, float **values, uint64_t *taken, lort_error *err)
+static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const uint8_t *bytes,
+                             uint64_t size, float **values, uint64_t *taken, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(dtype);
     const uint64_t count = size / type->block_bytes * type->block_elements;
@@ -135,13 +166,19 @@ static lort_code copy_values(const lort_alloc *alloc, lort_dtype dtype, const ui
     return LORT_OK;
 }
 
-lort_code lort_outcome_copy_factors(const lort_alloc *alloc, const lort_factors *factors, lort_outcome *out, lort_error *err)
+lort_code lort_outcome_copy_factors(const lort_alloc *alloc, const lort_factors *factors,
+                                    lort_outcome *out, lort_error *err)
 {
-    lort_code code = copy_values(alloc, factors->left_type, factors->left, factors->left_bytes, &out->product.left, &out->left_bytes, err);
-    return code ? code : copy_values(alloc, factors->right_type, factors->right, factors->right_bytes, &out->product.right, &out->right_bytes, err);
+    lort_code code = copy_values(alloc, factors->left_type, factors->left, factors->left_bytes,
+                                 &out->product.left, &out->left_bytes, err);
+    return code ? code
+                : copy_values(alloc, factors->right_type, factors->right, factors->right_bytes,
+                              &out->product.right, &out->right_bytes, err);
 }
 
-lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_source *matrix, uint32_t slice, const lort_target *target, lort_work work, lort_outcome *out, lort_error *err)
+lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_source *matrix,
+                              uint32_t slice, const lort_target *target, lort_work work,
+                              lort_outcome *out, lort_error *err)
 {
     lort_session *session = source->decider->session;
     lort_factors factors = {0};
@@ -160,7 +197,8 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
     return code;
 }
 
-void lort_outcome_judge(const lort_factors *factors, const lort_target *target, bool weighed, lort_outcome *out)
+void lort_outcome_judge(const lort_factors *factors, const lort_target *target, bool weighed,
+                        lort_outcome *out)
 {
     if (!weighed) /* else factors say what it is of scaled columns */
         out->norm2 = in_weight_units(factors->norm2, factors->exponent);
@@ -178,7 +216,8 @@ void lort_outcome_judge(const lort_factors *factors, const lort_target *target, 
         break;
     case LORT_OUT_OF_REACH:
         lort_outcome_keep(out, LORT_REASON_LOW_RANK);
-        snprintf(out->detail, sizeof out->detail, "rank %lld captures at most %.3f of the energy", (long long)target->max_rank, factors->best_energy);
+        snprintf(out->detail, sizeof out->detail, "rank %lld captures at most %.3f of the energy",
+                 (long long)target->max_rank, factors->best_energy);
         break;
     case LORT_NOT_CONVERGED:
         lort_outcome_keep(out, LORT_REASON_NOT_CONVERGED);

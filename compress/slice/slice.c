@@ -2,9 +2,13 @@
 #include "compress/slice/slice.h"
 #include <string.h>
 
-uint64_t lort_slice_bytes(const lort_tensor_plan *planned) { return planned->shape.slices ? planned->tensor->bytes / (uint64_t)planned->shape.slices : 0; }
+uint64_t lort_slice_bytes(const lort_tensor_plan *planned)
+{
+    return planned->shape.slices ? planned->tensor->bytes / (uint64_t)planned->shape.slices : 0;
+}
 
-lort_range lort_slice_range(const lort_decider *decider, const lort_tensor_plan *planned, uint64_t extent, uint32_t slice)
+lort_range lort_slice_range(const lort_decider *decider, const lort_tensor_plan *planned,
+                            uint64_t extent, uint32_t slice)
 {
     uint64_t count;
     const lort_extent *at = &lort_model_extents(decider->model, &count)[extent];
@@ -17,17 +21,28 @@ static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
     return (uint64_t)elements / type->block_elements * type->block_bytes;
 }
 
-lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_tensor_plan *planned, uint32_t slice)
+lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_tensor_plan *planned,
+                                       uint32_t slice)
 {
-    return (lort_slice_source){decider, planned, planned->tensor->offset + slice * lort_slice_bytes(planned), bytes_of(planned->tensor->type, planned->shape.cols),
-                               lort_model_unmapped(decider->model), NULL, lort_weighting_of(planned->importance, &planned->shape, slice), NULL, 0, false};
+    return (lort_slice_source){decider,
+                               planned,
+                               planned->tensor->offset + slice * lort_slice_bytes(planned),
+                               bytes_of(planned->tensor->type, planned->shape.cols),
+                               lort_model_unmapped(decider->model),
+                               NULL,
+                               lort_weighting_of(planned->importance, &planned->shape, slice),
+                               NULL,
+                               0,
+                               false};
 }
 
 /* Numbers [skip, skip + n) of the blocks at `bytes`, which a tile may cut anywhere. */
-static void decode_span(const lort_dtype_info *type, const uint8_t *bytes, uint64_t skip, uint64_t n, float *dst)
+static void decode_span(const lort_dtype_info *type, const uint8_t *bytes, uint64_t skip,
+                        uint64_t n, float *dst)
 {
     float edge[LORT_BLOCK_ELEMENTS_MAX];
-    const uint64_t block = type->block_elements, first = skip ? block - skip : 0, head = first < n ? first : n, whole = (n - head) / block * block;
+    const uint64_t block = type->block_elements, first = skip ? block - skip : 0,
+                   head = first < n ? first : n, whole = (n - head) / block * block;
     if (head) {
         type->decode(bytes, edge, block);
         memcpy(dst, edge + skip, (size_t)head * sizeof *dst);
@@ -49,15 +64,20 @@ static void expect_rows(const uint8_t *bytes, uint64_t n)
 }
 
 /* Rows [r0, r1) of a tile that is not all of their width. */
-static lort_code read_parts(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, lort_error *err)
+static lort_code read_parts(const lort_slice_source *source, unsigned worker, int64_t r0,
+                            int64_t r1, int64_t c0, int64_t c1, float *dst, lort_error *err)
 {
     const lort_tensor *tensor = source->planned->tensor;
-    const uint64_t block = tensor->type->block_elements, skip = (uint64_t)c0 % block, n = (uint64_t)(c1 - c0);
-    const uint64_t first = bytes_of(tensor->type, c0), bytes = (skip + n + block - 1) / block * tensor->type->block_bytes;
+    const uint64_t block = tensor->type->block_elements, skip = (uint64_t)c0 % block,
+                   n = (uint64_t)(c1 - c0);
+    const uint64_t first = bytes_of(tensor->type, c0),
+                   bytes = (skip + n + block - 1) / block * tensor->type->block_bytes;
     for (int64_t r = r0; r < r1; r++, dst += n) {
         const uint8_t *view;
-        lort_code code = lort_model_view(source->decider->model, tensor->file, source->base + (uint64_t)r * source->row_bytes + first, bytes,
-                                         source->decider->session->scratch[worker].bytes, &view, err);
+        lort_code code =
+            lort_model_view(source->decider->model, tensor->file,
+                            source->base + (uint64_t)r * source->row_bytes + first, bytes,
+                            source->decider->session->scratch[worker].bytes, &view, err);
         if (code)
             return code;
         if (!source->unmapped && r + ROWS_AHEAD < r1)
@@ -68,16 +88,19 @@ static lort_code read_parts(const lort_slice_source *source, unsigned worker, in
 }
 
 /* As many at once as there is room for. */
-static lort_code read_rows(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1, float *dst, lort_error *err)
+static lort_code read_rows(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1,
+                           float *dst, lort_error *err)
 {
     const lort_tensor *tensor = source->planned->tensor;
     const lort_scratch *scratch = &source->decider->session->scratch[worker];
-    const int64_t most = source->unmapped ? (int64_t)(scratch->size / source->row_bytes) : r1 - r0, cols = source->planned->shape.cols;
+    const int64_t most = source->unmapped ? (int64_t)(scratch->size / source->row_bytes) : r1 - r0,
+                  cols = source->planned->shape.cols;
     for (int64_t r = r0, rows; r < r1; r += rows) {
         const uint8_t *bytes;
         rows = r1 - r < most ? r1 - r : most;
-        lort_code code = lort_model_view(source->decider->model, tensor->file, source->base + (uint64_t)r * source->row_bytes, (uint64_t)rows * source->row_bytes,
-                                         scratch->bytes, &bytes, err);
+        lort_code code = lort_model_view(
+            source->decider->model, tensor->file, source->base + (uint64_t)r * source->row_bytes,
+            (uint64_t)rows * source->row_bytes, scratch->bytes, &bytes, err);
         if (code)
             return code;
         tensor->type->decode(bytes, dst + (r - r0) * cols, (uint64_t)(rows * cols));
@@ -92,16 +115,20 @@ static bool is_ready(const lort_slice_source *source, int64_t r0, int64_t c0, co
     const uint8_t *bytes;
     if (source->unmapped || tensor->type->id != LORT_F32 || source->row_bytes % sizeof(float))
         return false;
-    (void)lort_model_view(source->decider->model, tensor->file, source->base + (uint64_t)r0 * source->row_bytes + bytes_of(tensor->type, c0), 0, NULL, &bytes, NULL);
+    (void)lort_model_view(source->decider->model, tensor->file,
+                          source->base + (uint64_t)r0 * source->row_bytes +
+                              bytes_of(tensor->type, c0),
+                          0, NULL, &bytes, NULL);
     *out = (const float *)(const void *)bytes;
     return (uintptr_t)bytes % sizeof(float) == 0;
 }
 
-lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
-                          int64_t *ld, lort_error *err)
+lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                          int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     const lort_slice_source *source = ctx;
-    lort_code code = lort_session_check_stop(source->decider->session, err); /* a slice may take hours */
+    /* a slice may take hours */
+    lort_code code = lort_session_check_stop(source->decider->session, err);
     if (code)
         return code;
     *ld = source->planned->shape.cols;
@@ -115,18 +142,23 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
 }
 
 /* Takes the product of the factors off, as a reader will add it. */
-static void take_off(const lort_slice_source *source, const lort_block_place *place, int64_t rows, float *dst, float *spare)
+static void take_off(const lort_slice_source *source, const lort_block_place *place, int64_t rows,
+                     float *dst, float *spare)
 {
-    lort_product_cells(source->factors, source->planned->shape.cols, place->row, place->row + rows, place->col, place->col + place->cols, spare, place->cols);
+    lort_product_cells(source->factors, source->planned->shape.cols, place->row, place->row + rows,
+                       place->col, place->col + place->cols, spare, place->cols);
     for (int64_t i = 0; i < rows * place->cols; i++)
         dst[i] -= spare[i];
 }
 
-lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lort_block_place *place, int64_t rows, float *dst, float *spare, lort_error *err)
+lort_code lort_slice_block(lort_slice_source *source, unsigned worker,
+                           const lort_block_place *place, int64_t rows, float *dst, float *spare,
+                           lort_error *err)
 {
     const float *values;
     int64_t ld;
-    lort_code code = lort_slice_read(source, worker, place->row, place->row + rows, place->col, place->col + place->cols, dst, &values, &ld, err);
+    lort_code code = lort_slice_read(source, worker, place->row, place->row + rows, place->col,
+                                     place->col + place->cols, dst, &values, &ld, err);
     if (code)
         return code;
     for (int64_t r = 0; values != dst && r < rows; r++)
@@ -141,5 +173,10 @@ lort_code lort_slice_block(lort_slice_source *source, unsigned worker, const lor
 lort_matrix_source lort_slice_matrix(lort_slice_source *source)
 {
     const lort_dtype_info *type = source->planned->tensor->type;
-    return (lort_matrix_source){source->planned->shape.rows, source->planned->shape.cols, lort_dtype_element_bytes(type), lort_slice_read, source, NULL};
+    return (lort_matrix_source){source->planned->shape.rows,
+                                source->planned->shape.cols,
+                                lort_dtype_element_bytes(type),
+                                lort_slice_read,
+                                source,
+                                NULL};
 }

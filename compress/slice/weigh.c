@@ -1,4 +1,5 @@
-/* weigh: norms of a slice and of what its factors leave, plain and weighed by importance, in one pass by blocks; sums are added in block order. */
+/* weigh: norms of a slice and of what its factors leave, plain and weighed by importance, in one
+ * pass by blocks; sums are added in block order. */
 #include "compress/slice/weigh.h"
 #include <math.h>
 
@@ -11,7 +12,8 @@ typedef struct weighing {
     } * slots, total; /* [window] */
 } weighing;
 
-static lort_code weigh_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code weigh_block(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     weighing *w = ctx;
     const lort_block_place place = lort_block_get(&w->grid, item);
@@ -20,15 +22,19 @@ static lort_code weigh_block(void *ctx, int64_t item, unsigned worker, unsigned 
     worker = lort_work_worker(w->work, worker);
     lort_block_space *space = &whole.decider->session->scratch[worker].block;
     whole.factors = NULL;
-    lort_code code = lort_slice_block(&whole, worker, &place, place.rows, space->weights, space->decoded, err);
+    lort_code code =
+        lort_slice_block(&whole, worker, &place, place.rows, space->weights, space->decoded, err);
     if (code)
         return code;
-    w->slots[slot].norm = lort_weighed_sum(by, NULL, place.col, space->weights, NULL, place.rows, place.cols);
+    w->slots[slot].norm =
+        lort_weighed_sum(by, NULL, place.col, space->weights, NULL, place.rows, place.cols);
     if (!w->source->factors)
         return LORT_OK;
-    code = lort_slice_block(w->source, worker, &place, place.rows, space->weights, space->decoded, err);
+    code = lort_slice_block(w->source, worker, &place, place.rows, space->weights, space->decoded,
+                            err);
     if (code == LORT_OK)
-        w->slots[slot].left = lort_weighed_sum(by, NULL, place.col, space->weights, NULL, place.rows, place.cols);
+        w->slots[slot].left =
+            lort_weighed_sum(by, NULL, place.col, space->weights, NULL, place.rows, place.cols);
     return code;
 }
 
@@ -42,18 +48,23 @@ static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *e
     return lort_session_check_stop(w->source->decider->session, err);
 }
 
-lort_code lort_slice_weigh(lort_slice_source *source, lort_work work, lort_outcome *out, lort_weighed *left, lort_error *err)
+lort_code lort_slice_weigh(lort_slice_source *source, lort_work work, lort_outcome *out,
+                           lort_weighed *left, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
     const unsigned window = lort_pool_window(work.pool);
-    weighing w = {.source = source, .work = work, .grid = lort_block_grid_of(source->planned->shape.rows, source->planned->shape.cols)};
+    weighing w = {.source = source,
+                  .work = work,
+                  .grid =
+                      lort_block_grid_of(source->planned->shape.rows, source->planned->shape.cols)};
     void *memory;
     lort_code code = lort_take_zero(alloc, window * sizeof *w.slots, "partial sums", &memory, err);
     if (code)
         return code;
     w.slots = memory;
     source->passes++;
-    code = lort_pool_run(work.pool, w.grid.down * w.grid.across, window, weigh_block, add_block, &w, err);
+    code = lort_pool_run(work.pool, w.grid.down * w.grid.across, window, weigh_block, add_block, &w,
+                         err);
     lort_give(alloc, w.slots, window * sizeof *w.slots);
     out->norm = w.total.norm;
     out->norm2 = w.total.norm.plain;

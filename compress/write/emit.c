@@ -1,6 +1,8 @@
-/* emit: the container's bytes in order. Chunks are encoded by the pool, hashed and appended by the caller's thread. */
+/* emit: the container's bytes in order. Chunks are encoded by the pool, hashed and appended by the
+ * caller's thread. */
 #include "compress/write/emit.h"
 #include "compress/session/figures.h"
+#include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include "compress/slice/chunk.h"
 #include "compress/slice/fit_integers.h"
@@ -8,7 +10,6 @@
 #include "compress/write/part.h"
 #include "compress/write/start.h"
 #include "loader/store/record.h"
-#include "compress/session/reasons.h"
 #include <math.h>
 #include <string.h>
 
@@ -21,33 +22,41 @@ struct lort_emitter {
     lort_scratch *slots; /* [window] */
     unsigned window;
     lort_part_draft part;
-    lort_chunk *chunks;  /* of the part, grown as needed */
+    lort_chunk *chunks; /* of the part, grown as needed */
     uint64_t chunk_count, chunk_room;
     lort_index_entry *entries;
     lort_hasher *model_hash;
 };
 
 static lort_session *session_of(const lort_emitter *emitter) { return emitter->decider->session; }
-static const lort_alloc *alloc_of(const lort_emitter *emitter) { return &emitter->decider->session->alloc; }
+static const lort_alloc *alloc_of(const lort_emitter *emitter)
+{
+    return &emitter->decider->session->alloc;
+}
 
 /* ---- opening ---- */
 
-static lort_code write_record(lort_emitter *emitter, lort_frame_kind kind, lort_buffer *body, uint64_t *bytes, lort_error *err)
+static lort_code write_record(lort_emitter *emitter, lort_frame_kind kind, lort_buffer *body,
+                              uint64_t *bytes, lort_error *err)
 {
     lort_code code = lort_buffer_check(body, err);
     if (code == LORT_OK)
-        code = lort_record_write(emitter->publish, kind, body, session_of(emitter)->scratch[0].codec, alloc_of(emitter), bytes, err);
+        code =
+            lort_record_write(emitter->publish, kind, body, session_of(emitter)->scratch[0].codec,
+                              alloc_of(emitter), bytes, err);
     lort_buffer_free(body);
     return code;
 }
 
-static lort_code found_begins(const lort_emitter *emitter, const lort_buffer *start, bool *same, lort_error *err)
+static lort_code found_begins(const lort_emitter *emitter, const lort_buffer *start, bool *same,
+                              lort_error *err)
 {
     void *memory;
     *same = false;
     if (lort_publish_found(emitter->publish) < start->size)
         return LORT_OK;
-    lort_code code = lort_take(alloc_of(emitter), start->size, "the start of the unfinished output", &memory, err);
+    lort_code code = lort_take(alloc_of(emitter), start->size, "the start of the unfinished output",
+                               &memory, err);
     if (code)
         return code;
     code = lort_publish_look(emitter->publish, memory, start->size, 0, err);
@@ -76,7 +85,8 @@ static lort_code write_start(lort_emitter *emitter, lort_error *err)
 static lort_code open_slots(lort_emitter *emitter, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *emitter->slots, "the commit window", &memory, err);
+    lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *emitter->slots,
+                                    "the commit window", &memory, err);
     if (code)
         return code;
     emitter->slots = memory;
@@ -85,7 +95,8 @@ static lort_code open_slots(lort_emitter *emitter, lort_error *err)
     return code;
 }
 
-lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_emitter **out, lort_error *err)
+lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan,
+                         lort_publish *publish, lort_emitter **out, lort_error *err)
 {
     void *memory;
     const lort_alloc *alloc = &decider->session->alloc;
@@ -94,7 +105,8 @@ lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan
     if (code)
         return code;
     lort_emitter *emitter = memory;
-    *emitter = (lort_emitter){.decider = decider, .plan = plan, .publish = publish, .window = plan->window};
+    *emitter = (lort_emitter){
+        .decider = decider, .plan = plan, .publish = publish, .window = plan->window};
     code = lort_take_zero(alloc, plan->count * sizeof *emitter->entries, "the index", &memory, err);
     if (code == LORT_OK) {
         emitter->entries = memory;
@@ -113,12 +125,14 @@ lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan
 
 /* ---- chunks ---- */
 
-static lort_code add_chunk(lort_emitter *emitter, const lort_chunk *chunk, const void *coded, lort_error *err)
+static lort_code add_chunk(lort_emitter *emitter, const lort_chunk *chunk, const void *coded,
+                           lort_error *err)
 {
     if (emitter->chunk_count == emitter->chunk_room) {
         uint64_t room = emitter->chunk_room ? 2 * emitter->chunk_room : 64;
         void *memory;
-        lort_code code = lort_take(alloc_of(emitter), room * sizeof *chunk, "chunk descriptions", &memory, err);
+        lort_code code =
+            lort_take(alloc_of(emitter), room * sizeof *chunk, "chunk descriptions", &memory, err);
         if (code)
             return code;
         if (emitter->chunk_count)
@@ -141,7 +155,9 @@ static void say_progress(lort_emitter *emitter, uint64_t bytes)
     if (emitter->chunk_count % PROGRESS_CHUNKS || !emitter->part.planned->tensor)
         return;
     char name[200];
-    lort_tensor_report shown = {.name = lort_escape(name, sizeof name, emitter->part.planned->tensor->name, emitter->part.planned->tensor->name_bytes)};
+    lort_tensor_report shown = {.name = lort_escape(name, sizeof name,
+                                                    emitter->part.planned->tensor->name,
+                                                    emitter->part.planned->tensor->name_bytes)};
     lort_session_say(session, LORT_EVENT_PROGRESS, &shown, NULL);
 }
 
@@ -150,19 +166,25 @@ typedef struct raw_run {
     lort_emitter *emitter;
     uint32_t slice;
     uint64_t offset, bytes; /* in the file */
-    struct raw_slot { const uint8_t *src; uint64_t bytes, stored, hash; } *slots; /* [window] */
+    struct raw_slot {
+        const uint8_t *src;
+        uint64_t bytes, stored, hash;
+    } * slots; /* [window] */
 } raw_run;
 
-static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
 {
     raw_run *run = ctx;
     lort_emitter *emitter = run->emitter;
     struct raw_slot *state = &run->slots[slot];
     uint64_t chunk = lort_chunk_bytes(emitter->part.type), at = (uint64_t)item * chunk;
     state->bytes = run->bytes - at < chunk ? run->bytes - at : chunk;
-    lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at, state->bytes, emitter->slots[slot].bytes, &state->src, err);
+    lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at,
+                                     state->bytes, emitter->slots[slot].bytes, &state->src, err);
     if (code == LORT_OK)
-        code = lort_chunk_encode(session_of(emitter)->scratch[worker].codec, &emitter->slots[slot], emitter->part.type, state->src, state->bytes, &state->stored, err);
+        code = lort_chunk_encode(session_of(emitter)->scratch[worker].codec, &emitter->slots[slot],
+                                 emitter->part.type, state->src, state->bytes, &state->stored, err);
     if (code == LORT_OK)
         state->hash = lort_xxh64(emitter->slots[slot].coded, state->stored);
     return code;
@@ -175,8 +197,11 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     const lort_dtype_info *type = emitter->part.type;
     struct raw_slot *state = &run->slots[slot];
     const uint8_t *coded = emitter->slots[slot].coded;
-    lort_chunk chunk = {.array = LORT_ARRAY_ID(LORT_ARRAY_RAW, run->slice), .stored = (uint32_t)state->stored, .decoded = (uint32_t)state->bytes,
-                        .first = (uint64_t)item * lort_chunk_elements(type), .count = state->bytes / type->block_bytes * type->block_elements,
+    lort_chunk chunk = {.array = LORT_ARRAY_ID(LORT_ARRAY_RAW, run->slice),
+                        .stored = (uint32_t)state->stored,
+                        .decoded = (uint32_t)state->bytes,
+                        .first = (uint64_t)item * lort_chunk_elements(type),
+                        .count = state->bytes / type->block_bytes * type->block_elements,
                         .hash = state->hash};
     lort_code code = lort_session_check_stop(session_of(emitter), err);
     if (code)
@@ -187,16 +212,19 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     return code;
 }
 
-static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes, lort_error *err)
+static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes,
+                          lort_error *err)
 {
     raw_run run = {.emitter = emitter, .slice = slice, .offset = offset, .bytes = bytes};
     uint64_t chunk = lort_chunk_bytes(emitter->part.type);
     void *memory;
-    lort_code code = lort_take(alloc_of(emitter), emitter->window * sizeof *run.slots, "the commit window", &memory, err);
+    lort_code code = lort_take(alloc_of(emitter), emitter->window * sizeof *run.slots,
+                               "the commit window", &memory, err);
     if (code)
         return code;
     run.slots = memory;
-    code = lort_pool_run(session_of(emitter)->pool, (int64_t)((bytes + chunk - 1) / chunk), emitter->window, encode_raw, commit_raw, &run, err);
+    code = lort_pool_run(session_of(emitter)->pool, (int64_t)((bytes + chunk - 1) / chunk),
+                         emitter->window, encode_raw, commit_raw, &run, err);
     lort_give(alloc_of(emitter), run.slots, emitter->window * sizeof *run.slots);
     return code;
 }
@@ -209,13 +237,20 @@ typedef struct block_run {
     uint32_t slice;
     lort_slice_source source;
     lort_block_grid grid;
-    struct block_slot { lort_block_coded coded; lort_weighed error; uint64_t weights; void *bytes; } *slots; /* [window] */
+    /* [window] */
+    struct block_slot {
+        lort_block_coded coded;
+        lort_weighed error;
+        uint64_t weights;
+        void *bytes;
+    } * slots;
     uint64_t done; /* weights */
     double error2;
     lort_weighed error;
 } block_run;
 
-static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                              lort_error *err)
 {
     block_run *run = ctx;
     const lort_outcome *outcome = run->outcome;
@@ -223,12 +258,18 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     lort_scratch *scratch = &session_of(run->emitter)->scratch[worker];
     const lort_block_place place = lort_block_get(&run->grid, item);
     state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
-    lort_code code = outcome->kind == LORT_OUTCOME_TERNARY ? lort_trits_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
-                                      : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2, outcome->step, &state->coded, err);
+    lort_code code =
+        outcome->kind == LORT_OUTCOME_TERNARY
+            ? lort_trits_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
+            : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2,
+                                   outcome->step, &state->coded, err);
     if (code == LORT_OK && run->source.weighting.on)
-        state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col, scratch->block.weights, scratch->block.decoded, place.rows, place.cols);
+        state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col,
+                                        scratch->block.weights, scratch->block.decoded, place.rows,
+                                        place.cols);
     if (code == LORT_OK)
-        code = lort_take(alloc_of(run->emitter), state->coded.stored, "a coded block", &state->bytes, err);
+        code = lort_take(alloc_of(run->emitter), state->coded.stored, "a coded block",
+                         &state->bytes, err);
     if (code == LORT_OK)
         memcpy(state->bytes, scratch->block.coded, (size_t)state->coded.stored);
     return code;
@@ -238,15 +279,23 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
 static lort_code append_block(block_run *run, const struct block_slot *state, lort_error *err)
 {
     lort_emitter *emitter = run->emitter;
-    lort_chunk chunk = {.array = LORT_ARRAY_ID(run->outcome->kind == LORT_OUTCOME_TERNARY ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, run->slice), .stored = (uint32_t)state->coded.stored, .decoded = (uint32_t)state->coded.decoded,
-                        .first = run->done, .count = state->weights, .hash = lort_xxh64(state->bytes, state->coded.stored)};
+    lort_chunk chunk = {.array = LORT_ARRAY_ID(run->outcome->kind == LORT_OUTCOME_TERNARY
+                                                   ? LORT_ARRAY_TRITS
+                                                   : LORT_ARRAY_BLOCKS,
+                                               run->slice),
+                        .stored = (uint32_t)state->coded.stored,
+                        .decoded = (uint32_t)state->coded.decoded,
+                        .first = run->done,
+                        .count = state->weights,
+                        .hash = lort_xxh64(state->bytes, state->coded.stored)};
     lort_code code = lort_session_check_stop(session_of(emitter), err);
     if (code == LORT_OK)
         code = add_chunk(emitter, &chunk, state->bytes, err);
     run->done += state->weights;
     run->error2 += state->coded.error2;
     lort_weighed_add(&run->error, &state->error);
-    say_progress(emitter, state->weights / emitter->part.type->block_elements * emitter->part.type->block_bytes);
+    say_progress(emitter, state->weights / emitter->part.type->block_elements *
+                              emitter->part.type->block_bytes);
     return code;
 }
 
@@ -267,7 +316,9 @@ static lort_code append_kept(block_run *run, const lort_held *kept, lort_error *
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < kept->count && code == LORT_OK; i++) {
         const lort_block_place place = lort_block_get(&run->grid, (int64_t)i);
-        const struct block_slot state = {kept->blocks[i].coded, kept->blocks[i].error, (uint64_t)place.rows * (uint64_t)place.cols, kept->blocks[i].bytes};
+        const struct block_slot state = {kept->blocks[i].coded, kept->blocks[i].error,
+                                         (uint64_t)place.rows * (uint64_t)place.cols,
+                                         kept->blocks[i].bytes};
         code = append_block(run, &state, err);
     }
     return code;
@@ -279,11 +330,13 @@ static lort_code run_blocks(block_run *run, lort_error *err)
     void *memory;
     if (run->outcome->held.count)
         return append_kept(run, &run->outcome->held, err);
-    lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *run->slots, "the commit window", &memory, err);
+    lort_code code = lort_take_zero(alloc_of(emitter), emitter->window * sizeof *run->slots,
+                                    "the commit window", &memory, err);
     if (code)
         return code;
     run->slots = memory;
-    code = lort_pool_run(session_of(emitter)->pool, run->grid.down * run->grid.across, emitter->window, encode_block, commit_block, run, err);
+    code = lort_pool_run(session_of(emitter)->pool, run->grid.down * run->grid.across,
+                         emitter->window, encode_block, commit_block, run, err);
     for (unsigned i = 0; i < emitter->window; i++)
         if (run->slots[i].bytes)
             lort_give(alloc_of(emitter), run->slots[i].bytes, run->slots[i].coded.stored);
@@ -292,10 +345,12 @@ static lort_code run_blocks(block_run *run, lort_error *err)
 }
 
 /* The source bytes of a factored slice are hashed too: they say what the slice was made from. */
-static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes, lort_error *err)
+static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes,
+                             lort_error *err)
 {
     lort_scratch *scratch = &emitter->slots[0];
-    return lort_model_hash(emitter->decider->model, emitter->part.file, offset, bytes, scratch->bytes, scratch->size, emitter->part.hasher, err);
+    return lort_model_hash(emitter->decider->model, emitter->part.file, offset, bytes,
+                           scratch->bytes, scratch->size, emitter->part.hasher, err);
 }
 
 /* ---- parts ---- */
@@ -303,7 +358,9 @@ static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t by
 static lort_code take_ranks(lort_emitter *emitter, uint32_t slices, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_take_zero(alloc_of(emitter), (uint64_t)slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t), "ranks", &memory, err);
+    lort_code code = lort_take_zero(alloc_of(emitter),
+                                    (uint64_t)slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t),
+                                    "ranks", &memory, err);
     emitter->part.ranks = memory;
     emitter->part.slices = slices;
     if (code)
@@ -320,7 +377,8 @@ static lort_code take_ranks(lort_emitter *emitter, uint32_t slices, lort_error *
 static void close_part(lort_emitter *emitter)
 {
     lort_part_draft *part = &emitter->part;
-    lort_give(alloc_of(emitter), part->ranks, (uint64_t)part->slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t));
+    lort_give(alloc_of(emitter), part->ranks,
+              (uint64_t)part->slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t));
     lort_give(alloc_of(emitter), part->exponents, part->slices * sizeof(int32_t));
     lort_give(alloc_of(emitter), part->steps, part->slices * sizeof(float));
     lort_hasher_close(part->hasher);
@@ -334,9 +392,14 @@ lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *er
     uint64_t count;
     const lort_extent *extents = lort_model_extents(emitter->decider->model, &count);
     close_part(emitter);
-    emitter->part = (lort_part_draft){.extent = extent, .planned = planned, .type = planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
-                                .file = extents[extent].file, .offset = extents[extent].offset, .bytes = extents[extent].bytes,
-                                .start = lort_publish_size(emitter->publish)};
+    emitter->part =
+        (lort_part_draft){.extent = extent,
+                          .planned = planned,
+                          .type = planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
+                          .file = extents[extent].file,
+                          .offset = extents[extent].offset,
+                          .bytes = extents[extent].bytes,
+                          .start = lort_publish_size(emitter->publish)};
     lort_code code = take_ranks(emitter, lort_tensor_plan_slices(planned), err);
     if (code == LORT_OK)
         code = lort_hasher_open(alloc_of(emitter), &emitter->part.hasher, err);
@@ -347,18 +410,24 @@ static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, 
 {
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < outcome->chunk_count && code == LORT_OK; i++)
-        code = add_chunk(emitter, &outcome->chunks[i], outcome->coded.data + outcome->chunks[i].offset, err);
+        code = add_chunk(emitter, &outcome->chunks[i],
+                         outcome->coded.data + outcome->chunks[i].offset, err);
     return code;
 }
 
-static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
+static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
+                               uint64_t offset, uint64_t bytes, lort_error *err)
 {
     lort_part_draft *part = &emitter->part;
     const lort_tensor_plan *planned = part->planned;
-    block_run run = {.emitter = emitter, .outcome = outcome, .slice = slice, .grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols),
+    block_run run = {.emitter = emitter,
+                     .outcome = outcome,
+                     .slice = slice,
+                     .grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols),
                      .source = lort_slice_source_of(emitter->decider, planned, slice)};
     run.source.factors = lort_outcome_has_factors(outcome) ? &outcome->product : NULL;
-    run.source.scales = planned->scaled ? outcome->codes + planned->shape.rows + planned->shape.cols : NULL;
+    run.source.scales =
+        planned->scaled ? outcome->codes + planned->shape.rows + planned->shape.cols : NULL;
     if (lort_outcome_has_factors(outcome))
         lort_part_draft_factors(part, slice, outcome);
     part->any_blocks = true;
@@ -375,7 +444,8 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
     return code;
 }
 
-static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, uint64_t offset, uint64_t bytes, lort_error *err)
+static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
+                              uint64_t offset, uint64_t bytes, lort_error *err)
 {
     lort_part_draft *part = &emitter->part;
     lort_part_draft_factors(part, slice, outcome);
@@ -389,7 +459,8 @@ static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_
     return code;
 }
 
-lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome, lort_error *err)
+lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
+                          lort_error *err)
 {
     lort_part_draft *part = &emitter->part;
     uint64_t bytes = part->planned->candidate ? lort_slice_bytes(part->planned) : part->bytes;
@@ -399,7 +470,8 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     lort_weighed_add(&part->norm, &outcome->norm);
     part->undefined |= part->planned->candidate && !outcome->has_norm;
     /* once more to be hashed or stored, and again if its blocks are coded now */
-    const uint32_t passes = outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
+    const uint32_t passes =
+        outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
     part->passes = passes > part->passes ? passes : part->passes;
     if (lort_outcome_has_blocks(outcome))
         return emit_integers(emitter, slice, outcome, offset, bytes, err);
@@ -419,15 +491,20 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     const lort_part_draft *part = &emitter->part;
     lort_report *owner = session_of(emitter)->report;
     const bool lossy = part->pairs || part->any_blocks;
-    report->action = part->any_blocks ? LORT_ACTION_CODED : part->pairs ? LORT_ACTION_FACTORED : LORT_ACTION_KEPT;
+    report->action = part->any_blocks ? LORT_ACTION_CODED
+                     : part->pairs    ? LORT_ACTION_FACTORED
+                                      : LORT_ACTION_KEPT;
     report->rank = part->top_rank;
     report->rel_error = lort_part_draft_error(part);
     report->weighted_error = lort_part_draft_weighed_error(part);
-    report->bytes_out = lort_publish_size(emitter->publish) - part->start; /* the record behind the payload included */
+    /* the record behind the payload included */
+    report->bytes_out = lort_publish_size(emitter->publish) - part->start;
     report->passes = part->passes;
     report->seconds = part->seconds;
     report->reason = part->reason;
-    report->reason_text = lossy ? lort_reason_partly(owner, part->kept, part->slices, lort_reason_text(part->reason)) : lort_reason_text(part->reason);
+    report->reason_text =
+        lossy ? lort_reason_partly(owner, part->kept, part->slices, lort_reason_text(part->reason))
+              : lort_reason_text(part->reason);
     report->detail = lort_report_text(owner, "%s", part->detail);
 }
 
@@ -439,17 +516,30 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     int64_t raw_dim = (int64_t)part->bytes;
     double error = lort_part_draft_error(part);
     lort_buffer body = {.alloc = alloc_of(emitter)};
-    lort_part record = {.number = part->extent, .tensor = tensor != NULL, .name = tensor ? tensor->name : "", .name_bytes = tensor ? tensor->name_bytes : 0,
-                        .dtype = part->type->id, .n_dims = tensor ? tensor->n_dims : 1, .dims = tensor ? (int64_t *)(uintptr_t)tensor->dims : &raw_dim,
-                        .slices = part->slices, .source_bytes = part->bytes, .source = lort_hasher_value(part->hasher), .has_error = !isnan(error),
-                        .rel_error = isnan(error) ? 0 : error, .reason = lort_reason_text(part->reason), .terms = terms, .chunks = emitter->chunks,
-                        .chunk_count = emitter->chunk_count, .payload_bytes = lort_publish_size(emitter->publish) - part->start};
+    lort_part record = {.number = part->extent,
+                        .tensor = tensor != NULL,
+                        .name = tensor ? tensor->name : "",
+                        .name_bytes = tensor ? tensor->name_bytes : 0,
+                        .dtype = part->type->id,
+                        .n_dims = tensor ? tensor->n_dims : 1,
+                        .dims = tensor ? (int64_t *)(uintptr_t)tensor->dims : &raw_dim,
+                        .slices = part->slices,
+                        .source_bytes = part->bytes,
+                        .source = lort_hasher_value(part->hasher),
+                        .has_error = !isnan(error),
+                        .rel_error = isnan(error) ? 0 : error,
+                        .reason = lort_reason_text(part->reason),
+                        .terms = terms,
+                        .chunks = emitter->chunks,
+                        .chunk_count = emitter->chunk_count,
+                        .payload_bytes = lort_publish_size(emitter->publish) - part->start};
     lort_part_draft_terms(part, terms, &record.term_count);
     lort_part_put(&record, &body);
     lort_index_entry *entry = &emitter->entries[part->extent];
     entry->record_offset = lort_publish_size(emitter->publish);
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
-    lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err); /* a part with a record is never made again */
+    /* a part with a record is never made again */
+    lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
     if (code == LORT_OK)
         code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
     else
@@ -480,7 +570,8 @@ static void report_adopted(lort_emitter *emitter, const lort_part *part, uint64_
         report->reason_text = lort_reason_partly(owner, kept, part->slices, report->reason_text);
 }
 
-lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes, lort_error *err)
+lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes,
+                          lort_error *err)
 {
     lort_session *session = session_of(emitter);
     const uint64_t record = lort_publish_size(emitter->publish) + part->payload_bytes;
@@ -498,8 +589,10 @@ lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err)
 {
     lort_buffer body = {.alloc = alloc_of(emitter)};
-    lort_index_record index = {emitter->entries, emitter->plan->count, lort_hasher_value(emitter->model_hash)};
-    lort_footer footer = {.model_offset = LORT_HEADER_BYTES, .index_offset = lort_publish_size(emitter->publish)};
+    lort_index_record index = {emitter->entries, emitter->plan->count,
+                               lort_hasher_value(emitter->model_hash)};
+    lort_footer footer = {.model_offset = LORT_HEADER_BYTES,
+                          .index_offset = lort_publish_size(emitter->publish)};
     uint64_t bytes;
     lort_index_record_put(&index, &body);
     lort_code code = write_record(emitter, LORT_FRAME_INDEX, &body, &footer.index_bytes, err);

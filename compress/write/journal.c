@@ -1,4 +1,5 @@
-/* journal: see journal.h. Notes are read from the file one by one, so that a journal of any length takes one small buffer. */
+/* journal: see journal.h. Notes are read from the file one by one, so that a journal of any length
+ * takes one small buffer. */
 #include "compress/write/journal.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
@@ -9,7 +10,7 @@
 
 #define NOTE_HEAD 16u
 #define NOTE_TAIL 8u
-#define BODY_MAX (64u << 20)  /* of a key that lists very many files; other notes are small */
+#define BODY_MAX (64u << 20) /* of a key that lists very many files; other notes are small */
 #define HASH_PIECE (64u << 10)
 #define SYNC_NS 1000000000u
 #define TIME_LABEL "time of "
@@ -32,15 +33,18 @@ struct lort_journal {
 /* ---- the key ---- */
 
 /* XXH3-128 of what stands before the data of a file of weights, of all of the others. */
-static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_hasher *hasher, void *scratch, lort_error *err)
+static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_hasher *hasher,
+                             void *scratch, lort_error *err)
 {
     const lort_model_file *file = lort_model_get_file(decider->model, number);
     const uint64_t bytes = file->role == LORT_ROLE_WEIGHTS ? file->header.header_bytes : file->size;
-    lort_code code = lort_model_hash(decider->model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
+    lort_code code =
+        lort_model_hash(decider->model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
     return code ? code : lort_model_check(decider->model, number, err);
 }
 
-static lort_code put_file(const lort_decider *decider, uint32_t number, void *scratch, lort_buffer *key, lort_error *err)
+static lort_code put_file(const lort_decider *decider, uint32_t number, void *scratch,
+                          lort_buffer *key, lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
     const lort_model_file *file = lort_model_get_file(decider->model, number);
@@ -52,9 +56,12 @@ static lort_code put_file(const lort_decider *decider, uint32_t number, void *sc
     if (code == LORT_OK) {
         const lort_hash128 hash = lort_hasher_value(hasher);
         lort_escape_text(name, sizeof name, file->name);
-        lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n" TIME_LABEL "%s\t%lld\n", number, name, name,
-                      (unsigned long long)file->size, name, (unsigned long long)lort_load_u64(hash.bytes), (unsigned long long)lort_load_u64(hash.bytes + 8), name,
-                      (long long)file->mtime_ns);
+        lort_put_text(
+            key,
+            "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n" TIME_LABEL "%s\t%lld\n",
+            number, name, name, (unsigned long long)file->size, name,
+            (unsigned long long)lort_load_u64(hash.bytes),
+            (unsigned long long)lort_load_u64(hash.bytes + 8), name, (long long)file->mtime_ns);
     }
     lort_hasher_close(hasher);
     return code;
@@ -63,7 +70,8 @@ static lort_code put_file(const lort_decider *decider, uint32_t number, void *sc
 static lort_code put_files(const lort_decider *decider, lort_buffer *key, lort_error *err)
 {
     void *scratch;
-    lort_code code = lort_take(&decider->session->alloc, HASH_PIECE, "reading headers", &scratch, err);
+    lort_code code =
+        lort_take(&decider->session->alloc, HASH_PIECE, "reading headers", &scratch, err);
     if (code)
         return code;
     for (uint32_t i = 0; i < lort_model_file_count(decider->model) && code == LORT_OK; i++)
@@ -90,7 +98,8 @@ static void put_options(const lort_decider *decider, const lort_work_plan *plan,
     lort_buffer_free(&words);
 }
 
-static lort_code make_key(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key, lort_error *err)
+static lort_code make_key(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key,
+                          lort_error *err)
 {
     char libraries[LORT_LIBRARIES_TEXT];
     lort_library_versions(libraries, sizeof libraries);
@@ -111,11 +120,18 @@ static line next_line(const char **at, const char *end)
     stop = stop ? stop : end;
     const char *tab = stop > text ? memchr(text, '\t', (size_t)(stop - text)) : NULL;
     *at = stop < end ? stop + 1 : end;
-    return (line){text, (uint64_t)(stop - text), tab ? (uint64_t)(tab - text) : (uint64_t)(stop - text)};
+    return (line){text, (uint64_t)(stop - text),
+                  tab ? (uint64_t)(tab - text) : (uint64_t)(stop - text)};
 }
 
-static bool same_text(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes) { return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0; }
-static bool starts_with(const line *l, const char *with) { return l->label >= strlen(with) && memcmp(l->text, with, strlen(with)) == 0; }
+static bool same_text(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes)
+{
+    return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0;
+}
+static bool starts_with(const line *l, const char *with)
+{
+    return l->label >= strlen(with) && memcmp(l->text, with, strlen(with)) == 0;
+}
 
 static const char *value_of(const line *l, char *out, size_t cap)
 {
@@ -123,22 +139,30 @@ static const char *value_of(const line *l, char *out, size_t cap)
     return l->bytes ? lort_escape(out, cap, l->text + skip, l->bytes - skip) : "nothing";
 }
 
-static lort_code say_difference(const lort_journal *j, const line *was, const line *is, lort_error *err)
+static lort_code say_difference(const lort_journal *j, const line *was, const line *is,
+                                lort_error *err)
 {
     static const line none = {"", 0, 0};
     char label[200], before[200], now[200];
-    if (!same_text(was->text, was->label, is->text, is->label)) /* one has a line that the other does not have; options stand before files */
+    /* one has a line that the other does not have; options stand before files */
+    if (!same_text(was->text, was->label, is->text, is->label))
         *(starts_with(is, "option") || was->bytes == 0 ? &was : &is) = &none;
     const line *named = is->bytes ? is : was;
-    const bool input = starts_with(named, "file ") || starts_with(named, "size of ") || starts_with(named, "header of ");
-    return lort_fail(err, input ? LORT_E_READ : LORT_E_USAGE, "%s was begun with another %s: %s there, %s here", lort_publish_partial(j->publish),
-                     lort_escape(label, sizeof label, named->text, named->label), value_of(was, before, sizeof before), value_of(is, now, sizeof now));
+    const bool input = starts_with(named, "file ") || starts_with(named, "size of ") ||
+                       starts_with(named, "header of ");
+    return lort_fail(err, input ? LORT_E_READ : LORT_E_USAGE,
+                     "%s was begun with another %s: %s there, %s here",
+                     lort_publish_partial(j->publish),
+                     lort_escape(label, sizeof label, named->text, named->label),
+                     value_of(was, before, sizeof before), value_of(is, now, sizeof now));
 }
 
 /* LORT_OK: the same, but for times (*touched). */
-static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_t bytes, bool *touched, lort_error *err)
+static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_t bytes,
+                              bool *touched, lort_error *err)
 {
-    const char *a = (const char *)old, *b = (const char *)j->key.data, *a_end = a + bytes, *b_end = b + j->key.size;
+    const char *a = (const char *)old, *b = (const char *)j->key.data, *a_end = a + bytes,
+               *b_end = b + j->key.size;
     while (a < a_end || b < b_end) {
         const line was = next_line(&a, a_end), is = next_line(&b, b_end);
         if (same_text(was.text, was.bytes, is.text, is.bytes))
@@ -158,8 +182,10 @@ typedef struct note {
     lort_buffer whole;      /* the note as it stands in the file */
 } note;
 
-/* The note at `at`; *good false where there is no whole one. note->whole keeps its room for the next. */
-static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, note *out, bool *good, lort_error *err)
+/* The note at `at`; *good false where there is no whole one. note->whole keeps its room for the
+ * next. */
+static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, note *out, bool *good,
+                           lort_error *err)
 {
     uint8_t head[NOTE_HEAD];
     *good = false;
@@ -177,11 +203,13 @@ static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, not
     if (code == LORT_OK)
         code = lort_os_read(j->file, out->whole.data, out->whole.size, at, err);
     if (code == LORT_OK)
-        *good = lort_xxh64(out->whole.data, NOTE_HEAD + out->bytes) == lort_load_u64(out->whole.data + NOTE_HEAD + out->bytes);
+        *good = lort_xxh64(out->whole.data, NOTE_HEAD + out->bytes) ==
+                lort_load_u64(out->whole.data + NOTE_HEAD + out->bytes);
     return code;
 }
 
-static lort_code append_note(lort_journal *j, lort_note_kind kind, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+static lort_code append_note(lort_journal *j, lort_note_kind kind, uint64_t number,
+                             const uint8_t *body, uint64_t bytes, lort_error *err)
 {
     lort_buffer whole = {.alloc = j->key.alloc};
     lort_put_u32(&whole, (uint32_t)kind);
@@ -299,7 +327,8 @@ static lort_code name_file(lort_journal *j, lort_error *err)
     return code;
 }
 
-lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_journal **out, lort_error *err)
+lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan,
+                            lort_publish *publish, lort_journal **out, lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
     void *memory;
@@ -308,7 +337,11 @@ lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *p
     if (code)
         return code;
     lort_journal *j = memory;
-    *j = (lort_journal){.session = decider->session, .publish = publish, .arena.alloc = alloc, .key.alloc = alloc, .dir = lort_publish_dir(publish)};
+    *j = (lort_journal){.session = decider->session,
+                        .publish = publish,
+                        .arena.alloc = alloc,
+                        .key.alloc = alloc,
+                        .dir = lort_publish_dir(publish)};
     code = name_file(j, err);
     if (code == LORT_OK)
         code = lort_os_mutex_open(&j->mutex, err);
@@ -325,10 +358,14 @@ lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *p
     return code;
 }
 
-lort_journal_state lort_journal_get_state(const lort_journal *j) { return j ? j->state : LORT_JOURNAL_FRESH; }
+lort_journal_state lort_journal_get_state(const lort_journal *j)
+{
+    return j ? j->state : LORT_JOURNAL_FRESH;
+}
 bool lort_journal_worth(const lort_journal *j) { return j && j->worth; }
 
-lort_code lort_journal_each(const lort_journal *j, lort_note_kind kind, lort_note_fn *each, void *ctx, lort_error *err)
+lort_code lort_journal_each(const lort_journal *j, lort_note_kind kind, lort_note_fn *each,
+                            void *ctx, lort_error *err)
 {
     bool good = true;
     lort_code code = LORT_OK;
@@ -344,7 +381,8 @@ lort_code lort_journal_each(const lort_journal *j, lort_note_kind kind, lort_not
     return code;
 }
 
-lort_code lort_journal_note(lort_journal *j, lort_note_kind kind, uint64_t number, const lort_buffer *body, lort_error *err)
+lort_code lort_journal_note(lort_journal *j, lort_note_kind kind, uint64_t number,
+                            const lort_buffer *body, lort_error *err)
 {
     if (!j)
         return LORT_OK;

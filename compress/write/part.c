@@ -20,7 +20,8 @@ void lort_part_draft_factors(lort_part_draft *part, uint32_t slice, const lort_o
 {
     factor_ranks(part, outcome->left, outcome->right)[slice] = (uint32_t)outcome->product.rank;
     part->exponents[slice] = outcome->product.exponent;
-    part->top_rank = outcome->product.rank > part->top_rank ? outcome->product.rank : part->top_rank;
+    part->top_rank =
+        outcome->product.rank > part->top_rank ? outcome->product.rank : part->top_rank;
 }
 
 void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *count)
@@ -28,21 +29,44 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
     const lort_dtype_info *type = part->type;
     *count = 0;
     for (unsigned i = 0; i < part->pairs; i++) {
-        const lort_dtype_info *left = lort_dtype_get(part->pair[i][0]), *right = lort_dtype_get(part->pair[i][1]);
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_FACTORS, .left = left->id, .right = right->id, .left_width = (uint16_t)left->plane_width,
-                                        .right_width = (uint16_t)right->plane_width, .left_rotate = left->rotate, .right_rotate = right->rotate,
-                                        .rank = part->ranks + (uint64_t)(i + 2) * part->slices, .exponent = part->exponents};
+        const lort_dtype_info *left = lort_dtype_get(part->pair[i][0]),
+                              *right = lort_dtype_get(part->pair[i][1]);
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_FACTORS,
+                                        .left = left->id,
+                                        .right = right->id,
+                                        .left_width = (uint16_t)left->plane_width,
+                                        .right_width = (uint16_t)right->plane_width,
+                                        .left_rotate = left->rotate,
+                                        .right_rotate = right->rotate,
+                                        .rank = part->ranks + (uint64_t)(i + 2) * part->slices,
+                                        .exponent = part->exponents};
     }
     if (part->any_blocks && part->ternary) {
         const lort_dtype_info *scale = lort_dtype_get(LORT_BF16);
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_TERNARY, .left = scale->id, .right = LORT_U8, .left_width = (uint16_t)scale->plane_width, .right_width = 1,
-                                        .left_rotate = scale->rotate, .rank = part->ranks + part->slices};
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_TERNARY,
+                                        .left = scale->id,
+                                        .right = LORT_U8,
+                                        .left_width = (uint16_t)scale->plane_width,
+                                        .right_width = 1,
+                                        .left_rotate = scale->rotate,
+                                        .rank = part->ranks + part->slices};
     } else if (part->any_blocks)
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_INTEGERS, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1,
-                                        .rank = part->ranks + part->slices, .step = part->steps, .scaled = part->planned->scaled};
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_INTEGERS,
+                                        .left = LORT_U8,
+                                        .right = LORT_U8,
+                                        .left_width = 1,
+                                        .right_width = 1,
+                                        .rank = part->ranks + part->slices,
+                                        .step = part->steps,
+                                        .scaled = part->planned->scaled};
     if (part->any_raw)
-        terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW, .left = type->id, .right = type->id, .left_width = (uint16_t)type->plane_width,
-                                        .right_width = (uint16_t)type->plane_width, .left_rotate = type->rotate, .right_rotate = type->rotate,
+        terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW,
+                                        .left = type->id,
+                                        .right = type->id,
+                                        .left_width = (uint16_t)type->plane_width,
+                                        .right_width = (uint16_t)type->plane_width,
+                                        .left_rotate = type->rotate,
+                                        .right_rotate = type->rotate,
                                         .rank = part->ranks};
 }
 
@@ -50,7 +74,9 @@ double lort_part_draft_error(const lort_part_draft *part)
 {
     if (part->pairs == 0 && !part->any_blocks)
         return 0.0;
-    return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2) ? NAN : sqrt(part->error2 / part->norm2);
+    return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2)
+               ? NAN
+               : sqrt(part->error2 / part->norm2);
 }
 
 double lort_part_draft_weighed_error(const lort_part_draft *part)

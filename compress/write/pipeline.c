@@ -1,11 +1,12 @@
-/* pipeline: order, admission and commit. The bytes of a job come from decide and emit; nothing here can change them. */
+/* pipeline: order, admission and commit. The bytes of a job come from decide and emit; nothing here
+ * can change them. */
 #include "compress/write/pipeline.h"
 #include "compress/goal/goal.h"
+#include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include "compress/slice/decide.h"
 #include "compress/write/jobs.h"
 #include "compress/write/resume.h"
-#include "compress/session/reasons.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,8 +38,12 @@ static void note_ratio(pipeline *p)
     lort_session *session = session_of(p);
     char text[300], size[32];
     double ratio = (double)session->out_bytes / (double)session->done_bytes;
-    snprintf(text, sizeof text, "after %d matrices: %llu of them kept losslessly so far; at this rate the output will be about %s (%.2f of the input)",
-             RATIO_NOTE_AFTER, (unsigned long long)p->matrices_kept, lort_size_text((uint64_t)(ratio * (double)session->total_bytes), size, sizeof size), ratio);
+    snprintf(text, sizeof text,
+             "after %d matrices: %llu of them kept losslessly so far; at this rate the output will "
+             "be about %s (%.2f of the input)",
+             RATIO_NOTE_AFTER, (unsigned long long)p->matrices_kept,
+             lort_size_text((uint64_t)(ratio * (double)session->total_bytes), size, sizeof size),
+             ratio);
     lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
 }
 
@@ -47,13 +52,16 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     double limit = p->decider->options->fail_above;
     if (limit < 0 || !(report->rel_error > limit))
         return LORT_OK;
-    return lort_fail(err, LORT_E_NUMERIC, "%s: relative error %.6g is above --fail-above %g; nothing was published", report->name, report->rel_error, limit);
+    return lort_fail(err, LORT_E_NUMERIC,
+                     "%s: relative error %.6g is above --fail-above %g; nothing was published",
+                     report->name, report->rel_error, limit);
 }
 
 static void warn_fault(lort_session *session, const lort_tensor_report *report)
 {
     if (lort_reason_is_fault(report->reason))
-        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason_text, *report->detail ? ", " : "", report->detail);
+        lort_session_warn(session, "%s: %s%s%s", report->name, report->reason_text,
+                          *report->detail ? ", " : "", report->detail);
 }
 
 static lort_code count_tensor(pipeline *p, const lort_tensor_report *report, lort_error *err)
@@ -63,7 +71,8 @@ static lort_code count_tensor(pipeline *p, const lort_tensor_report *report, lor
     if (report->action != LORT_ACTION_KEPT && !isnan(report->rel_error)) {
         p->error_sum += report->rel_error;
         p->error_count++;
-        session->worst_error = fmax(report->rel_error, isnan(session->worst_error) ? 0 : session->worst_error);
+        session->worst_error =
+            fmax(report->rel_error, isnan(session->worst_error) ? 0 : session->worst_error);
     }
     p->matrices += report->n_dims > 1;
     p->matrices_kept += report->n_dims > 1 && report->action == LORT_ACTION_KEPT;
@@ -129,28 +138,34 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
 
 /* ---- work ---- */
 
-static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
 {
     pipeline *p = ctx;
     const lort_job *j = &p->jobs[item];
     const lort_tensor_plan *planned = &p->plan->tensors[j->extent];
-    lort_code code = lort_decide(p->decider, planned, j->slice, (lort_work){p->team, worker}, &p->outcomes[slot], err);
+    lort_code code = lort_decide(p->decider, planned, j->slice, (lort_work){p->team, worker},
+                                 &p->outcomes[slot], err);
     if (code)
         lort_job_name_error(p->plan, j->extent, err);
     return code;
 }
 
-/* What is kept is read once, in order, and all workers code its chunks: where all of it is, there is nothing to gain from a copy in memory. */
+/* What is kept is read once, in order, and all workers code its chunks: where all of it is, there
+ * is nothing to gain from a copy in memory. */
 static lort_code run_jobs(pipeline *p, lort_error *err)
 {
     lort_session *session = session_of(p);
     lort_code code = LORT_OK;
     p->ahead = p->plan->mode == LORT_MODE_STREAM || p->plan->candidates == 0 || p->count == 0;
-    for (unsigned i = 0; p->ahead && i < p->window; i++) /* in order: the second is not to take the disk from the first */
+    /* in order: the second is not to take the disk from the first */
+    for (unsigned i = 0; p->ahead && i < p->window; i++)
         prefetch_job(p, i);
     if (!p->ahead)
         code = lort_model_load(p->decider->model, &session->alloc, session->pool, err);
-    return code ? code : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job, p, err);
+    return code ? code
+                : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job,
+                                p, err);
 }
 
 static void sum_weighted(lort_report *report)
@@ -163,14 +178,20 @@ static void sum_weighted(lort_report *report)
             continue;
         sum += tensor->weighted_error;
         count++;
-        report->weighted_worst = fmax(tensor->weighted_error, isnan(report->weighted_worst) ? 0 : report->weighted_worst);
+        report->weighted_worst = fmax(tensor->weighted_error,
+                                      isnan(report->weighted_worst) ? 0 : report->weighted_worst);
     }
     report->weighted_mean = count ? sum / (double)count : NAN;
 }
 
-lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done, lort_emitter *emitter, lort_error *err)
+lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done,
+                            lort_emitter *emitter, lort_error *err)
 {
-    pipeline p = {.decider = decider, .plan = plan, .emitter = emitter, .done = done, .window = plan->mode == LORT_MODE_FULL ? plan->window : plan->abreast,
+    pipeline p = {.decider = decider,
+                  .plan = plan,
+                  .emitter = emitter,
+                  .done = done,
+                  .window = plan->mode == LORT_MODE_FULL ? plan->window : plan->abreast,
                   .team = plan->team ? decider->session->pool : NULL};
     lort_session *session = decider->session;
     const lort_alloc *alloc = &session->alloc;
@@ -194,7 +215,8 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     return code;
 }
 
-lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *plan, lort_error *err)
+lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *plan,
+                             lort_error *err)
 {
     const lort_index *index = lort_model_index(decider->model);
     lort_report *report = decider->session->report;
@@ -216,7 +238,9 @@ lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *
         entry->offset = tensor->offset;
         entry->file = lort_report_escape(report, file, strlen(file));
         entry->slices = plan->tensors[i].shape.slices;
-        entry->action = !plan->tensors[i].candidate ? LORT_ACTION_KEPT : lort_goal_integers(decider->options) ? LORT_ACTION_CODED : LORT_ACTION_FACTORED;
+        entry->action = !plan->tensors[i].candidate            ? LORT_ACTION_KEPT
+                        : lort_goal_integers(decider->options) ? LORT_ACTION_CODED
+                                                               : LORT_ACTION_FACTORED;
         entry->reason = plan->tensors[i].reason;
         entry->reason_text = lort_reason_text(entry->reason);
     }

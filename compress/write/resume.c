@@ -1,4 +1,5 @@
-/* resume: see resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk is all it takes. */
+/* resume: see resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk
+ * is all it takes. */
 #include "compress/write/resume.h"
 #include "formats/base/bytes.h"
 #include "loader/store/record.h"
@@ -16,18 +17,21 @@ typedef struct unfinished {
     lort_emitter *emitter;
     lort_model_record model; /* extents alone: what parts are matched with */
     lort_buffer window;
-    bool compare; /* with the source */
+    bool compare;   /* with the source */
     uint64_t bytes; /* of the input, taken over */
 } unfinished;
 
 /* A lort_record_source's view. */
-static lort_code view_found(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out, lort_error *err)
+static lort_code view_found(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch,
+                            const uint8_t **out, lort_error *err)
 {
     unfinished *u = ctx;
     const uint64_t found = lort_publish_found(u->publish);
     *out = NULL;
     if (offset > found || n > found - offset)
-        return lort_fail(err, LORT_E_DAMAGED, "torn: %llu bytes at %llu of %llu", (unsigned long long)n, (unsigned long long)offset, (unsigned long long)found);
+        return lort_fail(err, LORT_E_DAMAGED, "torn: %llu bytes at %llu of %llu",
+                         (unsigned long long)n, (unsigned long long)offset,
+                         (unsigned long long)found);
     scratch->size = 0;
     lort_put_zeros(scratch, n ? n : 1);
     lort_code code = lort_buffer_check(scratch, err);
@@ -67,7 +71,9 @@ static lort_code find_record(unfinished *u, uint64_t at, uint64_t *record, lort_
             return code;
         code = frame_at(u, at, &bytes, err);
         if (code || bytes == 0)
-            return code ? code : lort_fail(err, LORT_E_DAMAGED, "no whole frame at %llu", (unsigned long long)at);
+            return code ? code
+                        : lort_fail(err, LORT_E_DAMAGED, "no whole frame at %llu",
+                                    (unsigned long long)at);
     }
 }
 
@@ -75,7 +81,8 @@ static lort_code check_chunks(unfinished *u, const lort_part *part, uint64_t sta
 {
     for (uint64_t i = 0; i < part->chunk_count; i++) {
         const uint8_t *data;
-        lort_code code = view_found(u, start + part->chunks[i].offset, part->chunks[i].stored, &u->window, &data, err);
+        lort_code code = view_found(u, start + part->chunks[i].offset, part->chunks[i].stored,
+                                    &u->window, &data, err);
         if (code)
             return code;
         if (lort_xxh64(data, part->chunks[i].stored) != part->chunks[i].hash)
@@ -84,11 +91,13 @@ static lort_code check_chunks(unfinished *u, const lort_part *part, uint64_t sta
     return lort_session_check_stop(u->decider->session, err);
 }
 
-static lort_code hash_source(unfinished *u, const lort_extent *extent, lort_hasher *hasher, lort_error *err)
+static lort_code hash_source(unfinished *u, const lort_extent *extent, lort_hasher *hasher,
+                             lort_error *err)
 {
     lort_scratch *scratch = &u->decider->session->scratch[0];
     lort_model *model = u->decider->model;
-    lort_code code = lort_model_hash(model, extent->file, extent->offset, extent->bytes, scratch->bytes, scratch->size, hasher, err);
+    lort_code code = lort_model_hash(model, extent->file, extent->offset, extent->bytes,
+                                     scratch->bytes, scratch->size, hasher, err);
     if (code)
         return code;
     lort_model_release(model, extent->file, extent->offset, extent->bytes);
@@ -109,12 +118,16 @@ static lort_code check_source(unfinished *u, const lort_part *part, lort_error *
     if (code || memcmp(hash.bytes, part->source.bytes, sizeof hash.bytes) == 0)
         return code;
     lort_escape(name, sizeof name, part->name, part->name_bytes);
-    return lort_fail(err, u->decider->options->resume ? LORT_E_READ : LORT_E_DAMAGED, "%s%s in %s changed since %s was begun", part->tensor ? "tensor " : "a header or side bytes", name,
-                     lort_model_get_file(u->decider->model, extent->file)->name, lort_publish_partial(u->publish));
+    return lort_fail(err, u->decider->options->resume ? LORT_E_READ : LORT_E_DAMAGED,
+                     "%s%s in %s changed since %s was begun",
+                     part->tensor ? "tensor " : "a header or side bytes", name,
+                     lort_model_get_file(u->decider->model, extent->file)->name,
+                     lort_publish_partial(u->publish));
 }
 
 /* The part at the end of what was adopted. LORT_E_DAMAGED: it ends there. */
-static lort_code adopt_part(unfinished *u, const lort_record_source *source, uint64_t number, lort_error *err)
+static lort_code adopt_part(unfinished *u, const lort_record_source *source, uint64_t number,
+                            lort_error *err)
 {
     lort_arena arena = {.alloc = &u->decider->session->alloc};
     lort_record record = {0};
@@ -123,13 +136,15 @@ static lort_code adopt_part(unfinished *u, const lort_record_source *source, uin
     uint64_t at;
     lort_code code = find_record(u, start, &at, err);
     if (code == LORT_OK)
-        code = lort_record_read(source, LORT_FRAME_PART, at, lort_publish_found(u->publish), &record, err);
+        code = lort_record_read(source, LORT_FRAME_PART, at, lort_publish_found(u->publish),
+                                &record, err);
     if (code == LORT_OK)
         code = lort_part_get(record.body, record.bytes, &arena, &part, err);
     if (code == LORT_OK)
         code = lort_part_matches(&part, &u->model, err);
     if (code == LORT_OK && (part.number != number || part.payload_bytes != at - start))
-        code = lort_fail(err, LORT_E_DAMAGED, "part %llu where %llu follows", (unsigned long long)part.number, (unsigned long long)number);
+        code = lort_fail(err, LORT_E_DAMAGED, "part %llu where %llu follows",
+                         (unsigned long long)part.number, (unsigned long long)number);
     if (code == LORT_OK)
         code = check_chunks(u, &part, start, err);
     if (code == LORT_OK && u->compare)
@@ -144,10 +159,13 @@ static lort_code adopt_part(unfinished *u, const lort_record_source *source, uin
 
 static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
 {
-    const lort_record_source source = {view_found, u, &u->decider->session->alloc, u->decider->session->scratch[0].codec};
+    const lort_record_source source = {view_found, u, &u->decider->session->alloc,
+                                       u->decider->session->scratch[0].codec};
     lort_error end = {0};
     lort_code code = LORT_OK;
-    for (*done = 0; *done < u->plan->count && code == LORT_OK && lort_publish_found(u->publish) > lort_publish_size(u->publish); *done += code == LORT_OK)
+    for (*done = 0; *done < u->plan->count && code == LORT_OK &&
+                    lort_publish_found(u->publish) > lort_publish_size(u->publish);
+         *done += code == LORT_OK)
         code = adopt_part(u, &source, *done, &end);
     if (code && code != LORT_E_DAMAGED && code != LORT_E_INPUT) {
         if (err)
@@ -159,7 +177,8 @@ static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
 
 #define FIGURES_BYTES 24
 
-lort_code lort_resume_note(const lort_decider *decider, uint64_t extent, const lort_tensor_report *report, lort_error *err)
+lort_code lort_resume_note(const lort_decider *decider, uint64_t extent,
+                           const lort_tensor_report *report, lort_error *err)
 {
     lort_buffer body = {.alloc = &decider->session->alloc};
     const double values[2] = {report->weighted_error, report->seconds};
@@ -175,10 +194,12 @@ typedef struct figures_of {
     uint64_t done;
 } figures_of;
 
-static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
+                              lort_error *err)
 {
     const figures_of *f = ctx;
-    const uint64_t tensor = number < f->done ? lort_model_extent_tensor(f->decider->model, number) : UINT64_MAX;
+    const uint64_t tensor =
+        number < f->done ? lort_model_extent_tensor(f->decider->model, number) : UINT64_MAX;
     (void)err;
     if (tensor == UINT64_MAX || bytes != FIGURES_BYTES)
         return LORT_OK;
@@ -195,20 +216,31 @@ static void say_resumed(const unfinished *u, uint64_t found)
 {
     lort_session *session = u->decider->session;
     char text[400], size[32];
-    snprintf(text, sizeof text, "going on with %.200s: %llu of %llu tensors stand there, %s of the input", lort_publish_partial(u->publish), (unsigned long long)session->report->resumed_tensors,
-             (unsigned long long)session->tensors_total, lort_size_text(u->bytes, size, sizeof size));
+    snprintf(text, sizeof text,
+             "going on with %.200s: %llu of %llu tensors stand there, %s of the input",
+             lort_publish_partial(u->publish), (unsigned long long)session->report->resumed_tensors,
+             (unsigned long long)session->tensors_total,
+             lort_size_text(u->bytes, size, sizeof size));
     if (found)
         lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
     else if (u->decider->options->resume)
-        lort_session_say(session, LORT_EVENT_NOTE, NULL, "nothing to go on with: begun from the start");
+        lort_session_say(session, LORT_EVENT_NOTE, NULL,
+                         "nothing to go on with: begun from the start");
 }
 
-lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan, lort_publish *publish, lort_emitter *emitter, uint64_t *done, lort_error *err)
+lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan,
+                      lort_publish *publish, lort_emitter *emitter, uint64_t *done, lort_error *err)
 {
     const uint64_t found = lort_publish_found(publish);
-    unfinished u = {.decider = decider, .plan = plan, .publish = publish, .emitter = emitter, .window.alloc = &decider->session->alloc,
+    unfinished u = {.decider = decider,
+                    .plan = plan,
+                    .publish = publish,
+                    .emitter = emitter,
+                    .window.alloc = &decider->session->alloc,
                     .compare = lort_journal_get_state(decider->journal) == LORT_JOURNAL_TOUCHED};
-    u.model.extents = (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &u.model.extent_count); /* only read */
+    /* only read */
+    u.model.extents =
+        (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &u.model.extent_count);
     figures_of figures = {.decider = decider};
     lort_code code = adopt_parts(&u, done, err);
     lort_buffer_free(&u.window);

@@ -10,7 +10,8 @@ typedef struct sample_sum {
     double in, out, high, seconds;
 } sample_sum;
 
-static lort_code sample_one(const lort_decider *decider, const lort_work_plan *plan, uint64_t extent, sample_sum *sum, lort_error *err)
+static lort_code sample_one(const lort_decider *decider, const lort_work_plan *plan,
+                            uint64_t extent, sample_sum *sum, lort_error *err)
 {
     const lort_tensor_plan *planned = &plan->tensors[extent];
     lort_session *session = decider->session;
@@ -29,7 +30,9 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     report->detail = lort_report_text(session->report, "%s", outcome.detail);
     report->rank = outcome.product.rank;
     report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
-    report->weighted_error = !planned->importance ? NAN : lossy ? sqrt(outcome.error.weighed / outcome.norm.weighed) : 0.0;
+    report->weighted_error = !planned->importance ? NAN
+                             : lossy ? sqrt(outcome.error.weighed / outcome.norm.weighed)
+                                     : 0.0;
     report->bytes_out = bytes * lort_tensor_plan_slices(planned);
     report->seconds = outcome.seconds * lort_tensor_plan_slices(planned);
     sum->in += (double)planned->tensor->bytes;
@@ -42,8 +45,10 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     return lort_session_check_stop(session, err);
 }
 
-/* The candidates' share of the interval shrinks to what the sample came to, plus or minus a quarter when it was not all of them. */
-static void narrow_interval(const lort_decider *decider, lort_work_plan *plan, const sample_sum *sum, uint64_t sampled)
+/* The candidates' share of the interval shrinks to what the sample came to, plus or minus a quarter
+ * when it was not all of them. */
+static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
+                            const sample_sum *sum, uint64_t sampled)
 {
     lort_report *report = decider->session->report;
     double candidates_in = 0, others_low = 0, others_high = 0;
@@ -58,10 +63,12 @@ static void narrow_interval(const lort_decider *decider, lort_work_plan *plan, c
         others_low += lort_plan_share(planned, false) * (double)extents[i].bytes;
         others_high += lort_plan_share(planned, true) * (double)extents[i].bytes;
     }
-    double estimate = sum->in > 0 ? sum->out / sum->in * candidates_in : 0, slack = sampled < plan->candidates ? 0.25 : 0.01;
+    double estimate = sum->in > 0 ? sum->out / sum->in * candidates_in : 0,
+           slack = sampled < plan->candidates ? 0.25 : 0.01;
     if (!plan->shares) { /* else the size is the target */
         plan->out_low = (uint64_t)(others_low + estimate * (1 - slack));
-        plan->out_high = (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;
+        plan->out_high =
+            (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;
     }
     report->output_low = plan->out_low;
     report->output_high = plan->out_high;
@@ -69,10 +76,12 @@ static void narrow_interval(const lort_decider *decider, lort_work_plan *plan, c
     report->estimated_seconds = sum->in > 0 ? sum->seconds * candidates_in / sum->in : 0;
 }
 
-lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample, lort_error *err)
+lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample,
+                      lort_error *err)
 {
     sample_sum sum = {0};
-    uint64_t wanted = (uint64_t)sample < plan->candidates ? (uint64_t)sample : plan->candidates, seen = 0, done = 0;
+    uint64_t wanted = (uint64_t)sample < plan->candidates ? (uint64_t)sample : plan->candidates,
+             seen = 0, done = 0;
     lort_code code = LORT_OK;
     decider->session->tensors_total = wanted;
     for (uint64_t i = 0; i < plan->count && done < wanted && code == LORT_OK; i++) {

@@ -5,7 +5,9 @@
 #include "compress/plan/plan.h"
 #include "compress/slice/slice.h"
 
-/* Decides `sample` evenly spaced candidate matrices without writing: narrows the plan's output interval, fills those tensors' reports. */
-lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample, lort_error *err);
+/* Decides `sample` evenly spaced candidate matrices without writing: narrows the plan's output
+ * interval, fills those tensors' reports. */
+lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample,
+                      lort_error *err);
 
 #endif

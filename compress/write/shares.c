@@ -1,4 +1,5 @@
-/* shares: see shares.h. One fidelity for all: every slice gets the same relative error, in 64ths of an octave, but for what lort_goal_place says of its kind. */
+/* shares: see shares.h. One fidelity for all: every slice gets the same relative error, in 64ths of
+ * an octave, but for what lort_goal_place says of its kind. */
 #include "compress/write/shares.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
@@ -11,14 +12,16 @@
 #include "formats/base/bytes.h"
 #include <string.h>
 
-#define FINE 64                                        /* parts of an octave of error */
-#define FINEST (FINE * (LORT_CURVE_POINTS - 1))        /* the last point of the curves */
-#define FIRST (-4 * FINE)                              /* common places: from where all kinds are at point 0 */
-#define LAST (FINEST + 4 * FINE)                       /* to where all are at the last */
-#define STEP_DOWN 0.98922801319397548                  /* 2^(-1/64) */
-#define SPARE 0.04                                     /* of the bytes of a component, that some may be larger */
-#define INDEX_BYTES 140                                /* of the index: about so many, */
-#define ENTRY_BYTES 5                                  /* and for each extent */
+#define FINE 64                                 /* parts of an octave of error */
+#define FINEST (FINE * (LORT_CURVE_POINTS - 1)) /* the last point of the curves */
+/* common places: from where all kinds are at point 0 */
+#define FIRST (-4 * FINE)
+#define LAST (FINEST + 4 * FINE)      /* to where all are at the last */
+#define STEP_DOWN 0.98922801319397548 /* 2^(-1/64) */
+/* of the bytes of a component, that some may be larger */
+#define SPARE 0.04
+#define INDEX_BYTES 140 /* of the index: about so many, */
+#define ENTRY_BYTES 5   /* and for each extent */
 
 /* What was found of one job. */
 typedef struct finding {
@@ -32,7 +35,7 @@ typedef struct reading {
     const lort_decider *decider;
     lort_work_plan *plan;
     lort_pool *team;
-    finding *findings;  /* [count] */
+    finding *findings; /* [count] */
     uint64_t count;
 } reading;
 
@@ -43,9 +46,11 @@ typedef struct reading {
 static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 {
     const finding *j = &r->findings[number];
-    if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED) /* not before it is known that the work stands */
+    /* not before it is known that the work stands */
+    if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED)
         return LORT_OK;
-    const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes, j->curve.lossless};
+    const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes,
+                              j->curve.lossless};
     lort_buffer body = {.alloc = &r->decider->session->alloc};
     for (unsigned i = 0; i < sizeof whole / sizeof *whole; i++)
         lort_put_u64(&body, whole[i]);
@@ -58,24 +63,32 @@ static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
     return code;
 }
 
-#define NOTED_MOST 1e18 /* bytes */
+#define NOTED_MOST 1e18                  /* bytes */
 #define RESERVE_MOST (UINT64_C(1) << 32) /* bytes; no attempt comes near it */
 
 /* bytes of a component; only: there is nothing else. */
-static bool can_be_component(double bytes, bool only) { return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST; }
+static bool can_be_component(double bytes, bool only)
+{
+    return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST;
+}
 
 /* The notes are a file like any other: what no reading can come to is not believed. */
 static bool is_sound(const reading *r, const finding *j)
 {
     const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
     const lort_curve *curve = &j->curve;
-    bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST && (double)curve->codes <= NOTED_MOST;
+    bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST &&
+                 (double)curve->codes <= NOTED_MOST;
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
-        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 && can_be_component(curve->rank_bytes[i], curve->only[i]);
-    return sound && (!planned->candidate || (curve->codes > 0 && curve->weights == (uint64_t)planned->shape.rows * (uint64_t)planned->shape.cols));
+        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 &&
+                 can_be_component(curve->rank_bytes[i], curve->only[i]);
+    return sound && (!planned->candidate ||
+                     (curve->codes > 0 && curve->weights == (uint64_t)planned->shape.rows *
+                                                                (uint64_t)planned->shape.cols));
 }
 
-static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
+                           lort_error *err)
 {
     reading *r = ctx;
     uint64_t whole[5];
@@ -86,9 +99,11 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     for (unsigned i = 0; i < 5; i++)
         whole[i] = lort_load_u64(body + 8 * i);
     j->kept = whole[0];
-    j->curve = (lort_curve){.raw = whole[1], .weights = whole[2], .codes = whole[3], .lossless = whole[4]};
+    j->curve =
+        (lort_curve){.raw = whole[1], .weights = whole[2], .codes = whole[3], .lossless = whole[4]};
     memcpy(j->curve.bits, body + sizeof whole, sizeof j->curve.bits);
-    memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits, sizeof j->curve.rank_bytes);
+    memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits,
+           sizeof j->curve.rank_bytes);
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
         j->curve.only[i] = body[CURVE_BYTES - LORT_CURVE_POINTS + i];
     j->read = is_sound(r, j);
@@ -107,8 +122,10 @@ static lort_code take_notes(reading *r, lort_error *err)
     return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
 }
 
-/* The number of a note of shares is what they leave unused: an earlier run may have missed the size without. */
-static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+/* The number of a note of shares is what they leave unused: an earlier run may have missed the size
+ * without. */
+static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
+                              lort_error *err)
 {
     reading *r = ctx;
     (void)body;
@@ -118,26 +135,32 @@ static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, u
     return LORT_OK;
 }
 
-static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes, lort_error *err)
+static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
+                              lort_error *err)
 {
     const lort_hash128 *now = ctx;
     (void)number;
     if (bytes == sizeof *now && memcmp(body, now->bytes, bytes) == 0)
         return LORT_OK;
-    return lort_fail(err, LORT_E_READ, "the input changed since the unfinished output was begun: another share of the size is each tensor's now");
+    return lort_fail(err, LORT_E_READ,
+                     "the input changed since the unfinished output was begun: another share of "
+                     "the size is each tensor's now");
 }
 
 /* Finished tensors were made within their shares: these must still be the same. */
 static lort_code note_shares(const reading *r, lort_error *err)
 {
-    lort_hash128 hash = lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares);
+    lort_hash128 hash =
+        lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares);
     lort_buffer body = {.alloc = &r->decider->session->alloc};
-    lort_code code = lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, check_shares, &hash, err);
+    lort_code code =
+        lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, check_shares, &hash, err);
     if (code == LORT_E_READ && !r->decider->options->resume)
         code = lort_journal_drop(r->decider->journal, "the shares of the size are others now", err);
     lort_put_bytes(&body, hash.bytes, sizeof hash.bytes);
     if (code == LORT_OK)
-        code = lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, r->plan->reserve, &body, err);
+        code =
+            lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, r->plan->reserve, &body, err);
     lort_buffer_free(&body);
     return code;
 }
@@ -156,7 +179,9 @@ static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_er
     const lort_range range = range_of(r, item);
     const lort_work work = {r->team, worker};
     if (!planned->candidate)
-        return lort_raw_size(r->decider, work, planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8), &range, UINT64_MAX, &j->kept, err);
+        return lort_raw_size(r->decider, work,
+                             planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
+                             &range, UINT64_MAX, &j->kept, err);
     return lort_decide_curve(r->decider, planned, j->job.slice, work, &j->curve, err);
 }
 
@@ -177,7 +202,8 @@ static lort_code list_findings(reading *r, lort_error *err)
     void *memory = NULL;
     lort_code code = lort_jobs_list(r->decider, r->plan, 0, &jobs, &r->count, err);
     if (code == LORT_OK)
-        code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->findings, "the list of shares", &memory, err);
+        code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->findings,
+                              "the list of shares", &memory, err);
     r->findings = memory;
     for (uint64_t i = 0; code == LORT_OK && i < r->count; i++)
         r->findings[i].job = jobs[i];
@@ -210,7 +236,8 @@ static lort_code read_all(reading *r, lort_error *err)
 /* Where the job is when the common place is this. */
 static int place_of(const reading *r, const finding *j, int place)
 {
-    place += FINE / LORT_KIND_FINE * lort_goal_place(r->decider->options, r->plan->tensors[j->job.extent].tensor);
+    place += FINE / LORT_KIND_FINE *
+             lort_goal_place(r->decider->options, r->plan->tensors[j->job.extent].tensor);
     return place < 0 ? 0 : place < FINEST ? place : FINEST;
 }
 
@@ -218,7 +245,9 @@ static int place_of(const reading *r, const finding *j, int place)
 static double record_of_factors(const lort_curve *curve, int place)
 {
     const int point = place / FINE;
-    return curve->rank_bytes[point] > 0 || (place % FINE && curve->rank_bytes[point + 1] > 0) ? LORT_FACTORS_RECORD : 0;
+    return curve->rank_bytes[point] > 0 || (place % FINE && curve->rank_bytes[point + 1] > 0)
+               ? LORT_FACTORS_RECORD
+               : 0;
 }
 
 /* Bytes of a slice at 2^(-1 - place / FINE), never more than losslessly. */
@@ -228,7 +257,8 @@ static double bytes_at(const lort_curve *curve, int place)
     double bits = curve->bits[whole];
     if (rest)
         bits += (curve->bits[whole + 1] - bits) * rest / FINE;
-    const double bytes = bits * (double)curve->weights / 8 + (double)curve->codes + record_of_factors(curve, place);
+    const double bytes =
+        bits * (double)curve->weights / 8 + (double)curve->codes + record_of_factors(curve, place);
     return curve->raw || bytes > (double)curve->lossless ? (double)curve->lossless : bytes;
 }
 
@@ -241,19 +271,23 @@ static double sum_at(const reading *r, int place)
     return sum;
 }
 
-/* What a record takes, by experience, a little more rather than less: names and shapes compress, hashes and sizes of chunks do not. */
+/* What a record takes, by experience, a little more rather than less: names and shapes compress,
+ * hashes and sizes of chunks do not. */
 static double record_bytes(const reading *r, uint64_t extent)
 {
     const lort_tensor_plan *planned = &r->plan->tensors[extent];
     uint64_t count;
-    const double raw = 1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
+    const double raw =
+        1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
     if (!planned->tensor)
         return 130 + 18 * raw;
     if (!planned->candidate)
         return 158 + 0.8 * planned->tensor->name_bytes + 18 * raw;
     const lort_block_grid grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols);
-    const double blocks = 1 + (double)(grid.down * grid.across), slices = (double)planned->shape.slices;
-    return 158 + 1.2 * planned->tensor->name_bytes + slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
+    const double blocks = 1 + (double)(grid.down * grid.across),
+                 slices = (double)planned->shape.slices;
+    return 158 + 1.2 * planned->tensor->name_bytes +
+           slices * (18 * (blocks > raw / slices ? blocks : raw / slices) + 12) - 12;
 }
 
 typedef struct fixed_bytes {
@@ -288,12 +322,15 @@ static double target_bytes(const reading *r, const fixed_bytes *fixed)
     return size - fixed->others;
 }
 
-static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, double least, lort_error *err)
+static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, double least,
+                             lort_error *err)
 {
     if (r->decider->options->goal == LORT_GOAL_BPW)
-        return lort_fail(err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g", r->decider->options->value,
-                         8 * (least + fixed->tensors) / fixed->elements);
-    return lort_fail(err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f", (unsigned long long)r->plan->size_limit,
+        return lort_fail(
+            err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g",
+            r->decider->options->value, 8 * (least + fixed->tensors) / fixed->elements);
+    return lort_fail(err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f",
+                     (unsigned long long)r->plan->size_limit,
                      least + fixed->tensors + fixed->others);
 }
 
@@ -306,7 +343,8 @@ static double error_at(int place)
 }
 
 /* Where components do it all a share is of whole components; what is over is for the next slice. */
-static lort_share share_of(const reading *r, const finding *j, int place, double scale, double *rest)
+static lort_share share_of(const reading *r, const finding *j, int place, double scale,
+                           double *rest)
 {
     const lort_curve *curve = &j->curve;
     const int own = place_of(r, j, place);
@@ -314,18 +352,22 @@ static lort_share share_of(const reading *r, const finding *j, int place, double
     double bytes = scale * bytes_at(curve, own) + *rest;
     *rest = 0;
     if (!curve->raw && curve->only[own / FINE] && bytes - record >= (1 + SPARE) * each) {
-        const double whole = record + each * (SPARE + (double)(int64_t)((bytes - record) / each - SPARE));
+        const double whole =
+            record + each * (SPARE + (double)(int64_t)((bytes - record) / each - SPARE));
         *rest = bytes - whole;
         bytes = whole;
     }
-    return (lort_share){error_at(own), (uint64_t)(bytes < (double)curve->lossless ? bytes : (double)curve->lossless)};
+    return (lort_share){
+        error_at(own),
+        (uint64_t)(bytes < (double)curve->lossless ? bytes : (double)curve->lossless)};
 }
 
 static lort_code give_shares(const reading *r, int place, double scale, lort_error *err)
 {
     lort_work_plan *plan = r->plan;
     void *memory;
-    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *plan->shares, "shares", &memory, err);
+    lort_code code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *plan->shares,
+                                    "shares", &memory, err);
     if (code)
         return code;
     plan->shares = memory;
@@ -349,7 +391,8 @@ static lort_code share_out(const reading *r, lort_error *err)
     if (code)
         return code;
     const fixed_bytes fixed = sum_fixed(r, frames);
-    const double target = target_bytes(r, &fixed), room = target - fixed.tensors - (double)r->plan->reserve;
+    const double target = target_bytes(r, &fixed),
+                 room = target - fixed.tensors - (double)r->plan->reserve;
     if (sum_at(r, FIRST) > room)
         return refuse_size(r, &fixed, sum_at(r, FIRST), err);
     int low = FIRST, high = LAST; /* the error falls as the place rises */
@@ -365,7 +408,8 @@ static lort_code share_out(const reading *r, lort_error *err)
 
 lort_code lort_shares_give(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
 {
-    reading r = {.decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
+    reading r = {
+        .decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
     lort_code code = list_findings(&r, err);
     if (code == LORT_OK)
         code = take_notes(&r, err);

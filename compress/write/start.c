@@ -1,8 +1,8 @@
 /* start: see start.h. */
 #include "compress/write/start.h"
-#include "compress/write/start.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
+#include "compress/write/start.h"
 #include "loader/store/record.h"
 
 static void put_head(const lort_work_plan *plan, lort_buffer *body)
@@ -15,14 +15,18 @@ static void put_head(const lort_work_plan *plan, lort_buffer *body)
 
 static const char *format_of(const lort_model_file *file)
 {
-    return file->role == LORT_ROLE_WEIGHTS ? file->header.format->name : file->role == LORT_ROLE_INDEX ? "json" : "bytes";
+    return file->role == LORT_ROLE_WEIGHTS ? file->header.format->name
+           : file->role == LORT_ROLE_INDEX ? "json"
+                                           : "bytes";
 }
 
-static lort_code list_files(const lort_model *model, lort_arena *arena, lort_model_record *record, lort_error *err)
+static lort_code list_files(const lort_model *model, lort_arena *arena, lort_model_record *record,
+                            lort_error *err)
 {
     void *memory;
     record->file_count = lort_model_file_count(model);
-    lort_code code = lort_arena_take(arena, record->file_count * sizeof(lort_input_file), &memory, err);
+    lort_code code =
+        lort_arena_take(arena, record->file_count * sizeof(lort_input_file), &memory, err);
     record->files = code ? NULL : memory;
     for (uint32_t i = 0; code == LORT_OK && i < record->file_count; i++) {
         const lort_model_file *file = lort_model_get_file(model, i);
@@ -32,7 +36,8 @@ static lort_code list_files(const lort_model *model, lort_arena *arena, lort_mod
 }
 
 /* The body of the MODEL record. */
-static lort_code put_model(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *body, lort_error *err)
+static lort_code put_model(const lort_decider *decider, const lort_work_plan *plan,
+                           lort_buffer *body, lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
     lort_buffer options = {.alloc = alloc};
@@ -42,9 +47,15 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
     lort_goal_text(decider->options, &options);
     lort_plan_importance_text(plan, &options);
     lort_put_u8(&options, 0);
-    lort_model_record record = {.algorithm = LORT_ALGORITHM, .seed = decider->options->seed, .directory = lort_model_directory(decider->model),
-                                .producer = "lort " LORT_VERSION, .options = (const char *)options.data, .libraries = libraries};
-    record.extents = (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &record.extent_count); /* only read */
+    lort_model_record record = {.algorithm = LORT_ALGORITHM,
+                                .seed = decider->options->seed,
+                                .directory = lort_model_directory(decider->model),
+                                .producer = "lort " LORT_VERSION,
+                                .options = (const char *)options.data,
+                                .libraries = libraries};
+    /* only read */
+    record.extents =
+        (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &record.extent_count);
     lort_code code = lort_buffer_check(&options, err);
     if (code == LORT_OK)
         code = list_files(decider->model, &arena, &record, err);
@@ -55,7 +66,8 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
     return code ? code : lort_buffer_check(body, err);
 }
 
-lort_code lort_start_put(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *out, lort_error *err)
+lort_code lort_start_put(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *out,
+                         lort_error *err)
 {
     const lort_alloc *alloc = &decider->session->alloc;
     lort_codec *codec = decider->session->scratch[0].codec;
@@ -65,15 +77,18 @@ lort_code lort_start_put(const lort_decider *decider, const lort_work_plan *plan
     if (code == LORT_OK)
         code = lort_buffer_check(&head, err);
     if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_HEAD, head.data, head.size, codec, alloc, LORT_FRAME_BODY_MAX, out, err);
+        code = lort_record_put(LORT_FRAME_HEAD, head.data, head.size, codec, alloc,
+                               LORT_FRAME_BODY_MAX, out, err);
     if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_MODEL, model.data, model.size, codec, alloc, LORT_FRAME_BODY_MAX, out, err);
+        code = lort_record_put(LORT_FRAME_MODEL, model.data, model.size, codec, alloc,
+                               LORT_FRAME_BODY_MAX, out, err);
     lort_buffer_free(&head);
     lort_buffer_free(&model);
     return code;
 }
 
-lort_code lort_start_frame_bytes(const lort_decider *decider, const lort_work_plan *plan, uint64_t *bytes, lort_error *err)
+lort_code lort_start_frame_bytes(const lort_decider *decider, const lort_work_plan *plan,
+                                 uint64_t *bytes, lort_error *err)
 {
     lort_buffer start = {.alloc = &decider->session->alloc};
     lort_code code = lort_start_put(decider, plan, &start, err);

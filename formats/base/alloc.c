@@ -9,7 +9,8 @@
 static void *heap_take(void *ctx, size_t bytes)
 {
     (void)ctx;
-    size_t rounded = (bytes + 63) & ~(size_t)63; /* aligned_alloc wants a multiple of the alignment */
+    /* aligned_alloc wants a multiple of the alignment */
+    size_t rounded = (bytes + 63) & ~(size_t)63;
     return rounded < bytes ? NULL : aligned_alloc(64, rounded);
 }
 
@@ -22,18 +23,21 @@ static void heap_give(void *ctx, void *memory, size_t bytes)
 
 const lort_alloc lort_alloc_heap = {heap_take, heap_give, NULL};
 
-lort_code lort_take(const lort_alloc *alloc, uint64_t bytes, const char *what, void **out, lort_error *err)
+lort_code lort_take(const lort_alloc *alloc, uint64_t bytes, const char *what, void **out,
+                    lort_error *err)
 {
     *out = NULL;
     uint64_t size = bytes ? bytes : 1;
     if (size <= PTRDIFF_MAX)
         *out = alloc->take(alloc->ctx, (size_t)size);
     if (!*out)
-        return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for %s were refused", (unsigned long long)bytes, what);
+        return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for %s were refused",
+                         (unsigned long long)bytes, what);
     return LORT_OK;
 }
 
-lort_code lort_take_zero(const lort_alloc *alloc, uint64_t bytes, const char *what, void **out, lort_error *err)
+lort_code lort_take_zero(const lort_alloc *alloc, uint64_t bytes, const char *what, void **out,
+                         lort_error *err)
 {
     lort_code code = lort_take(alloc, bytes, what, out, err);
     if (code == LORT_OK)
@@ -59,10 +63,12 @@ struct lort_arena_block {
 
 static lort_code arena_grow(lort_arena *arena, uint64_t bytes, lort_error *err)
 {
-    uint64_t size, doubled = arena->blocks && arena->blocks->size < (4u << 20) ? 2 * arena->blocks->size : 0;
+    uint64_t size,
+        doubled = arena->blocks && arena->blocks->size < (4u << 20) ? 2 * arena->blocks->size : 0;
     void *memory;
     if (!lort_add_u64(bytes, ARENA_HEAD, &size))
-        return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for a table", (unsigned long long)bytes);
+        return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for a table",
+                         (unsigned long long)bytes);
     size = size > doubled ? size : doubled;
     size = size > ARENA_BLOCK_MIN ? size : ARENA_BLOCK_MIN;
     lort_code code = lort_take(arena->alloc, size, "a table", &memory, err);
@@ -79,7 +85,8 @@ lort_code lort_arena_take(lort_arena *arena, uint64_t bytes, void **out, lort_er
     uint64_t need;
     *out = NULL;
     if (!lort_align_up(bytes ? bytes : 1, 16, &need))
-        return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for a table", (unsigned long long)bytes);
+        return lort_fail(err, LORT_E_MEMORY, "not enough memory: %llu bytes for a table",
+                         (unsigned long long)bytes);
     if (!arena->blocks || arena->blocks->size - arena->blocks->used < need) {
         lort_code code = arena_grow(arena, need, err);
         if (code)
@@ -91,7 +98,8 @@ lort_code lort_arena_take(lort_arena *arena, uint64_t bytes, void **out, lort_er
     return LORT_OK;
 }
 
-lort_code lort_arena_text(lort_arena *arena, const void *bytes, size_t n, const char **out, lort_error *err)
+lort_code lort_arena_text(lort_arena *arena, const void *bytes, size_t n, const char **out,
+                          lort_error *err)
 {
     void *copy;
     lort_code code = lort_arena_take(arena, (uint64_t)n + 1, &copy, err);

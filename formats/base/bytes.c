@@ -1,4 +1,5 @@
-/* bytes: checked arithmetic, UTF-8 and the cursor. The first failure sticks; nothing is read out of bounds. */
+/* bytes: checked arithmetic, UTF-8 and the cursor. The first failure sticks; nothing is read out of
+ * bounds. */
 #include "formats/base/bytes.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,9 +29,11 @@ bool lort_align_up(uint64_t v, uint64_t alignment, uint64_t *out)
     return true;
 }
 
-lort_cursor lort_cursor_make(const void *data, uint64_t available, uint64_t limit, lort_code overrun, lort_error *err)
+lort_cursor lort_cursor_make(const void *data, uint64_t available, uint64_t limit,
+                             lort_code overrun, lort_error *err)
 {
-    return (lort_cursor){.data = data, .available = available, .limit = limit, .error = err, .overrun = overrun};
+    return (lort_cursor){
+        .data = data, .available = available, .limit = limit, .error = err, .overrun = overrun};
 }
 
 /* True if n more bytes are there; else records why not. */
@@ -39,13 +42,16 @@ static bool cursor_has(lort_cursor *c, uint64_t n, const char *what)
     if (c->code)
         return false;
     if (n > c->limit - c->at) {
-        c->code = lort_fail(c->error, c->overrun, "truncated: %s needs %llu bytes at offset %llu, the file ends at %llu", what,
-                            (unsigned long long)n, (unsigned long long)c->at, (unsigned long long)c->limit);
+        c->code = lort_fail(c->error, c->overrun,
+                            "truncated: %s needs %llu bytes at offset %llu, the file ends at %llu",
+                            what, (unsigned long long)n, (unsigned long long)c->at,
+                            (unsigned long long)c->limit);
         return false;
     }
     if (n > c->available - c->at) {
         c->wanted = c->at + n;
-        c->code = lort_fail(c->error, c->overrun, "%s lies beyond the %llu bytes read so far", what, (unsigned long long)c->available);
+        c->code = lort_fail(c->error, c->overrun, "%s lies beyond the %llu bytes read so far", what,
+                            (unsigned long long)c->available);
         return false;
     }
     return true;
@@ -93,6 +99,7 @@ lort_code lort_cursor_fail(lort_cursor *c, const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    c->code = lort_fail(c->error, c->overrun, "%.900s at offset %llu", message, (unsigned long long)c->at);
+    c->code = lort_fail(c->error, c->overrun, "%.900s at offset %llu", message,
+                        (unsigned long long)c->at);
     return c->code;
 }

@@ -1,7 +1,9 @@
-/* error: what went wrong, as a code the command line can exit with and one sentence a person can act on.
+/* error: what went wrong, as a code the command line can exit with and one sentence a person can
+ * act on.
  *
- * Every fallible function returns a lort_code and takes a caller-owned lort_error last; NULL is allowed there. On
- * failure outputs are zero, nothing is leaked and nothing is printed. The code IS the exit code (docs/lort.1). */
+ * Every fallible function returns a lort_code and takes a caller-owned lort_error last; NULL is
+ * allowed there. On failure outputs are zero, nothing is leaked and nothing is printed. The code IS
+ * the exit code (docs/lort.1). */
 #ifndef LORT_FORMATS_BASE_ERROR_H
 #define LORT_FORMATS_BASE_ERROR_H
 
@@ -23,7 +25,8 @@ typedef enum lort_code {
 
 typedef struct lort_error {
     lort_code code;
-    char message[1024]; /* UTF-8, one line, always NUL-terminated; untrusted bytes in it are escaped */
+    /* UTF-8, one line, always NUL-terminated; untrusted bytes in it are escaped */
+    char message[1024];
 } lort_error;
 
 #if defined(__GNUC__)
@@ -32,10 +35,12 @@ typedef struct lort_error {
 #define LORT_PRINTF(f, a)
 #endif
 
-/* Fills *err (if not NULL) and returns `code`, so that `return lort_fail(err, LORT_E_INPUT, ...)` reads as one thought. */
+/* Fills *err (if not NULL) and returns `code`, so that `return lort_fail(err, LORT_E_INPUT, ...)`
+ * reads as one thought. */
 lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...) LORT_PRINTF(3, 4);
 
-/* Puts "<context>: " before the message of a failure on its way up; returns err's code (LORT_E_INTERNAL if err is NULL). */
+/* Puts "<context>: " before the message of a failure on its way up; returns err's code
+ * (LORT_E_INTERNAL if err is NULL). */
 lort_code lort_error_prefix(lort_error *err, const char *format, ...) LORT_PRINTF(2, 3);
 
 #endif

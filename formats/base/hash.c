@@ -14,7 +14,10 @@ static lort_hash128 to_canonical(XXH128_hash_t value)
     return out;
 }
 
-lort_hash128 lort_xxh128(const void *bytes, uint64_t n) { return to_canonical(XXH3_128bits(bytes, (size_t)n)); }
+lort_hash128 lort_xxh128(const void *bytes, uint64_t n)
+{
+    return to_canonical(XXH3_128bits(bytes, (size_t)n));
+}
 
 struct lort_hasher {
     const lort_alloc *alloc;
@@ -39,15 +42,21 @@ lort_code lort_hasher_open(const lort_alloc *alloc, lort_hasher **out, lort_erro
     return LORT_OK;
 }
 
-/* xxHash has it on x86 only, and not in every build: the vectors this processor has, four times as fast, to the same value. NULL where it is not there. */
-extern XXH_errorcode XXH3_128bits_update_dispatch(XXH3_state_t *state, const void *bytes, size_t n) __attribute__((weak));
+/* xxHash has it on x86 only, and not in every build: the vectors this processor has, four times as
+ * fast, to the same value. NULL where it is not there. */
+extern XXH_errorcode XXH3_128bits_update_dispatch(XXH3_state_t *state, const void *bytes, size_t n)
+    __attribute__((weak));
 
 void lort_hasher_add(lort_hasher *hasher, const void *bytes, uint64_t n)
 {
-    (XXH3_128bits_update_dispatch ? XXH3_128bits_update_dispatch : XXH3_128bits_update)(hasher->state, bytes, (size_t)n);
+    (XXH3_128bits_update_dispatch ? XXH3_128bits_update_dispatch
+                                  : XXH3_128bits_update)(hasher->state, bytes, (size_t)n);
 }
 
-lort_hash128 lort_hasher_value(const lort_hasher *hasher) { return to_canonical(XXH3_128bits_digest(hasher->state)); }
+lort_hash128 lort_hasher_value(const lort_hasher *hasher)
+{
+    return to_canonical(XXH3_128bits_digest(hasher->state));
+}
 
 void lort_hasher_close(lort_hasher *hasher)
 {
@@ -61,4 +70,7 @@ uint64_t lort_xxh3_64(const void *bytes, uint64_t n) { return XXH3_64bits(bytes,
 
 unsigned lort_hash_version(void) { return XXH_versionNumber(); }
 
-uint64_t lort_name_hash(const char *name, uint64_t name_bytes) { return lort_xxh3_64(name, name_bytes); }
+uint64_t lort_name_hash(const char *name, uint64_t name_bytes)
+{
+    return lort_xxh3_64(name, name_bytes);
+}

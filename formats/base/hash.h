@@ -8,8 +8,8 @@ typedef struct lort_hash128 {
     uint8_t bytes[16]; /* XXH128 canonical (big-endian) form */
 } lort_hash128;
 
-uint64_t lort_xxh64(const void *bytes, uint64_t n); /* seed 0 */
-uint64_t lort_xxh3_64(const void *bytes, uint64_t n); /* seed 0 */
+uint64_t lort_xxh64(const void *bytes, uint64_t n);      /* seed 0 */
+uint64_t lort_xxh3_64(const void *bytes, uint64_t n);    /* seed 0 */
 lort_hash128 lort_xxh128(const void *bytes, uint64_t n); /* XXH3-128, seed 0 */
 
 /* XXH3-128 over pieces. */
@@ -21,6 +21,7 @@ void lort_hasher_close(lort_hasher *hasher); /* accepts NULL */
 
 unsigned lort_hash_version(void); /* of the library in use: major * 10000 + minor * 100 + release */
 
-/* 64-bit hash of a name, the same everywhere: keys the random numbers and the index (XXH3, seed 0). */
+/* 64-bit hash of a name, the same everywhere: keys the random numbers and the index (XXH3, seed 0).
+ */
 uint64_t lort_name_hash(const char *name, uint64_t name_bytes);
 #endif

@@ -1,5 +1,5 @@
-/* Open addressing with linear probing, at most two thirds full. At that load the longest run among n random hashes is
- * about 14 ln n slots; a run of MAX_PROBES means names made to collide. */
+/* Open addressing with linear probing, at most two thirds full. At that load the longest run among
+ * n random hashes is about 14 ln n slots; a run of MAX_PROBES means names made to collide. */
 #include "formats/base/names.h"
 #include "formats/base/hash.h"
 #include <string.h>
@@ -21,7 +21,8 @@ static lort_names_slot *probe_slot(const lort_names *names, const char *name, ui
 
 static lort_code refuse_collision(lort_error *err)
 {
-    return lort_fail(err, LORT_E_INPUT, "the names in this header are made to collide (over %u with one hash)",
+    return lort_fail(err, LORT_E_INPUT,
+                     "the names in this header are made to collide (over %u with one hash)",
                      MAX_PROBES);
 }
 
@@ -30,8 +31,8 @@ static lort_code grow_slots(lort_names *names, lort_error *err)
     lort_names bigger = *names;
     bigger.slot_count = names->slot_count ? names->slot_count * 2 : FIRST_SLOTS;
     void *memory;
-    lort_code code =
-        lort_take_zero(names->alloc, bigger.slot_count * sizeof *bigger.slots, "a set of names", &memory, err);
+    lort_code code = lort_take_zero(names->alloc, bigger.slot_count * sizeof *bigger.slots,
+                                    "a set of names", &memory, err);
     if (code)
         return code;
     bigger.slots = memory;
@@ -50,8 +51,8 @@ static lort_code grow_slots(lort_names *names, lort_error *err)
     return code;
 }
 
-lort_code lort_names_add(lort_names *names, const char *name, uint32_t bytes, uint32_t value, bool *is_new,
-                         uint32_t *found, lort_error *err)
+lort_code lort_names_add(lort_names *names, const char *name, uint32_t bytes, uint32_t value,
+                         bool *is_new, uint32_t *found, lort_error *err)
 {
     *is_new = false;
     *found = 0;

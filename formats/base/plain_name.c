@@ -27,7 +27,8 @@ static bool is_device(const char *name, uint64_t bytes)
             return true;
     }
     bool port = memcmp(stem, "COM", 3) == 0 || memcmp(stem, "LPT", 3) == 0;
-    bool superscript = n == 5 && memcmp(stem + 3, "\xc2", 1) == 0 && strchr("\xb9\xb2\xb3", stem[4]);
+    bool superscript =
+        n == 5 && memcmp(stem + 3, "\xc2", 1) == 0 && strchr("\xb9\xb2\xb3", stem[4]);
     return port && ((n == 4 && stem[3] >= '0' && stem[3] <= '9') || superscript);
 }
 

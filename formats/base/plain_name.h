@@ -8,7 +8,8 @@
 
 #define LORT_PLAIN_NAME_MAX 255u /* bytes */
 
-/* A plain file name: 1..255 bytes, valid UTF-8, no '/', '\\', ':', control characters, not "." or "..", no leading '.'
- * trickery such as "..", no Windows device name. LORT_E_INPUT says which rule it breaks. */
+/* A plain file name: 1..255 bytes, valid UTF-8, no '/', '\\', ':', control characters, not "." or
+ * "..", no leading '.' trickery such as "..", no Windows device name. LORT_E_INPUT says which rule
+ * it breaks. */
 lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err);
 #endif

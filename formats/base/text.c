@@ -8,7 +8,11 @@
 static unsigned utf8_length(const void *bytes, uint64_t n)
 {
     const uint8_t *p = bytes;
-    unsigned want = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] <= 0xDF ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4 : 0;
+    unsigned want = p[0] < 0x80                    ? 1
+                    : p[0] >= 0xC2 && p[0] <= 0xDF ? 2
+                    : (p[0] & 0xF0) == 0xE0        ? 3
+                    : p[0] >= 0xF0 && p[0] <= 0xF4 ? 4
+                                                   : 0;
     if (want == 0 || want > n)
         return 0;
     for (unsigned i = 1; i < want; i++)
@@ -70,16 +74,19 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
     return out;
 }
 
-const char *lort_escape_text(char *out, size_t cap, const char *text) { return lort_escape(out, cap, text, strlen(text)); }
+const char *lort_escape_text(char *out, size_t cap, const char *text)
+{
+    return lort_escape(out, cap, text, strlen(text));
+}
 
 static bool bad_size(const char *text, lort_error *err)
 {
     char shown[80];
-    lort_fail(
-        err, LORT_E_USAGE,
-        "'%s' is not a size: give a number above 0, with K, M, G or T for powers of 1024, such as 4096, 256M or 1.5G "
-        "(less than 8 EiB)",
-        lort_escape_text(shown, sizeof shown, text));
+    lort_fail(err, LORT_E_USAGE,
+              "'%s' is not a size: give a number above 0, with K, M, G or T for powers of 1024, "
+              "such as 4096, 256M or 1.5G "
+              "(less than 8 EiB)",
+              lort_escape_text(shown, sizeof shown, text));
     return false;
 }
 
@@ -116,7 +123,8 @@ lort_code lort_size_parse(const char *text, uint64_t *bytes, lort_error *err)
     bool good = p != text && p - text <= 19;
     if (good && *p == '.') {
         const char *start = ++p;
-        p = parse_digits(p, 6, &part, &scale); /* six places of a tebibyte are a mebibyte: enough, and no overflow */
+        /* six places of a tebibyte are a mebibyte: enough, and no overflow */
+        p = parse_digits(p, 6, &part, &scale);
         good = p != start;
     }
     p = unit_of(p, &shift);

@@ -1,19 +1,26 @@
 /* block_grid: how a matrix is cut into blocks (docs/FORMAT.md, "Blocks"). */
 #include "formats/container/container.h"
 
-static int64_t count_pieces(int64_t total, int64_t step) { return total / step + (total % step != 0); }
+static int64_t count_pieces(int64_t total, int64_t step)
+{
+    return total / step + (total % step != 0);
+}
 
 /* Even pieces of at most `most` of `total`, in whole units if there are several. */
 static int64_t even_step(int64_t total, int64_t most, int64_t unit)
 {
     const int64_t count = count_pieces(total, most);
-    return count <= 1 ? (total > 0 ? total : 1) : count_pieces(count_pieces(total, count), unit) * unit;
+    return count <= 1 ? (total > 0 ? total : 1)
+                      : count_pieces(count_pieces(total, count), unit) * unit;
 }
 
 lort_block_grid lort_block_grid_of(int64_t rows, int64_t cols)
 {
-    lort_block_grid g = {.rows = rows, .cols = cols, .wide = even_step(cols, LORT_BLOCK_COLS, LORT_BLOCK_COL_UNIT)};
-    g.high = even_step(rows, LORT_BLOCK_WEIGHTS / g.wide / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT, LORT_BLOCK_ROW_UNIT);
+    lort_block_grid g = {
+        .rows = rows, .cols = cols, .wide = even_step(cols, LORT_BLOCK_COLS, LORT_BLOCK_COL_UNIT)};
+    g.high =
+        even_step(rows, LORT_BLOCK_WEIGHTS / g.wide / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT,
+                  LORT_BLOCK_ROW_UNIT);
     g.down = count_pieces(rows, g.high);
     g.across = count_pieces(cols, g.wide);
     return g;
@@ -22,7 +29,8 @@ lort_block_grid lort_block_grid_of(int64_t rows, int64_t cols)
 lort_block_place lort_block_get(const lort_block_grid *g, int64_t number)
 {
     const int64_t r = number / g->across * g->high, c = number % g->across * g->wide;
-    return (lort_block_place){r, c, g->rows - r < g->high ? g->rows - r : g->high, g->cols - c < g->wide ? g->cols - c : g->wide};
+    return (lort_block_place){r, c, g->rows - r < g->high ? g->rows - r : g->high,
+                              g->cols - c < g->wide ? g->cols - c : g->wide};
 }
 
 uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape)

@@ -19,8 +19,8 @@ lort_code lort_body_count_fits(lort_cursor *c, uint64_t count, uint64_t least, c
     return c->code;
 }
 
-lort_code lort_body_text(lort_cursor *c, lort_arena *arena, uint32_t n, uint32_t max, const char *what,
-                          const char **out, lort_error *err)
+lort_code lort_body_text(lort_cursor *c, lort_arena *arena, uint32_t n, uint32_t max,
+                         const char *what, const char **out, lort_error *err)
 {
     if (c->code == LORT_OK && n > max)
         return lort_cursor_fail(c, "%s of %u bytes (at most %u)", what, n, max);
@@ -32,8 +32,8 @@ lort_code lort_body_text(lort_cursor *c, lort_arena *arena, uint32_t n, uint32_t
     return lort_arena_text(arena, p, n, out, err);
 }
 
-lort_code lort_body_string(lort_cursor *c, lort_arena *arena, uint32_t max, const char *what, const char **out,
-                            lort_error *err)
+lort_code lort_body_string(lort_cursor *c, lort_arena *arena, uint32_t max, const char *what,
+                           const char **out, lort_error *err)
 {
     uint32_t n = lort_get_u32(c, what);
     return lort_body_text(c, arena, n, max, what, out, err);

@@ -1,6 +1,7 @@
-/* container_get: bodies of MODEL and INDEX frames -> structs. This is the gate for hostile bytes of a container:
- * what comes out of here has been checked in every field and between fields, so nothing behind it checks again. No
- * allocation is larger than a small multiple of the body. Layouts: docs/FORMAT.md. */
+/* container_get: bodies of MODEL and INDEX frames -> structs. This is the gate for hostile bytes of
+ * a container: what comes out of here has been checked in every field and between fields, so
+ * nothing behind it checks again. No allocation is larger than a small multiple of the body.
+ * Layouts: docs/FORMAT.md. */
 #include "formats/base/bytes.h"
 #include "formats/base/plain_name.h"
 #include "formats/base/text.h"
@@ -17,7 +18,10 @@ typedef unsigned long long ull;
 
 /* ---- MODEL ---- */
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static lort_code names_differ(const lort_model_record *m, lort_arena *arena, lort_error *err)
 {
@@ -80,19 +84,19 @@ static lort_code get_files(lort_cursor *c, lort_arena *arena, lort_model_record 
 }
 
 /* Extents tile the files: `file`, `at` say how far the tiling has come. */
-static lort_code next_extent(lort_cursor *c, const lort_model_record *m, uint32_t *file, uint64_t *at,
-                             lort_extent *extent)
+static lort_code next_extent(lort_cursor *c, const lort_model_record *m, uint32_t *file,
+                             uint64_t *at, lort_extent *extent)
 {
     if (extent->file >= m->file_count || extent->file < *file)
-        return lort_cursor_fail(c, "extent of file %u behind one of file %u (%u files)", extent->file, *file,
-                                m->file_count);
+        return lort_cursor_fail(c, "extent of file %u behind one of file %u (%u files)",
+                                extent->file, *file, m->file_count);
     for (; *file < extent->file; ++*file, *at = 0)
         if (*at != m->files[*file].size)
             return lort_cursor_fail(c, "extents cover %llu of the %llu bytes of file %u", (ull)*at,
                                     (ull)m->files[*file].size, *file);
     if (extent->bytes > m->files[*file].size - *at)
-        return lort_cursor_fail(c, "extent of %llu bytes at %llu of file %u, which has %llu", (ull)extent->bytes,
-                                (ull)*at, *file, (ull)m->files[*file].size);
+        return lort_cursor_fail(c, "extent of %llu bytes at %llu of file %u, which has %llu",
+                                (ull)extent->bytes, (ull)*at, *file, (ull)m->files[*file].size);
     if (extent->bytes == 0 && !extent->tensor)
         return lort_cursor_fail(c, "raw extent without bytes");
     extent->offset = *at;
@@ -100,7 +104,8 @@ static lort_code next_extent(lort_cursor *c, const lort_model_record *m, uint32_
     return LORT_OK;
 }
 
-static lort_code get_extents(lort_cursor *c, lort_arena *arena, lort_model_record *m, lort_error *err)
+static lort_code get_extents(lort_cursor *c, lort_arena *arena, lort_model_record *m,
+                             lort_error *err)
 {
     void *memory;
     uint32_t file = 0;
@@ -152,8 +157,8 @@ static lort_code get_model(lort_cursor *c, lort_arena *arena, lort_model_record 
     return code ? code : lort_body_end(c);
 }
 
-lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_model_record *out,
-                                lort_error *err)
+lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,
+                                lort_model_record *out, lort_error *err)
 {
     lort_cursor c = lort_body_cursor(body, bytes, err);
     memset(out, 0, sizeof *out);
@@ -181,16 +186,16 @@ static lort_code get_index(lort_cursor *c, lort_arena *arena, lort_index_record 
         e->record_bytes = lort_get_u64(c, "record size");
         if (e->record_offset < end || e->record_bytes < LORT_FRAME_HEADER + LORT_FRAME_TRAILER ||
             !lort_add_u64(e->record_offset, e->record_bytes, &end))
-            return lort_cursor_fail(c, "record %llu at %llu + %llu overlaps what is before it", (ull)i,
-                                    (ull)e->record_offset, (ull)e->record_bytes);
+            return lort_cursor_fail(c, "record %llu at %llu + %llu overlaps what is before it",
+                                    (ull)i, (ull)e->record_offset, (ull)e->record_bytes);
     }
     if (c->at != c->limit)
         return lort_cursor_fail(c, "%llu bytes behind the index", (ull)(c->limit - c->at));
     return c->code;
 }
 
-lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_index_record *out,
-                                lort_error *err)
+lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,
+                                lort_index_record *out, lort_error *err)
 {
     lort_cursor c = lort_body_cursor(body, bytes, err);
     memset(out, 0, sizeof *out);

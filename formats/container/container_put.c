@@ -1,5 +1,6 @@
-/* container_put: structs -> bodies of MODEL, PART and INDEX frames. Writes what it is given: whether a record is sound
- * is the getters' question, and a writer that wants to know reads its own record back. Layouts: docs/FORMAT.md. */
+/* container_put: structs -> bodies of MODEL, PART and INDEX frames. Writes what it is given:
+ * whether a record is sound is the getters' question, and a writer that wants to know reads its own
+ * record back. Layouts: docs/FORMAT.md. */
 #include "formats/container/container.h"
 #include <string.h>
 
@@ -42,7 +43,8 @@ static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
     const bool factors = term->kind == LORT_TERM_FACTORS, both = lort_term_two_sided(term->kind);
     bool rotate = both ? term->right_rotate : term->left_rotate;
     lort_put_u32(out, (uint32_t)term->kind);
-    lort_put_u32(out, (term->left_rotate ? 1u : 0u) | (rotate ? 2u : 0u) | (term->scaled ? 4u : 0u));
+    lort_put_u32(out,
+                 (term->left_rotate ? 1u : 0u) | (rotate ? 2u : 0u) | (term->scaled ? 4u : 0u));
     lort_put_u32(out, (uint32_t)term->left);
     lort_put_u32(out, (uint32_t)(both ? term->right : term->left));
     lort_put_u16(out, term->left_width);

@@ -1,9 +1,10 @@
-/* frame: the skippable frames of a .lort, and the two bodies of fixed size: head and footer. Layouts: docs/FORMAT.md.
- * Pure; a frame that passes lort_frame_get is bit for bit what a writer wrote, but what its body means is checked
- * elsewhere.
+/* frame: the skippable frames of a .lort, and the two bodies of fixed size: head and footer.
+ * Layouts: docs/FORMAT.md. Pure; a frame that passes lort_frame_get is bit for bit what a writer
+ * wrote, but what its body means is checked elsewhere.
  *
- *    0 u32 magic 0x184D2A50 + kind   4 u32 size of what follows   8 u32 flags   12 u32 piece   16 u32 pieces   20 u32
- * zero 24 u64 decoded size of the whole body   32 body   32+n u64 XXH64 of the frame up to here */
+ *    0 u32 magic 0x184D2A50 + kind   4 u32 size of what follows   8 u32 flags   12 u32 piece   16
+ * u32 pieces   20 u32 zero 24 u64 decoded size of the whole body   32 body   32+n u64 XXH64 of the
+ * frame up to here */
 #include "formats/base/bytes.h"
 #include "formats/container/container.h"
 #include <string.h>
@@ -43,20 +44,24 @@ static lort_code frame_rules(const lort_frame *f, uint32_t flags, uint32_t zero,
 {
     bool fixed = f->kind == LORT_FRAME_HEAD || f->kind == LORT_FRAME_FOOTER;
     if (flags > FLAG_COMPRESSED || zero != 0)
-        return lort_fail(err, LORT_E_DAMAGED, "frame flags %#x and reserved field %#x: only flag 1 is known", flags,
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "frame flags %#x and reserved field %#x: only flag 1 is known", flags,
                          zero);
     if (f->pieces == 0 || f->pieces > LORT_FRAME_PIECES_MAX || f->piece >= f->pieces)
-        return lort_fail(err, LORT_E_DAMAGED, "frame is piece %u of %u (1 to %u pieces, counted from 0)", f->piece,
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "frame is piece %u of %u (1 to %u pieces, counted from 0)", f->piece,
                          f->pieces, LORT_FRAME_PIECES_MAX);
     if ((fixed || f->compressed) && f->pieces != 1)
         return lort_fail(err, LORT_E_DAMAGED, "frame in %u pieces where one is allowed", f->pieces);
     if (fixed && f->compressed)
         return lort_fail(err, LORT_E_DAMAGED, "head or footer is compressed");
     if (f->compressed && f->decoded > lort_frame_decoded_max(f->body_bytes))
-        return lort_fail(err, LORT_E_DAMAGED, "frame of %llu bytes claims %llu decoded (at most %llu)",
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "frame of %llu bytes claims %llu decoded (at most %llu)",
                          (unsigned long long)f->body_bytes, (unsigned long long)f->decoded,
                          (unsigned long long)lort_frame_decoded_max(f->body_bytes));
-    if (!f->compressed && (f->pieces == 1 ? f->decoded != f->body_bytes : f->body_bytes > f->decoded))
+    if (!f->compressed &&
+        (f->pieces == 1 ? f->decoded != f->body_bytes : f->body_bytes > f->decoded))
         return lort_fail(err, LORT_E_DAMAGED, "frame holds %llu bytes but claims %llu",
                          (unsigned long long)f->body_bytes, (unsigned long long)f->decoded);
     if (f->body_bytes == 0 && (f->pieces > 1 || f->compressed))
@@ -64,7 +69,8 @@ static lort_code frame_rules(const lort_frame *f, uint32_t flags, uint32_t zero,
     return LORT_OK;
 }
 
-lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *frame_bytes, lort_error *err)
+lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *frame_bytes,
+                           lort_error *err)
 {
     *frame_bytes = 0;
     if (available < 8)
@@ -72,11 +78,12 @@ lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *fr
                          (unsigned long long)available);
     uint32_t magic = lort_load_u32(data), size = lort_load_u32(data + 4);
     if (magic - MAGIC > (uint32_t)LORT_FRAME_FOOTER)
-        return lort_fail(err, LORT_E_DAMAGED, "no LoRT frame: magic %#010x (allowed: %#x to %#x)", magic, MAGIC,
-                         MAGIC + (uint32_t)LORT_FRAME_FOOTER);
+        return lort_fail(err, LORT_E_DAMAGED, "no LoRT frame: magic %#010x (allowed: %#x to %#x)",
+                         magic, MAGIC, MAGIC + (uint32_t)LORT_FRAME_FOOTER);
     uint64_t least = LORT_FRAME_HEADER - 8 + LORT_FRAME_TRAILER;
     if (size < least || size > least + LORT_FRAME_BODY_MAX)
-        return lort_fail(err, LORT_E_DAMAGED, "frame size %u (allowed: %llu to %llu)", size, (unsigned long long)least,
+        return lort_fail(err, LORT_E_DAMAGED, "frame size %u (allowed: %llu to %llu)", size,
+                         (unsigned long long)least,
                          (unsigned long long)(least + LORT_FRAME_BODY_MAX));
     if (size > available - 8)
         return lort_fail(err, LORT_E_DAMAGED, "incomplete: frame of %llu bytes, %llu are left",
@@ -135,12 +142,15 @@ lort_code lort_head_get(const uint8_t *body, uint64_t bytes, lort_head *out, lor
         .optional = lort_load_u64(body + 24),
     };
     if (h.major != LORT_CONTAINER_MAJOR)
-        return lort_fail(err, LORT_E_INPUT,
-                         "container version %u.%u: this LoRT reads version %d; it needs another LoRT", h.major, h.minor,
-                         LORT_CONTAINER_MAJOR);
+        return lort_fail(
+            err, LORT_E_INPUT,
+            "container version %u.%u: this LoRT reads version %d; it needs another LoRT", h.major,
+            h.minor, LORT_CONTAINER_MAJOR);
     if (h.required & ~LORT_FEATURES_REQUIRED)
-        return lort_fail(err, LORT_E_INPUT, "container version %u.%u needs features %#llx: it needs a newer LoRT",
-                         h.major, h.minor, (unsigned long long)(h.required & ~LORT_FEATURES_REQUIRED));
+        return lort_fail(err, LORT_E_INPUT,
+                         "container version %u.%u needs features %#llx: it needs a newer LoRT",
+                         h.major, h.minor,
+                         (unsigned long long)(h.required & ~LORT_FEATURES_REQUIRED));
     if (lort_load_u32(body + 12) != 0)
         return lort_fail(err, LORT_E_DAMAGED, "reserved field of the head is not zero");
     *out = h;
@@ -160,7 +170,8 @@ lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out,
 {
     memset(out, 0, sizeof *out);
     if (bytes != LORT_FOOTER_BODY || memcmp(body, footer_mark, sizeof footer_mark) != 0)
-        return lort_fail(err, LORT_E_DAMAGED, "the footer of %llu bytes is not that of a .lort file",
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the footer of %llu bytes is not that of a .lort file",
                          (unsigned long long)bytes);
     lort_footer f = {
         .model_offset = lort_load_u64(body + 8),
@@ -170,12 +181,13 @@ lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out,
     };
     uint64_t end;
     if (f.model_offset != LORT_HEADER_BYTES || f.index_offset < LORT_HEADER_BYTES ||
-        !lort_add_u64(f.index_offset, f.index_bytes, &end) || !lort_add_u64(end, LORT_FOOTER_BYTES, &end) ||
-        end != f.file_size)
-        return lort_fail(err, LORT_E_DAMAGED,
-                         "footer places the model at %llu, the index at %llu + %llu in a file of %llu bytes",
-                         (unsigned long long)f.model_offset, (unsigned long long)f.index_offset,
-                         (unsigned long long)f.index_bytes, (unsigned long long)f.file_size);
+        !lort_add_u64(f.index_offset, f.index_bytes, &end) ||
+        !lort_add_u64(end, LORT_FOOTER_BYTES, &end) || end != f.file_size)
+        return lort_fail(
+            err, LORT_E_DAMAGED,
+            "footer places the model at %llu, the index at %llu + %llu in a file of %llu bytes",
+            (unsigned long long)f.model_offset, (unsigned long long)f.index_offset,
+            (unsigned long long)f.index_bytes, (unsigned long long)f.file_size);
     *out = f;
     return LORT_OK;
 }

@@ -30,7 +30,8 @@ bool lort_part_is_raw(const lort_part *part)
 bool lort_part_decodes(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind != LORT_TERM_INTEGERS && !lort_dtype_get(part->terms[i].left)->decode)
+        if (part->terms[i].kind != LORT_TERM_INTEGERS &&
+            !lort_dtype_get(part->terms[i].left)->decode)
             return false;
     return true;
 }

@@ -11,7 +11,7 @@ bool lort_part_has_blocks(const lort_part *part);
 bool lort_part_is_raw(const lort_part *part);
 /* True if rows of f32 can be had: every term's element type has a decoder. */
 bool lort_part_decodes(const lort_part *part);
-/* Rows and columns of a slice of a part, as lort_tensor_matrices; whole parts (slices == 1) of more dims are one slice: cols is the
- * last dim (1 for a scalar), rows the rest. */
+/* Rows and columns of a slice of a part, as lort_tensor_matrices; whole parts (slices == 1) of more
+ * dims are one slice: cols is the last dim (1 for a scalar), rows the rest. */
 lort_matrices lort_part_matrices(const lort_part *part);
 #endif

@@ -1,5 +1,5 @@
-/* part_get: bodies of PART frames -> structs; a part of the gate for hostile bytes (container_get.c). What comes out of here has been checked
- * in every field and between fields. */
+/* part_get: bodies of PART frames -> structs; a part of the gate for hostile bytes
+ * (container_get.c). What comes out of here has been checked in every field and between fields. */
 #include "formats/base/bytes.h"
 #include "formats/container/body.h"
 #include "formats/container/container.h"
@@ -31,39 +31,50 @@ static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
 static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtype_info *type)
 {
     uint64_t elements, leading = 0, bytes;
-    if (!lort_layout_elements(p->dims, p->n_dims, &elements) || !lort_dtype_bytes(type, elements, &bytes) ||
-        bytes != p->source_bytes)
-        return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims, type->name,
-                                (ull)p->source_bytes);
+    if (!lort_layout_elements(p->dims, p->n_dims, &elements) ||
+        !lort_dtype_bytes(type, elements, &bytes) || bytes != p->source_bytes)
+        return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims,
+                                type->name, (ull)p->source_bytes);
     if (elements > LORT_ELEMENTS_MAX)
-        return lort_cursor_fail(c, "%llu elements (at most %llu)", (ull)elements, (ull)LORT_ELEMENTS_MAX);
+        return lort_cursor_fail(c, "%llu elements (at most %llu)", (ull)elements,
+                                (ull)LORT_ELEMENTS_MAX);
     if (p->slices == 0 || p->slices > LORT_MAX_SLICES)
         return lort_cursor_fail(c, "%u slices (1 to %u)", p->slices, LORT_MAX_SLICES);
     if (p->slices == 1)
         return LORT_OK;
-    if (p->n_dims < 3 || !lort_layout_elements(p->dims, p->n_dims - 2, &leading) || leading != p->slices ||
-        !lort_dtype_bytes(type, elements / p->slices, &bytes))
+    if (p->n_dims < 3 || !lort_layout_elements(p->dims, p->n_dims - 2, &leading) ||
+        leading != p->slices || !lort_dtype_bytes(type, elements / p->slices, &bytes))
         return lort_cursor_fail(c, "%u slices do not fit the leading dimensions", p->slices);
     return LORT_OK;
 }
 
-static bool factor_type(uint32_t id) { return id == LORT_F32 || id == LORT_F16 || id == LORT_BF16 || id == LORT_Q8_0; }
+static bool factor_type(uint32_t id)
+{
+    return id == LORT_F32 || id == LORT_F16 || id == LORT_BF16 || id == LORT_Q8_0;
+}
 
 static bool plane_ok(uint32_t width, bool rotate)
 {
-    return width >= 1 && width <= LORT_PLANE_WIDTH_MAX && (!rotate || width == 2 || width == 4 || width == 8);
+    return width >= 1 && width <= LORT_PLANE_WIDTH_MAX &&
+           (!rotate || width == 2 || width == 4 || width == 8);
 }
 
-/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of their own. SCALES are BF16, TRITS bytes. */
-static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type, const lort_term *t)
+/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of
+ * their own. SCALES are BF16, TRITS bytes. */
+static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type,
+                            const lort_term *t)
 {
-    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term", [LORT_TERM_FACTORS] = "factors", [LORT_TERM_INTEGERS] = "integers",
+    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term",
+                                                       [LORT_TERM_FACTORS] = "factors",
+                                                       [LORT_TERM_INTEGERS] = "integers",
                                                        [LORT_TERM_TERNARY] = "trits"};
     const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(c, "plane widths %u and %u", t->left_width, t->right_width);
-    bool repeats = t->left == only && t->right == only && t->right_width == t->left_width && t->right_rotate == t->left_rotate;
-    bool fits = t->kind == LORT_TERM_FACTORS ? factor_type(t->left) && factor_type(t->right) : repeats;
+    bool repeats = t->left == only && t->right == only && t->right_width == t->left_width &&
+                   t->right_rotate == t->left_rotate;
+    bool fits =
+        t->kind == LORT_TERM_FACTORS ? factor_type(t->left) && factor_type(t->right) : repeats;
     if (t->kind == LORT_TERM_TERNARY)
         fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
     if (t->kind != LORT_TERM_RAW)
@@ -71,7 +82,8 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
     if (t->kind == LORT_TERM_INTEGERS)
         fits &= t->left_width == 1;
     if (!fits)
-        return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s", names[t->kind], t->left, t->right, type->name);
+        return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s", names[t->kind],
+                                t->left, t->right, type->name);
     return LORT_OK;
 }
 
@@ -80,7 +92,8 @@ static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
     for (uint32_t i = 0; i < p->slices; i++) {
         t->exponent[i] = (int32_t)lort_get_u32(c, "exponent");
         if (t->exponent[i] > LORT_EXPONENT_MAX || t->exponent[i] < -LORT_EXPONENT_MAX)
-            return lort_cursor_fail(c, "exponent %d of slice %u (-%d to %d)", t->exponent[i], i, LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
+            return lort_cursor_fail(c, "exponent %d of slice %u (-%d to %d)", t->exponent[i], i,
+                                    LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
     }
     return c->code;
 }
@@ -92,18 +105,22 @@ static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
         uint32_t bits = lort_get_u32(c, "step");
         memcpy(&t->step[i], &bits, sizeof bits);
         if (t->rank[i] ? !(t->step[i] >= 0x1p-100f && t->step[i] <= 0x1p100f) : bits != 0)
-            return lort_cursor_fail(c, "step %g of slice %u (2^-100 to 2^100; 0 where the slice is not in the term)", (double)t->step[i], i);
+            return lort_cursor_fail(
+                c, "step %g of slice %u (2^-100 to 2^100; 0 where the slice is not in the term)",
+                (double)t->step[i], i);
     }
     return c->code;
 }
 
-static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_part *p, lort_term *t, lort_error *err)
+static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_part *p,
+                                 lort_term *t, lort_error *err)
 {
     void *memory;
     lort_matrices m = lort_part_matrices(p);
     const unsigned arrays = t->kind == LORT_TERM_RAW || t->kind == LORT_TERM_TERNARY ? 1 : 2;
     uint64_t max = t->kind != LORT_TERM_FACTORS ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
-    lort_code code = lort_body_count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
+    lort_code code =
+        lort_body_count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
     if (code == LORT_OK)
         code = lort_arena_take(arena, (uint64_t)p->slices * arrays * 4, &memory, err);
     if (code)
@@ -114,13 +131,14 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
     for (uint32_t i = 0; i < p->slices; i++) {
         t->rank[i] = lort_get_u32(c, "rank");
         if (t->rank[i] > max)
-            return lort_cursor_fail(c, "rank %u of slice %u (at most %llu)", t->rank[i], i, (ull)max);
+            return lort_cursor_fail(c, "rank %u of slice %u (at most %llu)", t->rank[i], i,
+                                    (ull)max);
     }
     return t->exponent ? get_exponents(c, p, t) : t->step ? get_steps(c, p, t) : c->code;
 }
 
-static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p, const lort_dtype_info *type,
-                          lort_term *t, lort_error *err)
+static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
+                          const lort_dtype_info *type, lort_term *t, lort_error *err)
 {
     uint32_t kind = lort_get_u32(c, "term kind");
     uint32_t flags = lort_get_u32(c, "term flags");
@@ -150,7 +168,8 @@ static bool same_term(const lort_term *a, const lort_term *b)
     return a->kind == b->kind && a->left == b->left && a->right == b->right;
 }
 
-/* A slice is raw, or the sum of factors and integers or trits; where all is raw, none is in neither. */
+/* A slice is raw, or the sum of factors and integers or trits; where all is raw, none is in
+ * neither. */
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
     bool lossy = false;
@@ -164,8 +183,10 @@ static lort_code check_slices(lort_cursor *c, const lort_part *p)
         unsigned in[LORT_TERM_KINDS] = {0};
         for (uint32_t i = 0; i < p->term_count; i++)
             in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
-        const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY], sum = in[LORT_TERM_FACTORS] + whole;
-        if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) || (in[LORT_TERM_RAW] + sum == 0 && !lossy))
+        const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY],
+                       sum = in[LORT_TERM_FACTORS] + whole;
+        if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) ||
+            (in[LORT_TERM_RAW] + sum == 0 && !lossy))
             return lort_cursor_fail(c, "slice %u is in %u terms", slice, in[LORT_TERM_RAW] + sum);
     }
     if (!lossy && p->rel_error != 0)
@@ -173,8 +194,8 @@ static lort_code check_slices(lort_cursor *c, const lort_part *p)
     return LORT_OK;
 }
 
-static lort_code get_terms(lort_cursor *c, lort_arena *arena, lort_part *p, const lort_dtype_info *type,
-                           lort_error *err)
+static lort_code get_terms(lort_cursor *c, lort_arena *arena, lort_part *p,
+                           const lort_dtype_info *type, lort_error *err)
 {
     void *memory;
     if (p->term_count < 1 || p->term_count > LORT_TERMS_MAX)
@@ -209,8 +230,8 @@ typedef struct tiling {
 } tiling;
 
 /* The chunks of one array tile its elements. */
-static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uint32_t id, lort_dtype dtype,
-                             uint64_t elements)
+static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uint32_t id,
+                             lort_dtype dtype, uint64_t elements)
 {
     const lort_dtype_info *type = lort_dtype_get((uint32_t)dtype);
     for (uint64_t done = 0; done < elements; at->chunk++) {
@@ -218,23 +239,26 @@ static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uin
         const lort_chunk *k = &p->chunks[at->chunk];
         if (at->chunk == p->chunk_count || k->array != id || k->first != done || k->count == 0 ||
             k->count > elements - done)
-            return lort_cursor_fail(c, "chunk %llu does not continue array %#x at element %llu of %llu", (ull)at->chunk,
-                                    id, (ull)done, (ull)elements);
-        if (!lort_dtype_bytes(type, k->count, &bytes) || bytes != k->decoded || bytes > LORT_CHUNK_MAX)
-            return lort_cursor_fail(c, "chunk %llu of %llu elements of %s claims %u bytes", (ull)at->chunk,
-                                    (ull)k->count, type->name, k->decoded);
+            return lort_cursor_fail(
+                c, "chunk %llu does not continue array %#x at element %llu of %llu", (ull)at->chunk,
+                id, (ull)done, (ull)elements);
+        if (!lort_dtype_bytes(type, k->count, &bytes) || bytes != k->decoded ||
+            bytes > LORT_CHUNK_MAX)
+            return lort_cursor_fail(c, "chunk %llu of %llu elements of %s claims %u bytes",
+                                    (ull)at->chunk, (ull)k->count, type->name, k->decoded);
         if (k->stored == 0 || k->stored > bytes + bytes / 128 + 1024 || k->offset != at->payload)
-            return lort_cursor_fail(c, "chunk %llu is stored in %u bytes at %llu of the payload", (ull)at->chunk,
-                                    k->stored, (ull)k->offset);
+            return lort_cursor_fail(c, "chunk %llu is stored in %u bytes at %llu of the payload",
+                                    (ull)at->chunk, k->stored, (ull)k->offset);
         done += k->count;
         at->payload += k->stored;
     }
     return LORT_OK;
 }
 
-/* Each chunk of BLOCKS or TRITS is one block of the grid. What of BLOCKS decodes to has a head, a symbol or less per weight, low bits and escapes; TRITS are five
- * to a byte. */
-static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m, lort_array array, uint32_t slice, tiling *at)
+/* Each chunk of BLOCKS or TRITS is one block of the grid. What of BLOCKS decodes to has a head, a
+ * symbol or less per weight, low bits and escapes; TRITS are five to a byte. */
+static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m,
+                              lort_array array, uint32_t slice, tiling *at)
 {
     const lort_block_grid g = lort_block_grid_of(m->rows, m->cols);
     uint64_t first = 0;
@@ -242,36 +266,49 @@ static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_mat
         const lort_chunk *k = &p->chunks[at->chunk];
         const lort_block_place place = lort_block_get(&g, i);
         const uint64_t count = (uint64_t)place.rows * (uint64_t)place.cols;
-        if (at->chunk == p->chunk_count || k->array != LORT_ARRAY_ID(array, slice) || k->first != first || k->count != count)
-            return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk, (long long)i, slice);
-        const bool fits = array == LORT_ARRAY_TRITS ? k->decoded == count / 5 + (count % 5 != 0) : k->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
-        if (!fits || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 || k->offset != at->payload)
-            return lort_cursor_fail(c, "chunk %llu of %llu weights is stored in %u bytes at %llu of the payload, and decodes to %u", (ull)at->chunk,
-                                    (ull)count, k->stored, (ull)k->offset, k->decoded);
+        if (at->chunk == p->chunk_count || k->array != LORT_ARRAY_ID(array, slice) ||
+            k->first != first || k->count != count)
+            return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk,
+                                    (long long)i, slice);
+        const bool fits = array == LORT_ARRAY_TRITS ? k->decoded == count / 5 + (count % 5 != 0)
+                                                    : k->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
+        if (!fits || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 ||
+            k->offset != at->payload)
+            return lort_cursor_fail(c,
+                                    "chunk %llu of %llu weights is stored in %u bytes at %llu of "
+                                    "the payload, and decodes to %u",
+                                    (ull)at->chunk, (ull)count, k->stored, (ull)k->offset,
+                                    k->decoded);
         first += count;
         at->payload += k->stored;
     }
     return LORT_OK;
 }
 
-static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m, uint32_t slice, tiling *at)
+static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m,
+                             uint32_t slice, tiling *at)
 {
-    const lort_term *raw = lort_part_term(p, slice, LORT_TERM_RAW), *factors = lort_part_term(p, slice, LORT_TERM_FACTORS);
+    const lort_term *raw = lort_part_term(p, slice, LORT_TERM_RAW),
+                    *factors = lort_part_term(p, slice, LORT_TERM_FACTORS);
     const uint64_t rows = (uint64_t)m->rows, cols = (uint64_t)m->cols;
     lort_code code = LORT_OK;
     if (raw)
         return check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_RAW, slice), raw->left, rows * cols);
     if (factors)
-        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_LEFT, slice), factors->left, rows * factors->rank[slice]);
+        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_LEFT, slice), factors->left,
+                           rows * factors->rank[slice]);
     if (factors && code == LORT_OK)
-        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, slice), factors->right, factors->rank[slice] * cols);
+        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, slice), factors->right,
+                           factors->rank[slice] * cols);
     const bool trits = lort_part_term(p, slice, LORT_TERM_TERNARY) != NULL;
     const lort_term *integers = lort_part_term(p, slice, LORT_TERM_INTEGERS);
     if (code || !(trits || integers))
         return code;
     code = trits ? check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
-                 : check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), LORT_U8, lort_codes_bytes(integers->scaled, m));
-    return code ? code : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
+                 : check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), LORT_U8,
+                               lort_codes_bytes(integers->scaled, m));
+    return code ? code
+                : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
 }
 
 static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
@@ -292,8 +329,9 @@ static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lor
     if (code)
         return code;
     if (at.chunk != p->chunk_count || at.payload != p->payload_bytes)
-        return lort_cursor_fail(c, "arrays take %llu of %llu chunks and %llu of %llu payload bytes", (ull)at.chunk,
-                                (ull)p->chunk_count, (ull)at.payload, (ull)p->payload_bytes);
+        return lort_cursor_fail(c, "arrays take %llu of %llu chunks and %llu of %llu payload bytes",
+                                (ull)at.chunk, (ull)p->chunk_count, (ull)at.payload,
+                                (ull)p->payload_bytes);
     return LORT_OK;
 }
 
@@ -311,7 +349,8 @@ static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort
     p->chunk_count = lort_get_u64(c, "chunk count");
     p->term_count = lort_get_u32(c, "term count");
     p->name_bytes = lort_get_u32(c, "name size");
-    uint32_t reason_bytes = lort_get_u32(c, "reason size"), zero = lort_get_u32(c, "reserved field");
+    uint32_t reason_bytes = lort_get_u32(c, "reason size"),
+             zero = lort_get_u32(c, "reserved field");
     const uint8_t *name = lort_get_bytes(c, p->name_bytes, "name");
     if (c->code)
         return c->code;
@@ -322,12 +361,16 @@ static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort
     p->dtype = (lort_dtype)dtype;
     if (flags > 3 || zero != 0)
         return lort_cursor_fail(c, "part flags %#x and reserved field %#x", flags, zero);
-    if (error_bits > 0x7fefffffffffffffu || (!p->has_error && error_bits)) /* negative, Inf and NaN are above */
-        return lort_cursor_fail(c, "relative error %#llx is not a finite number from 0", (ull)error_bits);
+    /* negative, Inf and NaN are above */
+    if (error_bits > 0x7fefffffffffffffu || (!p->has_error && error_bits))
+        return lort_cursor_fail(c, "relative error %#llx is not a finite number from 0",
+                                (ull)error_bits);
     if (!p->tensor && p->name_bytes)
         return lort_cursor_fail(c, "name on raw bytes");
     lort_code code = lort_arena_text(arena, name, p->name_bytes, &p->name, err);
-    return code ? code : lort_body_text(c, arena, reason_bytes, LORT_REASON_MAX, "reason", &p->reason, err);
+    return code
+               ? code
+               : lort_body_text(c, arena, reason_bytes, LORT_REASON_MAX, "reason", &p->reason, err);
 }
 
 static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
@@ -337,7 +380,8 @@ static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
         return code;
     const lort_dtype_info *type = lort_dtype_get((uint32_t)p->dtype);
     if (!type)
-        return lort_fail(err, LORT_E_INPUT, "element type %u is not known: it needs a newer LoRT", (unsigned)p->dtype);
+        return lort_fail(err, LORT_E_INPUT, "element type %u is not known: it needs a newer LoRT",
+                         (unsigned)p->dtype);
     code = get_dims(c, arena, p, err);
     if (code == LORT_OK)
         code = check_shape(c, p, type);
@@ -348,7 +392,8 @@ static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
     return code ? code : lort_body_end(c);
 }
 
-lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out, lort_error *err)
+lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out,
+                        lort_error *err)
 {
     lort_cursor c = lort_body_cursor(body, bytes, err);
     memset(out, 0, sizeof *out);
@@ -362,10 +407,12 @@ lort_code lort_part_matches(const lort_part *part, const lort_model_record *mode
                          (ull)model->extent_count);
     const lort_extent *extent = &model->extents[part->number];
     if (part->tensor != extent->tensor || part->source_bytes != extent->bytes)
-        return lort_fail(err, LORT_E_DAMAGED, "part %llu is %s of %llu bytes, its extent %s of %llu", (ull)part->number,
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "part %llu is %s of %llu bytes, its extent %s of %llu", (ull)part->number,
                          part->tensor ? "a tensor" : "raw", (ull)part->source_bytes,
                          extent->tensor ? "a tensor" : "raw", (ull)extent->bytes);
     if (!part->tensor && (part->dtype != LORT_U8 || part->n_dims != 1))
-        return lort_fail(err, LORT_E_DAMAGED, "raw part %llu is not a list of bytes", (ull)part->number);
+        return lort_fail(err, LORT_E_DAMAGED, "raw part %llu is not a list of bytes",
+                         (ull)part->number);
     return LORT_OK;
 }

@@ -1,11 +1,12 @@
-/* gguf: the header as a whole. Two walks through the same bytes: the first checks the grammar and counts, so that the
- * second can fill arrays of exactly the right size and a lying count allocates nothing. Then the tensors' places in the
- * file are checked, all of them, before anyone uses one. */
+/* gguf: the header as a whole. Two walks through the same bytes: the first checks the grammar and
+ * counts, so that the second can fill arrays of exactly the right size and a lying count allocates
+ * nothing. Then the tensors' places in the file are checked, all of them, before anyone uses one.
+ */
 #include "formats/inputs/gguf.h"
-#include "formats/types/layout.h"
 #include "formats/base/names.h"
 #include "formats/base/text.h"
 #include "formats/inputs/header.h"
+#include "formats/types/layout.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,7 +65,8 @@ static lort_code count_all(lort_gguf_reader *r, pools *p)
 
 static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, lort_error *err)
 {
-    const uint64_t bytes[] = {p->text_bytes, p->dim_count * sizeof *p->dims, r->kv_count * sizeof *h->kv,
+    const uint64_t bytes[] = {p->text_bytes, p->dim_count * sizeof *p->dims,
+                              r->kv_count * sizeof *h->kv,
                               r->tensor_count * sizeof *h->index.tensors};
     void *taken[4] = {NULL};
     lort_code code = LORT_OK;
@@ -77,7 +79,8 @@ static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, l
     return code;
 }
 
-/* The second walk finds what the first counted, unless someone writes to the mapped file meanwhile. */
+/* The second walk finds what the first counted, unless someone writes to the mapped file meanwhile.
+ */
 static lort_code warn_changed(lort_gguf_reader *r)
 {
     return lort_cursor_fail(&r->cursor, "the header changed while it was read");
@@ -141,22 +144,27 @@ static lort_code read_alignment(lort_header *h, lort_error *err)
                          kv->kind == LORT_KV_ARRAY ? "an array of " : "of type ", kv->type);
     uint64_t v = kv->v.u;
     if (v < MIN_ALIGNMENT || v > MAX_ALIGNMENT || (v & (v - 1)))
-        return lort_fail(err, LORT_E_INPUT, "general.alignment is %" PRIu64 "; it must be a power of two from %u to %u",
+        return lort_fail(err, LORT_E_INPUT,
+                         "general.alignment is %" PRIu64
+                         "; it must be a power of two from %u to %u",
                          v, MIN_ALIGNMENT, MAX_ALIGNMENT);
     h->alignment = (uint32_t)v;
     return LORT_OK;
 }
 
-static lort_code read_whole(const lort_header *h, const char *key, uint64_t max, uint64_t *out, lort_error *err)
+static lort_code read_whole(const lort_header *h, const char *key, uint64_t max, uint64_t *out,
+                            lort_error *err)
 {
     const lort_kv *kv = lort_header_find(h, key);
     *out = 0;
     if (!kv)
         return LORT_OK;
     if (kv->kind != LORT_KV_U64 && !(kv->kind == LORT_KV_I64 && kv->v.i >= 0))
-        return lort_fail(err, LORT_E_INPUT, "%s must be a whole number (its type is %s)", key, kv->type);
+        return lort_fail(err, LORT_E_INPUT, "%s must be a whole number (its type is %s)", key,
+                         kv->type);
     if (kv->v.u > max)
-        return lort_fail(err, LORT_E_INPUT, "%s is %" PRIu64 "; at most %" PRIu64 " is allowed", key, kv->v.u, max);
+        return lort_fail(err, LORT_E_INPUT, "%s is %" PRIu64 "; at most %" PRIu64 " is allowed",
+                         key, kv->v.u, max);
     *out = kv->v.u;
     return LORT_OK;
 }
@@ -173,7 +181,9 @@ static lort_code read_split(lort_header *h, lort_error *err)
         return code;
     if (no >= count)
         return lort_fail(err, LORT_E_INPUT,
-                         "split.no is %" PRIu64 " but split.count is %" PRIu64 " (numbers start at 0)", no, count);
+                         "split.no is %" PRIu64 " but split.count is %" PRIu64
+                         " (numbers start at 0)",
+                         no, count);
     h->split = true;
     h->split_no = (uint32_t)no;
     h->split_count = (uint32_t)count;
@@ -205,9 +215,11 @@ static lort_code read_type(lort_gguf_reader *r, const lort_gguf_info *info, lort
     const char *removed = lort_dtype_removed(info->type);
     r->cursor.at = info->type_at;
     if (removed)
-        return lort_cursor_fail(&r->cursor, "tensor '%s' has type %" PRIu32 " (%s), which was removed from ggml",
-                                show_name(t, name), info->type, removed);
-    return lort_cursor_fail(&r->cursor, "tensor '%s' has unsupported type %" PRIu32, show_name(t, name), info->type);
+        return lort_cursor_fail(
+            &r->cursor, "tensor '%s' has type %" PRIu32 " (%s), which was removed from ggml",
+            show_name(t, name), info->type, removed);
+    return lort_cursor_fail(&r->cursor, "tensor '%s' has unsupported type %" PRIu32,
+                            show_name(t, name), info->type);
 }
 
 static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lort_tensor *t)
@@ -216,15 +228,17 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
     uint64_t row = info->n_dims ? info->ne[0] : 1, end = r->cursor.at;
     r->cursor.at = info->at;
     if (!lort_layout_elements(t->dims, t->n_dims, &t->elements))
-        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s has more than 2^63 elements", show_name(t, name),
-                                lort_shape_text(t, shape, sizeof shape));
+        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s has more than 2^63 elements",
+                                show_name(t, name), lort_shape_text(t, shape, sizeof shape));
     if (row % t->type->block_elements)
         return lort_cursor_fail(&r->cursor,
-                                "tensor '%s' has rows of %" PRIu64 " elements; %s needs a multiple of %" PRIu32,
+                                "tensor '%s' has rows of %" PRIu64
+                                " elements; %s needs a multiple of %" PRIu32,
                                 show_name(t, name), row, t->type->name, t->type->block_elements);
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
-        return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s and type %s exceeds 2^64 bytes", show_name(t, name),
-                                lort_shape_text(t, shape, sizeof shape), t->type->name);
+        return lort_cursor_fail(
+            &r->cursor, "tensor '%s' of shape %s and type %s exceeds 2^64 bytes",
+            show_name(t, name), lort_shape_text(t, shape, sizeof shape), t->type->name);
     r->cursor.at = end;
     return LORT_OK;
 }
@@ -259,15 +273,18 @@ static lort_code fill_tensors(lort_gguf_reader *r, lort_header *h, pools *p)
     return code;
 }
 
-static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t file_size, lort_error *err)
+static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t file_size,
+                              lort_error *err)
 {
     char name[LORT_SHOWN_NAME];
     uint64_t end = 0, relative = t->offset;
     if (relative % h->alignment)
         return lort_fail(err, LORT_E_INPUT,
-                         "tensor '%s' has offset %" PRIu64 ", not a multiple of the alignment %" PRIu32, show_name(t, name),
-                         relative, h->alignment);
-    bool fits = lort_add_u64(h->header_bytes, relative, &t->offset) && lort_add_u64(t->offset, t->bytes, &end);
+                         "tensor '%s' has offset %" PRIu64
+                         ", not a multiple of the alignment %" PRIu32,
+                         show_name(t, name), relative, h->alignment);
+    bool fits = lort_add_u64(h->header_bytes, relative, &t->offset) &&
+                lort_add_u64(t->offset, t->bytes, &end);
     if (!fits || end > file_size)
         return lort_fail(err, LORT_E_INPUT,
                          "tensor '%s' (%" PRIu64 " bytes at offset %" PRIu64 " + %" PRIu64
@@ -276,7 +293,8 @@ static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t fil
     return LORT_OK;
 }
 
-/* In data order: no overlap; bytes that belong to nothing are counted. Padding to the alignment is no gap. */
+/* In data order: no overlap; bytes that belong to nothing are counted. Padding to the alignment is
+ * no gap. */
 static lort_code check_layout(lort_header *h, uint64_t file_size, lort_error *err)
 {
     char a[LORT_SHOWN_NAME], b[LORT_SHOWN_NAME];
@@ -301,8 +319,8 @@ static lort_code place_all(lort_header *h, uint64_t infos_end, uint64_t file_siz
     if (!lort_align_up(infos_end, h->alignment, &start) || start > file_size) {
         if (h->index.count)
             return lort_fail(err, LORT_E_INPUT,
-                             "the data section would start at offset %" PRIu64 ", past the end of the file (%" PRIu64
-                             " bytes): is it truncated?",
+                             "the data section would start at offset %" PRIu64
+                             ", past the end of the file (%" PRIu64 " bytes): is it truncated?",
                              start, file_size);
         start = file_size; /* without tensors there need be no padding */
     }
@@ -338,18 +356,21 @@ static lort_code parse_with(lort_gguf_reader *r, lort_header *h, lort_error *err
     return code;
 }
 
-static lort_code gguf_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
-                       lort_header *out, uint64_t *wanted, lort_error *err)
+static lort_code gguf_parse(const uint8_t *data, uint64_t available, uint64_t file_size,
+                            const lort_alloc *alloc, lort_header *out, uint64_t *wanted,
+                            lort_error *err)
 {
     lort_error local;
-    lort_gguf_reader r = {.cursor = lort_cursor_make(data, available, file_size, LORT_E_INPUT, err ? err : &local)};
+    lort_gguf_reader r = {
+        .cursor = lort_cursor_make(data, available, file_size, LORT_E_INPUT, err ? err : &local)};
     memset(out, 0, sizeof *out);
     *wanted = 0;
     out->arena.alloc = alloc;
     out->format = &lort_format_gguf;
     lort_code code = parse_with(&r, out, err);
     if (code) {
-        uint64_t more = r.cursor.wanted; /* doubling: a header of n bytes is scanned less than 4n bytes in all */
+        /* doubling: a header of n bytes is scanned less than 4n bytes in all */
+        uint64_t more = r.cursor.wanted;
         if (more && more < available * 2)
             more = available * 2 < file_size ? available * 2 : file_size;
         lort_header_free(out);

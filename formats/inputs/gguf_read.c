@@ -1,7 +1,7 @@
-/* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates nothing and knows
- * nothing of the file as a whole: that is gguf.c. */
-#include "formats/inputs/gguf.h"
+/* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates
+ * nothing and knows nothing of the file as a whole: that is gguf.c. */
 #include "formats/base/text.h"
+#include "formats/inputs/gguf.h"
 #include <inttypes.h>
 
 #define MAX_KEY 65535u
@@ -31,7 +31,8 @@ static uint64_t get_count(lort_gguf_reader *r, const char *what)
 
 static uint64_t bytes_left(const lort_gguf_reader *r) { return r->cursor.limit - r->cursor.at; }
 
-/* Honest files cannot fail this, and it bounds every count by the size of the file before anything is done with it. */
+/* Honest files cannot fail this, and it bounds every count by the size of the file before anything
+ * is done with it. */
 static lort_code check_counts(lort_gguf_reader *r)
 {
     uint64_t prefix = r->version == 1 ? 4 : 8, kv_bytes, info_bytes, need;
@@ -41,16 +42,17 @@ static lort_code check_counts(lort_gguf_reader *r)
     if (fits && need <= bytes_left(r))
         return LORT_OK;
     r->cursor.at = 8;
-    return lort_cursor_fail(
-        &r->cursor, "%" PRIu64 " tensors and %" PRIu64 " metadata pairs cannot fit in a file of %" PRIu64 " bytes",
-        r->tensor_count, r->kv_count, r->cursor.limit);
+    return lort_cursor_fail(&r->cursor,
+                            "%" PRIu64 " tensors and %" PRIu64
+                            " metadata pairs cannot fit in a file of %" PRIu64 " bytes",
+                            r->tensor_count, r->kv_count, r->cursor.limit);
 }
 
 static lort_code too_short(lort_gguf_reader *r, unsigned least)
 {
     r->cursor.at = 0;
-    return lort_cursor_fail(&r->cursor, "file too short for a GGUF header (%" PRIu64 " < %u bytes)", r->cursor.limit,
-                            least);
+    return lort_cursor_fail(&r->cursor, "file too short for a GGUF header (%" PRIu64 " < %u bytes)",
+                            r->cursor.limit, least);
 }
 
 lort_code lort_gguf_read_head(lort_gguf_reader *r)
@@ -68,10 +70,13 @@ lort_code lort_gguf_read_head(lort_gguf_reader *r)
         return c->code;
     c->at = 4;
     if (r->version && (r->version & 0xFFFF) == 0)
-        return lort_cursor_fail(
-            c, "big-endian GGUF file (version 0x%08" PRIx32 "); only little-endian files are supported", r->version);
+        return lort_cursor_fail(c,
+                                "big-endian GGUF file (version 0x%08" PRIx32
+                                "); only little-endian files are supported",
+                                r->version);
     if (r->version < 1 || r->version > 3)
-        return lort_cursor_fail(c, "GGUF version %" PRIu32 " is not supported; 1, 2 and 3 are", r->version);
+        return lort_cursor_fail(c, "GGUF version %" PRIu32 " is not supported; 1, 2 and 3 are",
+                                r->version);
     if (r->version > 1 && c->limit < 24)
         return too_short(r, 24);
     c->at = 8;
@@ -90,9 +95,10 @@ static const char *get_string(lort_gguf_reader *r, uint64_t max, const char *wha
     if (n > max || n > bytes_left(r)) {
         uint64_t room = bytes_left(r);
         c->at = at;
-        lort_cursor_fail(
-            c, "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64 " are left in the file", what, n,
-            max, room);
+        lort_cursor_fail(c,
+                         "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64
+                         " are left in the file",
+                         what, n, max, room);
         return NULL;
     }
     const uint8_t *p = lort_get_bytes(c, n, what);
@@ -112,8 +118,8 @@ static const struct value_type *get_type(lort_gguf_reader *r, const char *what, 
     if (*id < sizeof value_types / sizeof *value_types && r->version >= value_types[*id].since)
         return &value_types[*id];
     c->at = at;
-    lort_cursor_fail(c, "unknown %s %" PRIu32 "; version %" PRIu32 " has 0 to %u", what, *id, r->version,
-                     r->version == 1 ? 9u : 12u);
+    lort_cursor_fail(c, "unknown %s %" PRIu32 "; version %" PRIu32 " has 0 to %u", what, *id,
+                     r->version, r->version == 1 ? 9u : 12u);
     return NULL;
 }
 
@@ -184,7 +190,8 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
         uint64_t room = bytes_left(r);
         c->at = count_at;
         lort_cursor_fail(c,
-                         "array of %" PRIu64 " elements of type %s; at most 2^30 are allowed and %" PRIu64
+                         "array of %" PRIu64
+                         " elements of type %s; at most 2^30 are allowed and %" PRIu64
                          " bytes are left in the file",
                          n, type->name, room);
         return;
@@ -248,14 +255,16 @@ static void get_dims(lort_gguf_reader *r, lort_gguf_info *out)
     out->n_dims = lort_get_u32(c, "number of dimensions");
     if (!c->code && out->n_dims > LORT_GGUF_MAX_DIMS) {
         c->at = at;
-        lort_cursor_fail(c, "%" PRIu32 " dimensions; at most %d are allowed", out->n_dims, LORT_GGUF_MAX_DIMS);
+        lort_cursor_fail(c, "%" PRIu32 " dimensions; at most %d are allowed", out->n_dims,
+                         LORT_GGUF_MAX_DIMS);
     }
     for (uint32_t i = 0; i < out->n_dims && !c->code; i++) {
         at = c->at;
         out->ne[i] = get_count(r, "dimension");
         if (out->ne[i] > INT64_MAX) {
             c->at = at;
-            lort_cursor_fail(c, "dimension %" PRIu32 " is negative (0x%016" PRIx64 ")", i, out->ne[i]);
+            lort_cursor_fail(c, "dimension %" PRIu32 " is negative (0x%016" PRIx64 ")", i,
+                             out->ne[i]);
         }
     }
 }
@@ -270,8 +279,8 @@ lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
     out->name = get_string(r, LORT_GGUF_MAX_NAME + (r->version == 1), "tensor name", &bytes);
     if (out->name && bytes > LORT_GGUF_MAX_NAME) {
         c->at = out->at;
-        return lort_cursor_fail(c, "tensor name of %" PRIu64 " bytes; at most %d are allowed", bytes,
-                                LORT_GGUF_MAX_NAME);
+        return lort_cursor_fail(c, "tensor name of %" PRIu64 " bytes; at most %d are allowed",
+                                bytes, LORT_GGUF_MAX_NAME);
     }
     out->name_bytes = (uint32_t)bytes;
     if (c->code)
@@ -281,6 +290,7 @@ lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
     out->type = lort_get_u32(c, "tensor type");
     out->offset = lort_get_u64(c, "tensor offset");
     if (c->code)
-        lort_error_prefix(c->error, "tensor '%s'", lort_escape(shown, sizeof shown, out->name, bytes));
+        lort_error_prefix(c->error, "tensor '%s'",
+                          lort_escape(shown, sizeof shown, out->name, bytes));
     return c->code;
 }

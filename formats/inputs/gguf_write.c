@@ -1,14 +1,15 @@
-/* A GGUF header for the same tensors in other types. Types, offsets and general.file_type have fixed widths, so the new
- * header is the old one, byte for byte, with those fields patched: version, order and padding stay what they were. */
+/* A GGUF header for the same tensors in other types. Types, offsets and general.file_type have
+ * fixed widths, so the new header is the old one, byte for byte, with those fields patched:
+ * version, order and padding stay what they were. */
+#include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include "formats/types/layout.h"
-#include "formats/base/text.h"
 #include <inttypes.h>
 
-/* New places of the data: contiguous in index order, each tensor padded to the alignment (the last one too, as ggml
- * does). */
-static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets,
-                       uint64_t *file_size, lort_error *err)
+/* New places of the data: contiguous in index order, each tensor padded to the alignment (the last
+ * one too, as ggml does). */
+static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types,
+                               uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
     uint64_t at = 0;
@@ -16,17 +17,19 @@ static lort_code place_tensors(const lort_header *h, const lort_dtype_info *cons
         const lort_tensor *t = &h->index.tensors[i];
         uint64_t row = t->n_dims ? (uint64_t)t->dims[t->n_dims - 1] : 1, bytes, end;
         offsets[i] = h->header_bytes + at;
-        if (!types[i]->in_gguf || row % types[i]->block_elements || !lort_dtype_bytes(types[i], t->elements, &bytes) ||
-            !lort_add_u64(at, bytes, &end) || !lort_align_up(end, h->alignment, &at) ||
-            at > UINT64_MAX - h->header_bytes)
-            return lort_fail(err, LORT_E_USAGE, "tensor '%s' cannot be written to a GGUF file as %s",
-                             lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
+        if (!types[i]->in_gguf || row % types[i]->block_elements ||
+            !lort_dtype_bytes(types[i], t->elements, &bytes) || !lort_add_u64(at, bytes, &end) ||
+            !lort_align_up(end, h->alignment, &at) || at > UINT64_MAX - h->header_bytes)
+            return lort_fail(
+                err, LORT_E_USAGE, "tensor '%s' cannot be written to a GGUF file as %s",
+                lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
     }
     *file_size = h->header_bytes + at;
     return LORT_OK;
 }
 
-/* The general.file_type that says what most elements are now stored as; false if types did not change or none fits. */
+/* The general.file_type that says what most elements are now stored as; false if types did not
+ * change or none fits. */
 static bool new_file_type(const lort_header *h, const lort_dtype_info *const *types, uint32_t *out)
 {
     static const struct {
@@ -82,12 +85,13 @@ static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_head
 }
 
 /* The walk reads the copy it patches: what it finds there cannot change under it. */
-static lort_code patch_header(uint8_t *copy, const lort_header *h, const lort_dtype_info *const *types,
-                       const uint64_t *offsets, lort_error *err)
+static lort_code patch_header(uint8_t *copy, const lort_header *h,
+                              const lort_dtype_info *const *types, const uint64_t *offsets,
+                              lort_error *err)
 {
     lort_error local;
-    lort_gguf_reader r = {
-        .cursor = lort_cursor_make(copy, h->header_bytes, h->header_bytes, LORT_E_INPUT, err ? err : &local)};
+    lort_gguf_reader r = {.cursor = lort_cursor_make(copy, h->header_bytes, h->header_bytes,
+                                                     LORT_E_INPUT, err ? err : &local)};
     uint32_t file_type;
     bool set = new_file_type(h, types, &file_type);
     lort_code code = lort_gguf_read_head(&r);
@@ -96,8 +100,9 @@ static lort_code patch_header(uint8_t *copy, const lort_header *h, const lort_dt
     return code ? code : patch_infos(&r, copy, h, types, offsets);
 }
 
-lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
-                            lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err)
+lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data,
+                            const lort_dtype_info *const *types, lort_buffer *out,
+                            uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
     uint64_t first = out->size;
     *file_size = 0;

@@ -1,11 +1,11 @@
-/* Both forms are walked twice: the first walk checks the grammar and counts, so that the second fills arrays of the
- * right size. Values are checked as they are divided. */
+/* Both forms are walked twice: the first walk checks the grammar and counts, so that the second
+ * fills arrays of the right size. Values are checked as they are divided. */
 #include "formats/inputs/imatrix.h"
 #include "formats/base/bytes.h"
-#include "formats/inputs/format.h"
-#include "formats/types/layout.h"
 #include "formats/base/text.h"
+#include "formats/inputs/format.h"
 #include "formats/inputs/header.h"
+#include "formats/types/layout.h"
 #include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,17 +44,19 @@ static float load_f32(const uint8_t *p)
 /* False for NaN too. */
 static bool is_amount(double v) { return v >= 0 && v <= FLT_MAX; }
 
-static lort_code refuse_value(const builder *b, const source *s, const char *what, int64_t number, const uint8_t *at,
-                              double value)
+static lort_code refuse_value(const builder *b, const source *s, const char *what, int64_t number,
+                              const uint8_t *at, double value)
 {
     char shown[LORT_SHOWN_NAME];
-    return lort_fail(
-        b->err, LORT_E_INPUT,
-        "entry '%s': %s %" PRId64 " (at offset %" PRIu64 ") is %g; a finite number of at least 0 is allowed",
-        lort_escape(shown, sizeof shown, s->name, s->name_bytes), what, number, (uint64_t)(at - b->data), value);
+    return lort_fail(b->err, LORT_E_INPUT,
+                     "entry '%s': %s %" PRId64 " (at offset %" PRIu64
+                     ") is %g; a finite number of at least 0 is allowed",
+                     lort_escape(shown, sizeof shown, s->name, s->name_bytes), what, number,
+                     (uint64_t)(at - b->data), value);
 }
 
-static lort_code divide_by_counts(const builder *b, const source *s, int64_t matrix, double count, float *out)
+static lort_code divide_by_counts(const builder *b, const source *s, int64_t matrix, double count,
+                                  float *out)
 {
     for (int64_t i = 0; i < s->n_in; i++) {
         const int64_t number = matrix * s->n_in + i;
@@ -89,8 +91,8 @@ static lort_code add_name(builder *b, const source *s, const lort_importance *en
     char shown[LORT_SHOWN_NAME];
     bool is_new;
     uint32_t found;
-    lort_code code = lort_names_add(&b->out->names, entry->name, entry->name_bytes, (uint32_t)b->out->count, &is_new,
-                                    &found, b->err);
+    lort_code code = lort_names_add(&b->out->names, entry->name, entry->name_bytes,
+                                    (uint32_t)b->out->count, &is_new, &found, b->err);
     if (code || is_new)
         return code;
     return lort_fail(b->err, LORT_E_INPUT, "entry '%s' stands twice",
@@ -126,7 +128,8 @@ static lort_code add_entry(builder *b, const source *s)
 
 static lort_code take_all(builder *b)
 {
-    const uint64_t bytes[] = {b->entries * sizeof *b->out->entries, b->values * sizeof *b->next_value, b->text};
+    const uint64_t bytes[] = {b->entries * sizeof *b->out->entries,
+                              b->values * sizeof *b->next_value, b->text};
     void *taken[3] = {NULL};
     lort_code code = LORT_OK;
     for (unsigned i = 0; i < 3 && code == LORT_OK; i++)
@@ -145,10 +148,13 @@ static const char sums_end[] = ".in_sum2", counts_end[] = ".counts";
 static uint32_t stem_of(const lort_tensor *t, const char *end)
 {
     const uint32_t n = (uint32_t)strlen(end);
-    return t->name_bytes >= n && memcmp(t->name + t->name_bytes - n, end, n) == 0 ? t->name_bytes - n : 0;
+    return t->name_bytes >= n && memcmp(t->name + t->name_bytes - n, end, n) == 0
+               ? t->name_bytes - n
+               : 0;
 }
 
-static const lort_tensor *find_sibling(const lort_header *h, const lort_tensor *t, uint32_t stem, const char *end)
+static const lort_tensor *find_sibling(const lort_header *h, const lort_tensor *t, uint32_t stem,
+                                       const char *end)
 {
     char name[MAX_NAME + 1];
     const size_t n = strlen(end);
@@ -167,8 +173,8 @@ static lort_code refuse_tensor(const builder *b, const lort_tensor *t, const cha
                      lort_shape_text(t, shape, sizeof shape), t->offset, allowed);
 }
 
-static lort_code gguf_entry(const builder *b, const lort_tensor *sums, const lort_tensor *counts, uint32_t stem,
-                            source *out)
+static lort_code gguf_entry(const builder *b, const lort_tensor *sums, const lort_tensor *counts,
+                            uint32_t stem, source *out)
 {
     const lort_matrices shape = lort_tensor_matrices(sums);
     if (sums->type->id != LORT_F32 || sums->elements == 0)
@@ -180,7 +186,8 @@ static lort_code gguf_entry(const builder *b, const lort_tensor *sums, const lor
                     .sums = b->data + sums->offset,
                     .counts = b->data + counts->offset};
     if (counts->type->id != LORT_F32 || counts->elements != (uint64_t)out->n_mat)
-        return refuse_tensor(b, counts, "counts must be F32, one for each row of the sums of squares");
+        return refuse_tensor(b, counts,
+                             "counts must be F32, one for each row of the sums of squares");
     return LORT_OK;
 }
 
@@ -212,7 +219,8 @@ static lort_code check_type(const builder *b, const lort_header *h)
     const lort_kv *type = lort_header_find(h, "general.type");
     char shown[LORT_SHOWN_NAME];
     if (!type || !type->text_copy)
-        return lort_fail(b->err, LORT_E_INPUT, "the GGUF file does not say what it is: %s", allowed);
+        return lort_fail(b->err, LORT_E_INPUT, "the GGUF file does not say what it is: %s",
+                         allowed);
     if (strcmp(type->text_copy, "imatrix") != 0)
         return lort_fail(b->err, LORT_E_INPUT, "the GGUF file is of general.type '%s': %s",
                          lort_escape_text(shown, sizeof shown, type->text_copy), allowed);
@@ -223,14 +231,16 @@ static lort_code parse_gguf(builder *b, uint64_t bytes)
 {
     lort_header header;
     uint64_t wanted;
-    lort_code code = lort_format_gguf.parse(b->data, bytes, bytes, b->out->arena.alloc, &header, &wanted, b->err);
+    lort_code code = lort_format_gguf.parse(b->data, bytes, bytes, b->out->arena.alloc, &header,
+                                            &wanted, b->err);
     if (code)
         return code;
     code = check_type(b, &header);
     if (code == LORT_OK)
         code = walk_gguf(b, &header, false);
     if (code == LORT_OK && b->entries == 0)
-        code = lort_fail(b->err, LORT_E_INPUT, "the importance matrix has no entry (tensors ending in .in_sum2)");
+        code = lort_fail(b->err, LORT_E_INPUT,
+                         "the importance matrix has no entry (tensors ending in .in_sum2)");
     if (code == LORT_OK)
         code = take_all(b);
     if (code == LORT_OK)
@@ -246,7 +256,8 @@ static uint32_t get_number(lort_cursor *c, uint32_t least, uint32_t most, const 
     const uint32_t v = lort_get_u32(c, what);
     if (c->code == LORT_OK && (v < least || v > most)) {
         c->at -= 4;
-        lort_cursor_fail(c, "%s is %" PRId32 "; %" PRIu32 " to %" PRIu32 " is allowed", what, (int32_t)v, least, most);
+        lort_cursor_fail(c, "%s is %" PRId32 "; %" PRIu32 " to %" PRIu32 " is allowed", what,
+                         (int32_t)v, least, most);
     }
     return v;
 }
@@ -279,7 +290,8 @@ static lort_code walk_legacy(builder *b, uint64_t bytes, bool filling)
     const uint32_t count = lort_get_u32(&c, "number of entries");
     if (c.code == LORT_OK && (count == 0 || count > (bytes - 4) / ENTRY_MIN))
         return lort_fail(b->err, LORT_E_INPUT,
-                         "not an importance matrix: neither GGUF, nor do its %" PRIu64 " bytes hold the %" PRIu32
+                         "not an importance matrix: neither GGUF, nor do its %" PRIu64
+                         " bytes hold the %" PRIu32
                          " entries that the legacy form would begin with",
                          bytes, count);
     for (uint32_t i = 0; i < count && c.code == LORT_OK; i++) {
@@ -307,14 +319,15 @@ static lort_code parse_legacy(builder *b, uint64_t bytes)
 
 /* ---- the whole ---- */
 
-lort_code lort_imatrix_parse(const uint8_t *data, uint64_t bytes, const lort_alloc *alloc, lort_imatrix *out,
-                             lort_error *err)
+lort_code lort_imatrix_parse(const uint8_t *data, uint64_t bytes, const lort_alloc *alloc,
+                             lort_imatrix *out, lort_error *err)
 {
     memset(out, 0, sizeof *out);
     if (bytes > LORT_IMATRIX_MAX)
         return lort_fail(err, LORT_E_INPUT,
-                         "the importance matrix has %" PRIu64 " bytes; at most %" PRIu64 " are allowed", bytes,
-                         LORT_IMATRIX_MAX);
+                         "the importance matrix has %" PRIu64 " bytes; at most %" PRIu64
+                         " are allowed",
+                         bytes, LORT_IMATRIX_MAX);
     lort_imatrix result = {.names.alloc = alloc, .arena.alloc = alloc};
     builder b = {.data = data, .out = &result, .err = err};
     const bool gguf = bytes >= 4 && memcmp(data, "GGUF", 4) == 0;
@@ -338,14 +351,17 @@ void lort_imatrix_free(lort_imatrix *imatrix)
 
 /* ---- looking up ---- */
 
-static const lort_importance *find_exact(const lort_imatrix *imatrix, const char *name, uint64_t bytes)
+static const lort_importance *find_exact(const lort_imatrix *imatrix, const char *name,
+                                         uint64_t bytes)
 {
-    const lort_names_slot *slot = bytes <= MAX_NAME ? lort_names_find(&imatrix->names, name, (uint32_t)bytes) : NULL;
+    const lort_names_slot *slot =
+        bytes <= MAX_NAME ? lort_names_find(&imatrix->names, name, (uint32_t)bytes) : NULL;
     return slot ? &imatrix->entries[slot->value] : NULL;
 }
 
 /* The name with the ending that it lacks, or without the one it has. */
-static const lort_importance *find_other_ending(const lort_imatrix *imatrix, const char *name, uint64_t bytes)
+static const lort_importance *find_other_ending(const lort_imatrix *imatrix, const char *name,
+                                                uint64_t bytes)
 {
     static const char end[] = ".weight";
     const uint64_t n = sizeof end - 1;
@@ -359,24 +375,28 @@ static const lort_importance *find_other_ending(const lort_imatrix *imatrix, con
     return find_exact(imatrix, longer, bytes + n);
 }
 
-const lort_importance *lort_imatrix_find(const lort_imatrix *imatrix, const char *name, uint64_t name_bytes)
+const lort_importance *lort_imatrix_find(const lort_imatrix *imatrix, const char *name,
+                                         uint64_t name_bytes)
 {
     char mapped[64];
     const lort_importance *found = find_exact(imatrix, name, name_bytes);
     if (!found)
         found = find_other_ending(imatrix, name, name_bytes);
-    const uint64_t bytes = found ? 0 : lort_imatrix_map_name(name, name_bytes, mapped, sizeof mapped);
+    const uint64_t bytes =
+        found ? 0 : lort_imatrix_map_name(name, name_bytes, mapped, sizeof mapped);
     return bytes ? find_exact(imatrix, mapped, bytes) : found;
 }
 
-const float *lort_importance_row(const lort_importance *importance, const lort_matrices *shape, int64_t slice)
+const float *lort_importance_row(const lort_importance *importance, const lort_matrices *shape,
+                                 int64_t slice)
 {
     const int64_t n_mat = importance->n_mat, n_in = importance->n_in;
     if (slice < 0 || slice >= shape->slices || shape->cols <= 0)
         return NULL;
     if (n_in == shape->cols && (n_mat == 1 || n_mat == shape->slices))
         return importance->mean_square + (n_mat == 1 ? 0 : slice * n_in);
-    if (n_mat == 1 && n_in % shape->cols == 0 && n_in / shape->cols == shape->slices) /* a stack in the legacy form */
+    /* a stack in the legacy form */
+    if (n_mat == 1 && n_in % shape->cols == 0 && n_in / shape->cols == shape->slices)
         return importance->mean_square + slice * shape->cols;
     return NULL;
 }
@@ -385,15 +405,20 @@ const float *lort_importance_row(const lort_importance *importance, const lort_m
 
 static const struct name_pair {
     const char *theirs, *gguf;
-} whole_names[] = {{"lm_head.weight", "output.weight"}, {"model.embed_tokens.weight", "token_embd.weight"}},
+} whole_names[] = {{"lm_head.weight", "output.weight"},
+                   {"model.embed_tokens.weight", "token_embd.weight"}},
   layer_names[] = {
-      {"self_attn.q_proj.weight", "attn_q.weight"}, {"self_attn.k_proj.weight", "attn_k.weight"},
-      {"self_attn.v_proj.weight", "attn_v.weight"}, {"self_attn.o_proj.weight", "attn_output.weight"},
-      {"mlp.gate_proj.weight", "ffn_gate.weight"},  {"mlp.up_proj.weight", "ffn_up.weight"},
+      {"self_attn.q_proj.weight", "attn_q.weight"},
+      {"self_attn.k_proj.weight", "attn_k.weight"},
+      {"self_attn.v_proj.weight", "attn_v.weight"},
+      {"self_attn.o_proj.weight", "attn_output.weight"},
+      {"mlp.gate_proj.weight", "ffn_gate.weight"},
+      {"mlp.up_proj.weight", "ffn_up.weight"},
       {"mlp.down_proj.weight", "ffn_down.weight"},
 };
 
-static const char *translate_name(const struct name_pair *pairs, size_t count, const char *name, uint64_t bytes)
+static const char *translate_name(const struct name_pair *pairs, size_t count, const char *name,
+                                  uint64_t bytes)
 {
     for (size_t i = 0; i < count; i++)
         if (strlen(pairs[i].theirs) == bytes && memcmp(pairs[i].theirs, name, (size_t)bytes) == 0)
@@ -414,13 +439,16 @@ uint64_t lort_imatrix_map_name(const char *name, uint64_t name_bytes, char *out,
 {
     static const char layers[] = "model.layers.";
     const uint64_t head = sizeof layers - 1;
-    const char *to = translate_name(whole_names, sizeof whole_names / sizeof *whole_names, name, name_bytes);
+    const char *to =
+        translate_name(whole_names, sizeof whole_names / sizeof *whole_names, name, name_bytes);
     int n = to ? snprintf(out, (size_t)cap, "%s", to) : 0;
     if (!to && name_bytes > head && memcmp(name, layers, head) == 0) {
-        const uint64_t number = count_digits(name + head, name_bytes - head), rest = head + number + 1;
+        const uint64_t number = count_digits(name + head, name_bytes - head),
+                       rest = head + number + 1;
         if (number == 0 || number > 9 || rest > name_bytes || name[rest - 1] != '.')
             return 0;
-        to = translate_name(layer_names, sizeof layer_names / sizeof *layer_names, name + rest, name_bytes - rest);
+        to = translate_name(layer_names, sizeof layer_names / sizeof *layer_names, name + rest,
+                            name_bytes - rest);
         n = to ? snprintf(out, (size_t)cap, "blk.%.*s.%s", (int)number, name + head, to) : 0;
     }
     return n > 0 && (uint64_t)n < cap ? (uint64_t)n : 0;

@@ -1,6 +1,6 @@
-/* A pull scanner: one token per call, a stack of bracket kinds instead of recursion. Text is validated as it is passed
- * (UTF-8, escapes, surrogate pairs) and unescaped only when asked for. Reading never relies on the text being the same
- * twice. */
+/* A pull scanner: one token per call, a stack of bracket kinds instead of recursion. Text is
+ * validated as it is passed (UTF-8, escapes, surrogate pairs) and unescaped only when asked for.
+ * Reading never relies on the text being the same twice. */
 #include "formats/inputs/json.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
@@ -29,8 +29,8 @@ lort_code lort_json_fail(lort_json *j, const char *format, ...)
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    j->code =
-        lort_fail(j->error, LORT_E_INPUT, "%s at offset %llu", message, (unsigned long long)(j->base + j->token_at));
+    j->code = lort_fail(j->error, LORT_E_INPUT, "%s at offset %llu", message,
+                        (unsigned long long)(j->base + j->token_at));
     return j->code;
 }
 
@@ -87,7 +87,8 @@ static int32_t hex4(const uint8_t *p, uint64_t n)
     return v;
 }
 
-/* The escape at p, n bytes to the end of the text: how many bytes it takes (0: malformed), and its code point. */
+/* The escape at p, n bytes to the end of the text: how many bytes it takes (0: malformed), and its
+ * code point. */
 static uint32_t read_escape(const uint8_t *p, uint64_t n, uint32_t *point)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -204,9 +205,11 @@ static lort_json_token scan_word(lort_json *j)
         const char *text;
         uint8_t bytes;
         lort_json_token token;
-    } words[] = {{"true", 4, LORT_JSON_TRUE}, {"false", 5, LORT_JSON_FALSE}, {"null", 4, LORT_JSON_NULL}};
+    } words[] = {
+        {"true", 4, LORT_JSON_TRUE}, {"false", 5, LORT_JSON_FALSE}, {"null", 4, LORT_JSON_NULL}};
     for (size_t i = 0; i < 3; i++) {
-        if (j->size - j->at >= words[i].bytes && memcmp(j->data + j->at, words[i].text, words[i].bytes) == 0) {
+        if (j->size - j->at >= words[i].bytes &&
+            memcmp(j->data + j->at, words[i].text, words[i].bytes) == 0) {
             j->at += words[i].bytes;
             return words[i].token;
         }

@@ -1,15 +1,17 @@
-/* safetensors: u64 N, N bytes of JSON (padded with spaces), then the data, dense. The JSON is walked twice: the first
- * walk validates and counts, the second fills arrays of exactly the right size. A third walk, over a header already
- * accepted, writes it anew. Nothing is allocated per JSON token.
+/* safetensors: u64 N, N bytes of JSON (padded with spaces), then the data, dense. The JSON is
+ * walked twice: the first walk validates and counts, the second fills arrays of exactly the right
+ * size. A third walk, over a header already accepted, writes it anew. Nothing is allocated per JSON
+ * token.
  *
- *   {"__metadata__": {"key": "text", ...}, "NAME": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, ...} */
+ *   {"__metadata__": {"key": "text", ...}, "NAME": {"dtype": "F16", "shape": [2, 3],
+ * "data_offsets": [0, 12]}, ...} */
 #include "formats/base/bytes.h"
-#include "formats/inputs/format.h"
-#include "formats/inputs/json.h"
-#include "formats/types/layout.h"
 #include "formats/base/names.h"
 #include "formats/base/text.h"
+#include "formats/inputs/format.h"
 #include "formats/inputs/header.h"
+#include "formats/inputs/json.h"
+#include "formats/types/layout.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -40,7 +42,8 @@ static const char *show_text(const lort_json *key, char *out)
     char plain[LORT_SHOWN_NAME];
     bool small = key->text_size <= sizeof plain;
     uint64_t n = small ? lort_json_text(key, plain) : sizeof plain;
-    return lort_escape(out, LORT_SHOWN_NAME, small ? plain : (const char *)key->data + key->text, n);
+    return lort_escape(out, LORT_SHOWN_NAME, small ? plain : (const char *)key->data + key->text,
+                       n);
 }
 
 /* --- the fields of an entry --- */
@@ -64,8 +67,9 @@ static lort_code read_whole(lort_json *j, lort_json_token token, const char *fie
     if (token != LORT_JSON_NUMBER)
         return lort_json_fail(j, "%s must hold whole numbers only", field);
     if (!lort_json_u64(j, out) || *out > INT64_MAX)
-        return lort_json_fail(j, "%s holds %s; whole numbers from 0 to 2^63-1, in digits only, are allowed", field,
-                              lort_escape(shown, sizeof shown, j->data + j->text, j->text_size));
+        return lort_json_fail(
+            j, "%s holds %s; whole numbers from 0 to 2^63-1, in digits only, are allowed", field,
+            lort_escape(shown, sizeof shown, j->data + j->text, j->text_size));
     return LORT_OK;
 }
 
@@ -96,7 +100,8 @@ static lort_code read_offsets(lort_json *j, entry *e)
     if (lort_json_next(j) != LORT_JSON_ARRAY_END)
         return lort_json_fail(j, "data_offsets must hold two numbers");
     if (e->end < e->begin)
-        return lort_json_fail(j, "data_offsets [%" PRIu64 ", %" PRIu64 "] end before they begin", e->begin, e->end);
+        return lort_json_fail(j, "data_offsets [%" PRIu64 ", %" PRIu64 "] end before they begin",
+                              e->begin, e->end);
     return LORT_OK;
 }
 
@@ -119,7 +124,8 @@ static lort_code read_field(lort_json *j, entry *e, unsigned *seen)
         *seen |= 1u << i;
         return fields[i].read(j, e);
     }
-    return lort_json_fail(j, "unknown key '%s'; dtype, shape and data_offsets are allowed", show_text(j, shown));
+    return lort_json_fail(j, "unknown key '%s'; dtype, shape and data_offsets are allowed",
+                          show_text(j, shown));
 }
 
 static lort_code read_fields(lort_json *j, entry *e)
@@ -150,10 +156,12 @@ static lort_code read_entry(lort_json *j, entry *e)
 
 /* --- the walk --- */
 
-/* What a walk does with each thing it meets. The scanner of on_meta stands on the value, `key` on the key before. */
+/* What a walk does with each thing it meets. The scanner of on_meta stands on the value, `key` on
+ * the key before. */
 typedef struct visitor {
     lort_code (*on_entry)(void *ctx, const entry *e, lort_error *err);
-    lort_code (*on_meta)(void *ctx, const lort_json *key, const lort_json *value, lort_error *err); /* or NULL */
+    /* or NULL */
+    lort_code (*on_meta)(void *ctx, const lort_json *key, const lort_json *value, lort_error *err);
     void (*on_meta_end)(void *ctx, const uint8_t *object, uint64_t bytes); /* all of it, or NULL */
     void *ctx;
 } visitor;
@@ -167,7 +175,8 @@ static lort_code walk_meta(lort_json *j, const visitor *v)
     while (lort_json_next(j) == LORT_JSON_KEY) {
         lort_json key = *j;
         if (lort_json_next(j) != LORT_JSON_STRING)
-            return lort_json_fail(j, "__metadata__ key '%s' must have a string as its value", show_text(&key, shown));
+            return lort_json_fail(j, "__metadata__ key '%s' must have a string as its value",
+                                  show_text(&key, shown));
         lort_code code = v->on_meta ? v->on_meta(v->ctx, &key, j, j->error) : LORT_OK;
         if (code)
             return code;
@@ -231,7 +240,8 @@ static lort_code count_entry(void *ctx, const entry *e, lort_error *err)
     return LORT_OK;
 }
 
-static lort_code count_meta(void *ctx, const lort_json *key, const lort_json *value, lort_error *err)
+static lort_code count_meta(void *ctx, const lort_json *key, const lort_json *value,
+                            lort_error *err)
 {
     totals *t = ctx;
     t->pairs++;
@@ -273,7 +283,8 @@ static const char *copy_text(filler *f, const lort_json *from, uint32_t *bytes)
 static const char *show_tensor(const lort_tensor *t, char *out, size_t cap)
 {
     char name[LORT_SHOWN_NAME], shape[256];
-    snprintf(out, cap, "tensor '%s' of shape %s and dtype %s", lort_escape(name, sizeof name, t->name, t->name_bytes),
+    snprintf(out, cap, "tensor '%s' of shape %s and dtype %s",
+             lort_escape(name, sizeof name, t->name, t->name_bytes),
              lort_shape_text(t, shape, sizeof shape), t->type->name);
     return out;
 }
@@ -282,12 +293,14 @@ static lort_code check_tensor(lort_tensor *t, const entry *e, uint64_t data_byte
 {
     char shown[600];
     if (!lort_layout_elements(t->dims, t->n_dims, &t->elements))
-        return lort_fail(err, LORT_E_INPUT, "%s has more than 2^63 elements", show_tensor(t, shown, sizeof shown));
+        return lort_fail(err, LORT_E_INPUT, "%s has more than 2^63 elements",
+                         show_tensor(t, shown, sizeof shown));
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
         return lort_fail(err, LORT_E_INPUT, "%s is not a whole number of bytes below 2^64",
                          show_tensor(t, shown, sizeof shown));
     if (t->bytes != e->end - e->begin)
-        return lort_fail(err, LORT_E_INPUT, "%s has %" PRIu64 " bytes, but data_offsets [%" PRIu64 ", %" PRIu64 "]",
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s has %" PRIu64 " bytes, but data_offsets [%" PRIu64 ", %" PRIu64 "]",
                          show_tensor(t, shown, sizeof shown), t->bytes, e->begin, e->end);
     if (e->end > data_bytes)
         return lort_fail(err, LORT_E_INPUT,
@@ -327,7 +340,9 @@ static lort_code fill_meta(void *ctx, const lort_json *key, const lort_json *val
     if (!f->left.pairs)
         return warn_changed(err);
     lort_kv *kv = &f->header->kv[f->header->kv_count];
-    *kv = (lort_kv){.kind = LORT_KV_TEXT, .type = "string", .v.text = {key->base + value->text, value->text_size}};
+    *kv = (lort_kv){.kind = LORT_KV_TEXT,
+                    .type = "string",
+                    .v.text = {key->base + value->text, value->text_size}};
     kv->key = copy_text(f, key, &kv->key_bytes);
     kv->text_copy = copy_text(f, value, &value_bytes);
     if (!kv->key || !kv->text_copy)
@@ -336,7 +351,8 @@ static lort_code fill_meta(void *ctx, const lort_json *key, const lort_json *val
     f->header->kv_count++;
     lort_code code = lort_names_add(&f->meta_keys, kv->key, kv->key_bytes, 0, &is_new, &found, err);
     if (!code && !is_new)
-        code = lort_fail(err, LORT_E_INPUT, "__metadata__ key '%s' stands twice", show_text(key, shown));
+        code = lort_fail(err, LORT_E_INPUT, "__metadata__ key '%s' stands twice",
+                         show_text(key, shown));
     return code;
 }
 
@@ -355,7 +371,8 @@ static lort_code take_all(lort_header *h, const totals *t, filler *f, lort_error
     return code;
 }
 
-/* Dense: the first tensor starts the data, each begins where the one before ends, the last ends the file. */
+/* Dense: the first tensor starts the data, each begins where the one before ends, the last ends the
+ * file. */
 static lort_code check_dense(const lort_header *h, uint64_t file_size, lort_error *err)
 {
     char name[LORT_SHOWN_NAME];
@@ -364,50 +381,61 @@ static lort_code check_dense(const lort_header *h, uint64_t file_size, lort_erro
         const lort_tensor *t = &h->index.tensors[i];
         if (t->offset != end)
             return lort_fail(err, LORT_E_INPUT,
-                             "tensor '%s' begins at data offset %" PRIu64 ", leaving %s; it must begin at %" PRIu64,
-                             lort_escape(name, sizeof name, t->name, t->name_bytes), t->offset - h->header_bytes,
-                             t->offset > end ? "a hole" : "an overlap", end - h->header_bytes);
+                             "tensor '%s' begins at data offset %" PRIu64
+                             ", leaving %s; it must begin at %" PRIu64,
+                             lort_escape(name, sizeof name, t->name, t->name_bytes),
+                             t->offset - h->header_bytes, t->offset > end ? "a hole" : "an overlap",
+                             end - h->header_bytes);
         end += t->bytes;
     }
     if (end != file_size)
         return lort_fail(err, LORT_E_INPUT,
-                         "%" PRIu64 " trailing bytes follow the last tensor, which ends at offset %" PRIu64,
+                         "%" PRIu64
+                         " trailing bytes follow the last tensor, which ends at offset %" PRIu64,
                          file_size - end, end);
     return LORT_OK;
 }
 
-static lort_code check_prefix(const uint8_t *data, uint64_t available, uint64_t file_size, uint64_t *header_bytes,
-                              uint64_t *wanted, lort_error *err)
+static lort_code check_prefix(const uint8_t *data, uint64_t available, uint64_t file_size,
+                              uint64_t *header_bytes, uint64_t *wanted, lort_error *err)
 {
     if (file_size < 8)
-        return lort_fail(err, LORT_E_INPUT, "file too short for a safetensors header (%" PRIu64 " < 8 bytes)",
+        return lort_fail(err, LORT_E_INPUT,
+                         "file too short for a safetensors header (%" PRIu64 " < 8 bytes)",
                          file_size);
     *wanted = available < 8 ? 8 : 0;
     if (*wanted)
-        return lort_fail(err, LORT_E_INPUT, "the header length lies beyond the %" PRIu64 " bytes read so far",
+        return lort_fail(err, LORT_E_INPUT,
+                         "the header length lies beyond the %" PRIu64 " bytes read so far",
                          available);
     uint64_t n = lort_load_u64(data);
     if (n < 2 || n > MAX_HEADER)
-        return lort_fail(err, LORT_E_INPUT, "header length %" PRIu64 " at offset 0; 2 to %u bytes are allowed", n,
+        return lort_fail(err, LORT_E_INPUT,
+                         "header length %" PRIu64 " at offset 0; 2 to %u bytes are allowed", n,
                          MAX_HEADER);
     if (n > file_size - 8)
         return lort_fail(err, LORT_E_INPUT,
-                         "header length %" PRIu64 " at offset 0 exceeds the %" PRIu64 " bytes that follow", n,
-                         file_size - 8);
+                         "header length %" PRIu64 " at offset 0 exceeds the %" PRIu64
+                         " bytes that follow",
+                         n, file_size - 8);
     *header_bytes = 8 + n;
     *wanted = available < 8 + n ? 8 + n : 0;
     if (*wanted)
-        return lort_fail(err, LORT_E_INPUT, "the header lies beyond the %" PRIu64 " bytes read so far", available);
+        return lort_fail(err, LORT_E_INPUT,
+                         "the header lies beyond the %" PRIu64 " bytes read so far", available);
     if (data[8] != '{')
-        return lort_fail(err, LORT_E_INPUT, "the header must start with '{' at offset 8 (found 0x%02x)", data[8]);
+        return lort_fail(err, LORT_E_INPUT,
+                         "the header must start with '{' at offset 8 (found 0x%02x)", data[8]);
     return LORT_OK;
 }
 
 static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *h, lort_error *err)
 {
     totals counted = {0};
-    filler f = {.header = h, .meta_keys.alloc = h->arena.alloc, .data_bytes = file_size - h->header_bytes};
-    lort_json first = start_header(data, h->header_bytes, err), second = start_header(data, h->header_bytes, err);
+    filler f = {
+        .header = h, .meta_keys.alloc = h->arena.alloc, .data_bytes = file_size - h->header_bytes};
+    lort_json first = start_header(data, h->header_bytes, err),
+              second = start_header(data, h->header_bytes, err);
     lort_code code = walk_top(&first, &(visitor){count_entry, count_meta, NULL, &counted});
     f.left = counted;
     if (!code)
@@ -422,11 +450,15 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
     return code ? code : check_dense(h, file_size, err);
 }
 
-static lort_code safetensors_parse(const uint8_t *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
-                       lort_header *out, uint64_t *wanted, lort_error *err)
+static lort_code safetensors_parse(const uint8_t *data, uint64_t available, uint64_t file_size,
+                                   const lort_alloc *alloc, lort_header *out, uint64_t *wanted,
+                                   lort_error *err)
 {
-    lort_header header = {
-        .format = &lort_format_safetensors, .version = 1, .alignment = 1, .architecture = "", .arena.alloc = alloc};
+    lort_header header = {.format = &lort_format_safetensors,
+                          .version = 1,
+                          .alignment = 1,
+                          .architecture = "",
+                          .arena.alloc = alloc};
     memset(out, 0, sizeof *out);
     *wanted = 0;
     lort_code code = check_prefix(data, available, file_size, &header.header_bytes, wanted, err);
@@ -464,7 +496,8 @@ static void write_meta(void *ctx, const uint8_t *object, uint64_t bytes)
     lort_put_bytes(w->out, object, bytes);
 }
 
-static lort_code find_tensor(const writer *w, const lort_json *key, uint64_t *number, lort_error *err)
+static lort_code find_tensor(const writer *w, const lort_json *key, uint64_t *number,
+                             lort_error *err)
 {
     void *name;
     lort_code code = lort_take(w->out->alloc, key->text_size, "a tensor name", &name, err);
@@ -491,13 +524,14 @@ static lort_code write_entry(void *ctx, const entry *e, lort_error *err)
     lort_put_text(w->out, "{\"dtype\":\"%s\",\"shape\":[", w->types[i]->name);
     for (uint32_t d = 0; d < t->n_dims; d++)
         lort_put_text(w->out, "%s%" PRId64, d ? "," : "", t->dims[d]);
-    lort_put_text(w->out, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", w->offsets[i], w->offsets[i] + bytes);
+    lort_put_text(w->out, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", w->offsets[i],
+                  w->offsets[i] + bytes);
     return LORT_OK;
 }
 
 /* New offsets in the data section, dense in data order. */
-static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types, uint64_t *offsets, uint64_t *end,
-                       lort_error *err)
+static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types,
+                               uint64_t *offsets, uint64_t *end, lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
     *end = 0;
@@ -507,8 +541,9 @@ static lort_code place_tensors(const lort_header *h, const lort_dtype_info *cons
         offsets[i] = *end;
         if (!types[i]->in_safetensors || !lort_dtype_bytes(types[i], t->elements, &bytes) ||
             !lort_add_u64(*end, bytes, end))
-            return lort_fail(err, LORT_E_USAGE, "tensor '%s' cannot be written to a safetensors file as %s",
-                             lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
+            return lort_fail(
+                err, LORT_E_USAGE, "tensor '%s' cannot be written to a safetensors file as %s",
+                lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
     }
     return LORT_OK;
 }
@@ -530,14 +565,16 @@ static lort_code write_json(writer *w, const uint8_t *data, lort_error *err)
         return code;
     uint64_t n = w->out->size - first - 8;
     if (n > MAX_HEADER)
-        return lort_fail(err, LORT_E_USAGE, "the new safetensors header of %" PRIu64 " bytes exceeds %u", n,
+        return lort_fail(err, LORT_E_USAGE,
+                         "the new safetensors header of %" PRIu64 " bytes exceeds %u", n,
                          MAX_HEADER);
     lort_store_u64(w->out->data + first, n);
     return LORT_OK;
 }
 
-static lort_code safetensors_rewrite(const lort_header *header, const uint8_t *data, const lort_dtype_info *const *types,
-                         lort_buffer *out, uint64_t *offsets, uint64_t *file_size, lort_error *err)
+static lort_code safetensors_rewrite(const lort_header *header, const uint8_t *data,
+                                     const lort_dtype_info *const *types, lort_buffer *out,
+                                     uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
     writer w = {header, types, offsets, out, false};
     uint64_t first = out->size, data_bytes;
@@ -554,4 +591,5 @@ static lort_code safetensors_rewrite(const lort_header *header, const uint8_t *d
     return LORT_OK;
 }
 
-const lort_format lort_format_safetensors = {"safetensors", safetensors_bid, safetensors_parse, safetensors_rewrite};
+const lort_format lort_format_safetensors = {"safetensors", safetensors_bid, safetensors_parse,
+                                             safetensors_rewrite};

@@ -1,5 +1,6 @@
-/* Which files make one model. The names in an index.json are someone else's: only plain file names pass, and nothing
- * here opens them. The JSON is walked twice, as in safetensors.c: count, then fill. */
+/* Which files make one model. The names in an index.json are someone else's: only plain file names
+ * pass, and nothing here opens them. The JSON is walked twice, as in safetensors.c: count, then
+ * fill. */
 #include "formats/inputs/shards.h"
 #include "formats/base/names.h"
 #include "formats/base/plain_name.h"
@@ -71,7 +72,9 @@ static lort_code add_file(walker *w, uint32_t *file)
     if (w->files.used == MAX_FILES)
         return lort_json_fail(j, "weight_map names more than %u files", MAX_FILES);
     code = lort_arena_text(&w->list->arena, name, bytes, &copy, j->error);
-    return code ? code : lort_names_add(&w->files, copy, bytes, (uint32_t)w->files.used, &is_new, file, j->error);
+    return code ? code
+                : lort_names_add(&w->files, copy, bytes, (uint32_t)w->files.used, &is_new, file,
+                                 j->error);
 }
 
 static lort_code fill_entry(walker *w, const lort_json *key)
@@ -91,7 +94,8 @@ static lort_code fill_entry(walker *w, const lort_json *key)
     w->entries--;
     lort_code code = add_file(w, &e->file);
     if (!code)
-        code = lort_names_add(&w->tensors, e->tensor, e->tensor_bytes, 0, &is_new, &found, j->error);
+        code =
+            lort_names_add(&w->tensors, e->tensor, e->tensor_bytes, 0, &is_new, &found, j->error);
     if (!code && !is_new)
         code = lort_fail(j->error, LORT_E_INPUT, "weight_map names tensor '%s' twice",
                          lort_escape(shown, sizeof shown, e->tensor, e->tensor_bytes));
@@ -107,8 +111,9 @@ static lort_code walk_map(walker *w)
     while (lort_json_next(j) == LORT_JSON_KEY) {
         lort_json key = *j;
         if (lort_json_next(j) != LORT_JSON_STRING)
-            return lort_json_fail(j, "weight_map gives tensor '%s' no file name: a string is expected",
-                                  lort_escape(shown, sizeof shown, name, decode_name(&key, name, sizeof name)));
+            return lort_json_fail(
+                j, "weight_map gives tensor '%s' no file name: a string is expected",
+                lort_escape(shown, sizeof shown, name, decode_name(&key, name, sizeof name)));
         if (w->filling) {
             lort_code code = fill_entry(w, &key);
             if (code)
@@ -263,7 +268,8 @@ static lort_code fill_list(walker *w, lort_error *err)
 {
     lort_shard_list *list = w->list;
     void *entries, *pool;
-    lort_code code = lort_arena_take(&list->arena, w->entries * sizeof *list->entries, &entries, err);
+    lort_code code =
+        lort_arena_take(&list->arena, w->entries * sizeof *list->entries, &entries, err);
     if (!code)
         code = lort_arena_take(&list->arena, w->text, &pool, err);
     if (code)
@@ -276,14 +282,18 @@ static lort_code fill_list(walker *w, lort_error *err)
     return code ? code : sort_files(w, err);
 }
 
-lort_code lort_shards_parse(const uint8_t *data, uint64_t size, const lort_alloc *alloc, lort_shard_list *out,
-                            lort_error *err)
+lort_code lort_shards_parse(const uint8_t *data, uint64_t size, const lort_alloc *alloc,
+                            lort_shard_list *out, lort_error *err)
 {
     memset(out, 0, sizeof *out);
     if (size > MAX_JSON)
-        return lort_fail(err, LORT_E_INPUT, "the index has %" PRIu64 " bytes; at most %u are allowed", size, MAX_JSON);
+        return lort_fail(err, LORT_E_INPUT,
+                         "the index has %" PRIu64 " bytes; at most %u are allowed", size, MAX_JSON);
     lort_shard_list list = {.arena.alloc = alloc};
-    walker w = {.json = lort_json_start(data, size, err), .list = &list, .tensors.alloc = alloc, .files.alloc = alloc};
+    walker w = {.json = lort_json_start(data, size, err),
+                .list = &list,
+                .tensors.alloc = alloc,
+                .files.alloc = alloc};
     lort_code code = walk_index(&w);
     if (!code)
         code = fill_list(&w, err);
@@ -304,8 +314,8 @@ void lort_shards_free(lort_shard_list *list)
     memset(list, 0, sizeof *list);
 }
 
-lort_code lort_shards_rewrite(const lort_shard_list *list, const uint8_t *data, uint64_t size, uint64_t total_size,
-                              lort_buffer *out, lort_error *err)
+lort_code lort_shards_rewrite(const lort_shard_list *list, const uint8_t *data, uint64_t size,
+                              uint64_t total_size, lort_buffer *out, lort_error *err)
 {
     if (list->has_total) {
         uint64_t after = list->total_at + list->total_text_bytes;
@@ -331,7 +341,8 @@ static bool five_digits(const char *p, uint32_t *out)
     return true;
 }
 
-bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *number, uint32_t *count)
+bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *number,
+                           uint32_t *count)
 {
     static const char form[] = "-00001-of-00003.gguf"; /* as long as every such ending */
     size_t n = strlen(name), ending = sizeof form - 1;
@@ -340,8 +351,8 @@ bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *n
         return false;
     const char *p = name + n - ending;
     uint32_t a, b;
-    bool good = p[0] == '-' && five_digits(p + 1, &a) && memcmp(p + 6, "-of-", 4) == 0 && five_digits(p + 10, &b) &&
-                strcmp(p + 15, ".gguf") == 0 && a >= 1 && a <= b;
+    bool good = p[0] == '-' && five_digits(p + 1, &a) && memcmp(p + 6, "-of-", 4) == 0 &&
+                five_digits(p + 10, &b) && strcmp(p + 15, ".gguf") == 0 && a >= 1 && a <= b;
     if (!good)
         return false;
     *prefix_bytes = (uint32_t)(n - ending);
@@ -350,8 +361,9 @@ bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *n
     return true;
 }
 
-void lort_split_name_make(const char *name, uint32_t prefix_bytes, uint32_t number, uint32_t count, char *out,
-                          size_t cap)
+void lort_split_name_make(const char *name, uint32_t prefix_bytes, uint32_t number, uint32_t count,
+                          char *out, size_t cap)
 {
-    snprintf(out, cap, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)prefix_bytes, name, number, count);
+    snprintf(out, cap, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)prefix_bytes, name, number,
+             count);
 }

@@ -1,10 +1,12 @@
-/* dtype: the table of element types. It decides nothing; the columns say what others may do with a type.
+/* dtype: the table of element types. It decides nothing; the columns say what others may do with a
+ * type.
  *
- * Planes. Floats are rotated by one bit so that the exponent fills whole bytes (arXiv 2411.05239). Block types are
- * split at the width of a block, so that equal fields of successive blocks lie together, and planes that differ have
- * entropy tables of their own (loader/store/codec.h). Share left of one 768 x 768 matrix of GPT-2, split at 1, 2 and the
- * block's width: Q4_0 0.946 0.942 0.917, Q8_0 0.959 0.958 0.944, Q4_K 0.976 0.976 0.952, Q6_K 1.000 1.000 0.973,
- * IQ3_S 1.001 1.001 0.972, MXFP4 0.951 0.952 0.916; no type gets larger by it. */
+ * Planes. Floats are rotated by one bit so that the exponent fills whole bytes (arXiv 2411.05239).
+ * Block types are split at the width of a block, so that equal fields of successive blocks lie
+ * together, and planes that differ have entropy tables of their own (loader/store/codec.h). Share
+ * left of one 768 x 768 matrix of GPT-2, split at 1, 2 and the block's width: Q4_0 0.946 0.942
+ * 0.917, Q8_0 0.959 0.958 0.944, Q4_K 0.976 0.976 0.952, Q6_K 1.000 1.000 0.973, IQ3_S 1.001 1.001
+ * 0.972, MXFP4 0.951 0.952 0.916; no type gets larger by it. */
 #include "formats/types/dtype.h"
 #include "formats/base/bytes.h"
 #include "formats/types/half.h"
@@ -87,7 +89,8 @@ static const struct {
 static const struct {
     lort_dtype id;
     lort_encode_fn *encode;
-} encoders[] = {{LORT_F32, lort_store_f32}, {LORT_F16, lort_store_f16}, {LORT_BF16, lort_store_bf16}};
+} encoders[] = {
+    {LORT_F32, lort_store_f32}, {LORT_F16, lort_store_f16}, {LORT_BF16, lort_store_bf16}};
 
 const lort_dtype_info *lort_dtype_at(uint32_t i) { return i < ROWS ? &table[i] : NULL; }
 

@@ -1,5 +1,6 @@
-/* dtype: ONE table of every ggml and safetensors element type: name, block, decoder, and how its bytes are split for
- * lossless storage. Adding a type is adding a row here (and a decoder in quant.c or half.c). */
+/* dtype: ONE table of every ggml and safetensors element type: name, block, decoder, and how its
+ * bytes are split for lossless storage. Adding a type is adding a row here (and a decoder in
+ * quant.c or half.c). */
 #ifndef LORT_FORMATS_TYPES_DTYPE_H
 #define LORT_FORMATS_TYPES_DTYPE_H
 
@@ -7,16 +8,58 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Stable numbers, stored in containers: below 128 ggml's own type ids, from 128 types only safetensors has. */
+/* Stable numbers, stored in containers: below 128 ggml's own type ids, from 128 types only
+ * safetensors has. */
 typedef enum lort_dtype {
-    LORT_F32 = 0, LORT_F16 = 1, LORT_Q4_0 = 2, LORT_Q4_1 = 3, LORT_Q5_0 = 6, LORT_Q5_1 = 7, LORT_Q8_0 = 8, LORT_Q8_1 = 9,
-    LORT_Q2_K = 10, LORT_Q3_K = 11, LORT_Q4_K = 12, LORT_Q5_K = 13, LORT_Q6_K = 14, LORT_Q8_K = 15, LORT_IQ2_XXS = 16,
-    LORT_IQ2_XS = 17, LORT_IQ3_XXS = 18, LORT_IQ1_S = 19, LORT_IQ4_NL = 20, LORT_IQ3_S = 21, LORT_IQ2_S = 22,
-    LORT_IQ4_XS = 23, LORT_I8 = 24, LORT_I16 = 25, LORT_I32 = 26, LORT_I64 = 27, LORT_F64 = 28, LORT_IQ1_M = 29,
-    LORT_BF16 = 30, LORT_TQ1_0 = 34, LORT_TQ2_0 = 35, LORT_MXFP4 = 39, LORT_NVFP4 = 40, LORT_Q1_0 = 41, LORT_Q2_0 = 42,
-    LORT_BOOL = 128, LORT_F4 = 129, LORT_F6_E2M3 = 130, LORT_F6_E3M2 = 131, LORT_U8 = 132, LORT_F8_E5M2 = 133,
-    LORT_F8_E4M3 = 134, LORT_F8_E8M0 = 135, LORT_F8_E4M3FNUZ = 136, LORT_F8_E5M2FNUZ = 137, LORT_U16 = 138,
-    LORT_U32 = 139, LORT_C64 = 140, LORT_U64 = 141
+    LORT_F32 = 0,
+    LORT_F16 = 1,
+    LORT_Q4_0 = 2,
+    LORT_Q4_1 = 3,
+    LORT_Q5_0 = 6,
+    LORT_Q5_1 = 7,
+    LORT_Q8_0 = 8,
+    LORT_Q8_1 = 9,
+    LORT_Q2_K = 10,
+    LORT_Q3_K = 11,
+    LORT_Q4_K = 12,
+    LORT_Q5_K = 13,
+    LORT_Q6_K = 14,
+    LORT_Q8_K = 15,
+    LORT_IQ2_XXS = 16,
+    LORT_IQ2_XS = 17,
+    LORT_IQ3_XXS = 18,
+    LORT_IQ1_S = 19,
+    LORT_IQ4_NL = 20,
+    LORT_IQ3_S = 21,
+    LORT_IQ2_S = 22,
+    LORT_IQ4_XS = 23,
+    LORT_I8 = 24,
+    LORT_I16 = 25,
+    LORT_I32 = 26,
+    LORT_I64 = 27,
+    LORT_F64 = 28,
+    LORT_IQ1_M = 29,
+    LORT_BF16 = 30,
+    LORT_TQ1_0 = 34,
+    LORT_TQ2_0 = 35,
+    LORT_MXFP4 = 39,
+    LORT_NVFP4 = 40,
+    LORT_Q1_0 = 41,
+    LORT_Q2_0 = 42,
+    LORT_BOOL = 128,
+    LORT_F4 = 129,
+    LORT_F6_E2M3 = 130,
+    LORT_F6_E3M2 = 131,
+    LORT_U8 = 132,
+    LORT_F8_E5M2 = 133,
+    LORT_F8_E4M3 = 134,
+    LORT_F8_E8M0 = 135,
+    LORT_F8_E4M3FNUZ = 136,
+    LORT_F8_E5M2FNUZ = 137,
+    LORT_U16 = 138,
+    LORT_U32 = 139,
+    LORT_C64 = 140,
+    LORT_U64 = 141
 } lort_dtype;
 
 typedef enum lort_dtype_kind {
@@ -33,14 +76,19 @@ typedef struct lort_dtype_info {
     uint32_t block_bytes;
     lort_dtype_kind kind;
     bool in_gguf, in_safetensors;
-    uint32_t plane_width; /* bytes per stored item when split into byte planes (formats/types/planes.h); 1 = not split */
-    bool rotate;          /* planes: rotate items left by one bit first, so that the exponent has its own plane(s) */
+    /* bytes per stored item when split into byte planes (formats/types/planes.h); 1 = not split */
+    uint32_t plane_width;
+    /* planes: rotate items left by one bit first, so that the exponent has its own plane(s) */
+    bool rotate;
     void (*decode)(const void *src, float *dst, uint64_t elements); /* NULL: kept, never decoded */
 } lort_dtype_info;
 
-const lort_dtype_info *lort_dtype_get(uint32_t id);                               /* NULL: unknown or removed id */
-const lort_dtype_info *lort_dtype_by_name(const char *name, uint64_t name_bytes); /* NULL: unknown; case-sensitive */
-const lort_dtype_info *lort_dtype_at(uint32_t i); /* the table, for lists and tests: NULL past its end */
+/* NULL: unknown or removed id */
+const lort_dtype_info *lort_dtype_get(uint32_t id);
+/* NULL: unknown; case-sensitive */
+const lort_dtype_info *lort_dtype_by_name(const char *name, uint64_t name_bytes);
+/* the table, for lists and tests: NULL past its end */
+const lort_dtype_info *lort_dtype_at(uint32_t i);
 /* A removed ggml id (4, 5, 31-33, 36-38) has a name worth saying in the refusal; else NULL. */
 const char *lort_dtype_removed(uint32_t ggml_id);
 
@@ -49,10 +97,13 @@ bool lort_dtype_bytes(const lort_dtype_info *type, uint64_t elements, uint64_t *
 
 #define LORT_BLOCK_ELEMENTS_MAX 256u /* of any type */
 /* Whole bytes of an element; 1 for types in blocks. */
-static inline uint32_t lort_dtype_element_bytes(const lort_dtype_info *type) { return type->block_elements > 1 ? 1 : type->block_bytes; }
+static inline uint32_t lort_dtype_element_bytes(const lort_dtype_info *type)
+{
+    return type->block_elements > 1 ? 1 : type->block_bytes;
+}
 
-/* Index of the first NaN or Inf among n values, or n if all are finite. The pipeline uses it to keep such tensors raw and
- * to name the place. */
+/* Index of the first NaN or Inf among n values, or n if all are finite. The pipeline uses it to
+ * keep such tensors raw and to name the place. */
 uint64_t lort_find_nonfinite(const float *values, uint64_t n);
 
 /* f32 to a plain float type's bytes (F32, F16, BF16). NULL for all others. */

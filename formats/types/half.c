@@ -1,41 +1,48 @@
-/* half: the bits of f16, bf16, f8 and f32, and nothing else. It never touches the rounding mode and uses no F16C, which
- * quietens NaN: the portable form, compiled for each kind of processor, gives the same bits everywhere and is fast enough.
+/* half: the bits of f16, bf16, f8 and f32, and nothing else. It never touches the rounding mode and
+ * uses no F16C, which quietens NaN: the portable form, compiled for each kind of processor, gives
+ * the same bits everywhere and is fast enough.
  *
- * gcc -O2 vectorises only loops whose length it knows and whose pointers cannot alias: hence the blocks of a fixed
- * length, and restrict on the parameters themselves. */
+ * gcc -O2 vectorises only loops whose length it knows and whose pointers cannot alias: hence the
+ * blocks of a fixed length, and restrict on the parameters themselves. */
 #include "formats/types/half.h"
 #include "formats/base/bytes.h"
 
 /* Runs `statement` for i = 0 .. n - 1. */
-#define FOR_EACH(i, n, statement)                                                                                      \
-    do {                                                                                                               \
-        uint64_t base_ = 0;                                                                                            \
-        for (; n - base_ >= 32; base_ += 32)                                                                           \
-            for (uint64_t k_ = 0; k_ < 32; k_++) {                                                                     \
-                const uint64_t i = base_ + k_;                                                                         \
-                statement;                                                                                             \
-            }                                                                                                          \
-        for (uint64_t i = base_; i < n; i++) {                                                                         \
-            statement;                                                                                                 \
-        }                                                                                                              \
+#define FOR_EACH(i, n, statement)                                                                  \
+    do {                                                                                           \
+        uint64_t base_ = 0;                                                                        \
+        for (; n - base_ >= 32; base_ += 32)                                                       \
+            for (uint64_t k_ = 0; k_ < 32; k_++) {                                                 \
+                const uint64_t i = base_ + k_;                                                     \
+                statement;                                                                         \
+            }                                                                                      \
+        for (uint64_t i = base_; i < n; i++) {                                                     \
+            statement;                                                                             \
+        }                                                                                          \
     } while (0)
 
-/* `condition` is 0 or 1. With a mask, because ?: on float results becomes a branch, which stops vectorisation. */
+/* `condition` is 0 or 1. With a mask, because ?: on float results becomes a branch, which stops
+ * vectorisation. */
 LORT_INLINE uint32_t choose_bits(uint32_t condition, uint32_t yes, uint32_t no)
 {
     return no ^ ((yes ^ no) & (0u - condition));
 }
 
 /* All ones or zero; both below 2^31, as SSE2 compares signed numbers only. */
-LORT_INLINE uint32_t mask_above(uint32_t a, uint32_t b) { return 0u - (uint32_t)((int32_t)a > (int32_t)b); }
+LORT_INLINE uint32_t mask_above(uint32_t a, uint32_t b)
+{
+    return 0u - (uint32_t)((int32_t)a > (int32_t)b);
+}
 
-/* Widens a small float without its sign, all values finite; `moved`: its fraction is at f32's place already, so that only the exponent's bias has to change.
- * A subnormal gets exponent 1 and with it an implicit one it does not have; the subtraction takes that away again, exactly (no f32 subnormal takes part).
- * Normal ones subtract zero. */
+/* Widens a small float without its sign, all values finite; `moved`: its fraction is at f32's place
+ * already, so that only the exponent's bias has to change. A subnormal gets exponent 1 and with it
+ * an implicit one it does not have; the subtraction takes that away again, exactly (no f32
+ * subnormal takes part). Normal ones subtract zero. */
 LORT_INLINE uint32_t widen_bits(uint32_t moved, uint32_t bias)
 {
     const uint32_t one = (128 - bias) << 23, normal = mask_above(moved, (1u << 23) - 1);
-    return lort_to_bits(lort_from_bits(moved + one + (normal << 23)) - lort_from_bits(one & ~normal));
+    return lort_to_bits(lort_from_bits(moved + one + (normal << 23)) -
+                        lort_from_bits(one & ~normal));
 }
 
 LORT_INLINE float f16_to_f32(uint16_t h)
@@ -45,7 +52,8 @@ LORT_INLINE float f16_to_f32(uint16_t h)
     return lort_from_bits((widen_bits(moved, 15) + special) | (spread & 1u << 31));
 }
 
-/* Below 2^-14 the spacing of f16 is 2^-24, that of f32 at 0.5: adding 0.5 rounds at the right place. */
+/* Below 2^-14 the spacing of f16 is 2^-24, that of f32 at 0.5: adding 0.5 rounds at the right
+ * place. */
 LORT_INLINE uint16_t f32_to_f16(float f)
 {
     const uint32_t bits = lort_to_bits(f), magnitude = bits & 0x7fffffffu;
@@ -54,7 +62,8 @@ LORT_INLINE uint16_t f32_to_f16(float f)
     const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
     const uint32_t small = lort_to_bits(lort_from_bits(magnitude) + 0.5f) - lort_to_bits(0.5f);
     uint32_t result = choose_bits(magnitude < 113u << 23, small, normal);
-    result = choose_bits(magnitude >= 0x477ff000u, large, result); /* 65520: halfway from the largest f16 to the next */
+    /* 65520: halfway from the largest f16 to the next */
+    result = choose_bits(magnitude >= 0x477ff000u, large, result);
     return (uint16_t)(result | (bits >> 16 & 0x8000u));
 }
 
@@ -79,21 +88,28 @@ LORT_INLINE float f64_to_f32(uint64_t bits)
 LORT_INLINE float e4m3_to_f32(uint8_t b)
 {
     const uint32_t magnitude = b & 0x7fu;
-    return lort_from_bits(choose_bits(magnitude == 0x7fu, QUIET_NAN, widen_bits(magnitude << 20, 7)) | (uint32_t)(b & 0x80u) << 24);
+    return lort_from_bits(
+        choose_bits(magnitude == 0x7fu, QUIET_NAN, widen_bits(magnitude << 20, 7)) |
+        (uint32_t)(b & 0x80u) << 24);
 }
 
-LORT_INLINE float e5m2_to_f32(uint8_t b) { return f16_to_f32((uint16_t)(b << 8)); /* an f16 cut short */ }
+LORT_INLINE float e5m2_to_f32(uint8_t b)
+{
+    return f16_to_f32((uint16_t)(b << 8)); /* an f16 cut short */
+}
 
 LORT_INLINE float fnuz_to_f32(uint8_t b, uint32_t fraction, uint32_t bias)
 {
-    const uint32_t value = widen_bits((uint32_t)(b & 0x7fu) << (23 - fraction), bias) | (uint32_t)(b & 0x80u) << 24;
+    const uint32_t value =
+        widen_bits((uint32_t)(b & 0x7fu) << (23 - fraction), bias) | (uint32_t)(b & 0x80u) << 24;
     return lort_from_bits(choose_bits(b == 0x80u, QUIET_NAN, value));
 }
 
 /* 2^(b - 127); 2^-127 is below f32's normal range. */
 LORT_INLINE float e8m0_to_f32(uint8_t b)
 {
-    return lort_from_bits(choose_bits(b == 0xffu, QUIET_NAN, choose_bits(b == 0, 0x00400000u, (uint32_t)b << 23)));
+    return lort_from_bits(
+        choose_bits(b == 0xffu, QUIET_NAN, choose_bits(b == 0, 0x00400000u, (uint32_t)b << 23)));
 }
 
 float lort_f16_to_f32(uint16_t h) { return f16_to_f32(h); }

@@ -1,6 +1,6 @@
-/* half: f16, bf16 and f8 numbers to and from f32. Widening is exact, with subnormals, Inf and NaN; narrowing rounds to
- * nearest, ties to even, overflow to Inf (IEEE 754-2019, 4.3.1). Byte arrays may be unaligned; source and
- * destination must not overlap. */
+/* half: f16, bf16 and f8 numbers to and from f32. Widening is exact, with subnormals, Inf and NaN;
+ * narrowing rounds to nearest, ties to even, overflow to Inf (IEEE 754-2019, 4.3.1). Byte arrays
+ * may be unaligned; source and destination must not overlap. */
 #ifndef LORT_FORMATS_TYPES_HALF_H
 #define LORT_FORMATS_TYPES_HALF_H
 
@@ -35,7 +35,8 @@ void lort_store_f16(const float *src, void *dst, uint64_t n);
 void lort_store_bf16(const float *src, void *dst, uint64_t n);
 void lort_store_f32(const float *src, void *dst, uint64_t n);
 
-/* The 8-bit types of safetensors (OCP FP8 and OCP MX E8M0; FNUZ: one NaN at 0x80, no Inf, no -0). */
+/* The 8-bit types of safetensors (OCP FP8 and OCP MX E8M0; FNUZ: one NaN at 0x80, no Inf, no -0).
+ */
 void lort_load_f8_e4m3(const void *src, float *dst, uint64_t n);
 void lort_load_f8_e5m2(const void *src, float *dst, uint64_t n);
 void lort_load_f8_e4m3fnuz(const void *src, float *dst, uint64_t n);

@@ -1,5 +1,5 @@
-/* Bottom-up merge sort: stable, no recursion, O(n log n) whatever the file says, and its memory goes through the
- * allocator (qsort's may not). */
+/* Bottom-up merge sort: stable, no recursion, O(n log n) whatever the file says, and its memory
+ * goes through the allocator (qsort's may not). */
 #include "formats/types/layout.h"
 #include <string.h>
 
@@ -8,7 +8,8 @@ static bool in_order(const lort_tensor *a, const lort_tensor *b)
     return a->offset < b->offset || (a->offset == b->offset && a->bytes <= b->bytes);
 }
 
-static void merge_extents(const lort_tensor *from, uint64_t first, uint64_t middle, uint64_t end, lort_tensor *to)
+static void merge_extents(const lort_tensor *from, uint64_t first, uint64_t middle, uint64_t end,
+                          lort_tensor *to)
 {
     uint64_t a = first, b = middle;
     for (uint64_t i = first; i < end; i++) {
@@ -17,7 +18,8 @@ static void merge_extents(const lort_tensor *from, uint64_t first, uint64_t midd
     }
 }
 
-lort_code lort_layout_sort(lort_tensor *tensors, uint64_t count, const lort_alloc *alloc, lort_error *err)
+lort_code lort_layout_sort(lort_tensor *tensors, uint64_t count, const lort_alloc *alloc,
+                           lort_error *err)
 {
     uint64_t sorted = 1;
     while (sorted < count && in_order(&tensors[sorted - 1], &tensors[sorted]))

@@ -3,7 +3,8 @@
  *   items (width 4, little-endian)     a0 a1 a2 a3   b0 b1 b2 b3   c0 c1 c2 c3   r
  *   split                              a3 b3 c3   a2 b2 c2   a1 b1 c1   a0 b0 c0   r
  *
- * Widths 2 and 4 go in blocks whose loops vectorise; all others, and what is left over, in tiles that stay in L1. */
+ * Widths 2 and 4 go in blocks whose loops vectorise; all others, and what is left over, in tiles
+ * that stay in L1. */
 #include "formats/types/planes.h"
 #include "formats/base/bytes.h"
 #include "formats/types/vectors.h"
@@ -19,10 +20,17 @@ static inline uint16_t right16(uint16_t x, uint32_t turn)
 {
     return (uint16_t)((uint32_t)x >> turn | (uint32_t)x << (16 - turn));
 }
-static inline uint32_t left32(uint32_t x, uint32_t turn) { return x << turn | x >> ((32 - turn) & 31); }
-static inline uint32_t right32(uint32_t x, uint32_t turn) { return x >> turn | x << ((32 - turn) & 31); }
+static inline uint32_t left32(uint32_t x, uint32_t turn)
+{
+    return x << turn | x >> ((32 - turn) & 31);
+}
+static inline uint32_t right32(uint32_t x, uint32_t turn)
+{
+    return x >> turn | x << ((32 - turn) & 31);
+}
 
-static inline void split2(const uint8_t *restrict src, uint8_t *restrict top, uint8_t *restrict low, uint32_t turn)
+static inline void split2(const uint8_t *restrict src, uint8_t *restrict top, uint8_t *restrict low,
+                          uint32_t turn)
 {
     for (int k = 0; k < BLOCK; k++) {
         const uint16_t x = left16(lort_load_u16(src + 2 * k), turn);
@@ -31,14 +39,15 @@ static inline void split2(const uint8_t *restrict src, uint8_t *restrict top, ui
     }
 }
 
-static inline void join2(const uint8_t *restrict top, const uint8_t *restrict low, uint8_t *restrict dst, uint32_t turn)
+static inline void join2(const uint8_t *restrict top, const uint8_t *restrict low,
+                         uint8_t *restrict dst, uint32_t turn)
 {
     for (int k = 0; k < BLOCK; k++)
         lort_store_u16(dst + 2 * k, right16((uint16_t)(top[k] << 8 | low[k]), turn));
 }
 
-static inline void split4(const uint8_t *restrict src, uint8_t *restrict p3, uint8_t *restrict p2, uint8_t *restrict p1,
-                          uint8_t *restrict p0, uint32_t turn)
+static inline void split4(const uint8_t *restrict src, uint8_t *restrict p3, uint8_t *restrict p2,
+                          uint8_t *restrict p1, uint8_t *restrict p0, uint32_t turn)
 {
     for (int k = 0; k < BLOCK; k++) {
         const uint32_t x = left32(lort_load_u32(src + 4 * k), turn);
@@ -49,17 +58,20 @@ static inline void split4(const uint8_t *restrict src, uint8_t *restrict p3, uin
     }
 }
 
-static inline void join4(const uint8_t *restrict p3, const uint8_t *restrict p2, const uint8_t *restrict p1,
-                         const uint8_t *restrict p0, uint8_t *restrict dst, uint32_t turn)
+static inline void join4(const uint8_t *restrict p3, const uint8_t *restrict p2,
+                         const uint8_t *restrict p1, const uint8_t *restrict p0,
+                         uint8_t *restrict dst, uint32_t turn)
 {
     for (int k = 0; k < BLOCK; k++) {
-        const uint32_t x = (uint32_t)p3[k] << 24 | (uint32_t)p2[k] << 16 | (uint32_t)p1[k] << 8 | p0[k];
+        const uint32_t x =
+            (uint32_t)p3[k] << 24 | (uint32_t)p2[k] << 16 | (uint32_t)p1[k] << 8 | p0[k];
         lort_store_u32(dst + 4 * k, right32(x, turn));
     }
 }
 
 /* An item of at most 8 bytes as an integer of `width` bytes, turned by one bit. */
-static void turn_item(const uint8_t *src, uint8_t *dst, uint32_t width, uint32_t shift_up, uint32_t shift_down)
+static void turn_item(const uint8_t *src, uint8_t *dst, uint32_t width, uint32_t shift_up,
+                      uint32_t shift_down)
 {
     uint64_t x = 0;
     for (uint32_t b = 0; b < width; b++)
@@ -69,10 +81,10 @@ static void turn_item(const uint8_t *src, uint8_t *dst, uint32_t width, uint32_t
         dst[b] = (uint8_t)(x >> 8 * b);
 }
 
-/* `count` items at src to the planes; planes points at the first item's byte in the last plane in memory (byte 0),
- * each higher byte's plane lies `stride` before it. */
-static void split_tile(const uint8_t *restrict src, uint8_t *restrict planes, uint64_t stride, uint32_t count,
-                       uint32_t width, bool rotate)
+/* `count` items at src to the planes; planes points at the first item's byte in the last plane in
+ * memory (byte 0), each higher byte's plane lies `stride` before it. */
+static void split_tile(const uint8_t *restrict src, uint8_t *restrict planes, uint64_t stride,
+                       uint32_t count, uint32_t width, bool rotate)
 {
     uint8_t turned[BLOCK * TURNED_MAX];
     if (rotate) {
@@ -87,8 +99,8 @@ static void split_tile(const uint8_t *restrict src, uint8_t *restrict planes, ui
     }
 }
 
-static void join_tile(const uint8_t *restrict planes, uint8_t *restrict dst, uint64_t stride, uint32_t count,
-                      uint32_t width, bool rotate)
+static void join_tile(const uint8_t *restrict planes, uint8_t *restrict dst, uint64_t stride,
+                      uint32_t count, uint32_t width, bool rotate)
 {
     for (uint32_t b = 0; b < width; b++) {
         const uint8_t *plane = planes - b * stride;
@@ -100,23 +112,27 @@ static void join_tile(const uint8_t *restrict planes, uint8_t *restrict dst, uin
 }
 
 /* The fast loops return how many items they did. */
-LORT_VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width, uint32_t turn)
+LORT_VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t items,
+                                        uint32_t width, uint32_t turn)
 {
     uint64_t i = 0;
     for (; width == 2 && items - i >= BLOCK; i += BLOCK)
         split2(src + 2 * i, dst + i, dst + items + i, turn);
     for (; width == 4 && items - i >= BLOCK; i += BLOCK)
-        split4(src + 4 * i, dst + i, dst + items + i, dst + 2 * items + i, dst + 3 * items + i, turn);
+        split4(src + 4 * i, dst + i, dst + items + i, dst + 2 * items + i, dst + 3 * items + i,
+               turn);
     return i;
 }
 
-LORT_VECTORS static uint64_t join_fast(const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width, uint32_t turn)
+LORT_VECTORS static uint64_t join_fast(const uint8_t *src, uint8_t *dst, uint64_t items,
+                                       uint32_t width, uint32_t turn)
 {
     uint64_t i = 0;
     for (; width == 2 && items - i >= BLOCK; i += BLOCK)
         join2(src + i, src + items + i, dst + 2 * i, turn);
     for (; width == 4 && items - i >= BLOCK; i += BLOCK)
-        join4(src + i, src + items + i, src + 2 * items + i, src + 3 * items + i, dst + 4 * i, turn);
+        join4(src + i, src + items + i, src + 2 * items + i, src + 3 * items + i, dst + 4 * i,
+              turn);
     return i;
 }
 
@@ -129,7 +145,8 @@ void lort_planes_split(const void *src, void *dst, uint64_t bytes, uint32_t widt
     const uint64_t items = width > 1 ? bytes / width : 0, covered = items * width;
     rotate = rotate && width <= TURNED_MAX;
     for (uint64_t i = split_fast(in, out, items, width, rotate); i < items; i += BLOCK)
-        split_tile(in + i * width, out + (width - 1) * items + i, items, tile_count(items - i), width, rotate);
+        split_tile(in + i * width, out + (width - 1) * items + i, items, tile_count(items - i),
+                   width, rotate);
     if (bytes > covered)
         memcpy(out + covered, in + covered, bytes - covered);
 }
@@ -141,7 +158,8 @@ void lort_planes_join(const void *src, void *dst, uint64_t bytes, uint32_t width
     const uint64_t items = width > 1 ? bytes / width : 0, covered = items * width;
     rotate = rotate && width <= TURNED_MAX;
     for (uint64_t i = join_fast(in, out, items, width, rotate); i < items; i += BLOCK)
-        join_tile(in + (width - 1) * items + i, out + i * width, items, tile_count(items - i), width, rotate);
+        join_tile(in + (width - 1) * items + i, out + i * width, items, tile_count(items - i),
+                  width, rotate);
     if (bytes > covered)
         memcpy(out + covered, in + covered, bytes - covered);
 }

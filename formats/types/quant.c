@@ -1,15 +1,17 @@
-/* quant: the layouts of ggml's block types. Decoding, and encoding of Q8_0; the blocks are whole (lort_dtype_bytes made sure) and every
- * bit pattern is a legal block, so nothing here can fail. A scale of Inf or NaN gives Inf or NaN: the caller looks for
- * them.
+/* quant: the layouts of ggml's block types. Decoding, and encoding of Q8_0; the blocks are whole
+ * (lort_dtype_bytes made sure) and every bit pattern is a legal block, so nothing here can fail. A
+ * scale of Inf or NaN gives Inf or NaN: the caller looks for them.
  *
- * Bit for bit what llama.cpp computes: products are taken in its order, scale first, (d * s) * q. Compiled with
- * -ffp-contract=off; contraction would not matter, as each product fits f32's 24 bits and only the last addition
- * rounds.
+ * Bit for bit what llama.cpp computes: products are taken in its order, scale first, (d * s) * q.
+ * Compiled with -ffp-contract=off; contraction would not matter, as each product fits f32's 24 bits
+ * and only the last addition rounds.
  *
- * Loops are as gcc -O3 vectorises them for SSE2 already: outer ones unrolled so that shifts are constants, inner ones not. LORT_VECTORS stands where AVX2 or
- * AVX-512 then give a fifth or more; Q4_0 and Q2_K, for one, get slower by AVX2.
+ * Loops are as gcc -O3 vectorises them for SSE2 already: outer ones unrolled so that shifts are
+ * constants, inner ones not. LORT_VECTORS stands where AVX2 or AVX-512 then give a fifth or more;
+ * Q4_0 and Q2_K, for one, get slower by AVX2.
  *
- * In the pictures numbers over a field are byte offsets in the block, d, m and dmin are f16, k is the element's index.
+ * In the pictures numbers over a field are byte offsets in the block, d, m and dmin are f16, k is
+ * the element's index.
  */
 #include "formats/types/quant.h"
 #include "formats/base/bytes.h"
@@ -18,7 +20,8 @@
 typedef void decode_block(const uint8_t *restrict block, float *restrict y);
 
 /* Inlined with a known block function, so that each decoder is one loop without calls. */
-LORT_INLINE void decode_blocks(const void *src, float *dst, uint64_t n, uint32_t elements, uint32_t bytes, decode_block *block)
+LORT_INLINE void decode_blocks(const void *src, float *dst, uint64_t n, uint32_t elements,
+                               uint32_t bytes, decode_block *block)
 {
     const uint8_t *in = src;
     for (; n >= elements; n -= elements, in += bytes, dst += elements)
@@ -42,7 +45,10 @@ LORT_INLINE void q4_0(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q4_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 18, q4_0); }
+void lort_decode_q4_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 18, q4_0);
+}
 
 /* Q4_1: y = q d + m
  *
@@ -59,15 +65,20 @@ LORT_INLINE void q4_1(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q4_1(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 20, q4_1); }
+void lort_decode_q4_1(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 20, q4_1);
+}
 
 /* 1 << i: SSE2 has no shift by lane. */
-static const uint32_t bit[16] = {0x1, 0x2, 0x4, 0x8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
+static const uint32_t bit[16] = {0x1,   0x2,   0x4,   0x8,   0x10,   0x20,   0x40,   0x80,
+                                 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
 
 /* Q5_0: y = (q - 16) d
  *
  *   0     2           6                               22
- *   | d   | qh u32    | qs[16]                        |     qs: low 4 bits as in Q4_0; bit k of qh: bit 4 of q[k]
+ *   | d   | qh u32    | qs[16]                        |     qs: low 4 bits as in Q4_0; bit k of qh:
+ * bit 4 of q[k]
  */
 LORT_INLINE void q5_0(const uint8_t *restrict block, float *restrict y)
 {
@@ -82,7 +93,10 @@ LORT_INLINE void q5_0(const uint8_t *restrict block, float *restrict y)
         y[i + 16] = (float)((qs[i] >> 4) - (qh >> 16 & bit[i] ? 0 : 16)) * d;
 }
 
-void lort_decode_q5_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 22, q5_0); }
+void lort_decode_q5_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 22, q5_0);
+}
 
 /* Q5_1: y = q d + m
  *
@@ -102,7 +116,10 @@ LORT_INLINE void q5_1(const uint8_t *restrict block, float *restrict y)
         y[i + 16] = (float)((qs[i] >> 4) + (qh >> 16 & bit[i] ? 16 : 0)) * d + m;
 }
 
-void lort_decode_q5_1(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 24, q5_1); }
+void lort_decode_q5_1(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 24, q5_1);
+}
 
 /* Q8_0: y = q d
  *
@@ -116,9 +133,17 @@ LORT_INLINE void q8_0(const uint8_t *restrict block, float *restrict y)
         y[i] = (float)(int8_t)block[2 + i] * d;
 }
 
-LORT_VECTORS void lort_decode_q8_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 34, q8_0); }
+LORT_VECTORS void lort_decode_q8_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 34, q8_0);
+}
 
-enum { Q8_0_MOST = 127, Q8_0_MOST_BITS = 0x42fe0000 /* of 127.0f */, F16_MOST = 0x7bff, INFINITE = 0x7f800000 };
+enum {
+    Q8_0_MOST = 127,
+    Q8_0_MOST_BITS = 0x42fe0000 /* of 127.0f */,
+    F16_MOST = 0x7bff,
+    INFINITE = 0x7f800000
+};
 
 /* Numbers without their sign are ordered as their bits are; NaN counts as 0. */
 LORT_INLINE float largest_magnitude(const float *restrict x)
@@ -126,7 +151,8 @@ LORT_INLINE float largest_magnitude(const float *restrict x)
     int32_t most = 0;
     LORT_ROLLED
     for (int i = 0; i < 32; i++) {
-        const int32_t bits = (int32_t)(lort_to_bits(x[i]) & 0x7fffffffu), magnitude = bits > INFINITE ? 0 : bits;
+        const int32_t bits = (int32_t)(lort_to_bits(x[i]) & 0x7fffffffu),
+                      magnitude = bits > INFINITE ? 0 : bits;
         most = magnitude > most ? magnitude : most;
     }
     return lort_from_bits((uint32_t)most);
@@ -140,16 +166,19 @@ LORT_INLINE uint16_t q8_0_scale(float most)
     return (uint16_t)(d + (lort_f16_to_f32(d) * (Q8_0_MOST + 0.5f) < most));
 }
 
-/* Integers of up to 22 bits, to nearest, ties to even: beside 1.5 x 2^23 a float has no bits behind the point. */
+/* Integers of up to 22 bits, to nearest, ties to even: beside 1.5 x 2^23 a float has no bits behind
+ * the point. */
 LORT_INLINE float nearest_integer(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
 
-/* Numbers as steps of d, NaN as -127. The bits are compared, because ?: on floats becomes a branch. */
+/* Numbers as steps of d, NaN as -127. The bits are compared, because ?: on floats becomes a branch.
+ */
 LORT_INLINE void q8_0_steps(const float *restrict x, float d, uint8_t *restrict out)
 {
     LORT_ROLLED
     for (int i = 0; i < 32; i++) {
         const uint32_t bits = lort_to_bits(x[i] / d);
-        const int32_t magnitude = (int32_t)(bits & 0x7fffffffu), bounded = magnitude < Q8_0_MOST_BITS ? magnitude : Q8_0_MOST_BITS;
+        const int32_t magnitude = (int32_t)(bits & 0x7fffffffu),
+                      bounded = magnitude < Q8_0_MOST_BITS ? magnitude : Q8_0_MOST_BITS;
         const uint32_t minus = (bits >> 31 | (uint32_t)(magnitude > INFINITE)) << 31;
         out[i] = (uint8_t)(int32_t)nearest_integer(lort_from_bits((uint32_t)bounded | minus));
     }
@@ -172,7 +201,8 @@ LORT_VECTORS void lort_store_q8_0(const float *src, void *dst, uint64_t n)
  *   | scales[16]    | qs[64]                                | d   | dmin |
  *
  *   scales[g] = m << 4 | s of elements 16 g ..
- *   qs: 32 bytes for each 128 elements; byte l holds, from its lowest bits, q of l, l + 32, l + 64, l + 96
+ *   qs: 32 bytes for each 128 elements; byte l holds, from its lowest bits, q of l, l + 32, l + 64,
+ * l + 96
  */
 LORT_INLINE void q2_k(const uint8_t *restrict block, float *restrict y)
 {
@@ -188,7 +218,10 @@ LORT_INLINE void q2_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q2_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 84, q2_k); }
+void lort_decode_q2_k(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 84, q2_k);
+}
 
 /* Q3_K: y = (d (s - 32)) (q - 4), a 6-bit s for each 16 elements, q of 3 bits
  *
@@ -197,7 +230,8 @@ void lort_decode_q2_k(const void *src, float *dst, uint64_t n) { decode_blocks(s
  *
  *   qs: the low 2 bits of q, placed as in Q2_K; hmask: bit k / 32 of byte k % 32 is bit 2 of q
  *   scales   bytes 0-7    low nibbles: low 4 bits of s0-s7; high nibbles: of s8-s15
- *            bytes 8-11   byte 8 + i, from its lowest bits: high 2 bits of s[i], s[i + 4], s[i + 8], s[i + 12]
+ *            bytes 8-11   byte 8 + i, from its lowest bits: high 2 bits of s[i], s[i + 4], s[i +
+ * 8], s[i + 12]
  */
 LORT_INLINE void q3_k(const uint8_t *restrict block, float *restrict y)
 {
@@ -216,9 +250,13 @@ LORT_INLINE void q3_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q3_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 110, q3_k); }
+void lort_decode_q3_k(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 110, q3_k);
+}
 
-/* The 12 bytes of Q4_K and Q5_K: a 6-bit scale s and a 6-bit min m for each 32 elements, j = 0 .. 7.
+/* The 12 bytes of Q4_K and Q5_K: a 6-bit scale s and a 6-bit min m for each 32 elements, j = 0
+ * .. 7.
  *
  *              bits 7 6         5 4          3 2 1 0
  *   bytes 0-3  | s[j+4] 5 4  |  s[j], 6 bits       |     j = 0 .. 3
@@ -259,7 +297,10 @@ LORT_INLINE void q4_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_q4_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 144, q4_k); }
+LORT_VECTORS void lort_decode_q4_k(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 144, q4_k);
+}
 
 /* Q5_K: y = (d s) q - dmin m
  *
@@ -285,7 +326,10 @@ LORT_INLINE void q5_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_q5_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 176, q5_k); }
+LORT_VECTORS void lort_decode_q5_k(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 176, q5_k);
+}
 
 /* Q6_K: y = (d s) (q - 32), an int8 s for each 16 elements
  *
@@ -313,10 +357,14 @@ LORT_INLINE void q6_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_q6_k(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 210, q6_k); }
+void lort_decode_q6_k(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 210, q6_k);
+}
 
 /* The non-linear levels of the IQ4 types. */
-static const float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const float iq4_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                     1,    13,   25,  38,  53,  69,  89,  113};
 
 /* IQ4_NL: y = d level[q]; the block of Q4_0 */
 LORT_INLINE void iq4_nl(const uint8_t *restrict block, float *restrict y)
@@ -329,15 +377,18 @@ LORT_INLINE void iq4_nl(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_iq4_nl(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 18, iq4_nl); }
+void lort_decode_iq4_nl(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 18, iq4_nl);
+}
 
 /* IQ4_XS: y = (d (s - 32)) level[q], a 6-bit s for each 32 elements, j = 0 .. 7
  *
  *   0     2             4              8                                         136
  *   | d   | s_high u16  | s_low[4]     | qs[128]                                 |
  *
- *   s_low: nibble j (low first) is the low 4 bits of s[j]; s_high: bits 2 j, 2 j + 1 its high 2 bits
- *   qs: 16 bytes for each 32 elements, nibbles as in Q4_0
+ *   s_low: nibble j (low first) is the low 4 bits of s[j]; s_high: bits 2 j, 2 j + 1 its high 2
+ * bits qs: 16 bytes for each 32 elements, nibbles as in Q4_0
  */
 LORT_INLINE void iq4_xs(const uint8_t *restrict block, float *restrict y)
 {
@@ -354,11 +405,16 @@ LORT_INLINE void iq4_xs(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_iq4_xs(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 136, iq4_xs); }
+void lort_decode_iq4_xs(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 136, iq4_xs);
+}
 
-/* Digit number `digit` of `count` bytes of TQ1_0. A byte b holds five base-3 digits as the fraction b / 256, rounded
- * up: times 3^digit drops the digits before (modulo 1), times 3 makes the next one the integer part. */
-LORT_INLINE void base3_digits(const uint8_t *restrict bytes, int count, int digit, float d, float *restrict y)
+/* Digit number `digit` of `count` bytes of TQ1_0. A byte b holds five base-3 digits as the fraction
+ * b / 256, rounded up: times 3^digit drops the digits before (modulo 1), times 3 makes the next one
+ * the integer part. */
+LORT_INLINE void base3_digits(const uint8_t *restrict bytes, int count, int digit, float d,
+                              float *restrict y)
 {
     static const uint8_t power[5] = {1, 3, 9, 27, 81};
     for (int i = 0; i < count; i++) {
@@ -386,7 +442,10 @@ LORT_INLINE void tq1_0(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_tq1_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 54, tq1_0); }
+LORT_VECTORS void lort_decode_tq1_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 54, tq1_0);
+}
 
 /* TQ2_0: y = (q - 1) d
  *
@@ -401,12 +460,16 @@ LORT_INLINE void tq2_0(const uint8_t *restrict block, float *restrict y)
             y[32 * j + i] = (float)((block[j / 4 * 32 + i] >> j % 4 * 2 & 3) - 1) * d;
 }
 
-LORT_VECTORS void lort_decode_tq2_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 256, 66, tq2_0); }
+LORT_VECTORS void lort_decode_tq2_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 256, 66, tq2_0);
+}
 
 /* E2M1 values times 2, as ggml keeps them (integers; no negative zero). */
 static const float fp4_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* 2^(e - 128), half of E8M0, whose NaN is an ordinary number here; 2^-128 and 2^-127 are f32 subnormals. */
+/* 2^(e - 128), half of E8M0, whose NaN is an ordinary number here; 2^-128 and 2^-127 are f32
+ * subnormals. */
 LORT_INLINE float half_e8m0(uint8_t e)
 {
     return lort_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
@@ -427,9 +490,13 @@ LORT_INLINE void mxfp4(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_mxfp4(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 32, 17, mxfp4); }
+void lort_decode_mxfp4(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 32, 17, mxfp4);
+}
 
-/* Half of an unsigned E4M3. ggml takes the NaN 0x7f for 0, but ignores bit 7 and then reads 0xff as the number 480. */
+/* Half of an unsigned E4M3. ggml takes the NaN 0x7f for 0, but ignores bit 7 and then reads 0xff as
+ * the number 480. */
 LORT_INLINE float half_ue4m3(uint8_t e)
 {
     const uint8_t magnitude = e & 0x7f;
@@ -443,7 +510,8 @@ LORT_INLINE float half_ue4m3(uint8_t e)
 /* NVFP4: y = UE4M3(e) E2M1(q), an e for each 16 elements
  *
  *   0       4                               36
- *   | e[4]  | qs[32]                        |     8 bytes of qs for each 16 elements: qs[i] = q[i + 8] << 4 | q[i]
+ *   | e[4]  | qs[32]                        |     8 bytes of qs for each 16 elements: qs[i] = q[i +
+ * 8] << 4 | q[i]
  */
 LORT_INLINE void nvfp4(const uint8_t *restrict block, float *restrict y)
 {
@@ -457,7 +525,10 @@ LORT_INLINE void nvfp4(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-void lort_decode_nvfp4(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 64, 36, nvfp4); }
+void lort_decode_nvfp4(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 64, 36, nvfp4);
+}
 
 /* Q1_0: y = d where the bit is set, else -d
  *
@@ -476,12 +547,16 @@ LORT_INLINE void q1_0(const uint8_t *restrict block, float *restrict y)
         y[k] = lort_from_bits(d ^ (uint32_t)minus[k] << 31);
 }
 
-void lort_decode_q1_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 128, 18, q1_0); }
+void lort_decode_q1_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 128, 18, q1_0);
+}
 
 /* Q2_0: y = (q - 1) d
  *
  *   0     2                               18
- *   | d   | qs[16]                        |     byte i, from its lowest bits: q of 4 i, 4 i + 1, 4 i + 2, 4 i + 3
+ *   | d   | qs[16]                        |     byte i, from its lowest bits: q of 4 i, 4 i + 1, 4
+ * i + 2, 4 i + 3
  */
 LORT_INLINE void q2_0(const uint8_t *restrict block, float *restrict y)
 {
@@ -495,4 +570,7 @@ LORT_INLINE void q2_0(const uint8_t *restrict block, float *restrict y)
         y[k] = (float)(q[k] - 1) * d;
 }
 
-void lort_decode_q2_0(const void *src, float *dst, uint64_t n) { decode_blocks(src, dst, n, 64, 18, q2_0); }
+void lort_decode_q2_0(const void *src, float *dst, uint64_t n)
+{
+    decode_blocks(src, dst, n, 64, 18, q2_0);
+}

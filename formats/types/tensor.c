@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The index is at most half full: the longest run among n random hashes is about 5 ln n slots there. A run of MAX_PROBES
- * means names made to collide; without a limit they would cost the square of their number. */
+/* The index is at most half full: the longest run among n random hashes is about 5 ln n slots
+ * there. A run of MAX_PROBES means names made to collide; without a limit they would cost the
+ * square of their number. */
 #define MAX_PROBES 256u
 
 lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
@@ -18,7 +19,8 @@ lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
     if (n >= 2)
         m.rows = tensor->dims[n - 2];
     for (uint32_t i = 0; i + 2 < n; i++)
-        m.slices *= tensor->dims[i]; /* the gates checked the product, zeros left out (lort_layout_elements) */
+        /* the gates checked the product, zeros left out (lort_layout_elements) */
+        m.slices *= tensor->dims[i];
     return m;
 }
 
@@ -44,7 +46,9 @@ static lort_code put_name(const lort_index *index, uint64_t number, lort_error *
     uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
     char name[160];
     if (!slot)
-        return lort_fail(err, LORT_E_INPUT, "the tensor names are made to collide (over %u with one hash)", MAX_PROBES);
+        return lort_fail(err, LORT_E_INPUT,
+                         "the tensor names are made to collide (over %u with one hash)",
+                         MAX_PROBES);
     if (*slot)
         return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice",
                          lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));

@@ -1,15 +1,16 @@
 /* The memory ledger. Counts with atomics only; takes no lock while memory is asked for. */
 #include "loader/machine/budget.h"
 
+#include "formats/base/text.h"
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
-#include "formats/base/text.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Under the address sanitizer every block comes from the heap, which has red zones and finds leaks. */
+/* Under the address sanitizer every block comes from the heap, which has red zones and finds leaks.
+ */
 #if defined(__SANITIZE_ADDRESS__)
 #define PAGES_FROM SIZE_MAX
 #elif defined(__has_feature)
@@ -100,18 +101,23 @@ void lort_budget_close(lort_budget *budget)
 
 const lort_alloc *lort_budget_alloc(lort_budget *budget) { return &budget->alloc; }
 
-lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *what, lort_error *err)
+lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *what,
+                              lort_error *err)
 {
     char need[32], limit[32], used[32];
     if (book_bytes(budget, bytes))
         return LORT_OK;
-    return lort_fail(err, LORT_E_MEMORY, "%s needs %s (%" PRIu64 " bytes); the memory budget is %s, %s of it in use",
+    return lort_fail(err, LORT_E_MEMORY,
+                     "%s needs %s (%" PRIu64 " bytes); the memory budget is %s, %s of it in use",
                      what, lort_size_text(bytes, need, sizeof need), bytes,
                      lort_size_text(atomic_load(&budget->limit), limit, sizeof limit),
                      lort_size_text(atomic_load(&budget->used), used, sizeof used));
 }
 
 void lort_budget_release(lort_budget *budget, uint64_t bytes) { unbook_bytes(budget, bytes); }
-void lort_budget_limit(lort_budget *budget, uint64_t limit_bytes) { atomic_store(&budget->limit, limit_bytes); }
+void lort_budget_limit(lort_budget *budget, uint64_t limit_bytes)
+{
+    atomic_store(&budget->limit, limit_bytes);
+}
 uint64_t lort_budget_used(lort_budget *budget) { return atomic_load(&budget->used); }
 uint64_t lort_budget_peak(lort_budget *budget) { return atomic_load(&budget->peak); }

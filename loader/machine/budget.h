@@ -1,16 +1,20 @@
-/* budget: the ledger all of LoRT's own memory comes from. A take that would pass the limit is refused (NULL), never granted.
- * Blocks of 64 KiB and more are whole pages that go back to the system when given. Thread-safe. */
+/* budget: the ledger all of LoRT's own memory comes from. A take that would pass the limit is
+ * refused (NULL), never granted. Blocks of 64 KiB and more are whole pages that go back to the
+ * system when given. Thread-safe. */
 #ifndef LORT_LOADER_MACHINE_BUDGET_H
 #define LORT_LOADER_MACHINE_BUDGET_H
 
 #include "formats/base/alloc.h"
 
 typedef struct lort_budget lort_budget;
-lort_code lort_budget_open(uint64_t limit_bytes, lort_budget **out, lort_error *err); /* UINT64_MAX = no limit */
-void lort_budget_close(lort_budget *budget); /* accepts NULL; all must have been given back (asserted) */
+/* UINT64_MAX = no limit */
+lort_code lort_budget_open(uint64_t limit_bytes, lort_budget **out, lort_error *err);
+/* accepts NULL; all must have been given back (asserted) */
+void lort_budget_close(lort_budget *budget);
 const lort_alloc *lort_budget_alloc(lort_budget *budget);
 /* Books bytes that a library will take by itself (BLAS buffers, zstd contexts, stacks). */
-lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *what, lort_error *err);
+lort_code lort_budget_reserve(lort_budget *budget, uint64_t bytes, const char *what,
+                              lort_error *err);
 void lort_budget_release(lort_budget *budget, uint64_t bytes);
 void lort_budget_limit(lort_budget *budget, uint64_t limit_bytes); /* set once the plan knows it */
 uint64_t lort_budget_used(lort_budget *budget);

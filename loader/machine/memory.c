@@ -1,5 +1,5 @@
-/* What is available: reads and compares, allocates nothing. All texts come through loader/proc below an injectable
- * root. */
+/* What is available: reads and compares, allocates nothing. All texts come through loader/proc
+ * below an injectable root. */
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
 #include "loader/os/proc.h"
@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define UNKNOWN_BYTES (UINT64_C(1) << 30)
-#define TEXT_CAP 8192 /* meminfo and memory.stat have 2 to 3 KiB; three of these are on the stack, which may be one of 64 KiB */
+/* meminfo and memory.stat have 2 to 3 KiB; three of these are on the stack, which may be one of 64
+ * KiB */
+#define TEXT_CAP 8192
 
 /* Copies as much of the end as fits: in a long path it says more than the start. */
 static void copy_end(char *out, size_t cap, const char *text)
@@ -29,7 +31,8 @@ static void add_source(lort_memory *m, const char *name, const char *where, uint
 
 static uint64_t subtract_floor(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-/* A limit of 0 or above the physical memory limits nothing; without /proc only the kernel's "unlimited" is told apart.
+/* A limit of 0 or above the physical memory limits nothing; without /proc only the kernel's
+ * "unlimited" is told apart.
  */
 static bool is_limit(uint64_t limit, uint64_t physical)
 {
@@ -42,7 +45,8 @@ static uint64_t value_or_zero(const char *text, const char *key)
     return lort_proc_value(text, key, &v) ? v : 0;
 }
 
-/* Kernels before 3.14 have no MemAvailable; their page cache includes shared memory, which cannot be dropped. */
+/* Kernels before 3.14 have no MemAvailable; their page cache includes shared memory, which cannot
+ * be dropped. */
 static bool host_available(const char *info, uint64_t *bytes)
 {
     if (lort_proc_value(info, "MemAvailable", bytes))
@@ -54,13 +58,15 @@ static bool host_available(const char *info, uint64_t *bytes)
     return true;
 }
 
-/* With strict overcommit (mode 2) an allocation fails at the commit limit, however much memory is free. */
+/* With strict overcommit (mode 2) an allocation fails at the commit limit, however much memory is
+ * free. */
 static void add_commit(const char *root, const char *info, lort_memory *m)
 {
     char path[600], mode[8];
     uint64_t limit, used;
     snprintf(path, sizeof path, "%s/proc/sys/vm/overcommit_memory", root);
-    if (lort_os_read_text(path, mode, sizeof mode) && mode[0] == '2' && lort_proc_value(info, "CommitLimit", &limit) &&
+    if (lort_os_read_text(path, mode, sizeof mode) && mode[0] == '2' &&
+        lort_proc_value(info, "CommitLimit", &limit) &&
         lort_proc_value(info, "Committed_AS", &used))
         add_source(m, "CommitLimit", path, subtract_floor(limit, used));
 }
@@ -80,16 +86,17 @@ static void add_host(const char *root, lort_memory *m, uint64_t *physical)
     add_commit(root, info, m);
 }
 
-/* Memory of a version 2 group that cannot be dropped. Page cache ("file") is not in it: any reader of files fills the
- * group with cache up to its limit, and the kernel takes it back for the asking. Kernels before 5.18 have no "kernel"
- * sum. */
+/* Memory of a version 2 group that cannot be dropped. Page cache ("file") is not in it: any reader
+ * of files fills the group with cache up to its limit, and the kernel takes it back for the asking.
+ * Kernels before 5.18 have no "kernel" sum. */
 static uint64_t used_v2(const char *stat)
 {
     uint64_t kernel = 0;
     if (!lort_proc_value(stat, "kernel", &kernel))
-        kernel = value_or_zero(stat, "slab") + value_or_zero(stat, "kernel_stack") + value_or_zero(stat, "pagetables") +
-                 value_or_zero(stat, "percpu");
-    return value_or_zero(stat, "anon") + value_or_zero(stat, "shmem") + value_or_zero(stat, "sock") +
+        kernel = value_or_zero(stat, "slab") + value_or_zero(stat, "kernel_stack") +
+                 value_or_zero(stat, "pagetables") + value_or_zero(stat, "percpu");
+    return value_or_zero(stat, "anon") + value_or_zero(stat, "shmem") +
+           value_or_zero(stat, "sock") +
            subtract_floor(kernel, value_or_zero(stat, "slab_reclaimable"));
 }
 
@@ -100,7 +107,8 @@ static void where_in(const lort_group *group, const char *file, char *out, size_
     copy_end(out, cap, path);
 }
 
-/* The tightest of this group and its ancestors. Above memory.high a job is throttled to a crawl, so it is a limit too.
+/* The tightest of this group and its ancestors. Above memory.high a job is throttled to a crawl, so
+ * it is a limit too.
  */
 static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
 {
@@ -108,7 +116,8 @@ static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
     char stat[TEXT_CAP], where[200] = "";
     uint64_t least = UINT64_MAX;
     do {
-        uint64_t used = lort_group_text(&group, "memory.stat", stat, sizeof stat) ? used_v2(stat) : 0;
+        uint64_t used =
+            lort_group_text(&group, "memory.stat", stat, sizeof stat) ? used_v2(stat) : 0;
         for (int i = 0; i < 2; i++) {
             uint64_t limit;
             if (!lort_group_number(&group, files[i], &limit) || !is_limit(limit, physical) ||
@@ -122,8 +131,8 @@ static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
         add_source(m, "cgroup v2", where, least);
 }
 
-/* hierarchical_memory_limit is the kernel's own minimum over the ancestors. A path that is not visible here (a
- * container that sees its own part only) has its nearest visible ancestor. */
+/* hierarchical_memory_limit is the kernel's own minimum over the ancestors. A path that is not
+ * visible here (a container that sees its own part only) has its nearest visible ancestor. */
 static void add_group_v1(lort_group group, uint64_t physical, lort_memory *m)
 {
     char stat[TEXT_CAP], where[200];
@@ -138,7 +147,9 @@ static void add_group_v1(lort_group group, uint64_t physical, lort_memory *m)
     if (!is_limit(limit, physical))
         return;
     where_in(&group, file, where, sizeof where);
-    add_source(m, "cgroup v1", where, subtract_floor(limit, value_or_zero(stat, "total_rss") + value_or_zero(stat, "total_shmem")));
+    add_source(m, "cgroup v1", where,
+               subtract_floor(limit, value_or_zero(stat, "total_rss") +
+                                         value_or_zero(stat, "total_shmem")));
 }
 
 static void add_group(const char *root, uint64_t physical, lort_memory *m)
@@ -161,7 +172,8 @@ static void add_rlimits(uint64_t physical, lort_memory *m)
         return;
     lort_os_process_memory(&now);
     if (is_limit(limits.address_space, physical))
-        add_source(m, "RLIMIT_AS", "ulimit -v", subtract_floor(limits.address_space, now.virtual_bytes));
+        add_source(m, "RLIMIT_AS", "ulimit -v",
+                   subtract_floor(limits.address_space, now.virtual_bytes));
     if (is_limit(limits.data, physical))
         add_source(m, "RLIMIT_DATA", "ulimit -d", subtract_floor(limits.data, now.data_bytes));
 }
@@ -179,20 +191,27 @@ static uint64_t number_in_environment(const char *name)
     return value;
 }
 
-/* Slurm may enforce a job's memory by polling and killing, without a cgroup: then only the environment tells it. Both are in
- * mebibytes; 0 means the whole node. (sbatch(1), "OUTPUT ENVIRONMENT VARIABLES") */
+/* Slurm may enforce a job's memory by polling and killing, without a cgroup: then only the
+ * environment tells it. Both are in mebibytes; 0 means the whole node. (sbatch(1), "OUTPUT
+ * ENVIRONMENT VARIABLES") */
 static void add_slurm(uint64_t physical, lort_memory *m)
 {
-    uint64_t node = number_in_environment("SLURM_MEM_PER_NODE"), cpu = number_in_environment("SLURM_MEM_PER_CPU");
-    uint64_t cpus = number_in_environment("SLURM_CPUS_ON_NODE"), limit = node ? node : cpu && cpus <= UINT64_MAX / cpu ? cpu * cpus : 0;
+    uint64_t node = number_in_environment("SLURM_MEM_PER_NODE"),
+             cpu = number_in_environment("SLURM_MEM_PER_CPU");
+    uint64_t cpus = number_in_environment("SLURM_CPUS_ON_NODE"),
+             limit = node                              ? node
+                     : cpu && cpus <= UINT64_MAX / cpu ? cpu * cpus
+                                                       : 0;
     lort_process_memory now;
     if (limit > UINT64_MAX >> 20 || !is_limit(limit << 20, physical))
         return;
     lort_os_process_memory(&now);
-    add_source(m, "Slurm", node ? "SLURM_MEM_PER_NODE" : "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE", subtract_floor(limit << 20, now.anon_bytes));
+    add_source(m, "Slurm", node ? "SLURM_MEM_PER_NODE" : "SLURM_MEM_PER_CPU x SLURM_CPUS_ON_NODE",
+               subtract_floor(limit << 20, now.anon_bytes));
 }
 
-lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out, lort_error *err)
+lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out,
+                            lort_error *err)
 {
     uint64_t physical = 0;
     (void)err; /* nothing unreadable is a failure: it only leaves a source out */

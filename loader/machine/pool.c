@@ -2,13 +2,14 @@
  *
  * Active runs form a stack. A worker takes the next item of the newest run that has one to give:
  *
- *     0 .. committed .. next .. stop .. n        next - committed <= window; items from `stop` on are never started
- *          [ in work or done ]
+ *     0 .. committed .. next .. stop .. n        next - committed <= window; items from `stop` on
+ * are never started [ in work or done ]
  *
- * `stop` is n, or the lowest item that failed. Items are started in order, so when `stop` is set every lower one has
- * been started and will be finished: the lowest failure is found whatever the timing. The caller of a run works on its
- * own run, commits, and waits for items in flight; workers never wait for each other, so nesting cannot deadlock. A caller
- * from outside (not within an item or a commit, whose scratch would be used twice) helps newer runs while it waits.
+ * `stop` is n, or the lowest item that failed. Items are started in order, so when `stop` is set
+ * every lower one has been started and will be finished: the lowest failure is found whatever the
+ * timing. The caller of a run works on its own run, commits, and waits for items in flight; workers
+ * never wait for each other, so nesting cannot deadlock. A caller from outside (not within an item
+ * or a commit, whose scratch would be used twice) helps newer runs while it waits.
  */
 #include "loader/machine/pool.h"
 
@@ -34,8 +35,9 @@ typedef struct worker {
 
 struct lort_pool {
     lort_mutex *mutex;
-    lort_cond *work_ready; /* workers wait here: a run was pushed, a slot became free, the pool closes */
-    lort_cond *item_done;  /* callers wait here */
+    /* workers wait here: a run was pushed, a slot became free, the pool closes */
+    lort_cond *work_ready;
+    lort_cond *item_done; /* callers wait here */
     run *top;
     bool closing;
     unsigned workers;
@@ -180,13 +182,14 @@ static lort_code run_inline(run *r, lort_error *err)
     return finish_item(r, err);
 }
 
-lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_fn *work, lort_commit_fn *commit,
-                        void *ctx, lort_error *err)
+lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_fn *work,
+                        lort_commit_fn *commit, void *ctx, lort_error *err)
 {
     run r = {.work = work, .commit = commit, .ctx = ctx, .stop = n, .window = window ? window : 1};
     if (!pool)
         return run_inline(&r, err);
-    uint64_t slots = n < (int64_t)r.window ? (n > 0 ? (uint64_t)n : 1) : r.window; /* fewer items than slots */
+    /* fewer items than slots */
+    uint64_t slots = n < (int64_t)r.window ? (n > 0 ? (uint64_t)n : 1) : r.window;
     r.done = calloc((size_t)slots, sizeof *r.done);
     if (!r.done)
         return lort_fail(err, LORT_E_MEMORY, "no memory for a run of %u slots", r.window);
@@ -220,7 +223,8 @@ lort_code lort_pool_open(unsigned threads, lort_pool **out, unsigned *started, l
 {
     unsigned count = threads ? threads : 1;
     lort_pool *pool = calloc(1, sizeof *pool + count * sizeof pool->worker[0]);
-    lort_code code = pool ? LORT_OK : lort_fail(err, LORT_E_MEMORY, "no memory for a pool of %u workers", count);
+    lort_code code =
+        pool ? LORT_OK : lort_fail(err, LORT_E_MEMORY, "no memory for a pool of %u workers", count);
     *out = NULL;
     if (started)
         *started = 0;
@@ -261,7 +265,4 @@ void lort_pool_close(lort_pool *pool)
 
 unsigned lort_pool_workers(const lort_pool *pool) { return pool ? pool->workers : 1; }
 
-unsigned lort_pool_window(const lort_pool *pool)
-{
-    return pool ? 2 * lort_pool_workers(pool) : 1;
-}
+unsigned lort_pool_window(const lort_pool *pool) { return pool ? 2 * lort_pool_workers(pool) : 1; }

@@ -11,7 +11,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* I/O devices are the slow part of a discovery. The x86 component would bind this thread to every PU in turn. */
+/* I/O devices are the slow part of a discovery. The x86 component would bind this thread to every
+ * PU in turn. */
 static bool configure_hwloc(hwloc_topology_t topology, const char *synthetic)
 {
     if (hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE) ||
@@ -19,8 +20,9 @@ static bool configure_hwloc(hwloc_topology_t topology, const char *synthetic)
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL))
         return false;
     if (synthetic)
-        return ends_with(synthetic, ".xml") ? hwloc_topology_set_xml(topology, synthetic) == 0
-                                            : hwloc_topology_set_synthetic(topology, synthetic) == 0;
+        return ends_with(synthetic, ".xml")
+                   ? hwloc_topology_set_xml(topology, synthetic) == 0
+                   : hwloc_topology_set_synthetic(topology, synthetic) == 0;
     (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
     return hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING |
                                                   HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM) == 0;
@@ -41,12 +43,14 @@ static void discover_nodes(const char *synthetic, lort_topology *out)
         out->packages = count_objects(topology, HWLOC_OBJ_PACKAGE, 1);
         out->numa_nodes = count_objects(topology, HWLOC_OBJ_NUMANODE, 1);
         out->pus = count_objects(topology, HWLOC_OBJ_PU, 1);
-        out->cores = count_objects(topology, HWLOC_OBJ_CORE, out->pus); /* some virtual machines tell of no cores */
+        /* some virtual machines tell of no cores */
+        out->cores = count_objects(topology, HWLOC_OBJ_CORE, out->pus);
     }
     hwloc_topology_destroy(topology);
 }
 
-lort_code lort_topology_probe(const char *synthetic, const char *root, lort_topology *out, lort_error *err)
+lort_code lort_topology_probe(const char *synthetic, const char *root, lort_topology *out,
+                              lort_error *err)
 {
     (void)err;
     *out = (lort_topology){.packages = 1, .numa_nodes = 1, .cores = 1, .pus = 1};

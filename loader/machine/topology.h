@@ -6,13 +6,17 @@
 
 typedef struct lort_topology {
     unsigned packages, numa_nodes, cores, pus; /* allowed for this process */
-    unsigned affinity, quota;                  /* CPUs of the mask; CPU quota rounded up, 0 = none */
-    unsigned threads;                          /* default for -T: min(cores, affinity, quota), at least 1 */
+    /* CPUs of the mask; CPU quota rounded up, 0 = none */
+    unsigned affinity, quota;
+    /* default for -T: min(cores, affinity, quota), at least 1 */
+    unsigned threads;
 } lort_topology;
 
-/* synthetic: NULL for this machine, or an hwloc synthetic description / path of an hwloc XML file (tests).
- * root: as in lort_memory_probe, for the quota. Without hwloc data everything is 1 and LORT_OK. */
-lort_code lort_topology_probe(const char *synthetic, const char *root, lort_topology *out, lort_error *err);
+/* synthetic: NULL for this machine, or an hwloc synthetic description / path of an hwloc XML file
+ * (tests). root: as in lort_memory_probe, for the quota. Without hwloc data everything is 1 and
+ * LORT_OK. */
+lort_code lort_topology_probe(const char *synthetic, const char *root, lort_topology *out,
+                              lort_error *err);
 unsigned lort_topology_version(void); /* hwloc's API in use: major << 16 | minor << 8 | release */
 
 #endif

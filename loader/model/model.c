@@ -1,4 +1,5 @@
-/* model: the files of one model in memory - mapped, loaded or read in windows - and the views into them. */
+/* model: the files of one model in memory - mapped, loaded or read in windows - and the views into
+ * them. */
 #include "loader/model/model.h"
 #include "formats/inputs/header.h"
 #include "loader/model/model_parts.h"
@@ -8,7 +9,8 @@
 
 /* ---- opening ---- */
 
-lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx, lort_model **out, lort_error *err)
+lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
+                          void *warn_ctx, lort_model **out, lort_error *err)
 {
     void *memory;
     *out = NULL;
@@ -58,9 +60,15 @@ void lort_model_close(lort_model *model)
 
 bool lort_model_directory(const lort_model *model) { return model->directory; }
 uint32_t lort_model_file_count(const lort_model *model) { return model->file_count; }
-const lort_model_file *lort_model_get_file(const lort_model *model, uint32_t file) { return &model->files[file].shown; }
+const lort_model_file *lort_model_get_file(const lort_model *model, uint32_t file)
+{
+    return &model->files[file].shown;
+}
 const lort_index *lort_model_index(const lort_model *model) { return &model->index; }
-uint64_t lort_model_extent_tensor(const lort_model *model, uint64_t extent) { return model->extent_tensor[extent]; }
+uint64_t lort_model_extent_tensor(const lort_model *model, uint64_t extent)
+{
+    return model->extent_tensor[extent];
+}
 
 const char *lort_model_format(const lort_model *model)
 {
@@ -95,7 +103,8 @@ uint32_t lort_model_mode_bits(const lort_model *model)
 bool lort_model_owns(const lort_model *model, const lort_file_info *info)
 {
     for (uint32_t i = 0; i < model->file_count; i++)
-        if (model->files[i].info.device == info->device && model->files[i].info.inode == info->inode)
+        if (model->files[i].info.device == info->device &&
+            model->files[i].info.inode == info->inode)
             return true;
     return false;
 }
@@ -115,7 +124,8 @@ lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error
     if (code)
         return code;
     lort_os_close(again, NULL);
-    return lort_model_check(model, file, err); /* second: that it shrank says more than that a page could not be read */
+    /* second: that it shrank says more than that a page could not be read */
+    return lort_model_check(model, file, err);
 }
 
 lort_code lort_model_unchanged(lort_model *model, lort_error *err)
@@ -134,10 +144,14 @@ void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx)
 
 static lort_code check_stop(const lort_model *model, lort_error *err)
 {
-    return model->stop && model->stop(model->stop_ctx) ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published") : LORT_OK;
+    return model->stop && model->stop(model->stop_ctx)
+               ? lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published")
+               : LORT_OK;
 }
 
-lort_code lort_model_hash(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, uint64_t scratch_bytes, lort_hasher *hasher, lort_error *err)
+lort_code lort_model_hash(lort_model *model, uint32_t file, uint64_t offset, uint64_t n,
+                          void *scratch, uint64_t scratch_bytes, lort_hasher *hasher,
+                          lort_error *err)
 {
     for (uint64_t at = 0; at < n; at += scratch_bytes) {
         const uint64_t piece = n - at < scratch_bytes ? n - at : scratch_bytes;
@@ -161,26 +175,32 @@ typedef struct load_job {
     uint8_t *memory;
 } load_job;
 
-static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
 {
     load_job *job = ctx;
     uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = job->entry->info.size - offset;
     lort_code code = check_stop(job->model, err);
-    return code ? code : lort_os_read(job->file, job->memory + offset, rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
+    return code ? code
+                : lort_os_read(job->file, job->memory + offset,
+                               rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
 }
 
 /* Views change over only once the whole file is there. */
-static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool, lort_error *err)
+static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool,
+                           lort_error *err)
 {
     load_job job = {.model = model, .entry = entry};
     void *memory;
-    lort_code code = lort_take(model->load_alloc, entry->info.size, "a file in memory", &memory, err);
+    lort_code code =
+        lort_take(model->load_alloc, entry->info.size, "a file in memory", &memory, err);
     if (code)
         return code;
     job.memory = memory;
     code = lort_model_open_again(model, entry, &job.file, err);
     if (code == LORT_OK)
-        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE), load_piece, &job, err);
+        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE),
+                              load_piece, &job, err);
     lort_os_close(job.file, NULL);
     if (code)
         lort_give(model->load_alloc, memory, entry->info.size);
@@ -198,7 +218,8 @@ uint64_t lort_model_load_bytes(const lort_model *model)
     return bytes;
 }
 
-lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool, lort_error *err)
+lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool,
+                          lort_error *err)
 {
     lort_code code = LORT_OK;
     model->load_alloc = alloc;
@@ -221,7 +242,8 @@ static uint64_t position_of(const lort_model *model, uint32_t file, uint64_t off
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
     const uint64_t most = model->ahead.most ? model->ahead.most : LORT_AHEAD_MOST;
-    if (!model->files[file].map || model->files[file].loaded || offset > model->files[file].info.size)
+    if (!model->files[file].map || model->files[file].loaded ||
+        offset > model->files[file].info.size)
         return;
     const uint64_t start = position_of(model, file, offset);
     n = n > LORT_AHEAD_LEAST ? n : LORT_AHEAD_LEAST;

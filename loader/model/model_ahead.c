@@ -1,10 +1,13 @@
-/* model_ahead: the thread that reads ahead. It decides nothing and holds nothing: pages it brings in are the page cache's. */
+/* model_ahead: the thread that reads ahead. It decides nothing and holds nothing: pages it brings
+ * in are the page cache's. */
 #include "loader/model/model_parts.h"
 
-#define STEP ((uint64_t)4 << 20) /* two are asked of the disk at once: one is waited for, one follows */
+/* two are asked of the disk at once: one is waited for, one follows */
+#define STEP ((uint64_t)4 << 20)
 #define STACK (64u << 10)
 
-/* Advises up to n bytes from a position that counts all files as one. Returns the bytes to the end of the step or of its file; 0 past the last file. */
+/* Advises up to n bytes from a position that counts all files as one. Returns the bytes to the end
+ * of the step or of its file; 0 past the last file. */
 static uint64_t advise_range(lort_model *model, uint64_t at, lort_advice advice)
 {
     for (uint32_t i = 0; i < model->file_count; i++) {
@@ -96,7 +99,8 @@ void lort_model_ahead_ask(lort_model *model, uint64_t start_at, uint64_t end)
             ahead->at = ahead->next;
             ahead->end = ahead->next_end;
         }
-        ahead->next = ahead->at <= start_at && start_at < ahead->end ? ahead->end : start_at; /* they overlap */
+        /* they overlap */
+        ahead->next = ahead->at <= start_at && start_at < ahead->end ? ahead->end : start_at;
         ahead->next_end = end;
     }
     lort_os_wake_all(ahead->wake);

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define HEAD_FIRST_TRY (64u << 10)
-#define KEPT_OPEN 2 /* unmapped files that stay open for their reads; a mapping needs no open file */
+/* unmapped files that stay open for their reads; a mapping needs no open file */
+#define KEPT_OPEN 2
 
 static const char *show_name(char *out, size_t cap, const lort_model_entry *entry)
 {
@@ -24,14 +25,16 @@ void lort_model_warn(lort_model *model, const char *format, ...)
         model->warn(model->warn_ctx, text);
 }
 
-/* Makes room for one more file; the array moves only here, before anybody holds a pointer into it. */
+/* Makes room for one more file; the array moves only here, before anybody holds a pointer into it.
+ */
 static lort_code room_for_file(lort_model *model, lort_error *err)
 {
     void *memory;
     if (model->file_count < model->file_room)
         return LORT_OK;
     uint32_t room = model->file_room ? model->file_room * 2 : 8;
-    lort_code code = lort_take_zero(model->alloc, room * sizeof *model->files, "the list of files", &memory, err);
+    lort_code code = lort_take_zero(model->alloc, room * sizeof *model->files, "the list of files",
+                                    &memory, err);
     if (code)
         return code;
     if (model->file_count)
@@ -42,13 +45,14 @@ static lort_code room_for_file(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
-lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err)
+lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry,
+                                lort_file **out, lort_error *err)
 {
     return lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
 }
 
-static lort_code model_read(const lort_model *model, const lort_model_entry *entry, void *buffer, uint64_t n,
-                          uint64_t offset, lort_error *err)
+static lort_code model_read(const lort_model *model, const lort_model_entry *entry, void *buffer,
+                            uint64_t n, uint64_t offset, lort_error *err)
 {
     lort_file *again = NULL;
     lort_code code = entry->file ? LORT_OK : lort_model_open_again(model, entry, &again, err);
@@ -58,7 +62,8 @@ static lort_code model_read(const lort_model *model, const lort_model_entry *ent
     return code;
 }
 
-/* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for more. */
+/* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for
+ * more. */
 static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
 {
     uint64_t want = entry->info.size < HEAD_FIRST_TRY ? entry->info.size : HEAD_FIRST_TRY;
@@ -72,7 +77,8 @@ static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort
         entry->head_bytes = want;
         code = lort_os_read(entry->file, entry->head, want, 0, err);
         if (code == LORT_OK)
-            code = lort_header_parse(entry->head, want, entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
+            code = lort_header_parse(entry->head, want, entry->info.size, model->alloc,
+                                     &entry->shown.header, &wanted, err);
         if (code == LORT_OK || wanted <= want || want == entry->info.size)
             return code;
         lort_give(model->alloc, entry->head, entry->head_bytes);
@@ -88,8 +94,9 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
     uint64_t wanted;
     char name[200];
     if (entry->map || entry->info.size == 0)
-        code = lort_header_parse(entry->map ? lort_os_map_data(entry->map) : (const uint8_t *)"", entry->info.size,
-                                 entry->info.size, model->alloc, &entry->shown.header, &wanted, err);
+        code = lort_header_parse(entry->map ? lort_os_map_data(entry->map) : (const uint8_t *)"",
+                                 entry->info.size, entry->info.size, model->alloc,
+                                 &entry->shown.header, &wanted, err);
     else
         code = parse_unmapped(model, entry, err);
     if (entry->map && lort_os_map_faulted(entry->map))
@@ -104,8 +111,8 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
     return LORT_OK;
 }
 
-/* A model may have more files than the process may open: a mapping outlives its descriptor, windows are read through
- * a new one. */
+/* A model may have more files than the process may open: a mapping outlives its descriptor, windows
+ * are read through a new one. */
 static void close_if_mapped(lort_model *model, lort_model_entry *entry)
 {
     if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
@@ -145,10 +152,13 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
     return code;
 }
 
-lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n, void *scratch, const uint8_t **out, lort_error *err)
+lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n,
+                          void *scratch, const uint8_t **out, lort_error *err)
 {
     lort_model_entry *entry = &model->files[file];
-    const uint8_t *base = entry->loaded ? entry->loaded : entry->map ? lort_os_map_data(entry->map) : NULL;
+    const uint8_t *base = entry->loaded ? entry->loaded
+                          : entry->map  ? lort_os_map_data(entry->map)
+                                        : NULL;
     *out = base ? base + offset : scratch;
     if (base || n == 0)
         return LORT_OK;

@@ -1,7 +1,8 @@
-/* model_find: which files make up the model a path names. Nothing is guessed: a directory with several models is the user's to settle. */
-#include "loader/model/model_parts.h"
+/* model_find: which files make up the model a path names. Nothing is guessed: a directory with
+ * several models is the user's to settle. */
 #include "formats/base/plain_name.h"
 #include "formats/base/text.h"
+#include "loader/model/model_parts.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -29,26 +30,41 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* A broken file that claims to be weights must be refused, neither carried along nor left out. */
-static bool claims_weights(const char *name) { return ends_with(name, ".gguf") || ends_with(name, ".safetensors"); }
+static bool claims_weights(const char *name)
+{
+    return ends_with(name, ".gguf") || ends_with(name, ".safetensors");
+}
 
-/* PyTorch's index stands beside the safetensors one in many models; its .bin files are not weights here. */
-static bool claims_index(const char *name) { return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json"); }
+/* PyTorch's index stands beside the safetensors one in many models; its .bin files are not weights
+ * here. */
+static bool claims_index(const char *name)
+{
+    return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json");
+}
 
 /* Of LoRT itself, whose output may go into the directory of its model, or of a download. */
-static bool is_unfinished(const char *name) { return ends_with(name, ".part") || ends_with(name, ".part.journal"); }
+static bool is_unfinished(const char *name)
+{
+    return ends_with(name, ".part") || ends_with(name, ".part.journal");
+}
 
-/* By content first, then by name: many a binary side file begins with what could be the length of a header. */
+/* By content first, then by name: many a binary side file begins with what could be the length of a
+ * header. */
 static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, uint64_t size)
 {
     const lort_format *format = NULL;
     if (claims_index(name) && lort_shards_bid(head, n))
         return FOUND_INDEX;
-    if (lort_format_tell(head, n, size, &format, NULL) == LORT_OK && format->bid(head, n, size) >= LORT_BID_SURE)
+    if (lort_format_tell(head, n, size, &format, NULL) == LORT_OK &&
+        format->bid(head, n, size) >= LORT_BID_SURE)
         return format == &lort_format_gguf ? FOUND_GGUF : FOUND_SAFETENSORS;
-    return !claims_weights(name) ? FOUND_SIDE : ends_with(name, ".gguf") ? FOUND_GGUF : FOUND_SAFETENSORS;
+    return !claims_weights(name)      ? FOUND_SIDE
+           : ends_with(name, ".gguf") ? FOUND_GGUF
+                                      : FOUND_SAFETENSORS;
 }
 
-static lort_code read_head(lort_dir *dir, const char *name, uint8_t *head, uint64_t *n, uint64_t *size, lort_error *err)
+static lort_code read_head(lort_dir *dir, const char *name, uint8_t *head, uint64_t *n,
+                           uint64_t *size, lort_error *err)
 {
     lort_file *file;
     lort_file_info info;
@@ -82,7 +98,8 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
         return LORT_OK;
     }
     if (lort_plain_name(name, strlen(name), &why) != LORT_OK) {
-        lort_model_warn(list->model, "left out: %s: %s", lort_escape_text(shown, sizeof shown, name), why.message);
+        lort_model_warn(list->model, "left out: %s: %s",
+                        lort_escape_text(shown, sizeof shown, name), why.message);
         return LORT_OK;
     }
     lort_code code = lort_arena_take(&list->model->arena, sizeof(found_file), &memory, err);
@@ -117,13 +134,16 @@ static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err
     const uint8_t *data;
     void *scratch = NULL;
     char shown[200];
-    lort_code code = entry->map ? LORT_OK : lort_take(model->alloc, entry->info.size, "an index.json", &scratch, err);
+    lort_code code =
+        entry->map ? LORT_OK
+                   : lort_take(model->alloc, entry->info.size, "an index.json", &scratch, err);
     if (code == LORT_OK)
         code = lort_model_view(model, number, 0, entry->info.size, scratch, &data, err);
     if (code == LORT_OK)
         code = lort_shards_parse(data, entry->info.size, model->alloc, &model->shards, err);
     lort_give(model->alloc, scratch, entry->info.size);
-    if (lort_model_check(model, number, NULL)) /* then the text was zeros, and what the parser said of it means nothing */
+    /* then the text was zeros, and what the parser said of it means nothing */
+    if (lort_model_check(model, number, NULL))
         return lort_model_check(model, number, err);
     if (code)
         lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, entry->shown.name));
@@ -142,15 +162,19 @@ static lort_code add_index(lort_model *model, const char *name, lort_error *err)
     return code;
 }
 
-static lort_code check_number(const char *shown, const lort_header *header, uint32_t number, uint32_t count, lort_error *err)
+static lort_code check_number(const char *shown, const lort_header *header, uint32_t number,
+                              uint32_t count, lort_error *err)
 {
     if (header->split && header->split_count == count && header->split_no == number - 1)
         return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT, "%s: its name says shard %u of %u, its split.* keys say %llu of %u", shown, number, count,
-                     header->split ? header->split_no + 1ull : 1, header->split ? header->split_count : 1);
+    return lort_fail(err, LORT_E_INPUT,
+                     "%s: its name says shard %u of %u, its split.* keys say %llu of %u", shown,
+                     number, count, header->split ? header->split_no + 1ull : 1,
+                     header->split ? header->split_count : 1);
 }
 
-static lort_code add_split(lort_model *model, const char *name, uint32_t prefix, uint32_t count, lort_error *err)
+static lort_code add_split(lort_model *model, const char *name, uint32_t prefix, uint32_t count,
+                           lort_error *err)
 {
     char shard[300], shown[200];
     lort_code code = LORT_OK;
@@ -162,7 +186,8 @@ static lort_code add_split(lort_model *model, const char *name, uint32_t prefix,
             return code;
         }
         lort_escape_text(shown, sizeof shown, shard);
-        code = check_number(shown, &model->files[model->file_count - 1].shown.header, i, count, err);
+        code =
+            check_number(shown, &model->files[model->file_count - 1].shown.header, i, count, err);
     }
     model->directory = true;
     return code;
@@ -181,8 +206,10 @@ static lort_code add_weights(lort_model *model, const char *name, lort_error *er
     lort_escape_text(shown, sizeof shown, name);
     if (header->split)
         return lort_fail(err, LORT_E_INPUT,
-                         "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, so the others cannot be found", shown,
-                         header->split_no + 1ull, header->split_count, header->split_no + 1ull, header->split_count);
+                         "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, "
+                         "so the others cannot be found",
+                         shown, header->split_no + 1ull, header->split_count,
+                         header->split_no + 1ull, header->split_count);
     return LORT_OK;
 }
 
@@ -196,7 +223,9 @@ static void warn_lone_shard(lort_model *model, const char *name)
         return;
     snprintf(as_split, sizeof as_split, "%.*s.gguf", (int)(strlen(name) - strlen(ending)), name);
     if (lort_split_name_parse(as_split, &prefix, &number, &count) && count > 1)
-        lort_model_warn(model, "%s looks like one shard of several: give the directory or its index.json for the whole model",
+        lort_model_warn(model,
+                        "%s looks like one shard of several: give the directory or its index.json "
+                        "for the whole model",
                         lort_escape_text(shown, sizeof shown, name));
 }
 
@@ -213,13 +242,15 @@ static bool one_gguf_set(found_list *list, const char **name)
     if (!lort_split_name_parse(first->name, &prefix, &number, &count))
         return false;
     for (found_file *f = first; f; f = f->next)
-        if (f->kind == FOUND_GGUF && (!lort_split_name_parse(f->name, &other, &number, &others) || other != prefix || others != count ||
-                                      strncmp(f->name, first->name, prefix) != 0))
+        if (f->kind == FOUND_GGUF &&
+            (!lort_split_name_parse(f->name, &other, &number, &others) || other != prefix ||
+             others != count || strncmp(f->name, first->name, prefix) != 0))
             return false;
     return true;
 }
 
-static lort_code refuse_several(found_list *list, found_kind kind, const char *what, lort_error *err)
+static lort_code refuse_several(found_list *list, found_kind kind, const char *what,
+                                lort_error *err)
 {
     char names[600] = "";
     for (found_file *f = list->first; f; f = f->next) {
@@ -229,7 +260,8 @@ static lort_code refuse_several(found_list *list, found_kind kind, const char *w
             lort_escape_text(names + strlen(names), sizeof names - strlen(names), f->name);
         }
     }
-    return lort_fail(err, LORT_E_USAGE, "the directory holds several %s: name one of them (%s)", what, names);
+    return lort_fail(err, LORT_E_USAGE, "the directory holds several %s: name one of them (%s)",
+                     what, names);
 }
 
 static lort_code add_directory_model(lort_model *model, found_list *list, lort_error *err)
@@ -242,9 +274,11 @@ static lort_code add_directory_model(lort_model *model, found_list *list, lort_e
     if (list->counts[FOUND_SAFETENSORS] > 1)
         return refuse_several(list, FOUND_SAFETENSORS, ".safetensors files and no index.json", err);
     if (list->counts[FOUND_SAFETENSORS] == 1)
-        return lort_model_add(model, first_of(list, FOUND_SAFETENSORS)->name, LORT_ROLE_WEIGHTS, err);
+        return lort_model_add(model, first_of(list, FOUND_SAFETENSORS)->name, LORT_ROLE_WEIGHTS,
+                              err);
     if (list->counts[FOUND_GGUF] == 0)
-        return lort_fail(err, LORT_E_INPUT, "the directory holds no .gguf, .safetensors or index.json");
+        return lort_fail(err, LORT_E_INPUT,
+                         "the directory holds no .gguf, .safetensors or index.json");
     if (!one_gguf_set(list, &name))
         return refuse_several(list, FOUND_GGUF, "GGUF models", err);
     return add_weights(model, name, err);
@@ -271,7 +305,8 @@ static lort_code add_side_files(lort_model *model, found_list *list, lort_error 
         else if (is_unfinished(f->name))
             lort_model_warn(model, "left out: %s: unfinished work", shown);
         else if (f->size > LORT_SIDE_FILE_MAX)
-            lort_model_warn(model, "left out: %s: %llu bytes, side files may have %u", shown, (unsigned long long)f->size, LORT_SIDE_FILE_MAX);
+            lort_model_warn(model, "left out: %s: %llu bytes, side files may have %u", shown,
+                            (unsigned long long)f->size, LORT_SIDE_FILE_MAX);
         else
             code = lort_model_add(model, f->name, LORT_ROLE_SIDE, err);
     }

@@ -1,10 +1,12 @@
-/* model_index: one index over all files, the checks between shards, and the extents that tile every file. */
-#include "loader/model/model_parts.h"
+/* model_index: one index over all files, the checks between shards, and the extents that tile every
+ * file. */
 #include "formats/base/text.h"
+#include "loader/model/model_parts.h"
 #include <stdio.h>
 #include <string.h>
 
-/* After lort_index_build refused a name: each file alone was checked, so it stands in two of them. */
+/* After lort_index_build refused a name: each file alone was checked, so it stands in two of them.
+ */
 static lort_code name_twice(const lort_model *model, lort_error *err)
 {
     char name[200], a[200], b[200];
@@ -26,7 +28,8 @@ static lort_code merge_tensors(lort_model *model, lort_error *err)
     uint64_t at = 0;
     for (uint32_t i = 0; i < model->file_count; i++)
         model->index.count += model->files[i].shown.header.index.count;
-    lort_code code = lort_arena_take(&model->arena, model->index.count * sizeof(lort_tensor), &memory, err);
+    lort_code code =
+        lort_arena_take(&model->arena, model->index.count * sizeof(lort_tensor), &memory, err);
     if (code)
         return code;
     model->index.tensors = memory;
@@ -53,30 +56,44 @@ static lort_code check_split(lort_model *model, lort_error *err)
             continue;
         first = first ? first : file;
         if (file->header.split_tensors != first->header.split_tensors)
-            return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, in the first shard it is %llu: a shard of another model?",
-                             lort_escape_text(name, sizeof name, file->name), (unsigned long long)file->header.split_tensors,
+            return lort_fail(err, LORT_E_INPUT,
+                             "%s: split.tensors.count is %llu, in the first shard it is %llu: a "
+                             "shard of another model?",
+                             lort_escape_text(name, sizeof name, file->name),
+                             (unsigned long long)file->header.split_tensors,
                              (unsigned long long)first->header.split_tensors);
-        if (file->header.architecture[0] && first->header.architecture[0] && strcmp(file->header.architecture, first->header.architecture) != 0)
-            return lort_fail(err, LORT_E_INPUT, "%s: architecture '%s' differs from the first shard's '%s': a shard of another model?",
-                             lort_escape_text(name, sizeof name, file->name), lort_escape_text(is, sizeof is, file->header.architecture),
+        if (file->header.architecture[0] && first->header.architecture[0] &&
+            strcmp(file->header.architecture, first->header.architecture) != 0)
+            return lort_fail(err, LORT_E_INPUT,
+                             "%s: architecture '%s' differs from the first shard's '%s': a shard "
+                             "of another model?",
+                             lort_escape_text(name, sizeof name, file->name),
+                             lort_escape_text(is, sizeof is, file->header.architecture),
                              lort_escape_text(was, sizeof was, first->header.architecture));
     }
     if (first && first->header.split_tensors != model->index.count)
-        return lort_fail(err, LORT_E_INPUT, "%s: split.tensors.count is %llu, the shards hold %llu tensors", lort_escape_text(name, sizeof name, first->name),
-                         (unsigned long long)first->header.split_tensors, (unsigned long long)model->index.count);
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s: split.tensors.count is %llu, the shards hold %llu tensors",
+                         lort_escape_text(name, sizeof name, first->name),
+                         (unsigned long long)first->header.split_tensors,
+                         (unsigned long long)model->index.count);
     return LORT_OK;
 }
 
 /* weight_map names a tensor that its shard lacks: refused. */
-static lort_code check_entry(const lort_model *model, const lort_shard_entry *entry, lort_error *err)
+static lort_code check_entry(const lort_model *model, const lort_shard_entry *entry,
+                             lort_error *err)
 {
     const lort_tensor *tensor = lort_index_find(&model->index, entry->tensor, entry->tensor_bytes);
     const char *want = model->shards.files[entry->file];
     char index[200], a[200], b[200];
     if (tensor && strcmp(model->files[tensor->file].shown.name, want) == 0)
         return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT, "%s: weight_map says tensor '%s' is in %s; it is %s", lort_escape_text(index, sizeof index, model->files[model->index_file].shown.name),
-                     lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes), lort_escape_text(b, sizeof b, want), tensor ? "in another shard" : "not there");
+    return lort_fail(
+        err, LORT_E_INPUT, "%s: weight_map says tensor '%s' is in %s; it is %s",
+        lort_escape_text(index, sizeof index, model->files[model->index_file].shown.name),
+        lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes),
+        lort_escape_text(b, sizeof b, want), tensor ? "in another shard" : "not there");
 }
 
 static lort_code check_shard_list(lort_model *model, lort_error *err)
@@ -94,17 +111,19 @@ static lort_code check_shard_list(lort_model *model, lort_error *err)
         total += model->index.tensors[i].bytes;
     lort_escape_text(name, sizeof name, model->files[model->index_file].shown.name);
     if (model->index.count > model->shards.entry_count)
-        lort_model_warn(model, "%s: %llu tensors of the shards are not in weight_map; they are carried along", name,
-                        (unsigned long long)(model->index.count - model->shards.entry_count));
+        lort_model_warn(
+            model, "%s: %llu tensors of the shards are not in weight_map; they are carried along",
+            name, (unsigned long long)(model->index.count - model->shards.entry_count));
     if (model->shards.has_total && model->shards.total_size != total)
-        lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes", name, (unsigned long long)model->shards.total_size,
-                        (unsigned long long)total);
+        lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes", name,
+                        (unsigned long long)model->shards.total_size, (unsigned long long)total);
     return LORT_OK;
 }
 
 /* ---- extents ---- */
 
-static void put_extent(lort_model *model, uint32_t file, uint64_t tensor, uint64_t offset, uint64_t bytes)
+static void put_extent(lort_model *model, uint32_t file, uint64_t tensor, uint64_t offset,
+                       uint64_t bytes)
 {
     model->extents[model->extent_count] = (lort_extent){file, tensor != UINT64_MAX, offset, bytes};
     model->extent_tensor[model->extent_count++] = tensor;

@@ -1,4 +1,5 @@
-/* model_parts: what model.c (files in memory), model_find.c (which files) and model_index.c (tensors and extents) share. */
+/* model_parts: what model.c (files in memory), model_find.c (which files) and model_index.c
+ * (tensors and extents) share. */
 #ifndef LORT_LOADER_MODEL_MODEL_PARTS_H
 #define LORT_LOADER_MODEL_MODEL_PARTS_H
 
@@ -9,20 +10,21 @@ typedef struct lort_model_entry {
     lort_model_file shown;
     lort_file *file; /* NULL: closed; whoever reads opens it again */
     lort_file_info info;
-    lort_map *map;    /* NULL: empty, or could not be mapped */
-    uint8_t *loaded;  /* full mode */
-    uint8_t *head;    /* unmapped files: the header bytes */
+    lort_map *map;   /* NULL: empty, or could not be mapped */
+    uint8_t *loaded; /* full mode */
+    uint8_t *head;   /* unmapped files: the header bytes */
     uint64_t head_bytes;
 } lort_model_entry;
 
-/* Reading ahead: a thread that brings the files' bytes into the page cache, in the order of the files. Positions count all files as one. */
+/* Reading ahead: a thread that brings the files' bytes into the page cache, in the order of the
+ * files. Positions count all files as one. */
 typedef struct lort_model_ahead {
     lort_thread *thread; /* NULL: not started yet */
     lort_mutex *lock;
     lort_cond *wake;
-    uint64_t at, end;    /* what is left of the range that is read */
+    uint64_t at, end;        /* what is left of the range that is read */
     uint64_t next, next_end; /* the range after it */
-    uint64_t most;       /* bytes of a range; 0: LORT_AHEAD_MOST */
+    uint64_t most;           /* bytes of a range; 0: LORT_AHEAD_MOST */
     bool closing, refused;
 } lort_model_ahead;
 
@@ -50,7 +52,8 @@ struct lort_model {
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
 /* Opens a closed file once more; it must still be the same file. The caller closes it. */
-lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry, lort_file **out, lort_error *err);
+lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry,
+                                lort_file **out, lort_error *err);
 /* Opens and maps `name` in the model's directory and appends it; parses the header of weights. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Finds and adds every file behind the path. */
@@ -58,8 +61,9 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
 /* Merges the files' indexes, checks shards against each other, lists extents. */
 lort_code lort_model_merge(lort_model *model, lort_error *err);
 
-/* [start, end) is read after the range that was asked for last, as part of it where it follows or overlaps it; else what is left of the one before that is given up.
- * Starts the thread; where it cannot be, nothing is read ahead. One thread asks. */
+/* [start, end) is read after the range that was asked for last, as part of it where it follows or
+ * overlaps it; else what is left of the one before that is given up. Starts the thread; where it
+ * cannot be, nothing is read ahead. One thread asks. */
 void lort_model_ahead_ask(lort_model *model, uint64_t start, uint64_t end);
 /* [start, end) is no longer wanted. */
 void lort_model_ahead_pass(lort_model *model, uint64_t start, uint64_t end);

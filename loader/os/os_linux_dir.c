@@ -1,16 +1,17 @@
-/* Directories and names: everything that changes or lists a directory. File content is os_linux_file.c's. */
+/* Directories and names: everything that changes or lists a directory. File content is
+ * os_linux_file.c's. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #ifndef RENAME_NOREPLACE
@@ -65,7 +66,10 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
     return code;
 }
 
-static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 typedef struct name_list {
     char **names;
@@ -88,7 +92,8 @@ static bool add_name(name_list *list, const char *name)
     return copy != NULL;
 }
 
-/* 0 or an errno value. A handle of its own: the directory handle's position is shared by all its duplicates. */
+/* 0 or an errno value. A handle of its own: the directory handle's position is shared by all its
+ * duplicates. */
 static int read_names(const lort_dir *dir, name_list *list)
 {
     int fd = lort_os_openat(dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -106,7 +111,8 @@ static int read_names(const lort_dir *dir, name_list *list)
             why = errno;
             break;
         }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !add_name(list, entry->d_name))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            !add_name(list, entry->d_name))
             why = ENOMEM;
         errno = 0;
     }
@@ -114,8 +120,9 @@ static int read_names(const lort_dir *dir, name_list *list)
     return why;
 }
 
-lort_code lort_os_dir_list(lort_dir *dir, lort_code (*each)(void *ctx, const char *name, lort_error *err), void *ctx,
-                           lort_error *err)
+lort_code lort_os_dir_list(lort_dir *dir,
+                           lort_code (*each)(void *ctx, const char *name, lort_error *err),
+                           void *ctx, lort_error *err)
 {
     name_list list = {0};
     lort_code code = LORT_OK;
@@ -133,12 +140,14 @@ lort_code lort_os_dir_list(lort_dir *dir, lort_code (*each)(void *ctx, const cha
     return code;
 }
 
-lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same, lort_error *err)
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same,
+                           lort_error *err)
 {
     struct stat named, held;
     *same = false;
     if (fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? LORT_OK : lort_os_fail_at(err, LORT_E_WRITE, errno, "look at", dir, name);
+        return errno == ENOENT ? LORT_OK
+                               : lort_os_fail_at(err, LORT_E_WRITE, errno, "look at", dir, name);
     if (fstat(file->fd, &held) != 0)
         return lort_os_fail(err, LORT_E_WRITE, errno, "look at", file->path);
     *same = named.st_dev == held.st_dev && named.st_ino == held.st_ino;
@@ -149,12 +158,13 @@ lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_
 {
     if (mkdirat(dir->fd, name, mode & 07777) == 0)
         return LORT_OK;
-    return lort_os_fail_at(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create directory", dir, name);
+    return lort_os_fail_at(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno,
+                           "create directory", dir, name);
 }
 
-/* Without an atomic "rename unless it exists" in the file system: files go by link and unlink, which is atomic too.
- * Where links are missing as well (FAT, directories) a look before the rename must do; a directory with content is
- * never replaced. */
+/* Without an atomic "rename unless it exists" in the file system: files go by link and unlink,
+ * which is atomic too. Where links are missing as well (FAT, directories) a look before the rename
+ * must do; a directory with content is never replaced. */
 static int rename_new(int fd, const char *from, const char *to)
 {
     if (syscall(SYS_renameat2, fd, from, fd, to, RENAME_NOREPLACE) == 0)
@@ -171,12 +181,15 @@ static int rename_new(int fd, const char *from, const char *to)
     return renameat(fd, from, fd, to) == 0 ? 0 : errno;
 }
 
-lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace, lort_error *err)
+lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace,
+                         lort_error *err)
 {
-    int why = replace ? (renameat(dir->fd, from, dir->fd, to) == 0 ? 0 : errno) : rename_new(dir->fd, from, to);
+    int why = replace ? (renameat(dir->fd, from, dir->fd, to) == 0 ? 0 : errno)
+                      : rename_new(dir->fd, from, to);
     if (!why)
         return LORT_OK;
-    return lort_os_fail_at(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "rename to", dir, to);
+    return lort_os_fail_at(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "rename to", dir,
+                           to);
 }
 
 lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_error *err)
@@ -190,7 +203,8 @@ lort_code lort_os_dir_sync(lort_dir *dir, lort_error *err)
 {
     /* EINVAL: this file system has no such thing, its directory changes need none. */
     const int why = lort_os_fsync(dir->fd);
-    return why && why != EINVAL ? lort_os_fail(err, LORT_E_WRITE, why, "sync directory", dir->path) : LORT_OK;
+    return why && why != EINVAL ? lort_os_fail(err, LORT_E_WRITE, why, "sync directory", dir->path)
+                                : LORT_OK;
 }
 
 lort_code lort_os_free_space(lort_dir *dir, uint64_t *bytes, lort_error *err)
@@ -199,6 +213,7 @@ lort_code lort_os_free_space(lort_dir *dir, uint64_t *bytes, lort_error *err)
     *bytes = 0;
     if (fstatvfs(dir->fd, &fs) != 0)
         return lort_os_fail(err, LORT_E_WRITE, errno, "ask for the free space of", dir->path);
-    *bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize; /* bavail: without what is kept for root */
+    *bytes =
+        (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize; /* bavail: without what is kept for root */
     return LORT_OK;
 }

@@ -9,8 +9,8 @@
 lort_code lort_os_fail(lort_error *err, lort_code code, int why, const char *what, const char *path)
 {
     char shown[600];
-    return lort_fail(err, code, "cannot %s '%s': %s", what, lort_escape_text(shown, sizeof shown, path),
-                     strerror(why));
+    return lort_fail(err, code, "cannot %s '%s': %s", what,
+                     lort_escape_text(shown, sizeof shown, path), strerror(why));
 }
 
 size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name)
@@ -18,11 +18,12 @@ size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name
     size_t n = strlen(dir->path);
     if (strcmp(dir->path, ".") == 0)
         return (size_t)snprintf(out, cap, "%s", name);
-    return (size_t)snprintf(out, cap, "%s%s%s", dir->path, dir->path[n - 1] == '/' ? "" : "/", name);
+    return (size_t)snprintf(out, cap, "%s%s%s", dir->path, dir->path[n - 1] == '/' ? "" : "/",
+                            name);
 }
 
-lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *what, const lort_dir *dir,
-                          const char *name)
+lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *what,
+                          const lort_dir *dir, const char *name)
 {
     char path[1024];
     lort_os_join(path, sizeof path, dir, name);
@@ -32,7 +33,8 @@ lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *
 /* EIO, ESTALE, EMFILE and the like are a failed read. */
 lort_code lort_os_open_code(int why)
 {
-    static const int input[] = {ENOENT, EACCES, EPERM, ELOOP, ENOTDIR, EISDIR, ENAMETOOLONG, ENXIO, ENODEV, EINVAL};
+    static const int input[] = {ENOENT, EACCES,       EPERM, ELOOP,  ENOTDIR,
+                                EISDIR, ENAMETOOLONG, ENXIO, ENODEV, EINVAL};
     for (size_t i = 0; i < sizeof input / sizeof *input; i++)
         if (why == input[i])
             return LORT_E_INPUT;

@@ -1,5 +1,5 @@
-/* Regular files: open, read, write, sync, lock. Names and directories are os_linux_dir.c's, mappings os_linux_map.c's.
- * Every call loops over EINTR and over short results. */
+/* Regular files: open, read, write, sync, lock. Names and directories are os_linux_dir.c's,
+ * mappings os_linux_map.c's. Every call loops over EINTR and over short results. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
@@ -63,7 +63,8 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
     file->fd = lort_os_openat(dir->fd, name, O_RDONLY, 0);
     if (file->fd < 0) {
         int why = errno;
-        if (fstatat(dir->fd, name, &st, 0) == 0 && !S_ISREG(st.st_mode)) /* a socket cannot even be opened */
+        /* a socket cannot even be opened */
+        if (fstatat(dir->fd, name, &st, 0) == 0 && !S_ISREG(st.st_mode))
             code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
         else
             code = lort_os_fail(err, lort_os_open_code(why), why, "open", file->path);
@@ -88,7 +89,8 @@ static const char *what_changed(const lort_file_info *was, const lort_file_info 
                                                                 : NULL;
 }
 
-lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was, lort_file **out, lort_error *err)
+lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was,
+                             lort_file **out, lort_error *err)
 {
     char shown[600];
     lort_file_info now;
@@ -104,7 +106,8 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
     code = lort_os_info(*out, &now, err);
     const char *change = code ? NULL : what_changed(was, &now), *path = (*out)->path;
     if (change)
-        code = lort_fail(err, LORT_E_READ, "'%s' %s while it was read: the input must not change during a run",
+        code = lort_fail(err, LORT_E_READ,
+                         "'%s' %s while it was read: the input must not change during a run",
                          lort_escape_text(shown, sizeof shown, path), change);
     if (code) {
         lort_os_close(*out, NULL);
@@ -126,8 +129,8 @@ static lort_code check_created(const lort_file *file, uint32_t mode, lort_error 
     return LORT_OK;
 }
 
-lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok, lort_file **out,
-                         lort_error *err)
+lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok,
+                         lort_file **out, lort_error *err)
 {
     lort_file *file = NULL;
     *out = NULL;
@@ -135,9 +138,11 @@ lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool ex
     if (code)
         return code;
     file->writing = true;
-    file->fd = lort_os_openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | (existing_ok ? 0 : O_EXCL), mode);
+    file->fd = lort_os_openat(dir->fd, name,
+                              O_RDWR | O_CREAT | O_NOFOLLOW | (existing_ok ? 0 : O_EXCL), mode);
     if (file->fd < 0)
-        code = lort_os_fail(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create", file->path);
+        code = lort_os_fail(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create",
+                            file->path);
     else
         code = check_created(file, mode, err);
     if (code) {
@@ -148,8 +153,8 @@ lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool ex
     return LORT_OK;
 }
 
-static lort_code fail_offset(lort_error *err, lort_code code, int why, const char *what, const lort_file *file,
-                             uint64_t offset)
+static lort_code fail_offset(lort_error *err, lort_code code, int why, const char *what,
+                             const lort_file *file, uint64_t offset)
 {
     char shown[600];
     return lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
@@ -159,11 +164,15 @@ static lort_code fail_offset(lort_error *err, lort_code code, int why, const cha
 static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n, uint64_t offset)
 {
     char shown[600];
-    return lort_fail(err, LORT_E_READ, "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
+    return lort_fail(err, LORT_E_READ,
+                     "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
                      lort_escape_text(shown, sizeof shown, file->path), n, offset);
 }
 
-static bool is_beyond(uint64_t n, uint64_t offset) { return offset > INT64_MAX || n > INT64_MAX - offset; }
+static bool is_beyond(uint64_t n, uint64_t offset)
+{
+    return offset > INT64_MAX || n > INT64_MAX - offset;
+}
 
 lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
@@ -185,7 +194,8 @@ lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offse
     return LORT_OK;
 }
 
-lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_t offset, lort_error *err)
+lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_t offset,
+                        lort_error *err)
 {
     const char *from = buffer;
     if (is_beyond(n, offset))
@@ -212,7 +222,8 @@ lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err)
     return why ? fail_offset(err, LORT_E_WRITE, why, "cut", file, size) : LORT_OK;
 }
 
-/* What close would say, of a duplicate: some file systems (NFS, quotas) tell of a lost write only then, and a file that has its name by now is too late to hear it. */
+/* What close would say, of a duplicate: some file systems (NFS, quotas) tell of a lost write only
+ * then, and a file that has its name by now is too late to hear it. */
 static int try_close(int fd)
 {
     const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -228,17 +239,20 @@ lort_code lort_os_sync(lort_file *file, lort_error *err)
     return why ? lort_os_fail(err, LORT_E_WRITE, why, "close", file->path) : LORT_OK;
 }
 
-/* The range before this one had the time of a whole range to reach the disk: waiting for it is short, and only clean
- * pages can be dropped. So at most two ranges are dirty. */
+/* The range before this one had the time of a whole range to reach the disk: waiting for it is
+ * short, and only clean pages can be dropped. So at most two ranges are dirty. */
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
 {
-    const unsigned wait_all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    const unsigned wait_all =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     if (n == 0 || is_beyond(n, offset))
         return;
     (void)sync_file_range(file->fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
     if (file->behind_bytes) {
-        (void)sync_file_range(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes, wait_all);
-        (void)posix_fadvise(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes, POSIX_FADV_DONTNEED);
+        (void)sync_file_range(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes,
+                              wait_all);
+        (void)posix_fadvise(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes,
+                            POSIX_FADV_DONTNEED);
     }
     file->behind_at = offset;
     file->behind_bytes = n;
@@ -259,7 +273,8 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
                      lort_escape_text(shown, sizeof shown, file->path));
 }
 
-/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some file systems not those of stat, so the inode has to do. */
+/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some
+ * file systems not those of stat, so the inode has to do. */
 uint64_t lort_os_lock_holder(const lort_file *file)
 {
     char line[256];
@@ -268,7 +283,8 @@ uint64_t lort_os_lock_holder(const lort_file *file)
     FILE *locks = fstat(file->fd, &st) == 0 ? fopen("/proc/locks", "re") : NULL;
     bool found = false;
     while (locks && !found && fgets(line, sizeof line, locks))
-        found = sscanf(line, "%*s FLOCK %*s %*s %llu %*x:%*x:%llu", &pid, &inode) == 2 && inode == (unsigned long long)st.st_ino;
+        found = sscanf(line, "%*s FLOCK %*s %*s %llu %*x:%*x:%llu", &pid, &inode) == 2 &&
+                inode == (unsigned long long)st.st_ino;
     if (locks)
         fclose(locks);
     return found ? pid : 0;
@@ -279,7 +295,8 @@ lort_code lort_os_close(lort_file *file, lort_error *err)
     if (!file)
         return LORT_OK;
     lort_code code = LORT_OK;
-    /* EINTR: the descriptor is gone all the same; a second close could hit another thread's file. */
+    /* EINTR: the descriptor is gone all the same; a second close could hit another thread's file.
+     */
     if (file->fd >= 0 && close(file->fd) != 0 && file->writing && errno != EINTR)
         code = lort_os_fail(err, LORT_E_WRITE, errno, "close", file->path);
     free(file);

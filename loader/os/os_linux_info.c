@@ -10,8 +10,9 @@ const char *lort_os_kind_name(uint32_t mode)
     static const struct {
         mode_t type;
         const char *name;
-    } kinds[] = {{S_IFDIR, "a directory"},    {S_IFIFO, "a FIFO"},    {S_IFCHR, "a character device"},
-                 {S_IFBLK, "a block device"}, {S_IFSOCK, "a socket"}, {S_IFLNK, "a symbolic link"}};
+    } kinds[] = {{S_IFDIR, "a directory"},        {S_IFIFO, "a FIFO"},
+                 {S_IFCHR, "a character device"}, {S_IFBLK, "a block device"},
+                 {S_IFSOCK, "a socket"},          {S_IFLNK, "a symbolic link"}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if ((mode & S_IFMT) == kinds[i].type)
             return kinds[i].name;
@@ -36,7 +37,9 @@ lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lor
     memset(info, 0, sizeof *info);
     *exists = false;
     if (stat(path, &st) != 0)
-        return errno == ENOENT ? LORT_OK : lort_os_fail(err, lort_os_open_code(errno), errno, "look at", path);
+        return errno == ENOENT
+                   ? LORT_OK
+                   : lort_os_fail(err, lort_os_open_code(errno), errno, "look at", path);
     *exists = true;
     fill_info(info, &st);
     return LORT_OK;

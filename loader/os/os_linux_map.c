@@ -1,9 +1,10 @@
 /* Mappings of files, the guard that survives a fault in one, and anonymous pages.
  *
- * The guard: a read-only mapping can fault long after every check (the file shrank, a sector is bad). The SIGBUS
- * handler looks the address up in a registry; inside a mapping of ours it puts a zero page there, sets the slot's flag
- * and returns, so that the reader goes on with zeros and throws its result away when it sees the flag. Any other SIGBUS
- * goes to the handler that was there before. The handler uses atomics and one system call only. */
+ * The guard: a read-only mapping can fault long after every check (the file shrank, a sector is
+ * bad). The SIGBUS handler looks the address up in a registry; inside a mapping of ours it puts a
+ * zero page there, sets the slot's flag and returns, so that the reader goes on with zeros and
+ * throws its result away when it sees the flag. Any other SIGBUS goes to the handler that was there
+ * before. The handler uses atomics and one system call only. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 #include <errno.h>
@@ -11,21 +12,23 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <stdio.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SLOTS 4096
-#define WILL_NEED_PIECE ((uint64_t)128 << 10) /* the kernel reads no more at one call than its read-ahead, or one request of the disk; few have less */
+/* the kernel reads no more at one call than its read-ahead, or one request of the disk; few have
+ * less */
+#define WILL_NEED_PIECE ((uint64_t)128 << 10)
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it */
 #endif
 
-/* `version` is odd while the owner changes the slot. A slot that changes under the handler's eyes cannot be the one
- * that faulted: a mapping that is being read stays registered. */
+/* `version` is odd while the owner changes the slot. A slot that changes under the handler's eyes
+ * cannot be the one that faulted: a mapping that is being read stays registered. */
 typedef struct guard_slot {
     atomic_uint version;
     atomic_uintptr_t start, end; /* start 0: free */
@@ -42,8 +45,10 @@ struct lort_map {
 static guard_slot slots[SLOTS];
 static _Atomic uint64_t mapped; /* bytes of files, all mappings */
 static struct sigaction previous;
-static atomic_uintptr_t page_mask;                             /* page size - 1; set by the first mapping */
-static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER; /* installing only; the handler takes no lock */
+/* page size - 1; set by the first mapping */
+static atomic_uintptr_t page_mask;
+/* installing only; the handler takes no lock */
+static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
 
 uint64_t lort_os_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
@@ -53,7 +58,8 @@ static guard_slot *slot_of(uintptr_t address)
         guard_slot *slot = &slots[i];
         unsigned version = atomic_load(&slot->version);
         uintptr_t start = atomic_load(&slot->start), end = atomic_load(&slot->end);
-        if (start && address >= start && address < end && !(version & 1) && atomic_load(&slot->version) == version)
+        if (start && address >= start && address < end && !(version & 1) &&
+            atomic_load(&slot->version) == version)
             return slot;
     }
     return NULL;
@@ -63,7 +69,8 @@ static void chain_handler(int number, siginfo_t *info, void *context)
 {
     if (previous.sa_flags & SA_SIGINFO)
         previous.sa_sigaction(number, info, context);
-    else if (previous.sa_handler == SIG_DFL || (previous.sa_handler == SIG_IGN && info->si_code > 0)) {
+    else if (previous.sa_handler == SIG_DFL ||
+             (previous.sa_handler == SIG_IGN && info->si_code > 0)) {
         struct sigaction normal = {.sa_handler = SIG_DFL};
         sigaction(SIGBUS, &normal, NULL);
         raise(SIGBUS); /* blocked here, so it ends the process as soon as the handler returns */
@@ -71,8 +78,9 @@ static void chain_handler(int number, siginfo_t *info, void *context)
         previous.sa_handler(number);
 }
 
-/* A page of zeros in place of what cannot be read. Not by mmap(): what stands before it in a process (a sanitizer, hooks of an allocator) may take locks, which a handler
- * must not, and to ThreadSanitizer it is a write, in a race with all who read the mapping. */
+/* A page of zeros in place of what cannot be read. Not by mmap(): what stands before it in a
+ * process (a sanitizer, hooks of an allocator) may take locks, which a handler must not, and to
+ * ThreadSanitizer it is a write, in a race with all who read the mapping. */
 static bool put_zeros(uintptr_t address)
 {
 #ifdef SYS_mmap2 /* 32 bits: mmap has another form there */
@@ -80,7 +88,8 @@ static bool put_zeros(uintptr_t address)
 #else
     const long number = SYS_mmap;
 #endif
-    return syscall(number, address, page_mask + 1, (long)PROT_READ, (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1L, 0L) != -1;
+    return syscall(number, address, page_mask + 1, (long)PROT_READ,
+                   (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1L, 0L) != -1;
 }
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
@@ -88,7 +97,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     int saved = errno;
     uintptr_t address = (uintptr_t)info->si_addr & ~page_mask;
     guard_slot *slot =
-        info->si_code > 0 ? slot_of(address) : NULL; /* <= 0: sent by kill(), the address means nothing */
+        /* <= 0: sent by kill(), the address means nothing */
+        info->si_code > 0 ? slot_of(address) : NULL;
     if (slot) {
         atomic_store(&slot->faulted, true);
         if (!put_zeros(address))
@@ -99,10 +109,12 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-/* At every mapping: whoever has taken the signal over since the last one becomes the previous handler. */
+/* At every mapping: whoever has taken the signal over since the last one becomes the previous
+ * handler. */
 static bool guard_is_set(void)
 {
-    struct sigaction now, ours = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction now,
+        ours = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&ours.sa_mask);
     pthread_mutex_lock(&guard_lock);
     page_mask = (uintptr_t)lort_os_page_size() - 1;
@@ -124,7 +136,8 @@ static guard_slot *claim_slot(void *data, uint64_t size)
             !atomic_compare_exchange_strong(&slot->version, &version, version + 1))
             continue;
         atomic_store(&slot->faulted, false);
-        atomic_store(&slot->end, (uintptr_t)data + (uintptr_t)((size + page_mask) & ~(uint64_t)page_mask));
+        atomic_store(&slot->end,
+                     (uintptr_t)data + (uintptr_t)((size + page_mask) & ~(uint64_t)page_mask));
         atomic_store(&slot->start, (uintptr_t)data);
         atomic_store(&slot->version, version + 2);
         return slot;
@@ -139,7 +152,8 @@ static void free_slot(guard_slot *slot)
     atomic_fetch_add(&slot->version, 1);
 }
 
-/* A limit of address space (ulimit -v) is one of memory too, and what the plan was told is available was so before files were mapped. */
+/* A limit of address space (ulimit -v) is one of memory too, and what the plan was told is
+ * available was so before files were mapped. */
 static bool room_to_map(uint64_t size)
 {
     const uint64_t left = lort_os_address_space_left(), all = atomic_load(&mapped);
@@ -177,12 +191,15 @@ bool lort_os_map_faulted(const lort_map *map) { return atomic_load(&map->slot->f
 
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache)
 {
-    static const int calls[] = {
-        [LORT_WILL_NEED] = MADV_WILLNEED, [LORT_POPULATE] = MADV_POPULATE_READ, [LORT_DONT_NEED] = MADV_DONTNEED, [LORT_SEQUENTIAL] = MADV_SEQUENTIAL};
+    static const int calls[] = {[LORT_WILL_NEED] = MADV_WILLNEED,
+                                [LORT_POPULATE] = MADV_POPULATE_READ,
+                                [LORT_DONT_NEED] = MADV_DONTNEED,
+                                [LORT_SEQUENTIAL] = MADV_SEQUENTIAL};
     if (offset >= map->size || n == 0)
         return;
     uint64_t mask = page_mask, end = n < map->size - offset ? offset + n : map->size;
-    if (advice == LORT_DONT_NEED) { /* inwards: a page shared with a neighbour stays; the last page has none */
+    /* inwards: a page shared with a neighbour stays; the last page has none */
+    if (advice == LORT_DONT_NEED) {
         offset = (offset + mask) & ~mask;
         end = end == map->size ? (end + mask) & ~mask : end & ~mask;
     } else {
@@ -194,8 +211,10 @@ void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice 
     const uint64_t piece = advice == LORT_WILL_NEED ? WILL_NEED_PIECE : end - offset;
     for (uint64_t at = offset; at < end; at += piece)
         (void)madvise(map->data + at, (size_t)(end - at < piece ? end - at : piece), calls[advice]);
-    if (advice == LORT_DONT_NEED && cache) /* second: mapped pages cannot be dropped from the cache */
-        (void)posix_fadvise(map->file->fd, (off_t)offset, (off_t)(end - offset), POSIX_FADV_DONTNEED);
+    /* second: mapped pages cannot be dropped from the cache */
+    if (advice == LORT_DONT_NEED && cache)
+        (void)posix_fadvise(map->file->fd, (off_t)offset, (off_t)(end - offset),
+                            POSIX_FADV_DONTNEED);
 }
 
 void lort_os_unmap(lort_map *map)
@@ -213,7 +232,8 @@ void *lort_os_pages(uint64_t bytes)
 {
     if (bytes == 0 || bytes > SIZE_MAX)
         return NULL;
-    void *memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
@@ -223,10 +243,13 @@ void lort_os_pages_free(void *memory, uint64_t bytes)
         munmap(memory, (size_t)bytes);
 }
 
-/* Not reserved: else more than the machine's memory at once would be refused, though it can be had in pieces. */
+/* Not reserved: else more than the machine's memory at once would be refused, though it can be had
+ * in pieces. */
 bool lort_os_address_space(uint64_t bytes)
 {
-    void *memory = bytes > SIZE_MAX ? MAP_FAILED : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = bytes > SIZE_MAX ? MAP_FAILED
+                                    : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory != MAP_FAILED)
         munmap(memory, (size_t)bytes);
     return memory != MAP_FAILED || bytes == 0;
@@ -253,7 +276,8 @@ uint64_t lort_os_address_space_left(void)
     const uint64_t limit = limit_of(RLIMIT_AS);
     if (limit == UINT64_MAX)
         return UINT64_MAX;
-    if (lort_os_read_text("/proc/self/statm", text, sizeof text) && sscanf(text, "%llu", &pages) != 1)
+    if (lort_os_read_text("/proc/self/statm", text, sizeof text) &&
+        sscanf(text, "%llu", &pages) != 1)
         pages = 0;
     return limit > pages * lort_os_page_size() ? limit - pages * lort_os_page_size() : 0;
 }

@@ -2,11 +2,11 @@
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 #include "loader/os/proc.h"
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <inttypes.h>
 #include <unistd.h>
 
 uint64_t lort_os_clock_ns(void)
@@ -21,16 +21,20 @@ static uint64_t cgroup_peak(void)
     lort_group group;
     uint64_t peak = 0;
     if (lort_group_find("", "memory", &group))
-        lort_group_number(&group, group.version == 2 ? "memory.peak" : "memory.max_usage_in_bytes", &peak);
+        lort_group_number(&group, group.version == 2 ? "memory.peak" : "memory.max_usage_in_bytes",
+                          &peak);
     return peak;
 }
 
-/* "full avg10=0.00 avg60=0.00 avg300=0.00 total=123": microseconds in which nothing could run for want of memory */
+/* "full avg10=0.00 avg60=0.00 avg300=0.00 total=123": microseconds in which nothing could run for
+ * want of memory */
 static uint64_t stall_us(void)
 {
     char text[512];
     uint64_t total = 0;
-    const char *full = lort_os_read_text("/proc/pressure/memory", text, sizeof text) ? strstr(text, "full ") : NULL;
+    const char *full = lort_os_read_text("/proc/pressure/memory", text, sizeof text)
+                           ? strstr(text, "full ")
+                           : NULL;
     char *equals = full ? strstr(full, "total=") : NULL;
     if (equals) {
         equals[5] = ' ';
@@ -81,10 +85,12 @@ static unsigned affinity_count(const char *root)
     if (!*root) {
         cpu_set_t set[8]; /* 8192 CPUs */
         CPU_ZERO_S(sizeof set, set);
-        return sched_getaffinity(0, sizeof set, set) == 0 ? (unsigned)CPU_COUNT_S(sizeof set, set) : 0;
+        return sched_getaffinity(0, sizeof set, set) == 0 ? (unsigned)CPU_COUNT_S(sizeof set, set)
+                                                          : 0;
     }
     snprintf(path, sizeof path, "%s/proc/self/status", root);
-    const char *list = lort_os_read_text(path, text, sizeof text) ? strstr(text, "Cpus_allowed_list:") : NULL;
+    const char *list =
+        lort_os_read_text(path, text, sizeof text) ? strstr(text, "Cpus_allowed_list:") : NULL;
     return list ? count_list(list + strlen("Cpus_allowed_list:")) : 0;
 }
 
@@ -94,7 +100,8 @@ static unsigned quota_of(const lort_group *group)
     uint64_t quota = 0, period = 0;
     bool known;
     if (group->version == 2) { /* cpu.max: "150000 100000" or "max 100000" */
-        known = lort_group_text(group, "cpu.max", text + 6, sizeof text - 6) && lort_proc_value(text, "quota", &quota);
+        known = lort_group_text(group, "cpu.max", text + 6, sizeof text - 6) &&
+                lort_proc_value(text, "quota", &quota);
         const char *second = known ? strchr(text + 6, ' ') : NULL;
         known = second && sscanf(second, "%" SCNu64, &period) == 1;
     } else

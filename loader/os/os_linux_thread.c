@@ -31,7 +31,8 @@ static void *enter_thread(void *thread)
     return NULL;
 }
 
-/* A thread that asks for memory first would get a heap of its own, which takes 64 to 128 MiB of address space. */
+/* A thread that asks for memory first would get a heap of its own, which takes 64 to 128 MiB of
+ * address space. */
 static void share_heap(void)
 {
 #ifdef M_ARENA_MAX
@@ -55,12 +56,13 @@ static int start_with(lort_thread *thread, size_t stack)
     return why;
 }
 
-/* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). Nothing tells how much it
- * is; a stack that does not hold it is "invalid". */
+/* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). Nothing
+ * tells how much it is; a stack that does not hold it is "invalid". */
 static int start_thread(lort_thread *thread, size_t stack)
 {
     sigset_t blocked, before;
-    /* Signals are the first thread's business; the two that a mapping or a bug raises belong to whoever caused them. */
+    /* Signals are the first thread's business; the two that a mapping or a bug raises belong to
+     * whoever caused them. */
     sigfillset(&blocked);
     sigdelset(&blocked, SIGBUS);
     sigdelset(&blocked, SIGSEGV);
@@ -72,8 +74,8 @@ static int start_thread(lort_thread *thread, size_t stack)
     return why;
 }
 
-lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes, lort_thread **out,
-                               lort_error *err)
+lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes,
+                               lort_thread **out, lort_error *err)
 {
     *out = NULL;
     uint64_t page = lort_os_page_size(), least = (uint64_t)PTHREAD_STACK_MIN;
@@ -132,7 +134,10 @@ lort_code lort_os_cond_open(lort_cond **out, lort_error *err)
     return LORT_OK;
 }
 
-void lort_os_wait(lort_cond *cond, lort_mutex *mutex) { pthread_cond_wait(&cond->cond, &mutex->lock); }
+void lort_os_wait(lort_cond *cond, lort_mutex *mutex)
+{
+    pthread_cond_wait(&cond->cond, &mutex->lock);
+}
 void lort_os_wake_all(lort_cond *cond) { pthread_cond_broadcast(&cond->cond); }
 
 void lort_os_cond_close(lort_cond *cond)

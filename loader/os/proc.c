@@ -1,4 +1,5 @@
-/* Parses /proc and /sys/fs/cgroup texts. Includes no OS header: the files come through lort_os_read_text. */
+/* Parses /proc and /sys/fs/cgroup texts. Includes no OS header: the files come through
+ * lort_os_read_text. */
 #include "loader/os/proc.h"
 
 #include "loader/os/os.h"
@@ -54,7 +55,8 @@ bool lort_proc_value(const char *text, const char *key, uint64_t *value)
     return false;
 }
 
-/* True if `word` is one of the items of a list of n characters, separated by any character of `separators`. */
+/* True if `word` is one of the items of a list of n characters, separated by any character of
+ * `separators`. */
 static bool has_word(const char *list, size_t n, const char *word, const char *separators)
 {
     for (const char *p = list, *end = list + n; p < end;) {
@@ -96,7 +98,9 @@ static bool own_path(const char *text, int version, const char *controller, char
         if (path) {
             bool v2 = strncmp(line, "0::", 3) == 0;
             size_t m = (size_t)(line + n - (path + 1));
-            if ((version == 2 ? v2 : !v2 && has_word(list + 1, (size_t)(path - list - 1), controller, ",")) &&
+            if ((version == 2
+                     ? v2
+                     : !v2 && has_word(list + 1, (size_t)(path - list - 1), controller, ",")) &&
                 m < cap) {
                 memcpy(out, path + 1, m);
                 out[m] = '\0';
@@ -130,29 +134,31 @@ static bool mount_of(const char *line, size_t n, int version, const char *contro
     const char *type = tail + 3, *options = end;
     while (options > type && options[-1] != ' ')
         options--;
-    bool fits = version == 2
-                    ? strncmp(type, "cgroup2 ", 8) == 0
-                    : strncmp(type, "cgroup ", 7) == 0 && has_word(options, (size_t)(end - options), controller, ",");
+    bool fits = version == 2 ? strncmp(type, "cgroup2 ", 8) == 0
+                             : strncmp(type, "cgroup ", 7) == 0 &&
+                                   has_word(options, (size_t)(end - options), controller, ",");
     return fits && copy_field(out->root, sizeof out->root, field[3], size[3]) &&
            copy_field(out->point, sizeof out->point, field[4], size[4]);
 }
 
-/* The part of our path below the mounted part: "/docker/x/y" seen through a mount of "/docker/x" is "/y". False where
- * the mount shows another part; its top is then all we can see. */
+/* The part of our path below the mounted part: "/docker/x/y" seen through a mount of "/docker/x" is
+ * "/y". False where the mount shows another part; its top is then all we can see. */
 static bool is_below(const char *path, const char *mounted, const char **rest)
 {
     size_t n = strcmp(mounted, "/") == 0 ? 0 : strlen(mounted);
     *rest = "";
-    if (strncmp(path, mounted, n) != 0 || (path[n] != '/' && path[n] != '\0') || strstr(path, "/.."))
+    if (strncmp(path, mounted, n) != 0 || (path[n] != '/' && path[n] != '\0') ||
+        strstr(path, "/.."))
         return false;
     if (strcmp(path + n, "/") != 0)
         *rest = path + n;
     return true;
 }
 
-/* False if this machine's paths are too long for us. *exact: the mount shows our own group, not only something above
- * it. */
-static bool set_group(const char *root, const mount *at, const char *path, int version, lort_group *out, bool *exact)
+/* False if this machine's paths are too long for us. *exact: the mount shows our own group, not
+ * only something above it. */
+static bool set_group(const char *root, const mount *at, const char *path, int version,
+                      lort_group *out, bool *exact)
 {
     const char *rest;
     bool shown = is_below(path, at->root, &rest);
@@ -173,8 +179,8 @@ static bool has_controller(const lort_group *group, const char *controller)
            has_word(text, strlen(text), controller, " \n");
 }
 
-static bool find_version(const char *root, const char *mounts, const char *own, int version, const char *controller,
-                         lort_group *out)
+static bool find_version(const char *root, const char *mounts, const char *own, int version,
+                         const char *controller, lort_group *out)
 {
     char path[1024];
     bool found = false, exact = false;
@@ -185,7 +191,8 @@ static bool find_version(const char *root, const char *mounts, const char *own, 
         mount at;
         lort_group group;
         next = line + n + (line[n] == '\n');
-        if (!mount_of(line, n, version, controller, &at) || !set_group(root, &at, path, version, &group, &exact) ||
+        if (!mount_of(line, n, version, controller, &at) ||
+            !set_group(root, &at, path, version, &group, &exact) ||
             (version == 2 && !has_controller(&group, controller)))
             continue;
         *out = group;

@@ -1,13 +1,13 @@
-/* archive: the file part of reading a .lort. Opens, maps and accounts for every byte: HEAD, MODEL, then per part its
- * payload and its record without a gap, INDEX, FOOTER, and nothing behind. What a record says is checked by
- * formats/container; what a chunk holds, when it is read. After open nothing changes but the page cache, so any number
- * of threads may read chunks. */
+/* archive: the file part of reading a .lort. Opens, maps and accounts for every byte: HEAD, MODEL,
+ * then per part its payload and its record without a gap, INDEX, FOOTER, and nothing behind. What a
+ * record says is checked by formats/container; what a chunk holds, when it is read. After open
+ * nothing changes but the page cache, so any number of threads may read chunks. */
 #include "loader/store/archive.h"
 #include "formats/base/bytes.h"
+#include "formats/base/text.h"
 #include "formats/types/planes.h"
 #include "loader/os/os.h"
 #include "loader/store/record.h"
-#include "formats/base/text.h"
 
 typedef unsigned long long ull;
 
@@ -17,7 +17,7 @@ struct lort_archive {
     const char *path, *name; /* the name, in dir, is the path's end */
     lort_dir *dir;
     lort_file *file;
-    lort_map *map; /* NULL: no address space, windows are read */
+    lort_map *map;       /* NULL: no address space, windows are read */
     lort_file_info info; /* at open */
     uint64_t size;
     lort_head head;
@@ -39,19 +39,20 @@ bool lort_archive_bid(const uint8_t *head, uint64_t n)
     if (n <= LORT_FRAME_HEADER)
         return true;
     uint64_t mark = n - LORT_FRAME_HEADER;
-    return memcmp(head + LORT_FRAME_HEADER, head_mark, mark < sizeof head_mark ? mark : sizeof head_mark) == 0;
+    return memcmp(head + LORT_FRAME_HEADER, head_mark,
+                  mark < sizeof head_mark ? mark : sizeof head_mark) == 0;
 }
 
 /* ---- bytes of the file ---- */
 
 /* n bytes at offset: in the map, or read into scratch. */
-static lort_code read_window(const lort_archive *a, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
-                        lort_error *err)
+static lort_code read_window(const lort_archive *a, uint64_t offset, uint64_t n,
+                             lort_buffer *scratch, const uint8_t **out, lort_error *err)
 {
     *out = NULL;
     if (offset > a->size || n > a->size - offset)
-        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes at %llu of a file of %llu", (ull)n, (ull)offset,
-                         (ull)a->size);
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes at %llu of a file of %llu",
+                         (ull)n, (ull)offset, (ull)a->size);
     if (a->map) {
         *out = lort_os_map_data(a->map) + offset;
         return LORT_OK;
@@ -65,8 +66,8 @@ static lort_code read_window(const lort_archive *a, uint64_t offset, uint64_t n,
     return code;
 }
 
-static lort_code view_bytes(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
-                      lort_error *err)
+static lort_code view_bytes(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch,
+                            const uint8_t **out, lort_error *err)
 {
     return read_window(ctx, offset, n, scratch, out, err);
 }
@@ -81,11 +82,13 @@ lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
     lort_os_close(again, NULL);
     char shown[600];
     if (a->map && lort_os_map_faulted(a->map))
-        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read", lort_escape_text(shown, sizeof shown, a->path));
+        return lort_fail(err, LORT_E_READ, "'%s' could not be read, or shrank while it was read",
+                         lort_escape_text(shown, sizeof shown, a->path));
     return LORT_OK;
 }
 
-/* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and so is damage to a file that has changed since it was opened. */
+/* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and
+ * so is damage to a file that has changed since it was opened. */
 static lort_code as_read_error(const lort_archive *a, lort_code code, lort_error *err)
 {
     const bool look = code == LORT_E_DAMAGED || (a->map && lort_os_map_faulted(a->map));
@@ -125,12 +128,14 @@ static lort_code read_head(lort_archive *a, const lort_record_source *source, lo
     lort_buffer_free(&scratch);
     if (code)
         return code;
-    bool marked = n == sizeof start && memcmp(start + LORT_FRAME_HEADER, head_mark, sizeof head_mark) == 0;
+    bool marked =
+        n == sizeof start && memcmp(start + LORT_FRAME_HEADER, head_mark, sizeof head_mark) == 0;
     bool started = memcmp(start, head_start, n < sizeof head_start ? n : sizeof head_start) == 0;
     if (!marked && !started)
         return lort_fail(err, LORT_E_INPUT, "not a .lort file");
     if (a->size < LORT_HEADER_BYTES)
-        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes are not even the head", (ull)a->size);
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes are not even the head",
+                         (ull)a->size);
     code = lort_record_read(source, LORT_FRAME_HEAD, 0, LORT_HEADER_BYTES, &record, err);
     if (code == LORT_OK)
         code = lort_head_get(record.body, record.bytes, &a->head, err);
@@ -142,27 +147,32 @@ static lort_code read_footer(lort_archive *a, const lort_record_source *source, 
 {
     lort_record record = {0};
     if (a->size < LORT_HEADER_BYTES + LORT_FOOTER_BYTES)
-        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes hold no footer", (ull)a->size);
-    lort_code code = lort_record_read(source, LORT_FRAME_FOOTER, a->size - LORT_FOOTER_BYTES, a->size, &record, err);
+        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes hold no footer",
+                         (ull)a->size);
+    lort_code code = lort_record_read(source, LORT_FRAME_FOOTER, a->size - LORT_FOOTER_BYTES,
+                                      a->size, &record, err);
     if (code == LORT_OK)
         code = lort_footer_get(record.body, record.bytes, &a->footer, err);
     lort_record_free(&record);
     if (code == LORT_E_DAMAGED)
-        return lort_fail(err, code,
-                         "incomplete, or bytes follow its end: no footer at %llu, where the last %u bytes begin",
-                         (ull)(a->size - LORT_FOOTER_BYTES), LORT_FOOTER_BYTES);
+        return lort_fail(
+            err, code,
+            "incomplete, or bytes follow its end: no footer at %llu, where the last %u bytes begin",
+            (ull)(a->size - LORT_FOOTER_BYTES), LORT_FOOTER_BYTES);
     if (code == LORT_OK && a->footer.file_size != a->size)
-        return lort_fail(err, LORT_E_DAMAGED,
-                         "the file has %llu bytes, its footer says %llu: bytes were put before or behind it",
-                         (ull)a->size, (ull)a->footer.file_size);
+        return lort_fail(
+            err, LORT_E_DAMAGED,
+            "the file has %llu bytes, its footer says %llu: bytes were put before or behind it",
+            (ull)a->size, (ull)a->footer.file_size);
     return code;
 }
 
-static lort_code read_model(lort_archive *a, const lort_record_source *source, uint64_t *end, lort_error *err)
+static lort_code read_model(lort_archive *a, const lort_record_source *source, uint64_t *end,
+                            lort_error *err)
 {
     lort_record record;
-    lort_code code =
-        lort_record_read(source, LORT_FRAME_MODEL, LORT_HEADER_BYTES, a->footer.index_offset, &record, err);
+    lort_code code = lort_record_read(source, LORT_FRAME_MODEL, LORT_HEADER_BYTES,
+                                      a->footer.index_offset, &record, err);
     if (code == LORT_OK)
         code = lort_model_record_get(record.body, record.bytes, &a->arena, &a->model, err);
     *end = LORT_HEADER_BYTES + record.frame_bytes;
@@ -191,9 +201,10 @@ static lort_code read_index(lort_archive *a, const lort_record_source *source, l
     return code;
 }
 
-/* Part i, whose payload begins at `start` (the end of the record before) and ends where its record begins. */
-static lort_code read_part(lort_archive *a, const lort_record_source *source, uint64_t i, uint64_t start,
-                           lort_error *err)
+/* Part i, whose payload begins at `start` (the end of the record before) and ends where its record
+ * begins. */
+static lort_code read_part(lort_archive *a, const lort_record_source *source, uint64_t i,
+                           uint64_t start, lort_error *err)
 {
     lort_record record = {0};
     lort_part *part = &a->parts[i];
@@ -201,7 +212,8 @@ static lort_code read_part(lort_archive *a, const lort_record_source *source, ui
     if (entry->record_offset < start || entry->record_offset > a->footer.index_offset ||
         entry->record_bytes > a->footer.index_offset - entry->record_offset)
         return lort_fail(err, LORT_E_DAMAGED, "record at %llu + %llu lies outside %llu to %llu",
-                         (ull)entry->record_offset, (ull)entry->record_bytes, (ull)start, (ull)a->footer.index_offset);
+                         (ull)entry->record_offset, (ull)entry->record_bytes, (ull)start,
+                         (ull)a->footer.index_offset);
     lort_code code = lort_record_read(source, LORT_FRAME_PART, entry->record_offset,
                                       entry->record_offset + entry->record_bytes, &record, err);
     if (code == LORT_OK)
@@ -210,13 +222,15 @@ static lort_code read_part(lort_archive *a, const lort_record_source *source, ui
         code = lort_part_matches(part, &a->model, err);
     if (code == LORT_OK && (part->number != i || record.frame_bytes != entry->record_bytes ||
                             part->payload_bytes != entry->record_offset - start))
-        code = lort_fail(err, LORT_E_DAMAGED, "part %llu with %llu payload bytes where %llu lie", (ull)part->number,
-                         (ull)part->payload_bytes, (ull)(entry->record_offset - start));
+        code = lort_fail(err, LORT_E_DAMAGED, "part %llu with %llu payload bytes where %llu lie",
+                         (ull)part->number, (ull)part->payload_bytes,
+                         (ull)(entry->record_offset - start));
     lort_record_free(&record);
     return code;
 }
 
-static lort_code read_parts(lort_archive *a, const lort_record_source *source, uint64_t start, lort_error *err)
+static lort_code read_parts(lort_archive *a, const lort_record_source *source, uint64_t start,
+                            lort_error *err)
 {
     void *memory;
     lort_code code = lort_arena_take(&a->arena, a->index.count * sizeof *a->parts, &memory, err);
@@ -227,7 +241,8 @@ static lort_code read_parts(lort_archive *a, const lort_record_source *source, u
         const lort_index_entry *entry = &a->index.entries[i];
         code = read_part(a, source, i, start, err);
         if (code) {
-            lort_error_prefix(err, "record of part %llu at offset %llu", (ull)i, (ull)entry->record_offset);
+            lort_error_prefix(err, "record of part %llu at offset %llu", (ull)i,
+                              (ull)entry->record_offset);
             return code;
         }
         start = entry->record_offset + entry->record_bytes;
@@ -249,7 +264,8 @@ static lort_code check_identity(lort_archive *a, lort_error *err)
     lort_hash128 model = lort_hasher_value(hasher);
     lort_hasher_close(hasher);
     if (memcmp(model.bytes, a->index.model.bytes, sizeof model.bytes) != 0)
-        return lort_fail(err, LORT_E_DAMAGED, "the model hash of the index is not that of its parts");
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the model hash of the index is not that of its parts");
     return LORT_OK;
 }
 
@@ -266,13 +282,14 @@ static lort_code build_names(lort_archive *a, lort_error *err)
     for (uint64_t i = 0; i < a->index.count; i++) {
         const lort_part *part = &a->parts[i];
         if (part->tensor)
-            a->names.tensors[a->names.count++] = (lort_tensor){.name = part->name,
-                                                               .name_bytes = part->name_bytes,
-                                                               .n_dims = part->n_dims,
-                                                               .dims = part->dims,
-                                                               .type = lort_dtype_get((uint32_t)part->dtype),
-                                                               .bytes = part->source_bytes,
-                                                               .offset = i};
+            a->names.tensors[a->names.count++] =
+                (lort_tensor){.name = part->name,
+                              .name_bytes = part->name_bytes,
+                              .n_dims = part->n_dims,
+                              .dims = part->dims,
+                              .type = lort_dtype_get((uint32_t)part->dtype),
+                              .bytes = part->source_bytes,
+                              .offset = i};
     }
     code = lort_index_build(&a->names, &a->arena, err);
     if (code == LORT_E_INPUT) {
@@ -306,7 +323,8 @@ static lort_code read_all(lort_archive *a, lort_error *err)
     return as_read_error(a, code, err);
 }
 
-lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out, lort_error *err)
+lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out,
+                            lort_error *err)
 {
     void *memory;
     char shown[600];
@@ -362,7 +380,10 @@ const lort_part *lort_archive_find(const lort_archive *a, const char *name, uint
 }
 
 /* Slice-major, as payloads are: the order of chunks in a part. */
-static uint64_t array_order(uint32_t id) { return (uint64_t)(id & (LORT_MAX_SLICES - 1)) << 8 | id >> 24; }
+static uint64_t array_order(uint32_t id)
+{
+    return (uint64_t)(id & (LORT_MAX_SLICES - 1)) << 8 | id >> 24;
+}
 
 /* The first chunk that is not before this place. */
 static uint64_t find_order(const lort_part *part, uint64_t order)
@@ -378,7 +399,8 @@ static uint64_t find_order(const lort_part *part, uint64_t order)
     return low;
 }
 
-void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first, uint64_t *count)
+void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first,
+                     uint64_t *count)
 {
     uint64_t order = array_order(LORT_ARRAY_ID(array, slice));
     *first = find_order(part, order);
@@ -393,17 +415,20 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
 /* How the bytes of a chunk's array are split into planes; the gate saw that its term is there. */
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
-    static const lort_term_kind kinds[] = {[LORT_ARRAY_RAW] = LORT_TERM_RAW, [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS, [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,
-                                           [LORT_ARRAY_CODES] = LORT_TERM_INTEGERS, [LORT_ARRAY_BLOCKS] = LORT_TERM_INTEGERS,
-                                           [LORT_ARRAY_SCALES] = LORT_TERM_TERNARY, [LORT_ARRAY_TRITS] = LORT_TERM_TERNARY};
-    const lort_term *term = lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
+    static const lort_term_kind kinds[] = {
+        [LORT_ARRAY_RAW] = LORT_TERM_RAW,         [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS,
+        [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,   [LORT_ARRAY_CODES] = LORT_TERM_INTEGERS,
+        [LORT_ARRAY_BLOCKS] = LORT_TERM_INTEGERS, [LORT_ARRAY_SCALES] = LORT_TERM_TERNARY,
+        [LORT_ARRAY_TRITS] = LORT_TERM_TERNARY};
+    const lort_term *term =
+        lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
     bool right = chunk->array >> 24 == LORT_ARRAY_RIGHT || chunk->array >> 24 == LORT_ARRAY_TRITS;
     *width = right ? term->right_width : term->left_width;
     *rotate = right ? term->right_rotate : term->left_rotate;
 }
 
-lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint64_t number, lort_codec *codec,
-                             void *scratch, void *dst, lort_error *err)
+lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint64_t number,
+                             lort_codec *codec, void *scratch, void *dst, lort_error *err)
 {
     const lort_chunk *chunk = &part->chunks[number];
     uint32_t width;
@@ -412,19 +437,23 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     const uint8_t *stored;
     lort_buffer read = {.alloc = a->alloc};
     planes_of(part, chunk, &width, &rotate);
-    lort_code code = read_window(a, payload_at(a, part) + chunk->offset, chunk->stored, &read, &stored, err);
+    lort_code code =
+        read_window(a, payload_at(a, part) + chunk->offset, chunk->stored, &read, &stored, err);
     if (code == LORT_OK && lort_xxh64(stored, chunk->stored) != chunk->hash)
-        code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match", chunk->stored);
+        code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match",
+                         chunk->stored);
     if (code == LORT_OK)
-        code = (chunk->array >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames : lort_codec_decode)(codec, stored, chunk->stored, width == 1 ? dst : scratch,
-                                                                                                     chunk->decoded, err);
+        code = (chunk->array >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames
+                                                        : lort_codec_decode)(
+            codec, stored, chunk->stored, width == 1 ? dst : scratch, chunk->decoded, err);
     if (code == LORT_OK && width > 1)
         lort_planes_join(scratch, dst, chunk->decoded, width, rotate);
     lort_buffer_free(&read);
     code = as_read_error(a, code, err);
     if (code == LORT_E_DAMAGED)
-        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu", lort_escape_text(shown, sizeof shown, a->path), (ull)part->number, (ull)number,
-                          (ull)(payload_at(a, part) + chunk->offset));
+        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu",
+                          lort_escape_text(shown, sizeof shown, a->path), (ull)part->number,
+                          (ull)number, (ull)(payload_at(a, part) + chunk->offset));
     return code;
 }
 

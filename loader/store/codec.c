@@ -1,5 +1,5 @@
-/* codec: zstd frames, both directions. One-shot calls only: nothing is streamed, so that memory is what
- * lort_codec_memory says and a decoder writes into the caller's buffer and nowhere else. */
+/* codec: zstd frames, both directions. One-shot calls only: nothing is streamed, so that memory is
+ * what lort_codec_memory says and a decoder writes into the caller's buffer and nowhere else. */
 #include "loader/store/codec.h"
 #include "formats/base/bytes.h"
 #include "formats/container/container.h"
@@ -10,19 +10,24 @@
 #include <zstd_errors.h>
 
 #define LEVEL_MAX 19
-#define WINDOW_LOG 20     /* of what we write: with it no level's tables grow with the input */
+#define WINDOW_LOG 20 /* of what we write: with it no level's tables grow with the input */
 #define WINDOW_MOST (128u << 20) /* of what we read: the limit of `zstd -d` */
-#define TRIAL_LEAST 1024u /* below this the second trial cannot gain what matters */
-#define TRIAL_HASH_LOG 6  /* the smallest: finds runs and close repeats, leaves the rest to the entropy coder */
-#define MIN_MATCH_MOST 7  /* the longest: in symbols of 2 bits and more a chance match never pays */
+#define TRIAL_LEAST 1024u        /* below this the second trial cannot gain what matters */
+/* the smallest: finds runs and close repeats, leaves the rest to the entropy coder */
+#define TRIAL_HASH_LOG 6
+#define MIN_MATCH_MOST                                                                             \
+    7 /* the longest: in symbols of 2 bits and more a chance match never pays                      \
+       */
 #define SPARE_BYTES ZSTD_COMPRESSBOUND(LORT_CHUNK_TARGET)
 
-#define PLAIN_GAIN 64u          /* zstd stores a block as it is where a table saves less than one part in so many */
-#define PIECE_BYTES 256u        /* of a plane that is counted */
-#define PIECES 128u             /* about as many of a plane, evenly spaced; all of it up to 64 KiB */
+/* zstd stores a block as it is where a table saves less than one part in so many */
+#define PLAIN_GAIN 64u
+#define PIECE_BYTES 256u /* of a plane that is counted */
+/* about as many of a plane, evenly spaced; all of it up to 64 KiB */
+#define PIECES 128u
 #define QUICK_LEAST (64u << 10) /* below this everything is tried */
 #define SAMPLE_LEAST (4u << 10)
-#define SAMPLE_PART 32u         /* of a stretch that is coded both ways to see which is smaller */
+#define SAMPLE_PART 32u /* of a stretch that is coded both ways to see which is smaller */
 #define STRINGS_APART 128u
 #define STRINGS_LOG 14          /* of the table */
 #define STRINGS_AGAIN 256u      /* one in so many that was there before: matches may pay */
@@ -30,10 +35,11 @@
 #define HEADER_BYTES 9u         /* of the frames put together here */
 
 /* What a stretch of planes is stored as. */
-typedef enum stretch_kind { STRETCH_CODED, STRETCH_PLAIN, STRETCH_SAME } stretch_kind; /* by zstd, as it is, one byte over and over */
+/* by zstd, as it is, one byte over and over */
+typedef enum stretch_kind { STRETCH_CODED, STRETCH_PLAIN, STRETCH_SAME } stretch_kind;
 
-/* Blocks of a zstd frame have an entropy table each and are cut every 128 KiB, wherever planes end. So a frame is flushed where what follows is better off with
- * a table of its own. */
+/* Blocks of a zstd frame have an entropy table each and are cut every 128 KiB, wherever planes end.
+ * So a frame is flushed where what follows is better off with a table of its own. */
 typedef struct cuts {
     unsigned count;
     uint64_t end[LORT_PLANE_WIDTH_MAX]; /* of each stretch; the last is that of all */
@@ -49,20 +55,23 @@ struct lort_codec {
     uint32_t strings[1 << STRINGS_LOG]; /* seen last in their slots */
 };
 
-/* ZSTD_sizeof_CCtx in KiB by level, measured with zstd 1.5.4, rounded up by a tenth. test_codec holds it against the
- * library in use. */
+/* ZSTD_sizeof_CCtx in KiB by level, measured with zstd 1.5.4, rounded up by a tenth. test_codec
+ * holds it against the library in use. */
 static const uint16_t encoder_kib[LEVEL_MAX + 1] = {
     0,     640,   850,   1410,  2820,  3940,  3940,  7320,  7320,  14080,
     14080, 14080, 14080, 18580, 18580, 18580, 18740, 18740, 19440, 19440,
 };
 #define DECODER_KIB 128u
-#define FLUSHING_KIB 1290u /* the window, a block and a coded block: what flushing takes besides */
+#define FLUSHING_KIB                                                                               \
+    1290u /* the window, a block and a coded block: what flushing takes besides                    \
+           */
 
 uint64_t lort_codec_memory(int level)
 {
     if (level < 1 || level > LEVEL_MAX)
         return 0;
-    return ((uint64_t)encoder_kib[level] + DECODER_KIB + FLUSHING_KIB) * 1024 + SPARE_BYTES + sizeof(struct lort_codec);
+    return ((uint64_t)encoder_kib[level] + DECODER_KIB + FLUSHING_KIB) * 1024 + SPARE_BYTES +
+           sizeof(struct lort_codec);
 }
 
 uint64_t lort_codec_bound(uint64_t bytes)
@@ -127,7 +136,8 @@ static uint64_t log2_fixed(uint32_t x)
     return whole;
 }
 
-/* How often each byte is in the pieces of a plane that are counted, one in `apart`. Four tables: equal bytes in a row do not wait for each other. */
+/* How often each byte is in the pieces of a plane that are counted, one in `apart`. Four tables:
+ * equal bytes in a row do not wait for each other. */
 static void count_pieces(const uint8_t *plane, uint64_t bytes, uint64_t apart, uint32_t seen[256])
 {
     uint32_t lanes[4][256] = {{0}};
@@ -149,7 +159,8 @@ typedef struct stretch_cost {
     stretch_kind kind;
 } stretch_cost;
 
-/* Of a stretch of which one piece in `apart` was counted: with a table of its own or stored as it is. */
+/* Of a stretch of which one piece in `apart` was counted: with a table of its own or stored as it
+ * is. */
 static stretch_cost cost_of(const uint32_t seen[256], uint64_t apart)
 {
     uint64_t coded = 0, n = 0, most = 0;
@@ -162,10 +173,16 @@ static stretch_cost cost_of(const uint32_t seen[256], uint64_t apart)
         if (seen[i])
             coded += seen[i] * (log_n - log2_fixed(seen[i]));
     coded = coded * apart + (TABLE_BYTES * 8 << FRACTION);
-    return (stretch_cost){coded < plain ? coded : plain, coded > plain - plain / PLAIN_GAIN ? STRETCH_PLAIN : most == n ? STRETCH_SAME : STRETCH_CODED};
+    return (stretch_cost){coded < plain ? coded : plain, coded > plain - plain / PLAIN_GAIN
+                                                             ? STRETCH_PLAIN
+                                                         : most == n ? STRETCH_SAME
+                                                                     : STRETCH_CODED};
 }
 
-static bool is_same(const uint8_t *bytes, uint64_t n) { return memcmp(bytes, bytes + 1, (size_t)n - 1) == 0; }
+static bool is_same(const uint8_t *bytes, uint64_t n)
+{
+    return memcmp(bytes, bytes + 1, (size_t)n - 1) == 0;
+}
 
 /* Counting saw parts only. */
 static void check_same(cuts *c, const uint8_t *src)
@@ -180,7 +197,8 @@ static void check_same(cuts *c, const uint8_t *src)
 /* Planes join the stretch before them where one table for both is cheaper. */
 static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *out)
 {
-    const uint64_t items = bytes / width, apart = items / (PIECES * PIECE_BYTES) | 1; /* odd: rows of powers of two are not seen in the same places */
+    /* odd: rows of powers of two are not seen in the same places */
+    const uint64_t items = bytes / width, apart = items / (PIECES * PIECE_BYTES) | 1;
     uint32_t stretch[256] = {0}, both[256], plane[256];
     stretch_cost before = {0, STRETCH_CODED};
     out->count = 1;
@@ -205,14 +223,17 @@ static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *
 
 /* ---- what pays ---- */
 
-/* Do strings of 32 bytes come again? Every 128th place is looked at, which finds rows that are there twice; runs of one byte do not count. */
+/* Do strings of 32 bytes come again? Every 128th place is looked at, which finds rows that are
+ * there twice; runs of one byte do not count. */
 static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
 {
     uint64_t again = 0, places = 0;
     memset(codec->strings, 0, sizeof codec->strings);
     for (uint64_t at = 0; at + 32 <= bytes; at += STRINGS_APART, places++) {
-        const uint64_t a = lort_load_u64(src + at), b = lort_load_u64(src + at + 8), c = lort_load_u64(src + at + 16), d = lort_load_u64(src + at + 24);
-        const uint64_t hash = (a ^ (b << 29 | b >> 35)) * 0x9E3779B185EBCA87u + (c ^ (d << 29 | d >> 35)) * 0xC2B2AE3D27D4EB4Fu;
+        const uint64_t a = lort_load_u64(src + at), b = lort_load_u64(src + at + 8),
+                       c = lort_load_u64(src + at + 16), d = lort_load_u64(src + at + 24);
+        const uint64_t hash = (a ^ (b << 29 | b >> 35)) * 0x9E3779B185EBCA87u +
+                              (c ^ (d << 29 | d >> 35)) * 0xC2B2AE3D27D4EB4Fu;
         uint32_t *slot = &codec->strings[hash >> (64 - STRINGS_LOG)];
         const uint32_t tag = (uint32_t)(hash >> 16) | 1;
         again += (*slot == tag) & ((a != b) | (c != d) | (a != c) | (a != (a << 8 | a >> 56)));
@@ -221,8 +242,8 @@ static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
     return again * STRINGS_AGAIN > places;
 }
 
-/* In the last plane that is not one byte over and over, or 64 KiB of shorter ones: a row that is there twice is so in all planes, and chance finds nothing in
- * the low bytes of numbers. */
+/* In the last plane that is not one byte over and over, or 64 KiB of shorter ones: a row that is
+ * there twice is so in all planes, and chance finds nothing in the low bytes of numbers. */
 static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
 {
     const cuts *c = &codec->cuts;
@@ -231,7 +252,8 @@ static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
         i--;
     if (i == 0)
         return false;
-    const uint64_t begin = i > 1 ? c->end[i - 2] : 0, bytes = c->end[i - 1] - begin, most = items > QUICK_LEAST ? items : QUICK_LEAST;
+    const uint64_t begin = i > 1 ? c->end[i - 2] : 0, bytes = c->end[i - 1] - begin,
+                   most = items > QUICK_LEAST ? items : QUICK_LEAST;
     const uint64_t part = bytes < most ? bytes : most;
     return has_repeats(codec, src + c->end[i - 1] - part, part);
 }
@@ -239,7 +261,8 @@ static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
 /* ---- encoding ---- */
 
 /* The stretches one by one, a flush behind each. 0: no room. */
-static size_t encode_stretches(ZSTD_CCtx *encoder, const cuts *c, const void *src, void *dst, size_t capacity)
+static size_t encode_stretches(ZSTD_CCtx *encoder, const cuts *c, const void *src, void *dst,
+                               size_t capacity)
 {
     const size_t bytes = (size_t)c->end[c->count - 1];
     ZSTD_outBuffer out = {dst, capacity, 0};
@@ -248,23 +271,26 @@ static size_t encode_stretches(ZSTD_CCtx *encoder, const cuts *c, const void *sr
     for (unsigned i = 0; i < c->count && !ZSTD_isError(left); i++) {
         in.size = (size_t)c->end[i];
         do
-            left = ZSTD_compressStream2(encoder, &out, &in, i + 1 < c->count ? ZSTD_e_flush : ZSTD_e_end);
+            left = ZSTD_compressStream2(encoder, &out, &in,
+                                        i + 1 < c->count ? ZSTD_e_flush : ZSTD_e_end);
         while (left && !ZSTD_isError(left) && out.pos < out.size);
     }
     return ZSTD_isError(left) ? left : left ? 0 : out.pos;
 }
 
-/* One frame at `level`; hash_log 0 and min_match 0 are the level's own, c NULL: no cuts. Returns a zstd size or error. */
-static size_t encode_once(ZSTD_CCtx *encoder, int level, int hash_log, int min_match, const cuts *c, const void *src, size_t bytes, void *dst,
-                          size_t capacity)
+/* One frame at `level`; hash_log 0 and min_match 0 are the level's own, c NULL: no cuts. Returns a
+ * zstd size or error. */
+static size_t encode_once(ZSTD_CCtx *encoder, int level, int hash_log, int min_match, const cuts *c,
+                          const void *src, size_t bytes, void *dst, size_t capacity)
 {
     const struct {
         ZSTD_cParameter name;
         int value;
     } parameters[] = {
-        {ZSTD_c_compressionLevel, level}, {ZSTD_c_windowLog, WINDOW_LOG}, {ZSTD_c_hashLog, hash_log},
-        {ZSTD_c_minMatch, min_match},
-        {ZSTD_c_contentSizeFlag, 1},      {ZSTD_c_checksumFlag, 0},       {ZSTD_c_dictIDFlag, 0},
+        {ZSTD_c_compressionLevel, level}, {ZSTD_c_windowLog, WINDOW_LOG},
+        {ZSTD_c_hashLog, hash_log},       {ZSTD_c_minMatch, min_match},
+        {ZSTD_c_contentSizeFlag, 1},      {ZSTD_c_checksumFlag, 0},
+        {ZSTD_c_dictIDFlag, 0},
     };
     size_t result = ZSTD_CCtx_reset(encoder, ZSTD_reset_session_and_parameters);
     for (size_t i = 0; i < sizeof parameters / sizeof parameters[0] && !ZSTD_isError(result); i++)
@@ -274,19 +300,25 @@ static size_t encode_once(ZSTD_CCtx *encoder, int level, int hash_log, int min_m
     if (!c || c->count == 1)
         return ZSTD_compress2(encoder, dst, capacity, src, bytes);
     result = encode_stretches(encoder, c, src, dst, capacity);
-    return result ? result : encode_once(encoder, level, hash_log, min_match, NULL, src, bytes, dst, capacity);
+    return result
+               ? result
+               : encode_once(encoder, level, hash_log, min_match, NULL, src, bytes, dst, capacity);
 }
 
 /* Hardly any matches: symbols without order. */
-static size_t encode_plainly(lort_codec *codec, const cuts *c, const void *src, size_t bytes, void *dst, size_t capacity)
+static size_t encode_plainly(lort_codec *codec, const cuts *c, const void *src, size_t bytes,
+                             void *dst, size_t capacity)
 {
-    return encode_once(codec->encoder, 1, TRIAL_HASH_LOG, MIN_MATCH_MOST, c, src, bytes, dst, capacity);
+    return encode_once(codec->encoder, 1, TRIAL_HASH_LOG, MIN_MATCH_MOST, c, src, bytes, dst,
+                       capacity);
 }
 
 /* Both ways; the smaller is kept. */
-static size_t encode_twice(lort_codec *codec, const void *src, size_t bytes, void *dst, size_t capacity)
+static size_t encode_twice(lort_codec *codec, const void *src, size_t bytes, void *dst,
+                           size_t capacity)
 {
-    const size_t best = encode_once(codec->encoder, codec->level, 0, 0, &codec->cuts, src, bytes, dst, capacity);
+    const size_t best =
+        encode_once(codec->encoder, codec->level, 0, 0, &codec->cuts, src, bytes, dst, capacity);
     if (ZSTD_isError(best) || bytes < TRIAL_LEAST || bytes > LORT_CHUNK_TARGET)
         return best;
     const size_t trial = encode_plainly(codec, &codec->cuts, src, bytes, codec->spare, SPARE_BYTES);
@@ -302,12 +334,15 @@ static bool is_disordered(lort_codec *codec, const uint8_t *src)
     const cuts *c = &codec->cuts;
     size_t level = 0, trial = 0;
     for (unsigned i = 0; i < c->count; i++) {
-        const uint64_t begin = i ? c->end[i - 1] : 0, bytes = c->end[i] - begin, part = bytes / SAMPLE_PART > SAMPLE_LEAST ? bytes / SAMPLE_PART : SAMPLE_LEAST;
+        const uint64_t begin = i ? c->end[i - 1] : 0, bytes = c->end[i] - begin,
+                       part =
+                           bytes / SAMPLE_PART > SAMPLE_LEAST ? bytes / SAMPLE_PART : SAMPLE_LEAST;
         const size_t n = (size_t)(part < bytes ? part : bytes);
         const uint8_t *middle = src + begin + (bytes - n) / 2;
         if (c->kind[i] != STRETCH_CODED)
             continue;
-        const size_t one = encode_once(codec->encoder, codec->level, 0, 0, NULL, middle, n, codec->spare, SPARE_BYTES);
+        const size_t one = encode_once(codec->encoder, codec->level, 0, 0, NULL, middle, n,
+                                       codec->spare, SPARE_BYTES);
         const size_t two = encode_plainly(codec, NULL, middle, n, codec->spare, SPARE_BYTES);
         if (ZSTD_isError(one) || ZSTD_isError(two))
             return false;
@@ -331,14 +366,16 @@ static void put_block_head(uint8_t *dst, bool last, unsigned type, uint32_t size
 }
 
 /* Blocks without zstd's help. Returns what they take; 0: no room. */
-static size_t put_blocks(const uint8_t *src, uint64_t bytes, stretch_kind kind, bool last, uint8_t *dst, size_t capacity)
+static size_t put_blocks(const uint8_t *src, uint64_t bytes, stretch_kind kind, bool last,
+                         uint8_t *dst, size_t capacity)
 {
     const unsigned type = kind == STRETCH_SAME ? BLOCK_SAME : BLOCK_PLAIN;
     size_t out = 0;
     if (bytes + (bytes / BLOCK_MOST + 1) * BLOCK_HEAD > capacity)
         return 0;
     for (uint64_t at = 0; at < bytes; at += BLOCK_MOST) {
-        const uint32_t n = bytes - at < BLOCK_MOST ? (uint32_t)(bytes - at) : BLOCK_MOST, stored = type == BLOCK_SAME ? 1 : n;
+        const uint32_t n = bytes - at < BLOCK_MOST ? (uint32_t)(bytes - at) : BLOCK_MOST,
+                       stored = type == BLOCK_SAME ? 1 : n;
         put_block_head(dst + out, last && at + n == bytes, type, n);
         memcpy(dst + out + BLOCK_HEAD, src + at, stored);
         out += BLOCK_HEAD + stored;
@@ -346,14 +383,17 @@ static size_t put_blocks(const uint8_t *src, uint64_t bytes, stretch_kind kind, 
     return out;
 }
 
-/* The blocks of a frame of zstd without the head of the frame; none of them is the last of all unless `last`. */
+/* The blocks of a frame of zstd without the head of the frame; none of them is the last of all
+ * unless `last`. */
 static size_t take_blocks(uint8_t *frame, size_t bytes, bool last, uint8_t *dst)
 {
     static const uint8_t size_bytes[4] = {0, 2, 4, 8};
     const bool single_segment = frame[4] & 0x20;
-    const size_t begin = 5 + !single_segment + (frame[4] >> 6 ? size_bytes[frame[4] >> 6] : single_segment);
+    const size_t begin =
+        5 + !single_segment + (frame[4] >> 6 ? size_bytes[frame[4] >> 6] : single_segment);
     for (size_t at = begin; at < bytes;) {
-        const uint32_t head = (uint32_t)frame[at] | (uint32_t)frame[at + 1] << 8 | (uint32_t)frame[at + 2] << 16;
+        const uint32_t head =
+            (uint32_t)frame[at] | (uint32_t)frame[at + 1] << 8 | (uint32_t)frame[at + 2] << 16;
         put_block_head(frame + at, last && (head & 1), head >> 1 & 3, head >> 3);
         at += BLOCK_HEAD + ((head >> 1 & 3) == BLOCK_SAME ? 1 : head >> 3);
     }
@@ -361,8 +401,9 @@ static size_t take_blocks(uint8_t *frame, size_t bytes, bool last, uint8_t *dst)
     return bytes - begin;
 }
 
-/* Stretches [first, end) that zstd codes, as cuts of what begins where the first does. One run at most: what zstd assumes of offsets holds at the head of a
- * frame, and behind blocks that hold none, only. */
+/* Stretches [first, end) that zstd codes, as cuts of what begins where the first does. One run at
+ * most: what zstd assumes of offsets holds at the head of a frame, and behind blocks that hold
+ * none, only. */
 static void find_run(const cuts *c, unsigned *first, unsigned *end)
 {
     *first = c->count;
@@ -374,21 +415,27 @@ static void find_run(const cuts *c, unsigned *first, unsigned *end)
         }
 }
 
-static size_t encode_run(lort_codec *codec, unsigned first, unsigned end, const uint8_t *src, bool last, uint8_t *dst, size_t capacity)
+static size_t encode_run(lort_codec *codec, unsigned first, unsigned end, const uint8_t *src,
+                         bool last, uint8_t *dst, size_t capacity)
 {
     const cuts *c = &codec->cuts;
     const uint64_t begin = first ? c->end[first - 1] : 0;
     cuts run = {.count = end - first};
     for (unsigned i = first; i < end; i++)
         run.end[i - first] = c->end[i] - begin;
-    const size_t stored = encode_plainly(codec, &run, src + begin, (size_t)(c->end[end - 1] - begin), codec->spare, SPARE_BYTES);
-    return ZSTD_isError(stored) ? stored : stored > capacity ? 0 : take_blocks(codec->spare, stored, last, dst);
+    const size_t stored = encode_plainly(
+        codec, &run, src + begin, (size_t)(c->end[end - 1] - begin), codec->spare, SPARE_BYTES);
+    return ZSTD_isError(stored) ? stored
+           : stored > capacity  ? 0
+                                : take_blocks(codec->spare, stored, last, dst);
 }
 
 /* One frame of the stretches, each as what it is. 0: no room. */
-static size_t encode_stretched(lort_codec *codec, const uint8_t *src, size_t bytes, uint8_t *dst, size_t capacity)
+static size_t encode_stretched(lort_codec *codec, const uint8_t *src, size_t bytes, uint8_t *dst,
+                               size_t capacity)
 {
-    static const uint8_t head[5] = {0x28, 0xb5, 0x2f, 0xfd, 0xA0}; /* a content size of four bytes, which is the window; no checksum, no dictionary */
+    /* a content size of four bytes, which is the window; no checksum, no dictionary */
+    static const uint8_t head[5] = {0x28, 0xb5, 0x2f, 0xfd, 0xA0};
     const cuts *c = &codec->cuts;
     unsigned first, end;
     size_t out = HEADER_BYTES;
@@ -397,8 +444,10 @@ static size_t encode_stretched(lort_codec *codec, const uint8_t *src, size_t byt
     lort_store_u32(dst + sizeof head, (uint32_t)bytes);
     for (unsigned i = 0; i < c->count; i = i == first ? end : i + 1) {
         const uint64_t begin = i ? c->end[i - 1] : 0;
-        const size_t stored = i == first ? encode_run(codec, first, end, src, end == c->count, dst + out, capacity - out)
-                                         : put_blocks(src + begin, c->end[i] - begin, c->kind[i], i + 1 == c->count, dst + out, capacity - out);
+        const size_t stored = i == first ? encode_run(codec, first, end, src, end == c->count,
+                                                      dst + out, capacity - out)
+                                         : put_blocks(src + begin, c->end[i] - begin, c->kind[i],
+                                                      i + 1 == c->count, dst + out, capacity - out);
         if (stored == 0 || ZSTD_isError(stored))
             return stored;
         out += stored;
@@ -408,28 +457,33 @@ static size_t encode_stretched(lort_codec *codec, const uint8_t *src, size_t byt
 
 /* ---- the calls ---- */
 
-static lort_code zstd_failure(size_t result, lort_code otherwise, const char *doing, lort_error *err)
+static lort_code zstd_failure(size_t result, lort_code otherwise, const char *doing,
+                              lort_error *err)
 {
-    lort_code code = ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? LORT_E_MEMORY : otherwise;
+    lort_code code =
+        ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? LORT_E_MEMORY : otherwise;
     return lort_fail(err, code, "zstd: %s: %s", doing, ZSTD_getErrorName(result));
 }
 
-lort_code lort_codec_encode(lort_codec *codec, const void *src, uint64_t bytes, void *dst, uint64_t capacity, uint64_t *stored, lort_error *err)
+lort_code lort_codec_encode(lort_codec *codec, const void *src, uint64_t bytes, void *dst,
+                            uint64_t capacity, uint64_t *stored, lort_error *err)
 {
     return lort_codec_encode_planes(codec, src, bytes, 1, dst, capacity, stored, err);
 }
 
-lort_code lort_codec_encode_planes(lort_codec *codec, const void *src, uint64_t bytes, uint32_t width, void *dst, uint64_t capacity, uint64_t *stored,
+lort_code lort_codec_encode_planes(lort_codec *codec, const void *src, uint64_t bytes,
+                                   uint32_t width, void *dst, uint64_t capacity, uint64_t *stored,
                                    lort_error *err)
 {
     *stored = 0;
     if (capacity < lort_codec_bound(bytes))
-        return lort_fail(err, LORT_E_INTERNAL, "zstd: %llu bytes of room for %llu", (unsigned long long)capacity,
-                         (unsigned long long)bytes);
+        return lort_fail(err, LORT_E_INTERNAL, "zstd: %llu bytes of room for %llu",
+                         (unsigned long long)capacity, (unsigned long long)bytes);
     if (width > LORT_PLANE_WIDTH_MAX || bytes > LORT_CHUNK_TARGET)
         width = 1;
     find_cuts(src, bytes, width, &codec->cuts);
-    const bool quick = codec->level == 1 && width > 1 && bytes >= QUICK_LEAST && !rows_repeat(codec, src, bytes / width) && is_disordered(codec, src);
+    const bool quick = codec->level == 1 && width > 1 && bytes >= QUICK_LEAST &&
+                       !rows_repeat(codec, src, bytes / width) && is_disordered(codec, src);
     size_t best = quick ? encode_stretched(codec, src, (size_t)bytes, dst, (size_t)capacity) : 0;
     if (best == 0)
         best = encode_twice(codec, src, (size_t)bytes, dst, (size_t)capacity);
@@ -439,14 +493,16 @@ lort_code lort_codec_encode_planes(lort_codec *codec, const void *src, uint64_t 
     return LORT_OK;
 }
 
-lort_code lort_codec_encode_symbols(lort_codec *codec, const void *src, uint64_t bytes, void *dst, uint64_t capacity, uint64_t *stored, lort_error *err)
+lort_code lort_codec_encode_symbols(lort_codec *codec, const void *src, uint64_t bytes, void *dst,
+                                    uint64_t capacity, uint64_t *stored, lort_error *err)
 {
     const size_t result = encode_plainly(codec, NULL, src, (size_t)bytes, dst, (size_t)capacity);
     *stored = ZSTD_isError(result) ? 0 : result;
     return ZSTD_isError(result) ? zstd_failure(result, LORT_E_INTERNAL, "encoding", err) : LORT_OK;
 }
 
-/* Bytes of the window a frame asks for; 0 for a single-segment frame (its window is its content). RFC 8878, 3.1.1.1.2. */
+/* Bytes of the window a frame asks for; 0 for a single-segment frame (its window is its content).
+ * RFC 8878, 3.1.1.1.2. */
 static uint64_t window_of(const uint8_t *frame)
 {
     const bool single_segment = frame[4] & 0x20;
@@ -454,38 +510,48 @@ static uint64_t window_of(const uint8_t *frame)
     return single_segment ? 0 : base + base / 8 * (frame[5] & 7);
 }
 
-lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst, uint64_t decoded,
-                            lort_error *err)
+lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst,
+                            uint64_t decoded, lort_error *err)
 {
     unsigned long long claimed = ZSTD_CONTENTSIZE_ERROR;
     if (stored >= 6 &&
-        memcmp(src, "\x28\xb5\x2f\xfd", 4) == 0) /* 6: the shortest header; skippable frames are not data */
+        /* 6: the shortest header; skippable frames are not data */
+        memcmp(src, "\x28\xb5\x2f\xfd", 4) == 0)
         claimed = ZSTD_getFrameContentSize(src, (size_t)stored);
-    if (claimed == ZSTD_CONTENTSIZE_ERROR || ZSTD_findFrameCompressedSize(src, (size_t)stored) != stored)
-        return lort_fail(err, LORT_E_DAMAGED, "%llu stored bytes are not one zstd frame", (unsigned long long)stored);
+    if (claimed == ZSTD_CONTENTSIZE_ERROR ||
+        ZSTD_findFrameCompressedSize(src, (size_t)stored) != stored)
+        return lort_fail(err, LORT_E_DAMAGED, "%llu stored bytes are not one zstd frame",
+                         (unsigned long long)stored);
     if (claimed != decoded)
-        return lort_fail(err, LORT_E_DAMAGED, "zstd frame says %lld decoded bytes where %llu are expected",
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "zstd frame says %lld decoded bytes where %llu are expected",
                          (long long)claimed, (unsigned long long)decoded);
     if (window_of(src) > WINDOW_MOST)
-        return lort_fail(err, LORT_E_DAMAGED, "zstd frame with a window of %llu bytes (at most %u)", (unsigned long long)window_of(src), WINDOW_MOST);
+        return lort_fail(err, LORT_E_DAMAGED, "zstd frame with a window of %llu bytes (at most %u)",
+                         (unsigned long long)window_of(src), WINDOW_MOST);
     size_t result = ZSTD_decompressDCtx(codec->decoder, dst, (size_t)decoded, src, (size_t)stored);
     if (ZSTD_isError(result))
         return zstd_failure(result, LORT_E_DAMAGED, "decoding", err);
     if (result != decoded)
-        return lort_fail(err, LORT_E_DAMAGED, "zstd frame gives %zu bytes where %llu are expected", result,
-                         (unsigned long long)decoded);
+        return lort_fail(err, LORT_E_DAMAGED, "zstd frame gives %zu bytes where %llu are expected",
+                         result, (unsigned long long)decoded);
     return LORT_OK;
 }
 
-lort_code lort_codec_decode_frames(lort_codec *codec, const void *src, uint64_t stored, void *dst, uint64_t decoded, lort_error *err)
+lort_code lort_codec_decode_frames(lort_codec *codec, const void *src, uint64_t stored, void *dst,
+                                   uint64_t decoded, lort_error *err)
 {
     const uint8_t *from = src;
     uint8_t *to = dst;
     while (stored > 0) {
         const size_t frame = ZSTD_findFrameCompressedSize(from, (size_t)stored);
-        const unsigned long long size = ZSTD_isError(frame) ? ZSTD_CONTENTSIZE_ERROR : ZSTD_getFrameContentSize(from, frame);
+        const unsigned long long size =
+            ZSTD_isError(frame) ? ZSTD_CONTENTSIZE_ERROR : ZSTD_getFrameContentSize(from, frame);
         if (size > decoded) /* the two errors are the largest numbers */
-            return lort_fail(err, LORT_E_DAMAGED, "zstd frame of unknown size, or of more than the %llu bytes that are left", (unsigned long long)decoded);
+            return lort_fail(
+                err, LORT_E_DAMAGED,
+                "zstd frame of unknown size, or of more than the %llu bytes that are left",
+                (unsigned long long)decoded);
         lort_code code = lort_codec_decode(codec, from, frame, to, size, err);
         if (code)
             return code;
@@ -494,5 +560,8 @@ lort_code lort_codec_decode_frames(lort_codec *codec, const void *src, uint64_t 
         to += size;
         decoded -= size;
     }
-    return decoded ? lort_fail(err, LORT_E_DAMAGED, "zstd frames give %llu bytes less than expected", (unsigned long long)decoded) : LORT_OK;
+    return decoded
+               ? lort_fail(err, LORT_E_DAMAGED, "zstd frames give %llu bytes less than expected",
+                           (unsigned long long)decoded)
+               : LORT_OK;
 }

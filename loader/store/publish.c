@@ -1,14 +1,17 @@
-/* publish: see publish.h. Owns the partial file (or directory) beside the output and its lock; must not touch what stands under the
- * final name before the one rename in commit. publish_take.c takes the partial. */
-#include "loader/store/publish_parts.h"
+/* publish: see publish.h. Owns the partial file (or directory) beside the output and its lock; must
+ * not touch what stands under the final name before the one rename in commit. publish_take.c takes
+ * the partial. */
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
+#include "loader/store/publish_parts.h"
 #include <stdio.h>
 #include <string.h>
 
-#define FLUSH_BYTES (16u << 20) /* at most three of these are dirty: one that fills, two on their way */
+/* at most three of these are dirty: one that fills, two on their way */
+#define FLUSH_BYTES (16u << 20)
 #define READ_BYTES (1u << 20)
-/* Between checkpoints that wait for the disk: a twentieth of the time goes there at most, but there is one a second. */
+/* Between checkpoints that wait for the disk: a twentieth of the time goes there at most, but there
+ * is one a second. */
 #define SYNC_SHARE 20
 #define SYNC_LEAST_NS 50000000u
 #define SYNC_MOST_NS 1000000000u
@@ -21,8 +24,8 @@ static lort_code start_hash(lort_publish *p, lort_error *err)
     return lort_hasher_open(p->alloc, &p->hasher, err);
 }
 
-lort_code lort_publish_begin(const char *path, const lort_publish_options *options, const lort_alloc *alloc,
-                             lort_publish **out, lort_error *err)
+lort_code lort_publish_begin(const char *path, const lort_publish_options *options,
+                             const lort_alloc *alloc, lort_publish **out, lort_error *err)
 {
     void *memory;
     *out = NULL;
@@ -43,13 +46,15 @@ lort_code lort_publish_begin(const char *path, const lort_publish_options *optio
     return LORT_OK;
 }
 
-static lort_code read_output(lort_publish *p, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
+static lort_code read_output(lort_publish *p, void *buffer, uint64_t n, uint64_t offset,
+                             lort_error *err)
 {
     return lort_publish_of_output(lort_os_read(p->file, buffer, n, offset, err), err);
 }
 
 /* again: written where it stands, so that the next sync has it. */
-static lort_code hash_range(lort_publish *p, uint8_t *piece, uint64_t from, uint64_t to, bool again, lort_hasher *hasher, lort_error *err)
+static lort_code hash_range(lort_publish *p, uint8_t *piece, uint64_t from, uint64_t to, bool again,
+                            lort_hasher *hasher, lort_error *err)
 {
     for (uint64_t at = from; at < to; at += READ_BYTES) {
         uint64_t n = to - at < READ_BYTES ? to - at : READ_BYTES;
@@ -73,7 +78,9 @@ static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, 
     lort_hash128 wrote = lort_hasher_value(p->hasher), read = lort_hasher_value(found);
     char shown[600];
     if (memcmp(wrote.bytes, read.bytes, sizeof wrote.bytes) != 0)
-        return lort_fail(err, LORT_E_WRITE, "%s: the file read back is not what was written: a failing disk?", lort_escape_text(shown, sizeof shown, lort_os_file_path(p->file)));
+        return lort_fail(err, LORT_E_WRITE,
+                         "%s: the file read back is not what was written: a failing disk?",
+                         lort_escape_text(shown, sizeof shown, lort_os_file_path(p->file)));
     return LORT_OK;
 }
 
@@ -91,7 +98,8 @@ static lort_code sync_file(lort_publish *p, lort_error *err)
     return code;
 }
 
-/* Syncs the file and reads it back (from the disk where flush_behind dropped its pages): only what is really there is published. */
+/* Syncs the file and reads it back (from the disk where flush_behind dropped its pages): only what
+ * is really there is published. */
 lort_code lort_publish_settle(lort_publish *p, lort_error *err)
 {
     void *piece;
@@ -130,7 +138,8 @@ static lort_code finish_file(lort_publish *p, lort_error *err)
 static lort_code note_name(lort_publish *p, const char *name, lort_error *err)
 {
     void *memory;
-    lort_code code = lort_arena_take(&p->arena, sizeof(lort_publish_name) + strlen(name) + 1, &memory, err);
+    lort_code code =
+        lort_arena_take(&p->arena, sizeof(lort_publish_name) + strlen(name) + 1, &memory, err);
     if (code)
         return code;
     lort_publish_name *file = memory;
@@ -143,7 +152,8 @@ static lort_code note_name(lort_publish *p, const char *name, lort_error *err)
 lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
 {
     if (!p->options.directory) /* its one file is open since begin */
-        return p->size ? lort_fail(err, LORT_E_INTERNAL, "a second file in a single output") : LORT_OK;
+        return p->size ? lort_fail(err, LORT_E_INTERNAL, "a second file in a single output")
+                       : LORT_OK;
     lort_code code = finish_file(p, err);
     if (code == LORT_OK)
         code = start_hash(p, err);
@@ -183,10 +193,12 @@ bool lort_publish_stays(const lort_publish *p) { return p->made && !p->committed
 bool lort_publish_bad(const lort_publish *p) { return p->bad; }
 void lort_publish_distrust(lort_publish *p) { p->distrusted = true; }
 
-lort_code lort_publish_look(lort_publish *p, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
+lort_code lort_publish_look(lort_publish *p, void *buffer, uint64_t n, uint64_t offset,
+                            lort_error *err)
 {
     if (offset > p->found || n > p->found - offset)
-        return lort_fail(err, LORT_E_INTERNAL, "a look at %llu bytes behind %llu of %llu", (unsigned long long)n, (unsigned long long)offset,
+        return lort_fail(err, LORT_E_INTERNAL, "a look at %llu bytes behind %llu of %llu",
+                         (unsigned long long)n, (unsigned long long)offset,
                          (unsigned long long)p->found);
     return read_output(p, buffer, n, offset, err);
 }
@@ -195,7 +207,8 @@ lort_code lort_publish_adopt(lort_publish *p, uint64_t n, lort_error *err)
 {
     void *piece;
     if (p->size > p->found || n > p->found - p->size)
-        return lort_fail(err, LORT_E_INTERNAL, "adopting %llu bytes behind %llu of %llu", (unsigned long long)n, (unsigned long long)p->size,
+        return lort_fail(err, LORT_E_INTERNAL, "adopting %llu bytes behind %llu of %llu",
+                         (unsigned long long)n, (unsigned long long)p->size,
                          (unsigned long long)p->found);
     const uint64_t room = n < READ_BYTES ? n : READ_BYTES;
     lort_code code = lort_take(p->alloc, room, "reading back", &piece, err);
@@ -239,7 +252,8 @@ static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
         return code;
     p->worth = true;
     if (err)
-        snprintf(err->message + strlen(err->message), sizeof err->message - strlen(err->message), "; complete and checked it is there as '%s'",
+        snprintf(err->message + strlen(err->message), sizeof err->message - strlen(err->message),
+                 "; complete and checked it is there as '%s'",
                  lort_escape_text(shown, sizeof shown, p->partial));
     return code;
 }
@@ -274,7 +288,8 @@ void lort_publish_close(lort_publish *p)
         return;
     if (lort_publish_stays(p) && p->file && !p->bad) /* a second sync would say all is well */
         sync_file(p, NULL);
-    /* What is ours is removed before its lock goes: afterwards a newcomer's partial may stand under the same name. */
+    /* What is ours is removed before its lock goes: afterwards a newcomer's partial may stand under
+     * the same name. */
     const bool removed = p->made && !p->committed && !lort_publish_stays(p);
     if (removed && p->dir)
         lort_publish_remove_dir(p);

@@ -1,14 +1,16 @@
 /* publish_take: names, locks and refusals: how a writer comes by its partial output.
-*
+ *
  *   file:       DIR/.NAME.lort-partial            locked while written, renamed to DIR/NAME
  *   resumable:  DIR/NAME.part                     the same; a later writer goes on with it
  *   directory:  DIR/.NAME.lort-partial/FILE ...   renamed to DIR/NAME
- *               DIR/.NAME.lort-lock               locked meanwhile, removed when the directory has its name
+ *               DIR/.NAME.lort-lock               locked meanwhile, removed when the directory has
+ * its name
  *
- * A partial nobody holds a lock on is a dead writer's. Who gets its lock removes it, or goes on with it; and whoever gets a lock looks
- * whether the name still leads to the file he locked, so of two writers that come at once exactly one goes on. */
-#include "loader/store/publish_parts.h"
+ * A partial nobody holds a lock on is a dead writer's. Who gets its lock removes it, or goes on
+ * with it; and whoever gets a lock looks whether the name still leads to the file he locked, so of
+ * two writers that come at once exactly one goes on. */
 #include "formats/base/text.h"
+#include "loader/store/publish_parts.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -16,8 +18,8 @@
 
 /* ---- names ---- */
 
-static lort_code join_name(lort_publish *p, const char *before, const char *name, const char *after, const char **out,
-                      lort_error *err)
+static lort_code join_name(lort_publish *p, const char *before, const char *name, const char *after,
+                           const char **out, lort_error *err)
 {
     void *text;
     size_t n = strlen(before) + strlen(name) + strlen(after) + 1;
@@ -59,7 +61,8 @@ static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
         return cannot_begin(code, path, err);
     code = join_name(p, "", name, "", &p->name, err);
     if (code == LORT_OK)
-        code = join_name(p, p->options.resumable ? "" : ".", name, p->options.resumable ? ".part" : ".lort-partial", &p->partial, err);
+        code = join_name(p, p->options.resumable ? "" : ".", name,
+                         p->options.resumable ? ".part" : ".lort-partial", &p->partial, err);
     if (code == LORT_OK)
         code = join_name(p, ".", name, ".lort-lock", &p->guard, err);
     return code;
@@ -84,7 +87,8 @@ static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *
     strcpy(name, p->name);
     code = lort_os_dir_list(p->parent, is_output, name, err);
     if (code == LORT_E_EXISTS)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)", lort_escape_text(shown, sizeof shown, path));
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)",
+                         lort_escape_text(shown, sizeof shown, path));
     return LORT_OK; /* a directory that cannot be listed may still be written to */
 }
 
@@ -104,7 +108,8 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
                          info.kind == LORT_FILE_DIRECTORY ? "a directory is never replaced"
                                                           : "it is not replaced by a directory");
     if (info.kind == LORT_FILE_OTHER)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' is not a regular file and is never replaced", shown);
+        return lort_fail(err, LORT_E_EXISTS,
+                         "output '%s' is not a regular file and is never replaced", shown);
     if (!p->options.force)
         return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (--force replaces it)", shown);
     return LORT_OK;
@@ -118,9 +123,11 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
         return LORT_OK;
     if (room + p->found >= p->options.expect_bytes)
         return LORT_OK;
-    return lort_fail(err, LORT_E_WRITE, "the output needs %s (%llu bytes), but '%s' has %s (%llu bytes) free",
+    return lort_fail(err, LORT_E_WRITE,
+                     "the output needs %s (%llu bytes), but '%s' has %s (%llu bytes) free",
                      lort_size_text(p->options.expect_bytes, need_text, sizeof need_text),
-                     (unsigned long long)p->options.expect_bytes, lort_escape_text(shown, sizeof shown, lort_os_dir_path(p->parent)),
+                     (unsigned long long)p->options.expect_bytes,
+                     lort_escape_text(shown, sizeof shown, lort_os_dir_path(p->parent)),
                      lort_size_text(room, room_text, sizeof room_text), (unsigned long long)room);
 }
 
@@ -143,12 +150,15 @@ static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_
     char who[64] = "on another host, or one that has just ended";
     if (pid)
         snprintf(who, sizeof who, "process %llu on this host", (unsigned long long)pid);
-    return lort_fail(err, LORT_E_EXISTS, "output '%s/%s' is being written by another LoRT (%s; it holds %s)", lort_os_dir_path(p->parent), p->name, who, p->partial);
+    return lort_fail(err, LORT_E_EXISTS,
+                     "output '%s/%s' is being written by another LoRT (%s; it holds %s)",
+                     lort_os_dir_path(p->parent), p->name, who, p->partial);
 }
 
-/* The file of this name in parent, new or left by somebody, locked by us; *same: the name still leads to it. LORT_E_EXISTS: its writer lives. *file is NULL
- * after a failure. */
-static lort_code hold_lock(lort_publish *p, const char *name, uint32_t mode, lort_file **file, bool *same, lort_error *err)
+/* The file of this name in parent, new or left by somebody, locked by us; *same: the name still
+ * leads to it. LORT_E_EXISTS: its writer lives. *file is NULL after a failure. */
+static lort_code hold_lock(lort_publish *p, const char *name, uint32_t mode, lort_file **file,
+                           bool *same, lort_error *err)
 {
     *same = false;
     lort_code code = lort_os_create(p->parent, name, mode, true, file, err);
@@ -222,7 +232,8 @@ static lort_code take_new_file(lort_publish *p, lort_error *err)
 {
     bool taken = false;
     for (int i = 0; i < TRIES && !taken; i++) {
-        lort_code code = p->options.resumable ? take_over(p, &taken, err) : take_file(p, &taken, err);
+        lort_code code =
+            p->options.resumable ? take_over(p, &taken, err) : take_file(p, &taken, err);
         if (code)
             return code;
     }
@@ -270,7 +281,8 @@ void lort_publish_remove_dir(lort_publish *p)
 static lort_code take_new_dir(lort_publish *p, lort_error *err)
 {
     const char *path;
-    uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700; /* who may read the files may enter */
+    /* who may read the files may enter */
+    uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700;
     lort_code code = join_name(p, lort_os_dir_path(p->parent), "/", p->partial, &path, err);
     if (code == LORT_OK)
         code = take_lock(p, err);

@@ -1,16 +1,18 @@
-/* record: between bodies (formats/container) and frames in a file. Owns compression and pieces; knows nothing of what a
- * body says. */
+/* record: between bodies (formats/container) and frames in a file. Owns compression and pieces;
+ * knows nothing of what a body says. */
 #include "loader/store/record.h"
 #include "formats/base/bytes.h"
 
 /* ---- writing ---- */
 
 /* Compresses into *packed; *use says whether that is what to store. */
-static lort_code pack_body(lort_frame_kind kind, const uint8_t *body, uint64_t bytes, lort_codec *codec,
-                      const lort_alloc *alloc, lort_buffer *packed, bool *use, lort_error *err)
+static lort_code pack_body(lort_frame_kind kind, const uint8_t *body, uint64_t bytes,
+                           lort_codec *codec, const lort_alloc *alloc, lort_buffer *packed,
+                           bool *use, lort_error *err)
 {
     *use = false;
-    if (kind == LORT_FRAME_HEAD || kind == LORT_FRAME_FOOTER || bytes == 0 || bytes > LORT_FRAME_BODY_MAX)
+    if (kind == LORT_FRAME_HEAD || kind == LORT_FRAME_FOOTER || bytes == 0 ||
+        bytes > LORT_FRAME_BODY_MAX)
         return LORT_OK;
     void *memory;
     uint64_t capacity = lort_codec_bound(bytes), stored;
@@ -24,8 +26,9 @@ static lort_code pack_body(lort_frame_kind kind, const uint8_t *body, uint64_t b
     return code;
 }
 
-lort_code lort_record_put(lort_frame_kind kind, const uint8_t *body, uint64_t bytes, lort_codec *codec,
-                          const lort_alloc *alloc, uint64_t piece_bytes, lort_buffer *out, lort_error *err)
+lort_code lort_record_put(lort_frame_kind kind, const uint8_t *body, uint64_t bytes,
+                          lort_codec *codec, const lort_alloc *alloc, uint64_t piece_bytes,
+                          lort_buffer *out, lort_error *err)
 {
     bool compressed;
     lort_buffer packed = {.alloc = alloc};
@@ -36,20 +39,21 @@ lort_code lort_record_put(lort_frame_kind kind, const uint8_t *body, uint64_t by
     uint64_t size = compressed ? packed.size : bytes;
     uint64_t pieces = compressed || size == 0 ? 1 : (size - 1) / piece_bytes + 1;
     if (pieces > LORT_FRAME_PIECES_MAX) {
-        code = lort_fail(err, LORT_E_INTERNAL, "record of %llu bytes in %llu pieces", (unsigned long long)size,
-                         (unsigned long long)pieces);
+        code = lort_fail(err, LORT_E_INTERNAL, "record of %llu bytes in %llu pieces",
+                         (unsigned long long)size, (unsigned long long)pieces);
         goto done;
     }
     for (uint64_t i = 0; i < pieces; i++) {
         uint64_t at = i * piece_bytes, left = size - at;
-        lort_frame_put(&(lort_frame){.kind = kind,
-                                     .compressed = compressed,
-                                     .piece = (uint32_t)i,
-                                     .pieces = (uint32_t)pieces,
-                                     .decoded = bytes,
-                                     .body = data + at,
-                                     .body_bytes = pieces == 1 || left < piece_bytes ? left : piece_bytes},
-                       out);
+        lort_frame_put(
+            &(lort_frame){.kind = kind,
+                          .compressed = compressed,
+                          .piece = (uint32_t)i,
+                          .pieces = (uint32_t)pieces,
+                          .decoded = bytes,
+                          .body = data + at,
+                          .body_bytes = pieces == 1 || left < piece_bytes ? left : piece_bytes},
+            out);
     }
     code = lort_buffer_check(out, err);
 done:
@@ -57,16 +61,17 @@ done:
     return code;
 }
 
-lort_code lort_record_write(lort_publish *publish, lort_frame_kind kind, const lort_buffer *body, lort_codec *codec,
-                            const lort_alloc *alloc, uint64_t *frame_bytes, lort_error *err)
+lort_code lort_record_write(lort_publish *publish, lort_frame_kind kind, const lort_buffer *body,
+                            lort_codec *codec, const lort_alloc *alloc, uint64_t *frame_bytes,
+                            lort_error *err)
 {
     static const uint8_t nothing[1];
     lort_buffer frames = {.alloc = alloc};
     *frame_bytes = 0;
     lort_code code = lort_buffer_check(body, err);
     if (code == LORT_OK)
-        code = lort_record_put(kind, body->data ? body->data : nothing, body->size, codec, alloc, LORT_FRAME_BODY_MAX,
-                               &frames, err);
+        code = lort_record_put(kind, body->data ? body->data : nothing, body->size, codec, alloc,
+                               LORT_FRAME_BODY_MAX, &frames, err);
     if (code == LORT_OK)
         code = lort_publish_append(publish, frames.data, frames.size, err);
     if (code == LORT_OK)
@@ -77,8 +82,8 @@ lort_code lort_record_write(lort_publish *publish, lort_frame_kind kind, const l
 
 /* ---- reading ---- */
 
-static lort_code read_frame(const lort_record_source *source, uint64_t offset, uint64_t end, lort_buffer *scratch,
-                            lort_frame *frame, lort_error *err)
+static lort_code read_frame(const lort_record_source *source, uint64_t offset, uint64_t end,
+                            lort_buffer *scratch, lort_frame *frame, lort_error *err)
 {
     const uint8_t *data;
     uint64_t bytes, left = end - offset;
@@ -95,21 +100,23 @@ static lort_code read_frame(const lort_record_source *source, uint64_t offset, u
     return code ? code : lort_frame_get(data, bytes, frame, err);
 }
 
-static lort_code unpack_body(const lort_record_source *source, const lort_frame *frame, lort_record *out, lort_error *err)
+static lort_code unpack_body(const lort_record_source *source, const lort_frame *frame,
+                             lort_record *out, lort_error *err)
 {
     void *memory;
     lort_code code = lort_take(source->alloc, frame->decoded, "a record", &memory, err);
     if (code)
         return code;
     out->whole = (lort_buffer){.alloc = source->alloc, .data = memory, .capacity = frame->decoded};
-    code = lort_codec_decode(source->codec, frame->body, frame->body_bytes, memory, frame->decoded, err);
+    code = lort_codec_decode(source->codec, frame->body, frame->body_bytes, memory, frame->decoded,
+                             err);
     out->whole.size = frame->decoded;
     return code;
 }
 
 /* All pieces of a record, gathered in out->whole; `first` is its first frame. */
-static lort_code gather_pieces(const lort_record_source *source, lort_frame first, uint64_t offset, uint64_t end,
-                        lort_record *out, lort_error *err)
+static lort_code gather_pieces(const lort_record_source *source, lort_frame first, uint64_t offset,
+                               uint64_t end, lort_record *out, lort_error *err)
 {
     lort_frame frame = first;
     if (first.decoded > end - offset)
@@ -117,25 +124,28 @@ static lort_code gather_pieces(const lort_record_source *source, lort_frame firs
                          (unsigned long long)first.decoded, (unsigned long long)(end - offset));
     out->whole.alloc = source->alloc;
     for (uint32_t piece = 0;; piece++) {
-        if (frame.kind != first.kind || frame.compressed || frame.piece != piece || frame.pieces != first.pieces ||
-            frame.decoded != first.decoded || frame.body_bytes > first.decoded - out->whole.size)
-            return lort_fail(err, LORT_E_DAMAGED, "pieces of the record do not fit together at piece %u", piece);
+        if (frame.kind != first.kind || frame.compressed || frame.piece != piece ||
+            frame.pieces != first.pieces || frame.decoded != first.decoded ||
+            frame.body_bytes > first.decoded - out->whole.size)
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "pieces of the record do not fit together at piece %u", piece);
         lort_put_bytes(&out->whole, frame.body, frame.body_bytes);
         out->frame_bytes += frame.frame_bytes;
         if (piece + 1 == first.pieces)
             break;
-        lort_code code = read_frame(source, offset + out->frame_bytes, end, &out->scratch, &frame, err);
+        lort_code code =
+            read_frame(source, offset + out->frame_bytes, end, &out->scratch, &frame, err);
         if (code)
             return code;
     }
     if (out->whole.size != first.decoded && out->whole.error.code == LORT_OK)
-        return lort_fail(err, LORT_E_DAMAGED, "record of %llu bytes, %llu are there", (unsigned long long)first.decoded,
-                         (unsigned long long)out->whole.size);
+        return lort_fail(err, LORT_E_DAMAGED, "record of %llu bytes, %llu are there",
+                         (unsigned long long)first.decoded, (unsigned long long)out->whole.size);
     return lort_buffer_check(&out->whole, err);
 }
 
-lort_code lort_record_read(const lort_record_source *source, lort_frame_kind kind, uint64_t offset, uint64_t end,
-                           lort_record *out, lort_error *err)
+lort_code lort_record_read(const lort_record_source *source, lort_frame_kind kind, uint64_t offset,
+                           uint64_t end, lort_record *out, lort_error *err)
 {
     lort_frame frame;
     memset(out, 0, sizeof *out);
@@ -144,7 +154,8 @@ lort_code lort_record_read(const lort_record_source *source, lort_frame_kind kin
     if (code)
         return code;
     if (frame.kind != kind)
-        return lort_fail(err, LORT_E_DAMAGED, "frame of kind %d where kind %d is expected", frame.kind, kind);
+        return lort_fail(err, LORT_E_DAMAGED, "frame of kind %d where kind %d is expected",
+                         frame.kind, kind);
     if (frame.pieces > 1) {
         code = gather_pieces(source, frame, offset, end, out, err);
     } else {

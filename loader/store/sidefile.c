@@ -1,7 +1,8 @@
-/* Opened relative to its directory and read, never mapped: what the parser sees cannot change under it. */
+/* Opened relative to its directory and read, never mapped: what the parser sees cannot change under
+ * it. */
 #include "loader/store/sidefile.h"
-#include "loader/os/os.h"
 #include "formats/base/text.h"
+#include "loader/os/os.h"
 #include <inttypes.h>
 
 static bool is_same_file(const lort_file_info *a, const lort_file_info *b)
@@ -20,7 +21,8 @@ static lort_code read_all(lort_file *file, uint64_t max, lort_sidefile *out, lor
         return code;
     lort_escape_text(shown, sizeof shown, path);
     if (before.size > max)
-        return lort_fail(err, LORT_E_INPUT, "%s: %" PRIu64 " bytes; at most %" PRIu64 " are allowed", shown,
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s: %" PRIu64 " bytes; at most %" PRIu64 " are allowed", shown,
                          before.size, max);
     code = lort_take(out->alloc, before.size, shown, &memory, err);
     if (code)
@@ -35,8 +37,8 @@ static lort_code read_all(lort_file *file, uint64_t max, lort_sidefile *out, lor
     return code;
 }
 
-lort_code lort_sidefile_read(const char *path, uint64_t max, const lort_alloc *alloc, lort_sidefile *out,
-                             lort_error *err)
+lort_code lort_sidefile_read(const char *path, uint64_t max, const lort_alloc *alloc,
+                             lort_sidefile *out, lort_error *err)
 {
     lort_dir *dir = NULL;
     lort_file *file = NULL;

@@ -12,7 +12,8 @@ static void print_comparison(const lort_report *report)
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *t = &report->tensors[i];
         printf("%-44s %-18s %-10s %-10s %s\n", t->name, lort_cli_shape(t, shape, sizeof shape),
-               lort_cli_number(t->rel_error, error, sizeof error), lort_cli_number(t->cosine, cosine, sizeof cosine),
+               lort_cli_number(t->rel_error, error, sizeof error),
+               lort_cli_number(t->cosine, cosine, sizeof cosine),
                lort_cli_number(t->max_abs, largest, sizeof largest));
     }
 }
@@ -33,8 +34,8 @@ int lort_cmd_compare(const lort_cli_values *values)
     lort_report report = {0};
     lort_error err = {0};
     lort_progress_open(&progress, lort_cli_stopped, false, false, false);
-    lort_code code = lort_compare(values->path[0], values->path[1], values->fail_above, &values->run,
-                                  &progress.observer, &report, &err);
+    lort_code code = lort_compare(values->path[0], values->path[1], values->fail_above,
+                                  &values->run, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if ((!code || code == LORT_E_NUMERIC) && lort_cli_prints(values)) {
         print_comparison(&report);

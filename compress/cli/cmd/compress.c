@@ -8,7 +8,8 @@ int lort_cmd_compress(const lort_cli_values *values)
     lort_report report = {0};
     lort_error err = {0};
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose, true);
-    lort_code code = lort_compress(values->path[0], values->output, &values->job, &progress.observer, &report, &err);
+    lort_code code = lort_compress(values->path[0], values->output, &values->job,
+                                   &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code && !values->quiet)
         lort_cli_print_end(stderr, &report);

@@ -20,8 +20,8 @@ static void print_meta(const lort_report *report)
     for (uint64_t i = 0; i < report->meta_count; i++) {
         const lort_meta_report *meta = &report->meta[i];
         if (meta->is_array)
-            printf("%s (%s[%" PRIu64 "])%s%s\n", meta->key, meta->type, meta->count, *meta->text ? " = " : "",
-                   meta->text);
+            printf("%s (%s[%" PRIu64 "])%s%s\n", meta->key, meta->type, meta->count,
+                   *meta->text ? " = " : "", meta->text);
         else
             printf("%s (%s) = %s\n", meta->key, meta->type, meta->text);
     }
@@ -36,7 +36,8 @@ static void print_tensor(const lort_tensor_report *tensor, int width, bool conta
     printf("%-*s  %-8s %-18s %14" PRIu64 " %14" PRIu64, width, tensor->name, tensor->dtype,
            lort_cli_shape(tensor, shape, sizeof shape), tensor->bytes_in, tensor->offset);
     if (container)
-        printf(" %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out, lort_action_text(tensor->action), tensor->rank,
+        printf(" %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out,
+               lort_action_text(tensor->action), tensor->rank,
                lort_cli_number(tensor->rel_error, error, sizeof error));
     putchar('\n');
 }
@@ -64,8 +65,8 @@ static void print_table(const lort_report *report)
 static void print_all(const lort_report *report)
 {
     char size[32];
-    printf("%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n", report->input_path, report->input_format,
-           report->input_files, report->input_files == 1 ? "" : "s",
+    printf("%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n", report->input_path,
+           report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
            lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
     print_meta(report);
     print_table(report);

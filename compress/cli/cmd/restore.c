@@ -18,9 +18,11 @@ int lort_cmd_restore(const lort_cli_values *values)
     lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    const lort_restore_options options = {values->run, values->dtype, values->tensor, values->force};
+    const lort_restore_options options = {values->run, values->dtype, values->tensor,
+                                          values->force};
     lort_progress_open(&progress, lort_cli_stopped, false, false, true);
-    lort_code code = lort_restore(values->path[0], values->output, &options, &progress.observer, &report, &err);
+    lort_code code =
+        lort_restore(values->path[0], values->output, &options, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code)
         print_restored(&report);

@@ -14,8 +14,9 @@ int lort_cmd_verify(const lort_cli_values *values)
     lort_code code = lort_verify(values->path[0], &values->run, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))
-        printf("%s: ok, %" PRIu64 " tensors, %s, every hash and shape checked in %s\n", report.input_path,
-               report.tensor_count, lort_print_size(report.input_bytes, size, sizeof size),
+        printf("%s: ok, %" PRIu64 " tensors, %s, every hash and shape checked in %s\n",
+               report.input_path, report.tensor_count,
+               lort_print_size(report.input_bytes, size, sizeof size),
                lort_cli_seconds(report.seconds, time, sizeof time));
     return lort_cli_finish(values, &report, code, &err);
 }

@@ -30,35 +30,49 @@ bool lort_cli_stopped(void *progress)
 void lort_cli_set_signals(void)
 {
     static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
-    /* A closed pipe, a full quota and a stray signal show as write errors or not at all, not as deaths. */
+    /* A closed pipe, a full quota and a stray signal show as write errors or not at all, not as
+     * deaths. */
     static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGUSR2};
-    struct sigaction action = {.sa_handler = on_signal}, question = {.sa_handler = on_question, .sa_flags = SA_RESTART}, old;
+    struct sigaction action = {.sa_handler = on_signal},
+                     question = {.sa_handler = on_question, .sa_flags = SA_RESTART}, old;
     action.sa_flags = SA_RESTART;
     for (size_t i = 0; i < sizeof stopping / sizeof *stopping; i++)
-        if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup stays in force */
+        /* nohup stays in force */
+        if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(stopping[i], &action, NULL);
     sigaction(SIGUSR1, &question, NULL);
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
 }
 
-bool lort_cli_prints(const lort_cli_values *values) { return !values->json || strcmp(values->json, "-") != 0; }
+bool lort_cli_prints(const lort_cli_values *values)
+{
+    return !values->json || strcmp(values->json, "-") != 0;
+}
 
 static void say_what_is_left(const lort_report *report)
 {
     if (!report->partial_path || !*report->partial_path)
         return;
     if (report->partial_tensors)
-        fprintf(stderr, "lort: %s holds %llu of %llu tensors: the same command with --resume goes on from there\n", report->partial_path,
-                (unsigned long long)report->partial_tensors, (unsigned long long)report->tensor_count);
+        fprintf(stderr,
+                "lort: %s holds %llu of %llu tensors: the same command with --resume goes on from "
+                "there\n",
+                report->partial_path, (unsigned long long)report->partial_tensors,
+                (unsigned long long)report->tensor_count);
     else /* it was not come to, or is not this command's */
-        fprintf(stderr, "lort: %s holds the work of an earlier run, untouched: the command that began it goes on from there\n", report->partial_path);
+        fprintf(stderr,
+                "lort: %s holds the work of an earlier run, untouched: the command that began it "
+                "goes on from there\n",
+                report->partial_path);
 }
 
-int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code, const lort_error *err)
+int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code,
+                    const lort_error *err)
 {
     lort_error json_err = {0};
-    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC || code == LORT_E_STOPPED) && report->command != LORT_COMMAND_NONE;
+    bool has_figures = (code == LORT_OK || code == LORT_E_NUMERIC || code == LORT_E_STOPPED) &&
+                       report->command != LORT_COMMAND_NONE;
     const bool by_signal = code == LORT_E_STOPPED && stop_signal;
     if (by_signal)
         fprintf(stderr, "lort: stopped by signal %d; nothing was published\n", (int)stop_signal);

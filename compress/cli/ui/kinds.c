@@ -28,9 +28,11 @@ static void count_tensor(tally *all, const lort_tensor_report *tensor)
     }
 }
 
-static void print_kind(FILE *out, const char *label, const char *name, const tally *t, uint64_t whole)
+static void print_kind(FILE *out, const char *label, const char *name, const tally *t,
+                       uint64_t whole)
 {
-    fprintf(out, LABEL "%-16s %4" PRIu64 "  %6.2f bits  ", label, name, t->tensors, t->elements > 0 ? 8 * (double)t->bytes / t->elements : 0);
+    fprintf(out, LABEL "%-16s %4" PRIu64 "  %6.2f bits  ", label, name, t->tensors,
+            t->elements > 0 ? 8 * (double)t->bytes / t->elements : 0);
     if (t->lossy)
         fprintf(out, "error %.4f", t->errors / (double)t->lossy);
     else

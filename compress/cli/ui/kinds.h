@@ -1,4 +1,5 @@
-/* kinds: a table by what tensors are for - how many, bits per weight, mean error, share of the output. */
+/* kinds: a table by what tensors are for - how many, bits per weight, mean error, share of the
+ * output. */
 #ifndef LORT_COMPRESS_CLI_UI_KINDS_H
 #define LORT_COMPRESS_CLI_UI_KINDS_H
 

@@ -1,5 +1,5 @@
-/* Owns the option tables and the parsing of command lines. No command is run here. The program never calls setlocale,
- * so numbers are read and written in the C locale whatever LANG says. */
+/* Owns the option tables and the parsing of command lines. No command is run here. The program
+ * never calls setlocale, so numbers are read and written in the C locale whatever LANG says. */
 #include "compress/cli/ui/options.h"
 #include <errno.h>
 #include <float.h>
@@ -12,7 +12,8 @@
 
 /* ---- the tables ---- */
 
-#define AT(member) .at = offsetof(lort_cli_values, member), .size = sizeof(((lort_cli_values *)0)->member)
+#define AT(member)                                                                                 \
+    .at = offsetof(lort_cli_values, member), .size = sizeof(((lort_cli_values *)0)->member)
 #define LISTS(member) AT(job.member), .count = offsetof(lort_cli_values, job.member##_count)
 
 #define BELOW_1 (1.0 - DBL_EPSILON / 2)
@@ -20,155 +21,162 @@
 #define MOST_SEED 9007199254740992.0 /* 2^53: the largest whole number JSON readers agree on */
 
 static const char *const modes[] = {"auto", "full", "stream", NULL}; /* in the order of lort_mode */
-static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};   /* in the order of lort_residual */
+/* in the order of lort_residual */
+static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
-#define HELP                                                                                                           \
-    {                                                                                                                  \
-        "help", 'h', LORT_CLI_FLAG, AT(help), .help = "print this help"                                                \
+#define HELP                                                                                       \
+    {                                                                                              \
+        "help", 'h', LORT_CLI_FLAG, AT(help), .help = "print this help"                            \
     }
-#define QUIET                                                                                                          \
-    {                                                                                                                  \
-        "quiet", 'q', LORT_CLI_FLAG, AT(quiet), .help = "print warnings and errors only"                               \
+#define QUIET                                                                                      \
+    {                                                                                              \
+        "quiet", 'q', LORT_CLI_FLAG, AT(quiet), .help = "print warnings and errors only"           \
     }
-#define VERBOSE                                                                                                        \
-    {                                                                                                                  \
-        "verbose", 'v', LORT_CLI_FLAG, AT(verbose), .help = "print one line per tensor"                                \
+#define VERBOSE                                                                                    \
+    {                                                                                              \
+        "verbose", 'v', LORT_CLI_FLAG, AT(verbose), .help = "print one line per tensor"            \
     }
-#define FORCE                                                                                                          \
-    {                                                                                                                  \
-        "force", 0, LORT_CLI_FLAG, AT(force), .help = "replace an existing output file"                                \
+#define FORCE                                                                                      \
+    {                                                                                              \
+        "force", 0, LORT_CLI_FLAG, AT(force), .help = "replace an existing output file"            \
     }
-#define JSON                                                                                                           \
-    {                                                                                                                  \
-        "json", 0, LORT_CLI_TEXT, AT(json), .argument = "FILE",                                                        \
-                                            .help = "write the report as JSON; - is standard output"                   \
+#define JSON                                                                                       \
+    {                                                                                              \
+        "json", 0, LORT_CLI_TEXT, AT(json),                                                        \
+            .argument = "FILE", .help = "write the report as JSON; - is standard output"           \
     }
-#define OUTPUT(what)                                                                                                   \
-    {                                                                                                                  \
-        "output", 'o', LORT_CLI_TEXT, AT(output), .argument = "PATH", .help = what                                     \
+#define OUTPUT(what)                                                                               \
+    {                                                                                              \
+        "output", 'o', LORT_CLI_TEXT, AT(output), .argument = "PATH", .help = what                 \
     }
-#define END                                                                                                            \
-    {                                                                                                                  \
-        .name = NULL                                                                                                   \
+#define END                                                                                        \
+    {                                                                                              \
+        .name = NULL                                                                               \
     }
-#define MEMORY(member)                                                                                                 \
-    {                                                                                                                  \
-        "memory", 0, LORT_CLI_BYTES, AT(member), .low = 1048576.0, .high = 4611686018427387904.0,                      \
-                                                 .allowed = "a size from 1M to 4194304T, such as 256M or 1.5G",        \
-                                                 .argument = "SIZE",                                                   \
-                                                 .help = "memory LoRT may use, instead of what the machine has free"   \
+#define MEMORY(member)                                                                             \
+    {                                                                                              \
+        "memory", 0, LORT_CLI_BYTES, AT(member),                                                   \
+            .low = 1048576.0, .high = 4611686018427387904.0,                                       \
+            .allowed = "a size from 1M to 4194304T, such as 256M or 1.5G", .argument = "SIZE",     \
+            .help = "memory LoRT may use, instead of what the machine has free"                    \
     }
-#define THREADS(member)                                                                                                \
-    {                                                                                                                  \
-        "threads", 'T', LORT_CLI_WHOLE, AT(member),                                                                    \
-            .low = 1, .high = 1024, .allowed = "a whole number from 1 to 1024", .argument = "N",                       \
-            .help = "worker threads; the default is the cores this process may use"                                    \
+#define THREADS(member)                                                                            \
+    {                                                                                              \
+        "threads", 'T', LORT_CLI_WHOLE, AT(member),                                                \
+            .low = 1, .high = 1024, .allowed = "a whole number from 1 to 1024", .argument = "N",   \
+            .help = "worker threads; the default is the cores this process may use"                \
     }
-#define FAIL_ABOVE(member, what)                                                                                       \
-    {                                                                                                                  \
-        "fail-above", 0, LORT_CLI_REAL, AT(member), .low = 0, .high = DBL_MAX, .allowed = "a number, 0 or more",       \
-                                                    .argument = "F", .help = what                                      \
+#define FAIL_ABOVE(member, what)                                                                   \
+    {                                                                                              \
+        "fail-above", 0, LORT_CLI_REAL, AT(member),                                                \
+            .low = 0, .high = DBL_MAX, .allowed = "a number, 0 or more", .argument = "F",          \
+            .help = what                                                                           \
     }
 
 /* compress and plan take the same decisions, so they share these rows. */
-#define JOB                                                                                                            \
-    {"rank",                                                                                                           \
-     0,                                                                                                                \
-     LORT_CLI_WHOLE,                                                                                                   \
-     LORT_GOAL_RANK,                                                                                                   \
-     AT(job.rank),                                                                                                     \
-     .low = 0,                                                                                                         \
-     .high = MOST_RANK,                                                                                                \
-     .allowed = "a whole number from 0 to 1000000",                                                                    \
-     .argument = "N",                                                                                                  \
-     .help = "target: factors of rank N (less where N does not pay); 0: trits alone"},                                                 \
-        {"energy",        0,                                                                                           \
-         LORT_CLI_REAL,   LORT_GOAL_ENERGY,                                                                            \
-         AT(job.value),   .low = DBL_TRUE_MIN,                                                                         \
-         .high = 1,       .allowed = "a number above 0, at most 1",                                                    \
-         .argument = "F", .help = "target: keep this share of each matrix's squared norm"},                            \
-        {"max-error",     0,                                                                                           \
-         LORT_CLI_REAL,   LORT_GOAL_ERROR,                                                                             \
-         AT(job.value),   .low = 0,                                                                                    \
-         .high = BELOW_1, .allowed = "a number from 0, below 1",                                                       \
-         .argument = "F", .help = "target: relative error of a matrix at most F (default 0.05)"},                      \
-        {"bpw",           0,                                                                                           \
-         LORT_CLI_REAL,   LORT_GOAL_BPW,                                                                               \
-         AT(job.value),   .low = 0.01,                                                                                 \
-         .high = 64,      .allowed = "a number from 0.01 to 64",                                                       \
-         .argument = "B", .help = "target: B bits per weight over all tensors"},                                       \
-        {"size",                                                                                                       \
-         0,                                                                                                            \
-         LORT_CLI_SIZE,                                                                                                \
-         LORT_GOAL_SIZE,                                                                                               \
-         AT(job.size_bytes),                                                                                           \
-         .count = offsetof(lort_cli_values, job.value),                                                                \
-         .low = 1,                                                                                                     \
-         .high = 4611686018427387904.0,                                                                                \
-         .allowed = "a size such as 500M, or a share of the input such as 30%",                                        \
-         .argument = "BYTES|P%",                                                                                       \
-         .help = "target: size of the output file, nearly reached and never exceeded"},                                \
-        {"lossless", 0, LORT_CLI_GOAL, LORT_GOAL_LOSSLESS, .help = "target: keep every byte, factor nothing"},         \
-        {"max-rank",                                                                                                   \
-         0,                                                                                                            \
-         LORT_CLI_WHOLE,                                                                                               \
-         AT(job.max_rank),                                                                                             \
-         .low = 0,                                                                                                     \
-         .high = MOST_RANK,                                                                                            \
-         .allowed = "a whole number from 0 to 1000000",                                                                \
-         .argument = "N",                                                                                              \
-         .help = "highest rank that may be tried (default 256); 0: no low rank beside integers"},                      \
-        {"residual",                                                                                                   \
-         0,                                                                                                            \
-         LORT_CLI_CHOICE,                                                                                              \
-         AT(job.residual),                                                                                             \
-         .choices = residuals,                                                                                         \
-         .argument = "auto|none|int|ternary",                                                                          \
-         .help = "code what low rank leaves as integers (auto: for --max-error, --bpw, --size) or as -1, 0, 1"},       \
-        {"imatrix",                                                                                                    \
-         0,                                                                                                            \
-         LORT_CLI_TEXT,                                                                                                \
-         AT(job.imatrix),                                                                                              \
-         .argument = "FILE",                                                                                           \
-         .help = "importance matrix of llama.cpp: errors are weighed by it, column by column"},                        \
-        {"min-dim",                                                                                                    \
-         0,                                                                                                            \
-         LORT_CLI_WHOLE,                                                                                               \
-         AT(job.min_dim),                                                                                              \
-         .low = 1,                                                                                                     \
-         .high = 1e9,                                                                                                  \
-         .allowed = "a whole number from 1 to 1000000000",                                                             \
-         .argument = "N",                                                                                              \
-         .help = "keep matrices with a side under N (default 32)"},                                                    \
-        {"include",          0,                                                                                        \
-         LORT_CLI_LIST,      LISTS(include),                                                                           \
-         .argument = "GLOB", .help = "factor tensors of these names too (embeddings, heads, quantised); repeatable"},  \
-        {"exclude",          0,                                                                                        \
-         LORT_CLI_LIST,      LISTS(exclude),                                                                           \
-         .argument = "GLOB", .help = "never factor tensors of these names; repeatable"},                               \
-        FAIL_ABOVE(job.fail_above, "exit 7 and publish nothing if a tensor's error is above F"),                       \
-        {"mode",                                                                                                       \
-         0,                                                                                                            \
-         LORT_CLI_CHOICE,                                                                                              \
-         AT(job.mode),                                                                                                 \
-         .choices = modes,                                                                                             \
-         .argument = "auto|full|stream",                                                                               \
-         .help = "hold the model in memory (full) or pass through it (stream); same output"},                          \
-        MEMORY(job.memory_bytes), THREADS(job.threads),                                                                \
-        {"seed",                                                                                                       \
-         0,                                                                                                            \
-         LORT_CLI_WHOLE,                                                                                               \
-         AT(job.seed),                                                                                                 \
-         .low = 0,                                                                                                     \
-         .high = MOST_SEED,                                                                                            \
-         .allowed = "a whole number from 0 to 9007199254740992",                                                       \
-         .argument = "N",                                                                                              \
-         .help = "seed of the random sketches (default 0)"},                                                           \
-    {                                                                                                                  \
-        "zstd-level", 0, LORT_CLI_WHOLE, AT(job.zstd_level),                                                           \
-            .low = 1, .high = 19, .allowed = "a whole number from 1 to 19", .argument = "N",                           \
-            .help = "effort of the lossless coder"                                                                     \
+#define JOB                                                                                        \
+    {"rank",                                                                                       \
+     0,                                                                                            \
+     LORT_CLI_WHOLE,                                                                               \
+     LORT_GOAL_RANK,                                                                               \
+     AT(job.rank),                                                                                 \
+     .low = 0,                                                                                     \
+     .high = MOST_RANK,                                                                            \
+     .allowed = "a whole number from 0 to 1000000",                                                \
+     .argument = "N",                                                                              \
+     .help = "target: factors of rank N (less where N does not pay); 0: trits alone"},             \
+        {"energy",        0,                                                                       \
+         LORT_CLI_REAL,   LORT_GOAL_ENERGY,                                                        \
+         AT(job.value),   .low = DBL_TRUE_MIN,                                                     \
+         .high = 1,       .allowed = "a number above 0, at most 1",                                \
+         .argument = "F", .help = "target: keep this share of each matrix's squared norm"},        \
+        {"max-error",     0,                                                                       \
+         LORT_CLI_REAL,   LORT_GOAL_ERROR,                                                         \
+         AT(job.value),   .low = 0,                                                                \
+         .high = BELOW_1, .allowed = "a number from 0, below 1",                                   \
+         .argument = "F", .help = "target: relative error of a matrix at most F (default 0.05)"},  \
+        {"bpw",           0,                                                                       \
+         LORT_CLI_REAL,   LORT_GOAL_BPW,                                                           \
+         AT(job.value),   .low = 0.01,                                                             \
+         .high = 64,      .allowed = "a number from 0.01 to 64",                                   \
+         .argument = "B", .help = "target: B bits per weight over all tensors"},                   \
+        {"size",                                                                                   \
+         0,                                                                                        \
+         LORT_CLI_SIZE,                                                                            \
+         LORT_GOAL_SIZE,                                                                           \
+         AT(job.size_bytes),                                                                       \
+         .count = offsetof(lort_cli_values, job.value),                                            \
+         .low = 1,                                                                                 \
+         .high = 4611686018427387904.0,                                                            \
+         .allowed = "a size such as 500M, or a share of the input such as 30%",                    \
+         .argument = "BYTES|P%",                                                                   \
+         .help = "target: size of the output file, nearly reached and never exceeded"},            \
+        {"lossless", 0, LORT_CLI_GOAL, LORT_GOAL_LOSSLESS,                                         \
+         .help = "target: keep every byte, factor nothing"},                                       \
+        {"max-rank",                                                                               \
+         0,                                                                                        \
+         LORT_CLI_WHOLE,                                                                           \
+         AT(job.max_rank),                                                                         \
+         .low = 0,                                                                                 \
+         .high = MOST_RANK,                                                                        \
+         .allowed = "a whole number from 0 to 1000000",                                            \
+         .argument = "N",                                                                          \
+         .help = "highest rank that may be tried (default 256); 0: no low rank beside integers"},  \
+        {"residual",                                                                               \
+         0,                                                                                        \
+         LORT_CLI_CHOICE,                                                                          \
+         AT(job.residual),                                                                         \
+         .choices = residuals,                                                                     \
+         .argument = "auto|none|int|ternary",                                                      \
+         .help = "code what low rank leaves as integers (auto: for --max-error, --bpw, --size) "   \
+                 "or as -1, 0, 1"},                                                                \
+        {"imatrix",                                                                                \
+         0,                                                                                        \
+         LORT_CLI_TEXT,                                                                            \
+         AT(job.imatrix),                                                                          \
+         .argument = "FILE",                                                                       \
+         .help = "importance matrix of llama.cpp: errors are weighed by it, column by column"},    \
+        {"min-dim",                                                                                \
+         0,                                                                                        \
+         LORT_CLI_WHOLE,                                                                           \
+         AT(job.min_dim),                                                                          \
+         .low = 1,                                                                                 \
+         .high = 1e9,                                                                              \
+         .allowed = "a whole number from 1 to 1000000000",                                         \
+         .argument = "N",                                                                          \
+         .help = "keep matrices with a side under N (default 32)"},                                \
+        {"include",                                                                                \
+         0,                                                                                        \
+         LORT_CLI_LIST,                                                                            \
+         LISTS(include),                                                                           \
+         .argument = "GLOB",                                                                       \
+         .help = "factor tensors of these names too (embeddings, heads, quantised); repeatable"},  \
+        {"exclude",          0,                                                                    \
+         LORT_CLI_LIST,      LISTS(exclude),                                                       \
+         .argument = "GLOB", .help = "never factor tensors of these names; repeatable"},           \
+        FAIL_ABOVE(job.fail_above, "exit 7 and publish nothing if a tensor's error is above F"),   \
+        {"mode",                                                                                   \
+         0,                                                                                        \
+         LORT_CLI_CHOICE,                                                                          \
+         AT(job.mode),                                                                             \
+         .choices = modes,                                                                         \
+         .argument = "auto|full|stream",                                                           \
+         .help = "hold the model in memory (full) or pass through it (stream); same output"},      \
+        MEMORY(job.memory_bytes), THREADS(job.threads),                                            \
+        {"seed",                                                                                   \
+         0,                                                                                        \
+         LORT_CLI_WHOLE,                                                                           \
+         AT(job.seed),                                                                             \
+         .low = 0,                                                                                 \
+         .high = MOST_SEED,                                                                        \
+         .allowed = "a whole number from 0 to 9007199254740992",                                   \
+         .argument = "N",                                                                          \
+         .help = "seed of the random sketches (default 0)"},                                       \
+    {                                                                                              \
+        "zstd-level", 0, LORT_CLI_WHOLE, AT(job.zstd_level),                                       \
+            .low = 1, .high = 19, .allowed = "a whole number from 1 to 19", .argument = "N",       \
+            .help = "effort of the lossless coder"                                                 \
     }
 
 const lort_cli_option lort_cli_compress_options[] = {
@@ -176,23 +184,25 @@ const lort_cli_option lort_cli_compress_options[] = {
     JOB,
     JSON,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
-    {"resume", 0, LORT_CLI_FLAG, AT(job.resume), .help = "go on with what an earlier run left unfinished, or say what differs"},
-    {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9, .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
+    {"resume", 0, LORT_CLI_FLAG, AT(job.resume),
+     .help = "go on with what an earlier run left unfinished, or say what differs"},
+    {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9,
+     .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
      .help = "stop at a checkpoint after this time, with exit 75"},
     QUIET,
     VERBOSE,
     HELP,
     END};
-const lort_cli_option lort_cli_plan_options[] = {JOB,
-                                                 {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0,
-                                                  .high = MOST_RANK, .allowed = "a whole number from 0 to 1000000",
-                                                  .argument = "N",
-                                                  .help = "run N matrices to measure size, error and time"},
-                                                 JSON,
-                                                 QUIET,
-                                                 VERBOSE,
-                                                 HELP,
-                                                 END};
+const lort_cli_option lort_cli_plan_options[] = {
+    JOB,
+    {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0, .high = MOST_RANK,
+     .allowed = "a whole number from 0 to 1000000", .argument = "N",
+     .help = "run N matrices to measure size, error and time"},
+    JSON,
+    QUIET,
+    VERBOSE,
+    HELP,
+    END};
 const lort_cli_option lort_cli_inspect_options[] = {JSON, HELP, END};
 const lort_cli_option lort_cli_verify_options[] = {
     MEMORY(run.memory_bytes), THREADS(run.threads), JSON, QUIET, HELP, END};
@@ -200,7 +210,8 @@ const lort_cli_option lort_cli_restore_options[] = {
     OUTPUT("the file to write, or the new directory where the model has several files"),
     {"dtype", 0, LORT_CLI_NAME, AT(dtype), .choices = dtypes, .argument = "F32|F16|BF16",
      .help = "type of restored factored tensors instead of their own"},
-    {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME", .help = "restore the bytes of this tensor only"},
+    {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME",
+     .help = "restore the bytes of this tensor only"},
     FORCE,
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
@@ -264,7 +275,8 @@ static lort_code set_real(const setting *s, lort_error *err)
 {
     char *end;
     double v = strtod(s->text, &end);
-    bool plain = s->text[strspn(s->text, "0123456789.eE+-")] == '\0' && *s->text; /* no hex, inf, nan or blanks */
+    /* no hex, inf, nan or blanks */
+    bool plain = s->text[strspn(s->text, "0123456789.eE+-")] == '\0' && *s->text;
     if (!plain || *end || !(v >= s->option->low && v <= s->option->high))
         return refuse_value(s, s->option->allowed, err);
     memcpy(field_of(s), &v, sizeof v);
@@ -282,7 +294,8 @@ static lort_code set_time(const setting *s, lort_error *err)
     const double number = digits ? strtod(s->text, &end) : 0;
     for (size_t i = 0; end == s->text + digits && i < sizeof units / sizeof *units; i++) {
         const double seconds = number * units[i].seconds;
-        if (strcmp(end, units[i].suffix) != 0 || !(seconds >= s->option->low && seconds <= s->option->high))
+        if (strcmp(end, units[i].suffix) != 0 ||
+            !(seconds >= s->option->low && seconds <= s->option->high))
             continue;
         memcpy(field_of(s), &seconds, sizeof seconds);
         return LORT_OK;
@@ -293,7 +306,8 @@ static lort_code set_time(const setting *s, lort_error *err)
 static lort_code set_bytes(const setting *s, lort_error *err)
 {
     uint64_t v = 0;
-    if (lort_parse_size(s->text, &v, NULL) || (double)v < s->option->low || (double)v > s->option->high)
+    if (lort_parse_size(s->text, &v, NULL) || (double)v < s->option->low ||
+        (double)v > s->option->high)
         return refuse_value(s, s->option->allowed, err);
     memcpy(field_of(s), &v, sizeof v);
     return LORT_OK;
@@ -361,14 +375,16 @@ static lort_code set_choice(const setting *s, lort_error *err)
     int i = choice_of(s, err);
     if (i < 0)
         return LORT_E_USAGE;
-    memcpy(field_of(s), &i, sizeof i); /* lort_mode is as wide as int; the table's order is the enum's */
+    /* lort_mode is as wide as int; the table's order is the enum's */
+    memcpy(field_of(s), &i, sizeof i);
     return LORT_OK;
 }
 
 static lort_code (*const setters[])(const setting *, lort_error *) = {
-    [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,   [LORT_CLI_WHOLE] = set_whole,
-    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_TIME] = set_time, [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,
-    [LORT_CLI_LIST] = set_list, [LORT_CLI_NAME] = set_name,   [LORT_CLI_CHOICE] = set_choice};
+    [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,    [LORT_CLI_WHOLE] = set_whole,
+    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes,  [LORT_CLI_TIME] = set_time,
+    [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,    [LORT_CLI_LIST] = set_list,
+    [LORT_CLI_NAME] = set_name, [LORT_CLI_CHOICE] = set_choice};
 _Static_assert(sizeof(lort_mode) == sizeof(int), "set_choice stores an int");
 
 /* ---- parsing ---- */
@@ -384,14 +400,15 @@ static lort_code choose_goal(const setting *s, lort_error *err)
     if (s->option->goal == LORT_GOAL_DEFAULT)
         return LORT_OK;
     if (values->goal_name && strcmp(values->goal_name, s->option->name) != 0)
-        return lort_fail(err, LORT_E_USAGE, "--%s and --%s are both targets: give one", values->goal_name,
-                         s->option->name);
+        return lort_fail(err, LORT_E_USAGE, "--%s and --%s are both targets: give one",
+                         values->goal_name, s->option->name);
     values->goal_name = s->option->name;
     values->job.goal = s->option->goal;
     return LORT_OK;
 }
 
-/* getopt's tables from ours. Values of long options are 256 + row, so that a row without a letter has one too. */
+/* getopt's tables from ours. Values of long options are 256 + row, so that a row without a letter
+ * has one too. */
 static unsigned build_getopt(const lort_cli_option *rows, struct option *longs, char *shorts)
 {
     unsigned n = 0;
@@ -399,7 +416,8 @@ static unsigned build_getopt(const lort_cli_option *rows, struct option *longs, 
     *shorts++ = ':';
     for (; rows[n].name && n < MOST_OPTIONS; n++) {
         longs[n] =
-            (struct option){rows[n].name, takes_value(&rows[n]) ? required_argument : no_argument, NULL, 256 + (int)n};
+            (struct option){rows[n].name, takes_value(&rows[n]) ? required_argument : no_argument,
+                            NULL, 256 + (int)n};
         if (rows[n].letter)
             *shorts++ = rows[n].letter;
         if (rows[n].letter && takes_value(&rows[n]))
@@ -420,8 +438,10 @@ static const lort_cli_option *row_of(const lort_cli_command *command, int value)
     return NULL;
 }
 
-/* What getopt did not like: ':' a missing value, '?' an unknown or ambiguous option or a value for a flag. */
-static lort_code bad_option(const lort_cli_command *command, int result, char **argv, lort_error *err)
+/* What getopt did not like: ':' a missing value, '?' an unknown or ambiguous option or a value for
+ * a flag. */
+static lort_code bad_option(const lort_cli_command *command, int result, char **argv,
+                            lort_error *err)
 {
     char shown[128];
     const char *given = argv[optind - 1];
@@ -437,7 +457,8 @@ static lort_code bad_option(const lort_cli_command *command, int result, char **
     return lort_fail(err, LORT_E_USAGE, "unknown or ambiguous option '%s'", shown);
 }
 
-static lort_code add_path(const lort_cli_command *command, lort_cli_values *values, const char *path, lort_error *err)
+static lort_code add_path(const lort_cli_command *command, lort_cli_values *values,
+                          const char *path, lort_error *err)
 {
     char shown[256];
     if (!*path)
@@ -452,24 +473,29 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
 static bool same_file(const char *a, const char *b)
 {
     struct stat x, y;
-    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
+                                 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
 /* A report replaces what stands under its name. */
 static lort_code check_report(const lort_cli_values *values, lort_error *err)
 {
-    const char *const others[] = {values->path[0], values->path[1], values->output, values->job.imatrix};
+    const char *const others[] = {values->path[0], values->path[1], values->output,
+                                  values->job.imatrix};
     char shown[256];
     if (!values->json || strcmp(values->json, "-") == 0)
         return LORT_OK;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] && same_file(values->json, others[i]))
-            return lort_fail(err, LORT_E_USAGE, "--json '%s': the report would replace what the command reads or writes",
-                             lort_escape_text(shown, sizeof shown, values->json));
+            return lort_fail(
+                err, LORT_E_USAGE,
+                "--json '%s': the report would replace what the command reads or writes",
+                lort_escape_text(shown, sizeof shown, values->json));
     return LORT_OK;
 }
 
-static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values, lort_error *err)
+static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values,
+                                lort_error *err)
 {
     if (values->help)
         return LORT_OK;
@@ -480,8 +506,8 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
     return check_report(values, err);
 }
 
-static lort_code parse_all(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,
-                           lort_error *err)
+static lort_code parse_all(const lort_cli_command *command, int argc, char **argv,
+                           lort_cli_values *values, lort_error *err)
 {
     struct option longs[MOST_OPTIONS + 1];
     char shorts[3 * MOST_OPTIONS];
@@ -506,8 +532,8 @@ static lort_code parse_all(const lort_cli_command *command, int argc, char **arg
     return code ? code : check_complete(command, values, err);
 }
 
-lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,
-                         lort_error *err)
+lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
+                         lort_cli_values *values, lort_error *err)
 {
     memset(values, 0, sizeof *values);
     lort_options_init(&values->job);
@@ -529,8 +555,8 @@ void lort_cli_values_free(lort_cli_values *values)
 
 void lort_cli_help(const lort_cli_command *command, FILE *out)
 {
-    fprintf(out, "Usage: lort %s %s [options]\n\n%s\n\nOptions:\n", command->name, command->arguments,
-            command->summary);
+    fprintf(out, "Usage: lort %s %s [options]\n\n%s\n\nOptions:\n", command->name,
+            command->arguments, command->summary);
     for (const lort_cli_option *row = command->options; row->name; row++) {
         char left[64], letter[8] = "    ";
         if (row->letter)

@@ -1,5 +1,5 @@
-/* options: every option of every command is one row of a table; one setter per kind of value fills the field the row
- * names.
+/* options: every option of every command is one row of a table; one setter per kind of value fills
+ * the field the row names.
  * --help is printed from the same rows, so an option that is not in a table does not exist. */
 #ifndef LORT_COMPRESS_CLI_UI_OPTIONS_H
 #define LORT_COMPRESS_CLI_UI_OPTIONS_H
@@ -27,7 +27,8 @@ typedef enum lort_cli_kind {
     LORT_CLI_WHOLE, /* int or int64_t by `size`, from `low` to `high` */
     LORT_CLI_REAL,  /* double from `low` to `high` */
     LORT_CLI_BYTES, /* uint64_t, a size such as 1.5G, from `low` to `high` */
-    LORT_CLI_TIME,  /* double, seconds: a number, with s, m, h or d behind it or not, from `low` to `high` */
+    /* double, seconds: a number, with s, m, h or d behind it or not, from `low` to `high` */
+    LORT_CLI_TIME,
     LORT_CLI_SIZE,  /* uint64_t as above, or "P%" of the input: then the double at `count` */
     LORT_CLI_TEXT,  /* const char *, not empty */
     LORT_CLI_LIST,  /* const char **, repeatable; `count` is the offset of its unsigned count */
@@ -57,13 +58,14 @@ typedef struct lort_cli_command {
     int (*run)(const lort_cli_values *values); /* gives the exit code */
 } lort_cli_command;
 
-extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[], lort_cli_inspect_options[],
-    lort_cli_verify_options[], lort_cli_restore_options[], lort_cli_compare_options[];
+extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[],
+    lort_cli_inspect_options[], lort_cli_verify_options[], lort_cli_restore_options[],
+    lort_cli_compare_options[];
 
-/* Reads argv[1..] (argv[0] is the command's name). LORT_E_USAGE names the option, what is allowed, and the help to
- * read. */
-lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv, lort_cli_values *values,
-                         lort_error *err);
+/* Reads argv[1..] (argv[0] is the command's name). LORT_E_USAGE names the option, what is allowed,
+ * and the help to read. */
+lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
+                         lort_cli_values *values, lort_error *err);
 void lort_cli_values_free(lort_cli_values *values);
 void lort_cli_help(const lort_cli_command *command, FILE *out);
 

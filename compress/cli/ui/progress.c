@@ -1,6 +1,6 @@
-/* Owns the live line and the log lines. Uses the monotonic clock only: a jump of the wall clock changes nothing. */
+/* Owns the live line and the log lines. Uses the monotonic clock only: a jump of the wall clock
+ * changes nothing. */
 #define _GNU_SOURCE
-#include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/summary.h"
 #include <inttypes.h>
@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #define REDRAW_NS 100000000u
 #define HEARTBEAT_NS 30000000000u
@@ -51,32 +51,39 @@ static double done_share(const lort_event *event)
     return event->total_bytes ? (double)event->done_bytes / (double)event->total_bytes : 0;
 }
 
-static const char *eta_text(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
+static const char *eta_text(const lort_progress *progress, const lort_event *event, char *out,
+                            size_t cap)
 {
     double done = done_share(event), seconds = (double)(now_ns() - progress->started_ns) * 1e-9;
     *out = '\0';
     if (done >= ETA_AFTER && done < 1) {
         char left[32];
-        snprintf(out, cap, "  ETA %s", lort_cli_seconds(seconds * (1 - done) / done, left, sizeof left));
+        snprintf(out, cap, "  ETA %s",
+                 lort_cli_seconds(seconds * (1 - done) / done, left, sizeof left));
     }
     return out;
 }
 
 /* What matters most comes first: a narrow terminal cuts the end. */
-static const char *figures_text(const lort_progress *progress, const lort_event *event, char *out, size_t cap)
+static const char *figures_text(const lort_progress *progress, const lort_event *event, char *out,
+                                size_t cap)
 {
-    char done[32], total[32], written[32], remaining[64], worst[32], resident[64] = "", error[64] = "",
-                                                                     out_text[48] = "";
+    char done[32], total[32], written[32], remaining[64], worst[32],
+        resident[64] = "", error[64] = "", out_text[48] = "";
     if (!isnan(event->worst_error))
-        snprintf(error, sizeof error, "  worst error %s", lort_cli_number(event->worst_error, worst, sizeof worst));
+        snprintf(error, sizeof error, "  worst error %s",
+                 lort_cli_number(event->worst_error, worst, sizeof worst));
     if (progress->rss) {
         char size[32];
-        snprintf(resident, sizeof resident, "  RSS %s", lort_print_size(progress->rss, size, sizeof size));
+        snprintf(resident, sizeof resident, "  RSS %s",
+                 lort_print_size(progress->rss, size, sizeof size));
     }
     if (event->out_bytes)
-        snprintf(out_text, sizeof out_text, "  %s out", lort_print_size(event->out_bytes, written, sizeof written));
+        snprintf(out_text, sizeof out_text, "  %s out",
+                 lort_print_size(event->out_bytes, written, sizeof written));
     snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s%s", 100 * done_share(event),
-             eta_text(progress, event, remaining, sizeof remaining), lort_print_size(event->done_bytes, done, sizeof done),
+             eta_text(progress, event, remaining, sizeof remaining),
+             lort_print_size(event->done_bytes, done, sizeof done),
              lort_print_size(event->total_bytes, total, sizeof total), error, resident, out_text);
     return out;
 }
@@ -90,7 +97,8 @@ static void clear_line(lort_progress *progress)
     progress->shown = false;
 }
 
-/* Bytes of `text` that fill at most `columns`; a UTF-8 sequence is never cut and counts as one column. */
+/* Bytes of `text` that fill at most `columns`; a UTF-8 sequence is never cut and counts as one
+ * column. */
 static size_t fit_width(const char *text, size_t columns)
 {
     size_t n = 0;
@@ -107,8 +115,9 @@ static void draw_line(lort_progress *progress, const lort_event *event)
     if (progress->shown && now - progress->drawn_ns < REDRAW_NS)
         return;
     const char *name = event->tensor ? event->tensor->name : "";
-    snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 " %.*s %s", event->tensors_done, event->tensors_total,
-             (int)fit_width(name, NAME_COLUMNS), name, figures_text(progress, event, rest, sizeof rest));
+    snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 " %.*s %s", event->tensors_done,
+             event->tensors_total, (int)fit_width(name, NAME_COLUMNS), name,
+             figures_text(progress, event, rest, sizeof rest));
     fprintf(stderr, "\r%.*s\033[K", (int)fit_width(line, terminal_width() - 1), line);
     fflush(stderr);
     progress->shown = true;
@@ -123,9 +132,11 @@ static const char *counts_text(const lort_progress *progress, char *out, size_t 
     if (n[LORT_ACTION_COMPARED])
         snprintf(out, cap, "%" PRIu64 " compared", n[LORT_ACTION_COMPARED]);
     else if (n[LORT_ACTION_CODED])
-        snprintf(out, cap, "%" PRIu64 " coded, %" PRIu64 " kept", n[LORT_ACTION_CODED], n[LORT_ACTION_KEPT]);
+        snprintf(out, cap, "%" PRIu64 " coded, %" PRIu64 " kept", n[LORT_ACTION_CODED],
+                 n[LORT_ACTION_KEPT]);
     else
-        snprintf(out, cap, "%" PRIu64 " factored, %" PRIu64 " kept", n[LORT_ACTION_FACTORED], n[LORT_ACTION_KEPT]);
+        snprintf(out, cap, "%" PRIu64 " factored, %" PRIu64 " kept", n[LORT_ACTION_FACTORED],
+                 n[LORT_ACTION_KEPT]);
     return out;
 }
 
@@ -145,8 +156,9 @@ static void log_layer(lort_progress *progress)
         return;
     if (progress->layer >= 0)
         snprintf(name, sizeof name, "layer %" PRId64, progress->layer);
-    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name, progress->last.tensors_done, progress->last.tensors_total,
-            counts_text(progress, counted, sizeof counted), figures_text(progress, &progress->last, rest, sizeof rest));
+    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name, progress->last.tensors_done,
+            progress->last.tensors_total, counts_text(progress, counted, sizeof counted),
+            figures_text(progress, &progress->last, rest, sizeof rest));
     memset(progress->layer_count, 0, sizeof progress->layer_count);
     progress->logged_ns = now_ns();
 }
@@ -156,18 +168,21 @@ static void log_heartbeat(lort_progress *progress, const lort_event *event)
     char rest[400];
     if (now_ns() - progress->logged_ns < HEARTBEAT_NS)
         return;
-    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working", event->tensors_done, event->tensors_total,
-            figures_text(progress, event, rest, sizeof rest), event->tensor ? event->tensor->name : "");
+    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working", event->tensors_done,
+            event->tensors_total, figures_text(progress, event, rest, sizeof rest),
+            event->tensor ? event->tensor->name : "");
     progress->logged_ns = now_ns();
 }
 
 bool lort_progress_answer(lort_progress *progress)
 {
     char rest[400];
-    if (!pthread_equal(pthread_self(), progress->thread) || now_ns() - progress->answered_ns < REDRAW_NS)
+    if (!pthread_equal(pthread_self(), progress->thread) ||
+        now_ns() - progress->answered_ns < REDRAW_NS)
         return false;
     clear_line(progress);
-    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far", progress->seen.tensors_done, progress->seen.tensors_total,
+    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far", progress->seen.tensors_done,
+            progress->seen.tensors_total,
             figures_text(progress, &progress->seen, rest, sizeof rest));
     progress->answered_ns = now_ns();
     return true;
@@ -234,14 +249,16 @@ static void on_event(void *ctx, const lort_event *event)
     handlers[event->kind](progress, event);
 }
 
-void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet, bool verbose, bool start_block)
+void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet,
+                        bool verbose, bool start_block)
 {
     const char *term = getenv("TERM");
     uint64_t now = now_ns();
     *progress = (lort_progress){.quiet = quiet,
                                 .verbose = verbose,
                                 .start_block = start_block,
-                                .live = !quiet && isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0,
+                                .live = !quiet && isatty(STDERR_FILENO) && term && *term &&
+                                        strcmp(term, "dumb") != 0,
                                 .started_ns = now,
                                 .logged_ns = now,
                                 .layer = -2,

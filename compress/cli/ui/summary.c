@@ -1,4 +1,5 @@
-/* Owns the wording and the columns of start and end blocks. All texts of a report are escaped already. */
+/* Owns the wording and the columns of start and end blocks. All texts of a report are escaped
+ * already. */
 #include "compress/cli/ui/summary.h"
 #include "compress/cli/ui/kinds.h"
 #include <inttypes.h>
@@ -31,7 +32,8 @@ const char *lort_cli_seconds(double seconds, char *out, size_t cap)
         if (s < 3600)
             snprintf(out, cap, "%" PRIu64 ":%02" PRIu64 " min", s / 60, s % 60);
         else
-            snprintf(out, cap, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " h", s / 3600, s / 60 % 60, s % 60);
+            snprintf(out, cap, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " h", s / 3600, s / 60 % 60,
+                     s % 60);
     }
     return out;
 }
@@ -41,7 +43,8 @@ const char *lort_cli_shape(const lort_tensor_report *tensor, char *out, size_t c
     size_t used = 0;
     snprintf(out, cap, "scalar");
     for (uint32_t i = 0; i < tensor->n_dims && used < cap; i++)
-        used += (size_t)snprintf(out + used, cap - used, "%s%" PRId64, i ? "x" : "", tensor->shape[i]);
+        used +=
+            (size_t)snprintf(out + used, cap - used, "%s%" PRId64, i ? "x" : "", tensor->shape[i]);
     return out;
 }
 
@@ -51,8 +54,9 @@ static void print_source(FILE *out, const lort_report *report, unsigned i)
 {
     char size[32];
     const lort_source_report *source = &report->sources[i];
-    fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", source->binds ? "*" : " ", source->name,
-            size_text(source->bytes, size), is_given(source->where) ? source->where : "", source->binds ? "  <- binding" : "");
+    fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", source->binds ? "*" : " ",
+            source->name, size_text(source->bytes, size),
+            is_given(source->where) ? source->where : "", source->binds ? "  <- binding" : "");
 }
 
 static void print_expected(FILE *out, const lort_report *report)
@@ -63,7 +67,8 @@ static void print_expected(FILE *out, const lort_report *report)
     fprintf(out, LABEL "%s to %s", "expected", size_text(report->output_low, low),
             size_text(report->output_high, high));
     if (report->input_bytes)
-        fprintf(out, " (%.3f to %.3f of the input)", (double)report->output_low / (double)report->input_bytes,
+        fprintf(out, " (%.3f to %.3f of the input)",
+                (double)report->output_low / (double)report->input_bytes,
                 (double)report->output_high / (double)report->input_bytes);
     if (report->disk_free_bytes)
         fprintf(out, ", %s free on the disk", size_text(report->disk_free_bytes, free_text));
@@ -73,11 +78,12 @@ static void print_expected(FILE *out, const lort_report *report)
 void lort_cli_print_start(FILE *out, const lort_report *report)
 {
     char a[32], b[32];
-    fprintf(out, "lort %s%s%s%s%s\n", lort_command_text(report->command), is_given(report->input_path) ? " " : "", report->input_path,
+    fprintf(out, "lort %s%s%s%s%s\n", lort_command_text(report->command),
+            is_given(report->input_path) ? " " : "", report->input_path,
             is_given(report->output_path) ? " -> " : "", report->output_path);
-    fprintf(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input", report->input_format,
-            report->input_files, report->input_files == 1 ? "" : "s", size_text(report->input_bytes, a),
-            report->tensor_count);
+    fprintf(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input",
+            report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
+            size_text(report->input_bytes, a), report->tensor_count);
     if (report->mode != LORT_MODE_AUTO)
         fprintf(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode), report->mode_reason);
     for (unsigned i = 0; i < report->source_count; i++)
@@ -132,7 +138,8 @@ static void print_kept(FILE *out, tally *t)
     char size[32];
     const char *label = "kept";
     for (unsigned i = most_frequent(t); i < LORT_REASONS; i = most_frequent(t)) {
-        fprintf(out, LABEL "%" PRIu64 " (%s): %s\n", label, t->count[i], size_text(t->bytes[i], size),
+        fprintf(out, LABEL "%" PRIu64 " (%s): %s\n", label, t->count[i],
+                size_text(t->bytes[i], size),
                 i == LORT_REASON_NONE ? "no reason given" : lort_reason_text((lort_reason)i));
         t->count[i] = 0;
         label = "";
@@ -141,16 +148,19 @@ static void print_kept(FILE *out, tally *t)
 
 void lort_cli_print_actions(FILE *out, const lort_report *report)
 {
-    const bool planned = report->command == LORT_COMMAND_PLAN; /* whether factors meet the target is seen only by trying */
+    /* whether factors meet the target is seen only by trying */
+    const bool planned = report->command == LORT_COMMAND_PLAN;
     tally t = {0};
     for (uint64_t i = 0; i < report->tensor_count; i++)
         count_tensor(&t, &report->tensors[i]);
     if (t.coded)
-        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n", planned ? "to code" : "coded", t.coded, report->tensor_count);
+        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n",
+                planned ? "to code" : "coded", t.coded, report->tensor_count);
     if (t.factored + t.kept == 0)
         return;
     if (t.factored || !t.coded)
-        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored", t.factored, report->tensor_count);
+        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored",
+                t.factored, report->tensor_count);
     print_kept(out, &t);
 }
 
@@ -167,7 +177,8 @@ static void print_output(FILE *out, const lort_report *report)
     char size[32];
     if (!report->output_bytes)
         return;
-    fprintf(out, LABEL "%s, %s", "output", report->output_path, size_text(report->output_bytes, size));
+    fprintf(out, LABEL "%s, %s", "output", report->output_path,
+            size_text(report->output_bytes, size));
     if (!isnan(report->ratio))
         fprintf(out, ", %.3f of the input", report->ratio);
     if (!isnan(report->bpw))
@@ -180,8 +191,8 @@ static void print_memory(FILE *out, const lort_report *report)
     char anon[32], file[32], planned[32];
     if (!report->peak_anon_bytes)
         return;
-    fprintf(out, LABEL "peak %s anonymous, %s file-backed", "memory", size_text(report->peak_anon_bytes, anon),
-            size_text(report->peak_file_bytes, file));
+    fprintf(out, LABEL "peak %s anonymous, %s file-backed", "memory",
+            size_text(report->peak_anon_bytes, anon), size_text(report->peak_file_bytes, file));
     if (report->planned_peak_bytes)
         fprintf(out, " (planned %s)", size_text(report->planned_peak_bytes, planned));
     if (report->stall_seconds > 0)
@@ -198,8 +209,9 @@ void lort_cli_print_warnings(FILE *out, const lort_report *report)
 void lort_cli_print_importance(FILE *out, const lort_report *report)
 {
     if (is_given(report->imatrix_path))
-        fprintf(out, LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n", "imatrix", report->imatrix_matrices, report->imatrix_entries,
-                report->imatrix_path);
+        fprintf(out,
+                LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n",
+                "imatrix", report->imatrix_matrices, report->imatrix_entries, report->imatrix_path);
 }
 
 static void print_weighted(FILE *out, const lort_report *report)
@@ -207,7 +219,8 @@ static void print_weighted(FILE *out, const lort_report *report)
     char worst[32], mean[32];
     lort_cli_print_importance(out, report);
     if (!isnan(report->weighted_worst))
-        fprintf(out, LABEL "worst %s, mean %s\n", "weighted", lort_cli_number(report->weighted_worst, worst, sizeof worst),
+        fprintf(out, LABEL "worst %s, mean %s\n", "weighted",
+                lort_cli_number(report->weighted_worst, worst, sizeof worst),
                 lort_cli_number(report->weighted_mean, mean, sizeof mean));
 }
 
@@ -232,9 +245,12 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     char shape[80], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
-    fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n", tensor->name, tensor->dtype,
-            lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action), rank,
-            lort_cli_number(tensor->rel_error, error, sizeof error), size_text(tensor->bytes_in, in),
-            size_text(tensor->bytes_out, bytes), tensor->reason_text,
-            is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "", is_given(tensor->detail) ? tensor->detail : "");
+    fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n", tensor->name,
+            tensor->dtype, lort_cli_shape(tensor, shape, sizeof shape),
+            lort_action_text(tensor->action), rank,
+            lort_cli_number(tensor->rel_error, error, sizeof error),
+            size_text(tensor->bytes_in, in), size_text(tensor->bytes_out, bytes),
+            tensor->reason_text,
+            is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "",
+            is_given(tensor->detail) ? tensor->detail : "");
 }

@@ -1,11 +1,13 @@
-/* summary: what a run says before and after, as aligned text from a report. Prints only; decides nothing. */
+/* summary: what a run says before and after, as aligned text from a report. Prints only; decides
+ * nothing. */
 #ifndef LORT_COMPRESS_CLI_UI_SUMMARY_H
 #define LORT_COMPRESS_CLI_UI_SUMMARY_H
 
 #include "compress/lort.h"
 #include <stdio.h>
 
-/* Input, mode and why, every memory source with the binding one marked, budget, planned peak, threads, expected output.
+/* Input, mode and why, every memory source with the binding one marked, budget, planned peak,
+ * threads, expected output.
  */
 void lort_cli_print_start(FILE *out, const lort_report *report);
 /* Output, errors, what was factored and what was kept why, time, memory, and all warnings again. */
