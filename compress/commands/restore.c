@@ -1,8 +1,7 @@
 /* restore: gives the original kind of files back. Kept bytes come out as they were; factored
  * tensors are multiplied out in their own type (F32, F16, BF16; else F16) or --dtype, and headers,
  * offsets and total_size follow when a type changes. */
-#include "compress/factor/cells.h"
-#include "compress/factor/factor.h"
+#include "compress/commands/restore_rows.h"
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
 #include "formats/container/part.h"
@@ -11,11 +10,7 @@
 #include "formats/inputs/shards.h"
 #include "loader/store/publish.h"
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-#define BLOCK_BYTES (LORT_CELL_VALUES * sizeof(float)) /* a cell of any type */
-#define WINDOW_BYTES (64ull << 20)                     /* of all slots, but one there always is */
 
 /* What one file of the model becomes. */
 typedef struct out_file {
@@ -65,163 +60,11 @@ static uint64_t out_bytes(const restoring *r, const lort_part *part)
                                   : lort_part_elements(part) * type->block_bytes;
 }
 
-/* ---- rows of factored tensors ---- */
-
-/* A block of rows is a slot's: its bytes in the type they are written in, cell by cell from a
- * worker's f32 values.
- *
- *        0 .. wide ..              cols
- *     +--------+--------+-----+
- *     | cell   |  cell  |     | rows: whole cells                one slot
- *     +--------+--------+-----+                                                                  */
-typedef struct row_run {
-    restoring *r;
-    const lort_slice *slice;
-    const lort_dtype_info *type;
-    lort_cell_grid grid;
-    int64_t step; /* rows of a block */
-    uint64_t row_bytes, slot_bytes;
-    float *values;            /* [threads][LORT_CELL_VALUES] */
-    lort_chunk_cache *caches; /* [threads] */
-    uint8_t *bytes;           /* [window][slot_bytes] */
-} row_run;
-
-/* What the rows of one slice take, by shape and type only. */
-typedef struct row_plan {
-    lort_cell_grid grid;
-    int64_t step;
-    unsigned window;
-    uint64_t row_bytes, slot_bytes, values, caches, total;
-} row_plan;
-
-/* Whole cells of about BLOCK_BYTES; as many in flight as the window allows, fewer for very wide
- * matrices. */
-static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads,
-                          unsigned window)
-{
-    row_plan plan = {.grid = lort_cell_grid_of(shape.rows, shape.cols),
-                     .row_bytes = (uint64_t)shape.cols * type->block_bytes};
-    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes ? plan.row_bytes : 1)) /
-                   LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS
-           : fits > plan.grid.high ? plan.grid.high
-                                   : fits;
-    plan.step = fits < shape.rows ? fits : shape.rows;
-    plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
-    /* one worker works and commits by turns */
-    uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1);
-    plan.window = slots < 1 ? 1 : slots < window ? (unsigned)slots : window;
-    plan.values = threads * LORT_CELL_VALUES * sizeof(float);
-    plan.caches = threads * sizeof(lort_chunk_cache);
-    plan.total = plan.values + plan.caches + plan.window * plan.slot_bytes;
-    return plan;
-}
-
-/* None may become Inf that was not: half a unit above the type's largest number rounds up to it. A
- * product of factors has no NaN or Inf of its own. */
-static lort_code check_range(lort_dtype type, bool product, const float *values, uint64_t n,
-                             lort_error *err)
-{
-    static const struct {
-        lort_dtype type;
-        float first;
-        const char *advice;
-    } limits[] = {{LORT_F16, 65520.0f, ": use --dtype BF16 or F32"},
-                  {LORT_BF16, 0x1.ffp127f, ": use --dtype F32"},
-                  {LORT_F32, INFINITY, ""}};
-    unsigned k = 0;
-    while (limits[k].type != type)
-        k++;
-    for (uint64_t i = 0; i < n; i++)
-        if (!(fabsf(values[i]) < limits[k].first) && (product || isfinite(values[i])))
-            return lort_fail(err, LORT_E_NUMERIC, "value %g does not fit %s%s", (double)values[i],
-                             lort_dtype_get(type)->name, limits[k].advice);
-    return LORT_OK;
-}
-
-static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned worker, uint8_t *block,
-                             int64_t first, lort_error *err)
-{
-    float *values = run->values + (uint64_t)worker * LORT_CELL_VALUES;
-    uint64_t wide = (uint64_t)(cells.c1 - cells.c0);
-    lort_code code = lort_slice_cells(run->slice, &cells, &run->r->reading.session.scratch[worker],
-                                      &run->caches[worker], values, err);
-    if (code == LORT_OK)
-        code = check_range(run->type->id, run->slice->left != NULL, values, lort_cell_count(&cells),
-                           err);
-    if (code)
-        return code;
-    for (int64_t row = cells.r0; row < cells.r1; row++)
-        lort_dtype_encoder(run->type->id)(values + (uint64_t)(row - cells.r0) * wide,
-                                          block + (uint64_t)(row - first) * run->row_bytes +
-                                              (uint64_t)cells.c0 * run->type->block_bytes,
-                                          wide);
-    return LORT_OK;
-}
-
-static int64_t block_end(const row_run *run, int64_t item)
-{
-    return run->grid.rows - item * run->step < run->step ? run->grid.rows : (item + 1) * run->step;
-}
-
-static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
-                             lort_error *err)
-{
-    row_run *run = ctx;
-    const lort_cell_grid *grid = &run->grid;
-    lort_cells cells = {.r0 = item * run->step, .r1 = block_end(run, item)};
-    lort_code code = LORT_OK;
-    for (; cells.c0 < grid->cols && code == LORT_OK; cells.c0 = cells.c1) {
-        cells.c1 = grid->cols - cells.c0 < grid->wide ? grid->cols : cells.c0 + grid->wide;
-        code = decode_cell(run, cells, worker, run->bytes + slot * run->slot_bytes, cells.r0, err);
-    }
-    return code;
-}
-
-static lort_code append_rows(void *ctx, int64_t item, unsigned slot, lort_error *err)
-{
-    row_run *run = ctx;
-    uint64_t rows = (uint64_t)(block_end(run, item) - item * run->step);
-    lort_code code = lort_session_check_stop(&run->r->reading.session, err);
-    return code ? code
-                : lort_publish_append(run->r->publish, run->bytes + slot * run->slot_bytes,
-                                      rows * run->row_bytes, err);
-}
-
-static lort_code write_rows(restoring *r, const lort_part *part, const lort_slice *slice,
-                            lort_error *err)
-{
-    unsigned threads = r->reading.session.threads;
-    const lort_dtype_info *type = out_type(r, part);
-    row_plan plan = plan_rows(slice->shape, type, threads, r->reading.window);
-    row_run run = {.r = r,
-                   .slice = slice,
-                   .type = type,
-                   .grid = plan.grid,
-                   .step = plan.step,
-                   .row_bytes = plan.row_bytes,
-                   .slot_bytes = plan.slot_bytes};
-    void *memory;
-    if (plan.slot_bytes == 0)
-        return LORT_OK;
-    lort_code code = lort_take(alloc_of(r), plan.total, "rows to write", &memory, err);
-    if (code)
-        return code;
-    run.values = memory;
-    run.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
-    run.bytes = (uint8_t *)memory + plan.values + plan.caches;
-    memset(run.caches, 0, plan.caches);
-    code = lort_pool_run(r->reading.session.pool, (plan.grid.rows + plan.step - 1) / plan.step,
-                         plan.window, decode_rows, append_rows, &run, err);
-    lort_give(alloc_of(r), memory, plan.total);
-    return code;
-}
-
 /* ---- what it takes ---- */
 
 static uint64_t rows_cost(const void *ctx, const lort_part *part, unsigned threads)
 {
-    return plan_rows(lort_part_matrices(part), out_type(ctx, part), threads, 2 * threads).total;
+    return lort_restore_rows_bytes(lort_part_matrices(part), out_type(ctx, part), threads);
 }
 
 /* Old text, what is parsed of it (names, tensors, their hash) and the new text, each grown by
@@ -281,7 +124,7 @@ static lort_code write_factored(restoring *r, const lort_part *part, lort_error 
         if (same_type && slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(&r->reading, part, s, append_only, r, err);
         else
-            code = write_rows(r, part, &slice, err);
+            code = lort_restore_rows(&r->reading, r->publish, &slice, out_type(r, part), err);
         lort_slice_close(&slice);
     }
     return code;

@@ -1,0 +1,30 @@
+/* emit_parts: the writer, for emit.c and emit_slice.c. Private to the two. */
+#ifndef LORT_COMPRESS_WRITE_EMIT_PARTS_H
+#define LORT_COMPRESS_WRITE_EMIT_PARTS_H
+
+#include "compress/write/emit.h"
+#include "compress/write/part.h"
+
+struct lort_emitter {
+    const lort_decider *decider;
+    const lort_work_plan *plan;
+    lort_publish *publish;
+    lort_scratch *slots; /* [window] */
+    unsigned window;
+    lort_part_draft part;
+    lort_chunk *chunks; /* of the part, grown as needed */
+    uint64_t chunk_count, chunk_room;
+    lort_index_entry *entries;
+    lort_hasher *model_hash;
+};
+
+static inline lort_session *lort_emitter_session(const lort_emitter *emitter)
+{
+    return emitter->decider->session;
+}
+static inline const lort_alloc *lort_emitter_alloc(const lort_emitter *emitter)
+{
+    return &emitter->decider->session->alloc;
+}
+
+#endif

@@ -1,0 +1,327 @@
+/* emit_slice: the chunks of one slice: raw, coded or factored. The pool encodes them; the caller's
+ * thread appends them in order. */
+#include "compress/session/session.h"
+#include "compress/slice/chunk.h"
+#include "compress/slice/fit_integers.h"
+#include "compress/slice/fit_trits.h"
+#include "compress/write/emit_parts.h"
+#include "formats/base/text.h"
+#include <string.h>
+
+#define PROGRESS_CHUNKS 64
+
+/* ---- chunks ---- */
+
+static lort_code add_chunk(lort_emitter *emitter, const lort_chunk *chunk, const void *coded,
+                           lort_error *err)
+{
+    if (emitter->chunk_count == emitter->chunk_room) {
+        uint64_t room = emitter->chunk_room ? 2 * emitter->chunk_room : 64;
+        void *memory;
+        lort_code code = lort_take(lort_emitter_alloc(emitter), room * sizeof *chunk,
+                                   "chunk descriptions", &memory, err);
+        if (code)
+            return code;
+        if (emitter->chunk_count)
+            memcpy(memory, emitter->chunks, emitter->chunk_count * sizeof *chunk);
+        lort_give(lort_emitter_alloc(emitter), emitter->chunks,
+                  emitter->chunk_room * sizeof *chunk);
+        emitter->chunks = memory;
+        emitter->chunk_room = room;
+    }
+    lort_chunk *added = &emitter->chunks[emitter->chunk_count++];
+    *added = *chunk;
+    added->offset = lort_publish_size(emitter->publish) - emitter->part.start;
+    return lort_publish_append(emitter->publish, coded, chunk->stored, err);
+}
+
+static void say_progress(lort_emitter *emitter, uint64_t bytes)
+{
+    lort_session *session = lort_emitter_session(emitter);
+    session->done_bytes += bytes;
+    session->out_bytes = lort_publish_size(emitter->publish);
+    if (emitter->chunk_count % PROGRESS_CHUNKS || !emitter->part.planned->tensor)
+        return;
+    char name[200];
+    lort_tensor_report shown = {.name = lort_escape(name, sizeof name,
+                                                    emitter->part.planned->tensor->name,
+                                                    emitter->part.planned->tensor->name_bytes)};
+    lort_session_say(session, LORT_EVENT_PROGRESS, &shown, NULL);
+}
+
+/* A run of bytes of the input that is stored losslessly as one array. */
+typedef struct raw_run {
+    lort_emitter *emitter;
+    uint32_t slice;
+    uint64_t offset, bytes; /* in the file */
+    struct raw_slot {
+        const uint8_t *src;
+        uint64_t bytes, stored, hash;
+    } * slots; /* [window] */
+} raw_run;
+
+static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                            lort_error *err)
+{
+    raw_run *run = ctx;
+    lort_emitter *emitter = run->emitter;
+    struct raw_slot *state = &run->slots[slot];
+    uint64_t chunk = lort_chunk_bytes(emitter->part.type), at = (uint64_t)item * chunk;
+    state->bytes = run->bytes - at < chunk ? run->bytes - at : chunk;
+    lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at,
+                                     state->bytes, emitter->slots[slot].bytes, &state->src, err);
+    if (code == LORT_OK)
+        code = lort_chunk_encode(lort_emitter_session(emitter)->scratch[worker].codec,
+                                 &emitter->slots[slot], emitter->part.type, state->src,
+                                 state->bytes, &state->stored, err);
+    if (code == LORT_OK)
+        state->hash = lort_xxh64(emitter->slots[slot].coded, state->stored);
+    return code;
+}
+
+static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    raw_run *run = ctx;
+    lort_emitter *emitter = run->emitter;
+    const lort_dtype_info *type = emitter->part.type;
+    struct raw_slot *state = &run->slots[slot];
+    const uint8_t *coded = emitter->slots[slot].coded;
+    lort_chunk chunk = {.array = LORT_ARRAY_ID(LORT_ARRAY_RAW, run->slice),
+                        .stored = (uint32_t)state->stored,
+                        .decoded = (uint32_t)state->bytes,
+                        .first = (uint64_t)item * lort_chunk_elements(type),
+                        .count = state->bytes / type->block_bytes * type->block_elements,
+                        .hash = state->hash};
+    lort_code code = lort_session_check_stop(lort_emitter_session(emitter), err);
+    if (code)
+        return code;
+    lort_hasher_add(emitter->part.hasher, state->src, state->bytes);
+    code = add_chunk(emitter, &chunk, coded, err);
+    say_progress(emitter, state->bytes);
+    return code;
+}
+
+static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes,
+                          lort_error *err)
+{
+    raw_run run = {.emitter = emitter, .slice = slice, .offset = offset, .bytes = bytes};
+    uint64_t chunk = lort_chunk_bytes(emitter->part.type);
+    void *memory;
+    lort_code code = lort_take(lort_emitter_alloc(emitter), emitter->window * sizeof *run.slots,
+                               "the commit window", &memory, err);
+    if (code)
+        return code;
+    run.slots = memory;
+    code =
+        lort_pool_run(lort_emitter_session(emitter)->pool, (int64_t)((bytes + chunk - 1) / chunk),
+                      emitter->window, encode_raw, commit_raw, &run, err);
+    lort_give(lort_emitter_alloc(emitter), run.slots, emitter->window * sizeof *run.slots);
+    return code;
+}
+
+/* ---- quantised blocks ---- */
+
+typedef struct block_run {
+    lort_emitter *emitter;
+    const lort_outcome *outcome;
+    uint32_t slice;
+    lort_slice_source source;
+    lort_block_grid grid;
+    /* [window] */
+    struct block_slot {
+        lort_block_coded coded;
+        lort_weighed error;
+        uint64_t weights;
+        void *bytes;
+    } * slots;
+    uint64_t done; /* weights */
+    double error2;
+    lort_weighed error;
+} block_run;
+
+static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                              lort_error *err)
+{
+    block_run *run = ctx;
+    const lort_outcome *outcome = run->outcome;
+    struct block_slot *state = &run->slots[slot];
+    lort_scratch *scratch = &lort_emitter_session(run->emitter)->scratch[worker];
+    const lort_block_place place = lort_block_get(&run->grid, item);
+    state->weights = (uint64_t)place.rows * (uint64_t)place.cols;
+    lort_code code =
+        outcome->kind == LORT_OUTCOME_TERNARY
+            ? lort_trits_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
+            : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2,
+                                   outcome->step, &state->coded, err);
+    if (code == LORT_OK && run->source.weighting.on)
+        state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col,
+                                        scratch->block.weights, scratch->block.decoded, place.rows,
+                                        place.cols);
+    if (code == LORT_OK)
+        code = lort_take(lort_emitter_alloc(run->emitter), state->coded.stored, "a coded block",
+                         &state->bytes, err);
+    if (code == LORT_OK)
+        memcpy(state->bytes, scratch->block.coded, (size_t)state->coded.stored);
+    return code;
+}
+
+/* One block behind the others. */
+static lort_code append_block(block_run *run, const struct block_slot *state, lort_error *err)
+{
+    lort_emitter *emitter = run->emitter;
+    lort_chunk chunk = {.array = LORT_ARRAY_ID(run->outcome->kind == LORT_OUTCOME_TERNARY
+                                                   ? LORT_ARRAY_TRITS
+                                                   : LORT_ARRAY_BLOCKS,
+                                               run->slice),
+                        .stored = (uint32_t)state->coded.stored,
+                        .decoded = (uint32_t)state->coded.decoded,
+                        .first = run->done,
+                        .count = state->weights,
+                        .hash = lort_xxh64(state->bytes, state->coded.stored)};
+    lort_code code = lort_session_check_stop(lort_emitter_session(emitter), err);
+    if (code == LORT_OK)
+        code = add_chunk(emitter, &chunk, state->bytes, err);
+    run->done += state->weights;
+    run->error2 += state->coded.error2;
+    lort_weighed_add(&run->error, &state->error);
+    say_progress(emitter, state->weights / emitter->part.type->block_elements *
+                              emitter->part.type->block_bytes);
+    return code;
+}
+
+static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    block_run *run = ctx;
+    struct block_slot *state = &run->slots[slot];
+    (void)item;
+    lort_code code = append_block(run, state, err);
+    lort_give(lort_emitter_alloc(run->emitter), state->bytes, state->coded.stored);
+    state->bytes = NULL;
+    return code;
+}
+
+/* Those that were held since they were measured. */
+static lort_code append_kept(block_run *run, const lort_held *kept, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < kept->count && code == LORT_OK; i++) {
+        const lort_block_place place = lort_block_get(&run->grid, (int64_t)i);
+        const struct block_slot state = {kept->blocks[i].coded, kept->blocks[i].error,
+                                         (uint64_t)place.rows * (uint64_t)place.cols,
+                                         kept->blocks[i].bytes};
+        code = append_block(run, &state, err);
+    }
+    return code;
+}
+
+static lort_code run_blocks(block_run *run, lort_error *err)
+{
+    lort_emitter *emitter = run->emitter;
+    void *memory;
+    if (run->outcome->held.count)
+        return append_kept(run, &run->outcome->held, err);
+    lort_code code =
+        lort_take_zero(lort_emitter_alloc(emitter), emitter->window * sizeof *run->slots,
+                       "the commit window", &memory, err);
+    if (code)
+        return code;
+    run->slots = memory;
+    code = lort_pool_run(lort_emitter_session(emitter)->pool, run->grid.down * run->grid.across,
+                         emitter->window, encode_block, commit_block, run, err);
+    for (unsigned i = 0; i < emitter->window; i++)
+        if (run->slots[i].bytes)
+            lort_give(lort_emitter_alloc(emitter), run->slots[i].bytes, run->slots[i].coded.stored);
+    lort_give(lort_emitter_alloc(emitter), run->slots, emitter->window * sizeof *run->slots);
+    return code;
+}
+
+/* The source bytes of a factored slice are hashed too: they say what the slice was made from. */
+static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes,
+                             lort_error *err)
+{
+    lort_scratch *scratch = &emitter->slots[0];
+    return lort_model_hash(emitter->decider->model, emitter->part.file, offset, bytes,
+                           scratch->bytes, scratch->size, emitter->part.hasher, err);
+}
+
+/* ---- slices ---- */
+
+static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < outcome->chunk_count && code == LORT_OK; i++)
+        code = add_chunk(emitter, &outcome->chunks[i],
+                         outcome->coded.data + outcome->chunks[i].offset, err);
+    return code;
+}
+
+static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
+                               uint64_t offset, uint64_t bytes, lort_error *err)
+{
+    lort_part_draft *part = &emitter->part;
+    const lort_tensor_plan *planned = part->planned;
+    block_run run = {.emitter = emitter,
+                     .outcome = outcome,
+                     .slice = slice,
+                     .grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols),
+                     .source = lort_slice_source_of(emitter->decider, planned, slice)};
+    run.source.factors = lort_outcome_has_factors(outcome) ? &outcome->product : NULL;
+    run.source.scales =
+        planned->scaled ? outcome->codes + planned->shape.rows + planned->shape.cols : NULL;
+    if (lort_outcome_has_factors(outcome))
+        lort_part_draft_factors(part, slice, outcome);
+    part->any_blocks = true;
+    part->ternary = outcome->kind == LORT_OUTCOME_TERNARY;
+    part->ranks[part->slices + slice] = 1;
+    part->steps[slice] = outcome->step;
+    lort_code code = hash_source(emitter, offset, bytes, err);
+    if (code == LORT_OK)
+        code = emit_coded(emitter, outcome, err);
+    if (code == LORT_OK)
+        code = run_blocks(&run, err);
+    part->error2 += run.source.weighting.on ? run.error.plain : run.error2;
+    lort_weighed_add(&part->error, &run.error);
+    return code;
+}
+
+static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
+                              uint64_t offset, uint64_t bytes, lort_error *err)
+{
+    lort_part_draft *part = &emitter->part;
+    lort_part_draft_factors(part, slice, outcome);
+    lort_code code = hash_source(emitter, offset, bytes, err);
+    if (code == LORT_OK)
+        code = emit_coded(emitter, outcome, err);
+    part->error2 += outcome->error2;
+    lort_weighed_add(&part->error, &outcome->error);
+    lort_emitter_session(emitter)->done_bytes += bytes;
+    lort_emitter_session(emitter)->out_bytes = lort_publish_size(emitter->publish);
+    return code;
+}
+
+lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
+                          lort_error *err)
+{
+    lort_part_draft *part = &emitter->part;
+    uint64_t bytes = part->planned->candidate ? lort_slice_bytes(part->planned) : part->bytes;
+    uint64_t offset = part->offset + slice * bytes;
+    part->seconds += outcome->seconds;
+    part->norm2 += outcome->norm2;
+    lort_weighed_add(&part->norm, &outcome->norm);
+    part->undefined |= part->planned->candidate && !outcome->has_norm;
+    /* once more to be hashed or stored, and again if its blocks are coded now */
+    const uint32_t passes =
+        outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
+    part->passes = passes > part->passes ? passes : part->passes;
+    if (lort_outcome_has_blocks(outcome))
+        return emit_integers(emitter, slice, outcome, offset, bytes, err);
+    if (outcome->kind == LORT_OUTCOME_FACTORED)
+        return emit_factors(emitter, slice, outcome, offset, bytes, err);
+    part->any_raw = true;
+    part->ranks[slice] = 1;
+    if (part->kept++ == 0) {
+        part->reason = outcome->reason;
+        memcpy(part->detail, outcome->detail, sizeof part->detail);
+    }
+    return emit_raw(emitter, slice, offset, bytes, err);
+}
