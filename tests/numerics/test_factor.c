@@ -7,6 +7,7 @@
 
 #include "compress/math/random.h"
 #include "tests/numerics/matrices.h"
+#include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 #include "compress/factor/cells.h"
 
@@ -944,5 +945,5 @@ int main(void)
     lort_blas_start();
     if (THREADS_ONLY)
         cmocka_set_test_filter("same_bits*");
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "compress/math/blas.h"
 #include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -225,5 +226,5 @@ int main(void)
     };
 
     lort_blas_start();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }
