@@ -2,6 +2,7 @@
 # A process that may not have what it likes: address space, descriptors, threads, stack, memory of its group, /proc and /sys, an environment. What works gives the
 # bytes of an unlimited run; what cannot is refused with what is missing, and never hangs.
 load helper
+GGUF=$ONE_GGUF HF=$ONE_HF
 
 need_limits() { case $MODE in asan | tsan) skip "a sanitizer's address space cannot be limited" ;; esac; }
 is_root() { [ "$(id -u)" -eq 0 ]; }

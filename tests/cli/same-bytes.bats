@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The bytes of a container do not depend on mode, threads or memory: every test is a cmp.
 load helper
+WHOLE=$GGUF GGUF=$ONE_GGUF HF=$ONE_HF
 
 # matrix MODEL OPTIONS...: one container by default, then one for each way of running.
 matrix() {
@@ -21,7 +22,7 @@ matrix() {
 END
 }
 
-@test "by default" { matrix "$GGUF"; }
+@test "by default" { matrix "$WHOLE"; }
 @test "by rank, GGUF" { matrix "$GGUF" --rank 32; }
 @test "by rank, safetensors in shards" { matrix "$HF" --rank 32; }
 @test "by energy" { matrix "$HF" --energy 0.5 --max-rank 512; }
