@@ -1,13 +1,13 @@
-/* The main function of every test program ends in run_chosen. TEST_FILTER in the environment names a part of a test's name:
- * only tests whose names contain it are run (scripts/run-tests sets it for `make check T=...`). */
+/* The main function of every test program ends in run_chosen. TEST_FILTER in the environment names a part of a test's
+ * name: only tests whose names contain it are run (scripts/run-tests sets it for `make check T=...`). */
 #ifndef TESTS_UNIT_MAIN_H
 #define TESTS_UNIT_MAIN_H
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
