@@ -3,11 +3,13 @@
 #ifndef TESTS_UNIT_MAIN_H
 #define TESTS_UNIT_MAIN_H
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
