@@ -4,7 +4,7 @@
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
 #   T=gguf                         of check, check-unit, check-cli: only suites and cases with this in their names
-#   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one per core)
+#   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one more than cores)
 #   TIME=60                        seconds of each target of `make fuzz`
 #   V=1                            show whole commands
 
@@ -77,6 +77,9 @@ RUN_TESTS = TIMES=$(BUILD)/test-times.json LORT=$(BUILD)/lort MODE=$(MODE) FAULT
 TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(LINT)
 # Once every source is formatted: LINT = plain:scripts/check-format
 LINT      =
+# Left out of check-fast: each takes more than 5 s of processor time.
+SLOW_TESTS := $(foreach name,factor flips importance resume trits,%/test_$(name)) \
+    $(foreach name,changes format hostile imatrix limits models resume roundtrip same-bytes,tests/cli/$(name).bats)
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \

@@ -32,9 +32,9 @@ END
 @test "integers, safetensors in shards" { matrix "$HF" --residual int --max-error 0.01; }
 @test "trits alone, GGUF" { matrix "$GGUF" --residual ternary --rank 0; }
 @test "trits and factors, safetensors in shards" { matrix "$HF" --residual ternary --rank 8; }
-@test "trits and factors to an error" { matrix "$GGUF" --residual ternary --max-error 0.35; }
+@test "trits and factors to an error" { matrix "$GGUF" --residual ternary --max-error 0.35 --exclude '*ffn*'; } # five matrices are enough
 @test "integers to a size" { matrix "$GGUF" --residual int --bpw 4; }
-@test "integers weighed by importance" { imatrix "$GGUF" "$T/i.dat"; matrix "$GGUF" --imatrix "$T/i.dat" --bpw 4; }
+@test "integers weighed by importance" { imatrix "$GGUF" "$T/i.dat"; matrix "$GGUF" --imatrix "$T/i.dat" --bpw 8 --exclude '*ffn_[gu]*'; } # without the largest two
 @test "factors weighed by importance" { imatrix "$HF" "$T/i.dat"; matrix "$HF" --imatrix "$T/i.dat" --rank 32; }
 
 # A matrix of blocks across and down, and a stack of two, F32.

@@ -119,7 +119,7 @@ program() { printf '#!/bin/sh\n%s\n' "$2" >"$T/$1" && chmod +x "$T/$1"; }
     printf '@test "first [of] (two) + more" { true; }\n@test "second" { true; }\n@test "skipped" { skip "a word"; }\n' >"$T/some.bats"
     expect 0 env T=second scripts/run-tests "bats:$T/some.bats" "plain:false"
     [ "$(tail -n 1 "$T/out")" = '1 passed, 0 failed' ]
-    expect 0 env T='[of] (two) +' scripts/run-tests "bats:$T/some.bats"
+    expect 0 env T='[OF] (two) +' scripts/run-tests "bats:$T/some.bats"
     [ "$(tail -n 1 "$T/out")" = '1 passed, 0 failed' ]
     expect 0 env T=some scripts/run-tests "bats:$T/some.bats" "plain:false"
     [ "$(tail -n 1 "$T/out")" = '2 passed, 0 failed, 1 skipped' ]
