@@ -301,5 +301,6 @@ int main(void)
         TEST(a_terminal_has_one_line_that_goes_away),
         TEST(a_dumb_terminal_is_a_log),
     };
+    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* without /sys hwloc writes a line of its own to standard error */
     return run_chosen(tests, NULL, NULL);
 }
