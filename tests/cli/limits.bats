@@ -201,7 +201,7 @@ bare() { unshare -m bash -c 'mount -t tmpfs none /proc && mount -t tmpfs none /s
 
 @test "without /proc and /sys: memory is unknown, 1 GiB, and all commands work" {
     [ "$MODE" = release ] || [ "$MODE" = ubsan ] || skip "a sanitizer needs /proc"
-    bare true 2>/dev/null || skip "needs root, to take /proc away"
+    bare true 2>/dev/null || skip "/proc cannot be taken away here: that needs root, and unshare and mount that may"
     expect 0 "$LORT" compress "$GGUF" -o "$T/free" --rank 16 -q
     for way in '' '-T 1' '--mode stream -T 3'; do
         # shellcheck disable=SC2086
