@@ -3,7 +3,9 @@
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
-#   TIME=60 JOBS=2                 seconds of each target of `make fuzz`, and how many at a time
+#   T=gguf                         of check, check-unit, check-cli: only suites and cases with this in their names
+#   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one more than cores)
+#   TIME=60                        seconds of each target of `make fuzz`
 #   V=1                            show whole commands
 
 MODE    ?= release
@@ -32,7 +34,8 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wformat=2 -Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-psabi $(if $(WERROR),-Werror)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
-LORT_CFLAGS := -std=c11 -g -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)
+# The prefix map keeps the directory of the build out of debugging information: the same bytes anywhere.
+LORT_CFLAGS := -std=c11 -g -ffile-prefix-map=$(CURDIR)=. -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)
 LORT_LIBS   := $(FLAVOUR) $(LDFLAGS) $(PKG_LIBS) -lm -pthread
 ifeq ($(PKG_LIBS),)
 $(warning not all of $(PKGS) are here: scripts/setup installs them)
@@ -41,7 +44,7 @@ CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 LIB_SRC  := $(filter-out compress/cli/%,$(wildcard formats/*/*.c loader/*/*.c compress/*/*.c))
 CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
-UNIT_SRC := $(wildcard tests/unit/*/*/test_*.c tests/numerics/test_*.c)
+UNIT_SRC := $(wildcard tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 EXAMPLE_SRC := $(wildcard tests/examples/*.c)
@@ -58,6 +61,7 @@ LEFT_OUT := echo "tsan: what has one thread is left out: parsers, coders, replay
 endif
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
+CLI_PARTS := $(filter-out %/cli/main.o,$(CLI_OBJ))
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
@@ -70,15 +74,31 @@ all: $(BUILD)/lort ## build the lort command and liblort.a
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
 
+# run-tests reads T and JOBS from the environment, where make puts them. It remembers how long each suite took.
+RUN_TESTS = TIMES=$(BUILD)/test-times.json LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests
+TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(LINT)
+# Once every source is formatted: LINT = plain:scripts/check-format
+LINT      =
+# Left out of check-fast: each takes more than 5 s of processor time.
+SLOW_TESTS := $(foreach name,factor flips importance resume trits,%/test_$(name)) \
+    $(foreach name,changes format hostile imatrix limits models resume roundtrip same-bytes,tests/cli/$(name).bats)
+
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
-	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%) $(BATS:%=bats:%) tap:tests/fault/inject.py \
-	    $(if $(filter release,$(MODE)),plain:tests/fault/kill.py)
+	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
+	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(FUZZ_BIN:%=replay:%)
+
+check-fast: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
+	@$(LEFT_OUT) $(RUN_TESTS) $(TABLES) $(patsubst %,tap:%,$(filter-out $(SLOW_TESTS),$(UNIT_BIN))) \
+	    $(patsubst %,bats:%,$(filter-out $(SLOW_TESTS),$(BATS))) $(FUZZ_BIN:%=replay:%)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
-	@$(LEFT_OUT) scripts/run-tests $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
+	@$(LEFT_OUT) $(RUN_TESTS) $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
 check-cli: $(BUILD)/lort $(EXAMPLE_BIN) ## run the tests of the command line only
-	@$(LEFT_OUT) LORT=$(BUILD)/lort MODE=$(MODE) scripts/run-tests $(BATS:%=bats:%)
+	@$(LEFT_OUT) $(RUN_TESTS) $(BATS:%=bats:%)
+
+lint: ## check that every C source is formatted as .clang-format says (clang-format 14)
+	@scripts/check-format || [ $$? -eq 77 ]
 
 check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
 	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full
@@ -153,7 +173,7 @@ $(BUILD)/%.o: %.c
 	$(call say,CC)$(CC) $(LORT_CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/liblort.a: $(LIB_OBJ)
 	@rm -f $@
-	$(call say,AR)ar rcs $@ $(LIB_OBJ)
+	$(call say,AR)ar rcsD $@ $(LIB_OBJ)
 $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 ifeq ($(MODE),fuzz)
@@ -169,6 +189,8 @@ $(BUILD)/tests/examples/%: $(BUILD)/tests/examples/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+$(BUILD)/tests/unit/compress/cli/%: $(BUILD)/tests/unit/compress/cli/%.o $(CLI_PARTS) $(BUILD)/liblort.a
+	$(call say,LD)$(CC) $< $(CLI_PARTS) $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
 $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
@@ -176,6 +198,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib check check-unit check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib check check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

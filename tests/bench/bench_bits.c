@@ -8,6 +8,7 @@
  * That reading is the one judged. The second pools a model's matrices: one relative error for all of them together, and LoRT has that error spread so that every
  * weight of every matrix has the same, as one step for all would. */
 #include "tests/bench/bench.h"
+
 #include "compress/coder/block.h"
 #include "loader/store/archive.h"
 #include "tests/numerics/matrices.h"

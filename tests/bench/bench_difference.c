@@ -7,6 +7,7 @@
  * lora-gpt2: the updates B A alpha / r of a real adapter, as they are. Each D goes through lort_compress as a model of its own, with components and without; bits
  * are those of the payload and of the step. */
 #include "tests/bench/bench.h"
+
 #include "compress/math/random.h"
 #include "loader/store/archive.h"
 #include "tests/numerics/matrices.h"

@@ -5,6 +5,7 @@
  * The matrices are of bf16 (GPT-2, kjv-3m, TinyStories) or of f32 (stories260K); each is turned into the other types and compressed as a model of
  * its own, and what comes back is compared byte by byte. Shares count the tensor's chunks and its record. */
 #include "tests/bench/bench.h"
+
 #include "formats/types/half.h"
 #include "tests/numerics/matrices.h"
 

@@ -3,6 +3,7 @@
  *   bench_quality [K ...]     default 16 64 128; one line per rank: worst and mean share, mean sketch, passes, time;
  * then the default goal, relative error 0.05 at ranks that gain bytes over lossless storage (two thirds of bf16) */
 #include "tests/bench/bench.h"
+
 #include "tests/numerics/matrices.h"
 
 typedef struct tally {

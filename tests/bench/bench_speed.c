@@ -5,6 +5,7 @@
  * The matrix is normal noise whose rows and columns differ in scale by up to a factor of four, about what weights look like to integers. Times are
  * of whole commands, checksums included, files in memory (/dev/shm): a disk would be what is measured; the best of two (BENCH=short: of one). */
 #include "tests/bench/roofline.h"
+
 #include "compress/math/random.h"
 #include "formats/types/half.h"
 

@@ -5,6 +5,7 @@
  * Each matrix in BF16, as a model of its own, is coded by --residual ternary at some ranks; then by integers, to a file no larger. Bits are those of the
  * payload. Errors are relative, the mean over the matrices. T alone is given too: its scales and trits. */
 #include "tests/bench/bench.h"
+
 #include "loader/store/archive.h"
 #include "tests/numerics/matrices.h"
 

@@ -232,7 +232,7 @@ END
     [ "$(id -u)" -ne 0 ] || as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
     cp "$LORT" "$T/lort"
     chmod 755 "$T"
-    "${as[@]}" "$T/lort" --version >/dev/null || skip "no setpriv to give up root's rights with"
+    "${as[@]}" "$T/lort" --version >/dev/null 2>&1 || skip "root's rights cannot be given up here (setpriv)"
     cp "$GGUF" "$T/m.gguf"
     cp "$GGUF" "$T/closed.gguf"
     mkdir "$T/closed" "$T/open"

@@ -2,6 +2,7 @@
 # A process that may not have what it likes: address space, descriptors, threads, stack, memory of its group, /proc and /sys, an environment. What works gives the
 # bytes of an unlimited run; what cannot is refused with what is missing, and never hangs.
 load helper
+GGUF=$ONE_GGUF HF=$ONE_HF
 
 need_limits() { case $MODE in asan | tsan) skip "a sanitizer's address space cannot be limited" ;; esac; }
 is_root() { [ "$(id -u)" -eq 0 ]; }
@@ -144,6 +145,7 @@ few_processes() { # PROCESSES COMMAND...
     chmod 755 "$T"
     mkdir -m 777 "$T/open"
     cp "$LORT" "$T/lort"
+    few_processes 1 "$T/lort" --version >/dev/null 2>&1 || skip "processes cannot be limited here"
     cp "$GGUF" "$T/m.gguf"
     expect 0 "$LORT" compress "$T/m.gguf" -o "$T/free" --rank 16 -q
     for mode in stream full; do
@@ -199,7 +201,7 @@ bare() { unshare -m bash -c 'mount -t tmpfs none /proc && mount -t tmpfs none /s
 
 @test "without /proc and /sys: memory is unknown, 1 GiB, and all commands work" {
     [ "$MODE" = release ] || [ "$MODE" = ubsan ] || skip "a sanitizer needs /proc"
-    bare true 2>/dev/null || skip "needs root, to take /proc away"
+    bare true 2>/dev/null || skip "/proc cannot be taken away here: that needs root, and unshare and mount that may"
     expect 0 "$LORT" compress "$GGUF" -o "$T/free" --rank 16 -q
     for way in '' '-T 1' '--mode stream -T 3'; do
         # shellcheck disable=SC2086
@@ -217,17 +219,18 @@ bare() { unshare -m bash -c 'mount -t tmpfs none /proc && mount -t tmpfs none /s
 
 # ---- memory of a group ----
 
-# group BYTES: a memory cgroup, $GROUP, of version 1 or 2; inside COMMAND... runs there.
+# group BYTES: a memory cgroup, $GROUP, of version 1 or 2; inside COMMAND... runs there. Skips where the machine does not let us make one, or
+# enter it: no /sys, one that is read-only, no rights, no memory controller here.
 group() {
-    if [ -d /sys/fs/cgroup/memory ]; then
-        GROUP=/sys/fs/cgroup/memory/lort-limits-$$-$BATS_TEST_NUMBER LIMIT=memory.limit_in_bytes KILLS=memory.oom_control
-    else
-        GROUP=/sys/fs/cgroup/lort-limits-$$-$BATS_TEST_NUMBER LIMIT=memory.max KILLS=memory.events
-    fi
-    mkdir "$GROUP" 2>/dev/null && { echo "$1" >"$GROUP/$LIMIT"; } 2>/dev/null || { rmdir "$GROUP" 2>/dev/null; skip "no memory cgroup can be made here"; }
+    local base=/sys/fs/cgroup why
+    LIMIT=memory.max KILLS=memory.events
+    [ ! -d $base/memory ] || base=$base/memory LIMIT=memory.limit_in_bytes KILLS=memory.oom_control
+    GROUP=$base/lort-limits-$$-$BATS_TEST_NUMBER
+    why=$(make_group "$1" 2>&1) || skip "no memory cgroup can be made here: ${why##*: }"
 }
+make_group() { mkdir "$GROUP" && [ -e "$GROUP/$LIMIT" ] && echo "$1" >"$GROUP/$LIMIT" && inside true; }
 teardown() {
-    [ -z "${GROUP:-}" ] || rmdir "$GROUP" || :
+    [ ! -d "${GROUP:-/nowhere}" ] || rmdir "$GROUP" || :
     rm -rf "$T"
 }
 inside() { bash -c 'echo $$ >"$0/cgroup.procs" || exit 98; exec "$@"' "$GROUP" "$@"; }

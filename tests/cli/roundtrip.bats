@@ -57,16 +57,16 @@ round_trip() { # model restored options...
 }
 
 @test "sizes are met and never exceeded" {
-    for target in "--bpw 3" "--bpw 6.5" "--size 15%" "--size 2M"; do
+    for target in "--bpw 3" "--bpw 6.5" "--size 15%" "--size 600K"; do
         # shellcheck disable=SC2086
-        round_trip "$GGUF" "$T/r.gguf" $target
+        round_trip "$ONE_GGUF" "$T/r.gguf" $target
         python3 - "$T/a.json" $target <<'END'
 import json, sys
 d = json.load(open(sys.argv[1]))
 goal, have = sys.argv[3], d["output"]["bpw"]
 if sys.argv[2] == "--size":
     have = d["output"]["bytes"]
-    goal = 2 << 20 if goal == "2M" else float(goal[:-1]) / 100 * d["input"]["bytes"]
+    goal = 600 << 10 if goal == "600K" else float(goal[:-1]) / 100 * d["input"]["bytes"]
 assert 0.995 * float(goal) <= have <= float(goal), (goal, have)
 END
         rm "$T/a.lort" "$T/r.gguf"
@@ -90,10 +90,10 @@ END
 }
 
 @test "a size out of reach is refused before anything is written, with the smallest that is not" {
-    expect 7 "$LORT" compress "$GGUF" -o "$T/a.lort" --size 100K
+    expect 7 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --size 100K
     said 'cannot be reached: the smallest size is [0-9]+'
     [ ! -e "$T/a.lort" ]
-    expect 7 "$LORT" compress "$GGUF" -o "$T/a.lort" --bpw 0.1
+    expect 7 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --bpw 0.1
     said 'cannot be reached: the smallest is [0-9.]+'
 }
 
@@ -109,25 +109,25 @@ END
 }
 
 @test "integers keep every error below its bound, and are far smaller" {
-    round_trip "$GGUF" "$T/r.gguf" --residual int
+    round_trip "$ONE_GGUF" "$T/r.gguf" --residual int
     [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.05')" = True ]
-    [ "$(count_action "$T/a.json" coded)" -ge 28 ]
-    [ "$(stat -c %s "$T/a.lort")" -lt $(($(stat -c %s "$GGUF") * 30 / 100)) ]
-    expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.05
-    expect 7 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above 0.04
+    [ "$(count_action "$T/a.json" coded)" -ge 7 ]
+    [ "$(stat -c %s "$T/a.lort")" -lt $(($(stat -c %s "$ONE_GGUF") * 30 / 100)) ]
+    expect 0 "$LORT" compare "$ONE_GGUF" "$T/a.lort" --fail-above 0.05
+    expect 7 "$LORT" compare "$ONE_GGUF" "$T/a.lort" --fail-above 0.04
     rm -r "$T/a.lort" "$T/r.gguf"
     for error in 0.3 0.01 0.001 0.0002; do
-        round_trip "$HF" "$T/hf" --residual int --max-error $error
+        round_trip "$ONE_HF" "$T/hf" --residual int --max-error $error
         [ "$(value "$T/a.json" "max(t['rel_error'] for t in d['tensors']) <= $error")" = True ]
-        expect 0 "$LORT" compare "$HF" "$T/a.lort" --fail-above $error
+        expect 0 "$LORT" compare "$ONE_HF" "$T/a.lort" --fail-above $error
         rm -r "$T/a.lort" "$T/hf"
     done
-    round_trip "$GGUF" "$T/r.gguf" --residual int --max-error 0 # nothing but the weights themselves has none
-    same "$GGUF" "$T/r.gguf"
+    round_trip "$ONE_GGUF" "$T/r.gguf" --residual int --max-error 0 # nothing but the weights themselves has none
+    same "$ONE_GGUF" "$T/r.gguf"
 }
 
 @test "a flipped byte of integers is refused" {
-    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual int
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --residual int
     expect 0 "$LORT" inspect "$T/a.lort"
     printed 'blk\.0\.attn_q\.weight .* coded +0 +0\.0[0-9]+'
     size=$(stat -c %s "$T/a.lort")
@@ -137,29 +137,29 @@ END
 @test "trits keep what they can, and factors beside them keep more" {
     local before=1 worst
     for rank in 0 4 16; do
-        round_trip "$GGUF" "$T/r.gguf" --residual ternary --rank $rank
-        [ "$(count_action "$T/a.json" coded)" -eq 28 ]
+        round_trip "$ONE_GGUF" "$T/r.gguf" --residual ternary --rank $rank
+        [ "$(count_action "$T/a.json" coded)" -eq 7 ]
         [ "$(value "$T/a.json" 'max(t["rank"] for t in d["tensors"])')" -eq $rank ]
         worst=$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"])')
         [ "$(value "$T/a.json" "0.1 < $worst < $before")" = True ]
-        expect 0 "$LORT" compare "$GGUF" "$T/a.lort" --fail-above "$(value "$T/a.json" "$worst + 1e-6")"
+        expect 0 "$LORT" compare "$ONE_GGUF" "$T/a.lort" --fail-above "$(value "$T/a.json" "$worst + 1e-6")"
         before=$worst
         rm "$T/a.lort" "$T/r.gguf"
     done
-    round_trip "$HF" "$T/hf" --residual ternary
-    [ "$(count_action "$T/a.json" coded)" -eq 28 ]
+    round_trip "$ONE_HF" "$T/hf" --residual ternary
+    [ "$(count_action "$T/a.json" coded)" -eq 7 ]
     expect 0 "$LORT" inspect "$T/a.lort"
     printed 'model\.layers\.0\.self_attn\.q_proj\.weight .* coded +[0-9]+ +0\.4[0-9]+'
     rm -r "$T/a.lort" "$T/hf"
-    round_trip "$GGUF" "$T/r.gguf" --residual ternary --max-error 0.35
+    round_trip "$ONE_GGUF" "$T/r.gguf" --residual ternary --max-error 0.35
     [ "$(value "$T/a.json" 'max(t["rel_error"] for t in d["tensors"]) <= 0.35')" = True ]
     rm "$T/a.lort" "$T/r.gguf"
-    round_trip "$GGUF" "$T/r.gguf" --residual ternary --max-error 0.2 --max-rank 8
+    round_trip "$ONE_GGUF" "$T/r.gguf" --residual ternary --max-error 0.2 --max-rank 8
     [ "$(value "$T/a.json" '{t["reason"] for t in d["tensors"] if "attn_q" in t["name"]}')" = "{'target out of reach of trits and low rank'}" ]
 }
 
 @test "a flipped byte of trits is refused" {
-    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 2
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --residual ternary --rank 2
     size=$(stat -c %s "$T/a.lort")
     refuses_flips $((size / 2)) $((size * 2 / 3)) $((size * 4 / 5))
 }
@@ -173,13 +173,13 @@ END
 }
 
 @test "one tensor can be restored alone" {
-    expect 0 "$LORT" inspect "$GGUF" --json "$T/i.json"
-    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless
+    expect 0 "$LORT" inspect "$ONE_GGUF" --json "$T/i.json"
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --lossless
     for name in blk.0.attn_q.weight output_norm.weight; do
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/$name" --tensor $name
         offset=$(value "$T/i.json" "[t['offset'] for t in d['tensors'] if t['name'] == '$name'][0]")
         bytes=$(value "$T/i.json" "[t['bytes_in'] for t in d['tensors'] if t['name'] == '$name'][0]")
-        tail -c +$((offset + 1)) "$GGUF" | head -c "$bytes" | cmp - "$T/$name"
+        tail -c +$((offset + 1)) "$ONE_GGUF" | head -c "$bytes" | cmp - "$T/$name"
     done
     expect 2 "$LORT" restore "$T/a.lort" -o "$T/x" --tensor not.there || expect 3 "$LORT" restore "$T/a.lort" -o "$T/x" --tensor not.there
     said 'not\.there'
@@ -187,7 +187,7 @@ END
 }
 
 @test "--dtype changes the type of factored tensors only" {
-    expect 0 "$LORT" compress "$HF" -o "$T/a.lort" --rank 32 --json "$T/a.json"
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/a.lort" --rank 32 --json "$T/a.json"
     for type in F32 F16 BF16; do
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/$type" --dtype $type
         expect 0 "$LORT" inspect "$T/$type" --json "$T/i.json"
@@ -217,7 +217,7 @@ END
 }
 
 @test "plan writes nothing and its interval holds" {
-    cp "$GGUF" "$T/m.gguf"
+    cp "$ONE_GGUF" "$T/m.gguf"
     for goal in '--rank 32' --lossless '' '--residual ternary' '--residual ternary --rank 8'; do
         # shellcheck disable=SC2086
         expect 0 "$LORT" plan "$T/m.gguf" $goal --json "$T/p.json"

@@ -97,6 +97,63 @@ calls_wrong() {
     [ "$(tail -n 1 "$T/out")" = '1 passed, 0 failed' ]
 }
 
+# Programs of tests: NAME SCRIPT.
+program() { printf '#!/bin/sh\n%s\n' "$2" >"$T/$1" && chmod +x "$T/$1"; }
+
+@test "run-tests runs suites at the same time, the longest first, and prints each in one piece" {
+    program a 'touch "$0.here"; for i in $(seq 100); do [ -e "${0%a}b.here" ] && break; sleep 0.1; done; echo 1..1; sleep 0.3; echo ok 1 - a; [ -e "${0%a}b.here" ]'
+    program b 'touch "$0.here"; for i in $(seq 100); do [ -e "${0%b}a.here" ] && break; sleep 0.1; done; echo 1..1; echo not ok 1 - b; exit 1'
+    expect 1 env JOBS=2 scripts/run-tests "tap:$T/a" "tap:$T/b" # each waits for the other
+    [ "$(tail -n 1 "$T/out")" = '1 passed, 1 failed' ]
+    [ "$(sed -n '2,3p' "$T/out")" = $'      1..1\n      not ok 1 - b' ]
+    program quick 'echo quick >>"${0%/*}/order"; echo 1..1; echo ok 1'
+    program slow 'echo slow >>"${0%/*}/order"; sleep 0.5; echo 1..1; echo ok 1'
+    for _ in 1 2; do expect 0 env JOBS=1 TIMES="$T/times" scripts/run-tests "tap:$T/quick" "tap:$T/slow"; done
+    [ "$(tail -n 2 "$T/order")" = $'slow\nquick' ]
+    echo '{"slow": "nonsense"' >"$T/times"
+    expect 0 env TIMES="$T/times" scripts/run-tests "tap:$T/quick"
+}
+
+@test "run-tests finds suites and cases by name, and fails where there are none" {
+    program test_one 'echo "1..1"; echo "ok 1 - ${TEST_FILTER:-all}"; echo "$TEST_FILTER" >"$0.filter"'
+    printf '@test "first [of] (two) + more" { true; }\n@test "second" { true; }\n@test "skipped" { skip "a word"; }\n' >"$T/some.bats"
+    expect 0 env T=second scripts/run-tests "bats:$T/some.bats" "plain:false"
+    [ "$(tail -n 1 "$T/out")" = '1 passed, 0 failed' ]
+    expect 0 env T='[OF] (two) +' scripts/run-tests "bats:$T/some.bats"
+    [ "$(tail -n 1 "$T/out")" = '1 passed, 0 failed' ]
+    expect 0 env T=some scripts/run-tests "bats:$T/some.bats" "plain:false"
+    [ "$(tail -n 1 "$T/out")" = '2 passed, 0 failed, 1 skipped' ]
+    printed '^ +skipped: a word$'
+    expect 0 env T=one scripts/run-tests "tap:$T/test_one"
+    [ -z "$(cat "$T/test_one.filter")" ]
+    expect 0 env T=two scripts/run-tests "tap:$T/test_one" # a program is asked for its cases
+    [ "$(cat "$T/test_one.filter")" = two ]
+    program none 'echo 1..0'
+    expect 1 env T=nowhere scripts/run-tests "bats:$T/some.bats" "tap:$T/none" "plain:false" "replay:$T/fuzz_a"
+    printed "no suite and no case has 'nowhere' in its name"
+    [ "$(tail -n 1 "$T/out")" = '0 passed, 0 failed' ]
+    expect 1 scripts/run-tests "tap:$T/none"
+    program words 'echo the reason; exit 77'
+    expect 0 scripts/run-tests "plain:$T/words" "tap:$T/test_one"
+    printed '^SKIP +words +the reason'
+}
+
+@test "a test program takes a part of the names of its tests" {
+    local program
+    program=$(dirname "$LORT")/tests/unit/formats/base/test_basics
+    [ -x "$program" ] || skip "the unit tests are not built"
+    CMOCKA_MESSAGE_OUTPUT=TAP TEST_FILTER=counts_are expect 0 "$program"
+    printed '^1\.\.1$'
+    CMOCKA_MESSAGE_OUTPUT=TAP TEST_FILTER=nowhere expect 0 "$program"
+    printed '^1\.\.0$'
+}
+
+@test "the directory of the build is not in the program or the library" {
+    [ "$MODE" = release ] || skip "sanitizers keep paths of their own"
+    lacks <(strings -a "$LORT") "$PWD/"
+    lacks <(strings -a "$(dirname "$LORT")/liblort.a") "$PWD(/|$)"
+}
+
 @test "setup is quick and silent when nothing is missing" {
     expect 0 timeout 10 scripts/setup
     [ ! -s "$T/out" ]
@@ -118,5 +175,5 @@ calls_wrong() {
 
 @test "make help lists the targets" {
     expect 0 make -s help
-    for target in all check demo install fuzz bench clean; do printed "^  $target "; done
+    for target in all check check-fast lint demo install fuzz bench clean; do printed "^  $target "; done
 }

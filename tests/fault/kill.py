@@ -143,8 +143,9 @@ def main():
     given = parser.parse_args()
     if given.losing and not os.path.exists(FAULT):
         sys.exit(f"{FAULT} is not there: make builds it")
-    references = {(m, t): Reference(m, t) for t in TARGETS for m in MODELS}
     jobs = [Job(i, *rest) for i, rest in enumerate(jobs_of(given.kills, given.losing, given.seed))]
+    needed = {(j.model, j.target) for j in jobs} | {(j.model, "default") for j in jobs if j.target == "restore"}
+    references = {(m, t): Reference(m, t) for t in TARGETS for m in MODELS if (m, t) in needed}  # "default" before "restore"
     results = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
         for result in pool.map(lambda j: work_job(j, references[j.model, j.target]), jobs):

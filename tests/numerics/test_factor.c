@@ -2,12 +2,15 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <float.h>
 
 #include "compress/math/random.h"
 #include "tests/numerics/matrices.h"
 #include "tests/numerics/sgesdd.h"
+#include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 #include "compress/factor/cells.h"
 
@@ -945,5 +948,5 @@ int main(void)
     lort_blas_start();
     if (THREADS_ONLY)
         cmocka_set_test_filter("same_bits*");
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

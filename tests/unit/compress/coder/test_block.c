@@ -9,6 +9,7 @@
 
 #include "compress/coder/block.h"
 #include "formats/base/bytes.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_model.h"
 
 #include <math.h>
@@ -306,5 +307,5 @@ int main(void)
         cmocka_unit_test(the_example_of_the_format),
         cmocka_unit_test(every_truncation_is_refused), cmocka_unit_test(every_flipped_bit_is_harmless), cmocka_unit_test(heads_that_lie_are_refused),
     };
-    return cmocka_run_group_tests(tests, codec_up, codec_down);
+    return run_chosen(tests, codec_up, codec_down);
 }

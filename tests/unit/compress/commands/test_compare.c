@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 enum { ROWS = 70, COLS = 80, SIZE = ROWS * COLS };
 
@@ -367,5 +368,5 @@ int main(void)
         pair_test(a_changed_input_is_a_read_error),   pair_test(memory_is_a_promise),
         pair_test(a_wide_matrix_is_an_ordinary_one),
     };
-    return cmocka_run_group_tests(tests, fill, NULL);
+    return run_chosen(tests, fill, NULL);
 }

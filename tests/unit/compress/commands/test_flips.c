@@ -15,6 +15,7 @@
 #include "compress/session/report.h"
 #include "formats/types/half.h"
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 enum { ROWS = 64, COLS = 32, SIZE = ROWS * COLS };
 enum { EVERY = SANITIZED ? 13 : 1 }; /* bit, length or place; 13: all bits of a byte come */
@@ -339,5 +340,5 @@ int main(void)
         cmocka_unit_test(what_follows_or_precedes_is_found), cmocka_unit_test(two_containers_are_none),
         cmocka_unit_test(a_byte_more_or_less_is_found),      cmocka_unit_test(the_pieces_are_what_verify_runs),
     };
-    return cmocka_run_group_tests(tests, fill, NULL);
+    return run_chosen(tests, fill, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 static const tiny_tensor model[] = {
     {"experts", "F32", 3, {3, 40, 48}, NULL}, {"q", "Q8_0", 2, {40, 64}, NULL}, {"w", "F16", 2, {40, 48}, NULL}, {"norm", "F32", 1, {48}, NULL}};
@@ -134,5 +135,5 @@ static void what_is_neither(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {command_test(a_model), command_test(a_container), command_test(shards), command_test(what_is_neither)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

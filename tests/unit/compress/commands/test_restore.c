@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 enum { ROWS = 130, COLS = 72, SIZE = ROWS * COLS };
 
@@ -408,5 +409,5 @@ int main(void)
         command_test(memory_is_a_promise),          command_test(the_header_must_be_that_of_the_tensors),
         command_test(a_wide_matrix_is_an_ordinary_one), command_test(zeros_without_end_are_refused_or_stopped),
     };
-    return cmocka_run_group_tests(tests, fill, NULL);
+    return run_chosen(tests, fill, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include "loader/os/os.h"
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 enum { ROWS = 150, COLS = 72, SIZE = ROWS * COLS, WIDE = 9000 };
 #define GGUF "tests/data/kjv-3m/kjv-3m-f16.gguf"
@@ -741,5 +742,5 @@ int main(void)
         command_test(what_a_writer_got_wrong_is_damage),
         command_test(memory_is_a_limit),
     };
-    return cmocka_run_group_tests(tests, fill, empty);
+    return run_chosen(tests, fill, empty);
 }

@@ -3,7 +3,9 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include "compress/math/blas.h"
 #include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -210,5 +213,5 @@ int main(void)
     };
 
     lort_blas_start();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "compress/coder/weighting.h"
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 /* wide: two blocks across; stack: three matrices, the last without importance of its own; none: no entry. */
 enum { SLICES = 3, ROWS = 96, COLS = 200, WIDE = 8300, TALL = 300 };
@@ -425,5 +426,5 @@ int main(void)
         importance_test(a_scale_out_of_range_is_damage),     importance_test(memory_is_planned),
         importance_test(a_file_beyond_the_budget_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "compress/goal/kinds.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
 #include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
@@ -548,5 +549,5 @@ int main(void)
         TEST(a_refusal_names_the_memory_that_would_do),
         TEST(a_plan_without_memory_for_itself_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

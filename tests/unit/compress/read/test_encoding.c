@@ -10,6 +10,7 @@
 #include "compress/factor/factor.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/container_fixture.h"
+#include "tests/unit/main.h"
 #include "formats/container/part.h"
 #include "compress/factor/cells.h"
 
@@ -380,5 +381,5 @@ int main(void)
         command_test(integers_of_a_stack),           command_test(the_error_of_a_stack_is_over_all), command_test(what_integers_cannot_reach_is_kept),
         command_test(factors_and_integers_are_summed), cmocka_unit_test(one_row_per_kind),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -1,13 +1,16 @@
 /* Reports: what the builder promises, and JSON that says null where nothing was measured. */
 #define _GNU_SOURCE /* mkdtemp */
 #include "compress/session/report.h"
+#include "tests/unit/main.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,5 +189,5 @@ int main(void)
                                        TEST(test_warnings_grow_and_are_bounded),
                                        TEST(test_running_out_of_memory_is_remembered),
                                        TEST(test_unwritable_places)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "compress/math/blas.h"
 #include "loader/os/os.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
 
 #include <math.h>
@@ -273,5 +274,5 @@ int main(void)
         TEST(events_carry_the_figures),
         TEST(stop_is_what_the_observer_says),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

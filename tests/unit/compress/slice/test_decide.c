@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "compress/slice/decide.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
 
 #include <math.h>
@@ -558,5 +559,5 @@ int main(void)
         TEST(every_allocation_may_fail),
         TEST(a_file_that_shrank_is_a_read_error),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "compress/factor/factor.h"
 #include "compress/coder/trits.h"
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
 #include "formats/container/part.h"
 
@@ -547,5 +548,5 @@ int main(void)
         command_test(trits_take_few_bits),       command_test(a_stack_reads_as_it_was_measured),       command_test(damage_is_refused),
         command_test(memory_is_a_promise),       command_test(options_that_do_not_go_together),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

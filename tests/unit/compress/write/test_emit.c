@@ -9,6 +9,7 @@
 
 #include "compress/write/emit.h"
 #include "compress/read/encoding.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
 #include "formats/container/part.h"
 
@@ -418,5 +419,5 @@ int main(void)
         TEST(a_stop_leaves_nothing),
         TEST(a_stop_is_heard_whenever_it_is_asked_for),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

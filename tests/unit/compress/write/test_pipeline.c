@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 enum { ROWS = 72, COLS = 60, EXPERTS = 4, SIZE = ROWS * COLS };
 
@@ -304,5 +305,5 @@ int main(void)
         command_test(a_stop_leaves_nothing_full),  command_test(a_stop_leaves_nothing_stream),  command_test(a_stop_keeps_the_old_output),
         command_test(a_sample_stops),              command_test(a_changed_input_is_a_read_error), command_test(memory_is_a_promise),
     };
-    return cmocka_run_group_tests(tests, fill, NULL);
+    return run_chosen(tests, fill, NULL);
 }

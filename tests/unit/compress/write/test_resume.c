@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/command_fixture.h"
+#include "tests/unit/main.h"
 
 enum { ROWS = 72, COLS = 60, EXPERTS = 3, SIZE = ROWS * COLS, POINTS = SANITIZED ? 12 : 30 };
 
@@ -388,5 +389,5 @@ int main(void)
         command_test(a_missed_limit_leaves_what_was_there), command_test(a_time_limit_stops_it), command_test(a_stop_that_is_asked_for_once_is_one),
         command_test(a_missed_size_is_tried_again),
     };
-    return cmocka_run_group_tests(tests, fill, NULL);
+    return run_chosen(tests, fill, NULL);
 }

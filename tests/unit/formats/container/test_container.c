@@ -7,6 +7,7 @@
 
 #include "formats/base/bytes.h"
 #include "tests/unit/container_fixture.h"
+#include "tests/unit/main.h"
 #include "formats/container/part.h"
 
 #include <math.h>
@@ -976,5 +977,5 @@ int main(void)
         cmocka_unit_test(absurd_counts_take_no_memory),
         cmocka_unit_test(every_failed_allocation_is_clean),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return run_chosen(tests, set_up, tear_down);
 }

@@ -1,4 +1,5 @@
 /* Which format a file is, and what is said of one that is none. */
+#include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
 #include "formats/inputs/header.h"
 
@@ -107,5 +108,5 @@ int main(void)
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_tar),    cmocka_unit_test(test_told),
         cmocka_unit_test(test_table),    cmocka_unit_test(test_wanted),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

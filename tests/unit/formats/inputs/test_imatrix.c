@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/inputs/imatrix.h"
 #include "loader/store/sidefile.h"
+#include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
 #include <math.h>
 #include <sys/stat.h>
@@ -654,5 +655,5 @@ int main(void)
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_names),       cmocka_unit_test(test_real_pair),
         cmocka_unit_test(test_real_model), cmocka_unit_test(test_sidefile),    cmocka_unit_test(test_sidefile_changes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "formats/inputs/json.h"
+#include "tests/unit/main.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,5 +264,5 @@ int main(void)
         cmocka_unit_test(test_depth),  cmocka_unit_test(test_text),           cmocka_unit_test(test_integers),
         cmocka_unit_test(test_skip),   cmocka_unit_test(test_failures_stick), cmocka_unit_test(test_truncated),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

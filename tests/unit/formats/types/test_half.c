@@ -8,6 +8,7 @@
 
 #include "formats/types/half.h"
 #include "tests/unit/one_bf16.h"
+#include "tests/unit/main.h"
 #include <math.h>
 #include <string.h>
 
@@ -218,5 +219,5 @@ int main(void)
         cmocka_unit_test(widens_every_f8),        cmocka_unit_test(arrays_agree_with_scalars),
         cmocka_unit_test(arrays_cover_every_f16), cmocka_unit_test(f64_rounds_to_f32),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

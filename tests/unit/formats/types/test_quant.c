@@ -12,6 +12,7 @@
 #include "formats/inputs/format.h"
 #include "formats/types/quant.h"
 #include "formats/inputs/header.h"
+#include "tests/unit/main.h"
 #include <dlfcn.h>
 #include <float.h>
 #include <math.h>
@@ -380,5 +381,5 @@ int main(void)
         cmocka_unit_test(real_matrix_has_ggmls_digests),
         cmocka_unit_test(random_blocks_agree_with_the_library),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

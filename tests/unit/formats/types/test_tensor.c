@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_model.h"
 #include "formats/base/hash.h"
 
@@ -157,5 +158,5 @@ int main(void)
         cmocka_unit_test(the_last_two_dimensions_are_the_matrix),
         cmocka_unit_test(a_shape_is_shown_and_cut_where_it_is_long),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "loader/machine/budget.h"
 #include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "tests/unit/main.h"
 #include <string.h>
 
 static lort_budget *open_budget(uint64_t limit)
@@ -151,5 +152,5 @@ int main(void)
         cmocka_unit_test(pages_go_back_to_the_system),
         cmocka_unit_test(threads_share_the_ledger),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

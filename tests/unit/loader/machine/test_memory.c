@@ -11,6 +11,7 @@
 #include "loader/os/os.h"
 #include "loader/os/proc.h"
 #include "tests/unit/machine.h"
+#include "tests/unit/main.h"
 #include "formats/base/text.h"
 #include <locale.h>
 #include <sys/resource.h>
@@ -573,5 +574,5 @@ int main(void)
         cmocka_unit_test(empty_lines_are_passed),     cmocka_unit_test(sizes_are_parsed),
         cmocka_unit_test(sizes_are_written),          cmocka_unit_test(slurm_jobs_bind),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "tests/unit/main.h"
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -350,5 +351,5 @@ int main(void)
         cmocka_unit_test(a_commit_starts_a_nested_run), cmocka_unit_test(work_starts_nested_runs),
         cmocka_unit_test(slots_are_handed_over),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "loader/os/os.h"
 #include "loader/machine/topology.h"
 #include "tests/unit/machine.h"
+#include "tests/unit/main.h"
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/wait.h>
@@ -177,5 +178,5 @@ int main(void)
         cmocka_unit_test(a_recorded_machine),   cmocka_unit_test(this_machine),
         cmocka_unit_test(a_narrow_mask),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "formats/base/bytes.h"
 #include "loader/model/model.h"
+#include "tests/unit/main.h"
 #include "tests/unit/tiny_model.h"
 
 #include <fcntl.h>
@@ -763,5 +764,5 @@ int main(void)
         TEST_UNMAPPED(sixty_shards_within_sixteen_descriptors),
         TEST_UNMAPPED(every_allocation_may_fail),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

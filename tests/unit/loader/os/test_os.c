@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "loader/os/os.h"
+#include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 #include <dlfcn.h>
 #include <errno.h>
@@ -970,5 +971,5 @@ int main(void)
         cmocka_unit_test(threads_meet),
         IN_PLACE(the_clock_and_the_texts),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_chosen(tests, NULL, NULL);
 }

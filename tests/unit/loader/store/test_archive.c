@@ -9,6 +9,7 @@
 #include "formats/base/bytes.h"
 #include "loader/store/archive.h"
 #include "tests/unit/container_fixture.h"
+#include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 
 #include <fcntl.h>
@@ -721,5 +722,5 @@ int main(void)
         cmocka_unit_test(every_change_is_a_read_error),
         cmocka_unit_test(paths_are_escaped),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return run_chosen(tests, set_up, tear_down);
 }

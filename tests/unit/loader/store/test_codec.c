@@ -7,6 +7,7 @@
 
 #include "formats/container/container.h"
 #include "loader/store/codec.h"
+#include "tests/unit/main.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -380,5 +381,5 @@ int main(void)
         cmocka_unit_test(hostile_frames_are_refused),
         cmocka_unit_test(bounds_are_sane),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return run_chosen(tests, set_up, tear_down);
 }

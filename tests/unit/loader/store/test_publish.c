@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "loader/store/publish.h"
+#include "tests/unit/main.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -630,5 +631,5 @@ int main(void)
         cmocka_unit_test(a_late_file_leaves_resumable_work),
         cmocka_unit_test(resumable_files_are_locked),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return run_chosen(tests, set_up, tear_down);
 }
