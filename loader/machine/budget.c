@@ -1,4 +1,4 @@
-/* The memory ledger. Counts with atomics only; takes no lock while memory is asked for. */
+/* budget: counts with atomics only. While somebody asks for memory, it takes no lock. */
 #include "loader/machine/budget.h"
 
 #include "formats/base/text.h"
@@ -9,8 +9,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* Under the address sanitizer every block comes from the heap, which has red zones and finds leaks.
- */
+/* Under the address sanitizer every block comes from the heap: the heap has red zones, and the
+ * sanitizer finds leaks there. */
 #if defined(__SANITIZE_ADDRESS__)
 #define PAGES_FROM SIZE_MAX
 #elif defined(__has_feature)
@@ -28,7 +28,7 @@ struct lort_budget {
     lort_alloc alloc;
 };
 
-/* What a block costs: it is rounded up to whole pages or alignment units. */
+/* What a block costs: its bytes, rounded up to whole pages or to alignment units. */
 static size_t cost_of(size_t bytes)
 {
     size_t unit = bytes >= PAGES_FROM ? (size_t)lort_os_page_size() : ALIGNMENT;
@@ -83,7 +83,7 @@ lort_code lort_budget_open(uint64_t limit_bytes, lort_budget **out, lort_error *
     lort_budget *budget = malloc(sizeof *budget);
     *out = budget;
     if (!budget)
-        return lort_fail(err, LORT_E_MEMORY, "no memory for the memory ledger");
+        return lort_fail(err, LORT_E_MEMORY, "no memory for the memory budget");
     atomic_init(&budget->limit, limit_bytes);
     atomic_init(&budget->used, 0);
     atomic_init(&budget->peak, 0);

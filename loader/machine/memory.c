@@ -1,5 +1,5 @@
-/* What is available: reads and compares, allocates nothing. All texts come through loader/proc
- * below an injectable root. */
+/* memory: reads and compares, allocates nothing. Texts come from os/proc, below a root that tests
+ * can choose. */
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
 #include "loader/os/proc.h"
@@ -8,11 +8,11 @@
 #include <string.h>
 
 #define UNKNOWN_BYTES (UINT64_C(1) << 30)
-/* meminfo and memory.stat have 2 to 3 KiB; three of these are on the stack, which may be one of 64
- * KiB */
+/* meminfo and memory.stat have 2 to 3 KiB. Three such buffers lie on the stack, which may have only
+ * 64 KiB. */
 #define TEXT_CAP 8192
 
-/* Copies as much of the end as fits: in a long path it says more than the start. */
+/* Copies as much of the end as fits: the end of a long path says more than its start. */
 static void copy_end(char *out, size_t cap, const char *text)
 {
     size_t n = strlen(text), skip = n < cap ? 0 : n - (cap - 1);
@@ -31,9 +31,8 @@ static void add_source(lort_memory *m, const char *name, const char *where, uint
 
 static uint64_t subtract_floor(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-/* A limit of 0 or above the physical memory limits nothing; without /proc only the kernel's
- * "unlimited" is told apart.
- */
+/* A limit of 0, or above the physical memory, limits nothing. Without /proc LoRT recognises only
+ * the kernel's value for "unlimited". */
 static bool is_limit(uint64_t limit, uint64_t physical)
 {
     return limit > 0 && limit <= (physical ? physical : UINT64_C(1) << 60);
@@ -45,8 +44,8 @@ static uint64_t value_or_zero(const char *text, const char *key)
     return lort_proc_value(text, key, &v) ? v : 0;
 }
 
-/* Kernels before 3.14 have no MemAvailable; their page cache includes shared memory, which cannot
- * be dropped. */
+/* Kernels before 3.14 have no MemAvailable. Their "Cached" includes shared memory, which the kernel
+ * cannot drop. */
 static bool host_available(const char *info, uint64_t *bytes)
 {
     if (lort_proc_value(info, "MemAvailable", bytes))
@@ -58,7 +57,7 @@ static bool host_available(const char *info, uint64_t *bytes)
     return true;
 }
 
-/* With strict overcommit (mode 2) an allocation fails at the commit limit, however much memory is
+/* Under strict overcommit (mode 2) an allocation fails at the commit limit, however much memory is
  * free. */
 static void add_commit(const char *root, const char *info, lort_memory *m)
 {
@@ -86,9 +85,9 @@ static void add_host(const char *root, lort_memory *m, uint64_t *physical)
     add_commit(root, info, m);
 }
 
-/* Memory of a version 2 group that cannot be dropped. Page cache ("file") is not in it: any reader
- * of files fills the group with cache up to its limit, and the kernel takes it back for the asking.
- * Kernels before 5.18 have no "kernel" sum. */
+/* Memory of a version 2 group that the kernel cannot drop. Page cache ("file") does not count. Any
+ * reader of files fills the group with page cache up to its limit, and the kernel takes it back on
+ * demand. Kernels before 5.18 have no "kernel" sum. */
 static uint64_t used_v2(const char *stat)
 {
     uint64_t kernel = 0;
@@ -107,9 +106,8 @@ static void where_in(const lort_group *group, const char *file, char *out, size_
     copy_end(out, cap, path);
 }
 
-/* The tightest of this group and its ancestors. Above memory.high a job is throttled to a crawl, so
- * it is a limit too.
- */
+/* Adds the smallest limit of this group and its ancestors. memory.high counts as a limit too: above
+ * it the kernel slows a job down to almost nothing. */
 static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
 {
     static const char *const files[] = {"memory.max", "memory.high"};
@@ -131,8 +129,9 @@ static void add_group_v2(lort_group group, uint64_t physical, lort_memory *m)
         add_source(m, "cgroup v2", where, least);
 }
 
-/* hierarchical_memory_limit is the kernel's own minimum over the ancestors. A path that is not
- * visible here (a container that sees its own part only) has its nearest visible ancestor. */
+/* hierarchical_memory_limit is the kernel's own minimum over the ancestors. A container sees only
+ * its own part of the hierarchy. For a path that is not visible LoRT takes the nearest visible
+ * ancestor. */
 static void add_group_v1(lort_group group, uint64_t physical, lort_memory *m)
 {
     char stat[TEXT_CAP], where[200];
@@ -178,7 +177,7 @@ static void add_rlimits(uint64_t physical, lort_memory *m)
         add_source(m, "RLIMIT_DATA", "ulimit -d", subtract_floor(limits.data, now.data_bytes));
 }
 
-/* Digits only, and no more than fit: an environment is untrusted too. */
+/* Accepts digits only, and no number that does not fit: the environment is untrusted too. */
 static uint64_t number_in_environment(const char *name)
 {
     const char *text = getenv(name);
@@ -191,9 +190,9 @@ static uint64_t number_in_environment(const char *name)
     return value;
 }
 
-/* Slurm may enforce a job's memory by polling and killing, without a cgroup: then only the
- * environment tells it. Both are in mebibytes; 0 means the whole node. (sbatch(1), "OUTPUT
- * ENVIRONMENT VARIABLES") */
+/* Slurm may enforce a job's memory without a cgroup, by polling and killing. Then only the
+ * environment tells the limit. Both variables are in mebibytes; 0 means the whole node. (sbatch(1),
+ * "OUTPUT ENVIRONMENT VARIABLES") */
 static void add_slurm(uint64_t physical, lort_memory *m)
 {
     uint64_t node = number_in_environment("SLURM_MEM_PER_NODE"),
@@ -214,7 +213,7 @@ lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *
                             lort_error *err)
 {
     uint64_t physical = 0;
-    (void)err; /* nothing unreadable is a failure: it only leaves a source out */
+    (void)err; /* an unreadable file only leaves a source out */
     memset(out, 0, sizeof *out);
     add_host(root, out, &physical);
     add_group(root, physical, out);

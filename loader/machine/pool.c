@@ -1,16 +1,18 @@
-/* The worker pool. One mutex guards everything; work and commit run outside it.
+/* pool: one mutex guards everything. Work and commit run outside it.
  *
  * Active runs form a stack. A worker takes the next item of the newest run that has one to give:
  *
- *     0 .. committed .. next .. stop .. n        next - committed <= window; items from `stop` on
- * are never started [ in work or done ]
+ *     0 .... committed ............ next .... stop .......... n
+ *      committed   |  in work or done  | waiting | never started
+ *                  |<---- window ----->|
  *
- * `stop` is n, or the lowest item that failed. Items are started in order, so when `stop` is set
- * every lower one has been started and will be finished: the lowest failure is found whatever the
- * timing. The caller of a run works on its own run, commits, and waits for items in flight; workers
- * never wait for each other, so nesting cannot deadlock. A caller from outside (not within an item
- * or a commit, whose scratch would be used twice) helps newer runs while it waits.
- */
+ * next - committed <= window. `stop` is n, or the lowest item that failed.
+ *
+ * LoRT starts items in order. So when LoRT sets `stop`, every lower item has started and will
+ * finish. That finds the lowest failure, whatever the timing. The caller of a run works on its own
+ * run, commits, and waits for items in work. Workers never wait for each other, so nesting cannot
+ * deadlock. A caller from outside helps newer runs while it waits. A caller inside an item or a
+ * commit does not: its scratch would be used twice. */
 #include "loader/machine/pool.h"
 
 #include "loader/os/os.h"
@@ -35,7 +37,7 @@ typedef struct worker {
 
 struct lort_pool {
     lort_mutex *mutex;
-    /* workers wait here: a run was pushed, a slot became free, the pool closes */
+    /* Workers wait here until somebody pushes a run, frees a slot, or closes the pool. */
     lort_cond *work_ready;
     lort_cond *item_done; /* callers wait here */
     run *top;
@@ -44,8 +46,8 @@ struct lort_pool {
     worker worker[]; /* [0] is the caller and has no thread */
 };
 
-static _Thread_local const worker *self; /* for nested runs: which worker this thread is */
-static _Thread_local unsigned busy;      /* items and commits this thread is within */
+static _Thread_local const worker *self; /* for nested runs: the worker that this thread is */
+static _Thread_local unsigned busy;      /* items and commits that this thread is inside */
 
 static bool has_item(const run *r)
 {
@@ -61,7 +63,7 @@ static void fail_at(run *r, int64_t item, lort_code code, const lort_error *erro
     r->failure.code = code;
 }
 
-/* Called and left with the mutex held. */
+/* The caller holds the mutex, before and after. */
 static void work_one(lort_pool *pool, run *r, unsigned number)
 {
     lort_error error = {0};
@@ -107,7 +109,7 @@ static void commit_one(lort_pool *pool, run *r)
     lort_os_wake_all(pool->work_ready);
 }
 
-/* Down to, not including, `end`; NULL: none. */
+/* The newest run with an item, from `top` down to `end` (not included); NULL if there is none. */
 static run *newest_with_item(run *top, const run *end)
 {
     while (top != end && !has_item(top))
@@ -188,7 +190,7 @@ lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_f
     run r = {.work = work, .commit = commit, .ctx = ctx, .stop = n, .window = window ? window : 1};
     if (!pool)
         return run_inline(&r, err);
-    /* fewer items than slots */
+    /* A run with fewer items than the window needs no more slots than items. */
     uint64_t slots = n < (int64_t)r.window ? (n > 0 ? (uint64_t)n : 1) : r.window;
     r.done = calloc((size_t)slots, sizeof *r.done);
     if (!r.done)

@@ -1,4 +1,4 @@
-/* Counts packages, NUMA nodes, cores and PUs with hwloc. Nothing is bound, nothing is changed. */
+/* topology: counts packages, NUMA nodes, cores and PUs with hwloc. It binds and changes nothing. */
 #include "loader/machine/topology.h"
 
 #include "loader/os/os.h"
@@ -11,8 +11,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* I/O devices are the slow part of a discovery. The x86 component would bind this thread to every
- * PU in turn. */
+/* Leaves out I/O devices, the slow part of a discovery. Leaves out the x86 component, which would
+ * bind this thread to every PU in turn. */
 static bool configure_hwloc(hwloc_topology_t topology, const char *synthetic)
 {
     if (hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE) ||
@@ -43,7 +43,7 @@ static void discover_nodes(const char *synthetic, lort_topology *out)
         out->packages = count_objects(topology, HWLOC_OBJ_PACKAGE, 1);
         out->numa_nodes = count_objects(topology, HWLOC_OBJ_NUMANODE, 1);
         out->pus = count_objects(topology, HWLOC_OBJ_PU, 1);
-        /* some virtual machines tell of no cores */
+        /* some virtual machines report no cores */
         out->cores = count_objects(topology, HWLOC_OBJ_CORE, out->pus);
     }
     hwloc_topology_destroy(topology);

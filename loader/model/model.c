@@ -1,5 +1,5 @@
-/* model: the files of one model in memory - mapped, loaded or read in windows - and the views into
- * them. */
+/* model: opens a model, answers questions about it, and loads, hashes and releases the bytes of its
+ * files. */
 #include "loader/model/model.h"
 #include "formats/inputs/header.h"
 #include "loader/model/model_parts.h"
@@ -124,7 +124,7 @@ lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error
     if (code)
         return code;
     lort_os_close(again, NULL);
-    /* second: that it shrank says more than that a page could not be read */
+    /* Checked after the file itself: "shrank" says more than "a page could not be read". */
     return lort_model_check(model, file, err);
 }
 
@@ -186,7 +186,7 @@ static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned s
                                rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
 }
 
-/* Views change over only once the whole file is there. */
+/* Views change over only once the whole file is in memory. */
 static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool,
                            lort_error *err)
 {
@@ -209,7 +209,7 @@ static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool
     return code;
 }
 
-/* Each file is a block of its own, in whole pages. */
+/* Each file is one block of whole pages. */
 uint64_t lort_model_load_bytes(const lort_model *model)
 {
     uint64_t bytes = 0, page = lort_os_page_size();
@@ -238,7 +238,8 @@ static uint64_t position_of(const lort_model *model, uint32_t file, uint64_t off
     return offset;
 }
 
-/* A small range is followed by what comes behind it: the next large one may. */
+/* Extends a small range to LORT_AHEAD_LEAST: the bytes behind it may belong to the next large
+ * range. */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
     const uint64_t most = model->ahead.most ? model->ahead.most : LORT_AHEAD_MOST;

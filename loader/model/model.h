@@ -1,6 +1,8 @@
-/* model: the set of input files behind one MODEL argument, with one index over all tensors and a
- * list of extents that tiles every file. After open everything in it is validated; only reads can
- * still fail (LORT_E_READ). */
+/* model: the room loader/model owns the input files as one model; it must not write a file.
+ *
+ * This file owns the files behind one MODEL argument: one index over all tensors, and a list of
+ * extents that tiles every file. After open everything in the model is valid. Only reads can still
+ * fail (LORT_E_READ). */
 #ifndef LORT_LOADER_MODEL_MODEL_H
 #define LORT_LOADER_MODEL_MODEL_H
 
@@ -9,7 +11,9 @@
 #include "loader/machine/pool.h"
 #include "loader/os/os.h"
 
-#define LORT_SIDE_FILE_MAX (64u << 20) /* larger side files are left out, with a warning */
+#define LORT_SIDE_FILE_MAX                                                                         \
+    (64u << 20) /* 64 MiB; larger side files are left out, with a warning                          \
+                 */
 
 typedef struct lort_model_file {
     const char *name; /* plain base name */
@@ -21,65 +25,74 @@ typedef struct lort_model_file {
 
 typedef struct lort_model lort_model;
 
-/* Warnings are handed to warn() (may be NULL) as one escaped line each. */
+/* Receives each warning as one escaped line. May be NULL. */
 typedef void lort_warn_fn(void *ctx, const char *text);
 
-/* path: a .gguf, any shard of a split, a .safetensors, an index.json or a directory; told by
- * content. LORT_E_USAGE if a directory holds several models, LORT_E_INPUT if a file is malformed.
- */
+/* Opens the model at `path`: a .gguf, any shard of a split, a .safetensors, an index.json or a
+ * directory. The contents decide, not the name. Owner: lort_model_close frees the model. On
+ * failure: LORT_E_USAGE if a directory holds several models, LORT_E_INPUT if a file is malformed.
+ * Else LORT_E_READ or LORT_E_MEMORY. */
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           void *warn_ctx, lort_model **out, lort_error *err);
 void lort_model_close(lort_model *model); /* accepts NULL */
 
-const char *lort_model_format(const lort_model *model); /* "gguf" | "safetensors" */
-bool lort_model_directory(const lort_model *model);     /* is restored as a directory */
-uint64_t lort_model_bytes(const lort_model *model);     /* of all files */
-uint32_t lort_model_mode_bits(const lort_model *model); /* permissions common to all files */
+const char *lort_model_format(const lort_model *model); /* "gguf" or "safetensors" */
+bool lort_model_directory(const lort_model *model);     /* LoRT restores it as a directory */
+uint64_t lort_model_bytes(const lort_model *model);     /* sum over all files */
+uint32_t lort_model_mode_bits(const lort_model *model); /* permissions that all files have */
 uint32_t lort_model_file_count(const lort_model *model);
 const lort_model_file *lort_model_get_file(const lort_model *model, uint32_t file);
-/* all tensors; tensor->file and offset say where */
+/* All tensors. tensor->file and tensor->offset tell the place. */
 const lort_index *lort_model_index(const lort_model *model);
 
-/* Extents in file order, then offset order; tensor_of[i] = index of extent i's tensor, or
- * UINT64_MAX for raw ones. */
+/* All extents, by file, then by offset. lort_model_extent_tensor gives the index of an extent's
+ * tensor, or UINT64_MAX for raw bytes. */
 const lort_extent *lort_model_extents(const lort_model *model, uint64_t *count);
 uint64_t lort_model_extent_tensor(const lort_model *model, uint64_t extent);
 
-/* True if device and inode are those of one of the model's files (an output must not be). */
+/* True if device and inode are those of one of the model's files. An output must not be one of
+ * them. */
 bool lort_model_owns(const lort_model *model, const lort_file_info *info);
-/* True if some file could not be mapped: views then need their scratch. */
+/* True if LoRT could not map some file. Views then need their scratch. */
 bool lort_model_unmapped(const lort_model *model);
 
-/* n bytes at `offset` of a file: a view into memory, or read into scratch (n bytes; may be NULL
- * when nothing is unmapped). */
+/* Sets *out to n bytes at `offset` of a file: a view into memory, or scratch with the bytes read
+ * into it. scratch: n bytes; may be NULL if every file is mapped or loaded. On failure:
+ * LORT_E_READ. */
 lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uint64_t n,
                           void *scratch, const uint8_t **out, lort_error *err);
-/* After results were computed from views: LORT_E_READ if the file shrank or could not be read under
- * them. */
+/* Call this after computing results from views. On failure: LORT_E_READ if the file shrank or a
+ * page could not be read. */
 lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err);
-/* LORT_E_READ if size, time or identity of any file differs from what open saw, it is gone, or
- * lort_model_check finds fault with it. */
+/* Checks all files. On failure: LORT_E_READ if a file is gone, if its size, time or identity
+ * differs from what open saw, or if lort_model_check fails. */
 lort_code lort_model_unchanged(lort_model *model, lort_error *err);
-lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err); /* of one */
+/* of one file */
+lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err);
 
-/* Asked between pieces of a load and of a hash; true: LORT_E_STOPPED. Any thread asks. */
+/* Sets a function that LoRT calls between pieces of a load and of a hash. If it returns true, the
+ * call fails with LORT_E_STOPPED. Threads: any thread calls it. */
 void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx);
-/* Adds n bytes at `offset` of a file to the hash, in views of scratch_bytes at most. */
+/* Adds n bytes at `offset` of a file to the hash. scratch: scratch_bytes, the largest view at
+ * once. */
 lort_code lort_model_hash(lort_model *model, uint32_t file, uint64_t offset, uint64_t n,
                           void *scratch, uint64_t scratch_bytes, lort_hasher *hasher,
                           lort_error *err);
 
-/* Full mode: reads every file into memory from alloc; views then point there. */
+/* Full mode: reads every file into memory from alloc. Views then point there. */
 lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool *pool,
                           lort_error *err);
-uint64_t lort_model_load_bytes(const lort_model *model); /* what that takes from alloc */
-/* Stream mode: the range is what will be worked on next: a thread reads it, and of what follows as
- * much as is worth reading ahead. And dropping pages behind. Advice only; one thread asks. */
+uint64_t lort_model_load_bytes(const lort_model *model); /* what lort_model_load takes from alloc */
+/* Stream mode: least and most bytes of a range that LoRT reads ahead. */
 #define LORT_AHEAD_LEAST ((uint64_t)32 << 20)
 #define LORT_AHEAD_MOST ((uint64_t)64 << 20)
-/* instead of LORT_AHEAD_MOST: what the page cache has room for */
+/* Sets the most bytes to read ahead, instead of LORT_AHEAD_MOST: what the page cache has room
+ * for. */
 void lort_model_ahead_limit(lort_model *model, uint64_t bytes);
+/* Stream mode: asks a thread to read [offset, offset + n), which LoRT works on next, and more
+ * behind it if n is small. Advice only: it cannot fail. Threads: one thread asks. */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
+/* Stream mode: drops the pages of [offset, offset + n), which LoRT has finished. Advice only. */
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
 
 #endif

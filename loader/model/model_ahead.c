@@ -1,13 +1,13 @@
-/* model_ahead: the thread that reads ahead. It decides nothing and holds nothing: pages it brings
- * in are the page cache's. */
+/* model_ahead: the thread that reads ahead. It decides nothing and holds no memory: its pages
+ * belong to the page cache. */
 #include "loader/model/model_parts.h"
 
-/* two are asked of the disk at once: one is waited for, one follows */
-#define STEP ((uint64_t)4 << 20)
-#define STACK (64u << 10)
+/* LoRT asks the disk for two pieces at once: it waits for one while the other follows. */
+#define PIECE_BYTES ((uint64_t)4 << 20)
+#define STACK_BYTES (64u << 10)
 
-/* Advises up to n bytes from a position that counts all files as one. Returns the bytes to the end
- * of the step or of its file; 0 past the last file. */
+/* Advises one piece from a position that counts all files as one. Returns the bytes to the end of
+ * the piece or of its file; 0 past the last file. */
 static uint64_t advise_range(lort_model *model, uint64_t at, lort_advice advice)
 {
     for (uint32_t i = 0; i < model->file_count; i++) {
@@ -16,7 +16,7 @@ static uint64_t advise_range(lort_model *model, uint64_t at, lort_advice advice)
             at -= entry->info.size;
             continue;
         }
-        const uint64_t rest = entry->info.size - at, n = rest < STEP ? rest : STEP;
+        const uint64_t rest = entry->info.size - at, n = rest < PIECE_BYTES ? rest : PIECE_BYTES;
         if (entry->map)
             lort_os_map_advise(entry->map, at, n, advice, false);
         return n;
@@ -24,7 +24,7 @@ static uint64_t advise_range(lort_model *model, uint64_t at, lort_advice advice)
     return 0;
 }
 
-/* Both ranges are empty: nothing to do. */
+/* Returns false if both ranges are empty: there is nothing to read. */
 static bool turn_to_next(lort_model_ahead *ahead)
 {
     if (ahead->at >= ahead->end) {
@@ -35,7 +35,7 @@ static bool turn_to_next(lort_model_ahead *ahead)
     return ahead->at < ahead->end;
 }
 
-/* Where to read now; false: it is over. */
+/* Waits for a range and returns it in *at, *end. Returns false when the model closes. */
 static bool wait_for_work(lort_model_ahead *ahead, uint64_t *at, uint64_t *end)
 {
     lort_os_lock_mutex(ahead->lock);
@@ -48,7 +48,7 @@ static bool wait_for_work(lort_model_ahead *ahead, uint64_t *at, uint64_t *end)
     return more;
 }
 
-/* Unless another range has taken its place. */
+/* Moves the position on, unless another range has taken the place of this one. */
 static void move_on(lort_model_ahead *ahead, uint64_t from, uint64_t to)
 {
     lort_os_lock_mutex(ahead->lock);
@@ -62,9 +62,9 @@ static void run_ahead(void *ctx)
     lort_model *model = ctx;
     uint64_t at, end, advised = 0;
     while (wait_for_work(&model->ahead, &at, &end)) {
-        if (advised < at || advised > at + 2 * STEP)
+        if (advised < at || advised > at + 2 * PIECE_BYTES)
             advised = at;
-        for (uint64_t n = 1; n && advised < end && advised < at + 2 * STEP; advised += n)
+        for (uint64_t n = 1; n && advised < end && advised < at + 2 * PIECE_BYTES; advised += n)
             n = advise_range(model, advised, LORT_WILL_NEED);
         const uint64_t n = advise_range(model, at, LORT_POPULATE);
         move_on(&model->ahead, at, n ? at + n : end);
@@ -80,7 +80,7 @@ static bool start_ahead(lort_model *model)
     if (code == LORT_OK)
         code = lort_os_cond_open(&ahead->wake, NULL);
     if (code == LORT_OK)
-        code = lort_os_thread_start(run_ahead, model, STACK, &ahead->thread, NULL);
+        code = lort_os_thread_start(run_ahead, model, STACK_BYTES, &ahead->thread, NULL);
     ahead->refused = code != LORT_OK;
     return code == LORT_OK;
 }
@@ -95,11 +95,11 @@ void lort_model_ahead_ask(lort_model *model, uint64_t start_at, uint64_t end)
     if (waits && ahead->next <= start_at && start_at <= ahead->next_end)
         ahead->next_end = end > ahead->next_end ? end : ahead->next_end;
     else {
-        if (waits) { /* it is worked on by now */
+        if (waits) { /* the workers use this range by now */
             ahead->at = ahead->next;
             ahead->end = ahead->next_end;
         }
-        /* they overlap */
+        /* Starts behind the range that is being read, if the two overlap. */
         ahead->next = ahead->at <= start_at && start_at < ahead->end ? ahead->end : start_at;
         ahead->next_end = end;
     }

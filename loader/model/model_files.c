@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define HEAD_FIRST_TRY (64u << 10)
-/* unmapped files that stay open for their reads; a mapping needs no open file */
+/* Unmapped files that stay open for their reads. A mapping needs no open file. */
 #define KEPT_OPEN 2
 
 static const char *show_name(char *out, size_t cap, const lort_model_entry *entry)
@@ -25,8 +25,8 @@ void lort_model_warn(lort_model *model, const char *format, ...)
         model->warn(model->warn_ctx, text);
 }
 
-/* Makes room for one more file; the array moves only here, before anybody holds a pointer into it.
- */
+/* Makes room for one more file. The array moves only here, before anybody holds a pointer into
+ * it. */
 static lort_code room_for_file(lort_model *model, lort_error *err)
 {
     void *memory;
@@ -62,7 +62,7 @@ static lort_code model_read(const lort_model *model, const lort_model_entry *ent
     return code;
 }
 
-/* Where a file cannot be mapped: reads the head, and more of it as long as the parser asks for
+/* For a file that cannot be mapped: reads the head, and more of it as long as the parser asks for
  * more. */
 static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
 {
@@ -111,8 +111,8 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
     return LORT_OK;
 }
 
-/* A model may have more files than the process may open: a mapping outlives its descriptor, windows
- * are read through a new one. */
+/* A model may have more files than the process may open. A mapping outlives its descriptor. Windows
+ * of other files are read through a new descriptor. */
 static void close_if_mapped(lort_model *model, lort_model_entry *entry)
 {
     if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
@@ -136,7 +136,7 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
     code = lort_os_open(model->dir, name, &entry->file, err);
     if (code)
         return code;
-    model->file_count++; /* from here close() cleans it up */
+    model->file_count++; /* from here close() cleans up */
     code = lort_os_info(entry->file, &entry->info, err);
     if (code)
         return code;

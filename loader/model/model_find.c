@@ -1,5 +1,5 @@
-/* model_find: which files make up the model a path names. Nothing is guessed: a directory with
- * several models is the user's to settle. */
+/* model_find: finds the files of the model that a path names. It guesses nothing: if a directory
+ * holds several models, the user must name one. */
 #include "formats/base/plain_name.h"
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
@@ -29,27 +29,29 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* A broken file that claims to be weights must be refused, neither carried along nor left out. */
+/* LoRT must refuse a broken file whose name claims weights. It may neither carry nor leave out such
+ * a file. */
 static bool claims_weights(const char *name)
 {
     return ends_with(name, ".gguf") || ends_with(name, ".safetensors");
 }
 
-/* PyTorch's index stands beside the safetensors one in many models; its .bin files are not weights
- * here. */
+/* In many models the PyTorch index lies beside the safetensors index. LoRT does not read its .bin
+ * files as weights. */
 static bool claims_index(const char *name)
 {
     return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json");
 }
 
-/* Of LoRT itself, whose output may go into the directory of its model, or of a download. */
+/* Unfinished files of LoRT itself, or of a download. LoRT's output may go into the directory of its
+ * model. */
 static bool is_unfinished(const char *name)
 {
     return ends_with(name, ".part") || ends_with(name, ".part.journal");
 }
 
-/* By content first, then by name: many a binary side file begins with what could be the length of a
- * header. */
+/* Decides by the contents first, then by the name. Many binary side files begin with bytes that
+ * could be the length of a header. */
 static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, uint64_t size)
 {
     const lort_format *format = NULL;
@@ -142,7 +144,7 @@ static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err
     if (code == LORT_OK)
         code = lort_shards_parse(data, entry->info.size, model->alloc, &model->shards, err);
     lort_give(model->alloc, scratch, entry->info.size);
-    /* then the text was zeros, and what the parser said of it means nothing */
+    /* After a fault the text was zeros, and the parser's message means nothing. */
     if (lort_model_check(model, number, NULL))
         return lort_model_check(model, number, err);
     if (code)
@@ -213,7 +215,7 @@ static lort_code add_weights(lort_model *model, const char *name, lort_error *er
     return LORT_OK;
 }
 
-/* "x-00001-of-00002.safetensors" */
+/* Warns about a name such as "x-00001-of-00002.safetensors". */
 static void warn_lone_shard(lort_model *model, const char *name)
 {
     static const char ending[] = ".safetensors";
@@ -231,7 +233,7 @@ static void warn_lone_shard(lort_model *model, const char *name)
 
 /* ---- a directory ---- */
 
-/* True if all GGUF files belong to one split set; *name is its first shard or the one file. */
+/* True if all GGUF files belong to one split. *name is its first shard, or the one file. */
 static bool one_gguf_set(found_list *list, const char **name)
 {
     uint32_t prefix, number, count, other, others;
@@ -305,8 +307,8 @@ static lort_code add_side_files(lort_model *model, found_list *list, lort_error 
         else if (is_unfinished(f->name))
             lort_model_warn(model, "left out: %s: unfinished work", shown);
         else if (f->size > LORT_SIDE_FILE_MAX)
-            lort_model_warn(model, "left out: %s: %llu bytes, side files may have %u", shown,
-                            (unsigned long long)f->size, LORT_SIDE_FILE_MAX);
+            lort_model_warn(model, "left out: %s: %llu bytes, a side file may have at most %u",
+                            shown, (unsigned long long)f->size, LORT_SIDE_FILE_MAX);
         else
             code = lort_model_add(model, f->name, LORT_ROLE_SIDE, err);
     }

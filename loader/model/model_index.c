@@ -1,12 +1,12 @@
-/* model_index: one index over all files, the checks between shards, and the extents that tile every
- * file. */
+/* model_index: builds one index over all files, checks shards against each other, and lists the
+ * extents that tile every file. */
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
 #include <stdio.h>
 #include <string.h>
 
-/* After lort_index_build refused a name: each file alone was checked, so it stands in two of them.
- */
+/* Names the two shards that hold one tensor, after lort_index_build refused a name. Each file alone
+ * was checked before. */
 static lort_code name_twice(const lort_model *model, lort_error *err)
 {
     char name[200], a[200], b[200];
@@ -19,7 +19,7 @@ static lort_code name_twice(const lort_model *model, lort_error *err)
                              lort_escape_text(a, sizeof a, model->files[other->file].shown.name),
                              lort_escape_text(b, sizeof b, model->files[tensor->file].shown.name));
     }
-    return LORT_E_INPUT; /* something else was wrong with the names */
+    return LORT_E_INPUT; /* something else is wrong with the names */
 }
 
 static lort_code merge_tensors(lort_model *model, lort_error *err)
@@ -34,9 +34,9 @@ static lort_code merge_tensors(lort_model *model, lort_error *err)
         return code;
     model->index.tensors = memory;
     for (uint32_t i = 0; i < model->file_count; i++) {
-        const lort_index *part = &model->files[i].shown.header.index;
-        for (uint64_t t = 0; t < part->count; t++, at++) {
-            model->index.tensors[at] = part->tensors[t];
+        const lort_index *own = &model->files[i].shown.header.index;
+        for (uint64_t t = 0; t < own->count; t++, at++) {
+            model->index.tensors[at] = own->tensors[t];
             model->index.tensors[at].file = i;
         }
     }
@@ -80,7 +80,7 @@ static lort_code check_split(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
-/* weight_map names a tensor that its shard lacks: refused. */
+/* Fails if weight_map names a tensor that its shard lacks. */
 static lort_code check_entry(const lort_model *model, const lort_shard_entry *entry,
                              lort_error *err)
 {
@@ -111,9 +111,9 @@ static lort_code check_shard_list(lort_model *model, lort_error *err)
         total += model->index.tensors[i].bytes;
     lort_escape_text(name, sizeof name, model->files[model->index_file].shown.name);
     if (model->index.count > model->shards.entry_count)
-        lort_model_warn(
-            model, "%s: %llu tensors of the shards are not in weight_map; they are carried along",
-            name, (unsigned long long)(model->index.count - model->shards.entry_count));
+        lort_model_warn(model,
+                        "%s: %llu tensors of the shards are not in weight_map; LoRT includes them",
+                        name, (unsigned long long)(model->index.count - model->shards.entry_count));
     if (model->shards.has_total && model->shards.total_size != total)
         lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes", name,
                         (unsigned long long)model->shards.total_size, (unsigned long long)total);
@@ -129,7 +129,7 @@ static void put_extent(lort_model *model, uint32_t file, uint64_t tensor, uint64
     model->extent_tensor[model->extent_count++] = tensor;
 }
 
-/* Tensors are in ascending offset order within their file: what lies between them is raw. */
+/* Within a file the tensors are in ascending order of offset. The bytes between them are raw. */
 static void tile_file(lort_model *model, uint32_t file, uint64_t *tensor)
 {
     uint64_t at = 0, size = model->files[file].info.size;

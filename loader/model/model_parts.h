@@ -1,5 +1,5 @@
-/* model_parts: what model.c (files in memory), model_find.c (which files) and model_index.c
- * (tensors and extents) share. */
+/* model_parts: owns the types and functions that the model*.c files share. No other room includes
+ * it. */
 #ifndef LORT_LOADER_MODEL_MODEL_PARTS_H
 #define LORT_LOADER_MODEL_MODEL_PARTS_H
 
@@ -8,23 +8,23 @@
 
 typedef struct lort_model_entry {
     lort_model_file shown;
-    lort_file *file; /* NULL: closed; whoever reads opens it again */
+    lort_file *file; /* NULL: closed; readers open it again */
     lort_file_info info;
     lort_map *map;   /* NULL: empty, or could not be mapped */
-    uint8_t *loaded; /* full mode */
+    uint8_t *loaded; /* full mode: the bytes in memory */
     uint8_t *head;   /* unmapped files: the header bytes */
     uint64_t head_bytes;
 } lort_model_entry;
 
-/* Reading ahead: a thread that brings the files' bytes into the page cache, in the order of the
- * files. Positions count all files as one. */
+/* Reading ahead: a thread that brings the bytes of the files into the page cache, in file order.
+ * Positions count all files as one. */
 typedef struct lort_model_ahead {
     lort_thread *thread; /* NULL: not started yet */
     lort_mutex *lock;
     lort_cond *wake;
-    uint64_t at, end;        /* what is left of the range that is read */
+    uint64_t at, end;        /* the rest of the range that is being read */
     uint64_t next, next_end; /* the range after it */
-    uint64_t most;           /* bytes of a range; 0: LORT_AHEAD_MOST */
+    uint64_t most;           /* most bytes of a range; 0: LORT_AHEAD_MOST */
     bool closing, refused;
 } lort_model_ahead;
 
@@ -38,7 +38,7 @@ struct lort_model {
     uint32_t file_count, file_room, kept_open;
     bool directory;
     lort_shard_list shards; /* of the index.json, if there is one */
-    uint32_t index_file;    /* its number, or UINT32_MAX */
+    uint32_t index_file;    /* number of the index.json, or UINT32_MAX */
     lort_index index;
     lort_extent *extents;
     uint64_t *extent_tensor;
@@ -51,22 +51,24 @@ struct lort_model {
 };
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
-/* Opens a closed file once more; it must still be the same file. The caller closes it. */
+/* Opens a closed file again. On failure: LORT_E_READ if it is not the same file any more. The
+ * caller closes *out. */
 lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry,
                                 lort_file **out, lort_error *err);
-/* Opens and maps `name` in the model's directory and appends it; parses the header of weights. */
+/* Opens and maps `name` in the model's directory and appends it. Parses the header of weights. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Finds and adds every file behind the path. */
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
-/* Merges the files' indexes, checks shards against each other, lists extents. */
+/* Merges the indexes of the files, checks shards against each other, lists extents. */
 lort_code lort_model_merge(lort_model *model, lort_error *err);
 
-/* [start, end) is read after the range that was asked for last, as part of it where it follows or
- * overlaps it; else what is left of the one before that is given up. Starts the thread; where it
- * cannot be, nothing is read ahead. One thread asks. */
-void lort_model_ahead_ask(lort_model *model, uint64_t start, uint64_t end);
-/* [start, end) is no longer wanted. */
-void lort_model_ahead_pass(lort_model *model, uint64_t start, uint64_t end);
+/* Asks to read [start_at, end) after the range that was asked for last. If the new range follows
+ * that one or overlaps it, both become one range. Otherwise LoRT gives up the rest of the range
+ * before that one. Starts the thread; if that fails, LoRT reads nothing ahead. Threads: one thread
+ * asks. */
+void lort_model_ahead_ask(lort_model *model, uint64_t start_at, uint64_t end);
+/* Tells that nobody wants [start_at, end) any more. */
+void lort_model_ahead_pass(lort_model *model, uint64_t start_at, uint64_t end);
 void lort_model_ahead_close(lort_model *model);
 
 #endif

@@ -1,10 +1,13 @@
-/* os: everything LoRT asks of an operating system. os_linux_*.c implement it; os_windows.c can
- * follow without touching anything else. No other file includes an OS, thread or signal header
- * (cli/ may, for the terminal and options).
+/* os: the room owns everything that LoRT asks of an operating system; it must not know a format or
+ * a tensor.
  *
- * Paths are UTF-8. Files are opened relative to a directory handle, so that a directory renamed or
- * replaced in mid-run cannot redirect LoRT. All handles are opaque; close accepts NULL. Messages
- * name path and offset. */
+ * The os_linux_*.c files implement this header. Another system can follow as os_posix_*.c or
+ * os_windows_*.c, and no other file changes. No other file includes an OS, thread or signal header.
+ * Only compress/cli may, for the terminal and the options.
+ *
+ * Paths are UTF-8. LoRT opens files relative to a directory handle. So LoRT keeps to its directory
+ * even if somebody renames or replaces that directory during the run. All handles are opaque, and
+ * close accepts NULL. Messages name the path and the offset. */
 #ifndef LORT_LOADER_OS_OS_H
 #define LORT_LOADER_OS_OS_H
 
@@ -24,63 +27,67 @@ typedef enum lort_file_kind {
 typedef struct lort_file_info {
     lort_file_kind kind;
     uint64_t size;
-    uint64_t device, inode; /* identity: two names of one file agree */
+    uint64_t device, inode; /* identity: equal for two names of one file */
     int64_t mtime_ns;
-    uint32_t mode; /* permission bits, to give outputs no more than inputs had */
+    uint32_t mode; /* permission bits; outputs get no more of them than the inputs have */
 } lort_file_info;
 
-/* Information on a path, following symlinks; LORT_E_INPUT or LORT_E_READ with the OS's reason.
- * *exists false (and LORT_OK) if there is nothing. */
+/* Fills info for a path; follows symlinks. Where there is nothing, sets *exists to false and
+ * returns LORT_OK. On failure: LORT_E_INPUT or LORT_E_READ, with the OS's reason. */
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);
+/* Opens a directory; the caller closes *out. On failure: the codes of lort_os_stat. */
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
-const char *lort_os_dir_path(const lort_dir *dir); /* as it was opened, for messages */
-/* Calls each() with the plain names in bytewise sorted order ("." and ".." left out). Stops at the
- * first failure. */
+const char *lort_os_dir_path(const lort_dir *dir); /* the path given to open, for messages */
+/* Calls each() with every plain name, in bytewise sorted order, without "." and "..". Stops at the
+ * first failure and returns its code. */
 lort_code lort_os_dir_list(lort_dir *dir,
                            lort_code (*each)(void *ctx, const char *name, lort_error *err),
                            void *ctx, lort_error *err);
 void lort_os_dir_close(lort_dir *dir);
-/* "a/b/c" -> directory "a/b" (or ".") and name "c". name points into path. LORT_E_USAGE where no
- * name ends the path ("a/", ".."). */
+/* Splits a path: "a/b/c" gives directory "a/b" and name "c"; "c" gives directory ".". *name points
+ * into path. The caller closes *dir. On failure: LORT_E_USAGE where no name ends the path ("a/",
+ * ".."). */
 lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lort_error *err);
 
-/* Opens an existing regular file for reading, through symlinks (never blocks on a FIFO or device:
- * those are LORT_E_INPUT). */
+/* Opens an existing regular file for reading; follows symlinks. Never blocks on a FIFO or a device:
+ * these are LORT_E_INPUT. */
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err);
-/* The same for a file that was seen before: LORT_E_READ if it is gone, or is not what `was` says by
- * identity, size and time. */
+/* Opens a file that LoRT saw before, described by `was`. On failure: LORT_E_READ if the file is
+ * gone, or if its identity, size or time differs. */
 lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was,
                              lort_file **out, lort_error *err);
-/* Creates a file for reading and writing with permission bits `mode` at most; it must not exist
- * (LORT_E_EXISTS) unless `existing_ok`. A symlink is never followed. */
+/* Creates a file for reading and writing, with at most the permission bits `mode`. Never follows a
+ * symlink. If the file exists: LORT_E_EXISTS, unless `existing_ok` is set. */
 lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok,
                          lort_file **out, lort_error *err);
-/* *same: `name` leads to this very file; false where there is nothing. LORT_E_WRITE. Takes no
- * memory and no descriptor. */
+/* Sets *same to true if `name` leads to this very file, and to false where there is nothing. Takes
+ * no memory and no descriptor. On failure: LORT_E_WRITE. */
 lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same,
                            lort_error *err);
-/* LORT_E_EXISTS if there */
+/* On failure: LORT_E_EXISTS if something has that name, else LORT_E_WRITE. */
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err);
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err);
-/* Reads exactly n bytes; EINTR and short reads are looped; end of file is LORT_E_READ "file
- * shrank". */
+/* Reads exactly n bytes. Repeats the call after EINTR and after a short read. On failure:
+ * LORT_E_READ; the message says "file shrank" at the end of the file. */
 lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err);
-/* LORT_E_WRITE */
+/* Writes exactly n bytes, in the same way. On failure: LORT_E_WRITE. */
 lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_t offset,
                         lort_error *err);
 lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err);
-lort_code lort_os_sync(lort_file *file, lort_error *err); /* data and size are on the disk */
-/* Starts write-back of [offset, offset + n), waits for the range of the call before and drops that
- * from the cache: at most two ranges are dirty. Advice only; one thread per file. */
+lort_code lort_os_sync(lort_file *file, lort_error *err); /* then data and size are on the disk */
+/* Starts write-back of [offset, offset + n). Then waits for the range of the call before and drops
+ * that range from the page cache. So at most two ranges are dirty. Advice only: it cannot fail.
+ * Threads: one per file. */
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
-/* Exclusive advisory lock without waiting; LORT_E_EXISTS if somebody holds it. Released on close.
- */
+/* Takes an exclusive advisory lock without waiting; close releases the lock. On failure:
+ * LORT_E_EXISTS if somebody holds the lock. */
 lort_code lort_os_lock(lort_file *file, lort_error *err);
-/* process of this host that holds the lock; 0: not known */
+/* process of this host that holds the lock; 0 if unknown */
 uint64_t lort_os_lock_holder(const lort_file *file);
-/* LORT_E_WRITE if close reports a lost write; accepts NULL */
+/* Closes; accepts NULL. On failure: LORT_E_WRITE if close reports a lost write. */
 lort_code lort_os_close(lort_file *file, lort_error *err);
-/* LORT_E_EXISTS if `to` exists and may not be replaced; a directory is never replaced by a file. */
+/* On failure: LORT_E_EXISTS if `to` exists and `replace` is false. A file never replaces a
+ * directory. */
 lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace,
                          lort_error *err);
 lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_error *err);
@@ -96,37 +103,42 @@ typedef enum lort_advice {
     LORT_DONT_NEED,
     LORT_SEQUENTIAL
 } lort_advice;
-/* Maps a file of `size` > 0 bytes read-only. LORT_E_MEMORY if there is no address space (the caller
- * then reads with lort_os_read); where it is limited, all mappings of files together take an eighth
- * of it and leave the rest to memory. The mapping is guarded: a fault inside it (file shrank, bad
- * sector) puts a zero page there and sets a flag. The file may be closed before the mapping, unless
- * the mapping is then advised with `cache`. At most 4096 mappings at once. */
+/* Maps a file of `size` > 0 bytes read-only. At most 4096 mappings exist at once.
+ *
+ * The mapping is guarded. If a read inside it faults (the file shrank, bad sector), LoRT puts a
+ * zero page there and sets a flag. The caller may close the file before the mapping, unless it
+ * advises the mapping with `cache` later.
+ *
+ * On failure: LORT_E_MEMORY if there is no address space; the caller then reads with lort_os_read.
+ * Where address space is limited, all mappings of files together take at most an eighth of it. So
+ * the rest stays for memory. */
 lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error *err);
 const uint8_t *lort_os_map_data(const lort_map *map);
-/* true once any page faulted: results read from it are void */
+/* true once any page faulted; results read from the mapping are then void */
 bool lort_os_map_faulted(const lort_map *map);
-/* Prefetch or release a byte range, cut at the mapping's end. WILL_NEED starts reading the whole of
- * it, POPULATE waits until it is there. Releasing keeps pages the range covers in part. It drops
- * the pages from our RSS; `cache` also from the page cache (madvise first, fadvise second). */
+/* Prefetches or releases a byte range, cut at the end of the mapping. WILL_NEED starts to read the
+ * whole range; POPULATE waits until the range is in memory. DONT_NEED drops the pages from the RSS
+ * of LoRT, except pages that the range covers in part. With `cache` it also drops them from the
+ * page cache (madvise first, posix_fadvise second). */
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache);
 void lort_os_unmap(lort_map *map);
 
 /* ---- anonymous memory ---- */
-void *lort_os_pages(uint64_t bytes); /* zeroed, page-aligned, NULL if refused */
+void *lort_os_pages(uint64_t bytes); /* zeroed, page-aligned; NULL if refused */
 void lort_os_pages_free(void *memory, uint64_t bytes);
 uint64_t lort_os_page_size(void);
-/* True if `bytes` of address space can be had now (taken and given back at once). */
+/* True if `bytes` of address space are free now. Takes them and gives them back at once. */
 bool lort_os_address_space(uint64_t bytes);
 
 /* ---- threads ---- */
 typedef struct lort_thread lort_thread;
 typedef struct lort_mutex lort_mutex;
 typedef struct lort_cond lort_cond;
-/* stack_bytes is raised to what the system and the libraries' thread-local data need. Where address
- * space is limited, all threads share one heap. */
+/* Starts a thread that calls run(ctx). Raises stack_bytes to what the system and the thread-local
+ * data of the libraries need. Where address space is limited, all threads share one heap. */
 lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack_bytes,
                                lort_thread **out, lort_error *err);
-void lort_os_thread_join(lort_thread *thread); /* waits and frees */
+void lort_os_thread_join(lort_thread *thread); /* waits for the end, then frees */
 lort_code lort_os_mutex_open(lort_mutex **out, lort_error *err);
 void lort_os_lock_mutex(lort_mutex *mutex);
 void lort_os_unlock_mutex(lort_mutex *mutex);
@@ -137,25 +149,25 @@ void lort_os_wake_all(lort_cond *cond);
 void lort_os_cond_close(lort_cond *cond);
 
 /* ---- the machine and this process ---- */
-uint64_t lort_os_clock_ns(void); /* monotonic */
+uint64_t lort_os_clock_ns(void); /* monotonic, in nanoseconds */
 typedef struct lort_process_memory {
     uint64_t anon_bytes, file_bytes, rss_bytes; /* now: RssAnon + RssShmem, RssFile, VmRSS */
-    uint64_t peak_rss_bytes;                    /* VmHWM, never ru_maxrss (inherited across exec) */
+    uint64_t peak_rss_bytes;                    /* VmHWM; not ru_maxrss, which survives exec */
     uint64_t virtual_bytes, data_bytes;         /* VmSize, VmData */
-    /* 0 = unknown: v2 memory.peak or v1 max_usage_in_bytes of this group */
+    /* peak of this group: memory.peak (v2) or max_usage_in_bytes (v1); 0 if unknown */
     uint64_t cgroup_peak_bytes;
-    uint64_t stall_us; /* PSI memory "full" total, 0 = unknown */
+    uint64_t stall_us; /* PSI memory "full" total in microseconds; 0 if unknown */
 } lort_process_memory;
 void lort_os_process_memory(lort_process_memory *out); /* unknown figures are 0 */
 typedef struct lort_limits {
-    uint64_t address_space, data; /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX = none */
+    uint64_t address_space, data; /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX = no limit */
 } lort_limits;
 void lort_os_limits(lort_limits *out);
-/* Reads a small text file such as /proc/meminfo whole (NUL-terminated, at most cap-1 bytes); false
- * if it cannot. */
+/* Reads a small text file such as /proc/meminfo: at most cap - 1 bytes, NUL-terminated. Returns
+ * false if it cannot. */
 bool lort_os_read_text(const char *path, char *out, uint64_t cap);
-/* CPUs this process may use: affinity count (0 = unknown), and the quota of cgroup v1/v2 rounded up
- * (0 = none). `root` "" = the real machine. */
+/* Counts the CPUs that this process may use. *affinity: CPUs of its mask (0 = unknown). *quota: CPU
+ * quota of cgroup v1 or v2, rounded up (0 = none). root: "" for the real machine. */
 void lort_os_cpus(const char *root, unsigned *affinity, unsigned *quota);
 
 #endif

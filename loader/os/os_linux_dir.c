@@ -1,5 +1,5 @@
-/* Directories and names: everything that changes or lists a directory. File content is
- * os_linux_file.c's. */
+/* os_linux_dir: opens, lists and changes directories. os_linux_file.c handles the contents of
+ * files. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
@@ -92,8 +92,8 @@ static bool add_name(name_list *list, const char *name)
     return copy != NULL;
 }
 
-/* 0 or an errno value. A handle of its own: the directory handle's position is shared by all its
- * duplicates. */
+/* Returns 0 or an errno value. Opens a new handle, since all duplicates of a handle share one
+ * position. */
 static int read_names(const lort_dir *dir, name_list *list)
 {
     int fd = lort_os_openat(dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -147,9 +147,9 @@ lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *fil
     *same = false;
     if (fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? LORT_OK
-                               : lort_os_fail_at(err, LORT_E_WRITE, errno, "look at", dir, name);
+                               : lort_os_fail_at(err, LORT_E_WRITE, errno, "stat", dir, name);
     if (fstat(file->fd, &held) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "look at", file->path);
+        return lort_os_fail(err, LORT_E_WRITE, errno, "stat", file->path);
     *same = named.st_dev == held.st_dev && named.st_ino == held.st_ino;
     return LORT_OK;
 }
@@ -162,9 +162,9 @@ lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_
                            "create directory", dir, name);
 }
 
-/* Without an atomic "rename unless it exists" in the file system: files go by link and unlink,
- * which is atomic too. Where links are missing as well (FAT, directories) a look before the rename
- * must do; a directory with content is never replaced. */
+/* Renames only if `to` does not exist. Where the file system has no atomic call for this, link and
+ * unlink do the same for files, also atomically. Where links are missing too (FAT, directories),
+ * LoRT looks before it renames. A directory with content is never replaced. */
 static int rename_new(int fd, const char *from, const char *to)
 {
     if (syscall(SYS_renameat2, fd, from, fd, to, RENAME_NOREPLACE) == 0)
@@ -201,7 +201,7 @@ lort_code lort_os_remove(lort_dir *dir, const char *name, bool is_dir, lort_erro
 
 lort_code lort_os_dir_sync(lort_dir *dir, lort_error *err)
 {
-    /* EINVAL: this file system has no such thing, its directory changes need none. */
+    /* EINVAL: this file system cannot sync a directory and does not need to. */
     const int why = lort_os_fsync(dir->fd);
     return why && why != EINVAL ? lort_os_fail(err, LORT_E_WRITE, why, "sync directory", dir->path)
                                 : LORT_OK;
@@ -212,8 +212,9 @@ lort_code lort_os_free_space(lort_dir *dir, uint64_t *bytes, lort_error *err)
     struct statvfs fs;
     *bytes = 0;
     if (fstatvfs(dir->fd, &fs) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "ask for the free space of", dir->path);
+        return lort_os_fail(err, LORT_E_WRITE, errno, "get the free space of", dir->path);
     *bytes =
-        (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize; /* bavail: without what is kept for root */
+        /* f_bavail leaves out the blocks reserved for root. */
+        (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize;
     return LORT_OK;
 }

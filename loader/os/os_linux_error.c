@@ -1,4 +1,4 @@
-/* os_linux_error: messages and codes of failed system calls. */
+/* os_linux_error: turns failed system calls into messages and codes. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
@@ -30,7 +30,8 @@ lort_code lort_os_fail_at(lort_error *err, lort_code code, int why, const char *
     return lort_os_fail(err, code, why, what, path);
 }
 
-/* EIO, ESTALE, EMFILE and the like are a failed read. */
+/* The list holds errors that the user can cause. EIO, ESTALE, EMFILE and others are failed
+ * reads. */
 lort_code lort_os_open_code(int why)
 {
     static const int input[] = {ENOENT, EACCES,       EPERM, ELOOP,  ENOTDIR,

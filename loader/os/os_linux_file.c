@@ -1,5 +1,5 @@
-/* Regular files: open, read, write, sync, lock. Names and directories are os_linux_dir.c's,
- * mappings os_linux_map.c's. Every call loops over EINTR and over short results. */
+/* os_linux_file: opens, reads, writes, syncs and locks regular files. Every call repeats after
+ * EINTR and after a short result. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ONE_CALL (UINT64_C(1) << 30) /* Linux moves at most 2 GiB - 4 KiB a call */
+#define ONE_CALL (UINT64_C(1) << 30) /* Linux moves at most 2 GiB - 4 KiB per call (read(2)) */
 
 static lort_code new_file(const lort_dir *dir, const char *name, lort_file **out, lort_error *err)
 {
@@ -63,13 +63,13 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
     file->fd = lort_os_openat(dir->fd, name, O_RDONLY, 0);
     if (file->fd < 0) {
         int why = errno;
-        /* a socket cannot even be opened */
+        /* open fails on a socket, so fstat cannot name it */
         if (fstatat(dir->fd, name, &st, 0) == 0 && !S_ISREG(st.st_mode))
             code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
         else
             code = lort_os_fail(err, lort_os_open_code(why), why, "open", file->path);
     } else if (fstat(file->fd, &st) != 0)
-        code = lort_os_fail(err, LORT_E_READ, errno, "look at", file->path);
+        code = lort_os_fail(err, LORT_E_READ, errno, "stat", file->path);
     else if (!S_ISREG(st.st_mode))
         code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
     if (code) {
@@ -95,7 +95,7 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
     char shown[600];
     lort_file_info now;
     lort_code code = lort_os_open(dir, name, out, err);
-    if (code == LORT_E_INPUT) { /* it was there before */
+    if (code == LORT_E_INPUT) { /* the file existed before */
         lort_error_prefix(err, "the input changed during the run");
         if (err)
             err->code = LORT_E_READ;
@@ -116,16 +116,16 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
     return code;
 }
 
-/* A file taken over may be open to more people than the input was. */
+/* An existing file may be open to more people than the input is. This takes their bits away. */
 static lort_code check_created(const lort_file *file, uint32_t mode, lort_error *err)
 {
     struct stat st;
     if (fstat(file->fd, &st) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "look at", file->path);
+        return lort_os_fail(err, LORT_E_WRITE, errno, "stat", file->path);
     if (!S_ISREG(st.st_mode))
         return not_regular(err, LORT_E_WRITE, st.st_mode, file->path);
     if ((st.st_mode & 0777 & ~mode) && fchmod(file->fd, st.st_mode & mode & 0777) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "protect", file->path);
+        return lort_os_fail(err, LORT_E_WRITE, errno, "set the permissions of", file->path);
     return LORT_OK;
 }
 
@@ -219,11 +219,11 @@ lort_code lort_os_truncate(lort_file *file, uint64_t size, lort_error *err)
     while (!why && ftruncate(file->fd, (off_t)size) != 0)
         if (errno != EINTR)
             why = errno;
-    return why ? fail_offset(err, LORT_E_WRITE, why, "cut", file, size) : LORT_OK;
+    return why ? fail_offset(err, LORT_E_WRITE, why, "truncate", file, size) : LORT_OK;
 }
 
-/* What close would say, of a duplicate: some file systems (NFS, quotas) tell of a lost write only
- * then, and a file that has its name by now is too late to hear it. */
+/* Closes a duplicate, to hear what close would report. Some file systems (NFS, quotas) report a
+ * lost write only at close. After the rename that report would come too late. */
 static int try_close(int fd)
 {
     const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -239,8 +239,8 @@ lort_code lort_os_sync(lort_file *file, lort_error *err)
     return why ? lort_os_fail(err, LORT_E_WRITE, why, "close", file->path) : LORT_OK;
 }
 
-/* The range before this one had the time of a whole range to reach the disk: waiting for it is
- * short, and only clean pages can be dropped. So at most two ranges are dirty. */
+/* The previous range had the time of a whole range to reach the disk. So the wait for it is short.
+ * Only clean pages can be dropped. */
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
 {
     const unsigned wait_all =
@@ -273,8 +273,8 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
                      lort_escape_text(shown, sizeof shown, file->path));
 }
 
-/* "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF": device numbers in hexadecimal, those of some
- * file systems not those of stat, so the inode has to do. */
+/* A line reads "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF". LoRT compares the inode alone: on
+ * some file systems the device number differs from that of stat. */
 uint64_t lort_os_lock_holder(const lort_file *file)
 {
     char line[256];
@@ -295,8 +295,7 @@ lort_code lort_os_close(lort_file *file, lort_error *err)
     if (!file)
         return LORT_OK;
     lort_code code = LORT_OK;
-    /* EINTR: the descriptor is gone all the same; a second close could hit another thread's file.
-     */
+    /* After EINTR the descriptor is closed. A second close could hit another thread's file. */
     if (file->fd >= 0 && close(file->fd) != 0 && file->writing && errno != EINTR)
         code = lort_os_fail(err, LORT_E_WRITE, errno, "close", file->path);
     free(file);

@@ -1,4 +1,4 @@
-/* os_linux_info: what a path or an open file is. */
+/* os_linux_info: tells what a path or an open file is. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 #include <errno.h>
@@ -37,9 +37,8 @@ lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lor
     memset(info, 0, sizeof *info);
     *exists = false;
     if (stat(path, &st) != 0)
-        return errno == ENOENT
-                   ? LORT_OK
-                   : lort_os_fail(err, lort_os_open_code(errno), errno, "look at", path);
+        return errno == ENOENT ? LORT_OK
+                               : lort_os_fail(err, lort_os_open_code(errno), errno, "stat", path);
     *exists = true;
     fill_info(info, &st);
     return LORT_OK;
@@ -50,7 +49,7 @@ lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err)
     struct stat st;
     memset(info, 0, sizeof *info);
     if (fstat(file->fd, &st) != 0)
-        return lort_os_fail(err, LORT_E_READ, errno, "look at", file->path);
+        return lort_os_fail(err, LORT_E_READ, errno, "stat", file->path);
     fill_info(info, &st);
     return LORT_OK;
 }

@@ -1,11 +1,12 @@
-/* Mappings of files, the guard that survives a fault in one, and anonymous pages.
+/* os_linux_map: maps files, guards the mappings against faults, and gives anonymous pages.
  *
  * The guard: a read-only mapping can fault long after every check (the file shrank, a sector is
- * bad). The SIGBUS handler looks the address up in a registry; inside a mapping of ours it puts a
- * zero page there, sets the slot's flag and returns, so that the reader goes on with zeros and
- * throws its result away when it sees the flag. Any other SIGBUS goes to the handler that was there
- * before. The handler uses atomics and one system call only. */
+ * bad). The SIGBUS handler looks the address up in a registry of mappings. If the address lies in a
+ * mapping of LoRT, the handler puts a zero page there, sets the flag of the slot and returns. The
+ * reader goes on with zeros, and throws its result away when it sees the flag. Any other SIGBUS
+ * goes to the previous handler. The handler uses only atomics and one system call. */
 #define _GNU_SOURCE
+#include "formats/base/text.h"
 #include "loader/os/os_linux.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -20,15 +21,16 @@
 #include <unistd.h>
 
 #define SLOTS 4096
-/* the kernel reads no more at one call than its read-ahead, or one request of the disk; few have
- * less */
+/* One madvise call starts at most the kernel's read-ahead, or one request of the disk. Few machines
+ * have less than 128 KiB. */
 #define WILL_NEED_PIECE ((uint64_t)128 << 10)
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14; older ones refuse it */
+#define MADV_POPULATE_READ 22 /* since Linux 5.14; older kernels refuse it */
 #endif
 
-/* `version` is odd while the owner changes the slot. A slot that changes under the handler's eyes
- * cannot be the one that faulted: a mapping that is being read stays registered. */
+/* `version` is odd while the owner changes the slot. The handler skips a slot that changes during
+ * the lookup. Such a slot cannot be the one that faulted: a mapping stays registered while somebody
+ * reads it. */
 typedef struct guard_slot {
     atomic_uint version;
     atomic_uintptr_t start, end; /* start 0: free */
@@ -43,11 +45,11 @@ struct lort_map {
 };
 
 static guard_slot slots[SLOTS];
-static _Atomic uint64_t mapped; /* bytes of files, all mappings */
+static _Atomic uint64_t mapped; /* bytes of files, over all mappings */
 static struct sigaction previous;
-/* page size - 1; set by the first mapping */
+/* page size - 1; the first mapping sets it */
 static atomic_uintptr_t page_mask;
-/* installing only; the handler takes no lock */
+/* guards the installation; the handler takes no lock */
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
 
 uint64_t lort_os_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
@@ -73,17 +75,18 @@ static void chain_handler(int number, siginfo_t *info, void *context)
              (previous.sa_handler == SIG_IGN && info->si_code > 0)) {
         struct sigaction normal = {.sa_handler = SIG_DFL};
         sigaction(SIGBUS, &normal, NULL);
-        raise(SIGBUS); /* blocked here, so it ends the process as soon as the handler returns */
+        raise(SIGBUS); /* SIGBUS is blocked here: it ends the process when this returns */
     } else if (previous.sa_handler != SIG_IGN)
         previous.sa_handler(number);
 }
 
-/* A page of zeros in place of what cannot be read. Not by mmap(): what stands before it in a
- * process (a sanitizer, hooks of an allocator) may take locks, which a handler must not, and to
- * ThreadSanitizer it is a write, in a race with all who read the mapping. */
+/* Puts a page of zeros in place of a page that cannot be read. Makes the system call directly, not
+ * by mmap(). A sanitizer or the hooks of an allocator may wrap mmap() and take locks, which a
+ * handler must not do. To ThreadSanitizer mmap() is also a write, in a race with every reader of
+ * the mapping. */
 static bool put_zeros(uintptr_t address)
 {
-#ifdef SYS_mmap2 /* 32 bits: mmap has another form there */
+#ifdef SYS_mmap2 /* 32-bit systems have another form of mmap */
     const long number = SYS_mmap2;
 #else
     const long number = SYS_mmap;
@@ -97,7 +100,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     int saved = errno;
     uintptr_t address = (uintptr_t)info->si_addr & ~page_mask;
     guard_slot *slot =
-        /* <= 0: sent by kill(), the address means nothing */
+        /* si_code <= 0: kill() sent the signal, and the address means nothing. */
         info->si_code > 0 ? slot_of(address) : NULL;
     if (slot) {
         atomic_store(&slot->faulted, true);
@@ -109,8 +112,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
-/* At every mapping: whoever has taken the signal over since the last one becomes the previous
- * handler. */
+/* Runs at every mapping. If somebody took the signal over since the last one, that handler becomes
+ * the previous handler. */
 static bool guard_is_set(void)
 {
     struct sigaction now,
@@ -152,8 +155,8 @@ static void free_slot(guard_slot *slot)
     atomic_fetch_add(&slot->version, 1);
 }
 
-/* A limit of address space (ulimit -v) is one of memory too, and what the plan was told is
- * available was so before files were mapped. */
+/* Limits mappings under RLIMIT_AS (ulimit -v), which limits memory too. The plan got its figure of
+ * available memory before LoRT mapped files. */
 static bool room_to_map(uint64_t size)
 {
     const uint64_t left = lort_os_address_space_left(), all = atomic_load(&mapped);
@@ -179,8 +182,10 @@ lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error
     atomic_fetch_add(&mapped, size);
     *map = (lort_map){.data = data, .size = size, .file = file, .slot = claim_slot(data, size)};
     if (!map->slot) {
+        char shown[600];
         lort_os_unmap(map);
-        return lort_fail(err, LORT_E_MEMORY, "more than %d mappings at once", SLOTS);
+        return lort_fail(err, LORT_E_MEMORY, "cannot map '%s': more than %d mappings at once",
+                         lort_escape_text(shown, sizeof shown, file->path), SLOTS);
     }
     *out = map;
     return LORT_OK;
@@ -198,7 +203,7 @@ void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice 
     if (offset >= map->size || n == 0)
         return;
     uint64_t mask = page_mask, end = n < map->size - offset ? offset + n : map->size;
-    /* inwards: a page shared with a neighbour stays; the last page has none */
+    /* Rounds inwards: a page shared with a neighbour stays. The last page has no neighbour. */
     if (advice == LORT_DONT_NEED) {
         offset = (offset + mask) & ~mask;
         end = end == map->size ? (end + mask) & ~mask : end & ~mask;
@@ -211,7 +216,7 @@ void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice 
     const uint64_t piece = advice == LORT_WILL_NEED ? WILL_NEED_PIECE : end - offset;
     for (uint64_t at = offset; at < end; at += piece)
         (void)madvise(map->data + at, (size_t)(end - at < piece ? end - at : piece), calls[advice]);
-    /* second: mapped pages cannot be dropped from the cache */
+    /* After madvise: the kernel cannot drop mapped pages from the cache. */
     if (advice == LORT_DONT_NEED && cache)
         (void)posix_fadvise(map->file->fd, (off_t)offset, (off_t)(end - offset),
                             POSIX_FADV_DONTNEED);
@@ -243,8 +248,8 @@ void lort_os_pages_free(void *memory, uint64_t bytes)
         munmap(memory, (size_t)bytes);
 }
 
-/* Not reserved: else more than the machine's memory at once would be refused, though it can be had
- * in pieces. */
+/* Asks without reserving. With a reservation the kernel would refuse more than the machine's memory
+ * at once, although LoRT can get that much in pieces. */
 bool lort_os_address_space(uint64_t bytes)
 {
     void *memory = bytes > SIZE_MAX ? MAP_FAILED

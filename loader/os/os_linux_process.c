@@ -1,4 +1,4 @@
-/* The clock, this process's memory and limits, and the CPUs it may use. */
+/* os_linux_process: the clock, the memory and limits of this process, and the CPUs it may use. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 #include "loader/os/proc.h"
@@ -26,8 +26,8 @@ static uint64_t cgroup_peak(void)
     return peak;
 }
 
-/* "full avg10=0.00 avg60=0.00 avg300=0.00 total=123": microseconds in which nothing could run for
- * want of memory */
+/* Reads "full avg10=0.00 avg60=0.00 avg300=0.00 total=123". total: microseconds in which all tasks
+ * waited for memory. */
 static uint64_t stall_us(void)
 {
     char text[512];
@@ -62,7 +62,7 @@ void lort_os_process_memory(lort_process_memory *out)
     out->stall_us = stall_us();
 }
 
-/* "0-3,8": how many */
+/* Counts the CPUs of a list such as "0-3,8". */
 static unsigned count_list(const char *p)
 {
     unsigned count = 0, first, last;
@@ -120,7 +120,7 @@ void lort_os_cpus(const char *root, unsigned *affinity, unsigned *quota)
     *quota = 0;
     if (!lort_group_find(root, "cpu", &group))
         return;
-    do { /* any ancestor can be the tighter one */
+    do { /* any ancestor may have the smaller quota */
         unsigned one = quota_of(&group);
         if (one && (!*quota || one < *quota))
             *quota = one;

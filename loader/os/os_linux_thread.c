@@ -1,4 +1,4 @@
-/* Threads, mutexes and condition variables over pthreads. */
+/* os_linux_thread: threads, mutexes and condition variables over pthreads. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 
@@ -31,8 +31,8 @@ static void *enter_thread(void *thread)
     return NULL;
 }
 
-/* A thread that asks for memory first would get a heap of its own, which takes 64 to 128 MiB of
- * address space. */
+/* Without this, a thread gets a heap of its own when it first asks for memory. Such a heap takes 64
+ * to 128 MiB of address space. */
 static void share_heap(void)
 {
 #ifdef M_ARENA_MAX
@@ -56,13 +56,14 @@ static int start_with(lort_thread *thread, size_t stack)
     return why;
 }
 
-/* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). Nothing
- * tells how much it is; a stack that does not hold it is "invalid". */
+/* The thread-local data of every library lies on the stack too (60 KiB for OpenBLAS alone). No call
+ * tells its size. pthread_create returns EINVAL for a stack that is too small, so LoRT doubles the
+ * stack. */
 static int start_thread(lort_thread *thread, size_t stack)
 {
     sigset_t blocked, before;
-    /* Signals are the first thread's business; the two that a mapping or a bug raises belong to
-     * whoever caused them. */
+    /* The first thread handles signals. SIGBUS and SIGSEGV stay unblocked, since the thread that
+     * causes one must handle it. */
     sigfillset(&blocked);
     sigdelset(&blocked, SIGBUS);
     sigdelset(&blocked, SIGSEGV);

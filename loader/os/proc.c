@@ -1,5 +1,5 @@
-/* Parses /proc and /sys/fs/cgroup texts. Includes no OS header: the files come through
- * lort_os_read_text. */
+/* proc: parses the texts of /proc and /sys/fs/cgroup. It includes no OS header: lort_os_read_text
+ * reads the files. */
 #include "loader/os/proc.h"
 
 #include "loader/os/os.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOUNTS_CAP (1u << 20) /* /proc/self/mountinfo of a busy container host */
+#define MOUNTS_CAP (1u << 20) /* size of /proc/self/mountinfo on a busy container host */
 
 static const char *skip_blanks(const char *p)
 {
@@ -55,8 +55,8 @@ bool lort_proc_value(const char *text, const char *key, uint64_t *value)
     return false;
 }
 
-/* True if `word` is one of the items of a list of n characters, separated by any character of
- * `separators`. */
+/* True if `word` is an item of a list of n characters. Each character of `separators` separates
+ * items. */
 static bool has_word(const char *list, size_t n, const char *word, const char *separators)
 {
     for (const char *p = list, *end = list + n; p < end;) {
@@ -70,7 +70,7 @@ static bool has_word(const char *list, size_t n, const char *word, const char *s
     return false;
 }
 
-/* Copies n characters of a mountinfo field; the kernel writes blanks and backslashes as \ooo. */
+/* Copies n characters of a mountinfo field. The kernel writes blanks and backslashes as \ooo. */
 static bool copy_field(char *out, size_t cap, const char *field, size_t n)
 {
     size_t used = 0;
@@ -88,7 +88,8 @@ static bool copy_field(char *out, size_t cap, const char *field, size_t n)
     return true;
 }
 
-/* /proc/self/cgroup: lines of "id:controllers:path"; version 2 is "0::path". */
+/* Finds our path in /proc/self/cgroup. Its lines are "id:controllers:path"; version 2 is
+ * "0::path". */
 static bool own_path(const char *text, int version, const char *controller, char *out, size_t cap)
 {
     for (const char *line = text; *line;) {
@@ -113,10 +114,10 @@ static bool own_path(const char *text, int version, const char *controller, char
 }
 
 typedef struct mount {
-    char root[512], point[512]; /* which part of the hierarchy is mounted, and where */
+    char root[512], point[512]; /* the mounted part of the hierarchy, and its mount point */
 } mount;
 
-/* A mountinfo line: "id parent dev ROOT POINT options [tags] - TYPE source SUPEROPTIONS" */
+/* Parses a mountinfo line: "id parent dev ROOT POINT options [tags] - TYPE source SUPEROPTIONS". */
 static bool mount_of(const char *line, size_t n, int version, const char *controller, mount *out)
 {
     const char *end = line + n, *field[5], *p = line;
@@ -141,8 +142,9 @@ static bool mount_of(const char *line, size_t n, int version, const char *contro
            copy_field(out->point, sizeof out->point, field[4], size[4]);
 }
 
-/* The part of our path below the mounted part: "/docker/x/y" seen through a mount of "/docker/x" is
- * "/y". False where the mount shows another part; its top is then all we can see. */
+/* Sets *rest to the end of our path, below the mounted part. Example: "/docker/x/y" seen through a
+ * mount of "/docker/x" is "/y". Returns false where the mount shows another part. Then only the top
+ * of the mount is visible. */
 static bool is_below(const char *path, const char *mounted, const char **rest)
 {
     size_t n = strcmp(mounted, "/") == 0 ? 0 : strlen(mounted);
@@ -155,8 +157,8 @@ static bool is_below(const char *path, const char *mounted, const char **rest)
     return true;
 }
 
-/* False if this machine's paths are too long for us. *exact: the mount shows our own group, not
- * only something above it. */
+/* Returns false if a path of this machine is too long for `out`. Sets *exact if the mount shows our
+ * own group, not only a group above it. */
 static bool set_group(const char *root, const mount *at, const char *path, int version,
                       lort_group *out, bool *exact)
 {

@@ -1,7 +1,10 @@
-/* archive: the file part of reading a .lort. Opens, maps and accounts for every byte: HEAD, MODEL,
- * then per part its payload and its record without a gap, INDEX, FOOTER, and nothing behind. What a
- * record says is checked by formats/container; what a chunk holds, when it is read. After open
- * nothing changes but the page cache, so any number of threads may read chunks. */
+/* archive: reads a .lort file through one gate. open accounts for every byte of the file:
+ *
+ *     HEAD | MODEL | payload 0 | PART 0 | payload 1 | PART 1 | ... | INDEX | FOOTER
+ *
+ * There is no gap and nothing behind FOOTER. formats/container checks what a record says.
+ * lort_archive_chunk checks a chunk when it reads the chunk. After open nothing changes but the
+ * page cache, so any number of threads may read chunks. */
 #include "loader/store/archive.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
@@ -14,10 +17,10 @@ typedef unsigned long long ull;
 struct lort_archive {
     const lort_alloc *alloc;
     lort_arena arena;
-    const char *path, *name; /* the name, in dir, is the path's end */
+    const char *path, *name; /* name: within dir; the end of path */
     lort_dir *dir;
     lort_file *file;
-    lort_map *map;       /* NULL: no address space, windows are read */
+    lort_map *map;       /* NULL: no address space; LoRT reads windows */
     lort_file_info info; /* at open */
     uint64_t size;
     lort_head head;
@@ -25,7 +28,8 @@ struct lort_archive {
     lort_model_record model;
     lort_index_record index;
     lort_part *parts; /* [model.extent_count] */
-    lort_index names; /* tensors[i].file and elements unused; tensors[i].offset = part number */
+    /* Unused: tensors[i].file and elements. tensors[i].offset is the number of the part. */
+    lort_index names;
 };
 
 static const uint8_t head_start[] = {0x50, 0x2A, 0x4D, 0x18};
@@ -45,7 +49,7 @@ bool lort_archive_bid(const uint8_t *head, uint64_t n)
 
 /* ---- bytes of the file ---- */
 
-/* n bytes at offset: in the map, or read into scratch. */
+/* Sets *out to n bytes at offset: in the map, or read into scratch. */
 static lort_code read_window(const lort_archive *a, uint64_t offset, uint64_t n,
                              lort_buffer *scratch, const uint8_t **out, lort_error *err)
 {
@@ -72,7 +76,6 @@ static lort_code view_bytes(void *ctx, uint64_t offset, uint64_t n, lort_buffer 
     return read_window(ctx, offset, n, scratch, out, err);
 }
 
-/* As a message may show it. */
 lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
 {
     lort_file *again;
@@ -87,8 +90,8 @@ lort_code lort_archive_unchanged(const lort_archive *a, lort_error *err)
     return LORT_OK;
 }
 
-/* A failure is a read error, whatever else it looked like, once a page of the map has faulted; and
- * so is damage to a file that has changed since it was opened. */
+/* Turns a failure into a read error once a page of the map has faulted, whatever the failure looked
+ * like. Damage counts as a read error too if the file has changed since open. */
 static lort_code as_read_error(const lort_archive *a, lort_code code, lort_error *err)
 {
     const bool look = code == LORT_E_DAMAGED || (a->map && lort_os_map_faulted(a->map));
@@ -134,8 +137,9 @@ static lort_code read_head(lort_archive *a, const lort_record_source *source, lo
     if (!marked && !started)
         return lort_fail(err, LORT_E_INPUT, "not a .lort file");
     if (a->size < LORT_HEADER_BYTES)
-        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes are not even the head",
-                         (ull)a->size);
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "incomplete: the file has %llu bytes, its head alone has %llu",
+                         (ull)a->size, (ull)LORT_HEADER_BYTES);
     code = lort_record_read(source, LORT_FRAME_HEAD, 0, LORT_HEADER_BYTES, &record, err);
     if (code == LORT_OK)
         code = lort_head_get(record.body, record.bytes, &a->head, err);
@@ -147,8 +151,9 @@ static lort_code read_footer(lort_archive *a, const lort_record_source *source, 
 {
     lort_record record = {0};
     if (a->size < LORT_HEADER_BYTES + LORT_FOOTER_BYTES)
-        return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes hold no footer",
-                         (ull)a->size);
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "incomplete: the file has %llu bytes, head and footer alone have %llu",
+                         (ull)a->size, (ull)(LORT_HEADER_BYTES + LORT_FOOTER_BYTES));
     lort_code code = lort_record_read(source, LORT_FRAME_FOOTER, a->size - LORT_FOOTER_BYTES,
                                       a->size, &record, err);
     if (code == LORT_OK)
@@ -193,16 +198,16 @@ static lort_code read_index(lort_archive *a, const lort_record_source *source, l
     if (code == LORT_OK)
         code = lort_index_record_get(record.body, record.bytes, &a->arena, &a->index, err);
     if (code == LORT_OK && a->index.count != a->model.extent_count)
-        code = lort_fail(err, LORT_E_DAMAGED, "%llu entries for %llu parts", (ull)a->index.count,
-                         (ull)a->model.extent_count);
+        code = lort_fail(err, LORT_E_DAMAGED, "%llu entries (expected %llu, one for each part)",
+                         (ull)a->index.count, (ull)a->model.extent_count);
     lort_record_free(&record);
     if (code)
         lort_error_prefix(err, "index");
     return code;
 }
 
-/* Part i, whose payload begins at `start` (the end of the record before) and ends where its record
- * begins. */
+/* Reads part i. Its payload begins at `start`, the end of the record before, and ends where its own
+ * record begins. */
 static lort_code read_part(lort_archive *a, const lort_record_source *source, uint64_t i,
                            uint64_t start, lort_error *err)
 {
@@ -211,8 +216,9 @@ static lort_code read_part(lort_archive *a, const lort_record_source *source, ui
     const lort_index_entry *entry = &a->index.entries[i];
     if (entry->record_offset < start || entry->record_offset > a->footer.index_offset ||
         entry->record_bytes > a->footer.index_offset - entry->record_offset)
-        return lort_fail(err, LORT_E_DAMAGED, "record at %llu + %llu lies outside %llu to %llu",
-                         (ull)entry->record_offset, (ull)entry->record_bytes, (ull)start,
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "its %llu bytes at offset %llu lie outside %llu to %llu",
+                         (ull)entry->record_bytes, (ull)entry->record_offset, (ull)start,
                          (ull)a->footer.index_offset);
     lort_code code = lort_record_read(source, LORT_FRAME_PART, entry->record_offset,
                                       entry->record_offset + entry->record_bytes, &record, err);
@@ -222,9 +228,9 @@ static lort_code read_part(lort_archive *a, const lort_record_source *source, ui
         code = lort_part_matches(part, &a->model, err);
     if (code == LORT_OK && (part->number != i || record.frame_bytes != entry->record_bytes ||
                             part->payload_bytes != entry->record_offset - start))
-        code = lort_fail(err, LORT_E_DAMAGED, "part %llu with %llu payload bytes where %llu lie",
-                         (ull)part->number, (ull)part->payload_bytes,
-                         (ull)(entry->record_offset - start));
+        code = lort_fail(
+            err, LORT_E_DAMAGED, "it says part %llu with %llu payload bytes where %llu bytes lie",
+            (ull)part->number, (ull)part->payload_bytes, (ull)(entry->record_offset - start));
     lort_record_free(&record);
     return code;
 }
@@ -379,13 +385,13 @@ const lort_part *lort_archive_find(const lort_archive *a, const char *name, uint
     return tensor ? &a->parts[tensor->offset] : NULL;
 }
 
-/* Slice-major, as payloads are: the order of chunks in a part. */
+/* Position of an array in its part: payloads go slice by slice, and so do the chunks. */
 static uint64_t array_order(uint32_t id)
 {
     return (uint64_t)(id & (LORT_MAX_SLICES - 1)) << 8 | id >> 24;
 }
 
-/* The first chunk that is not before this place. */
+/* The first chunk at this position or behind it. */
 static uint64_t find_order(const lort_part *part, uint64_t order)
 {
     uint64_t low = 0, high = part->chunk_count;
@@ -412,7 +418,8 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
     return a->index.entries[part->number].record_offset - part->payload_bytes;
 }
 
-/* How the bytes of a chunk's array are split into planes; the gate saw that its term is there. */
+/* How the bytes of a chunk's array are split into planes. The gate has checked that the term
+ * exists. */
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
     static const lort_term_kind kinds[] = {

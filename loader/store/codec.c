@@ -1,5 +1,18 @@
-/* codec: zstd frames, both directions. One-shot calls only: nothing is streamed, so that memory is
- * what lort_codec_memory says and a decoder writes into the caller's buffer and nowhere else. */
+/* codec: zstd frames, both directions. LoRT calls zstd for whole buffers only. So memory stays
+ * within lort_codec_memory, and a decoder writes into the caller's buffer and nowhere else.
+ *
+ * A chunk of planes becomes stretches. A stretch is one or more planes with one entropy table:
+ *
+ *     planes      | 0 | 1 |   2   |   3    |
+ *     stretches   | CODED | PLAIN |  SAME  |
+ *     frame  head |  zstd | as is | 1 byte |
+ *
+ * A cut goes before a plane if its own table is cheaper than a table for both:
+ * bits(stretch before) + bits(plane) + HEAD_BITS < bits(joined).
+ * bits of a stretch = min(8 n, 8 TABLE_BYTES + sum over bytes b of seen[b] log2(n / seen[b])).
+ *
+ * At level 1 LoRT puts such a frame together itself where matches do not pay. Otherwise it codes
+ * the chunk twice, at the level and with hardly any matches, and takes the smaller frame. */
 #include "loader/store/codec.h"
 #include "formats/base/bytes.h"
 #include "formats/container/container.h"
@@ -10,39 +23,40 @@
 #include <zstd_errors.h>
 
 #define LEVEL_MAX 19
-#define WINDOW_LOG 20 /* of what we write: with it no level's tables grow with the input */
-#define WINDOW_MOST (128u << 20) /* of what we read: the limit of `zstd -d` */
-#define TRIAL_LEAST 1024u        /* below this the second trial cannot gain what matters */
-/* the smallest: finds runs and close repeats, leaves the rest to the entropy coder */
+#define WINDOW_LOG 20 /* of frames that LoRT writes: no level's tables grow with the input then */
+#define WINDOW_MOST (128u << 20) /* of frames that LoRT reads: the limit of `zstd -d` */
+#define TRIAL_LEAST 1024u        /* below this a second trial gains too little */
+/* The smallest that zstd takes: it finds runs and close repeats, and leaves the rest to the entropy
+ * coder. */
 #define TRIAL_HASH_LOG 6
-#define MIN_MATCH_MOST                                                                             \
-    7 /* the longest: in symbols of 2 bits and more a chance match never pays                      \
-       */
+/* The longest that zstd takes: in symbols of 2 bits and more a chance match never pays. */
+#define MIN_MATCH_MOST 7
 #define SPARE_BYTES ZSTD_COMPRESSBOUND(LORT_CHUNK_TARGET)
 
-/* zstd stores a block as it is where a table saves less than one part in so many */
+/* zstd stores a block as it is if a table saves less than one part in this many. */
 #define PLAIN_GAIN 64u
-#define PIECE_BYTES 256u /* of a plane that is counted */
-/* about as many of a plane, evenly spaced; all of it up to 64 KiB */
+#define PIECE_BYTES 256u /* of a plane: LoRT counts whole pieces */
+/* LoRT counts about this many pieces of a plane, evenly spaced. It counts all of a plane below 64
+ * KiB. */
 #define PIECES 128u
-#define QUICK_LEAST (64u << 10) /* below this everything is tried */
+#define QUICK_LEAST (64u << 10) /* below this LoRT tries everything */
 #define SAMPLE_LEAST (4u << 10)
-#define SAMPLE_PART 32u /* of a stretch that is coded both ways to see which is smaller */
+#define SAMPLE_ONE_IN 32u /* LoRT codes one part in this many of a stretch both ways */
 #define STRINGS_APART 128u
-#define STRINGS_LOG 14          /* of the table */
-#define STRINGS_AGAIN 256u      /* one in so many that was there before: matches may pay */
+#define STRINGS_LOG 14          /* log2 of the entries of the table */
+#define STRINGS_AGAIN 256u      /* if one string in this many occurs again, matches may pay */
 #define BLOCK_MOST (128u << 10) /* of a zstd frame (RFC 8878, 3.1.1.2.4) */
-#define HEADER_BYTES 9u         /* of the frames put together here */
+#define HEADER_BYTES 9u         /* of the frames that LoRT puts together */
 
-/* What a stretch of planes is stored as. */
-/* by zstd, as it is, one byte over and over */
+/* How the frame stores a stretch: coded by zstd, as it is, or as one byte that repeats. */
 typedef enum stretch_kind { STRETCH_CODED, STRETCH_PLAIN, STRETCH_SAME } stretch_kind;
 
-/* Blocks of a zstd frame have an entropy table each and are cut every 128 KiB, wherever planes end.
- * So a frame is flushed where what follows is better off with a table of its own. */
+/* Each block of a zstd frame has its own entropy table. zstd cuts blocks every 128 KiB, wherever
+ * planes end. So LoRT flushes the frame where the bytes behind are cheaper with a table of their
+ * own. */
 typedef struct cuts {
     unsigned count;
-    uint64_t end[LORT_PLANE_WIDTH_MAX]; /* of each stretch; the last is that of all */
+    uint64_t end[LORT_PLANE_WIDTH_MAX]; /* ends of the stretches; the last is the end of all */
     uint8_t kind[LORT_PLANE_WIDTH_MAX];
 } cuts;
 
@@ -50,21 +64,20 @@ struct lort_codec {
     int level;
     ZSTD_CCtx *encoder;
     ZSTD_DCtx *decoder;
-    void *spare; /* SPARE_BYTES: the other trial */
+    void *spare; /* SPARE_BYTES, for the other trial */
     cuts cuts;
-    uint32_t strings[1 << STRINGS_LOG]; /* seen last in their slots */
+    uint32_t strings[1 << STRINGS_LOG]; /* tag of the last string in each slot */
 };
 
 /* ZSTD_sizeof_CCtx in KiB by level, measured with zstd 1.5.4, rounded up by a tenth. test_codec
- * holds it against the library in use. */
+ * compares it with the library in use. */
 static const uint16_t encoder_kib[LEVEL_MAX + 1] = {
     0,     640,   850,   1410,  2820,  3940,  3940,  7320,  7320,  14080,
     14080, 14080, 14080, 18580, 18580, 18580, 18740, 18740, 19440, 19440,
 };
 #define DECODER_KIB 128u
-#define FLUSHING_KIB                                                                               \
-    1290u /* the window, a block and a coded block: what flushing takes besides                    \
-           */
+/* Flushing takes these besides: the window, a block and a coded block. */
+#define FLUSHING_KIB 1290u
 
 uint64_t lort_codec_memory(int level)
 {
@@ -120,7 +133,7 @@ void lort_codec_close(lort_codec *codec)
 
 /* ---- where tables change ---- */
 
-#define TABLE_BYTES 90u /* about what a table and the head of its block take */
+#define TABLE_BYTES 90u /* about the bytes of a table and the head of its block */
 #define HEAD_BITS 24u   /* of a block */
 #define FRACTION 8      /* bits of log2 after the point */
 
@@ -136,8 +149,8 @@ static uint64_t log2_fixed(uint32_t x)
     return whole;
 }
 
-/* How often each byte is in the pieces of a plane that are counted, one in `apart`. Four tables:
- * equal bytes in a row do not wait for each other. */
+/* Counts each byte value in one piece of `apart` of a plane. Four tables: equal bytes in a row do
+ * not wait for each other. */
 static void count_pieces(const uint8_t *plane, uint64_t bytes, uint64_t apart, uint32_t seen[256])
 {
     uint32_t lanes[4][256] = {{0}};
@@ -159,8 +172,8 @@ typedef struct stretch_cost {
     stretch_kind kind;
 } stretch_cost;
 
-/* Of a stretch of which one piece in `apart` was counted: with a table of its own or stored as it
- * is. */
+/* The cost of a stretch, coded with its own table or stored as it is. `seen` counts one piece in
+ * `apart`. */
 static stretch_cost cost_of(const uint32_t seen[256], uint64_t apart)
 {
     uint64_t coded = 0, n = 0, most = 0;
@@ -184,7 +197,7 @@ static bool is_same(const uint8_t *bytes, uint64_t n)
     return memcmp(bytes, bytes + 1, (size_t)n - 1) == 0;
 }
 
-/* Counting saw parts only. */
+/* Counting saw parts only, so this looks at all bytes. */
 static void check_same(cuts *c, const uint8_t *src)
 {
     for (unsigned i = 0; i < c->count; i++) {
@@ -194,10 +207,10 @@ static void check_same(cuts *c, const uint8_t *src)
     }
 }
 
-/* Planes join the stretch before them where one table for both is cheaper. */
+/* A plane joins the stretch before it where one table for both is cheaper. */
 static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *out)
 {
-    /* odd: rows of powers of two are not seen in the same places */
+    /* Odd, so that rows of a power of two bytes are not counted at one place only. */
     const uint64_t items = bytes / width, apart = items / (PIECES * PIECE_BYTES) | 1;
     uint32_t stretch[256] = {0}, both[256], plane[256];
     stretch_cost before = {0, STRETCH_CODED};
@@ -223,8 +236,8 @@ static void find_cuts(const uint8_t *src, uint64_t bytes, uint32_t width, cuts *
 
 /* ---- what pays ---- */
 
-/* Do strings of 32 bytes come again? Every 128th place is looked at, which finds rows that are
- * there twice; runs of one byte do not count. */
+/* True if strings of 32 bytes occur again. Looks at every 128th place, which finds rows that occur
+ * twice. Runs of one byte do not count. */
 static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
 {
     uint64_t again = 0, places = 0;
@@ -242,8 +255,9 @@ static bool has_repeats(lort_codec *codec, const uint8_t *src, uint64_t bytes)
     return again * STRINGS_AGAIN > places;
 }
 
-/* In the last plane that is not one byte over and over, or 64 KiB of shorter ones: a row that is
- * there twice is so in all planes, and chance finds nothing in the low bytes of numbers. */
+/* Looks for rows that occur twice, in the last stretch that is not one repeated byte. Looks at the
+ * length of a plane there, at least 64 KiB. A row that occurs twice does so in all planes. In the
+ * low bytes of numbers, chance finds nothing. */
 static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
 {
     const cuts *c = &codec->cuts;
@@ -254,13 +268,13 @@ static bool rows_repeat(lort_codec *codec, const uint8_t *src, uint64_t items)
         return false;
     const uint64_t begin = i > 1 ? c->end[i - 2] : 0, bytes = c->end[i - 1] - begin,
                    most = items > QUICK_LEAST ? items : QUICK_LEAST;
-    const uint64_t part = bytes < most ? bytes : most;
-    return has_repeats(codec, src + c->end[i - 1] - part, part);
+    const uint64_t tail = bytes < most ? bytes : most;
+    return has_repeats(codec, src + c->end[i - 1] - tail, tail);
 }
 
 /* ---- encoding ---- */
 
-/* The stretches one by one, a flush behind each. 0: no room. */
+/* Codes the stretches one by one, with a flush behind each. Returns 0 if there is no room. */
 static size_t encode_stretches(ZSTD_CCtx *encoder, const cuts *c, const void *src, void *dst,
                                size_t capacity)
 {
@@ -278,8 +292,8 @@ static size_t encode_stretches(ZSTD_CCtx *encoder, const cuts *c, const void *sr
     return ZSTD_isError(left) ? left : left ? 0 : out.pos;
 }
 
-/* One frame at `level`; hash_log 0 and min_match 0 are the level's own, c NULL: no cuts. Returns a
- * zstd size or error. */
+/* Codes one frame at `level`. hash_log 0 and min_match 0 select the level's own values. c NULL: no
+ * cuts. Returns a zstd size or error. */
 static size_t encode_once(ZSTD_CCtx *encoder, int level, int hash_log, int min_match, const cuts *c,
                           const void *src, size_t bytes, void *dst, size_t capacity)
 {
@@ -305,7 +319,7 @@ static size_t encode_once(ZSTD_CCtx *encoder, int level, int hash_log, int min_m
                : encode_once(encoder, level, hash_log, min_match, NULL, src, bytes, dst, capacity);
 }
 
-/* Hardly any matches: symbols without order. */
+/* Codes with hardly any matches, for symbols without order. */
 static size_t encode_plainly(lort_codec *codec, const cuts *c, const void *src, size_t bytes,
                              void *dst, size_t capacity)
 {
@@ -313,7 +327,7 @@ static size_t encode_plainly(lort_codec *codec, const cuts *c, const void *src, 
                        capacity);
 }
 
-/* Both ways; the smaller is kept. */
+/* Codes both ways and takes the smaller frame. */
 static size_t encode_twice(lort_codec *codec, const void *src, size_t bytes, void *dst,
                            size_t capacity)
 {
@@ -328,16 +342,16 @@ static size_t encode_twice(lort_codec *codec, const void *src, size_t bytes, voi
     return trial;
 }
 
-/* Are matches of no use to parts of the stretches that are coded? */
+/* True if matches do not pay on samples of the stretches that zstd codes. */
 static bool is_disordered(lort_codec *codec, const uint8_t *src)
 {
     const cuts *c = &codec->cuts;
     size_t level = 0, trial = 0;
     for (unsigned i = 0; i < c->count; i++) {
         const uint64_t begin = i ? c->end[i - 1] : 0, bytes = c->end[i] - begin,
-                       part =
-                           bytes / SAMPLE_PART > SAMPLE_LEAST ? bytes / SAMPLE_PART : SAMPLE_LEAST;
-        const size_t n = (size_t)(part < bytes ? part : bytes);
+                       sample = bytes / SAMPLE_ONE_IN > SAMPLE_LEAST ? bytes / SAMPLE_ONE_IN
+                                                                     : SAMPLE_LEAST;
+        const size_t n = (size_t)(sample < bytes ? sample : bytes);
         const uint8_t *middle = src + begin + (bytes - n) / 2;
         if (c->kind[i] != STRETCH_CODED)
             continue;
@@ -365,7 +379,7 @@ static void put_block_head(uint8_t *dst, bool last, unsigned type, uint32_t size
     dst[2] = (uint8_t)(head >> 16);
 }
 
-/* Blocks without zstd's help. Returns what they take; 0: no room. */
+/* Writes blocks without zstd. Returns their bytes; 0 if there is no room. */
 static size_t put_blocks(const uint8_t *src, uint64_t bytes, stretch_kind kind, bool last,
                          uint8_t *dst, size_t capacity)
 {
@@ -383,8 +397,8 @@ static size_t put_blocks(const uint8_t *src, uint64_t bytes, stretch_kind kind, 
     return out;
 }
 
-/* The blocks of a frame of zstd without the head of the frame; none of them is the last of all
- * unless `last`. */
+/* Copies the blocks of a zstd frame, without the head of the frame. Clears the mark of the last
+ * block, unless `last` is set. */
 static size_t take_blocks(uint8_t *frame, size_t bytes, bool last, uint8_t *dst)
 {
     static const uint8_t size_bytes[4] = {0, 2, 4, 8};
@@ -401,9 +415,9 @@ static size_t take_blocks(uint8_t *frame, size_t bytes, bool last, uint8_t *dst)
     return bytes - begin;
 }
 
-/* Stretches [first, end) that zstd codes, as cuts of what begins where the first does. One run at
- * most: what zstd assumes of offsets holds at the head of a frame, and behind blocks that hold
- * none, only. */
+/* The stretches from the first to the last that zstd codes: [*first, *end). They form one run. zstd
+ * assumes the repeat offsets of a fresh frame. That holds at the head of a frame, and behind blocks
+ * that have no matches. Behind other blocks it does not hold. */
 static void find_run(const cuts *c, unsigned *first, unsigned *end)
 {
     *first = c->count;
@@ -430,11 +444,11 @@ static size_t encode_run(lort_codec *codec, unsigned first, unsigned end, const 
                                 : take_blocks(codec->spare, stored, last, dst);
 }
 
-/* One frame of the stretches, each as what it is. 0: no room. */
+/* Puts one frame together: each stretch as its kind says. Returns 0 if there is no room. */
 static size_t encode_stretched(lort_codec *codec, const uint8_t *src, size_t bytes, uint8_t *dst,
                                size_t capacity)
 {
-    /* a content size of four bytes, which is the window; no checksum, no dictionary */
+    /* A content size of four bytes, which is the window too; no checksum, no dictionary. */
     static const uint8_t head[5] = {0x28, 0xb5, 0x2f, 0xfd, 0xA0};
     const cuts *c = &codec->cuts;
     unsigned first, end;
@@ -477,7 +491,8 @@ lort_code lort_codec_encode_planes(lort_codec *codec, const void *src, uint64_t 
 {
     *stored = 0;
     if (capacity < lort_codec_bound(bytes))
-        return lort_fail(err, LORT_E_INTERNAL, "zstd: %llu bytes of room for %llu",
+        return lort_fail(err, LORT_E_INTERNAL,
+                         "zstd: %llu bytes of room are too few to encode %llu bytes",
                          (unsigned long long)capacity, (unsigned long long)bytes);
     if (width > LORT_PLANE_WIDTH_MAX || bytes > LORT_CHUNK_TARGET)
         width = 1;
@@ -501,8 +516,8 @@ lort_code lort_codec_encode_symbols(lort_codec *codec, const void *src, uint64_t
     return ZSTD_isError(result) ? zstd_failure(result, LORT_E_INTERNAL, "encoding", err) : LORT_OK;
 }
 
-/* Bytes of the window a frame asks for; 0 for a single-segment frame (its window is its content).
- * RFC 8878, 3.1.1.1.2. */
+/* Bytes of the window that a frame asks for; 0 for a single-segment frame, where the window is the
+ * content (RFC 8878, 3.1.1.1.2). */
 static uint64_t window_of(const uint8_t *frame)
 {
     const bool single_segment = frame[4] & 0x20;
@@ -515,7 +530,7 @@ lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored,
 {
     unsigned long long claimed = ZSTD_CONTENTSIZE_ERROR;
     if (stored >= 6 &&
-        /* 6: the shortest header; skippable frames are not data */
+        /* 6: the shortest header. Skippable frames hold no data. */
         memcmp(src, "\x28\xb5\x2f\xfd", 4) == 0)
         claimed = ZSTD_getFrameContentSize(src, (size_t)stored);
     if (claimed == ZSTD_CONTENTSIZE_ERROR ||
@@ -547,7 +562,7 @@ lort_code lort_codec_decode_frames(lort_codec *codec, const void *src, uint64_t 
         const size_t frame = ZSTD_findFrameCompressedSize(from, (size_t)stored);
         const unsigned long long size =
             ZSTD_isError(frame) ? ZSTD_CONTENTSIZE_ERROR : ZSTD_getFrameContentSize(from, frame);
-        if (size > decoded) /* the two errors are the largest numbers */
+        if (size > decoded) /* the two error values are the largest numbers */
             return lort_fail(
                 err, LORT_E_DAMAGED,
                 "zstd frame of unknown size, or of more than the %llu bytes that are left",

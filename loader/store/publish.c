@@ -1,22 +1,23 @@
-/* publish: see publish.h. Owns the partial file (or directory) beside the output and its lock; must
- * not touch what stands under the final name before the one rename in commit. publish_take.c takes
- * the partial. */
+/* publish: writes the partial file (or directory) beside the output and holds its lock. It must not
+ * touch anything under the final name before the one rename in commit. publish_take.c takes the
+ * partial output. */
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
 #include "loader/store/publish_parts.h"
 #include <stdio.h>
 #include <string.h>
 
-/* at most three of these are dirty: one that fills, two on their way */
+/* At most three pieces of this size are dirty: one that fills, two on their way to the disk. */
 #define FLUSH_BYTES (16u << 20)
 #define READ_BYTES (1u << 20)
-/* Between checkpoints that wait for the disk: a twentieth of the time goes there at most, but there
- * is one a second. */
+/* Nanoseconds between two syncs of checkpoints: SYNC_SHARE times the duration of the last sync,
+ * clamped to 50 ms - 1 s. So sync takes about 5 % of the time, and more only where one takes over
+ * 50 ms. */
 #define SYNC_SHARE 20
 #define SYNC_LEAST_NS 50000000u
 #define SYNC_MOST_NS 1000000000u
 
-/* A fresh hash for a fresh file. */
+/* Starts a new hash for a new file. */
 static lort_code start_hash(lort_publish *p, lort_error *err)
 {
     lort_hasher_close(p->hasher);
@@ -52,7 +53,7 @@ static lort_code read_output(lort_publish *p, void *buffer, uint64_t n, uint64_t
     return lort_publish_of_output(lort_os_read(p->file, buffer, n, offset, err), err);
 }
 
-/* again: written where it stands, so that the next sync has it. */
+/* again: writes the bytes back to their place, so that the next sync includes them. */
 static lort_code hash_range(lort_publish *p, uint8_t *piece, uint64_t from, uint64_t to, bool again,
                             lort_hasher *hasher, lort_error *err)
 {
@@ -84,7 +85,7 @@ static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, 
     return LORT_OK;
 }
 
-/* After a failed sync nobody knows what is on the disk. */
+/* After a failed sync the contents of the disk are unknown. */
 static lort_code sync_file(lort_publish *p, lort_error *err)
 {
     const uint64_t begin = lort_os_clock_ns();
@@ -98,8 +99,8 @@ static lort_code sync_file(lort_publish *p, lort_error *err)
     return code;
 }
 
-/* Syncs the file and reads it back (from the disk where flush_behind dropped its pages): only what
- * is really there is published. */
+/* Syncs the file and reads it back, so that LoRT publishes only what the disk holds. Pages that
+ * flush_behind dropped come from the disk. */
 lort_code lort_publish_settle(lort_publish *p, lort_error *err)
 {
     void *piece;
@@ -197,9 +198,9 @@ lort_code lort_publish_look(lort_publish *p, void *buffer, uint64_t n, uint64_t 
                             lort_error *err)
 {
     if (offset > p->found || n > p->found - offset)
-        return lort_fail(err, LORT_E_INTERNAL, "a look at %llu bytes behind %llu of %llu",
-                         (unsigned long long)n, (unsigned long long)offset,
-                         (unsigned long long)p->found);
+        return lort_fail(
+            err, LORT_E_INTERNAL, "reading %llu bytes at offset %llu of %llu found bytes",
+            (unsigned long long)n, (unsigned long long)offset, (unsigned long long)p->found);
     return read_output(p, buffer, n, offset, err);
 }
 
@@ -207,9 +208,9 @@ lort_code lort_publish_adopt(lort_publish *p, uint64_t n, lort_error *err)
 {
     void *piece;
     if (p->size > p->found || n > p->found - p->size)
-        return lort_fail(err, LORT_E_INTERNAL, "adopting %llu bytes behind %llu of %llu",
-                         (unsigned long long)n, (unsigned long long)p->size,
-                         (unsigned long long)p->found);
+        return lort_fail(
+            err, LORT_E_INTERNAL, "adopting %llu bytes at offset %llu of %llu found bytes",
+            (unsigned long long)n, (unsigned long long)p->size, (unsigned long long)p->found);
     const uint64_t room = n < READ_BYTES ? n : READ_BYTES;
     lort_code code = lort_take(p->alloc, room, "reading back", &piece, err);
     if (code)
@@ -243,7 +244,7 @@ lort_code lort_publish_checkpoint(lort_publish *p, lort_error *err)
 
 /* ---- the end ---- */
 
-/* All is there but the name: what was worked for hours is not thrown away for that. */
+/* Only the name is missing. LoRT does not delete the work of hours for that. */
 static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
 {
     char shown[300];
@@ -253,7 +254,7 @@ static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
     p->worth = true;
     if (err)
         snprintf(err->message + strlen(err->message), sizeof err->message - strlen(err->message),
-                 "; complete and checked it is there as '%s'",
+                 "; the complete and checked output is in '%s'",
                  lort_escape_text(shown, sizeof shown, p->partial));
     return code;
 }
@@ -286,10 +287,10 @@ void lort_publish_close(lort_publish *p)
 {
     if (!p)
         return;
-    if (lort_publish_stays(p) && p->file && !p->bad) /* a second sync would say all is well */
+    if (lort_publish_stays(p) && p->file && !p->bad) /* a second sync would report success */
         sync_file(p, NULL);
-    /* What is ours is removed before its lock goes: afterwards a newcomer's partial may stand under
-     * the same name. */
+    /* LoRT removes its partial output before it releases the lock. Afterwards another writer's
+     * partial output may have the same name. */
     const bool removed = p->made && !p->committed && !lort_publish_stays(p);
     if (removed && p->dir)
         lort_publish_remove_dir(p);

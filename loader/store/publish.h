@@ -1,11 +1,15 @@
-/* publish: a complete, synced file (or directory) appears under its final name, or nothing does;
- * what was there survives every failure. A file is read back before it gets its name. Writes go to
- * ".NAME.lort-partial" beside the output; commit syncs, renames and syncs the directory. The
- * partial file is locked: a second writer to the same output gets LORT_E_EXISTS.
+/* publish: the room loader/store owns containers and outputs on the disk. It must not decide how a
+ * tensor is stored.
  *
- * A resumable file is written as "NAME.part". What a writer who ended early left there is found by
- * the next one, who looks at it, adopts as much from its start as is good, and goes on behind that.
- */
+ * This file owns an output that appears whole. A complete, synced file (or directory) appears under
+ * its final name, or nothing does. A file that had the name survives every failure. LoRT reads the
+ * output back before it gets its name. Writes go to the partial output ".NAME.lort-partial" beside
+ * the output. commit syncs, renames and syncs the directory. LoRT locks the partial output: a
+ * second writer to one output gets LORT_E_EXISTS.
+ *
+ * The partial output of a resumable file is "NAME.part". If a writer ends early, the next writer
+ * finds that file. It looks at the bytes, adopts the good ones at the start, and goes on behind
+ * them. */
 #ifndef LORT_LOADER_STORE_PUBLISH_H
 #define LORT_LOADER_STORE_PUBLISH_H
 
@@ -15,60 +19,64 @@
 typedef struct lort_publish lort_publish;
 typedef struct lort_publish_options {
     bool directory; /* several files in a new directory */
-    bool force;     /* replace an existing FILE (a directory is never replaced) */
-    /* permission bits of the files; the input's, so that a secret model stays secret */
+    bool force;     /* replace an existing FILE; never a directory */
+    /* permission bits of the files: those of the input, so that a secret model stays secret */
     uint32_t mode;
-    /* refuse at once (LORT_E_WRITE, with both figures) when the disk has less; 0 = unknown */
+    /* If the disk has less: fail at once with LORT_E_WRITE and both figures. 0 = unknown. */
     uint64_t expect_bytes;
-    bool resumable; /* a FILE whose partial may outlive its writer */
-    /* asked while a file is read back; true: LORT_E_STOPPED. May be NULL */
+    bool resumable; /* a FILE whose partial output may outlive its writer */
+    /* LoRT calls it while it reads a file back; true: LORT_E_STOPPED. May be NULL. */
     bool (*stop)(void *ctx);
     void *stop_ctx;
 } lort_publish_options;
 
+/* Starts an output: takes the name and the lock of the partial output. path: the final name. The
+ * caller frees *out with lort_publish_close. On failure: LORT_E_EXISTS if the name is taken or
+ * another writer holds the lock; LORT_E_WRITE, LORT_E_USAGE or LORT_E_MEMORY. */
 lort_code lort_publish_begin(const char *path, const lort_publish_options *options,
                              const lort_alloc *alloc, lort_publish **out, lort_error *err);
-/* Starts a file: `name` is its plain name in a directory, ignored for a single file. One file is
+/* Starts a file. name: its plain name in a directory; ignored for a single file. Only one file is
  * open at a time. */
 lort_code lort_publish_file(lort_publish *publish, const char *name, lort_error *err);
+/* Appends n bytes to the current file. On failure: LORT_E_WRITE. */
 lort_code lort_publish_append(lort_publish *publish, const void *bytes, uint64_t n,
                               lort_error *err);
-/* bytes of the current file: appended and adopted */
+/* bytes of the current file, appended and adopted */
 uint64_t lort_publish_size(const lort_publish *publish);
-/* Syncs what was written last and reads it back: LORT_E_WRITE where that is not what was appended.
- */
+/* Syncs the last writes and reads the file back. On failure: LORT_E_WRITE if the bytes differ from
+ * the appended bytes. */
 lort_code lort_publish_settle(lort_publish *publish, lort_error *err);
-/* Settles, closes, renames and syncs the directory; frees nothing. Where the name cannot be given,
- * the partial output is complete and stays; the message says where. */
+/* Settles, closes, renames and syncs the directory; frees nothing. On failure of the rename the
+ * partial output is complete and stays. The message says where. */
 lort_code lort_publish_commit(lort_publish *publish, lort_error *err);
-/* Without commit: removes the partial output, but for a resumable one that has something worth
- * keeping: that is synced and stays. Accepts NULL. */
+/* Frees; accepts NULL. Without a commit it removes the partial output. A resumable partial output
+ * with work worth keeping is synced and stays. */
 void lort_publish_close(lort_publish *publish);
 
-/* Of resumable files. The directory; plain name of the partial, in the output's directory; bytes an
- * earlier writer left in it, 0 once they were dropped. */
-lort_dir *lort_publish_dir(const lort_publish *publish); /* of the output; the publish's */
+/* For resumable files: the directory of the output; the plain name of the partial output in it; the
+ * bytes that an earlier writer left (0 after drop). */
+lort_dir *lort_publish_dir(const lort_publish *publish); /* the publish owns it */
 const char *lort_publish_partial(const lort_publish *publish);
 uint64_t lort_publish_found(const lort_publish *publish);
-/* Reads of what was found: n bytes at offset, n <= found - offset. LORT_E_WRITE. */
+/* Reads n bytes of the found bytes at offset; n <= found - offset. On failure: LORT_E_WRITE. */
 lort_code lort_publish_look(lort_publish *publish, void *buffer, uint64_t n, uint64_t offset,
                             lort_error *err);
-/* The next n bytes of what was found are taken as if they had been appended. Not after append, nor
- * after drop. */
+/* Takes the next n found bytes as if they were appended. Not after append, nor after drop. */
 lort_code lort_publish_adopt(lort_publish *publish, uint64_t n, lort_error *err);
-/* What was found and not adopted is cut off; what follows is appended. */
+/* Cuts off the found bytes that were not adopted. Later appends follow the adopted bytes. */
 lort_code lort_publish_drop(lort_publish *publish, lort_error *err);
-/* All so far is worth keeping, and is on the disk now, or when this is called again after a second,
- * or at close. Files that are not resumable have none. */
+/* Marks everything so far as worth keeping. Syncs if the last sync is long enough ago: 20 times its
+ * duration, clamped to 50 ms - 1 s. close syncs the rest. Does nothing for a file that is not
+ * resumable. */
 lort_code lort_publish_checkpoint(lort_publish *publish, lort_error *err);
-/* whether close is to leave the partial */
+/* sets whether close leaves the partial output */
 void lort_publish_keep(lort_publish *publish, bool keep);
-/* True once a sync failed: then nobody knows what is on the disk, and close removes the partial,
- * unless it is told to keep it after all. Who goes on with it has to distrust it: what he adopts is
- * written again. */
+/* bad: true once a sync failed. Then the contents of the disk are unknown, and close removes the
+ * partial output unless keep is set later. A writer that resumes such output calls distrust: it
+ * then writes adopted bytes again. */
 bool lort_publish_bad(const lort_publish *publish);
 void lort_publish_distrust(lort_publish *publish);
-/* True if close would leave the partial. */
+/* True if close would leave the partial output. */
 bool lort_publish_stays(const lort_publish *publish);
 
 #endif

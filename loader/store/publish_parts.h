@@ -1,4 +1,5 @@
-/* publish_parts: what publish.c and publish_take.c share. Private to the two. */
+/* publish_parts: owns the struct that publish.c and publish_take.c share. No other file includes
+ * it. */
 #ifndef LORT_LOADER_STORE_PUBLISH_PARTS_H
 #define LORT_LOADER_STORE_PUBLISH_PARTS_H
 
@@ -16,29 +17,29 @@ struct lort_publish {
     lort_arena arena; /* names */
     lort_dir *parent;
     const char *name;         /* final name in parent */
-    const char *partial;      /* temporary name in parent */
+    const char *partial;      /* name of the partial output in parent */
     const char *guard;        /* directory form: name of the lock file in parent */
     lort_dir *dir;            /* directory form: the partial directory */
-    lort_publish_name *files; /* directory form: begun in it */
-    lort_file *lock;          /* directory form */
-    lort_file *file;          /* the one that is written, or NULL */
-    uint64_t size;            /* of it */
-    lort_hasher *hasher;      /* of what was appended to it */
+    lort_publish_name *files; /* directory form: files begun in it */
+    lort_file *lock;          /* directory form: the locked file */
+    lort_file *file;          /* the file that is being written, or NULL */
+    uint64_t size;            /* bytes of that file */
+    lort_hasher *hasher;      /* of the bytes appended to it */
     uint64_t flushed;
-    uint64_t found;              /* bytes an earlier writer left; 0: none, or dropped */
-    uint64_t synced_ns, sync_ns; /* when the last sync ended, and how long it took */
-    bool made, committed;        /* partial exists and is ours; it has its final name */
-    bool settled;                /* synced and read back since the last append */
-    bool worth;                  /* there is work in it that close is to leave */
-    bool bad, distrusted;        /* a sync failed: now, or when what was found was written */
+    uint64_t found;              /* bytes that an earlier writer left; 0: none, or dropped */
+    uint64_t synced_ns, sync_ns; /* end and duration of the last sync */
+    bool made, committed; /* made: the partial output is ours; committed: it has its final name */
+    bool settled;         /* synced and read back since the last append */
+    bool worth;           /* it holds work that close leaves */
+    bool bad, distrusted; /* bad: a sync failed; distrusted: one failed for the found bytes */
 };
 
-/* Takes the name and the lock of the partial output: begun anew, or found. Refuses what stands in
- * the way, and a disk that is too full. */
+/* Takes the name and the lock of the partial output, new or found. On failure: LORT_E_EXISTS or
+ * LORT_E_WRITE if something is in the way, or if the disk is too full. */
 lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err);
-/* The directory form: removes the partial directory and what was begun in it. */
+/* Directory form: removes the partial directory and the files begun in it. */
 void lort_publish_remove_dir(lort_publish *p);
-/* The code of a failure that the output has: LORT_E_WRITE where the input's was set. */
+/* Turns LORT_E_READ into LORT_E_WRITE: the output caused this failure, not the input. */
 lort_code lort_publish_of_output(lort_code code, lort_error *err);
 
 #endif

@@ -1,20 +1,19 @@
-/* publish_take: names, locks and refusals: how a writer comes by its partial output.
+/* publish_take: names, locks and refusals: how a writer gets its partial output.
  *
  *   file:       DIR/.NAME.lort-partial            locked while written, renamed to DIR/NAME
- *   resumable:  DIR/NAME.part                     the same; a later writer goes on with it
+ *   resumable:  DIR/NAME.part                     the same; a later writer resumes it
  *   directory:  DIR/.NAME.lort-partial/FILE ...   renamed to DIR/NAME
- *               DIR/.NAME.lort-lock               locked meanwhile, removed when the directory has
- * its name
+ *               DIR/.NAME.lort-lock               locked meanwhile; removed after the rename
  *
- * A partial nobody holds a lock on is a dead writer's. Who gets its lock removes it, or goes on
- * with it; and whoever gets a lock looks whether the name still leads to the file he locked, so of
- * two writers that come at once exactly one goes on. */
+ * A partial output that nobody locks belongs to a dead writer. A writer that gets the lock removes
+ * the partial output, or resumes it. After it gets a lock, a writer checks that the name still
+ * leads to the file it locked. So if two writers come at once, exactly one goes on. */
 #include "formats/base/text.h"
 #include "loader/store/publish_parts.h"
 #include <stdio.h>
 #include <string.h>
 
-#define TRIES 100 /* of taking the partial's name, while other writers come and go */
+#define TRIES 100 /* attempts to take the name, while other writers come and go */
 
 /* ---- names ---- */
 
@@ -30,7 +29,7 @@ static lort_code join_name(lort_publish *p, const char *before, const char *name
     return code;
 }
 
-/* What is wrong with the place of an output is a write error, said before any work. */
+/* A fault in the place of the output is a write error. LoRT reports it before any work. */
 static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
 {
     char shown[600];
@@ -76,7 +75,7 @@ static lort_code is_output(void *ctx, const char *name, lort_error *err)
     return strcmp(name, output) == 0 ? lort_fail(err, LORT_E_EXISTS, "name is taken") : LORT_OK;
 }
 
-/* A link that leads nowhere does not exist for stat, yet its name is taken. */
+/* stat does not see a link that leads nowhere, but its name is taken. */
 static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *err)
 {
     void *name;
@@ -89,7 +88,7 @@ static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *
     if (code == LORT_E_EXISTS)
         return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)",
                          lort_escape_text(shown, sizeof shown, path));
-    return LORT_OK; /* a directory that cannot be listed may still be written to */
+    return LORT_OK; /* LoRT may write to a directory that it cannot list */
 }
 
 static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *err)
@@ -106,7 +105,7 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
     if (info.kind == LORT_FILE_DIRECTORY || p->options.directory)
         return lort_fail(err, LORT_E_EXISTS, "output '%s' exists; %s", shown,
                          info.kind == LORT_FILE_DIRECTORY ? "a directory is never replaced"
-                                                          : "it is not replaced by a directory");
+                                                          : "a directory never replaces a file");
     if (info.kind == LORT_FILE_OTHER)
         return lort_fail(err, LORT_E_EXISTS,
                          "output '%s' is not a regular file and is never replaced", shown);
@@ -133,7 +132,7 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 
 /* ---- the partial, taken ---- */
 
-/* What it is that cannot be read is the output. */
+/* The file that cannot be read is the output. */
 lort_code lort_publish_of_output(lort_code code, lort_error *err)
 {
     if (code != LORT_E_READ)
@@ -143,7 +142,7 @@ lort_code lort_publish_of_output(lort_code code, lort_error *err)
     return LORT_E_WRITE;
 }
 
-/* held: the file whose lock somebody has. */
+/* held: the file that somebody locked, or NULL. */
 static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_error *err)
 {
     const uint64_t pid = held ? lort_os_lock_holder(held) : 0;
@@ -155,8 +154,8 @@ static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_
                      lort_os_dir_path(p->parent), p->name, who, p->partial);
 }
 
-/* The file of this name in parent, new or left by somebody, locked by us; *same: the name still
- * leads to it. LORT_E_EXISTS: its writer lives. *file is NULL after a failure. */
+/* Opens or creates the file of this name in parent and locks it. *same: the name still leads to
+ * this file. On failure: LORT_E_EXISTS if its writer lives; *file is then NULL. */
 static lort_code hold_lock(lort_publish *p, const char *name, uint32_t mode, lort_file **file,
                            bool *same, lort_error *err)
 {
@@ -176,7 +175,7 @@ static lort_code hold_lock(lort_publish *p, const char *name, uint32_t mode, lor
     return code;
 }
 
-/* Removes a dead writer's partial file; LORT_E_EXISTS if the writer lives. */
+/* Removes the partial file of a dead writer. On failure: LORT_E_EXISTS if the writer lives. */
 static lort_code bury_file(lort_publish *p, lort_error *err)
 {
     lort_file *stale;
@@ -188,7 +187,7 @@ static lort_code bury_file(lort_publish *p, lort_error *err)
     return code;
 }
 
-/* One try at a resumable file. */
+/* Tries once to take a resumable file. *taken: the file is ours now. */
 static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
 {
     lort_file *file;
@@ -207,7 +206,7 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
     return LORT_OK;
 }
 
-/* One try: *taken says whether the partial file is ours now. */
+/* Tries once to take the partial file. *taken: the file is ours now. */
 static lort_code take_file(lort_publish *p, bool *taken, lort_error *err)
 {
     lort_file *file;
@@ -268,7 +267,7 @@ static lort_code bury_dir(lort_publish *p, lort_error *err)
     return code ? code : lort_os_remove(p->parent, p->partial, true, err);
 }
 
-/* The same with our own: what is in it is known, so that it takes no memory. */
+/* Takes no memory: the names in our own directory are known. */
 void lort_publish_remove_dir(lort_publish *p)
 {
     for (const lort_publish_name *file = p->files; file; file = file->next)
@@ -281,7 +280,7 @@ void lort_publish_remove_dir(lort_publish *p)
 static lort_code take_new_dir(lort_publish *p, lort_error *err)
 {
     const char *path;
-    /* who may read the files may enter */
+    /* readers of the files may enter */
     uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700;
     lort_code code = join_name(p, lort_os_dir_path(p->parent), "/", p->partial, &path, err);
     if (code == LORT_OK)
@@ -309,7 +308,7 @@ lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err)
         code = refuse_existing(p, path, err);
     if (code == LORT_OK)
         code = p->options.directory ? take_new_dir(p, err) : take_new_file(p, err);
-    if (code == LORT_OK) /* of a writer who had it until now */
+    if (code == LORT_OK) /* a writer that held the name may have committed */
         code = refuse_existing(p, path, err);
     return code ? code : refuse_full_disk(p, err);
 }

@@ -1,11 +1,11 @@
-/* record: between bodies (formats/container) and frames in a file. Owns compression and pieces;
- * knows nothing of what a body says. */
+/* record: puts bodies (formats/container) into frames of a file and takes them out. It owns
+ * compression and pieces. It knows nothing of what a body says. */
 #include "loader/store/record.h"
 #include "formats/base/bytes.h"
 
 /* ---- writing ---- */
 
-/* Compresses into *packed; *use says whether that is what to store. */
+/* Compresses into *packed. *use: true if that is what to store. */
 static lort_code pack_body(lort_frame_kind kind, const uint8_t *body, uint64_t bytes,
                            lort_codec *codec, const lort_alloc *alloc, lort_buffer *packed,
                            bool *use, lort_error *err)
@@ -39,7 +39,7 @@ lort_code lort_record_put(lort_frame_kind kind, const uint8_t *body, uint64_t by
     uint64_t size = compressed ? packed.size : bytes;
     uint64_t pieces = compressed || size == 0 ? 1 : (size - 1) / piece_bytes + 1;
     if (pieces > LORT_FRAME_PIECES_MAX) {
-        code = lort_fail(err, LORT_E_INTERNAL, "record of %llu bytes in %llu pieces",
+        code = lort_fail(err, LORT_E_INTERNAL, "a record of %llu bytes needs %llu pieces, too many",
                          (unsigned long long)size, (unsigned long long)pieces);
         goto done;
     }
@@ -93,7 +93,7 @@ static lort_code read_frame(const lort_record_source *source, uint64_t offset, u
     uint8_t start[8] = {0};
     memcpy(start, data, left < 8 ? (size_t)left : 8);
     if (left < 8)
-        return lort_frame_get(start, left, frame, err); /* says what is missing */
+        return lort_frame_get(start, left, frame, err); /* the message says what is missing */
     code = lort_frame_bytes(start, left, &bytes, err);
     if (code == LORT_OK)
         code = source->view(source->ctx, offset, bytes, scratch, &data, err);
@@ -114,13 +114,14 @@ static lort_code unpack_body(const lort_record_source *source, const lort_frame 
     return code;
 }
 
-/* All pieces of a record, gathered in out->whole; `first` is its first frame. */
+/* Gathers all pieces of a record in out->whole. first: its first frame. */
 static lort_code gather_pieces(const lort_record_source *source, lort_frame first, uint64_t offset,
                                uint64_t end, lort_record *out, lort_error *err)
 {
     lort_frame frame = first;
     if (first.decoded > end - offset)
-        return lort_fail(err, LORT_E_DAMAGED, "record claims %llu bytes, %llu are left",
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the record says it has %llu bytes, but only %llu are left",
                          (unsigned long long)first.decoded, (unsigned long long)(end - offset));
     out->whole.alloc = source->alloc;
     for (uint32_t piece = 0;; piece++) {
@@ -139,8 +140,9 @@ static lort_code gather_pieces(const lort_record_source *source, lort_frame firs
             return code;
     }
     if (out->whole.size != first.decoded && out->whole.error.code == LORT_OK)
-        return lort_fail(err, LORT_E_DAMAGED, "record of %llu bytes, %llu are there",
-                         (unsigned long long)first.decoded, (unsigned long long)out->whole.size);
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the pieces of the record have %llu bytes (expected %llu)",
+                         (unsigned long long)out->whole.size, (unsigned long long)first.decoded);
     return lort_buffer_check(&out->whole, err);
 }
 

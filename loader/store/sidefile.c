@@ -1,5 +1,5 @@
-/* Opened relative to its directory and read, never mapped: what the parser sees cannot change under
- * it. */
+/* sidefile: opens the file relative to its directory and reads it. It never maps the file, so the
+ * bytes cannot change under the parser. */
 #include "loader/store/sidefile.h"
 #include "formats/base/text.h"
 #include "loader/os/os.h"

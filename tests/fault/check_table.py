@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""The table of docs/TESTING.md, "The ninety faults": rows 1 to 90, each with tests that are where it says. A test is `file: name`: a C function that is also
-listed in its file, the name of a bats test, or words of any other file."""
+"""Checks the table of docs/TESTING.md, "The ninety faults": rows 1 to 90, with tests.
+
+A test is `file: name`. The name is a C function that its file also lists, the name of a bats test,
+or words of any other file."""
 import glob
 import os
 import re

@@ -1,14 +1,21 @@
-/* fault.so: faults on purpose in an unchanged program, by LD_PRELOAD. Calls count that come from the program itself (allocations also where
- * they come from libjansson, libzstd or libxxhash, which allocate in its name); the calls of all others pass.
+/* fault.so: makes calls of an unchanged program fail on purpose, by LD_PRELOAD. It counts only
+ * calls that the program itself makes. Allocations count also from libjansson, libzstd and
+ * libxxhash, which allocate for the program. All other calls pass.
  *
- *   LORT_FAULT=KIND:N[:ERROR]    the N-th call of KIND fails once; "N+": all from the N-th on. ERROR: a name of errno, or short (read, write)
- *   LORT_FAULT=short-write|short-read|eintr   every write (read) moves half of what it is asked to; every first try is interrupted
- *   LORT_FAULT=lose:MS|lose-at:N|lose-end   the power goes after MS milliseconds, at the N-th call that changes a file, or when all is done: lose.c
- *   LORT_FAULT_SEED=S            lose: what survives of that which was not synced; 0 (the default): nothing
- *   LORT_FAULT_COUNT=FILE        written at the end, and when the fault comes: calls of each kind, and whether the fault was delivered
+ *   LORT_FAULT=KIND:N[:ERROR]   the N-th call of KIND fails once; "N+": all from the N-th on.
+ *                               ERROR: a name of errno, or short (read, write)
+ *   LORT_FAULT=short-write, short-read, eintr
+ *                               every write (read) moves half of its bytes; every first try is
+ *                               interrupted
+ *   LORT_FAULT=lose:MS, lose-at:N, lose-end
+ *                               the power goes after MS milliseconds, at the N-th call that changes
+ *                               a file, or at the end of the program: see lose.c
+ *   LORT_FAULT_SEED=S           lose: selects which unsynced changes survive; 0 (default): none
+ *   LORT_FAULT_COUNT=FILE       at the end, and at the fault, it writes there: calls of each kind,
+ *                               and whether it delivered the fault
  *
- * KIND is one of the table below. With the address sanitizer: ASAN_OPTIONS=verify_asan_link_order=0, and gcc's, whose runtime is a
- * library. */
+ * The table below lists the values of KIND. With the address sanitizer set
+ * ASAN_OPTIONS=verify_asan_link_order=0 and use gcc's sanitizer, whose runtime is a library. */
 #define _GNU_SOURCE
 #include "tests/fault/fault.h"
 
@@ -31,16 +38,18 @@ static_assert(sizeof(off_t) == sizeof(off64_t), "the calls with 64 in their name
 #define EXPORT __attribute__((visibility("default")))
 #define ALSO(name) __attribute__((visibility("default"), alias(name)))
 #define CALLER __builtin_extract_return_addr(__builtin_return_address(0))
-#define PER_THREAD static _Thread_local __attribute__((tls_model("initial-exec"))) /* no allocation at first use */
+/* initial-exec: no allocation at first use */
+#define PER_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
 
 typedef enum kind { ALLOC, PAGES, MAP, THREAD, OPEN, OPEN_READ, READ, WRITE, FSYNC, TRUNCATE, CLOSE, RENAME, UNLINK, MKDIR, LOCK, STAT, LIST, KINDS } kind;
 
 static const struct {
     const char *name;
     int error;
-    bool interrupted; /* it may end with EINTR before it did anything */
+    bool interrupted; /* may end with EINTR before it did anything */
 } kinds[KINDS] = {
-    [ALLOC] = {"alloc", ENOMEM, false},       [PAGES] = {"pages", ENOMEM, false}, /* anonymous mappings */
+    /* pages: anonymous mappings */
+    [ALLOC] = {"alloc", ENOMEM, false},       [PAGES] = {"pages", ENOMEM, false},
     [MAP] = {"mmap", ENOMEM, false},          [THREAD] = {"thread", EAGAIN, false},
     [OPEN] = {"open", ENOSPC, true},          [OPEN_READ] = {"open-read", EIO, true},
     [READ] = {"read", EIO, true},             [WRITE] = {"write", ENOSPC, true},
@@ -61,9 +70,9 @@ static const struct {
               {"EEXIST", EEXIST},   {"ENOLCK", ENOLCK}};
 
 static struct {
-    kind kind; /* KINDS: none */
+    kind kind; /* KINDS: no fault */
     uint64_t at;
-    bool on; /* and all that follow */
+    bool on; /* also all calls after it */
     int error;
     bool short_write, short_read, eintr;
 } plan = {.kind = KINDS};
@@ -89,7 +98,8 @@ static const struct {
 
 static bool loaded, loading;
 
-/* False while the functions are looked for: what dlsym itself allocates comes from `room`. */
+/* Returns false while it looks the functions up. Allocations of dlsym itself then come from
+ * `room`. */
 static bool load(void)
 {
     if (loaded || loading)
@@ -172,7 +182,7 @@ void fault_delivered(void)
     fault_say();
 }
 
-/* 0: the call goes on; else what it fails with, or SHORT. */
+/* Returns 0 if the call goes on, else its errno value, or SHORT. */
 static int strike(kind k, const void *caller)
 {
     PER_THREAD bool tried[KINDS];
@@ -193,7 +203,7 @@ static int strike(kind k, const void *caller)
     return plan.error;
 }
 
-/* Sets errno; true where the call fails. */
+/* Sets errno; true if the call fails. */
 static bool fails(kind k, const void *caller)
 {
     const int why = strike(k, caller);
@@ -215,7 +225,7 @@ EXPORT void *malloc(size_t n)
 
 EXPORT void *calloc(size_t count, size_t n)
 {
-    if (!load()) /* the room is zero, and is given once */
+    if (!load()) /* the room is zero, and each byte of it is given once */
         return n && count > sizeof room / n ? NULL : from_room(count * n);
     return fails(ALLOC, CALLER) ? NULL : real.calloc(count, n);
 }
@@ -309,7 +319,7 @@ EXPORT int openat64(int dir, const char *path, int flags, ...)
 }
 int openat(int, const char *, int, ...) ALSO("openat64");
 
-/* What these are called where _FORTIFY_SOURCE checks them. */
+/* The names of these functions where _FORTIFY_SOURCE checks them. */
 EXPORT int __open64_2(const char *path, int flags);
 EXPORT int __open64_2(const char *path, int flags) { return open_at(AT_FDCWD, path, flags, 0, CALLER); }
 EXPORT int __openat64_2(int dir, const char *path, int flags);
@@ -341,7 +351,7 @@ EXPORT int close(int fd)
     if (!ready || !is_written(fd) || !fails(CLOSE, CALLER))
         return real.close(fd);
     const int why = errno;
-    real.close(fd); /* it is gone all the same */
+    real.close(fd); /* the descriptor is closed all the same */
     errno = why;
     return -1;
 }
@@ -369,7 +379,7 @@ EXPORT ssize_t __read_chk(int fd, void *to, size_t n, size_t cap) { return n > c
 EXPORT ssize_t __pread64_chk(int fd, void *to, size_t n, off64_t at, size_t cap);
 EXPORT ssize_t __pread64_chk(int fd, void *to, size_t n, off64_t at, size_t cap) { return n > cap ? -1 : get(fd, to, n, at, true, CALLER); }
 
-/* Pipes and terminals are left alone: what is written there is no file of the program's. */
+/* Pipes and terminals pass: they are not files of the program. */
 static ssize_t put(int fd, const void *from, size_t n, off64_t at, bool positioned, const void *caller)
 {
     load();
@@ -504,7 +514,7 @@ static void refuse(const char *text)
     _exit(127);
 }
 
-/* "KIND:N", "KIND:N+", "KIND:N:ERROR" */
+/* Reads "KIND:N", "KIND:N+" or "KIND:N:ERROR". */
 static void read_call(const char *text)
 {
     const size_t length = strcspn(text, ":");

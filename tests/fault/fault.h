@@ -1,4 +1,5 @@
-/* fault: what fault.c (faults on purpose) and lose.c (the power goes) share. Both are one library for LD_PRELOAD, tests/fault/fault.so. */
+/* fault: owns what fault.c (faults on purpose) and lose.c (loss of power) share. Both are one
+ * library for LD_PRELOAD, tests/fault/fault.so. */
 #ifndef LORT_TESTS_FAULT_H
 #define LORT_TESTS_FAULT_H
 
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* The functions that were there before: libc's, or a sanitizer's. */
+/* The original functions: libc's, or a sanitizer's. */
 typedef struct fault_real {
     void *(*malloc)(size_t);
     void *(*calloc)(size_t, size_t);
@@ -39,20 +40,22 @@ typedef struct fault_real {
     int (*flock)(int, int);
     long (*syscall)(long, ...);
     void *(*mmap64)(void *, size_t, int, int, int, off64_t);
-    int (*stat64)(const char *, struct stat64 *); /* these three may be absent: libc before 2.33 has them in its headers */
+    /* These three may be absent: libc before 2.33 has them in its headers. */
+    int (*stat64)(const char *, struct stat64 *);
     int (*fstat64)(int, struct stat64 *);
     int (*fstatat64)(int, const char *, struct stat64 *, int);
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 } fault_real;
 extern fault_real real;
 
-/* Writes the counts of calls to the file of LORT_FAULT_COUNT; errno is kept. */
+/* Writes the counts of calls to the file of LORT_FAULT_COUNT; leaves errno as it is. */
 void fault_say(void);
 void fault_delivered(void);
 
 /* ---- lose.c: the calls that change files, done and remembered until they are synced ---- */
 extern bool lose_on;
-void lose_start(uint64_t milliseconds, uint64_t at_call, uint64_t seed); /* whichever of the first two is not 0 */
+/* One of the first two arguments is 0; the other one counts. */
+void lose_start(uint64_t milliseconds, uint64_t at_call, uint64_t seed);
 #define LOSE_AT_END UINT64_MAX
 void lose_end(void); /* the program has ended */
 int lose_open(int dir, const char *path, int flags, mode_t mode);

@@ -1,13 +1,23 @@
 #!/usr/bin/env python3
-"""Every command over a tiny model with every call that can fail failing once: the N-th allocation, mapping, thread, open, read, write, sync,
-close, rename ..., N = 1, 2, ... until there is no N-th; then with short and interrupted calls, and with the power going at every change of a file.
+"""Runs every command over a tiny model and makes each call that can fail, fail once.
 
-    tests/fault/inject.py [--full | --most N] [--only PART ...] [--keep]     --quick, the default, takes a few N of each
+The N-th allocation, mapping, thread, open, read, write, sync, close, rename ... fails, for N = 1,
+2, ... until there is no N-th. Then calls are short or interrupted, and the power goes at every change
+of a file.
 
-Each time: no crash and no hang; exit 0 only with the output of an undisturbed run; else the exit code of the fault, one line that gives the
-reason, nothing under the output's name but what stood there, no partial file; under the address sanitizer no leak. After the power went: the
-output's name has what stood there or the whole, and another run succeeds. LORT and MODE are as make sets them. TAP; one test for each command
-and kind. Standard library only; the faults themselves are tests/fault/fault.c's."""
+    tests/fault/inject.py [--full | --most N] [--only PART ...] [--keep]
+                          --quick, the default, takes a few N of each kind
+
+Each run must keep these rules:
+- It does not crash or hang. Under the address sanitizer it leaks nothing.
+- It exits with 0 only if the output is that of an undisturbed run.
+- Otherwise it exits with the code of the fault, and one line gives the reason. The output's name
+  has only its old contents, and there is no partial file.
+- After a loss of power the output's name has its old contents or the whole output, and another run
+  succeeds.
+
+LORT and MODE are as make sets them. Prints TAP, one test for each command and kind. Uses the
+standard library only. tests/fault/fault.c makes the faults."""
 import argparse
 import array
 import concurrent.futures
@@ -27,11 +37,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MODE = os.environ.get("MODE", "release")
 LORT = os.path.abspath(os.environ.get("LORT", os.path.join(ROOT, "build", MODE, "lort")))
 FAULT_SO = os.path.join(os.path.dirname(LORT), "tests/fault/fault.so")
-SECONDS = 120  # more than any run takes: a hang
+SECONDS = 120  # no run takes so long: it hangs
 SANITIZER_EXIT = 99
 
-# What a fault may end in beside success: kind and how it is asked for, exit codes, words of the message.
-# Success always means the same output; where it is not to happen at all, `zero` is false.
+# The allowed ends of a fault beside success: kind, how to ask for it, exit codes, words of the
+# message. Success always means the same output. `zero` is false where success is not allowed.
 class Fault:
     def __init__(self, kind, how="", codes=(), words=(), zero=True):
         self.kind, self.how, self.codes, self.words, self.zero = kind, how, codes, words, zero
@@ -65,16 +75,17 @@ FAULTS = [
     Fault("fsync", "", (5,), (EIO,), zero=False),
     Fault("fsync", "EINTR", (), ()),
     Fault("truncate", "", (5,), (EIO,), zero=False),
-    Fault("close", "", (5,), (EIO,)),  # what was synced and read back before is there
+    Fault("close", "", (5,), (EIO,)),  # data synced and read back before the fault is safe
     Fault("rename", "", (5,), (EIO,), zero=False),
     Fault("rename", "EXDEV", (5,), ("cross-device",), zero=False),
-    Fault("rename", "EINVAL", (5,), ("Invalid argument",)),  # a file system without "rename unless it exists"
+    # EINVAL: a file system without "rename unless it exists"
+    Fault("rename", "EINVAL", (5,), ("Invalid argument",)),
     Fault("unlink", "", (5,), (EIO,)),
     Fault("mkdir", "", (5,), (ENOSPC,), zero=False),
     Fault("lock", "", (5,), ("No locks available",), zero=False),
 ]
 ALWAYS = ("short-write", "short-read", "eintr")
-SEEDS = (0, 1, 2, 3, 4, 5)  # of what survives when the power goes; 0: nothing that was not synced
+SEEDS = (0, 1, 2, 3, 4, 5)  # they choose what survives a loss of power; 0: only synced data
 
 
 # ---- a model of some kilobytes, in two forms ----
@@ -155,9 +166,11 @@ def write_imatrix(path):
 OLD = b"what stood there before\n"
 
 class Command:
-    """`args` with {in} for the folder of inputs; what is written comes to lie in the run's own folder, which is the working directory.
-    old: something stands under the output's name. begun: the work of a run that ended early stands there.
-    told: how much of standard output is compared (all; json: names and texts; none)."""
+    """A command line. In `args` {in} stands for the folder of inputs.
+
+    The run writes into its own folder, which is the working directory.
+    old: a file has the output's name before. begun: there is unfinished work of an earlier run.
+    told: how much of standard output the test compares (all; json: names and texts; none)."""
 
     def __init__(self, name, args, output=None, old=False, told="none", report=None, begun=False):
         self.name, self.args, self.output, self.old, self.told, self.report, self.begun = name, args.split(), output, old, told, report, begun
@@ -192,7 +205,7 @@ COMMANDS = [
 
 
 def content(path):
-    """What is under a name: None, bytes, or the files of a directory."""
+    """Returns the contents of a path: None, bytes, or the files of a directory."""
     if os.path.isdir(path):
         return {name: content(os.path.join(path, name)) for name in sorted(os.listdir(path))}
     if not os.path.exists(path):
@@ -201,11 +214,12 @@ def content(path):
         return f.read()
 
 
-MACHINE = {"memory", "mode_reason", "warnings"}  # keys of a report that say how it went, not what was found
+# keys of a report that depend on the run, not on the model
+MACHINE = {"memory", "mode_reason", "warnings"}
 
 
 def outline(value):
-    """A JSON report without its figures, and without what a fault that was survived may change."""
+    """Returns a JSON report without figures, and without keys that a survived fault changes."""
     if isinstance(value, dict):
         return {key: outline(v) for key, v in value.items() if key not in MACHINE}
     if isinstance(value, list):
@@ -227,7 +241,7 @@ def told(command, out):
 # ---- one run ----
 
 class Box:
-    """Where everything lies."""
+    """The folders of inputs and runs."""
 
     def __init__(self, path):
         self.path, self.inputs, self.number, self.lock = path, os.path.join(path, "in"), 0, threading.Lock()
@@ -279,28 +293,30 @@ def run(box, command, fault=None, seed=0, folder=None):
 
 
 KEPT = re.compile(r"holds ([0-9]+ of [0-9]+ tensors: the same command with --resume|the work of an earlier run, untouched: the command that began it) goes on")
-OUTPUT = re.compile(r"out\b|report|lort-partial|lort-lock|'\.'")  # in a message: it is about what is written
+# in a message: it is about the output
+OUTPUT = re.compile(r"out\b|report|lort-partial|lort-lock|'\.'")
 
 
 def said(err):
-    """The lines that tell of a failure."""
+    """Returns the lines that report a failure."""
     return [line for line in err.splitlines() if line.startswith("lort: ") and not line.startswith("lort: warning: ") and not KEPT.search(line)]
 
 
 def left_behind(command, fault, result):
-    """Names in the run's folder that should not be there."""
+    """Returns the names in the run's folder that should not be there."""
     may, empty = {command.output, command.report}, set()
     if result.code and command.args[0] == "compress" and (command.begun or KEPT.search(result.err)):
         may |= {f"{command.output}.part", f"{command.output}.part.journal"}
     if result.code and fault.kind == "rename":
-        may |= {name for name in os.listdir(result.folder) if f"it is there as '{name}'" in result.err}
-    if result.code and fault.kind in ("lock", "stat"):  # who cannot know whose it is does not remove it
+        may |= {name for name in os.listdir(result.folder) if f"the complete and checked output is in '{name}'" in result.err}
+    # LoRT does not remove a file of an unknown owner.
+    if result.code and fault.kind in ("lock", "stat"):
         empty = {name for name in os.listdir(result.folder) if content(os.path.join(result.folder, name)) in (b"", {})}
     return sorted(set(os.listdir(result.folder)) - may - empty)
 
 
 def problems_of_next(box, command, result):
-    """The run after one that failed and left something."""
+    """Runs the command again after a run that failed and left something."""
     if not result.code or not set(os.listdir(result.folder)) - {command.output, command.report} or not command.output:
         return []
     place = os.path.join(result.folder, command.output)
@@ -325,7 +341,8 @@ def problems_of_success(command, result):
     return found
 
 
-# These come after the output has its name: it is whole, and what the exit code tells is that something else is amiss.
+# These faults come after the output has its name. The output is whole. The exit code reports
+# another fault.
 AFTERWARDS = ("sync directory", "JSON report", "standard output")
 
 
@@ -378,7 +395,7 @@ class Test:
 
 
 def pick(total, most, phase):
-    """1 .. total, or `most` of them that are spread over it."""
+    """Returns 1 .. total, or `most` of these numbers, evenly spread."""
     return sorted({1 + (i * total // most + phase) % total for i in range(most)}) if total > most else list(range(1, total + 1))
 
 
@@ -429,7 +446,7 @@ def test_always(box, command, how, options, pool):
 
 
 def problems_after_dark(box, command, result):
-    """What is under the output's name after the power went, and whether the next run gets along with what else is there."""
+    """Checks the output's name after a loss of power, and that the next run succeeds."""
     place = os.path.join(result.folder, command.output)
     have, before, found = content(place), OLD if command.old else None, []
     if result.code == 0:
@@ -474,7 +491,7 @@ def make_inputs(box):
 
 
 def begin(box, command):
-    """Unfinished work for the command: of a run whose disk was full near its end."""
+    """Makes unfinished work for the command: a run whose disk was full near its end."""
     resume = [a for a in command.args if a != "--resume"]
     command.args, args = resume, command.args
     for n in range(run(box, command).counts["write"], 0, -1):
@@ -488,7 +505,7 @@ def begin(box, command):
 
 
 def undisturbed(box, command):
-    """Fills what the runs with faults are compared with."""
+    """Runs without a fault and notes the results, for the comparison with faulty runs."""
     if command.begun:
         begin(box, command)
     result = run(box, command)
@@ -529,7 +546,7 @@ def show(test, number):
 
 
 def summary(tests):
-    """Faults and failures by kind."""
+    """Prints the number of faults and failures of each kind."""
     kinds = {}
     for test in tests:
         name = test.name.split(",")[0]

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Kills lort compress at random instants and resumes it: the output must have the bytes of a run that was never interrupted. Kills restore too, which begins anew.
+"""Kills lort compress at random instants and resumes it; the bytes must be the same.
 
-  tests/fault/kill.py [--kills 1000] [--losing 200] [--seed 1] [--jobs N]     (KILLS, LOSING in the environment are other defaults)
+The output must have the bytes of a run without kills. Also kills restore, which begins anew.
 
-Reads LORT (the program) and FAULT (tests/fault/fault.so as built). A job is a model and options; it is killed again and again, each time at an instant
-drawn from the time a whole run takes, and resumed, until it has run to its end or was killed often enough and is let go. `--losing` of the kills also undo
-what was not synced by then (fault.so: LORT_FAULT=lose:MS), as a power failure does. After every kill there is no output, or the whole one; at the end there
-is the whole one and nothing beside it. Ends with `N passed, N failed`: jobs."""
+  tests/fault/kill.py [--kills 1000] [--losing 200] [--seed 1] [--jobs N]
+                      (KILLS and LOSING in the environment are other defaults)
+
+Reads LORT (the program) and FAULT (tests/fault/fault.so as built). A job is a model and options.
+This script kills a job again and again and resumes it. The instants are random, within the time of
+a whole run. A job ends by itself, or this script lets it run to its end after enough kills.
+`--losing` of the kills also undo unsynced changes, as a power failure does (fault.so:
+LORT_FAULT=lose:MS). After every kill there is no output, or the whole output. At the end there is
+the whole output and nothing beside it. The last line counts jobs: `N passed, N failed`."""
 import argparse
 import collections
 import concurrent.futures
@@ -72,7 +77,7 @@ class Reference:
 
 
 def kill_once(job, draw, reference, out, extra):
-    """True if it was killed, False if it had ended with success; a text: what was wrong."""
+    """Returns True if the run was killed, False if it succeeded, or a text about a fault."""
     after = draw.uniform(0, 1.1 * reference.seconds)
     env = {"LD_PRELOAD": FAULT, "LORT_FAULT": f"lose:{max(1, round(1000 * after))}", "LORT_FAULT_SEED": str(draw.getrandbits(31))} if job.losing else None
     process = run(job.model, job.target, out, extra, env)
@@ -89,7 +94,7 @@ def kill_once(job, draw, reference, out, extra):
 
 
 def finish(job, reference, out, extra):
-    """Tensors taken over by the last run; a text: what was wrong."""
+    """Returns the number of tensors that the last run resumed, or a text about a fault."""
     report = f"{out}.json"
     process = run(job.model, job.target, out, extra + ["--resume", "--json", report])
     message = process.communicate()[1].decode(errors="replace").strip()
@@ -112,7 +117,7 @@ def work_job(job, reference):
             failure = killed
         elif killed:
             kills += 1
-        remove(out)  # it had its name: begin anew
+        remove(out)  # a finished output: the next run begins anew
     if failure is None:
         tensors = finish(job, reference, out, draw.choice(MACHINES))
         failure = tensors if isinstance(tensors, str) else None

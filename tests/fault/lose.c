@@ -1,11 +1,16 @@
-/* The power goes: everything that was not synced is undone, and the process dies by SIGKILL.
+/* lose: the power goes. Undoes every change that was not synced; then the process dies by SIGKILL.
  *
- * What a disk promises: the content and size of a file are those of its last fsync or fdatasync; names (files made, removed, renamed, and
- * directories) are those of the last fsync of their directory. Every other change is remembered here with what was there before. At the end all
- * of it is taken back, and then, where LORT_FAULT_SEED is not 0, a part of it is done again that the seed chooses, as a disk would: of names
- * the first few of each directory, in order; of writes any, whole, cut at a sector of 512 bytes, or as zeros.
+ * A disk promises two things. The content and size of a file are those of its last fsync or
+ * fdatasync. Names (files made, removed, renamed, and directories) are those of the last fsync of
+ * their directory.
  *
- * One lock is held around each change, so that what is remembered is what was done. */
+ * This file remembers every other change, with the bytes or names before it. At the end it undoes
+ * all of them. Then, if LORT_FAULT_SEED is not 0, the seed selects some changes that it makes
+ * again, as a disk would. Of names it keeps the first few of each directory, in order. Of writes it
+ * keeps any: whole, cut at a sector of 512 bytes, or as zeros.
+ *
+ * It holds one lock around each change, so it remembers changes in the order in which they
+ * happen. */
 #define _GNU_SOURCE
 #include "tests/fault/fault.h"
 
@@ -31,7 +36,7 @@ typedef struct content {
     struct content *next;
     dev_t device;
     ino_t inode;
-    int fd; /* our own: it carries none of the program's locks, and stays open */
+    int fd; /* our own handle: holds no lock of the program, and stays open */
     change *changes;
     size_t count, room;
 } content;
@@ -43,7 +48,7 @@ typedef struct naming {
     deed deed;
     int dir; /* our own handle */
     char name[256], to[256];
-    int gone; /* what was removed or replaced, or -1: its content is copied back */
+    int gone; /* the file that was removed or replaced, or -1: its content is copied back */
     bool undo;
 } naming;
 
@@ -112,7 +117,7 @@ static bool same_dir(int a, int b)
     return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Of each directory the first few stay, where the seed says so. */
+/* If there is a seed, the first few changes of each directory stay. */
 static void choose_names(void)
 {
     for (naming *n = newest; n; n = n->older)
@@ -125,7 +130,7 @@ static void choose_names(void)
             count += same_dir(m->dir, n->dir);
         }
         if (newer)
-            continue; /* its directory had its turn */
+            continue; /* this directory is done */
         keep = draw(count + 1);
         for (naming *m = newest; m; m = m->older)
             if (same_dir(m->dir, n->dir))
@@ -200,7 +205,7 @@ void lose_start(uint64_t milliseconds, uint64_t at_call, uint64_t seed)
     delay_ms = milliseconds;
     if (!milliseconds)
         return;
-    sigfillset(&all); /* signals are the program's */
+    sigfillset(&all); /* signals are for the program's threads */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (real.pthread_create(&thread, NULL, wait_for_dark, NULL) != 0)
         abort();
@@ -240,7 +245,7 @@ static void *take(size_t n)
 
 /* ---- content ---- */
 
-/* The handle of a descriptor that is not ours, for ourselves. */
+/* Opens a second handle of a descriptor that belongs to the program. */
 static int open_again(int fd, int flags)
 {
     char path[64];
@@ -263,7 +268,7 @@ static content *content_of(int fd)
     return contents = file;
 }
 
-/* What is about to change in [at, at + n). */
+/* Remembers the bytes in [at, at + n) before they change. */
 static change *remember(content *file, uint64_t at, uint64_t n)
 {
     struct stat st;
@@ -353,7 +358,7 @@ int lose_sync(int fd, bool data_only)
 
 /* ---- names ---- */
 
-/* A handle of the directory a path leads to, and the last part of the path. */
+/* Opens the directory that a path leads to; *name is the last part of the path. */
 static int dir_of(int dir, const char *path, const char **name)
 {
     char parent[4096];
@@ -363,7 +368,7 @@ static int dir_of(int dir, const char *path, const char **name)
     return real.openat64(dir, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* The file of this name, kept open beyond its removal; -1: none, or a directory. */
+/* Opens the file of this name and holds it open beyond its removal; -1: no file, or a directory. */
 static int hold(int dir, const char *path)
 {
     struct stat st;
@@ -400,7 +405,7 @@ int lose_open(int dir, const char *path, int flags, mode_t mode)
     return fd;
 }
 
-/* Within one directory only: no other renames are known here. */
+/* Only within one directory: this file knows no other renames. */
 int lose_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
     enter();

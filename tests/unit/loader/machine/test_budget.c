@@ -1,4 +1,4 @@
-/* budget: what the ledger grants, counts and refuses. */
+/* budget: grants, counts and refusals. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +35,9 @@ static void blocks_are_aligned_counted_and_returned(void **state)
     }
     assert_in_range(lort_budget_peak(budget), 1 << 20, (1 << 20) + 4096);
     assert_null(alloc->take(alloc->ctx, SIZE_MAX));
-#if !defined(__SANITIZE_ADDRESS__) /* it would stop here */
-    assert_null(alloc->take(alloc->ctx, (size_t)1 << 62)); /* granted by the ledger, refused by the system */
+#if !defined(__SANITIZE_ADDRESS__) /* the sanitizer would stop the test here */
+    /* The budget grants this; the system refuses it. */
+    assert_null(alloc->take(alloc->ctx, (size_t)1 << 62));
 #endif
     assert_int_equal(lort_budget_used(budget), 0);
     lort_budget_close(budget);
@@ -61,7 +62,7 @@ static void the_limit_is_never_passed(void **state)
     lort_budget_limit(budget, 2 << 20);
     more = alloc->take(alloc->ctx, 1000);
     assert_non_null(more);
-    lort_budget_limit(budget, 4096); /* below what is out: no more, but nothing breaks */
+    lort_budget_limit(budget, 4096); /* less than is taken: no more takes, but nothing breaks */
     assert_null(alloc->take(alloc->ctx, 1));
     alloc->give(alloc->ctx, all, 1 << 20);
     alloc->give(alloc->ctx, more, 1000);
@@ -85,7 +86,7 @@ static void reserved_bytes_count(void **state)
     lort_budget_close(budget);
 }
 
-/* The bytes of a large block leave the process when it is given back. */
+/* The bytes of a large block leave the process when the block is given back. */
 static void pages_go_back_to_the_system(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__)

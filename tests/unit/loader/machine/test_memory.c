@@ -1,4 +1,4 @@
-/* memory: what is available on made-up and recorded machines, and sizes as text. */
+/* memory: available memory on made-up and recorded machines, and sizes as text. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@
 static const struct {
     const char *name;
     machine_text files[MACHINE_FILES];
-    const char *binding, *where; /* where ends so */
+    const char *binding, *where; /* where: its end */
     uint64_t available;
     unsigned count;
 } machines[] = {
@@ -320,7 +320,8 @@ static void the_user_decides(void **state)
     char root[32];
     lort_memory m;
     machine_build(root, files);
-    for (uint64_t user = MIB(1); user < GIB(2000); user *= 1000) { /* below and above what there is */
+    /* Below and above the memory of the machine. */
+    for (uint64_t user = MIB(1); user < GIB(2000); user *= 1000) {
         assert_int_equal(lort_memory_probe(root, user, &m, NULL), LORT_OK);
         assert_int_equal(m.available, user);
         assert_string_equal(m.sources[m.binding].name, "--memory");
@@ -436,7 +437,8 @@ static void kernel_lines_are_read(void **state)
     }
 }
 
-/* Found by tests/fuzz/fuzz_machine: a text that begins with an empty line was walked for ever. */
+/* Found by tests/fuzz/fuzz_machine: a text that begins with an empty line must not loop for
+ * ever. */
 static void empty_lines_are_passed(void **state)
 {
     uint64_t value = 0;
@@ -506,7 +508,8 @@ static void sizes_are_written(void **state)
                  {UINT64_C(1) << 60, "1 EiB"},
                  {UINT64_C(5) << 40, "5 TiB"}};
     char text[32], tiny[4];
-    const char *german = setlocale(LC_ALL, "de_DE.UTF-8"); /* where it is installed: no decimal comma */
+    /* Where the locale is installed: no decimal comma. */
+    const char *german = setlocale(LC_ALL, "de_DE.UTF-8");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(lort_size_text(cases[i].bytes, text, sizeof text), cases[i].text);
     assert_string_equal(lort_size_text(GIB(3) / 2, tiny, sizeof tiny), "1.5");
@@ -545,7 +548,8 @@ static void slurm_jobs_bind(void **state)
     char root[64];
     machine_build(root, host);
     for (size_t i = 0; i <= sizeof slurm_jobs / sizeof *slurm_jobs; i++) {
-        size_t job = i % (sizeof slurm_jobs / sizeof *slurm_jobs); /* ends where it began, with no job */
+        /* The last turn has no job, like the first. */
+        size_t job = i % (sizeof slurm_jobs / sizeof *slurm_jobs);
         lort_memory m;
         set_or_not("SLURM_MEM_PER_NODE", slurm_jobs[job].node);
         set_or_not("SLURM_MEM_PER_CPU", slurm_jobs[job].cpu);

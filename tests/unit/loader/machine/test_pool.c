@@ -1,4 +1,4 @@
-/* pool: order of commits, the window, nesting, and which failure is reported, under random delays. */
+/* pool: order of commits, the window, nesting, and the reported failure, under random delays. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,13 +25,13 @@ typedef struct job {
     int64_t n;
     unsigned window;
     atomic_int in_window, most; /* items between the start of work and the end of commit */
-    atomic_int busy[64];        /* per worker: two items at once on one worker would share its scratch */
+    atomic_int busy[64];        /* per worker: items in work; two at once would share its scratch */
     atomic_int slots[64];       /* per slot: item + 1 while in use */
     atomic_int worked;
     int64_t committed;  /* by the caller's thread only */
     int64_t bad[2];     /* items that fail in work (-1: none); bad[1] fails at once, bad[0] late */
     int64_t bad_commit; /* item whose commit fails */
-    int nested;         /* items of the run each commit starts */
+    int nested;         /* items of the run that each commit starts */
     atomic_int nested_worked;
     uint64_t nested_sum;
 } job;
@@ -131,7 +131,7 @@ static void commits_are_ordered_and_windowed(void **state)
             assert_int_equal(atomic_load(&j.worked), 150);
             assert_true(atomic_load(&j.most) <= (int)j.window);
             if (thread_counts[t] > 1 && windows[w] > 1)
-                assert_true(atomic_load(&j.most) > 1); /* it did run in parallel */
+                assert_true(atomic_load(&j.most) > 1); /* items did run in parallel */
         }
         lort_pool_close(pool);
     }
@@ -172,14 +172,16 @@ static void a_run_without_commit(void **state)
         lort_error err = {0};
         assert_int_equal(lort_pool_each(pool, 200, work, &j, &err), LORT_E_NUMERIC);
         assert_string_equal(err.message, "item 60");
-        assert_in_range(atomic_load(&j.worked), 61, thread_counts[t] == 1 ? 61 : 200); /* alone: none after it starts */
+        /* Alone: no item starts after the failure. */
+        assert_in_range(atomic_load(&j.worked), 61, thread_counts[t] == 1 ? 61 : 200);
         assert_int_equal(lort_pool_run(pool, 200, 5, nested_work, NULL, &j, NULL), LORT_OK);
         assert_int_equal(atomic_load(&j.nested_worked), 200);
         lort_pool_close(pool);
     }
 }
 
-/* Item 23 fails at once, item 20 late: 20 is reported, 0..19 are committed, however the threads run. */
+/* Item 23 fails at once, item 20 late. The pool reports 20 and commits 0..19, however the threads
+ * run. */
 static void the_lowest_failure_wins(void **state)
 {
     for (size_t t = 0; t < THREAD_COUNTS; t++) {
@@ -270,8 +272,8 @@ static void work_starts_nested_runs(void **state)
     }
 }
 
-/* The caller commits, so it is the only thread that may see the committed bytes; results must not depend on the
- * threads. */
+/* The caller commits, so only its thread may see the committed bytes. Results must not depend on
+ * the threads. */
 typedef struct digest {
     uint64_t results[5];
     uint64_t value;
@@ -281,8 +283,9 @@ static lort_code digest_work(void *ctx, int64_t item, unsigned worker, unsigned 
 {
     digest *d = ctx;
     random_delay((uint64_t)item ^ lort_os_clock_ns());
+    /* A plain write: TSan watches how the slot changes hands. */
     d->results[slot] =
-        (uint64_t)item * UINT64_C(0x9E3779B97F4A7C15); /* a plain write: TSan watches the slot's hand-over */
+        (uint64_t)item * UINT64_C(0x9E3779B97F4A7C15);
     return LORT_OK;
 }
 

@@ -27,7 +27,7 @@ static void machines_are_counted(void **state)
     } cases[] = {{"pack:1 core:1 pu:1", 1, 1, 1, 1},
                  {"pack:2 core:4 pu:2", 2, 1, 8, 16},
                  {"pack:2 [numa] core:3 pu:1", 2, 2, 6, 6},
-                 {"numa:4 pu:2", 1, 4, 8, 8}, /* no cores told: every PU is one */
+                 {"numa:4 pu:2", 1, 4, 8, 8}, /* no cores reported: every PU is one */
                  {"tests/data/machines/two-sockets.xml", 2, 2, 12, 24},
                  {"nonsense:0", 1, 1, 1, 1},
                  {"tests/data/machines/missing.xml", 1, 1, 1, 1}};
@@ -145,7 +145,7 @@ static void this_machine(void **state)
                 found.threads <= found.cores);
 }
 
-/* What `taskset` takes away is not counted. */
+/* CPUs that `taskset` takes away do not count. */
 static void a_narrow_mask(void **state)
 {
     pid_t child = fork();
@@ -162,7 +162,8 @@ static void a_narrow_mask(void **state)
         lort_topology_probe(NULL, "", &found, NULL);
         bool counted = found.pus == 1 && found.cores == 1;
 #if defined(__SANITIZE_THREAD__)
-        counted = true; /* the sanitizer's own thread keeps the wide mask, and hwloc takes the union */
+        /* The sanitizer's own thread keeps the wide mask, and hwloc takes the union. */
+        counted = true;
 #endif
         _exit(counted && found.affinity == 1 && found.threads == 1 ? 0 : 1);
     }

@@ -1,4 +1,4 @@
-/* The shapes a model comes in, what is refused and with which words, and inputs that change under a run. */
+/* model: the shapes of a model, refusals with their words, and inputs that change during a run. */
 #define _DEFAULT_SOURCE /* mincore */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
@@ -49,7 +49,7 @@ static void hear(void *ctx, const char *text)
 static const tiny_tensor two[] = {TINY("a", "F32", 4, 6), TINY("b", "F16", 8)};
 static const tiny_tensor other[] = {TINY("c", "BF16", 2, 4)};
 
-/* "x-00001-of-00003.gguf" */
+/* Gives "x-00001-of-00003.gguf". */
 static const char *shard_name(unsigned number, unsigned count, const char *ending)
 {
     static char names[8][64];
@@ -59,7 +59,7 @@ static const char *shard_name(unsigned number, unsigned count, const char *endin
     return name;
 }
 
-/* One tensor, t<number>, each; and their index.json. */
+/* Writes shards with one tensor each, t<number>, and their index.json. */
 static void write_shards(unsigned count)
 {
     static char tensors[MOST_SHARDS][16], files[MOST_SHARDS][64];
@@ -266,7 +266,8 @@ static void links_lead_to_the_model(void **state)
     lort_model_close(model);
     assert_int_equal(unlink(tiny_path(dir, "blobs/0a1b")), 0);
     assert_int_equal(unlink(tiny_path(dir, "hard")), 0);
-    assert_refused("latest", LORT_E_INPUT, "model.safetensors"); /* a link that leads nowhere is no reason to leave weights out */
+    /* A link that leads nowhere is no reason to leave weights out. */
+    assert_refused("latest", LORT_E_INPUT, "model.safetensors");
 }
 
 static void outputs_get_no_more_rights_than_all_inputs(void **state)
@@ -506,7 +507,7 @@ static void loading_without_memory_leaves_the_views(void **state)
 static lort_map *maps[MAPPINGS];
 static int map_count;
 
-/* No file can be mapped from here on. */
+/* LoRT can map no file from here on. */
 static void use_up_mappings(void)
 {
     lort_dir *place;
@@ -545,7 +546,7 @@ static void what_cannot_be_mapped_is_read(void **state)
     lort_model_close(model);
 }
 
-/* Longer than the first piece that is read. */
+/* The header is longer than the first piece that LoRT reads. */
 static void a_long_header_is_read_whole(void **state)
 {
     enum { COUNT = 3000 };
@@ -613,7 +614,8 @@ static void sixty_shards_within_sixteen_descriptors(void **state)
 
 /* ---- memory ---- */
 
-/* Refuses the first allocation, then the second, ... until the model opens; returns how many there are. */
+/* Refuses the first allocation, then the second, ... until the model opens. Returns their
+ * number. */
 static int64_t refuse_each_allocation(const char *name)
 {
     for (int64_t n = 0;; n++) {
@@ -652,7 +654,8 @@ static void every_allocation_may_fail(void **state)
 
 #define LARGE (48u << 20)
 
-/* Two models' worth of nothing: pages of holes are cached like any others, and were never read. */
+/* Two shards with one tensor of holes each. The kernel caches pages of holes like any others, and
+ * nobody has read these yet. */
 static lort_model *open_large(void)
 {
     static const char head[] = "{\"%s\":{\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[0,%u]}}      ";
@@ -688,7 +691,7 @@ static void ask(lort_model *model, unsigned number, uint64_t n)
     lort_model_prefetch(model, tensor->file, tensor->offset, n);
 }
 
-/* A thread does it: it gets half a minute. */
+/* Waits up to half a minute, since a thread reads. */
 static bool comes(lort_model *model, unsigned number, uint64_t n)
 {
     for (int i = 0; i < 3000; i++) {
@@ -722,13 +725,13 @@ static void reading_ahead_keeps_to_its_limit(void **state)
     lort_model *model = open_large();
     lort_model_ahead_limit(model, LARGE / 6);
     ask(model, 0, LARGE);
-    ask(model, 1, LARGE); /* begins when the first is done with */
+    ask(model, 1, LARGE); /* reading begins when the first range is done */
     assert_true(comes(model, 0, LARGE / 6 - (1u << 20)) && comes(model, 1, LARGE / 6 - (1u << 20)));
     assert_true(cached(model, 0, LARGE / 2, LARGE / 2) < 10);
-    lort_model_close(model); /* a thread that waits is ended */
+    lort_model_close(model); /* ends a thread that waits */
     model = open_large();
     ask(model, 0, LARGE);
-    lort_model_close(model); /* and one that reads */
+    lort_model_close(model); /* ends a thread that reads */
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

@@ -1,5 +1,5 @@
-/* os: files, mappings that survive a fault, threads and figures of this process. Faults of the system calls are made by
- * wrapping pread, pwrite and syscall below. */
+/* os: files, mappings that survive a fault, threads and figures of this process. The wrappers of
+ * pread, pwrite and syscall below make system calls fail. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -181,7 +181,7 @@ static void only_regular_files_open(void **state)
     lort_os_dir_close(dev);
 
     make_closed(p, "real", "abc", 3);
-    assert_int_equal(symlink("real", in(p, "link")), 0); /* model caches are made of links */
+    assert_int_equal(symlink("real", in(p, "link")), 0); /* model caches consist of links */
     assert_int_equal(lort_os_open(p->dir, "link", &file, &err), LORT_OK);
     lort_file_info info, direct;
     bool exists;
@@ -230,7 +230,7 @@ static void created_files_are_new_and_private(void **state)
     assert_int_equal(chmod(in(p, "secret"), 0664), 0);
     assert_int_equal(lort_os_create(p->dir, "secret", 0600, true, &file, &err), LORT_OK);
     assert_int_equal(lort_os_info(file, &info, &err), LORT_OK);
-    assert_int_equal(info.mode, 0600); /* taken over: no wider than asked for */
+    assert_int_equal(info.mode, 0600); /* an existing file: no more bits than asked for */
     assert_int_equal(info.size, 5);
     lort_os_close(file, NULL);
 
@@ -317,7 +317,8 @@ static void a_full_disk_is_told(void **state)
     lort_file *full = NULL;
     lort_error err = {0};
     assert_int_equal(lort_os_dir_open("/dev", &dev, NULL), LORT_OK);
-    assert_int_equal(lort_os_create(dev, "full", 0600, true, &full, &err), LORT_E_WRITE); /* a device is no output */
+    /* a device is no output */
+    assert_int_equal(lort_os_create(dev, "full", 0600, true, &full, &err), LORT_E_WRITE);
     lort_os_dir_close(dev);
     uint64_t bytes = 0;
     place *p = *state;
@@ -497,7 +498,8 @@ static void a_shrunken_file_does_not_kill(void **state)
     assert_memory_equal(lort_os_map_data(healthy), bytes, n);
     assert_false(lort_os_map_faulted(healthy));
     lort_os_unmap(map);
-    assert_int_equal(lort_os_map(other, n, &map, NULL), LORT_OK); /* a slot used again starts clean */
+    /* A slot that is used again starts clean. */
+    assert_int_equal(lort_os_map(other, n, &map, NULL), LORT_OK);
     assert_false(lort_os_map_faulted(map));
     lort_os_unmap(map);
     lort_os_unmap(healthy);
@@ -579,7 +581,8 @@ static void sent_by_kill_ignored(place *p)
     _exit(45);
 }
 
-/* Runs first: the handler that was there "before" is the one at the process's first mapping, made in the children. */
+/* Runs first: the previous handler is the one at the process's first mapping, made in the
+ * children. */
 static void other_bus_errors_reach_the_previous_handler(void **state)
 {
     static const struct {
@@ -605,7 +608,8 @@ typedef struct churn {
     atomic_int wrong;
 } churn;
 
-/* Maps come and go on every thread while others fault: each must see its own flag and no other's. */
+/* Maps come and go on every thread while others fault. Each must see its own flag and no
+ * other's. */
 static void churn_maps(void *ctx)
 {
     churn *c = ctx;
@@ -733,7 +737,7 @@ static void take_a_little(void *ctx)
     *(void **)ctx = malloc(100);
 }
 
-/* A heap of a thread's own would take 64 MiB of address space and more. */
+/* A heap of a thread's own would take 64 MiB of address space or more. */
 static void start_threads_with_little_address_space(place *p)
 {
     lort_process_memory before, after;
@@ -786,7 +790,8 @@ static bool present(const uint8_t *data)
     return entry >> 63;
 }
 
-/* Only whole pages inside the range are released: a page shared with a neighbour may still be wanted there. */
+/* LoRT releases only whole pages inside the range: somebody may still want a page that a neighbour
+ * shares. */
 static void release_goes_inwards(void **state)
 {
     need_proc();
@@ -804,7 +809,8 @@ static void release_goes_inwards(void **state)
     lort_os_map_advise(map, page / 2, 3 * page, LORT_DONT_NEED, false);
     for (size_t i = 0; i < 7; i++)
         assert_int_equal(present(data + i * page), i != 1 && i != 2);
-    lort_os_map_advise(map, 5 * page - 1, n, LORT_DONT_NEED, false); /* to the end: the last page has no neighbour */
+    /* To the end: the last page has no neighbour. */
+    lort_os_map_advise(map, 5 * page - 1, n, LORT_DONT_NEED, false);
     assert_true(present(data + 4 * page) && !present(data + 5 * page) && !present(data + 6 * page));
     assert_memory_equal(data, bytes, n);
     lort_os_unmap(map);
@@ -830,7 +836,8 @@ static void released_pages_leave(void **state)
     lort_os_map_advise(map, 0, n, LORT_DONT_NEED, false);
     lort_os_process_memory(&after);
     assert_int_equal(statfs(p->path, &fs), 0);
-    bool cached = fs.f_type != 0x01021994; /* tmpfs has no cache to drop; its pages count as shmem */
+    /* tmpfs has no cache to drop; its pages count as shmem. */
+    bool cached = fs.f_type != 0x01021994;
     if (cached) {
         assert_true(touched.file_bytes >= before.file_bytes + n * 9 / 10);
         assert_true(after.file_bytes + n * 9 / 10 <= touched.file_bytes);
@@ -897,7 +904,8 @@ static void threads_meet(void **state)
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     assert_int_equal(lort_os_mutex_open(&m.mutex, NULL), LORT_OK);
     assert_int_equal(lort_os_cond_open(&m.cond, NULL), LORT_OK);
-    assert_int_equal(lort_os_thread_start(answer, &m, 1, &thread, NULL), LORT_OK); /* the smallest stack there is */
+    /* The smallest stack. */
+    assert_int_equal(lort_os_thread_start(answer, &m, 1, &thread, NULL), LORT_OK);
     pthread_sigmask(SIG_SETMASK, NULL, &after);
     assert_int_equal(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM));
     lort_os_lock_mutex(m.mutex);

@@ -47,7 +47,8 @@ static void write_file(const void *bytes, uint64_t n)
     assert_int_equal(fclose(f), 0);
 }
 
-/* Opens, decodes every chunk; where `check`, compares all raw bytes with their source. */
+/* Opens the file and decodes every chunk. If `check` is set, compares all raw bytes with their
+ * source. */
 static lort_code read_everything(const lort_alloc *alloc, bool check, lort_error *err)
 {
     static uint8_t scratch[4096], dst[4096];
@@ -111,7 +112,8 @@ static void opens_and_reads_all(void **state)
     lort_archive_close(a);
 }
 
-/* What 0.25 (i*7%11 - 5) and 0.5 (i*5%7 - 3) were stored as must come back, through planes and BF16. */
+/* The stored forms of 0.25 (i*7%11 - 5) and 0.5 (i*5%7 - 3) must come back, through planes and
+ * BF16. */
 static void factors_come_back(void **state)
 {
     (void)state;
@@ -205,7 +207,7 @@ static void other_files_are_not_lort(void **state)
     assert_int_equal(lort_archive_open("/nonexistent/x.lort", &lort_alloc_heap, &a, &err), LORT_E_INPUT);
 }
 
-/* Puts a frame with a sound hash in place of the one at `offset` (same size). */
+/* Gives the frame a hash that matches its changed bytes. */
 static void reseal(uint8_t *frame, uint64_t bytes) { lort_store_u64(frame + bytes - 8, lort_xxh64(frame, bytes - 8)); }
 
 static void the_future_is_refused(void **state)
@@ -236,7 +238,7 @@ static void the_future_is_refused(void **state)
     }
 }
 
-/* A sound container but for one thing: the file is built from changed structs. */
+/* A sound container with one fault: the file is built from changed structs. */
 static lort_code with_model_hash_wrong(lort_error *err)
 {
     lort_codec *codec;
@@ -270,8 +272,8 @@ static void the_identity_is_checked(void **state)
     assert_non_null(strstr(err.message, "model hash"));
 }
 
-/* The fixture again, every record sound, with `extra` bytes that belong to nothing in front of record `at`
- * (FIXTURE_PARTS: of the index). */
+/* Writes the fixture again, every record sound, with `extra` bytes in front of record `at` that
+ * belong to nothing (FIXTURE_PARTS: in front of the index). */
 static void write_with_gap(uint32_t at, uint64_t extra)
 {
     lort_buffer file = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
@@ -451,7 +453,7 @@ static uint64_t worked_example(uint8_t *out, uint64_t cap)
         if (!inside || line[0] < '0' || line[0] > '9')
             continue;
         char *at = line;
-        assert_int_equal(strtoul(line, &at, 10), n); /* the offset that stands in front */
+        assert_int_equal(strtoul(line, &at, 10), n); /* the offset at the start of the line */
         for (char *end = NULL; n < cap && end != at; n += end != at) {
             at = end ? end : at;
             out[n] = (uint8_t)strtoul(at, &end, 16);
@@ -478,7 +480,8 @@ static void the_worked_example_is_what_we_write(void **state)
     assert_string_equal(lort_archive_model(a)->files[0].name, "a.txt");
     assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 0), 0, codec, NULL, text, NULL), LORT_OK);
     assert_memory_equal(text, "hello", 5);
-    /* what was read, written again, is the same: the layouts of the page are those of the writers */
+    /* Records that were read give the same bytes when written again: the page's layouts are the
+     * writers'. */
     lort_head_put(lort_archive_head(a), &body);
     assert_memory_equal(body.data, bytes + 32, body.size);
     body.size = 0;
@@ -624,7 +627,8 @@ static void overwrite(void)
 {
     FILE *f = fopen(path, "r+b");
     assert_non_null(f);
-    assert_int_equal(fseek(f, (long)(fix.index.entries[0].record_offset - 1), SEEK_SET), 0); /* of the first payload */
+    /* A byte of the first payload. */
+    assert_int_equal(fseek(f, (long)(fix.index.entries[0].record_offset - 1), SEEK_SET), 0);
     fputc(fix.file.data[fix.index.entries[0].record_offset - 1] ^ 1, f);
     assert_int_equal(fclose(f), 0);
 }
@@ -673,7 +677,7 @@ static void every_change_is_a_read_error(void **state)
         assert_int_equal(err.code, LORT_E_READ);
         assert_non_null(strstr(err.message, changes[i].words));
         assert_non_null(strstr(err.message, "a.lort"));
-        if (changes[i].make == overwrite) /* it is not the container that is damaged */
+        if (changes[i].make == overwrite) /* the container is not damaged then */
             assert_int_equal(lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err), LORT_E_READ);
         lort_archive_close(a);
         unlink(path);
@@ -681,7 +685,7 @@ static void every_change_is_a_read_error(void **state)
     lort_codec_close(codec);
 }
 
-/* A name may hold what a terminal would obey. */
+/* A name may hold bytes that a terminal would obey. */
 static void paths_are_escaped(void **state)
 {
     (void)state;
@@ -692,7 +696,8 @@ static void paths_are_escaped(void **state)
     write_file(fix.file.data, fix.file.size - 1);
     assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
     assert_non_null(strstr(err.message, "a.lort\\x1B[31m': "));
-    uint8_t *stored = fix.file.data + fix.entries[0].record_offset - 1; /* the last of the payload before the record */
+    /* The last byte of the payload before the record. */
+    uint8_t *stored = fix.file.data + fix.entries[0].record_offset - 1;
     *stored ^= 1;
     write_file(fix.file.data, fix.file.size);
     *stored ^= 1;

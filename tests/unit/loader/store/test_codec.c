@@ -37,7 +37,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* kind 0 zeros, 1 noise, 2 four bits of noise a byte (like exponents), 3 text-like repeats */
+/* kind: 0 zeros, 1 noise, 2 four bits of noise a byte (like exponents), 3 repeats like text */
 static void fill(uint64_t n, int kind)
 {
     uint64_t x = 12345;
@@ -62,7 +62,8 @@ static void what_goes_in_comes_out(void **state)
                 uint64_t stored;
                 fill(sizes[i], kind);
                 assert_int_equal(lort_codec_encode(codec, plain, sizes[i], coded, room, &stored, NULL), LORT_OK);
-                assert_true(stored <= sizes[i] + sizes[i] / 128 + 1024); /* what the gate of the container allows */
+                /* The gate of the container allows this much. */
+                assert_true(stored <= sizes[i] + sizes[i] / 128 + 1024);
                 memset(back, 0xEE, LARGE);
                 assert_int_equal(lort_codec_decode(codec, coded, stored, back, sizes[i], NULL), LORT_OK);
                 assert_memory_equal(plain, back, sizes[i]);
@@ -71,7 +72,7 @@ static void what_goes_in_comes_out(void **state)
     }
 }
 
-/* The bytes must not depend on what a codec did before. */
+/* The bytes must not depend on earlier work of a codec. */
 static void bytes_depend_on_input_only(void **state)
 {
     (void)state;
@@ -98,7 +99,8 @@ static void bytes_depend_on_input_only(void **state)
     free(first);
 }
 
-/* On bytes without repeats the entropy trial comes within 2 % of four bits a byte; a level alone does not. */
+/* On bytes without repeats the entropy trial comes within 2 % of four bits a byte. A level alone
+ * does not. */
 static void the_entropy_trial_pays(void **state)
 {
     (void)state;
@@ -130,7 +132,8 @@ static void planes_have_tables_of_their_own(void **state)
     lort_codec_close(codec);
 }
 
-/* Every plane another alphabet, so that every one is cut off; and what is left over behind the last. */
+/* Every plane has another alphabet, so LoRT cuts every plane off. A rest lies behind the last
+ * plane. */
 static void planes_of_any_width_come_back(void **state)
 {
     (void)state;
@@ -154,7 +157,8 @@ static void planes_of_any_width_come_back(void **state)
     lort_codec_close(codec);
 }
 
-/* Planes that zstd codes, that are noise and that are one byte over and over, in every order, and a rest behind the last. */
+/* Planes that zstd codes, planes of noise and planes of one byte, in every order. A rest lies
+ * behind the last plane. */
 static void every_kind_of_plane_comes_back(void **state)
 {
     (void)state;
@@ -178,7 +182,7 @@ static void every_kind_of_plane_comes_back(void **state)
     lort_codec_close(codec);
 }
 
-/* A byte that is different in a plane of zeros, where counting does not look. */
+/* One different byte in a plane of zeros, at a place that counting skips. */
 static void one_byte_among_zeros_is_kept(void **state)
 {
     (void)state;
@@ -197,7 +201,7 @@ static void one_byte_among_zeros_is_kept(void **state)
     lort_codec_close(codec);
 }
 
-/* Noise that is there again, and words: nothing that counting bytes can see. */
+/* Noise that repeats, and words: counting bytes cannot see either. */
 static void matches_are_found_where_they_pay(void **state)
 {
     (void)state;
@@ -234,7 +238,8 @@ static void memory_is_what_the_table_says(void **state)
     for (int level = 1; level <= 19; level++) {
         ZSTD_CCtx *encoder = ZSTD_createCCtx();
         ZSTD_DCtx *decoder = ZSTD_createDCtx();
-        fill(LARGE, 0); /* sizes depend on the parameters, not on the bytes; zeros are quick at level 19 */
+        /* Sizes depend on the parameters, not on the bytes. Zeros are quick at level 19. */
+        fill(LARGE, 0);
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_compressionLevel, level);
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_windowLog, 20);
         for (uint64_t n = LARGE; n > 1000; n /= 4) {
@@ -244,7 +249,7 @@ static void memory_is_what_the_table_says(void **state)
             assert_true(ZSTD_sizeof_CCtx(encoder) + ZSTD_sizeof_DCtx(decoder) + lort_codec_bound(LARGE) <=
                         lort_codec_memory(level));
         }
-        /* not three times as much either: a plan must not waste the budget */
+        /* Not three times as much either: a plan must not waste the budget. */
         assert_true(lort_codec_memory(level) < 3 * (ZSTD_sizeof_CCtx(encoder) + LARGE));
         ZSTD_freeCCtx(encoder);
         ZSTD_freeDCtx(decoder);
@@ -313,7 +318,7 @@ static void damaged_frames_are_refused(void **state)
     assert_int_equal(decode(codec, copy, 2 * stored, 4000), LORT_E_DAMAGED);
     assert_int_equal(decode(codec, copy, 2 * stored, 2000), LORT_E_DAMAGED);
     for (uint64_t i = 0; i < stored;
-         i++) { /* may decode to other bytes (the hash is what finds it), never past the end */
+         i++) { /* may decode to other bytes (the hash finds that), never past the end */
         copy[i] ^= 0x10;
         decode(codec, copy, stored, 2000);
         copy[i] ^= 0x10;
@@ -326,17 +331,17 @@ static void hostile_frames_are_refused(void **state)
 {
     (void)state;
     static const uint8_t skippable[] = {0x50, 0x2A, 0x4D, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
-    /* content size 10 GiB in eight bytes, one RLE block of 2^17 - 1 bytes, over and over */
+    /* Content size 10 GiB in eight bytes; one RLE block of 2^17 - 1 bytes, repeated. */
     static const uint8_t bomb[] = {0x28, 0xb5, 0x2f, 0xfd, 0xC0, 0x88, 0,    0,    0,
                                    0x80, 2,    0,    0,    0,    0xFB, 0xFF, 0x0F, 'x'};
-    /* says 100 bytes, holds an RLE block of 131072 */
+    /* Claims 100 bytes, holds an RLE block of 131072. */
     static const uint8_t liar[] = {0x28, 0xb5, 0x2f, 0xfd, 0x20, 100, 0x03, 0x00, 0x10, 'x'};
-    /* no content size */
+    /* No content size. */
     static const uint8_t silent[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x23, 0x03, 0x00, 'x'};
-    /* content size 100 in four bytes, window of 2^31 */
+    /* Content size 100 in four bytes, window of 2^31. */
     static const uint8_t wide[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0xA8, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
     static const uint8_t narrow[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x58, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
-    /* of 2^27 bytes, and an eighth more */
+    /* A window of 2^27 bytes, and one an eighth larger. */
     static const uint8_t widest[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x88, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
     static const uint8_t wider[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x89, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
     lort_codec *codec;

@@ -162,7 +162,7 @@ static void force_replaces_at_commit_only(void **state)
     unlink(output);
 }
 
-/* Somebody put a file there while we worked: without force it stays. */
+/* Somebody puts a file there during the work: without force that file stays. */
 static void a_late_file_survives(void **state)
 {
     (void)state;
@@ -332,7 +332,8 @@ static void hold_and_die(int ready)
         pause();
 }
 
-/* While the other process lives its partial is locked; killed, it is taken over. */
+/* While the other process lives, it locks its partial output. After its death the next writer takes
+ * over. */
 static void a_killed_writer_leaves_no_lock(void **state)
 {
     (void)state;
@@ -357,8 +358,8 @@ static void a_killed_writer_leaves_no_lock(void **state)
     close(ready[1]);
 }
 
-/* Several processes race for one output again and again: exactly one file comes out each time, and it is one writer's.
- */
+/* Several processes race for one output again and again. Each time exactly one file appears, and it
+ * is one writer's. */
 static void of_many_writers_one_wins(void **state)
 {
     (void)state;
@@ -427,7 +428,8 @@ static void every_failed_allocation_is_clean(void **state)
     }
 }
 
-/* Nobody else is writing: too few descriptors must not look as if somebody were. What is left over, the next run takes over. */
+/* Nobody else writes: too few descriptors must not look like another writer. The next run takes
+ * over the rest. */
 static void too_few_descriptors_are_no_other_writer(void **state)
 {
     (void)state;
@@ -517,7 +519,7 @@ static void what_is_worth_keeping_stays(void **state)
     lort_publish_close(p);
     assert_file(part, "work");
     assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
-    assert_int_equal(lort_publish_drop(p, NULL), LORT_OK); /* it was not worth it */
+    assert_int_equal(lort_publish_drop(p, NULL), LORT_OK); /* nothing worth keeping */
     lort_publish_close(p);
     assert_int_equal(names_in(dir), 0);
     unfinished("work");
@@ -527,7 +529,7 @@ static void what_is_worth_keeping_stays(void **state)
     assert_int_equal(names_in(dir), 0);
 }
 
-/* Who goes on with it finds out what is still good. */
+/* The resuming writer must find out which bytes are still good. */
 static void a_file_that_reads_back_otherwise_is_not_published(void **state)
 {
     lort_publish *p;
@@ -568,7 +570,7 @@ static void reading_back_can_be_stopped(void **state)
     unlink(part);
 }
 
-/* A name that somebody took meanwhile costs no work. */
+/* If somebody takes the name meanwhile, no work is lost. */
 static void a_late_file_leaves_resumable_work(void **state)
 {
     lort_publish *p;
@@ -585,7 +587,7 @@ static void a_late_file_leaves_resumable_work(void **state)
     unlink(part);
 }
 
-/* The holder of a lock is named; a mode wider than the input's is narrowed. */
+/* The message names the holder of a lock. A mode wider than the input's is narrowed. */
 static void resumable_files_are_locked(void **state)
 {
     lort_publish *p, *second;
