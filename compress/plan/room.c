@@ -110,8 +110,8 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
         planned->pending = ternary_outcome(options, planned);
 }
 
-/* The sum of the `n` largest values of a field over all tensors. n is small: each tensor takes n
- * steps. */
+/* The sum of the `n` largest values of a field over all tensors. n is small, since each tensor
+ * takes n comparisons. */
 static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t field)
 {
     enum { MOST = 512 };

@@ -9,9 +9,9 @@
 #include "compress/slice/curve.h"
 #include "compress/slice/outcome.h"
 
-/* Decides one slice. The outcome depends on the bytes of the slice and the quality options alone;
- * only `held` depends on memory. A slice of a tensor that is no candidate is KEPT with the planned
- * reason, unread.
+/* Decides one slice. The bytes in the container depend on the bytes of the slice, its plan and the
+ * quality options alone. `held`, passes and seconds are figures of this run. A slice of a tensor
+ * that is no candidate is KEPT with the planned reason, unread.
  *
  * work.pool does the work (NULL: the worker alone). work.worker names the scratch that this call
  * may use outside runs of the pool. Several slices may be decided at once, each with a worker of
@@ -20,7 +20,8 @@
  * The outcome owns its memory: free it with lort_outcome_free. On failure it owns nothing. */
 lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *planned, uint32_t slice,
                       lort_work work, lort_outcome *out, lort_error *err);
-/* Measures the curve of one slice under a target size. The curve owns no memory. */
+/* Measures the curve of one slice under a target size. The curve owns no memory. Threads: as
+ * lort_decide. */
 lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *planned,
                             uint32_t slice, lort_work work, lort_curve *curve, lort_error *err);
 

@@ -1,5 +1,6 @@
-/* fitting: what the searches for integers share: energies of rows and columns of a slice, their
- * codes, and sums of errors. All passes read the slice by blocks, and add sums in block order. */
+/* fitting: the data that the searches for integers share: energies of rows and columns of a slice,
+ * their codes, and sums of errors. All passes read the slice by blocks, and add sums in block
+ * order. */
 #ifndef LORT_COMPRESS_SLICE_FITTING_H
 #define LORT_COMPRESS_SLICE_FITTING_H
 

@@ -85,6 +85,7 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
  * need one chunk more than it fills. */
 lort_code lort_outcome_room(lort_session *session, uint64_t bytes, unsigned arrays,
                             lort_outcome *out, lort_error *err);
+/* Frees everything, and leaves a zeroed outcome. */
 void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc);
 /* Makes the outcome KEPT for this reason. `bytes` is the size that was too large; it goes into the
  * detail. Both return LORT_OK. */

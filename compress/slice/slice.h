@@ -28,6 +28,7 @@ typedef struct lort_slice_source {
     const lort_tensor_plan *planned;
     uint64_t base; /* of the slice in its file */
     uint64_t row_bytes;
+    /* Some file is not mapped: reads go through the scratch of the worker. */
     bool unmapped;
     const lort_product *factors; /* NULL, or the factors that lort_slice_block subtracts */
     lort_weighting weighting;    /* by the importances of the tensor */
@@ -40,8 +41,11 @@ typedef struct lort_slice_source {
 
 /* The stored bytes of one slice, which bound its lossless form. */
 uint64_t lort_slice_bytes(const lort_tensor_plan *planned);
+/* The place of slice `slice` of a candidate, or of all of extent `extent` of another tensor or of
+ * raw bytes. */
 lort_range lort_slice_range(const lort_decider *decider, const lort_tensor_plan *planned,
                             uint64_t extent, uint32_t slice);
+/* A source for one slice of a candidate, without factors and without scales. It owns nothing. */
 lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_tensor_plan *planned,
                                        uint32_t slice);
 /* A lort_tile_fn: ctx is the source. Rows [r0, r1) x columns [c0, c1) as f32, in dst or directly in
@@ -55,6 +59,7 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
 lort_code lort_slice_block(lort_slice_source *source, unsigned worker,
                            const lort_block_place *place, int64_t rows, float *dst, float *spare,
                            lort_error *err);
+/* The slice as the matrix that lort_factor reads. It refers to `source`. */
 lort_matrix_source lort_slice_matrix(lort_slice_source *source);
 
 #endif

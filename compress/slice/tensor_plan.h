@@ -20,8 +20,9 @@ typedef struct lort_tensor_plan {
     lort_reason reason; /* why it is kept */
     /* Bytes that one slice's factorisation takes with as many workers as may work on it. */
     uint64_t workspace;
-    uint64_t pending;                  /* bytes of its outcome until it is written */
-    uint64_t holds;                    /* bytes of its held blocks, if there is room */
+    uint64_t pending; /* bytes of one slice's outcome until it is written */
+    /* bytes of one slice's held blocks, if there is room +    uint32_t nothing */
+    uint64_t holds;
     lort_share *shares;                /* [slices]; NULL: the target is no size */
     const lort_importance *importance; /* of the columns; NULL: unknown */
     bool scaled;                       /* its integers have columns scaled by importance */

@@ -6,7 +6,7 @@
  * of finished tensors.
  *
  *   file = note*
- *   note = u32 kind | u32 n | u64 number | u8 body[n] | u64 XXH64 of all bytes before
+ *   note = u32 kind | u32 n | u64 number | u8 body[n] | u64 XXH64 of these bytes
  *
  * Integers are little-endian. A torn note ends the journal: LoRT ignores all bytes from there
  * on. */
