@@ -1,11 +1,12 @@
-/* glob: patterns of tensor names: '*' matches any run of bytes, '?' any one byte. */
+/* glob: patterns of tensor names. '*' matches any run of bytes, '?' matches any one byte. */
 #ifndef LORT_COMPRESS_GOAL_GLOB_H
 #define LORT_COMPRESS_GOAL_GLOB_H
 
 #include <stdbool.h>
 
+/* True if the pattern matches the whole name. */
 bool lort_glob(const char *pattern, const char *name);
-/* true if one of them matches */
+/* True if one of the patterns matches the name. */
 bool lort_glob_any(const char **patterns, unsigned count, const char *name);
 
 #endif

@@ -58,6 +58,7 @@ lort_target lort_goal_gain(const lort_options *options, int64_t rows, int64_t co
     most = most < LORT_GAIN_RANK ? most : LORT_GAIN_RANK;
     most = most < options->max_rank ? most : options->max_rank;
     most = rows > LORT_GAIN_SIDE || cols > LORT_GAIN_SIDE ? 0 : most;
+    /* 1.386 = 2 ln 2: docs/NUMERICS.md, "Components beside integers", has the formula. */
     return (lort_target){.kind = LORT_TARGET_GAIN,
                          .value = 1.386 * LORT_FACTOR_BITS * (m + n) / (m * n),
                          .max_rank = most};

@@ -1,5 +1,8 @@
-/* goal: turns the options of a person into targets of one matrix. It sees no tensor but its shape
- * and name. */
+/* goal: turns the options of the user into the target of one matrix, and into the text that
+ * containers hold.
+ *
+ * The room goal owns the targets, the kinds of tensors and the name patterns. It sees the shape and
+ * name of a tensor, and must not see a weight. */
 #ifndef LORT_COMPRESS_GOAL_GOAL_H
 #define LORT_COMPRESS_GOAL_GOAL_H
 
@@ -8,37 +11,40 @@
 #include "formats/base/bytes.h"
 #include "formats/types/tensor.h"
 
-/* of a number of a factor, in the break-even of components beside integers */
+/* Bits of a number of a factor in Q8_0, the cost of rounding included. Decides which components pay
+ * beside integers (docs/NUMERICS.md, "Components beside integers"). */
 #define LORT_FACTOR_BITS 9
-/* most components beside integers; or options->max_rank, if that is less */
+/* The most components beside integers, if options->max_rank is not less. */
 #define LORT_GAIN_RANK 64
-/* none beyond: looking for them would take hundreds of megabytes */
+/* No components for longer sides: the search would take hundreds of megabytes. */
 #define LORT_GAIN_SIDE (1 << 18)
-/* share of 16 bits that a number of a factor rarely takes less than (Q8_0 does not) */
+/* A number of a factor rarely takes less than this share of 16 bits, in Q8_0 never (8.2 bits). So
+ * no break-even rank is too low. */
 #define LORT_FACTOR_SHRINK 0.50
-/* the least it takes: noise in Q8_0, whose numbers have less than 8 bits of entropy */
+/* The smallest share it takes: noise in Q8_0, whose numbers have less than 8 bits of entropy. */
 #define LORT_FACTOR_LEAST 0.45
 
-/* Whether matrices are coded by integers under the options. */
+/* True if the options code matrices as integers. --residual auto does so for DEFAULT, ERROR, BPW
+ * and SIZE. */
 bool lort_goal_integers(const lort_options *options);
-/* Whether they are coded by trits and low rank. */
+/* True if the options code matrices as trits, with low rank beside them. */
 bool lort_goal_ternary(const lort_options *options);
-/* By how many eighths of an octave the error of integers is to be below that of others, by what the
- * tensor is for (compress/goal/kinds.c); not negative where the target is a bound for each error.
- */
+/* By how many eighths of an octave the error of this tensor is below that of others (goal/kinds.c);
+ * 8 = half the error. Not negative where the target bounds each error. */
 int lort_goal_place(const lort_options *options, const lort_tensor *tensor);
-/* The largest rank whose factors could be smaller than `lossless` bytes. */
+/* The largest rank whose factors could be smaller than `lossless_bytes`. */
 int64_t lort_goal_break_even(int64_t rows, int64_t cols, uint64_t lossless_bytes);
-/* The target of one matrix under the options; max_rank still without break-even. */
+/* The target of one matrix. Its max_rank does not yet consider break-even. */
 lort_target lort_goal_target(const lort_options *options, int64_t rows, int64_t cols);
-/* The target of components beside integers: rate-distortion theory's break-even for factors of
- * LORT_FACTOR_BITS an element. Its floor is 0. */
+/* The target of components beside integers: the break-even of rate-distortion theory, with
+ * LORT_FACTOR_BITS for a number of a factor. The caller sets key, aim and floor. */
 lort_target lort_goal_gain(const lort_options *options, int64_t rows, int64_t cols);
-/* What factors beside trits are to reach, for a slice that takes `lossless` bytes losslessly: RANK
- * (0: none), GAIN, or ERROR, of the sum of both. */
+/* The target of the factors beside trits, for a slice of `lossless` bytes. The kind is RANK (0: no
+ * factors), GAIN or ERROR. ERROR is that of trits and factors together. */
 lort_target lort_goal_ternary_target(const lort_options *options, int64_t rows, int64_t cols,
                                      uint64_t lossless);
-/* The quality options in canonical form, for the container. */
+/* Appends the quality options in their one form, for the container and the journal. The texts never
+ * change. */
 void lort_goal_text(const lort_options *options, lort_buffer *out);
 
 #endif

@@ -1,12 +1,12 @@
-/* kinds: see kinds.h. Names are those of GGUF and of transformers. Weights were measured
- * (docs/NUMERICS.md, "Kinds of tensors"): what the same relative error of one kind does to the next
- * token's distribution, per weight. */
+/* kinds: see kinds.h. The names are those of GGUF and of transformers. The weights are measured
+ * (docs/NUMERICS.md, "Kinds of tensors"). The measure is how much the same relative error of one
+ * kind changes the distribution of the next token, per weight. */
 #include "compress/goal/kinds.h"
 #include "compress/goal/glob.h"
 
 #define MOST_GLOBS 16
 
-/* In order; the first with a glob that matches. */
+/* In order: the first kind with a pattern that matches. */
 static const struct kind {
     lort_kind_info info;
     const char *globs[MOST_GLOBS];
@@ -20,8 +20,8 @@ static const struct kind {
      {"*attn_k.*", "*k_proj*", "*attn.k.*", "*ttention.k.*", "*attention.wk.*", "*self.key.*"}},
     {{"attention v", 6, 0, false},
      {"*attn_v.*", "*v_proj*", "*attn.v.*", "*ttention.v.*", "*attention.wv.*", "*self.value.*"}},
-    /* One error for all three. Not measured: between theirs, and only where it moves bytes and adds
-       none. */
+    /* One error for all three. Not measured: the weight lies between theirs. It is used only where
+     * it moves bytes, not where it would add bytes. */
     {{"attention q k v", 4, 0, false},
      {"*attn_qkv*", "*qkv_proj*", "*c_attn*", "*query_key_value*", "*Wqkv*"}},
     {{"attention output", 0, 0, false},
@@ -34,14 +34,14 @@ static const struct kind {
       "*intermediate.dense*"}},
     {{"ffn down", 0, 0, false},
      {"*ffn_down*", "*down_proj*", "*mlp.c_proj*", "*fc2*", "*.w2.*", "*.w2", "*4h_to_h*"}},
-    /* Under a bound for each error half of it: else models that are embeddings for the most part
-       would do worse by the default than with all at a quarter. */
+    /* Half the error under a bound for each error. Without it, models of mostly embeddings would do
+     * worse by the default than with all embeddings at a quarter. */
     {{"embeddings", 0, 8, true},
      {"*token_embd*", "*position_embd*", "*token_types*", "*embed_tokens*", "*embed_positions*",
       "*embed_in*", "*_embeddings*", "*embeddings.*", "*wte.weight", "*wpe.weight", "wte", "wpe",
       "shared.weight", "*.shared.weight"}},
-    /* Rows of tokens that never occur, many, alike and often long, make up most of a head's norm:
-       what is 0.05 of the whole may be half of a row that counts. */
+    /* Many rows belong to tokens that never occur. These rows are alike and often long, and make up
+     * most of the norm. So an error of 0.05 of the whole may be half of a row that counts. */
     {{"output head", 16, 16, true}, {"*lm_head*", "output.weight", "*embed_out*"}},
     {{"others", 0, 0, false}, {"*"}},
 };
@@ -59,7 +59,7 @@ unsigned lort_kind_of(const char *name)
 const char *lort_kind_name(unsigned kind) { return kind < KINDS ? kinds[kind].info.name : NULL; }
 const lort_kind_info *lort_kind_get(const char *name) { return &kinds[lort_kind_of(name)].info; }
 
-/* No libm, so that all machines have the same bits. */
+/* 2^(-eighths / 8). Without libm all machines compute the same bits. */
 double lort_kind_scale(int eighths)
 {
     static const double parts[LORT_KIND_FINE] = {1,

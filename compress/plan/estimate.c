@@ -10,8 +10,8 @@ double lort_plan_size(const lort_options *options, const lort_model *model)
                                : options->value / 100 * (double)lort_model_bytes(model);
 }
 
-/* Output bounds before any weight is read: what the lossless form of each type usually comes to
- * (docs/NUMERICS.md). */
+/* The figures say how large the lossless form of each type usually is (docs/NUMERICS.md,
+ * "Lossless"). */
 double lort_plan_share(const lort_tensor_plan *planned, bool high)
 {
     const lort_dtype_info *type = planned->tensor ? planned->tensor->type : NULL;
@@ -28,8 +28,8 @@ double lort_plan_share(const lort_tensor_plan *planned, bool high)
     return high ? 1.01 : type && type->kind == LORT_KIND_BLOCK ? 0.90 : 0.20;
 }
 
-/* Bits per weight of integers at a relative error: that of a normal distribution, less what classes
- * and low rank may save, or more for short blocks. */
+/* Bits per weight of integers at a relative error: those of a normal distribution. The low bound
+ * subtracts what classes and low rank may save. The high bound adds what short blocks may cost. */
 static double integer_bits(const lort_options *options, bool high)
 {
     if (options->goal == LORT_GOAL_BPW)
@@ -60,7 +60,7 @@ void lort_estimate_output(const lort_model *model, const lort_options *options,
                                  (double)(planned->shape.rows + planned->shape.cols),
                          weights = (double)planned->tensor->elements / 8;
             kept_low = fmin(kept_low, 0.1 * weights);
-            if (target.kind != LORT_TARGET_ERROR) /* else it may be kept */
+            if (target.kind != LORT_TARGET_ERROR) /* else the tensor may be kept */
                 kept_high = fmin(kept_high, 1.62 * weights + 2 * (double)target.max_rank * sides +
                                                 2 * sides + 400);
         } else if (planned->candidate) {

@@ -1,4 +1,4 @@
-/* importance: see importance.h. Memory: file and parsed form together while it is parsed, then the
+/* importance: while LoRT parses the file, memory holds the file and its parsed form, then only the
  * parsed form. */
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
@@ -6,8 +6,8 @@
 #include "loader/store/sidefile.h"
 #include <string.h>
 
-/* less than the workers take later: a limit this close is for the plan to refuse, which knows the
- * smallest that would do */
+/* LoRT lets the file have at least so many bytes, less than the workers take later. If the limit is
+ * that low, the plan refuses it and names the smallest --memory that would do. */
 #define SMALL ((uint64_t)8 << 20)
 
 lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit,
@@ -25,7 +25,7 @@ lort_code lort_importance_open(lort_session *session, const char *path, uint64_t
             lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, path));
     }
     lort_sidefile_free(&file);
-    lort_budget_limit(session->budget, UINT64_MAX); /* the plan sets it */
+    lort_budget_limit(session->budget, UINT64_MAX); /* the plan sets the limit */
     return code;
 }
 
@@ -35,12 +35,12 @@ lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
     char file[300], entry[200], name[200], shape[128];
     for (uint64_t i = 0; i < index->count; i++) {
         const lort_tensor *tensor = &index->tensors[i];
-        const lort_matrices m = lort_tensor_matrices(tensor);
+        const lort_matrices matrices = lort_tensor_matrices(tensor);
         const lort_importance *found =
             tensor->n_dims > 1 && tensor->elements
                 ? lort_imatrix_find(imatrix, tensor->name, tensor->name_bytes)
                 : NULL;
-        if (!found || lort_importance_row(found, &m, 0))
+        if (!found || lort_importance_row(found, &matrices, 0))
             continue;
         return lort_fail(err, LORT_E_INPUT,
                          "%s: entry '%s' has %lld x %lld values; for tensor '%s' %s it must have "
@@ -49,8 +49,8 @@ lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
                          lort_escape(entry, sizeof entry, found->name, found->name_bytes),
                          (long long)found->n_mat, (long long)found->n_in,
                          lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
-                         lort_shape_text(tensor, shape, sizeof shape), (long long)m.cols,
-                         (long long)m.cols, (long long)m.slices);
+                         lort_shape_text(tensor, shape, sizeof shape), (long long)matrices.cols,
+                         (long long)matrices.cols, (long long)matrices.slices);
     }
     return LORT_OK;
 }
@@ -82,7 +82,7 @@ lort_code lort_importance_note(lort_session *session, const char *path, lort_wor
         if (!planned->importance)
             continue;
         plan->weighed++;
-        /* with its NUL */
+        /* The hash includes the NUL behind the name. */
         lort_hasher_add(hasher, planned->tensor->name, planned->tensor->name_bytes + 1u);
         for (int64_t s = 0; s < planned->shape.slices; s++)
             add_floats(hasher, lort_importance_row(planned->importance, &planned->shape, s),

@@ -1,20 +1,20 @@
-/* importance: the file behind --imatrix, from its path to the steps of a plan. What is done with
- * it: weighting.h. */
+/* importance: reads the file behind --imatrix and gives its importances to the plans of tensors.
+ * coder/weighting.h says how LoRT uses them. */
 #ifndef LORT_COMPRESS_PLAN_IMPORTANCE_H
 #define LORT_COMPRESS_PLAN_IMPORTANCE_H
 
 #include "compress/plan/plan.h"
 
-/* Reads and parses into *imatrix, within `limit` bytes for all of the session. Errors name the
- * file. */
+/* Reads and parses the file at `path` into *imatrix. The session takes at most about `limit` bytes
+ * for this. On failure the message names the file. */
 lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit,
                                lort_imatrix *imatrix, lort_error *err);
-/* Every tensor that the file has an entry for must have as many columns: LORT_E_INPUT names the
- * file, the entry, what was found and what is allowed. */
+/* Checks that the entries have as many columns as the tensors of their names. On failure
+ * LORT_E_INPUT names the file and the entry, with the figures found and allowed. */
 lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
                                 const lort_index *index, lort_error *err);
-/* Once steps know their importances: how many do, the hash of all that is used, and the report's
- * part. */
+/* Call this once the tensor plans have their importances. Counts these tensors, hashes all names
+ * and importances that LoRT uses, and fills the report. */
 lort_code lort_importance_note(lort_session *session, const char *path, lort_work_plan *plan,
                                lort_error *err);
 

@@ -1,5 +1,5 @@
-/* plan: decides per tensor whether factoring is tried, what memory each step needs, and which mode
- * that leads to. Reads headers only. */
+/* plan: see plan.h. Goes over the extents once, then room.c chooses mode and threads for all of
+ * them. */
 #include "compress/plan/plan.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"

@@ -1,5 +1,7 @@
-/* plan: per-tensor decisions as data, the memory each step needs, and the mode. Made before the
- * first weight is read. */
+/* plan: the plan of a run as data: a decision for each tensor, the memory of each, the mode and the
+ * threads.
+ *
+ * The room plan owns the decisions before any weight is read. It must not read a weight. */
 #ifndef LORT_COMPRESS_PLAN_PLAN_H
 #define LORT_COMPRESS_PLAN_PLAN_H
 
@@ -10,37 +12,40 @@
 typedef struct lort_work_plan {
     lort_tensor_plan *tensors; /* [count], by extent */
     uint64_t count, candidates;
-    lort_block_need blocks; /* of quantised slices */
+    lort_block_need blocks; /* of all slices that are read by blocks */
     lort_mode mode;         /* FULL or STREAM */
     unsigned threads, window;
-    /* slices in work at once: as many as threads in full mode; in stream mode one, or two where
-     * memory and page cache have room for both */
+    /* Slices in work at once. In full mode as many as threads. In stream mode one, or two where
+     * memory and page cache have room for both. */
     unsigned abreast;
-    /* all workers may help with one slice: always in stream mode, in full mode where memory allows
-     */
+    /* All workers may help with one slice: always in stream mode, in full mode where memory
+     * allows. */
     bool team;
     uint64_t need, peak, limit;
-    uint64_t spare;             /* of peak: for coded blocks that are held */
+    uint64_t spare;             /* part of peak that is for held blocks */
     uint64_t out_low, out_high; /* estimated output bytes */
-    lort_share *shares;         /* of all steps that are tried */
+    lort_share *shares;         /* of all candidates; [share_count], one per job */
     uint64_t share_count;
     uint64_t size_limit; /* of the whole output; 0: none */
-    /* bytes that shares leave unused, since an attempt without them missed the size */
+    /* Bytes that the shares leave unused, because an attempt without them missed the size. */
     uint64_t reserve;
-    lort_hash128 importance; /* of the names and importances that are used */
-    uint64_t weighed;        /* steps that have them */
+    lort_hash128 importance; /* hash of the names and importances that LoRT uses */
+    uint64_t weighed;        /* tensors with importances */
 } lort_work_plan;
 
-/* LORT_E_MEMORY, naming the tensor and the smallest memory that would do, when one step does not
- * fit. Fills the report's mode part. */
+/* Makes the plan of a run from headers, and fills the mode, memory and sizes of the report.
+ *
+ * On failure the plan is empty. If a tensor does not fit into memory, LORT_E_MEMORY names the
+ * tensor and the smallest --memory that would do. The plan owns its memory: free it with
+ * lort_plan_free. */
 lort_code lort_plan_make(lort_session *session, const lort_model *model,
                          const lort_options *options, lort_work_plan *plan, lort_error *err);
-/* Shares that were given; the plan is as it was before. */
+/* Frees the shares, if there are any. Tensors have none then, as after lort_plan_make. */
 void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc);
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
 
-/* " imatrix=HASH": XXH3-128 of names and importances that are used, whatever form of file they came
- * from. Nothing without any. */
+/* Appends " imatrix=HASH", an XXH3-128 of the names and importances that LoRT uses. Both forms of
+ * the file give the same hash. Appends nothing if LoRT uses no importances. */
 void lort_plan_importance_text(const lort_work_plan *plan, lort_buffer *out);
 
 #endif

@@ -1,12 +1,26 @@
-/* room: see room.h. */
+/* room: which mode, and how many threads, fit into memory. T is the number of threads.
+ *
+ *   common     base + budget used + session (scratch, libraries) of T + commit window of 2 T
+ *   full       common + all files + workspaces of the T largest slices
+ *              + outcomes of the 2 T largest slices
+ *   stream     common + abreast * (workspace + outcome) of the largest slice
+ *
+ *   mode       full if full(T) <= 80 % of available, else stream; --mode forces one
+ *   threads    T falls, down to 1, until the cost of the mode is within the limit
+ *   then       full: all workers on each slice, if that fits too
+ *              stream: two slices abreast, if memory and page cache have room
+ *   spare      the rest of the limit, for held blocks
+ *
+ * Every figure is a bound that a piece of work keeps (lort_factor_bound, lort_fit_integers_bound,
+ * lort_fit_trits_bound). */
 #include "compress/plan/room.h"
 #include "compress/goal/goal.h"
 #include "compress/session/report.h"
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fit_trits.h"
 
-/* One that is held: factors as f32, as coded bytes in a buffer that grows by doubling, and scales.
- */
+/* Bytes of one outcome in trits: f32 factors, encoded factors and scales. The encoded bytes count
+ * three times, since their buffer grows by doubling. */
 static uint64_t ternary_outcome(const lort_options *options, const lort_tensor_plan *planned)
 {
     const lort_target target = lort_goal_ternary_target(
@@ -17,7 +31,7 @@ static uint64_t ternary_outcome(const lort_options *options, const lort_tensor_p
            LORT_CHUNK_TARGET;
 }
 
-/* The first factorisation is by the target, those that follow by the rank it gave. */
+/* The first factorisation is for the target. Later ones are for the rank that the first gave. */
 static uint64_t ternary_workspace(const lort_options *options, const lort_tensor_plan *planned,
                                   unsigned workers)
 {
@@ -35,7 +49,7 @@ static uint64_t ternary_workspace(const lort_options *options, const lort_tensor
     return bound + ternary_outcome(options, planned) + (first > then ? first : then);
 }
 
-/* What weighing takes beside the rest: scales as codes and floats, sums of the window. */
+/* Bytes that weighing adds: scales as codes and as floats, sums of the window. */
 static uint64_t weighing_bytes(const lort_tensor_plan *planned, unsigned workers)
 {
     return planned->importance ? 8 * (uint64_t)planned->shape.cols + 256 * workers : 0;
@@ -54,7 +68,7 @@ static uint64_t integers_workspace(const lort_options *options, const lort_tenso
     return fit > factor ? fit : factor;
 }
 
-/* The workspace bound of one slice with `workers`. */
+/* The bound of one slice's work with `workers` workers. */
 static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *planned,
                                 unsigned workers)
 {
@@ -78,7 +92,8 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
     const uint64_t sides = (uint64_t)(planned->shape.rows + planned->shape.cols);
     planned->pending = lort_codec_bound(2 * (uint64_t)rank * sides) + LORT_CHUNK_TARGET;
     planned->pending += weighing_bytes(planned, 1);
-    /* two outcomes are held until one is chosen: codes, and factors encoded and as f32 */
+    /* Two outcomes exist until one is chosen. Each has codes, and factors both encoded and as
+     * f32. */
     if (lort_goal_integers(options))
         planned->pending =
             2 * (sides + lort_codec_bound(sides) + LORT_CHUNK_TARGET) +
@@ -87,7 +102,7 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
                 (uint64_t)lort_goal_gain(options, planned->shape.rows, planned->shape.cols)
                     .max_rank *
                 sides;
-    /* both outcomes, a byte a weight */
+    /* Both outcomes may hold blocks, at a byte a weight. */
     planned->holds = lort_goal_integers(options)
                          ? 2 * (uint64_t)planned->shape.rows * (uint64_t)planned->shape.cols
                          : 0;
@@ -95,7 +110,8 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
         planned->pending = ternary_outcome(options, planned);
 }
 
-/* The sum of the `n` largest values of a field over the candidates (n is small). */
+/* The sum of the `n` largest values of a field over all tensors. n is small, since each tensor
+ * takes n comparisons. */
 static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t field)
 {
     enum { MOST = 512 };
@@ -103,19 +119,19 @@ static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t fi
     n = n < MOST ? n : MOST;
     for (uint64_t i = 0; i < plan->count; i++) {
         uint64_t value = *(const uint64_t *)((const char *)&plan->tensors[i] + field);
-        for (unsigned k = 0; k < n && value; k++)
-            if (value > top[k]) {
-                uint64_t swap = top[k];
-                top[k] = value;
+        for (unsigned j = 0; j < n && value; j++)
+            if (value > top[j]) {
+                uint64_t swap = top[j];
+                top[j] = value;
                 value = swap;
             }
     }
-    for (unsigned k = 0; k < n; k++)
-        sum += top[k];
+    for (unsigned j = 0; j < n; j++)
+        sum += top[j];
     return sum;
 }
 
-/* Bytes beyond the base: scratch and libraries of the workers, slots of the commit window. */
+/* Bytes of the commit window. */
 static uint64_t window_cost(unsigned window, const lort_block_need *blocks)
 {
     return window * (2 * (uint64_t)LORT_CHUNK_TARGET + lort_codec_bound(LORT_CHUNK_TARGET) +
@@ -137,7 +153,8 @@ static void set_workspaces(const lort_options *options, lort_work_plan *plan, un
             plan->tensors[i].candidate ? slice_workspace(options, &plan->tensors[i], workers) : 0;
 }
 
-/* As many slices in work as there are threads, each by one worker or by all. */
+/* The cost of full mode. As many slices are in work as there are threads, each by one worker or
+ * (team) by all. */
 static uint64_t full_cost(const lort_session *session, const lort_model *model,
                           const lort_options *options, lort_work_plan *plan, unsigned threads,
                           bool team)
@@ -148,7 +165,8 @@ static uint64_t full_cost(const lort_session *session, const lort_model *model,
            sum_of_largest(plan, 2 * threads, offsetof(lort_tensor_plan, pending));
 }
 
-/* So many of the largest slices, with all workers on each; *which names the largest of all. */
+/* The cost of stream mode: `abreast` slices in work, all workers on each. *which names the largest
+ * tensor. */
 static uint64_t stream_cost(const lort_session *session, const lort_options *options,
                             lort_work_plan *plan, unsigned threads, unsigned abreast,
                             const lort_tensor **which)
@@ -176,8 +194,8 @@ static uint64_t largest_slice(const lort_work_plan *plan)
     return most;
 }
 
-/* What is left goes to coded blocks, of slices that fit in it (lort_session_spare_alloc); those of
- * larger ones are coded again. */
+/* Gives the rest of the limit to held blocks. It counts only slices whose blocks fit. LoRT codes
+ * the blocks of larger slices again (lort_session_spare_alloc). */
 static void hold_blocks(lort_work_plan *plan)
 {
     const uint64_t left = plan->limit - plan->peak;
@@ -190,7 +208,7 @@ static void hold_blocks(lort_work_plan *plan)
     plan->peak += plan->spare;
 }
 
-/* As many threads as fit; then, if that fits too, all of them for each slice. */
+/* Takes as many threads as fit. Then lets all of them work on each slice, if that fits too. */
 static void fit_full(const lort_session *session, const lort_model *model,
                      const lort_options *options, lort_work_plan *plan)
 {
@@ -203,9 +221,11 @@ static void fit_full(const lort_session *session, const lort_model *model,
     plan->abreast = plan->threads;
 }
 
-/* The same, one slice at a time; then two, so that one has work for all while the other is at its
- * eigenproblem. Not where the page cache would then lose one's pages to the other's: each pass
- * would read the disk again. */
+/* Takes as many threads as fit with one slice in work. Then takes two slices if both fit: one keeps
+ * all workers busy while the other solves its eigenproblem.
+ *
+ * Two slices must also fit into the page cache together. Else each pass of one slice would drop
+ * pages of the other, and LoRT would read the disk again. */
 static void fit_stream(const lort_session *session, const lort_options *options,
                        lort_work_plan *plan)
 {
@@ -226,7 +246,7 @@ static void fit_stream(const lort_session *session, const lort_options *options,
 lort_code lort_room_choose(lort_session *session, const lort_model *model,
                            const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
-    char need[32], available[32];
+    char need[32], available[32], limit[32];
     const lort_tensor *which;
     lort_report *report = session->report;
     const char *source = session->memory.sources[session->memory.binding].name;
@@ -252,8 +272,9 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model,
     uint64_t smallest = stream_cost(session, options, plan, 1, 1, &which);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
         return lort_fail(err, LORT_E_MEMORY,
-                         "not enough memory for --mode full: it needs %s; --mode stream would fit",
-                         need);
+                         "not enough memory for --mode full: it needs %s, the budget is %s; "
+                         "--mode stream would fit",
+                         need, lort_size_text(plan->limit, limit, sizeof limit));
     return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest,
                                plan->limit, err);
 }

@@ -29,7 +29,8 @@ static bool rule_excluded(const rule_input *in)
 
 static bool rule_slices(const rule_input *in) { return in->shape.slices > LORT_MAX_SLICES; }
 
-/* A decoder for F8 weights with separate scales would give wrong numbers silently. */
+/* LoRT does not apply scales that lie in a tensor of their own, so it would decode such F8 weights
+ * to wrong numbers. */
 static bool rule_scaled_f8(const rule_input *in)
 {
     static const char *const companions[] = {"_scale_inv", "_scale", ".scale", ".scales"};
@@ -52,13 +53,13 @@ static bool rule_small(const rule_input *in)
 
 static bool rule_block(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_BLOCK; }
 
-/* Low rank ruins what is looked up row by row; integers treat all rows alike. */
+/* Low rank ruins tensors that readers look up row by row. Integers treat all rows alike. */
 static bool rule_embedding(const rule_input *in)
 {
     return !lort_goal_integers(in->options) && lort_kind_get(in->tensor->name)->by_row;
 }
 
-/* In order; the first that holds is the reason. Those marked are overridden by --include. */
+/* In order: the first rule that holds gives the reason. --include overrides the marked ones. */
 static const struct keep_rule {
     bool (*holds)(const rule_input *in);
     lort_reason reason;

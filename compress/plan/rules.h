@@ -1,11 +1,12 @@
-/* rules: why a tensor is kept before anything of it is read; a table, in order. */
+/* rules: why a tensor is kept, decided from its header. One table in order. */
 #ifndef LORT_COMPRESS_PLAN_RULES_H
 #define LORT_COMPRESS_PLAN_RULES_H
 
 #include "compress/lort.h"
 #include "loader/model/model.h"
 
-/* The first rule that keeps the tensor; NONE: none does, every slice is tried. */
+/* The reason of the first rule that keeps the tensor. NONE: no rule keeps it, so LoRT tries every
+ * slice. */
 lort_reason lort_rules_reason(const lort_model *model, const lort_options *options,
                               const lort_tensor *tensor);
 

@@ -22,14 +22,15 @@ lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort
     return lort_codec_encode_planes(codec, src, bytes, type->plane_width, buffers->coded,
                                     buffers->coded_size, stored, err);
 }
-/* A run of input whose lossless size is measured on evenly spaced chunks. */
+/* A run of input. LoRT measures its lossless size on evenly spaced chunks. */
 typedef struct sampling {
     const lort_decider *decider;
     lort_work work;
     const lort_dtype_info *type;
     uint32_t file;
     uint64_t base, total, chunk, chunks, samples;
-    /* bytes of samples so far: sums of integers, whose order does not matter */
+    /* Bytes of the samples so far, before and after encoding. Sums of integers do not depend on the
+     * order of the workers. */
     _Atomic uint64_t in, out;
 } sampling;
 

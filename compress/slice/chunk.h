@@ -1,25 +1,30 @@
-/* chunk: runs of input bytes as they are stored losslessly, and what they come to. */
+/* chunk: encodes bytes of the input as lossless chunks, and measures how many bytes a run of input
+ * takes in this form. */
 #ifndef LORT_COMPRESS_SLICE_CHUNK_H
 #define LORT_COMPRESS_SLICE_CHUNK_H
 
 #include "compress/slice/slice.h"
 
-/* the lossless size of a slice is measured on at most so many, evenly spaced (all of them for up to
- * 8 MiB) */
+/* LoRT measures the lossless size of a slice on at most 8 evenly spaced chunks. These are all
+ * chunks of a slice of up to 8 MiB. To encode every byte twice would cost more than the decision
+ * gains (docs/ARCHITECTURE.md, "Decisions"). */
 #define LORT_SAMPLE_CHUNKS 8
 
-/* Elements a chunk of this type holds, and their bytes: whole blocks, at most LORT_CHUNK_TARGET
- * bytes. */
+/* Elements and bytes of one chunk of this type. A chunk holds whole blocks of the type and at most
+ * LORT_CHUNK_TARGET bytes. */
 uint64_t lort_chunk_elements(const lort_dtype_info *type);
 uint64_t lort_chunk_bytes(const lort_dtype_info *type);
-/* Splits into planes (when the type asks for it) and compresses `bytes` bytes; the frame is left in
- * buffers->coded. */
+/* Encodes `bytes` bytes at `src` as one chunk: splits them into byte planes where the type has
+ * planes, then compresses them. Leaves the zstd frame in buffers->coded and its size in *stored.
+ * Threads: one call at a time for each codec and each scratch. */
 lort_code lort_chunk_encode(lort_codec *codec, lort_scratch *buffers, const lort_dtype_info *type,
                             const uint8_t *src, uint64_t bytes, uint64_t *stored, lort_error *err);
-/* Bytes of a run of input stored losslessly, measured on `most` evenly spaced chunks at most and
- * scaled up; exact when that is all of them. */
+/* Measures how many bytes a run of input takes losslessly. Encodes at most `most` evenly spaced
+ * chunks and scales the result up; the result is exact if these are all chunks. On failure *bytes
+ * is 0. */
 lort_code lort_raw_size(const lort_decider *decider, lort_work work, const lort_dtype_info *type,
                         const lort_range *range, uint64_t most, uint64_t *bytes, lort_error *err);
+/* Does the same for the bytes of one slice. */
 lort_code lort_slice_raw_size(const lort_slice_source *source, lort_work work, uint64_t most,
                               uint64_t *bytes, lort_error *err);
 

@@ -1,19 +1,23 @@
-/* curve: see curve.h. */
+/* curve: see curve.h. Each point takes a few quick measurements to find the step, then one encoding
+ * of the block. */
 #include "compress/slice/curve.h"
 #include "compress/slice/chunk.h"
 #include "compress/slice/fitting.h"
 #include <math.h>
 
+/* Measurements of the block for each point. */
 #define CURVE_ROUNDS 3
 
-/* Far from where steps may not be, since the block's is not the slice's. */
+/* True if the step is at least a factor of 16 inside the allowed range. The margin is needed
+ * because the step of one block is not that of the slice. */
 static bool step_is_safe(float step)
 {
     return step >= 16 * LORT_STEP_LEAST && step <= LORT_STEP_MOST / 16;
 }
 
-/* Bits of one block at one error of the whole; the step found for the error before is a good start.
- */
+/* Finds the step at which the block has the relative error `target`. Then encodes the block and
+ * gives its bits per weight. The first guess is in f->step: half the step of the point before is a
+ * good one. */
 static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_block_space *space,
                              double target, double *bits, lort_error *err)
 {
@@ -34,7 +38,8 @@ static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_bloc
     return code;
 }
 
-/* Points [first, end) of what is coded, from this error of it on. */
+/* Adds the bits of the points [first, end). `error` belongs to point `first` and is relative to the
+ * weights that the integers code. Each point halves it. */
 static lort_code measure_block_points(lort_fitting *f, double error, unsigned first, unsigned end,
                                       lort_curve *curve, lort_error *err)
 {
@@ -59,7 +64,9 @@ static lort_code measure_block_points(lort_fitting *f, double error, unsigned fi
     return code;
 }
 
-/* Points [first, end). */
+/* Fills the points [first, end): the bytes of the factors, then those of the block. Errors of the
+ * curve are relative to the whole slice. So this function converts them to errors of the
+ * residual. */
 static lort_code measure_points(lort_fitting *f, const lort_outcome *factors, unsigned first,
                                 unsigned end, lort_curve *curve, lort_error *err)
 {

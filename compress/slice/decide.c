@@ -1,5 +1,12 @@
-/* decide: measures what a slice costs losslessly, factors it where that can pay, and encodes the
- * factors. Writes nothing. */
+/* decide: how LoRT decides one slice. Nothing here writes.
+ *
+ *   lossless size on at most 8 chunks -> break-even rank of the factors; then by the goal:
+ *
+ *   integers   components that pay, then integers of the residual; also integers alone;
+ *              the better of both
+ *   trits      scales and factors in turn (fit_trits.c)
+ *   factors    break-even rank too small: kept; else factor, encode, compare with the lossless size
+ */
 #include "compress/slice/decide.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
@@ -12,7 +19,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Factors, of weighed columns where they are weighed. */
+/* Factors the slice. With an importance matrix LoRT factors the matrix with weighed columns. */
 static lort_code run_factor(lort_slice_source *source, const lort_target *target, lort_pool *pool,
                             lort_factors *factors, lort_error *err)
 {
@@ -34,9 +41,10 @@ static lort_code run_factor(lort_slice_source *source, const lort_target *target
     return code;
 }
 
-/* ---- the decision ---- */
+/* ---- factors alone ---- */
 
-/* Slices kept unseen still count in the tensor's norm. */
+/* Measures the norm of a slice that is kept unread. The norm of the tensor counts this slice
+ * too. */
 static lort_code measure_norm(lort_slice_source *source, unsigned worker, float *row,
                               lort_outcome *out, lort_error *err)
 {
@@ -64,7 +72,8 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_re
     uint64_t bytes = (uint64_t)source->planned->shape.cols * sizeof(float);
     void *row;
     lort_outcome_keep(out, reason);
-    /* kept whole: its error is zero whatever its norm; or known already */
+    /* A tensor of one slice has error 0 whatever its norm is. A weighed slice has its norm
+     * already. */
     if (source->planned->shape.slices == 1 || source->weighting.on)
         return LORT_OK;
     lort_code code = lort_take(alloc, bytes, "one row", &row, err);
@@ -75,7 +84,8 @@ static lort_code keep_unseen(lort_slice_source *source, unsigned worker, lort_re
     return code;
 }
 
-/* Factored once they are encoded and smaller than the lossless form. */
+/* Encodes the factors. Accepts them if they are smaller than the lossless form, else keeps the
+ * slice. */
 static lort_code accept_factors(const lort_decider *decider, unsigned worker, uint32_t slice,
                                 const lort_factors *factors, lort_outcome *out, lort_error *err)
 {
@@ -93,7 +103,7 @@ static lort_code accept_factors(const lort_decider *decider, unsigned worker, ui
     return LORT_OK;
 }
 
-/* The errors of stored factors, which lort_factor knows for scaled columns only. */
+/* Measures the errors of the stored factors. lort_factor knows them for scaled columns only. */
 static lort_code weigh_factors(lort_slice_source *source, const lort_factors *factors,
                                const lort_target *target, lort_work work, lort_outcome *out,
                                lort_error *err)
@@ -135,37 +145,40 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
     return code;
 }
 
-/* ---- factors and integers ---- */
+/* ---- integers, and components beside them ---- */
 
-/* NULL: the target is an error. */
+/* The share of the slice; NULL if the target is an error. */
 static const lort_share *share_of(const lort_slice_source *source, uint32_t slice)
 {
     return source->planned->shares ? &source->planned->shares[slice] : NULL;
 }
 
-/* Components that save more bits of integers of this error than they cost (docs/NUMERICS.md); on
- * most weights there are none. */
+/* Takes the components that save more bits of the integers at this error than they cost
+ * (docs/NUMERICS.md, "Components beside integers"). Most weights have no such components. */
 static lort_code take_components(lort_slice_source *source, uint32_t slice, uint64_t key,
                                  double error, lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_matrices *shape = &source->planned->shape;
     const lort_share *share = share_of(source, slice);
     lort_target gain = lort_goal_gain(source->decider->options, shape->rows, shape->cols);
-    /* not weighed: what stands out by importance alone the columns' scales code (docs/NUMERICS.md)
-     */
+    /* Not weighed: components that stand out by importance alone are coded by the scales of the
+     * columns already (docs/NUMERICS.md, "Importance"). */
     lort_matrix_source matrix = lort_slice_matrix(source);
     gain.key = key;
     gain.aim = error;
-    /* by rows, what is below it in the mean may be all of some */
+    /* Energy below the target error costs integers nothing, so components for this energy do not
+     * pay. But where readers use single rows, this energy may be all of some row: then no floor. */
     gain.floor = lort_kind_get(source->planned->tensor->name)->by_row ? 0 : error * error;
-    if (share) /* its room may be for more components, where integers would have too little of it */
+    /* With a share LoRT takes the components of half its error, which is a quarter of the energy.
+     * The share may have room for more components where integers would have too little of it. */
+    if (share)
         gain.floor /= 4;
     if (gain.value >= 1 || gain.max_rank == 0)
         return LORT_OK;
     lort_code code = lort_outcome_factor(source, &matrix, slice, &gain, work, out, err);
     const uint64_t room =
         share && share->bytes > LORT_FACTORS_RECORD ? share->bytes - LORT_FACTORS_RECORD : 0;
-    /* as many of them as have room */
+    /* Give up components until the rest fits into the room. */
     while (code == LORT_OK && lort_outcome_has_factors(out) && share && out->coded.size > room) {
         const int64_t fits =
             (int64_t)((double)out->product.rank * (double)room / (double)out->coded.size);
@@ -178,14 +191,14 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
     return code;
 }
 
-/* Integers of what the factors (if any) leave. */
+/* Codes the residual (the slice itself, if there are no factors) as integers. */
 static lort_code take_integers(lort_slice_source *source, uint32_t slice, double error,
                                lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_share *share = share_of(source, slice);
     source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
     lort_code code = lort_fit_integers(source, slice, error, share, work, out, err);
-    if (code == LORT_OK && out->reason) /* kept after all */
+    if (code == LORT_OK && out->reason) /* The slice is kept after all. */
         lort_outcome_drop_factors(out, &source->decider->session->alloc);
     return code;
 }
@@ -197,7 +210,8 @@ static uint64_t size_of(const lort_outcome *out)
                                            : out->lossless;
 }
 
-/* Smaller at the same error, or with a share better at the same size. b is without components. */
+/* True if a is better: smaller at equal error, or with a share more exact at equal size. a has
+ * components, b has none. */
 static bool is_better(const lort_outcome *a, const lort_outcome *b, const lort_share *share,
                       bool weighed)
 {
@@ -205,13 +219,15 @@ static bool is_better(const lort_outcome *a, const lort_outcome *b, const lort_s
         return false;
     if (!share)
         return size_of(a) < size_of(b);
-    if (b->kind == LORT_OUTCOME_KEPT) /* kept whole, which its share may have room for */
+    /* The slice b is kept whole: it is better if its share has room for it. */
+    if (b->kind == LORT_OUTCOME_KEPT)
         return b->lossless > share->bytes;
     return weighed ? a->error.weighed < b->error.weighed : a->error2 < b->error2;
 }
 
-/* The rule that chose the components knows the variance of the whole only; classes may have made
- * better use of them. So both ways are measured. */
+/* Decides between integers with components and integers alone by measuring both. The rule that
+ * chose the components knows only the variance of the whole slice. Classes of rows and columns may
+ * use this variance better. */
 static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint64_t key,
                                  double error, lort_work work, lort_outcome *out, lort_error *err)
 {
@@ -230,18 +246,20 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint
         *out = alone;
         alone = swap;
     }
-    if (alone.held.count) /* each block is too small to be seen when it goes */
+    /* Blocks are too small to be sampled one by one when they are freed. So sample the memory
+     * now. */
+    if (alone.held.count)
         lort_session_sample(source->decider->session);
     lort_outcome_free(&alone, alloc);
     return code ? code
                 : lort_model_check(source->decider->model, source->planned->tensor->file, err);
 }
 
-/* Relative error of a point of curves. */
+/* The relative error of a point of a curve. */
 static double error_of_point(unsigned point) { return 1.0 / (2u << point); }
 
-/* The first point that these factors are right for, as they are for the last before `end`: those
- * where what they leave is still coded. */
+/* Returns the first point at which these factors leave at least the allowed error. From there to
+ * `end` integers still code the residual. Never more than end - 1; 0 without factors. */
 static unsigned first_point(const lort_outcome *factors, unsigned end)
 {
     unsigned first = 0;
@@ -251,7 +269,7 @@ static unsigned first_point(const lort_outcome *factors, unsigned end)
     return first;
 }
 
-/* Both ways, as the slice will be decided. */
+/* Takes the smaller of both ways at each point, as the decision will. */
 static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned first, unsigned end)
 {
     for (unsigned i = first; i < end; i++)
@@ -262,8 +280,8 @@ static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned fi
         }
 }
 
-/* From the finest error to the coarsest: where there are no components for an error, there are none
- * for a larger one. */
+/* Goes from the finest error to the coarsest. Where no components pay at one error, none pay at a
+ * larger one. So LoRT looks once at a matrix without components. */
 lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *planned,
                             uint32_t slice, lort_work work, lort_curve *curve, lort_error *err)
 {
@@ -294,7 +312,7 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
     return code;
 }
 
-/* Trits, and factors beside them. */
+/* Decides a slice that is stored as trits, with factors beside them. */
 static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint64_t key,
                                 lort_work work, lort_outcome *out, lort_error *err)
 {

@@ -1,29 +1,48 @@
-/* fit_integers: finds how one slice is coded by integers: codes of its rows and columns, and the
- * largest step whose error meets the target. Three kinds of passes over the slice, all by blocks
- * and in block order: energies; errors of a sixteenth of the rows, until the step is nearly right;
- * errors of all. */
+/* fit_integers: finds the codes and the step of a slice.
+ *
+ *   W - A B  ~  step k          k: integers, A B: factors (if any)
+ *
+ *   error     the largest step with   CLOSE target <= error(step) < target
+ *             error(step) = ||W - A B - step k|| / ||W||, weighed if there is an importance matrix
+ *   size      a step with   (1 - SIZE_SLACK) room <= size(step) <= room
+ *             room = bytes of the share less factors and codes
+ *
+ * Three kinds of passes read the slice, block by block and in block order:
+ *
+ *   energies of all rows and columns         -> codes
+ *   errors of a sixteenth of the rows        -> a step that is nearly right
+ *   errors (or sizes) of all rows            -> the step
+ *
+ * docs/NUMERICS.md ("Targets") has the figures. */
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fitting.h"
 #include <math.h>
 
-#define SAMPLE_PART 16 /* of the rows of each block */
+#define SAMPLE_PART 16 /* one row in so many of each block */
+/* Rounds of the searches: on the sample, on all rows, and (SIZE_ROUNDS) for a size. */
 #define SAMPLE_ROUNDS 4
 #define FULL_ROUNDS 8
-/* of the target is close enough, for slices of up to FEW_WEIGHTS, where another pass costs little;
- */
+/* An error is close enough to the target from this part of the target on. Slices of up to
+ * FEW_WEIGHTS use the first figure, since another pass costs them little. Larger slices use the
+ * second, since their samples are good (0.4 % in docs/NUMERICS.md, "Targets"). */
 #define CLOSE_FEW 0.9995
-#define CLOSE_MANY 0.996 /* for larger ones, whose samples are good */
+#define CLOSE_MANY 0.996
 #define FEW_WEIGHTS (1 << 22)
-#define ESTIMATE_ROWS 64 /* of the first block, encoded to see what it all will come to */
+#define ESTIMATE_ROWS 64 /* of the first block: encoded to estimate the size of the slice */
+/* Errors below this grow about like the step (change_of_step). */
 #define SMALL_ERROR 0.7
 #define SIZE_ROUNDS 12
-#define FIRST_MOST 0.5   /* of what factors leave: where the search for a size starts at most */
-#define SIZE_SLACK 0.002 /* of a share: what may stay unused */
-#define SLOPE_LEAST 0.02 /* bits of a weight to an octave of the step: less is not believed */
+/* The search for a size starts at this error of the residual, or below. */
+#define FIRST_MOST 0.5
+/* So much of a share may stay unused (0.2 % in docs/NUMERICS.md, "Targets"). */
+#define SIZE_SLACK 0.002
+/* The search does not believe a smaller slope, in bits of a weight per octave of the step. */
+#define SLOPE_LEAST 0.02
 
 /* ---- errors ---- */
 
-/* Whole lanes; with factors to take off, whole steps of their decoder. */
+/* Rows of a block that are measured: whole lanes, or whole cells of the decoder where factors are
+ * subtracted. */
 static int64_t sample_rows(const lort_fitting *f, const lort_block_place *place)
 {
     const int64_t unit = f->source->factors ? LORT_DECODE_ROWS : LORT_LANES,
@@ -64,24 +83,24 @@ static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *e
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
-/* Relative error, by one row in `part`: errors depend on the step far more than on the weights, so
- * that each stands for as many weights, whatever its norm. */
-static lort_code measure_error(lort_fitting *f, int64_t part, double *error, lort_error *err)
+/* Measures the relative error on one row in `one_in`. The error of a weight depends mainly on the
+ * step. So LoRT scales the sample by the number of weights, not by their energy. */
+static lort_code measure_error(lort_fitting *f, int64_t one_in, double *error, lort_error *err)
 {
-    f->one_in = part;
-    f->source->passes += part == 1;
+    f->one_in = one_in;
+    f->source->passes += one_in == 1;
     f->sized = 0;
     f->total.weights = 0;
     f->total.error2 = 0;
     f->total.error = (lort_weighed){0, 0};
     lort_code code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window,
                                    measure_block, add_error, f, err);
-    const double share = (double)f->total.weights / (double)f->grid.rows / (double)f->grid.cols;
-    *error = code ? 0 : sqrt(f->total.error2 / share / f->judged2);
+    const double measured = (double)f->total.weights / (double)f->grid.rows / (double)f->grid.cols;
+    *error = code ? 0 : sqrt(f->total.error2 / measured / f->judged2);
     return code;
 }
 
-/* A little below the target, for the f32 rounding of what is measured in the end. */
+/* Below 1, since the last measurement of an error rounds to f32. */
 static double close_enough(const lort_fitting *f)
 {
     return f->grid.rows * f->grid.cols <= FEW_WEIGHTS ? CLOSE_FEW : CLOSE_MANY;
@@ -91,12 +110,13 @@ static bool close_to(const lort_fitting *f, double value, double target)
     return value >= target * close_enough(f) && value <= target * 0.999999;
 }
 
-/* What the next step is to reach: the middle of what is close enough. */
+/* The error that the next step aims at: the middle of the errors that are close enough. */
 static double error_to_aim_at(const lort_fitting *f) { return (1 + close_enough(f)) / 2; }
 
-/* By how much the step is to change. The error grows about as the step does; but near 1, where most
- * weights are zeros, it hardly does, and what falls instead is the share of the energy that is
- * still coded, steeply. */
+/* Returns the factor by which to change the step. The error grows about like the step. But near 1
+ * most weights are zeros, and the error hardly changes with the step. There the coded share of the
+ * energy, 1 - error^2, falls steeply as the step grows. So the factor is the eighth root of the
+ * ratio of these shares. */
 static float change_of_step(double error, double wanted)
 {
     if (wanted < SMALL_ERROR)
@@ -168,7 +188,8 @@ static lort_code add_size(void *ctx, int64_t item, unsigned slot, lort_error *er
     return lort_session_check_stop(f->source->decider->session, err);
 }
 
-/* Bytes of all blocks at the step; at the same step again they are known. */
+/* Measures the bytes of all blocks at the step. If f->sized is this step, the bytes are known
+ * already. */
 static lort_code measure_size(lort_fitting *f, uint64_t *bytes, lort_error *err)
 {
     lort_code code = LORT_OK;
@@ -185,8 +206,8 @@ static lort_code measure_size(lort_fitting *f, uint64_t *bytes, lort_error *err)
     return code;
 }
 
-/* Error of all weights. Large slices, whose first step mostly is the last one, are coded at once
- * where the blocks can be held. */
+/* Measures the error of all weights. Large slices are encoded at once where their blocks can be
+ * held: their first step is mostly the last one. */
 static lort_code measure_all(lort_fitting *f, double *error, double *error2, lort_error *err)
 {
     uint64_t bytes;
@@ -201,8 +222,8 @@ static lort_code measure_all(lort_fitting *f, double *error, double *error2, lor
     return code;
 }
 
-/* Of few weights the error does not even grow steadily: the largest step that met the target
- * counts, not the last one tried. */
+/* Finds the largest step that meets the target. The error of few weights does not grow steadily
+ * with the step. So the largest step that met the target counts, not the last one tried. */
 static lort_code find_step(lort_fitting *f, double target, lort_error *err)
 {
     double error = 0, all2, error2 = 0;
@@ -212,7 +233,7 @@ static lort_code find_step(lort_fitting *f, double target, lort_error *err)
     for (int i = 0; i < (best > 0 ? FULL_ROUNDS : 2 * FULL_ROUNDS) && code == LORT_OK &&
                     !close_to(f, error, target);
          i++) {
-        /* at last just any that meets it */
+        /* In the end any step that meets the target will do. */
         f->step *= i >= FULL_ROUNDS ? 0.8f
                    : error > 0 ? change_of_step(error, target * (error_to_aim_at(f) - i * 0.0005))
                                : 1.0f;
@@ -229,7 +250,8 @@ static lort_code find_step(lort_fitting *f, double target, lort_error *err)
     return code;
 }
 
-/* 2^x for |x| <= 1, by its series: no libm, so that every machine takes the same steps. */
+/* 2^x for |x| <= 1, by its power series. It needs no libm, so every machine takes the same
+ * steps. */
 static double power_of_two(double x)
 {
     double term = 1, sum = 1;
@@ -240,19 +262,21 @@ static double power_of_two(double x)
     return sum;
 }
 
-/* A search for the step of a size: the largest size that fits, the steps around it, and how many
- * bits of a weight an octave of the step is worth: one at high rates, less where most weights are
- * zero. */
+/* A search for the step of a size. `fits` is the last step that fits, `over` the last that does
+ * not. `best` is the step of `largest`, the largest size that fits. `slope` is how many bits of a
+ * weight an octave of the step changes. The slope is 1 at high rates, and less where most weights
+ * are zero. */
 typedef struct size_search {
     float fits, over, best;
     uint64_t largest;
-    /* too many bits at the last step; octaves it was moved by, 0: unknown */
+    /* Bits per weight above the wanted size at the last step. Octaves from there to the next step;
+     * 0: unknown. */
     double bits, moved, slope;
 } size_search;
 
 static float next_step(size_search *s, float step, double bits)
 {
-    /* 0 / 0 is never taken */
+    /* 0 / 0 cannot occur: `moved` is tested first. */
     const double seen = s->moved != 0 ? (s->bits - bits) / s->moved : s->slope;
     s->slope = seen > 2 ? 2 : seen > SLOPE_LEAST ? seen : s->slope;
     s->bits = bits;
@@ -291,7 +315,7 @@ static lort_code find_step_of_size(lort_fitting *f, double error, uint64_t most,
     return code || !(s.best > 0) ? code : measure_size(f, &bytes, err);
 }
 
-/* ---- what it comes to ---- */
+/* ---- the slice ---- */
 
 static lort_code estimate_size(lort_fitting *f, uint64_t *bytes, lort_error *err)
 {
@@ -306,7 +330,7 @@ static lort_code estimate_size(lort_fitting *f, uint64_t *bytes, lort_error *err
     return code;
 }
 
-/* The blocks as they will be written, if they can be held until then. */
+/* Holds the blocks as they will be written, if memory allows. */
 static lort_code keep_blocks(lort_fitting *f, lort_outcome *out, lort_error *err)
 {
     const lort_fitting_sums total = f->total;
@@ -330,7 +354,8 @@ static lort_code accept_step(lort_fitting *f, uint32_t slice, const lort_share *
     uint64_t bytes;
     lort_code code =
         f->source->exact ? measure_size(f, &bytes, err) : estimate_size(f, &bytes, err);
-    /* a share was less than that */
+    /* With a share fit_slice has compared the sizes already: the share is below the lossless
+     * size. */
     if (code == LORT_OK && !share && bytes + count + out->coded.size >= out->lossless)
         return lort_outcome_keep_larger(out, LORT_REASON_INTEGERS_LARGER, bytes);
     if (code == LORT_OK && !lort_outcome_has_factors(out))
@@ -351,11 +376,11 @@ static lort_code accept_step(lort_fitting *f, uint32_t slice, const lort_share *
     out->mean2 = lort_fitting_mean2(f);
     out->codes = f->codes;
     out->code_count = count;
-    f->codes = NULL; /* the outcome's now */
+    f->codes = NULL; /* the outcome owns them now */
     return LORT_OK;
 }
 
-/* Factors and codes come first, the blocks have the rest. */
+/* Finds the step of a share. Factors and codes take their bytes first, the blocks get the rest. */
 static lort_code spend_share(lort_fitting *f, double target, const lort_share *share,
                              uint64_t spent, lort_error *err)
 {
@@ -376,7 +401,8 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
     out->has_norm = isfinite(f->norm2);
     out->error = f->total.norm;
     out->error2 = lort_fitting_is_weighed(f) ? f->total.norm.plain : f->norm2;
-    /* then norms are those of the whole, and what is left of it is to be coded */
+    /* With factors the norms of `out` are those of the whole slice. So the target becomes relative
+     * to the residual. */
     if (lort_outcome_has_factors(out))
         target *= sqrt((lort_fitting_is_weighed(f) ? out->norm.weighed : out->norm2) / f->judged2);
     else {
@@ -384,7 +410,7 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
         out->norm2 = out->error2;
     }
     if (lort_outcome_has_factors(out) && (!(f->norm2 > 0) || (target >= 1 && !share)))
-        return LORT_OK; /* the factors do */
+        return LORT_OK; /* the factors alone meet the target */
     if (!lort_fitting_can_be_coded(f))
         return out->has_norm ? lort_outcome_keep(out, LORT_REASON_ZERO)
                              : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
@@ -396,8 +422,9 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
                      lort_outcome_has_factors(out) ? out->coded.size + LORT_FACTORS_RECORD : 0, err)
                : find_step(f, target, err);
     if (code || (share && lort_outcome_has_factors(out) && !(f->step > 0)))
-        return code; /* no room beside the factors */
-    /* it cannot all be spent */
+        return code; /* the factors leave no room */
+    /* The step may not be smaller: the integers would be too large. So part of the share stays
+     * unused. */
     if (share && f->step > 0 && sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step) {
         uint64_t bytes;
         f->step = (float)(sqrt(f->peak) / LORT_STEPS_MAX * 1.0001);

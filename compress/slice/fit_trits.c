@@ -1,16 +1,18 @@
-/* fit_trits: finds how one slice is stored as W ~ a T + A B: trits T under a scale a per row, and
- * factors A B of one rank.
+/* fit_trits: finds how one slice W is stored as trits and factors.
+ *
+ *   W ~ a T + A B       T: trits (-1, 0, 1), a: a scale per row, A B: factors of one rank
  *
  *   round 0   no factors; the scales that suit W
  *   round 1   A B of W itself; the scales that suit W - A B
- *   round k   A B of A B + RELAX (W - A B - a T), over-relaxed; the scales that suit what the new A
- * B leaves
+ *   round k   A B of A B + RELAX (W - A B - a T), over-relaxed;
+ *             the scales that suit W less the new A B
  *
- * T is a function of W, A B and a (ternary.h) and is never held: each pass over the slice, block by
- * block in block order, or tile by tile within the factorisation, makes it again. A round whose
- * error is not below that of the round before is dropped and ends the search, so no result is worse
- * than round 0. The error is that of the scales and factors as they are stored. docs/NUMERICS.md
- * has the figures. */
+ * T is a function of W, A B and a (coder/trits.h), and LoRT never holds T. Each pass over the slice
+ * makes T again: block by block in block order, or tile by tile within the factorisation.
+ *
+ * If the error of a round is not below that of the round before, LoRT drops the round and ends the
+ * search. So no result is worse than round 0. The error is that of the scales and factors as they
+ * are stored. docs/NUMERICS.md ("Trits") has the figures. */
 #include "compress/slice/fit_trits.h"
 #include "compress/coder/trits.h"
 #include "compress/goal/goal.h"
@@ -18,18 +20,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROUNDS 6 /* with factors */
-/* four rounds come below what six do with 1; with 2 they end higher, beyond they diverge
- * (docs/NUMERICS.md) */
+#define ROUNDS 6 /* with factors, at most */
+/* On kjv-3m four rounds with 1.5 end lower than six with 1: mean errors 0.1792 and 0.1801. On GPT-2
+ * they end about as low: 0.3506 and 0.3503. With 2 they end higher (docs/NUMERICS.md, "Trits").
+ * Above 2 they diverge. */
 #define RELAX 1.5f
-#define ROUND_FALL 0.99 /* of the squared error: a round that comes to more of it is the last, */
+/* The search ends after a round that leaves more than this part of the squared error. */
+#define ROUND_FALL 0.99
 #define PASSES 8
-#define PASS_FALL 0.9995 /* and so with passes that fit the scales */
-#define TRIES 8          /* of ranks, for a target of error; the last is the largest allowed, */
-#define RAISE_PART 8     /* the others are this part above the one before, at least */
-#define HOPELESS 1.5     /* times the largest rank: what a line may ask for */
-/* times the estimated error the factors alone may have: from above, so that the first rank that
- * does is about the smallest */
+/* The same for the passes that fit the scales. */
+#define PASS_FALL 0.9995
+/* Ranks that are tried for a target of error. The last one tried is the largest allowed. */
+#define TRIES 8
+/* Each further rank is larger than the one before by an eighth, or by 1. */
+#define RAISE_PART 8
+/* The search gives up if the line of rank_on_line asks for more than 1.5 times the largest rank. */
+#define HOPELESS 1.5
+/* The first factors may have this much more than the estimated error. So the ranks rise from below,
+ * and the first rank that meets the target is about the smallest. */
 #define FIRST_TRY 1.15
 
 typedef struct row_slot {
@@ -46,11 +54,11 @@ typedef struct alternation {
     row_slot *slots; /* [window] */
     unsigned window;
     lort_trit_sum *sums; /* [rows] */
-    float *trial;        /* [rows]: scales that are measured */
-    double error2;       /* under them */
+    float *trial;        /* [rows]: the scales being measured */
+    double error2;       /* of the slice under the trial scales */
     uint64_t stored;     /* bytes of all blocks */
-    double plain2;       /* of round 0, */
-    char plain[40];      /* and what is said of it */
+    double plain2;       /* squared error of round 0 */
+    char plain[40];      /* text of round 0 for the detail */
     lort_outcome *best;
 } alternation;
 
@@ -100,7 +108,7 @@ static lort_code add_block(void *ctx, int64_t item, unsigned slot, lort_error *e
     return lort_session_check_stop(session_of(f), err);
 }
 
-/* The sums of all rows, and the error, under the trial scales. */
+/* Measures the sums of all rows, and the error, under the trial scales. */
 static lort_code measure_rows(alternation *f, lort_error *err)
 {
     memset(f->sums, 0, (size_t)f->grid.rows * sizeof *f->sums);
@@ -110,7 +118,8 @@ static lort_code measure_rows(alternation *f, lort_error *err)
                          add_block, f, err);
 }
 
-/* Scales for what the factors of an outcome leave, and its error; *energy: what they leave. */
+/* Fits the scales to what the factors of `out` leave, and sets out->error2. *energy: the energy
+ * that the factors leave. */
 static lort_code fit_scales(alternation *f, lort_outcome *out, double *energy, lort_error *err)
 {
     f->source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
@@ -145,9 +154,11 @@ static lort_code take_scales(const alternation *f, lort_outcome *out, lort_error
 
 /* ---- rounds ---- */
 
-/* A lort_tile_fn of the matrix that the next factors are to be near. Cells of the decode grid where
- * the tile lies on it; elsewhere a product may round otherwise and a trit at its threshold differ,
- * which makes the factors no less right: what is stored is measured by blocks. */
+/* A lort_tile_fn. Gives the matrix that the next factors approximate: A B + RELAX (W - A B - a T).
+ *
+ * Where a tile lies on the decode grid, its cells are those of a reader. Elsewhere a product may
+ * round differently, so a trit at its threshold may differ. The factors stay valid: LoRT measures
+ * what it stores by blocks. */
 static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
                               int64_t c1, float *dst, const float **out, int64_t *ld,
                               lort_error *err)
@@ -184,8 +195,8 @@ static void say_error(lort_outcome *out, const char *before)
     memcpy(out->detail, line, sizeof line);
 }
 
-/* The next iterate replaces the best one where its error is below `bar`; said: what the rounds
- * before came to. */
+/* Makes the next iterate. It replaces the best one if its squared error is below `bar`. said: the
+ * errors of the rounds before, for the detail. */
 static lort_code try_round(alternation *f, const lort_matrix_source *matrix,
                            const lort_target *target, double bar, const char *said, bool *better,
                            lort_error *err)
@@ -210,7 +221,8 @@ static lort_code try_round(alternation *f, const lort_matrix_source *matrix,
     return code;
 }
 
-/* From round 1 on, of the rank that the target asks for. */
+/* Makes round 1 and the following. The target gives the rank of round 1, and the other rounds keep
+ * this rank. */
 static lort_code improve_by_rounds(alternation *f, const lort_target *target, lort_error *err)
 {
     lort_matrix_source matrix = lort_slice_matrix(f->source);
@@ -239,8 +251,8 @@ static lort_target of_rank(int64_t rank, const lort_target *target)
         .kind = LORT_TARGET_RANK, .rank = most, .max_rank = most, .key = target->key};
 }
 
-/* Components are worth less one after the other, so a line through ranks 0 and this one meets the
- * target below the rank that does. */
+/* The rank at which a line through rank 0 and the best rank meets the target. Each component is
+ * worth less than the one before, so the rank that meets the target is larger. */
 static double rank_on_line(const alternation *f, double wanted2)
 {
     const double gained = f->plain2 - f->best->error2;
@@ -253,8 +265,9 @@ static int64_t raise_rank(int64_t rank, double line)
     return line < 1e9 && (int64_t)line > least ? (int64_t)line : least;
 }
 
-/* About the smallest rank whose error is `wanted` at most. It starts below: the error is that of
- * the factors alone times what trits leave of anything, and a little less. */
+/* Finds about the smallest rank whose error is at most `wanted`. The first estimate is a product:
+ * the error of the factors alone times the error of trits alone. The sum of both errs a little less
+ * than this product. */
 static lort_code reach_error(alternation *f, const lort_target *target, double wanted,
                              lort_error *err)
 {
@@ -435,7 +448,7 @@ static lort_code take_sums(alternation *f, lort_error *err)
 
 uint64_t lort_fit_trits_bound(int64_t rows, int64_t cols, unsigned workers)
 {
-    /* of the iterates, and as stored */
+    /* of both iterates, and as stored */
     const uint64_t high = (uint64_t)lort_block_grid_of(rows, cols).high,
                    scales = 2 * sizeof(float) + 2;
     return (uint64_t)rows * (sizeof(lort_trit_sum) + sizeof(float) + scales) +

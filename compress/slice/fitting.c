@@ -138,7 +138,7 @@ lort_code lort_fitting_take(lort_fitting *f, lort_error *err)
 void lort_fitting_give(lort_fitting *f)
 {
     const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols;
-    f->source->scales = NULL; /* in what goes now, or is the outcome's */
+    f->source->scales = NULL; /* They lie in `codes`, given back below or owned by the outcome. */
     lort_give(lort_fitting_alloc(f), f->slots,
               f->window *
                   (sizeof *f->slots + (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double)));

@@ -1,22 +1,24 @@
-/* fitting: what the searches for integers share: energies of rows and columns of one slice, the
- * codes made of them, and sums of errors. One slice is passed by blocks, in block order. */
+/* fitting: the data that the searches for integers share: energies of rows and columns of a slice,
+ * their codes, and sums of errors. All passes read the slice by blocks, and add sums in block
+ * order. */
 #ifndef LORT_COMPRESS_SLICE_FITTING_H
 #define LORT_COMPRESS_SLICE_FITTING_H
 
 #include "compress/slice/outcome.h"
 #include <math.h>
 
-#define LORT_STEP_LEAST 0x1p-100f /* so that no product of a reader is subnormal, */
-#define LORT_STEP_MOST 0x1p100f   /* and none is infinite */
+#define LORT_STEP_LEAST 0x1p-100f /* so that no product of a reader is subnormal */
+#define LORT_STEP_MOST 0x1p100f   /* so that no product of a reader is infinite */
 
 typedef struct lort_fitting_sums {
-    double norm2, error2, peak; /* peak: largest square */
-    /* of coded blocks, as lort_block_measure has it: so that holding blocks changes no decision */
+    double norm2, error2, peak; /* peak: the largest square */
+    /* Squared error of coded blocks as lort_block_measure sums it. So no decision depends on
+     * whether blocks are held. */
     double measured2;
     lort_weighed norm, error; /* with importances: of unscaled columns */
-    int64_t weights;          /* that were measured */
+    int64_t weights;          /* measured */
     uint64_t stored;          /* bytes of coded blocks */
-    double *rows, *cols;      /* [high], [wide]: energies */
+    double *rows, *cols;      /* energies, [high] and [wide] */
 } lort_fitting_sums;
 
 typedef struct lort_fitting {
@@ -24,17 +26,18 @@ typedef struct lort_fitting {
     lort_work work;
     lort_block_grid grid;
     double *row_energy, *col_energy; /* [rows], [cols] */
-    /* [rows + cols], and [cols] of scales where columns are scaled */
+    /* [rows + cols], then [cols] scales if the plan scales the columns. */
     uint8_t *codes;
     uint64_t code_count;
     lort_fitting_sums *slots, total; /* [window] */
     unsigned window;
-    double norm2, peak; /* of scaled columns, as they are coded */
-    /* what errors are relative to: norm2, or with importances the weighed norm */
+    double norm2, peak; /* of scaled columns, as the integers code them */
+    /* Errors are relative to this: norm2, or with importances the weighed norm. */
     double judged2;
     int64_t one_in; /* one row in so many is measured */
     float step;
-    float sized; /* the step whose size and error are in total (and blocks in held); 0: none */
+    /* The step whose sizes and errors are in `total`, and whose blocks are in `held`; 0: none. */
+    float sized;
     lort_held held;
 } lort_fitting;
 
@@ -56,21 +59,21 @@ static inline bool lort_fitting_can_be_coded(const lort_fitting *f)
     return isfinite(f->norm2) && f->norm2 > 0;
 }
 
-/* A lort_fitting of the source without memory; take gives it some, and give takes it back (also
- * after a failure). */
+/* of() makes a lort_fitting of the source that has no memory yet. take() takes its memory. give()
+ * gives the memory back, also after take() failed. */
 lort_fitting lort_fitting_of(lort_slice_source *source, lort_work work);
 lort_code lort_fitting_take(lort_fitting *f, lort_error *err);
 void lort_fitting_give(lort_fitting *f);
-/* One pass: energies, and codes where there can be any. */
+/* Reads the slice once: sums the energies, and makes the codes if the slice can be coded. */
 lort_code lort_fitting_prepare(lort_fitting *f, lort_error *err);
-/* Bytes of the codes as they will be written. */
+/* Measures the bytes that the codes take in the container. */
 lort_code lort_fitting_codes_bytes(const lort_fitting *f, uint64_t *bytes, lort_error *err);
-/* `rows` rows of the block at `place` under the codes; mean2: of the slice. */
+/* Describes `rows` rows of the block at `place` under the codes. mean2: of the slice. */
 lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_place *place,
                               int64_t rows, const uint8_t *codes, double mean2);
-/* The block space of whoever works an item as `worker`. */
+/* The block space of the worker that a run of the pool calls `worker`. */
 lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker);
-/* Sums of differences, or where b is NULL of the weights themselves, weighed by importance. */
+/* Sums of (a - b)^2, plain and weighed by importance. b NULL: of the weights a themselves. */
 lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows,
                                 const float *a, const float *b);
 

@@ -1,6 +1,6 @@
-/* held: the coded blocks of a slice, held from the pass that measured them until they are written.
- * It saves a pass where there is memory to spare, and changes no byte: where one block finds no
- * room all are dropped, and coded again when they are written. */
+/* held: the coded blocks of a slice, in memory from the pass that measured them until they are
+ * written. This saves a pass where there is memory to spare, and changes no byte. If one block
+ * finds no room, LoRT drops all blocks of the slice and codes them again when it writes them. */
 #ifndef LORT_COMPRESS_SLICE_HELD_H
 #define LORT_COMPRESS_SLICE_HELD_H
 
@@ -10,7 +10,7 @@
 typedef struct lort_held_block {
     lort_block_coded coded;
     lort_weighed error;
-    void *bytes; /* [coded.stored]; NULL: there was no room */
+    void *bytes; /* [coded.stored]; NULL: no room */
 } lort_held_block;
 
 typedef struct lort_held {
@@ -19,13 +19,15 @@ typedef struct lort_held {
     uint64_t count;
 } lort_held;
 
-/* Makes room for the blocks of a slice; alloc NULL, or no memory: nothing will be held. */
+/* Prepares to hold `count` blocks of a slice. If alloc is NULL or memory is short, nothing will be
+ * held. */
 void lort_held_open(lort_held *held, const lort_alloc *alloc, uint64_t count);
-/* Holds a copy of a block, if there is room. Each block is one thread's. */
+/* Holds a copy of a block if there is room; replaces an earlier copy of this block. Threads: each
+ * block number is one thread's. */
 void lort_held_put(lort_held *held, uint64_t number, const lort_block_coded *coded,
                    const lort_weighed *error, const void *bytes);
-/* True if all blocks are held; else none is from now on. */
+/* True if all blocks are held. Else drops all of them. */
 bool lort_held_whole(lort_held *held);
-void lort_held_close(lort_held *held); /* accepts zeroed */
+void lort_held_close(lort_held *held); /* accepts a zeroed one */
 
 #endif

@@ -50,7 +50,7 @@ lort_code lort_outcome_encode_factors(lort_session *session, unsigned worker, ui
                                       const lort_factors *factors, lort_outcome *out,
                                       lort_error *err)
 {
-    /* codes or scales, which may follow, are no more */
+    /* Codes or scales may follow the factors. They are not larger. */
     const uint64_t bytes = factors->left_bytes + factors->right_bytes;
     lort_code code = lort_outcome_room(session, 2 * bytes, 4, out, err);
     if (code == LORT_OK)
@@ -104,7 +104,7 @@ lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, 
     lort_code code = LORT_OK;
     for (int64_t i = 0; i < grid.down * grid.across && code == LORT_OK; i++) {
         const lort_block_place place = lort_block_get(&grid, i);
-        if (place.row > row) /* so are all that follow */
+        if (place.row > row) /* so are all blocks that follow */
             break;
         code = lort_slice_block(source, worker, &place, place.rows, space->weights, space->decoded,
                                 err);
@@ -122,8 +122,8 @@ lort_code lort_slice_keep_nonfinite(lort_slice_source *source, unsigned worker, 
     return code ? code : lort_outcome_keep(out, LORT_REASON_NOT_FINITE);
 }
 
-/* ldexp(x, 2e) in two steps stays exact where one would leave the range of the exponent argument's
- * type. */
+/* value * 2^(2 exponent). Two calls of ldexp stay exact where 2 * exponent would leave the range of
+ * int. */
 static double in_weight_units(double value, int32_t exponent)
 {
     return ldexp(ldexp(value, exponent), exponent);
@@ -200,7 +200,7 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
 void lort_outcome_judge(const lort_factors *factors, const lort_target *target, bool weighed,
                         lort_outcome *out)
 {
-    if (!weighed) /* else factors say what it is of scaled columns */
+    if (!weighed) /* else the norm is of scaled columns */
         out->norm2 = in_weight_units(factors->norm2, factors->exponent);
     out->error2 = 0;
     out->has_norm = factors->verdict != LORT_NONFINITE;

@@ -36,7 +36,8 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_t
                                false};
 }
 
-/* Numbers [skip, skip + n) of the blocks at `bytes`, which a tile may cut anywhere. */
+/* Decodes the elements [skip, skip + n) of the type's blocks at `bytes`. A tile may cut a block
+ * anywhere. */
 static void decode_span(const lort_dtype_info *type, const uint8_t *bytes, uint64_t skip,
                         uint64_t n, float *dst)
 {
@@ -54,7 +55,8 @@ static void decode_span(const lort_dtype_info *type, const uint8_t *bytes, uint6
     type->decode(bytes + whole / block * type->block_bytes, edge, block);
     memcpy(dst + head + whole, edge, (size_t)(n - head - whole) * sizeof *dst);
 }
-/* Parts of rows lie far apart, each in another page: the processor does not foresee them. */
+/* Parts of rows lie far apart, each in another page, and the processor does not foresee them. So
+ * LoRT asks for them 16 rows ahead (docs/NUMERICS.md, "Where the time goes"). */
 #define ROWS_AHEAD 16
 
 static void expect_rows(const uint8_t *bytes, uint64_t n)
@@ -63,7 +65,7 @@ static void expect_rows(const uint8_t *bytes, uint64_t n)
         __builtin_prefetch(bytes + at);
 }
 
-/* Rows [r0, r1) of a tile that is not all of their width. */
+/* Reads rows [r0, r1) of a tile that is narrower than the matrix. */
 static lort_code read_parts(const lort_slice_source *source, unsigned worker, int64_t r0,
                             int64_t r1, int64_t c0, int64_t c1, float *dst, lort_error *err)
 {
@@ -87,7 +89,7 @@ static lort_code read_parts(const lort_slice_source *source, unsigned worker, in
     return LORT_OK;
 }
 
-/* As many at once as there is room for. */
+/* Reads whole rows, as many at once as have room. */
 static lort_code read_rows(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1,
                            float *dst, lort_error *err)
 {
@@ -108,7 +110,7 @@ static lort_code read_rows(const lort_slice_source *source, unsigned worker, int
     return LORT_OK;
 }
 
-/* f32 that lies aligned in memory needs no copy. */
+/* True if the values are f32 and lie aligned in memory: they need no copy. */
 static bool is_ready(const lort_slice_source *source, int64_t r0, int64_t c0, const float **out)
 {
     const lort_tensor *tensor = source->planned->tensor;
@@ -127,7 +129,7 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     const lort_slice_source *source = ctx;
-    /* a slice may take hours */
+    /* A slice may take hours, so every read asks whether to stop. */
     lort_code code = lort_session_check_stop(source->decider->session, err);
     if (code)
         return code;
@@ -141,7 +143,7 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
     return read_parts(source, worker, r0, r1, c0, c1, dst, err);
 }
 
-/* Takes the product of the factors off, as a reader will add it. */
+/* Subtracts the product of the factors as a reader will add it. */
 static void take_off(const lort_slice_source *source, const lort_block_place *place, int64_t rows,
                      float *dst, float *spare)
 {

@@ -1,31 +1,34 @@
-/* tensor_plan: what is planned for one extent of the input, before it is read. */
+/* tensor_plan: the plan of one extent of the input, made before LoRT reads its weights. */
 #ifndef LORT_COMPRESS_SLICE_TENSOR_PLAN_H
 #define LORT_COMPRESS_SLICE_TENSOR_PLAN_H
 
 #include "compress/coder/weighting.h"
 #include "formats/types/tensor.h"
 
-typedef struct lort_share { /* of the output, for one slice under a target for the size of all */
-    double error;           /* relative, where the search starts */
-    uint64_t bytes; /* of its payload, at most; factors count for LORT_FACTORS_RECORD more */
+typedef struct lort_share { /* bytes that a target size gives one slice */
+    double error;           /* relative error where the search for the step starts */
+    /* At most so many bytes of payload. Factors count LORT_FACTORS_RECORD bytes more. */
+    uint64_t bytes;
 } lort_share;
-#define LORT_FACTORS_RECORD 66 /* bytes of a record for the factors of a slice: about so many */
+/* About so many bytes of the PART record describe the factors of a slice. */
+#define LORT_FACTORS_RECORD 66
 
-typedef struct lort_tensor_plan { /* one extent of the input */
-    const lort_tensor *tensor;    /* NULL: raw bytes */
+typedef struct lort_tensor_plan {
+    const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
-    bool candidate;     /* every slice is tried; else the whole tensor is kept */
+    bool candidate;     /* true: every slice is tried; false: the whole tensor is kept */
     lort_reason reason; /* why it is kept */
-    /* bytes one slice's factorisation takes with as many workers as may work on it at once */
+    /* Bytes that one slice's factorisation takes with as many workers as may work on it. */
     uint64_t workspace;
-    uint64_t pending;   /* bytes its encoded factors may take until they are written */
-    uint64_t holds;     /* bytes its coded blocks may take until then, if there is room */
-    lort_share *shares; /* [slices]; NULL: no target for the size */
-    const lort_importance *importance; /* of the columns; NULL: none is known */
-    bool scaled;                       /* as integers its columns are scaled by it */
+    uint64_t pending; /* bytes of one slice's outcome until it is written */
+    /* bytes of one slice's held blocks, if there is room +    uint32_t nothing */
+    uint64_t holds;
+    lort_share *shares;                /* [slices]; NULL: the target is no size */
+    const lort_importance *importance; /* of the columns; NULL: unknown */
+    bool scaled;                       /* its integers have columns scaled by importance */
 } lort_tensor_plan;
 
-/* What a step is worked in: its slices where they are tried, else the whole. */
+/* The number of jobs of the extent: one per slice of a candidate, else one. */
 static inline uint32_t lort_tensor_plan_slices(const lort_tensor_plan *planned)
 {
     return planned->candidate ? (uint32_t)planned->shape.slices : 1;

@@ -1,5 +1,4 @@
-/* weigh: norms of a slice and of what its factors leave, plain and weighed by importance, in one
- * pass by blocks; sums are added in block order. */
+/* weigh: one pass by blocks; sums are added in block order. */
 #include "compress/slice/weigh.h"
 #include <math.h>
 

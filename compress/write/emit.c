@@ -1,5 +1,5 @@
-/* emit: the container's bytes in order. Chunks are encoded by the pool, hashed and appended by the
- * caller's thread. */
+/* emit: the bytes of the container in order. The pool encodes chunks. The thread of the caller
+ * hashes and appends them. */
 #include "compress/write/emit.h"
 #include "compress/session/figures.h"
 #include "compress/session/reasons.h"
@@ -167,7 +167,7 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->rank = part->top_rank;
     report->rel_error = lort_part_draft_error(part);
     report->weighted_error = lort_part_draft_weighed_error(part);
-    /* the record behind the payload included */
+    /* These bytes include the record behind the payload. */
     report->bytes_out = lort_publish_size(emitter->publish) - part->start;
     report->passes = part->passes;
     report->seconds = part->seconds;
@@ -208,7 +208,7 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     lort_index_entry *entry = &emitter->entries[part->extent];
     entry->record_offset = lort_publish_size(emitter->publish);
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
-    /* a part with a record is never made again */
+    /* A part with a record is never made again, so its input must not have changed. */
     lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
     if (code == LORT_OK)
         code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);

@@ -1,5 +1,5 @@
-/* emit: writes one part after the other into the container, in extent order: payload chunks, then
- * the record. Memory: a window of chunk buffers, whatever the size of the tensor. */
+/* emit: writes the container, one part after the other in extent order: the chunks of the payload,
+ * then the record. Memory: a window of chunk buffers, whatever the size of a tensor. */
 #ifndef LORT_COMPRESS_WRITE_EMIT_H
 #define LORT_COMPRESS_WRITE_EMIT_H
 
@@ -9,21 +9,24 @@
 
 typedef struct lort_emitter lort_emitter;
 
-/* Writes the head and the model record, or adopts them where an unfinished output begins so. */
+/* Opens a container and writes its HEAD and MODEL records. If the partial output already begins
+ * with these bytes, LoRT adopts them instead. Free with lort_emit_close. Threads: the functions of
+ * an emitter are for one thread; the pool helps inside them. */
 lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan,
                          lort_publish *publish, lort_emitter **out, lort_error *err);
-/* One part: begin, its slices in order (an outcome each; raw parts and tensors kept by plan: one
- * outcome), end. */
+/* Writes one part: begin, then its slices in order, then end. Each slice of a candidate has an
+ * outcome. A raw part or another tensor has one outcome for the whole. */
 lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *err);
 lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outcome *outcome,
                           lort_error *err);
-/* report: filled, NULL for raw parts */
+/* Writes the record, and fills *report (NULL for raw parts). LORT_E_READ if the input file
+ * changed. */
 lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err);
-/* The next part stands in the unfinished output already, payload and record of record_bytes: adopts
- * it, and fills the report of its tensor. */
+/* Takes over the next part, which the partial output already has: its payload and a record of
+ * record_bytes bytes. Fills the report of its tensor. */
 lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes,
                           lort_error *err);
-/* Index and footer. */
+/* Writes index and footer. */
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err);
 void lort_emit_close(lort_emitter *emitter); /* accepts NULL */
 

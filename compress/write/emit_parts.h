@@ -1,4 +1,4 @@
-/* emit_parts: the writer, for emit.c and emit_slice.c. Private to the two. */
+/* emit_parts: the emitter, private to emit.c and emit_slice.c. */
 #ifndef LORT_COMPRESS_WRITE_EMIT_PARTS_H
 #define LORT_COMPRESS_WRITE_EMIT_PARTS_H
 
@@ -12,7 +12,7 @@ struct lort_emitter {
     lort_scratch *slots; /* [window] */
     unsigned window;
     lort_part_draft part;
-    lort_chunk *chunks; /* of the part, grown as needed */
+    lort_chunk *chunks; /* of the part; grows */
     uint64_t chunk_count, chunk_room;
     lort_index_entry *entries;
     lort_hasher *model_hash;

@@ -1,5 +1,5 @@
-/* emit_slice: the chunks of one slice: raw, coded or factored. The pool encodes them; the caller's
- * thread appends them in order. */
+/* emit_slice: the chunks of one slice: kept, coded or factored. The pool encodes the chunks. The
+ * thread of the caller appends them in order. */
 #include "compress/session/session.h"
 #include "compress/slice/chunk.h"
 #include "compress/slice/fit_integers.h"
@@ -8,6 +8,7 @@
 #include "formats/base/text.h"
 #include <string.h>
 
+/* One progress event per so many chunks of a part. */
 #define PROGRESS_CHUNKS 64
 
 /* ---- chunks ---- */
@@ -49,7 +50,7 @@ static void say_progress(lort_emitter *emitter, uint64_t bytes)
     lort_session_say(session, LORT_EVENT_PROGRESS, &shown, NULL);
 }
 
-/* A run of bytes of the input that is stored losslessly as one array. */
+/* Bytes of the input that are stored losslessly as one array. */
 typedef struct raw_run {
     lort_emitter *emitter;
     uint32_t slice;
@@ -119,7 +120,7 @@ static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset
     return code;
 }
 
-/* ---- quantised blocks ---- */
+/* ---- coded blocks ---- */
 
 typedef struct block_run {
     lort_emitter *emitter;
@@ -134,7 +135,7 @@ typedef struct block_run {
         uint64_t weights;
         void *bytes;
     } * slots;
-    uint64_t done; /* weights */
+    uint64_t done; /* weights written so far */
     double error2;
     lort_weighed error;
 } block_run;
@@ -165,7 +166,7 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
     return code;
 }
 
-/* One block behind the others. */
+/* Appends one block. */
 static lort_code append_block(block_run *run, const struct block_slot *state, lort_error *err)
 {
     lort_emitter *emitter = run->emitter;
@@ -200,15 +201,15 @@ static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error
     return code;
 }
 
-/* Those that were held since they were measured. */
-static lort_code append_kept(block_run *run, const lort_held *kept, lort_error *err)
+/* Appends the blocks that are held since LoRT measured them. */
+static lort_code append_kept(block_run *run, const lort_held *held, lort_error *err)
 {
     lort_code code = LORT_OK;
-    for (uint64_t i = 0; i < kept->count && code == LORT_OK; i++) {
+    for (uint64_t i = 0; i < held->count && code == LORT_OK; i++) {
         const lort_block_place place = lort_block_get(&run->grid, (int64_t)i);
-        const struct block_slot state = {kept->blocks[i].coded, kept->blocks[i].error,
+        const struct block_slot state = {held->blocks[i].coded, held->blocks[i].error,
                                          (uint64_t)place.rows * (uint64_t)place.cols,
-                                         kept->blocks[i].bytes};
+                                         held->blocks[i].bytes};
         code = append_block(run, &state, err);
     }
     return code;
@@ -235,7 +236,8 @@ static lort_code run_blocks(block_run *run, lort_error *err)
     return code;
 }
 
-/* The source bytes of a factored slice are hashed too: they say what the slice was made from. */
+/* Hashes the source bytes of a slice that is not stored losslessly. The record says by this hash
+ * from which bytes the slice was made. */
 static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes,
                              lort_error *err)
 {
@@ -309,7 +311,7 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     part->norm2 += outcome->norm2;
     lort_weighed_add(&part->norm, &outcome->norm);
     part->undefined |= part->planned->candidate && !outcome->has_norm;
-    /* once more to be hashed or stored, and again if its blocks are coded now */
+    /* One pass more to hash or store the slice, and one more if its blocks are encoded now. */
     const uint32_t passes =
         outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
     part->passes = passes > part->passes ? passes : part->passes;

@@ -1,5 +1,5 @@
-/* jobs: the units of work, in input order: one per slice of a tensor that is tried, one per other
- * part. */
+/* jobs: the units of work in input order. A job is one slice of a candidate, or the whole of any
+ * other extent. */
 #ifndef LORT_COMPRESS_WRITE_JOBS_H
 #define LORT_COMPRESS_WRITE_JOBS_H
 
@@ -9,19 +9,19 @@
 typedef struct lort_job {
     uint64_t extent;
     uint32_t slice;
-    bool first, last; /* of its part */
+    bool first, last; /* of its extent */
 } lort_job;
 
-/* The jobs of all extents from `from` on; give() takes them back, and accepts NULL. */
+/* Lists the jobs of the extents from `from` on. Free with lort_jobs_give, which accepts NULL. */
 lort_code lort_jobs_list(const lort_decider *decider, const lort_work_plan *plan, uint64_t from,
                          lort_job **jobs, uint64_t *count, lort_error *err);
 void lort_jobs_give(const lort_decider *decider, lort_job *jobs, uint64_t count);
-/* Where the bytes of a job lie. */
+/* The bytes of the input that a job is for. */
 lort_range lort_job_range(const lort_decider *decider, const lort_work_plan *plan,
                           const lort_job *job);
-/* The report of the extent's tensor; NULL for raw bytes. */
+/* The report of the extent's tensor. NULL for raw bytes. */
 lort_tensor_report *lort_job_report(const lort_decider *decider, uint64_t extent);
-/* Puts "tensor NAME: " before the message of a failure. */
+/* Puts "tensor NAME: " in front of an error message, if the extent is a tensor. */
 void lort_job_name_error(const lort_work_plan *plan, uint64_t extent, lort_error *err);
 
 #endif

@@ -1,5 +1,10 @@
-/* journal: see journal.h. Notes are read from the file one by one, so that a journal of any length
- * takes one small buffer. */
+/* journal: see journal.h. LoRT reads notes from the file one by one. So a journal of any length
+ * takes one small buffer. The key has these lines:
+ *
+ *   algorithm  TAB version               size of NAME    TAB bytes
+ *   libraries  TAB versions              header of NAME  TAB XXH3-128
+ *   option     TAB one option, ...       time of NAME    TAB modification time in ns
+ *   file N     TAB NAME */
 #include "compress/write/journal.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
@@ -8,31 +13,33 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of a note before and behind its body. */
 #define NOTE_HEAD 16u
 #define NOTE_TAIL 8u
-#define BODY_MAX (64u << 20) /* of a key that lists very many files; other notes are small */
+#define BODY_MAX (64u << 20) /* for a key of very many files; other notes are small */
 #define HASH_PIECE (64u << 10)
+/* The least time between two fsyncs of notes. */
 #define SYNC_NS 1000000000u
 #define TIME_LABEL "time of "
 
 struct lort_journal {
     lort_session *session;
     lort_publish *publish;
-    lort_arena arena; /* the name */
-    lort_dir *dir;    /* the publish's */
+    lort_arena arena; /* holds the name */
+    lort_dir *dir;    /* belongs to publish */
     const char *name;
     lort_file *file;
     lort_mutex *mutex;
     lort_journal_state state;
     lort_buffer key;
-    uint64_t first, end; /* in the file: notes behind the key that an earlier run left */
+    uint64_t first, end; /* in the file: notes of an earlier run, behind the key */
     uint64_t size, synced_ns;
     bool worth;
 };
 
 /* ---- the key ---- */
 
-/* XXH3-128 of what stands before the data of a file of weights, of all of the others. */
+/* XXH3-128 of the bytes before the data of a weight file, or of a whole file of another role. */
 static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_hasher *hasher,
                              void *scratch, lort_error *err)
 {
@@ -80,7 +87,7 @@ static lort_code put_files(const lort_decider *decider, lort_buffer *key, lort_e
     return code;
 }
 
-/* A word each: so the first that differs can be named. */
+/* One line for each option, so that a message can name the first one that differs. */
 static void put_options(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key)
 {
     lort_buffer words = {.alloc = key->alloc};
@@ -111,7 +118,7 @@ static lort_code make_key(const lort_decider *decider, const lort_work_plan *pla
 
 typedef struct line {
     const char *text;
-    uint64_t bytes, label; /* bytes before the TAB */
+    uint64_t bytes, label; /* label: bytes before the TAB */
 } line;
 
 static line next_line(const char **at, const char *end)
@@ -144,7 +151,7 @@ static lort_code say_difference(const lort_journal *j, const line *was, const li
 {
     static const line none = {"", 0, 0};
     char label[200], before[200], now[200];
-    /* one has a line that the other does not have; options stand before files */
+    /* One key has a line that the other lacks. In a key options come before files. */
     if (!same_text(was->text, was->label, is->text, is->label))
         *(starts_with(is, "option") || was->bytes == 0 ? &was : &is) = &none;
     const line *named = is->bytes ? is : was;
@@ -157,7 +164,7 @@ static lort_code say_difference(const lort_journal *j, const line *was, const li
                      value_of(was, before, sizeof before), value_of(is, now, sizeof now));
 }
 
-/* LORT_OK: the same, but for times (*touched). */
+/* LORT_OK if the keys are equal but for file times. Then *touched is set. */
 static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_t bytes,
                               bool *touched, lort_error *err)
 {
@@ -179,11 +186,11 @@ static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_
 typedef struct note {
     uint32_t kind;
     uint64_t number, bytes; /* of the body */
-    lort_buffer whole;      /* the note as it stands in the file */
+    lort_buffer whole;      /* the note as in the file */
 } note;
 
-/* The note at `at`; *good false where there is no whole one. note->whole keeps its room for the
- * next. */
+/* Reads the note at `at`. *good is false if there is no whole note. out->whole keeps its room for
+ * the next note. */
 static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, note *out, bool *good,
                            lort_error *err)
 {
@@ -234,7 +241,8 @@ static lort_code sync_notes(lort_journal *j, lort_error *err)
     return code;
 }
 
-/* Nothing but the key; it and the names of both files are on the disk before anything counts. */
+/* Begins a journal that has only the key. The key and the names of both files are on the disk
+ * before any work counts. */
 static lort_code begin_journal(lort_journal *j, lort_error *err)
 {
     lort_code code = lort_os_truncate(j->file, 0, err);
@@ -247,7 +255,7 @@ static lort_code begin_journal(lort_journal *j, lort_error *err)
     return code ? code : lort_os_dir_sync(j->dir, err);
 }
 
-/* Finds the end of what can be used. */
+/* Finds the end of the valid notes and cuts the file there. */
 static lort_code scan_notes(lort_journal *j, note *n, uint64_t bytes, lort_error *err)
 {
     bool good = true;
@@ -266,7 +274,7 @@ static lort_code scan_notes(lort_journal *j, note *n, uint64_t bytes, lort_error
     return code ? code : lort_os_truncate(j->file, j->end, err);
 }
 
-/* What an earlier run left: the state, or the difference as an error. */
+/* Reads the key of an earlier run: sets the state, or returns the difference as an error. */
 static lort_code judge_key(lort_journal *j, note *n, lort_error *err)
 {
     lort_file_info info;
@@ -301,7 +309,7 @@ lort_code lort_journal_drop(lort_journal *j, const char *why, lort_error *err)
     return begin_both(j, err);
 }
 
-/* Without --resume work that does not go with this run makes way for it. */
+/* Without --resume this run replaces work that has another key. */
 static lort_code start_journal(lort_journal *j, const lort_options *options, lort_error *err)
 {
     lort_error found = {0};

@@ -1,11 +1,15 @@
-/* journal: notes beside an unfinished output, "NAME.part.journal", so that a later run can go on
- * with it. The first note is a key: all that decides bytes, and how the input files looked. What is
- * finished of the output is told by the output itself (compress/write/resume.h); what is not in it
- * stands here: curves of the first reading under a target for the size, and figures of finished
- * tensors.
+/* journal: notes beside a partial output, in "OUT.part.journal". With them a later run can resume.
  *
- *   note = u32 kind | u32 bytes of the body | u64 number | body | u64 XXH64 of all that; what
- * follows a torn note does not count */
+ * The first note is the key: everything that decides bytes, and size, time and header hash of each
+ * input file. The partial output itself says which parts are finished (write/resume.h). The journal
+ * holds what the output does not: the curves of the first reading under a target size, and figures
+ * of finished tensors.
+ *
+ *   file = note*
+ *   note = u32 kind | u32 n | u64 number | u8 body[n] | u64 XXH64 of these bytes
+ *
+ * Integers are little-endian. A torn note ends the journal: LoRT ignores all bytes from there
+ * on. */
 #ifndef LORT_COMPRESS_WRITE_JOURNAL_H
 #define LORT_COMPRESS_WRITE_JOURNAL_H
 
@@ -16,48 +20,53 @@
 typedef struct lort_journal lort_journal;
 
 typedef enum lort_note_kind {
-    LORT_NOTE_KEY = 0,     /* text: label TAB value, a line each */
-    LORT_NOTE_CURVE = 1,   /* number: of the job. compress/write/shares.c */
-    LORT_NOTE_SHARES = 2,  /* hash of all shares; number: bytes they leave unused */
-    LORT_NOTE_FIGURES = 3, /* number: of the extent. compress/write/resume.c */
-    LORT_NOTE_BAD = 4      /* the output's last sync failed */
+    LORT_NOTE_KEY = 0,     /* text, one line each: label TAB value */
+    LORT_NOTE_CURVE = 1,   /* number: job; body: write/shares.c */
+    LORT_NOTE_SHARES = 2,  /* number: bytes that the shares leave unused; body: their hash */
+    LORT_NOTE_FIGURES = 3, /* number: extent; body: write/resume.c */
+    LORT_NOTE_BAD = 4      /* the last sync of the output failed */
 } lort_note_kind;
 
 typedef enum lort_journal_state {
-    LORT_JOURNAL_FRESH, /* nothing to go on with */
-    LORT_JOURNAL_SAME,  /* notes and unfinished output are of this run's key */
-    /* the same, but for modification times, or without a key, or with a sync that failed: what was
-       finished must be compared with the input again */
+    LORT_JOURNAL_FRESH, /* nothing to resume */
+    LORT_JOURNAL_SAME,  /* notes and partial output have the key of this run */
+    /* The same but for file times; or there is no key, or a sync failed. LoRT must compare finished
+     * parts with the input again. */
     LORT_JOURNAL_TOUCHED
 } lort_journal_state;
 
-/* publish: resumable, just begun. Unfinished work with another key: where `resume` is asked for,
- * the first difference is an error (LORT_E_READ: of the input, else LORT_E_USAGE); else it is
- * dropped with a warning. */
+/* Opens the journal of `publish`, a resumable output that has just begun. If unfinished work has
+ * another key, --resume decides. With --resume the first difference is an error: LORT_E_READ for
+ * the input, LORT_E_USAGE for options. Without it LoRT drops the work with a warning.
+ *
+ * Free with lort_journal_close. On failure *out is NULL. */
 lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan,
                             lort_publish *publish, lort_journal **out, lort_error *err);
-lort_journal_state lort_journal_get_state(const lort_journal *journal); /* of NULL: FRESH */
-/* Hands on the notes an earlier run left, in order. Journal NULL, or FRESH: none. */
+lort_journal_state lort_journal_get_state(const lort_journal *journal); /* NULL: FRESH */
+/* Calls `each` for the notes of this kind that an earlier run left, in order. A journal that is
+ * NULL or FRESH has none. */
 typedef lort_code lort_note_fn(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
                                lort_error *err);
 lort_code lort_journal_each(const lort_journal *journal, lort_note_kind kind, lort_note_fn *each,
                             void *ctx, lort_error *err);
-/* Appends a note; any thread. On the disk within a second of the next note, or at close. Journal
- * NULL: nothing. */
+/* Appends a note. Does nothing if the journal is NULL. The note is on the disk at close, or
+ * earlier: LoRT calls fsync with a note once a second has passed since the last fsync. Threads:
+ * any. */
 lort_code lort_journal_note(lort_journal *journal, lort_note_kind kind, uint64_t number,
                             const lort_buffer *body, lort_error *err);
-/* Unfinished work is dropped, and the journal begun again, with a warning that says why. */
+/* Deletes the unfinished work, begins the journal again, and warns with the reason `why`. */
 lort_code lort_journal_drop(lort_journal *journal, const char *why, lort_error *err);
-/* The output's last sync failed: noted, so that who goes on writes what he adopts again. */
+/* Notes that the last sync of the output failed. A run that resumes then writes again all that it
+ * takes over. */
 lort_code lort_journal_distrust(lort_journal *journal, lort_error *err);
-/* What was left has been read and holds for the input as it is: a TOUCHED journal is written again
- * under this run's key. Ends what each() hands on. */
+/* Call this once the old notes and parts have been read and fit the input. A TOUCHED journal is
+ * begun again under the key of this run. After that lort_journal_each gives no notes. */
 lort_code lort_journal_settle(lort_journal *journal, lort_error *err);
-/* True if there is work in it that no output holds. */
+/* True if the journal has notes beside the key: work that the partial output does not hold. */
 bool lort_journal_worth(const lort_journal *journal);
-/* Before the output gets its name: removes the notes. */
+/* Removes the notes. Call this before the output gets its name. */
 lort_code lort_journal_remove(lort_journal *journal, lort_error *err);
-/* keep: the notes stay, synced; else they are removed. Accepts NULL. */
+/* Closes the journal. keep: leaves the notes, synced; else removes them. Accepts NULL. */
 void lort_journal_close(lort_journal *journal, bool keep);
 
 #endif

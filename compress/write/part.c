@@ -2,7 +2,7 @@
 #include "compress/write/part.h"
 #include <math.h>
 
-/* The row of the ranks table for a pair of storage types. */
+/* The row of the table of ranks for a pair of storage types. */
 static uint32_t *factor_ranks(lort_part_draft *part, lort_dtype left, lort_dtype right)
 {
     unsigned i = 0;

@@ -1,5 +1,5 @@
-/* pipeline: order, admission and commit. The bytes of a job come from decide and emit; nothing here
- * can change them. */
+/* pipeline: see pipeline.h. The bytes of a job come from decide and emit. Nothing here can change
+ * them. */
 #include "compress/write/pipeline.h"
 #include "compress/goal/goal.h"
 #include "compress/session/reasons.h"
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RATIO_NOTE_AFTER 12 /* matrices, then the run says what to expect */
+#define RATIO_NOTE_AFTER 12 /* matrices; then a note tells the size to expect */
 
 typedef struct pipeline {
     const lort_decider *decider;
@@ -21,8 +21,8 @@ typedef struct pipeline {
     uint64_t count;
     lort_outcome *outcomes; /* [window] */
     unsigned window;
-    bool ahead;      /* what comes next is read ahead: the model is not in memory */
-    lort_pool *team; /* who works on one matrix: all, or nobody but whose job it is (NULL) */
+    bool ahead;      /* read later jobs ahead: the model is not in memory */
+    lort_pool *team; /* helps with one matrix; NULL: only the worker of the job */
     uint64_t done;   /* extents that an earlier run finished */
     uint64_t matrices, matrices_kept;
     double error_sum;
@@ -97,7 +97,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
     return code;
 }
 
-/* What an earlier run finished counts like what this one does. */
+/* Counts the tensors that an earlier run finished like those of this run. */
 static lort_code account_done(pipeline *p, lort_error *err)
 {
     lort_code code = LORT_OK;
@@ -124,14 +124,16 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
         code = lort_emit_begin(p->emitter, j->extent, err);
     if (code == LORT_OK)
         code = lort_emit_slice(p->emitter, j->slice, &p->outcomes[slot], err);
-    if (p->outcomes[slot].held.count) /* each is too small to be seen when it goes */
+    /* A held block is too small to be sampled when it is freed. So sample the memory now. */
+    if (p->outcomes[slot].held.count)
         lort_session_sample(session_of(p));
     lort_outcome_free(&p->outcomes[slot], &session_of(p)->alloc);
     if (code == LORT_E_READ || code == LORT_E_MEMORY)
         lort_job_name_error(p->plan, j->extent, err);
     if (code == LORT_OK && j->last)
         code = finish_part(p, j->extent, err);
-    if (p->ahead) /* the one after those in work */
+    /* The job after those in work. */
+    if (p->ahead)
         prefetch_job(p, (uint64_t)item + 1 + p->window);
     return code;
 }
@@ -151,14 +153,14 @@ static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned s
     return code;
 }
 
-/* What is kept is read once, in order, and all workers code its chunks: where all of it is, there
- * is nothing to gain from a copy in memory. */
+/* Runs all jobs. LoRT reads a kept tensor once and in order, and all workers encode its chunks. If
+ * all tensors are kept, a copy of the model in memory would gain nothing. */
 static lort_code run_jobs(pipeline *p, lort_error *err)
 {
     lort_session *session = session_of(p);
     lort_code code = LORT_OK;
     p->ahead = p->plan->mode == LORT_MODE_STREAM || p->plan->candidates == 0 || p->count == 0;
-    /* in order: the second is not to take the disk from the first */
+    /* In order, so that a later job does not take the disk from an earlier one. */
     for (unsigned i = 0; p->ahead && i < p->window; i++)
         prefetch_job(p, i);
     if (!p->ahead)

@@ -1,20 +1,24 @@
-/* pipeline: the order of work. Jobs (one per slice of a tensor that is tried, one per other part)
- * are decided by the pool ahead of the commit point, and committed in input order by the caller's
- * thread: the output cannot depend on timing.
+/* pipeline: the order of work. The pool decides jobs ahead of the commit. The thread of the caller
+ * commits them in input order. So the output cannot depend on timing.
  *
- *   full:   decide(job i+1 .. i+window) on one worker each | commit(job i): chunks encoded by
- * whoever is free stream: decide(job i) on all workers, then commit(job i); the next tensor is
- * being prefetched */
+ *   full     | decide(i + 1) ... decide(i + window), each by one worker or by all
+ *            | commit(i): any free worker encodes chunks
+ *   stream   | decide(i) by all workers, or two jobs at once
+ *            | commit(i) by all workers; the bytes of a later job are read ahead
+ *
+ * The room write owns the order of work and the output: jobs, shares, container, journal and
+ * resume. It must not change what a slice became. */
 #ifndef LORT_COMPRESS_WRITE_PIPELINE_H
 #define LORT_COMPRESS_WRITE_PIPELINE_H
 
 #include "compress/write/emit.h"
 
-/* Decides and writes everything from extent `done` on; fills the report's tensors, which has those
- * before. */
+/* Decides and writes all extents from `done` on. Fills the report of their tensors, and the worst
+ * and mean errors over all tensors. The extents before `done` are in the report already. */
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done,
                             lort_emitter *emitter, lort_error *err);
-/* One report entry per tensor, in index order, with what the header says. */
+/* Makes one report entry per tensor, in index order, with the figures of the header and the
+ * plan. */
 lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *plan,
                              lort_error *err);
 

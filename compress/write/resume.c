@@ -1,27 +1,27 @@
-/* resume: see resume.h. Reads the file piece by piece: nothing is mapped, and a window of one chunk
- * is all it takes. */
+/* resume: see resume.h. Nothing is mapped: LoRT reads the file through a window of one chunk. */
 #include "compress/write/resume.h"
 #include "formats/base/bytes.h"
 #include "loader/store/record.h"
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the window: tried one after the other until a whole frame is in it. */
 #define WINDOW_LEAST (64u << 10)
 #define WINDOW_USUAL (LORT_CHUNK_TARGET + (64u << 10))
-#define WINDOW_MOST (2 * (uint64_t)LORT_CHUNK_MAX) /* a frame that is longer is none of ours */
+#define WINDOW_MOST (2 * (uint64_t)LORT_CHUNK_MAX) /* a longer frame is not from LoRT */
 
 typedef struct unfinished {
     const lort_decider *decider;
     const lort_work_plan *plan;
     lort_publish *publish;
     lort_emitter *emitter;
-    lort_model_record model; /* extents alone: what parts are matched with */
+    lort_model_record model; /* only its extents are set: parts must match them */
     lort_buffer window;
-    bool compare;   /* with the source */
-    uint64_t bytes; /* of the input, taken over */
+    bool compare;   /* with the source too */
+    uint64_t bytes; /* of the input, taken over so far */
 } unfinished;
 
-/* A lort_record_source's view. */
+/* The view function of a lort_record_source. */
 static lort_code view_found(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch,
                             const uint8_t **out, lort_error *err)
 {
@@ -29,9 +29,10 @@ static lort_code view_found(void *ctx, uint64_t offset, uint64_t n, lort_buffer 
     const uint64_t found = lort_publish_found(u->publish);
     *out = NULL;
     if (offset > found || n > found - offset)
-        return lort_fail(err, LORT_E_DAMAGED, "torn: %llu bytes at %llu of %llu",
-                         (unsigned long long)n, (unsigned long long)offset,
-                         (unsigned long long)found);
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the partial output ends early (found %llu bytes, needed %llu at %llu)",
+                         (unsigned long long)found, (unsigned long long)n,
+                         (unsigned long long)offset);
     scratch->size = 0;
     lort_put_zeros(scratch, n ? n : 1);
     lort_code code = lort_buffer_check(scratch, err);
@@ -41,7 +42,7 @@ static lort_code view_found(void *ctx, uint64_t offset, uint64_t n, lort_buffer 
     return code;
 }
 
-/* Bytes of the zstd frame at `at`; 0: there is none that is whole. */
+/* Finds the bytes of the zstd frame at `at`; 0: there is no whole frame. */
 static lort_code frame_at(unfinished *u, uint64_t at, uint64_t *bytes, lort_error *err)
 {
     const uint64_t left = lort_publish_found(u->publish) - at;
@@ -59,7 +60,7 @@ static lort_code frame_at(unfinished *u, uint64_t at, uint64_t *bytes, lort_erro
     return LORT_OK;
 }
 
-/* Where the record behind the payload at `at` begins; LORT_E_DAMAGED where there is none. */
+/* Finds where the record behind the payload at `at` begins. LORT_E_DAMAGED: there is no record. */
 static lort_code find_record(unfinished *u, uint64_t at, uint64_t *record, lort_error *err)
 {
     const uint8_t mark[4] = {0x50 + LORT_FRAME_PART, 0x2A, 0x4D, 0x18};
@@ -71,9 +72,10 @@ static lort_code find_record(unfinished *u, uint64_t at, uint64_t *record, lort_
             return code;
         code = frame_at(u, at, &bytes, err);
         if (code || bytes == 0)
-            return code ? code
-                        : lort_fail(err, LORT_E_DAMAGED, "no whole frame at %llu",
-                                    (unsigned long long)at);
+            return code
+                       ? code
+                       : lort_fail(err, LORT_E_DAMAGED, "there is no whole zstd frame at byte %llu",
+                                   (unsigned long long)at);
     }
 }
 
@@ -104,7 +106,8 @@ static lort_code hash_source(unfinished *u, const lort_extent *extent, lort_hash
     return lort_model_check(model, extent->file, err);
 }
 
-/* Without --resume a part that was made from something else is made again, and all behind it. */
+/* Compares the source of a part with the hash in its record. If they differ, --resume makes this an
+ * error. Without --resume LoRT makes this part and all behind it again. */
 static lort_code check_source(unfinished *u, const lort_part *part, lort_error *err)
 {
     const lort_extent *extent = &u->model.extents[part->number];
@@ -118,14 +121,16 @@ static lort_code check_source(unfinished *u, const lort_part *part, lort_error *
     if (code || memcmp(hash.bytes, part->source.bytes, sizeof hash.bytes) == 0)
         return code;
     lort_escape(name, sizeof name, part->name, part->name_bytes);
-    return lort_fail(err, u->decider->options->resume ? LORT_E_READ : LORT_E_DAMAGED,
-                     "%s%s in %s changed since %s was begun",
-                     part->tensor ? "tensor " : "a header or side bytes", name,
-                     lort_model_get_file(u->decider->model, extent->file)->name,
-                     lort_publish_partial(u->publish));
+    return lort_fail(
+        err, u->decider->options->resume ? LORT_E_READ : LORT_E_DAMAGED,
+        "%s%s in %s changed since %s was begun; restore the input, or leave --resume out "
+        "to start again",
+        part->tensor ? "tensor " : "a header or side bytes", name,
+        lort_model_get_file(u->decider->model, extent->file)->name,
+        lort_publish_partial(u->publish));
 }
 
-/* The part at the end of what was adopted. LORT_E_DAMAGED: it ends there. */
+/* Takes over the part behind those already taken over. LORT_E_DAMAGED ends the search. */
 static lort_code adopt_part(unfinished *u, const lort_record_source *source, uint64_t number,
                             lort_error *err)
 {
@@ -143,7 +148,7 @@ static lort_code adopt_part(unfinished *u, const lort_record_source *source, uin
     if (code == LORT_OK)
         code = lort_part_matches(&part, &u->model, err);
     if (code == LORT_OK && (part.number != number || part.payload_bytes != at - start))
-        code = lort_fail(err, LORT_E_DAMAGED, "part %llu where %llu follows",
+        code = lort_fail(err, LORT_E_DAMAGED, "wrong part (found number %llu, expected %llu)",
                          (unsigned long long)part.number, (unsigned long long)number);
     if (code == LORT_OK)
         code = check_chunks(u, &part, start, err);
@@ -175,6 +180,7 @@ static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
     return LORT_OK;
 }
 
+/* Body of a FIGURES note: weighted error and seconds as doubles, passes as u64. */
 #define FIGURES_BYTES 24
 
 lort_code lort_resume_note(const lort_decider *decider, uint64_t extent,
@@ -216,16 +222,15 @@ static void say_resumed(const unfinished *u, uint64_t found)
 {
     lort_session *session = u->decider->session;
     char text[400], size[32];
-    snprintf(text, sizeof text,
-             "going on with %.200s: %llu of %llu tensors stand there, %s of the input",
-             lort_publish_partial(u->publish), (unsigned long long)session->report->resumed_tensors,
-             (unsigned long long)session->tensors_total,
-             lort_size_text(u->bytes, size, sizeof size));
+    snprintf(
+        text, sizeof text, "resuming %.200s: %llu of %llu tensors are finished, %s of the input",
+        lort_publish_partial(u->publish), (unsigned long long)session->report->resumed_tensors,
+        (unsigned long long)session->tensors_total, lort_size_text(u->bytes, size, sizeof size));
     if (found)
         lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
     else if (u->decider->options->resume)
         lort_session_say(session, LORT_EVENT_NOTE, NULL,
-                         "nothing to go on with: begun from the start");
+                         "nothing to resume: started from the beginning");
 }
 
 lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan,
@@ -238,7 +243,7 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan,
                     .emitter = emitter,
                     .window.alloc = &decider->session->alloc,
                     .compare = lort_journal_get_state(decider->journal) == LORT_JOURNAL_TOUCHED};
-    /* only read */
+    /* not written to */
     u.model.extents =
         (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &u.model.extent_count);
     figures_of figures = {.decider = decider};

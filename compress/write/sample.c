@@ -45,8 +45,8 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     return lort_session_check_stop(session, err);
 }
 
-/* The candidates' share of the interval shrinks to what the sample came to, plus or minus a quarter
- * when it was not all of them. */
+/* Replaces the estimate of the candidates by what the sample measured. The margin is 1 % if the
+ * sample has all candidates, else 25 %. */
 static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
                             const sample_sum *sum, uint64_t sampled)
 {
@@ -65,7 +65,7 @@ static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
     }
     double estimate = sum->in > 0 ? sum->out / sum->in * candidates_in : 0,
            slack = sampled < plan->candidates ? 0.25 : 0.01;
-    if (!plan->shares) { /* else the size is the target */
+    if (!plan->shares) { /* else the target is the size */
         plan->out_low = (uint64_t)(others_low + estimate * (1 - slack));
         plan->out_high =
             (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;

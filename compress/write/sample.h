@@ -1,12 +1,12 @@
-/* sample: what a few matrices come to, for `plan --sample`. Writes nothing. */
+/* sample: measures a few matrices for `plan --sample`. It writes nothing. */
 #ifndef LORT_COMPRESS_WRITE_SAMPLE_H
 #define LORT_COMPRESS_WRITE_SAMPLE_H
 
 #include "compress/plan/plan.h"
 #include "compress/slice/slice.h"
 
-/* Decides `sample` evenly spaced candidate matrices without writing: narrows the plan's output
- * interval, fills those tensors' reports. */
+/* Decides the first slices of `sample` evenly spaced candidates. Fills the reports of their tensors
+ * and narrows the plan's estimate of the output. */
 lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample,
                       lort_error *err);
 

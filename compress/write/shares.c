@@ -1,5 +1,14 @@
-/* shares: see shares.h. One fidelity for all: every slice gets the same relative error, in 64ths of
- * an octave, but for what lort_goal_place says of its kind. */
+/* shares: one error for all slices, in 64ths of an octave.
+ *
+ *   error(p)      2^(-1 - p / 64)                          p: the place, common to all slices
+ *   own(s, p)     p + 8 lort_goal_place(s), within 0 ... FINEST
+ *   bytes(s, p)   weights bits(own) / 8 + codes + record of factors, at most the lossless size
+ *   room          target - kept bytes - records - reserve
+ *   p             the largest place with   sum over s of bytes(s, p) <= room
+ *   share(s)      bytes(s, p) * room / sum, at most the lossless size
+ *
+ * bits() is the curve of the slice: a line between two measured points. The error falls as p
+ * rises. */
 #include "compress/write/shares.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
@@ -12,23 +21,23 @@
 #include "formats/base/bytes.h"
 #include <string.h>
 
-#define FINE 64                                 /* parts of an octave of error */
+#define FINE 64                                 /* places in an octave of error */
 #define FINEST (FINE * (LORT_CURVE_POINTS - 1)) /* the last point of the curves */
-/* common places: from where all kinds are at point 0 */
+/* At the place FIRST all kinds are at point 0, at the place LAST all are at the last point. */
 #define FIRST (-4 * FINE)
-#define LAST (FINEST + 4 * FINE)      /* to where all are at the last */
+#define LAST (FINEST + 4 * FINE)
 #define STEP_DOWN 0.98922801319397548 /* 2^(-1/64) */
-/* of the bytes of a component, that some may be larger */
+/* Components need not be of equal size: a share has so much of one component to spare. */
 #define SPARE 0.04
-#define INDEX_BYTES 140 /* of the index: about so many, */
-#define ENTRY_BYTES 5   /* and for each extent */
+#define INDEX_BYTES 140 /* bytes of the index, about */
+#define ENTRY_BYTES 5   /* bytes of the index for each extent, about */
 
-/* What was found of one job. */
+/* The figures of one job. */
 typedef struct finding {
     lort_job job;
-    bool read; /* by an earlier run */
+    bool read; /* taken from the journal */
     lort_curve curve;
-    uint64_t kept; /* bytes, of what is not tried */
+    uint64_t kept; /* bytes of a job that is no candidate */
 } finding;
 
 typedef struct reading {
@@ -39,14 +48,14 @@ typedef struct reading {
     uint64_t count;
 } reading;
 
-/* ---- what is noted of it ---- */
+/* ---- notes of the journal ---- */
 
 #define CURVE_BYTES (8 * (5 + 2 * LORT_CURVE_POINTS) + LORT_CURVE_POINTS)
 
 static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 {
     const finding *j = &r->findings[number];
-    /* not before it is known that the work stands */
+    /* A TOUCHED journal gets notes only after its old work has been checked. */
     if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED)
         return LORT_OK;
     const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes,
@@ -64,15 +73,16 @@ static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 }
 
 #define NOTED_MOST 1e18                  /* bytes */
-#define RESERVE_MOST (UINT64_C(1) << 32) /* bytes; no attempt comes near it */
+#define RESERVE_MOST (UINT64_C(1) << 32) /* bytes; above every reserve that an attempt needs */
 
-/* bytes of a component; only: there is nothing else. */
+/* True if these can be the bytes of a component. only: there is nothing but components. */
 static bool can_be_component(double bytes, bool only)
 {
     return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST;
 }
 
-/* The notes are a file like any other: what no reading can come to is not believed. */
+/* The journal is a file that anybody may have changed. LoRT ignores figures that no reading can
+ * give. */
 static bool is_sound(const reading *r, const finding *j)
 {
     const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
@@ -114,7 +124,8 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     return LORT_OK;
 }
 
-/* Notes of files that were touched since may be of other weights. */
+/* Takes over the curves of an earlier run. If files were touched since, the notes may be of other
+ * weights. */
 static lort_code take_notes(reading *r, lort_error *err)
 {
     if (lort_journal_get_state(r->decider->journal) != LORT_JOURNAL_SAME)
@@ -122,8 +133,8 @@ static lort_code take_notes(reading *r, lort_error *err)
     return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
 }
 
-/* The number of a note of shares is what they leave unused: an earlier run may have missed the size
- * without. */
+/* Takes over the reserve: the number of a SHARES note. An earlier run may have missed the size
+ * without it. */
 static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
                               lort_error *err)
 {
@@ -143,11 +154,13 @@ static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, u
     if (bytes == sizeof *now && memcmp(body, now->bytes, bytes) == 0)
         return LORT_OK;
     return lort_fail(err, LORT_E_READ,
-                     "the input changed since the unfinished output was begun: another share of "
-                     "the size is each tensor's now");
+                     "the input changed since the unfinished output was begun: its tensors have "
+                     "other shares of the size now; restore the input, or leave --resume out to "
+                     "start again");
 }
 
-/* Finished tensors were made within their shares: these must still be the same. */
+/* Notes the hash of the shares. Finished tensors were made within their shares, so an earlier run's
+ * hash must be equal. */
 static lort_code note_shares(const reading *r, lort_error *err)
 {
     lort_hash128 hash =
@@ -156,7 +169,8 @@ static lort_code note_shares(const reading *r, lort_error *err)
     lort_code code =
         lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, check_shares, &hash, err);
     if (code == LORT_E_READ && !r->decider->options->resume)
-        code = lort_journal_drop(r->decider->journal, "the shares of the size are others now", err);
+        code = lort_journal_drop(r->decider->journal,
+                                 "the tensors have other shares of the size now", err);
     lort_put_bytes(&body, hash.bytes, sizeof hash.bytes);
     if (code == LORT_OK)
         code =
@@ -233,7 +247,7 @@ static lort_code read_all(reading *r, lort_error *err)
 
 /* ---- one error for all ---- */
 
-/* Where the job is when the common place is this. */
+/* The own place of a slice for a common place. */
 static int place_of(const reading *r, const finding *j, int place)
 {
     place += FINE / LORT_KIND_FINE *
@@ -241,7 +255,7 @@ static int place_of(const reading *r, const finding *j, int place)
     return place < 0 ? 0 : place < FINEST ? place : FINEST;
 }
 
-/* Bytes of the record. */
+/* Bytes that the record needs for factors at this place. */
 static double record_of_factors(const lort_curve *curve, int place)
 {
     const int point = place / FINE;
@@ -250,7 +264,7 @@ static double record_of_factors(const lort_curve *curve, int place)
                : 0;
 }
 
-/* Bytes of a slice at 2^(-1 - place / FINE), never more than losslessly. */
+/* Bytes of a slice at the error 2^(-1 - place / FINE), at most the lossless size. */
 static double bytes_at(const lort_curve *curve, int place)
 {
     const int whole = place / FINE, rest = place % FINE;
@@ -271,8 +285,8 @@ static double sum_at(const reading *r, int place)
     return sum;
 }
 
-/* What a record takes, by experience, a little more rather than less: names and shapes compress,
- * hashes and sizes of chunks do not. */
+/* Estimates the bytes of a record a little from above. The figures are from experience: names and
+ * shapes compress, hashes and sizes of chunks do not. */
 static double record_bytes(const reading *r, uint64_t extent)
 {
     const lort_tensor_plan *planned = &r->plan->tensors[extent];
@@ -294,7 +308,7 @@ typedef struct fixed_bytes {
     double tensors, others, elements;
 } fixed_bytes;
 
-/* What stays as it is, and records; frames: bytes of the others. */
+/* Sums the bytes of kept parts and of records. frames: bytes of HEAD, MODEL and footer. */
 static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 {
     fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
@@ -311,7 +325,7 @@ static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
     return f;
 }
 
-/* Bytes the tensors may have, records included. */
+/* The bytes that all tensors may have, records included. */
 static double target_bytes(const reading *r, const fixed_bytes *fixed)
 {
     const lort_options *options = r->decider->options;
@@ -342,7 +356,8 @@ static double error_at(int place)
     return error;
 }
 
-/* Where components do it all a share is of whole components; what is over is for the next slice. */
+/* The share of a slice. Where components alone meet the error, a share is of whole components. The
+ * rest of the bytes goes to the next slice. */
 static lort_share share_of(const reading *r, const finding *j, int place, double scale,
                            double *rest)
 {

@@ -1,16 +1,22 @@
-/* shares: shares of a target size. The first of two readings of the model. */
+/* shares: turns a target size into a share of bytes for each slice. This is the first of two
+ * readings of the model. */
 #ifndef LORT_COMPRESS_WRITE_SHARES_H
 #define LORT_COMPRESS_WRITE_SHARES_H
 
 #include "compress/plan/plan.h"
 #include "compress/slice/decide.h"
 
-/* Measures what every slice would cost at several errors, and what is kept as it is; finds the one
- * relative error at which all of it together is as large as the target of options (bpw or size);
- * and gives every slice its share of bytes at that error. Shares depend on the first reading only,
- * never on what another slice came to, so order, tasks and threads do not matter. Sets plan->shares
- * and plan->size_limit. LORT_E_NUMERIC, naming the smallest reachable size, where the target cannot
- * be met. In full mode it loads the model. */
+/* Gives every slice of a candidate its share. Measures the curve of each slice, and the lossless
+ * size of all else. Then finds the one relative error at which the whole output just fits the
+ * target (--bpw or --size).
+ *
+ * Shares depend on the first reading alone, never on the outcome of another slice. So order and
+ * threads do not matter. In full mode this loads the model. Sets plan->shares and plan->size_limit.
+ * The curves go into the journal.
+ *
+ * On failure LORT_E_NUMERIC means that the target cannot be met; the message has the smallest size
+ * that can. LORT_E_READ means that --resume was given and the shares differ from those of the
+ * earlier run. */
 lort_code lort_shares_give(const lort_decider *decider, lort_work_plan *plan, lort_error *err);
 
 #endif

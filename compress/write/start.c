@@ -35,7 +35,7 @@ static lort_code list_files(const lort_model *model, lort_arena *arena, lort_mod
     return code;
 }
 
-/* The body of the MODEL record. */
+/* Makes the body of the MODEL record. */
 static lort_code put_model(const lort_decider *decider, const lort_work_plan *plan,
                            lort_buffer *body, lort_error *err)
 {
@@ -53,7 +53,7 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
                                 .producer = "lort " LORT_VERSION,
                                 .options = (const char *)options.data,
                                 .libraries = libraries};
-    /* only read */
+    /* not written to */
     record.extents =
         (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &record.extent_count);
     lort_code code = lort_buffer_check(&options, err);

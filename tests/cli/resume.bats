@@ -43,7 +43,7 @@ unfinished() {
     for mode in full stream; do
         unfinished "$T/$mode.lort" "$GGUF" --mode "$mode"
         expect 0 "$LORT" compress "$GGUF" -o "$T/$mode.lort" --resume -T 1 --mode stream --json "$T/r.json"
-        said 'going on with .*[1-9][0-9]* of [0-9]+ tensors'
+        said 'resuming .*[1-9][0-9]* of [0-9]+ tensors'
         [ "$(value "$T/r.json" 'd["output"]["resumed_tensors"]')" -ge 5 ]
         cmp "$T/whole.lort" "$T/$mode.lort"
         no_partial
@@ -54,7 +54,7 @@ unfinished() {
     "$LORT" compress "$GGUF" -o "$T/whole.lort" -q 2>/dev/null
     unfinished "$T/a.lort" "$GGUF"
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort"
-    said 'going on with '
+    said 'resuming '
     cmp "$T/whole.lort" "$T/a.lort"
 }
 
@@ -127,7 +127,7 @@ process.stderr.read()
 assert process.wait() in (-signal.SIGTERM, -signal.SIGINT), process.returncode
 END
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --resume
-    said 'going on with .* [1-9][0-9]* of'
+    said 'resuming .* [1-9][0-9]* of'
     cmp "$T/whole.lort" "$T/a.lort"
 }
 
@@ -189,7 +189,7 @@ END
     [ "$before" = "$(sha256sum "$T/a.lort.part" "$T/a.lort.part.journal")" ]
     cp "$GGUF" "$T/m.gguf"
     expect 0 "$LORT" compress "$T/m.gguf" -o "$T/a.lort" --resume --rank 24
-    said 'going on with'
+    said 'resuming '
 }
 
 @test "without --resume what differs is begun again, with a warning" {
@@ -207,7 +207,7 @@ END
     unfinished "$T/a.lort" "$T/m.gguf"
     touch -d '2001-01-01' "$T/m.gguf"
     expect 0 "$LORT" compress "$T/m.gguf" -o "$T/a.lort" --resume
-    said 'going on with .* [1-9][0-9]* of'
+    said 'resuming .* [1-9][0-9]* of'
     cmp "$T/whole.lort" "$T/a.lort"
 
     unfinished "$T/b.lort" "$T/m.gguf"
@@ -257,7 +257,7 @@ END
     said 'a.lort.part holds [1-9]'
     absent "$T/a.lort"
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless --resume
-    said 'going on with'
+    said 'resuming '
     cmp "$T/whole.lort" "$T/a.lort"
 }
 
@@ -268,7 +268,7 @@ END
     [ "$(cat "$T/a.lort")" = precious ]
     rm "$T/a.lort"
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --resume
-    said 'going on with .*(12 of 12|[1-9][0-9]* of)'
+    said 'resuming .*(12 of 12|[1-9][0-9]* of)'
     expect 0 "$LORT" verify -q "$T/a.lort"
 }
 
@@ -289,7 +289,7 @@ END
     unfinished "$T/m/a.lort" "$T/m"
     expect 0 "$LORT" compress "$T/m" -o "$T/m/a.lort" --resume
     said 'left out: a.lort.part: unfinished work'
-    said 'going on with .* [1-9][0-9]* of'
+    said 'resuming .* [1-9][0-9]* of'
     cmp "$T/whole.lort" "$T/m/a.lort"
 }
 
@@ -300,8 +300,8 @@ END
     cmp "$GGUF" "$T/m.part"
 }
 
-@test "--resume with nothing to go on with begins" {
+@test "--resume with nothing to resume starts from the beginning" {
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --rank 8 --resume
-    said 'nothing to go on with'
+    said 'nothing to resume'
     expect 0 "$LORT" verify -q "$T/a.lort"
 }

@@ -1,5 +1,9 @@
-/* --imatrix from end to end on small models: what is reported is what a reader gets, weighed errors fall at equal bytes, neither form nor name of the file nor the
- * way of running decides a byte, and what does not fit is refused. */
+/* Tests of --imatrix from end to end on small models.
+ *
+ *   - The report has the errors of the data that a reader gets.
+ *   - Weighed errors fall at equal bytes.
+ *   - No byte depends on the form or name of the file, or on mode and threads.
+ *   - LoRT refuses a file that does not fit the model. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +16,8 @@
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
 
-/* wide: two blocks across; stack: three matrices, the last without importance of its own; none: no entry. */
+/* wide: two blocks across. stack: three matrices, the last without an importance. none: a tensor
+ * without an entry. */
 enum { SLICES = 3, ROWS = 96, COLS = 200, WIDE = 8300, TALL = 300 };
 static float stack_e[SLICES][COLS], wide_e[WIDE], tall_e[COLS];
 static float *stack_w, *wide_w, *tall_w;
@@ -23,7 +28,7 @@ static void fill_importance(float *e, int n, double spread, uint64_t seed)
         e[c] = (float)exp2(spread * tiny_noise(&seed));
 }
 
-/* Legacy: one row for a stack of its slices. Order and name are the caller's to vary. */
+/* The legacy form has one row for a stack of slices. The caller chooses order and name. */
 static void put_entry(lort_buffer *b, const char *name, const float *e, uint32_t n, uint32_t calls)
 {
     lort_put_u32(b, (uint32_t)strlen(name));
@@ -56,7 +61,8 @@ static void put_gguf_string(lort_buffer *b, const char *key, const char *value)
     tiny_put_string(b, value);
 }
 
-/* As llama.cpp writes it: sums and counts; another order of entries than the legacy form has here. */
+/* The form that llama.cpp writes: sums and counts. The order of entries differs from that of the
+ * legacy file here. */
 static void write_gguf(const char *name)
 {
     static const struct {
@@ -109,13 +115,14 @@ static int setup(void **state)
     tiny_fill_noise(wide_w, (uint64_t)ROWS * WIDE, 2);
     tiny_fill_noise(tall_w, TALL * COLS, 3);
     fill_importance(stack_e[0], COLS, 1.5, 4);
-    fill_importance(stack_e[1], COLS, 0.02, 5); /* does not pay */
+    fill_importance(stack_e[1], COLS, 0.02, 5); /* scales do not pay */
     memset(stack_e[2], 0, sizeof stack_e[2]);   /* mean 0: not weighed */
     fill_importance(wide_e, WIDE, 1.5, 6);
     fill_importance(tall_e, COLS, 1, 7);
     const tiny_tensor tensors[] = {{"stack.weight", "F32", 3, {SLICES, ROWS, COLS}, stack_w},
                                    {"wide.weight", "F32", 2, {ROWS, WIDE}, wide_w},
-                                   {"tall", "F32", 2, {TALL, COLS}, tall_w}, /* matched without its ending */
+                                   /* found without its ending */
+                                   {"tall", "F32", 2, {TALL, COLS}, tall_w},
                                    TINY("none.weight", "F32", 64, 64),
                                    TINY("norm.weight", "F32", COLS)};
     tiny_gguf(dir, "m.gguf", tensors, 5, NULL);
@@ -151,13 +158,13 @@ static void run(const char *output, const lort_options *options, lort_report *re
     assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, output), options, NULL, report, &err), LORT_OK, &err);
 }
 
-/* ---- what a reader gets ---- */
+/* ---- the data of a reader ---- */
 
 typedef struct errors {
     double plain, weighed;
 } errors;
 
-/* E of every slice over its mean, as the text of the option says. */
+/* Measures errors with E of every slice over its mean, as the manual of --imatrix says. */
 static errors measure(const char *container, const char *tensor, const float *w, int slices, int64_t rows, int64_t cols, const float *e)
 {
     lort_error err = {0};
@@ -215,7 +222,8 @@ static void errors_are_those_of_a_reader(void **state)
     lort_options options = options_error(0.1, "a.dat");
     run("a.lort", &options, &report);
     check_errors("a.lort", &report, 0.1);
-    assert_true(entry_named(&report, "wide.weight")->weighted_error > 0.099); /* and not needlessly low */
+    /* The error is not needlessly low. */
+    assert_true(entry_named(&report, "wide.weight")->weighted_error > 0.099);
     lort_report_free(&report);
 }
 
@@ -234,7 +242,7 @@ static void factors_are_weighed_too(void **state)
     assert_int_equal(entry_named(&weighed, "tall")->rank, entry_named(&plain, "tall")->rank);
     assert_true(entry_named(&weighed, "tall")->weighted_error < 0.95 * tall.weighed);
     lort_report_free(&weighed);
-    options = options_error(0.7, "a.dat"); /* of the weighed error, by factors alone */
+    options = options_error(0.7, "a.dat"); /* a target of the weighed error, met by factors alone */
     options.residual = LORT_RESIDUAL_NONE;
     lort_report_free(&plain);
     run("c.lort", &options, &plain);
@@ -242,7 +250,7 @@ static void factors_are_weighed_too(void **state)
     lort_report_free(&plain);
 }
 
-/* The rest of factors and integers: a matrix of rank 3 and noise. */
+/* A matrix of rank 3 and noise: LoRT codes the residual of the factors as integers. */
 static void components_beside_weighed_integers(void **state)
 {
     lort_report report;
@@ -299,14 +307,14 @@ static void the_same_bytes_whatever_the_form(void **state)
     options.imatrix = NULL;
     compress_to("m.gguf", "c.lort", &options);
     assert_false(same_files("a.lort", "c.lort"));
-    tall_e[3] *= 1.0001f; /* too little to change a code, but it is another text */
+    tall_e[3] *= 1.0001f; /* changes no code, but is another file */
     write_legacy("b.dat");
     options.imatrix = tiny_path(dir, "b.dat");
     compress_to("m.gguf", "d.lort", &options);
     assert_false(same_files("a.lort", "d.lort"));
 }
 
-/* ---- what is refused ---- */
+/* ---- refusals ---- */
 
 static void refused(const char *imatrix, lort_code wanted, const char *const *words)
 {
@@ -361,7 +369,7 @@ static void not_with_lossless(void **state)
     lort_report_free(&report);
 }
 
-/* A scale that no writer makes. */
+/* Makes a scale that no writer makes. */
 static void spoil_scale(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     if (chunk->array >> 24 == LORT_ARRAY_CODES && n > TALL + COLS)
@@ -402,7 +410,7 @@ static void memory_is_planned(void **state)
     sweep_memory(compress_within);
 }
 
-/* The file itself does not fit: told before it is read. */
+/* The file itself does not fit into the budget: LoRT refuses it before it reads the file. */
 static void a_file_beyond_the_budget_is_refused(void **state)
 {
     lort_error err = {0};

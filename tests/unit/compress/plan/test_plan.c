@@ -1,4 +1,4 @@
-/* What the plan decides from headers alone: which tensors are tried, how much memory that takes, and the mode. */
+/* Tests of the plan, which LoRT makes from headers alone: candidates, memory, and the mode. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +36,7 @@ static int tear_down(void **state)
 
 typedef struct wanted {
     tiny_tensor tensor;
-    const char *reason; /* "" = tried */
+    const char *reason; /* "" = a candidate */
 } wanted;
 
 static void check_reasons(const tiny_run *run, const wanted *list, size_t count)
@@ -166,7 +166,8 @@ static void targets_follow_the_options(void **state)
         {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.05, .max_rank = 256}},
         {LORT_GOAL_ERROR, 0, 256, 100, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.25, .max_rank = 100}},
         {LORT_GOAL_ENERGY, 0, 30, 100, 500, {.kind = LORT_TARGET_ENERGY, .rank = 0, .value = 0.25, .max_rank = 30}},
-        {LORT_GOAL_RANK, 400, 256, 1000, 500, {.kind = LORT_TARGET_RANK, .rank = 400, .value = 0, .max_rank = 400}}, /* --max-rank caps what is searched only */
+        /* --max-rank limits searches only. */
+        {LORT_GOAL_RANK, 400, 256, 1000, 500, {.kind = LORT_TARGET_RANK, .rank = 400, .value = 0, .max_rank = 400}},
         {LORT_GOAL_RANK, 400, 256, 1000, 50, {.kind = LORT_TARGET_RANK, .rank = 50, .value = 0, .max_rank = 50}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -184,7 +185,8 @@ static void targets_follow_the_options(void **state)
     }
 }
 
-/* Negative places only where another kind has the bytes: no error is above a target that bounds each. */
+/* Weights are negative only where other kinds get the bytes. Under a bound for each error no error
+ * is above the bound. */
 static void kinds_have_their_places(void **state)
 {
     static const struct { const char *name, *kind; int size, error; } cases[] = {
@@ -243,12 +245,13 @@ static void kinds_have_their_places(void **state)
     unsigned kinds = 0;
     while (lort_kind_name(kinds))
         kinds++;
-    assert_in_range(kinds, 10, 31); /* what lort.h says of them */
+    assert_in_range(kinds, 10, 31); /* the range in lort.h */
     for (int place = -20; place <= 40; place++)
         assert_true(fabs(lort_kind_scale(place) - exp2(-place / 8.0)) <= 1e-15 * exp2(-place / 8.0));
 }
 
-/* Factors of the break-even rank could just be smaller than the lossless form, those of one more could not. */
+/* Factors of the break-even rank may be smaller than the lossless form. Those of one rank more may
+ * not. */
 static void break_even_is_the_last_rank_that_pays(void **state)
 {
     static const int64_t shapes[][2] = {{32, 32}, {64, 4096}, {4096, 4096}, {1, 1}};
@@ -323,7 +326,8 @@ static void plan_full(tiny_run *r, uint64_t memory)
     tiny_ok(tiny_run_plan(r), &r->err);
 }
 
-/* All workers on each slice, where memory allows; else one for each, before there are fewer of them. */
+/* All workers help with each slice where memory allows. If it does not, each slice has one worker,
+ * before LoRT takes fewer threads. */
 static void workers_help_each_other_where_memory_allows(void **state)
 {
     tiny_run r;
@@ -357,7 +361,7 @@ static void the_plan_is_a_function_of_model_and_options(void **state)
     tiny_run_close(&a);
 }
 
-/* peak and need of a plan with plenty of memory, without what the process had before. */
+/* Peak and need of a plan with plenty of memory, less the memory that the process had before. */
 static void costs(const char *path, lort_mode mode, unsigned threads, int64_t rank, uint64_t *peak, uint64_t *need)
 {
     tiny_run run;
@@ -416,12 +420,12 @@ static lort_code plan_with(tiny_run *run, lort_mode mode, uint64_t memory)
     return tiny_run_plan(run);
 }
 
-/* Room for coded blocks is booked only where those of a slice fit. */
+/* The plan counts room for held blocks only if the blocks of a slice fit. */
 static void what_cannot_be_held_is_not_planned_for(void **state)
 {
     static const tiny_tensor wide = {"w", "BF16", 2, {40960, 2048}, NULL};
     const uint64_t weights = 40960 * 2048;
-    uint64_t without = 300 * MIB; /* what the plan comes to beside that room */
+    uint64_t without = 300 * MIB; /* the plan's memory without that room */
     tiny_run run;
     tiny_sparse(dir, "model.safetensors", &wide, 1);
     for (unsigned i = 0; i < 4; i++) {
@@ -448,11 +452,12 @@ static void the_mode_follows_from_need_and_memory(void **state)
     tiny_run_close(&run);
     static const struct {
         lort_mode asked, mode;
-        double memory; /* in needs */
+        double memory; /* in units of `need` */
         const char *name, *reason, *sign;
     } cases[] = {
         {LORT_MODE_AUTO, LORT_MODE_FULL, 1.4, "full", "need ", " <= 80 % of"},
-        {LORT_MODE_AUTO, LORT_MODE_STREAM, 1.1, "stream", "need ", " > 80 % of"}, /* it would fit, but not with room to spare */
+        /* This one fits, but not with room to spare. */
+        {LORT_MODE_AUTO, LORT_MODE_STREAM, 1.1, "stream", "need ", " > 80 % of"},
         {LORT_MODE_FULL, LORT_MODE_FULL, 1.1, "full", "asked for; need ", " > 80 % of"},
         {LORT_MODE_STREAM, LORT_MODE_STREAM, 1.4, "stream", "asked for; need ", " <= 80 % of"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -486,7 +491,8 @@ static uint64_t smallest_said(const char *message)
     return mib * MIB;
 }
 
-/* What the refusal names is enough (the process itself may have grown a little since), and half of it is not. */
+/* The memory that the refusal names is enough, and half of it is not. (The process itself may have
+ * grown a little since.) */
 static void a_refusal_names_the_memory_that_would_do(void **state)
 {
     static const tiny_tensor huge[] = {TINY("small", "F32", 40, 40), TINY("huge", "F32", 16384, 40000)};
@@ -499,7 +505,7 @@ static void a_refusal_names_the_memory_that_would_do(void **state)
     tiny_run_close(&run);
     tiny_ok(plan_with(&run, LORT_MODE_AUTO, smallest + 8 * MIB), &run.err);
     assert_int_equal(run.plan.mode, LORT_MODE_STREAM);
-    assert_int_equal(run.plan.threads, 1); /* not enough for the two that were asked for */
+    assert_int_equal(run.plan.threads, 1); /* too little for the two threads of the options */
     assert_int_equal(run.report.threads, 1);
     tiny_run_close(&run);
     assert_int_equal(plan_with(&run, LORT_MODE_AUTO, smallest / 2), LORT_E_MEMORY);

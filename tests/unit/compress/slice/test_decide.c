@@ -1,4 +1,4 @@
-/* What one slice becomes and why. */
+/* Tests of lort_decide: the outcome of one slice, and the reason for it. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* "w" of `slices` matrices SIDE x SIDE; a model with default options is opened, planned and given workers. */
+/* Opens a model with the tensor "w" of `slices` matrices SIDE x SIDE. Plans it with default options
+ * and starts the workers. */
 static void open_matrix(const char *dtype, const float *values, int64_t slices, unsigned threads)
 {
     tiny_tensor tensor = {"w", dtype, 3, {slices, SIDE, SIDE}, values};
@@ -134,7 +135,8 @@ static void a_tighter_target_takes_more_rank(void **state)
     close_matrix();
 }
 
-/* Neither the pool, nor whose scratch is used, nor another tensor's turn before decides a byte; the seed may. */
+/* The bytes do not depend on the pool, on the scratch that is used, or on the tensors before. The
+ * seed may change them. */
 static void the_bytes_do_not_depend_on_the_workers(void **state)
 {
     float values[2 * SIZE];
@@ -164,7 +166,7 @@ static void what_the_plan_keeps_is_not_read(void **state)
     tiny_safetensors(dir, "m.safetensors", tensors, 2);
     tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
     tiny_run_start(&run);
-    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0); /* reading would show */
+    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0); /* a read would fail now */
     for (uint64_t i = 0; i < run.plan.count; i++) {
         const lort_tensor_plan *planned = &run.plan.tensors[i];
         tiny_ok(lort_decide(&run.decider, planned, 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
@@ -202,7 +204,8 @@ static void nan_and_infinity_are_kept_and_named(void **state)
         }
 }
 
-/* Beside integers and trits blocks are read, several across: the first is the first by rows all the same. */
+/* With integers and trits LoRT reads blocks, several across. The first NaN or Inf is still the
+ * first by rows. */
 static void the_first_that_is_no_number_is_found(void **state)
 {
     enum { HIGH = 130, ACROSS = 9000 };
@@ -211,7 +214,8 @@ static void the_first_that_is_no_number_is_found(void **state)
     float *values = calloc((size_t)HIGH * ACROSS, sizeof *values);
     assert_non_null(values);
     tiny_fill_noise(values, (uint64_t)HIGH * ACROSS, 5);
-    values[5 * ACROSS + 10] = values[3 * ACROSS + 8000] = NAN; /* in the first block; behind the first one in its row */
+    /* in the first block; behind the first block in its row */
+    values[5 * ACROSS + 10] = values[3 * ACROSS + 8000] = NAN;
     values[3 * ACROSS + 6000] = INFINITY;
     values[100 * ACROSS] = NAN;
     const tiny_tensor tensor = {"w", "F32", 2, {HIGH, ACROSS}, values};
@@ -231,7 +235,7 @@ static void the_first_that_is_no_number_is_found(void **state)
     free(values);
 }
 
-/* Its bytes decode to values only F64 can hold. */
+/* The weights are finite in F64 but beyond the range of f32. */
 static void f64_beyond_the_range_of_f32_is_kept(void **state)
 {
     open_matrix("F64", NULL, 1, 1);
@@ -270,7 +274,8 @@ static void a_rank_that_does_not_pay_is_kept(void **state)
     decide(0);
     assert_kept(LORT_REASON_BREAK_EVEN, "");
     free_outcome();
-    run.options.rank = even; /* could pay, so it is tried; noise does not shrink enough */
+    /* these factors may pay, so LoRT tries them; but noise does not shrink enough */
+    run.options.rank = even;
     decide(0);
     assert_kept(LORT_REASON_FACTORS_LARGER, " against ");
     assert_true(outcome.has_norm);
@@ -282,7 +287,8 @@ static void a_rank_that_does_not_pay_is_kept(void **state)
     close_matrix();
 }
 
-/* Each slice is a matrix of its own; a slice kept unseen still counts in the tensor's norm. */
+/* LoRT decides each slice for itself. A slice that is kept unread counts in the norm of the
+ * tensor. */
 static void slices_are_decided_one_by_one(void **state)
 {
     float values[4 * SIZE];
@@ -333,7 +339,8 @@ static void open_components(const char *name, float *values)
     tiny_run_start(&run);
 }
 
-/* Each has a sixteenth of the energy, which does not pay for it; all of them leave nothing to code, or a hundredth. */
+/* Each component has a sixteenth of the energy and does not pay alone. All of them leave nothing to
+ * code, or a hundredth. */
 static void components_that_are_alike_pay_together(void **state)
 {
     static float values[TALL * WIDE];
@@ -351,7 +358,7 @@ static void components_that_are_alike_pay_together(void **state)
     close_matrix();
 }
 
-/* Components alone are no answer to a target that integers cannot meet. */
+/* Components alone do not hide that integers cannot meet a target. */
 static void components_do_not_hide_that_a_target_is_out_of_reach(void **state)
 {
     static float values[TALL * WIDE];
@@ -363,7 +370,8 @@ static void components_do_not_hide_that_a_target_is_out_of_reach(void **state)
     close_matrix();
 }
 
-/* Shares from what is too little for components to twice what all do: nearly spent, never passed. */
+/* The shares go from too little for components to twice the bytes of all components. The slice
+ * nearly spends its share and never passes it. */
 static void a_share_is_spent_with_components(void **state)
 {
     static float values[TALL * WIDE];
@@ -390,7 +398,7 @@ static double bytes_at(const lort_curve *curve, unsigned point)
     return curve->bits[point] * (double)curve->weights / 8;
 }
 
-/* Each point with the components that pay at its error. */
+/* Each point of a curve has the components that pay at its error. */
 static void curves_know_components(void **state)
 {
     static float values[TALL * WIDE];
@@ -404,9 +412,12 @@ static void curves_know_components(void **state)
         decide(0);
         const double had = (double)(lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size);
         const double said = bytes_at(&curve, i) + (lort_outcome_has_blocks(&outcome) ? (double)curve.codes : 0);
-        if (!(said > 0.97 * had && said < (i == 6 ? 1.3 : 1.06) * had)) /* at 6 factors of 8 bits nearly do: a little more of them, or many more integers */
+        /* At point 6 factors of 8 bits are nearly exact enough: a few more of them, or many more
+         * integers. */
+        if (!(said > 0.97 * had && said < (i == 6 ? 1.3 : 1.06) * had))
             fail_msg("point %u: %g bytes, and it took %g", i, said, had);
-        if (i == 1 || i == 3) /* all but one, and all: 0.25 is a sixteenth of the energy */
+        /* all but one component, then all: 0.25 is a sixteenth of the energy */
+        if (i == 1 || i == 3)
             assert_true(curve.only[i] && !lort_outcome_has_blocks(&outcome));
         free_outcome();
     }
@@ -414,7 +425,8 @@ static void curves_know_components(void **state)
     close_matrix();
 }
 
-/* What is below the error in the mean may be all of some row, where rows are used one by one. */
+/* In an embedding readers use single rows. An error below the target in the mean may be all of some
+ * row, so there is no floor. */
 static void embeddings_have_no_floor(void **state)
 {
     static float values[TALL * WIDE];
@@ -430,9 +442,9 @@ static void embeddings_have_no_floor(void **state)
     assert_int_equal(ranks[1], ALIKE);
 }
 
-/* ---- LAPACK gives up (the Makefile puts these in its place) ---- */
+/* ---- LAPACK gives up (the Makefile links these functions in place of LAPACK's) ---- */
 
-static int64_t gives_up_at; /* the call that does, and all after it; 0: none */
+static int64_t gives_up_at; /* fails from this call on; 0: never */
 
 lort_code __real_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
 lort_code __real_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
@@ -457,7 +469,7 @@ lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *v
     return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge") : __real_lort_dsyevd_values(n, a, lda, values, work, err);
 }
 
-/* From whichever eigenproblem on: the slice is kept, the run goes on. */
+/* Whichever eigenproblem fails, LoRT keeps the slice and the run continues. */
 static void a_matrix_without_eigenvalues_is_kept(void **state)
 {
     float values[SIZE];
@@ -490,7 +502,8 @@ static void assert_nothing_left(void)
 
 static void every_allocation_may_fail(void **state)
 {
-    static const int64_t goals[] = {8, SIDE}; /* factored; past break-even, whose norm is measured */
+    /* factored; above break-even, so that the norm is measured */
+    static const int64_t goals[] = {8, SIDE};
     float values[2 * SIZE];
     tiny_fill_rank(values, SIDE, SIDE, 8, 1);
     tiny_fill_noise(values + SIZE, SIZE, 1);
@@ -527,7 +540,8 @@ static void a_file_that_shrank_is_a_read_error(void **state)
     for (int i = 0; i < 4; i++)
         tiny_fill_rank(values + i * SIZE, SIDE, SIDE, 8, 1);
     open_matrix("F32", values, 4, 1);
-    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 3 * (off_t)sizeof values / 4 + 8192), 0); /* within the last slice */
+    /* Inside the last slice. */
+    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 3 * (off_t)sizeof values / 4 + 8192), 0);
     assert_int_equal(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 3, (lort_work){NULL, 0}, &outcome, &run.err), LORT_E_READ);
     tiny_says(run.err.message, "m.safetensors");
     assert_nothing_left();

@@ -1,4 +1,4 @@
-/* Coded blocks that are held: all of them or none, and given back. */
+/* Tests of held coded blocks: all blocks are held or none, and their memory is given back. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static void whole_when_all_are_there(void **state)
     put(&kept, 2, 16);
     put(&kept, 0, 3);
     put(&kept, 1, 1);
-    put(&kept, 1, 7); /* the same one again */
+    put(&kept, 1, 7); /* block 1 again */
     assert_true(lort_held_whole(&kept));
     assert_int_equal(kept.blocks[1].coded.stored, 7);
     assert_int_equal(kept.blocks[2].coded.decoded, 102);
@@ -47,7 +47,7 @@ static void nothing_when_one_is_missing(void **state)
     put(&kept, 1, 16);
     assert_false(lort_held_whole(&kept));
     assert_null(kept.alloc);
-    put(&kept, 0, 16); /* no harm */
+    put(&kept, 0, 16); /* changes nothing */
     assert_false(lort_held_whole(&kept));
 }
 

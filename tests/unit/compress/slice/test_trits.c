@@ -1,4 +1,4 @@
-/* Trits, their scales, and the alternation with factors. */
+/* Tests of trits, their scales, and the rounds of scales and factors. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +51,7 @@ static void bytes_that_are_no_trits_are_damage(void **state)
         assert_int_equal(lort_trits_unpack(bytes, 1, 10, scales, out, &err), v > 242 ? LORT_E_DAMAGED : LORT_OK);
         bytes[0] = 0;
         bytes[1] = (uint8_t)v;
-        for (int64_t more = 1; more <= 5; more++) { /* digits of the last byte */
+        for (int64_t more = 1; more <= 5; more++) { /* digits in the last byte */
             static const unsigned limit[] = {1, 3, 9, 27, 81, 243};
             assert_int_equal(lort_trits_unpack(bytes, 1, 5 + more, scales, out, &err), v < limit[more] ? LORT_OK : LORT_E_DAMAGED);
         }
@@ -64,7 +64,7 @@ typedef void fill_fn(float *values, int64_t n);
 
 static void normal(float *values, int64_t n) { tiny_fill_noise(values, (uint64_t)n, 7); }
 
-/* From -1 to 1. */
+/* Uniform values from -1 to 1. */
 static void uniform(float *values, int64_t n)
 {
     uint64_t state = 11;
@@ -100,7 +100,8 @@ static void sparse(float *values, int64_t n)
         values[i] = i % 11 ? 0 : values[i];
 }
 
-/* Each scale is the best for the trits of the one before, but for its rounding to four bits; of a normal distribution the first is it already. */
+/* Each scale is the best for the trits of the scale before, but for its rounding to four bits. For
+ * a normal distribution the first scale is already the best. */
 static void the_next_scale_errs_no_more(void **state)
 {
     enum { N = 3001 };
@@ -196,7 +197,7 @@ static void one_weight(float *values, int64_t n)
 
 static fill_fn *const nasty[] = {uniform, normal, laplace, constant, outlier, sparse, zero_rows, rank_one, tiny_values, huge_values, mixed_rows, one_weight};
 
-/* The error of the first iterate, made by hand: factors of the matrix itself, then scales. */
+/* Computes the error of the first iterate by hand: factors of the matrix itself, then scales. */
 static lort_code read_values(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     (void)worker, (void)r1, (void)c1, (void)dst, (void)err;
@@ -235,7 +236,7 @@ static double first_iterate(float *values, int64_t rank)
     return error2;
 }
 
-/* What the outcome says of its rounds falls, and ends at its error. */
+/* The errors by round in the outcome's detail fall, and the last one is the outcome's error. */
 static void check_rounds(void)
 {
     const char *at = strstr(outcome.detail, "errors by round:");
@@ -258,7 +259,7 @@ static void nothing_diverges(void **state)
     for (size_t k = 0; k < sizeof nasty / sizeof *nasty; k++) {
         nasty[k](values, SIZE);
         decide(values, 0, LORT_GOAL_RANK, 0);
-        if (outcome.kind != LORT_OUTCOME_TERNARY) { /* one weight: the lossless form is smaller */
+        if (outcome.kind != LORT_OUTCOME_TERNARY) { /* of one weight the lossless form is smaller */
             if (nasty[k] != one_weight && nasty[k] != constant)
                 fail_msg("matrix %zu is kept: %s (%s)", k, lort_reason_text(outcome.reason), outcome.detail);
             assert_int_equal(outcome.reason, LORT_REASON_TRITS_LARGER);
@@ -318,7 +319,7 @@ static void what_has_no_trits_is_kept(void **state)
     done();
 }
 
-/* A target of error or energy is met by the smallest rank, nearly. */
+/* About the smallest rank meets a target of error or energy. */
 static void targets_are_met(void **state)
 {
     static float values[SIZE];
@@ -336,7 +337,7 @@ static void targets_are_met(void **state)
         decide(values, 0, LORT_GOAL_ENERGY, 1 - errors[i] * errors[i]);
         assert_true(outcome.kind == LORT_OUTCOME_TERNARY && outcome.product.rank == rank);
         done();
-        if (rank > 1) { /* much less does not do */
+        if (rank > 1) { /* a much smaller rank misses the target */
             decide(values, rank * 3 / 4, LORT_GOAL_RANK, 0);
             assert_true(outcome.error2 > errors[i] * errors[i] * outcome.norm2);
             done();
@@ -363,7 +364,7 @@ static lort_archive *open_archive(const char *name)
     return archive;
 }
 
-/* Bits a weight of scales and trits of all parts. */
+/* Bits per weight of the scales and trits of all parts. */
 static double trit_bits(const char *name)
 {
     lort_archive *archive = open_archive(name);
@@ -406,7 +407,8 @@ static void trits_take_few_bits(void **state)
     assert_true(bits <= 1.6);
 }
 
-/* Blocks down and across, in a stack with a zero and a NaN slice: the report's error is that of what is read. */
+/* A stack of several blocks down and across, with a zero slice and a NaN slice. The error in the
+ * report is that of the data that is read. */
 static void a_stack_reads_as_it_was_measured(void **state)
 {
     enum { DOWN = 130, WIDE = 9000, SLICE = DOWN * WIDE };
@@ -466,7 +468,7 @@ static void trit_behind_the_last(const lort_part *part, const lort_chunk *chunk,
 {
     (void)part;
     if (chunk->array >> 24 == LORT_ARRAY_TRITS)
-        bytes[n - 1] = 81; /* of 9 x 9 = 81 weights the last byte holds one */
+        bytes[n - 1] = 81; /* the last byte holds one of 9 x 9 = 81 weights */
 }
 
 static void damage_is_refused(void **state)

@@ -1,4 +1,5 @@
-/* The container's parts in order: what a reader finds, figures over slices, and what a failure or a stop leaves behind. */
+/* Tests of emit: the parts in order, figures over slices, and what a failure or a stop leaves
+ * behind. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,7 +66,8 @@ static lort_code emit_part(lort_emitter *emitter, uint64_t extent)
     return code ? code : lort_emit_end(emitter, planned->tensor ? &reports[extent] : NULL, &run.err);
 }
 
-/* The first `parts` parts; the rest of the container and its name only if those are all. */
+/* Writes the first `parts` parts. Finishes the container and gives it its name only if these are
+ * all parts. */
 static lort_code emit_parts(const char *name, uint64_t parts)
 {
     lort_publish_options how = {.mode = 0600};
@@ -91,7 +93,7 @@ static void emit_all(const char *name) { tiny_ok(emit_parts(name, run.plan.count
 
 static uint64_t extent_of(const char *name) { return (uint64_t)(tiny_run_planned(&run, name) - run.plan.tensors); }
 
-/* How many files are there? */
+/* The number of files in the directory. */
 static int names_in_dir(void)
 {
     int count = 0;
@@ -113,7 +115,7 @@ static lort_archive *open_container(const char *name)
     return archive;
 }
 
-/* Chunks of a raw part one behind the other are the input's bytes. */
+/* The chunks of a raw part, one behind the other, are the bytes of the input. */
 static void check_raw(const lort_archive *archive, uint64_t number)
 {
     const lort_part *part = lort_archive_part(archive, number);
@@ -130,7 +132,7 @@ static void check_raw(const lort_archive *archive, uint64_t number)
     assert_int_equal(at, extent->bytes);
 }
 
-/* ||W - W'||^2 of a slice as a reader decodes it. */
+/* ||W - W'||^2 of a slice, with W' as a reader decodes it. */
 static double error2_of(const lort_archive *archive, const lort_part *part, uint32_t slice, const float *want)
 {
     static float rows[SIZE];
@@ -222,7 +224,7 @@ static void reports_say_what_was_written(void **state)
     tiny_run_close(&run);
 }
 
-/* The error is over all slices: those kept count in the norm and have none themselves. */
+/* The error is over all slices. Kept slices count in the norm and have no error. */
 static void slices_may_differ(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
@@ -263,7 +265,7 @@ static void an_error_that_cannot_be_stated_is_undefined(void **state)
     tiny_run_close(&run);
 }
 
-/* Chunks of several megabytes, encoded by several workers, through windows of several sizes. */
+/* Several workers encode chunks of several megabytes, with windows of several sizes. */
 static void bytes_do_not_depend_on_workers_and_window(void **state)
 {
     static const struct { unsigned threads, window; const char *name; } cases[] = {{1, 1, "a"}, {2, 3, "b"}, {3, 16, "c"}};
@@ -312,7 +314,7 @@ static void every_allocation_may_fail(void **state)
         assert_int_equal(failing.live, 0);
         assert_int_equal(failing.bytes, 0);
         assert_true(code == LORT_OK || code == LORT_E_MEMORY);
-        assert_int_equal(names_in_dir(), code ? 1 : 2); /* nothing but the model is left behind */
+        assert_int_equal(names_in_dir(), code ? 1 : 2); /* only the model is left */
     }
     assert_true(n > 20);
     run.session.alloc = ledger;
@@ -324,7 +326,7 @@ static void a_file_that_shrank_is_a_read_error(void **state)
 {
     const tiny_tensor tensors[] = {TINY("a", "F32", 10000), TINY("b", "F32", 10000)};
     open_model(tensors, 2, 1);
-    assert_int_equal(truncate(model_path(), 50000), 0); /* within the second one */
+    assert_int_equal(truncate(model_path(), 50000), 0); /* inside the second tensor */
     assert_int_equal(emit_parts("out.lort", run.plan.count), LORT_E_READ);
     tiny_says(run.err.message, "m.safetensors");
     assert_int_equal(names_in_dir(), 1);
@@ -335,8 +337,9 @@ static void a_file_that_shrank_is_a_read_error(void **state)
 
 typedef struct stopper {
     _Atomic unsigned tensors;  /* TENSOR events */
-    _Atomic unsigned asked;    /* times stop was asked, by any thread */
-    unsigned stop_after, yes_after; /* so many tensors; so many questions, or 0: the tensors decide */
+    _Atomic unsigned asked;    /* how often stop was called, by any thread */
+    /* Stops after so many tensors, or at call number yes_after if that is not 0. */
+    unsigned stop_after, yes_after;
 } stopper;
 
 static void count_tensors(void *ctx, const lort_event *event) { ((stopper *)ctx)->tensors += event->kind == LORT_EVENT_TENSOR; }
@@ -362,12 +365,13 @@ static lort_code compress_and_stop(lort_mode mode, unsigned threads, stopper *st
     if (code)
         tiny_says(err.message, "stopped");
     lort_report_free(&report);
-    (void)unlink(tiny_path(dir, "out.lort.part")); /* each run is to begin anew: test_resume goes on */
+    /* Each run must start from the beginning: test_resume.c tests resuming. */
+    (void)unlink(tiny_path(dir, "out.lort.part"));
     (void)unlink(tiny_path(dir, "out.lort.part.journal"));
     return code;
 }
 
-/* After every tensor in turn: the run ends there, and nothing else is left. */
+/* Stops after every tensor in turn. The run ends there and leaves nothing else. */
 static void a_stop_leaves_nothing(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
@@ -386,7 +390,7 @@ static void a_stop_leaves_nothing(void **state)
     assert_int_equal(names_in_dir(), 2);
 }
 
-/* Within a tensor of several chunks too. */
+/* A stop also ends a tensor of several chunks. */
 static void a_stop_is_heard_whenever_it_is_asked_for(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);

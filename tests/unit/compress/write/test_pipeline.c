@@ -92,7 +92,7 @@ static void same_bytes_from_gguf(void **state)
     same_bytes("g", options_rank(2));
 }
 
-/* ---- what is said of each ---- */
+/* ---- the report ---- */
 
 static void every_way_through(void **state)
 {
@@ -127,7 +127,8 @@ static void every_way_through(void **state)
     assert_true(entry_named(&report, "noise.weight")->rel_error > 0.5);
     assert_true(isnan(entry_named(&report, "mixed.weight")->rel_error));
     assert_true(entry_named(&report, "nan.weight")->rel_error == 0);
-    assert_string_equal(entry_named(&report, "zero.weight")->reason_text, "rank past break-even"); /* a few bytes losslessly */
+    /* A few bytes losslessly, so break-even is below rank 1. */
+    assert_string_equal(entry_named(&report, "zero.weight")->reason_text, "rank past break-even");
     assert_int_equal(entry_named(&report, "experts.weight")->slices, EXPERTS);
     lort_report_free(&report);
 }
@@ -143,7 +144,7 @@ static void a_quality_limit_stops_the_run(void **state)
     assert_int_equal(names_left(), 1);
 }
 
-/* After a dozen matrices, once. */
+/* The note appears once, after a dozen matrices. */
 static void the_ratio_is_noted(void **state)
 {
     tiny_tensor many[14];
@@ -174,7 +175,8 @@ static lort_code run_and_remove(const lort_observer *observer, lort_error *err)
     lort_code code = compress_named("m", "a.lort", &options, observer, NULL, err);
     if (code == LORT_OK)
         assert_int_equal(unlink(tiny_path(dir, "a.lort")), 0);
-    remove_unfinished("a.lort"); /* each run is to begin anew: test_resume goes on */
+    /* each run must start from the beginning: test_resume.c tests resuming */
+    remove_unfinished("a.lort");
     return code;
 }
 

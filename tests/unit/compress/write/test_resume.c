@@ -1,4 +1,5 @@
-/* Unfinished work gone on with: stopped at one question after the other, torn and flipped all over, the output has the bytes of one run. */
+/* Tests of resuming. A run is stopped at one call of stop after the other, and its files are torn
+ * or flipped anywhere. The output always has the bytes of an uninterrupted run. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,7 +76,7 @@ static void write_model(const lort_options *options)
     compress_to("m", "whole", options);
 }
 
-/* A run that is stopped at its question `after`, or ends. */
+/* Runs until call number `after` of stop, or to the end. */
 static lort_code stopped(const lort_options *options, int64_t after, uint64_t *resumed)
 {
     watcher w;
@@ -107,7 +108,7 @@ static void at_many_questions(lort_options options)
 static void stopped_at_many_questions_by_error(void **state) { at_many_questions(options_error()); }
 static void stopped_at_many_questions_by_size(void **state) { at_many_questions(options_size()); }
 
-/* Every run comes a little further, without being asked to go on. */
+/* Each run gets a little further than the last one, without --resume. */
 static void many_short_runs_are_one(lort_options options)
 {
     uint64_t resumed, last = 0;
@@ -126,9 +127,9 @@ static void many_short_runs_are_one(lort_options options)
 static void many_short_runs_by_error(void **state) { many_short_runs_are_one(options_error()); }
 static void many_short_runs_by_size(void **state) { many_short_runs_are_one(options_size()); }
 
-/* ---- what was left is damaged ---- */
+/* ---- damaged files ---- */
 
-/* The longest unfinished work there is: all but the last questions. */
+/* Leaves the longest unfinished work: all but the last calls of stop. */
 static void leave_most(const lort_options *options)
 {
     watcher w;
@@ -154,7 +155,7 @@ static void restore_left(const lort_buffer *part, const lort_buffer *journal)
     write_bytes("out.part.journal", journal->data, journal->size);
 }
 
-/* what: 0 flipped, 1 cut there, 2 cut and garbage behind. */
+/* what: 0 flips a byte, 1 cuts the file there, 2 cuts it and adds garbage. */
 static void damage(const char *name, const lort_buffer *whole, uint64_t at, int what)
 {
     lort_buffer copy = {.alloc = &lort_alloc_heap};
@@ -178,7 +179,8 @@ static void damaged_anywhere(const lort_options *options, const char *name)
         for (uint64_t at = (uint64_t)what; at < whole->size; at += whole->size / POINTS) {
             restore_left(&part, &journal);
             damage(name, whole, at, what);
-            lort_options plain = *options; /* a key of other words than ours is a difference, not a defect */
+            /* A key of other words than ours is a difference, not a defect. */
+            lort_options plain = *options;
             lort_error err = {0};
             assert_code(run(&plain, NULL, &resumed, &err), LORT_OK, &err);
             assert_true(same_files("whole", "out"));
@@ -202,7 +204,7 @@ static void a_journal_damaged_anywhere(void **state)
     damaged_anywhere(&options, "out.part.journal");
 }
 
-/* ---- what differs ---- */
+/* ---- other inputs and options ---- */
 
 static void assert_refused(lort_options options, lort_code code, const char *words)
 {
@@ -245,7 +247,7 @@ static void differences_are_named(void **state)
     ends_whole(&options, NULL);
 }
 
-/* The same names and sizes, later, and other weights in one tensor. */
+/* The input has the same names and sizes, a later time, and other weights in one tensor. */
 static void touched_inputs_are_compared(void **state)
 {
     lort_options options = options_error();
@@ -258,7 +260,7 @@ static void touched_inputs_are_compared(void **state)
 
     leave_most(&options);
     lort_buffer m = file_read("m");
-    const uint8_t was = m.data[m.size - (SIZE * 2) - 100]; /* of none of the last tensor's */
+    const uint8_t was = m.data[m.size - (SIZE * 2) - 100]; /* not in the last tensor */
     m.data[m.size - (SIZE * 2) - 100] ^= 0x11;
     write_bytes("m", m.data, m.size);
     assert_refused(options, LORT_E_READ, "changed since out.part was begun");
@@ -269,7 +271,7 @@ static void touched_inputs_are_compared(void **state)
     assert_true(resumed >= TENSORS - 1);
 }
 
-/* Shares of a size depend on all weights. */
+/* The shares of a size depend on all weights. */
 static void touched_inputs_under_a_size(void **state)
 {
     lort_options options = options_size();
@@ -308,7 +310,7 @@ static void a_missed_limit_leaves_what_was_there(void **state)
 
 static bool just_once(void *ctx) { return ++*(_Atomic int *)ctx == 40; }
 
-/* Who asks to stop need not ask twice. */
+/* One call of stop that returns true is enough. */
 static void a_stop_that_is_asked_for_once_is_one(void **state)
 {
     lort_options options = options_error();
@@ -355,7 +357,8 @@ static int attempts_missed(const lort_options *options)
     return missed;
 }
 
-/* One small matrix: the estimate of its record is not exact, and no other tensor makes up for it. */
+/* The model is one small matrix. The estimate of its record is not exact, and no other tensor makes
+ * up for the difference. */
 static void a_missed_size_is_tried_again(void **state)
 {
     static float noisy[SIZE];
