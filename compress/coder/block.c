@@ -5,7 +5,7 @@
 #include "formats/base/bytes.h"
 #include <string.h>
 
-#define PARTS 6
+#define PIECES 6
 
 /* ---- space ---- */
 
@@ -22,7 +22,7 @@ uint64_t lort_block_coded_bound(const lort_block_need *need)
 
 /* Sizes of the pieces of a space, each rounded up to a multiple of 64 bytes. Their order is
  * weights, decoded, scratch, tables, body, coded. */
-static void sizes_of(const lort_block_need *need, uint64_t sizes[PARTS])
+static void sizes_of(const lort_block_need *need, uint64_t sizes[PIECES])
 {
     const uint64_t n = (uint64_t)need->weights;
     const bool write = need->write;
@@ -32,7 +32,7 @@ static void sizes_of(const lort_block_need *need, uint64_t sizes[PARTS])
     sizes[3] = LORT_STREAM_TABLES;
     sizes[4] = body_bytes(need->weights);
     sizes[5] = write ? lort_block_coded_bound(need) : 0;
-    for (unsigned i = 0; i < PARTS; i++)
+    for (unsigned i = 0; i < PIECES; i++)
         sizes[i] = (sizes[i] + 63) / 64 * 64;
 }
 
@@ -45,11 +45,11 @@ void lort_block_need_add(lort_block_need *need, int64_t rows, int64_t cols)
 
 uint64_t lort_block_space_bytes(const lort_block_need *need)
 {
-    uint64_t sizes[PARTS], sum = 0;
+    uint64_t sizes[PIECES], sum = 0;
     if (need->weights == 0)
         return 0;
     sizes_of(need, sizes);
-    for (unsigned i = 0; i < PARTS; i++)
+    for (unsigned i = 0; i < PIECES; i++)
         sum += sizes[i];
     return sum;
 }
@@ -57,7 +57,7 @@ uint64_t lort_block_space_bytes(const lort_block_need *need)
 lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc,
                                 const lort_block_need *need, lort_error *err)
 {
-    uint64_t sizes[PARTS], size = lort_block_space_bytes(need);
+    uint64_t sizes[PIECES], size = lort_block_space_bytes(need);
     void *memory;
     *space = (lort_block_space){0};
     if (size == 0)
@@ -66,8 +66,8 @@ lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc
     if (code)
         return code;
     sizes_of(need, sizes);
-    uint8_t *at[PARTS] = {memory};
-    for (unsigned i = 1; i < PARTS; i++)
+    uint8_t *at[PIECES] = {memory};
+    for (unsigned i = 1; i < PIECES; i++)
         at[i] = at[i - 1] + sizes[i - 1];
     *space = (lort_block_space){.weights = (float *)(void *)at[0],
                                 .decoded = (float *)(void *)at[1],

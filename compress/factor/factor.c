@@ -19,19 +19,19 @@ static bool must_shrink(const lort_factoring *f)
            g->cap < lort_min64(g->rows, g->cols);
 }
 
-static lort_code grow_basis(lort_factoring *f, lort_reach *step, double *best_energy,
+static lort_code grow_basis(lort_factoring *f, lort_reach *reach, double *best_energy,
                             lort_error *err)
 {
     lort_code code = lort_krylov_start(f, err);
 
-    for (*step = LORT_REACH_MORE; code == LORT_OK;) {
+    for (*reach = LORT_REACH_MORE; code == LORT_OK;) {
         code = lort_krylov_pass(f, err);
         if (code == LORT_OK)
             code = lort_krylov_values(f, err);
         if (code != LORT_OK)
             return code;
-        *step = lort_reach_step(f, best_energy);
-        if (*step != LORT_REACH_MORE)
+        *reach = lort_reach_step(f, best_energy);
+        if (*reach != LORT_REACH_MORE)
             return LORT_OK;
         code = lort_krylov_next(f, err);
         if (f->width == 0)
@@ -105,19 +105,19 @@ static lort_code build_factors(lort_factoring *f, lort_factors *out, lort_error 
 
 static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err)
 {
-    lort_reach step;
+    lort_reach reach;
     lort_code code;
 
     if (f->grid.rank_cap == 0) {
         out->verdict = LORT_OUT_OF_REACH;
         return LORT_OK;
     }
-    code = grow_basis(f, &step, &out->best_energy, err);
+    code = grow_basis(f, &reach, &out->best_energy, err);
     if (code != LORT_OK)
         return code;
     out->sketch = f->d;
     out->sigma_first = sqrt(f->ritz[0] / f->norm2);
-    if (step != LORT_REACH_HOPELESS)
+    if (reach != LORT_REACH_HOPELESS)
         return build_factors(f, out, err);
     out->verdict = LORT_OUT_OF_REACH;
     return LORT_OK;

@@ -16,15 +16,15 @@
  */
 #define GROUP_BYTES ((int64_t)64 << 20)
 
-static int64_t round_up(int64_t v, int64_t step) { return (v + step - 1) / step * step; }
+static int64_t round_up(int64_t v, int64_t size) { return (v + size - 1) / size * size; }
 
-int64_t lort_factor_items(int64_t total, int64_t step) { return (total + step - 1) / step; }
+int64_t lort_factor_items(int64_t total, int64_t size) { return (total + size - 1) / size; }
 
-/* Divides `total` into `parts` equal steps, and returns the step: a multiple of `unit`. */
-static int64_t even_step(int64_t total, int64_t parts, int64_t unit)
+/* Divides `total` into `count` equal pieces, and returns their size: a multiple of `unit`. */
+static int64_t even_step(int64_t total, int64_t count, int64_t unit)
 {
     return lort_max64(
-        lort_min64(round_up(lort_factor_items(total, lort_max64(parts, 1)), unit), total), 1);
+        lort_min64(round_up(lort_factor_items(total, lort_max64(count, 1)), unit), total), 1);
 }
 
 static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)

@@ -25,7 +25,7 @@ typedef struct lort_factor_grid {
 /* Fills *grid. Returns false if a side is beyond 2^31: LoRT does not factorise such a matrix. */
 bool lort_factor_grid_make(int64_t rows, int64_t cols, uint32_t element_bytes,
                            const lort_target *target, lort_factor_grid *grid);
-int64_t lort_factor_items(int64_t total, int64_t step); /* ceil(total / step) */
+int64_t lort_factor_items(int64_t total, int64_t size); /* ceil(total / size) */
 uint64_t lort_factor_tile_floats(const lort_factor_grid *grid);
 uint64_t lort_factor_scratch_bytes(const lort_factor_grid *grid);
 

@@ -86,12 +86,12 @@ static double rounding_error(const factor_type *type, const float *x, int64_t fi
 /* Measures the rounding error in each type. Only a factor of whole blocks has a form in blocks:
  * `total` numbers must divide by the block. */
 static void round_each(const float *x, int64_t first, int64_t n, int64_t total,
-                       const factor_weights *by, lort_partial *part)
+                       const factor_weights *by, lort_partial *partial)
 {
-    *part = (lort_partial){0};
+    *partial = (lort_partial){0};
     for (int t = 0; t < LORT_FACTOR_TYPES; t++)
         if (total % factor_types[t].block == 0)
-            part->rounded[t] = rounding_error(&factor_types[t], x, first, n, by);
+            partial->rounded[t] = rounding_error(&factor_types[t], x, first, n, by);
 }
 
 static double singular_value(const lort_factoring *f, int64_t i)

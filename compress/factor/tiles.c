@@ -58,22 +58,22 @@ static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float to
 }
 
 static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                     lort_partial *part)
+                     lort_partial *partial)
 {
     for (int64_t r = r0; r < r1; r++)
         for (int64_t c = c0; c < c1; c++) {
             if (isfinite(tile[(r - r0) * ld + c - c0]))
                 continue;
-            if (part->row < 0 || r < part->row || (r == part->row && c < part->col)) {
-                part->row = r;
-                part->col = c;
+            if (partial->row < 0 || r < partial->row || (r == partial->row && c < partial->col)) {
+                partial->row = r;
+                partial->col = c;
             }
             return;
         }
 }
 
 static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                      lort_partial *part)
+                      lort_partial *partial)
 {
     double sums[SCAN_LANES] = {0}, sum = 0;
     float tops[SCAN_LANES] = {0};
@@ -82,12 +82,12 @@ static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int
         add_row(tile + r * ld, c1 - c0, sums, tops);
     for (int l = 0; l < SCAN_LANES; l++) {
         sum += sums[l];
-        part->max = tops[l] > part->max ? tops[l] : part->max;
+        partial->max = tops[l] > partial->max ? tops[l] : partial->max;
     }
     /* Squares of finite f32 are finite in f64, and so is the sum of any 2^63 of them. */
     if (!isfinite(sum))
-        find_bad(tile, ld, r0, r1, c0, c1, part);
-    part->sum += sum;
+        find_bad(tile, ld, r0, r1, c0, c1, partial);
+    partial->sum += sum;
 }
 
 static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -96,9 +96,9 @@ static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned s
     lort_factoring *f = ctx;
     const lort_factor_grid *g = &f->grid;
     const int64_t r0 = item * g->panel, r1 = r0 + g->panel < g->rows ? r0 + g->panel : g->rows;
-    lort_partial *part = &f->partials[item];
+    lort_partial *partial = &f->partials[item];
 
-    *part = (lort_partial){.row = -1, .col = -1};
+    *partial = (lort_partial){.row = -1, .col = -1};
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
         const int64_t c1 = c0 + g->tile < g->cols ? c0 + g->tile : g->cols;
         const float *tile;
@@ -106,7 +106,7 @@ static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned s
         lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
         if (code != LORT_OK)
             return code;
-        scan_tile(tile, ld, r0, r1, c0, c1, part);
+        scan_tile(tile, ld, r0, r1, c0, c1, partial);
     }
     return LORT_OK;
 }
