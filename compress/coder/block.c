@@ -1,6 +1,5 @@
 /* block: see block.h. A body is a head, low bits, escapes and words, in this order. Each of the
- * four that is not empty becomes one zstd frame of the chunk. zstd gains on the head only: the
- * others are nearly random. */
+ * four that is not empty becomes one zstd frame of the chunk. zstd gains mainly on the head. */
 #include "compress/coder/block.h"
 #include "formats/base/bytes.h"
 #include <string.h>

@@ -32,6 +32,8 @@ typedef struct lort_block_need {
 void lort_block_need_add(lort_block_need *need, int64_t rows, int64_t cols);
 /* Returns the bytes that a space for this need takes; 0 if there is no need. */
 uint64_t lort_block_space_bytes(const lort_block_need *need);
+/* Takes the memory of a space from alloc; 0 bytes if there is no need. On failure: the error of the
+ * allocator. Owner: the caller, who closes the space. */
 lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc,
                                 const lort_block_need *need, lort_error *err);
 /* Accepts a zeroed space. */

@@ -1,9 +1,10 @@
 /* rans: entropy coding of symbols 0..127 under a static table per context. Pure arithmetic.
  *
- * With f the frequency and s the start of a symbol, one step of the writer is
+ * With f the frequency and s the start of a symbol, the writer turns a state x into
  *
- *   x = (x / f) * 4096 + x mod f + s          (x gives its low 16 bits away first if it is too
- * large)
+ *   (x / f) * 4096 + x mod f + s
+ *
+ * If x is too large, it gives its low 16 bits away first, as one word.
  *
  * This is the range variant of asymmetric numeral systems (Duda, arXiv 1311.2540). LORT_LANES
  * states share one run of 16-bit words (Giesen, arXiv 1402.3392). Source: docs/FORMAT.md,

@@ -2,8 +2,8 @@
  * factors, and weighed sums of squares. Pure arithmetic.
  *
  *   E_j        importance of column j over the mean of all columns
- *   integers   code W diag(s), s_j = E_j^(3/8) in quarter octaves; readers multiply column j by 1 /
- * s_j factors    approximate W diag(E^(1/2)); R is stored unscaled
+ *   integers   code W diag(s), s_j = E_j^(3/8) in quarter octaves; readers multiply by 1 / s_j
+ *   factors    approximate W diag(E^(1/2)); R is stored unscaled
  *
  * Source of the exponents: docs/NUMERICS.md, "Importance". */
 #ifndef LORT_COMPRESS_CODER_WEIGHTING_H

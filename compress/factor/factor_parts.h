@@ -74,9 +74,12 @@ typedef struct lort_factoring {
 } lort_factoring;
 
 /* ---- grid.c: the one block of memory ---- */
+/* Takes one block from f->alloc and sets all pointers into it. f->grid must be set. */
 lort_code lort_factoring_take(lort_factoring *f, lort_error *err);
 
 /* ---- tiles.c: reading, scaling, the scan ---- */
+/* Gives rows [r0, r1) x columns [c0, c1) of A in *tile, with *ld floats from row to row. They are
+ * valid until the worker's next read. The caller still multiplies by f->alpha. */
 lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
                          int64_t c1, const float **tile, int64_t *ld, lort_error *err);
 /* Sets exponent, alpha and norm2. *verdict is LORT_ZERO, LORT_NONFINITE (the place is in *bad), or
@@ -119,6 +122,8 @@ bool lort_reach_unseen(const lort_factoring *f); /* true: energy outside the spa
 double lort_ritz_sum(const lort_factoring *f, int64_t rank);
 
 /* ---- refit.c: rounded factors of one rank, and the error of what is stored ---- */
+/* Builds the stored factors of this rank in *out, with their types and error2. It frees factors
+ * that *out had before. *out is not complete on failure. */
 lort_code lort_refit(lort_factoring *f, int64_t rank, lort_factors *out, lort_error *err);
 
 #endif

@@ -26,6 +26,7 @@ typedef struct lort_factor_grid {
 bool lort_factor_grid_make(int64_t rows, int64_t cols, uint32_t element_bytes,
                            const lort_target *target, lort_factor_grid *grid);
 int64_t lort_factor_items(int64_t total, int64_t size); /* ceil(total / size) */
+/* Return the floats of a worker's tile, and the bytes of its scratch. */
 uint64_t lort_factor_tile_floats(const lort_factor_grid *grid);
 uint64_t lort_factor_scratch_bytes(const lort_factor_grid *grid);
 

@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-#define TURN_ROWS 256
+#define TURN_ROWS 256 /* rows at a time; lort_factor_scratch_bytes counts them */
 /* Squared, as a share of ||Z||^2: directions of Z below this are rounding of f32. */
 #define NOISE 1e-13
 /* squared: the least that a unit column must keep in the second round */
@@ -402,7 +402,7 @@ lort_code lort_krylov_finish(lort_factoring *f, lort_error *err)
  * Krylov space, so the passes go on as if nothing had been dropped. Source: thick restart, Wu &
  * Simon, SIAM J. Matrix Anal. 22, 2000. */
 
-#define SHRINK_ROWS 256
+#define SHRINK_ROWS 256 /* rows at a time; the scratch of a Gram matrix has room for them */
 
 typedef struct shrink_run {
     lort_factoring *f;

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+/* Draws 4 x 32 random bits for this counter and key. */
 void lort_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* Returns the key of one matrix, from the run's seed, the hash of the tensor's name, and the slice.
