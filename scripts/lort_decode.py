@@ -4,9 +4,10 @@
     lort_decode.py FILE.lort OUTDIR [--dtype F32]   restores all files into a new directory
     lort_decode.py --list FILE.lort                 lists the parts
 
-Needs numpy, and the zstandard module or the zstd command. Every XXH64 is checked (in Python if the xxhash module is not there);
-source hashes (XXH3-128) only with the xxhash module. A file in which a tensor changed its element type (its header would have
-to be rewritten) is given as a directory NAME.parts with one file per extent.
+Needs numpy, and the zstandard module or the zstd command. It checks every XXH64, in Python if the
+xxhash module is absent. It checks source hashes (XXH3-128) only with the xxhash module. If a tensor
+of a file changed its element type, the file's header would have to be rewritten. The program then
+writes a directory NAME.parts with one file per extent instead of the file.
 """
 import argparse
 import collections
@@ -53,7 +54,7 @@ F32, F16, BF16, F64, U8, Q8_0 = 0, 1, 30, 28, 132, 8
 
 
 class Bad(Exception):
-    """The container is damaged, or not one this reader can read."""
+    """The container is damaged, or this reader cannot read it."""
 
 
 def need(truth, message):
@@ -107,7 +108,7 @@ def xxh64(data):
 
 
 def content_size(frame):
-    """The content size a zstd frame states (RFC 8878, 3.1.1.1), or None."""
+    """Returns the content size that a zstd frame states (RFC 8878, 3.1.1.1), or None."""
     need(frame[:4] == b"\x28\xb5\x2f\xfd" and len(frame) > 5, "not a zstd frame")
     descriptor = frame[4]
     single, code = descriptor >> 5 & 1, descriptor >> 6
@@ -119,7 +120,7 @@ def content_size(frame):
 
 
 def split_frames(data):
-    """The zstd frames that data is made of (RFC 8878, 3.1.1), without skippable ones."""
+    """Returns the zstd frames of data (RFC 8878, 3.1.1), without skippable ones."""
     frames, start = [], 0
     while start < len(data):
         content_size(data[start : start + 18])
@@ -137,9 +138,9 @@ def split_frames(data):
 
 
 def unzstd(frames, sizes):
-    """Decodes zstd frames that follow each other; sizes are what they must give."""
+    """Decodes zstd frames that follow each other. They must decode to these sizes."""
     for frame, size in zip(frames, sizes):
-        need(content_size(frame) == size, f"zstd frame does not say {size} decoded bytes")
+        need(content_size(frame) == size, f"zstd frame does not state {size} decoded bytes")
     if not frames:
         return []
     try:
@@ -153,14 +154,14 @@ def unzstd(frames, sizes):
             for size in sizes:
                 parts.append(run.stdout[at : at + size])
                 at += size
-            need(at == len(run.stdout), "zstd frames give more bytes than they say")
+            need(at == len(run.stdout), "zstd frames decode to more bytes than they state")
     except FileNotFoundError:
         raise SystemExit("lort_decode: needs the zstandard module or the zstd command") from None
     except Exception as error:
         if zstandard and isinstance(error, zstandard.ZstdError):
             raise Bad(f"zstd: {error}") from None
         raise
-    need([len(p) for p in parts] == list(sizes), "zstd frames give fewer bytes than they say")
+    need([len(p) for p in parts] == list(sizes), "zstd frames decode to fewer bytes than they state")
     return parts
 
 
@@ -186,7 +187,7 @@ class Cursor:
 
     def text(self, n=None, most=65536):
         n = self.u32() if n is None else n
-        need(n <= most, f"{self.what}: text of {n} bytes")
+        need(n <= most, f"{self.what}: text too long (found {n} bytes, allowed {most})")
         try:
             text = self.take(n).decode("utf-8")
         except UnicodeDecodeError:
@@ -220,30 +221,30 @@ def read_frame(file, offset, end):
     need(0 <= magic - 0x184D2A50 <= FOOTER, f"no LoRT frame at {offset}")
     need(32 <= size <= 32 + BODY_MAX and size + 8 <= end - offset, f"incomplete: frame at {offset}")
     data = read_at(file, offset, size + 8)
-    need(xxh64(data[:-8]) == struct.unpack("<Q", data[-8:])[0], f"hash of the frame at {offset}")
+    need(xxh64(data[:-8]) == struct.unpack("<Q", data[-8:])[0], f"frame at {offset}: hash differs")
     flags, piece, pieces, zero, decoded = struct.unpack("<4IQ", data[8:32])
     frame = Frame(magic - 0x184D2A50, flags == 1, piece, pieces, decoded, data[32:-8], size + 8)
-    need(flags <= 1 and zero == 0 and 1 <= pieces <= 65536 and piece < pieces, f"fields of the frame at {offset}")
+    need(flags <= 1 and zero == 0 and 1 <= pieces <= 65536 and piece < pieces, f"frame at {offset}: a field is out of range")
     alone = frame.compressed or frame.kind in (HEAD, FOOTER)
-    need(not (alone and pieces > 1) and not (frame.compressed and frame.kind in (HEAD, FOOTER)), f"frame at {offset}")
+    need(not (alone and pieces > 1) and not (frame.compressed and frame.kind in (HEAD, FOOTER)), f"frame at {offset}: its kind must not be compressed or divided so")
     return frame
 
 
 def read_record(file, kind, offset, end):
-    """Body of a record, and the offset behind it."""
+    """Returns the body of a record, and the offset behind it."""
     frame = first = read_frame(file, offset, end)
-    need(first.kind == kind, f"record of kind {first.kind} at {offset}, not {kind}")
+    need(first.kind == kind, f"record at {offset}: wrong kind (found {first.kind}, expected {kind})")
     at = offset + first.bytes
     if first.compressed:
-        need(first.decoded <= min(BODY_MAX, 65536 + 1024 * len(first.body)), f"record at {offset} claims {first.decoded} bytes")
+        need(first.decoded <= min(BODY_MAX, 65536 + 1024 * len(first.body)), f"record at {offset}: too many decoded bytes ({first.decoded})")
         return unzstd([first.body], [first.decoded])[0], at
     body = [first.body]
     for piece in range(1, first.pieces):
         frame = read_frame(file, at, end)
-        need(frame[:2] + frame[3:5] == first[:2] + first[3:5] and frame.piece == piece and frame.body, f"piece at {at}")
+        need(frame[:2] + frame[3:5] == first[:2] + first[3:5] and frame.piece == piece and frame.body, f"piece at {at}: does not continue its record")
         body.append(frame.body)
         at += frame.bytes
-    need(sum(map(len, body)) == first.decoded, f"record at {offset} is not {first.decoded} bytes")
+    need(sum(map(len, body)) == first.decoded, f"record at {offset}: its pieces are not {first.decoded} bytes")
     return b"".join(body), at
 
 
@@ -254,7 +255,7 @@ def read_head(body):
     need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
     major, minor, zero, required, _ = c.get("HHIQQ")
     need(major == 1 and required <= SCALED_COLUMNS, f"version {major}.{minor}, features {required:#x}: needs another reader")
-    need(zero == 0, "reserved field of HEAD")
+    need(zero == 0, "HEAD: a reserved field is not 0")
     c.end(False)
     return minor
 
@@ -271,22 +272,22 @@ def plain_name(name):
 def read_model(body):
     c = Cursor(body, "MODEL")
     algorithm, flags, seed, extents, files, zero = c.get("IIQQII")
-    need(flags <= 1 and zero == 0 and files >= 1 and (flags or files == 1), "flags of MODEL")
+    need(flags <= 1 and zero == 0 and files >= 1 and (flags or files == 1), "MODEL: flags or counts out of range")
     texts = [c.text() for _ in range(3)]
     listed = []
     for _ in range(c.room(files, 20)):
         size, role = c.get("QI")
         listed.append(File(c.text(most=255), size, role, c.text(most=32)))
-        need(role <= 2 and size < 1 << 63 and plain_name(listed[-1].name), f"file {len(listed) - 1} of MODEL")
-    need(len({f.name for f in listed}) == files, "two files of one name")
+        need(role <= 2 and size < 1 << 63 and plain_name(listed[-1].name), f"MODEL: name, size or role of file {len(listed) - 1} is wrong")
+    need(len({f.name for f in listed}) == files, "MODEL: two files have one name")
     left, last, tiles = [f.size for f in listed], 0, []
     for _ in range(c.room(extents, 16)):
         file, kind, size = c.get("IIQ")
-        need(last <= file < files and kind <= 1 and (size or kind), f"extent {len(tiles)}")
+        need(last <= file < files and kind <= 1 and (size or kind), f"MODEL: file, kind or size of extent {len(tiles)} is wrong")
         left[file] -= size
         tiles.append(Extent(file, kind == 1, size))
         last = file
-    need(not any(left), "extents do not tile the files")
+    need(not any(left), "MODEL: extents do not tile the files")
     c.end()
     return Model(algorithm, bool(flags), seed, *texts, listed, tiles)
 
@@ -300,7 +301,7 @@ class Part:
         c = Cursor(body, "PART")
         (self.number, flags, self.type, n_dims, self.slices, self.source_bytes, self.source, self.error, self.payload, chunks, terms,
          name, reason, zero) = c.get("QIIIIQ16sdQQIIII")
-        need(flags <= 3 and zero == 0 and n_dims <= 64 and 1 <= terms <= 16, "fields of PART")
+        need(flags <= 3 and zero == 0 and n_dims <= 64 and 1 <= terms <= 16, "PART: a field is out of range")
         need(self.type in TYPES, f"element type {self.type}: needs another reader")
         self.tensor, self.has_error = bool(flags & 1), bool(flags & 2)
         self.name = c.take(name)
@@ -308,28 +309,28 @@ class Part:
         self.dims = list(c.get(f"{n_dims}q"))
         self.set_shape()
         self.terms = [self.read_term(c) for _ in range(terms)]
-        need(len({(t.kind, t.types) for t in self.terms}) == terms, "terms alike")
+        need(len({(t.kind, t.types) for t in self.terms}) == terms, "PART: two terms are alike")
         self.chunks = [self.read_chunk(c) for _ in range(c.room(chunks, 48))]
         c.end()
         self.check_chunks()
-        need(0 <= self.error < float("inf") and (self.lossy or self.error == 0), "relative error")
+        need(0 <= self.error < float("inf") and (self.lossy or self.error == 0), "PART: relative error is out of range")
 
     def set_shape(self):
         _, block, size, _ = TYPES[self.type]
         elements = 1
         for dim in self.dims:
-            need(dim >= 0, "negative dimension")
+            need(dim >= 0, "PART: a dimension is negative")
             elements *= dim
-        need(elements < 1 << 63 and elements % block == 0 and elements // block * size == self.source_bytes, "shape and bytes")
+        need(elements < 1 << 63 and elements % block == 0 and elements // block * size == self.source_bytes, "PART: source bytes do not fit the shape")
         leading = int(np.prod([int(d) for d in self.dims[:-2]], dtype=object)) if len(self.dims) > 2 else 1
-        need(self.slices == 1 or (self.slices == leading and self.slices <= 1 << 24 and elements // self.slices % block == 0), "slices")
+        need(self.slices == 1 or (self.slices == leading and self.slices <= 1 << 24 and elements // self.slices % block == 0), "PART: number of slices does not fit the shape")
         self.cols = self.dims[-1] if self.dims else 1
         self.rows = elements // (self.slices * self.cols) if elements else 0
 
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
         need(kind in (RAW, FACTORS, QUANTISED, TERNARY), f"term of kind {kind}: needs another reader")
-        need(flags <= 7 and (kind == QUANTISED or flags <= 3), "flags of a term")
+        need(flags <= 7 and (kind == QUANTISED or flags <= 3), "PART: flags of a term are out of range")
         scaled, flags = bool(flags & 4), flags & 3
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
@@ -337,26 +338,26 @@ class Part:
         if kind == FACTORS:
             c.room(self.slices, 4)
             exponent = c.get(f"{self.slices}i")
-            need(all(abs(e) <= 4096 for e in exponent), "exponent")
-            need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16, Q8_0}, "types of factors")
-            need(max(rank) <= min(self.rows, self.cols), "rank")
+            need(all(abs(e) <= 4096 for e in exponent), "PART: an exponent is out of range (allowed -4096 to 4096)")
+            need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16, Q8_0}, "PART: wrong types of factors")
+            need(max(rank) <= min(self.rows, self.cols), "PART: a rank is above the smaller side")
         elif kind == QUANTISED:
             c.room(self.slices, 4)
             step = np.frombuffer(c.take(4 * self.slices), "<f4")
-            need(self.tensor and TYPES[self.type][3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "term of integers")
-            need(all(2.0**-100 <= x <= 2.0**100 if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), "step")
+            need(self.tensor and TYPES[self.type][3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "PART: types, widths or slices of a term of integers are wrong")
+            need(all(2.0**-100 <= x <= 2.0**100 if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), "PART: a step is out of range (allowed 2^-100 to 2^100)")
         elif kind == TERNARY:
-            need(self.tensor and TYPES[self.type][3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "term of trits")
+            need(self.tensor and TYPES[self.type][3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "PART: types, widths or slices of a term of trits are wrong")
         else:
-            need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "raw term")
+            need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "PART: types, widths or slices of a raw term are wrong")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
-            need(1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "planes")
+            need(1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "PART: width or turn of planes is out of range")
         return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent, step, scaled)
 
     @staticmethod
     def read_chunk(c):
         array, stored, decoded, zero, offset, first, count, digest = c.get("4I4Q")
-        need(zero == 0, "reserved field of a chunk")
+        need(zero == 0, "PART: a reserved field of a chunk is not 0")
         return Chunk(array, stored, decoded, offset, first, count, digest)
 
     @property
@@ -364,14 +365,14 @@ class Part:
         return any(t.kind != RAW for t in self.terms)
 
     def terms_of(self, s):
-        """{kind: term} of those slice s is the sum of; none where it is zero."""
+        """Returns {kind: term} of the terms of slice s; none if the slice is zero."""
         found = {t.kind: t for t in self.terms if t.rank[s]}
         count = sum(t.rank[s] != 0 for t in self.terms)
-        need(count == len(found) and not (RAW in found and count > 1) and not (QUANTISED in found and TERNARY in found) and (found or self.lossy), f"slice {s} is in {count} terms")
+        need(count == len(found) and not (RAW in found and count > 1) and not (QUANTISED in found and TERNARY in found) and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
         return found
 
     def arrays(self, s):
-        """(array, term, elements) of slice s in payload order."""
+        """Yields (array, term, elements) of slice s in payload order."""
         terms = self.terms_of(s)
         if RAW in terms:
             yield RAW_ELEMENTS, terms[RAW], self.rows * self.cols
@@ -393,17 +394,17 @@ class Part:
                 blocks = [rows * cols for _, _, rows, cols in grid_of(self.rows, self.cols)] if array in (BLOCKS, TRITS) else None
                 done = number = 0
                 while done < elements:
-                    need(at < len(self.chunks), "a chunk is missing")
+                    need(at < len(self.chunks), "PART: a chunk is missing")
                     k = self.chunks[at]
-                    need(k.array == array << 24 | s and k.first == done and 0 < k.count <= elements - done, f"chunk {at} out of order")
+                    need(k.array == array << 24 | s and k.first == done and 0 < k.count <= elements - done, f"PART: chunk {at} is out of order")
                     if blocks:
                         fits = k.decoded == up(k.count, 5) if array == TRITS else k.decoded <= 2560 + 4 * k.count
-                        need(number < len(blocks) and k.count == blocks[number] and fits, f"block in chunk {at}")
+                        need(number < len(blocks) and k.count == blocks[number] and fits, f"PART: block in chunk {at} has a wrong size")
                     else:
-                        need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"size of chunk {at}")
-                    need(k.offset == payload and 1 <= k.stored <= k.decoded + k.decoded // 128 + 1024, f"place of chunk {at}")
+                        need(k.count % block == 0 and k.count // block * size == k.decoded <= CHUNK_MAX, f"PART: chunk {at} has a wrong size")
+                    need(k.offset == payload and 1 <= k.stored <= k.decoded + k.decoded // 128 + 1024, f"PART: chunk {at} has a wrong offset or stored size")
                     done, payload, at, number = done + k.count, payload + k.stored, at + 1, number + 1
-        need(at == len(self.chunks) and payload == self.payload, "chunks do not fill the payload")
+        need(at == len(self.chunks) and payload == self.payload, "PART: chunks do not fill the payload")
 
 
 # ---- quantised blocks (section 8) ----
@@ -411,7 +412,8 @@ class Part:
 CLASSES, PAIRS, ESCAPE = 16, 63, 127
 EIGHTHS = (4096, 4467, 4871, 5312, 5793, 6317, 6889, 7512)
 QUANTISER = [(s ^ s >> 2 ^ s >> 3) & 1 for s in range(32)]
-NEXT = [(2 * s + ((k ^ s ^ s >> 1 ^ s >> 4) & 1)) % 32 for s in range(32) for k in range(2)]  # state * 2 + parity of k
+# index: state * 2 + parity of k
+NEXT = [(2 * s + ((k ^ s ^ s >> 1 ^ s >> 4) & 1)) % 32 for s in range(32) for k in range(2)]
 
 
 def up(a, b):
@@ -423,40 +425,40 @@ def even(total, most, unit):
 
 
 def grid_of(rows, cols):
-    """(row, column, rows, columns) of every block."""
+    """Returns (row, column, rows, columns) of every block."""
     wide = even(cols, 8192, 1024)
     high = even(rows, 64 * (524288 // wide // 64), 64)
     return [(r, c, min(high, rows - r), min(wide, cols - c)) for r in range(0, rows, high) for c in range(0, cols, wide)]
 
 
 class Context:
-    """One table: what a slot stands for, and the levels."""
+    """One table: the meaning of each slot, and the levels."""
 
     def __init__(self, c, odd, step):
         one, gain, self.low, self.pairs, escape = c.get("HHBBB")
-        need(self.low <= 12 and 1 <= self.pairs <= PAIRS and escape <= 128, f"{c.what}: a context")
+        need(self.low <= 12 and 1 <= self.pairs <= PAIRS and escape <= 128, f"{c.what}: a field of a context is out of range")
         codes, last, slope = [], 0, 0
         for p, second in enumerate(c.take(self.pairs)):
             difference = (second + slope) % 256
             last = (last + difference) % 256
             slope = difference if p else 0
             codes.append(last)
-        need(codes[0] > 0 and max(codes) <= 128, f"{c.what}: codes of frequencies")
+        need(codes[0] > 0 and max(codes) <= 128, f"{c.what}: codes of frequencies are out of range")
         self.odd, self.one, self.gain = odd, np.float32(one / 4096) * step, np.float32(gain / 32768) * step
         self.slots = self.slots_of(self.frequencies(codes, escape, c.what))
 
     def frequencies(self, codes, escape, what):
-        """[(symbol, frequency)], 4096 together."""
+        """Returns [(symbol, frequency)]; the frequencies add up to 4096."""
         weight = [EIGHTHS[(x - 1) % 8] << (x - 1) // 8 if x else 0 for x in codes + [escape]]
         symbols = [[s for s in range(ESCAPE) if (s + (self.low == 0)) // 2 == p] for p in range(self.pairs)] + [[ESCAPE]]
         total = sum(w * len(s) for w, s in zip(weight, symbols))
         share = [max(w * 4096 // total, w > 0) for w in weight]
         left = 4096 - sum(n * len(s) for n, s in zip(share, symbols))
-        need(share[0] + left >= 1, f"{what}: a context without frequencies")
+        need(share[0] + left >= 1, f"{what}: a context has no frequency for symbol 0")
         return [(s, n + left * (s == 0)) for n, group in zip(share, symbols) for s in group]
 
     def slots_of(self, frequencies):
-        """For each of 4096 slots: frequency, place in it, symbol, k (None: an escape)."""
+        """Returns for each of 4096 slots: frequency, place in it, symbol, k (None: an escape)."""
         slots = []
         for symbol, n in frequencies:
             k = None if symbol == ESCAPE else symbol // 2 if symbol % 2 == 0 else -(symbol + 1) // 2
@@ -472,13 +474,13 @@ class Context:
 def read_block(body, rows, cols, row_codes, col_codes, step, what):
     c = Cursor(body, what)
     base, shift, used, low_bytes, escapes = c.get("iIIII")
-    need(abs(base) <= 1024 and shift <= 7, f"{what}: classes")
+    need(abs(base) <= 1024 and shift <= 7, f"{what}: base or width of the classes is out of range")
     states = list(c.get("I" * min(rows, 16)))
-    need(all(1 << 15 <= x < 1 << 31 for x in states), f"{what}: states")
+    need(all(1 << 15 <= x < 1 << 31 for x in states), f"{what}: a state of the coder is out of range")
     contexts = [Context(c, s & 1, step) if used >> s & 1 else None for s in range(2 * CLASSES)]
     low = int.from_bytes(c.take(low_bytes), "little")
     escaped = np.frombuffer(c.take(2 * escapes), "<i2").tolist()
-    need((len(body) - c.at) % 2 == 0, f"{what}: half a word")
+    need((len(body) - c.at) % 2 == 0, f"{what}: the body ends with half a word")
     words = np.frombuffer(c.take(len(body) - c.at), "<u2").tolist()
     runs = Runs(iter(words), iter(escaped), Bits(low, 8 * low_bytes))
     classes = np.clip((row_codes.astype(np.int32)[:, None] + col_codes.astype(np.int32) - base) >> shift, 0, CLASSES - 1).tolist()
@@ -489,12 +491,12 @@ def read_block(body, rows, cols, row_codes, col_codes, step, what):
     except StopIteration:
         raise Bad(f"{what}: too few words or escapes") from None
     need(all(x == 1 << 15 for x in states) and next(runs.words, None) is None and next(runs.escapes, None) is None and runs.low.left() < 8,
-         f"{what}: the end of the words, escapes or low bits")
+         f"{what}: words, escapes or low bits do not end with the weights")
     return out
 
 
 class Bits:
-    """Numbers of so many bits, from the lowest bit of the first byte on."""
+    """Reads numbers of any number of bits, from the lowest bit of the first byte on."""
 
     def __init__(self, value, size):
         self.value = bin(value)[2:].zfill(size)[::-1] if size else ""
@@ -516,7 +518,7 @@ class Runs:
 
 
 def read_group(runs, contexts, classes, states, out):
-    """Up to 16 rows, column by column: rows of a column one after the other."""
+    """Reads up to 16 rows, column by column, and in a column row by row."""
     trellis = [0] * len(classes)
     known = [{} for _ in contexts]
     for column in range(out.shape[1]):
@@ -552,24 +554,24 @@ def quantised_slice(part, s, arrays):
 
 
 def inverse_scales(codes, what):
-    need(not codes.size or (codes.min() >= 96 and codes.max() <= 160), f"{what}: scale of a column")
+    need(not codes.size or (codes.min() >= 96 and codes.max() <= 160), f"{what}: a scale of a column is out of range (allowed 96 to 160)")
     quarters = np.array([0x3F800000, 0x3F9837F0, 0x3FB504F3, 0x3FD744FD], "<u4").view("<f4")
     inverse = 256 - codes.astype(np.int32)
     return np.ldexp(quarters[inverse % 4], inverse // 4 - 32).astype("<f4")
 
 
 def read_trits(body, rows, cols, scales, what):
-    """Five trits a byte."""
+    """Reads five trits from each byte."""
     packed = np.frombuffer(body, np.uint8).astype(np.int32)
     digits = (packed[:, None] // 3 ** np.arange(5) % 3).reshape(-1)
-    need(np.all(packed <= 242) and not digits[rows * cols :].any(), f"{what}: a byte that is none of five trits")
+    need(np.all(packed <= 242) and not digits[rows * cols :].any(), f"{what}: a byte does not hold five trits, or a trit is behind the last weight")
     trits = np.where(digits == 2, -1, digits)[: rows * cols].reshape(rows, cols)
     return trits.astype("<f4") * scales[:, None] + np.float32(0)
 
 
 def ternary_slice(part, s, arrays):
     scales = numbers(b"".join(arrays[SCALES << 24 | s]), BF16).astype("<f4")
-    need(np.all(np.isfinite(scales) & (scales >= 0)), f"part {part.number}, slice {s}: a scale")
+    need(np.all(np.isfinite(scales) & (scales >= 0)), f"part {part.number}, slice {s}: a scale is negative or not finite")
     out = np.zeros((part.rows, part.cols), "<f4")
     for number, (row, col, rows, cols) in enumerate(grid_of(part.rows, part.cols)):
         out[row : row + rows, col : col + cols] = read_trits(
@@ -588,7 +590,7 @@ class Archive:
         except Bad as error:
             raise Bad(f"incomplete, or bytes behind its end ({error})") from None
         mark, model, index, index_bytes, size = struct.unpack("<8s4Q", footer)
-        need(mark == b"LORTEND\0" and model == HEAD_BYTES and size == self.size and index + index_bytes + FOOTER_BYTES == size, "FOOTER")
+        need(mark == b"LORTEND\0" and model == HEAD_BYTES and size == self.size and index + index_bytes + FOOTER_BYTES == size, "FOOTER: a field is wrong")
         body, at = read_record(self.file, MODEL, HEAD_BYTES, index)
         self.model = read_model(body)
         body, end = read_record(self.file, INDEX, index, index + index_bytes)
@@ -597,25 +599,25 @@ class Archive:
 
     def read_parts(self, c, at, index):
         count, identity = c.get("Q16s")
-        need(count == len(self.model.extents), "number of parts")
+        need(count == len(self.model.extents), "INDEX: number of parts differs from MODEL")
         self.parts = []
         for number in range(c.room(count, 16)):
             offset, size = c.get("QQ")
-            need(at <= offset <= index and size <= index - offset, f"place of part {number}")
+            need(at <= offset <= index and size <= index - offset, f"part {number}: its record is out of place")
             body, end = read_record(self.file, PART, offset, offset + size)
             part = Part(body)
             extent = self.model.extents[number]
-            need(part.number == number and end == offset + size and part.payload == offset - at, f"part {number}")
-            need(part.tensor == extent.tensor and part.source_bytes == extent.bytes, f"part {number} is not its extent")
-            need(part.tensor or (part.type == U8 and len(part.dims) == 1 and not part.name), f"raw part {number}")
+            need(part.number == number and end == offset + size and part.payload == offset - at, f"part {number}: number or payload is wrong")
+            need(part.tensor == extent.tensor and part.source_bytes == extent.bytes, f"part {number}: differs from its extent")
+            need(part.tensor or (part.type == U8 and len(part.dims) == 1 and not part.name), f"part {number}: type, shape or name of a raw part is wrong")
             part.start, at = at, offset + size
             self.parts.append(part)
-        need(at == index, "bytes in front of INDEX")
+        need(at == index, "bytes between the last part and INDEX")
         c.end(False)
         names = [p.name for p in self.parts if p.tensor]
-        need(len(set(names)) == len(names), "two tensors of one name")
+        need(len(set(names)) == len(names), "two tensors have one name")
         if xxhash:
-            need(xxhash.xxh3_128_digest(b"".join(p.source for p in self.parts)) == identity, "the model's identity")
+            need(xxhash.xxh3_128_digest(b"".join(p.source for p in self.parts)) == identity, "INDEX: the model's identity differs")
 
 
 # ---- chunks to tensors (sections 8, 11) ----
@@ -633,15 +635,15 @@ def join_planes(split, width, rotate):
 
 
 def read_arrays(archive, part):
-    """{array id: decoded chunks} of all arrays of a part."""
+    """Returns {array id: decoded chunks} of all arrays of a part."""
     stored = [read_at(archive.file, part.start + k.offset, k.stored) for k in part.chunks]
     for number, (data, k) in enumerate(zip(stored, part.chunks)):
-        need(xxh64(data) == k.hash, f"part {part.number}: hash of chunk {number}")
+        need(xxh64(data) == k.hash, f"part {part.number}: hash of chunk {number} differs")
     frames = [split_frames(data) for data in stored]
     for number, (pieces, k) in enumerate(zip(frames, part.chunks)):
         sizes = [content_size(frame) for frame in pieces]
-        need(None not in sizes and sum(sizes) == k.decoded, f"part {part.number}: sizes of chunk {number}")
-        need(len(sizes) == 1 or k.array >> 24 == BLOCKS, f"part {part.number}: frames of chunk {number}")
+        need(None not in sizes and sum(sizes) == k.decoded, f"part {part.number}: decoded size of chunk {number} differs")
+        need(len(sizes) == 1 or k.array >> 24 == BLOCKS, f"part {part.number}: chunk {number} has more than one frame")
     flat = [frame for pieces in frames for frame in pieces]
     decoded = iter(unzstd(flat, [content_size(frame) for frame in flat]))
     arrays = collections.defaultdict(list)
@@ -702,13 +704,13 @@ def write_part(archive, part, out, wanted):
             out.write(data)
             if source:
                 source.update(data)
-    need(not source or source.digest() == part.source, f"part {part.number}: source hash")
+    need(not source or source.digest() == part.source, f"part {part.number}: source hash differs")
 
 
-# ---- what the program does ----
+# ---- commands ----
 
 def restore_parts(archive, parts, place, wanted):
-    """A file whose header would have to be rewritten: one file per extent."""
+    """Writes one file per extent, for a file whose header would have to be rewritten."""
     os.mkdir(place + ".parts")
     for part in parts:
         kind = TYPES[restored_type(part, wanted)][0] if part.tensor else "raw"

@@ -1,12 +1,10 @@
-/* The body of a block: a head, low bits, escapes, words. As a chunk each of them that is not empty
- * is a zstd frame; the head's is what zstd has to gain from. */
+/* block: see block.h. A body is a head, low bits, escapes and words, in this order. Each of the
+ * four that is not empty becomes one zstd frame of the chunk. zstd gains mainly on the head. */
 #include "compress/coder/block.h"
 #include "formats/base/bytes.h"
 #include <string.h>
 
-/* of the head's frame: zstd's bound for a head of LORT_BLOCK_HEAD_MAX bytes at most */
-#define HEAD_ROOM (LORT_BLOCK_HEAD_MAX + 64)
-#define PARTS 6
+#define PIECES 6
 
 /* ---- space ---- */
 
@@ -17,13 +15,13 @@ static uint64_t body_bytes(int64_t weights)
 
 uint64_t lort_block_coded_bound(const lort_block_need *need)
 {
-    /* 4096: heads of four frames, and HEAD_ROOM */
+    /* 4096: the headers of four frames, and the bound of the head's own frame */
     return need->weights ? lort_codec_bound(body_bytes(need->weights)) + 4096 : 0;
 }
 
-/* The parts of a space in order: weights, decoded, scratch, tables, body, coded; each a multiple
- * of 64. */
-static void sizes_of(const lort_block_need *need, uint64_t sizes[PARTS])
+/* Sizes of the pieces of a space, each rounded up to a multiple of 64 bytes. Their order is
+ * weights, decoded, scratch, tables, body, coded. */
+static void sizes_of(const lort_block_need *need, uint64_t sizes[PIECES])
 {
     const uint64_t n = (uint64_t)need->weights;
     const bool write = need->write;
@@ -33,7 +31,7 @@ static void sizes_of(const lort_block_need *need, uint64_t sizes[PARTS])
     sizes[3] = LORT_STREAM_TABLES;
     sizes[4] = body_bytes(need->weights);
     sizes[5] = write ? lort_block_coded_bound(need) : 0;
-    for (unsigned i = 0; i < PARTS; i++)
+    for (unsigned i = 0; i < PIECES; i++)
         sizes[i] = (sizes[i] + 63) / 64 * 64;
 }
 
@@ -46,11 +44,11 @@ void lort_block_need_add(lort_block_need *need, int64_t rows, int64_t cols)
 
 uint64_t lort_block_space_bytes(const lort_block_need *need)
 {
-    uint64_t sizes[PARTS], sum = 0;
+    uint64_t sizes[PIECES], sum = 0;
     if (need->weights == 0)
         return 0;
     sizes_of(need, sizes);
-    for (unsigned i = 0; i < PARTS; i++)
+    for (unsigned i = 0; i < PIECES; i++)
         sum += sizes[i];
     return sum;
 }
@@ -58,7 +56,7 @@ uint64_t lort_block_space_bytes(const lort_block_need *need)
 lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc,
                                 const lort_block_need *need, lort_error *err)
 {
-    uint64_t sizes[PARTS], size = lort_block_space_bytes(need);
+    uint64_t sizes[PIECES], size = lort_block_space_bytes(need);
     void *memory;
     *space = (lort_block_space){0};
     if (size == 0)
@@ -67,8 +65,8 @@ lort_code lort_block_space_open(lort_block_space *space, const lort_alloc *alloc
     if (code)
         return code;
     sizes_of(need, sizes);
-    uint8_t *at[PARTS] = {memory};
-    for (unsigned i = 1; i < PARTS; i++)
+    uint8_t *at[PIECES] = {memory};
+    for (unsigned i = 1; i < PIECES; i++)
         at[i] = at[i - 1] + sizes[i - 1];
     *space = (lort_block_space){.weights = (float *)(void *)at[0],
                                 .decoded = (float *)(void *)at[1],
@@ -93,7 +91,7 @@ void lort_block_space_close(lort_block_space *space, const lort_alloc *alloc)
 typedef struct writer {
     lort_codec *codec;
     lort_block_space *space;
-    uint64_t coded, body; /* bytes so far */
+    uint64_t coded, body; /* bytes written so far: of frames, and of the body in them */
 } writer;
 
 static lort_code put_frame(writer *w, const uint8_t *bytes, uint64_t n, lort_error *err)
@@ -108,7 +106,8 @@ static lort_code put_frame(writer *w, const uint8_t *bytes, uint64_t n, lort_err
     return code;
 }
 
-/* Codes of frequencies as differences of differences: they lie about on a parabola. */
+/* Writes codes of frequencies as differences of differences. The codes lie nearly on a parabola, so
+ * these differences are small. */
 static uint8_t *put_shape(const lort_shape *shape, uint8_t *at)
 {
     uint8_t last = 0, slope = 0;
@@ -188,16 +187,21 @@ static lort_code get_shape(lort_cursor *c, unsigned context, lort_shape *shape)
     shape->escape = lort_get_u8(c, "code of the escape");
     if (c->code == LORT_OK && (shape->low > LORT_LOW_MOST || shape->pairs < 1 ||
                                shape->pairs > LORT_PAIRS || shape->escape > LORT_CODE_MOST))
-        return lort_cursor_fail(c, "context %u with %u low bits, %u pairs, escape %u", context,
-                                shape->low, shape->pairs, shape->escape);
+        return lort_cursor_fail(c,
+                                "context %u: %u low bits (allowed 0 to %d), %u pairs (allowed 1 to "
+                                "%d), escape code %u (allowed 0 to %d)",
+                                context, shape->low, LORT_LOW_MOST, shape->pairs, LORT_PAIRS,
+                                shape->escape, LORT_CODE_MOST);
     for (unsigned p = 0; p < shape->pairs && c->code == LORT_OK; p++) {
         const uint8_t difference = (uint8_t)(lort_get_u8(c, "code of a frequency") + slope);
         shape->code[p] = (uint8_t)(last + difference);
         slope = p ? difference : 0;
         last = shape->code[p];
         if (c->code == LORT_OK && (last > LORT_CODE_MOST || (p == 0 && last == 0)))
-            return lort_cursor_fail(c, "context %u, pair %u: code %u of a frequency", context, p,
-                                    last);
+            return lort_cursor_fail(c,
+                                    "context %u, pair %u: code of a frequency out of range (found "
+                                    "%u, allowed %d to %d)",
+                                    context, p, last, p == 0, LORT_CODE_MOST);
     }
     return c->code;
 }
@@ -211,13 +215,17 @@ static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables
     stream->low_bytes = lort_get_u32(c, "bytes of low bits");
     stream->escape_count = lort_get_u32(c, "escapes");
     if (c->code == LORT_OK && (shift > 7 || block->base < -1024 || block->base > 1024))
-        return lort_cursor_fail(c, "classes from %d, of 2^%u", block->base, shift);
+        return lort_cursor_fail(
+            c, "classes out of range: base %d (allowed -1024 to 1024), shift %u (allowed 0 to 7)",
+            block->base, shift);
     block->shift = (uint8_t)shift;
     for (unsigned l = 0; l < LORT_LANES; l++) {
         const uint32_t state =
             l < (uint64_t)block->rows ? lort_get_u32(c, "a state") : LORT_RANS_LOW;
         if (c->code == LORT_OK && (state < LORT_RANS_LOW || state >> 31))
-            return lort_cursor_fail(c, "state %u of lane %u", state, l);
+            return lort_cursor_fail(
+                c, "lane %u: state of the coder out of range (found %u, allowed %u to %u)", l,
+                state, LORT_RANS_LOW, (UINT32_C(1) << 31) - 1);
         stream->states[l] = state;
     }
     for (unsigned s = 0; s < LORT_CONTEXTS && c->code == LORT_OK; s++)
@@ -243,7 +251,7 @@ lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_
     stream.word_count = (bytes - c.at) / 2;
     stream.words = lort_get_bytes(&c, 2 * stream.word_count, "words");
     if (c.code == LORT_OK && c.at != bytes)
-        return lort_fail(err, LORT_E_DAMAGED, "half a word at the end of a block");
+        return lort_fail(err, LORT_E_DAMAGED, "a block ends with half a word");
     return c.code ? c.code
                   : lort_stream_read(block, &tables, &stream, step, space->tables, space->weights,
                                      err);

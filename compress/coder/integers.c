@@ -11,8 +11,9 @@ uint8_t lort_scale_code(double energy, int64_t count)
     int exponent;
     if (!(energy > 0) || count <= 0)
         return 0;
-    double m = frexp(energy / (double)count, &exponent); /* 4 log2 sqrt(e) = 2 log2 e */
-    /* 2^-0.75, 2^-0.25 */
+    /* 4 log2 of the root mean square = 2 log2 of the mean square */
+    double m = frexp(energy / (double)count, &exponent);
+    /* rounds 2 log2 m; the borders are 2^-0.75 and 2^-0.25 */
     int code = 128 + 2 * exponent +
                (m < 0.59460355750136054   ? -2
                 : m < 0.84089641525371454 ? -1
@@ -29,7 +30,7 @@ lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint
                         .col_codes = codes + slice_rows + place->col};
 }
 
-/* Mean of the codes of what has energy, in sixteenths of a code. */
+/* Returns the mean of the codes of rows or columns that have energy, in sixteenths of a code. */
 static int64_t mean_code(const uint8_t *codes, int64_t count)
 {
     int64_t sum = 0, used = 0;
@@ -40,7 +41,7 @@ static int64_t mean_code(const uint8_t *codes, int64_t count)
     return used ? 16 * sum / used : 0;
 }
 
-/* A table costs some 20 bytes: fewer, wider classes where there are few weights. */
+/* A table takes about 20 bytes (docs/NUMERICS.md). So small blocks get fewer and wider classes. */
 void lort_block_classes(lort_block *block)
 {
     const int64_t weights = block->rows * block->cols;
@@ -52,8 +53,8 @@ void lort_block_classes(lort_block *block)
 
 /* ---- energies ---- */
 
-/* One row: adds to cols; the lanes of its sum and of the largest square stay apart, for speed, and
- * are added in their order. */
+/* Returns the energy of one row, and adds its squares to cols. For speed each lane has its own sum
+ * and its own largest square. The lanes are added in order. */
 LORT_INLINE double row_energy(const float *w, int64_t count, double *cols, double *peak)
 {
     lort_f64s sum = {0}, top = {0};
@@ -95,18 +96,21 @@ LORT_VECTORS void lort_energies(const float *weights, int64_t rows, int64_t cols
 
 /* ---- writing ---- */
 
-/* 2^(-code / 2) of a quarter-octave code: 1 / variance, exactly the same everywhere. */
+/* Returns 2^(-(code - 128) / 2), which is 1 / variance for a code of quarter octaves. The result
+ * has the same bits on every machine. */
 static float inverse_variance(uint8_t code)
 {
     const int halves = code ? 128 - code : 0;
     return ldexpf(halves & 1 ? 1.4142135f : 1.0f, (halves - (halves & 1)) / 2);
 }
 
-/* x: [cols][LORT_LANES], in steps. True: something was cut. */
+/* Loads a group into x [cols][LORT_LANES], in steps, cut to +-LORT_STEPS_MAX. Returns true if a
+ * value reached that limit. */
 LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, float scale,
                             float *x)
 {
-    uint32_t most = 0; /* magnitude: as integers f32 are in the same order */
+    /* the largest magnitude; f32 magnitudes sort as their bits do */
+    uint32_t most = 0;
     for (int64_t c = 0; c < cols; c += LORT_TILE)
         lort_to_lanes(weights + c, cols, lanes, cols - c < LORT_TILE ? cols - c : LORT_TILE,
                       x + c * LORT_LANES);
@@ -119,7 +123,7 @@ LORT_INLINE bool load_group(const float *weights, int64_t cols, unsigned lanes, 
     return most >= lort_to_bits(LORT_STEPS_MAX);
 }
 
-/* Squares of what was cut, in steps. */
+/* Returns the sum of squares of the parts that were cut off, in steps. */
 static double cut_off(const float *weights, int64_t count, double scale)
 {
     double sum = 0;
@@ -147,32 +151,35 @@ static scratch_view view_scratch(void *scratch, int64_t cols)
 
 uint64_t lort_quantise_scratch(int64_t weights, int64_t cols)
 {
-    const uint64_t group = (uint64_t)cols * LORT_LANES; /* the last one may have a single row */
+    /* the last group takes whole lanes, even if it has a single row */
+    const uint64_t group = (uint64_t)cols * LORT_LANES;
     return group * (sizeof(float) + LORT_CHOICE_WORDS * sizeof(uint16_t)) +
            (uint64_t)cols * sizeof(float) + ((uint64_t)weights + group) * sizeof(int16_t);
 }
 
-/* Sums over what of a context has |k| != 1 (even places) and |k| = 1 (odd places), where n is +-1
- * or +-2. */
+/* Sums over the weights of each context s: place 2 s for |k| != 1, place 2 s + 1 for |k| = 1. In
+ * the latter n is +-1 or +-2. */
 #define PLACES (2 * LORT_CONTEXTS)
 typedef struct sums {
-    double cross[PLACES], square[PLACES]; /* x * n, n^2; x in steps */
+    double cross[PLACES], square[PLACES]; /* sums of x * n and of n^2; x in steps */
     uint32_t count[PLACES];
-    double energy; /* x^2, of all */
+    double energy; /* sum of x^2 over all weights */
 } sums;
 
-/* Of one group, four lanes apart from one another, so that an addition seldom waits for the one
+/* Sums of one group. Lane l adds to copy l mod 4, so that an addition seldom waits for the one
  * before. */
 typedef struct group_sums {
     struct {
         double cross;
-        uint64_t square; /* n^2, of at most 4 * 8192 weights of 2^30 at most, and above them ... */
+        /* Bits 0 to 45: the sum of n^2, over at most 4 * 8192 weights of at most 2^30 each. Bits 46
+         * and up: the number of weights. */
+        uint64_t square;
     } at[4][PLACES];
     lort_f64s energy;
 } group_sums;
-#define COUNT_SHIFT 46 /* ... the count */
+#define COUNT_SHIFT 46
 
-/* place: 2 quantiser + (|k| = 1) */
+/* Adds one column to the sums of its group. A place within a class is 2 quantiser + (|k| = 1). */
 LORT_INLINE void sum_column(const lort_lane_group *group, int32_t col_code, const float *x,
                             const int16_t *coded, unsigned lanes, group_sums *g)
 {
@@ -216,8 +223,8 @@ LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const f
     add_group(&g, group.lanes, all);
 }
 
-/* One group through the trellis; returns the squares of what was cut. factor: lambda / (2 ln 2 s^2)
- * where both codes are 128. */
+/* Runs the trellis over one group. Returns the sum of squares of what was cut off, in steps.
+ * factor: lambda / (2 ln 2 s^2) of a weight whose row and column have code 128. */
 LORT_VECTORS static double run_trellis(const lort_block *block, const float *weights, int64_t row,
                                        float step, float factor, const scratch_view *v)
 {
@@ -231,24 +238,28 @@ LORT_VECTORS static double run_trellis(const lort_block *block, const float *wei
     return cut ? cut_off(weights + row * block->cols, lanes * block->cols, 1.0 / step) : 0;
 }
 
-/* In units, a multiple of `by`, a power of two: levels need not be finer than the weights they
- * stand for are many, and round ones cost less. */
+/* Returns value / unit, rounded to a multiple of `by` (a power of two), as 16 bits. A level need
+ * not be more exact than its number of weights justifies. Round levels take fewer bits. */
 static uint16_t to_fixed(double value, double unit, unsigned by)
 {
     const double scaled = floor(value / (unit * by) + 0.5) * by, most = UINT16_MAX / by * by;
     return (uint16_t)(scaled < 0 ? 0 : scaled > most ? most : scaled);
 }
 
-/* The most that the mean square of n may be of symbols: a root mean square of k of 13, less where a
- * table of so many would cost more than symbols save over low bits. */
+/* Returns the largest mean square of n that symbols alone may have. Above it, low bits are stored
+ * beside symbols. 26^2 is a root mean square of k of 13. Contexts with fewer than 4096 weights have
+ * 6.5, since a larger table would cost more than it saves. docs/NUMERICS.md has the measurements.
+ */
 static double symbols2(uint32_t count) { return count >= 1 << 12 ? 26 * 26 : 13 * 13; }
 
-/* Centroids, and the error they leave: the sum of x^2 - 2 x v + v^2 with v = level * n. */
+/* Finds the levels at the centroids, level = sum(x n) / sum(n^2), and the error that they leave:
+ * the sum of x^2 - 2 x v + v^2 with v = level * n. */
 static void find_levels(const sums *all, double step, lort_integers *out)
 {
     double error2 = all->energy;
     for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
-        const unsigned many = 2 * s, ones = 2 * s + 1, size = s & 1 ? 1 : 2; /* |n| where |k| = 1 */
+        /* size: |n| where |k| = 1 */
+        const unsigned many = 2 * s, ones = 2 * s + 1, size = s & 1 ? 1 : 2;
         out->count[s] = all->count[many] + all->count[ones];
         for (out->low[s] = 0; all->square[many] + all->square[ones] >
                               symbols2(out->count[s]) * (1 << 2 * out->low[s]) * out->count[s];)
@@ -269,7 +280,7 @@ static void find_levels(const sums *all, double step, lort_integers *out)
 void lort_integers_of_block(const lort_block *block, const float *weights, float step,
                             void *scratch, lort_integers *out)
 {
-    /* lambda / (2 ln 2 s^2), s^2 in steps^2: a row's share and a column's. */
+    /* lambda / (2 ln 2 s^2) for codes of 128, with s^2 in steps^2; rows and columns multiply it */
     const float factor = (float)(LORT_INTEGERS_LAMBDA * 0.72134752 * step * step / block->mean2);
     const scratch_view v = view_scratch(scratch, block->cols);
     sums all = {.energy = 0};

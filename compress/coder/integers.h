@@ -1,10 +1,12 @@
-/* integers: blocks of weights to integers. Pure arithmetic; stream.h has what becomes of them.
+/* integers: blocks of weights to integers. Pure arithmetic; stream.h codes the integers.
  *
- * The standard deviation of a weight is modelled as the product of one of its row and one of its
- * column, both in quarter octaves (the codes below). The sum of the two codes sorts the weights of
- * a block into classes; a class under one of the trellis's two quantisers is a context, with a
- * table of its own. Weights are walked LORT_LANES rows at a time, column by column, so that a
- * reader has as many chains to follow side by side. docs/FORMAT.md, "Quantised blocks". */
+ *   standard deviation of weight (r, c)  ~  2^((row code + column code) / 4)
+ *   class    = (row code + column code - base) / 2^shift, limited to 0..15
+ *   context  = 2 * class + quantiser of the trellis; each context has its own table
+ *
+ * A code counts quarter octaves. LoRT walks the weights LORT_LANES rows at a time, column by
+ * column. So a reader can follow that many chains side by side. Source: docs/FORMAT.md, "Quantised
+ * blocks". */
 #ifndef LORT_COMPRESS_CODER_INTEGERS_H
 #define LORT_COMPRESS_CODER_INTEGERS_H
 
@@ -12,35 +14,39 @@
 #include "formats/container/container.h"
 #include <stdbool.h>
 
+/* 16 classes of a quarter octave; 32 gained nothing (docs/NUMERICS.md, "Choices") */
 #define LORT_CLASSES 16
 #define LORT_CONTEXTS (2 * LORT_CLASSES) /* class * 2 + quantiser */
-/* steps^2 per bit: the slope of rate against distortion at high rate, 2 ln 2 x 0.25 */
+/* Lagrange multiplier of the rate in the trellis, in steps^2 per bit. Theory at high rate: the
+ * slope of rate against distortion is 2 ln 2 x 0.25. Values from 0.25 to 0.55 gave bits within
+ * 0.003 of each other (docs/NUMERICS.md). */
 #define LORT_INTEGERS_LAMBDA 0.4f
 
-/* Sums of squares of the rows and of the columns of [rows][cols], and the largest square. NaN and
- * Inf in the weights are in a sum of a row. */
+/* Computes the sums of squares of the rows and of the columns of weights [rows][cols], and the
+ * largest square. row_sums: [rows]; col_sums: [cols]. NaN and Inf in a weight show in the sum of
+ * its row. */
 void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row_sums,
                    double *col_sums, double *peak);
 
-/* Quarter octaves of a root mean square: round(4 log2 sqrt(energy / count)), 0 for no energy,
- * in 1..255 with 128 = 1.0 otherwise. */
+/* Returns the code of a root mean square, round(4 log2 sqrt(energy / count)) + 128, limited to
+ * 1..255. Code 128 stands for 1.0. Returns 0 if there is no energy. */
 uint8_t lort_scale_code(double energy, int64_t count);
 
 typedef struct lort_block { /* rows x cols of one slice, row-major */
     int64_t rows, cols;
     const uint8_t *row_codes, *col_codes; /* [rows], [cols] */
-    int32_t base;                         /* code sum of class 0's lower end */
-    uint8_t shift;                        /* quarter octaves of a class: 1 << shift */
-    /* writers: mean square of the slice's weights, which have codes of 128 and 128 */
+    int32_t base;                         /* sum of codes at the lower end of class 0 */
+    uint8_t shift;                        /* a class is 1 << shift quarter octaves wide */
+    /* writers: mean square of the slice's weights; a row and a column of code 128 stand for it */
     double mean2;
-    bool show; /* writers: the values a reader will get are wanted too */
+    bool show; /* writers: the caller wants the values that a reader will get */
 } lort_block;
 
-/* The first `rows` rows of a block of a slice, by the slice's codes: those of its slice_rows rows,
- * then of its columns. base and shift are left 0. */
+/* Returns the first `rows` rows of the block at `place`. codes: the codes of the slice's slice_rows
+ * rows, then those of its columns. The caller must set base and shift. */
 lort_block lort_block_at(const lort_block_place *place, int64_t rows, const uint8_t *codes,
                          int64_t slice_rows);
-/* Chooses base and shift from the codes and the number of weights. */
+/* Sets base and shift of a block from its codes and its number of weights. */
 void lort_block_classes(lort_block *block);
 static inline unsigned lort_block_class(const lort_block *block, int32_t codes)
 {
@@ -48,27 +54,28 @@ static inline unsigned lort_block_class(const lort_block *block, int32_t codes)
     return class < LORT_CLASSES ? (unsigned)class : LORT_CLASSES - 1;
 }
 
-/* How a reader turns k back into steps: one[context] for |k| = 1, gain[context] * n beyond. Units
- * of 2^-12 and 2^-15. */
+/* How a reader turns k into steps: one[context] for |k| = 1, gain[context] * n beyond. The units
+ * are 2^-12 for `one` and 2^-15 for `gain`. */
 typedef struct lort_levels {
     uint16_t one[LORT_CONTEXTS], gain[LORT_CONTEXTS];
 } lort_levels;
 
-/* What the weights of a block became. */
+/* The integers of one block. */
 typedef struct lort_integers {
-    /* 2 k + quantiser, [groups][cols][LORT_LANES], anything where there is no row; in the scratch
+    /* 2 k + quantiser, [groups][cols][LORT_LANES], in the scratch; undefined in lanes without a row
      */
     int16_t *coded;
     uint32_t count[LORT_CONTEXTS];
-    uint8_t low[LORT_CONTEXTS]; /* bits of a k to be stored beside its symbol */
-    lort_levels levels;         /* centroids */
-    /* sum of (weight - decoded)^2 but for the rounding of f32, in units of the weights */
+    uint8_t low[LORT_CONTEXTS]; /* bits of k that are stored beside its symbol */
+    lort_levels levels;         /* at the centroids */
+    /* sum of (weight - decoded)^2 in units of the weights, without the rounding to f32 */
     double error2;
 } lort_integers;
 
-/* Bytes of scratch that quantising a block of at most so many weights and columns takes. */
+/* Returns the bytes of scratch for a block of at most this many weights and columns. */
 uint64_t lort_quantise_scratch(int64_t weights, int64_t cols);
-/* weights: [rows][cols] f32, finite. step > 0. */
+/* Quantises weights [rows][cols], f32 and finite, with step > 0. scratch: lort_quantise_scratch
+ * bytes; out->coded points into it. Source: docs/NUMERICS.md, "Integers". */
 void lort_integers_of_block(const lort_block *block, const float *weights, float step,
                             void *scratch, lort_integers *out);
 

@@ -1,5 +1,5 @@
-/* lanes: LORT_LANES rows of a block side by side, in the vectors of GNU C (gcc and clang lower them
- * to what the target has), for trellis.c, residual.c and stream.c. */
+/* lanes: LORT_LANES rows of a block side by side, for integers.c, trellis.c and stream.c. Vectors
+ * are those of GNU C: gcc and clang translate them to the instructions of the target. */
 #ifndef LORT_COMPRESS_CODER_LANES_H
 #define LORT_COMPRESS_CODER_LANES_H
 
@@ -12,7 +12,8 @@ typedef float lort_f32s __attribute__((vector_size(4 * LORT_LANES)));
 typedef int16_t lort_i16s __attribute__((vector_size(2 * LORT_LANES)));
 typedef double lort_f64s __attribute__((vector_size(8 * LORT_LANES)));
 
-/* A vector out of what X(lane) is for each lane: compilers then need no memory in between. */
+/* Builds a vector from X(lane) of each lane. In this form compilers keep the vector out of memory.
+ */
 #define LORT_EACH(X)                                                                               \
     {                                                                                              \
         X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13),    \
@@ -28,7 +29,7 @@ LORT_INLINE bool lort_any(lort_i32s mask)
     return any != 0;
 }
 
-/* A column of what lort_trellis_encode writes. */
+/* Loads one column of the output of lort_trellis_encode. */
 LORT_INLINE lort_i32s lort_load_coded(const int16_t *coded)
 {
     lort_i16s narrow;
@@ -36,11 +37,11 @@ LORT_INLINE lort_i32s lort_load_coded(const int16_t *coded)
     return __builtin_convertvector(narrow, lort_i32s);
 }
 
-/* A group: LORT_LANES rows of a block, or what is left of them. */
+/* A group: LORT_LANES rows of a block, or the rows that are left at its end. */
 typedef struct lort_lane_group {
     unsigned lanes;
-    lort_i32s active; /* -1 in lanes with a row */
-    lort_i32s codes;  /* of the rows, less the base of the classes */
+    lort_i32s active; /* -1 in lanes that have a row, 0 in the others */
+    lort_i32s codes;  /* row codes minus the base of the classes */
     int shift;
 } lort_lane_group;
 
@@ -59,7 +60,7 @@ LORT_INLINE lort_lane_group lort_group_at(const lort_block *block, int64_t row)
     return g;
 }
 
-/* Classes of a group's weights in a column of this code. */
+/* Returns the classes of a group's weights in a column that has this code. */
 LORT_INLINE lort_i32s lort_group_classes(const lort_lane_group *g, int32_t col_code)
 {
     lort_i32s class = g->codes + col_code;
@@ -68,8 +69,8 @@ LORT_INLINE lort_i32s lort_group_classes(const lort_lane_group *g, int32_t col_c
     return (class & below) | (~below & (LORT_CLASSES - 1));
 }
 
-/* Up to LORT_LANES columns of a group: tile[column][lane]; lanes without a row get that of the
- * last. */
+/* Transposes up to LORT_TILE columns of a group to tile[column][lane]. Lanes without a row repeat
+ * the last row. */
 #define LORT_TILE 16
 LORT_INLINE void lort_to_lanes(const float *rows, int64_t stride, unsigned lanes, int64_t cols,
                                float *tile)

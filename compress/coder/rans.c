@@ -1,4 +1,5 @@
-/* rans: see rans.h. Tables are made of integers only, so that every machine makes the same. */
+/* rans: see rans.h. LoRT computes tables in integers only, so every machine makes the same tables.
+ */
 #include "compress/coder/rans.h"
 #include <string.h>
 
@@ -12,7 +13,7 @@ static uint64_t weight_of(unsigned code)
     return code ? (uint64_t)eighths[(code - 1) % 8] << (code - 1) / 8 : 0;
 }
 
-/* The code whose weight is nearest to seen / most of the largest. */
+/* Returns the code whose weight is nearest to seen / most of the largest weight. */
 static uint8_t code_of(uint64_t seen, uint64_t most)
 {
     const uint64_t wanted = weight_of(LORT_CODE_MOST) * seen / most;
@@ -29,8 +30,8 @@ static unsigned width_of(const lort_shape *shape, unsigned pair)
     return shape->low == 0 && pair == 0 ? 1 : 2;
 }
 
-/* Weights scaled to the total, rounded down, at least 1 each; what that leaves over or takes too
- * much is symbol 0's. */
+/* Scales the weights to LORT_RANS_TOTAL, rounded down, but at least 1 each. Symbol 0 gets the rest,
+ * or gives what is too much. */
 bool lort_shape_frequencies(const lort_shape *shape, uint16_t *frequency)
 {
     uint64_t sum = weight_of(shape->escape);
@@ -54,8 +55,8 @@ bool lort_shape_frequencies(const lort_shape *shape, uint16_t *frequency)
     return true;
 }
 
-/* The frequency of a pair is that of each of its symbols. The loop ends: with r rare pairs and
- * symbol 0 as frequent as any, it has 4096 / (125 - r) - r > 0 at least. */
+/* Both symbols of a pair get the pair's frequency. The loop ends: let r pairs be rare, and let
+ * symbol 0 be as frequent as any other. Then symbol 0 keeps at least 4096 / (125 - r) - r > 0. */
 void lort_shape_fit(const uint32_t *seen, lort_shape *shape, uint16_t *frequency)
 {
     uint64_t twice[LORT_PAIRS] = {0}, escape = 2 * (uint64_t)seen[LORT_ESCAPE], most = escape;
@@ -74,13 +75,13 @@ void lort_shape_fit(const uint32_t *seen, lort_shape *shape, uint16_t *frequency
     shape->code[0] += shape->code[0] == 0;
     shape->escape = code_of(escape, most);
     while (!lort_shape_frequencies(shape, frequency))
-        shape->code[0]++; /* symbol 0 must have what the rare ones are given */
+        shape->code[0]++; /* symbol 0 pays for the rare symbols */
 }
 
 /* ---- writing ---- */
 
-/* x / frequency = x * reciprocal >> (32 + shift) for all x < 2^31 (Alverson, Integer division using
- * reciprocals, 1991). */
+/* x / frequency = x * reciprocal >> (32 + shift) for all x < 2^31. Source: Alverson, "Integer
+ * division using reciprocals", 1991. */
 void lort_rans_codes(const uint16_t *frequency, lort_rans_code *codes)
 {
     uint32_t start = 0;

@@ -6,7 +6,7 @@
 
 /* ---- values ---- */
 
-/* 0 -1 1 -2 2 ... to 0 1 2 3 4 ..., and back. */
+/* Turns k = 0 -1 1 -2 2 ... into symbols 0 1 2 3 4 ...; unfold_symbol turns them back. */
 LORT_INLINE lort_i32s fold_symbol(lort_i32s k) { return (k >> 31) ^ (k << 1); }
 static inline int32_t unfold_symbol(uint32_t symbol)
 {
@@ -34,7 +34,7 @@ static inline float value_of(const scales *of, unsigned context, int32_t k)
                      : (float)lort_trellis_value(context & 1, k) * of->gain[context];
 }
 
-/* Values by context and symbol, of contexts without low bits. */
+/* Fills the values by context and symbol, for contexts without low bits. */
 static void make_values(const scales *of, float *values)
 {
     for (unsigned s = 0; s < LORT_CONTEXTS; s++)
@@ -42,7 +42,7 @@ static void make_values(const scales *of, float *values)
             values[s * LORT_SYMBOLS + symbol] = value_of(of, s, unfold_symbol(symbol));
 }
 
-/* Of a column. */
+/* Returns the values of one column. */
 LORT_INLINE lort_f32s values_of(const scales *of, lort_i32s context, lort_i32s k)
 {
 #define ONE(l) of->one[context[l]]
@@ -80,16 +80,16 @@ void lort_stream_values(const lort_block *block, float step, const lort_integers
 
 /* ---- writing ---- */
 
-#define SYMBOLS_USED (2 * LORT_PAIRS - 1) /* of a writer; from here on it escapes */
+#define SYMBOLS_USED (2 * LORT_PAIRS - 1) /* of a writer; it escapes symbols from here on */
 
 typedef struct writer {
-    const uint8_t *low_of; /* by context */
-    uint32_t with_low;     /* bit of each context that has low bits */
+    const uint8_t *low_of; /* [context] */
+    uint32_t with_low;     /* bit s: context s has low bits */
     scales scales;
     float *values;
-    uint32_t *seen;        /* by context and symbol */
-    uint8_t *low, *escape; /* where the next goes */
-    uint64_t bits;         /* that have no byte yet */
+    uint32_t *seen;        /* [context][symbol] */
+    uint8_t *low, *escape; /* the next place to write to */
+    uint64_t bits;         /* low bits that have no byte yet */
     unsigned bit_count;
     lort_f64s error2;
 } writer;
@@ -119,7 +119,7 @@ static uint32_t put_escape(writer *w, int32_t k)
     return LORT_ESCAPE;
 }
 
-/* Symbols and values of a column in which some ks have low bits, or none. */
+/* Finds symbols and values of a column in which some k have low bits or an escape. */
 LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned lanes,
                             lort_i32s *symbol, lort_f32s *value)
 {
@@ -136,7 +136,7 @@ LORT_INLINE void write_rare(writer *w, lort_i32s context, lort_i32s k, unsigned 
     }
 }
 
-/* One column: ks to tokens, which are counted. */
+/* Turns the k of one column into tokens, and counts them. */
 LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t col_code,
                               const float *weights, int16_t *coded, unsigned lanes)
 {
@@ -198,7 +198,7 @@ static void make_codes(const lort_integers *q, const uint32_t *seen, lort_rans_c
     }
 }
 
-/* Groups from the last one back. */
+/* Codes the groups from the last one to the first, as rANS needs it. */
 static uint16_t *put_words(const lort_block *block, const lort_rans_code *codes,
                            const uint16_t *tokens, uint32_t *states, uint16_t *end)
 {
@@ -256,9 +256,9 @@ typedef struct reader {
     lort_u32s states;
 } reader;
 
-/* The ks and values of a column of which some have low bits, or no symbol. Reads up to LORT_SLACK
- * bytes behind the low bits; whether they were there is seen at the end of the column. False: an
- * escape is not there. */
+/* Finds k and values of a column in which some k have low bits or an escape. Reads up to LORT_SLACK
+ * bytes behind the low bits; the caller checks the end after the column. Returns false if an escape
+ * is missing. */
 LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s context,
                            lort_i32s symbol, lort_i32s *k, lort_f32s *value)
 {
@@ -283,8 +283,8 @@ LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s co
     return true;
 }
 
-/* The next word for each lane that takes one, -1 in `takes`; one after the other, as each may be
- * any lane's. */
+/* Returns the next word for each lane with -1 in `takes`. The lanes take words one after the other,
+ * since any lane may take the next one. */
 LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
 {
     uint32_t word[LORT_LANES];
@@ -300,8 +300,8 @@ LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
     return all & takes;
 }
 
-/* One column: the trellis's states say which contexts, these and the coder's states which symbols,
- * and these the next states. False: a symbol is none. */
+/* Reads one column. The states of the trellis give the contexts. Contexts and the coder's states
+ * give the symbols. Symbols give the next states. Returns false if a lane has no symbol. */
 LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t col_code,
                              lort_u32s *states, lort_u32s *trellis, const uint8_t **words,
                              float *out)
@@ -330,7 +330,7 @@ LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t co
     return true;
 }
 
-/* False: the words or bits have ended, or a symbol is none. */
+/* Reads one group. Returns false if words or low bits have ended, or if a lane has no symbol. */
 LORT_VECTORS static bool read_group(reader *r, const lort_block *block, int64_t row, float *out)
 {
     const lort_lane_group group = lort_group_at(block, row);
@@ -353,15 +353,16 @@ LORT_VECTORS static bool read_group(reader *r, const lort_block *block, int64_t 
     return true;
 }
 
-/* Contexts without weights get nothing but escapes, which they then are not allowed. */
+/* All slots of a context without a table are escapes. read_rare refuses those. */
 static lort_code make_slots(const lort_tables *tables, uint32_t *slots, lort_error *err)
 {
     uint16_t frequency[LORT_SYMBOLS];
     for (unsigned s = 0; s < LORT_CONTEXTS; s++, slots += LORT_RANS_TOTAL) {
         if (tables->used >> s & 1) {
             if (!lort_shape_frequencies(&tables->shape[s], frequency))
-                return lort_fail(err, LORT_E_DAMAGED, "context %u of a block has no frequencies",
-                                 s);
+                return lort_fail(
+                    err, LORT_E_DAMAGED,
+                    "context %u of a block: its table leaves no frequency for symbol 0", s);
             lort_rans_slots(frequency, slots);
             continue;
         }
@@ -377,7 +378,9 @@ static lort_code check_end(const reader *r, lort_error *err)
     for (unsigned l = 0; l < LORT_LANES; l++)
         low = low && r->states[l] == LORT_RANS_LOW;
     if (!low || r->words != r->words_end)
-        return lort_fail(err, LORT_E_DAMAGED, "the words of a block do not end with its weights");
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "a block does not end with its last weight: it has words left or a wrong "
+                         "state of the coder");
     if (r->escape != r->escape_end)
         return lort_fail(err, LORT_E_DAMAGED, "a block has more escapes than its weights use");
     if (r->bit_end - r->bit >= 8)
@@ -412,9 +415,10 @@ lort_code lort_stream_read(const lort_block *block, const lort_tables *tables,
     make_values(&r.scales, values);
     for (int64_t row = 0; row < block->rows; row += LORT_LANES)
         if (!read_group(&r, block, row, out + row * block->cols))
-            return lort_fail(err, LORT_E_DAMAGED,
-                             "rows %lld on of a block: its words or escapes have ended, or a "
-                             "context has no table",
-                             (long long)row);
+            return lort_fail(
+                err, LORT_E_DAMAGED,
+                "rows from %lld on of a block: words, low bits or escapes are missing, or a "
+                "context has no table",
+                (long long)row);
     return check_end(&r, err);
 }

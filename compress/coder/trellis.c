@@ -1,17 +1,18 @@
-/* Viterbi's search over LORT_LANES rows at once, in the vectors of GNU C (gcc and clang lower them
- * to what the target has). Costs are + - * / of f32 and then integers, so every machine finds the
- * same path. */
+/* trellis: see trellis.h. Viterbi's search over LORT_LANES rows at once, in vectors (lanes.h).
+ * Costs are + - * / of f32 first and integers then, so every machine finds the same path. */
 #include "compress/coder/lanes.h"
 #include <string.h>
 
 #define STATES LORT_STATES
-#define COST_ONE 128.0f /* a cost of one step squared, as an integer */
-/* of one weight: 16 steps squared; no best path has it, as zero is open to every state */
+#define COST_ONE 128.0f /* the integer that stands for a cost of one step squared */
+/* Largest cost of one weight: 16 steps squared. No best path has it, since every state allows zero.
+ */
 #define COST_MOST 2048
-/* costs of states a row cannot start in: above 5 x COST_MOST, after which it can be in any */
+/* Cost of a state that a row cannot start in. It is above 5 x COST_MOST: after 5 weights a row can
+ * be in any of the 32 states. */
 #define FAR 12000
-/* columns after which the least cost is taken off all: 8 x COST_MOST and what lies between two
- * states, 5 x COST_MOST, fit 16 bits */
+/* After this many columns the least cost is subtracted from all costs. The costs of 8 columns, 8 x
+ * COST_MOST, and the spread of the states, 5 x COST_MOST, fit 16 bits. */
 #define SETTLE 8
 
 #define HALF (LORT_LANES / 2)
@@ -25,12 +26,13 @@ typedef int16_t shorts __attribute__((vector_size(2 * LORT_LANES)));
 
 typedef int16_t half_shorts __attribute__((vector_size(2 * HALF)));
 
-/* The four sets of multiples a branch may end in, as quantiser * 2 + parity of k: 0 4 8 ..., 2 6 10
- * ..., 0 3 7 ..., 1 5 9 ... */
+/* The four sets of multiples in which a branch may end, by quantiser * 2 + parity of k: 0 4 8 ...,
+ * 2 6 10 ..., 0 3 7 ..., 1 5 9 ... */
 enum { FOURS, TWOS, THREES, ONES };
 static const float shift_of[4] = {0.5f, 0.0f, -0.25f, 0.25f}, base_of[4] = {0, 2, 3, 1};
 
-/* Branches into state t come from t >> 1 and from t >> 1 | STATES / 2. */
+/* Returns where a branch into state t comes from: t >> 1, or t >> 1 | STATES / 2 for the upper one.
+ */
 LORT_INLINE unsigned state_before(unsigned t, unsigned upper)
 {
     return t >> 1 | upper * (STATES / 2);
@@ -40,8 +42,12 @@ LORT_INLINE unsigned set_of(unsigned t, unsigned s)
     return lort_trellis_quantiser(s) * 2 + ((t ^ lort_trellis_next(s, 0)) & 1);
 }
 
-/* What each set costs half the lanes: a = value shrunk to where (x - n)^2 + rate is least, w = 1 +
- * rate weight. Zero and one of quantiser 1 have narrower bins, so log2(2 / width) bits more. */
+/* Computes the cost of each set for half the lanes. With r the weight of the rate,
+ *
+ *   (x - n)^2 + r n^2  =  w (a - n)^2 + constant        w = 1 + r, a = x / w
+ *
+ * Zero and one of quantiser 1 have narrower bins. So they cost log2(2 / width) bits more, 1 and
+ * 0.415. */
 LORT_INLINE void set_costs(reals a, reals w, float lambda, float border, int16_t *cost)
 {
     const reals scaled = w * COST_ONE;
@@ -60,8 +66,8 @@ LORT_INLINE void set_costs(reals a, reals w, float lambda, float border, int16_t
     }
 }
 
-/* One column: the better of two branches into each state; bit t % 16 of choice[t / 16] says that it
- * was the upper one. */
+/* Advances by one column: each state takes the better of its two branches. Bit t % 16 of choice[t /
+ * 16] is set where state t took the upper one. */
 LORT_INLINE void advance_states(shorts path[STATES], const shorts cost[4],
                                 shorts choice[LORT_CHOICE_WORDS])
 {
@@ -99,7 +105,8 @@ static void best_ends(const shorts path[STATES], int32_t state[LORT_LANES])
     }
 }
 
-/* From the ends back: which branch was taken, and so which multiple; as 2 k + quantiser. */
+/* Goes back one column from the states at its end. Finds the branch that was taken, and so the
+ * multiple n. Returns 2 k + quantiser. */
 LORT_INLINE ints trace_path(reals v, ints choice, float border, ints *state)
 {
     const ints t = *state, s = t >> 1 | (choice >> t & 1) * (STATES / 2);
@@ -111,12 +118,12 @@ LORT_INLINE ints trace_path(reals v, ints choice, float border, ints *state)
         SELECT(q, SELECT(p, 1.0f + 0 * a, 3.0f + 0 * a), SELECT(p, 2.0f + 0 * a, 0 * a));
     const reals m = TRUNCATE(a * 0.25f + shift) * 4.0f + base;
     const ints n = __builtin_convertvector(m, ints) & ~(q & ~p & (a < border)), negative = v < 0;
-    const ints k = (n - (q & (n > 0))) >> 1; /* (n + 1) / 2 of an odd n */
+    const ints k = (n - (q & (n > 0))) >> 1; /* (n + 1) / 2 for odd n */
     *state = s;
     return ((k ^ negative) - negative) * 2 - q;
 }
 
-/* Half the lanes of one column: the value that is quantised, and its weight. */
+/* Returns the values a = x / w of half the lanes of one column, and their weights w. */
 LORT_INLINE reals shrink_value(const float *x, reals rows, float col, reals *w)
 {
     reals v;
@@ -125,7 +132,7 @@ LORT_INLINE reals shrink_value(const float *x, reals rows, float col, reals *w)
     return v / *w;
 }
 
-/* The choices of half the lanes, all states in one word. */
+/* Returns the choices of half the lanes, those of all states in one word. */
 LORT_INLINE ints taken_by(const uint16_t *choice)
 {
     uint16_t narrow __attribute__((vector_size(2 * HALF)));

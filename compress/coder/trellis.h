@@ -1,6 +1,4 @@
-/* trellis: dependent scalar quantisation (trellis-coded, Marcellin & Fischer, IEEE Trans. Comm. 38,
- * 1990; the two quantisers with a common zero as in ISO/IEC 15938-17). Pure arithmetic on rows;
- * knows no tensor and no byte.
+/* trellis: dependent scalar quantisation of rows. Pure arithmetic; it knows no tensor and no byte.
  *
  * A value is an integer multiple n of the step. At each weight the state of its row, 0..31, says
  * which multiples are allowed:
@@ -8,21 +6,26 @@
  *   quantiser 0   n = 2 k               ... -4 -2  0  2  4 ...
  *   quantiser 1   n = 2 k - sign(k)     ... -3 -1  0  1  3 ...
  *
- * quantiser = bit 0 ^ bit 2 ^ bit 3 of the state, and the parity of k moves it: next = (2 state +
- * p) mod 32, p = k & 1 ^ bit 0 ^ bit 1 ^ bit 4. A row starts in state 0. A reader follows the ks; a
- * writer looks for the path of least cost by Viterbi's algorithm (docs/NUMERICS.md has what the
- * number of states is worth). */
+ *   quantiser  = bit 0 ^ bit 2 ^ bit 3 of the state
+ *   next state = (2 state + p) mod 32,  p = k & 1 ^ bit 0 ^ bit 1 ^ bit 4 of the state
+ *
+ * A row starts in state 0. A reader follows the k. A writer finds the path of least cost by
+ * Viterbi's algorithm. docs/NUMERICS.md compares numbers of states.
+ *
+ * Sources: trellis-coded quantisation, Marcellin & Fischer, IEEE Trans. Comm. 38, 1990; two
+ * quantisers with a common zero, ISO/IEC 15938-17. */
 #ifndef LORT_COMPRESS_CODER_TRELLIS_H
 #define LORT_COMPRESS_CODER_TRELLIS_H
 
 #include <stdint.h>
 
-#define LORT_LANES 16 /* rows that go through the trellis side by side */
-#define LORT_STATES 32
+#define LORT_LANES 16  /* rows that go through the trellis side by side */
+#define LORT_STATES 32 /* docs/NUMERICS.md, "Choices", compares 8, 16 and 32 */
 #define LORT_CHOICE_WORDS (LORT_STATES / 16)
-#define LORT_STEPS_MAX 32000 /* |n| of a writer; what lies beyond is cut */
+#define LORT_STEPS_MAX 32000 /* largest |n| of a writer; it cuts values beyond */
 
-/* Of numbers or of vectors (states unsigned). LORT_TRELLIS_TURN: its lowest bit with k's is p. */
+/* These take numbers or vectors; states are unsigned. p is the lowest bit of
+ * LORT_TRELLIS_TURN(state) ^ k. */
 #define LORT_TRELLIS_QUANTISER(state) (((state) ^ (state) >> 2 ^ (state) >> 3) & 1)
 #define LORT_TRELLIS_TURN(state) ((state) ^ (state) >> 1 ^ (state) >> 4)
 #define LORT_TRELLIS_NEXT(state, k)                                                                \
@@ -41,12 +44,15 @@ static inline int32_t lort_trellis_value(unsigned quantiser, int32_t k)
     return 2 * k - (quantiser ? (k > 0) - (k < 0) : 0);
 }
 
-/* Writes 2 k + quantiser of `cols` weights in each of LORT_LANES rows, [cols][LORT_LANES].
+/* Finds the multiples of `cols` weights in each of LORT_LANES rows. Writes 2 k + quantiser to out
+ * [cols][LORT_LANES].
  *
- * x: the weights over the step. The cost of a path is the sum of (x - n)^2 + lambda * bits, where a
- * weight of standard deviation s steps costs (n / s)^2 / (2 ln 2) bits and a constant, as in a
- * normal distribution. row[i] * col[j] is lambda / (2 ln 2 s^2) of weight (i, j). choice:
- * [cols][LORT_CHOICE_WORDS][LORT_LANES], scratch. */
+ * The cost of a path is the sum of (x - n)^2 + lambda * bits over its weights. bits = (n / s)^2 /
+ * (2 ln 2) + constant: those of a normal distribution of standard deviation s, in steps.
+ *
+ * x: weights over the step, [cols][LORT_LANES]. row [LORT_LANES] and col [cols]: row[i] * col[j] =
+ * lambda / (2 ln 2 s^2) of weight (i, j). choice: scratch, [cols][LORT_CHOICE_WORDS][LORT_LANES].
+ */
 void lort_trellis_encode(const float *x, const float *row, const float *col, int64_t cols,
                          float lambda, uint16_t *choice, int16_t *out);
 

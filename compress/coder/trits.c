@@ -1,17 +1,18 @@
-/* trits: see trits.h. Owns no memory, knows no tensor. */
+/* trits: see trits.h. Owns no memory and knows no tensor. */
 #include "compress/coder/trits.h"
 #include <math.h>
 #include <string.h>
 
-#define LANES 8             /* of a sum: fixed, so that it has one order on every machine */
-#define NORMAL_SCALE 1.2240 /* of the standard deviation: the best of a normal distribution */
-#define BYTES_LAST 242
-/* bits of a binary32 below the four of a scale: a finer one would cost more bits than it is worth
- * (docs/NUMERICS.md) */
+#define LANES 8 /* of a sum: a fixed number, so that its order is the same on every machine */
+/* Best scale for a normal distribution, in standard deviations. */
+#define NORMAL_SCALE 1.2240
+#define BYTES_LAST 242 /* the largest byte of five trits: 3^5 - 1 */
+/* Bits of a binary32 below the four that a scale keeps. More bits of a scale cost more than they
+ * are worth (docs/NUMERICS.md, "Trits"). */
 #define MANTISSA_LEFT 19
-#define LARGEST 0x1.fp127f
+#define LARGEST 0x1.fp127f /* the largest scale */
 
-/* Half the scale; nothing is beyond that of 0. */
+/* Returns half the scale. With scale 0 no weight is above the threshold. */
 static float threshold_of(float scale) { return scale > 0 ? 0.5f * scale : INFINITY; }
 
 static void add_one(float x, float scale, float threshold, double *magnitude, double *error2,
@@ -42,7 +43,7 @@ void lort_trit_sum_add(const float *x, int64_t n, float scale, lort_trit_sum *su
     }
 }
 
-/* To nearest, ties to even; what is stored as BF16 has three more bits, which are zero. */
+/* Rounds to nearest, ties to even. In BF16 the result has three more bits, which are zero. */
 static float round_scale(float scale)
 {
     uint32_t bits;
@@ -102,7 +103,7 @@ lort_code lort_trits_unpack(const uint8_t *bytes, int64_t rows, int64_t cols, co
     unsigned left = 0, digits = 0;
     for (uint64_t i = 0; i < all; i++)
         if (bytes[i] > BYTES_LAST)
-            return lort_fail(err, LORT_E_DAMAGED, "byte %llu of trits is %u (at most %d)",
+            return lort_fail(err, LORT_E_DAMAGED, "byte %llu of trits is %u (allowed 0 to %d)",
                              (unsigned long long)i, bytes[i], BYTES_LAST);
     for (int64_t r = 0; r < rows; r++) {
         const float value[3] = {0, scales[r], -scales[r]};
@@ -114,5 +115,8 @@ lort_code lort_trits_unpack(const uint8_t *bytes, int64_t rows, int64_t cols, co
             *weights++ = value[digits % 3];
         }
     }
-    return digits ? lort_fail(err, LORT_E_DAMAGED, "a trit behind the last of the block") : LORT_OK;
+    return digits
+               ? lort_fail(err, LORT_E_DAMAGED,
+                           "the last byte of trits has a trit behind the last weight of the block")
+               : LORT_OK;
 }

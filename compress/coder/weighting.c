@@ -1,17 +1,17 @@
-/* weighting: see weighting.h. Products and quotients of IEEE 754 and frexp only: no function of
- * libm that rounds decides a byte. */
+/* weighting: see weighting.h. No rounding function of libm decides a byte: only products and
+ * quotients of IEEE 754, correctly rounded roots, and frexp do. */
 #include "compress/coder/weighting.h"
 #include "compress/coder/integers.h"
 #include <math.h>
 
-/* of the mean: the importance below which columns of integers get no coarser; a text need not show
- * all that a column is for */
+/* Least importance that scales of integer columns count, over the mean. A text need not show all
+ * uses of a column (docs/NUMERICS.md, "Importance"). */
 #define LEAST_SHARE 0.01
-/* the same of factors, whose columns gain nothing by it: only so that R / s stays a number without
- * noise */
+/* The same limit for factors. Factor columns gain nothing by it: it only keeps R / s free of noise.
+ */
 #define FACTOR_SHARE 1e-6
-/* sum of what codes lack of LORT_SCALE_ONE, over a column, times rows, from which on scales pay
- * (docs/NUMERICS.md) */
+/* Scales pay above this value of rows x the mean of (LORT_SCALE_ONE - code) over the columns
+ * (docs/NUMERICS.md, "Importance"). */
 #define PAYS 24
 
 lort_weighting lort_weighting_of(const lort_importance *importance, const lort_matrices *shape,
@@ -31,7 +31,7 @@ lort_weighting lort_weighting_of(const lort_importance *importance, const lort_m
 
 /* ---- integers ---- */
 
-/* lort_scale_code takes the root itself: that of E^(3/4) is E^(3/8). */
+/* Returns the code of E^(3/8). lort_scale_code takes a root itself, so it gets E^(3/4). */
 static uint8_t code_of(const lort_weighting *w, int64_t col)
 {
     const double weight = lort_weight(w, col),
@@ -40,10 +40,10 @@ static uint8_t code_of(const lort_weighting *w, int64_t col)
     return code > LORT_SCALE_MOST ? LORT_SCALE_MOST : code;
 }
 
-/* At one rate the weighed error of unscaled columns is as the arithmetic mean of the weights, of
- * columns scaled by their roots as the geometric: half the logarithm of their quotient is what
- * scales save at best, in bits for each weight; about half of that is left where classes are
- * coarse. */
+/* At one rate, the weighed error of unscaled columns grows as the arithmetic mean of the weights.
+ * With columns scaled by the roots of the weights, it grows as their geometric mean. So scales save
+ * at best half the log2 of the quotient of the means, in bits for each weight. Coarse classes leave
+ * about half of that. */
 bool lort_weighting_pays(const lort_weighting *w, const lort_matrices *shape)
 {
     int64_t sum = 0;

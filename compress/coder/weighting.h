@@ -1,10 +1,11 @@
-/* weighting: what the importance of a matrix's columns (formats/inputs/imatrix.h) does to it:
- * scales of the columns its integers and its factors are made of, and sums of squares weighed by
- * it. Pure arithmetic.
+/* weighting: importances of columns (formats/inputs/imatrix.h): column scales for integers and
+ * factors, and weighed sums of squares. Pure arithmetic.
  *
- * E_j: the importance of column j, over the mean of all. Integers code W diag(s), s_j = E_j^(3/8)
- * in quarter octaves; whoever reads them multiplies column j by 1 / s_j. Of factors W diag(E^(1/2))
- * is approximated, and R is stored unscaled. */
+ *   E_j        importance of column j over the mean of all columns
+ *   integers   code W diag(s), s_j = E_j^(3/8) in quarter octaves; readers multiply by 1 / s_j
+ *   factors    approximate W diag(E^(1/2)); R is stored unscaled
+ *
+ * Source of the exponents: docs/NUMERICS.md, "Importance". */
 #ifndef LORT_COMPRESS_CODER_WEIGHTING_H
 #define LORT_COMPRESS_CODER_WEIGHTING_H
 
@@ -12,13 +13,13 @@
 #include "formats/inputs/imatrix.h"
 
 typedef struct lort_weighting {
-    bool on;                 /* the tensor has importances: errors are weighed */
-    const float *importance; /* [cols] of the slice; NULL: all columns alike */
+    bool on;                 /* true: the tensor has importances, and its errors are weighed */
+    const float *importance; /* [cols] of the slice; NULL: all columns count alike */
     double unit;             /* 1 / mean */
 } lort_weighting;
 
-/* The columns of a slice are alike where nothing is known of it, or the mean of its importances is
- * 0 or not finite. */
+/* Returns the weighting of a slice. All columns count alike if the slice has no importances, or if
+ * their mean is 0 or not finite. The result points into `importance`. */
 lort_weighting lort_weighting_of(const lort_importance *importance, const lort_matrices *shape,
                                  int64_t slice);
 static inline double lort_weight(const lort_weighting *w, int64_t col)
@@ -28,24 +29,26 @@ static inline double lort_weight(const lort_weighting *w, int64_t col)
 
 /* ---- integers ---- */
 
-/* Whether the scales of this slice save more bits than their codes take. */
+/* Returns true if the scales of this slice save more bits than their codes take. */
 bool lort_weighting_pays(const lort_weighting *w, const lort_matrices *shape);
-/* Codes of s_j, [cols]; all LORT_SCALE_ONE where they do not pay. */
+/* Fills codes [cols] with the codes of s_j. All are LORT_SCALE_ONE if scales do not pay. */
 void lort_weighting_codes(const lort_weighting *w, const lort_matrices *shape, uint8_t *codes);
-/* 2^((code - 128) / 4), for LORT_SCALE_LEAST <= code <= LORT_SCALE_MOST: exactly the same
- * everywhere. */
+/* Returns 2^((code - 128) / 4) for a code from LORT_SCALE_LEAST to LORT_SCALE_MOST. The result has
+ * the same bits on every machine. */
 float lort_scale_of(uint8_t code);
 static inline uint8_t lort_scale_inverse(uint8_t code)
 {
     return (uint8_t)(2 * LORT_SCALE_ONE - code);
 }
-/* x: [rows][cols]. Multiplies, or divides as readers do, by the scales of its columns. */
+/* Multiplies x [rows][cols] by the scales of its columns. lort_unscale_columns undoes this as
+ * readers do. */
 void lort_scale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes);
 void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes);
 
 /* ---- factors ---- */
 
-/* scales: [cols]; E_j^(1/2), but not so small that dividing by it would show rounding errors. */
+/* Fills scales [cols] with E_j^(1/2). A floor keeps dividing by them free of visible rounding
+ * errors. */
 void lort_weighting_scales(const lort_weighting *w, int64_t cols, float *scales);
 
 /* ---- errors ---- */
@@ -59,9 +62,9 @@ static inline void lort_weighed_add(lort_weighed *to, const lort_weighed *from)
     to->weighed += from->weighed;
 }
 
-/* Sums of (a - b)^2 over [rows][cols], the first column being `first` of the slice, in the units of
- * unscaled columns. b NULL: zero. codes (of the slice): the scales that a and b have; NULL: none.
- */
+/* Returns the sums of (a - b)^2 over [rows][cols], in units of unscaled columns. first: the slice's
+ * column of the first column of a and b. b NULL: zeros. codes: the scales of a and b, for all
+ * columns of the slice; NULL: none. */
 lort_weighed lort_weighed_sum(const lort_weighting *w, const uint8_t *codes, int64_t first,
                               const float *a, const float *b, int64_t rows, int64_t cols);
 

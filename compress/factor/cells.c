@@ -1,14 +1,14 @@
-/* cells: what every reader of a factored tensor computes, on one fixed grid: the shape of a BLAS
- * call changes the rounding of its elements (docs/NUMERICS.md), so the cells must not depend on who
- * asks for which rows. */
+/* cells: see cells.h. The shape of a BLAS call changes the rounding of its elements
+ * (docs/NUMERICS.md, "Determinism"). So the cells must not depend on the rows that a reader asks
+ * for. */
 #include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
 #include "compress/math/blas.h"
 #include <float.h>
 #include <math.h>
 
-/* The power is applied in two halves, neither of which leaves f32's range; only the second can
- * round, into a subnormal. */
+/* Applies the power in two halves, and neither half leaves the range of f32. Only the second
+ * product can round, into a subnormal. */
 void lort_scale_floats(float *x, int64_t n, int exponent)
 {
     const float first = ldexpf(1.0f, exponent / 2), second = ldexpf(1.0f, exponent - exponent / 2);

@@ -1,16 +1,15 @@
-/* factor: the driver. Fixes every size from the shape and the target alone, takes one block of
- * memory for the job, runs the passes and says what came of it. The arithmetic is in tiles.c,
- * krylov.c, shrink.c, reach.c, refit.c and rows.c. */
+/* factor: the driver. It fixes every size from the shape and the target alone, takes one block of
+ * memory, and runs the passes. The arithmetic is in tiles.c, krylov.c, reach.c and refit.c. */
 #include "compress/factor/factor.h"
 #include "compress/factor/factor_parts.h"
 #include "formats/types/dtype.h"
 #include <math.h>
 
-#define MOST_PASSES 24 /* from then on the basis fills up and that is that */
+#define MOST_PASSES 24 /* reads of the matrix after which a full basis does not shrink again */
 #define RAISES 4       /* refits at a higher rank after the first measurement missed the target */
 
-/* A target may be closer than the basis can say: instead of filling it for good, go on in the part
- * that matters. */
+/* A target may need a better basis than a full one. Then LoRT keeps the best part of the basis and
+ * goes on from it. */
 static bool must_shrink(const lort_factoring *f)
 {
     const lort_factor_grid *g = &f->grid;
@@ -20,19 +19,19 @@ static bool must_shrink(const lort_factoring *f)
            g->cap < lort_min64(g->rows, g->cols);
 }
 
-static lort_code grow_basis(lort_factoring *f, lort_reach *step, double *best_energy,
+static lort_code grow_basis(lort_factoring *f, lort_reach *reach, double *best_energy,
                             lort_error *err)
 {
     lort_code code = lort_krylov_start(f, err);
 
-    for (*step = LORT_REACH_MORE; code == LORT_OK;) {
+    for (*reach = LORT_REACH_MORE; code == LORT_OK;) {
         code = lort_krylov_pass(f, err);
         if (code == LORT_OK)
             code = lort_krylov_values(f, err);
         if (code != LORT_OK)
             return code;
-        *step = lort_reach_step(f, best_energy);
-        if (*step != LORT_REACH_MORE)
+        *reach = lort_reach_step(f, best_energy);
+        if (*reach != LORT_REACH_MORE)
             return LORT_OK;
         code = lort_krylov_next(f, err);
         if (f->width == 0)
@@ -52,7 +51,8 @@ static bool is_met(const lort_target *target, const lort_factors *out)
     return out->norm2 - out->error2 >= target->value * out->norm2;
 }
 
-/* Factors of this rank, or of a higher one if they miss the target as they are stored. */
+/* Builds factors of this rank. If the stored factors miss the target, builds them at a higher rank.
+ */
 static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *out,
                                  lort_error *err)
 {
@@ -70,7 +70,8 @@ static lort_code refit_until_met(lort_factoring *f, int64_t rank, lort_factors *
     return code;
 }
 
-/* Factors of a rank that was raised for 8 bits may be of too uneven numbers for them after all. */
+/* Factors whose rank was raised for 8 bits may still not fit 8 bits, as their numbers are too
+ * uneven. Tells whether they take no more bits than 16-bit factors of `rank`. */
 static bool is_smaller(const lort_factoring *f, const lort_factors *out, int64_t rank)
 {
     const double left = out->left_type == LORT_Q8_0 ? LORT_EIGHT_BITS : LORT_SIXTEEN_BITS,
@@ -104,19 +105,19 @@ static lort_code build_factors(lort_factoring *f, lort_factors *out, lort_error 
 
 static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err)
 {
-    lort_reach step;
+    lort_reach reach;
     lort_code code;
 
     if (f->grid.rank_cap == 0) {
         out->verdict = LORT_OUT_OF_REACH;
         return LORT_OK;
     }
-    code = grow_basis(f, &step, &out->best_energy, err);
+    code = grow_basis(f, &reach, &out->best_energy, err);
     if (code != LORT_OK)
         return code;
     out->sketch = f->d;
     out->sigma_first = sqrt(f->ritz[0] / f->norm2);
-    if (step != LORT_REACH_HOPELESS)
+    if (reach != LORT_REACH_HOPELESS)
         return build_factors(f, out, err);
     out->verdict = LORT_OUT_OF_REACH;
     return LORT_OK;
@@ -155,7 +156,7 @@ lort_code lort_factor(const lort_matrix_source *source, const lort_target *targe
     if (code != LORT_OK)
         goto done;
     code = run_factoring(&f, out, err);
-    if (code == LORT_E_NUMERIC) { /* LAPACK gave up: the matrix is kept, the run goes on */
+    if (code == LORT_E_NUMERIC) { /* LAPACK gave up: the matrix is kept, and the run goes on */
         out->verdict = LORT_NOT_CONVERGED;
         code = LORT_OK;
     }

@@ -1,13 +1,17 @@
-/* factor: streaming low-rank factorisation of ONE m x n matrix that is read tile by tile and never
- * held whole.
+/* factor: streaming low-rank factorisation of one m x n matrix A, read tile by tile and never held
+ * whole. The room compress/factor owns the factorisation and the numbers that readers compute from
+ * factors. It must not know a file or an option.
  *
- * Block Krylov with Rayleigh-Ritz on a row space basis Q (n x d): each pass reads the matrix once
- * (tiles twice, the second time from the page cache) and gives both Y = A Q_j and Z = A' Y (Musco &
- * Musco 2015; Tropp & Webber 2023); the next block is Z made orthonormal against Q by CholeskyQR2
- * with f64 Gram matrices and deflation. The d x d problem Y'Y = V S^2 V' gives A ~ (Y V_k)(Q V_k)'.
- * The right factor is rounded to its storage type, the left one refitted by least squares (L = A R'
- * (R R')^-1) and rounded, and the error of what a reader will decode is summed in f64, all in one
- * last pass. docs/NUMERICS.md has the measurements. */
+ *   block Krylov     Y_j = A Q_j, Z = A' Y_j, and Q_(j+1) = Z made orthonormal against Q
+ *   Rayleigh-Ritz    Y'Y = V S^2 V' (d x d, f64), so A ~ (Y V_k)(Q V_k)'
+ *   refit            R = S^(1/2) V_k' Q', rounded; L = A R' (R R')^-1, rounded; ||A - L R||
+ *
+ * Q is n x d, Y is m x d. A pass reads each tile twice, the second time from the page cache. LoRT
+ * makes Z orthonormal by CholeskyQR2 with f64 Gram matrices and deflation. The last pass computes L
+ * and sums the error of what a reader will decode, in f64.
+ *
+ * Sources: Musco & Musco, NeurIPS 2015; Tropp & Webber 2023. docs/NUMERICS.md has the measurements.
+ */
 #ifndef LORT_COMPRESS_FACTOR_FACTOR_H
 #define LORT_COMPRESS_FACTOR_FACTOR_H
 
@@ -15,20 +19,20 @@
 #include "formats/types/dtype.h"
 #include "loader/machine/pool.h"
 
-/* Where the tiles come from. read() must be thread-safe for different workers. */
+/* The source of the tiles. Threads: different workers may call read() at the same time. */
 typedef struct lort_matrix_source {
     int64_t rows, cols;
-    /* of the stored type, for the tile grid (shape and dtype decide it, nothing else) */
+    /* bytes of an element of the stored type; shape and this number decide the tile grid */
     uint32_t element_bytes;
-    /* Gives rows [r0, r1) x columns [c0, c1) as f32: *out points to them with leading dimension
-     * *ld, either into dst (room for the whole tile) or straight into memory that stays valid until
-     * the worker's next read. */
+    /* Gives rows [r0, r1) x columns [c0, c1) as f32. *out points to them, with *ld elements from
+     * row to row. They lie in dst, which has room for the whole tile, or in memory that stays valid
+     * until the worker's next read. */
     lort_code (*read)(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
                       float *dst, const float **out, int64_t *ld, lort_error *err);
     void *ctx;
-    /* [cols], above 0: A is what read gives with each column times its scale, and norms and errors
-     * are those of A; R is stored with its columns divided by it, so that left * right is what read
-     * gives again. NULL: no scales */
+    /* [cols], each above 0; NULL: no scales. A is the matrix from read() with each column times its
+     * scale. Norms and errors are those of A. R is stored with its columns divided by the scales,
+     * so left * right is the matrix from read() again. */
     const float *scale;
 } lort_matrix_source;
 
@@ -40,65 +44,66 @@ typedef enum lort_target_kind {
 } lort_target_kind;
 typedef struct lort_target {
     lort_target_kind kind;
-    int64_t rank; /* RANK: wanted (smaller if the matrix has exact lower rank) */
-    /* ENERGY: captured share of ||W||^2 to reach; ERROR: relative Frobenius error not to pass;
-     * GAIN: what a component costs, as the logarithm of what it must divide the energy left by to
-     * pay; as many are taken as together save most */
+    int64_t rank; /* RANK: wanted; the result is smaller if the matrix has a lower exact rank */
+    /* ENERGY: share of ||W||^2 to capture. ERROR: relative Frobenius error not to exceed. GAIN:
+     * cost v of a component; LoRT takes the k with the least max(energy left, floor) * exp(k v). */
     double value;
-    /* no rank above this is tried: min of --max-rank, break-even and min(rows, cols) */
+    /* no rank above this is tried: the least of --max-rank, break-even rank and min(rows, cols) */
     int64_t max_rank;
     uint64_t key; /* lort_matrix_key */
-    /* GAIN: share of the energy that may be left as it is: below it nothing is saved */
+    /* GAIN: share of the energy that may be left; less than this saves nothing more */
     double floor;
-    /* GAIN: relative error that is to be left of the matrix in the end; 0: none known */
+    /* GAIN: relative error that the stored matrix shall have in the end; 0: unknown */
     double aim;
 } lort_target;
 
 typedef enum lort_verdict {
-    LORT_FACTORED,  /* left, right, rank are set */
+    LORT_FACTORED,  /* left, right and rank are set */
     LORT_ZERO,      /* every element is zero: rank 0, exact, no factors */
-    LORT_NONFINITE, /* bad_row, bad_col name the first NaN or Inf */
-    /* no rank up to max_rank meets the target: the early stop or the last measurement said so;
-       GAIN: no component does */
+    LORT_NONFINITE, /* bad_row and bad_col name the first NaN or Inf */
+    /* No rank up to max_rank meets the target, by the early stop or by the last measurement. GAIN:
+     * no component pays. */
     LORT_OUT_OF_REACH,
-    LORT_NOT_CONVERGED /* LAPACK gave up, or a side is beyond its integers; keep the matrix */
+    LORT_NOT_CONVERGED /* LAPACK gave up, or a side is too large; keep the matrix */
 } lort_verdict;
 
 typedef struct lort_factors {
     lort_verdict verdict;
     int64_t rank;
     int32_t exponent; /* W' = 2^exponent * left * right */
-    /* Q8_0 where what that errs more is worth the bits (refit.c) and the numbers are whole blocks;
-     * else F16 or BF16, whichever errs less */
+    /* Q8_0 where the numbers are whole blocks and the added error is worth the bits (refit.c). Else
+     * F16 or BF16, whichever has the smaller error. */
     lort_dtype left_type, right_type;
-    /* [rows][rank], [rank][cols] row-major in those types, blocks running on from row to row;
-     * owned: lort_factors_free */
+    /* [rows][rank] and [rank][cols], row-major, in those types. Blocks run on from row to row.
+     * Owner: the caller, who frees them with lort_factors_free. */
     uint8_t *left, *right;
     uint64_t left_bytes, right_bytes;
     double norm2; /* ||W||_F^2 in units of 2^(2 exponent) */
-    /* ||W - W'||_F^2, same units, measured on the stored factors (undefined unless FACTORED) */
+    /* ||W - W'||_F^2 in that unit, measured on the stored factors; undefined unless FACTORED */
     double error2;
-    /* OUT_OF_REACH: an upper bound on (or estimate of) the energy max_rank could capture, for the
-     * reason text */
+    /* OUT_OF_REACH: bound or estimate of the energy of max_rank, for the reason's text */
     double best_energy;
     double sigma_first; /* largest singular value / ||W||_F */
     int passes;         /* reads of the matrix */
-    int64_t sketch;     /* width d reached */
+    int64_t sketch;     /* width d of the basis at the end */
     int64_t bad_row, bad_col;
 } lort_factors;
 
-/* Bytes lort_factor takes at most (results included), for `workers` of the pool: workers x (tile +
- * scratch) + 4 (m + n) d + 4 n k
- * + 2 (m + n) k + 24 d^2 + 64 b d, a function of shape, dtype size and target only
- * (docs/ARCHITECTURE.md, law 2). 0 for a side beyond 2^31, which is not factored:
- * LORT_NOT_CONVERGED. */
+/* Returns the most bytes that lort_factor takes, results included, for `workers` of the pool:
+ *
+ *   workers (tile + scratch) + 4 (m + n) d + 4 n k + 2 (m + n) k + 24 d^2 + 64 b d
+ *
+ * The bound depends on shape, element size and target only (docs/ARCHITECTURE.md, law 2). Returns 0
+ * for a side beyond 2^31, which LoRT does not factorise (LORT_NOT_CONVERGED). */
 uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
                            const lort_target *target, unsigned workers);
 
-/* The result depends on the matrix, the target and the BLAS core only, never on the pool. pool may
- * be NULL. */
+/* Factorises one matrix. pool: may be NULL. The result depends on the matrix, the target and the
+ * BLAS core only, never on the pool. Returns LORT_OK with any verdict. On failure: the error
+ * of read(), of the allocator or of the pool; *out is zeroed. Owner: the caller frees *out with
+ * lort_factors_free. */
 lort_code lort_factor(const lort_matrix_source *source, const lort_target *target, lort_pool *pool,
                       const lort_alloc *alloc, lort_factors *out, lort_error *err);
-void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accepts zeroed */
+void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accepts a zeroed one */
 
 #endif

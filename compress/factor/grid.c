@@ -1,5 +1,4 @@
-/* grid: see grid.h. Every number here depends on the shape, the element type and the target only.
- */
+/* grid: see grid.h. */
 #include "compress/factor/grid.h"
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
@@ -8,22 +7,24 @@
 
 #define PAGE 4096
 #define TILE_COLS 4096
-#define PANEL_ROWS 64 /* a cell of the decode grid high */
-/* few, so that a pass over 4096 x 4096 keeps 64 cores busy; it takes no longer than one by wider
- * ones (docs/NUMERICS.md) */
+#define PANEL_ROWS 64 /* the height of a cell of the decode grid */
+/* Narrow, so that a pass over 4096 x 4096 has work for 64 cores. It takes no longer than a pass by
+ * wider stripes (docs/NUMERICS.md, "Where the time goes"). */
 #define STRIPE_COLS 64
 #define STRIPE_ROWS 2048
+/* of the rows of a group, which the page cache must hold (docs/NUMERICS.md, "Where the time goes")
+ */
 #define GROUP_BYTES ((int64_t)64 << 20)
 
-static int64_t round_up(int64_t v, int64_t step) { return (v + step - 1) / step * step; }
+static int64_t round_up(int64_t v, int64_t size) { return (v + size - 1) / size * size; }
 
-int64_t lort_factor_items(int64_t total, int64_t step) { return (total + step - 1) / step; }
+int64_t lort_factor_items(int64_t total, int64_t size) { return (total + size - 1) / size; }
 
-/* `total` in `parts` equal steps, multiples of `unit`. */
-static int64_t even_step(int64_t total, int64_t parts, int64_t unit)
+/* Divides `total` into `count` equal pieces, and returns their size: a multiple of `unit`. */
+static int64_t even_step(int64_t total, int64_t count, int64_t unit)
 {
     return lort_max64(
-        lort_min64(round_up(lort_factor_items(total, lort_max64(parts, 1)), unit), total), 1);
+        lort_min64(round_up(lort_factor_items(total, lort_max64(count, 1)), unit), total), 1);
 }
 
 static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)
@@ -31,9 +32,9 @@ static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)
     const int64_t row_bytes = lort_max64(g->cols, 1) * lort_max64(element_bytes, 1);
 
     g->panel = PANEL_ROWS;
-    /* tiles are cut where the decode grid is, so that a cell of it lies in one tile */
+    /* a cell of the decode grid lies in one tile, since tiles are cut where the grid is */
     g->tile = even_step(g->cols, lort_factor_items(g->cols, TILE_COLS), LORT_DECODE_COLS);
-    /* blocks are decoded whole */
+    /* a type in blocks has element_bytes 1, and its blocks are decoded whole */
     g->stripe = lort_min64(element_bytes > 1 ? STRIPE_COLS : LORT_BLOCK_ELEMENTS_MAX,
                            lort_max64(g->cols, 1));
     g->group = lort_min64(lort_max64(GROUP_BYTES / row_bytes / g->panel, 1) * g->panel,
@@ -50,7 +51,7 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
     int64_t cap;
 
     g->rank_cap = lort_max64(lort_min64(lort_min64(asked, least), LORT_DSYEVD_MAX), 0);
-    /* few components far above the rest: two blocks find them, and in most matrices none */
+    /* Two blocks find the few components far above the rest. Most matrices have none. */
     if (target->kind == LORT_TARGET_GAIN) {
         g->block = 32;
         cap = g->rank_cap + 2 * g->block;
@@ -95,7 +96,7 @@ uint64_t lort_factor_scratch_bytes(const lort_factor_grid *g)
     return (uint64_t)round_up(lort_max64(lort_max64(gram, turn), refit), 64);
 }
 
-/* The pieces of the one block of memory. */
+/* the pieces of the one block of memory */
 enum {
     TILES,
     SCRATCH,
@@ -115,7 +116,7 @@ enum {
     PIECES
 };
 
-/* Offsets of the pieces of the one block, and its size. */
+/* Computes the offsets of the pieces in the one block. Returns its size. */
 static uint64_t lay_out_memory(const lort_factor_grid *g, unsigned workers,
                                uint64_t offsets[PIECES])
 {
@@ -158,7 +159,7 @@ uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
 
     if (!lort_factor_grid_make(rows, cols, element_bytes, target, &g))
         return 0;
-    /* the block and two results, each in whole pages */
+    /* the block and two results, each rounded up to whole pages */
     return lay_out_memory(&g, workers, offsets) +
            2 * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
 }

@@ -1,17 +1,25 @@
-/* krylov: the orthonormal basis Q of a block Krylov space of A'A, and Y = A Q. Each step reads A
- * once per row group: Y_j = A Q_j by panels of rows, then Z = A'Y_j by stripes of columns, each
- * element of Z summed by one item in row order, so that no reduction over workers exists. Z is made
- * orthonormal against Q twice, by CholeskyQR in its eigenvalue form: dependent directions are
- * dropped, not shifted. (Musco & Musco, NeurIPS 2015; Yamamoto et al., ETNA 44, 2015.) */
+/* krylov: the orthonormal basis Q of a block Krylov space of A'A, and Y = A Q.
+ *
+ *   Y_j = A Q_j         by panels of rows
+ *   Z   = A' Y_j        by stripes of columns
+ *   twice:  Z -= Q Q'Z, then Z <- Z U L^(-1/2) with Z'Z = U L U'
+ *   Q_(j+1) = Z
+ *
+ * A pass reads A once per group of rows. One item sums each element of Z in row order, so no
+ * worker's sums are added to another's. CholeskyQR is in its eigenvalue form: dependent directions
+ * are dropped, not shifted.
+ *
+ * Sources: Musco & Musco, NeurIPS 2015; Yamamoto et al., ETNA 44, 2015. */
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
 #include "compress/math/random.h"
 #include <math.h>
 #include <string.h>
 
-#define TURN_ROWS 256
-#define NOISE 1e-13 /* squared: a direction of Z this far below the whole of Z is f32 rounding */
-/* squared: what must be left of a unit column when it is orthogonalised again */
+#define TURN_ROWS 256 /* rows at a time; lort_factor_scratch_bytes counts them */
+/* Squared, as a share of ||Z||^2: directions of Z below this are rounding of f32. */
+#define NOISE 1e-13
+/* squared: the least that a unit column must keep in the second round */
 #define SECOND 0.05
 
 static void *scratch_of(const lort_factoring *f, unsigned worker)
@@ -73,7 +81,7 @@ static lort_code gram_lane(void *ctx, int64_t lane, unsigned worker, unsigned sl
     return LORT_OK;
 }
 
-/* Lanes hold cap x block numbers each, so wider results come in chunks of columns. */
+/* A lane holds cap x block numbers. So LoRT computes wider results in chunks of columns. */
 static lort_code sum_gram(gram_run run, double *out, int64_t ldo, lort_error *err)
 {
     const int64_t last = run.to;
@@ -110,8 +118,8 @@ lort_code lort_gram_wide(lort_factoring *f, const float *x, int64_t ldx, int64_t
 
 /* ---- orthonormal blocks ---- */
 
-/* One lane of C = Q'Z (f32) and of ||Z||^2. A lane's slot holds cap x block doubles: room for both.
- */
+/* Computes one lane of C = Q'Z (f32) and of ||Z||^2. The lane's slot of cap x block doubles has
+ * room for C. */
 static lort_code project_lane(void *ctx, int64_t lane, unsigned worker, unsigned slot,
                               lort_error *err)
 {
@@ -189,7 +197,7 @@ static lort_code turn_rows(void *ctx, int64_t item, unsigned worker, unsigned sl
     return LORT_OK;
 }
 
-/* Z <- Z U L^(-1/2) for the eigenpairs (L, U) of Z'Z with L > least. */
+/* Z <- Z U L^(-1/2), over the eigenpairs (L, U) of Z'Z with L > least. */
 static lort_code orthonormalise_block(lort_factoring *f, double least, lort_error *err)
 {
     const int64_t w = f->width;
@@ -234,8 +242,7 @@ static void set_identity(lort_factoring *f)
         f->q[i * f->grid.cap + i] = 1;
 }
 
-/* Columns of the one random matrix that belongs to the key: block d of Q always starts from its
- * columns d and on. */
+/* A key has one random matrix. Block d of Q starts from columns d and on of that matrix. */
 static lort_code random_block(lort_factoring *f, lort_error *err)
 {
     f->width = lort_min64(f->grid.block, f->grid.cap - f->d);
@@ -257,14 +264,15 @@ lort_code lort_krylov_start(lort_factoring *f, lort_error *err)
 
 /* ---- the pass ---- */
 
-/* The block is columns [at, at + width) of Q and Y; Z, of `next` columns, lies behind it in Q. */
+/* The block is columns [at, at + width) of Q and Y. Z has `next` columns and lies behind the block
+ * in Q. */
 typedef struct pass_run {
     lort_factoring *f;
     int64_t r0, r1; /* the row group */
     int64_t at, width, next;
 } pass_run;
 
-/* Y = A Q for one panel. */
+/* Computes Y = A Q for one panel. */
 static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
                                lort_error *err)
 {
@@ -287,7 +295,7 @@ static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigne
     return LORT_OK;
 }
 
-/* Z += A'Y for one stripe and the rows of the group. */
+/* Computes Z += A'Y for one stripe and the rows of the group. */
 static lort_code backward_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot,
                                  lort_error *err)
 {
@@ -324,8 +332,8 @@ static lort_code run_group(pass_run *run, bool forward, bool backward, lort_erro
     return code;
 }
 
-/* A matrix of one group waits with Z until it is known to be wanted: its rows are still cached
- * then. */
+/* If the matrix is one group, LoRT computes Z later, once it knows that it needs Z. The rows are
+ * still cached then. */
 lort_code lort_krylov_pass(lort_factoring *f, lort_error *err)
 {
     const lort_factor_grid *g = &f->grid;
@@ -358,8 +366,8 @@ lort_code lort_krylov_next(lort_factoring *f, lort_error *err)
     }
     if (code == LORT_OK)
         code = orthonormal_block(f, err);
-    /* Exhausted: singular values that are equal more often than a block is wide (an orthogonal
-     * matrix) look like one. */
+    /* A singular value that occurs more often than a block is wide, as in an orthogonal matrix,
+     * looks like an exhausted space. If energy is missing, a new random block starts. */
     if (code == LORT_OK && f->width == 0 && lort_reach_unseen(f))
         code = random_block(f, err);
     return code;
@@ -390,11 +398,11 @@ lort_code lort_krylov_finish(lort_factoring *f, lort_error *err)
 }
 
 /* ---- shrinking a full basis ----
- * The wanted Ritz vectors stay, and so does the block that was to come next. Together they still
- * span a Krylov space, so the passes go on as if nothing had been dropped (thick restart: Wu &
- * Simon, SIAM J. Matrix Anal. 22, 2000). */
+ * LoRT keeps the wanted Ritz vectors and the block that comes next. Together they still span a
+ * Krylov space, so the passes go on as if nothing had been dropped. Source: thick restart, Wu &
+ * Simon, SIAM J. Matrix Anal. 22, 2000. */
 
-#define SHRINK_ROWS 256
+#define SHRINK_ROWS 256 /* rows at a time; the scratch of a Gram matrix has room for them */
 
 typedef struct shrink_run {
     lort_factoring *f;
@@ -402,7 +410,8 @@ typedef struct shrink_run {
     int64_t rows, keep, width; /* width: columns behind column d that move up */
 } shrink_run;
 
-/* [ X | block ] of d + width columns becomes [ X V | block ] of keep + width, in place. */
+/* Turns [ X | block ] of d + width columns into [ X V | block ] of keep + width columns, in place.
+ */
 static lort_code shrink_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
                              lort_error *err)
 {

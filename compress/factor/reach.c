@@ -1,20 +1,24 @@
 /* reach: when the basis is good enough, which rank meets the target, and when no rank can. Pure
- * arithmetic on Ritz values, which approach the squared singular values from below as the basis
- * grows. */
+ * arithmetic on Ritz values. As the basis grows, they approach the squared singular values from
+ * below.
+ *
+ *   upper bound of the energy of R components:   min over i of  kappa_i + (R - i) v_i
+ *
+ * v_i is Ritz value i plus the growth that it may still have, and kappa_i = v_1 + ... + v_i. */
 #include "compress/factor/factor_parts.h"
 
 #include <math.h>
 
-#define RANK_GAIN 0.01 /* a pass that adds less to the energy of the wanted rank is the last */
-#define NEGLIGIBLE                                                                                 \
-    1e-10             /* share of the energy far below what rounding the factors to f16 costs      \
-                       */
+/* A pass that adds less than this share to the energy of the wanted rank is the last one. */
+#define RANK_GAIN 0.01
+/* share of the energy far below what rounding the factors to f16 costs */
+#define NEGLIGIBLE 1e-10
 #define ROUNDING 3e-8 /* share of the energy that rounding to f16 costs, about */
-/* a Ritz value that grew by less than this share in a pass bounds what follows it ... */
+/* a Ritz value that grew by less than this share in a pass bounds the values behind it */
 #define SETTLED 0.3
-/* ... after growing by this much of it again: the most seen on real matrices is 1.41 */
+/* such a value may still grow by this many times its last growth; the most on 79 matrices: 1.41 */
 #define GROWTH_LEFT 2.0
-/* share of the energy outside an exhausted space that makes it worth starting again */
+/* share of the energy outside an exhausted space that makes a new random block worth it */
 #define UNSEEN 1e-6
 
 double lort_ritz_sum(const lort_factoring *f, int64_t rank)
@@ -45,7 +49,7 @@ static double energy_wanted(const lort_factoring *f)
     return (reach_energy(f->target) + ROUNDING) * f->norm2;
 }
 
-/* The smallest rank whose values reach `energy`; 0: none of the n. */
+/* Returns the smallest rank whose values reach `energy`; 0 if all n together do not. */
 static int64_t smallest_rank(const double *ritz, int64_t n, double energy)
 {
     double sum = 0;
@@ -58,8 +62,7 @@ static int64_t smallest_rank(const double *ritz, int64_t n, double energy)
     return 0;
 }
 
-/* Upper bound on the energy of the first rank_cap components. A settled value i, grown by what it
- * may still grow, bounds every later one: kappa_i + (R - i) sigma_i^2. The least over i counts. */
+/* Returns an upper bound on the energy of the first rank_cap components (formula above). */
 static double upper_bound(const lort_factoring *f)
 {
     const int64_t cap = f->grid.rank_cap;
@@ -91,8 +94,8 @@ static lort_reach rank_step(const lort_factoring *f)
                : LORT_REACH_MORE;
 }
 
-/* Once the basis is full: where the energy of rank_cap components is heading. It is no bound, but
- * each pass adds less. */
+/* Once the basis is full: estimates the energy that rank_cap components approach. This is no bound,
+ * but each pass adds less than the one before. */
 static double project_energy(const lort_factoring *f)
 {
     const double now = lort_ritz_sum(f, f->grid.rank_cap);
@@ -116,14 +119,13 @@ static lort_reach target_step(const lort_factoring *f, double *best_energy)
     return LORT_REACH_HOPELESS;
 }
 
-/* How many of n values save most together. Coding what they leave takes half its logarithm, and
- * nothing where it is below the floor; each of them costs the target's value; so the least of left
- * * exp(value * count) is sought. One at a time will not do: of 16 alike that leave nothing the
- * first may not pay. Behind the first `seen` values each is taken to be as large as those are in
- * the mean. */
+/* Returns how many of n values save most together: the k with the least max(left, floor) *
+ * exp(value * k). Coding the energy that is left takes half its logarithm in bits, and nothing
+ * below the floor. One component at a time will not do: of 16 alike that leave nothing, the first
+ * may not pay. Behind the first `seen` values, each is taken to be as large as their mean. */
 static int64_t rank_that_gains(const lort_factoring *f, const double *ritz, int64_t seen, int64_t n)
 {
-    /* e^v, which need not be exact */
+    /* e^v; it need not be exact */
     const double v = f->target->value, each = 1 + v * (1 + v / 2 * (1 + v / 3 * (1 + v / 4)));
     const double floor = fmax(f->target->floor, ROUNDING) * f->norm2,
                  mean = lort_ritz_sum(f, seen) / (double)seen;
@@ -141,9 +143,9 @@ static int64_t rank_that_gains(const lort_factoring *f, const double *ritz, int6
     return best;
 }
 
-/* The first block is of random directions and shows nothing; the second has gone through A'A, so
- * what stands out is seen, of as many components as a block is wide. Where none pays, there may
- * still be more of their size that would. */
+/* The first block has random directions and shows nothing. The second block has gone through A'A,
+ * so it shows up to as many large components as a block is wide. If none of them pays, more of
+ * their size may still pay together. */
 static lort_reach gain_step(const lort_factoring *f, double *best_energy)
 {
     const int64_t most = f->grid.rank_cap, cap = most < f->d ? most : f->d,
@@ -168,8 +170,8 @@ lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
     return f->target->kind == LORT_TARGET_RANK ? rank_step(f) : target_step(f, best_energy);
 }
 
-/* Without the components at the end that together do not matter: how a lower exact rank is found.
- */
+/* Cuts off the last components as long as they together are negligible. So LoRT finds a lower exact
+ * rank. */
 static int64_t trim_rank(const lort_factoring *f, int64_t rank)
 {
     double tail = 0;
@@ -191,7 +193,8 @@ int64_t lort_reach_rank(const lort_factoring *f)
     if (f->target->kind == LORT_TARGET_GAIN)
         return trim_rank(f, rank_that_gains(f, f->ritz, cap, cap));
     const int64_t rank = smallest_rank(f->ritz, cap, energy_wanted(f));
-    return rank > 0 ? rank : trim_rank(f, cap); /* it may still be met: the measurement decides */
+    /* without a rank the target may still be met: the measurement decides */
+    return rank > 0 ? rank : trim_rank(f, cap);
 }
 
 int64_t lort_reach_rank_eight(const lort_factoring *f, int64_t rank)

@@ -1,26 +1,30 @@
-/* refit: factors of one rank as they will be stored. R = S^(1/2) V'Q' is rounded to its type; the
- * left factor is then the least-squares answer to the R that is stored, L = A R'(R R')^-1, rounded
- * in turn; and the error is summed in f64 over what a reader will compute from the two. One read of
- * A. */
+/* refit: factors of one rank as LoRT stores them, in one read of A.
+ *
+ *   R = S^(1/2) V' Q'            rounded to its type
+ *   L = A R' (R R')^-1           the least-squares answer to the stored R, rounded to its type
+ *   error = ||A - L R||^2        summed in f64 over the numbers that a reader computes from L and R
+ */
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
 #include "formats/types/half.h"
 #include "formats/types/quant.h"
 #include <math.h>
 
-/* eigenvalues of R R' this far below the largest: rows of R that rounding made dependent */
+/* Eigenvalues of R R' below this share of the largest belong to rows that rounding made dependent.
+ */
 #define DEPENDENT 1e-12
 #define ERROR_LANES 8
-#define RUN 1024 /* numbers rounded at a time: whole blocks of any type */
+#define RUN 1024 /* numbers that are rounded at a time: whole blocks of any type */
 #define BITS_SAVED (LORT_SIXTEEN_BITS - LORT_EIGHT_BITS)
-#define BITS_AT_MOST 0.72134752044448170 /* log2(1 + x) / 2 is at most this times x */
-/* of the energy that a rank leaves: what rounding one factor to Q8_0 may add, so that the error
- * grows by half a percent at most */
+/* 1 / (2 ln 2): log2(1 + x) / 2 is at most this times x */
+#define BITS_AT_MOST 0.72134752044448170
+/* Share of the energy left by a rank that rounding one factor to Q8_0 may add. So both factors make
+ * the error grow by half a percent at most. */
 #define SHARE_OF_LEFT 0.005
 
 typedef struct factor_type {
     lort_dtype id;
-    uint32_t block, bytes; /* numbers of a block, and its bytes */
+    uint32_t block, bytes; /* numbers in a block, and its bytes */
     void (*store)(const float *src, void *dst, uint64_t n);
     void (*load)(const void *src, float *dst, uint64_t n);
 } factor_type;
@@ -44,13 +48,14 @@ static uint64_t stored_bytes(const factor_type *type, int64_t n)
     return (uint64_t)(n / type->block) * type->bytes;
 }
 
-/* What an error of a number counts for: numbers are row by row, `cols` in each. NULL: 1. */
+/* Weights of the errors of a factor's numbers, which lie row by row with `cols` in each. NULL: 1.
+ */
 typedef struct factor_weights {
     const float *rows, *columns;
     int64_t cols;
 } factor_weights;
 
-/* Squared rounding error, weighed, of numbers [first, first + n) of a factor as blocks of one type.
+/* Returns the weighed squared rounding error of numbers [first, first + n) of a factor in one type.
  */
 static double rounding_error(const factor_type *type, const float *x, int64_t first, int64_t n,
                              const factor_weights *by)
@@ -78,14 +83,15 @@ static double rounding_error(const factor_type *type, const float *x, int64_t fi
     return sum;
 }
 
-/* In each type. A factor of `total` numbers that are no whole blocks has no form in blocks. */
+/* Measures the rounding error in each type. Only a factor of whole blocks has a form in blocks:
+ * `total` numbers must divide by the block. */
 static void round_each(const float *x, int64_t first, int64_t n, int64_t total,
-                       const factor_weights *by, lort_partial *part)
+                       const factor_weights *by, lort_partial *partial)
 {
-    *part = (lort_partial){0};
+    *partial = (lort_partial){0};
     for (int t = 0; t < LORT_FACTOR_TYPES; t++)
         if (total % factor_types[t].block == 0)
-            part->rounded[t] = rounding_error(&factor_types[t], x, first, n, by);
+            partial->rounded[t] = rounding_error(&factor_types[t], x, first, n, by);
 }
 
 static double singular_value(const lort_factoring *f, int64_t i)
@@ -95,14 +101,17 @@ static double singular_value(const lort_factoring *f, int64_t i)
     return square > 0 ? sqrt(square) : 0;
 }
 
-/* An error in row i of R, or in column i of L, is multiplied by the other factor, whose norm is the
+/* The other factor multiplies an error in row i of R, or in column i of L. Its norm there is the
  * root of the singular value. */
 static float *root_weights(const lort_factoring *f) { return (float *)f->diagonal; }
 
-/* Whether 8 bits are worth `more` squared error than 16. Beside integers (GAIN) that costs bits of
- * theirs: mn/2 log2 of how much what they code grows (the other factor taken to add as much), but
- * nothing as long as it is below what they are to leave. A rank is to cost no more error than a
- * little; other targets the rank was chosen for (lort_reach_rank). */
+/* Returns true if 8 bits are worth `more` squared error than 16 bits. The other factor is taken to
+ * add as much, so l, the energy left, grows by 2 more.
+ *
+ *   GAIN      half of mn/2 log2((l + 2 more) / l), the bits that integers then need more, is
+ *             less than the bits saved; growth of l below the aim costs nothing
+ *   RANK      more <= 0.005 l
+ *   others    lort_reach_rank_eight chose the rank with room for this error */
 static bool eight_pays(const refit_run *run, double more, int64_t numbers)
 {
     const lort_factoring *f = run->f;
@@ -111,7 +120,7 @@ static bool eight_pays(const refit_run *run, double more, int64_t numbers)
                  aim = target->aim * target->aim * f->norm2;
 
     if (target->kind == LORT_TARGET_GAIN && left <= aim && left + 2 * more > aim)
-        return false; /* there would be something for integers to do */
+        return false; /* integers would have something to code */
     if (target->kind == LORT_TARGET_GAIN)
         return BITS_AT_MOST * (double)f->grid.rows * (double)f->grid.cols *
                    (fmax(left + 2 * more, aim) - fmax(left, aim)) / 2 <
@@ -128,7 +137,7 @@ static const factor_type *choose_types(const refit_run *run, int64_t items, int6
     for (int64_t i = 0; i < items; i++)
         for (int t = 0; t < LORT_FACTOR_TYPES; t++)
             sums[t] += run->f->partials[i].rounded[t];
-    /* f16 on a tie; an overflow to Inf loses */
+    /* f16 on a tie; a type that overflows to Inf loses */
     const int half = sums[BRAIN] < sums[HALF] ? BRAIN : HALF;
     return numbers % factor_types[EIGHT].block == 0 &&
                    eight_pays(run, sums[EIGHT] - sums[half], numbers)
@@ -138,7 +147,8 @@ static const factor_type *choose_types(const refit_run *run, int64_t items, int6
 
 /* ---- the right factor ---- */
 
-/* Rows i of coefficients: sqrt(s_i) v_i', so that R = C Q' and Y C' has columns s_i^(3/2) u_i. */
+/* Row i of the coefficients C is sqrt(s_i) v_i'. So R = C Q', and Y C' has columns s_i^(3/2) u_i.
+ */
 static void solve_coefficients(const lort_factoring *f, int64_t rank)
 {
     float *c = (float *)f->work;
@@ -152,7 +162,7 @@ static void solve_coefficients(const lort_factoring *f, int64_t rank)
     }
 }
 
-/* Columns of R, as they are stored: divided by their scales. */
+/* Computes columns of R as they are stored: divided by their scales. */
 static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned slot,
                               lort_error *err)
 {
@@ -170,7 +180,8 @@ static lort_code right_stripe(void *ctx, int64_t item, unsigned worker, unsigned
     return LORT_OK;
 }
 
-/* Numbers [*first, + the result) of R: runs may begin in the middle of a row, as blocks do. */
+/* Returns how many numbers of R an item has, and the first in *first. Runs may begin in the middle
+ * of a row, as blocks do. */
 static int64_t run_of(const refit_run *run, int64_t item, int64_t *first)
 {
     *first = item * run->run;
@@ -265,8 +276,8 @@ static lort_code choose_left(refit_run *run, lort_error *err)
 
 /* ---- the left factor and the error ---- */
 
-/* solve <- B with B'B = (R R')^-1: eigenvectors over the roots of their eigenvalues, zero rows for
- * dependent ones. */
+/* solve <- B with B'B = (R R')^-1: eigenvectors over the roots of their eigenvalues. Dependent rows
+ * become zero rows. */
 static lort_code invert_gram(refit_run *run, lort_error *err)
 {
     lort_factoring *f = run->f;
@@ -287,7 +298,7 @@ static lort_code invert_gram(refit_run *run, lort_error *err)
     return LORT_OK;
 }
 
-/* One worker's scratch in the last pass. */
+/* The scratch of one worker in the last pass. */
 typedef struct refit_room {
     double *product, *solved; /* [panel][rank] */
     float *left;              /* [panel][rank] */
@@ -320,7 +331,7 @@ static lort_code read_panel(lort_factoring *f, unsigned worker, panel_view *v, i
     return lort_tile_read(f, worker, v->r0, v->r1, v->c0, v->c1, &v->tile, &v->ld, err);
 }
 
-/* room->left = A_panel R'. */
+/* Computes room->left = A R' for one panel. */
 static lort_code times_right(const refit_run *run, unsigned worker, const refit_room *room,
                              panel_view *v, lort_error *err)
 {
@@ -337,7 +348,7 @@ static lort_code times_right(const refit_run *run, unsigned worker, const refit_
     return LORT_OK;
 }
 
-/* room->left: A R' in, the stored left factor out. */
+/* Replaces A R' in room->left by the stored left factor. */
 static void solve_left(const refit_run *run, const refit_room *room, const panel_view *v)
 {
     const int64_t k = run->rank, n = v->r1 - v->r0;
@@ -372,8 +383,8 @@ static double row_error(const float *a, float alpha, const float *p, int64_t n)
     return sum;
 }
 
-/* The error of one cell of the decode grid. Far from 1 the reader's numbers themselves round or
- * saturate: so do these. */
+/* Returns the error of one cell of the decode grid. Far from 1 the reader's numbers round or
+ * saturate, so these numbers do too. */
 static double cell_error(const refit_run *run, const refit_room *room, const panel_view *v,
                          int64_t r, int64_t c)
 {

@@ -1,11 +1,11 @@
-/* tiles: the matrix as the factorisation sees it - tiles of a grid, scaled by an exact power of two
- * - and the scan that finds the scale, the norm and what is not finite. Owns no memory. */
+/* tiles: the matrix as the factorisation sees it, in tiles of a grid, scaled by an exact power of
+ * two. A scan finds this power, the norm, and elements that are not finite. Owns no memory. */
 #include "compress/factor/factor_parts.h"
 #include <math.h>
 
 #define SCAN_LANES 8
-/* up to 2^32 products of raw elements are far from the ends of f32: alpha of sgemm does the scaling
- */
+/* Within this exponent, sums of up to 2^32 products of raw elements stay far from the ends of f32.
+ * So alpha of sgemm does the scaling. */
 #define PLAIN_EXPONENT 32
 
 static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols,
@@ -28,7 +28,7 @@ lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t
 
     if (code != LORT_OK)
         return code;
-    /* A leading dimension past 31 bits occurs in views of one row only; BLAS could not take it. */
+    /* Views of one row may have a leading dimension beyond 31 bits, which BLAS cannot take. */
     if (f->rescale || scale || *ld > INT32_MAX) {
         scaled_copy(*tile, *ld, r1 - r0, c1 - c0, scale ? scale + c0 : NULL,
                     f->rescale ? -f->exponent : 0, own);
@@ -38,8 +38,8 @@ lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t
     return LORT_OK;
 }
 
-/* Fixed lanes make the order of the sum part of the program, and let the compiler use vectors
- * without leave to reorder. */
+/* Fixed lanes fix the order of the sum. So the compiler may use vectors without leave to reorder.
+ */
 static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float tops[SCAN_LANES])
 {
     int64_t i = 0;
@@ -58,22 +58,22 @@ static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float to
 }
 
 static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                     lort_partial *part)
+                     lort_partial *partial)
 {
     for (int64_t r = r0; r < r1; r++)
         for (int64_t c = c0; c < c1; c++) {
             if (isfinite(tile[(r - r0) * ld + c - c0]))
                 continue;
-            if (part->row < 0 || r < part->row || (r == part->row && c < part->col)) {
-                part->row = r;
-                part->col = c;
+            if (partial->row < 0 || r < partial->row || (r == partial->row && c < partial->col)) {
+                partial->row = r;
+                partial->col = c;
             }
             return;
         }
 }
 
 static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                      lort_partial *part)
+                      lort_partial *partial)
 {
     double sums[SCAN_LANES] = {0}, sum = 0;
     float tops[SCAN_LANES] = {0};
@@ -82,12 +82,12 @@ static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int
         add_row(tile + r * ld, c1 - c0, sums, tops);
     for (int l = 0; l < SCAN_LANES; l++) {
         sum += sums[l];
-        part->max = tops[l] > part->max ? tops[l] : part->max;
+        partial->max = tops[l] > partial->max ? tops[l] : partial->max;
     }
-    /* A square of a finite f32 is finite in f64, and so is the sum of any 2^63 of them. */
+    /* Squares of finite f32 are finite in f64, and so is the sum of any 2^63 of them. */
     if (!isfinite(sum))
-        find_bad(tile, ld, r0, r1, c0, c1, part);
-    part->sum += sum;
+        find_bad(tile, ld, r0, r1, c0, c1, partial);
+    partial->sum += sum;
 }
 
 static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -96,9 +96,9 @@ static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned s
     lort_factoring *f = ctx;
     const lort_factor_grid *g = &f->grid;
     const int64_t r0 = item * g->panel, r1 = r0 + g->panel < g->rows ? r0 + g->panel : g->rows;
-    lort_partial *part = &f->partials[item];
+    lort_partial *partial = &f->partials[item];
 
-    *part = (lort_partial){.row = -1, .col = -1};
+    *partial = (lort_partial){.row = -1, .col = -1};
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
         const int64_t c1 = c0 + g->tile < g->cols ? c0 + g->tile : g->cols;
         const float *tile;
@@ -106,7 +106,7 @@ static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned s
         lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
         if (code != LORT_OK)
             return code;
-        scan_tile(tile, ld, r0, r1, c0, c1, part);
+        scan_tile(tile, ld, r0, r1, c0, c1, partial);
     }
     return LORT_OK;
 }

@@ -1,7 +1,7 @@
-/* blas: OpenBLAS and LAPACK behind int64 dimensions and row-major matrices. Owns every narrowing to
- * a BLAS integer. LAPACK is called column-major only, through the _work entry points
- * (LAPACK_ROW_MAJOR copies, the others allocate and scan for NaN): a row-major matrix is its own
- * transpose there, so the row-major upper triangle is LAPACK's lower one. */
+/* blas: see blas.h. Every narrowing to a BLAS integer is here. LAPACK is called column-major only,
+ * through the _work entry points: LAPACK_ROW_MAJOR copies, and the others allocate and scan for
+ * NaN. A row-major matrix is its own transpose there. So the row-major upper triangle is LAPACK's
+ * lower one. */
 #include "compress/math/blas.h"
 #include "formats/base/alloc.h"
 #include "loader/os/os.h"
@@ -16,13 +16,13 @@
 static_assert(sizeof(blasint) == 4 && sizeof(lapack_int) == 4,
               "the LP64 interface is the one that is narrowed for");
 
-/* OpenBLAS hands out its packing buffers from a table that it locks in two cases: the pthread
- * build, and USE_LOCKING=1. Debian's serial build is neither: two threads get one buffer and the
- * products are wrong (docs/NUMERICS.md). Calls wait for each other there. */
+/* OpenBLAS takes its packing buffers from a table. Two kinds of builds lock this table: the pthread
+ * build and builds with USE_LOCKING=1. Debian's serial build does not: two threads get one buffer,
+ * and products are wrong (docs/NUMERICS.md, "OpenBLAS"). There calls take turns. */
 static atomic_flag turn = ATOMIC_FLAG_INIT;
-static bool concurrent; /* until lort_blas_start knows better, calls take turns */
+static bool concurrent; /* calls take turns until lort_blas_start finds a build that locks */
 
-/* The OpenMP build keeps its thread count per calling thread. */
+/* The OpenMP build has a thread count for each calling thread. */
 static void enter_blas(void)
 {
     static _Thread_local bool started;
@@ -40,8 +40,7 @@ static void leave_blas(void)
         atomic_flag_clear_explicit(&turn, memory_order_release);
 }
 
-/* Dimensions here come from tile grids, not from files: one that does not fit is a defect, not an
- * input. */
+/* Dimensions come from tile grids, not from files. One that does not fit is a defect of LoRT. */
 static blasint narrow_size(int64_t v)
 {
     if (v < 0 || v > INT32_MAX)
@@ -49,7 +48,8 @@ static blasint narrow_size(int64_t v)
     return (blasint)v;
 }
 
-/* BLAS wants a leading dimension of at least the row length and 1, also for empty matrices. */
+/* BLAS wants a leading dimension of at least 1 and at least the row length, also for empty
+ * matrices. */
 static blasint narrow_ld(int64_t v) { return narrow_size(v < 1 ? 1 : v); }
 
 static CBLAS_TRANSPOSE transpose_of(bool trans) { return trans ? CblasTrans : CblasNoTrans; }
@@ -81,8 +81,8 @@ bool lort_blas_fits(int64_t m, int64_t n)
     return m >= 0 && n >= 0 && m <= INT32_MAX && n <= INT32_MAX && (m == 0 || n <= INT32_MAX / m);
 }
 
-/* dsyevd asks for 1 + 6 n + 2 n^2 doubles and 3 + 5 n integers (LAPACK 3.11, dsyevd.f); the
- * formula, in 64 bits, because the size LAPACK itself would report may not fit its integer. */
+/* dsyevd asks for 1 + 6 n + 2 n^2 doubles and 3 + 5 n integers (LAPACK 3.11, dsyevd.f). LoRT
+ * computes this in 64 bits, since LAPACK's own answer may not fit its integer. */
 static uint64_t syevd_doubles(int64_t n)
 {
     return 1 + 6 * (uint64_t)n + 2 * (uint64_t)n * (uint64_t)n;
@@ -103,7 +103,8 @@ static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *valu
     if (n == 0)
         return LORT_OK;
     if (n < 0 || n > LORT_DSYEVD_MAX)
-        return lort_fail(err, LORT_E_INTERNAL, "eigenproblem of order %lld: 0 to %d are allowed",
+        return lort_fail(err, LORT_E_INTERNAL,
+                         "eigenproblem: order out of range (found %lld, allowed 0 to %d)",
                          (long long)n, LORT_DSYEVD_MAX);
     enter_blas();
     info =
@@ -111,7 +112,8 @@ static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *valu
                             work, narrow_size((int64_t)doubles), iwork, narrow_size((int64_t)ints));
     leave_blas();
     if (info < 0)
-        return lort_fail(err, LORT_E_INTERNAL, "dsyevd refuses its argument %d", (int)-info);
+        return lort_fail(err, LORT_E_INTERNAL, "dsyevd of LAPACK rejects its argument %d",
+                         (int)-info);
     if (info > 0)
         return lort_fail(err, LORT_E_NUMERIC, "dsyevd of order %lld did not converge (info %d)",
                          (long long)n, (int)info);
@@ -127,9 +129,9 @@ lort_code lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *w
                  (lapack_int *)(doubles + syevd_doubles(n)), 3 + 5 * (uint64_t)n, err);
 }
 
-/* 2 n + 1 would do; with a block's columns more the tridiagonal form takes two thirds of the time.
- * No more than n^2 of them, which leaves room beside the matrix in the work of dsyevd with vectors.
- */
+/* 2 n + 1 doubles suffice. With 32 columns of n more, the tridiagonal form takes two thirds of the
+ * time. At most n^2 are added, so the work of dsyevd with vectors has room for this beside the
+ * matrix. */
 static uint64_t values_doubles(int64_t n)
 {
     const uint64_t block = n < 32 ? (uint64_t)n : 32;
@@ -163,14 +165,15 @@ void lort_blas_start(void)
 
 uint64_t lort_blas_address_space(void) { return ((uint64_t)128 << 20) + (64u << 10); }
 
-/* What its calls take their buffer from and give it back to, the mapping being kept: exported by
- * all its builds so far, in no header. */
+/* OpenBLAS's calls take their buffers with these two functions and give them back; the mapping
+ * stays. All its builds so far export them, and no header declares them. */
 extern void *blas_memory_alloc(int unused) __attribute__((weak));
 extern void blas_memory_free(void *buffer) __attribute__((weak));
 
 unsigned lort_blas_reserve(unsigned callers)
 {
-    static _Atomic unsigned mapped; /* so many are there from before, for whichever session */
+    /* buffers that earlier calls mapped, for any session */
+    static _Atomic unsigned mapped;
     void *buffers[LORT_BLAS_MAX_CALLERS];
     unsigned count = callers < LORT_BLAS_MAX_CALLERS ? callers : LORT_BLAS_MAX_CALLERS;
     while (count > mapped && !lort_os_address_space((count - mapped) * lort_blas_address_space() *

@@ -1,6 +1,9 @@
-/* blas: the only user of <cblas.h> and <lapacke.h>. Dimensions are int64_t here and narrowed in one
- * checked place. All matrices are row-major with a leading dimension (elements between rows);
- * transposed operands are named in the call, never copied. */
+/* blas: the only user of <cblas.h> and <lapacke.h>. The room compress/math owns BLAS and LAPACK
+ * calls and random numbers. It must not know a tensor.
+ *
+ * Dimensions are int64_t, and one place narrows and checks them. All matrices are row-major, with a
+ * leading dimension (elements from row to row). A call names a transposed operand; nothing is
+ * copied. */
 #ifndef LORT_COMPRESS_MATH_BLAS_H
 #define LORT_COMPRESS_MATH_BLAS_H
 
@@ -8,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* C[m x n] = alpha * op(A)[m x k] * op(B)[k x n] + beta * C. */
+/* C [m x n] = alpha * op(A) [m x k] * op(B) [k x n] + beta * C. */
 void lort_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
                 const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                 int64_t ldc);
@@ -16,40 +19,41 @@ void lort_dgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, dou
                 const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c,
                 int64_t ldc);
 
-/* Eigenvalues (ascending) and vectors of the symmetric n x n matrix a (row-major; only its upper
- * triangle is read): on return row i of a is the i-th eigenvector. LAPACK dsyevd. LORT_E_NUMERIC if
- * it does not converge; work: lort_dsyevd_work(n) bytes, 8-byte aligned (UINT64_MAX where LAPACK's
- * integers end: n above LORT_DSYEVD_MAX). */
+/* Computes eigenvalues (ascending) and eigenvectors of the symmetric n x n matrix a, with dsyevd of
+ * LAPACK. a is row-major; only its upper triangle is read. On return row i of a is the i-th
+ * eigenvector. work: lort_dsyevd_work(n) bytes, 8-byte aligned. Its size is UINT64_MAX for n above
+ * LORT_DSYEVD_MAX, where LAPACK's integers end. On failure: LORT_E_NUMERIC if dsyevd does not
+ * converge, LORT_E_INTERNAL for n out of range. */
 #define LORT_DSYEVD_MAX 32766
 uint64_t lort_dsyevd_work(int64_t n);
 lort_code lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work,
                       lort_error *err);
-/* The same without vectors; a is destroyed. work: lort_dsyevd_values_work(n) bytes. */
+/* Computes eigenvalues without vectors, and destroys a. work: lort_dsyevd_values_work(n) bytes. */
 uint64_t lort_dsyevd_values_work(int64_t n);
 lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
                              lort_error *err);
 
-/* True if m, n, k, and every product LAPACK forms of them, fit a 32-bit BLAS integer. */
+/* Returns true if m, n and m x n fit a 32-bit BLAS integer. */
 bool lort_blas_fits(int64_t m, int64_t n);
 
 const char *lort_blas_config(void); /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY ..." */
-const char *lort_blas_core(void);   /* "Zen", "SkylakeX": may decide bytes */
-/* Makes the library single-threaded inside a call (it may have been built threaded). Call once,
- * before any other. */
+const char *lort_blas_core(void);   /* "Zen", "SkylakeX": the core may decide bytes */
+/* Makes OpenBLAS use one thread inside a call. Call it once, before any other function here. It
+ * also decides whether calls from several threads run at once. They take turns in a serial or
+ * OpenMP build, whose buffers are not safe to share: more workers gain nothing there. Use the
+ * pthread build. */
 void lort_blas_start(void);
-/* Do calls from several threads run at once? False for a serial or OpenMP build of OpenBLAS: its
- * buffers are not safe to share between threads, so calls take turns here and more workers bring
- * nothing. The pthread build is the one to use. */
-/* At most this many threads may be inside BLAS at once: OpenBLAS ends the process when its buffer
- * table is full. */
+/* Most threads that may be inside BLAS at once. OpenBLAS ends the process when its buffer table of
+ * 128 is full (docs/NUMERICS.md, "OpenBLAS"). */
 #define LORT_BLAS_MAX_CALLERS 120
-/* Has the packing buffers of up to `callers` threads mapped, and says of how many: no call has to
- * map one then, which OpenBLAS would try for ever where address space is short. At most half of
- * what is left is taken for more than one. 0: there is no room for any. After lort_blas_start, from
- * one thread, nobody else being in BLAS. Buffers stay until the process ends. */
+/* Maps the packing buffers of up to `callers` threads, and returns the number of buffers that are
+ * mapped; 0: no room for any. Without this, OpenBLAS tries for ever to map a buffer where address
+ * space is short. More than one buffer takes at most half of the address space that is left. The
+ * buffers stay until the process ends. Threads: call it from one thread after lort_blas_start, with
+ * nobody inside BLAS. */
 unsigned lort_blas_reserve(unsigned callers);
-/* Address space one caller's packing buffer takes, and the bytes of it that get touched (measured;
- * for the plan). */
+/* Return the address space of one caller's packing buffer, and the bytes of it that get touched.
+ * Both are measured; the plan counts them (docs/NUMERICS.md, "OpenBLAS"). */
 uint64_t lort_blas_address_space(void);
 uint64_t lort_blas_touched(void);
 

@@ -1,5 +1,6 @@
-/* random: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
- * SC'11). Integers only, so that every machine draws the same numbers; no state, no libm. */
+/* random: see random.h. Philox4x32-10 with the constants of Salmon, Moraes, Dror & Shaw, "Parallel
+ * random numbers: as easy as 1, 2, 3", SC'11. It uses integers only, so every machine draws the
+ * same numbers. It has no state and no libm. */
 #include "compress/math/random.h"
 
 #define SIGNS_PER_BLOCK 128
@@ -46,7 +47,8 @@ uint64_t lort_matrix_key(uint64_t seed, uint64_t name_hash, uint64_t slice)
     return x[0] | (uint64_t)x[1] << 32;
 }
 
-/* Column c of a row takes bit c % 128 of the draw at (row, c / 128): one draw serves 128 signs. */
+/* Column c of a row takes bit c % 128 of the draw at (row, c / 128). So one draw serves 128 signs.
+ */
 static void row_signs(uint64_t key, int64_t row, int64_t first, int64_t n, float *out)
 {
     uint32_t x[4] = {0};

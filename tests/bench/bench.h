@@ -1,9 +1,10 @@
-/* bench: what the benchmarks share: a clock, a folder that goes away, and one-matrix models for the library to compress. Any failure ends the program. */
+/* bench: shared by the benchmarks. A clock, a folder that deletes itself, and one-matrix models for
+ * the library to compress. Any failure ends the program. */
 #ifndef LORT_TESTS_BENCH_H
 #define LORT_TESTS_BENCH_H
 
 #ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L /* mkdtemp: include this header first */
+#define _POSIX_C_SOURCE 200809L /* for mkdtemp: include this header first */
 #endif
 #include <inttypes.h>
 #include <stdbool.h>
@@ -54,7 +55,7 @@ typedef struct bench_files {
     char folder[64], model[96], coded[96], back[96];
 } bench_files;
 
-/* extension: of the model, and of what is restored. */
+/* extension: of the model, and of the restored model. */
 static inline bench_files bench_files_in(const char *place, const char *extension)
 {
     bench_files f;
@@ -103,7 +104,8 @@ static inline void bench_write_safetensors(const char *path, const lort_dtype_in
 
 static inline void bench_write_gguf(const char *path, const lort_dtype_info *type, int64_t rows, int64_t cols, const void *data)
 {
-    uint8_t head[96] = "GGUF\3"; /* no pairs, one tensor "w" at offset 0; the data begins at a multiple of 32 */
+    /* no pairs, one tensor "w" at offset 0; the data begins at a multiple of 32 */
+    uint8_t head[96] = "GGUF\3";
     lort_store_u64(head + 8, 1);
     lort_store_u64(head + 24, 1);
     head[32] = 'w';
@@ -127,13 +129,14 @@ static inline void bench_write_bf16(const char *path, int64_t rows, int64_t cols
 
 #define BENCH_SHORT_EVERY 6
 
-/* Of the matrices that fit, one in so many is taken: BENCH=short in the environment, or all. */
+/* Returns how many matrices there are for each one that is taken: BENCH_SHORT_EVERY with
+ * BENCH=short in the environment, else 1. */
 static inline int bench_every(void) { return bench_short() ? BENCH_SHORT_EVERY : 1; }
 
 typedef struct bench_choice {
     const char *prefix; /* of the names */
     int64_t rows, cols; /* 0: any */
-    int every, seen;    /* seen: that fit */
+    int every, seen;    /* seen: the matrices that fit */
 } bench_choice;
 
 static inline bool bench_takes(bench_choice *c, const char *name, int64_t rows, int64_t cols)
@@ -143,7 +146,8 @@ static inline bool bench_takes(bench_choice *c, const char *name, int64_t rows, 
 
 /* ---- compression ---- */
 
-/* One thread; what the caller set in options stays. The report of the one tensor; the caller frees *report. */
+/* Compresses on one thread, with the caller's settings in `options`. Returns the report of the one
+ * tensor. The caller frees *report. */
 static inline const lort_tensor_report *bench_compress(const bench_files *f, lort_options *options, lort_report *report)
 {
     lort_error err = {0};

@@ -1,12 +1,16 @@
-/* bench_bits: bits that LoRT's integers save at the errors of llama.cpp's quantisers, matrix by matrix, on GPT-2's attention and kjv-3m.
+/* bench_bits: bits that LoRT's integers save at the errors of llama.cpp's quantisers, matrix by
+ * matrix, on GPT-2's attention and kjv-3m.
  *
  *   LORT_GGML_LIB=.../libggml-base.so bench_bits        BENCH=short: every sixth matrix
  *
- * Each matrix goes through a quantiser of ggml and back, which gives an error; then as a model of its own through lort_compress with that error as the
- * target. Bits are those of the payload (codes and block heads with it) and of the step; error is unweighted and relative, of the floats that come back.
+ * Each matrix goes through a quantiser of ggml and back, which gives an error. Then lort_compress
+ * codes the matrix, as a model of its own, with that error as the target. Bits are those of the
+ * payload (with codes and block heads) and of the step. The error is unweighted and relative, of
+ * the f32 values that come back.
  *
- * That reading is the one judged. The second pools a model's matrices: one relative error for all of them together, and LoRT has that error spread so that every
- * weight of every matrix has the same, as one step for all would. */
+ * Floors and goals apply to that reading. The second reading pools a model's matrices, with one
+ * relative error for all of them together. LoRT spreads that error so that every weight of every
+ * matrix has the same error. One step for all matrices would do that too. */
 #include "tests/bench/bench.h"
 
 #include "compress/coder/block.h"
@@ -15,7 +19,7 @@
 #include <dlfcn.h>
 
 #define STEP_BYTES 4
-#define MOST_ERROR 0.95 /* of a matrix when they are pooled */
+#define MOST_ERROR 0.95 /* largest error of one matrix when they are pooled */
 #define MOST_MATRICES 256
 
 /* Floors and goals, in percent of the bits saved. */
@@ -28,12 +32,12 @@ static const struct peer {
 };
 enum { PEERS = sizeof peers / sizeof peers[0] };
 
-/* Ways to code that are compared; the first is the one judged. */
+/* The ways to code that are compared. Floors and goals apply to the first. */
 static void with_integers(lort_options *options) { options->residual = LORT_RESIDUAL_INT; }
 static void integers_alone(lort_options *options)
 {
     options->residual = LORT_RESIDUAL_INT;
-    options->max_rank = 0; /* the control: what low rank beside them is worth */
+    options->max_rank = 0; /* the control: it shows the worth of low rank beside integers */
 }
 static const struct way {
     const char *name;
@@ -73,12 +77,13 @@ static bool open_ggml(void)
         return false;
     }
     void *quantise = symbol(library, "ggml_quantize_chunk"), *traits = symbol(library, "ggml_get_type_traits");
-    memcpy(&ggml.quantise, &quantise, sizeof quantise); /* ISO C has no cast from void * to a function */
+    /* ISO C has no cast from void * to a function */
+    memcpy(&ggml.quantise, &quantise, sizeof quantise);
     memcpy(&ggml.traits, &traits, sizeof traits);
     return true;
 }
 
-/* Relative error of the quantiser, and its bytes. */
+/* Returns the relative error of the quantiser, and its bytes. */
 static double peer_error(const matrix *m, int type, uint64_t *bytes)
 {
     const int64_t n = m->rows * m->cols;
@@ -100,12 +105,13 @@ static double peer_error(const matrix *m, int type, uint64_t *bytes)
 /* ---- LoRT ---- */
 
 typedef struct coded {
-    double bits, error, entropy, stream_entropy; /* entropies in bits, 0 unknown: of all integers as one, and with a table per stream */
+    /* Entropies in bits, of all integers as one and with a table per stream; 0: unknown. */
+    double bits, error, entropy, stream_entropy;
     bool reached;
-    char why[96]; /* it was kept */
+    char why[96]; /* why the matrix is kept */
 } coded;
 
-/* Bits of `count` symbols with a table of their own that costs nothing. */
+/* Returns the bits of `count` symbols with a table of their own that costs nothing. */
 static double entropy_of(const int16_t *k, uint64_t count)
 {
     static uint32_t seen[1 << 16];
@@ -121,7 +127,7 @@ static double entropy_of(const int16_t *k, uint64_t count)
     return bits;
 }
 
-/* The ks of a block, context by context. */
+/* Sorts the k of a block context by context. */
 static void sort_by_context(const lort_block *block, const lort_integers *q, int16_t *k)
 {
     int16_t *at[LORT_CONTEXTS];
@@ -135,7 +141,7 @@ static void sort_by_context(const lort_block *block, const lort_integers *q, int
         }
 }
 
-/* The integers of one block, found again from step and codes. */
+/* Finds the integers of one block again, from step and codes. */
 static void block_entropy(const matrix *m, const lort_block_place *place, const uint8_t *codes, float step, coded *out)
 {
     lort_block block = {.rows = place->rows, .cols = place->cols, .row_codes = codes + place->row, .col_codes = codes + m->rows + place->col};
@@ -179,7 +185,8 @@ static void find_entropy(const matrix *m, const lort_archive *archive, const lor
     free(scratch);
 }
 
-/* Bits of the tensor in f->coded; entropies, if wanted, where it is integers and nothing else. */
+/* Measures the bits of the tensor in f->coded. Measures entropies too, if they are wanted and the
+ * tensor is integers and nothing else. */
 static void weigh(const bench_files *f, const matrix *m, bool entropies, coded *out)
 {
     lort_archive *archive;
@@ -219,16 +226,17 @@ typedef struct tally {
     double weights;
     struct {
         double bits, error, error_reached, ways[WAYS];
-        double coded, weights, entropy, stream_entropy; /* of matrices whose entropy is known */
+        /* of matrices whose entropy is known */
+        double coded, weights, entropy, stream_entropy;
         int kept;
-        char why[160]; /* of the first one */
+        char why[160]; /* why the first of them is kept */
     } peer[PEERS];
     struct {
         double count, norm2;
     } each[MOST_MATRICES]; /* matrix */
     struct {
-        double error2; /* the quantiser's, of all weights, absolute */
-        double weight_error2; /* what that leaves to each weight */
+        double error2; /* squared, absolute, of the quantiser, over all weights */
+        double weight_error2; /* squared error of each weight that adds up to this */
         double ways[WAYS], reached2;
     } pooled[PEERS];
 } tally;
@@ -274,7 +282,7 @@ static void measure(const char *name, matrix *m, void *ctx)
 
 /* ---- matrices pooled ---- */
 
-/* Squared error of a matrix when each of its weights has weight_error2. */
+/* Returns the squared error of a matrix if each of its weights has weight_error2. */
 static double share_of(const tally *t, int i, double weight_error2)
 {
     return fmin(weight_error2 * t->each[i].count, MOST_ERROR * MOST_ERROR * t->each[i].norm2);

@@ -1,8 +1,11 @@
-/* bench_cores: what the second core brings: lort_compress of four matrices of 4096 x 4096, and of one of 8192 x 8192, in both modes, at rank 64 and at the default
- * target; and how many tasks the pool gets for a pass over 4096 x 4096 (the calls of lort_pool_each are counted on their way: the linker wraps them).
+/* bench_cores: the gain of the second core. It runs lort_compress on four matrices of 4096 x 4096
+ * and on one of 8192 x 8192. It does so in both modes, at rank 64 and at the default target. It
+ * also counts the tasks that the pool gets for a pass over 4096 x 4096. The linker wraps
+ * lort_pool_each, so that the program sees its calls.
  *
- * The bar is all cores against one, for two cores; with more cores the same share of what they could bring. Files are in memory (/dev/shm).
- * BENCH=short: two matrices and one, of 4096 x 4096, each command once. */
+ * The bar is all cores against one, for two cores. With more cores it is the same share of their
+ * possible gain. Files are in memory (/dev/shm). BENCH=short: two matrices and one, of 4096 x 4096,
+ * each command once. */
 #include "tests/bench/spectra.h"
 
 #define BAR 1.85
@@ -30,8 +33,9 @@ static bench_bars bars;
 lort_code __real_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err);
 lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err);
 
-static int64_t reads; /* of tiles, since the pool's run began */
-static int64_t passes, tasks, least_tasks = INT64_MAX, most_tasks; /* of runs that read the matrix */
+static int64_t reads; /* reads of tiles since the pool's run began */
+/* of runs that read the matrix */
+static int64_t passes, tasks, least_tasks = INT64_MAX, most_tasks;
 
 lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err)
 {
@@ -52,7 +56,7 @@ static lort_code count_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, 
     return spectra_read(ctx, worker, r0, r1, c0, c1, dst, out, ld, err);
 }
 
-/* On one thread, so that counting needs no lock. */
+/* Runs on one thread, so that counting needs no lock. */
 static void count_tasks(void)
 {
     spectra m = spectra_make(4096, 4096, LORT_F16);

@@ -1,8 +1,10 @@
-/* bench_decode: decoders to f32: GB/s of output on one core, and their share of the time of a factorisation at k = 64 that reads a matrix of the type.
+/* bench_decode: decoders to f32. It prints GB/s of output on one core. It also prints the decoders'
+ * share of the time of a factorisation at k = 64 that reads a matrix of the type.
  *
- * Stored bytes are random but for bit 6, which is clear, so that no scale is Inf or NaN. For the share, every read of a tile decodes bytes of the type, which is
- * timed where it happens; then the tile gets the numbers of a generated matrix (spectra.h), so that the factorisation has as much to do as with real weights.
- * That copy is taken off the whole. */
+ * Stored bytes are random, but bit 6 is clear, so that no scale is Inf or NaN. For the share, every
+ * read of a tile decodes bytes of the type, and the program times this. Then the tile gets the
+ * numbers of a generated matrix (spectra.h), so that the factorisation has as much work as with
+ * real weights. The program subtracts the time of that copy. */
 #include "tests/bench/spectra.h"
 
 #define TILE ((int64_t)256 * 4096) /* numbers */
@@ -29,7 +31,7 @@ static uint8_t *make_bytes(size_t n)
     return bytes;
 }
 
-/* Tile after tile through one buffer, as the factorisation decodes. */
+/* Decodes tile after tile through one buffer, as the factorisation does. */
 static double gigabytes(const lort_dtype_info *type, const uint8_t *bytes, float *tile)
 {
     const size_t step = bench_bytes(type, 1, TILE);
@@ -60,7 +62,8 @@ static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, i
     return LORT_OK;
 }
 
-/* Share of one core's time; *seconds: of the factorisation, without the copies. */
+/* Returns the decoders' share of one core's time. *seconds: of the factorisation, without the
+ * copies. */
 static double share_of(reader *r, double *seconds)
 {
     const lort_target target = {.kind = LORT_TARGET_RANK, .rank = RANK, .max_rank = RANK, .key = SPECTRA_KEY};
@@ -84,7 +87,7 @@ static double share_of(reader *r, double *seconds)
     return best;
 }
 
-/* Per cent of the factorisation that a type may take; 0: no bar. */
+/* Returns the most per cent of the factorisation that a type may take; 0: no bar. */
 static double bar_of(const lort_dtype_info *type)
 {
     if (type->id == LORT_F16 || type->id == LORT_BF16)

@@ -1,11 +1,15 @@
-/* bench_difference: what low rank is for: bits it saves in the difference of two models, fine-tuned minus base, against integers alone.
+/* bench_difference: the use of low rank. It measures bits saved in the difference of two models,
+ * fine-tuned minus base, against integers alone.
  *
  *   bench_difference        BENCH=short: every sixth matrix
  *
- * kjv-3m: to each matrix W an update dW = A B of rank 16 is added, A and B normal numbers, scaled to a share of W's norm; W' = W + dW is rounded to bf16, or not, and
- * D = W' - W in f32 is coded. Rounding leaves noise of full rank in D, whose share of D's norm bounds what low rank can do.
- * lora-gpt2: the updates B A alpha / r of a real adapter, as they are. Each D goes through lort_compress as a model of its own, with components and without; bits
- * are those of the payload and of the step. */
+ * kjv-3m: each matrix W gets an update dW = A B of rank 16. A and B are normal numbers, scaled to a
+ * share of W's norm. W' = W + dW is rounded to bf16 or not, and D = W' - W is coded in f32.
+ * Rounding leaves noise of full rank in D. Its share of D's norm bounds the gain of low rank.
+ *
+ * lora-gpt2: the updates B A alpha / r of a real adapter, as they are. lort_compress codes each D
+ * as a model of its own, with components and without. Bits are those of the payload and of the
+ * step. */
 #include "tests/bench/bench.h"
 
 #include "compress/math/random.h"
@@ -28,7 +32,7 @@ typedef struct tally {
     bool rounded;
     int every, seen, matrices, skipped;
     bench_files files;
-    double weights, noise; /* noise: sum of the shares of D's norm that rounding made */
+    double weights, noise; /* noise: sum of the shares of rounding in D's norm */
     struct {
         double bits[WAYS];
         int64_t rank;
@@ -38,7 +42,7 @@ typedef struct tally {
 
 /* ---- updates ---- */
 
-/* Entry `place` of stream `key`, about normal: the sum of four uniform numbers. */
+/* Returns entry `place` of stream `key`, about normal: the sum of four uniform numbers. */
 static double noise_of(uint64_t key, uint32_t place)
 {
     const uint32_t place4[4] = {place, 0, 0, 0}, key2[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
@@ -63,7 +67,7 @@ static double norm2_of(const float *x, int64_t n)
     return sum;
 }
 
-/* a (rows x rank) times b (rank x cols), times scale. */
+/* Returns a (rows x rank) times b (rank x cols), times scale. */
 static matrix product(const float *a, const float *b, int64_t rows, int64_t rank, int64_t cols, double scale)
 {
     matrix out = matrix_make(rows, cols);
@@ -92,7 +96,7 @@ static matrix make_update(const tally *t, const char *name, const matrix *m)
     return update;
 }
 
-/* update becomes W' - W; returns the share of its norm that is rounding. */
+/* Turns `update` into W' - W. Returns the share of its norm that is rounding. */
 static double make_difference(const matrix *m, matrix *update, bool rounded)
 {
     double noise2 = 0;
@@ -184,7 +188,7 @@ static void code_pair(tally *t, const uint8_t *bytes, const lort_tensor *a, cons
     free(d.at);
 }
 
-/* Every lora_A with its lora_B. False: the file is not there. */
+/* Visits every lora_A with its lora_B. Returns false if the file is absent. */
 static bool visit_adapter(tally *t)
 {
     static const char tail[] = "lora_A.weight";

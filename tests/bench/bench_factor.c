@@ -2,9 +2,11 @@
  *
  *   bench_factor [ROWS COLS RANK]      one generated matrix instead of the table
  *
- * Work is counted as (4 m n d + 2 (m + n) d^2) flops, d being the width a block Krylov basis needs for 0.97 of the energy that k components can hold: what
- * has to be done, whatever LoRT does. What k components can hold is measured with a basis grown until a block adds less than 1e-4 of it, and once by the
- * eigenvalues of the f64 Gram matrix. Matrices are F16 in memory; generated ones are described in spectra.h. */
+ * Work is counted as (4 m n d + 2 (m + n) d^2) flops, whatever LoRT really does. Here d is the
+ * width at which a block Krylov basis captures 0.97 of the energy that k components can hold. That
+ * energy is measured with a basis that grows until a block adds less than 1e-4 of it. One matrix is
+ * checked by the eigenvalues of the f64 Gram matrix. Matrices are F16 in memory; spectra.h
+ * describes the generated ones. */
 #include "tests/bench/spectra.h"
 #include "tests/numerics/matrices.h"
 

@@ -1,4 +1,5 @@
-/* bench_headers: a GGUF with 100,000 tensors and a vocabulary of 131,072 tokens: how long it takes to open, and to get a tensor's bytes by name. */
+/* bench_headers: a GGUF with 100,000 tensors and a vocabulary of 131,072 tokens. It measures the
+ * time to open it, and to get a tensor's bytes by name. */
 #include "tests/bench/roofline.h"
 
 #include "formats/base/alloc.h"
@@ -10,7 +11,8 @@
 #define OPEN_BAR 50 /* ms */
 #define FIND_BAR 1 /* us */
 
-enum { GGUF_I32 = 5, GGUF_F32 = 6, GGUF_STRING = 8, GGUF_ARRAY = 9 }; /* value types */
+/* value types */
+enum { GGUF_I32 = 5, GGUF_F32 = 6, GGUF_STRING = 8, GGUF_ARRAY = 9 };
 
 static bench_bars bars;
 
@@ -28,7 +30,7 @@ static void put_array(lort_buffer *out, const char *key, uint32_t type)
     lort_put_u64(out, TOKENS);
 }
 
-/* Names as models of experts have them. */
+/* Makes names as models of experts have them. */
 static void name_of(int i, char out[64])
 {
     static const char *const parts[] = {"ffn_gate", "ffn_up", "ffn_down", "attn_q"};
@@ -90,7 +92,7 @@ static lort_model *open_model(const char *path, double *seconds)
     return model;
 }
 
-/* A tensor's bytes by name, without scratch: a view of the mapping or a failure. */
+/* Returns a tensor's bytes by name, without scratch: a view of the mapping or a failure. */
 static const uint8_t *bytes_of(lort_model *model, const char *name, size_t length)
 {
     const lort_tensor *t = lort_index_find(lort_model_index(model), name, length);
@@ -101,7 +103,7 @@ static const uint8_t *bytes_of(lort_model *model, const char *name, size_t lengt
     return bytes;
 }
 
-/* In an order that no cache foresees. Returns microseconds for one. */
+/* Finds all tensors in an order that no cache foresees. Returns the microseconds for one. */
 static double find_all(lort_model *model, char (*names)[64], const uint8_t **found)
 {
     const double begin = bench_now();

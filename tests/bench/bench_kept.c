@@ -1,5 +1,6 @@
-/* bench_kept: lossless and kept tensors through whole commands, beside zstd at level 1 on the same byte planes (bytes of chunks already split; nothing else is
- * counted there). One thread and all cores; files in memory (/dev/shm), checksums and the reading back included. */
+/* bench_kept: lossless and kept tensors through whole commands, beside zstd at level 1 on the same
+ * byte planes. For zstd the chunks are already split, and only the coding counts. One thread and
+ * all cores; files are in memory (/dev/shm). Times include checksums and reading back. */
 #include "tests/bench/spectra.h"
 
 #define BAR 0.70
@@ -7,7 +8,8 @@
 typedef struct path {
     const char *name;
     lort_goal goal;
-    bool keep; /* every tensor is excluded: the kept path of a run that would factor */
+    /* every tensor is excluded: the kept path of a run that would factorise */
+    bool keep;
 } path;
 static const path paths[] = {{"--lossless", LORT_GOAL_LOSSLESS, false}, {"kept", LORT_GOAL_RANK, true}};
 static bench_bars bars;
@@ -19,7 +21,7 @@ static double compress(const bench_files *f, const path *way, unsigned threads, 
     lort_report report = {0};
     lort_error err = {0};
 
-    remove(f->coded); /* freeing what stood there is not part of it */
+    remove(f->coded); /* not timed: freeing the old file */
     lort_options_init(&options);
     options.goal = way->goal;
     options.rank = 64;
@@ -91,7 +93,8 @@ int main(void)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         spectra m = spectra_make(rows, cols, types[i]);
         measure(m.type, rows, cols, m.bytes);
-        for (int64_t at = 0; at < rows * cols; at++) /* fills the fraction, which F16 left half empty */
+        /* fills the fraction, which F16 left half empty */
+        for (int64_t at = 0; at < rows * cols; at++)
             m.values[at] *= 0.73105858f;
         if (i == 1)
             measure(lort_dtype_get(LORT_F32), rows, cols, m.values);

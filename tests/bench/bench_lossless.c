@@ -1,9 +1,11 @@
-/* bench_lossless: share of its size that a matrix takes when it is stored losslessly, by element type, on real matrices.
+/* bench_lossless: the share of its size that a matrix takes when it is stored losslessly, by
+ * element type, on real matrices.
  *
  *   bench_lossless        BENCH=short: every sixth matrix
  *
- * The matrices are of bf16 (GPT-2, kjv-3m, TinyStories) or of f32 (stories260K); each is turned into the other types and compressed as a model of
- * its own, and what comes back is compared byte by byte. Shares count the tensor's chunks and its record. */
+ * The matrices are of bf16 (GPT-2, kjv-3m, TinyStories) or of f32 (stories260K). The program turns
+ * each into the other types and compresses it as a model of its own. It compares the restored
+ * matrix byte by byte. Shares count the tensor's chunks and its record. */
 #include "tests/bench/bench.h"
 
 #include "formats/types/half.h"
@@ -42,8 +44,8 @@ static const struct kind {
     const char *name;
     lort_dtype type;
     lort_encode_fn *store;
-    double bar;    /* share that may be left */
-    unsigned from; /* of what matrices */
+    double bar;    /* the largest share that passes */
+    unsigned from; /* the matrices to use */
     bool gguf;
 } kinds[] = {
     {"BF16", LORT_BF16, lort_store_bf16, 0.68, OF_ANY, false},        {"F16", LORT_F16, lort_store_f16, 0.86, OF_ANY, false},
@@ -124,7 +126,7 @@ static void run(const struct model *model, const struct kind *kind)
            share <= kind->bar ? "met" : "MISSED");
 }
 
-/* One matrix of GPT-2 in every type of llama.cpp. */
+/* Runs one matrix of GPT-2 in every type of llama.cpp. */
 static void run_all_types(void)
 {
     bench_files files = bench_files_make("gguf");

@@ -1,4 +1,5 @@
-/* bench_machine: the roofline alone: what sgemm, memory, disk and zstd do on this machine today. The other programs measure what binds them again. */
+/* bench_machine: the roofline alone, the speeds of sgemm, memory, disk and zstd on this machine
+ * today. Each other program measures again the speeds that bind it. */
 #include "tests/bench/spectra.h"
 
 int main(void)

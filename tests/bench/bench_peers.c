@@ -1,9 +1,15 @@
-/* bench_peers: LoRT's factorisation beside scikit-learn's randomized_svd, torch.svd_lowrank and LAPACK's gesdd, on all cores, of the same generated matrix
- * (spectra.h): times, and the share of the energy of the best k components that each captures. The peers get f32 in memory, LoRT F16. The randomised ones run at
- * their usual number of iterations, and at the first that captures as much as LoRT does. A bar is met where LoRT is as many times faster and captures no less
- * than the peer (less by 1 % of it at most, where the peer has just passed LoRT).
+/* bench_peers: LoRT's factorisation beside scikit-learn's randomized_svd, torch.svd_lowrank and
+ * LAPACK's gesdd. All factorise the same generated matrix (spectra.h) on all cores. The table has
+ * times, and the share of the energy of the best k components that each captures. The peers get f32
+ * in memory, LoRT F16.
  *
- * Needs a python3 with scikit-learn, torch, scipy (PYTHON in the environment, else /usr/bin/python3); says what is absent. */
+ * The randomised peers run twice: with their usual number of iterations, and with the first number
+ * that captures as much as LoRT does. A bar is met under two conditions. LoRT is that many times
+ * faster, and captures no less than the peer. (1 % less is allowed where the peer has just passed
+ * LoRT.)
+ *
+ * Needs a python3 with scikit-learn, torch, scipy (PYTHON in the environment, else
+ * /usr/bin/python3). Says which of them is absent. */
 #include "tests/bench/spectra.h"
 
 static const struct {
@@ -32,7 +38,7 @@ static void compare(char *line, const own *lort, const spectra_need *need, int64
     for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
         if (strcmp(name, peers[i].name) != 0)
             continue;
-        /* gesdd is the best there is, up to f32: the bar of LoRT's own is what counts there */
+        /* gesdd is the optimum up to f32, so LoRT's own bar of captured energy counts there */
         const bool also = strcmp(name, "gesdd") == 0 ? lort->captured >= 0.97 : lort->captured >= 0.99 * captured;
         snprintf(what, sizeof what, "k = %" PRId64 ", %.3f against %.3f of %s: times faster", k, lort->captured, captured, how);
         bench_at_least(&bars, times, peers[i].bar, "times", also, what);

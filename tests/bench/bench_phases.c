@@ -1,12 +1,14 @@
-/* bench_phases: where one core's time goes in a factorisation: decoding, products by shape with their rates beside the sgemm peak, eigenproblems, the rest.
+/* bench_phases: the time of one core in a factorisation: decoding, products by shape with their
+ * rates beside the sgemm peak, eigenproblems, the rest.
  *
- *   bench_phases [ROWS COLS RANK]      default 4096 x 4096 and 4096 x 14336 at 64, 4096 x 4096 at 256
+ *   bench_phases [ROWS COLS RANK]   default 4096 x 4096, 4096 x 14336 at 64, 4096 x 4096 at 256
  *
- * The linker wraps compress/math/blas.h; times are of the thread's own CPU clock, so that a busy machine blurs them less. */
+ * The linker wraps compress/math/blas.h. Times are of the thread's own CPU clock, so that a busy
+ * machine blurs them less. */
 #include "tests/bench/spectra.h"
 
 #define SHAPES 1000
-#define WORTH 0.01 /* of the time: what is printed by itself */
+#define WORTH 0.01 /* share of the time from which on a line is printed by itself */
 
 typedef struct product {
     const char *name;
@@ -41,7 +43,7 @@ static void add_product(const char *name, bool trans_a, bool trans_b, int64_t m,
     products[i].seconds += seconds;
 }
 
-/* ---- what the linker puts in place of compress/math/blas.h ---- */
+/* ---- the linker puts these in place of compress/math/blas.h ---- */
 
 static const char sgemm[] = "sgemm", dgemm[] = "dgemm";
 
@@ -82,7 +84,7 @@ static lort_code read_timed(void *ctx, unsigned worker, int64_t r0, int64_t r1, 
     return code;
 }
 
-/* Gflop/s by the same clock: the best of ten calls through the wrapper. */
+/* Returns Gflop/s by the same clock: the best of ten calls through the wrapper. */
 static double sgemm_peak(void)
 {
     enum { N = BENCH_SGEMM };

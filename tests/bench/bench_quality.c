@@ -1,7 +1,11 @@
-/* bench_quality: captured energy of the rounded factors over the optimum, and what it cost, on the real matrices the tests have.
+/* bench_quality: captured energy of the rounded factors over the optimum, and its cost, on the real
+ * matrices of the tests.
  *
- *   bench_quality [K ...]     default 16 64 128; one line per rank: worst and mean share, mean sketch, passes, time;
- * then the default goal, relative error 0.05 at ranks that gain bytes over lossless storage (two thirds of bf16) */
+ *   bench_quality [K ...]     default 16 64 128
+ *
+ * It prints one line per rank: worst and mean share, mean sketch, passes, time. Then comes the
+ * default goal: relative error 0.05 at ranks that gain bytes over lossless storage (two thirds of
+ * bf16). */
 #include "tests/bench/bench.h"
 
 #include "tests/numerics/matrices.h"
@@ -39,7 +43,7 @@ static void measure(const char *name, matrix *m, void *ctx)
     free(squares);
 }
 
-/* The default goal of the command line. */
+/* Measures the default goal of the command line. */
 static void measure_goal(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;

@@ -1,9 +1,12 @@
-/* bench_speed: MB/s of bf16 that one thread compresses and restores, beside memcpy and zstd of the same run.
+/* bench_speed: MB/s of bf16 that one thread compresses and restores, beside memcpy and zstd of the
+ * same run.
  *
- *   bench_speed [ROWS COLS [ERROR ...]]      default 4096 4096 and errors 0.05 (the command line's), 0.02, 0.3
+ *   bench_speed [ROWS COLS [ERROR ...]]      default 4096 4096 and errors 0.05, 0.02, 0.3
  *
- * The matrix is normal noise whose rows and columns differ in scale by up to a factor of four, about what weights look like to integers. Times are
- * of whole commands, checksums included, files in memory (/dev/shm): a disk would be what is measured; the best of two (BENCH=short: of one). */
+ * 0.05 is the command line's default. The matrix is normal noise whose rows and columns differ in
+ * scale by up to a factor of four. To integers this looks much like weights. Times are of whole
+ * commands, checksums included, the best of two (BENCH=short: of one). Files are in memory
+ * (/dev/shm), since on a disk the disk would decide. */
 #include "tests/bench/roofline.h"
 
 #include "compress/math/random.h"
@@ -12,7 +15,7 @@
 #define COMPRESS_BAR 100
 #define RESTORE_BAR 400
 
-/* Sum of twelve uniforms: normal enough. */
+/* The sum of twelve uniform numbers: normal enough. */
 static float normal(uint64_t *x)
 {
     float sum = -6;

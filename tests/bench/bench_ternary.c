@@ -1,9 +1,11 @@
-/* bench_ternary: trits and factors beside integers of the same bytes, matrix by matrix, on GPT-2's attention and kjv-3m.
+/* bench_ternary: trits and factors beside integers of the same bytes, matrix by matrix, on GPT-2's
+ * attention and kjv-3m.
  *
  *   bench_ternary        BENCH=short: every sixth matrix
  *
- * Each matrix in BF16, as a model of its own, is coded by --residual ternary at some ranks; then by integers, to a file no larger. Bits are those of the
- * payload. Errors are relative, the mean over the matrices. T alone is given too: its scales and trits. */
+ * LoRT codes each matrix in BF16, as a model of its own, by --residual ternary at some ranks. Then
+ * it codes the matrix by integers, to a file no larger. Bits are those of the payload. Errors are
+ * relative, the mean over the matrices. T alone, its scales and trits, has a line too. */
 #include "tests/bench/bench.h"
 
 #include "loader/store/archive.h"
@@ -41,7 +43,7 @@ typedef struct tally {
     double weights;
     struct {
         double bits, trit_bits, error, integer_bits, integer_error;
-        int wins; /* of trits */
+        int wins; /* matrices on which trits are better */
     } rank[RANKS];
 } tally;
 

@@ -1,11 +1,17 @@
-/* make_model: models of any size for the benchmarks, from a seed: bf16 weights that are normal noise and 16 components above it, or a sparse file that
- * has only the header.
+/* make_model: models of any size for the benchmarks, from a seed. Their bf16 weights are normal
+ * noise and 16 components above it. Or the model is a sparse file that has only the header.
  *
  *   make_model PATH [NAME=VALUE ...]
  *
- * PATH ends in .gguf or .safetensors, or is a directory to make, for shards. A transformer has vocab= hidden= kv= ffn= layers=: per layer q and o of
- * hidden x hidden, k and v of kv x hidden, gate, up and down of ffn x hidden (mlp=2: up and down only), two norms; embedding and head of vocab x hidden.
- * A side of 0 (the default) leaves its matrices out. Before them stand big= matrices of rows= x cols=. shards= files; seed=; sparse=1. */
+ * PATH ends in .gguf or .safetensors, or is a directory to make, for shards. The settings:
+ *
+ *   vocab= hidden= kv= ffn= layers=   a transformer; a side of 0 (default) has no matrices
+ *   mlp=2                             up and down only
+ *   big= rows= cols=                  `big` matrices of rows x cols, which stand first
+ *   shards= seed= sparse=1            files, seed, and a sparse file
+ *
+ * A layer has q and o of hidden x hidden, k and v of kv x hidden. It has gate, up and down of ffn x
+ * hidden, and two norms. Embedding and head are vocab x hidden. */
 #define _GNU_SOURCE
 #include "tests/bench/bench.h"
 #include "formats/types/half.h"
@@ -15,7 +21,8 @@
 #include <sys/stat.h>
 
 #define COMPONENTS 16
-#define STRENGTH 0.1f /* of the first, over noise of 1; the i-th has 1 / sqrt(i) of it */
+/* of the first component over noise of 1; the i-th has 1 / sqrt(i) of it */
+#define STRENGTH 0.1f
 #define PIECE_BYTES (8 << 20)
 #define NORMALS (1 << 16)
 #define ALIGNMENT 32 /* of tensors in a GGUF */
@@ -32,7 +39,8 @@ static struct { const char *name; int64_t value; } settings[] = {{"vocab", 0}, {
 enum { VOCAB, HIDDEN, KV, FFN, LAYERS, MLP, BIG, ROWS, COLS, SHARDS, SEED, SPARSE, SETTINGS };
 #define SET(which) settings[which].value
 
-static const struct matrix_kind { const char *safetensors, *gguf; int rows, cols; } kinds[] = { /* sides as settings; rows -1: a vector */
+/* sides as settings; rows -1: a vector */
+static const struct matrix_kind { const char *safetensors, *gguf; int rows, cols; } kinds[] = {
     {"input_layernorm", "attn_norm", -1, HIDDEN}, {"self_attn.q_proj", "attn_q", HIDDEN, HIDDEN}, {"self_attn.k_proj", "attn_k", KV, HIDDEN},
     {"self_attn.v_proj", "attn_v", KV, HIDDEN}, {"self_attn.o_proj", "attn_output", HIDDEN, HIDDEN}, {"post_attention_layernorm", "ffn_norm", -1, HIDDEN},
     {"mlp.gate_proj", "ffn_gate", FFN, HIDDEN}, {"mlp.up_proj", "ffn_up", FFN, HIDDEN}, {"mlp.down_proj", "ffn_down", HIDDEN, FFN}};
@@ -45,13 +53,13 @@ typedef struct model {
     uint64_t count, room, bytes;
     uint64_t data_at[1000], data_bytes[1000]; /* by file */
     int files[1000];
-    uint64_t *pieces;                         /* [count + 1]: the number of the first piece of each tensor */
+    uint64_t *pieces;                         /* [count + 1]: first piece of each tensor */
     float normals[NORMALS];
 } model;
 
 static uint64_t bytes_of(const weights *w) { return 2 * (uint64_t)(w->rows ? w->rows : 1) * (uint64_t)w->cols; }
 
-/* ---- what is in it ---- */
+/* ---- its contents ---- */
 
 static void add(model *m, const char *name, int64_t rows, int64_t cols)
 {
@@ -93,7 +101,7 @@ static void list(model *m)
     add(m, m->gguf ? "output.weight" : "lm_head.weight", SET(VOCAB), SET(HIDDEN));
 }
 
-/* Files of about equal size, tensors in order. */
+/* Divides the tensors, in order, among files of about equal size. */
 static void place(model *m)
 {
     uint64_t seen = 0;
@@ -289,7 +297,8 @@ static lort_code write_piece(void *ctx, int64_t item, unsigned worker, unsigned 
     }
     const off_t at = (off_t)(m->data_at[w->file] + w->offset + 2 * (uint64_t)(from * w->cols));
     bench_need(pwrite(m->files[w->file], out, bytes, at) == (ssize_t)bytes, "the model cannot be written");
-    (void)sync_file_range(m->files[w->file], at, (off_t)bytes, SYNC_FILE_RANGE_WRITE); /* so that the disk is busy at once, and little is dirty at the end */
+    /* so that the disk is busy at once, and little is dirty at the end */
+    (void)sync_file_range(m->files[w->file], at, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
     free(right);
     free(row);
     free(out);

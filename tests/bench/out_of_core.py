@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Out of core: stream mode beside full, growth with the model, plans of what nobody has room for, and models in memory cgroups.
+"""Out of core: stream mode beside full, growth with the model, the plan of a 70B model in sparse
+files, and models in memory cgroups.
 
-  tests/bench/out_of_core.py [TABLE ...]    tables: stream cold growth plan (all four without any), memory (make bench-out-of-core)
+  tests/bench/out_of_core.py [TABLE ...]
 
-BENCH=short: smaller models. Reads LORT and MAKER (the programs), BENCH_DIR (scratch, default /tmp). Models are made from a seed by
-make_model and removed again. Bars stand behind the figures; a cgroup (v1 or v2) needs root, and what needs one says so where there is none.
-Times are of whole commands. "Cold" is after POSIX_FADV_DONTNEED on every input file; the disk's rate is measured the same way in the same run."""
+Tables are stream, cold, growth and plan (the default is all four), and memory
+(make bench-out-of-core). BENCH=short: smaller models. The environment names the programs, LORT and
+MAKER, and a scratch directory, BENCH_DIR (default /tmp). make_model makes models from a seed, and
+this program removes them. Bars stand behind the figures. A cgroup (v1 or v2) needs root; without
+one its table says so. Times are of whole commands. "Cold" is after POSIX_FADV_DONTNEED on every
+input file. The disk's rate is measured in this way too, in the same run."""
 import atexit
 import json
 import os
@@ -23,8 +27,9 @@ SHORT = os.environ.get("BENCH") == "short"
 LORT = os.environ.get("LORT", "build/release/lort")
 MAKER = os.environ.get("MAKER", "build/release/tests/bench/make_model")
 TARGETS = {"max-error 0.05": [], "rank 64": ["--rank", "64"]}
-LAYER = {"hidden": 4096, "kv": 4096, "ffn": 8192, "mlp": 2}  # 256 MiB each
-LLAMA_8B = {"hidden": 4096, "kv": 1024, "ffn": 14336, "vocab": 128256}  # 416 MiB a layer, embedding and head of 1002 MiB
+LAYER = {"hidden": 4096, "kv": 4096, "ffn": 8192, "mlp": 2}  # 256 MiB a layer
+# 416 MiB a layer, embedding and head of 1002 MiB each
+LLAMA_8B = {"hidden": 4096, "kv": 1024, "ffn": 14336, "vocab": 128256}
 LLAMA_70B = {"hidden": 8192, "kv": 1024, "ffn": 28672, "layers": 80, "vocab": 128256}
 
 work = tempfile.mkdtemp(prefix="lort-ooc-", dir=os.environ.get("BENCH_DIR", "/tmp"))
@@ -43,7 +48,7 @@ def judge(met):
 
 
 def make(name, **settings):
-    """Its path; on the disk, and in the page cache as far as there is room."""
+    """Makes a model on the disk, and in the page cache if it fits. Returns its path."""
     path = os.path.join(work, name)
     subprocess.run([MAKER, path] + [f"{k}={v}" for k, v in settings.items()], check=True, stdout=subprocess.DEVNULL)
     return path
@@ -74,7 +79,7 @@ def drop(path):
 
 
 def read(path, most=2 * GIB):
-    """Bytes per second of plain reads."""
+    """Returns the bytes per second of plain reads."""
     piece, done, begin = bytearray(8 * MIB), 0, time.monotonic()
 
     def one(fd):
@@ -95,7 +100,7 @@ KEYS = {True: {"anon": "total_rss", "dirty": "total_dirty", "writeback": "total_
 
 
 class Group:
-    """A memory cgroup with a limit, or an I/O cgroup with a rate of reads; goes away with the program."""
+    """A memory cgroup with a limit, or an I/O cgroup with a rate of reads. It ends with the program."""
 
     def __init__(self, controller, name, value):
         v1 = os.path.isdir(V1)
@@ -128,7 +133,7 @@ def group(controller, name, value):
     try:
         return Group(controller, name, value)
     except OSError as why:
-        print(f"  no {controller} cgroup can be made here ({why.strerror}): skipped")
+        print(f"  cannot make a {controller} cgroup here ({why.strerror}): skipped")
         return None
 
 
@@ -136,7 +141,7 @@ def group(controller, name, value):
 
 
 def anonymous(pid):
-    """RssAnon now; 0 once it has ended."""
+    """Returns RssAnon now; 0 if the process has ended."""
     try:
         with open(f"/proc/{pid}/status") as text:
             return next((1024 * int(line.split()[1]) for line in text if line.startswith("RssAnon:")), 0)
@@ -145,7 +150,10 @@ def anonymous(pid):
 
 
 class Run:
-    """One command: its report, and what the kernel says of it. most: peaks seen from outside, every 20 ms, of it and of the memory cgroup it was in."""
+    """One command: its report, and the kernel's figures of it.
+
+    most: peaks of the process and of its memory cgroup, sampled from outside every 20 ms.
+    """
 
     def __init__(self, arguments, inside=None, what="compress"):
         self.most, self.done = {"anon": 0, "dirty": 0, "writeback": 0, "unwritten": 0, "file": 0}, False
@@ -158,7 +166,7 @@ class Run:
         watcher.start()
         try:
             self.code = child.wait()
-        finally:  # stopped: nothing stays behind
+        finally:  # if this program is stopped, the command ends too
             child.kill()
         self.seconds, self.done = time.monotonic() - begin, True
         watcher.join()
@@ -182,7 +190,7 @@ class Run:
         return self.cpu / self.seconds / self.report["threads"]
 
     def passes(self):
-        """Readings of all weights, a big tensor counting for more than a small one."""
+        """Returns the mean number of readings, weighted by the bytes of the tensors."""
         tensors = self.report["tensors"]
         return sum(t["passes"] * t["bytes_in"] for t in tensors) / sum(t["bytes_in"] for t in tensors)
 

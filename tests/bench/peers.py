@@ -2,8 +2,10 @@
 """Called by bench_peers: low-rank factorisations by scikit-learn, torch and LAPACK of a raw f32 file.
 
 usage: peers.py FILE ROWS COLS K ROUNDS ENERGY [gesdd]
-Prints one line each, tab-separated: name, what was asked of it, least seconds of ROUNDS (gesdd: once), energy it captures (||U'A||^2 in f64); or
-name, "absent", 0, 0 where the library is not here. The randomised ones run at their usual number of iterations, and at the first that captures ENERGY."""
+
+Prints one line for each run, tab-separated: name, arguments, least seconds of ROUNDS (gesdd: once),
+captured energy (||U'A||^2 in f64). If a library is absent, the line is: name, "absent", 0, 0. The
+randomised peers run at their usual number of iterations, and at the first that captures ENERGY."""
 import sys
 import time
 
@@ -33,7 +35,7 @@ def absent(name):
 
 
 def until_enough(name, label, usual, rounds, a, energy, run):
-    """At the usual number of iterations, then at the first of ITERATIONS that captures `energy`."""
+    """Runs the usual number of iterations, then the first of ITERATIONS that captures `energy`."""
     measure(name, f"{label}={usual}", rounds, a, lambda: run(usual))
     for n in ITERATIONS:
         if captured(run(n), a) >= energy or n == ITERATIONS[-1]:

@@ -1,4 +1,5 @@
-/* roofline: what the machine itself does in the same run - sgemm, memcpy, the disk, zstd - and bars: figures that are printed together at a program's end. */
+/* roofline: the speeds of the machine itself in the same run: sgemm, memcpy, the disk, zstd. And
+ * bars: figures that are printed together at a program's end. */
 #ifndef LORT_TESTS_ROOFLINE_H
 #define LORT_TESTS_ROOFLINE_H
 
@@ -36,7 +37,8 @@ static inline lort_pool *bench_pool(unsigned threads)
     return pool;
 }
 
-/* As bench_files_make, but where files are memory, if the machine has such a place: a disk that is slow to sync says nothing about what is coded. */
+/* As bench_files_make, but in memory if the machine has a place for such files. A disk that is slow
+ * to sync says nothing about the coding. */
 static inline bench_files bench_files_memory(const char *extension)
 {
     if (access("/dev/shm", W_OK) == 0)
@@ -53,7 +55,7 @@ typedef struct bench_bars {
     char text[BENCH_BARS][280];
 } bench_bars;
 
-/* A figure that must be `bar` or more; a note says what else held, or did not. */
+/* Notes a figure that must be `bar` or more. A note says which other condition held, or did not. */
 static inline void bench_at_least(bench_bars *bars, double value, double bar, const char *unit, bool also, const char *what)
 {
     const bool met = value >= bar && also;
@@ -92,7 +94,8 @@ static inline lort_code bench_gemm_item(void *ctx, int64_t item, unsigned worker
     return LORT_OK;
 }
 
-/* Gflop/s of `threads` workers with a product of their own each, as LoRT uses BLAS: the best of ten rounds. */
+/* Returns Gflop/s of `threads` workers, each with a product of its own, as LoRT uses BLAS. It is
+ * the best of ten rounds. */
 static inline double bench_sgemm(unsigned threads)
 {
     enum { N = BENCH_SGEMM, EACH = 2 };
@@ -101,7 +104,8 @@ static inline double bench_sgemm(unsigned threads)
     lort_pool *pool = bench_pool(threads);
     double best = 1e9;
 
-    for (size_t i = 0; i < count; i++) /* zeros would draw less power than numbers */
+    /* zeros would draw less power than numbers */
+    for (size_t i = 0; i < count; i++)
         gemms.matrices[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
     for (int i = 0; i < 10; i++) {
         const double begin = bench_now();
@@ -115,7 +119,7 @@ static inline double bench_sgemm(unsigned threads)
 
 /* ---- memcpy, zstd ---- */
 
-/* GB/s of copies of 256 MiB, one thread. */
+/* Returns GB/s of copies of 256 MiB, one thread. */
 static inline double bench_memcpy(void)
 {
     const size_t n = 256u << 20;
@@ -135,11 +139,12 @@ static inline double bench_memcpy(void)
 }
 
 typedef struct bench_zstd_speed {
-    double encode, decode; /* MB/s of what is coded, one thread */
-    double share;          /* of the size that is left */
+    double encode, decode; /* MB/s of the bytes that are coded, one thread */
+    double share;          /* coded size over size */
 } bench_zstd_speed;
 
-/* zstd at level 1 on the byte planes of each chunk, the splitting itself not counted: the best of three. */
+/* Runs zstd at level 1 on the byte planes of each chunk, and takes the best of three. The splitting
+ * does not count. */
 static inline bench_zstd_speed bench_zstd(const lort_dtype_info *type, const uint8_t *bytes, size_t n)
 {
     const size_t chunk = LORT_CHUNK_TARGET / type->block_bytes * type->block_bytes, room = ZSTD_compressBound(chunk), chunks = (n + chunk - 1) / chunk;
@@ -173,7 +178,8 @@ static inline bench_zstd_speed bench_zstd(const lort_dtype_info *type, const uin
 /* ---- the disk ---- */
 
 typedef struct bench_disk_speed {
-    double write, cold, warm; /* GB/s: written and synced; read after the page cache let go; read again */
+    /* GB/s: written and synced; read after the page cache is dropped; read again */
+    double write, cold, warm;
 } bench_disk_speed;
 
 static inline double bench_read_file(const char *path, bool cold, uint8_t *buffer, size_t step)
@@ -192,7 +198,8 @@ static inline double bench_read_file(const char *path, bool cold, uint8_t *buffe
     return 1e-9 * total / seconds;
 }
 
-/* A file of `bytes` in /tmp, read 8 MiB at a time. The host below a virtual disk may still hold what the guest let go. */
+/* Writes and reads a file of `bytes` in /tmp, 8 MiB at a time. The host below a virtual disk may
+ * still hold data that the guest dropped. */
 static inline bench_disk_speed bench_disk(size_t bytes)
 {
     const size_t step = 8u << 20;

@@ -1,7 +1,10 @@
-/* spectra: matrices for the benchmarks of the factorisation, in memory as F16 or BF16, and what of their energy k components can hold.
+/* spectra: matrices for the benchmarks of the factorisation, in memory as F16 or BF16, and the
+ * energy that k components can hold of them.
  *
- * A generated matrix is signal and noise: SPECTRA_COMPONENTS components of random directions whose singular values fall as (1 + i)^-1/2, and normal noise of
- * every element; SPECTRA_SIGNAL is the signal's share of the energy. With it 64 components of 4096 x 11008 hold 4 % of the energy. */
+ * A generated matrix is signal and noise. The signal is SPECTRA_COMPONENTS components of random
+ * directions, whose singular values fall as (1 + i)^-1/2. The noise is normal in every element.
+ * SPECTRA_SIGNAL is the signal's share of the energy. So 64 components of 4096 x 11008 hold 4 % of
+ * the energy. */
 #ifndef LORT_TESTS_SPECTRA_H
 #define LORT_TESTS_SPECTRA_H
 
@@ -22,10 +25,11 @@ typedef struct spectra {
     int64_t rows, cols;
     const lort_dtype_info *type;
     uint8_t *bytes; /* [rows][cols] of the type */
-    float *values;  /* the same as f32 */
+    float *values;  /* the same elements as f32 */
 } spectra;
 
-/* Twelve uniforms of 13 bits are normal enough; three steps of a linear congruential generator give them. */
+/* Twelve uniform numbers of 13 bits are normal enough. Three steps of a linear congruential
+ * generator give them. */
 static inline float spectra_normal(uint64_t *x)
 {
     int64_t sum = 0;
@@ -38,7 +42,8 @@ static inline float spectra_normal(uint64_t *x)
 
 typedef struct spectra_making {
     const spectra *to;
-    const float *left, *right; /* [rows][components] with the singular values, [components][cols] */
+    /* [rows][components] with the singular values, [components][cols] */
+    const float *left, *right;
     float noise;
 } spectra_making;
 
@@ -106,7 +111,8 @@ static inline double spectra_norm2(const spectra *m)
     return sum;
 }
 
-/* Reads as lort_slice_read does: whole rows at once, parts of rows one by one, those 16 rows below expected. */
+/* Reads as lort_slice_read does: whole rows at once, parts of rows one by one. For parts it asks
+ * memory 16 rows ahead. */
 static inline lort_code spectra_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
                                      lort_error *err)
 {
@@ -127,15 +133,16 @@ static inline lort_matrix_source spectra_source(spectra *m)
     return (lort_matrix_source){.rows = m->rows, .cols = m->cols, .element_bytes = 2, .read = spectra_read, .ctx = m};
 }
 
-/* ---- what k components can hold ---- */
+/* ---- the energy that k components can hold ---- */
 
-/* Width of a block of LoRT's basis (compress/factor/factor.c, set_widths). */
+/* Width of a block of LoRT's basis (compress/factor/grid.c, set_widths). */
 static inline int64_t spectra_block(int64_t rank)
 {
     return rank > 128 ? 128 : 64;
 }
 
-/* A block Krylov basis like LoRT's, of f32 products with all cores, that is grown until k components gain next to nothing. */
+/* A block Krylov basis like LoRT's, of f32 products with all cores. It grows until k components
+ * gain next to nothing. */
 typedef struct spectra_basis {
     const spectra *m;
     int64_t block, cap, d;
@@ -147,7 +154,7 @@ typedef struct spectra_basis {
 typedef struct spectra_need {
     double optimal; /* energy of the first k components */
     int64_t width;  /* smallest basis that captures `share` of it: multiple of the block */
-    int64_t grown;  /* width at which it was settled */
+    int64_t grown;  /* width at which growing ended */
 } spectra_need;
 
 #define SPECTRA_CHUNK 512
@@ -187,7 +194,8 @@ static inline void spectra_orthonormalise(spectra_basis *b)
     }
 }
 
-/* Adds a block: Y = A Q_j, the Ritz values, and the next block. Returns the energy of the first k. */
+/* Adds a block: Y = A Q_j, the Ritz values, and the next block. Returns the energy of the first k.
+ */
 static inline double spectra_grow(spectra_basis *b, int64_t k)
 {
     const spectra *m = b->m;
@@ -232,7 +240,8 @@ static inline void spectra_end(spectra_basis *b)
         free(all[i]);
 }
 
-#define SPECTRA_SETTLED 1e-4 /* of the energy: what a block may still add */
+/* share of the energy that a block may still add */
+#define SPECTRA_SETTLED 1e-4
 static inline spectra_need spectra_measure(const spectra *m, int64_t k, double share)
 {
     const int64_t block = spectra_block(k), least = m->rows < m->cols ? m->rows : m->cols, most = least / block * block;
@@ -255,7 +264,8 @@ static inline spectra_need spectra_measure(const spectra *m, int64_t k, double s
     return need;
 }
 
-/* The same by the eigenvalues of the f64 Gram matrix of the smaller side: slow, to check spectra_measure by. */
+/* Returns that energy by the eigenvalues of the f64 Gram matrix of the smaller side. It is slow,
+ * and serves to check spectra_measure. */
 static inline double spectra_optimal(const spectra *m, int64_t k)
 {
     const bool wide = m->cols > m->rows;
@@ -282,13 +292,13 @@ static inline double spectra_optimal(const spectra *m, int64_t k)
     return sum;
 }
 
-/* Energy that stored factors hold. */
+/* Returns the energy that stored factors hold. */
 static inline double spectra_captured(const lort_factors *f)
 {
     return ldexp(f->norm2 - f->error2, 2 * f->exponent);
 }
 
-/* Factorises, `rounds` times; the least time. */
+/* Factorises `rounds` times. Returns the least time. */
 static inline double spectra_factor(spectra *m, int64_t rank, unsigned threads, int rounds, lort_factors *out)
 {
     const lort_matrix_source source = spectra_source(m);

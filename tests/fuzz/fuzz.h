@@ -1,4 +1,4 @@
-/* fuzz: what every fuzz target has: its entry point, and a check that ends it. */
+/* fuzz: shared by all fuzz targets. The entry point, and a check that ends the program. */
 #ifndef LORT_TESTS_FUZZ_H
 #define LORT_TESTS_FUZZ_H
 

@@ -1,6 +1,10 @@
-/* Containers opened and decoded. No crash, memory in proportion to the file (1024 bytes of a record for one that is stored); a container whose hashes are right opens
- * if its names differ, its chunks decode to what they were made of, and what a slice decodes to is the same from any cells, and finite but for kept numbers and
- * products of factors. Input: how (the file as it stands; sealed, fuzz_sealed.h, with the payload as it stands or as what it decodes to), and the rest. */
+/* Fuzz target: containers opened and decoded. No crash. Memory is in proportion to the file: 1024
+ * bytes of a record for one that is stored. A container whose hashes are right opens if its names
+ * differ. Its chunks decode to their content. A slice decodes to the same values from any cells.
+ * The values are finite, except in kept numbers and products of factors.
+ *
+ * Input: a byte that says how, and the rest. The rest is the file as it stands, or it is sealed
+ * (fuzz_sealed.h), with a payload as it stands or as its decoded content. */
 #define _GNU_SOURCE
 #include "compress/read/encoding.h"
 #include "compress/factor/factor.h"
@@ -22,7 +26,8 @@ static void check_code(lort_code code, const lort_error *err)
     CHECK(code == LORT_OK || (code == LORT_E_DAMAGED && err->code == code && err->message[0] && lort_utf8_valid(err->message, strlen(err->message))));
 }
 
-/* The same values a row of blocks at a time, and in small steps of the decoder from the last back. */
+/* The values are the same a row of blocks at a time, and in small steps of the decoder from the
+ * last one back. */
 static void check_cells(const lort_slice *slice, lort_scratch *scratch)
 {
     const lort_cell_grid grid = lort_cell_grid_of(slice->shape.rows, slice->shape.cols);
@@ -72,7 +77,7 @@ static void check_slices(const lort_archive *archive, const lort_part *part, lor
     }
 }
 
-/* content: NULL, or what the chunks decode to. */
+/* content: NULL, or the bytes to which the chunks decode. */
 static void check_chunks(const lort_archive *archive, const lort_part *part, const uint8_t *content, lort_scratch *scratch)
 {
     for (uint64_t i = 0; i < part->chunk_count; i++) {

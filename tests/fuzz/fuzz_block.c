@@ -1,5 +1,5 @@
-/* Bodies of quantised blocks: no crash, and what is accepted is the same twice, and of finite numbers.
- * Input: rows - 1, columns - 1, a seed of the codes, and the body. */
+/* Fuzz target: bodies of quantised blocks. No crash. An accepted body decodes to the same finite
+ * numbers twice. Input: rows - 1, columns - 1, a seed of the codes, and the body. */
 #include "compress/coder/block.h"
 #include "fuzz.h"
 #include <math.h>
@@ -21,11 +21,11 @@ static void read_input(const uint8_t *data, size_t size, input *in)
     in->weights = (size_t)(in->block.rows * in->block.cols);
     in->body = data + 3;
     in->bytes = size - 3;
-    for (int i = 0; i < ROWS_MOST + COLS_MOST; i++) /* seed 0: all in the middle */
+    for (int i = 0; i < ROWS_MOST + COLS_MOST; i++) /* seed 0: all codes in the middle */
         in->codes[i] = (uint8_t)(128 + data[2] * (i * 7 % 11 - 5) / 16);
 }
 
-/* Every buffer of its exact size, so that ASan sees one element too many. */
+/* Every buffer has its exact size, so that ASan sees one element too many. */
 static lort_code decode(const input *in, float *weights, lort_error *err)
 {
     lort_block block = in->block;

@@ -1,13 +1,17 @@
-/* zstd frames. Whatever the bytes: a decode says LORT_OK or LORT_E_DAMAGED, writes nothing behind the size it was given, and takes no memory of the frame's choosing
- * (-malloc_limit_mb of scripts/run-fuzz); what was decoded codes and decodes to the same again. And any bytes coded, in each of the ways there are, come back, within
- * the bound. Input: what to do, the size decoded (18 of three bytes' bits) or the number of planes, and
- * the bytes. */
+/* Fuzz target: zstd frames. A decode of any bytes returns LORT_OK or LORT_E_DAMAGED, and writes
+ * nothing behind the given size. The frame does not decide how much memory it takes
+ * (-malloc_limit_mb of scripts/run-fuzz). Decoded bytes code and decode to the same bytes again.
+ * Any bytes that are coded, in each way, come back, and their code is within the bound.
+ *
+ * Input: the work to do, the decoded size (18 bits of three bytes) or the number of planes, and the
+ * bytes. */
 #include "formats/base/bytes.h"
 #include "fuzz_input.h"
 #include "loader/store/codec.h"
 #include "formats/base/text.h"
 
-#define BEHIND 64 /* libzstd is not built with ASan: what lies behind is looked at */
+/* libzstd is built without ASan, so the target checks the bytes behind a buffer. */
+#define BEHIND 64
 
 static lort_codec *quick, *thorough;
 
@@ -36,7 +40,8 @@ static void code_and_back(lort_codec *codec, const uint8_t *bytes, size_t n, uin
         lort_code code = way == 0   ? lort_codec_encode(codec, bytes, n, coded, bound, &stored[way], NULL)
                          : way == 1 ? lort_codec_encode_planes(codec, bytes, n, planes, coded, bound, &stored[way], NULL)
                                     : lort_codec_encode_symbols(codec, bytes, n, coded, bound, &stored[way], NULL);
-        CHECK(code == LORT_OK && stored[way] > 0 && stored[way] <= bound && stored[way] <= n + n / 128 + 1024); /* the last: what the container's gate takes */
+        /* the last condition is that of the container's gate */
+        CHECK(code == LORT_OK && stored[way] > 0 && stored[way] <= bound && stored[way] <= n + n / 128 + 1024);
         check_behind(coded, bound);
         memset(back, 0, n);
         CHECK(lort_codec_decode(codec, coded, stored[way], back, n, NULL) == LORT_OK && (n == 0 || memcmp(back, bytes, n) == 0));

@@ -1,6 +1,10 @@
-/* What a container is used for: verify, inspect, compare and restore, whole. No crash; one that verifies is restored, if its numbers fit the type and its header
- * speaks of its tensors, and is the same as itself; kept parts come back as the bytes they were made of; what fails leaves nothing behind. Input: how it is made
- * (fuzz_sealed.h, the payload as it stands or as what it decodes to), what to restore, and the rest. */
+/* Fuzz target: the commands that read a container, verify, inspect, compare and restore, whole. No
+ * crash. LoRT restores a container that verifies, if its numbers fit the type and its header names
+ * its tensors. Such a container compares equal to itself. Kept parts come back as their original
+ * bytes. A failure leaves nothing behind.
+ *
+ * Input: a byte that says how the container is made, the tensor to restore, and the rest. The
+ * payload is taken as it stands or as its decoded content (fuzz_sealed.h). */
 #define _GNU_SOURCE
 #include "compress/read/encoding.h"
 #include "compress/lort.h"
@@ -46,7 +50,7 @@ static void run_inspect(const char *path, const sealed *s)
     lort_report_free(&report);
 }
 
-/* With itself: what it is not the same as is not a number. */
+/* Compares the container with itself: only values that are not numbers may differ. */
 static void run_compare(const char *path, lort_code verified)
 {
     lort_report report = {0};
@@ -70,7 +74,7 @@ static unsigned names_left(void)
     return n;
 }
 
-/* The bytes of kept parts, where nothing changes its type before them. */
+/* Checks the bytes of kept parts, as long as nothing before them changes its type. */
 static void check_output(const sealed *s, const char *path, bool tensor)
 {
     FILE *in = fopen(path, "rb");
@@ -118,7 +122,7 @@ static void run_restore(const char *path, const sealed *s, const char *dtype, co
     lort_report_free(&report);
 }
 
-/* Not so large that it would take long, or so many. */
+/* Returns true if the container is quick to process. */
 static bool is_small(const sealed *s)
 {
     uint64_t elements = 0;
@@ -138,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const unsigned how = input_u8(&in), what = input_u8(&in);
     const char *tensor = NULL;
     sealed s;
-    if (!codec) /* and a machine that is quick to look at */
+    if (!codec) /* and a machine whose topology is quick to find */
         CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK && setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1) == 0);
     sealed_make(&s, in, how & 1, formats[(how >> 1) % 3], codec);
     const char *path = fuzz_write("a.lort", s.file.data, s.file.size);

@@ -1,5 +1,6 @@
-/* Fuzz target: the gate of containers. The first byte chooses what the rest is: a frame, or the body of a record. What is accepted
- * is used the way a reader does, and what can be written back must read back. */
+/* Fuzz target: the gate of containers. The first byte says whether the rest is a frame or the body
+ * of a record. The target uses an accepted input the way a reader does. If it can be written back,
+ * it must read back. */
 #include "formats/container/container.h"
 #include "fuzz.h"
 #include "formats/container/part.h"
@@ -78,11 +79,12 @@ static void use_frame(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     if (lort_frame_get(body, bytes, &frame, NULL))
         return;
     lort_frame_put(&frame, &out);
-    CHECK(out.size == frame.frame_bytes && memcmp(out.data, body, out.size) == 0); /* a frame has one spelling */
+    /* a frame has one spelling */
+    CHECK(out.size == frame.frame_bytes && memcmp(out.data, body, out.size) == 0);
     lort_buffer_free(&out);
 }
 
-/* A frame whose hash is made right, so that the rules behind the hash are reached. */
+/* Makes the hash of a frame right, so that the rules behind the hash are reached. */
 static void use_sealed_frame(const uint8_t *body, uint64_t bytes, lort_arena *arena)
 {
     lort_buffer sealed = {.alloc = &lort_alloc_heap};

@@ -1,4 +1,5 @@
-/* A directory of the fuzz target's own, in memory where the system has that, removed when the program ends. */
+/* A directory that the fuzz target owns. It is in memory if the system has such a place, and goes
+ * away when the program ends. */
 #ifndef LORT_TESTS_FUZZ_DIR_H
 #define LORT_TESTS_FUZZ_DIR_H
 
@@ -30,7 +31,7 @@ static inline const char *fuzz_dir_path(void)
     return fuzz_dir;
 }
 
-/* "dir/name", valid until the next call. */
+/* Returns "dir/name", valid until the next call. */
 static inline const char *fuzz_path(const char *name)
 {
     static char path[600];
@@ -39,7 +40,7 @@ static inline const char *fuzz_path(const char *name)
     return path;
 }
 
-/* Directories are made on the way. */
+/* Makes the directories on the way to this path. */
 static inline void fuzz_make_dirs(char *path)
 {
     for (char *slash = strchr(path + strlen(fuzz_dir) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {

@@ -1,6 +1,7 @@
-/* Element types: any bytes decode to the same bits whole, in pieces and off their alignment; floats come back as the bytes they were; F16 and BF16 are the nearest
- * there are, ties to even; Q8_0 errs by half a step at most; sizes, names and numbers of types agree; what is not finite is found. Input: the type's row, where it
- * is cut, and its blocks. */
+/* Fuzz target: element types. Any bytes decode to the same bits whole, in pieces and off their
+ * alignment. Floats come back as the same bytes. F16 and BF16 are the nearest values, ties to even.
+ * Q8_0 errs by half a step at most. Sizes, names and numbers of types agree. The search finds
+ * values that are not finite. Input: the type's row, the place of the cut, and the blocks. */
 #include "formats/base/bytes.h"
 #include "formats/types/dtype.h"
 #include "formats/types/half.h"
@@ -27,7 +28,7 @@ static void check_type(const lort_dtype_info *type, uint64_t elements, uint64_t 
     CHECK(type->block_elements == 1 || !lort_dtype_bytes(type, elements + 1, &found));
 }
 
-/* All at once, and [0, cut), [cut, end) from other alignments. */
+/* Decodes all at once, and then [0, cut) and [cut, end) from other alignments. */
 static float *decode(const lort_dtype_info *type, const uint8_t *bytes, uint64_t blocks, uint64_t cut)
 {
     const uint64_t n = blocks * type->block_elements, before = cut * type->block_elements;
@@ -54,7 +55,7 @@ static void check_finite(const float *values, uint64_t n)
     CHECK(lort_find_nonfinite(values, n) == at);
 }
 
-/* F32, F16, BF16: but for NaN, which stays one. */
+/* F32, F16 and BF16 come back as they were; a NaN stays a NaN. */
 static void check_back(const lort_dtype_info *type, const uint8_t *bytes, const float *values, uint64_t n)
 {
     lort_encode_fn *encode = lort_dtype_encoder(type->id);
@@ -71,7 +72,7 @@ static void check_back(const lort_dtype_info *type, const uint8_t *bytes, const 
     free(again);
 }
 
-/* What a magnitude of 16 bits stands for; Inf is where the next number would be. */
+/* Returns the value of a magnitude of 16 bits. Inf is where the next number would be. */
 static double f16_of(uint16_t h) { return h == 0x7c00 ? 65536 : (double)lort_f16_to_f32(h); }
 static double bf16_of(uint16_t h) { return h == 0x7f80 ? 0x1p128 : (double)one_from_bf16(h); }
 

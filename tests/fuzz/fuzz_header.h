@@ -1,4 +1,5 @@
-/* What the fuzz targets of weight-file headers hold against every accepted input, and the ledger they parse with. */
+/* The checks of every accepted header of a weight file, and the allocator that counts its memory.
+ */
 #ifndef LORT_TESTS_FUZZ_HEADER_H
 #define LORT_TESTS_FUZZ_HEADER_H
 
@@ -8,7 +9,7 @@
 #include "formats/base/text.h"
 #include "formats/inputs/header.h"
 
-/* Refuses what a header of this size cannot honestly need. */
+/* Counts the memory, and refuses more than a header of this size can honestly need. */
 typedef struct ledger {
     uint64_t out, peak, blocks;
 } ledger;
@@ -85,7 +86,8 @@ static inline void check_same(const lort_header *a, const lort_header *b, const 
     }
 }
 
-/* Writes the header anew with `type` for the floats (NULL: all types as they are), and reads that. */
+/* Writes the header anew with `type` for the floats (NULL: all types as they are), and reads the
+ * result. */
 static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint64_t old_size,
                                  const lort_dtype_info *type)
 {
@@ -111,7 +113,8 @@ static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint
     free(offsets);
 }
 
-/* Comes back with what is wanted, as a caller does who cannot map the file. */
+/* Gives the parser the bytes that it asks for, step by step, like a caller that cannot map the
+ * file. */
 static inline lort_code parse_in_steps(const lort_format *format, const uint8_t *data, uint64_t size)
 {
     uint64_t have = 0, wanted = 0;
@@ -151,7 +154,8 @@ static inline int fuzz_header(const lort_format *format, const uint8_t *data, si
     check_rewrite(&h, data, size, lort_dtype_get(LORT_F16));
     lort_header_free(&h);
     CHECK(l.blocks == 0 && l.out == 0);
-    code = lort_header_parse(data, size, size, &alloc, &h, &wanted, NULL); /* and it is told by its content */
+    /* and its content tells the format */
+    code = lort_header_parse(data, size, size, &alloc, &h, &wanted, NULL);
     CHECK(code == LORT_OK && h.format == format);
     lort_header_free(&h);
     return 0;

@@ -1,5 +1,6 @@
-/* Importance matrices in both forms: finite values, every entry found by its name, memory in proportion to the file, and scales of columns made of them within
- * their bounds. */
+/* Fuzz target: importance matrices in both forms. Values are finite, the target finds every entry
+ * by its name, and memory is in proportion to the file. Scales of columns are within their bounds.
+ */
 #include "compress/coder/weighting.h"
 #include "formats/inputs/imatrix.h"
 #include "fuzz_header.h"
@@ -15,7 +16,8 @@ static void check_entry(const lort_imatrix *m, const lort_importance *e)
     CHECK(lort_importance_row(e, &shape, e->n_mat - 1) == e->mean_square + (e->n_mat - 1) * e->n_in);
 }
 
-/* What compress makes of it: codes within their bounds, scales that can be divided by. */
+/* Checks the codes and scales that compress makes of it: codes within their bounds, and scales
+ * above 0. */
 static void check_weighting(const lort_importance *e)
 {
     const lort_matrices shape = {e->n_mat, 1000, e->n_in};

@@ -1,4 +1,5 @@
-/* An input taken apart: numbers, and runs of bytes behind their lengths. What is not there is 0 or empty. And a ledger of what is taken. */
+/* Takes an input apart: numbers, and runs of bytes behind their lengths. Missing bytes read as 0 or
+ * empty. An allocator that counts memory is here too. */
 #ifndef LORT_TESTS_FUZZ_INPUT_H
 #define LORT_TESTS_FUZZ_INPUT_H
 
@@ -27,14 +28,15 @@ static inline uint16_t input_u16(input *in)
     return (uint16_t)(low | input_u8(in) << 8);
 }
 
-/* The next run: u16 length, bytes. Cut where the input ends. */
+/* Returns the next run: u16 length, bytes. The end of the input cuts it. */
 static inline input input_run(input *in)
 {
     const size_t wanted = input_u16(in), n = wanted < in->left ? wanted : in->left;
     return (input){input_bytes(in, n), n};
 }
 
-/* A copy of its exact size, so that ASan sees one byte too many; `shift` bytes off what malloc aligns to. Free what it returns less shift. */
+/* Returns a copy of exact size, so that ASan sees one byte too many. The copy lies `shift` bytes
+ * off the alignment of malloc. Free the result minus `shift`. */
 static inline uint8_t *exact_copy(const void *bytes, size_t n, unsigned shift)
 {
     uint8_t *copy = malloc(n + shift ? n + shift : 1);

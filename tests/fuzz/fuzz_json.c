@@ -1,6 +1,8 @@
-/* The JSON scanner. What jansson takes is taken, and the other way round, but for nesting beyond 64 levels, numbers beyond jansson's, and NUL in keys. Tokens ascend,
- * a failure sticks, skipping a value ends where walking it does, strings are well-formed and not longer than they stand there, and what is accepted reads the same
- * when it is written again with other escapes and no white space. */
+/* Fuzz target: the JSON scanner. It accepts the texts that jansson accepts, and no others.
+ * Exceptions are nesting beyond 64 levels, numbers beyond jansson's, and NUL in keys. Tokens
+ * ascend, and a failure sticks. Skipping a value ends where walking it ends. Strings are
+ * well-formed and not longer than their escaped form. An accepted text reads the same when it is
+ * written again with other escapes and no white space. */
 #include "formats/base/alloc.h"
 #include "formats/base/bytes.h"
 #include "formats/inputs/json.h"
@@ -24,7 +26,7 @@ static lort_json_token next(lort_json *j)
     return token;
 }
 
-/* The string unescaped, with a NUL behind it. */
+/* Returns the string unescaped, with a NUL behind it. */
 static char *text_of(const lort_json *j, uint64_t *n)
 {
     char *room = malloc(j->text_size ? j->text_size : 1);
@@ -36,11 +38,12 @@ static char *text_of(const lort_json *j, uint64_t *n)
     memcpy(text, room, *n);
     text[*n] = '\0';
     free(room);
-    CHECK(lort_json_text_is(j, text) == (strlen(text) == *n)); /* a literal ends at its first NUL */
+    /* a literal ends at its first NUL */
+    CHECK(lort_json_text_is(j, text) == (strlen(text) == *n));
     return text;
 }
 
-/* Digits only, and no more than fit. */
+/* Checks that the number has digits only, and no more than fit. */
 static void check_number(const lort_json *j)
 {
     uint64_t value = 0, wanted = 0;
@@ -66,7 +69,7 @@ static void put_text(const lort_json *j, lort_buffer *out)
     free(text);
 }
 
-/* Appends a token; *comma: one goes before what follows. */
+/* Appends a token. *comma: a comma goes before the next token. */
 static void put_token(const lort_json *j, lort_json_token token, bool *comma, lort_buffer *out)
 {
     static const char *const plain[] = {[LORT_JSON_OBJECT] = "{", [LORT_JSON_OBJECT_END] = "}", [LORT_JSON_ARRAY] = "[", [LORT_JSON_ARRAY_END] = "]",
@@ -85,7 +88,7 @@ static void put_token(const lort_json *j, lort_json_token token, bool *comma, lo
     *comma = token != LORT_JSON_KEY && token != LORT_JSON_OBJECT && token != LORT_JSON_ARRAY;
 }
 
-/* True: accepted; *out is it written again. *nul: a key holds one. */
+/* Returns true if the text is accepted; *out is the text written again. *nul: a key holds a NUL. */
 static bool walk(const uint8_t *data, size_t size, lort_buffer *out, bool *nul, lort_error *err)
 {
     lort_json j = lort_json_start(data, size, err);
@@ -127,7 +130,7 @@ static void check_same(const uint8_t *data, size_t size, const lort_buffer *agai
     }
 }
 
-/* Skipping the first value of every bracket, then the rest of it. */
+/* Skips the first value of every bracket, then the rest of the bracket. */
 static void check_skip(const uint8_t *data, size_t size, bool accepted)
 {
     lort_json j = lort_json_start(data, size, NULL);
@@ -140,7 +143,7 @@ static void check_skip(const uint8_t *data, size_t size, bool accepted)
 static void compare_with_jansson(const uint8_t *data, size_t size, bool accepted, bool nul, const lort_error *err)
 {
     json_error_t why;
-    if (size && memchr(data, 0, size)) /* jansson may take it for the end */
+    if (size && memchr(data, 0, size)) /* jansson may take a NUL for the end */
         return;
     json_t *tree = json_loadb((const char *)data, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (tree)

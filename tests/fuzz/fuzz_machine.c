@@ -1,6 +1,10 @@
-/* What the machine says of itself: /proc, control groups of both versions, and Slurm's environment, all of it any bytes. No crash; the least source binds and is what is
- * available, --memory stands for all others, names end within their room, numbers are those a plain reading of the line gives, and the same text says the same twice.
- * Input: --memory (two bytes, in MiB), and runs (fuzz_input.h) behind a byte that says which file or variable they are. */
+/* Fuzz target: the texts about the machine, with any bytes in them. They are /proc, control groups
+ * of both versions, and Slurm's environment. No crash. The least source binds and is what is
+ * available. --memory stands for all others. Names end within their room. Numbers equal those of a
+ * plain reading of the line. The same text gives the same result twice.
+ *
+ * Input: --memory (two bytes, in MiB), and runs (fuzz_input.h). A byte before each run says which
+ * file or variable it is. */
 #define _GNU_SOURCE
 #include "fuzz_dir.h"
 #include "fuzz_input.h"
@@ -27,7 +31,8 @@ static void check_memory(uint64_t user)
         const lort_memory_source *s = &m.sources[i], *t = &again.sources[i];
         CHECK(memchr(s->name, 0, sizeof s->name) && memchr(s->where, 0, sizeof s->where) && s->name[0] && s->where[0]);
         CHECK(strcmp(s->name, t->name) == 0 && strcmp(s->where, t->where) == 0);
-        CHECK(s->bytes == t->bytes || strcmp(s->name, "Slurm") == 0); /* less what this process takes now */
+        /* Slurm: minus the memory that this process takes now */
+        CHECK(s->bytes == t->bytes || strcmp(s->name, "Slurm") == 0);
         least = s->bytes < least ? s->bytes : least;
     }
     if (user)
@@ -36,7 +41,7 @@ static void check_memory(uint64_t user)
         CHECK(m.available == least);
 }
 
-/* The number of the first line "KEY: 12 kB", read another way. */
+/* Reads the number of the first line "KEY: 12 kB" in another way. */
 static bool value_of(const char *text, const char *key, uint64_t *value)
 {
     char line[4096], name[64];

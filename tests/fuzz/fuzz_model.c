@@ -1,6 +1,10 @@
-/* Models of several files: an index.json and its shards, splits of GGUF, side files. No crash, memory in proportion to the files; of what is accepted the extents tile
- * every file, each tensor is where its file says and found by its name, and what is read is what the files hold. Input: how the model is named, and runs
- * (fuzz_input.h) behind a byte that says which file they are. */
+/* Fuzz target: models of several files. They are an index.json and its shards, splits of GGUF, and
+ * side files. No crash, and memory is in proportion to the files. The extents of an accepted model
+ * tile every file. Each tensor is where its file says, and LoRT finds it by its name. LoRT reads
+ * the bytes that the files hold.
+ *
+ * Input: a byte that says how the model is named, and runs (fuzz_input.h). A byte before each run
+ * says which file it is. */
 #define _GNU_SOURCE
 #include "formats/base/bytes.h"
 #include "fuzz_dir.h"

@@ -1,5 +1,6 @@
-/* Names: the set and the index find what was put in, by what it was put in with, and nothing else; plain names are plain; names of splits are made as they are read;
- * what is escaped is printable, well-formed and ends within its room. Input: names behind line feeds. */
+/* Fuzz target: names. The set and the index find the names that were put in, and nothing else.
+ * Plain names are plain. Names of splits are written as they are read. Escaped names are printable,
+ * well-formed, and end within their room. Input: names behind line feeds. */
 #include "formats/base/bytes.h"
 #include "formats/base/names.h"
 #include "formats/inputs/shards.h"

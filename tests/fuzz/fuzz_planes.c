@@ -1,5 +1,6 @@
-/* Byte planes: joining any bytes and splitting them again, and the other way round, gives the same bytes for every width, turned or not; hashing in pieces is
- * hashing at once. Input: width - 1 (two bytes), turn and alignments (a byte), and the bytes. */
+/* Fuzz target: byte planes. Joining and splitting any bytes gives the same bytes again, in both
+ * orders, for every width, turned or not. Hashing in pieces equals hashing at once. Input: width -
+ * 1 (two bytes), turn and alignments (a byte), and the bytes. */
 #include "formats/base/hash.h"
 #include "formats/types/planes.h"
 #include "fuzz_input.h"
@@ -8,7 +9,8 @@
 
 typedef void plane_fn(const void *src, void *dst, uint64_t bytes, uint32_t width, bool rotate);
 
-/* first, then second: `bytes` again. Every buffer of its exact size and off its alignment. */
+/* Applies `first`, then `second`, and expects `bytes` again. Every buffer has its exact size and
+ * lies off its alignment. */
 static void there_and_back(plane_fn *first, plane_fn *second, const input *in, uint32_t width, bool rotate, unsigned shift)
 {
     uint8_t *src = exact_copy(in->at, in->left, shift & 7), *middle = exact_copy(in->at, in->left, shift >> 3 & 3), *dst = exact_copy(in->at, in->left, 1);

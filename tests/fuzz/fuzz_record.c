@@ -1,6 +1,9 @@
-/* Records: frames read from a source that is not mapped. No crash, memory in proportion to what is there (lort_frame_decoded_max), and what is accepted is the
- * body that was written: put into frames again, of any size of piece, it reads the same, and nothing less of the file does. Input: kind, size of pieces, and frames,
- * whose hashes are made right; or a body. */
+/* Fuzz target: records. Frames are read from a source that is not mapped. No crash, and memory is
+ * in proportion to the file (lort_frame_decoded_max). An accepted record is the body that was
+ * written. Put into frames again, with pieces of any size, it reads the same. A shorter file does
+ * not.
+ *
+ * Input: kind, size of pieces, and frames, whose hashes are made right; or a body. */
 #include "formats/base/bytes.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
@@ -16,7 +19,8 @@ static lort_codec *codec;
 static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out, lort_error *err)
 {
     const file *f = ctx;
-    CHECK(offset <= f->size && n <= f->size - offset); /* lort_record_read keeps to the end it was given */
+    /* lort_record_read stays within the given end */
+    CHECK(offset <= f->size && n <= f->size - offset);
     scratch->size = 0;
     lort_put_bytes(scratch, f->bytes + offset, n);
     lort_put_u8(scratch, 0);
@@ -24,7 +28,7 @@ static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scrat
     return lort_buffer_check(scratch, err);
 }
 
-/* Hashes of the frames that follow each other from the start. */
+/* Sets the hashes of the frames that follow each other from the start. */
 static void seal(uint8_t *bytes, uint64_t size)
 {
     uint64_t n;
@@ -54,7 +58,8 @@ static void write_and_read(const uint8_t *body, uint64_t bytes, lort_frame_kind 
     lort_buffer_free(&out);
 }
 
-/* Frames of the kind that was asked for, and where they are not compressed their bodies one behind the other. */
+/* Checks frames of the kind that was asked for. If they are not compressed, their bodies lie one
+ * behind the other. */
 static void check_frames(const uint8_t *bytes, lort_frame_kind kind, const lort_record *record)
 {
     uint64_t at = 0, body = 0;

@@ -1,7 +1,10 @@
-/* Unfinished work that somebody changed: whatever stands in the partial file and its journal, a run that goes on with it ends with the bytes of one that was never
- * interrupted; under a target for the size, whose shares the journal holds, with these or with a container that passes verify. Nothing is left beside it.
- * Input: how (bits: to a size, hashes of notes made right again, --resume, the part too), then changes: offset u16, what is put
- * there u8; the last two bytes cut the file. */
+/* Fuzz target: unfinished work that somebody changed, in the partial output and its journal. A run
+ * that resumes it ends with the bytes of a run that nobody interrupted. Under a target for the size
+ * the journal holds the shares. There the result has these bytes, or it is a container that passes
+ * verify. Nothing is left beside it.
+ *
+ * Input: how (bits: to a size, hashes of notes made right again, --resume, the part too), then
+ * changes: offset u16, new value u8. The last two bytes cut the file. */
 #define _GNU_SOURCE
 #include "compress/lort.h"
 #include "formats/base/bytes.h"
@@ -79,10 +82,12 @@ static void write_model(void)
     fuzz_write("m.safetensors", file, 8 + (size_t)n + TENSORS * each);
 }
 
-/* What a whole run makes, and what one leaves that is stopped at its last question but one. */
+/* Makes the output of a whole run, and the files of a run that stops at its last question but one.
+ */
 static void learn(void)
 {
-    CHECK(setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1) == 0); /* a machine that is quick to look at */
+    /* a machine whose topology is quick to find */
+    CHECK(setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1) == 0);
     write_model();
     for (int sized = 0; sized < 2; sized++) {
         stopping never = {0, 0};
@@ -106,7 +111,7 @@ static void change(content *c, const uint8_t *data, size_t size)
         c->n = lort_load_u16(data) % (c->n + 1);
 }
 
-/* Hashes of notes (compress/write/journal.h), as far as their sizes lead. */
+/* Sets the hashes of notes (compress/write/journal.h), as far as their sizes lead. */
 static void seal(content *c)
 {
     for (size_t at = 0; c->n - at >= 24;) {

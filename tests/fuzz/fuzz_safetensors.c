@@ -1,4 +1,5 @@
-/* safetensors headers: no crash, bounded memory, and what is accepted keeps the promises of formats/inputs/format.h. */
+/* Fuzz target: safetensors headers. No crash, bounded memory. An accepted header keeps the promises
+ * of formats/inputs/format.h. */
 #include "fuzz_header.h"
 #include "formats/inputs/format.h"
 

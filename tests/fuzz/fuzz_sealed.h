@@ -1,7 +1,9 @@
-/* A container made of an input: what is between its hashes is the input's, the hashes, offsets and the record of the model are right, so that a fuzzer gets past them.
+/* Makes a container of an input. The input gives the bytes between the hashes. Hashes, offsets and
+ * the record of the model are right, so that a fuzzer gets past them.
  *
- * Input: runs (fuzz_input.h), two for each part: the body of its PART record, and its payload. What lort_part_get refuses is left out. The payload is taken as it
- * stands (literal), or is what the chunks shall decode to. */
+ * Input: runs (fuzz_input.h), two for each part: the body of its PART record, and its payload. A
+ * part that lort_part_get refuses is left out. The payload is taken as it stands (literal), or it
+ * is the content to which the chunks shall decode. */
 #ifndef LORT_TESTS_FUZZ_SEALED_H
 #define LORT_TESTS_FUZZ_SEALED_H
 
@@ -14,7 +16,7 @@
 
 typedef struct sealed_part {
     lort_part part;
-    uint8_t *content; /* not literal: what the chunks decode to, one behind the other */
+    uint8_t *content; /* not literal: the decoded chunks, one behind the other */
     uint64_t content_bytes;
     lort_buffer payload;
 } sealed_part;
@@ -40,7 +42,7 @@ static inline void sealed_planes(const lort_part *part, const lort_chunk *chunk,
     *rotate = right ? term->right_rotate : term->left_rotate;
 }
 
-/* Codes the content chunk by chunk; the chunks' sizes and offsets follow. */
+/* Codes the content chunk by chunk, and sets the chunks' sizes and offsets. */
 static inline void sealed_code(sealed *s, sealed_part *p)
 {
     const uint64_t most = SEALED_BYTES + 1024;
@@ -66,7 +68,7 @@ static inline void sealed_code(sealed *s, sealed_part *p)
     free(coded);
 }
 
-/* n bytes: those of the run, then zeros. */
+/* Returns n bytes: those of the run, then zeros. */
 static inline uint8_t *sealed_filled(const input *run, uint64_t n)
 {
     uint8_t *bytes = calloc(n ? n : 1, 1);
@@ -76,7 +78,7 @@ static inline uint8_t *sealed_filled(const input *run, uint64_t n)
     return bytes;
 }
 
-/* Can it be a part of a container at all, and a small one? */
+/* Returns true if it can be a part of a container, and a small one. */
 static inline bool sealed_fits(const lort_part *part, uint64_t *decoded)
 {
     *decoded = 0;
@@ -152,7 +154,7 @@ static inline void sealed_write(sealed *s)
     sealed_record(s, LORT_FRAME_FOOTER, &body);
 }
 
-/* codec: the caller's. */
+/* Owner of codec: the caller. */
 static inline void sealed_make(sealed *s, input in, bool literal, const char *format, lort_codec *codec)
 {
     *s = (sealed){.arena = {.alloc = &lort_alloc_heap}, .codec = codec, .literal = literal, .names_differ = true, .format = format,

@@ -1,4 +1,5 @@
-/* index.json: plain names only, every tensor once, sorted files, and total_size rewritten in place. */
+/* Fuzz target: index.json. Names are plain, every tensor occurs once, files are sorted, and
+ * total_size is rewritten in place. */
 #include "formats/inputs/shards.h"
 #include "fuzz_header.h"
 #include "formats/base/plain_name.h"

@@ -1,5 +1,7 @@
-/* Integers written and read: whatever the weights, a block that the writer codes is within the bounds the gate of containers has, and reads back to exactly what the
- * writer says a reader will see, with the error it says. Input: rows - 1, columns - 1, exponent of the step, a seed of the codes, and the weights, two bytes each. */
+/* Fuzz target: integers written and read. For any weights, a coded block is within the bounds of
+ * the container's gate. It reads back to exactly the values and the error that the writer reported.
+ * Input: rows - 1, columns - 1, exponent of the step, a seed of the codes, and the weights, two
+ * bytes each. */
 #include "compress/coder/block.h"
 #include "formats/types/half.h"
 #include "fuzz_input.h"
@@ -18,7 +20,8 @@ typedef struct matrix {
     float step;
 } matrix;
 
-/* F16 but for NaN and Inf, which a slice that is quantised does not have; once the input has ended, what was there before. */
+/* Reads F16. NaN and Inf become other numbers, since a coded slice has none. Once the input has
+ * ended, its values repeat. */
 static void read_input(input *in, matrix *m)
 {
     m->block = (lort_block){.rows = input_u8(in) % ROWS_MOST + 1, .cols = input_u8(in) % COLS_MOST + 1, .row_codes = m->codes, .show = true};

@@ -1,5 +1,7 @@
-/* Words of the command line and of tensors' names: a size that is taken is what strtod and its unit make of it; a glob matches what the definition of '*' and '?'
- * says, as a table of all their ends has it; every name is of one kind. Input: what to do, and the text; pattern and name with a NUL between them. */
+/* Fuzz target: words of the command line and of tensors' names. An accepted size equals that of
+ * strtod and its unit. A glob matches by the definition of '*' and '?', checked with a table over
+ * all ends of the name. Every name is of one kind. Input: the work to do, and the text; pattern and
+ * name have a NUL between them. */
 #include "compress/goal/kinds.h"
 #include "compress/plan/plan.h"
 #include "formats/base/bytes.h"

@@ -1,4 +1,5 @@
-/* Blocks of trits: no crash, what is accepted is -scale, 0 or scale and packs to the same bytes again. Input: rows - 1, columns - 1, and the bytes. */
+/* Fuzz target: blocks of trits. No crash. Accepted values are -scale, 0 or scale, and pack to the
+ * same bytes again. Input: rows - 1, columns - 1, and the bytes. */
 #include "compress/coder/trits.h"
 #include "fuzz.h"
 
@@ -17,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     for (int64_t r = 0; r < rows; r++)
         scales[r] = (float)(r + 1);
-    /* of their exact sizes, so that ASan sees one element too many */
+    /* of exact size, so that ASan sees one element too many */
     uint8_t *bytes = malloc(all), *again = malloc(all), *digits = malloc(count + LORT_TRITS - 1);
     float *first = malloc(count * sizeof *first), *decoded = malloc(count * sizeof *decoded);
     CHECK(bytes && again && digits && first && decoded);

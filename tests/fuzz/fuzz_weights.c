@@ -1,6 +1,10 @@
-/* Weights for programs (lort_weights_*), over containers and models that may be anything. No crash, within the memory it was given; a tensor is found by its name;
- * bytes and rows are the same in pieces of any size, from any row, and where they lie; of a container whose hashes are right the bytes are those it was made of.
- * Input: how (a file as it stands; sealed, fuzz_sealed.h, with the payload as it stands or as what it decodes to), sizes of pieces, and the rest. */
+/* Fuzz target: weights for programs (lort_weights_*), over any containers and models. No crash, and
+ * no more than the given memory. LoRT finds a tensor by its name. Bytes and rows are the same in
+ * pieces of any size, from any row, and by address. A container whose hashes are right gives the
+ * bytes of its content.
+ *
+ * Input: a byte that says how, sizes of pieces, and the rest. The rest is a file as it stands, or
+ * it is sealed (fuzz_sealed.h), with a payload as it stands or as its decoded content. */
 #define _GNU_SOURCE
 #include "compress/lort.h"
 #include "formats/base/bytes.h"
@@ -15,7 +19,7 @@ static lort_codec *codec;
 
 typedef struct stream {
     uint8_t *bytes;
-    uint64_t unit;             /* bytes of what is counted below */
+    uint64_t unit;             /* bytes of one unit of the numbers below */
     uint64_t first, at, end;   /* from the tensor's start */
     uint64_t most;             /* of a piece */
 } stream;
@@ -45,7 +49,7 @@ static void check_code(lort_code code, const lort_error *err)
     CHECK(code == LORT_OK || (err->code == code && err->message[0] && lort_utf8_valid(err->message, strlen(err->message))));
 }
 
-/* All of a tensor's bytes; NULL where they cannot be had. */
+/* Returns all bytes of a tensor; NULL if it cannot be read. */
 static uint8_t *bytes_of(lort_weights *w, uint64_t number, uint64_t size, uint64_t piece)
 {
     stream s = {.bytes = malloc(size + 1), .unit = 1, .end = size, .most = piece};
@@ -119,7 +123,8 @@ static void check_tensor(lort_weights *w, uint64_t number, uint64_t piece, unsig
     uint64_t found = 0;
     const uint8_t *content = NULL;
     CHECK(lort_weights_info(w, number, &info, NULL) == LORT_OK && info.name && info.dtype);
-    if (lort_weights_find(w, info.name, &found, NULL) == LORT_OK && found != number) { /* the name goes on behind a NUL; another is its start */
+    /* the name goes on behind a NUL, and another name is its start */
+    if (lort_weights_find(w, info.name, &found, NULL) == LORT_OK && found != number) {
         lort_tensor_info other;
         CHECK(lort_weights_info(w, found, &other, NULL) == LORT_OK && strcmp(other.name, info.name) == 0);
     }

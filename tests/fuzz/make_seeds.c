@@ -1,5 +1,7 @@
-/* Writes the seeds of tests/fuzz/corpus that are not text: sound small inputs of the targets, and one of each kind of fault. Run from the root of the tree, after a
- * format has changed: make build/release/tests/fuzz/make_seeds && build/release/tests/fuzz/make_seeds */
+/* Writes the seeds of tests/fuzz/corpus that are not text: sound small inputs of the targets, and
+ * one of each kind of fault. Run it from the root of the tree after a format has changed:
+ *
+ *   make build/release/tests/fuzz/make_seeds && build/release/tests/fuzz/make_seeds */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +19,7 @@ static fixture f;
 
 static lort_buffer empty(void) { return (lort_buffer){.alloc = &lort_alloc_heap}; }
 
-/* Writes and frees. */
+/* Writes the seed, and frees the buffer. */
 static void seed(const char *target, const char *name, lort_buffer *bytes)
 {
     char dir[200];
@@ -44,7 +46,7 @@ static void put_noise(lort_buffer *out, uint64_t n, uint64_t state)
 
 /* ---- archive and weights: fuzz_sealed.h ---- */
 
-/* What a part's chunks decode to. */
+/* Returns the bytes to which a part's chunks decode. */
 static lort_buffer content_of(const fixture_part *p)
 {
     lort_buffer out = empty();
@@ -76,8 +78,8 @@ static void put_part(lort_buffer *out, const fixture_part *p, bool literal)
     lort_buffer_free(&content);
 }
 
-/* One input for the targets of sealed containers: weights has sizes of pieces behind the first byte, commands what to restore; how 0: a file, which the latter does
- * not take. */
+/* Writes one input for the targets of sealed containers. weights has sizes of pieces behind the
+ * first byte, commands has the tensor to restore. how 0: a file, which `commands` does not take. */
 static void seed_sealed(const char *name, uint8_t how, const lort_buffer *rest)
 {
     static const char *const targets[] = {"archive", "weights", "commands"};
@@ -158,7 +160,7 @@ static void seed_containers(void)
     lort_buffer_free(&rest);
 }
 
-/* A part of the fixture whose content is changed at `at` from its end. */
+/* Writes a part of the fixture with one byte of its content changed, `at` bytes before its end. */
 static void seed_fault(const char *name, uint32_t part, uint64_t at, uint8_t byte)
 {
     lort_buffer rest = empty();
@@ -219,7 +221,7 @@ static lort_buffer read_file(const char *dir, const char *name)
     return out;
 }
 
-/* Numbers as fuzz_model.c has them. */
+/* The numbers are those of fuzz_model.c. */
 static const char *const names[] = {"model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
                                     "m-00001-of-00002.gguf",        "m-00002-of-00002.gguf",            "config.json",
                                     "model.safetensors",            "m.gguf"};
@@ -267,7 +269,8 @@ static void seed_models(void)
     seed_sealed("model-gguf", 0, &file);
     lort_buffer_free(&file);
     tiny_remove(dir);
-    unlink("tests/fuzz/corpus/archive/model-gguf"); /* two that are no container are one too many */
+    /* two seeds that are no container are one too many */
+    unlink("tests/fuzz/corpus/archive/model-gguf");
 }
 
 /* ---- zstd frames ---- */
@@ -419,7 +422,7 @@ static void seed_planes(void)
 /* ---- machines ---- */
 
 typedef struct said {
-    int number; /* as fuzz_machine.c has them */
+    int number; /* as in fuzz_machine.c */
     const char *text;
 } said;
 

@@ -1,4 +1,5 @@
-/* A main() for a fuzz target without a fuzzer: runs it over the files named, and those in the directories named. */
+/* A main() for a fuzz target without a fuzzer: it runs the target over the named files, and over
+ * those in the named directories. */
 #include "fuzz.h"
 #include <dirent.h>
 

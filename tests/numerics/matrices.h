@@ -1,5 +1,5 @@
-/* matrices: what the tests and the benchmark of the factorisation share: matrices in memory as sources, real matrices out of
- * safetensors files, a counting allocator, and the oracle spectrum. */
+/* matrices: shared by the tests and the benchmarks of the factorisation. Matrices in memory as
+ * sources, real matrices from safetensors files, a counting allocator, and the exact spectrum. */
 #ifndef LORT_TESTS_MATRICES_H
 #define LORT_TESTS_MATRICES_H
 
@@ -49,7 +49,7 @@ static inline lort_matrix_source matrix_source(matrix *m)
     return (lort_matrix_source){.rows = m->rows, .cols = m->cols, .element_bytes = 4, .read = matrix_read, .ctx = m};
 }
 
-/* An allocator that counts, and refuses what would pass its limit. */
+/* An allocator that counts bytes, and refuses more than its limit. */
 typedef struct counter {
     uint64_t used, peak, limit, takes, fail_at;
 } counter;
@@ -76,7 +76,8 @@ static inline lort_alloc counter_alloc(counter *c)
     return (lort_alloc){counter_take, counter_give, c};
 }
 
-/* Squared singular values, descending, min(rows, cols) of them: eigenvalues of the f64 Gram matrix of the smaller side. */
+/* Returns the min(rows, cols) squared singular values, descending. They are the eigenvalues of the
+ * f64 Gram matrix of the smaller side. */
 static inline double *spectrum(const matrix *m)
 {
     const bool wide = m->cols > m->rows;
@@ -100,7 +101,7 @@ static inline double *spectrum(const matrix *m)
     return values;
 }
 
-/* A stored factor as numbers. */
+/* Returns a stored factor as f32 numbers. */
 static inline float *widened(lort_dtype type, const uint8_t *bytes, uint64_t size)
 {
     const lort_dtype_info *info = lort_dtype_get(type);
@@ -111,7 +112,7 @@ static inline float *widened(lort_dtype type, const uint8_t *bytes, uint64_t siz
     return x;
 }
 
-/* ||W - W'||^2 in units of 2^(2 exponent), in f64 from the stored bytes alone. */
+/* Returns ||W - W'||^2 in units of 2^(2 exponent), in f64 from the stored bytes alone. */
 static inline double recomputed_error2(const matrix *m, const lort_factors *f)
 {
     float *left = widened(f->left_type, f->left, f->left_bytes), *right = widened(f->right_type, f->right, f->right_bytes);
@@ -129,7 +130,8 @@ static inline double recomputed_error2(const matrix *m, const lort_factors *f)
     return sum;
 }
 
-/* Calls visit for every float matrix of a safetensors file with both sides of at least 32. False: the file is not there. */
+/* Calls visit for every float matrix of a safetensors file with both sides of at least 32. Returns
+ * false if the file is absent. */
 typedef void matrix_visit(const char *name, matrix *m, void *ctx);
 static inline bool visit_safetensors(const char *path, matrix_visit *visit, void *ctx)
 {
@@ -165,7 +167,8 @@ static inline bool visit_safetensors(const char *path, matrix_visit *visit, void
     return true;
 }
 
-/* The real matrices: 48 of 768 x 768 and one of 1024 x 768 of GPT-2's attention, and those of the bundled model. */
+/* The real matrices: 48 of 768 x 768 and one of 1024 x 768 of GPT-2's attention, and those of the
+ * bundled model. */
 static inline unsigned visit_models(matrix_visit *visit, void *ctx)
 {
     static const char *const paths[] = {

@@ -1,11 +1,12 @@
-/* sgesdd: singular values by LAPACK, the oracle of the factorisation's tests. */
+/* sgesdd: singular values by LAPACK, the reference of the factorisation's tests. */
 #ifndef LORT_TESTS_SGESDD_H
 #define LORT_TESTS_SGESDD_H
 
 #include <lapacke.h>
 #include <stdint.h>
 
-/* Singular values, descending, of the m x n row-major matrix a, which is destroyed. values: [min(m, n)]. 0, or LAPACK's info. */
+/* Computes the singular values, descending, of the m x n row-major matrix a, and destroys a.
+ * values: [min(m, n)]. Returns 0, or LAPACK's info. */
 static inline int singular_values(int64_t m, int64_t n, float *a, float *values)
 {
     float dummy;

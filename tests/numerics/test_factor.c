@@ -25,9 +25,9 @@
 #define SLOW_BUILD 0
 #endif
 
-#define HALF_ROUNDING 1e-3 /* relative error that two f16 factors may bring; a typical one is 2e-4 */
+#define HALF_ROUNDING 1e-3 /* largest relative error of two f16 factors; a typical one is 2e-4 */
 
-/* Uniform numbers in [-1, 1), a pure function of position. */
+/* Uniform numbers in [-1, 1). Each depends on its position only. */
 static float noise(uint64_t key, int64_t r, int64_t c)
 {
     const uint32_t place[4] = {(uint32_t)r, (uint32_t)c, 0, 0}, k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
@@ -37,7 +37,7 @@ static float noise(uint64_t key, int64_t r, int64_t c)
     return (float)((double)(int32_t)x[0] / 2147483648.0);
 }
 
-/* sum over i < rank of scale_i u_i v_i', the scales falling by `decay`, plus `full` of noise. */
+/* Sum over i < rank of scale_i u_i v_i', the scales falling by `decay`, plus `full` of noise. */
 static matrix make_low_rank(int64_t rows, int64_t cols, int64_t rank, double decay, float full)
 {
     matrix m = matrix_make(rows, cols);
@@ -108,8 +108,9 @@ static void exact_rank_is_found(void **state)
     }
 }
 
-/* Columns from 2^-10 to 2^10 times as important: the energy captured of A diag(scale) is that of the best factors but for 3 %, errors are of it, and what is stored
- * is A again. */
+/* Columns are from 2^-10 to 2^10 times as important. The captured energy of A diag(scale) is within
+ * 3 % of the best factors'. Errors are those of A diag(scale), and the stored factors give A again.
+ */
 static void scaled_columns(void **state)
 {
     static const int64_t shapes[][2] = {{300, 200}, {200, 1300}};
@@ -223,7 +224,8 @@ static void scales(void **state)
     }
 }
 
-/* At 1e-40 an element has 16 bits left: what is factored is that grid, and the reader rounds to it too. */
+/* At 1e-40 an element has 16 bits left. LoRT factorises the numbers of that grid, and the reader
+ * rounds to the same grid. */
 static void subnormal_scale(void **state)
 {
     matrix m = matrix_make(70, 90);
@@ -259,7 +261,8 @@ static void nonfinite_is_located(void **state)
     for (int i = 0; i < 3; i++) {
         matrix m = make_low_rank(300, 5000, 1, 1, 0);
         m.at[299 * 5000 + 4] = bad[2 - i];
-        m.at[257 * 5000 + 4999] = bad[i]; /* the first in row order, in the second column tile */
+        /* the first in row order, in the second column tile */
+        m.at[257 * 5000 + 4999] = bad[i];
         m.at[258 * 5000 + 1] = bad[i];
         lort_factors f = factor_rank(&m, 4);
         assert_int_equal(f.verdict, LORT_NONFINITE);
@@ -285,7 +288,8 @@ static void duplicate_columns(void **state)
     end(&m, &f);
 }
 
-/* A component a million times weaker than the first: f16 alone would lose it in subnormals; error is that of the whole. */
+/* A component is a million times weaker than the first. f16 alone would lose it in subnormals. The
+ * error is that of the whole matrix. */
 static void one_outlier(void **state)
 {
     matrix m = make_low_rank(256, 256, 256, 1, 0);
@@ -301,7 +305,8 @@ static void one_outlier(void **state)
     end(&m, &f);
 }
 
-/* The eigenvectors of a symmetric matrix: all singular values are equal, more of them than a block is wide. */
+/* The eigenvectors of a symmetric matrix: all singular values are equal, and they outnumber the
+ * columns of a block. */
 static void orthogonal_matrix(void **state)
 {
     enum { N = 300 };
@@ -319,7 +324,7 @@ static void orthogonal_matrix(void **state)
         assert_int_equal(f.verdict, LORT_FACTORED);
         assert_int_equal(f.rank, k);
         const double left = 1 - (double)k / N;
-        assert_true(fabs(f.error2 / f.norm2 - left) < 0.01 * left); /* what rounding adds */
+        assert_true(fabs(f.error2 / f.norm2 - left) < 0.01 * left); /* added by rounding */
         assert_error_is_true(&m, &f);
         lort_factors_free(&f, &lort_alloc_heap);
     }
@@ -375,12 +380,14 @@ static void energy_target_is_met(void **state)
 
 static void unreachable_targets(void **state)
 {
-    matrix m = make_low_rank(600, 700, 1, 1, 0.5f); /* one component, and noise that no rank below full holds */
+    /* one component, and noise that needs the full rank */
+    matrix m = make_low_rank(600, 700, 1, 1, 0.5f);
     static const lort_target targets[] = {
         {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = 256},
         {.kind = LORT_TARGET_ENERGY, .value = 0.999, .max_rank = 200},
         {.kind = LORT_TARGET_ERROR, .value = 0, .max_rank = 600},
-        {.kind = LORT_TARGET_ERROR, .value = 1e-6, .max_rank = 600}, /* below what f16 factors can do */
+        /* a smaller error than f16 factors reach */
+        {.kind = LORT_TARGET_ERROR, .value = 1e-6, .max_rank = 600},
     };
 
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
@@ -394,7 +401,7 @@ static void unreachable_targets(void **state)
     free(m.at);
 }
 
-/* A flat spectrum at a low rank limit: the second or third look must do. */
+/* A flat spectrum at a low rank limit: LoRT must give up at the second or third look. */
 static void early_stop(void **state)
 {
     matrix m = make_low_rank(600, 700, 1, 1, 0.5f);
@@ -420,14 +427,15 @@ static void no_rank_allowed(void **state)
 
 /* ---- components that pay ---- */
 
-/* What a component costs where factors take 16 bits an element. */
+/* The cost of a component if factors take 16 bits an element. */
 static lort_target gain_of(const matrix *m, double error)
 {
     const double rows = (double)m->rows, cols = (double)m->cols;
     return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * 16 * (rows + cols) / (rows * cols), .max_rank = 64, .floor = error * error};
 }
 
-/* The least of left * exp(cost) by true singular values, or not more than a hundredth above it: values of a few passes need not be exact. */
+/* The rank gives the least left * exp(cost) by the true singular values, or at most a hundredth
+ * more. Ritz values of a few passes need not be exact. */
 static void assert_saves_most(matrix *m, const lort_target *gain, int64_t rank)
 {
     double *squares = spectrum(m), norm2 = 0, least, chosen;
@@ -445,7 +453,7 @@ static void assert_saves_most(matrix *m, const lort_target *gain, int64_t rank)
     free(squares);
 }
 
-/* Components that are alike pay together or not at all; those below the error do not pay. */
+/* Components that are alike pay together or not at all. Components below the error do not pay. */
 static void components_pay_together(void **state)
 {
     static const struct {
@@ -476,7 +484,8 @@ static void components_pay_together(void **state)
 
 static bool is_eight(lort_dtype type) { return type == LORT_Q8_0; }
 
-/* Squared error that steps of 1/127 of a block's largest number bring, numbers of column c (of row r) counting weights[c] (weights[r]) times. */
+/* Squared error of steps of 1/127 of a block's largest number. Numbers of column c (of row r) count
+ * weights[c] (weights[r]) times. */
 static double expected_rounding(const uint8_t *stored, int64_t rows, int64_t cols, bool by_row, const double *weights)
 {
     double sum = 0;
@@ -489,7 +498,8 @@ static double expected_rounding(const uint8_t *stored, int64_t rows, int64_t col
     return sum;
 }
 
-/* What is stored in 8 bits is what the error is of, and it is little more than that of the best factors. */
+/* The error is that of the factors stored in 8 bits. It is hardly more than that of the best
+ * factors. */
 static void eight_bits_beside_noise(void **state)
 {
     static const int64_t shapes[][2] = {{300, 200}, {200, 300}, {513, 1025}, {96, 4100}, {1000, 96}};
@@ -505,13 +515,14 @@ static void eight_bits_beside_noise(void **state)
         assert_int_equal(f.left_bytes, shapes[i][0] * 34);
         assert_int_equal(f.right_bytes, shapes[i][1] * 34);
         assert_error_is_true(&m, &f);
-        assert_true(f.error2 <= 1.02 * ldexp(tail, -2 * f.exponent)); /* half of it for the basis */
+        /* half of it for the basis */
+        assert_true(f.error2 <= 1.02 * ldexp(tail, -2 * f.exponent));
         free(squares);
         end(&m, &f);
     }
 }
 
-/* Blocks are whole, or the factor stays in 16 bits; they may cross rows. */
+/* A factor in 8 bits has whole blocks, or it stays in 16 bits. Blocks may cross rows. */
 static void eight_bits_take_whole_blocks(void **state)
 {
     static const struct {
@@ -529,7 +540,7 @@ static void eight_bits_take_whole_blocks(void **state)
     }
 }
 
-/* Where nothing is left 16 bits are worth it, but not beside integers that are to leave far more. */
+/* If nothing is left, 16 bits are worth it. They are not if integers leave far more. */
 static void eight_bits_are_for_what_is_left(void **state)
 {
     matrix m = make_low_rank(320, 256, 4, 0.9, 0);
@@ -549,7 +560,8 @@ static void eight_bits_are_for_what_is_left(void **state)
     free(m.at);
 }
 
-/* As many components as columns: L can make up for all that rounding R did, and what remains is L's own rounding. */
+/* There are as many components as columns. So L can make up for all rounding of R, and only L's own
+ * rounding remains. */
 static void refit_makes_up_for_rounding(void **state)
 {
     matrix m = make_low_rank(400, 32, 32, 0.98, 0);
@@ -569,7 +581,8 @@ static void refit_makes_up_for_rounding(void **state)
     end(&m, &f);
 }
 
-/* Never past the target: with 8 bits where the rank has room for them, at targets that rounding alone would miss with 16. */
+/* LoRT never misses the target. It takes 8 bits where the rank has room for them, at targets that
+ * rounding alone would miss with 16 bits. */
 static void eight_bits_meet_targets(void **state)
 {
     static const struct {
@@ -593,7 +606,8 @@ static void eight_bits_meet_targets(void **state)
     free(m.at);
 }
 
-/* One number in 32 holds nearly all of what its block does: 8 bits would err more than the rank has room for, and the rank stays that of 16 bits. */
+/* One number in 32 holds nearly all energy of its block. 8 bits would add more error than the rank
+ * has room for. So the rank stays that of 16 bits. */
 static void spikes_stay_in_16_bits(void **state)
 {
     matrix m = matrix_make(320, 512);
@@ -633,7 +647,7 @@ static void assert_same_bits_for_every_pool(matrix *m, lort_target target, uint3
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
         lort_pool *pool;
         unsigned started;
-        m->direct = t == 1; /* where the numbers lie must not matter either */
+        m->direct = t == 1; /* nor does the place of the numbers matter */
         assert_int_equal(lort_pool_open(threads[t], &pool, &started, NULL), LORT_OK);
         lort_factors got = factor_with(m, target, pool, element_bytes);
         assert_int_equal(got.rank, want.rank);
@@ -668,7 +682,8 @@ static void same_bits_for_every_pool(void **state)
     }
 }
 
-/* Noise, and nearly all that 40 components can hold of it: the basis must shrink more than once. */
+/* Noise, and nearly all energy that 40 components can hold of it: the basis must shrink more than
+ * once. */
 static void same_bits_when_the_basis_shrinks(void **state)
 {
     matrix m = make_low_rank(500, 400, 1, 1, 0.5f);
@@ -683,7 +698,8 @@ static void same_bits_when_the_basis_shrinks(void **state)
     free(m.at);
 }
 
-/* Row groups decide when what is read, and in which steps Z is summed: nothing that shows. */
+/* Row groups decide the order of reading and the steps in which Z is summed. The result does not
+ * show them. */
 static void groups_make_no_difference(void **state)
 {
     matrix m = make_low_rank(1500, 800, 50, 0.95, 0.01f);
@@ -713,7 +729,7 @@ static void rows_are_decoded_alike(void **state)
     free(part);
 }
 
-/* A matrix that exists nowhere: tiles are made as they are asked for. */
+/* A matrix that is not in memory: read() computes its tiles. */
 typedef struct imagined {
     int64_t reads;
 } imagined;
@@ -771,7 +787,7 @@ static void bound_of_the_brief_case(void **state)
 
     assert_true(lort_factor_bound(16384, 32768, 2, &rank, 2) < 150 * mib);
     assert_true(lort_factor_bound(16384, 32768, 2, &error, 2) < 190 * mib);
-    /* never O(mn): ten times the rows at most ten times the bound */
+    /* never O(mn): ten times the rows take at most ten times the bound */
     assert_true(lort_factor_bound(163840, 32768, 2, &rank, 2) < 10 * lort_factor_bound(16384, 32768, 2, &rank, 2));
     assert_true(lort_factor_bound((int64_t)1 << 40, 3, 2, &rank, 2) == 0);
 }
@@ -886,7 +902,8 @@ static void check_targets(const char *name, matrix *m, void *ctx)
         norm2 += squares[i];
     for (int64_t i = 0; i < cap; i++)
         best += squares[i];
-    /* one per cent inside what the best factors of that rank reach: must not be given up; as much outside: must be */
+    /* LoRT must not give up one per cent inside the best factors of that rank, and must give up one
+     * per cent outside */
     for (int side = -1; side <= 1; side += 2) {
         const double value = best / norm2 * (1 + 0.01 * side);
         lort_factors f = factor_with(m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = value, .max_rank = cap}, NULL, 2);

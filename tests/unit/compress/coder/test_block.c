@@ -1,4 +1,5 @@
-/* Blocks as chunks: what is encoded is what a reader decodes, and what is damaged is refused or decodes to something, without harm. */
+/* Blocks as chunks: a reader decodes the values that the writer encoded. A damaged block is
+ * refused, or decodes to something without harm. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +52,8 @@ static void case_close(block_case *c)
     free(c->weights);
 }
 
-/* Encodes c->weights; what a reader decodes out of the chunk is what the writer said, to the bit. */
+/* Encodes c->weights. A reader decodes exactly the values from the chunk that the writer reported.
+ */
 static void check_round_trip(block_case *c, float step)
 {
     lort_block read = c->block;
@@ -67,14 +69,16 @@ static void check_round_trip(block_case *c, float step)
     assert_memory_equal(c->space.weights, c->weights, c->n * sizeof(float));
     for (size_t i = 0; i < c->n; i++)
         norm2 += (double)c->weights[i] * c->weights[i];
-    if (!(fabs(sqrt(c->coded.error2) - sqrt(measured)) <= 3e-7 * sqrt(norm2) + 1e-5 * sqrt(measured))) /* two roundings of f32, and what of a cut weight its level adds */
+    /* two roundings of f32, and the error that the level of a cut weight adds */
+    if (!(fabs(sqrt(c->coded.error2) - sqrt(measured)) <= 3e-7 * sqrt(norm2) + 1e-5 * sqrt(measured)))
         fail_msg("%g is coded, %g was measured, of %g", sqrt(c->coded.error2), sqrt(measured), sqrt(norm2));
     assert_true(c->coded.stored <= lort_block_coded_bound(&(lort_block_need){.weights = (int64_t)c->n, .cols = c->block.cols, .write = true}));
     assert_true(c->coded.decoded <= LORT_BLOCK_HEAD_MAX + 4 * c->n);
-    assert_true(c->coded.stored <= c->coded.decoded + c->coded.decoded / 128 + 1024); /* what containers allow */
+    /* the bound of containers */
+    assert_true(c->coded.stored <= c->coded.decoded + c->coded.decoded / 128 + 1024);
     assert_int_equal(lort_block_space_open(&space, &lort_alloc_heap, &need, NULL), LORT_OK);
     assert_int_equal(lort_codec_decode_frames(codec, c->space.coded, c->coded.stored, space.body, c->coded.decoded, NULL), LORT_OK);
-    read.base = 77; /* the head has them */
+    read.base = 77; /* the head overrides this */
     read.shift = 7;
     if (lort_block_decode(&read, step, c->coded.decoded, &space, &err))
         fail_msg("%s", err.message);
@@ -83,7 +87,8 @@ static void check_round_trip(block_case *c, float step)
     double error2 = 0;
     for (size_t i = 0; i < c->n; i++)
         error2 += ((double)space.weights[i] - c->weights[i]) * ((double)space.weights[i] - c->weights[i]);
-    assert_true(fabs(error2 - c->coded.error2) <= 1e-12 * error2); /* summed in another order */
+    /* summed in another order */
+    assert_true(fabs(error2 - c->coded.error2) <= 1e-12 * error2);
     lort_block_space_close(&space, &lort_alloc_heap);
 }
 
@@ -100,7 +105,7 @@ static void blocks_come_back(void **state)
         }
 }
 
-/* Every context has members, with low bits or without, and few or many symbols. */
+/* Every context has weights, with low bits or without, and few or many symbols. */
 static void all_contexts(void **state)
 {
     unsigned low_bits = 0;
@@ -144,13 +149,13 @@ static void outliers(void **state)
     for (size_t i = 7; i < c.n; i += 1001)
         c.weights[i] *= i % 2 ? 1000 : 30000; /* some are cut */
     check_round_trip(&c, 0.2f);
-    for (size_t i = 0; i < c.n; i++) /* only escapes, of every stream */
+    for (size_t i = 0; i < c.n; i++) /* escapes of every stream, and nothing else */
         c.weights[i] *= 2000;
     check_round_trip(&c, 0.5f);
     case_close(&c);
 }
 
-/* Equal bytes out of equal weights, whatever the space held before. */
+/* Equal weights give equal bytes, whatever was in the space before. */
 static void the_same_bytes_again(void **state)
 {
     block_case c = case_open(64, 500);
@@ -213,7 +218,8 @@ static void the_example_of_the_format(void **state)
 
 /* ---- damage ---- */
 
-/* Decodes a body with every buffer of its exact size, so that a sanitizer sees one element too many. */
+/* Decodes a body with every buffer of its exact size, so that a sanitizer sees one element too
+ * many. */
 static lort_code decode_exactly(const block_case *c, const uint8_t *body, uint64_t bytes)
 {
     lort_block block = c->block;
@@ -248,7 +254,7 @@ static void every_truncation_is_refused(void **state)
         block_case c = small_block(step);
         for (uint64_t n = 0; n < c.coded.decoded; n++)
             assert_int_equal(decode_exactly(&c, c.space.body, n), LORT_E_DAMAGED);
-        c.space.body[c.coded.decoded] = 0; /* and a byte too many */
+        c.space.body[c.coded.decoded] = 0; /* and one byte too many */
         assert_int_equal(decode_exactly(&c, c.space.body, c.coded.decoded + 1), LORT_E_DAMAGED);
         case_close(&c);
     }
@@ -269,7 +275,7 @@ static void every_flipped_bit_is_harmless(void **state)
     assert_true(refused > tried / 4 && refused < tried);
 }
 
-/* Of a block of one row, whose head is 24 bytes, its first context behind it. */
+/* The block has one row. Its head has 24 bytes, then the first context. */
 static void heads_that_lie_are_refused(void **state)
 {
     static const struct {

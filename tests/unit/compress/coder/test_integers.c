@@ -1,4 +1,4 @@
-/* Codes, classes and energies of a block, and the integers its weights become. */
+/* Codes, classes and energies of a block, and its integers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +81,7 @@ static void classes_lie_around_the_mean(void **state)
     assert_true(block.base >= -1024 && block.base <= 0);
 }
 
-/* Against plain loops; with NaN and Inf somewhere, their row's sum says so. */
+/* Energies equal those of plain loops. The sum of a row shows its NaN or Inf. */
 static void energies_are_sums_of_squares(void **state)
 {
     static const int64_t shapes[][2] = {{1, 1}, {3, 15}, {5, 16}, {2, 17}, {7, 100}};
@@ -139,7 +139,8 @@ static void case_close(block_case *c)
     free(c->scratch);
 }
 
-/* Follows the trellis along each row: every quantiser must be its state's, counts those of the contexts, and the error what the levels leave. */
+/* Follows the trellis along each row. Every quantiser must be its state's, the counts must be those
+ * of the contexts, and the error must be the one that the levels leave. */
 static void check_quantised(const block_case *c, float step)
 {
     const lort_block *b = &c->block;
@@ -165,7 +166,8 @@ static void check_quantised(const block_case *c, float step)
         fail_msg("%g is left, %g was said, of %g", sqrt(error2), sqrt(c->out.error2), sqrt(norm2));
 }
 
-/* Rows and columns of different size; the error is what was said, and well below rounding's at the same spacing. */
+/* Rows and columns differ in size. The error is the reported one, and well below that of rounding
+ * at the same spacing. */
 static void blocks_become_integers(void **state)
 {
     static const int64_t shapes[][2] = {{1, 1}, {1, 500}, {500, 1}, {7, 33}, {16, 64}, {17, 65}, {64, 128}, {130, 1000}};
@@ -186,7 +188,8 @@ static void blocks_become_integers(void **state)
     }
 }
 
-/* Low bits leave symbols whose root mean square is 13 at most, or half of that where there are few. */
+/* Low bits leave symbols with a root mean square of 13 at most, or of half that in small contexts.
+ */
 static void wide_contexts_have_low_bits(void **state)
 {
     static const struct {
@@ -199,7 +202,8 @@ static void wide_contexts_have_low_bits(void **state)
             block_case c = case_open(64, cases[i].cols);
             for (int64_t k = 0; k < 64 * cases[i].cols; k++)
                 c.weights[k] = noise(&seed);
-            lort_integers_of_block(&c.block, c.weights, 1.0f / (15 << low), c.scratch, &c.out); /* k is n / 2: 7.5 << low */
+            /* k is n / 2: 7.5 << low */
+            lort_integers_of_block(&c.block, c.weights, 1.0f / (15 << low), c.scratch, &c.out);
             check_quantised(&c, 1.0f / (15 << low));
             for (unsigned s = 0; s < LORT_CONTEXTS; s++)
                 assert_int_equal(c.out.low[s], c.out.count[s] ? low + cases[i].more : 0);
@@ -207,7 +211,7 @@ static void wide_contexts_have_low_bits(void **state)
         }
 }
 
-/* What no int16 holds is cut; the rest of its row is not harmed. */
+/* Values beyond int16 are cut; the rest of their row is not harmed. */
 static void outliers_are_cut(void **state)
 {
     static const float huge[] = {1e6f, -1e6f, 1e30f, -1e30f, FLT_MAX, -FLT_MAX};

@@ -1,4 +1,5 @@
-/* The entropy coder: tables are what they should be, symbols come back, and cost little more than their entropy. */
+/* The entropy coder: tables are right, symbols come back, and they cost little more than their
+ * entropy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +28,7 @@ static unsigned total_of(const uint16_t *frequency)
     return sum;
 }
 
-/* About normal in pairs of symbols, deviation `pairs`; some are left out. */
+/* Counts about normal in pairs of symbols, of deviation `pairs`; some symbols are left out. */
 static void fill_seen(uint32_t *seen, unsigned low, double pairs, uint32_t count, uint64_t *seed)
 {
     memset(seen, 0, LORT_SYMBOLS * sizeof *seen);
@@ -61,7 +62,7 @@ static void frequencies_are_whole_tables(void **state)
             }
 }
 
-/* Whatever was seen, be it one symbol, or all but symbol 0, and often. */
+/* Any counts work: one symbol alone, or all but symbol 0, and often. */
 static void frequencies_of_odd_counts(void **state)
 {
     for (unsigned low = 0; low < 2; low++)
@@ -82,7 +83,7 @@ static void frequencies_of_odd_counts(void **state)
             }
 }
 
-/* Of the format: worked out by hand. */
+/* Examples of the format, computed by hand. */
 static void frequencies_are_the_format(void **state)
 {
     static const struct {
@@ -90,10 +91,12 @@ static void frequencies_are_the_format(void **state)
         uint16_t first[4], escape;
     } cases[] = {
         {{.low = 0, .pairs = 1, .code = {5}}, {4096}, 0},
-        {{.low = 0, .pairs = 2, .escape = 1, .code = {9, 1}}, {1639, 819, 819}, 819}, /* 8192, 2 x 4096 and 4096 of 20480, rounded down */
+        /* 8192, 2 x 4096 and 4096 of 20480, rounded down */
+        {{.low = 0, .pairs = 2, .escape = 1, .code = {9, 1}}, {1639, 819, 819}, 819},
         {{.low = 1, .pairs = 1, .escape = 0, .code = {77}}, {2048, 2048}, 0},
         {{.low = 2, .pairs = 2, .escape = 0, .code = {1, 1}}, {1024, 1024, 1024, 1024}, 0},
-        {{.low = 0, .pairs = 2, .escape = 0, .code = {128, 1}}, {4094, 1, 1}, 0}, /* at least 1 */
+        /* at least 1 */
+        {{.low = 0, .pairs = 2, .escape = 0, .code = {128, 1}}, {4094, 1, 1}, 0},
         {{.low = 0, .pairs = 2, .escape = 0, .code = {2, 1}}, {1446, 1325, 1325}, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -110,7 +113,7 @@ static void tables_without_a_place_for_symbol_0(void **state)
     uint16_t frequency[LORT_SYMBOLS];
     lort_shape shape = {.low = 1, .pairs = LORT_PAIRS, .escape = 1};
     memset(shape.code, 1, sizeof shape.code);
-    shape.code[1] = LORT_CODE_MOST; /* takes all but what is rounded up */
+    shape.code[1] = LORT_CODE_MOST; /* takes all but the frequencies that are rounded up */
     assert_false(lort_shape_frequencies(&shape, frequency));
     shape.code[0] = LORT_CODE_MOST;
     assert_true(lort_shape_frequencies(&shape, frequency));
@@ -166,7 +169,7 @@ static two_tables make_tables(double first, double second, uint64_t *seed)
     return t;
 }
 
-/* A symbol as often as its frequency says. */
+/* Draws each symbol as often as its frequency says. */
 static unsigned draw(const uint16_t *frequency, uint64_t *seed)
 {
     uint32_t at = random_word(seed) % LORT_RANS_TOTAL;

@@ -1,4 +1,5 @@
-/* The trellis: what the search gives is a path a reader can follow, it is better than rounding by what the theory says, and no row touches another. */
+/* The trellis: a reader can follow the path of the search, and rows do not touch each other. The
+ * path beats rounding by the amount that theory gives. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +47,8 @@ static float uniform(uint64_t *state)
     return (float)(int32_t)(*state >> 32) / 2147483648.0f;
 }
 
-/* Runs it, follows each path from state 0, where every quantiser must be the state's, and turns it into multiples: s->n. */
+/* Runs the search and follows each path from state 0. Every quantiser must be that of its state.
+ * Turns each path into multiples, s->n. */
 static void search_run(search *s, float lambda)
 {
     lort_trellis_encode(s->x, s->row, s->col, s->cols, lambda, s->choice, s->n);
@@ -79,11 +81,13 @@ static void values_of_the_two_quantisers(void **state)
     }
 }
 
-/* Written out, so that a change of the machine, which is the format's, is seen. */
+/* Written out, so that a change of the state machine fails this test. The format fixes the machine.
+ */
 static void the_machine_is_the_format(void **state)
 {
     static const char quantiser[] = "01011010101001010101101010100101";
-    static const char even[] = "01100110011001101001100110011001"; /* bit 0 of the next state where k is even */
+    /* bit 0 of the next state for even k */
+    static const char even[] = "01100110011001101001100110011001";
     unsigned into[LORT_STATES] = {0};
     for (unsigned s = 0; s < LORT_STATES; s++) {
         assert_int_equal(lort_trellis_quantiser(s), quantiser[s] - '0');
@@ -121,7 +125,7 @@ static void every_path_can_be_followed(void **state)
             }
 }
 
-/* The largest values a caller may hand in, of one sign and of both, fit what n is stored in. */
+/* The largest values that a caller may pass, of one sign and of both, fit the type of n. */
 static void the_largest_values_fit(void **state)
 {
     search s = search_open(100);
@@ -145,7 +149,8 @@ static void zeros_stay_zeros(void **state)
     search_close(&s);
 }
 
-/* Of values spread over many steps the entropy of k is that of rounding to even multiples, whose error is 2^2 / 12. */
+/* The values are spread over many steps. So the entropy of k is that of rounding to even multiples,
+ * whose error is 2^2 / 12. */
 static void the_gain_over_rounding(void **state)
 {
     enum { COLS = 20000 };
@@ -167,7 +172,7 @@ static void the_gain_over_rounding(void **state)
     search_close(&s);
 }
 
-/* What a lane gives does not depend on the others, nor on which lane it is. */
+/* The result of a lane depends neither on the other lanes nor on its place. */
 static void lanes_are_independent(void **state)
 {
     enum { COLS = 333 };
@@ -201,7 +206,7 @@ static void lanes_are_independent(void **state)
 
 static double square_of_difference(float x, int32_t n) { return ((double)x - n) * ((double)x - n); }
 
-/* The least error of `left` values from a state on, by trying every path. */
+/* Returns the least error of `left` values from a state on, over all paths. */
 static double least_error(const float *x, int64_t left, unsigned state)
 {
     const unsigned q = lort_trellis_quantiser(state);

@@ -75,7 +75,8 @@ static void scales_that_do_not_pay_are_one(void **state)
     assert_false(lort_weighting_pays(&one, &one_row));
 }
 
-/* One column that is all there is: as many octaves as a code may have, and no more. */
+/* One column holds all importance: its code has the most octaves that a code may have, and no more.
+ */
 static void codes_stay_in_range(void **state)
 {
     enum { WIDE = 1 << 23 };

@@ -74,7 +74,8 @@ static lort_code multiply(void *ctx, int64_t item, unsigned worker, unsigned slo
     return LORT_OK;
 }
 
-/* Fails within a second on a serial OpenBLAS without lort_blas_start's turns. */
+/* On a serial OpenBLAS this fails within a second if lort_blas_start does not make calls take
+ * turns. */
 static void calls_from_eight_threads(void **state)
 {
     lort_pool *pool;
@@ -102,7 +103,8 @@ static lort_code multiply_slowly(void *ctx, int64_t item, unsigned worker, unsig
     return LORT_OK;
 }
 
-/* Within `room` bytes of address space as many buffers as `wanted` are reserved of 4; then, nothing more being left, as many threads multiply. */
+/* Reserves the buffers of 4 callers within `room` bytes of address space, and expects `wanted` of
+ * them. Then nothing is left, and as many threads multiply. */
 static int reserve_within(uint64_t room, unsigned wanted)
 {
     pid_t child = fork();
@@ -152,7 +154,8 @@ static void eigenproblem(void **state)
     void *work = malloc(lort_dsyevd_work(SIZE)), *small = malloc(lort_dsyevd_values_work(SIZE));
 
     for (int i = 0; i < SIZE; i++)
-        for (int j = 0; j < SIZE; j++) /* the lower triangle is rubbish: it must not be read */
+        /* the lower triangle holds garbage: dsyevd must not read it */
+        for (int j = 0; j < SIZE; j++)
             v[i * LDA + j] = a[i * LDA + j] = j < i ? 1e300 : entry((uint64_t)(i * 100 + j));
     assert_int_equal(lort_dsyevd(SIZE, v, LDA, values, work, NULL), LORT_OK);
     for (int e = 0; e < SIZE; e++) {
@@ -207,7 +210,8 @@ static void names_are_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(buffers_are_there_before_they_are_needed), /* before any call has mapped one */
+        /* before any call has mapped a buffer */
+        cmocka_unit_test(buffers_are_there_before_they_are_needed),
         cmocka_unit_test(gemm_all_forms),  cmocka_unit_test(calls_from_eight_threads),
         cmocka_unit_test(eigenproblem),   cmocka_unit_test(eigenproblem_limits), cmocka_unit_test(sizes_that_fit), cmocka_unit_test(names_are_known),
     };

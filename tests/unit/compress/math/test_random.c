@@ -10,7 +10,7 @@
 #include "compress/math/random.h"
 #include "tests/unit/main.h"
 
-/* The known-answer vectors published with the generator. */
+/* The known-answer vectors that the authors published. */
 static void philox_known_answers(void **state)
 {
     static const struct {
