@@ -67,7 +67,7 @@ typedef enum lort_dtype {
 
 typedef enum lort_dtype_kind {
     LORT_KIND_FLOAT, /* F32 F16 BF16 F64: candidates unless a rule keeps them */
-    LORT_KIND_F8,    /* 8-bit floats: kept unless --include names the tensor */
+    LORT_KIND_F8,    /* 8-bit floats: kept if a tensor of scales stands beside them */
     LORT_KIND_BLOCK, /* block-quantised: kept unless --include names the tensor */
     LORT_KIND_OTHER  /* integers, bool, complex, sub-byte floats: always kept */
 } lort_dtype_kind;

@@ -47,9 +47,10 @@ static lort_code put_name(const lort_index *index, uint64_t number, lort_error *
     uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
     char name[160];
     if (!slot)
-        return lort_fail(err, LORT_E_INPUT,
-                         "the tensor names are made to collide (over %u with one hash)",
-                         MAX_PROBES);
+        return lort_fail(
+            err, LORT_E_INPUT,
+            "the tensor names are made to collide (a run of more than %u in the hash table)",
+            MAX_PROBES);
     if (*slot)
         return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice",
                          lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
