@@ -129,7 +129,8 @@ static uint8_t *buffer_room(lort_buffer *buffer, uint64_t n)
     if (buffer->error.code || n == 0)
         return NULL;
     if (!lort_add_u64(buffer->size, n, &need)) {
-        lort_fail(&buffer->error, LORT_E_MEMORY, "not enough memory: a buffer of 2^64 bytes");
+        lort_fail(&buffer->error, LORT_E_MEMORY,
+                  "not enough memory: a buffer would need 2^64 bytes or more");
         return NULL;
     }
     if (need > buffer->capacity) {

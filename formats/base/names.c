@@ -23,9 +23,10 @@ static lort_names_slot *probe_slot(const lort_names *names, const char *name, ui
 
 static lort_code refuse_collision(lort_error *err)
 {
-    return lort_fail(err, LORT_E_INPUT,
-                     "the names in this header are made to collide (over %u with one hash)",
-                     MAX_PROBES);
+    return lort_fail(
+        err, LORT_E_INPUT,
+        "the names in this header are made to collide (a run of more than %u in the hash table)",
+        MAX_PROBES);
 }
 
 static lort_code grow_slots(lort_names *names, lort_error *err)

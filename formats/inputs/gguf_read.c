@@ -1,9 +1,10 @@
-/* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates
- * nothing and knows nothing of the file as a whole: that is gguf.c. */
+/* gguf_read: reads the grammar of a GGUF header through the bounds-checked cursor, one field at a
+ * time. It allocates nothing and does not know the file as a whole (gguf.c does). */
 #include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include <inttypes.h>
 
+/* MAX_KEY: GGUF specification. MAX_STRING and MAX_ARRAY: the limits of ggml's own reader. */
 #define MAX_KEY 65535u
 #define MAX_STRING (1ull << 30)
 #define MAX_ARRAY (1ull << 30)
@@ -13,9 +14,9 @@
 
 static const struct value_type {
     const char *name;
-    uint8_t bytes; /* 0: has a length of its own */
+    uint8_t bytes; /* 0: the value has its own length */
     lort_kv_kind kind;
-    uint8_t since; /* GGUF version */
+    uint8_t since; /* first GGUF version that has it */
 } value_types[] = {
     {"uint8", 1, LORT_KV_U64, 1},   {"int8", 1, LORT_KV_I64, 1},   {"uint16", 2, LORT_KV_U64, 1},
     {"int16", 2, LORT_KV_I64, 1},   {"uint32", 4, LORT_KV_U64, 1}, {"int32", 4, LORT_KV_I64, 1},
@@ -31,8 +32,8 @@ static uint64_t get_count(lort_gguf_reader *r, const char *what)
 
 static uint64_t bytes_left(const lort_gguf_reader *r) { return r->cursor.limit - r->cursor.at; }
 
-/* Honest files cannot fail this, and it bounds every count by the size of the file before anything
- * is done with it. */
+/* Checks that the file has room for the least bytes of every pair and info. So the size of the file
+ * bounds each count before any use. */
 static lort_code check_counts(lort_gguf_reader *r)
 {
     uint64_t prefix = r->version == 1 ? 4 : 8, kv_bytes, info_bytes, need;
@@ -63,7 +64,7 @@ lort_code lort_gguf_read_head(lort_gguf_reader *r)
     const uint8_t *magic = lort_get_bytes(c, 4, "magic");
     if (magic && memcmp(magic, "GGUF", 4) != 0) {
         c->at = 0;
-        return lort_cursor_fail(c, "no GGUF magic");
+        return lort_cursor_fail(c, "the magic is not 'GGUF'");
     }
     r->version = lort_get_u32(c, "version");
     if (c->code)
@@ -180,7 +181,7 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
     const struct value_type *type = get_type(r, "array element type", &id);
     if (type && id == TYPE_ARRAY) {
         c->at = at;
-        lort_cursor_fail(c, "array of arrays; ggml allows no nesting, nor does LoRT");
+        lort_cursor_fail(c, "array of arrays; ggml and LoRT do not allow nested arrays");
     }
     uint64_t count_at = c->at, n = get_count(r, "array length");
     if (c->code)
@@ -275,7 +276,7 @@ lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
     char shown[4 * LORT_GGUF_MAX_NAME + 1];
     memset(out, 0, sizeof *out);
     out->at = c->at;
-    uint64_t bytes; /* a NUL that version 1 counted is not part of the 64 */
+    uint64_t bytes; /* version 1 may count a NUL beside the 64 */
     out->name = get_string(r, LORT_GGUF_MAX_NAME + (r->version == 1), "tensor name", &bytes);
     if (out->name && bytes > LORT_GGUF_MAX_NAME) {
         c->at = out->at;

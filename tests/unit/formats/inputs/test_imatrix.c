@@ -230,7 +230,7 @@ static void gguf_count_negative(lort_buffer *b) { sums_and_counts(b, 3, -1); }
 static void gguf_count_infinite(lort_buffer *b) { sums_and_counts(b, 3, INFINITY); }
 static void gguf_mean_overflows(lort_buffer *b) { sums_and_counts(b, 3e38f, 0.5f); }
 
-#define LEGACY_NEITHER "not an importance matrix: neither GGUF, nor"
+#define LEGACY_NEITHER "not an importance matrix: neither GGUF nor"
 #define RANGE "a finite number of at least 0 is allowed"
 
 static const struct malformed {
