@@ -1,4 +1,5 @@
-/* GGUF headers: what is refused and in which words, what is accepted and as what, and headers written anew. */
+/* Tests of GGUF headers: refused ones with their messages, accepted ones with their contents, and
+ * headers that LoRT writes again. */
 #include "tests/unit/malformed.h"
 #include "formats/inputs/header.h"
 
@@ -81,7 +82,7 @@ static void value_type_13(lort_buffer *b)
 static void value_type_v1(lort_buffer *b)
 {
     lort_put_bytes(b, "GGUF\1\0\0\0\0\0\0\0\1\0\0\0", 16);
-    lort_put_bytes(b, "\1\0\0\0k\12\0\0\0", 9); /* uint64, which version 1 lacks */
+    lort_put_bytes(b, "\1\0\0\0k\12\0\0\0", 9); /* a uint64, which version 1 does not have */
     lort_put_u64(b, 1);
 }
 static void string_2_62(lort_buffer *b)
@@ -332,7 +333,7 @@ static void test_malformed(void **state)
 
 /* --- accepted --- */
 
-/* Every kind of value, two tensors out of order, an empty one and a scalar. */
+/* Has every kind of value, two tensors out of order, an empty tensor and a scalar. */
 static lort_buffer sample(void)
 {
     lort_buffer b = new_buffer();
@@ -434,7 +435,8 @@ static void test_gaps(void **state)
 
 static void test_no_tensors(void **state)
 {
-    for (uint64_t more = 0; more < 40; more++) { /* padding is optional; what goes beyond it is a gap */
+    /* The padding may be missing. Bytes beyond the padding are a gap. */
+    for (uint64_t more = 0; more < 40; more++) {
         lort_buffer b = new_buffer();
         put_head(&b, 3, 0, 0);
         lort_put_zeros(&b, more);
@@ -518,7 +520,7 @@ static void test_split_keys(void **state)
     lort_buffer_free(&b);
     b = new_buffer();
     put_head(&b, 3, 0, 1);
-    put_key(&b, "split.count", 2), lort_put_u16(&b, 0); /* what a merge leaves */
+    put_key(&b, "split.count", 2), lort_put_u16(&b, 0); /* as after a merge of shards */
     h = accept(&b);
     assert_false(h.split);
     lort_header_free(&h);
@@ -530,7 +532,7 @@ static void test_split_keys(void **state)
 static void test_truncated(void **state)
 {
     lort_buffer b = sample();
-    b.size -= 32 - 4; /* padding behind the last tensor may lack */
+    b.size -= 32 - 4; /* the padding behind the last tensor may be missing */
     expect_truncations(b.data, b.size);
     lort_buffer_free(&b);
     b = version_1();
@@ -599,7 +601,7 @@ static void test_rewrite(void **state)
 {
     lort_buffer b = sample(), again;
     lort_header h = accept(&b);
-    assert_true(rewrite_as(&h, b.data, NULL, &again)); /* nothing changed: the same bytes */
+    assert_true(rewrite_as(&h, b.data, NULL, &again)); /* no change, so equal bytes */
     lort_buffer_free(&again);
     static const struct {
         lort_dtype type;
@@ -737,7 +739,7 @@ static void test_real_files(void **state)
     }
 }
 
-/* One model in five layouts: the same tensors, with the same bytes. */
+/* One model in five layouts gives equal tensors with equal bytes. */
 static void test_real_variants(void **state)
 {
     static const char *const names[] = {

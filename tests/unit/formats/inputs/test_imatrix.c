@@ -1,5 +1,5 @@
-/* Importance matrices: what is refused and in which words, both forms with equal values, names of both kinds of models,
- * and the file read whole. */
+/* Tests of importance matrices: refused files with their messages, and both forms with equal
+ * values. Names of both kinds of models, and reading of a whole file. */
 #define _POSIX_C_SOURCE 200809L
 #include "formats/inputs/imatrix.h"
 #include "loader/store/sidefile.h"
@@ -41,7 +41,7 @@ static void put_tail(lort_buffer *b)
 
 static const float some[] = {1, 2, 3, 4, 5, 6};
 
-/* One tensor of a GGUF form: its data is padded to 32 bytes. */
+/* Adds one tensor of the GGUF form; its data is padded to 32 bytes. */
 typedef struct part {
     const char *name;
     uint32_t n_dims, type;
@@ -80,7 +80,7 @@ static void put_gguf(lort_buffer *b, const char *type, const part *parts, uint64
         put_gguf(b, type, parts_, sizeof parts_ / sizeof *parts_);                                                     \
     } while (0)
 
-/* An exact-size copy, gone before the result is used. */
+/* Parses an exact-size copy and frees it before the result is used. */
 static lort_code parse(const void *data, uint64_t size, const lort_alloc *alloc, lort_imatrix *out, lort_error *err)
 {
     uint8_t *copy = malloc(size ? size : 1);
@@ -442,7 +442,7 @@ static void test_memory_failures(void **state)
     build_legacy(&b);
     fail_every(&b);
     b.size = 0;
-    lort_put_u32(&b, 100); /* so many that the set of names grows */
+    lort_put_u32(&b, 100); /* enough for the set of names to grow */
     for (unsigned i = 0; i < 100; i++) {
         char name[8];
         snprintf(name, sizeof name, "%u", i);
@@ -565,7 +565,7 @@ static void test_real_pair(void **state)
     lort_imatrix_free(&legacy);
 }
 
-/* A model given by mistake is told apart. */
+/* The message says that the file is a model. */
 static void test_real_model(void **state)
 {
     uint64_t size;
@@ -615,7 +615,7 @@ static void test_sidefile(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
-/* The file is written while memory for it is taken. */
+/* Another process writes to the file while LoRT takes memory for it. */
 static char racing_path[64];
 static int racing_by;
 static void *racing_take(void *ctx, size_t bytes)

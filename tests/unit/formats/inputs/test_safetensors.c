@@ -1,4 +1,5 @@
-/* safetensors headers: what is refused and in which words, what is accepted and as what, and headers written anew. */
+/* Tests of safetensors headers: refused ones with their messages, accepted ones with their
+ * contents, and headers that LoRT writes again. */
 #include "tests/unit/malformed.h"
 #include "formats/inputs/header.h"
 
@@ -9,7 +10,7 @@
 #define F32_2 ENTRY("a", "F32", "[2]", "[0,8]")
 #define TEN "0,0,0,0,0,0,0,0,0,0"
 
-/* One JSON header and that many bytes of data. */
+/* One JSON header, and this many bytes of data. */
 static const struct malformed {
     const char *name, *json;
     uint64_t data_bytes;
@@ -109,7 +110,8 @@ static void test_malformed(void **state)
     }
 }
 
-/* A length of n before the text. The parser itself is asked, as such a file may look like no format at all. */
+/* Puts a length of n before the text. It calls the parser itself, because LoRT may not recognise
+ * the format of such a file. */
 static void refuse_length(uint64_t n, const char *text, const char *expected)
 {
     lort_buffer b = new_buffer();
@@ -157,7 +159,8 @@ static void test_depth(void **state)
     free(json);
 }
 
-/* A legal-looking shape of 2 million zeros: refused before anything of that size is taken. */
+/* A shape of 2 million zeros looks legal. The parser refuses it before it takes memory of that
+ * size. */
 static void test_shape_bomb(void **state)
 {
     lort_buffer b = new_buffer();
@@ -199,7 +202,8 @@ static void test_sample(void **state)
     assert_int_equal(h.gaps, 0);
     assert_int_equal(h.index.count, 5);
     for (int i = 0; i < 5; i++)
-        assert_string_equal(h.index.tensors[i].name, order[i]); /* the first ends at its NUL */
+        /* The comparison of the first name ends at its NUL. */
+        assert_string_equal(h.index.tensors[i].name, order[i]);
     const lort_tensor *t = lort_index_find(&h.index, "late", 4);
     assert_int_equal(t->offset, h.header_bytes + 20);
     assert_int_equal(t->n_dims, 2);
@@ -213,7 +217,7 @@ static void test_sample(void **state)
     const lort_kv *kv = lort_header_find(&h, "a\nb");
     assert_int_equal(kv->kind, LORT_KV_TEXT);
     assert_string_equal(kv->text_copy, "\xc3\xa9");
-    assert_int_equal(kv->v.text.bytes, 6); /* as it stands in the file */
+    assert_int_equal(kv->v.text.bytes, 6); /* bytes in the file, still escaped */
     assert_memory_equal(b.data + kv->v.text.at, "\\u00e9", 6);
     lort_header_free(&h);
     lort_buffer_free(&b);
@@ -245,7 +249,7 @@ static void test_no_tensors(void **state)
     put_safetensors(&b, "{}", 0);
     lort_header h = accept(&b);
     assert_int_equal(h.index.count, 0);
-    assert_false(rewrite_as(&h, b.data, NULL, &again)); /* padded now */
+    assert_false(rewrite_as(&h, b.data, NULL, &again)); /* the new header is padded */
     assert_int_equal(again.size, 16);
     lort_buffer_free(&again);
     lort_header_free(&h);
@@ -259,7 +263,8 @@ static void test_truncated(void **state)
     lort_buffer b = new_buffer();
     put_safetensors(&b, sample_json, 32);
     expect_truncations(b.data, b.size);
-    for (uint64_t n = 0; n < 8 + strlen(sample_json); n++) { /* the text cut, its length right */
+    /* The text is cut; its length is right. */
+    for (uint64_t n = 0; n < 8 + strlen(sample_json); n++) {
         lort_store_u64(b.data, n);
         lort_header h;
         lort_error err;
@@ -303,7 +308,7 @@ static lort_buffer many(uint64_t n, bool backwards)
 static void test_growth(void **state)
 {
     lort_buffer b = many(2000, false);
-    expect_growth(b.data, b.size, 3); /* nothing, the head, all of it */
+    expect_growth(b.data, b.size, 3); /* with no bytes, with the head, with the whole file */
     lort_buffer_free(&b);
 }
 
@@ -351,7 +356,8 @@ static void test_rewrite(void **state)
     size = again.size + 22;
     lort_put_zeros(&again, 22);
     assert_int_equal(lort_header_parse(again.data, size, size, &lort_alloc_heap, &other, &wanted, NULL), LORT_OK);
-    assert_true(rewrite_as(&other, again.data, NULL, &third)); /* its own writing it repeats */
+    /* A header that LoRT wrote stays equal. */
+    assert_true(rewrite_as(&other, again.data, NULL, &third));
     lort_buffer_free(&third);
     lort_header_free(&other);
     lort_buffer_free(&again);
@@ -426,7 +432,7 @@ static void check_real(const struct real *real, const uint8_t *data, uint64_t si
     assert_int_equal(h.index.count, real->tensors);
     assert_int_equal(h.kv_count, real->pairs);
     bool same = rewrite_as(&h, data, NULL, &again);
-    assert_true(same || h.header_bytes % 8); /* whoever pads to 8 writes as we do */
+    assert_true(same || h.header_bytes % 8); /* a writer that pads to 8 writes as LoRT does */
     lort_buffer_free(&again);
     rewrite_as(&h, data, lort_dtype_get(LORT_F16), &again);
     lort_buffer_free(&again);
