@@ -186,8 +186,8 @@ static bool same_term(const lort_term *a, const lort_term *b)
     return a->kind == b->kind && a->left == b->left && a->right == b->right;
 }
 
-/* Checks that each slice is raw, or the sum of factors and integers or trits. Where all terms are
- * RAW, every slice is in one. */
+/* Checks that each slice is raw, or the sum of factors and integers or trits. If all terms are RAW,
+ * every slice must be in one. */
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
     bool lossy = false;
@@ -245,7 +245,7 @@ static lort_code get_chunk(lort_cursor *c, lort_chunk *chunk)
     return c->code;
 }
 
-/* Where the check of a part's chunks stands: the next chunk, and its place in the payload. */
+/* The progress of the check of a part's chunks: the next chunk, and its place in the payload. */
 typedef struct tiling {
     uint64_t chunk, payload;
 } tiling;

@@ -80,7 +80,7 @@ static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, l
     return code;
 }
 
-/* Both walks find the same, unless another process writes to the mapped file meanwhile. */
+/* Both walks find equal bytes, unless another process writes to the mapped file meanwhile. */
 static lort_code warn_changed(lort_gguf_reader *r)
 {
     return lort_cursor_fail(&r->cursor, "the header changed while it was read");
@@ -233,7 +233,7 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
     if (row % t->type->block_elements)
         return lort_cursor_fail(&r->cursor,
                                 "tensor '%s' has rows of %" PRIu64
-                                " elements; %s needs a multiple of %" PRIu32,
+                                " elements (%s needs a multiple of %" PRIu32 ")",
                                 show_name(t, name), row, t->type->name, t->type->block_elements);
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
         return lort_cursor_fail(

@@ -73,11 +73,11 @@ lort_code lort_gguf_read_head(lort_gguf_reader *r)
     if (r->version && (r->version & 0xFFFF) == 0)
         return lort_cursor_fail(c,
                                 "big-endian GGUF file (version 0x%08" PRIx32
-                                "); only little-endian files are supported",
+                                "; only little-endian files are supported)",
                                 r->version);
     if (r->version < 1 || r->version > 3)
-        return lort_cursor_fail(c, "GGUF version %" PRIu32 " is not supported; 1, 2 and 3 are",
-                                r->version);
+        return lort_cursor_fail(
+            c, "GGUF version %" PRIu32 " is not supported (allowed: 1, 2 and 3)", r->version);
     if (r->version > 1 && c->limit < 24)
         return too_short(r, 24);
     c->at = 8;
@@ -97,8 +97,8 @@ static const char *get_string(lort_gguf_reader *r, uint64_t max, const char *wha
         uint64_t room = bytes_left(r);
         c->at = at;
         lort_cursor_fail(c,
-                         "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64
-                         " are left in the file",
+                         "%s has %" PRIu64 " bytes (at most %" PRIu64 " are allowed, and %" PRIu64
+                         " are left in the file)",
                          what, n, max, room);
         return NULL;
     }
@@ -119,7 +119,7 @@ static const struct value_type *get_type(lort_gguf_reader *r, const char *what, 
     if (*id < sizeof value_types / sizeof *value_types && r->version >= value_types[*id].since)
         return &value_types[*id];
     c->at = at;
-    lort_cursor_fail(c, "unknown %s %" PRIu32 "; version %" PRIu32 " has 0 to %u", what, *id,
+    lort_cursor_fail(c, "unknown %s %" PRIu32 " (version %" PRIu32 " has 0 to %u)", what, *id,
                      r->version, r->version == 1 ? 9u : 12u);
     return NULL;
 }
@@ -129,7 +129,7 @@ static lort_code check_bools(lort_gguf_reader *r, const uint8_t *p, uint64_t n)
     for (uint64_t i = 0; i < n; i++) {
         if (p[i] > 1) {
             r->cursor.at = r->cursor.at - n + i;
-            return lort_cursor_fail(&r->cursor, "bool with value %u; 0 and 1 are allowed", p[i]);
+            return lort_cursor_fail(&r->cursor, "bool has the value %u (allowed: 0 and 1)", p[i]);
         }
     }
     return LORT_OK;
@@ -181,7 +181,7 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
     const struct value_type *type = get_type(r, "array element type", &id);
     if (type && id == TYPE_ARRAY) {
         c->at = at;
-        lort_cursor_fail(c, "array of arrays; ggml and LoRT do not allow nested arrays");
+        lort_cursor_fail(c, "array of arrays (ggml and LoRT do not allow nested arrays)");
     }
     uint64_t count_at = c->at, n = get_count(r, "array length");
     if (c->code)
@@ -192,8 +192,8 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
         c->at = count_at;
         lort_cursor_fail(c,
                          "array of %" PRIu64
-                         " elements of type %s; at most 2^30 are allowed and %" PRIu64
-                         " bytes are left in the file",
+                         " elements of type %s (at most 2^30 are allowed, and %" PRIu64
+                         " bytes are left in the file)",
                          n, type->name, room);
         return;
     }
@@ -256,7 +256,7 @@ static void get_dims(lort_gguf_reader *r, lort_gguf_info *out)
     out->n_dims = lort_get_u32(c, "number of dimensions");
     if (!c->code && out->n_dims > LORT_GGUF_MAX_DIMS) {
         c->at = at;
-        lort_cursor_fail(c, "%" PRIu32 " dimensions; at most %d are allowed", out->n_dims,
+        lort_cursor_fail(c, "%" PRIu32 " dimensions (at most %d are allowed)", out->n_dims,
                          LORT_GGUF_MAX_DIMS);
     }
     for (uint32_t i = 0; i < out->n_dims && !c->code; i++) {
@@ -280,7 +280,7 @@ lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
     out->name = get_string(r, LORT_GGUF_MAX_NAME + (r->version == 1), "tensor name", &bytes);
     if (out->name && bytes > LORT_GGUF_MAX_NAME) {
         c->at = out->at;
-        return lort_cursor_fail(c, "tensor name of %" PRIu64 " bytes; at most %d are allowed",
+        return lort_cursor_fail(c, "tensor name has %" PRIu64 " bytes (at most %d are allowed)",
                                 bytes, LORT_GGUF_MAX_NAME);
     }
     out->name_bytes = (uint32_t)bytes;

@@ -257,7 +257,7 @@ static uint32_t get_number(lort_cursor *c, uint32_t least, uint32_t most, const 
     const uint32_t v = lort_get_u32(c, what);
     if (c->code == LORT_OK && (v < least || v > most)) {
         c->at -= 4;
-        lort_cursor_fail(c, "%s is %" PRId32 "; %" PRIu32 " to %" PRIu32 " is allowed", what,
+        lort_cursor_fail(c, "%s is %" PRId32 " (allowed: %" PRIu32 " to %" PRIu32 ")", what,
                          (int32_t)v, least, most);
     }
     return v;
@@ -290,10 +290,11 @@ static lort_code walk_legacy(builder *b, uint64_t bytes, bool filling)
     lort_cursor c = lort_cursor_make(b->data, bytes, bytes, LORT_E_INPUT, b->err);
     const uint32_t count = lort_get_u32(&c, "number of entries");
     if (c.code == LORT_OK && (count == 0 || count > (bytes - 4) / ENTRY_MIN))
-        return lort_fail(b->err, LORT_E_INPUT,
-                         "not an importance matrix: neither GGUF nor the legacy form (its %" PRIu64
-                         " bytes cannot hold %" PRIu32 " entries)",
-                         bytes, count);
+        return lort_fail(
+            b->err, LORT_E_INPUT,
+            "not an importance matrix: neither GGUF nor the legacy form (found %" PRIu32
+            " entries in %" PRIu64 " bytes, allowed 1 to %" PRIu64 ")",
+            count, bytes, (bytes - 4) / ENTRY_MIN);
     for (uint32_t i = 0; i < count && c.code == LORT_OK; i++) {
         source s;
         if (get_entry(&c, &s)) {

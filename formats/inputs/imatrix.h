@@ -20,7 +20,7 @@
 #include "formats/base/names.h"
 #include "formats/types/tensor.h"
 
-/* Bytes of a file. That of Llama 70B has 25 MB, stacks of 128 experts half a gigabyte, DeepSeek-V3
+/* Bytes of a file. Llama 70B has 25 MB, stacks of 128 experts have half a gigabyte, DeepSeek-V3 has
  * one gigabyte. */
 #define LORT_IMATRIX_MAX (UINT64_C(2) << 30)
 

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* What the scanner expects next. */
+/* The tokens that the scanner expects next. */
 enum {
     STATE_VALUE,      /* a value */
     STATE_FIRST_KEY,  /* a key, or } */

@@ -70,7 +70,7 @@ static lort_code read_whole(lort_json *j, lort_json_token token, const char *fie
         return lort_json_fail(j, "%s must hold whole numbers only", field);
     if (!lort_json_u64(j, out) || *out > INT64_MAX)
         return lort_json_fail(
-            j, "%s holds %s; whole numbers from 0 to 2^63-1, in digits only, are allowed", field,
+            j, "%s holds %s (allowed: whole numbers from 0 to 2^63-1, in digits only)", field,
             lort_escape(shown, sizeof shown, j->data + j->text, j->text_size));
     return LORT_OK;
 }
@@ -126,7 +126,7 @@ static lort_code read_field(lort_json *j, entry *e, unsigned *seen)
         *seen |= 1u << i;
         return fields[i].read(j, e);
     }
-    return lort_json_fail(j, "unknown key '%s'; dtype, shape and data_offsets are allowed",
+    return lort_json_fail(j, "unknown key '%s' (allowed: dtype, shape and data_offsets)",
                           show_text(j, shown));
 }
 

@@ -19,7 +19,7 @@ typedef struct lort_shard_list {
     uint64_t entry_count;
     bool has_total;
     uint64_t total_size; /* metadata.total_size: bytes of all tensors */
-    /* Where that number stands in the JSON text, so that LoRT can rewrite it. */
+    /* The place of that number in the JSON text, so that LoRT can rewrite it. */
     uint64_t total_at, total_text_bytes;
     lort_arena arena;
 } lort_shard_list;
