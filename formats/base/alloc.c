@@ -1,4 +1,4 @@
-/* alloc: the heap allocator, arenas and growable buffers on top of the interface. */
+/* alloc: see alloc.h. An arena is a list of blocks; a buffer doubles its capacity. */
 #include "formats/base/alloc.h"
 #include "formats/base/bytes.h"
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 static void *heap_take(void *ctx, size_t bytes)
 {
     (void)ctx;
-    /* aligned_alloc wants a multiple of the alignment */
+    /* aligned_alloc needs a multiple of the alignment */
     size_t rounded = (bytes + 63) & ~(size_t)63;
     return rounded < bytes ? NULL : aligned_alloc(64, rounded);
 }
@@ -55,9 +55,11 @@ void lort_give(const lort_alloc *alloc, void *memory, uint64_t bytes)
 
 struct lort_arena_block {
     struct lort_arena_block *next;
-    uint64_t size, used; /* bytes, this head included */
+    uint64_t size, used; /* bytes, with this head */
 };
 
+/* Bytes of the first block. Each block is twice as large as the last one, or larger if one request
+ * needs it. After a block of 4 MiB or more the sizes start again. */
 #define ARENA_BLOCK_MIN (32u << 10)
 #define ARENA_HEAD ((sizeof(struct lort_arena_block) + 15) & ~(uint64_t)15)
 
@@ -127,7 +129,8 @@ static uint8_t *buffer_room(lort_buffer *buffer, uint64_t n)
     if (buffer->error.code || n == 0)
         return NULL;
     if (!lort_add_u64(buffer->size, n, &need)) {
-        lort_fail(&buffer->error, LORT_E_MEMORY, "not enough memory: a buffer of 2^64 bytes");
+        lort_fail(&buffer->error, LORT_E_MEMORY,
+                  "not enough memory: a buffer would need 2^64 bytes or more");
         return NULL;
     }
     if (need > buffer->capacity) {

@@ -1,5 +1,4 @@
-/* bytes: checked arithmetic, UTF-8 and the cursor. The first failure sticks; nothing is read out of
- * bounds. */
+/* bytes: see bytes.h. All reads of the cursor go through cursor_has. */
 #include "formats/base/bytes.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,7 +35,7 @@ lort_cursor lort_cursor_make(const void *data, uint64_t available, uint64_t limi
         .data = data, .available = available, .limit = limit, .error = err, .overrun = overrun};
 }
 
-/* True if n more bytes are there; else records why not. */
+/* True if n more bytes are at hand. Otherwise it records the reason. */
 static bool cursor_has(lort_cursor *c, uint64_t n, const char *what)
 {
     if (c->code)

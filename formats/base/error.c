@@ -1,4 +1,4 @@
-/* error: fills the caller's record; never prints, never allocates. */
+/* error: see error.h. It writes into the record of the caller; it never prints or allocates. */
 #include "formats/base/error.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...)
     return code;
 }
 
-/* Adds as much of text as there is room for. */
+/* Appends as much of `text` as there is room for. */
 static void append_text(char *message, size_t cap, const char *text)
 {
     size_t at = strlen(message), n = strlen(text);

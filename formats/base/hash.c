@@ -1,4 +1,4 @@
-/* hash: xxHash behind LoRT's names. */
+/* hash: see hash.h. */
 #include "formats/base/hash.h"
 #include <string.h>
 #include <xxhash.h>
@@ -21,7 +21,7 @@ lort_hash128 lort_xxh128(const void *bytes, uint64_t n)
 
 struct lort_hasher {
     const lort_alloc *alloc;
-    XXH3_state_t *state; /* from xxHash's own allocator: it wants 64-byte alignment */
+    XXH3_state_t *state; /* xxHash allocates it with the 64-byte alignment it needs */
 };
 
 lort_code lort_hasher_open(const lort_alloc *alloc, lort_hasher **out, lort_error *err)
@@ -42,8 +42,8 @@ lort_code lort_hasher_open(const lort_alloc *alloc, lort_hasher **out, lort_erro
     return LORT_OK;
 }
 
-/* xxHash has it on x86 only, and not in every build: the vectors this processor has, four times as
- * fast, to the same value. NULL where it is not there. */
+/* This function uses the vector instructions that the processor has. It is four times as fast and
+ * gives equal hashes. xxHash has it on x86 only, and not in every build; elsewhere it is NULL. */
 extern XXH_errorcode XXH3_128bits_update_dispatch(XXH3_state_t *state, const void *bytes, size_t n)
     __attribute__((weak));
 

@@ -1,5 +1,6 @@
-/* Open addressing with linear probing, at most two thirds full. At that load the longest run among
- * n random hashes is about 14 ln n slots; a run of MAX_PROBES means names made to collide. */
+/* names: open addressing with linear probing, at most two thirds full. At that load the longest run
+ * among n random hashes is about 14 ln n slots. A run of MAX_PROBES slots means that someone made
+ * the names collide. */
 #include "formats/base/names.h"
 #include "formats/base/hash.h"
 #include <string.h>
@@ -7,6 +8,7 @@
 #define FIRST_SLOTS 64u
 #define MAX_PROBES 1024u
 
+/* The slot that holds the name, or the free slot where it belongs. NULL after MAX_PROBES slots. */
 static lort_names_slot *probe_slot(const lort_names *names, const char *name, uint32_t bytes)
 {
     uint64_t mask = names->slot_count - 1;
@@ -21,9 +23,10 @@ static lort_names_slot *probe_slot(const lort_names *names, const char *name, ui
 
 static lort_code refuse_collision(lort_error *err)
 {
-    return lort_fail(err, LORT_E_INPUT,
-                     "the names in this header are made to collide (over %u with one hash)",
-                     MAX_PROBES);
+    return lort_fail(
+        err, LORT_E_INPUT,
+        "the names in this header are made to collide (a run of more than %u in the hash table)",
+        MAX_PROBES);
 }
 
 static lort_code grow_slots(lort_names *names, lort_error *err)

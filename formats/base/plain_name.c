@@ -4,11 +4,11 @@
 #include "formats/base/text.h"
 #include <string.h>
 
-#define SHOWN 200
+#define SHOWN 200 /* bytes for a name in a message */
 
 static char to_upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
 
-/* Windows gives these names to devices, whatever extension follows. */
+/* True if Windows gives the name to a device. The extension does not matter. */
 static bool is_device(const char *name, uint64_t bytes)
 {
     static const char *const devices[] = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"};
@@ -32,6 +32,7 @@ static bool is_device(const char *name, uint64_t bytes)
     return port && ((n == 4 && stem[3] >= '0' && stem[3] <= '9') || superscript);
 }
 
+/* The rule that the name breaks, as words that follow the name, or NULL. */
 static const char *plain_name_fault(const char *name, uint64_t bytes)
 {
     if (bytes == 0)

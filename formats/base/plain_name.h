@@ -1,4 +1,4 @@
-/* plain_name: the rule for file names that come from inside a file. Nothing here opens a file. */
+/* plain_name: the rule for file names that come from inside a file. This code opens no file. */
 #ifndef LORT_FORMATS_BASE_PLAIN_NAME_H
 #define LORT_FORMATS_BASE_PLAIN_NAME_H
 
@@ -6,10 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LORT_PLAIN_NAME_MAX 255u /* bytes */
+#define LORT_PLAIN_NAME_MAX 255u /* bytes (docs/FORMAT.md, section 5) */
 
-/* A plain file name: 1..255 bytes, valid UTF-8, no '/', '\\', ':', control characters, not "." or
- * "..", no leading '.' trickery such as "..", no Windows device name. LORT_E_INPUT says which rule
- * it breaks. */
+/* Checks that a name is a plain file name: 1 to 255 bytes of valid UTF-8. It has no '/', '\\', ':'
+ * and no control character. It is not "." and does not begin with "..". It does not end with a dot
+ * or a space. It is not the name of a Windows device. On failure: LORT_E_INPUT; the message says
+ * which rule the name breaks. */
 lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err);
 #endif

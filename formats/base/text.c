@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the first character of n > 0 bytes, or 0 if it is malformed. */
 static unsigned utf8_length(const void *bytes, uint64_t n)
 {
     const uint8_t *p = bytes;
@@ -27,15 +28,16 @@ bool lort_utf8_valid(const void *bytes, uint64_t n)
 {
     const uint8_t *p = bytes;
     for (uint64_t i = 0; i < n;) {
-        unsigned step = utf8_length(p + i, n - i);
-        if (step == 0)
+        unsigned length = utf8_length(p + i, n - i);
+        if (length == 0)
             return false;
-        i += step;
+        i += length;
     }
     return true;
 }
 
-/* C1 controls are two bytes in UTF-8 and as good as ESC to some terminals. */
+/* True if a character may go to a terminal. C1 controls are two bytes in UTF-8, and some terminals
+ * obey them like ESC. */
 static bool is_printable(const uint8_t *p, size_t length)
 {
     if (length == 1)
@@ -51,15 +53,15 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
         return out;
     for (size_t i = 0; i < n;) {
         char piece[12];
-        size_t step = utf8_length(p + i, n - i), size = 4;
-        if (is_printable(p + i, step)) {
-            memcpy(piece, p + i, step);
-            size = step;
+        size_t taken = utf8_length(p + i, n - i), size = 4;
+        if (is_printable(p + i, taken)) {
+            memcpy(piece, p + i, taken);
+            size = taken;
         } else {
             snprintf(piece, sizeof piece, "\\x%02X", p[i]);
-            step = 1;
+            taken = 1;
         }
-        size_t rest = i + step < n ? 3 : 0; /* keep room for "..." until the end is in sight */
+        size_t rest = i + taken < n ? 3 : 0; /* room for "...", unless this piece is the last */
         if (at + size + rest + 1 > cap) {
             size_t dots = cap - 1 - at < 3 ? cap - 1 - at : 3;
             memcpy(out + at, "...", dots);
@@ -68,7 +70,7 @@ const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n)
         }
         memcpy(out + at, piece, size);
         at += size;
-        i += step;
+        i += taken;
     }
     out[at] = '\0';
     return out;
@@ -90,7 +92,8 @@ static bool bad_size(const char *text, lort_error *err)
     return false;
 }
 
-/* Decimal digits by hand: strtod would follow the locale's comma, and take "nan" and "0x10". */
+/* Reads decimal digits: *value of the first `most` of them, *scale = 10^(digits used). strtod does
+ * not do: it follows the locale's comma, and takes "nan" and "0x10". */
 static const char *parse_digits(const char *p, unsigned most, uint64_t *value, uint64_t *scale)
 {
     *value = 0;
@@ -104,6 +107,7 @@ static const char *parse_digits(const char *p, unsigned most, uint64_t *value, u
     return p;
 }
 
+/* Reads a unit such as "M", "MiB" or "MB", which multiplies by 2^*shift. Returns its end. */
 static const char *unit_of(const char *p, unsigned *shift)
 {
     static const char letters[] = "KkMmGgTt";
@@ -116,20 +120,20 @@ static const char *unit_of(const char *p, unsigned *shift)
 
 lort_code lort_size_parse(const char *text, uint64_t *bytes, lort_error *err)
 {
-    uint64_t whole, part = 0, scale = 1, ignored;
+    uint64_t whole, fraction = 0, scale = 1, ignored;
     unsigned shift;
     *bytes = 0;
     const char *p = parse_digits(text, 19, &whole, &ignored);
     bool good = p != text && p - text <= 19;
     if (good && *p == '.') {
         const char *start = ++p;
-        /* six places of a tebibyte are a mebibyte: enough, and no overflow */
-        p = parse_digits(p, 6, &part, &scale);
+        /* Six decimal places of a tebibyte are a mebibyte: that is enough and does not overflow. */
+        p = parse_digits(p, 6, &fraction, &scale);
         good = p != start;
     }
     p = unit_of(p, &shift);
     good = good && !*p && (shift || scale == 1) && whole <= (uint64_t)INT64_MAX >> shift;
-    uint64_t sum = good ? (whole << shift) + (part << shift) / scale : 0;
+    uint64_t sum = good ? (whole << shift) + (fraction << shift) / scale : 0;
     if (sum == 0 || sum > INT64_MAX) {
         bad_size(text, err);
         return LORT_E_USAGE;
@@ -151,7 +155,7 @@ const char *lort_size_text(uint64_t bytes, char *out, size_t cap)
         u++;
         unit *= 1024;
     }
-    /* integers: printf would write the locale's decimal comma */
+    /* In integers, because printf would write the decimal comma of the locale. */
     uint64_t whole = bytes / unit, tenths = (bytes % unit * 10 + unit / 2) / unit;
     whole += tenths / 10;
     tenths %= 10;

@@ -1,12 +1,18 @@
-/* block_grid: how a matrix is cut into blocks (docs/FORMAT.md, "Blocks"). */
+/* block_grid: cuts a matrix into blocks (docs/FORMAT.md, section 8, "Quantised blocks").
+ *
+ *     even(total, most, unit) = total (1 for 0)               if total <= most
+ *                             = unit ceil(ceil(total / n) / unit), n = ceil(total / most)
+ *     wide = even(cols, 8192, 1024)
+ *     high = even(rows, 64 floor(524288 / wide / 64), 64)
+ */
 #include "formats/container/container.h"
 
-static int64_t count_pieces(int64_t total, int64_t step)
+static int64_t count_pieces(int64_t total, int64_t size)
 {
-    return total / step + (total % step != 0);
+    return total / size + (total % size != 0);
 }
 
-/* Even pieces of at most `most` of `total`, in whole units if there are several. */
+/* The side of even pieces of at most `most`, in whole units if there are several pieces. */
 static int64_t even_step(int64_t total, int64_t most, int64_t unit)
 {
     const int64_t count = count_pieces(total, most);

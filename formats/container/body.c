@@ -23,12 +23,12 @@ lort_code lort_body_text(lort_cursor *c, lort_arena *arena, uint32_t n, uint32_t
                          const char *what, const char **out, lort_error *err)
 {
     if (c->code == LORT_OK && n > max)
-        return lort_cursor_fail(c, "%s of %u bytes (at most %u)", what, n, max);
+        return lort_cursor_fail(c, "%s has %u bytes (at most %u)", what, n, max);
     const uint8_t *p = lort_get_bytes(c, n, what);
     if (!p)
         return c->code;
     if (!lort_utf8_valid(p, n) || (n && memchr(p, 0, n)))
-        return lort_cursor_fail(c, "%s is not UTF-8 text", what);
+        return lort_cursor_fail(c, "%s is not UTF-8 text without NUL", what);
     return lort_arena_text(arena, p, n, out, err);
 }
 
@@ -44,7 +44,8 @@ lort_code lort_body_end(lort_cursor *c)
     uint32_t n = lort_get_u32(c, "extension size");
     lort_get_bytes(c, n, "extension");
     if (c->code == LORT_OK && c->at != c->limit)
-        return lort_cursor_fail(c, "%llu bytes behind the record", (ull)(c->limit - c->at));
+        return lort_cursor_fail(c, "%llu bytes follow the end of the record (allowed: 0)",
+                                (ull)(c->limit - c->at));
     return c->code;
 }
 lort_code lort_body_or_nothing(lort_code code, void *out, size_t bytes)

@@ -1,7 +1,6 @@
-/* container_get: bodies of MODEL and INDEX frames -> structs. This is the gate for hostile bytes of
- * a container: what comes out of here has been checked in every field and between fields, so
- * nothing behind it checks again. No allocation is larger than a small multiple of the body.
- * Layouts: docs/FORMAT.md. */
+/* container_get: bodies of MODEL and INDEX to structs. This is the gate for hostile bytes of a
+ * container: it checks every field and the rules between fields. No allocation is larger than a
+ * small multiple of the body. Layouts: docs/FORMAT.md. */
 #include "formats/base/bytes.h"
 #include "formats/base/plain_name.h"
 #include "formats/base/text.h"
@@ -10,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_FILE 20u /* bytes of a file entry with empty texts */
+#define LEAST_FILE 20u /* bytes of a file entry with empty strings */
 #define EXTENT_ENTRY 16u
 #define INDEX_ENTRY 16u
 
@@ -58,9 +57,10 @@ static lort_code get_file(lort_cursor *c, lort_arena *arena, lort_input_file *fi
         return LORT_E_DAMAGED;
     }
     if (role > LORT_ROLE_SIDE)
-        return lort_cursor_fail(c, "file role %u (0 to %d)", role, LORT_ROLE_SIDE);
+        return lort_cursor_fail(c, "file role is %u (allowed: 0 to %d)", role, LORT_ROLE_SIDE);
     if (file->size > INT64_MAX)
-        return lort_cursor_fail(c, "file of %llu bytes", (ull)file->size);
+        return lort_cursor_fail(c, "file size is %llu bytes (allowed: less than 2^63)",
+                                (ull)file->size);
     file->role = (lort_role)role;
     return LORT_OK;
 }
@@ -70,9 +70,10 @@ static lort_code get_files(lort_cursor *c, lort_arena *arena, lort_model_record 
     void *memory;
     lort_code code = lort_body_count_fits(c, m->file_count, LEAST_FILE, "files");
     if (code == LORT_OK && m->file_count == 0)
-        code = lort_cursor_fail(c, "a model without files");
+        code = lort_cursor_fail(c, "the model has no files (allowed: at least 1)");
     if (code == LORT_OK && m->file_count > 1 && !m->directory)
-        code = lort_cursor_fail(c, "%u files, but not a directory", m->file_count);
+        code = lort_cursor_fail(
+            c, "the model has %u files, but only a directory may have more than 1", m->file_count);
     if (code == LORT_OK)
         code = lort_arena_take(arena, (uint64_t)m->file_count * sizeof *m->files, &memory, err);
     if (code)
@@ -83,22 +84,26 @@ static lort_code get_files(lort_cursor *c, lort_arena *arena, lort_model_record 
     return code ? code : names_differ(m, arena, err);
 }
 
-/* Extents tile the files: `file`, `at` say how far the tiling has come. */
+/* Checks that an extent continues the tiling of the files. *file, *at: the end of the extents
+ * before it. */
 static lort_code next_extent(lort_cursor *c, const lort_model_record *m, uint32_t *file,
                              uint64_t *at, lort_extent *extent)
 {
     if (extent->file >= m->file_count || extent->file < *file)
-        return lort_cursor_fail(c, "extent of file %u behind one of file %u (%u files)",
+        return lort_cursor_fail(c,
+                                "an extent of file %u follows one of file %u (the model has %u "
+                                "files, in ascending order)",
                                 extent->file, *file, m->file_count);
     for (; *file < extent->file; ++*file, *at = 0)
         if (*at != m->files[*file].size)
-            return lort_cursor_fail(c, "extents cover %llu of the %llu bytes of file %u", (ull)*at,
-                                    (ull)m->files[*file].size, *file);
+            return lort_cursor_fail(c, "the extents cover %llu of the %llu bytes of file %u",
+                                    (ull)*at, (ull)m->files[*file].size, *file);
     if (extent->bytes > m->files[*file].size - *at)
-        return lort_cursor_fail(c, "extent of %llu bytes at %llu of file %u, which has %llu",
-                                (ull)extent->bytes, (ull)*at, *file, (ull)m->files[*file].size);
+        return lort_cursor_fail(
+            c, "an extent of %llu bytes begins at %llu of file %u, which has %llu bytes",
+            (ull)extent->bytes, (ull)*at, *file, (ull)m->files[*file].size);
     if (extent->bytes == 0 && !extent->tensor)
-        return lort_cursor_fail(c, "raw extent without bytes");
+        return lort_cursor_fail(c, "a raw extent has no bytes (allowed: at least 1)");
     extent->offset = *at;
     *at += extent->bytes;
     return LORT_OK;
@@ -123,14 +128,14 @@ static lort_code get_extents(lort_cursor *c, lort_arena *arena, lort_model_recor
         extent->bytes = lort_get_u64(c, "extent's size");
         extent->tensor = flags == 1;
         if (c->code == LORT_OK && flags > 1)
-            return lort_cursor_fail(c, "extent flags %#x", flags);
+            return lort_cursor_fail(c, "extent flags are %#x (allowed: 0 and 1)", flags);
         if (c->code || next_extent(c, m, &file, &at, extent))
             return c->code;
     }
     for (; file < m->file_count; file++, at = 0)
         if (at != m->files[file].size)
-            return lort_cursor_fail(c, "extents cover %llu of the %llu bytes of file %u", (ull)at,
-                                    (ull)m->files[file].size, file);
+            return lort_cursor_fail(c, "the extents cover %llu of the %llu bytes of file %u",
+                                    (ull)at, (ull)m->files[file].size, file);
     return LORT_OK;
 }
 
@@ -144,7 +149,10 @@ static lort_code get_model(lort_cursor *c, lort_arena *arena, lort_model_record 
     uint32_t zero = lort_get_u32(c, "reserved field");
     m->directory = flags & 1;
     if (c->code == LORT_OK && (flags > 1 || zero != 0))
-        return lort_cursor_fail(c, "model flags %#x and reserved field %#x", flags, zero);
+        return lort_cursor_fail(
+            c,
+            "model flags are %#x and the reserved field is %#x (allowed: flags 0 and 1, field 0)",
+            flags, zero);
     lort_code code = lort_body_string(c, arena, LORT_TEXT_MAX, "producer", &m->producer, err);
     if (code == LORT_OK)
         code = lort_body_string(c, arena, LORT_TEXT_MAX, "options", &m->options, err);
@@ -167,30 +175,34 @@ lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena 
 
 /* ---- INDEX ---- */
 
-static lort_code get_index(lort_cursor *c, lort_arena *arena, lort_index_record *x, lort_error *err)
+static lort_code get_index(lort_cursor *c, lort_arena *arena, lort_index_record *index,
+                           lort_error *err)
 {
     void *memory;
     uint64_t end = LORT_HEADER_BYTES;
-    x->count = lort_get_u64(c, "part count");
-    const uint8_t *hash = lort_get_bytes(c, sizeof x->model.bytes, "model hash");
-    lort_code code = lort_body_count_fits(c, x->count, INDEX_ENTRY, "index entries");
+    index->count = lort_get_u64(c, "part count");
+    const uint8_t *hash = lort_get_bytes(c, sizeof index->model.bytes, "model hash");
+    lort_code code = lort_body_count_fits(c, index->count, INDEX_ENTRY, "index entries");
     if (code == LORT_OK)
-        code = lort_arena_take(arena, x->count * sizeof *x->entries, &memory, err);
+        code = lort_arena_take(arena, index->count * sizeof *index->entries, &memory, err);
     if (code)
         return code;
-    x->entries = memory;
-    memcpy(x->model.bytes, hash, sizeof x->model.bytes);
-    for (uint64_t i = 0; i < x->count; i++) {
-        lort_index_entry *e = &x->entries[i];
+    index->entries = memory;
+    memcpy(index->model.bytes, hash, sizeof index->model.bytes);
+    for (uint64_t i = 0; i < index->count; i++) {
+        lort_index_entry *e = &index->entries[i];
         e->record_offset = lort_get_u64(c, "record offset");
         e->record_bytes = lort_get_u64(c, "record size");
         if (e->record_offset < end || e->record_bytes < LORT_FRAME_HEADER + LORT_FRAME_TRAILER ||
             !lort_add_u64(e->record_offset, e->record_bytes, &end))
-            return lort_cursor_fail(c, "record %llu at %llu + %llu overlaps what is before it",
+            return lort_cursor_fail(c,
+                                    "record %llu at offset %llu, of %llu bytes, is too small or "
+                                    "overlaps the one before it",
                                     (ull)i, (ull)e->record_offset, (ull)e->record_bytes);
     }
     if (c->at != c->limit)
-        return lort_cursor_fail(c, "%llu bytes behind the index", (ull)(c->limit - c->at));
+        return lort_cursor_fail(c, "%llu bytes follow the end of the index (allowed: 0)",
+                                (ull)(c->limit - c->at));
     return c->code;
 }
 

@@ -1,6 +1,6 @@
-/* container_put: structs -> bodies of MODEL, PART and INDEX frames. Writes what it is given:
- * whether a record is sound is the getters' question, and a writer that wants to know reads its own
- * record back. Layouts: docs/FORMAT.md. */
+/* container_put: structs to bodies of MODEL, PART and INDEX. It writes what it is given: only the
+ * decoders check a record. A writer that wants a check decodes its own record. Layouts:
+ * docs/FORMAT.md. */
 #include "formats/container/container.h"
 #include <string.h>
 

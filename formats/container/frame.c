@@ -1,10 +1,6 @@
-/* frame: the skippable frames of a .lort, and the two bodies of fixed size: head and footer.
- * Layouts: docs/FORMAT.md. Pure; a frame that passes lort_frame_get is bit for bit what a writer
- * wrote, but what its body means is checked elsewhere.
- *
- *    0 u32 magic 0x184D2A50 + kind   4 u32 size of what follows   8 u32 flags   12 u32 piece   16
- * u32 pieces   20 u32 zero 24 u64 decoded size of the whole body   32 body   32+n u64 XXH64 of the
- * frame up to here */
+/* frame: the skippable frames of a .lort file, and the two bodies of fixed size, HEAD and FOOTER.
+ * container.h has a picture of a frame; docs/FORMAT.md has the layouts. Pure. A frame that passes
+ * lort_frame_get is bit for bit what a writer wrote. The decoders of bodies check what it means. */
 #include "formats/base/bytes.h"
 #include "formats/container/container.h"
 #include <string.h>
@@ -39,33 +35,39 @@ void lort_frame_put(const lort_frame *frame, lort_buffer *out)
         lort_put_u64(out, lort_xxh64(out->data + start, out->size - start));
 }
 
-/* What must hold between the fields of a frame whose hash is right. */
+/* The rules between the fields of a frame whose hash is right. */
 static lort_code frame_rules(const lort_frame *f, uint32_t flags, uint32_t zero, lort_error *err)
 {
     bool fixed = f->kind == LORT_FRAME_HEAD || f->kind == LORT_FRAME_FOOTER;
     if (flags > FLAG_COMPRESSED || zero != 0)
-        return lort_fail(err, LORT_E_DAMAGED,
-                         "frame flags %#x and reserved field %#x: only flag 1 is known", flags,
-                         zero);
+        return lort_fail(
+            err, LORT_E_DAMAGED,
+            "frame flags are %#x and the reserved field is %#x (allowed: flags 0 and 1, field 0)",
+            flags, zero);
     if (f->pieces == 0 || f->pieces > LORT_FRAME_PIECES_MAX || f->piece >= f->pieces)
         return lort_fail(err, LORT_E_DAMAGED,
-                         "frame is piece %u of %u (1 to %u pieces, counted from 0)", f->piece,
-                         f->pieces, LORT_FRAME_PIECES_MAX);
+                         "frame is piece %u of %u (allowed: 1 to %u pieces, counted from 0)",
+                         f->piece, f->pieces, LORT_FRAME_PIECES_MAX);
     if ((fixed || f->compressed) && f->pieces != 1)
-        return lort_fail(err, LORT_E_DAMAGED, "frame in %u pieces where one is allowed", f->pieces);
+        return lort_fail(
+            err, LORT_E_DAMAGED,
+            "frame is in %u pieces (allowed: 1, for a head, a footer or a compressed body)",
+            f->pieces);
     if (fixed && f->compressed)
-        return lort_fail(err, LORT_E_DAMAGED, "head or footer is compressed");
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the head or footer is compressed (allowed: uncompressed only)");
     if (f->compressed && f->decoded > lort_frame_decoded_max(f->body_bytes))
         return lort_fail(err, LORT_E_DAMAGED,
-                         "frame of %llu bytes claims %llu decoded (at most %llu)",
+                         "a frame body of %llu bytes claims %llu decoded bytes (at most %llu)",
                          (unsigned long long)f->body_bytes, (unsigned long long)f->decoded,
                          (unsigned long long)lort_frame_decoded_max(f->body_bytes));
     if (!f->compressed &&
         (f->pieces == 1 ? f->decoded != f->body_bytes : f->body_bytes > f->decoded))
-        return lort_fail(err, LORT_E_DAMAGED, "frame holds %llu bytes but claims %llu",
+        return lort_fail(err, LORT_E_DAMAGED, "frame holds %llu bytes, but its header says %llu",
                          (unsigned long long)f->body_bytes, (unsigned long long)f->decoded);
     if (f->body_bytes == 0 && (f->pieces > 1 || f->compressed))
-        return lort_fail(err, LORT_E_DAMAGED, "frame without a body");
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the body of a compressed frame, or of one of several pieces, is empty");
     return LORT_OK;
 }
 
@@ -86,7 +88,8 @@ lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *fr
                          (unsigned long long)least,
                          (unsigned long long)(least + LORT_FRAME_BODY_MAX));
     if (size > available - 8)
-        return lort_fail(err, LORT_E_DAMAGED, "incomplete: frame of %llu bytes, %llu are left",
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "incomplete: the frame has %llu bytes, but %llu are left",
                          (unsigned long long)size + 8, (unsigned long long)available);
     *frame_bytes = (uint64_t)size + 8;
     return LORT_OK;
@@ -142,17 +145,19 @@ lort_code lort_head_get(const uint8_t *body, uint64_t bytes, lort_head *out, lor
         .optional = lort_load_u64(body + 24),
     };
     if (h.major != LORT_CONTAINER_MAJOR)
-        return lort_fail(
-            err, LORT_E_INPUT,
-            "container version %u.%u: this LoRT reads version %d; it needs another LoRT", h.major,
-            h.minor, LORT_CONTAINER_MAJOR);
+        return lort_fail(err, LORT_E_INPUT,
+                         "container version %u.%u is not supported (this LoRT reads version %d); "
+                         "use another LoRT",
+                         h.major, h.minor, LORT_CONTAINER_MAJOR);
     if (h.required & ~LORT_FEATURES_REQUIRED)
         return lort_fail(err, LORT_E_INPUT,
-                         "container version %u.%u needs features %#llx: it needs a newer LoRT",
+                         "container version %u.%u has features %#llx that this LoRT does not know; "
+                         "it needs a newer LoRT",
                          h.major, h.minor,
                          (unsigned long long)(h.required & ~LORT_FEATURES_REQUIRED));
     if (lort_load_u32(body + 12) != 0)
-        return lort_fail(err, LORT_E_DAMAGED, "reserved field of the head is not zero");
+        return lort_fail(err, LORT_E_DAMAGED, "the reserved field of the head is %#x (allowed: 0)",
+                         lort_load_u32(body + 12));
     *out = h;
     return LORT_OK;
 }

@@ -15,7 +15,7 @@ uint64_t lort_part_elements(const lort_part *part)
 {
     uint64_t n = 1;
     for (uint32_t i = 0; i < part->n_dims; i++)
-        n *= (uint64_t)part->dims[i]; /* the gate checked the product */
+        n *= (uint64_t)part->dims[i]; /* no overflow: the gate checked the product */
     return n;
 }
 
@@ -40,7 +40,7 @@ lort_matrices lort_part_matrices(const lort_part *part)
 {
     uint64_t elements = 0;
     lort_matrices m = {.slices = part->slices, .rows = 0, .cols = 1};
-    lort_layout_elements(part->dims, part->n_dims, &elements); /* checked when the part was read */
+    lort_layout_elements(part->dims, part->n_dims, &elements); /* the gate checked it */
     if (part->n_dims)
         m.cols = part->dims[part->n_dims - 1];
     if (elements)

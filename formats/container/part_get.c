@@ -1,5 +1,11 @@
-/* part_get: bodies of PART frames -> structs; a part of the gate for hostile bytes
- * (container_get.c). What comes out of here has been checked in every field and between fields. */
+/* part_get: bodies of PART to structs, part of the gate for hostile bytes (container_get.c). It
+ * checks every field and the rules between fields.
+ *
+ *     body      88 bytes of fixed fields, name, reason, dims, terms, chunks, extension
+ *     terms     each slice: RAW, or FACTORS + (INTEGERS or TERNARY), each of them optional
+ *     chunks    slice 0: RAW | LEFT RIGHT (CODES BLOCKS | SCALES TRITS), slice 1: ...
+ *               each array tiled by its chunks in order, the payload tiled by all chunks
+ */
 #include "formats/base/bytes.h"
 #include "formats/container/body.h"
 #include "formats/container/container.h"
@@ -13,7 +19,8 @@ static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
 {
     void *memory;
     if (p->n_dims > LORT_MAX_DIMS)
-        return lort_cursor_fail(c, "%u dimensions (at most %d)", p->n_dims, LORT_MAX_DIMS);
+        return lort_cursor_fail(c, "the part has %u dimensions (at most %d)", p->n_dims,
+                                LORT_MAX_DIMS);
     lort_code code = lort_arena_take(arena, p->n_dims * sizeof *p->dims, &memory, err);
     if (code)
         return code;
@@ -21,13 +28,13 @@ static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
     for (uint32_t i = 0; i < p->n_dims; i++) {
         uint64_t dim = lort_get_u64(c, "dimension");
         if (dim > INT64_MAX)
-            return lort_cursor_fail(c, "dimension %llu", (ull)dim);
+            return lort_cursor_fail(c, "dimension is %llu (allowed: less than 2^63)", (ull)dim);
         p->dims[i] = (int64_t)dim;
     }
     return c->code;
 }
 
-/* Shape, element type, slices and byte count agree. */
+/* Checks that shape, element type, slices and byte count agree. */
 static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtype_info *type)
 {
     uint64_t elements, leading = 0, bytes;
@@ -36,15 +43,18 @@ static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtyp
         return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims,
                                 type->name, (ull)p->source_bytes);
     if (elements > LORT_ELEMENTS_MAX)
-        return lort_cursor_fail(c, "%llu elements (at most %llu)", (ull)elements,
+        return lort_cursor_fail(c, "the part has %llu elements (at most %llu)", (ull)elements,
                                 (ull)LORT_ELEMENTS_MAX);
     if (p->slices == 0 || p->slices > LORT_MAX_SLICES)
-        return lort_cursor_fail(c, "%u slices (1 to %u)", p->slices, LORT_MAX_SLICES);
+        return lort_cursor_fail(c, "the part has %u slices (allowed: 1 to %u)", p->slices,
+                                LORT_MAX_SLICES);
     if (p->slices == 1)
         return LORT_OK;
     if (p->n_dims < 3 || !lort_layout_elements(p->dims, p->n_dims - 2, &leading) ||
         leading != p->slices || !lort_dtype_bytes(type, elements / p->slices, &bytes))
-        return lort_cursor_fail(c, "%u slices do not fit the leading dimensions", p->slices);
+        return lort_cursor_fail(
+            c, "the part has %u slices, which is not the product of its leading dimensions",
+            p->slices);
     return LORT_OK;
 }
 
@@ -59,8 +69,9 @@ static bool plane_ok(uint32_t width, bool rotate)
            (!rotate || width == 2 || width == 4 || width == 8);
 }
 
-/* Stored elements: RAW the part's own, CODES of QUANTISED bytes; both have no right-hand array of
- * their own. SCALES are BF16, TRITS bytes. */
+/* Checks the types of a term. RAW stores elements of the part's type, INTEGERS stores CODES as
+ * bytes; for both the right-hand fields repeat the left-hand ones. TERNARY stores SCALES as BF16
+ * and TRITS as bytes. */
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type,
                             const lort_term *t)
 {
@@ -70,7 +81,9 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
                                                        [LORT_TERM_TERNARY] = "trits"};
     const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
-        return lort_cursor_fail(c, "plane widths %u and %u", t->left_width, t->right_width);
+        return lort_cursor_fail(
+            c, "plane widths are %u and %u (allowed: 1 to %u; 2, 4 or 8 if rotated)", t->left_width,
+            t->right_width, LORT_PLANE_WIDTH_MAX);
     bool repeats = t->left == only && t->right == only && t->right_width == t->left_width &&
                    t->right_rotate == t->left_rotate;
     bool fits =
@@ -92,22 +105,23 @@ static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
     for (uint32_t i = 0; i < p->slices; i++) {
         t->exponent[i] = (int32_t)lort_get_u32(c, "exponent");
         if (t->exponent[i] > LORT_EXPONENT_MAX || t->exponent[i] < -LORT_EXPONENT_MAX)
-            return lort_cursor_fail(c, "exponent %d of slice %u (-%d to %d)", t->exponent[i], i,
-                                    LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
+            return lort_cursor_fail(c, "exponent is %d for slice %u (allowed: -%d to %d)",
+                                    t->exponent[i], i, LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
     }
     return c->code;
 }
 
-/* 2^-100 to 2^100, so that what is decoded stays a normal number. */
+/* Steps are 2^-100 to 2^100, so that decoded values stay normal numbers. */
 static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
 {
     for (uint32_t i = 0; i < p->slices; i++) {
         uint32_t bits = lort_get_u32(c, "step");
         memcpy(&t->step[i], &bits, sizeof bits);
         if (t->rank[i] ? !(t->step[i] >= 0x1p-100f && t->step[i] <= 0x1p100f) : bits != 0)
-            return lort_cursor_fail(
-                c, "step %g of slice %u (2^-100 to 2^100; 0 where the slice is not in the term)",
-                (double)t->step[i], i);
+            return lort_cursor_fail(c,
+                                    "step is %g for slice %u (allowed: 2^-100 to 2^100, or 0 if "
+                                    "the slice is not in the term)",
+                                    (double)t->step[i], i);
     }
     return c->code;
 }
@@ -131,7 +145,7 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
     for (uint32_t i = 0; i < p->slices; i++) {
         t->rank[i] = lort_get_u32(c, "rank");
         if (t->rank[i] > max)
-            return lort_cursor_fail(c, "rank %u of slice %u (at most %llu)", t->rank[i], i,
+            return lort_cursor_fail(c, "rank is %u for slice %u (at most %llu)", t->rank[i], i,
                                     (ull)max);
     }
     return t->exponent ? get_exponents(c, p, t) : t->step ? get_steps(c, p, t) : c->code;
@@ -148,11 +162,15 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     if (c->code)
         return c->code;
     if (kind > LORT_TERM_INTEGERS && kind != LORT_TERM_TERNARY)
-        return lort_fail(err, LORT_E_INPUT, "term of kind %u: it needs a newer LoRT", kind);
+        return lort_fail(err, LORT_E_INPUT,
+                         "a term is of the unknown kind %u; it needs a newer LoRT", kind);
     if (flags > 7 || (flags & 4 && kind != LORT_TERM_INTEGERS))
-        return lort_cursor_fail(c, "flags %#x of a term of kind %u", flags, kind);
+        return lort_cursor_fail(
+            c, "flags are %#x for a term of kind %u (allowed: 0 to 3; 4 to 7 for integers only)",
+            flags, kind);
     if (!lort_dtype_get(left) || !lort_dtype_get(right))
-        return lort_cursor_fail(c, "term of element types %u and %u", left, right);
+        return lort_cursor_fail(c, "a term has element types %u and %u, which are not both known",
+                                left, right);
     t->kind = (lort_term_kind)kind;
     t->left = (lort_dtype)left;
     t->right = (lort_dtype)right;
@@ -168,8 +186,8 @@ static bool same_term(const lort_term *a, const lort_term *b)
     return a->kind == b->kind && a->left == b->left && a->right == b->right;
 }
 
-/* A slice is raw, or the sum of factors and integers or trits; where all is raw, none is in
- * neither. */
+/* Checks that each slice is raw, or the sum of factors and integers or trits. If all terms are RAW,
+ * every slice must be in one. */
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
     bool lossy = false;
@@ -187,10 +205,12 @@ static lort_code check_slices(lort_cursor *c, const lort_part *p)
                        sum = in[LORT_TERM_FACTORS] + whole;
         if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) ||
             (in[LORT_TERM_RAW] + sum == 0 && !lossy))
-            return lort_cursor_fail(c, "slice %u is in %u terms", slice, in[LORT_TERM_RAW] + sum);
+            return lort_cursor_fail(
+                c, "slice %u is in %u terms, which is too few or not a combination that is allowed",
+                slice, in[LORT_TERM_RAW] + sum);
     }
     if (!lossy && p->rel_error != 0)
-        return lort_cursor_fail(c, "error %g of a part that is stored as it was", p->rel_error);
+        return lort_cursor_fail(c, "the error of a lossless part is %g (allowed: 0)", p->rel_error);
     return LORT_OK;
 }
 
@@ -199,7 +219,8 @@ static lort_code get_terms(lort_cursor *c, lort_arena *arena, lort_part *p,
 {
     void *memory;
     if (p->term_count < 1 || p->term_count > LORT_TERMS_MAX)
-        return lort_cursor_fail(c, "%u terms (1 to %u)", p->term_count, LORT_TERMS_MAX);
+        return lort_cursor_fail(c, "the part has %u terms (allowed: 1 to %u)", p->term_count,
+                                LORT_TERMS_MAX);
     lort_code code = lort_arena_take(arena, p->term_count * sizeof *p->terms, &memory, err);
     if (code)
         return code;
@@ -220,67 +241,71 @@ static lort_code get_chunk(lort_cursor *c, lort_chunk *chunk)
     chunk->count = lort_get_u64(c, "chunk's element count");
     chunk->hash = lort_get_u64(c, "chunk's hash");
     if (c->code == LORT_OK && zero != 0)
-        return lort_cursor_fail(c, "reserved field %#x of a chunk", zero);
+        return lort_cursor_fail(c, "the reserved field of a chunk is %#x (allowed: 0)", zero);
     return c->code;
 }
 
-/* How far the check of a part's chunks has come. */
+/* The progress of the check of a part's chunks: the next chunk, and its place in the payload. */
 typedef struct tiling {
     uint64_t chunk, payload;
 } tiling;
 
-/* The chunks of one array tile its elements. */
+/* Checks that the chunks of one array tile its elements. */
 static lort_code check_array(lort_cursor *c, const lort_part *p, tiling *at, uint32_t id,
                              lort_dtype dtype, uint64_t elements)
 {
     const lort_dtype_info *type = lort_dtype_get((uint32_t)dtype);
     for (uint64_t done = 0; done < elements; at->chunk++) {
         uint64_t bytes;
-        const lort_chunk *k = &p->chunks[at->chunk];
-        if (at->chunk == p->chunk_count || k->array != id || k->first != done || k->count == 0 ||
-            k->count > elements - done)
+        const lort_chunk *chunk = &p->chunks[at->chunk];
+        if (at->chunk == p->chunk_count || chunk->array != id || chunk->first != done ||
+            chunk->count == 0 || chunk->count > elements - done)
             return lort_cursor_fail(
                 c, "chunk %llu does not continue array %#x at element %llu of %llu", (ull)at->chunk,
                 id, (ull)done, (ull)elements);
-        if (!lort_dtype_bytes(type, k->count, &bytes) || bytes != k->decoded ||
+        if (!lort_dtype_bytes(type, chunk->count, &bytes) || bytes != chunk->decoded ||
             bytes > LORT_CHUNK_MAX)
-            return lort_cursor_fail(c, "chunk %llu of %llu elements of %s claims %u bytes",
-                                    (ull)at->chunk, (ull)k->count, type->name, k->decoded);
-        if (k->stored == 0 || k->stored > bytes + bytes / 128 + 1024 || k->offset != at->payload)
+            return lort_cursor_fail(
+                c, "chunk %llu has %llu elements of %s, but claims %u decoded bytes",
+                (ull)at->chunk, (ull)chunk->count, type->name, chunk->decoded);
+        if (chunk->stored == 0 || chunk->stored > bytes + bytes / 128 + 1024 ||
+            chunk->offset != at->payload)
             return lort_cursor_fail(c, "chunk %llu is stored in %u bytes at %llu of the payload",
-                                    (ull)at->chunk, k->stored, (ull)k->offset);
-        done += k->count;
-        at->payload += k->stored;
+                                    (ull)at->chunk, chunk->stored, (ull)chunk->offset);
+        done += chunk->count;
+        at->payload += chunk->stored;
     }
     return LORT_OK;
 }
 
-/* Each chunk of BLOCKS or TRITS is one block of the grid. What of BLOCKS decodes to has a head, a
- * symbol or less per weight, low bits and escapes; TRITS are five to a byte. */
+/* Checks that each chunk of BLOCKS or TRITS is one block of the grid. A body of BLOCKS has a head,
+ * at most a symbol per weight, low bits and escapes. TRITS are five to a byte. */
 static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_matrices *m,
                               lort_array array, uint32_t slice, tiling *at)
 {
     const lort_block_grid g = lort_block_grid_of(m->rows, m->cols);
     uint64_t first = 0;
     for (int64_t i = 0; i < g.down * g.across; i++, at->chunk++) {
-        const lort_chunk *k = &p->chunks[at->chunk];
+        const lort_chunk *chunk = &p->chunks[at->chunk];
         const lort_block_place place = lort_block_get(&g, i);
         const uint64_t count = (uint64_t)place.rows * (uint64_t)place.cols;
-        if (at->chunk == p->chunk_count || k->array != LORT_ARRAY_ID(array, slice) ||
-            k->first != first || k->count != count)
+        if (at->chunk == p->chunk_count || chunk->array != LORT_ARRAY_ID(array, slice) ||
+            chunk->first != first || chunk->count != count)
             return lort_cursor_fail(c, "chunk %llu is not block %lld of slice %u", (ull)at->chunk,
                                     (long long)i, slice);
-        const bool fits = array == LORT_ARRAY_TRITS ? k->decoded == count / 5 + (count % 5 != 0)
-                                                    : k->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
-        if (!fits || k->stored == 0 || k->stored > k->decoded + k->decoded / 128 + 1024 ||
-            k->offset != at->payload)
+        const bool fits = array == LORT_ARRAY_TRITS
+                              ? chunk->decoded == count / 5 + (count % 5 != 0)
+                              : chunk->decoded <= LORT_BLOCK_HEAD_MAX + 4 * count;
+        if (!fits || chunk->stored == 0 ||
+            chunk->stored > chunk->decoded + chunk->decoded / 128 + 1024 ||
+            chunk->offset != at->payload)
             return lort_cursor_fail(c,
                                     "chunk %llu of %llu weights is stored in %u bytes at %llu of "
                                     "the payload, and decodes to %u",
-                                    (ull)at->chunk, (ull)count, k->stored, (ull)k->offset,
-                                    k->decoded);
+                                    (ull)at->chunk, (ull)count, chunk->stored, (ull)chunk->offset,
+                                    chunk->decoded);
         first += count;
-        at->payload += k->stored;
+        at->payload += chunk->stored;
     }
     return LORT_OK;
 }
@@ -335,7 +360,8 @@ static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lor
     return LORT_OK;
 }
 
-/* The 88 bytes before the name. The name may be any bytes a weight file allows. */
+/* Reads the 88 bytes before the name, the name and the reason. The name may be any bytes that a
+ * weight file allows. */
 static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
 {
     p->number = lort_get_u64(c, "part number");
@@ -360,13 +386,18 @@ static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort
     p->has_error = flags & 2;
     p->dtype = (lort_dtype)dtype;
     if (flags > 3 || zero != 0)
-        return lort_cursor_fail(c, "part flags %#x and reserved field %#x", flags, zero);
-    /* negative, Inf and NaN are above */
+        return lort_cursor_fail(
+            c, "part flags are %#x and the reserved field is %#x (allowed: flags 0 to 3, field 0)",
+            flags, zero);
+    /* bits of negative numbers, Inf and NaN lie above */
     if (error_bits > 0x7fefffffffffffffu || (!p->has_error && error_bits))
-        return lort_cursor_fail(c, "relative error %#llx is not a finite number from 0",
+        return lort_cursor_fail(c,
+                                "the bits of the relative error are %#llx (allowed: a finite "
+                                "number of at least 0, or 0 if undefined)",
                                 (ull)error_bits);
     if (!p->tensor && p->name_bytes)
-        return lort_cursor_fail(c, "name on raw bytes");
+        return lort_cursor_fail(c, "a part of raw bytes has a name of %u bytes (allowed: 0)",
+                                p->name_bytes);
     lort_code code = lort_arena_text(arena, name, p->name_bytes, &p->name, err);
     return code
                ? code
@@ -380,7 +411,7 @@ static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
         return code;
     const lort_dtype_info *type = lort_dtype_get((uint32_t)p->dtype);
     if (!type)
-        return lort_fail(err, LORT_E_INPUT, "element type %u is not known: it needs a newer LoRT",
+        return lort_fail(err, LORT_E_INPUT, "element type %u is not known; it needs a newer LoRT",
                          (unsigned)p->dtype);
     code = get_dims(c, arena, p, err);
     if (code == LORT_OK)
@@ -403,16 +434,18 @@ lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, 
 lort_code lort_part_matches(const lort_part *part, const lort_model_record *model, lort_error *err)
 {
     if (part->number >= model->extent_count)
-        return lort_fail(err, LORT_E_DAMAGED, "part %llu of a model of %llu", (ull)part->number,
-                         (ull)model->extent_count);
+        return lort_fail(err, LORT_E_DAMAGED, "part number is %llu, but the model has %llu parts",
+                         (ull)part->number, (ull)model->extent_count);
     const lort_extent *extent = &model->extents[part->number];
     if (part->tensor != extent->tensor || part->source_bytes != extent->bytes)
         return lort_fail(err, LORT_E_DAMAGED,
-                         "part %llu is %s of %llu bytes, its extent %s of %llu", (ull)part->number,
-                         part->tensor ? "a tensor" : "raw", (ull)part->source_bytes,
-                         extent->tensor ? "a tensor" : "raw", (ull)extent->bytes);
+                         "part %llu is %s of %llu bytes, but its extent is %s of %llu bytes",
+                         (ull)part->number, part->tensor ? "a tensor" : "raw",
+                         (ull)part->source_bytes, extent->tensor ? "a tensor" : "raw",
+                         (ull)extent->bytes);
     if (!part->tensor && (part->dtype != LORT_U8 || part->n_dims != 1))
-        return lort_fail(err, LORT_E_DAMAGED, "raw part %llu is not a list of bytes",
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "raw part %llu is not a list of bytes (allowed: type U8, 1 dimension)",
                          (ull)part->number);
     return LORT_OK;
 }

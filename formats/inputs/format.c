@@ -1,4 +1,4 @@
-/* The table of formats, and what to say about a file that is none of them. */
+/* format: the table of formats, and the messages about files of no known format. */
 #include "formats/inputs/format.h"
 #include "formats/base/text.h"
 #include "formats/container/container.h"
@@ -12,7 +12,7 @@ const lort_format *lort_format_at(uint32_t i)
     return i < sizeof formats / sizeof *formats ? formats[i] : NULL;
 }
 
-/* Files people hand over by mistake. The first row that matches speaks. */
+/* Files that users give by mistake. LoRT takes the first row that matches. */
 static const struct look {
     uint16_t at;
     uint8_t bytes;
@@ -102,9 +102,9 @@ lort_code lort_header_parse(const uint8_t *data, uint64_t available, uint64_t fi
     memset(out, 0, sizeof *out);
     *wanted = available < head ? head : 0;
     if (*wanted)
-        return lort_fail(err, LORT_E_INPUT,
-                         "%" PRIu64 " bytes of the file's head are needed to tell its format",
-                         head);
+        return lort_fail(
+            err, LORT_E_INPUT,
+            "the format cannot be detected without the first %" PRIu64 " bytes of the file", head);
     lort_code code = lort_format_tell(data, head, file_size, &format, err);
     return code ? code : format->parse(data, available, file_size, alloc, out, wanted, err);
 }

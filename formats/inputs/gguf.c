@@ -1,7 +1,7 @@
-/* gguf: the header as a whole. Two walks through the same bytes: the first checks the grammar and
- * counts, so that the second can fill arrays of exactly the right size and a lying count allocates
- * nothing. Then the tensors' places in the file are checked, all of them, before anyone uses one.
- */
+/* gguf: parses the header as a whole, in two walks through its bytes. The first walk checks the
+ * grammar and counts. The second walk fills arrays of exactly the right size, so a false count
+ * allocates nothing. Then the places of all tensors in the file are checked, before any code uses
+ * one. */
 #include "formats/inputs/gguf.h"
 #include "formats/base/names.h"
 #include "formats/base/text.h"
@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* The GGUF specification wants a multiple of 8 and has 32 as the default. */
 #define MIN_ALIGNMENT 8u
 #define MAX_ALIGNMENT (1u << 20)
 #define DEFAULT_ALIGNMENT 32u
@@ -20,7 +21,7 @@ static int gguf_bid(const uint8_t *head, uint64_t n, uint64_t file_size)
     return n >= 4 && memcmp(head, "GGUF", 4) == 0 ? 100 : 0;
 }
 
-/* Appends to the header's warning, which is cut where it is full. */
+/* Appends to the warning of the header. The warning is cut where its field is full. */
 static void set_warning(lort_header *h, const char *format, ...) LORT_PRINTF(2, 3);
 static void set_warning(lort_header *h, const char *format, ...)
 {
@@ -33,7 +34,7 @@ static void set_warning(lort_header *h, const char *format, ...)
     va_end(args);
 }
 
-/* What the second walk fills. */
+/* Memory that the second walk fills, with the bytes and numbers that are left. */
 typedef struct pools {
     char *text; /* names, keys and string values, each with a NUL */
     int64_t *dims;
@@ -79,8 +80,7 @@ static lort_code take_all(lort_header *h, const lort_gguf_reader *r, pools *p, l
     return code;
 }
 
-/* The second walk finds what the first counted, unless someone writes to the mapped file meanwhile.
- */
+/* Both walks find equal bytes, unless another process writes to the mapped file meanwhile. */
 static lort_code warn_changed(lort_gguf_reader *r)
 {
     return lort_cursor_fail(&r->cursor, "the header changed while it was read");
@@ -131,7 +131,7 @@ static lort_code fill_kv(lort_gguf_reader *r, lort_header *h, pools *p)
     return code;
 }
 
-/* --- the keys LoRT itself obeys --- */
+/* --- the keys that LoRT obeys --- */
 
 static lort_code read_alignment(lort_header *h, lort_error *err)
 {
@@ -233,7 +233,7 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
     if (row % t->type->block_elements)
         return lort_cursor_fail(&r->cursor,
                                 "tensor '%s' has rows of %" PRIu64
-                                " elements; %s needs a multiple of %" PRIu32,
+                                " elements (%s needs a multiple of %" PRIu32 ")",
                                 show_name(t, name), row, t->type->name, t->type->block_elements);
     if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
         return lort_cursor_fail(
@@ -254,7 +254,7 @@ static lort_code read_tensor(lort_gguf_reader *r, pools *p, lort_tensor *t)
     t->name_bytes = info.name_bytes;
     t->n_dims = info.n_dims;
     t->dims = p->dims;
-    t->offset = info.offset; /* in the data section, until the header's end is known */
+    t->offset = info.offset; /* from the start of the data, until the end of the header is known */
     for (uint32_t i = 0; i < info.n_dims; i++)
         p->dims[info.n_dims - 1 - i] = (int64_t)info.ne[i];
     p->dims += info.n_dims;
@@ -293,8 +293,8 @@ static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t fil
     return LORT_OK;
 }
 
-/* In data order: no overlap; bytes that belong to nothing are counted. Padding to the alignment is
- * no gap. */
+/* Checks in data order that no tensors overlap. Counts the bytes that belong to no tensor; padding
+ * to the alignment is no gap. */
 static lort_code check_layout(lort_header *h, uint64_t file_size, lort_error *err)
 {
     char a[LORT_SHOWN_NAME], b[LORT_SHOWN_NAME];
@@ -322,7 +322,7 @@ static lort_code place_all(lort_header *h, uint64_t infos_end, uint64_t file_siz
                              "the data section would start at offset %" PRIu64
                              ", past the end of the file (%" PRIu64 " bytes): is it truncated?",
                              start, file_size);
-        start = file_size; /* without tensors there need be no padding */
+        start = file_size; /* a file without tensors needs no padding */
     }
     h->header_bytes = start;
     lort_code code = LORT_OK;
@@ -369,7 +369,8 @@ static lort_code gguf_parse(const uint8_t *data, uint64_t available, uint64_t fi
     out->format = &lort_format_gguf;
     lort_code code = parse_with(&r, out, err);
     if (code) {
-        /* doubling: a header of n bytes is scanned less than 4n bytes in all */
+        /* `available` doubles each time, so LoRT scans a header of n bytes for less than 4n bytes
+         * in all. */
         uint64_t more = r.cursor.wanted;
         if (more && more < available * 2)
             more = available * 2 < file_size ? available * 2 : file_size;

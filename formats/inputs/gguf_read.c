@@ -1,9 +1,10 @@
-/* The grammar of a GGUF header, one field at a time, through the bounds-checked cursor. Allocates
- * nothing and knows nothing of the file as a whole: that is gguf.c. */
+/* gguf_read: reads the grammar of a GGUF header through the bounds-checked cursor, one field at a
+ * time. It allocates nothing and does not know the file as a whole (gguf.c does). */
 #include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include <inttypes.h>
 
+/* MAX_KEY: GGUF specification. MAX_STRING and MAX_ARRAY: the limits of ggml's own reader. */
 #define MAX_KEY 65535u
 #define MAX_STRING (1ull << 30)
 #define MAX_ARRAY (1ull << 30)
@@ -13,9 +14,9 @@
 
 static const struct value_type {
     const char *name;
-    uint8_t bytes; /* 0: has a length of its own */
+    uint8_t bytes; /* 0: the value has its own length */
     lort_kv_kind kind;
-    uint8_t since; /* GGUF version */
+    uint8_t since; /* first GGUF version that has it */
 } value_types[] = {
     {"uint8", 1, LORT_KV_U64, 1},   {"int8", 1, LORT_KV_I64, 1},   {"uint16", 2, LORT_KV_U64, 1},
     {"int16", 2, LORT_KV_I64, 1},   {"uint32", 4, LORT_KV_U64, 1}, {"int32", 4, LORT_KV_I64, 1},
@@ -31,8 +32,8 @@ static uint64_t get_count(lort_gguf_reader *r, const char *what)
 
 static uint64_t bytes_left(const lort_gguf_reader *r) { return r->cursor.limit - r->cursor.at; }
 
-/* Honest files cannot fail this, and it bounds every count by the size of the file before anything
- * is done with it. */
+/* Checks that the file has room for the least bytes of every pair and info. So the size of the file
+ * bounds each count before any use. */
 static lort_code check_counts(lort_gguf_reader *r)
 {
     uint64_t prefix = r->version == 1 ? 4 : 8, kv_bytes, info_bytes, need;
@@ -63,7 +64,7 @@ lort_code lort_gguf_read_head(lort_gguf_reader *r)
     const uint8_t *magic = lort_get_bytes(c, 4, "magic");
     if (magic && memcmp(magic, "GGUF", 4) != 0) {
         c->at = 0;
-        return lort_cursor_fail(c, "no GGUF magic");
+        return lort_cursor_fail(c, "the magic is not 'GGUF'");
     }
     r->version = lort_get_u32(c, "version");
     if (c->code)
@@ -72,11 +73,11 @@ lort_code lort_gguf_read_head(lort_gguf_reader *r)
     if (r->version && (r->version & 0xFFFF) == 0)
         return lort_cursor_fail(c,
                                 "big-endian GGUF file (version 0x%08" PRIx32
-                                "); only little-endian files are supported",
+                                "; only little-endian files are supported)",
                                 r->version);
     if (r->version < 1 || r->version > 3)
-        return lort_cursor_fail(c, "GGUF version %" PRIu32 " is not supported; 1, 2 and 3 are",
-                                r->version);
+        return lort_cursor_fail(
+            c, "GGUF version %" PRIu32 " is not supported (allowed: 1, 2 and 3)", r->version);
     if (r->version > 1 && c->limit < 24)
         return too_short(r, 24);
     c->at = 8;
@@ -96,8 +97,8 @@ static const char *get_string(lort_gguf_reader *r, uint64_t max, const char *wha
         uint64_t room = bytes_left(r);
         c->at = at;
         lort_cursor_fail(c,
-                         "%s of %" PRIu64 " bytes; at most %" PRIu64 " are allowed and %" PRIu64
-                         " are left in the file",
+                         "%s has %" PRIu64 " bytes (at most %" PRIu64 " are allowed, and %" PRIu64
+                         " are left in the file)",
                          what, n, max, room);
         return NULL;
     }
@@ -118,7 +119,7 @@ static const struct value_type *get_type(lort_gguf_reader *r, const char *what, 
     if (*id < sizeof value_types / sizeof *value_types && r->version >= value_types[*id].since)
         return &value_types[*id];
     c->at = at;
-    lort_cursor_fail(c, "unknown %s %" PRIu32 "; version %" PRIu32 " has 0 to %u", what, *id,
+    lort_cursor_fail(c, "unknown %s %" PRIu32 " (version %" PRIu32 " has 0 to %u)", what, *id,
                      r->version, r->version == 1 ? 9u : 12u);
     return NULL;
 }
@@ -128,7 +129,7 @@ static lort_code check_bools(lort_gguf_reader *r, const uint8_t *p, uint64_t n)
     for (uint64_t i = 0; i < n; i++) {
         if (p[i] > 1) {
             r->cursor.at = r->cursor.at - n + i;
-            return lort_cursor_fail(&r->cursor, "bool with value %u; 0 and 1 are allowed", p[i]);
+            return lort_cursor_fail(&r->cursor, "bool has the value %u (allowed: 0 and 1)", p[i]);
         }
     }
     return LORT_OK;
@@ -180,7 +181,7 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
     const struct value_type *type = get_type(r, "array element type", &id);
     if (type && id == TYPE_ARRAY) {
         c->at = at;
-        lort_cursor_fail(c, "array of arrays; ggml allows no nesting, nor does LoRT");
+        lort_cursor_fail(c, "array of arrays (ggml and LoRT do not allow nested arrays)");
     }
     uint64_t count_at = c->at, n = get_count(r, "array length");
     if (c->code)
@@ -191,8 +192,8 @@ static void get_array(lort_gguf_reader *r, lort_kv *out)
         c->at = count_at;
         lort_cursor_fail(c,
                          "array of %" PRIu64
-                         " elements of type %s; at most 2^30 are allowed and %" PRIu64
-                         " bytes are left in the file",
+                         " elements of type %s (at most 2^30 are allowed, and %" PRIu64
+                         " bytes are left in the file)",
                          n, type->name, room);
         return;
     }
@@ -255,7 +256,7 @@ static void get_dims(lort_gguf_reader *r, lort_gguf_info *out)
     out->n_dims = lort_get_u32(c, "number of dimensions");
     if (!c->code && out->n_dims > LORT_GGUF_MAX_DIMS) {
         c->at = at;
-        lort_cursor_fail(c, "%" PRIu32 " dimensions; at most %d are allowed", out->n_dims,
+        lort_cursor_fail(c, "%" PRIu32 " dimensions (at most %d are allowed)", out->n_dims,
                          LORT_GGUF_MAX_DIMS);
     }
     for (uint32_t i = 0; i < out->n_dims && !c->code; i++) {
@@ -275,11 +276,11 @@ lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
     char shown[4 * LORT_GGUF_MAX_NAME + 1];
     memset(out, 0, sizeof *out);
     out->at = c->at;
-    uint64_t bytes; /* a NUL that version 1 counted is not part of the 64 */
+    uint64_t bytes; /* version 1 may count a NUL beside the 64 */
     out->name = get_string(r, LORT_GGUF_MAX_NAME + (r->version == 1), "tensor name", &bytes);
     if (out->name && bytes > LORT_GGUF_MAX_NAME) {
         c->at = out->at;
-        return lort_cursor_fail(c, "tensor name of %" PRIu64 " bytes; at most %d are allowed",
+        return lort_cursor_fail(c, "tensor name has %" PRIu64 " bytes (at most %d are allowed)",
                                 bytes, LORT_GGUF_MAX_NAME);
     }
     out->name_bytes = (uint32_t)bytes;

@@ -1,13 +1,13 @@
-/* A GGUF header for the same tensors in other types. Types, offsets and general.file_type have
- * fixed widths, so the new header is the old one, byte for byte, with those fields patched:
- * version, order and padding stay what they were. */
+/* gguf_write: writes a GGUF header for its tensors in other types. Types, offsets and
+ * general.file_type have fixed widths. So the new header is a copy of the old one with these fields
+ * patched. Version, order and padding stay. */
 #include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include "formats/types/layout.h"
 #include <inttypes.h>
 
-/* New places of the data: contiguous in index order, each tensor padded to the alignment (the last
- * one too, as ggml does). */
+/* Gives the tensors new places: contiguous in index order, each padded to the alignment. The last
+ * tensor is padded too, as ggml does. */
 static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types,
                                uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
@@ -28,8 +28,8 @@ static lort_code place_tensors(const lort_header *h, const lort_dtype_info *cons
     return LORT_OK;
 }
 
-/* The general.file_type that says what most elements are now stored as; false if types did not
- * change or none fits. */
+/* Puts into *out the general.file_type of the type that most elements now have. Returns false if
+ * types did not change or none fits. */
 static bool new_file_type(const lort_header *h, const lort_dtype_info *const *types, uint32_t *out)
 {
     static const struct {
@@ -52,7 +52,7 @@ static bool new_file_type(const lort_header *h, const lort_dtype_info *const *ty
     return changed && most[best] > others;
 }
 
-/* Walks past the metadata, setting general.file_type where there is something to set. */
+/* Walks past the metadata, and sets general.file_type if file_type is not NULL. */
 static lort_code patch_kv(lort_gguf_reader *r, uint8_t *copy, const uint32_t *file_type)
 {
     static const char key[] = "general.file_type";
@@ -84,7 +84,7 @@ static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_head
     return LORT_OK;
 }
 
-/* The walk reads the copy it patches: what it finds there cannot change under it. */
+/* The walk reads the copy that it patches, which no other process can change. */
 static lort_code patch_header(uint8_t *copy, const lort_header *h,
                               const lort_dtype_info *const *types, const uint64_t *offsets,
                               lort_error *err)

@@ -1,5 +1,5 @@
-/* Both forms are walked twice: the first walk checks the grammar and counts, so that the second
- * fills arrays of the right size. Values are checked as they are divided. */
+/* imatrix: walks both forms twice. The first walk checks the grammar and counts; the second fills
+ * arrays of the right size. Values are checked when they are divided. */
 #include "formats/inputs/imatrix.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
@@ -11,16 +11,16 @@
 #include <stdio.h>
 
 #define MAX_NAME 255u
-#define ENTRY_MIN 17u /* of the legacy form: three numbers, a name of one byte, one value */
+#define ENTRY_MIN 17u /* bytes, legacy form: three numbers, a name of one byte, one value */
 
 /* ---- what both forms fill ---- */
 
-typedef struct source { /* of one entry, in the file */
+typedef struct source { /* one entry, as views into the file */
     const char *name;
     uint32_t name_bytes;
     int64_t n_mat, n_in;
     const uint8_t *sums;   /* f32 [n_mat][n_in] */
-    const uint8_t *counts; /* f32 [n_mat], or NULL: `count` for all */
+    const uint8_t *counts; /* f32 [n_mat]; NULL: `count` for all */
     uint32_t count;
 } source;
 
@@ -28,7 +28,7 @@ typedef struct builder {
     const uint8_t *data;
     lort_imatrix *out;
     lort_error *err;
-    uint64_t entries, text, values; /* walk 1 counts; walk 2 has that much left */
+    uint64_t entries, text, values; /* walk 1 counts; in walk 2 what is left */
     char *next_text;
     float *next_value;
 } builder;
@@ -41,7 +41,7 @@ static float load_f32(const uint8_t *p)
     return v;
 }
 
-/* False for NaN too. */
+/* False also for NaN. */
 static bool is_amount(double v) { return v >= 0 && v <= FLT_MAX; }
 
 static lort_code refuse_value(const builder *b, const source *s, const char *what, int64_t number,
@@ -144,7 +144,7 @@ static lort_code take_all(builder *b)
 
 static const char sums_end[] = ".in_sum2", counts_end[] = ".counts";
 
-/* Length of the name before `end`, 0 if the tensor's name does not end so. */
+/* Length of the name in front of `end`, or 0 if the name of the tensor does not end so. */
 static uint32_t stem_of(const lort_tensor *t, const char *end)
 {
     const uint32_t n = (uint32_t)strlen(end);
@@ -239,8 +239,9 @@ static lort_code parse_gguf(builder *b, uint64_t bytes)
     if (code == LORT_OK)
         code = walk_gguf(b, &header, false);
     if (code == LORT_OK && b->entries == 0)
-        code = lort_fail(b->err, LORT_E_INPUT,
-                         "the importance matrix has no entry (tensors ending in .in_sum2)");
+        code = lort_fail(
+            b->err, LORT_E_INPUT,
+            "the importance matrix has no entry (found no tensor whose name ends in .in_sum2)");
     if (code == LORT_OK)
         code = take_all(b);
     if (code == LORT_OK)
@@ -256,7 +257,7 @@ static uint32_t get_number(lort_cursor *c, uint32_t least, uint32_t most, const 
     const uint32_t v = lort_get_u32(c, what);
     if (c->code == LORT_OK && (v < least || v > most)) {
         c->at -= 4;
-        lort_cursor_fail(c, "%s is %" PRId32 "; %" PRIu32 " to %" PRIu32 " is allowed", what,
+        lort_cursor_fail(c, "%s is %" PRId32 " (allowed: %" PRIu32 " to %" PRIu32 ")", what,
                          (int32_t)v, least, most);
     }
     return v;
@@ -289,11 +290,11 @@ static lort_code walk_legacy(builder *b, uint64_t bytes, bool filling)
     lort_cursor c = lort_cursor_make(b->data, bytes, bytes, LORT_E_INPUT, b->err);
     const uint32_t count = lort_get_u32(&c, "number of entries");
     if (c.code == LORT_OK && (count == 0 || count > (bytes - 4) / ENTRY_MIN))
-        return lort_fail(b->err, LORT_E_INPUT,
-                         "not an importance matrix: neither GGUF, nor do its %" PRIu64
-                         " bytes hold the %" PRIu32
-                         " entries that the legacy form would begin with",
-                         bytes, count);
+        return lort_fail(
+            b->err, LORT_E_INPUT,
+            "not an importance matrix: neither GGUF nor the legacy form (found %" PRIu32
+            " entries in %" PRIu64 " bytes, allowed 1 to %" PRIu64 ")",
+            count, bytes, (bytes - 4) / ENTRY_MIN);
     for (uint32_t i = 0; i < count && c.code == LORT_OK; i++) {
         source s;
         if (get_entry(&c, &s)) {
@@ -359,7 +360,7 @@ static const lort_importance *find_exact(const lort_imatrix *imatrix, const char
     return slot ? &imatrix->entries[slot->value] : NULL;
 }
 
-/* The name with the ending that it lacks, or without the one it has. */
+/* Finds the name with ".weight" added, or taken away if the name has it. */
 static const lort_importance *find_other_ending(const lort_imatrix *imatrix, const char *name,
                                                 uint64_t bytes)
 {
@@ -401,7 +402,7 @@ const float *lort_importance_row(const lort_importance *importance, const lort_m
     return NULL;
 }
 
-/* ---- names of Hugging Face models of the Llama kind ---- */
+/* ---- names of Hugging Face models like Llama ---- */
 
 static const struct name_pair {
     const char *theirs, *gguf;
@@ -426,7 +427,7 @@ static const char *translate_name(const struct name_pair *pairs, size_t count, c
     return NULL;
 }
 
-/* Digits at the front of a name. */
+/* Number of digits at the front of a name. */
 static uint64_t count_digits(const char *name, uint64_t bytes)
 {
     uint64_t n = 0;

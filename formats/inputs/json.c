@@ -1,18 +1,19 @@
-/* A pull scanner: one token per call, a stack of bracket kinds instead of recursion. Text is
- * validated as it is passed (UTF-8, escapes, surrogate pairs) and unescaped only when asked for.
- * Reading never relies on the text being the same twice. */
+/* json: one token per call, and a stack of bracket kinds instead of recursion. The scanner
+ * validates text as it passes (UTF-8, escapes, surrogate pairs). It unescapes text only on
+ * request. It never relies on reading equal text twice, since another process may write to the
+ * mapped file. */
 #include "formats/inputs/json.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 
-/* What may come next. */
+/* The tokens that the scanner expects next. */
 enum {
     STATE_VALUE,      /* a value */
     STATE_FIRST_KEY,  /* a key, or } */
     STATE_FIRST_ITEM, /* a value, or ] */
-    STATE_NEXT,       /* a comma, or the bracket that closes; at depth 0 the end */
+    STATE_NEXT,       /* a comma or a closing bracket; at depth 0 the end */
 };
 
 lort_json lort_json_start(const void *data, uint64_t size, lort_error *err)
@@ -41,7 +42,7 @@ static lort_json_token fail_json(lort_json *j, const char *what)
     return LORT_JSON_ERROR;
 }
 
-/* Says what stands there instead of `expected`. */
+/* Fails with the byte that stands where `expected` should be. */
 static lort_json_token fail_unexpected(lort_json *j, const char *expected)
 {
     char shown[16], text[96];
@@ -72,7 +73,7 @@ static int hex_digit(uint8_t c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The four digits after "\u", or -1. */
+/* The value of four hex digits behind "\u", or -1. */
 static int32_t hex4(const uint8_t *p, uint64_t n)
 {
     int32_t v = 0;
@@ -87,8 +88,8 @@ static int32_t hex4(const uint8_t *p, uint64_t n)
     return v;
 }
 
-/* The escape at p, n bytes to the end of the text: how many bytes it takes (0: malformed), and its
- * code point. */
+/* Reads the escape at p; n bytes to the end of the text. Returns its bytes, or 0 if it is
+ * malformed, and puts the code point into *point. */
 static uint32_t read_escape(const uint8_t *p, uint64_t n, uint32_t *point)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -120,7 +121,8 @@ static uint32_t put_utf8(uint32_t point, uint8_t out[4])
     return n;
 }
 
-/* The text at p as UTF-8: one escape, or one plain byte. */
+/* Decodes one escape, or one plain byte, at p to UTF-8. Returns the bytes in `out`; *taken: bytes
+ * read. */
 static uint32_t decode_one(const uint8_t *p, uint64_t n, uint8_t out[4], uint32_t *taken)
 {
     uint32_t point = 0;
@@ -132,7 +134,8 @@ static uint32_t decode_one(const uint8_t *p, uint64_t n, uint8_t out[4], uint32_
     return 1;
 }
 
-/* The cursor is behind the opening quote; afterwards behind the closing one. */
+/* Reads a string. The cursor stands behind the opening quote, and afterwards behind the closing
+ * one. */
 static bool scan_string(lort_json *j)
 {
     uint8_t high = 0;

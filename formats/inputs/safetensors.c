@@ -1,10 +1,11 @@
-/* safetensors: u64 N, N bytes of JSON (padded with spaces), then the data, dense. The JSON is
- * walked twice: the first walk validates and counts, the second fills arrays of exactly the right
- * size. A third walk, over a header already accepted, writes it anew. Nothing is allocated per JSON
- * token.
+/* safetensors: u64 N, then N bytes of JSON (padded with spaces), then the data without gaps.
  *
- *   {"__metadata__": {"key": "text", ...}, "NAME": {"dtype": "F16", "shape": [2, 3],
- * "data_offsets": [0, 12]}, ...} */
+ *     {"__metadata__": {"key": "text", ...},
+ *      "NAME": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, ...}
+ *
+ * The JSON is walked twice. The first walk validates and counts; the second fills arrays of exactly
+ * the right size. A third walk, over an accepted header, writes a new one. Nothing is allocated for
+ * a JSON token. */
 #include "formats/base/bytes.h"
 #include "formats/base/names.h"
 #include "formats/base/text.h"
@@ -15,7 +16,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define MAX_HEADER 100000000u
+#define MAX_HEADER 100000000u /* the limit of the safetensors library */
 
 static int safetensors_bid(const uint8_t *head, uint64_t n, uint64_t file_size)
 {
@@ -28,7 +29,8 @@ static int safetensors_bid(const uint8_t *head, uint64_t n, uint64_t file_size)
     return plausible ? 10 : 0;
 }
 
-/* One tensor's entry. The key is a scanner standing on it, so that its text can be had later. */
+/* The entry of one tensor. `key` is a scanner that stands on the key, so that its text can be read
+ * later. */
 typedef struct entry {
     lort_json key;
     const lort_dtype_info *type;
@@ -60,7 +62,7 @@ static lort_code read_dtype(lort_json *j, entry *e)
     return LORT_OK;
 }
 
-/* A number that is only digits and at most INT64_MAX. */
+/* Reads a number of digits only, at most INT64_MAX. */
 static lort_code read_whole(lort_json *j, lort_json_token token, const char *field, uint64_t *out)
 {
     char shown[64];
@@ -68,7 +70,7 @@ static lort_code read_whole(lort_json *j, lort_json_token token, const char *fie
         return lort_json_fail(j, "%s must hold whole numbers only", field);
     if (!lort_json_u64(j, out) || *out > INT64_MAX)
         return lort_json_fail(
-            j, "%s holds %s; whole numbers from 0 to 2^63-1, in digits only, are allowed", field,
+            j, "%s holds %s (allowed: whole numbers from 0 to 2^63-1, in digits only)", field,
             lort_escape(shown, sizeof shown, j->data + j->text, j->text_size));
     return LORT_OK;
 }
@@ -124,7 +126,7 @@ static lort_code read_field(lort_json *j, entry *e, unsigned *seen)
         *seen |= 1u << i;
         return fields[i].read(j, e);
     }
-    return lort_json_fail(j, "unknown key '%s'; dtype, shape and data_offsets are allowed",
+    return lort_json_fail(j, "unknown key '%s' (allowed: dtype, shape and data_offsets)",
                           show_text(j, shown));
 }
 
@@ -156,13 +158,14 @@ static lort_code read_entry(lort_json *j, entry *e)
 
 /* --- the walk --- */
 
-/* What a walk does with each thing it meets. The scanner of on_meta stands on the value, `key` on
- * the key before. */
+/* Functions that a walk calls. In on_meta `value` stands on the value, `key` on the key before
+ * it. */
 typedef struct visitor {
     lort_code (*on_entry)(void *ctx, const entry *e, lort_error *err);
-    /* or NULL */
+    /* May be NULL. */
     lort_code (*on_meta)(void *ctx, const lort_json *key, const lort_json *value, lort_error *err);
-    void (*on_meta_end)(void *ctx, const uint8_t *object, uint64_t bytes); /* all of it, or NULL */
+    void (*on_meta_end)(void *ctx, const uint8_t *object,
+                        uint64_t bytes); /* the whole object; may be NULL */
     void *ctx;
 } visitor;
 
@@ -228,7 +231,7 @@ static lort_json start_header(const uint8_t *data, uint64_t header_bytes, lort_e
 
 typedef struct totals {
     uint64_t tensors, dims, pairs;
-    uint64_t text; /* as escaped: an upper bound */
+    uint64_t text; /* bytes as escaped: an upper bound */
 } totals;
 
 static lort_code count_entry(void *ctx, const entry *e, lort_error *err)
@@ -253,7 +256,7 @@ static lort_code count_meta(void *ctx, const lort_json *key, const lort_json *va
 
 typedef struct filler {
     lort_header *header;
-    totals left; /* of what the first walk counted */
+    totals left; /* what is left of the counts of the first walk */
     char *text;
     int64_t *dims;
     lort_names meta_keys;
@@ -265,7 +268,7 @@ static lort_code warn_changed(lort_error *err)
     return lort_fail(err, LORT_E_INPUT, "the header changed while it was read");
 }
 
-/* NULL if it does not fit in what was counted. */
+/* Returns a copy of the text, or NULL if it needs more bytes than the first walk counted. */
 static const char *copy_text(filler *f, const lort_json *from, uint32_t *bytes)
 {
     char *to = f->text;
@@ -279,7 +282,7 @@ static const char *copy_text(filler *f, const lort_json *from, uint32_t *bytes)
     return to;
 }
 
-/* "tensor 'x' of shape [2, 3] and dtype F16", for a failure. */
+/* Writes "tensor 'x' of shape [2, 3] and dtype F16", for a message. */
 static const char *show_tensor(const lort_tensor *t, char *out, size_t cap)
 {
     char name[LORT_SHOWN_NAME], shape[256];
@@ -371,8 +374,8 @@ static lort_code take_all(lort_header *h, const totals *t, filler *f, lort_error
     return code;
 }
 
-/* Dense: the first tensor starts the data, each begins where the one before ends, the last ends the
- * file. */
+/* Checks that the data has no gaps: the first tensor starts the data, and each tensor begins at the
+ * end of the last one. The last tensor ends the file. */
 static lort_code check_dense(const lort_header *h, uint64_t file_size, lort_error *err)
 {
     char name[LORT_SHOWN_NAME];
@@ -476,7 +479,7 @@ static lort_code safetensors_parse(const uint8_t *data, uint64_t available, uint
 typedef struct writer {
     const lort_header *header;
     const lort_dtype_info *const *types;
-    const uint64_t *offsets; /* in the new data section */
+    const uint64_t *offsets; /* from the start of the new data section */
     lort_buffer *out;
     bool comma;
 } writer;
@@ -529,7 +532,7 @@ static lort_code write_entry(void *ctx, const entry *e, lort_error *err)
     return LORT_OK;
 }
 
-/* New offsets in the data section, dense in data order. */
+/* Gives the tensors new offsets in the data section, without gaps, in data order. */
 static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types,
                                uint64_t *offsets, uint64_t *end, lort_error *err)
 {
@@ -566,8 +569,8 @@ static lort_code write_json(writer *w, const uint8_t *data, lort_error *err)
     uint64_t n = w->out->size - first - 8;
     if (n > MAX_HEADER)
         return lort_fail(err, LORT_E_USAGE,
-                         "the new safetensors header of %" PRIu64 " bytes exceeds %u", n,
-                         MAX_HEADER);
+                         "the new safetensors header has %" PRIu64 " bytes; at most %u are allowed",
+                         n, MAX_HEADER);
     lort_store_u64(w->out->data + first, n);
     return LORT_OK;
 }

@@ -1,6 +1,6 @@
-/* Which files make one model. The names in an index.json are someone else's: only plain file names
- * pass, and nothing here opens them. The JSON is walked twice, as in safetensors.c: count, then
- * fill. */
+/* shards: see shards.h. Other people chose the names in an index.json, so only plain file names
+ * pass, and this code opens no file. The JSON is walked twice, as in safetensors.c: the first walk
+ * counts, the second fills. */
 #include "formats/inputs/shards.h"
 #include "formats/base/names.h"
 #include "formats/base/plain_name.h"
@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHOWN 200
+#define SHOWN 200 /* bytes for a name in a message */
 
 #define MAX_JSON (1u << 30)
-#define MAX_FILES 99999u /* what five digits in a shard's name can count */
-
-/* --- plain names --- */
+#define MAX_FILES 99999u /* the most that five digits of a split name count */
 
 /* --- index.json --- */
 
@@ -39,7 +37,7 @@ typedef struct walker {
     lort_json json;
     lort_shard_list *list;
     bool filling;
-    uint64_t entries, text; /* walk 1 counts; walk 2 has that much left */
+    uint64_t entries, text; /* walk 1 counts; in walk 2 what is left */
     char *pool;
     lort_names tensors, files;
 } walker;
@@ -53,11 +51,12 @@ static uint32_t decode_name(const lort_json *j, char *out, uint64_t cap)
     return (uint32_t)n;
 }
 
-/* The value of an entry is at the scanner: *file is its number, in order of first mention. */
+/* Adds the file that the scanner stands on, if it is new. *file: its number, in order of first
+ * mention. */
 static lort_code add_file(walker *w, uint32_t *file)
 {
     lort_json *j = &w->json;
-    char name[6 * LORT_PLAIN_NAME_MAX + 1]; /* every byte may be escaped as \u00XX */
+    char name[6 * LORT_PLAIN_NAME_MAX + 1]; /* each byte may be escaped as \u00XX */
     const char *copy;
     bool is_new;
     uint32_t bytes = decode_name(j, name, sizeof name);
@@ -128,13 +127,13 @@ static lort_code walk_map(walker *w)
     return j->code;
 }
 
-/* Digits, or digits and ".0": some writers computed it as a float. */
+/* Reads digits, or digits and ".0": some writers compute the size as a float. */
 static lort_code read_total(walker *w, lort_json_token token)
 {
     lort_json *j = &w->json, whole = *j;
     uint64_t n = 0;
     bool zeros = true;
-    if (token != LORT_JSON_NUMBER) /* then there is no text to look at */
+    if (token != LORT_JSON_NUMBER) /* a token of another kind has no text */
         return lort_json_fail(j, "metadata.total_size must be a whole number");
     while (n < j->text_size && j->data[j->text + n] != '.')
         n++;
@@ -199,7 +198,7 @@ static lort_code walk_index(walker *w)
             return code;
     }
     if (!j->code && !(seen & 1))
-        return lort_json_fail(j, "no weight_map");
+        return lort_json_fail(j, "the index has no weight_map");
     return lort_json_next(j) == LORT_JSON_END ? LORT_OK : j->code;
 }
 
@@ -235,7 +234,7 @@ static void heap_sort(lort_names_slot *slots, uint64_t n)
     }
 }
 
-/* The set's slots are packed and sorted where they are; then every entry's file number follows. */
+/* Packs and sorts the slots of the set in place. Then every entry gets its new file number. */
 static lort_code sort_files(walker *w, lort_error *err)
 {
     lort_shard_list *list = w->list;
@@ -344,7 +343,7 @@ static bool five_digits(const char *p, uint32_t *out)
 bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *number,
                            uint32_t *count)
 {
-    static const char form[] = "-00001-of-00003.gguf"; /* as long as every such ending */
+    static const char form[] = "-00001-of-00003.gguf"; /* every such ending has this length */
     size_t n = strlen(name), ending = sizeof form - 1;
     *prefix_bytes = *number = *count = 0;
     if (n <= ending || n - ending > UINT32_MAX)

@@ -1,18 +1,26 @@
-/* dtype: the table of element types. It decides nothing; the columns say what others may do with a
- * type.
+/* dtype: the table of element types. It decides nothing: the columns say what other code may do
+ * with a type.
  *
- * Planes. Floats are rotated by one bit so that the exponent fills whole bytes (arXiv 2411.05239).
+ * Planes: floats are turned by one bit, so that the exponent fills whole bytes (arXiv 2411.05239).
  * Block types are split at the width of a block, so that equal fields of successive blocks lie
- * together, and planes that differ have entropy tables of their own (loader/store/codec.h). Share
- * left of one 768 x 768 matrix of GPT-2, split at 1, 2 and the block's width: Q4_0 0.946 0.942
- * 0.917, Q8_0 0.959 0.958 0.944, Q4_K 0.976 0.976 0.952, Q6_K 1.000 1.000 0.973, IQ3_S 1.001 1.001
- * 0.972, MXFP4 0.951 0.952 0.916; no type gets larger by it. */
+ * together. Planes that differ get entropy tables of their own (loader/store/codec.h). No type gets
+ * larger by this split. Compressed share of one 768 x 768 matrix of GPT-2, by the width of the
+ * split:
+ *
+ *             width 1   width 2   the block's width
+ *     Q4_0     0.946     0.942     0.917
+ *     Q8_0     0.959     0.958     0.944
+ *     Q4_K     0.976     0.976     0.952
+ *     Q6_K     1.000     1.000     0.973
+ *     IQ3_S    1.001     1.001     0.972
+ *     MXFP4    0.951     0.952     0.916
+ */
 #include "formats/types/dtype.h"
 #include "formats/base/bytes.h"
 #include "formats/types/half.h"
 #include "formats/types/quant.h"
 
-/* Rows of one kind; G: in GGUF, S: in safetensors, GS: in both. */
+/* One macro for the rows of one kind. G: in GGUF; S: in safetensors; GS: in both. */
 #define G true, false
 #define S false, true
 #define GS true, true
@@ -72,12 +80,14 @@ static const lort_dtype_info table[] = {
     F8(F8_E5M2FNUZ, lort_load_f8_e5m2fnuz),
     OTHER(U16, 1, 2, S, 2),
     OTHER(U32, 1, 4, S, 4),
-    {LORT_C64, "C64", 1, 8, LORT_KIND_OTHER, S, 4, true, NULL}, /* a pair of f32 */
+    {LORT_C64, "C64", 1, 8, LORT_KIND_OTHER, S, 4, true,
+     NULL}, /* a pair of f32, in planes of f32 */
     OTHER(U64, 1, 8, S, 8),
 };
 
 enum { ROWS = sizeof table / sizeof table[0] };
 
+/* Types that ggml removed. */
 static const struct {
     uint32_t id;
     const char *name;
@@ -139,7 +149,7 @@ static inline uint32_t is_nonfinite(float value)
     return (bits & 0x7f800000u) == 0x7f800000u;
 }
 
-/* Blocks are judged as a whole first: the loop vectorises, and nearly all are finite. */
+/* Tests 64 values at once first: that loop vectorises, and nearly all values are finite. */
 uint64_t lort_find_nonfinite(const float *values, uint64_t n)
 {
     enum { BLOCK_VALUES = 64 };

@@ -1,6 +1,9 @@
-/* dtype: ONE table of every ggml and safetensors element type: name, block, decoder, and how its
- * bytes are split for lossless storage. Adding a type is adding a row here (and a decoder in
- * quant.c or half.c). */
+/* dtype: the one table of element types of ggml and safetensors. A row has the name, the block, the
+ * decoder, and how lossless storage splits the bytes. A new type is a new row in dtype.c, and a
+ * decoder in quant.c or half.c.
+ *
+ * Room formats/types: owns element types with their decoders, byte planes, the view of a tensor and
+ * the order of tensors. It must not know where a tensor comes from. */
 #ifndef LORT_FORMATS_TYPES_DTYPE_H
 #define LORT_FORMATS_TYPES_DTYPE_H
 
@@ -8,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Stable numbers, stored in containers: below 128 ggml's own type ids, from 128 types only
- * safetensors has. */
+/* Numbers that containers store, so they never change. Below 128 they are the type ids of ggml.
+ * From 128 on they are types that only safetensors has. */
 typedef enum lort_dtype {
     LORT_F32 = 0,
     LORT_F16 = 1,
@@ -63,9 +66,9 @@ typedef enum lort_dtype {
 } lort_dtype;
 
 typedef enum lort_dtype_kind {
-    LORT_KIND_FLOAT, /* F32 F16 BF16 F64: factored by default */
-    LORT_KIND_F8,    /* 8-bit floats: decodable, kept unless included */
-    LORT_KIND_BLOCK, /* block-quantised: kept unless included */
+    LORT_KIND_FLOAT, /* F32 F16 BF16 F64: candidates unless a rule keeps them */
+    LORT_KIND_F8,    /* 8-bit floats: kept if a tensor of scales stands beside them */
+    LORT_KIND_BLOCK, /* block-quantised: kept unless --include names the tensor */
     LORT_KIND_OTHER  /* integers, bool, complex, sub-byte floats: always kept */
 } lort_dtype_kind;
 
@@ -76,38 +79,41 @@ typedef struct lort_dtype_info {
     uint32_t block_bytes;
     lort_dtype_kind kind;
     bool in_gguf, in_safetensors;
-    /* bytes per stored item when split into byte planes (formats/types/planes.h); 1 = not split */
+    /* Bytes of an item that is split into byte planes (planes.h); 1: no split. */
     uint32_t plane_width;
-    /* planes: rotate items left by one bit first, so that the exponent has its own plane(s) */
+    /* Turn items left by one bit before the split, so that the exponent has planes of its own. */
     bool rotate;
     void (*decode)(const void *src, float *dst, uint64_t elements); /* NULL: kept, never decoded */
 } lort_dtype_info;
 
-/* NULL: unknown or removed id */
+/* Returns the row of a type id, or NULL for an unknown or removed id. */
 const lort_dtype_info *lort_dtype_get(uint32_t id);
-/* NULL: unknown; case-sensitive */
+/* Returns the row of a name, or NULL. Case counts; the name needs no NUL. */
 const lort_dtype_info *lort_dtype_by_name(const char *name, uint64_t name_bytes);
-/* the table, for lists and tests: NULL past its end */
+/* Returns row i of the table, for lists and tests, or NULL past its end. */
 const lort_dtype_info *lort_dtype_at(uint32_t i);
-/* A removed ggml id (4, 5, 31-33, 36-38) has a name worth saying in the refusal; else NULL. */
+/* Returns the name of a type that ggml removed (ids 4, 5, 31-33, 36-38), for a message. Otherwise
+ * NULL. */
 const char *lort_dtype_removed(uint32_t ggml_id);
 
-/* Bytes of `elements` elements: false if not a multiple of the block or on overflow. */
+/* Puts the bytes of `elements` elements into *bytes. Returns false if they are not whole blocks, or
+ * on overflow. */
 bool lort_dtype_bytes(const lort_dtype_info *type, uint64_t elements, uint64_t *bytes);
 
-#define LORT_BLOCK_ELEMENTS_MAX 256u /* of any type */
-/* Whole bytes of an element; 1 for types in blocks. */
+#define LORT_BLOCK_ELEMENTS_MAX 256u /* most elements in a block of any type */
+/* Bytes of one element; 1 for types in blocks. */
 static inline uint32_t lort_dtype_element_bytes(const lort_dtype_info *type)
 {
     return type->block_elements > 1 ? 1 : type->block_bytes;
 }
 
-/* Index of the first NaN or Inf among n values, or n if all are finite. The pipeline uses it to
- * keep such tensors raw and to name the place. */
+/* Returns the index of the first NaN or Inf among n values, or n if all are finite. LoRT keeps a
+ * tensor with such a value and reports its place. */
 uint64_t lort_find_nonfinite(const float *values, uint64_t n);
 
-/* f32 to a plain float type's bytes (F32, F16, BF16). NULL for all others. */
+/* Converts f32 values to the bytes of a plain float type. */
 typedef void lort_encode_fn(const float *src, void *dst, uint64_t elements);
+/* Returns the encoder of F32, F16 or BF16, or NULL for other types. */
 lort_encode_fn *lort_dtype_encoder(lort_dtype id);
 
 #endif

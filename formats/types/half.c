@@ -1,13 +1,13 @@
-/* half: the bits of f16, bf16, f8 and f32, and nothing else. It never touches the rounding mode and
- * uses no F16C, which quietens NaN: the portable form, compiled for each kind of processor, gives
- * the same bits everywhere and is fast enough.
+/* half: works on the bits of f16, bf16, f8 and f32. It does not touch the rounding mode. It does
+ * not use F16C, which makes NaN quiet. One portable form, compiled for each kind of processor,
+ * gives equal bits everywhere and is fast enough.
  *
- * gcc -O2 vectorises only loops whose length it knows and whose pointers cannot alias: hence the
- * blocks of a fixed length, and restrict on the parameters themselves. */
+ * gcc -O2 vectorises a loop only if it knows the length, and if the pointers cannot alias. So loops
+ * have blocks of a fixed length, and the parameters themselves have `restrict`. */
 #include "formats/types/half.h"
 #include "formats/base/bytes.h"
 
-/* Runs `statement` for i = 0 .. n - 1. */
+/* Runs `statement` for i = 0 .. n - 1, in blocks of 32. */
 #define FOR_EACH(i, n, statement)                                                                  \
     do {                                                                                           \
         uint64_t base_ = 0;                                                                        \
@@ -21,23 +21,23 @@
         }                                                                                          \
     } while (0)
 
-/* `condition` is 0 or 1. With a mask, because ?: on float results becomes a branch, which stops
- * vectorisation. */
+/* Returns `yes` if the condition is 1, `no` if it is 0. It uses a mask: gcc makes a branch of ?: on
+ * float results, and a branch stops vectorisation. */
 LORT_INLINE uint32_t choose_bits(uint32_t condition, uint32_t yes, uint32_t no)
 {
     return no ^ ((yes ^ no) & (0u - condition));
 }
 
-/* All ones or zero; both below 2^31, as SSE2 compares signed numbers only. */
+/* All ones if a > b, else zero. Both are below 2^31, because SSE2 compares signed numbers only. */
 LORT_INLINE uint32_t mask_above(uint32_t a, uint32_t b)
 {
     return 0u - (uint32_t)((int32_t)a > (int32_t)b);
 }
 
-/* Widens a small float without its sign, all values finite; `moved`: its fraction is at f32's place
- * already, so that only the exponent's bias has to change. A subnormal gets exponent 1 and with it
- * an implicit one it does not have; the subtraction takes that away again, exactly (no f32
- * subnormal takes part). Normal ones subtract zero. */
+/* Widens a small float without its sign, as if all its values were finite. moved: its bits, with
+ * the fraction at f32's place, so that only the bias of the exponent has to change. A subnormal
+ * gets exponent 1 and so an implicit one that it does not have. The subtraction takes that one away
+ * exactly, as no f32 subnormal takes part. A normal number subtracts zero. */
 LORT_INLINE uint32_t widen_bits(uint32_t moved, uint32_t bias)
 {
     const uint32_t one = (128 - bias) << 23, normal = mask_above(moved, (1u << 23) - 1);
@@ -52,8 +52,8 @@ LORT_INLINE float f16_to_f32(uint16_t h)
     return lort_from_bits((widen_bits(moved, 15) + special) | (spread & 1u << 31));
 }
 
-/* Below 2^-14 the spacing of f16 is 2^-24, that of f32 at 0.5: adding 0.5 rounds at the right
- * place. */
+/* Below 2^-14 the spacing of f16 is 2^-24. At 0.5 that is the spacing of f32, so adding 0.5 rounds
+ * at the right place. */
 LORT_INLINE uint16_t f32_to_f16(float f)
 {
     const uint32_t bits = lort_to_bits(f), magnitude = bits & 0x7fffffffu;
@@ -62,7 +62,7 @@ LORT_INLINE uint16_t f32_to_f16(float f)
     const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
     const uint32_t small = lort_to_bits(lort_from_bits(magnitude) + 0.5f) - lort_to_bits(0.5f);
     uint32_t result = choose_bits(magnitude < 113u << 23, small, normal);
-    /* 65520: halfway from the largest f16 to the next */
+    /* 65520 is halfway from the largest f16 to the next number. */
     result = choose_bits(magnitude >= 0x477ff000u, large, result);
     return (uint16_t)(result | (bits >> 16 & 0x8000u));
 }
@@ -95,7 +95,7 @@ LORT_INLINE float e4m3_to_f32(uint8_t b)
 
 LORT_INLINE float e5m2_to_f32(uint8_t b)
 {
-    return f16_to_f32((uint16_t)(b << 8)); /* an f16 cut short */
+    return f16_to_f32((uint16_t)(b << 8)); /* E5M2 is an f16 without its low byte */
 }
 
 LORT_INLINE float fnuz_to_f32(uint8_t b, uint32_t fraction, uint32_t bias)
@@ -105,7 +105,7 @@ LORT_INLINE float fnuz_to_f32(uint8_t b, uint32_t fraction, uint32_t bias)
     return lort_from_bits(choose_bits(b == 0x80u, QUIET_NAN, value));
 }
 
-/* 2^(b - 127); 2^-127 is below f32's normal range. */
+/* 2^(b - 127). 2^-127 is below the normal range of f32. */
 LORT_INLINE float e8m0_to_f32(uint8_t b)
 {
     return lort_from_bits(

@@ -1,5 +1,5 @@
-/* Bottom-up merge sort: stable, no recursion, O(n log n) whatever the file says, and its memory
- * goes through the allocator (qsort's may not). */
+/* layout: sorts by a bottom-up merge sort. It is stable, has no recursion, and takes O(n log n) for
+ * any file. Its memory comes from the allocator; that of qsort may not. */
 #include "formats/types/layout.h"
 #include <string.h>
 
@@ -8,6 +8,7 @@ static bool in_order(const lort_tensor *a, const lort_tensor *b)
     return a->offset < b->offset || (a->offset == b->offset && a->bytes <= b->bytes);
 }
 
+/* Merges the sorted runs [first, middle) and [middle, end). */
 static void merge_extents(const lort_tensor *from, uint64_t first, uint64_t middle, uint64_t end,
                           lort_tensor *to)
 {

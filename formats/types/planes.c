@@ -1,17 +1,17 @@
-/* planes: the order of bytes in the split form. Knows nothing of element types.
+/* planes: the order of bytes in the split form. This code does not know element types.
  *
- *   items (width 4, little-endian)     a0 a1 a2 a3   b0 b1 b2 b3   c0 c1 c2 c3   r
- *   split                              a3 b3 c3   a2 b2 c2   a1 b1 c1   a0 b0 c0   r
+ *     items (width 4, little-endian)     a0 a1 a2 a3   b0 b1 b2 b3   c0 c1 c2 c3   r
+ *     split                              a3 b3 c3   a2 b2 c2   a1 b1 c1   a0 b0 c0   r
  *
- * Widths 2 and 4 go in blocks whose loops vectorise; all others, and what is left over, in tiles
- * that stay in L1. */
+ * Widths 2 and 4 go in blocks whose loops vectorise. Other widths, and the items left over, go in
+ * tiles that stay in the L1 cache. */
 #include "formats/types/planes.h"
 #include "formats/base/bytes.h"
 #include "formats/types/vectors.h"
 
 enum { BLOCK = 64, TURNED_MAX = 8 };
 
-/* Rotation by `turn` = 0 or 1. */
+/* Rotations by `turn` bits, 0 or 1. */
 static inline uint16_t left16(uint16_t x, uint32_t turn)
 {
     return (uint16_t)((uint32_t)x << turn | (uint32_t)x >> (16 - turn));
@@ -69,7 +69,8 @@ static inline void join4(const uint8_t *restrict p3, const uint8_t *restrict p2,
     }
 }
 
-/* An item of at most 8 bytes as an integer of `width` bytes, turned by one bit. */
+/* Turns an item of `width` <= 8 bytes by one bit. shift_up, shift_down: 1 and 8 width - 1 for a
+ * turn to the left, swapped for a turn to the right. */
 static void turn_item(const uint8_t *src, uint8_t *dst, uint32_t width, uint32_t shift_up,
                       uint32_t shift_down)
 {
@@ -81,8 +82,8 @@ static void turn_item(const uint8_t *src, uint8_t *dst, uint32_t width, uint32_t
         dst[b] = (uint8_t)(x >> 8 * b);
 }
 
-/* `count` items at src to the planes; planes points at the first item's byte in the last plane in
- * memory (byte 0), each higher byte's plane lies `stride` before it. */
+/* Splits `count` items at src. planes: the place of byte 0 of the first item; the plane of byte 0
+ * is the last in memory. The plane of each higher byte lies `stride` bytes before it. */
 static void split_tile(const uint8_t *restrict src, uint8_t *restrict planes, uint64_t stride,
                        uint32_t count, uint32_t width, bool rotate)
 {
@@ -111,7 +112,7 @@ static void join_tile(const uint8_t *restrict planes, uint8_t *restrict dst, uin
         turn_item(dst + k * width, dst + k * width, width, 8 * width - 1, 1);
 }
 
-/* The fast loops return how many items they did. */
+/* The fast loops return the number of items that they did. */
 LORT_VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t items,
                                         uint32_t width, uint32_t turn)
 {

@@ -1,25 +1,24 @@
-/* quant: the layouts of ggml's block types. Decoding, and encoding of Q8_0; the blocks are whole
- * (lort_dtype_bytes made sure) and every bit pattern is a legal block, so nothing here can fail. A
- * scale of Inf or NaN gives Inf or NaN: the caller looks for them.
+/* quant: the layouts of ggml's block types. It decodes them, and encodes Q8_0. Blocks are whole
+ * (lort_dtype_bytes checked it), and every bit pattern is a legal block, so nothing here can fail.
+ * A scale of Inf or NaN gives Inf or NaN; the caller looks for these.
  *
- * Bit for bit what llama.cpp computes: products are taken in its order, scale first, (d * s) * q.
- * Compiled with -ffp-contract=off; contraction would not matter, as each product fits f32's 24 bits
- * and only the last addition rounds.
+ * The results are llama.cpp's, bit for bit: products are taken in its order, scale first, (d * s) *
+ * q. The code is compiled with -ffp-contract=off. Contraction would change nothing: each product
+ * fits into f32's 24 bits, and only the last addition rounds.
  *
- * Loops are as gcc -O3 vectorises them for SSE2 already: outer ones unrolled so that shifts are
- * constants, inner ones not. LORT_VECTORS stands where AVX2 or AVX-512 then give a fifth or more;
- * Q4_0 and Q2_K, for one, get slower by AVX2.
+ * Loops have the form that gcc -O3 vectorises even for SSE2. Outer loops are unrolled so that
+ * shifts are constants; inner loops are not. LORT_VECTORS stands where AVX2 or AVX-512 gives a
+ * fifth or more. Q4_0 and Q2_K, for example, get slower with AVX2.
  *
- * In the pictures numbers over a field are byte offsets in the block, d, m and dmin are f16, k is
- * the element's index.
- */
+ * In the pictures the numbers over a field are byte offsets in the block. d, m and dmin are f16. k
+ * is the index of an element. */
 #include "formats/types/quant.h"
 #include "formats/base/bytes.h"
 #include "formats/types/half.h"
 
 typedef void decode_block(const uint8_t *restrict block, float *restrict y);
 
-/* Inlined with a known block function, so that each decoder is one loop without calls. */
+/* Inlined with a known block function, so that each decoder becomes one loop without calls. */
 LORT_INLINE void decode_blocks(const void *src, float *dst, uint64_t n, uint32_t elements,
                                uint32_t bytes, decode_block *block)
 {
@@ -70,15 +69,16 @@ void lort_decode_q4_1(const void *src, float *dst, uint64_t n)
     decode_blocks(src, dst, n, 32, 20, q4_1);
 }
 
-/* 1 << i: SSE2 has no shift by lane. */
+/* 1 << i, as a table: SSE2 has no shift by lane. */
 static const uint32_t bit[16] = {0x1,   0x2,   0x4,   0x8,   0x10,   0x20,   0x40,   0x80,
                                  0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
 
 /* Q5_0: y = (q - 16) d
  *
  *   0     2           6                               22
- *   | d   | qh u32    | qs[16]                        |     qs: low 4 bits as in Q4_0; bit k of qh:
- * bit 4 of q[k]
+ *   | d   | qh u32    | qs[16]                        |
+ *
+ *   qs: low 4 bits as in Q4_0; bit k of qh: bit 4 of q[k]
  */
 LORT_INLINE void q5_0(const uint8_t *restrict block, float *restrict y)
 {
@@ -145,7 +145,7 @@ enum {
     INFINITE = 0x7f800000
 };
 
-/* Numbers without their sign are ordered as their bits are; NaN counts as 0. */
+/* Magnitudes are ordered as their bits are; NaN counts as 0. */
 LORT_INLINE float largest_magnitude(const float *restrict x)
 {
     int32_t most = 0;
@@ -158,6 +158,7 @@ LORT_INLINE float largest_magnitude(const float *restrict x)
     return lort_from_bits((uint32_t)most);
 }
 
+/* The scale for a largest magnitude, as f16 (quant.h has the rule). */
 LORT_INLINE uint16_t q8_0_scale(float most)
 {
     const uint16_t d = lort_f32_to_f16(most / Q8_0_MOST);
@@ -166,12 +167,12 @@ LORT_INLINE uint16_t q8_0_scale(float most)
     return (uint16_t)(d + (lort_f16_to_f32(d) * (Q8_0_MOST + 0.5f) < most));
 }
 
-/* Integers of up to 22 bits, to nearest, ties to even: beside 1.5 x 2^23 a float has no bits behind
- * the point. */
+/* Rounds a float of up to 22 bits before the point to nearest, ties to even. Beside 1.5 x 2^23 a
+ * float has no bits behind the point. */
 LORT_INLINE float nearest_integer(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
 
-/* Numbers as steps of d, NaN as -127. The bits are compared, because ?: on floats becomes a branch.
- */
+/* Numbers as steps of d, NaN as -127. It compares bits, because gcc makes a branch of ?: on
+ * floats. */
 LORT_INLINE void q8_0_steps(const float *restrict x, float d, uint8_t *restrict out)
 {
     LORT_ROLLED
@@ -201,8 +202,8 @@ LORT_VECTORS void lort_store_q8_0(const float *src, void *dst, uint64_t n)
  *   | scales[16]    | qs[64]                                | d   | dmin |
  *
  *   scales[g] = m << 4 | s of elements 16 g ..
- *   qs: 32 bytes for each 128 elements; byte l holds, from its lowest bits, q of l, l + 32, l + 64,
- * l + 96
+ *   qs: 32 bytes for each 128 elements;
+ *       byte l, from its lowest bits: q of l, l + 32, l + 64, l + 96
  */
 LORT_INLINE void q2_k(const uint8_t *restrict block, float *restrict y)
 {
@@ -230,8 +231,8 @@ void lort_decode_q2_k(const void *src, float *dst, uint64_t n)
  *
  *   qs: the low 2 bits of q, placed as in Q2_K; hmask: bit k / 32 of byte k % 32 is bit 2 of q
  *   scales   bytes 0-7    low nibbles: low 4 bits of s0-s7; high nibbles: of s8-s15
- *            bytes 8-11   byte 8 + i, from its lowest bits: high 2 bits of s[i], s[i + 4], s[i +
- * 8], s[i + 12]
+ *            bytes 8-11   byte 8 + i, from its lowest bits:
+ *                         high 2 bits of s[i], s[i + 4], s[i + 8], s[i + 12]
  */
 LORT_INLINE void q3_k(const uint8_t *restrict block, float *restrict y)
 {
@@ -255,8 +256,7 @@ void lort_decode_q3_k(const void *src, float *dst, uint64_t n)
     decode_blocks(src, dst, n, 256, 110, q3_k);
 }
 
-/* The 12 bytes of Q4_K and Q5_K: a 6-bit scale s and a 6-bit min m for each 32 elements, j = 0
- * .. 7.
+/* The 12 bytes of Q4_K and Q5_K: a 6-bit scale s and a 6-bit min m for each 32 elements, j = 0..7.
  *
  *              bits 7 6         5 4          3 2 1 0
  *   bytes 0-3  | s[j+4] 5 4  |  s[j], 6 bits       |     j = 0 .. 3
@@ -387,8 +387,9 @@ void lort_decode_iq4_nl(const void *src, float *dst, uint64_t n)
  *   0     2             4              8                                         136
  *   | d   | s_high u16  | s_low[4]     | qs[128]                                 |
  *
- *   s_low: nibble j (low first) is the low 4 bits of s[j]; s_high: bits 2 j, 2 j + 1 its high 2
- * bits qs: 16 bytes for each 32 elements, nibbles as in Q4_0
+ *   s_low: nibble j (low first) is the low 4 bits of s[j]
+ *   s_high: bits 2 j and 2 j + 1 are the high 2 bits of s[j]
+ *   qs: 16 bytes for each 32 elements, nibbles as in Q4_0
  */
 LORT_INLINE void iq4_xs(const uint8_t *restrict block, float *restrict y)
 {
@@ -410,9 +411,9 @@ void lort_decode_iq4_xs(const void *src, float *dst, uint64_t n)
     decode_blocks(src, dst, n, 256, 136, iq4_xs);
 }
 
-/* Digit number `digit` of `count` bytes of TQ1_0. A byte b holds five base-3 digits as the fraction
- * b / 256, rounded up: times 3^digit drops the digits before (modulo 1), times 3 makes the next one
- * the integer part. */
+/* Puts digit number `digit` of each of `count` bytes of TQ1_0 into y. A byte b holds five base-3
+ * digits as the fraction b / 256, rounded up. Times 3^digit (modulo 1) drops the digits before.
+ * Times 3 makes the next digit the integer part. */
 LORT_INLINE void base3_digits(const uint8_t *restrict bytes, int count, int digit, float d,
                               float *restrict y)
 {
@@ -429,7 +430,7 @@ LORT_INLINE void base3_digits(const uint8_t *restrict bytes, int count, int digi
  *   | qs[32]              | qs[16]    | qh[4] | d   |
  *
  *   32 bytes hold elements 0 .. 159: digit e of byte i is element 32 e + i;
- *   16 bytes hold 160 .. 239 and 4 bytes (four digits used) hold 240 .. 255 in the same way
+ *   16 bytes hold 160 .. 239, and 4 bytes (four digits used) hold 240 .. 255, in the same order
  */
 LORT_INLINE void tq1_0(const uint8_t *restrict block, float *restrict y)
 {
@@ -465,11 +466,11 @@ LORT_VECTORS void lort_decode_tq2_0(const void *src, float *dst, uint64_t n)
     decode_blocks(src, dst, n, 256, 66, tq2_0);
 }
 
-/* E2M1 values times 2, as ggml keeps them (integers; no negative zero). */
+/* E2M1 values times 2, as ggml has them (integers; no negative zero). */
 static const float fp4_doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* 2^(e - 128), half of E8M0, whose NaN is an ordinary number here; 2^-128 and 2^-127 are f32
- * subnormals. */
+/* 2^(e - 128), half of E8M0. Its NaN is an ordinary number here, as in ggml. 2^-128 and 2^-127 are
+ * f32 subnormals. */
 LORT_INLINE float half_e8m0(uint8_t e)
 {
     return lort_from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
@@ -495,8 +496,8 @@ void lort_decode_mxfp4(const void *src, float *dst, uint64_t n)
     decode_blocks(src, dst, n, 32, 17, mxfp4);
 }
 
-/* Half of an unsigned E4M3. ggml takes the NaN 0x7f for 0, but ignores bit 7 and then reads 0xff as
- * the number 480. */
+/* Half of an unsigned E4M3. ggml takes the NaN 0x7f for 0. It ignores bit 7 of other bytes, so it
+ * reads 0xff as the number 480. */
 LORT_INLINE float half_ue4m3(uint8_t e)
 {
     const uint8_t magnitude = e & 0x7f;
@@ -510,8 +511,9 @@ LORT_INLINE float half_ue4m3(uint8_t e)
 /* NVFP4: y = UE4M3(e) E2M1(q), an e for each 16 elements
  *
  *   0       4                               36
- *   | e[4]  | qs[32]                        |     8 bytes of qs for each 16 elements: qs[i] = q[i +
- * 8] << 4 | q[i]
+ *   | e[4]  | qs[32]                        |
+ *
+ *   8 bytes of qs for each 16 elements: qs[i] = q[i + 8] << 4 | q[i]
  */
 LORT_INLINE void nvfp4(const uint8_t *restrict block, float *restrict y)
 {
@@ -555,13 +557,14 @@ void lort_decode_q1_0(const void *src, float *dst, uint64_t n)
 /* Q2_0: y = (q - 1) d
  *
  *   0     2                               18
- *   | d   | qs[16]                        |     byte i, from its lowest bits: q of 4 i, 4 i + 1, 4
- * i + 2, 4 i + 3
+ *   | d   | qs[16]                        |
+ *
+ *   qs: byte i, from its lowest bits: q of 4 i, 4 i + 1, 4 i + 2, 4 i + 3
  */
 LORT_INLINE void q2_0(const uint8_t *restrict block, float *restrict y)
 {
     const float d = load_half(block);
-    uint8_t q[64]; /* a byte's four q are moved apart, first two and two */
+    uint8_t q[64]; /* the four q of a byte move apart, in pairs first */
     for (int i = 0; i < 16; i++) {
         const uint32_t pairs = (block[2 + i] | (uint32_t)block[2 + i] << 12) & 0x000f000fu;
         lort_store_u32(q + 4 * i, (pairs | pairs << 6) & 0x03030303u);

@@ -1,13 +1,14 @@
-/* tensor: matrices of a tensor, and the index of tensors by name. */
+/* tensor: matrices of a tensor, and the index of tensors by name (open addressing, linear
+ * probing). */
 #include "formats/types/tensor.h"
 #include "formats/base/hash.h"
 #include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>
 
-/* The index is at most half full: the longest run among n random hashes is about 5 ln n slots
- * there. A run of MAX_PROBES means names made to collide; without a limit they would cost the
- * square of their number. */
+/* The index is at most half full. At that load the longest run among n random hashes is about 5 ln
+ * n slots. A run of MAX_PROBES slots means that someone made the names collide. Without a limit
+ * such names would take time with the square of their number. */
 #define MAX_PROBES 256u
 
 lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
@@ -19,7 +20,7 @@ lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
     if (n >= 2)
         m.rows = tensor->dims[n - 2];
     for (uint32_t i = 0; i + 2 < n; i++)
-        /* the gates checked the product, zeros left out (lort_layout_elements) */
+        /* No overflow: the gates checked the product, without zeros (lort_layout_elements). */
         m.slices *= tensor->dims[i];
     return m;
 }
@@ -29,7 +30,7 @@ static bool same_name(const lort_tensor *tensor, const char *name, uint64_t name
     return tensor->name_bytes == name_bytes && memcmp(tensor->name, name, (size_t)name_bytes) == 0;
 }
 
-/* The slot that holds the name, or the free one where it belongs; NULL where neither is near. */
+/* The slot that holds the name, or the free slot where it belongs. NULL after MAX_PROBES slots. */
 static uint64_t *find_slot(const lort_index *index, const char *name, uint64_t name_bytes)
 {
     uint64_t mask = index->slot_count - 1;
@@ -46,9 +47,10 @@ static lort_code put_name(const lort_index *index, uint64_t number, lort_error *
     uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
     char name[160];
     if (!slot)
-        return lort_fail(err, LORT_E_INPUT,
-                         "the tensor names are made to collide (over %u with one hash)",
-                         MAX_PROBES);
+        return lort_fail(
+            err, LORT_E_INPUT,
+            "the tensor names are made to collide (a run of more than %u in the hash table)",
+            MAX_PROBES);
     if (*slot)
         return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice",
                          lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));

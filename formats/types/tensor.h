@@ -1,5 +1,6 @@
-/* tensor: the view every format is read into. It owns nothing; dims are row-major (slowest first)
- * whatever the file says (GGUF stores ne[0] = fastest first; the parser reverses it). */
+/* tensor: the view of a tensor, into which every format is read. A view owns nothing. Its dims are
+ * row-major (slowest first) for every format. GGUF stores ne[0] = fastest first, and its parser
+ * reverses the order. */
 #ifndef LORT_FORMATS_TYPES_TENSOR_H
 #define LORT_FORMATS_TYPES_TENSOR_H
 
@@ -8,10 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LORT_MAX_DIMS 64
+#define LORT_MAX_DIMS 64 /* docs/FORMAT.md, section 6 */
 
 typedef struct lort_tensor {
-    /* NUL-terminated, may hold any other bytes the format allows: print with lort_escape */
+    /* NUL-terminated; may hold any other byte that the format allows, so print it with
+     * lort_escape. */
     const char *name;
     uint32_t name_bytes;
     uint32_t n_dims;     /* 0 = scalar */
@@ -19,18 +21,18 @@ typedef struct lort_tensor {
     const lort_dtype_info *type;
     uint64_t elements, bytes; /* bytes of the stored data */
     uint64_t offset;          /* of the first byte, from the start of its file */
-    uint32_t file;            /* which file of the model; parsers leave 0 */
+    uint32_t file;            /* the number of its file in the model; parsers leave 0 */
 } lort_tensor;
 
-/* A tensor seen as matrices: the last two dims; leading dims count slices (experts), each its own
- * matrix. 0-D and 1-D tensors are one row. */
+/* A tensor as matrices of its last two dims. The leading dims count slices (experts); each slice is
+ * a matrix. A tensor of 0 or 1 dims is one row. */
 typedef struct lort_matrices {
     int64_t slices, rows, cols;
 } lort_matrices;
 lort_matrices lort_tensor_matrices(const lort_tensor *tensor);
 
-/* Tensors in file order with a name hash. Tensors and names live in the arena of whoever built it.
- */
+/* Tensors in file order, with a hash table of their names. Owner of tensors and names: the arena of
+ * the code that built the index. */
 typedef struct lort_index {
     lort_tensor *tensors;
     uint64_t count;
@@ -38,13 +40,14 @@ typedef struct lort_index {
     uint64_t slot_count;
 } lort_index;
 
-/* Builds the hash over index->tensors[0, count). LORT_E_INPUT names the first duplicate, or says
- * that the names were made to collide; O(count) whatever the names. */
+/* Builds the hash table over index->tensors[0, count), in O(count) for any names. On failure:
+ * LORT_E_MEMORY, or LORT_E_INPUT, which names the first duplicate or says that the names were made
+ * to collide. */
 lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err);
-/* or NULL */
+/* Returns the tensor of that name, or NULL. */
 const lort_tensor *lort_index_find(const lort_index *index, const char *name, uint64_t name_bytes);
 
-/* "[2048, 768]" into `out`. */
+/* Writes a shape such as "[2048, 768]" to `out`, and returns `out`. */
 const char *lort_shape_text(const lort_tensor *tensor, char *out, size_t cap);
 
 #endif

@@ -1,5 +1,5 @@
-/* Commands run on tiny models: options, observers that stop or interfere, files compared, containers rewritten by hand.
- * Include after cmocka.h. */
+/* Runs commands on tiny models: options, observers that stop or interfere, files to compare,
+ * containers written again by hand. Include after cmocka.h. */
 #ifndef LORT_TESTS_COMMAND_FIXTURE_H
 #define LORT_TESTS_COMMAND_FIXTURE_H
 
@@ -35,7 +35,7 @@ static inline int dir_close(void **state)
 
 static inline bool file_exists(const char *name) { return access(tiny_path(dir, name), F_OK) == 0; }
 
-/* Names in the directory, dot files too: what a command left behind. */
+/* Counts the names in the directory, with dot files: a command may have left files behind. */
 static inline int names_left(void)
 {
     DIR *d = opendir(dir);
@@ -47,7 +47,7 @@ static inline int names_left(void)
     return n;
 }
 
-/* Unfinished work of an output, if there is any: both files or none. */
+/* Removes the unfinished work of an output: both of its files, or none. */
 static inline void remove_unfinished(const char *output)
 {
     char name[2][64];
@@ -73,7 +73,7 @@ static inline lort_buffer file_read(const char *name)
     return out;
 }
 
-/* Last written long ago, so that the next write shows whatever the clock's steps are. */
+/* Makes the file look old, so that the next write shows even with a coarse clock. */
 static inline void make_old(const char *name)
 {
     const struct timespec times[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
@@ -144,11 +144,11 @@ static inline const lort_tensor_report *entry_named(const lort_report *report, c
 
 typedef struct watcher {
     lort_observer observer;
-    int64_t stop_after;      /* questions answered with no before the yes; negative: never */
-    int64_t stop_at_event;   /* from the event with this number on; negative: never */
-    _Atomic int64_t asked, events; /* any thread asks */
+    int64_t stop_after;      /* questions that get a no before the yes; negative: never */
+    int64_t stop_at_event;   /* stop from the event of this number on; negative: never */
+    _Atomic int64_t asked, events; /* any thread may ask */
     int64_t kinds[LORT_EVENT_PROGRESS + 1];
-    void (*act)(void);       /* once, at the first TENSOR event */
+    void (*act)(void);       /* called once, at the first TENSOR event */
 } watcher;
 
 static inline void watch_event(void *ctx, const lort_event *event)
@@ -172,8 +172,8 @@ static inline void watch_start(watcher *w, int64_t stop_after, int64_t stop_at_e
     *w = (watcher){.observer = {watch_event, watch_stop, w}, .stop_after = stop_after, .stop_at_event = stop_at_event};
 }
 
-/* Runs a command until no stop comes in time: once for each question it asks, once for each event it says. Nothing may be left but
- * `names` names, and a stop is always heeded. The output of the run that ends is the command's own business. */
+/* Stops a command at every question that it asks and at every event that it reports. Each stop must
+ * end the run and leave `names` names. The caller checks the output of a run without a stop. */
 static inline void stop_everywhere(lort_code (*run)(const lort_observer *observer, lort_error *err), int names)
 {
     watcher w;
@@ -194,7 +194,7 @@ static inline void stop_everywhere(lort_code (*run)(const lort_observer *observe
 
 /* ---- memory ---- */
 
-/* "... the smallest --memory that would do is NM", in bytes. */
+/* The N of "... the smallest --memory that would do is N", in bytes. */
 static inline uint64_t smallest_said(const lort_error *err)
 {
     const char *at = strstr(err->message, "smallest --memory that would do is ");
@@ -207,7 +207,8 @@ static inline uint64_t smallest_said(const lort_error *err)
 
 typedef lort_code memory_run(uint64_t memory, lort_report *report, lort_error *err);
 
-/* What a run refused for a budget of 1 MiB says would do, naming `tensor`. */
+/* The smallest memory that a run with a budget of 1 MiB reports. The run must fail and name
+ * `tensor`. */
 static inline uint64_t least_memory(memory_run *run, const char *tensor)
 {
     lort_error err = {0};
@@ -219,7 +220,7 @@ static inline uint64_t least_memory(memory_run *run, const char *tensor)
     return smallest_said(&err);
 }
 
-/* It does what was asked, within what it said. */
+/* The run must succeed, within the peak that it planned. */
 static inline void runs_within(memory_run *run, uint64_t memory)
 {
     lort_error err = {0};
@@ -230,8 +231,9 @@ static inline void runs_within(memory_run *run, uint64_t memory)
     lort_report_free(&report);
 }
 
-/* Too little is refused with a figure, that figure does (and less by 2 MiB does not), and from there on every amount does. A sanitizer's own
- * memory grows from run to run, so its figures mean nothing. */
+/* A run with too little memory reports the smallest memory that would do. 2 MiB less must fail;
+ * that figure and larger ones must do. Under a sanitizer the figures mean nothing: its own memory
+ * grows from run to run. */
 static inline void sweep_memory(memory_run *run)
 {
     lort_error err = {0};
@@ -249,7 +251,7 @@ static inline void sweep_memory(memory_run *run)
 
 /* ---- a container written again, with changes ---- */
 
-/* Changes the decoded bytes of one chunk (`n` of them) in place, or not. */
+/* Changes the n decoded bytes of one chunk in place, or leaves them. */
 typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n);
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
@@ -261,7 +263,8 @@ static inline const lort_term *term_of_chunk(const lort_part *part, const lort_c
     return term;
 }
 
-/* Returns the source hash: where all is one raw chunk it follows the bytes. */
+/* Writes one part again. Returns its source hash; in a part of one chunk the hash is that of the
+ * new bytes. */
 static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t number, edit_fn *edit, lort_codec *codec, lort_buffer *out, lort_index_entry *entry)
 {
     lort_part part = *lort_archive_part(archive, number);
@@ -304,7 +307,7 @@ static inline void put_record(lort_frame_kind kind, lort_buffer *body, lort_code
     lort_buffer_free(body);
 }
 
-/* INDEX and FOOTER, behind all parts. */
+/* Writes INDEX and FOOTER, behind all parts. */
 static inline void put_end(const lort_index_record *index, lort_footer *footer, lort_codec *codec, lort_buffer *out)
 {
     lort_buffer body = {.alloc = &lort_alloc_heap};
@@ -317,7 +320,7 @@ static inline void put_end(const lort_index_record *index, lort_footer *footer, 
     put_record(LORT_FRAME_FOOTER, &body, codec, out);
 }
 
-/* A sound container `to` with what edit makes of the chunks of `from`. */
+/* Writes a sound container `to` with the chunks of `from`, changed by `edit`. */
 static inline void rewrite_container(const char *from, const char *to, edit_fn *edit)
 {
     lort_archive *archive;

@@ -1,8 +1,16 @@
-/* container_fixture: a small container with every kind of part, built through the writers. Three files in a directory:
- *   part 0 raw header   1 F16 [5, 8] raw in 3 chunks   2 F32 [2, 6, 5] factors, ranks 2 (F16, F16) and 1 (BF16, F16)
- *   part 3 BF16 [3, 4, 4] slice 0 raw, 1 factors, 2 zero   4 Q8_0 [2, 32] raw   5 raw tail   6 raw side file
- *   part 7 F32 [3, 4, 5] slice 0 integers, 1 factors and integers, 2 raw
- *   part 8 F32 [3, 4, 5] slice 0 trits, 1 factors and trits, 2 zero */
+/* container_fixture: a small container with every kind of part, built through the writers. It has
+ * three files in a directory:
+ *
+ *     part 0   raw header
+ *     part 1   F16 [5, 8]: raw in 3 chunks
+ *     part 2   F32 [2, 6, 5]: factors, ranks 2 (F16, F16) and 1 (BF16, F16)
+ *     part 3   BF16 [3, 4, 4]: slice 0 raw, 1 factors, 2 zero
+ *     part 4   Q8_0 [2, 32]: raw
+ *     part 5   raw tail
+ *     part 6   raw side file
+ *     part 7   F32 [3, 4, 5]: slice 0 integers, 1 factors and integers, 2 raw
+ *     part 8   F32 [3, 4, 5]: slice 0 trits, 1 factors and trits, 2 zero
+ */
 #ifndef LORT_TESTS_CONTAINER_FIXTURE_H
 #define LORT_TESTS_CONTAINER_FIXTURE_H
 
@@ -141,7 +149,8 @@ static inline void fixture_factors(fixture_part *p, lort_codec *codec, uint32_t 
     fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, slice), t, 0, bytes, rank * cols);
 }
 
-/* A slice of one block: what fixture_value says, as integers of the slice's step. */
+/* Adds a slice of one block: the numbers of fixture_value, as integers times the step of the
+ * slice. */
 static inline float fixture_value(uint32_t slice, int64_t i) { return (float)((i * 37 + slice * 11) % 23 - 11) * 0.3f; }
 
 static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
@@ -191,7 +200,7 @@ static inline void fixture_residual(fixture *f, lort_codec *codec)
     fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 2), raw, 0, f->source[7] + 2 * 80, 20);
 }
 
-/* Trits of the same values, under a scale of 3 in every row. */
+/* Adds the trits of the values of fixture_value, with a scale of 3 in every row. */
 static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
 {
     float scales[16], weights[64], decoded[64];
@@ -205,7 +214,7 @@ static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t sl
     fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), t, 0, stored, (uint64_t)rows);
     lort_trits_pack(weights, rows, cols, scales, digits, bytes, decoded);
     fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_TRITS, slice), t, 0, bytes, lort_trits_bytes(count));
-    p->chunks[p->part.chunk_count - 1].count = count; /* elements are trits */
+    p->chunks[p->part.chunk_count - 1].count = count; /* counted in trits */
 }
 
 static inline void fixture_ternary(fixture *f, lort_codec *codec)

@@ -1,4 +1,5 @@
-/* A made-up machine for tests: /proc and /sys files written below a fresh directory, to be used as a root. */
+/* A made-up machine for tests: /proc and /sys files below a fresh directory, which a test uses as
+ * its root. */
 #ifndef LORT_TESTS_MACHINE_H
 #define LORT_TESTS_MACHINE_H
 
@@ -12,7 +13,7 @@
 #define MACHINE_FILES 12
 
 typedef struct machine_text {
-    const char *path, *text; /* path from the root; path NULL ends the list */
+    const char *path, *text; /* path: from the root; NULL ends the list */
 } machine_text;
 
 static inline void machine_write(const char *root, const machine_text *file)

@@ -1,5 +1,6 @@
-/* Helpers of the header tests: builders of small GGUF and safetensors files, an allocator that counts and fails on
- * purpose, exact-size copies (so that ASan sees one byte too many), and real files where they are. */
+/* Helpers of the header tests: builders of small GGUF and safetensors files, and an allocator that
+ * counts and fails. Exact-size copies let ASan see one byte too many. Some tests use real files
+ * where these are present. */
 #ifndef LORT_TESTS_MALFORMED_H
 #define LORT_TESTS_MALFORMED_H
 
@@ -18,10 +19,10 @@
 
 #define MODELS "../shared/models/"
 
-/* --- an allocator that fails the N-th time, and knows what is out --- */
+/* --- an allocator that fails the N-th time, and counts its blocks and bytes --- */
 
 typedef struct failing {
-    uint64_t fail_at; /* 1 = the first; 0 = never */
+    uint64_t fail_at; /* 1: the first; 0: never */
     uint64_t taken, out_bytes, out_blocks, peak_bytes;
 } failing;
 
@@ -158,7 +159,8 @@ static inline bool is_zero(const void *p, size_t n)
     return true;
 }
 
-/* Asserts a refusal with LORT_E_INPUT whose message holds `expected`, and nothing left behind. */
+/* Asserts a failure LORT_E_INPUT whose message has `expected`, and that no memory is left
+ * behind. */
 static inline void expect_refusal(const char *name, const void *data, uint64_t size, const char *expected)
 {
     failing state = {0};
@@ -177,7 +179,7 @@ static inline void expect_refusal(const char *name, const void *data, uint64_t s
     assert_int_equal(parse_copy(data, size, size, &lort_alloc_heap, &header, &wanted, NULL), LORT_E_INPUT);
 }
 
-/* Fails every allocation in turn until one run gets through. */
+/* Lets each allocation in turn fail, until one run succeeds. */
 static inline void expect_memory_failures(const void *data, uint64_t size)
 {
     lort_code code = LORT_E_MEMORY;
@@ -198,7 +200,8 @@ static inline void expect_memory_failures(const void *data, uint64_t size)
     assert_true(n > 2);
 }
 
-/* An allocator whose N-th take changes a byte of the input, as another process could that writes to the mapped file. */
+/* An allocator whose N-th take changes a byte of the input. Another process could do so, if it
+ * writes to the mapped file. */
 typedef struct meddler {
     uint64_t strike_at, taken;
     uint8_t *target, value;
@@ -214,7 +217,8 @@ static inline void *meddler_take(void *ctx, size_t bytes)
 
 static inline void meddler_give(void *ctx, void *memory, size_t bytes) { lort_alloc_heap.give(NULL, memory, bytes); }
 
-/* Whatever byte changes between the two walks: no byte is read or written out of bounds (ASan looks on). */
+/* Changes each byte between the two walks. No byte may be read or written out of bounds (ASan
+ * checks it). */
 static inline void expect_no_harm(const void *data, uint64_t size, uint64_t header_bytes)
 {
     static const uint8_t values[] = {0, 1, 0x10, 0x7f, 0xff, '"', '\\', 'x'};
@@ -233,7 +237,7 @@ static inline void expect_no_harm(const void *data, uint64_t size, uint64_t head
     free(copy);
 }
 
-/* Every shorter form of a valid file is refused, whether the file is short or only less of it is at hand. */
+/* Asserts that every prefix of a valid file is refused as a file. */
 static inline void expect_truncations(const void *data, uint64_t size)
 {
     for (uint64_t n = 0; n < size; n++) {
@@ -245,7 +249,8 @@ static inline void expect_truncations(const void *data, uint64_t size)
     }
 }
 
-/* Comes back with as many bytes as were wanted until the header is parsed; at most `rounds` times. */
+/* Parses with no bytes at first, then with as many as the parser wants, at most `rounds` times
+ * more. */
 static inline void expect_growth(const void *data, uint64_t size, int rounds)
 {
     lort_header header;
@@ -277,8 +282,9 @@ static inline void expect_same_tensors(const lort_header *a, const lort_header *
     }
 }
 
-/* Rewrites with `type` for every float tensor (NULL: as they are), parses the result, and checks it. Returns the new
- * header's bytes in *out (the caller frees it) and whether it equals the old one. */
+/* Writes the header again with `type` for every float tensor (NULL: unchanged), parses the result,
+ * and checks it. *out: the new header, which the caller frees. Returns whether it equals the old
+ * header. */
 static inline bool rewrite_as(const lort_header *header, const uint8_t *data, const lort_dtype_info *type,
                               lort_buffer *out)
 {
@@ -317,7 +323,7 @@ static inline bool rewrite_as(const lort_header *header, const uint8_t *data, co
 
 /* --- real files --- */
 
-/* NULL if it is not there. */
+/* The contents of a file, or NULL if it does not exist. */
 static inline uint8_t *read_file(const char *path, uint64_t *size)
 {
     FILE *f = fopen(path, "rb");
@@ -335,7 +341,7 @@ static inline uint8_t *read_file(const char *path, uint64_t *size)
     return data;
 }
 
-/* A file of MODELS, which has to be there. */
+/* A file of MODELS; it must exist. */
 static inline uint8_t *read_model(const char *name, uint64_t *size)
 {
     char path[256];

@@ -4,7 +4,7 @@
 
 #include "formats/types/half.h"
 
-/* One bf16 number, through the functions that convert many. */
+/* Converts one bf16 number with the functions that convert many. */
 static inline float one_from_bf16(uint16_t h)
 {
     const uint8_t bytes[2] = {(uint8_t)h, (uint8_t)(h >> 8)};

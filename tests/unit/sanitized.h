@@ -1,8 +1,9 @@
-/* SANITIZED: 1 under a sanitizer that takes memory as it likes and reserves terabytes of address space, else 0. */
+/* SANITIZED: 1 under a sanitizer that takes extra memory and reserves terabytes of address space,
+ * else 0. */
 #ifndef LORT_TESTS_SANITIZED_H
 #define LORT_TESTS_SANITIZED_H
 
-/* THREADS_ONLY: 1 under the sanitizer that looks at threads and nothing else, else 0. */
+/* THREADS_ONLY: 1 under the thread sanitizer, else 0. */
 #if defined(__SANITIZE_THREAD__)
 #define THREADS_ONLY 1
 #elif defined(__has_feature)

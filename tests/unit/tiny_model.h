@@ -1,5 +1,5 @@
-/* Tiny models for tests: safetensors, GGUF and index.json files written into a fresh directory, and an allocator that fails on
- * request. Include after cmocka.h. */
+/* Tiny models for tests: safetensors, GGUF and index.json files in a fresh directory, and an
+ * allocator that fails on request. Include after cmocka.h. */
 #ifndef LORT_TESTS_TINY_MODEL_H
 #define LORT_TESTS_TINY_MODEL_H
 
@@ -19,17 +19,18 @@ typedef struct tiny_tensor {
     const char *name, *dtype; /* as the format spells it */
     uint32_t n_dims;
     int64_t dims[4];
-    const float *values; /* F32, F16, BF16: their content; NULL: noise that depends on the name */
+    const float *values; /* F32, F16, BF16: the values; NULL: noise that depends on the name */
 } tiny_tensor;
 
-/* An initialiser, of noise: TINY("a", "F32", 4, 6). */
+/* An initialiser with noise as its values: TINY("a", "F32", 4, 6). */
 #define TINY(name, dtype, ...) \
     {name, dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}, NULL}
 
 typedef struct tiny_split {
-    unsigned no, count; /* as the split.* keys have them: no counts from 0; count 0 = no such keys */
+    /* As in the split.* keys: `no` counts from 0. count 0: the file has no such keys. */
+    unsigned no, count;
     unsigned tensors;
-    const char *architecture; /* NULL = "test" */
+    const char *architecture; /* NULL: "test" */
 } tiny_split;
 
 static inline void tiny_says(const char *text, const char *words)
@@ -190,7 +191,8 @@ static inline void tiny_safetensors(const char *dir, const char *name, const tin
     tiny_write_buffer(dir, name, &file);
 }
 
-/* The same with zeros that take no room on the disk, for large models of which only the header is read. */
+/* As above, with zeros that take no space on the disk: for large models of which a test reads only
+ * the header. */
 static inline void tiny_sparse(const char *dir, const char *name, const tiny_tensor *tensors, size_t count)
 {
     lort_buffer file = {.alloc = &lort_alloc_heap};
@@ -267,13 +269,13 @@ static inline void tiny_index(const char *dir, const char *name, const char *con
     tiny_write_buffer(dir, name, &json);
 }
 
-/* ---- an allocator that refuses the take after `left` more ---- */
+/* ---- an allocator that fails after `left` more takes ---- */
 
 typedef struct tiny_failing {
     lort_alloc alloc;
     int64_t left;  /* takes until the one that fails; negative: never */
-    int64_t live;  /* blocks out */
-    int64_t bytes; /* in them: a give with the wrong size shows here */
+    int64_t live;  /* blocks that are taken */
+    int64_t bytes; /* bytes in these blocks; a give with a wrong size shows here */
 } tiny_failing;
 
 static inline void *tiny_failing_take(void *ctx, size_t bytes)

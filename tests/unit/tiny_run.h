@@ -1,4 +1,5 @@
-/* A session, a model and a plan for tests of compress/, on models of tests/unit/tiny_model.h. Include after cmocka.h. */
+/* A session, a model and a plan for tests of compress/, on models of tests/unit/tiny_model.h.
+ * Include after cmocka.h. */
 #ifndef LORT_TESTS_TINY_RUN_H
 #define LORT_TESTS_TINY_RUN_H
 
@@ -7,10 +8,10 @@
 #include "tests/unit/tiny_model.h"
 #include "compress/plan/plan.h"
 
-#define TINY_PLENTY (UINT64_C(64) << 30) /* a --memory that never binds: nobody takes it */
+#define TINY_PLENTY (UINT64_C(64) << 30) /* a --memory that never binds; no test takes so much */
 
 typedef struct tiny_run {
-    lort_session session; /* its allocator points to it: a run stays where it was opened */
+    lort_session session; /* its allocator points to it, so a run must not move */
     lort_report report;
     lort_model *model;
     lort_options options;

@@ -1,4 +1,4 @@
-/* The small modules all others stand on: error, bytes, alloc, hash, names, layout. */
+/* Tests of the small modules that all others use: error, bytes, alloc, hash, names, layout. */
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
 
@@ -24,7 +24,7 @@ static void escapes_show_what_is_there(void **state)
         {"tab\tnew\nline", "tab\\x09new\\x0Aline"},
         {"\x7F", "\\x7F"},
         {"gr\xC3\xBC\xC3\x9F", "gr\xC3\xBC\xC3\x9F"},
-        {"\xC2\x9B", "\\xC2\\x9B"}, /* CSI of eight-bit terminals */
+        {"\xC2\x9B", "\\xC2\\x9B"}, /* the CSI of 8-bit terminals */
         {"\xC3", "\\xC3"},
         {"\xC0\xAF", "\\xC0\\xAF"}, /* overlong slash */
         {"\xED\xA0\x80", "\\xED\\xA0\\x80"}, /* a surrogate */
@@ -38,20 +38,21 @@ static void escapes_show_what_is_there(void **state)
     }
 }
 
-/* Whatever the room: a NUL inside it, no broken character, dots where something is missing. */
+/* In any space the result has a NUL and no broken character. Dots show that something is
+ * missing. */
 static void escapes_fit_any_room(void **state)
 {
     const char text[] = "ab\033cd\xC3\xBC\xF0\x9F\x98\x80zz";
     (void)state;
     for (size_t cap = 1; cap < 40; cap++) {
-        char *out = malloc(cap); /* of its exact size: a sanitizer sees one byte too many */
+        char *out = malloc(cap); /* exact size: a sanitizer sees one byte too many */
         assert_non_null(out);
         lort_escape(out, cap, text, sizeof text - 1);
         size_t n = strlen(out);
         assert_true(n < cap);
         assert_true(lort_utf8_valid(out, n));
         bool whole = strcmp(out, "ab\\x1Bcd\xC3\xBC\xF0\x9F\x98\x80zz") == 0;
-        assert_true(whole || cap < 16 + 1 + 3); /* 16 bytes, a NUL, room for the dots */
+        assert_true(whole || cap < 16 + 1 + 3); /* 16 bytes, a NUL, space for the dots */
         if (!whole)
             assert_memory_equal(out + n - (n < 3 ? n : 3), "...", n < 3 ? n : 3);
         free(out);
@@ -115,7 +116,7 @@ static void cursor_keeps_its_first_failure(void **state)
     assert_int_equal(lort_get_u32(&c, "size"), 0);
     assert_int_equal(c.code, LORT_E_DAMAGED);
     assert_string_equal(err.message, "truncated: size needs 4 bytes at offset 4, the file ends at 6");
-    assert_int_equal(lort_get_u8(&c, "later"), 0); /* there would be room for it */
+    assert_int_equal(lort_get_u8(&c, "later"), 0); /* enough bytes, but the failure stays */
     assert_int_equal(lort_cursor_fail(&c, "other"), LORT_E_DAMAGED);
     assert_non_null(strstr(err.message, "size needs 4 bytes"));
     assert_int_equal(c.wanted, 0);
@@ -132,7 +133,7 @@ static void cursor_asks_for_more_of_a_longer_file(void **state)
     assert_int_equal(c.wanted, 54);
     c = lort_cursor_make(bytes, sizeof bytes, 100, LORT_E_INPUT, &err);
     assert_null(lort_get_bytes(&c, UINT64_MAX, "names"));
-    assert_int_equal(c.wanted, 0); /* no file of 100 bytes has them */
+    assert_int_equal(c.wanted, 0); /* a file of 100 bytes cannot have them */
 }
 
 /* ---- alloc ---- */
@@ -201,7 +202,7 @@ static void buffers_grow_and_their_first_failure_sticks(void **state)
 
 /* ---- hash ---- */
 
-/* Vectors of xxHash 0.8's own command, xxhsum, for the empty input. */
+/* Values for the empty input, from xxhsum, the command of xxHash 0.8. */
 static void hashes_are_those_of_xxhsum(void **state)
 {
     static const uint8_t empty128[16] = {0x99, 0xaa, 0x06, 0xd3, 0x01, 0x47, 0x98, 0xd8, 0x60, 0x01, 0xc3, 0x24, 0x46, 0x8d, 0x49, 0x7f};
@@ -278,7 +279,8 @@ static void element_counts_are_checked(void **state)
     assert_true(lort_layout_elements(NULL, 0, &n) && n == 1);
     assert_true(lort_layout_elements((const int64_t[]){0, 7}, 2, &n) && n == 0);
     assert_false(lort_layout_elements((const int64_t[]){INT64_MAX, 2}, 2, &n));
-    assert_false(lort_layout_elements((const int64_t[]){INT64_MAX, 2, 0}, 3, &n)); /* a zero does not hide it */
+    /* A zero does not hide the overflow of the other dims. */
+    assert_false(lort_layout_elements((const int64_t[]){INT64_MAX, 2, 0}, 3, &n));
     assert_false(lort_layout_elements((const int64_t[]){4, -1}, 2, &n));
 }
 

@@ -40,7 +40,7 @@ static void frames_come_back(void **state)
         lort_frame in = {.kind = (lort_frame_kind)kind, .pieces = 1, .decoded = 12, .body = body, .body_bytes = 12},
                    got;
         lort_frame_put(&in, &out);
-        lort_put_u8(&out, 0xAA); /* what follows is none of its business */
+        lort_put_u8(&out, 0xAA); /* bytes behind the frame, which do not belong to it */
         assert_int_equal(out.size, 12 + LORT_FRAME_HEADER + LORT_FRAME_TRAILER + 1);
         assert_int_equal(lort_load_u32(out.data), 0x184D2A50 + kind);
         assert_int_equal(lort_load_u32(out.data + 4), out.size - 1 - 8);
@@ -61,7 +61,7 @@ static void frames_come_back(void **state)
     }
 }
 
-/* Each is sealed with a right hash; only what it says is wrong. */
+/* Each frame has a right hash; only its fields are wrong. */
 static void frames_that_contradict_themselves(void **state)
 {
     (void)state;
@@ -111,12 +111,13 @@ static void reserved_bits_of_a_frame_are_zero(void **state)
     lort_frame got;
     lort_frame_put(&(lort_frame){.kind = LORT_FRAME_PART, .pieces = 1, .decoded = 4, .body = body, .body_bytes = 4},
                    &out);
-    for (unsigned at = 8; at < 24; at++) { /* flags, piece, pieces, zero: no other value is right for this frame */
+    /* Bytes of flags, piece, pieces and zero: no other value is right for this frame. */
+    for (unsigned at = 8; at < 24; at++) {
         for (unsigned bit = 0; bit < 8; bit++) {
             if (at == 8 && bit == 0)
-                continue; /* the flag of compression */
+                continue; /* the compression flag */
             if (at >= 16 && at < 20)
-                continue; /* more pieces are possible */
+                continue; /* a frame may have more pieces */
             out.data[at] ^= (uint8_t)(1u << bit);
             lort_store_u64(out.data + out.size - 8, lort_xxh64(out.data, out.size - 8));
             assert_int_equal(lort_frame_get(out.data, out.size, &got, NULL), LORT_E_DAMAGED);
@@ -270,7 +271,8 @@ static lort_code part_code(const lort_part *part, lort_part *out, lort_arena *ar
     return code;
 }
 
-/* Found by tests/fuzz: 2^62 + 5 numbers of a byte that are all zero take no chunk; as F32 they were 20 bytes, modulo 2^64, which restore then wrote beyond. */
+/* tests/fuzz found this case: 2^62 + 5 zeros of one byte each take no chunk. As F32 they take 20
+ * bytes modulo 2^64, so restore could write beyond its buffer. */
 static void elements_are_bounded(void **state)
 {
     (void)state;
@@ -292,7 +294,8 @@ static void elements_are_bounded(void **state)
     lort_arena_free(&arena);
 }
 
-/* Only terms of integers have scaled columns, and then CODES end with a code of each: a part of one slice of 3 x 4. */
+/* Only terms of integers have scaled columns, and then CODES end with a code of each column. The
+ * part has one slice of 3 x 4. */
 static void scaled_columns_are_in_the_codes(void **state)
 {
     (void)state;
@@ -311,7 +314,7 @@ static void scaled_columns_are_in_the_codes(void **state)
     const lort_matrices shape = lort_part_matrices(&p);
     assert_int_equal(lort_codes_bytes(p.terms[0].scaled, &shape), 11);
     chunks[0].decoded = 7;
-    chunks[0].count = 7; /* as without scales */
+    chunks[0].count = 7; /* the count without scales */
     assert_int_equal(part_code(&in, &p, &arena), LORT_E_DAMAGED);
     term.scaled = false;
     assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
@@ -404,7 +407,9 @@ static void shapes_of_slices(void **state)
     assert_int_equal(m.rows, 0);
 }
 
-/* Part 2 has factors, part 3 is mixed, part 1 is raw in three chunks; of part 7 slice 0 is integers (chunks 0, 1), slice 1 factors and integers (2 to 5), slice 2 raw. */
+/* Faults in parts of the fixture (container_fixture.h). Part 1 is raw in three chunks, part 2 has
+ * factors, part 3 is mixed. In part 7 slice 0 is integers (chunks 0 and 1). Slice 1 is factors and
+ * integers (chunks 2 to 5), and slice 2 is raw. */
 static void rank_too_high(fixture_part *p) { p->rank[0][0] = 6; }
 static void slice_in_two_terms(fixture_part *p) { p->rank[1][1] = 1; }
 static void exponent_absurd(fixture_part *p) { p->exponent[1] = 5000; }
@@ -423,14 +428,16 @@ static void no_slices(fixture_part *p) { p->part.slices = 0; }
 static void shape_too_small(fixture_part *p) { p->dims[0] = 1; }
 static void shape_negative(fixture_part *p) { p->dims[0] = -2; }
 static void shape_overflows(fixture_part *p) { p->dims[0] = p->dims[1] = p->dims[2] = INT64_MAX; }
-static void shape_overflows_under_a_zero(fixture_part *p) /* no elements, but slices x rows and rows x cols are beyond 64 bits */
+/* No elements, but slices x rows and rows x cols exceed 64 bits. */
+static void shape_overflows_under_a_zero(fixture_part *p)
 {
     *p = (fixture_part){.part = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F32, .n_dims = 3, .dims = p->dims, .slices = 1, .reason = "", .terms = p->terms,
                                  .term_count = 1, .chunks = p->chunks},
                         .dims = {INT64_MAX, INT64_MAX, 0}, .rank = {{1}}};
     p->terms[0] = (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 4, .right_width = 4, .left_rotate = true, .right_rotate = true, .rank = p->rank[0]};
 }
-static void numbers_beyond_counting(fixture_part *p) /* zeros without a chunk: 2^62 numbers of a byte each */
+/* Zeros without a chunk: 2^62 numbers of one byte each. */
+static void numbers_beyond_counting(fixture_part *p)
 {
     shape_overflows_under_a_zero(p);
     p->dims[1] = 1;
@@ -511,7 +518,7 @@ static void raw_and_integers(fixture_part *p)
 static void two_terms_of_integers(fixture_part *p) { p->terms[1] = p->terms[0]; }
 static void integers_of_no_numbers(fixture_part *p) { p->part.dtype = LORT_I32; }
 
-/* The chunks from `at` on, `by` places nearer. */
+/* Removes `by` chunks from chunk `at` on. */
 static void drop_chunks(fixture_part *p, uint64_t at, uint64_t by)
 {
     uint64_t gone = 0;
@@ -563,7 +570,7 @@ static void trits_and_raw(fixture_part *p)
 {
     another_term(p, (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 1, .right_width = 1});
 }
-static void factors_of_no_whole_blocks(fixture_part *p) /* 6 x 2 numbers */
+static void factors_of_no_whole_blocks(fixture_part *p) /* 6 x 2 numbers are no whole block */
 {
     p->terms[0].left = LORT_Q8_0;
     p->chunks[0].decoded = 34;
@@ -571,7 +578,8 @@ static void factors_of_no_whole_blocks(fixture_part *p) /* 6 x 2 numbers */
 static void factors_of_trits(fixture_part *p) { p->terms[0].right = LORT_TQ2_0; }
 static void two_terms_of_trits(fixture_part *p) { another_term(p, p->terms[0]); }
 
-/* A 16 x 30 matrix of rank 2 (and a right factor of 60 numbers in F16): one whole block across all rows. */
+/* A 16 x 30 matrix of rank 2. Its left factor is one whole block across all rows; its right factor
+ * has 60 numbers in F16. */
 static void factors_may_be_blocks(void **state)
 {
     (void)state;
@@ -595,7 +603,7 @@ static void factors_may_be_blocks(void **state)
     assert_true(p.terms[0].left == LORT_Q8_0 && p.terms[0].right == LORT_F16 && p.terms[0].left_width == 34);
     assert_int_equal(p.chunks[0].decoded, 34);
     assert_int_equal(p.chunks[0].count, 32);
-    made->chunks[0].count = 31; /* a block holds 32, whatever is used of it */
+    made->chunks[0].count = 31; /* a block has 32 numbers, even if fewer are used */
     assert_int_equal(part_code(&made->part, &p, &arena), LORT_E_DAMAGED);
     lort_arena_free(&arena);
     lort_codec_close(codec);
@@ -728,7 +736,7 @@ static void unsound_parts_are_refused(void **state)
     }
 }
 
-/* Many blocks: one chunk each, of the grid's sizes and in its order, and none more. */
+/* Many blocks: each is one chunk, with the sizes and in the order of the grid. */
 static void blocks_are_those_of_the_grid(void **state)
 {
     (void)state;
@@ -769,7 +777,7 @@ static void blocks_are_those_of_the_grid(void **state)
     lort_arena_free(&arena);
 }
 
-/* What a writer would not write: fields of the body itself. */
+/* Bodies that no writer writes: faults in single fields. */
 static void bodies_with_odd_bytes_are_refused(void **state)
 {
     (void)state;
@@ -793,15 +801,16 @@ static void bodies_with_odd_bytes_are_refused(void **state)
             fail_msg("case %d", (int)i);
         lort_arena_free(&arena);
     }
-    /* a term of the future, of an unknown flag; a byte too many; an extension, which is skipped */
-    const uint64_t term = 88 /* bytes of a PART body before its name */ + in->name_bytes + strlen(in->reason) + 8 * in->n_dims;
+    /* a term of a newer kind; an unknown flag; a byte too many; an extension, which is skipped */
+    /* 88: the bytes of a PART body before the name. */
+    const uint64_t term = 88 + in->name_bytes + strlen(in->reason) + 8 * in->n_dims;
     lort_arena arena = {.alloc = &lort_alloc_heap};
     lort_part p;
     body.size = 0;
     lort_part_put(in, &body);
     body.data[term] = LORT_TERM_INTEGERS + 1;
     assert_int_equal(lort_part_get(body.data, body.size, &arena, &p, NULL), LORT_E_INPUT);
-    body.data[term] = LORT_TERM_INTEGERS; /* its arrays are not there */
+    body.data[term] = LORT_TERM_INTEGERS; /* its arrays are missing */
     assert_int_equal(lort_part_get(body.data, body.size, &arena, &p, NULL), LORT_E_DAMAGED);
     body.data[term] = 0;
     body.data[term + 4] ^= 4;
@@ -833,7 +842,8 @@ static void every_prefix_of_a_body_is_refused(void **state)
             lort_part p;
             lort_model_record m;
             lort_index_record x;
-            uint8_t *exact = malloc(n ? n : 1); /* so that a sanitizer sees a read behind the end */
+            /* Exact size: a sanitizer sees a read behind the end. */
+            uint8_t *exact = malloc(n ? n : 1);
             memcpy(exact, body.data, n);
             lort_code code = i < FIXTURE_PARTS    ? lort_part_get(exact, n, &arena, &p, NULL)
                              : i == FIXTURE_PARTS ? lort_model_record_get(exact, n, &arena, &m, NULL)
@@ -881,7 +891,7 @@ static void indexes_come_back_in_order_only(void **state)
     }
 }
 
-/* Counts that no file holds must not make us take memory for them. */
+/* A count that no file can have must not make LoRT take memory for it. */
 static uint64_t largest_take;
 static void *counting_take(void *ctx, size_t bytes)
 {

@@ -1,4 +1,4 @@
-/* Which format a file is, and what is said of one that is none. */
+/* Tests how LoRT detects formats, and its messages about files of no known format. */
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
 #include "formats/inputs/header.h"
@@ -70,8 +70,10 @@ static void test_told(void **state)
     assert_string_equal(told("GGUF", 4, 4), "gguf");
     assert_string_equal(told("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 24, 24), "gguf");
     assert_string_equal(told("\2\0\0\0\0\0\0\0{}", 10, 10), "safetensors");
-    assert_string_equal(told("\x7b\0\0\0\0\0\0\0{\"a\":", 13, 200), "safetensors"); /* begins with '{' too */
-    assert_string_equal(told("\3\0\0\0\0\0\0\0 {}", 11, 11), "safetensors");        /* to be refused by its parser */
+    /* This file begins with '{' too. */
+    assert_string_equal(told("\x7b\0\0\0\0\0\0\0{\"a\":", 13, 200), "safetensors");
+    /* The parser of safetensors refuses this file. */
+    assert_string_equal(told("\3\0\0\0\0\0\0\0 {}", 11, 11), "safetensors");
     assert_string_equal(told("\x82\0\0\0\0\0\0\0{}", 10, 10), "safetensors");
     assert_string_equal(told("GGUX", 4, 4), "none");
     assert_string_equal(told("", 0, 0), "none");
@@ -88,7 +90,7 @@ static void test_table(void **state)
     lort_header_free(NULL);
 }
 
-/* Too little at hand to tell: the head is wanted, however large the file. */
+/* With too few bytes at hand the parser wants the head, for any size of the file. */
 static void test_wanted(void **state)
 {
     lort_header h;

@@ -1,4 +1,5 @@
-/* GGUF headers: what is refused and in which words, what is accepted and as what, and headers written anew. */
+/* Tests of GGUF headers: refused ones with their messages, accepted ones with their contents, and
+ * headers that LoRT writes again. */
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
 #include "formats/inputs/header.h"
@@ -82,7 +83,7 @@ static void value_type_13(lort_buffer *b)
 static void value_type_v1(lort_buffer *b)
 {
     lort_put_bytes(b, "GGUF\1\0\0\0\0\0\0\0\1\0\0\0", 16);
-    lort_put_bytes(b, "\1\0\0\0k\12\0\0\0", 9); /* uint64, which version 1 lacks */
+    lort_put_bytes(b, "\1\0\0\0k\12\0\0\0", 9); /* a uint64, which version 1 does not have */
     lort_put_u64(b, 1);
 }
 static void string_2_62(lort_buffer *b)
@@ -253,7 +254,7 @@ static const struct malformed {
     {"magic only", magic_only, "too short for a GGUF header (4 < 24 bytes)"},
     {"23 bytes", bytes_23, "too short for a GGUF header (23 < 24 bytes)"},
     {"version 0", version_0, "version 0 is not supported"},
-    {"version 4", version_4, "version 4 is not supported; 1, 2 and 3 are at offset 4"},
+    {"version 4", version_4, "version 4 is not supported (allowed: 1, 2 and 3) at offset 4"},
     {"version 2^32-1", version_max, "version 4294967295 is not supported"},
     {"big-endian", big_endian, "big-endian"},
     {"2^63 pairs", pairs_2_63, "9223372036854775808 metadata pairs cannot fit"},
@@ -262,23 +263,23 @@ static const struct malformed {
     {"-1 tensors", tensors_minus_1, "18446744073709551615 tensors"},
     {"2^40 tensors", tensors_2_40, "1099511627776 tensors"},
     {"counts whose sizes wrap", counts_wrap, "cannot fit"},
-    {"key of 2^64-1 bytes", key_2_64, "metadata key of 18446744073709551615 bytes; at most 65535"},
-    {"key past the end", key_past_end, "metadata key of 100 bytes"},
+    {"key of 2^64-1 bytes", key_2_64, "metadata key has 18446744073709551615 bytes (at most 65535"},
+    {"key past the end", key_past_end, "metadata key has 100 bytes"},
     {"empty key", key_empty, "empty metadata key at offset 24"},
-    {"key of 70000 bytes", key_70000, "metadata key of 70000 bytes; at most 65535"},
+    {"key of 70000 bytes", key_70000, "metadata key has 70000 bytes (at most 65535"},
     {"key twice", key_twice, "'same.key' stands twice"},
     {"value type 13", value_type_13, "key 'k': unknown value type 13"},
-    {"uint64 in version 1", value_type_v1, "unknown value type 10; version 1 has 0 to 9"},
-    {"string of 2^62 bytes", string_2_62, "key 'k': string of 4611686018427387904 bytes"},
-    {"bool of 2", bool_2, "key 'k': bool with value 2"},
+    {"uint64 in version 1", value_type_v1, "unknown value type 10 (version 1 has 0 to 9)"},
+    {"string of 2^62 bytes", string_2_62, "key 'k': string has 4611686018427387904 bytes"},
+    {"bool of 2", bool_2, "key 'k': bool has the value 2"},
     {"value cut short", value_cut, "key 'k': truncated: uint64"},
     {"array whose bytes wrap", array_wraps, "array of 2305843009213693953 elements of type uint64"},
     {"array of 2^31", array_2_31, "array of 2147483648 elements"},
     {"array a byte short", array_short, "array of 3 elements of type int32"},
     {"array of type 99", array_type_99, "unknown array element type 99"},
     {"arrays nested 10000 deep", array_nested, "array of arrays"},
-    {"bool of 2 in an array", array_bool_2, "bool with value 2"},
-    {"array with a string cut short", array_string_cut, "string in an array of 6 bytes"},
+    {"bool of 2 in an array", array_bool_2, "bool has the value 2"},
+    {"array with a string cut short", array_string_cut, "string in an array has 6 bytes"},
     {"alignment 0", alignment_0, "general.alignment is 0; it must be a power of two from 8 to 1048576"},
     {"alignment 3", alignment_3, "general.alignment is 3"},
     {"alignment 4", alignment_4, "general.alignment is 4"},
@@ -287,7 +288,7 @@ static const struct malformed {
     {"alignment as text", alignment_text, "general.alignment is of type string"},
     {"alignment as uint64", alignment_u64, "general.alignment is of type uint64"},
     {"alignment as array", alignment_array, "general.alignment is an array of uint32"},
-    {"5 dims", dims_5, "tensor 'w': 5 dimensions; at most 4"},
+    {"5 dims", dims_5, "tensor 'w': 5 dimensions (at most 4"},
     {"2^32-1 dims", dims_max, "4294967295 dimensions"},
     {"2^64 elements", dims_2_64, "more than 2^63 elements"},
     {"bytes that wrap to few", dims_wrap_small, "exceeds 2^64 bytes"},
@@ -295,7 +296,7 @@ static const struct malformed {
     {"overflow hidden by a zero", dims_overflow_and_zero, "more than 2^63 elements"},
     {"negative dim", dim_negative, "dimension 1 is negative"},
     {"bytes past 2^64", bytes_2_64, "exceeds 2^64 bytes"},
-    {"Q4_K rows of 100", rows_of_100, "rows of 100 elements; Q4_K needs a multiple of 256"},
+    {"Q4_K rows of 100", rows_of_100, "rows of 100 elements (Q4_K needs a multiple of 256)"},
     {"removed type 4", type_4, "type 4 (Q4_2), which was removed"},
     {"removed type 31", type_31, "type 31 (Q4_0_4_4), which was removed"},
     {"type 43", type_43, "tensor 'w' has unsupported type 43"},
@@ -312,7 +313,7 @@ static const struct malformed {
     {"empty tensor inside another", overlap_empty, "overlap"},
     {"name twice", name_twice, "tensor name 'first' occurs twice"},
     {"sizes whose sum wraps", sum_wraps, "tensor 'a' (9223372036854775744 bytes"},
-    {"name of 65 bytes", name_65, "tensor name of 65 bytes; at most 64"},
+    {"name of 65 bytes", name_65, "tensor name has 65 bytes (at most 64"},
     {"name with control characters", name_escaped, "tensor 'a\\x0A\\x1B[31m\\xFF../x'"},
     {"info cut short", info_cut, "tensor 'weight': truncated"},
     {"split.no past split.count", split_no_3_of_3, "split.no is 3 but split.count is 3"},
@@ -333,7 +334,7 @@ static void test_malformed(void **state)
 
 /* --- accepted --- */
 
-/* Every kind of value, two tensors out of order, an empty one and a scalar. */
+/* Has every kind of value, two tensors out of order, an empty tensor and a scalar. */
 static lort_buffer sample(void)
 {
     lort_buffer b = new_buffer();
@@ -435,7 +436,8 @@ static void test_gaps(void **state)
 
 static void test_no_tensors(void **state)
 {
-    for (uint64_t more = 0; more < 40; more++) { /* padding is optional; what goes beyond it is a gap */
+    /* The padding may be missing. Bytes beyond the padding are a gap. */
+    for (uint64_t more = 0; more < 40; more++) {
         lort_buffer b = new_buffer();
         put_head(&b, 3, 0, 0);
         lort_put_zeros(&b, more);
@@ -519,7 +521,7 @@ static void test_split_keys(void **state)
     lort_buffer_free(&b);
     b = new_buffer();
     put_head(&b, 3, 0, 1);
-    put_key(&b, "split.count", 2), lort_put_u16(&b, 0); /* what a merge leaves */
+    put_key(&b, "split.count", 2), lort_put_u16(&b, 0); /* as after a merge of shards */
     h = accept(&b);
     assert_false(h.split);
     lort_header_free(&h);
@@ -531,7 +533,7 @@ static void test_split_keys(void **state)
 static void test_truncated(void **state)
 {
     lort_buffer b = sample();
-    b.size -= 32 - 4; /* padding behind the last tensor may lack */
+    b.size -= 32 - 4; /* the padding behind the last tensor may be missing */
     expect_truncations(b.data, b.size);
     lort_buffer_free(&b);
     b = version_1();
@@ -600,7 +602,7 @@ static void test_rewrite(void **state)
 {
     lort_buffer b = sample(), again;
     lort_header h = accept(&b);
-    assert_true(rewrite_as(&h, b.data, NULL, &again)); /* nothing changed: the same bytes */
+    assert_true(rewrite_as(&h, b.data, NULL, &again)); /* no change, so equal bytes */
     lort_buffer_free(&again);
     static const struct {
         lort_dtype type;
@@ -738,7 +740,7 @@ static void test_real_files(void **state)
     }
 }
 
-/* One model in five layouts: the same tensors, with the same bytes. */
+/* One model in five layouts gives equal tensors with equal bytes. */
 static void test_real_variants(void **state)
 {
     static const char *const names[] = {

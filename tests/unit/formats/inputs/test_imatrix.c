@@ -1,5 +1,5 @@
-/* Importance matrices: what is refused and in which words, both forms with equal values, names of both kinds of models,
- * and the file read whole. */
+/* Tests of importance matrices: refused files with their messages, and both forms with equal
+ * values. Names of both kinds of models, and reading of a whole file. */
 #define _POSIX_C_SOURCE 200809L
 #include "formats/inputs/imatrix.h"
 #include "loader/store/sidefile.h"
@@ -42,7 +42,7 @@ static void put_tail(lort_buffer *b)
 
 static const float some[] = {1, 2, 3, 4, 5, 6};
 
-/* One tensor of a GGUF form: its data is padded to 32 bytes. */
+/* Adds one tensor of the GGUF form; its data is padded to 32 bytes. */
 typedef struct part {
     const char *name;
     uint32_t n_dims, type;
@@ -81,7 +81,7 @@ static void put_gguf(lort_buffer *b, const char *type, const part *parts, uint64
         put_gguf(b, type, parts_, sizeof parts_ / sizeof *parts_);                                                     \
     } while (0)
 
-/* An exact-size copy, gone before the result is used. */
+/* Parses an exact-size copy and frees it before the result is used. */
 static lort_code parse(const void *data, uint64_t size, const lort_alloc *alloc, lort_imatrix *out, lort_error *err)
 {
     uint8_t *copy = malloc(size ? size : 1);
@@ -231,7 +231,7 @@ static void gguf_count_negative(lort_buffer *b) { sums_and_counts(b, 3, -1); }
 static void gguf_count_infinite(lort_buffer *b) { sums_and_counts(b, 3, INFINITY); }
 static void gguf_mean_overflows(lort_buffer *b) { sums_and_counts(b, 3e38f, 0.5f); }
 
-#define LEGACY_NEITHER "not an importance matrix: neither GGUF, nor"
+#define LEGACY_NEITHER "not an importance matrix: neither GGUF nor"
 #define RANGE "a finite number of at least 0 is allowed"
 
 static const struct malformed {
@@ -244,12 +244,12 @@ static const struct malformed {
     {"no entries", no_entries, LEGACY_NEITHER},
     {"a text", text, LEGACY_NEITHER},
     {"safetensors", safetensors, LEGACY_NEITHER},
-    {"one entry too many", entries_many, "hold the 2 entries"},
+    {"one entry too many", entries_many, "found 2 entries in 25 bytes, allowed 1 to 1"},
     {"2^32 - 1 entries", entries_max, LEGACY_NEITHER},
-    {"name of 0 bytes", name_empty, "entry 1 of 1: length of an entry's name is 0; 1 to 255 is allowed at offset 4"},
+    {"name of 0 bytes", name_empty, "entry 1 of 1: length of an entry's name is 0 (allowed: 1 to 255) at offset 4"},
     {"name of -1 bytes", name_negative, "length of an entry's name is -1"},
     {"name of 256 bytes", name_256, "length of an entry's name is 256"},
-    {"calls negative", calls_negative, "number of calls of an entry is -5; 0 to 2147483647 is allowed at offset 9"},
+    {"calls negative", calls_negative, "number of calls of an entry is -5 (allowed: 0 to 2147483647) at offset 9"},
     {"0 values", values_none, "number of values of an entry is 0"},
     {"values negative", values_negative, "number of values of an entry is -2147483648"},
     {"2^31 - 1 values", values_2_31, "truncated: values of an entry needs 8589934588 bytes"},
@@ -266,8 +266,8 @@ static const struct malformed {
     {"no general.type", gguf_no_type, "does not say what it is: an importance matrix has general.type 'imatrix'"},
     {"a model", gguf_model, "is of general.type 'model': an importance matrix has"},
     {"general.type a number", gguf_type_number, "does not say what it is"},
-    {"no tensors", gguf_empty, "has no entry (tensors ending in .in_sum2)"},
-    {"other tensors only", gguf_other_only, "has no entry (tensors ending in .in_sum2)"},
+    {"no tensors", gguf_empty, "has no entry (found no tensor whose name ends in .in_sum2)"},
+    {"other tensors only", gguf_other_only, "has no entry (found no tensor whose name ends in .in_sum2)"},
     {"no counts", gguf_no_counts, "tensor 'w.in_sum2' (F32 [1, 2], at offset 128): there is no tensor of counts"},
     {"counts of another", gguf_counts_elsewhere, "there is no tensor of counts (.counts) beside these sums"},
     {"no sums", gguf_no_sums, "tensor 'w.counts' (F32 [1, 1], at offset 128): there is no tensor of sums (.in_sum2)"},
@@ -443,7 +443,7 @@ static void test_memory_failures(void **state)
     build_legacy(&b);
     fail_every(&b);
     b.size = 0;
-    lort_put_u32(&b, 100); /* so many that the set of names grows */
+    lort_put_u32(&b, 100); /* enough for the set of names to grow */
     for (unsigned i = 0; i < 100; i++) {
         char name[8];
         snprintf(name, sizeof name, "%u", i);
@@ -566,7 +566,7 @@ static void test_real_pair(void **state)
     lort_imatrix_free(&legacy);
 }
 
-/* A model given by mistake is told apart. */
+/* The message says that the file is a model. */
 static void test_real_model(void **state)
 {
     uint64_t size;
@@ -616,7 +616,7 @@ static void test_sidefile(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
-/* The file is written while memory for it is taken. */
+/* Another process writes to the file while LoRT takes memory for it. */
 static char racing_path[64];
 static int racing_by;
 static void *racing_take(void *ctx, size_t bytes)

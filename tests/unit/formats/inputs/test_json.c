@@ -1,4 +1,5 @@
-/* The JSON scanner: its token stream, what it refuses, strings unescaped, integers exact. */
+/* Tests of the JSON scanner: its tokens, texts that it refuses, unescaped strings, exact
+ * integers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One letter per token; "!" ends a refusal. The text is an exact-size copy. */
+/* One letter for each token; "!" for a failure. The text is an exact-size copy. */
 static const char *tokens(const char *text, uint64_t size, char *out, lort_error *err)
 {
     static const char letters[] = "!.{}[]kSNtfn";
@@ -26,7 +27,7 @@ static const char *tokens(const char *text, uint64_t size, char *out, lort_error
         out[n++] = letters[token];
     } while (token != LORT_JSON_ERROR && token != LORT_JSON_END && n < 400);
     out[n] = 0;
-    if (token == LORT_JSON_ERROR) { /* and it stays one */
+    if (token == LORT_JSON_ERROR) { /* and the failure stays */
         assert_int_equal(lort_json_next(&j), LORT_JSON_ERROR);
         assert_int_equal(j.code, LORT_E_INPUT);
     }
@@ -127,7 +128,8 @@ static void test_nul_bytes(void **state)
     assert_string_equal(tokens("{}\0", 3, out, NULL), "{}!");
     assert_string_equal(tokens("\"a\0b\"", 5, out, NULL), "!");
     assert_string_equal(tokens("\0", 1, out, NULL), "!");
-    assert_string_equal(tokens("\"\\\0\"", 4, out, NULL), "!"); /* strchr finds its own NUL */
+    /* strchr finds the NUL at the end of its text. */
+    assert_string_equal(tokens("\"\\\0\"", 4, out, NULL), "!");
 }
 
 static void test_depth(void **state)
@@ -192,7 +194,7 @@ static void test_integers(void **state)
     } cases[] = {
         {"0", true, 0},
         {"7", true, 7},
-        {"9007199254740993", true, 9007199254740993}, /* 2^53 + 1: no double in between */
+        {"9007199254740993", true, 9007199254740993}, /* 2^53 + 1 is not a double */
         {"18446744073709551615", true, UINT64_MAX},
         {"18446744073709551616", false, 0},
         {"18446744073709551620", false, 0},
@@ -244,7 +246,8 @@ static void test_failures_stick(void **state)
     assert_int_equal(lort_json_next(&j), LORT_JSON_ERROR);
 }
 
-/* Every prefix of a text that uses everything: an error or the end, and no byte read beyond. */
+/* Scans every prefix of a text that uses all of JSON. The result is a failure or the end, and no
+ * byte is read beyond. */
 static void test_truncated(void **state)
 {
     static const char text[] = "{\"a\\u0061\\ud83d\\ude00\":[1,-2.5e+10,true,false,null,\"\xc3\xa9\\n\"],\"b\":{}}";

@@ -1,4 +1,5 @@
-/* safetensors headers: what is refused and in which words, what is accepted and as what, and headers written anew. */
+/* Tests of safetensors headers: refused ones with their messages, accepted ones with their
+ * contents, and headers that LoRT writes again. */
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
 #include "formats/inputs/header.h"
@@ -10,7 +11,7 @@
 #define F32_2 ENTRY("a", "F32", "[2]", "[0,8]")
 #define TEN "0,0,0,0,0,0,0,0,0,0"
 
-/* One JSON header and that many bytes of data. */
+/* One JSON header, and this many bytes of data. */
 static const struct malformed {
     const char *name, *json;
     uint64_t data_bytes;
@@ -36,7 +37,7 @@ static const struct malformed {
     {"no shape", "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", 8, "'shape' is missing"},
     {"no data_offsets", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "'data_offsets' is missing"},
     {"unknown key", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"strides\":[1]}}", 8,
-     "unknown key 'strides'; dtype, shape and data_offsets are allowed"},
+     "unknown key 'strides' (allowed: dtype, shape and data_offsets)"},
     {"entry no object", "{\"a\":[1]}", 0, "tensor 'a': its value must be an object"},
     {"entry null", "{\"a\":null}", 0, "tensor 'a': its value must be an object"},
     {"dtype unknown", "{" ENTRY("a", "F31", "[2]", "[0,8]") "}", 8, "tensor 'a': unknown dtype 'F31'"},
@@ -46,13 +47,13 @@ static const struct malformed {
     {"shape a number", "{" ENTRY("a", "F32", "2", "[0,8]") "}", 8, "shape must be an array"},
     {"dim a string", "{" ENTRY("a", "F32", "[\"2\"]", "[0,8]") "}", 8, "shape must hold whole numbers only"},
     {"dim an array", "{" ENTRY("a", "F32", "[[2]]", "[0,8]") "}", 8, "shape must hold whole numbers only"},
-    {"dim -1", "{" ENTRY("a", "F32", "[-1]", "[0,8]") "}", 8, "shape holds -1; whole numbers from 0 to 2^63-1"},
-    {"dim 2.0", "{" ENTRY("a", "F32", "[2.0]", "[0,8]") "}", 8, "shape holds 2.0;"},
-    {"dim 1e3", "{" ENTRY("a", "F32", "[1e3]", "[0,4000]") "}", 4000, "shape holds 1e3;"},
-    {"dim -0", "{" ENTRY("a", "F32", "[-0]", "[0,0]") "}", 0, "shape holds -0;"},
-    {"dim 2^63", "{" ENTRY("a", "F32", "[9223372036854775808]", "[0,8]") "}", 8, "shape holds 9223372036854775808;"},
+    {"dim -1", "{" ENTRY("a", "F32", "[-1]", "[0,8]") "}", 8, "shape holds -1 (allowed: whole numbers from 0 to 2^63-1"},
+    {"dim 2.0", "{" ENTRY("a", "F32", "[2.0]", "[0,8]") "}", 8, "shape holds 2.0 (allowed:"},
+    {"dim 1e3", "{" ENTRY("a", "F32", "[1e3]", "[0,4000]") "}", 4000, "shape holds 1e3 (allowed:"},
+    {"dim -0", "{" ENTRY("a", "F32", "[-0]", "[0,0]") "}", 0, "shape holds -0 (allowed:"},
+    {"dim 2^63", "{" ENTRY("a", "F32", "[9223372036854775808]", "[0,8]") "}", 8, "shape holds 9223372036854775808 (allowed:"},
     {"dim 2^64+2", "{" ENTRY("a", "F32", "[18446744073709551618]", "[0,8]") "}", 8,
-     "shape holds 18446744073709551618;"},
+     "shape holds 18446744073709551618 (allowed:"},
     {"65 dims", "{" ENTRY("a", "F32", "[" TEN "," TEN "," TEN "," TEN "," TEN "," TEN ",0,0,0,0,0]", "[0,0]") "}", 0,
      "tensor 'a': shape has more than 64 dimensions"},
     {"elements overflow", "{" ENTRY("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 0, "more than 2^63 elements"},
@@ -68,13 +69,13 @@ static const struct malformed {
     {"offsets three numbers", "{" ENTRY("a", "F32", "[2]", "[0,8,8]") "}", 8, "data_offsets must hold two numbers"},
     {"offsets an object", "{" ENTRY("a", "F32", "[2]", "{}") "}", 8, "data_offsets must be an array"},
     {"end before begin", "{" ENTRY("a", "F32", "[2]", "[8,0]") "}", 8, "data_offsets [8, 0] end before they begin"},
-    {"end 1e1", "{" ENTRY("a", "F32", "[2]", "[0,0.8e1]") "}", 8, "data_offsets holds 0.8e1;"},
+    {"end 1e1", "{" ENTRY("a", "F32", "[2]", "[0,0.8e1]") "}", 8, "data_offsets holds 0.8e1 (allowed:"},
     {"end beyond the file", "{" ENTRY("a", "F32", "[2]", "[0,8]") "}", 7,
      "the file has 7 bytes of data: is it truncated?"},
     {"2^53+1 is not 2^53", "{" ENTRY("a", "I8", "[9007199254740992]", "[0,9007199254740993]") "}", 8,
      "has 9007199254740992 bytes, but data_offsets [0, 9007199254740993]"},
-    {"end 2^64", "{" ENTRY("a", "I8", "[8]", "[0,18446744073709551616]") "}", 8, "data_offsets holds 18446744073709551616;"},
-    {"begin -0", "{" ENTRY("a", "I8", "[8]", "[-0,8]") "}", 8, "data_offsets holds -0;"},
+    {"end 2^64", "{" ENTRY("a", "I8", "[8]", "[0,18446744073709551616]") "}", 8, "data_offsets holds 18446744073709551616 (allowed:"},
+    {"begin -0", "{" ENTRY("a", "I8", "[8]", "[-0,8]") "}", 8, "data_offsets holds -0 (allowed:"},
     {"end near 2^63", "{" ENTRY("a", "I8", "[9223372036854775807]", "[0,9223372036854775807]") "}", 8,
      "is it truncated?"},
     {"not from 0", "{" ENTRY("a", "F32", "[2]", "[4,12]") "}", 12,
@@ -110,7 +111,8 @@ static void test_malformed(void **state)
     }
 }
 
-/* A length of n before the text. The parser itself is asked, as such a file may look like no format at all. */
+/* Puts a length of n before the text. It calls the parser itself, because LoRT may not recognise
+ * the format of such a file. */
 static void refuse_length(uint64_t n, const char *text, const char *expected)
 {
     lort_buffer b = new_buffer();
@@ -158,7 +160,8 @@ static void test_depth(void **state)
     free(json);
 }
 
-/* A legal-looking shape of 2 million zeros: refused before anything of that size is taken. */
+/* A shape of 2 million zeros looks legal. The parser refuses it before it takes memory of that
+ * size. */
 static void test_shape_bomb(void **state)
 {
     lort_buffer b = new_buffer();
@@ -200,7 +203,8 @@ static void test_sample(void **state)
     assert_int_equal(h.gaps, 0);
     assert_int_equal(h.index.count, 5);
     for (int i = 0; i < 5; i++)
-        assert_string_equal(h.index.tensors[i].name, order[i]); /* the first ends at its NUL */
+        /* The comparison of the first name ends at its NUL. */
+        assert_string_equal(h.index.tensors[i].name, order[i]);
     const lort_tensor *t = lort_index_find(&h.index, "late", 4);
     assert_int_equal(t->offset, h.header_bytes + 20);
     assert_int_equal(t->n_dims, 2);
@@ -214,7 +218,7 @@ static void test_sample(void **state)
     const lort_kv *kv = lort_header_find(&h, "a\nb");
     assert_int_equal(kv->kind, LORT_KV_TEXT);
     assert_string_equal(kv->text_copy, "\xc3\xa9");
-    assert_int_equal(kv->v.text.bytes, 6); /* as it stands in the file */
+    assert_int_equal(kv->v.text.bytes, 6); /* bytes in the file, still escaped */
     assert_memory_equal(b.data + kv->v.text.at, "\\u00e9", 6);
     lort_header_free(&h);
     lort_buffer_free(&b);
@@ -246,7 +250,7 @@ static void test_no_tensors(void **state)
     put_safetensors(&b, "{}", 0);
     lort_header h = accept(&b);
     assert_int_equal(h.index.count, 0);
-    assert_false(rewrite_as(&h, b.data, NULL, &again)); /* padded now */
+    assert_false(rewrite_as(&h, b.data, NULL, &again)); /* the new header is padded */
     assert_int_equal(again.size, 16);
     lort_buffer_free(&again);
     lort_header_free(&h);
@@ -260,7 +264,8 @@ static void test_truncated(void **state)
     lort_buffer b = new_buffer();
     put_safetensors(&b, sample_json, 32);
     expect_truncations(b.data, b.size);
-    for (uint64_t n = 0; n < 8 + strlen(sample_json); n++) { /* the text cut, its length right */
+    /* The text is cut; its length is right. */
+    for (uint64_t n = 0; n < 8 + strlen(sample_json); n++) {
         lort_store_u64(b.data, n);
         lort_header h;
         lort_error err;
@@ -304,7 +309,7 @@ static lort_buffer many(uint64_t n, bool backwards)
 static void test_growth(void **state)
 {
     lort_buffer b = many(2000, false);
-    expect_growth(b.data, b.size, 3); /* nothing, the head, all of it */
+    expect_growth(b.data, b.size, 3); /* with no bytes, with the head, with the whole file */
     lort_buffer_free(&b);
 }
 
@@ -352,7 +357,8 @@ static void test_rewrite(void **state)
     size = again.size + 22;
     lort_put_zeros(&again, 22);
     assert_int_equal(lort_header_parse(again.data, size, size, &lort_alloc_heap, &other, &wanted, NULL), LORT_OK);
-    assert_true(rewrite_as(&other, again.data, NULL, &third)); /* its own writing it repeats */
+    /* A header that LoRT wrote stays equal. */
+    assert_true(rewrite_as(&other, again.data, NULL, &third));
     lort_buffer_free(&third);
     lort_header_free(&other);
     lort_buffer_free(&again);
@@ -427,7 +433,7 @@ static void check_real(const struct real *real, const uint8_t *data, uint64_t si
     assert_int_equal(h.index.count, real->tensors);
     assert_int_equal(h.kv_count, real->pairs);
     bool same = rewrite_as(&h, data, NULL, &again);
-    assert_true(same || h.header_bytes % 8); /* whoever pads to 8 writes as we do */
+    assert_true(same || h.header_bytes % 8); /* a writer that pads to 8 writes as LoRT does */
     lort_buffer_free(&again);
     rewrite_as(&h, data, lort_dtype_get(LORT_F16), &again);
     lort_buffer_free(&again);

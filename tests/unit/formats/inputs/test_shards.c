@@ -1,4 +1,4 @@
-/* index.json, plain file names, split names. */
+/* Tests of index.json, plain file names and split names. */
 #include "formats/inputs/shards.h"
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
@@ -203,7 +203,7 @@ static void test_truncated(void **state)
         assert_int_equal(parse(sample, n, &lort_alloc_heap, &list, NULL), LORT_E_INPUT);
 }
 
-/* Every tensor in a file of its own, in falling order: the worst for sets and sorting. */
+/* Every tensor has its own file, in descending order: the worst case for sets and sorting. */
 static lort_buffer many_files(int n)
 {
     lort_buffer b = new_buffer();

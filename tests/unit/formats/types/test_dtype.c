@@ -1,4 +1,4 @@
-/* The table, row by row, against the sizes ggml and safetensors document. */
+/* Compares the table, row by row, with the sizes in the documents of ggml and safetensors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ggml: id, name, elements and bytes of a block, whether it decodes. */
+/* ggml: id, name, elements and bytes of a block, and whether LoRT decodes it. */
 static const struct {
     uint32_t id;
     const char *name;
@@ -65,7 +65,8 @@ static void ggml_types_are_complete(void **state)
     for (uint32_t i = 0; lort_dtype_at(i); i++)
         listed += lort_dtype_at(i)->in_gguf;
     assert_int_equal(listed, GGML_TYPES);
-    for (uint32_t id = 0; id < 43; id++) /* each of ggml's 43 ids is a type or a removed one, not both */
+    /* Each of ggml's 43 ids is either a type or a removed type. */
+    for (uint32_t id = 0; id < 43; id++)
         assert_int_equal(lort_dtype_get(id) != NULL, lort_dtype_removed(id) == NULL);
 }
 
@@ -119,7 +120,7 @@ static void unknown_ids_and_names(void **state)
     assert_null(lort_dtype_by_name("F3", 2));
     assert_null(lort_dtype_by_name("", 0));
     assert_null(lort_dtype_by_name("F32\0", 4));
-    assert_int_equal(lort_dtype_by_name("F32x", 3)->id, LORT_F32); /* names need no NUL */
+    assert_int_equal(lort_dtype_by_name("F32x", 3)->id, LORT_F32); /* a name needs no NUL */
 }
 
 static void counts_bytes(void **state)

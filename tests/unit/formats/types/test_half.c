@@ -1,4 +1,5 @@
-/* Every f16, bf16 and f8 value against a formula with ldexp; rounding at every midpoint of two neighbours. */
+/* Compares every f16, bf16 and f8 value with a formula by ldexp, and tests rounding at the midpoint
+ * of all neighbours. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Value of a small float by the definition; specials are the caller's. */
+/* The value of a small float by the definition. The caller deals with Inf and NaN. */
 static double by_definition(uint32_t code, int exponent_bits, int fraction_bits, int bias)
 {
     const int fraction = (int)(code & ((1u << fraction_bits) - 1));
@@ -23,7 +24,7 @@ static double by_definition(uint32_t code, int exponent_bits, int fraction_bits,
     return sign * ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
 }
 
-/* Same value and same sign of zero; all NaNs are equal. */
+/* True for equal values, with equal signs of zero. All NaNs are equal. */
 static void check(float got, double want)
 {
     if (isnan(want))
@@ -60,7 +61,8 @@ static void widens_every_bf16(void **state)
     }
 }
 
-/* Between each finite value and the next larger one (the first out of range is Inf's place on the same grid). */
+/* Tests rounding between each finite value and the next larger one. The first value out of range is
+ * the place of Inf on that grid. */
 static void check_midpoints(uint32_t infinity, uint16_t (*narrow)(float), double (*value)(uint32_t))
 {
     for (uint32_t h = 0; h < infinity; h++) {
@@ -97,7 +99,8 @@ static void narrows_extremes(void **state)
     assert_int_equal(lort_f32_to_f16(lort_from_bits(0x80000001)), 0x8000);
     assert_int_equal(one_to_bf16(lort_from_bits(0x7f7fffff)), 0x7f80);
     assert_int_equal(one_to_bf16(-INFINITY), 0xff80);
-    for (uint32_t i = 0; i < 23; i++) /* a NaN whose payload lies below the kept bits must not become Inf */
+    /* A NaN whose payload lies in the bits that are cut must not become Inf. */
+    for (uint32_t i = 0; i < 23; i++)
         for (uint32_t sign = 0; sign < 2; sign++) {
             const float nan = lort_from_bits(0x7f800000u | 1u << i | sign << 31);
             assert_in_range(lort_f32_to_f16(nan) & 0x7fff, 0x7e00, 0x7fff);
@@ -140,14 +143,14 @@ static void widens_every_f8(void **state)
         types[t].load(codes, got, 256);
         for (uint32_t b = 0; b < 256; b++) {
             check(got[b], types[t].want(b));
-            types[t].load(codes + b, &one, 1); /* the loop's tail computes the same */
+            types[t].load(codes + b, &one, 1); /* the tail of the loop gives equal values */
             check(one, types[t].want(b));
         }
     }
     assert_true(e4m3(0x7e) == 448 && e5m2(0x7b) == 57344 && e4m3fnuz(0x7f) == 240 && e5m2fnuz(0x7f) == 57344);
 }
 
-/* Lengths around the block size, at odd addresses, with guards on both sides. */
+/* Tests lengths around the block size, at odd addresses, with guards on both sides. */
 static void arrays_agree_with_scalars(void **state)
 {
     enum { MOST = 200 };
@@ -180,7 +183,7 @@ static void arrays_agree_with_scalars(void **state)
     }
 }
 
-/* All 65536 through the vectorised loop too. */
+/* Converts all 65536 values in the vectorised loop too. */
 static void arrays_cover_every_f16(void **state)
 {
     static uint8_t source[2 * 65536 + 1], back[2 * 65536 + 1];

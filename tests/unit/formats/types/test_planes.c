@@ -1,4 +1,4 @@
-/* Split against the definition, and join as its exact inverse. */
+/* Compares the split with its definition, and checks that the join is its exact inverse. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ static uint64_t next_random(uint64_t *state)
     return *state >> 33;
 }
 
-/* Byte b of item i, turned bit by bit. */
+/* Byte b of item i, which is turned bit by bit. */
 static uint8_t turned_byte(const uint8_t *item, uint32_t width, uint32_t b, bool rotate)
 {
     uint8_t out = 0;
@@ -40,7 +40,7 @@ static void split_by_definition(const uint8_t *src, uint8_t *dst, uint64_t bytes
     memcpy(out, src + items * width, bytes - items * width);
 }
 
-/* One size at one misalignment; the guards must stay. */
+/* Tests one size at one misalignment. The guards must stay. */
 static void check(uint64_t bytes, uint32_t width, bool rotate, uint32_t misaligned)
 {
     const uint64_t room = bytes + 2 * GUARD;
@@ -89,7 +89,7 @@ static void rotated_widths_at_every_length(void **state)
         }
 }
 
-/* The picture in planes.c; and what rotation is for: one exponent fills one plane. */
+/* Tests the picture in planes.c, and the purpose of rotation: one exponent fills one plane. */
 static void layout_is_as_documented(void **state)
 {
     static const uint8_t items[13] = {0xa0, 0xa1, 0xa2, 0xa3, 0xb0, 0xb1, 0xb2, 0xb3, 0xc0, 0xc1, 0xc2, 0xc3, 0x77};
@@ -98,7 +98,8 @@ static void layout_is_as_documented(void **state)
     lort_planes_split(items, got, sizeof items, 4, false);
     assert_memory_equal(got, want, sizeof got);
 
-    static const uint8_t bf16[6] = {0x80, 0x3f, 0xff, 0xbf, 0xc5, 0x3f}; /* 1.0, -1.99, 1.54: exponent 127 */
+    /* 1.0, -1.99 and 1.54 have exponent 127. */
+    static const uint8_t bf16[6] = {0x80, 0x3f, 0xff, 0xbf, 0xc5, 0x3f};
     static const uint8_t planes[6] = {127, 127, 127, 0x00, 0xff, 0x8a};
     lort_planes_split(bf16, got, sizeof bf16, 2, true);
     assert_memory_equal(got, planes, sizeof planes);

@@ -1,5 +1,6 @@
-/* Block decoders against ggml: committed blocks, a real matrix in many types, and, where LORT_GGML_LIB names ggml's own
- * libggml-base.so, thousands of random blocks with hard scales. */
+/* Compares the block decoders with ggml: committed blocks, and a real matrix in many types. If
+ * LORT_GGML_LIB names ggml's libggml-base.so, it adds thousands of random blocks with hard
+ * scales. */
 #define _POSIX_C_SOURCE 200809L /* popen, mkdtemp */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +35,7 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* Every NaN counts as the same NaN. */
+/* The bits of a float, with one pattern for all NaNs. */
 static uint32_t canonical(float f)
 {
     uint32_t bits;
@@ -84,7 +85,7 @@ static void blocks_decode_as_ggml_decodes_them(void **state)
     assert_int_equal(rows, 18 * 22);
 }
 
-/* A few values by hand, so that the picture above a decoder can be followed: d = 0.5. */
+/* A few values by hand, with d = 0.5, so that a reader can follow the picture above a decoder. */
 static void q4_0_by_hand(void **state)
 {
     static const uint8_t blocks[2 * 18] = {0x00, 0x38, 0x80, 0x1f, [18] = 0x00, 0x38, [35] = 0x9c};
@@ -95,7 +96,7 @@ static void q4_0_by_hand(void **state)
     assert_true(y[2] == -4.0f && y[47] == 2.0f && y[63] == 0.5f);
 }
 
-/* ---- Q8_0 written ---- */
+/* ---- encoding of Q8_0 ---- */
 
 static float largest(const float *x, int n)
 {
@@ -105,7 +106,8 @@ static float largest(const float *x, int n)
     return most;
 }
 
-/* Numbers in [-1, 1) times 2^exponent, four blocks at an odd address: half a step is the error at most, and a step is 1/127 of the largest but for what F16 rounds. */
+/* Encodes numbers in [-1, 1) times 2^exponent, four blocks at an odd address. The error is at most
+ * half a step. A step is 1/127 of the largest magnitude, apart from the rounding of F16. */
 static void q8_0_is_near(void **state)
 {
     enum { N = 128 };
@@ -128,11 +130,12 @@ static void q8_0_is_near(void **state)
     }
 }
 
-/* Integers of a step that F16 has come back as they were. */
+/* Multiples of a step that F16 can store come back exactly. */
 static void q8_0_by_hand(void **state)
 {
     float x[32] = {[0] = -31.75f, [1] = 0.25f, [2] = 0.5f, [3] = 0.375f, [4] = 0.125f, [31] = 31.75f}, y[32];
-    static const uint8_t start[7] = {0x00, 0x34, 0x81, 0x01, 0x02, 0x02, 0x00}; /* ties go to even */
+    /* Ties go to even. */
+    static const uint8_t start[7] = {0x00, 0x34, 0x81, 0x01, 0x02, 0x02, 0x00};
     uint8_t stored[34];
     lort_store_q8_0(x, stored, 32);
     assert_memory_equal(stored, start, sizeof start);
@@ -145,7 +148,7 @@ static void q8_0_of_hard_blocks(void **state)
 {
     static const struct {
         float value, other;
-        double error; /* at most, of value; below 0: only that a number comes out */
+        double error; /* largest error of value; below 0: the result must only be a number */
     } cases[] = {
         {0, 0, 0}, {-0.0f, 0, 0}, {0x1p-149f, 0, 0x1p-149}, {0x1p-25f, 0, 0x1p-25}, {0x1p-24f, 0, 0}, {1e-30f, 1e-31f, 1.1e-30}, {65504.0f * 127, 1, 0},
         {8.35e6f, -1, 65504 / 2.0}, {1e30f, 1, -1}, {FLT_MAX, -FLT_MAX, -1}, {INFINITY, 1, -1}, {-INFINITY, INFINITY, -1}, {NAN, 1, -1}, {1, NAN, 0.004},
@@ -166,12 +169,14 @@ static void q8_0_of_hard_blocks(void **state)
     }
 }
 
-/* Decoding many blocks (or elements, of types without blocks) is decoding each, at any address: nothing past the last is read or written. */
+/* Decodes many blocks (or elements, for types without blocks) at any address. The result equals
+ * that of single blocks, and no byte behind the last is read or written. */
 static void check_runs(const lort_dtype_info *type, const uint8_t *stored, uint64_t most)
 {
     const uint64_t elements = type->block_elements, bytes = type->block_bytes;
     float *all = malloc((most * elements + 1) * sizeof *all), *each = malloc(most * elements * sizeof *each);
-    uint8_t *copy = malloc(most * bytes); /* of its own for each run, so that ASan sees a read past its end */
+    /* A copy for each run, so that ASan sees a read past its end. */
+    uint8_t *copy = malloc(most * bytes);
     assert_true(all && each && copy);
     for (uint64_t b = 0; b < most; b++)
         type->decode(stored + b * bytes, each + b * elements, elements);
@@ -192,7 +197,7 @@ static void check_runs(const lort_dtype_info *type, const uint8_t *stored, uint6
 
 static void runs_are_made_of_blocks(void **state)
 {
-    enum { MOST = 300 }; /* elements of 1 to 8 bytes; beside them 5 blocks */
+    enum { MOST = 300 }; /* elements of 1 to 8 bytes; or 5 blocks */
     uint8_t stored[8 * MOST + 3];
     uint64_t random = 88172645463325252u;
     for (size_t i = 0; i < sizeof stored; i++)
@@ -207,7 +212,7 @@ static void runs_are_made_of_blocks(void **state)
     assert_int_equal(types, 27);
 }
 
-/* The whole file, or NULL if there is none. */
+/* The whole file, or NULL if it does not exist. */
 static uint8_t *slurp(const char *path, uint64_t *size)
 {
     FILE *file = fopen(path, "rb");
@@ -239,7 +244,7 @@ static void sha256(const void *bytes, uint64_t n, char hex[65])
     assert_int_equal(remove(folder), 0);
 }
 
-/* The tensor whose type has this name, decoded; NULL if we cannot. */
+/* The decoded tensor whose type has this name, or NULL if LoRT cannot decode it. */
 static float *decode_type(const lort_header *header, const uint8_t *data, const char *name, uint64_t *count)
 {
     for (uint64_t i = 0; i < header->index.count; i++) {
@@ -292,7 +297,7 @@ static void real_matrix_has_ggmls_digests(void **state)
     assert_int_equal(checked, 15);
 }
 
-/* As ggml.h has it. */
+/* As in ggml.h. */
 typedef struct ggml_traits {
     const char *name;
     int64_t elements, interleave;
@@ -301,7 +306,7 @@ typedef struct ggml_traits {
     void (*to_float)(const void *, float *, int64_t);
 } ggml_traits;
 
-/* Where the scales of a block are: up to two f16, or up to four bytes (MXFP4's and NVFP4's). */
+/* The places of the scales of a block: at most two f16, or at most four bytes (MXFP4 and NVFP4). */
 static const struct {
     lort_dtype id;
     uint32_t halves, bytes, at[4];

@@ -1,4 +1,4 @@
-/* The index of tensors by name, and what counts as the matrices of a tensor. */
+/* Tests of the index of tensors by name, and of the matrices of a tensor. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,7 +68,7 @@ static void a_name_twice_is_refused_and_named(void **state)
     assert_int_equal(lort_index_build(&index, &arena, NULL), LORT_OK);
 }
 
-/* Names whose hashes end in the same ten bits. */
+/* Finds names whose hashes end in the same ten bits. */
 static void fill_colliding(lort_tensor *tensors, int count)
 {
     char name[32];
@@ -79,7 +79,7 @@ static void fill_colliding(lort_tensor *tensors, int count)
     }
 }
 
-/* Few are enough to reach the limit; without one, n of them cost n * n / 2 probes. */
+/* A few names reach the limit. Without a limit n of them cost n * n / 2 probes. */
 static void names_made_to_collide_are_refused(void **state)
 {
     lort_index index = {.tensors = take_tensors(COLLIDING), .count = COLLIDING};
@@ -89,7 +89,8 @@ static void names_made_to_collide_are_refused(void **state)
     assert_non_null(strstr(err.message, "made to collide"));
 }
 
-/* Colliding by chance stays allowed: fewer than the limit, in a table of the same size, are all found. */
+/* Names may collide by chance: the index finds all of fewer names than the limit, in a table of
+ * equal size. */
 static void some_collisions_are_no_fault(void **state)
 {
     enum { SOME = 200 };
