@@ -213,7 +213,7 @@ typedef struct lort_tensor_report {
     double weighted_error;   /* the same, weighed by an importance matrix; NaN: not known */
     double cosine, max_abs;  /* compare: cosine, largest |difference|; NaN for other commands */
     uint64_t bytes_in;       /* of the original */
-    uint64_t bytes_out;      /* in the container: payload and record; compare: B */
+    uint64_t bytes_out;      /* in the container: payload and record; compare: of B */
     uint64_t offset;         /* inspect: from the start of the file */
     const char *file;        /* inspect: the name of the file */
     double seconds;
