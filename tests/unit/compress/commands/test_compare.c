@@ -136,7 +136,7 @@ static void on_one_side_only_is_undefined(void **state)
         assert_int_equal(report.warning_count, 1);
         assert_true(isnan(report.worst_error));
         lort_report_free(&report);
-        must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: it differs");
+        must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: the tensors differ");
     }
 }
 
@@ -148,7 +148,7 @@ static void an_all_zero_reference(void **state)
     assert_true(isnan(report.tensors[0].rel_error) && report.tensors[0].max_abs > 0);
     assert_string_equal(report.tensors[0].reason_text, "the reference is all zero");
     lort_report_free(&report);
-    must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: it differs");
+    must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: the tensors differ");
     report = compared("b", "a");
     assert_near(report.tensors[0].rel_error, 1);
     lort_report_free(&report);
@@ -199,7 +199,7 @@ static void without_a_decoder_bytes_are_compared(void **state)
         assert_string_equal(report.tensors[0].reason_text, "bytes differ; the type has no decoder");
         assert_int_equal(report.warning_count, 1);
         lort_report_free(&report);
-        must_fail("b", sides[i], 0.5, LORT_E_NUMERIC, "ids: it differs");
+        must_fail("b", sides[i], 0.5, LORT_E_NUMERIC, "ids: the tensors differ");
     }
     lort_report report = compared("a", "u"); /* the same bytes in another type are other numbers */
     assert_true(isnan(report.tensors[0].rel_error));

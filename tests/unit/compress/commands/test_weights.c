@@ -277,7 +277,7 @@ static void check_model(const char *path, const char *folder, bool mapped)
             same_rows(w, i, values);
             free(values);
         } else
-            must_refuse_rows(w, i, LORT_E_USAGE, "has no decoder: its bytes can be had");
+            must_refuse_rows(w, i, LORT_E_USAGE, "has no decoder; read the bytes of the tensor");
         assert_ptr_equal(lort_weights_address(w, i), address);
         free(want);
     }
@@ -363,7 +363,7 @@ static int check_container(const char *name)
         } else {
             uint8_t byte;
             assert_code(lort_weights_bytes(w, i, &byte, 1, collect_bytes, NULL, &err), LORT_E_USAGE, &err);
-            assert_says(&err, "rows of it can be had");
+            assert_says(&err, "not the original bytes; read rows of it");
             assert_int_equal(one.size, elements_of(&info) * sizeof(float));
             lossy++;
         }
