@@ -93,7 +93,7 @@ typedef struct lort_options {
 } lort_options;
 void lort_options_init(lort_options *options);
 
-/* ---- what a command says while it runs ---- */
+/* ---- events: the progress of a command ---- */
 
 typedef enum lort_event_kind {
     LORT_EVENT_START,   /* mode, memory, threads and plan are known: see `report` */
@@ -174,7 +174,7 @@ typedef enum lort_reason {
     LORT_REASON_NOT_CONVERGED,   /* the eigenvalues did not converge */
     LORT_REASON_LOW_RANK,        /* low rank cannot meet the target */
     LORT_REASON_INTEGERS,        /* integers cannot meet the target */
-    LORT_REASON_TRITS,           /* trits cannot store the matrix */
+    LORT_REASON_TRITS,           /* trits leave an error of 100 % or more */
     LORT_REASON_TRITS_LOW_RANK,  /* trits and low rank cannot meet the target */
     LORT_REASON_BREAK_EVEN,      /* factors of the rank would take more than the lossless form */
     LORT_REASON_SHARE,           /* the lossless form fits the share of a target size */
@@ -192,7 +192,7 @@ typedef enum lort_reason {
 #define LORT_REASONS (LORT_REASON_OTHER + 1)
 const char *lort_reason_text(lort_reason reason); /* one short phrase; "" for NONE */
 
-/* ---- what a command found ---- */
+/* ---- reports: the result of a command ---- */
 
 /* `lort --json` writes the fields of a report (docs/lort.1, "JSON"). Texts are escaped for a
  * terminal and never NULL: "" says that there is none. */
