@@ -1,9 +1,14 @@
-/* lort.h: the public API of liblort. Nothing here prints, exits or sets a signal handler (the
- * SIGBUS guard of mapped inputs apart).
+/* lort.h: the public API of liblort, and the only header that a program needs.
  *
- * A command is one call: options in, a result out, with an observer told what happens meanwhile.
- * Results are owned by the caller and freed by their _free; strings in them live as long. Every
- * call returns a lort_code, which is also the exit code. */
+ * The library never prints, never exits and sets no signal handler. One exception: it handles
+ * SIGBUS while it reads mapped input files.
+ *
+ * A command is one call. It takes options, fills a report, and tells an observer what happens
+ * meanwhile. Every call that can fail returns a lort_code, which is also the exit code of `lort`
+ * (docs/lort.1, "EXIT STATUS"). The last argument err takes the message; err may be NULL.
+ *
+ * The caller owns a report and frees it with lort_report_free. All strings and arrays in a report
+ * live until then. */
 #ifndef LORT_H
 #define LORT_H
 
@@ -17,99 +22,115 @@ extern "C" {
 #endif
 
 #define LORT_VERSION "0.1.0"
-#define LORT_ALGORITHM 5 /* raised whenever the same input and options may give other bytes */
+/* Raised whenever equal inputs and options may give other bytes than the version before gave. */
+#define LORT_ALGORITHM 5
 
+/* full: the input is read into memory. stream: the input is read piece by piece. auto: LoRT decides
+ * by the available memory. The bytes of a container do not depend on the mode. */
 typedef enum lort_mode { LORT_MODE_AUTO, LORT_MODE_FULL, LORT_MODE_STREAM } lort_mode;
+
+/* The target that the user chose. docs/lort.1 has the details, "TARGETS OF COMPRESS AND PLAN". */
 typedef enum lort_goal {
-    LORT_GOAL_DEFAULT,
-    LORT_GOAL_RANK,
-    LORT_GOAL_ENERGY,
-    LORT_GOAL_ERROR,
-    LORT_GOAL_LOSSLESS,
-    LORT_GOAL_BPW,
-    LORT_GOAL_SIZE
+    LORT_GOAL_DEFAULT,  /* GOAL_ERROR with the value 0.05 */
+    LORT_GOAL_RANK,     /* factors of a given rank */
+    LORT_GOAL_ENERGY,   /* the lowest rank that keeps a share of the squared norm */
+    LORT_GOAL_ERROR,    /* an upper bound for the relative error of each matrix */
+    LORT_GOAL_LOSSLESS, /* every tensor is kept */
+    LORT_GOAL_BPW,      /* bits per weight over all tensors, records included */
+    LORT_GOAL_SIZE      /* the size of the output file */
 } lort_goal;
 
-/* What codes the rest that factors leave: nothing, or integers of a trellis (of the whole matrix
- * where no component pays), or -1, 0, 1 times a scale per row (TERNARY: for GOAL_RANK, ENERGY,
- * ERROR; with GOAL_DEFAULT the components that integers would have). AUTO: INT for GOAL_DEFAULT,
- * ERROR, BPW and SIZE, which need it or gain by it; NONE for the others, which it does not go with.
- */
+/* How LoRT stores the residual: the part of a matrix that low-rank factors do not capture. */
 typedef enum lort_residual {
+    /* AUTO selects INT for DEFAULT, ERROR, BPW and SIZE, and NONE for RANK, ENERGY and LOSSLESS. */
     LORT_RESIDUAL_AUTO,
+    /* Not stored: a matrix is factored or kept. Not with BPW and SIZE. */
     LORT_RESIDUAL_NONE,
+    /* As integers of a trellis quantiser. LoRT codes the whole matrix where no component of low
+     * rank saves space. Not with RANK, ENERGY and LOSSLESS. */
     LORT_RESIDUAL_INT,
+    /* As -1, 0 or 1 times a scale per row. With RANK, ENERGY, ERROR and DEFAULT. With DEFAULT LoRT
+     * takes the components that INT would take. */
     LORT_RESIDUAL_TERNARY
 } lort_residual;
 
-/* Options of compress and plan. lort_options_init gives the defaults. Strings are the caller's. */
+/* Options of lort_compress and lort_plan. lort_options_init sets the defaults. The caller owns the
+ * strings and lists; they must live until the call returns. */
 typedef struct lort_options {
-    lort_goal goal; /* DEFAULT = max-error 0.05 */
-    int64_t rank;   /* GOAL_RANK: 1.., beside TERNARY 0.. */
-    /* GOAL_ENERGY: (0, 1]; GOAL_ERROR: [0, 1); GOAL_BPW: bits; GOAL_SIZE without size_bytes: per
-     * cent of the input */
+    lort_goal goal; /* default: DEFAULT, a relative error of at most 0.05 */
+    int64_t rank;   /* RANK: at least 1; with TERNARY at least 0 */
+    /* ENERGY: the share, above 0, at most 1. ERROR: the bound, from 0, below 1. BPW: the bits.
+     * SIZE: per cent of the input, used if size_bytes is 0. */
     double value;
-    uint64_t size_bytes;    /* GOAL_SIZE */
-    int64_t max_rank;       /* 256 */
-    lort_residual residual; /* AUTO */
-    int64_t min_dim;        /* 32 */
-    /* globs on tensor names; the later of --include / --exclude does not matter: exclude wins */
+    uint64_t size_bytes;    /* SIZE: bytes of the output file; 0: `value` has the size */
+    int64_t max_rank;       /* the highest rank that LoRT tries; default 256 */
+    lort_residual residual; /* default: AUTO */
+    int64_t min_dim;        /* LoRT keeps matrices with a side under it; default 32 */
+    /* Patterns of tensor names. include: also try tensors that LoRT keeps by default. exclude: keep
+     * the tensor. exclude wins over include. */
     const char **include;
     unsigned include_count;
     const char **exclude;
     unsigned exclude_count;
-    /* path of an importance matrix, or NULL: errors are weighed by it, and kept low where it is
-     * high */
+    /* Path of an importance matrix that llama.cpp wrote, or NULL. LoRT weighs errors by it, column
+     * by column, and keeps them low where importance is high. */
     const char *imatrix;
-    /* < 0: off. A tensor over this error: LORT_E_NUMERIC, nothing published */
+    /* A tensor with a relative error above it makes the run fail with LORT_E_NUMERIC, and nothing
+     * is published. Below 0: no limit, the default. */
     double fail_above;
-    lort_mode mode;
-    uint64_t memory_bytes; /* 0: probe */
-    unsigned threads;      /* 0: topology's default */
-    uint64_t seed;         /* 0 */
-    int zstd_level;        /* 1..19 */
-    bool force;            /* replace an existing output */
-    /* compress: go on with what an earlier run left unfinished, or say why not. Without it work
-     * that does not go with this run is dropped */
+    lort_mode mode;        /* default: AUTO */
+    uint64_t memory_bytes; /* memory that LoRT may use; 0: LoRT probes the machine, the default */
+    unsigned threads;      /* worker threads; 0: cores that the process may use, the default */
+    uint64_t seed;         /* of the random sketches; default 0 */
+    int zstd_level;        /* effort of the lossless coder, 1 to 19; default 1 */
+    bool force;            /* replace an existing output file */
+    /* compress: resume an interrupted run; fail if its inputs or options differ. If false, LoRT
+     * resumes work that fits this run and drops other work with a warning. */
     bool resume;
-    /* compress: seconds, then it stops at a checkpoint (LORT_E_STOPPED); 0: none */
+    /* compress: stop at a checkpoint after so many seconds, with LORT_E_STOPPED. 0: no limit. */
     double time_limit;
-    int64_t sample; /* plan only: run this many matrices, 0 = none */
+    int64_t sample; /* plan: compress so many matrices and report the figures; 0: none */
 } lort_options;
 void lort_options_init(lort_options *options);
 
-/* ---- what a command says while it runs ---- */
+/* ---- events: the progress of a command ---- */
+
 typedef enum lort_event_kind {
-    LORT_EVENT_START,   /* mode, memory, threads, plan are known: `report` points to them */
-    LORT_EVENT_WARNING, /* text */
-    LORT_EVENT_NOTE,    /* text: e.g. the expected ratio after the first dozen matrices */
-    LORT_EVENT_TENSOR,  /* one tensor is done: `tensor` */
-    LORT_EVENT_PROGRESS /* bytes moved within a tensor */
+    LORT_EVENT_START,   /* mode, memory, threads and plan are known: see `report` */
+    LORT_EVENT_WARNING, /* see `text` */
+    LORT_EVENT_NOTE,    /* see `text`; for example the expected ratio after the first matrices */
+    LORT_EVENT_TENSOR,  /* one tensor is finished: see `tensor` */
+    LORT_EVENT_PROGRESS /* bytes were moved within a tensor */
 } lort_event_kind;
 struct lort_report;
 struct lort_tensor_report;
+
+/* All pointers of an event are valid until the observer returns. */
 typedef struct lort_event {
     lort_event_kind kind;
-    const char *text;                 /* WARNING, NOTE; escaped, one line */
-    const struct lort_report *report; /* always */
-    /* TENSOR, PROGRESS: the one that is worked on (PROGRESS: name only) */
+    const char *text;                 /* WARNING, NOTE: one line, escaped for a terminal */
+    const struct lort_report *report; /* the report as far as it is filled */
+    /* TENSOR: the finished tensor. PROGRESS: the tensor in work, only its name is set. */
     const struct lort_tensor_report *tensor;
     uint64_t done_bytes, total_bytes; /* of the input */
     uint64_t out_bytes;               /* written so far */
     uint64_t tensors_done, tensors_total;
-    double worst_error; /* so far */
-    double seconds;
+    double worst_error; /* relative, of the tensors so far; NaN: none */
+    double seconds;     /* since the call began */
 } lort_event;
+
+/* Commands take a pointer to an observer; NULL: nobody listens. */
 typedef struct lort_observer {
-    /* may be NULL; called from the caller's thread only */
+    /* May be NULL. LoRT calls it on the thread that called the command, and on no other. */
     void (*event)(void *ctx, const lort_event *event);
-    /* may be NULL; true asks to stop: LORT_E_STOPPED, nothing published. Any thread asks, often */
+    /* May be NULL. True asks the command to stop: it returns LORT_E_STOPPED and publishes nothing.
+     * Any thread of LoRT may call it, and calls are frequent. */
     bool (*stop)(void *ctx);
-    void *ctx;
+    void *ctx; /* goes to both functions */
 } lort_observer;
 
 typedef enum lort_command {
-    LORT_COMMAND_NONE, /* a command failed before its report was begun */
+    LORT_COMMAND_NONE, /* the command failed before it began a report */
     LORT_COMMAND_COMPRESS,
     LORT_COMMAND_PLAN,
     LORT_COMMAND_INSPECT,
@@ -120,263 +141,328 @@ typedef enum lort_command {
 const char *lort_command_text(lort_command command); /* "compress", "plan", ...; "" for NONE */
 const char *lort_mode_text(lort_mode mode);          /* "auto", "full", "stream" */
 
-/* What was done to a tensor. */
+/* How a command treated a tensor. */
 typedef enum lort_action {
-    LORT_ACTION_NONE,     /* nothing: a model is only looked at */
+    LORT_ACTION_NONE,     /* not at all: inspect reads the headers of a model only */
     LORT_ACTION_KEPT,     /* stored losslessly */
     LORT_ACTION_FACTORED, /* stored as low-rank factors alone */
-    /* stored as entropy-coded integers or trits, with or without factors beside them */
-    LORT_ACTION_CODED,
-    LORT_ACTION_COMPARED
+    LORT_ACTION_CODED,    /* stored as integers or trits, with or without factors beside them */
+    LORT_ACTION_COMPARED  /* compared with another tensor */
 } lort_action;
 #define LORT_ACTIONS (LORT_ACTION_COMPARED + 1)
-const char *
-lort_action_text(lort_action action); /* "kept", "factored", "coded", "compared"; "" for NONE */
+/* "kept", "factored", "coded", "compared"; "" for NONE. */
+const char *lort_action_text(lort_action action);
 
-/* Why a tensor is kept, or why compare has no figures. */
+/* Why a tensor is kept, or why compare has no figures. A trit is -1, 0 or 1. */
 typedef enum lort_reason {
-    LORT_REASON_NONE, /* the tensor is not kept, or nobody asked why */
-    /* known from options and headers: */
-    LORT_REASON_LOSSLESS,
-    LORT_REASON_EMPTY,
-    LORT_REASON_VECTOR,
-    LORT_REASON_OPAQUE,
-    LORT_REASON_NOT_FLOAT,
-    LORT_REASON_F8_SCALES,
-    LORT_REASON_SLICES,
-    LORT_REASON_EXCLUDED,
-    LORT_REASON_SMALL,
-    LORT_REASON_QUANTISED,
-    LORT_REASON_EMBEDDING,
-    /* known from the weights: */
-    LORT_REASON_ZERO,
-    LORT_REASON_NOT_FINITE,
-    LORT_REASON_NOT_CONVERGED,
-    LORT_REASON_LOW_RANK,
-    LORT_REASON_INTEGERS,
-    LORT_REASON_TRITS,
-    LORT_REASON_TRITS_LOW_RANK,
-    LORT_REASON_BREAK_EVEN,
-    LORT_REASON_SHARE,
-    /* another form was found, but is larger: */
-    LORT_REASON_FACTORS_LARGER,
-    LORT_REASON_INTEGERS_LARGER,
-    LORT_REASON_TRITS_LARGER,
-    /* what compare found, where it has no figures: */
-    LORT_REASON_SAME_BYTES,
-    LORT_REASON_BYTES_DIFFER,
-    LORT_REASON_TYPES_DIFFER,
-    LORT_REASON_ONE_SIDE_NOT_FINITE,
-    LORT_REASON_REFERENCE_ZERO,
-    LORT_REASON_OTHER /* a container states a reason that this version does not know */
+    LORT_REASON_NONE, /* the tensor is not kept, or no reason is recorded */
+    /* From options and headers: */
+    LORT_REASON_LOSSLESS,  /* the user chose lossless */
+    LORT_REASON_EMPTY,     /* the tensor has no elements */
+    LORT_REASON_VECTOR,    /* fewer than two dimensions */
+    LORT_REASON_OPAQUE,    /* LoRT has no decoder for the type */
+    LORT_REASON_NOT_FLOAT, /* not a floating-point type */
+    LORT_REASON_F8_SCALES, /* an F8 tensor whose scales are another tensor */
+    LORT_REASON_SLICES,    /* too many slices */
+    LORT_REASON_EXCLUDED,  /* the user excluded the name */
+    LORT_REASON_SMALL,     /* a side under min_dim */
+    LORT_REASON_QUANTISED, /* already block-quantised */
+    LORT_REASON_EMBEDDING, /* an embedding or an output head */
+    /* From the weights: */
+    LORT_REASON_ZERO,            /* all zero */
+    LORT_REASON_NOT_FINITE,      /* NaN or Inf */
+    LORT_REASON_NOT_CONVERGED,   /* the eigenvalues did not converge */
+    LORT_REASON_LOW_RANK,        /* low rank cannot meet the target */
+    LORT_REASON_INTEGERS,        /* integers cannot meet the target */
+    LORT_REASON_TRITS,           /* trits leave an error of 100 % or more */
+    LORT_REASON_TRITS_LOW_RANK,  /* trits and low rank cannot meet the target */
+    LORT_REASON_BREAK_EVEN,      /* factors of the rank would take more than the lossless form */
+    LORT_REASON_SHARE,           /* the lossless form fits the share of a target size */
+    LORT_REASON_FACTORS_LARGER,  /* factors were found, but are not smaller than lossless */
+    LORT_REASON_INTEGERS_LARGER, /* the same for integers */
+    LORT_REASON_TRITS_LARGER,    /* the same for trits */
+    /* From compare: */
+    LORT_REASON_SAME_BYTES,          /* no decoder, and the bytes are equal */
+    LORT_REASON_BYTES_DIFFER,        /* no decoder, and the bytes differ */
+    LORT_REASON_TYPES_DIFFER,        /* the types differ, and one has no decoder */
+    LORT_REASON_ONE_SIDE_NOT_FINITE, /* NaN or Inf in one of the two tensors only */
+    LORT_REASON_REFERENCE_ZERO,      /* the tensor of A is all zero */
+    LORT_REASON_OTHER /* the container has a reason that this version does not know */
 } lort_reason;
 #define LORT_REASONS (LORT_REASON_OTHER + 1)
 const char *lort_reason_text(lort_reason reason); /* one short phrase; "" for NONE */
 
-/* ---- what a command found: the JSON of --json has the same fields ---- */
+/* ---- reports: the result of a command ---- */
+
+/* `lort --json` writes the fields of a report (docs/lort.1, "JSON"). Texts are escaped for a
+ * terminal and never NULL: "" says that there is none. */
+
 typedef struct lort_tensor_report {
     const char *name;
     uint32_t n_dims;
-    const int64_t *shape;
-    const char *dtype;
+    const int64_t *shape; /* n_dims numbers, the slowest dimension first */
+    const char *dtype;    /* element type of the original, such as "BF16" */
     lort_action action;
     lort_reason reason;      /* why the tensor, or some of its slices, are kept */
-    const char *reason_text; /* the same for a person: "2 of 8 slices kept: holds NaN or Inf" */
-    const char *detail;      /* figures behind the reason, or "" */
-    int64_t rank;            /* largest of the slices; 0 if kept */
-    int64_t slices;
-    int64_t passes;         /* compress: whole readings of its bytes; the most of its slices */
-    double rel_error;       /* NaN = undefined (null in JSON) */
-    double weighted_error;  /* by the importance of columns (--imatrix); NaN = none known */
-    double cosine, max_abs; /* compare: cosine and largest |difference|; NaN otherwise */
-    uint64_t bytes_in, bytes_out;
-    uint64_t offset;  /* inspect: from the start of its file */
-    const char *file; /* inspect: which file */
+    const char *reason_text; /* the reason for a person: "2 of 8 slices kept: holds NaN or Inf" */
+    const char *detail;      /* figures behind the reason */
+    int64_t rank;            /* the largest of the slices; 0 if kept */
+    int64_t slices;          /* matrices in the tensor */
+    int64_t passes;          /* compress: whole readings of the tensor, the most of its slices */
+    double rel_error;        /* norm(W - W') / norm(W), Frobenius; NaN: undefined, null in JSON */
+    double weighted_error;   /* the same, weighed by an importance matrix; NaN: not known */
+    double cosine, max_abs;  /* compare: cosine, largest |difference|; NaN for other commands */
+    uint64_t bytes_in;       /* of the original */
+    uint64_t bytes_out;      /* in the container: payload and record; compare: of B */
+    uint64_t offset;         /* inspect: from the start of the file */
+    const char *file;        /* inspect: the name of the file */
     double seconds;
 } lort_tensor_report;
 
-typedef struct lort_source_report { /* of how much memory there is */
-    const char *name, *where;
-    uint64_t bytes;
-    bool binds; /* the least of all: report->available_bytes */
+/* One limit of memory that applies. */
+typedef struct lort_source_report {
+    const char *name, *where; /* such as "MemAvailable" and "/proc/meminfo" */
+    uint64_t bytes;           /* left by this limit */
+    bool binds;               /* the smallest of all: report->available_bytes */
 } lort_source_report;
-/* text: JSON-ready value; count: array length */
+
+/* One value of a header. */
 typedef struct lort_meta_report {
-    const char *key, *type, *text;
-    uint64_t count;
+    const char *key, *type;
+    const char *text; /* the value: plain text if is_text, "" if is_array, else a JSON literal */
+    uint64_t count;   /* is_array: its length */
     bool is_text, is_array;
 } lort_meta_report;
 
 typedef struct lort_report {
     lort_command command;
-    lort_mode mode;          /* AUTO where a command has none */
-    const char *mode_reason; /* "" where a command has none */
+    lort_mode mode;          /* AUTO: the command has no mode */
+    const char *mode_reason; /* "": the command has no mode */
+    /* Memory in bytes: left by the binding source; that full mode would take; the most that the
+     * plan lets LoRT take; the limit of LoRT. */
     uint64_t available_bytes, need_bytes, planned_peak_bytes, budget_bytes;
-    const char *binding_source;
+    const char *binding_source; /* the name of the source that binds */
     lort_source_report *sources;
     unsigned source_count;
-    double threshold;                                                             /* 0.8 */
-    uint64_t peak_anon_bytes, peak_file_bytes, peak_rss_bytes, cgroup_peak_bytes; /* 0 = unknown */
-    double stall_seconds;
+    double threshold; /* 0.8: the share of available_bytes that full mode may need */
+    /* Peaks of the process: anonymous, file-backed, resident; and of its cgroup. 0: unknown. */
+    uint64_t peak_anon_bytes, peak_file_bytes, peak_rss_bytes, cgroup_peak_bytes;
+    double stall_seconds; /* time that the process waited for memory */
     unsigned threads;
-    const char *blas_config, *blas_core;
+    const char *blas_config, *blas_core; /* OpenBLAS's own description, and the core it chose */
     const char *input_path, *input_format;
     uint64_t input_bytes;
     uint64_t input_files;
-    uint64_t input_version; /* inspect: of the file format, 0 = unknown */
+    uint64_t input_version; /* inspect: of the file format; 0: unknown */
     const char *output_path;
     uint64_t output_bytes;
-    uint64_t output_low, output_high; /* plan: estimated interval */
-    const char *partial_path; /* compress that ended early: the unfinished output that was left, ""
-                                 if none */
-    uint64_t partial_tensors; /* finished in it */
-    uint64_t resumed_tensors; /* compress: finished by an earlier run */
-    uint64_t disk_free_bytes; /* compress: where the output goes; plan: here; 0 = unknown */
-    /* plan --sample: spent on the sample, and what all candidates would take; NaN */
+    uint64_t output_low, output_high; /* plan: the estimated size lies between them */
+    const char *partial_path;         /* compress that ended early: the unfinished output, or "" */
+    uint64_t partial_tensors;         /* finished in partial_path */
+    uint64_t resumed_tensors;         /* compress: finished by an earlier run */
+    uint64_t disk_free_bytes; /* compress: at the output; plan: in this directory; 0: unknown */
+    /* plan with a sample: time for the sample, and an estimate for all candidates; else NaN */
     double sample_seconds, estimated_seconds;
-    double bpw, ratio; /* ratio = output / input */
+    double bpw;   /* 8 x bytes (payload and record) of all tensors / their elements; NaN: none */
+    double ratio; /* output / input; NaN: none */
     double seconds;
-    double worst_error, mean_error; /* over factored tensors (compare: over all); NaN if none */
-    /* the same weighed, of those whose importance is known; NaN if none */
+    /* Relative errors of the tensors that are not kept; compare: of all tensors. NaN: none. */
+    double worst_error, mean_error;
+    /* Weighted errors, of the tensors whose importance is known. NaN: none. */
     double weighted_worst, weighted_mean;
-    const char *imatrix_path; /* "" without */
-    /* of the file; matrices of the model, of those that are tried, whose importance it has */
+    const char *imatrix_path; /* "": no importance matrix */
+    /* Entries of the importance matrix; tried matrices of the model whose importance it has. */
     uint64_t imatrix_entries, imatrix_matrices;
     lort_tensor_report *tensors;
     uint64_t tensor_count;
-    lort_meta_report *meta; /* inspect: metadata of the header(s) */
+    lort_meta_report *meta; /* inspect: the metadata of the headers */
     uint64_t meta_count;
     const char **warnings;
     unsigned warning_count;
-    void *owner; /* internal */
+    void *owner; /* internal: the memory of the report */
 } lort_report;
+
+/* Frees what a report points to. Accepts a zeroed report. */
 void lort_report_free(lort_report *report);
-/* Writes the report as JSON (docs/lort.1, "JSON") to path, or to stdout for "-". LORT_E_WRITE if it
- * cannot. */
+
+/* Writes the report as JSON (docs/lort.1, "JSON") to the file path, or to stdout for "-".
+ * On failure: LORT_E_WRITE; LORT_E_MEMORY. */
 lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err);
 
 /* ---- the commands ---- */
-/* On failure *report may still hold what is known (it is always safe to free). */
+
+/* Common to all commands:
+ *   - A path of a model names a .gguf file, any shard of a split model, a .safetensors file, or an
+ *     index.json. It may also name a directory that holds one model. LoRT detects the type from the
+ *     contents.
+ *   - report is filled from scratch. After a failure it holds the figures known so far. Call
+ *     lort_report_free in either case.
+ *   - LORT_E_USAGE: options that do not fit together. LORT_E_INPUT: a malformed or unsupported
+ *     input. LORT_E_READ: a failed read, or an input that changed. LORT_E_WRITE: a failed write.
+ *     LORT_E_MEMORY: one step does not fit the memory. LORT_E_DAMAGED: a container fails its
+ *     checks. LORT_E_EXISTS: the output exists, or another process writes it. LORT_E_STOPPED: the
+ *     observer or the time limit stopped the command. */
+
+/* Compresses a model into one container, the file `output`. The file appears complete and checked,
+ * or not at all. On failure a partial output may stay beside it: see report->partial_path.
+ * LORT_E_NUMERIC: an error above fail_above, or a size that cannot be reached. */
 lort_code lort_compress(const char *model, const char *output, const lort_options *options,
                         const lort_observer *observer, lort_report *report, lort_error *err);
+
+/* Reports the mode, the memory and an interval of the size that lort_compress would have. Writes
+ * nothing. Reads headers only, unless options->sample asks for matrices. */
 lort_code lort_plan(const char *model, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err);
+
+/* Reports the metadata and the tensors of a model or container. Reads no weight. */
 lort_code lort_inspect(const char *path, lort_report *report, lort_error *err);
+
 typedef struct lort_run_options {
-    uint64_t memory_bytes; /* 0: probe */
-    unsigned threads;      /* 0: default */
+    uint64_t memory_bytes; /* memory that LoRT may use; 0: LoRT probes the machine */
+    unsigned threads;      /* worker threads; 0: cores that the process may use */
 } lort_run_options;
+
+/* Decodes a whole container and checks every hash and every shape. */
 lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer,
                       lort_report *report, lort_error *err);
+
 typedef struct lort_restore_options {
     lort_run_options run;
-    const char *dtype;  /* NULL: the original; else F32, F16 or BF16 for factored tensors */
-    const char *tensor; /* NULL: the whole model; else only this tensor's bytes */
-    bool force;
+    /* "F32", "F16" or "BF16" for factored and coded tensors. NULL: their original type if it is one
+     * of these, else F16. */
+    const char *dtype;
+    const char *tensor; /* write only the bytes of this tensor; NULL: the whole model */
+    bool force;         /* replace an existing output file; a directory is never replaced */
 } lort_restore_options;
+
+/* Writes the model of a container: one file, or a new directory if the model has several files.
+ * Kept tensors come back byte for byte. LORT_E_NUMERIC: a value does not fit the type. */
 lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options,
                        const lort_observer *observer, lort_report *report, lort_error *err);
+
+/* Measures each tensor of b against the tensor of the same name in a; either may be a container.
+ * LORT_E_INPUT: names or shapes differ. LORT_E_NUMERIC: a relative error is above fail_above, or
+ * tensors differ and the error is undefined. fail_above below 0: no limit. */
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run,
                        const lort_observer *observer, lort_report *report, lort_error *err);
 
 /* ---- weights, read by a program ---- */
-/* A model or a container that stays open, and its tensors: found by name, looked at where they lie,
- * or streamed through the caller's buffer.
+
+/* A handle is a model or a container that stays open. A program finds tensors by name, reads them
+ * where they lie in memory, or streams them through a buffer of its own.
  *
- * Threads: any number may count, find, look, ask for addresses and check at once. A handle streams
- * for one thread at a time, and keeps what the last stream decoded, so that rows asked for one
- * after the other are decoded once; who wants more at a time opens more handles. */
+ * Threads: any number of threads may call count, find, info, address and check at the same time.
+ * Only one thread at a time may stream with a handle; open more handles to stream in parallel.
+ *
+ * A handle holds the values that the last stream decoded. So LoRT decodes them once if rows are
+ * read one after the other. */
 typedef struct lort_weights lort_weights;
 
+/* name, dtype and dims belong to the handle and live until lort_weights_close. */
 typedef struct lort_tensor_info {
-    /* the handle's, NUL-terminated, as the file spells it: print it escaped */
-    const char *name;
-    const char *dtype;   /* "F16", "Q4_K": of the original */
-    uint32_t n_dims;     /* 0 = scalar */
-    const int64_t *dims; /* the handle's: slowest first */
-    /* as matrices: their product is the number of elements. All 0 where there is none */
+    const char *name;    /* as the file spells it, NUL-terminated; escape it before printing */
+    const char *dtype;   /* element type of the original, such as "F16" or "Q4_K" */
+    uint32_t n_dims;     /* 0: a scalar */
+    const int64_t *dims; /* n_dims numbers, the slowest dimension first */
+    /* The tensor as matrices: slices x rows x cols is the number of elements. All are 0 if there
+     * are no elements. */
     int64_t slices, rows, cols;
     uint64_t bytes; /* of the original */
-    /* lort_weights_bytes gives them: a model's tensor, or one that a container keeps losslessly */
+    /* lort_weights_bytes works: a tensor of a model, or a tensor that a container keeps. */
     bool has_bytes;
-    bool has_rows; /* lort_weights_rows gives them: the type has a decoder */
+    bool has_rows; /* lort_weights_rows works: LoRT has a decoder for the type */
 } lort_tensor_info;
 
-/* path: whatever lort_inspect takes, told by content. memory_bytes: what the handle may take,
- * records and streams included, the mapped file and the caller's buffers not; 0: 80 % of what is
- * available now. A container takes some 15 MiB for its streams, a model 2 MiB. On failure *out is
- * NULL: LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ, LORT_E_DAMAGED as the commands have them,
- * LORT_E_MEMORY. */
+/* Opens a model or a container.
+ * path: as for lort_inspect.
+ * memory_bytes: the memory that the handle may take, for its records and streams; the mapped file
+ * and the caller's buffers do not count. 0: 80 % of the memory available now. A container takes
+ * about 15 MiB for its streams, a model 2 MiB.
+ * On failure *out is NULL: LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ or LORT_E_DAMAGED as for the
+ * commands; LORT_E_MEMORY.
+ * Owner: the caller, who closes *out with lort_weights_close. */
 lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out,
                             lort_error *err);
-/* accepts NULL; names, dims and addresses end with it */
+/* Closes a handle. Its names, dims and addresses end with it. Accepts NULL. */
 void lort_weights_close(lort_weights *weights);
 
-/* Tensors have the numbers 0 .. count - 1, in the order of the files. */
+/* The number of tensors. Tensors have the numbers 0 .. count - 1, in the order of the files. */
 uint64_t lort_weights_count(const lort_weights *weights);
-/* One look into a hash of the names. LORT_E_USAGE: there is none; *number is 0 then. */
+/* The number of the tensor with this name, by one look into a hash table.
+ * On failure *number is 0: LORT_E_USAGE if no tensor has the name. */
 lort_code lort_weights_find(const lort_weights *weights, const char *name, uint64_t *number,
                             lort_error *err);
-/* LORT_E_USAGE: no such number; *out is zero then. */
+/* Describes a tensor.
+ * On failure *out is zero: LORT_E_USAGE if no tensor has the number. */
 lort_code lort_weights_info(const lort_weights *weights, uint64_t number, lort_tensor_info *out,
                             lort_error *err);
 
-/* Where the original bytes lie in memory: read-only, the same address every time until close,
- * info.bytes of them, aligned as the file is (GGUF: 32 bytes mostly; safetensors: not at all). NULL
- * where they lie nowhere: in a container they are encoded; a file may not be mapped for want of
- * address space; no such number. Stream then. What is read there means something only if
- * lort_weights_check says so afterwards: pages that cannot be read give zeros, not a signal. */
+/* The address of the original bytes in memory: read-only, info.bytes long, and constant until
+ * close. The alignment is that of the file: mostly 32 bytes in GGUF, none in safetensors. NULL in
+ * three cases: a container, whose bytes are encoded; a file that is not mapped for want of address
+ * space; a number that no tensor has. Stream then. Pages that cannot be read give zeros and no
+ * signal. So call lort_weights_check after reading: only its LORT_OK confirms the bytes. */
 const void *lort_weights_address(const lort_weights *weights, uint64_t number);
-/* LORT_E_READ if a file of the model shrank, was changed or replaced, or could not be read since it
- * was opened. LORT_OK for a container, which is checked as it is streamed. */
+/* Checks the files of a model since the handle was opened. LORT_OK for a container: streams check
+ * it as they read.
+ * On failure: LORT_E_READ if a file shrank, was changed or replaced, or could not be read. */
 lort_code lort_weights_check(const lort_weights *weights, lort_error *err);
 
-/* Streams. The caller's function gets one piece after the other, in order, in the caller's buffer;
- * the last piece may be shorter. Anything but LORT_OK from it ends the stream, which returns the
- * same code. It may call all of the above, but no stream of the same handle and no close. A piece
- * is handed on only after the reads behind it were checked, the last one after those of the whole
- * stream, whose LORT_OK alone confirms what was handed on before. Beside the buffer a stream takes
- * one chunk, block or row of blocks (2 MiB; 256 bytes a column where a matrix that is not kept has
- * more than 8192 columns) and of a container the factors of one slice in f32, from memory_bytes:
- * never a whole tensor. LORT_E_USAGE: no such number, or the tensor does not come that way.
- * LORT_E_READ: the input shrank, was changed, or could not be read. LORT_E_DAMAGED: a container
- * fails its checks. LORT_E_MEMORY: memory_bytes do not hold a step. */
+/* Streams: lort_weights_bytes and lort_weights_rows.
+ *
+ * LoRT fills the caller's buffer with one piece after the other, in order, and calls the caller's
+ * function for each. The last piece may be shorter.
+ *   - Any code but LORT_OK from the function ends the stream, and the stream returns that code.
+ *   - The function may call count, find, info, address and check. It may not stream with the same
+ *     handle and may not close it.
+ *   - LoRT checks the reads behind a piece before it hands the piece on. It checks the whole stream
+ *     before it hands on the last piece. Only LORT_OK from the stream confirms all pieces.
+ *   - Memory, out of memory_bytes: one chunk, block or row of blocks. That is 2 MiB, or 256 bytes a
+ *     column for a matrix that is not kept and has more than 8192 columns. A container also needs
+ *     the factors of one slice in f32. LoRT never holds a whole tensor.
+ *   - On failure: LORT_E_USAGE if no tensor has the number, or the tensor cannot be read this way.
+ *     LORT_E_READ if the input shrank, was changed, or could not be read. LORT_E_DAMAGED if a
+ *     container fails its checks. LORT_E_MEMORY if memory_bytes are too few. */
 
-/* offset: of the piece, from the tensor's start. bytes: `count` of them. */
+/* Takes one piece: `count` bytes, the first at `offset` from the start of the tensor. */
 typedef lort_code lort_bytes_fn(void *ctx, uint64_t offset, const void *bytes, uint64_t count);
-/* The original bytes, in pieces of buffer_bytes (at least 1). LORT_E_USAGE for a tensor that is
- * factors, integers or trits in a container (info.has_bytes false): its original bytes are nowhere,
- * and there is no one type they would be encoded in; rows are what it has. Kept bytes have the hash
- * of their source before the last piece is handed on. */
+/* Streams the original bytes of a tensor, in pieces of buffer_bytes (at least 1).
+ * LORT_E_USAGE if info.has_bytes is false: a container has no original bytes of a factored or coded
+ * tensor; stream rows instead. LoRT compares kept bytes with the hash of their source before it
+ * hands on the last piece. */
 lort_code lort_weights_bytes(lort_weights *weights, uint64_t number, void *buffer,
                              uint64_t buffer_bytes, lort_bytes_fn *piece, void *ctx,
                              lort_error *err);
 
-#define LORT_ROWS_ALL (-1) /* a row_count: up to the last */
-/* first: of the piece, the element's number from the tensor's start: row = first / cols. values:
- * `count` of them. */
+#define LORT_ROWS_ALL (-1) /* as row_count: all rows from first_row on */
+/* Takes one piece: `count` values, the first being element number `first` of the tensor. The row of
+ * an element is its number / cols. */
 typedef lort_code lort_rows_fn(void *ctx, uint64_t first, const float *values, uint64_t count);
-/* Rows [first_row, first_row + row_count) of the slices x rows there are, slice after slice, as
- * f32: the very bits that every reader gets, `lort restore --dtype F32` among them. A piece is as
- * many whole rows as buffer_bytes hold, or, of a row that is longer, as many values, in whole
- * blocks of the type: 1024 bytes are enough for any type, 4 for F32, F16, BF16; LORT_E_USAGE says
- * how many would do. LORT_E_USAGE also for rows that are not there, and for a type without a
- * decoder (info.has_rows false), whose bytes can be had. LORT_E_NUMERIC: factors whose product is
- * beyond f32. */
+/* Streams rows [first_row, first_row + row_count) of a tensor as f32. Rows are counted slice after
+ * slice: there are slices x rows of them. The bits equal those of all other readers, such as
+ * `lort restore --dtype F32`.
+ * A piece has as many whole rows as buffer_bytes hold. If one row is longer than the buffer, a
+ * piece has as many values as fit, in whole blocks of the type. 1024 bytes are enough for any type,
+ * and 4 bytes for F32, F16 and BF16. LORT_E_USAGE: a buffer that is too small (the message names
+ * the smallest); rows that do not exist; info.has_rows false (stream bytes instead).
+ * LORT_E_NUMERIC: a product of factors that does not fit f32. */
 lort_code lort_weights_rows(lort_weights *weights, uint64_t number, int64_t first_row,
                             int64_t row_count, float *buffer, uint64_t buffer_bytes,
                             lort_rows_fn *piece, void *ctx, lort_error *err);
 
-/* What a tensor is for, by its name: a number below 32, and what kinds are called; NULL past the
- * last. */
+/* ---- names, versions, sizes ---- */
+
+/* The kind of a tensor, told by its name: a number below 32. */
 unsigned lort_kind_of(const char *name);
+/* The name of a kind, such as "attention q"; NULL past the last kind. */
 const char *lort_kind_name(unsigned kind);
 
-/* "lort 0.1.0 (algorithm 1; OpenBLAS 0.3.21 core Zen; zstd 1.5.4; ...)". */
+/* "lort 0.1.0 (algorithm 5; OpenBLAS 0.3.21 core Zen; zstd 1.5.4; ...)": a static string. */
 const char *lort_version_text(void);
-/* "256M", "1.5G", "4096" to bytes. */
+/* Converts "256M", "1.5G" or "4096" to bytes; K, M, G and T are powers of 1024. On failure:
+ * LORT_E_USAGE. */
 lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err);
-/* "1.5 GiB" into out. */
+/* Writes a text such as "1.5 GiB" into out, which has cap bytes. Returns out. */
 const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap);
 
 #ifdef __cplusplus

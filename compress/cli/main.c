@@ -1,6 +1,5 @@
-/* main: the command line. Chooses the command, sets the signal handlers, and makes sure that what
- * was printed arrived.
- */
+/* main: the command line. It chooses the command and sets the signal handlers. At the end it checks
+ * that the printed output arrived. It must not include any header of the library but lort.h. */
 #define _GNU_SOURCE
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/finish.h"
@@ -12,24 +11,31 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+/* For the help of compress and plan. */
+#define JOB_NOTES                                                                                  \
+    "--include is for tensors that LoRT keeps by default: small and block-quantised matrices,\n"   \
+    "and, without integers, embeddings and output heads.\n"                                        \
+    "--residual int stores integers, ternary stores -1, 0 or 1 times a scale per row, and none\n"  \
+    "stores nothing. auto is int for --max-error, --bpw, --size and without a target, else\n"      \
+    "none.\n"
+
 static const lort_cli_command commands[] = {
-    {"compress", "MODEL -o OUT.lort",
-     "Compress a model into a container that restore turns back into the same kind of model.", 1, 1,
+    {"compress", "MODEL -o OUT.lort", "Compress a model into one container, a .lort file.", 1, 1,
      true, lort_cli_compress_options,
-     "Give at most one target. MODEL is a .gguf, any shard of a split model, a .safetensors, an "
-     "index.json, or a "
-     "directory.\n"
-     "The output is the same for every --mode, --memory and -T.\n",
+     "Give at most one target. MODEL is a .gguf file, any shard of a split model, a .safetensors\n"
+     "file, an index.json, or a directory that holds one model.\n" JOB_NOTES
+     "The output is the same for every --mode, --memory and -T. 'lort restore' makes the same\n"
+     "kind of model from it.\n",
      lort_cmd_compress},
-    {"plan", "MODEL", "Say what compress would do: mode, memory, disk and size. Writes nothing.", 1,
-     1, false, lort_cli_plan_options, "", lort_cmd_plan},
-    {"inspect", "PATH", "Show the header of a model or container: metadata and tensors.", 1, 1,
-     false, lort_cli_inspect_options, "", lort_cmd_inspect},
+    {"plan", "MODEL", "Print what compress would do: mode, memory, disk and size. Writes nothing.",
+     1, 1, false, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan},
+    {"inspect", "PATH", "Print the metadata and the tensors of a model or container.", 1, 1, false,
+     lort_cli_inspect_options, "", lort_cmd_inspect},
     {"verify", "IN.lort", "Check every hash and shape of a container.", 1, 1, false,
      lort_cli_verify_options, "", lort_cmd_verify},
-    {"restore", "IN.lort -o PATH", "Turn a container back into a model.", 1, 1, true,
+    {"restore", "IN.lort -o PATH", "Write the model that a container holds.", 1, 1, true,
      lort_cli_restore_options,
-     "A model of several files becomes a new directory; an existing one is never replaced.\n",
+     "A model of several files becomes a new directory. LoRT never replaces a directory.\n",
      lort_cmd_restore},
     {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2,
      2, false, lort_cli_compare_options, "", lort_cmd_compare},
@@ -46,21 +52,21 @@ static const lort_cli_command *find_command(const char *name)
 
 static void print_usage(FILE *out)
 {
-    fputs("Usage: lort COMMAND ...\n\nLoRT compresses language models, larger than memory or not, "
-          "by streaming their "
-          "layers.\n\n",
+    fputs("Usage: lort COMMAND ...\n\n"
+          "LoRT compresses language models. It streams their layers, so a model may be larger\n"
+          "than memory.\n\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s %-18s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].summary);
-    fputs("\n'lort help COMMAND' lists the options of a command; 'lort --version' names the "
-          "libraries in use.\n"
-          "Exit codes: 0 ok, 1 internal, 2 usage, 3 bad input, 4 read error, 5 write error, 6 "
-          "memory, 7 numeric or "
-          "quality\n"
-          "limit, 8 damaged container, 9 output exists or is locked, 75 stopped at a checkpoint, "
-          "128+N signal N.\n",
-          out);
+    fputs(
+        "\n'lort help COMMAND' lists the options of a command. 'lort --version' names the\n"
+        "libraries in use.\n"
+        "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad input, 4 read error, 5 write\n"
+        "error, 6 not enough memory, 7 numerical failure or a missed quality limit, 8 damaged\n"
+        "container, 9 the output exists or is locked, 75 stopped at a checkpoint, 128+N stopped\n"
+        "by signal N.\n",
+        out);
 }
 
 static int unknown_command(const char *name)
@@ -121,7 +127,7 @@ static int dispatch_command(int argc, char **argv)
     return run_command(argv[1], argc - 1, argv + 1);
 }
 
-/* Output that was lost (a full disk, a closed descriptor) makes a success a failure. */
+/* Turns success into a failure if output was lost (a full disk, a closed descriptor). */
 static int close_stdout(int result)
 {
     bool failed = ferror(stdout) != 0;
@@ -133,11 +139,13 @@ static int close_stdout(int result)
     return result;
 }
 
-/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded: only the
- * environment of the process can say no. So start again once with it set, and before any library is
- * initialised (.preinit_array): where threads or address space are limited, OpenBLAS would end the
- * process or never return. Without /proc the name the process was started by has to do. Where
- * neither can be started, the library still makes each call single-threaded. */
+/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded. Only an
+ * environment variable of the process prevents that, so this function sets it and executes the
+ * program again, once. It runs before any library is initialised (.preinit_array). Otherwise
+ * OpenBLAS would end the process, or never return, where threads or address space are limited.
+ *
+ * Without /proc the program is executed by the name it was started with. If both fail, the library
+ * still makes each call single-threaded. */
 __attribute__((no_sanitize("address", "thread", "undefined"))) static void
 single_threaded_blas(int argc, char **argv, char **environment)
 {
@@ -160,9 +168,9 @@ single_threaded_blas(int argc, char **argv, char **environment)
 __attribute__((section(".preinit_array"),
                used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
 
-/* The number of a standard stream that the caller closed would go to the next file that is opened,
- * and what is printed into that file. What stands in its place cannot be written to, so that output
- * which is lost is still told. */
+/* If the caller closed a standard stream, the next file that LoRT opens would get its number, and
+ * printed text would go into that file. So the number gets /dev/null, opened for reading only. Then
+ * printing fails, and LoRT reports the lost output. */
 static void hold_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)

@@ -1,7 +1,12 @@
-/* compare: relative error, cosine and largest difference per tensor between two models or
- * containers. A is the reference. Both sides are read cell by cell; sums are f64, per cell, added
- * in order. What is not a number on both sides, at the same place and alike, is no difference and
- * has no weight; what is so on one side only leaves the error undefined. */
+/* compare: relative error, cosine and largest difference of each tensor of two models or
+ * containers.
+ *
+ *     rel_error = sqrt(sum (a - b)^2 / sum a^2)        A is the reference
+ *     cosine    = sum a b / sqrt(sum a^2 sum b^2)
+ *
+ * LoRT reads both sides cell by cell. Sums are f64, one per cell, added in the order of the cells.
+ * Equal NaN or Inf at the same place of both sides is no difference and is left out of the sums.
+ * NaN or Inf on one side only makes the error undefined. */
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
 #include "compress/session/report.h"
@@ -12,7 +17,7 @@
 /* One tensor on one side. */
 typedef struct operand {
     lort_entry entry;
-    lort_slice slice; /* container: the slice that is open */
+    lort_slice slice; /* of a container: the open slice */
 } operand;
 
 typedef struct worker_state {
@@ -33,17 +38,18 @@ typedef struct comparing {
     lort_block_need blocks; /* of either side */
     operand left, right;
     lort_matrices shape;
-    int64_t slice; /* at hand */
+    int64_t slice; /* in work */
     lort_cell_grid grid;
-    sums *slots, total; /* [window] */
+    sums *slots, total; /* slots: [window] */
     unsigned window;
-    uint64_t undefined; /* tensors that differ, by an error that is no number */
+    uint64_t undefined; /* tensors that differ, but have no error */
     const char *first_undefined;
 } comparing;
 
 /* ---- cells ---- */
 
-/* A container stores a tensor whole or slice by slice; a model is read slice by slice. */
+/* Opens the slice in work, if the side is a container. A part may have one slice for the whole
+ * tensor. */
 static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lort_error *err)
 {
     const lort_part *part = o->entry.part;
@@ -53,7 +59,8 @@ static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lor
                            scratch, &c->session.alloc, &o->slice, err);
 }
 
-/* A model's cells: whole rows at once where they lie side by side. */
+/* Reads cells of a model. If they are as wide as the matrix, their rows are contiguous and are read
+ * at once. */
 static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t cols,
                             const lort_cells *cells, const lort_scratch *scratch, float *dst,
                             lort_error *err)
@@ -131,7 +138,7 @@ static lort_code add_cell(void *ctx, int64_t item, unsigned slot, lort_error *er
 
 static bool is_sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
 
-/* Slices matter only where a side is stored by them. */
+/* The matrices to compare: the slices if a side stores them one by one, else all rows as one. */
 static lort_matrices shape_of(const operand *a, const operand *b)
 {
     lort_matrices shape = lort_tensor_matrices(a->entry.tensor);
@@ -147,7 +154,7 @@ static lort_code compare_slices(comparing *c, lort_error *err)
         code = open_slice(c, &c->left, &c->workers[0].a, err);
         if (code == LORT_OK)
             code = open_slice(c, &c->right, &c->workers[0].b, err);
-        /* their buffers were used to open */
+        /* opening used the buffers of worker 0 */
         c->workers[0].cache_a.valid = c->workers[0].cache_b.valid = false;
         if (code == LORT_OK)
             code = lort_pool_run(c->session.pool, c->grid.down * c->grid.across, c->window,
@@ -158,7 +165,7 @@ static lort_code compare_slices(comparing *c, lort_error *err)
     return code;
 }
 
-/* ---- types without a decoder: the same bytes or not ---- */
+/* ---- types without a decoder: bytes are compared ---- */
 
 typedef struct hashing {
     const comparing *c;
@@ -172,7 +179,8 @@ static lort_code hash_bytes(void *ctx, const void *bytes, uint64_t n, lort_error
     return lort_session_check_stop(&h->c->session, err);
 }
 
-/* A container's bytes are decoded, not believed: a type without decoder has raw arrays only. */
+/* Hashes the bytes of a tensor. The hash in a container is not used: its bytes are decoded. A type
+ * without a decoder has raw arrays only. */
 static lort_code hash_operand(comparing *c, const operand *o, lort_hash128 *out, lort_error *err)
 {
     hashing h = {.c = c};
@@ -185,7 +193,7 @@ static lort_code hash_operand(comparing *c, const operand *o, lort_hash128 *out,
     return code;
 }
 
-/* A difference that no number measures is said aloud, and is above any --fail-above. */
+/* Warns of a difference that has no error. It counts as above any --fail-above. */
 static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
 {
     const lort_dtype_info *left = c->left.entry.tensor->type, *right = c->right.entry.tensor->type;
@@ -195,8 +203,7 @@ static void note_undefined(comparing *c, const lort_tensor_report *entry, const 
         c->first_undefined = entry->name;
 }
 
-/* Of one type: a side of another may be a container's tensor with a decoder, which is not stored as
- * bytes. */
+/* Both sides must have one type: a container may not store a tensor of another type as bytes. */
 static lort_code same_bytes(comparing *c, bool *same, lort_error *err)
 {
     lort_hash128 a, b;
@@ -241,8 +248,8 @@ static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const ch
     if (same)
         return LORT_OK;
     char x[200], y[200];
-    return lort_fail(err, LORT_E_INPUT, "cannot be compared: %s is %s in A and %s in B", name,
-                     lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
+    return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s is %s in A and %s in B",
+                     name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
 }
 
 static void fill_entry(comparing *c, lort_tensor_report *entry)
@@ -256,10 +263,10 @@ static void fill_entry(comparing *c, lort_tensor_report *entry)
     entry->max_abs = s->unlike ? NAN : s->max_abs;
     if (s->unlike) {
         set_reason(entry, LORT_REASON_ONE_SIDE_NOT_FINITE);
-        note_undefined(c, entry, "NaN or Inf on one side only, so no error can be given");
+        note_undefined(c, entry, "NaN or Inf on one side only, so the error is undefined");
     } else if (isnan(entry->rel_error)) {
         set_reason(entry, LORT_REASON_REFERENCE_ZERO);
-        note_undefined(c, entry, "A is all zero and B is not, so there is no relative error");
+        note_undefined(c, entry, "A is all zero and B is not, so the relative error is undefined");
     }
 }
 
@@ -290,7 +297,7 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     return code;
 }
 
-/* Every tensor of A must be one of B, and no other. */
+/* A and B must have the same tensors, with the same shapes. */
 static lort_code check_pairs(const comparing *c, lort_error *err)
 {
     const lort_index *a = c->a.index, *b = c->b.index;
@@ -327,7 +334,7 @@ static void sum_up(lort_report *report)
     report->mean_error = count ? sum / (double)count : NAN;
 }
 
-/* The pair of tensor `number` of A. */
+/* Takes tensor `number` of A and the tensor of its name in B. */
 static void take_pair(comparing *c, uint64_t number)
 {
     c->left = (operand){.entry = lort_input_entry(&c->a, number)};
@@ -379,7 +386,7 @@ static uint64_t chunk_bytes(const comparing *c)
     return b > a ? b : a;
 }
 
-/* The largest factors open at one time, and whose they are. */
+/* The most bytes of factors that are open at one time, and the tensor that has them. */
 static uint64_t most_factors(const comparing *c, const lort_tensor **which)
 {
     uint64_t most = 0;
@@ -397,8 +404,8 @@ static uint64_t most_factors(const comparing *c, const lort_tensor **which)
     return most;
 }
 
-/* A worker has a session's scratch, one for B, two cells, and a stored chunk of each archive that
- * is not mapped. */
+/* A worker has the scratch of the session, a second one for B, and two cells. Archives that are not
+ * mapped also need a stored chunk each. */
 static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
 {
     return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) +
@@ -436,7 +443,7 @@ static lort_code open_worker(comparing *c, worker_state *w, lort_scratch *base, 
     if (code)
         return code;
     w->values = memory;
-    w->a = *base; /* owned by the session */
+    w->a = *base; /* the session owns it */
     code = lort_scratch_open(&w->b, &c->session.alloc, base->size, err);
     w->b.codec = base->codec;
     return code ? code : lort_block_space_open(&w->b.block, &c->session.alloc, &c->blocks, err);
@@ -492,10 +499,11 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
                          "the worst relative error %.6g is above --fail-above %g", worst,
                          fail_above);
     if (c->undefined)
-        return lort_fail(err, LORT_E_NUMERIC,
-                         "%s: it differs by an error that is no number, which is above "
-                         "--fail-above %g (tensors like it: %llu)",
-                         c->first_undefined, fail_above, (unsigned long long)c->undefined);
+        return lort_fail(
+            err, LORT_E_NUMERIC,
+            "%s: the tensors differ, but the error is undefined, which counts as above "
+            "--fail-above %g (such tensors: %llu)",
+            c->first_undefined, fail_above, (unsigned long long)c->undefined);
     return LORT_OK;
 }
 

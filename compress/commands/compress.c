@@ -1,4 +1,7 @@
-/* compress: the commands compress and plan, from options to a published file. */
+/* compress: the commands compress and plan, from options to a published file.
+ *
+ * The room does the work of the commands, one file each. It must not print or exit: results go into
+ * the report, progress to the observer. */
 #include "compress/goal/goal.h"
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
@@ -26,10 +29,10 @@ const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap)
     return lort_size_text(bytes, out, (size_t)cap);
 }
 
-#define SIZE_ATTEMPTS 4  /* of an output that misses its size; one more was always enough */
-#define RESERVE_LEAST 16 /* bytes */
+#define SIZE_ATTEMPTS 4  /* for an output that misses its size; the second always met it */
+#define RESERVE_LEAST 16 /* bytes that the next attempt leaves unused, at least */
 
-/* Everything before the first weight is read: session, model, plan, report. */
+/* What a run has before it reads the first weight. */
 typedef struct prepared {
     lort_session session;
     lort_model *model;
@@ -51,10 +54,10 @@ static lort_code check_options(const lort_options *options, lort_error *err)
                          "rank %lld: at least 1 is allowed, or 0 with residual ternary",
                          (long long)options->rank);
     if (options->goal == LORT_GOAL_ENERGY && !(options->value > 0 && options->value <= 1))
-        return lort_fail(err, LORT_E_USAGE, "energy %g: above 0 and up to 1 is allowed",
+        return lort_fail(err, LORT_E_USAGE, "energy %g: must be above 0 and at most 1",
                          options->value);
     if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
-        return lort_fail(err, LORT_E_USAGE, "max-error %g: 0 up to below 1 is allowed",
+        return lort_fail(err, LORT_E_USAGE, "max-error %g: must be at least 0 and below 1",
                          options->value);
     const bool sized = is_sized(options);
     const bool fits =
@@ -71,25 +74,28 @@ static lort_code check_options(const lort_options *options, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "residual none cannot meet a size");
     if (sized && !(options->goal == LORT_GOAL_SIZE && options->size_bytes) &&
         !(options->value > 0 && options->value <= 100))
-        return lort_fail(err, LORT_E_USAGE, "size or bits per weight %g: above 0, at most 100",
+        return lort_fail(err, LORT_E_USAGE,
+                         "size or bits per weight %g: must be above 0 and at most 100",
                          options->value);
     if (options->imatrix && options->goal == LORT_GOAL_LOSSLESS)
         return lort_fail(
             err, LORT_E_USAGE,
-            "an importance matrix says what may be lost: it does not go with lossless");
+            "an importance matrix does not go with lossless: there are no errors to weigh");
     if (options->imatrix && ternary)
-        return lort_fail(err, LORT_E_USAGE,
-                         "an importance matrix does not go with residual ternary: its scales and "
-                         "factors know plain errors only");
+        return lort_fail(
+            err, LORT_E_USAGE,
+            "an importance matrix does not go with residual ternary: LoRT fits trits by "
+            "plain errors only");
     if (options->max_rank < (lort_goal_integers(options) || ternary ? 0 : 1) ||
         options->min_dim < 1)
-        return lort_fail(err, LORT_E_USAGE,
-                         "max-rank (but for integers and ternary) and min-dim are at least 1");
+        return lort_fail(
+            err, LORT_E_USAGE,
+            "max-rank and min-dim: must be at least 1 (max-rank may be 0 with integers or "
+            "residual ternary)");
     return LORT_OK;
 }
 
-/* A restored quantised or F64 tensor comes back as F16: worth knowing before hours of work, once.
- */
+/* Warns once, before hours of work, that quantised and F64 tensors are restored as F16. */
 static void warn_growth(prepared *p)
 {
     const lort_tensor *first = NULL;
@@ -105,7 +111,7 @@ static void warn_growth(prepared *p)
     if (first)
         lort_session_warn(&p->session,
                           "%llu tensors (the first: %s, %s) are restored as F16 if they are "
-                          "factored, here %.1f times its size",
+                          "factored; the first grows to %.1f times its size",
                           grown, lort_escape(name, sizeof name, first->name, first->name_bytes),
                           first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
 }
@@ -126,7 +132,7 @@ static void report_disk(prepared *p, const char *output)
     lort_dir *dir;
     const char *name;
     if (lort_os_dir_of(output, &dir, &name, NULL))
-        return; /* publish says what is wrong with the place */
+        return; /* lort_publish_begin reports a place that does not work */
     lort_os_free_space(dir, &p->session.report->disk_free_bytes, NULL);
     lort_os_dir_close(dir);
 }
@@ -148,12 +154,12 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t
 {
     lort_report *report = p->session.report;
     lort_code code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
-    p->plan.peak = peak > p->plan.peak ? peak : p->plan.peak; /* while the file was parsed */
+    p->plan.peak = peak > p->plan.peak ? peak : p->plan.peak; /* peak: while the file was parsed */
     report->planned_peak_bytes = p->plan.peak;
     if (code == LORT_OK && p->plan.weighed == 0)
         lort_session_warn(
             &p->session,
-            "%s: none of its %llu entries is for a matrix that is tried here: nothing is weighed",
+            "%s: none of its %llu entries is for a matrix that LoRT tries here; nothing is weighed",
             report->imatrix_path, (unsigned long long)p->imatrix.count);
     return code;
 }
@@ -189,7 +195,7 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
     return code;
 }
 
-/* From here on the ledger has a limit, and workers stand ready. */
+/* Sets the limit of the budget and starts the workers. */
 static lort_code start_workers(prepared *p, const lort_options *options, lort_error *err)
 {
     const uint64_t available = p->session.memory.available,
@@ -214,7 +220,7 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
 {
     prepared p;
     lort_code code = prepare_run(&p, LORT_COMMAND_PLAN, path, options, observer, report, err);
-    p.plan.spare = 0; /* nothing is written */
+    p.plan.spare = 0; /* nothing is written, so no coded blocks are held */
     if (code == LORT_OK && options->sample > 0)
         code = start_workers(&p, options, err);
     if (code == LORT_OK && options->sample > 0 && is_sized(options))
@@ -230,7 +236,8 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
 
 /* ---- compress ---- */
 
-/* Neither the output nor what is written beside it may be an input, by whatever name. */
+/* Refuses an output that is an input file, by whatever name. The partial output and the journal are
+ * written too, so they are checked as well. */
 static lort_code check_output(const prepared *p, const char *output, lort_error *err)
 {
     static const char *const written[] = {"", ".part", ".part.journal"};
@@ -280,8 +287,8 @@ static double elements_of(const prepared *p)
     return elements;
 }
 
-/* Bits per weight: payloads and records of all tensors over their elements; what is not a tensor is
- * no weight. */
+/* Bits per weight are the payloads and records of all tensors over their elements. Bytes between
+ * tensors do not count. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
@@ -295,7 +302,7 @@ static void report_output(prepared *p, uint64_t bytes)
     report->bpw = elements > 0 ? 8 * stored / elements : NAN;
 }
 
-/* What a person must act on is said again at the end. */
+/* Warns of an output that saves nothing. */
 static void warn_ratio(prepared *p, const lort_options *options)
 {
     lort_report *report = p->session.report;
@@ -305,20 +312,20 @@ static void warn_ratio(prepared *p, const lort_options *options)
     for (uint64_t i = 0; i < report->tensor_count; i++)
         factored += report->tensors[i].action != LORT_ACTION_KEPT;
     if (report->ratio > 1)
-        lort_session_warn(&p->session,
-                          "the output is larger than the input (%.2f): the container's records "
-                          "weigh more than what was saved",
-                          report->ratio);
+        lort_session_warn(
+            &p->session,
+            "the output is larger than the input (%.2f of it): the container's records "
+            "take more than compression saved",
+            report->ratio);
     if (tried && factored == 0 && options->goal != LORT_GOAL_LOSSLESS)
         lort_session_warn(&p->session,
                           "none of %llu matrices met the target below its lossless size: all were "
-                          "kept losslessly, "
-                          "and the output is %.2f of the input",
+                          "kept losslessly, and the output is %.2f of the input",
                           (unsigned long long)tried, report->ratio);
 }
 
-/* Shares count records by an estimate, so an output may miss its size by a few bytes. *over: by how
- * many; 0: it does not. */
+/* Fails if the output is larger than its target. Shares count records by an estimate, so an output
+ * may miss its size by a few bytes. *over: the bytes too many; 0: it fits. */
 static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes,
                             uint64_t *over, lort_error *err)
 {
@@ -328,22 +335,22 @@ static lort_code check_size(const prepared *p, const lort_options *options, uint
         *over = 1 + (uint64_t)((bpw - options->value) * elements_of(p) / 8);
         return lort_fail(
             err, LORT_E_NUMERIC,
-            "the output has %.7g bits per weight; %.7g are allowed; nothing was published", bpw,
+            "the output has %.7g bits per weight (allowed %.7g); nothing was published", bpw,
             options->value);
     }
     if (options->goal != LORT_GOAL_SIZE || bytes <= p->plan.size_limit)
         return LORT_OK;
     *over = bytes - p->plan.size_limit;
     return lort_fail(err, LORT_E_NUMERIC,
-                     "the output has %llu bytes; %llu are allowed; nothing was published",
+                     "the output has %llu bytes (allowed %llu); nothing was published",
                      (unsigned long long)bytes, (unsigned long long)p->plan.size_limit);
 }
 
-/* Work, up to an output that is complete, read back, and has no name yet. */
+/* Compresses into the partial output and reads it back. The output has no name yet. */
 static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options,
                              uint64_t *over, lort_error *err)
 {
-    /* else an attempt before this one did */
+    /* a reserve: this is a further attempt, and the workers run already */
     lort_code code = p->plan.reserve ? LORT_OK : start_workers(p, options, err);
     if (code == LORT_OK && !p->plan.reserve)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
@@ -362,8 +369,8 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     return code ? code : lort_publish_settle(publish, err);
 }
 
-/* What missed a quality limit would miss it again; all else can be gone on with, and what an
- * earlier run did is not for this one to throw away. */
+/* Decides whether the partial output stays. Deletes work that missed a quality limit: a retry would
+ * miss it too. Keeps everything else, and never deletes tensors finished by an earlier run. */
 static void leave_partial(prepared *p, lort_publish *publish, const char *output, lort_code code)
 {
     lort_report *report = p->session.report;
@@ -379,7 +386,8 @@ static void leave_partial(prepared *p, lort_publish *publish, const char *output
     report->partial_tensors = p->session.tensors_done;
 }
 
-/* One attempt. *over: it missed the size by so many bytes, and nothing of it is left. */
+/* One attempt. If the output misses its size, *over is the bytes too many, and nothing of the
+ * attempt is left; else *over is 0. */
 static lort_code attempt_output(prepared *p, const char *output, const lort_options *options,
                                 uint64_t *over, lort_error *err)
 {
@@ -402,7 +410,7 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     if (code == LORT_OK)
         code = lort_publish_commit(publish, err);
     if (code == LORT_E_STOPPED)
-        (void)lort_session_check_stop(&p->session, err); /* says why, if it still does */
+        (void)lort_session_check_stop(&p->session, err); /* fills err with the reason of the stop */
     if (code && *over)
         lort_publish_keep(publish, false);
     else if (code)
@@ -413,7 +421,7 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     return code;
 }
 
-/* The next attempt leaves a little more unused than this one had too much. */
+/* Makes the next attempt leave unused a quarter more than this attempt had too much. */
 static void reserve_more(prepared *p, uint64_t over)
 {
     lort_session *session = &p->session;

@@ -1,4 +1,5 @@
-/* inspect: what the headers of a model or the records of a container say. No weight is read. */
+/* inspect: the metadata and tensors of a model or container, from headers and records. It reads no
+ * weight. */
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
 #include "loader/model/model.h"
@@ -79,7 +80,7 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
     return code ? code : list_meta(model, report, err);
 }
 
-/* What the model record says, as metadata. */
+/* Lists the model record as metadata, then the tensors. */
 static lort_code list_container(const lort_archive *archive, lort_report *report, lort_error *err)
 {
     const lort_model_record *model = lort_archive_model(archive);

@@ -1,6 +1,8 @@
-/* restore: gives the original kind of files back. Kept bytes come out as they were; factored
- * tensors are multiplied out in their own type (F32, F16, BF16; else F16) or --dtype, and headers,
- * offsets and total_size follow when a type changes. */
+/* restore: writes the files of a model from a container.
+ *
+ * Kept tensors come back byte for byte. Factored and coded tensors are decoded and written in their
+ * own type if it is F32, F16 or BF16, else in F16; --dtype overrides that. Where a type changes,
+ * the header of the file, its offsets and total_size of index.json change along. */
 #include "compress/commands/restore_rows.h"
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
@@ -12,15 +14,15 @@
 #include <math.h>
 #include <string.h>
 
-/* What one file of the model becomes. */
+/* One file to write. */
 typedef struct out_file {
-    uint64_t first, count; /* its parts */
-    bool retyped;          /* some tensor changes its type: the header is written anew */
+    uint64_t first, count; /* parts of the file */
+    bool retyped;          /* a tensor changes its type, so the header changes */
     uint64_t size;         /* of the restored file */
     lort_buffer header;    /* retyped: the new header */
-    uint64_t *offsets;     /* retyped: new offset of its tensors, in order */
+    uint64_t *offsets;     /* retyped: new offsets of the tensors, in order */
     uint64_t tensors;
-    lort_buffer text; /* index.json whose total_size changes */
+    lort_buffer text; /* index.json with a new total_size; else empty */
 } out_file;
 
 typedef struct restoring {
@@ -60,15 +62,15 @@ static uint64_t out_bytes(const restoring *r, const lort_part *part)
                                   : lort_part_elements(part) * type->block_bytes;
 }
 
-/* ---- what it takes ---- */
+/* ---- memory ---- */
 
 static uint64_t rows_cost(const void *ctx, const lort_part *part, unsigned threads)
 {
     return lort_restore_rows_bytes(lort_part_matrices(part), out_type(ctx, part), threads);
 }
 
-/* Old text, what is parsed of it (names, tensors, their hash) and the new text, each grown by
- * doubling: measured, 9 bytes per byte. */
+/* Bytes of memory per byte of a header: the old text, the parsed header (names, tensors, their
+ * hash) and the new text. Buffers grow by doubling. Measured: 9 bytes per byte. */
 #define HEADER_FACTOR 12
 
 static uint64_t headers_cost(const restoring *r)
@@ -166,8 +168,8 @@ static bool is_tensor(const lort_part *part, const lort_tensor *tensor)
     return same;
 }
 
-/* The header must speak of the tensors the container has: both are sound by themselves, but only a
- * writer makes them agree. */
+/* Checks that the header has the tensors of the container. The gate checks both of them, but not
+ * that they agree. */
 static lort_code check_header(const restoring *r, uint32_t file, const lort_header *header,
                               lort_error *err)
 {
@@ -182,13 +184,13 @@ static lort_code check_header(const restoring *r, uint32_t file, const lort_head
             continue;
         if (!is_tensor(part, &header->index.tensors[at++]))
             return lort_fail(err, LORT_E_DAMAGED,
-                             "part %llu is not the tensor the header of its file names there",
+                             "part %llu is not the tensor that its file's header has in this place",
                              (unsigned long long)i);
     }
     return LORT_OK;
 }
 
-/* The old header, which is the file's first part, read again. */
+/* Decodes and parses the old header, which is the first part of the file. */
 static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lort_header *header,
                               lort_error *err)
 {
@@ -196,17 +198,17 @@ static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lor
     const lort_format *format = format_named(input->format);
     uint64_t wanted;
     if (!format)
-        return lort_fail(err, LORT_E_DAMAGED, "file %u: its format is not known here", file);
+        return lort_fail(err, LORT_E_DAMAGED, "file %u: unknown format", file);
     lort_code code = lort_reading_bytes(&r->reading, part_of(r, r->files[file].first), 0,
                                         collect_bytes, old, err);
     if (code == LORT_OK && old->size == 0)
-        code = lort_fail(err, LORT_E_DAMAGED, "file %u: it has no header", file);
+        code = lort_fail(err, LORT_E_DAMAGED, "file %u: no header", file);
     if (code == LORT_OK)
         code = format->parse(old->data, old->size, input->size, alloc_of(r), header, &wanted, err);
     return code ? code : check_header(r, file, header, err);
 }
 
-/* The new header: the old one with other types. */
+/* Makes the new header: the old one with other types. */
 static lort_code rewrite_header(restoring *r, uint32_t file, lort_error *err)
 {
     out_file *out = &r->files[file];
@@ -254,7 +256,7 @@ static lort_code write_retyped(restoring *r, const out_file *out, lort_error *er
     for (uint64_t i = out->first; i < out->first + out->count && code == LORT_OK; i++) {
         const lort_part *part = part_of(r, i);
         if (!part->tensor)
-            continue; /* header and padding are written anew */
+            continue; /* not copied: the new header and pad_to write these bytes */
         code = pad_to(r, out->offsets[at++], err);
         if (code == LORT_OK)
             code = write_part(r, part, err);
@@ -262,7 +264,7 @@ static lort_code write_retyped(restoring *r, const out_file *out, lort_error *er
     return code ? code : pad_to(r, out->size, err);
 }
 
-/* index.json: total_size follows the tensors' new sizes. */
+/* Writes index.json anew, with the sum of the new sizes as total_size. */
 static lort_code rewrite_index(restoring *r, uint32_t file, lort_error *err)
 {
     out_file *out = &r->files[file];
@@ -332,7 +334,7 @@ static lort_code write_file(restoring *r, uint32_t file, lort_error *err)
     return code;
 }
 
-/* With --force the output replaces a file: not the one that is read. */
+/* --force replaces a file, which must not be the container that is read. */
 static lort_code check_output(const restoring *r, const char *output,
                               const lort_file_info *container, lort_error *err)
 {
@@ -356,7 +358,7 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
         code = check_output(r, output, &info, err);
     if (code)
         return code;
-    /* Outputs get no more permissions than the container has. */
+    /* The output gets the permissions of the container, so that a secret model stays secret. */
     lort_publish_options publish = {.directory = directory,
                                     .force = r->options->force,
                                     .mode = info.mode,

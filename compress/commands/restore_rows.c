@@ -1,33 +1,35 @@
-/* restore_rows: see restore_rows.h. */
+/* restore_rows: see restore_rows.h.
+ *
+ *        0 .. wide ..              cols
+ *     +--------+--------+-----+
+ *     | cell   |  cell  |     | rows: whole cells                one slot
+ *     +--------+--------+-----+
+ *
+ * Workers decode bands: some rows of the slice, as wide as the matrix. A worker decodes a band cell
+ * by cell to f32 and converts each cell to the output type, in the bytes of a slot. Then the band
+ * is appended to the output, in order. */
 #include "compress/commands/restore_rows.h"
 #include "compress/factor/cells.h"
 #include <math.h>
 #include <string.h>
 
-#define BLOCK_BYTES (LORT_CELL_VALUES * sizeof(float)) /* a cell of any type */
-#define WINDOW_BYTES (64ull << 20)                     /* of all slots, but one there always is */
+#define BLOCK_BYTES (LORT_CELL_VALUES * sizeof(float)) /* of a band; holds a cell of any type */
+#define WINDOW_BYTES (64ull << 20)                     /* of all slots; a larger slot is alone */
 
-/* A block of rows is a slot's: its bytes in the type they are written in, cell by cell from a
- * worker's f32 values.
- *
- *        0 .. wide ..              cols
- *     +--------+--------+-----+
- *     | cell   |  cell  |     | rows: whole cells                one slot
- *     +--------+--------+-----+                                                                  */
 typedef struct row_run {
     lort_reading *reading;
     lort_publish *publish;
     const lort_slice *slice;
     const lort_dtype_info *type;
     lort_cell_grid grid;
-    int64_t step; /* rows of a block */
+    int64_t step; /* rows of a band */
     uint64_t row_bytes, slot_bytes;
     float *values;            /* [threads][LORT_CELL_VALUES] */
     lort_chunk_cache *caches; /* [threads] */
     uint8_t *bytes;           /* [window][slot_bytes] */
 } row_run;
 
-/* What the rows of one slice take, by shape and type only. */
+/* The bands of one slice and the memory they take, by shape and type only. */
 typedef struct row_plan {
     lort_cell_grid grid;
     int64_t step;
@@ -35,8 +37,8 @@ typedef struct row_plan {
     uint64_t row_bytes, slot_bytes, values, caches, total;
 } row_plan;
 
-/* Whole cells of about BLOCK_BYTES; as many in flight as the window allows, fewer for very wide
- * matrices. */
+/* A band has whole cells and about BLOCK_BYTES. As many bands are in work as the window allows, and
+ * fewer for very wide matrices. */
 static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads,
                           unsigned window)
 {
@@ -49,7 +51,7 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
                                    : fits;
     plan.step = fits < shape.rows ? fits : shape.rows;
     plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
-    /* one worker works and commits by turns */
+    /* one worker decodes and commits by turns */
     uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1);
     plan.window = slots < 1 ? 1 : slots < window ? (unsigned)slots : window;
     plan.values = threads * LORT_CELL_VALUES * sizeof(float);
@@ -58,8 +60,9 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
     return plan;
 }
 
-/* None may become Inf that was not: half a unit above the type's largest number rounds up to it. A
- * product of factors has no NaN or Inf of its own. */
+/* Refuses values that would become Inf in the output type. `first` is the smallest such value: half
+ * a unit in the last place above the largest number of the type. product: factors are involved, so
+ * NaN and Inf cannot be values of the source and are refused too. */
 static lort_code check_range(lort_dtype type, bool product, const float *values, uint64_t n,
                              lort_error *err)
 {

@@ -1,4 +1,4 @@
-/* verify: every hash and every shape of a container, by decoding all of it. */
+/* verify: decodes a whole container, and so checks every hash and every shape. */
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
 #include "formats/container/part.h"
@@ -27,8 +27,8 @@ static lort_code verify_blocks(lort_reading *reading, const lort_slice *slice, l
     return lort_pool_each(reading->session.pool, grid.down * grid.across, verify_block, &run, err);
 }
 
-/* Factors are decoded and checked for NaN, integers and trits decoded; kept bytes are decoded in
- * order and must give the source's hash. */
+/* Checks a part that is not kept whole. lort_slice_open decodes the factors and refuses NaN. Then
+ * blocks of integers or trits are decoded, and the bytes of kept slices. */
 static lort_code verify_slices(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_code code = LORT_OK;
@@ -47,6 +47,7 @@ static lort_code verify_slices(lort_reading *reading, const lort_part *part, lor
     return code;
 }
 
+/* Checks a kept part: its decoded bytes must have the hash of the source. */
 static lort_code verify_raw(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_hasher *hasher;

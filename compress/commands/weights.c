@@ -1,5 +1,5 @@
-/* weights: the weights of a model or container for a program: looked up, seen where they lie,
- * streamed. Owns the handle's ledger and what its last stream decoded. */
+/* weights: the weights of a model or container for a program, by name, by address or streamed. It
+ * owns the budget of a handle, and the values that the last stream decoded. */
 #include "compress/math/blas.h"
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
@@ -9,23 +9,23 @@
 
 typedef unsigned long long ull;
 
-/* A row of cells of the slice that is open, whole rows wide: what a piece of rows is cut from. */
+/* A row of cells of the open slice, as wide as the matrix. Pieces of rows are copied from it. */
 typedef struct band {
-    float *values; /* [high][cols], and behind them one cell where there is more than one across */
+    float *values; /* [high][cols]; if a row has several cells, one more cell behind them */
     uint64_t bytes;
-    int64_t number; /* that is decoded; -1: none */
+    int64_t number; /* of the decoded row of cells; -1: none */
     lort_cell_grid grid;
 } band;
 
 struct lort_weights {
     lort_budget *budget;
     const lort_alloc *alloc;
-    uint64_t reserved; /* of libraries */
+    uint64_t reserved; /* bytes for libraries */
     lort_input input;
     lort_scratch scratch;
-    lort_chunk_cache cache; /* of scratch */
-    lort_slice slice;       /* of a container: the open one; zero: none */
-    band band;              /* of it, once it was needed */
+    lort_chunk_cache cache; /* the chunk in scratch */
+    lort_slice slice;       /* of a container: the open slice; zero: none */
+    band band;              /* of the open slice; opened when first needed */
 };
 
 /* ---- open and close ---- */
@@ -44,17 +44,17 @@ static lort_code open_budget(lort_weights *w, uint64_t memory_bytes, lort_error 
     return code;
 }
 
-/* What decoding takes whatever the tensor: zstd, BLAS, chunks, blocks. */
+/* Takes the memory that decoding needs for any tensor: zstd, BLAS, chunks, blocks. */
 static lort_code open_decoder(lort_weights *w, lort_error *err)
 {
     const lort_archive *archive = w->input.archive;
     const uint64_t libraries = lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT) + lort_blas_touched();
     lort_block_need need = {0};
     lort_blas_start();
-    if (!lort_os_address_space(lort_blas_address_space())) /* OpenBLAS spins for ever without */
+    if (!lort_os_address_space(lort_blas_address_space())) /* without, OpenBLAS never returns */
         return lort_fail(
             err, LORT_E_MEMORY,
-            "not enough address space for the linear algebra library: %llu bytes (ulimit -v?)",
+            "not enough address space (ulimit -v): the linear algebra library needs %llu bytes",
             (ull)lort_blas_address_space());
     lort_code code = lort_budget_reserve(w->budget, libraries, "libraries", err);
     if (code)
@@ -112,7 +112,7 @@ void lort_weights_close(lort_weights *w)
     lort_give(&lort_alloc_heap, w, sizeof *w);
 }
 
-/* ---- what there is ---- */
+/* ---- names and shapes ---- */
 
 uint64_t lort_weights_count(const lort_weights *w) { return w->input.index->count; }
 
@@ -124,7 +124,7 @@ lort_code lort_weights_find(const lort_weights *w, const char *name, uint64_t *n
     *number = tensor ? (uint64_t)(tensor - w->input.index->tensors) : 0;
     if (tensor)
         return LORT_OK;
-    return lort_fail(err, LORT_E_USAGE, "no tensor '%s': lort inspect lists them",
+    return lort_fail(err, LORT_E_USAGE, "no tensor '%s'; lort inspect lists them",
                      lort_escape_text(shown, sizeof shown, name));
 }
 
@@ -137,7 +137,7 @@ static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *ou
     return LORT_OK;
 }
 
-/* All 0 without elements. */
+/* The tensor as matrices; all 0 if it has no elements. */
 static lort_matrices shape_of(const lort_tensor *tensor)
 {
     for (uint32_t i = 0; i < tensor->n_dims; i++)
@@ -180,7 +180,7 @@ const void *lort_weights_address(const lort_weights *w, uint64_t number)
     if (!w->input.model || number >= w->input.index->count)
         return NULL;
     const lort_tensor *tensor = &w->input.index->tensors[number];
-    /* no bytes are no read */
+    /* 0 bytes: gives the address and reads nothing */
     (void)lort_model_view(w->input.model, tensor->file, tensor->offset, 0, NULL, &view, NULL);
     return view;
 }
@@ -202,11 +202,11 @@ static lort_code name_error(const lort_entry *entry, lort_code code, lort_error 
     return code;
 }
 
-/* A buffer on its way to be full. It is handed on when more comes, so that the last piece waits for
- * the checks of the whole. */
+/* The caller's buffer while it fills. A full buffer is handed on only when more bytes come. So the
+ * last piece waits for the checks of the whole tensor. */
 typedef struct delivery {
     const lort_entry *entry;
-    lort_hasher *hasher; /* of a container, else NULL */
+    lort_hasher *hasher; /* of a container; NULL: a model */
     uint8_t *buffer;
     uint64_t size, used, at;
     lort_bytes_fn *piece;
@@ -252,7 +252,7 @@ static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
 {
     const lort_entry *entry = d->entry;
     lort_code code = entry->part ? lort_hasher_open(w->alloc, &d->hasher, err) : LORT_OK;
-    w->cache.valid = false; /* its buffer is used */
+    w->cache.valid = false; /* this stream uses its buffer */
     if (code == LORT_OK)
         code = lort_entry_bytes(entry, &w->scratch, deliver_piece, d, err);
     if (code == LORT_OK)
@@ -277,9 +277,9 @@ lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uin
     if (buffer_bytes == 0)
         code = lort_fail(err, LORT_E_USAGE, "a buffer of 0 bytes: the smallest that would do is 1");
     else if (!has_bytes(&entry))
-        code = lort_fail(err, LORT_E_USAGE,
-                         "its original bytes are not in the container, which holds a lossy form: "
-                         "rows of it can be had");
+        code = lort_fail(
+            err, LORT_E_USAGE,
+            "the container holds a lossy form and not the original bytes; read rows of it");
     else
         code = stream_bytes(w, &d, err);
     return name_error(&entry, code, err);
@@ -287,7 +287,7 @@ lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uin
 
 /* ---- rows of a container ---- */
 
-/* The slice stays open until another is asked for. Opening uses the scratch. */
+/* Opens a slice, which stays open until another one is needed. Opening uses the scratch. */
 static lort_code open_slice(lort_weights *w, const lort_part *part, uint32_t number,
                             lort_error *err)
 {
@@ -298,6 +298,7 @@ static lort_code open_slice(lort_weights *w, const lort_part *part, uint32_t num
     return lort_slice_open(w->input.archive, part, number, &w->scratch, w->alloc, &w->slice, err);
 }
 
+/* Takes the memory of a row of cells, once per slice. */
 static lort_code open_band(lort_weights *w, lort_error *err)
 {
     const lort_cell_grid grid = lort_cell_grid_of(w->slice.shape.rows, w->slice.shape.cols);
@@ -314,7 +315,8 @@ static lort_code open_band(lort_weights *w, lort_error *err)
     return code;
 }
 
-/* One cell to its place in the band. A product of factors has no NaN or Inf of its own. */
+/* Decodes one cell to its place in the band. Refuses NaN and Inf if factors are involved: they
+ * cannot be values of the source then. */
 static lort_code band_cell(lort_weights *w, const lort_cells *cells, int64_t first_row,
                            lort_error *err)
 {
@@ -404,7 +406,7 @@ static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count,
     const int64_t rows = shape.slices * shape.rows,
                   least = (int64_t)(s->entry.tensor->type->block_elements * sizeof(float));
     if (!lort_entry_decodes(&s->entry))
-        return lort_fail(err, LORT_E_USAGE, "%s has no decoder: its bytes can be had",
+        return lort_fail(err, LORT_E_USAGE, "%s has no decoder; read the bytes of the tensor",
                          s->entry.tensor->type->name);
     if (*count == LORT_ROWS_ALL)
         *count = first < rows ? rows - first : 0;
@@ -418,7 +420,7 @@ static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count,
     return LORT_OK;
 }
 
-/* As many whole rows as there is room for, or part of one. */
+/* The values of the next piece: as many whole rows as fit the buffer, or a part of one row. */
 static uint64_t next_piece(const row_stream *s)
 {
     const uint64_t row = s->cols - s->at % s->cols, most = s->room < s->cols
@@ -435,7 +437,7 @@ static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
         code = s->entry.part
                    ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
                    : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
-        if (code == LORT_OK) /* the last piece waits for the check of the whole */
+        if (code == LORT_OK) /* the last piece waits for the check of the file */
             code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
         if (code == LORT_OK)
             code = caller_stopped(s->piece(s->ctx, s->at, s->buffer, n), s->at, "element", err);

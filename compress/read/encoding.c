@@ -1,4 +1,4 @@
-/* encoding: stored slices to f32 cells. */
+/* encoding: see encoding.h. The table `encodings` has the order in which the terms are summed. */
 #include "compress/read/encoding.h"
 #include "compress/coder/trits.h"
 #include "compress/coder/weighting.h"
@@ -16,7 +16,8 @@ static uint64_t raw_memory(const lort_part *part, const lort_term *term, uint32_
     return 0;
 }
 
-/* The gate asks for whole blocks in a slice, not in a row. */
+/* The gate checks only that a slice has whole blocks of the type. Reading needs whole blocks in
+ * every row. */
 static lort_code raw_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
 {
     const lort_dtype_info *type = lort_dtype_get(slice->term[LORT_TERM_RAW]->left);
@@ -39,7 +40,7 @@ static lort_code load_chunk(const lort_slice *slice, uint64_t chunk, lort_scratc
     return code;
 }
 
-/* The chunk of [first, first + count) that holds an element: chunks of an array ascend. */
+/* The chunk of [first, first + count) that holds an element. The chunks of an array ascend. */
 static uint64_t find_chunk(const lort_part *part, uint64_t first, uint64_t count, uint64_t element)
 {
     uint64_t low = first, high = first + count - 1;
@@ -165,7 +166,7 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
 
 /* ---- integers of a trellis ---- */
 
-/* Column scales behind the codes; NULL: none. */
+/* The column scales, which lie behind the codes; NULL: none. */
 static const uint8_t *scales_of(const lort_slice *slice)
 {
     return slice->term[LORT_TERM_INTEGERS]->scaled
@@ -178,7 +179,8 @@ static lort_code check_scales(const lort_slice *slice, lort_error *err)
     const uint8_t *scales = scales_of(slice);
     for (int64_t c = 0; scales && c < slice->shape.cols; c++)
         if (scales[c] < LORT_SCALE_LEAST || scales[c] > LORT_SCALE_MOST)
-            return lort_fail(err, LORT_E_DAMAGED, "the scale of column %lld has code %u (%d to %d)",
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "the scale of column %lld has code %u (allowed %d to %d)",
                              (long long)c, scales[c], LORT_SCALE_LEAST, LORT_SCALE_MOST);
     return LORT_OK;
 }
@@ -259,7 +261,7 @@ static lort_code decode_trits(const lort_slice *slice, const lort_block_place *p
                              slice->scales + place->row, scratch->block.weights, err);
 }
 
-/* ---- blocks of either ---- */
+/* ---- blocks of integers or trits ---- */
 
 lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch *scratch,
                           lort_chunk_cache *cache, lort_error *err)
@@ -284,7 +286,7 @@ lort_code lort_slice_load(const lort_slice *slice, int64_t number, lort_scratch 
     return code;
 }
 
-/* Adds what of a block lies in the cells. */
+/* Adds the weights of a block that lie in the cells. */
 static void add_block(const lort_block_place *place, const lort_cells *cells, const float *weights,
                       float *dst)
 {
@@ -377,8 +379,8 @@ lort_code lort_slice_open(const lort_archive *archive, const lort_part *part, ui
     return code;
 }
 
-/* RAW and FACTORS write all they are asked for and stand alone or first; what adds to nothing
- * starts from zero. */
+/* RAW and FACTORS set dst; INTEGERS and TERNARY add to it. So dst begins as zero if neither RAW nor
+ * FACTORS is there. */
 lort_code lort_slice_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch,
                            lort_chunk_cache *cache, float *dst, lort_error *err)
 {
@@ -430,7 +432,8 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
     uint64_t most = LORT_CHUNK_TARGET;
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
         const lort_part *part = lort_archive_part(archive, i);
-        for (uint64_t c = 0; c < part->chunk_count; c++) { /* blocks have room of their own */
+        for (uint64_t c = 0; c < part->chunk_count;
+             c++) { /* blocks are decoded to lort_block_space */
             const bool block = part->chunks[c].array >> 24 == LORT_ARRAY_BLOCKS;
             const uint64_t bytes = block ? part->chunks[c].stored : part->chunks[c].decoded;
             most = bytes > most ? bytes : most;

@@ -92,7 +92,7 @@ static lort_code tensor_bytes(const lort_entry *entry, const lort_scratch *scrat
     return code;
 }
 
-/* All chunks of a raw part are of raw arrays, slice by slice. */
+/* A raw part has only chunks of raw arrays, slice by slice. */
 static lort_code part_bytes(const lort_entry *entry, const lort_scratch *scratch,
                             lort_sink_fn *sink, void *ctx, lort_error *err)
 {

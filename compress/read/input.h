@@ -1,5 +1,5 @@
-/* input: a model or a container, told by content, and its tensors behind one interface: for whoever
- * reads weights and does not care which of the two holds them. */
+/* input: a model or a container, and its tensors, behind one interface. LoRT tells the two apart by
+ * the contents of the file. */
 #ifndef LORT_COMPRESS_READ_INPUT_H
 #define LORT_COMPRESS_READ_INPUT_H
 
@@ -7,45 +7,49 @@
 #include "loader/model/model.h"
 
 typedef struct lort_input {
-    lort_model *model;       /* or NULL */
-    lort_archive *archive;   /* or NULL */
-    const lort_index *index; /* tensors in order, and by name; of a container: lort_archive_names */
+    lort_model *model;       /* NULL: a container */
+    lort_archive *archive;   /* NULL: a model */
+    const lort_index *index; /* the tensors; of a container: lort_archive_names */
 } lort_input;
 
-/* LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ, LORT_E_DAMAGED as lort_model_open and lort_archive_open
- * give them; warn may be NULL. */
+/* Opens a model or a container. warn may be NULL.
+ * On failure: the codes of lort_model_open and lort_archive_open. */
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           void *warn_ctx, lort_input *out, lort_error *err);
-void lort_input_close(lort_input *input); /* accepts zeroed */
-/* The same of all files, as lort_entry_unchanged has it of one. */
+void lort_input_close(lort_input *input); /* accepts a zeroed one */
+/* LORT_E_READ if any file changed since it was opened, or could not be read. */
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err);
 
-/* One tensor. */
+/* One tensor of an input. */
 typedef struct lort_entry {
     const lort_input *input;
-    /* name, type, dims, bytes of the original; file and offset of a model only */
+    /* Name, type, dims and bytes of the original. file and offset hold for a model only. */
     const lort_tensor *tensor;
-    const lort_part *part; /* of a container, else NULL */
+    const lort_part *part; /* of a container; NULL: a model */
 } lort_entry;
 
+/* Tensor `number` of the index. */
 lort_entry lort_input_entry(const lort_input *input, uint64_t number);
+/* Finds a tensor by name; false, and *out unchanged, if there is none. */
 bool lort_input_find(const lort_input *input, const char *name, uint64_t name_bytes,
                      lort_entry *out);
-/* True if it comes as rows of f32: its types have decoders. */
+/* True if the tensor can be decoded to f32: its types have decoders. */
 bool lort_entry_decodes(const lort_entry *entry);
-/* Elements [first, first + count) of a model's tensor that decodes, both whole blocks.
- * scratch->bytes is used where the file is not mapped. */
+/* Decodes elements [first, first + count) of a tensor of a model to dst. Both are whole blocks of
+ * the type. Uses scratch->bytes if the file is not mapped. */
 lort_code lort_entry_elements(const lort_entry *entry, uint64_t first, uint64_t count,
                               const lort_scratch *scratch, float *dst, lort_error *err);
-/* The original bytes in order: of a model, or of a part that is raw (lort_part_is_raw). */
+/* Hands the original bytes to sink, in order. The tensor is of a model, or a part that is kept
+ * whole (lort_part_is_raw). */
 lort_code lort_entry_bytes(const lort_entry *entry, const lort_scratch *scratch, lort_sink_fn *sink,
                            void *ctx, lort_error *err);
-/* After something was read: LORT_E_READ if a read of the model's file has failed. Costs nothing,
- * and does not see what shrank within a page. */
+/* Checks the reads so far: LORT_E_READ if a read of the model's file failed. Costs nothing, but
+ * does not see a file that shrank within a page. LORT_OK for a container: its chunks are checked as
+ * they are read. */
 lort_code lort_entry_check(const lort_entry *entry, lort_error *err);
-/* At the end: the same, and LORT_E_READ if the file is not what it was. Both: a container's chunks
- * are checked as they are read. */
+/* Checks at the end: as lort_entry_check, and LORT_E_READ if the model's file has changed. */
 lort_code lort_entry_unchanged(const lort_entry *entry, lort_error *err);
-void lort_entry_release(const lort_entry *entry); /* its pages */
+/* Releases the pages of the tensor. */
+void lort_entry_release(const lort_entry *entry);
 
 #endif

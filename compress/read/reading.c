@@ -1,4 +1,5 @@
-/* reading: what verify, restore and compare share when they decode a container. */
+/* reading: see reading.h. The plan counts workers, window and the largest part, and gives up
+ * workers one by one until the sum fits the budget. */
 #include "compress/read/reading.h"
 #include "compress/session/figures.h"
 #include "compress/session/report.h"
@@ -66,12 +67,12 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
     return lort_report_check(report, err);
 }
 
-/* Publication's read-back, record buffers, hashers, lists: what does not depend on the container's
- * tensors. */
+/* Bytes for things that do not depend on the tensors: the read-back of lort_publish, buffers of
+ * records, hashers, lists. */
 #define SMALL_THINGS (2u << 20)
 
-/* What the workers take, whatever the part: chunks they decode (read first, where the file is not
- * mapped), slots of the window. */
+/* Bytes that the workers take for any part: chunks to decode, stored chunks if the file is not
+ * mapped, and slots of the window. */
 static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint64_t chunk)
 {
     return reading->session.base_anon + lort_budget_used(reading->session.budget) +
@@ -81,9 +82,10 @@ static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint
 
 typedef struct step_cost {
     uint64_t bytes;
-    const lort_part *part; /* NULL: every part is kept whole */
+    const lort_part *part; /* NULL: all parts are kept whole */
 } step_cost;
 
+/* The part that takes the most memory. */
 static step_cost largest_step(const lort_reading *reading, unsigned threads,
                               lort_part_cost_fn *cost, const void *ctx)
 {
@@ -121,17 +123,17 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     uint64_t limit = lort_session_limit(session, run->memory_bytes),
              chunk = lort_archive_chunk_max(reading->archive);
     unsigned threads = session->threads;
-    step_cost step = largest_step(reading, threads, cost, ctx);
-    uint64_t peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
+    step_cost largest = largest_step(reading, threads, cost, ctx);
+    uint64_t peak = workers_cost(reading, threads, chunk) + fixed + largest.bytes;
     while (threads > 1 && peak > limit) {
-        step = largest_step(reading, --threads, cost, ctx);
-        peak = workers_cost(reading, threads, chunk) + fixed + step.bytes;
+        largest = largest_step(reading, --threads, cost, ctx);
+        peak = workers_cost(reading, threads, chunk) + fixed + largest.bytes;
     }
     session->report->planned_peak_bytes = peak;
     session->report->budget_bytes = limit;
     if (peak > limit)
-        return lort_session_refuse(step.part ? step.part->name : NULL,
-                                   step.part ? step.part->name_bytes : 0, peak, limit, err);
+        return lort_session_refuse(largest.part ? largest.part->name : NULL,
+                                   largest.part ? largest.part->name_bytes : 0, peak, limit, err);
     lort_budget_limit(session->budget, limit);
     lort_code code =
         lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks, err);
@@ -240,7 +242,8 @@ lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
                              lort_escape(name, sizeof name, part->name, part->name_bytes));
 }
 
-/* Parts are done in order, or one alone: a walk from the last one finds the entry. */
+/* Finds the report entry of a part. Parts come in order, or there is one part only, so a walk from
+ * the last part is short. */
 static const lort_tensor_report *entry_of(lort_reading *reading, const lort_part *part)
 {
     if (part->number < reading->part)

@@ -5,11 +5,11 @@
 #include "compress/lort.h"
 #include <stdbool.h>
 
-/* The reason whose text this is; NONE for "", OTHER for a text that is not in the table. */
+/* The reason that has this text. NONE for "", OTHER for a text that is not in the table. */
 lort_reason lort_reason_find(const char *text);
-/* True if the weights are no numbers, or a numerical method gave up: the caller must warn. */
+/* True if `reason` means NaN/Inf weights or a numerical failure; the caller must warn. */
 bool lort_reason_is_fault(lort_reason reason);
-/* "2 of 8 slices kept: REASON", or "" where kept is 0; the report's. */
+/* "2 of 8 slices kept: REASON", or "" if kept is 0. The text lives as long as the report. */
 const char *lort_reason_partly(lort_report *report, uint64_t kept, uint64_t slices,
                                const char *reason);
 

@@ -1,4 +1,4 @@
-/* report: see report.h. Owns the memory of reports. */
+/* report: see report.h. An owner behind the report has its arena and its first error. */
 #include "compress/session/report.h"
 #include "formats/base/alloc.h"
 #include <math.h>
@@ -108,14 +108,14 @@ const char *lort_report_text(lort_report *report, const char *format, ...)
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
-    uint64_t cap = 4; /* the NUL, and "..." that is kept room for up to the end */
+    uint64_t cap = 4; /* NUL and "...", for which lort_escape wants room until the end */
     for (size_t i = 0; i < n; i++)
         cap += p[i] >= 0x20 && p[i] < 0x7F && p[i] != '\\' ? 1 : 4; /* "\xHH" */
     char *text = take_zeroed(report, cap, 1);
     return text ? lort_escape(text, (size_t)cap, bytes, n) : "";
 }
 
-/* Doubles the array of warnings; the arena keeps the old one until the end. */
+/* Doubles the array of warnings. The arena frees the old array with the report. */
 static bool grow_warnings(lort_report *report)
 {
     lort_report_owner *owner = report->owner;
@@ -203,8 +203,3 @@ const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint3
         copy[i] = dims[i];
     return copy;
 }
-
-/* ---- JSON: one table of fields per object. What lacks memory for a part is NULL as a whole ----
- */
-
-/* ---- writing ---- */

@@ -1,34 +1,34 @@
-/* report: building a lort_report and writing it as JSON. Everything a report points to lies in one
- * arena on the heap (not in the ledger: results outlive the budget of the run). A builder that runs
- * out of memory goes on with empty texts and remembers it: check once with lort_report_check, as
- * with lort_buffer. */
+/* report: builds a lort_report.
+ *
+ * All that a report points to lies in one arena on the heap. It does not count in the budget, since
+ * a report outlives the run. If memory runs out, builders return empty texts and record the
+ * failure. Call lort_report_check once at the end, as with lort_buffer. */
 #ifndef LORT_COMPRESS_SESSION_REPORT_H
 #define LORT_COMPRESS_SESSION_REPORT_H
 
 #include "compress/lort.h"
 #include <stddef.h>
 
-/* Clears *report to "nothing known": empty texts, NaN errors, an owner. lort_report_free undoes it
- * (and accepts zeroed). */
+/* Sets *report to "nothing known": empty texts, NaN errors, an owner. lort_report_free frees it. */
 lort_code lort_report_open(lort_report *report, lort_error *err);
-/* The first failure of the calls below, or LORT_OK. */
+/* LORT_OK, or the first failure of the calls below. */
 lort_code lort_report_check(const lort_report *report, lort_error *err);
 
-/* Texts that live as long as the report; never NULL. escape: untrusted bytes made printable
- * (lort_escape), uncut. */
+/* Makes a text that lives as long as the report; never NULL. escape: makes untrusted bytes
+ * printable (lort_escape) and does not cut them. */
 const char *lort_report_text(lort_report *report, const char *format, ...) LORT_PRINTF(2, 3);
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n);
-/* Appends to report->warnings; at most LORT_REPORT_WARNINGS are kept, the last one then says how
- * many more there were. Returns the text. */
+/* Appends a warning and returns its text. A report has at most LORT_REPORT_WARNINGS; the last one
+ * then gives the number of further warnings. */
 #define LORT_REPORT_WARNINGS 1000
 const char *lort_report_warn(lort_report *report, const char *format, ...) LORT_PRINTF(2, 3);
 
-/* Zeroed arrays of `count` in the report, with the count set: tensors (texts "", errors NaN),
- * sources and metadata. */
+/* Puts an array of `count` entries into the report and sets its count. Texts are "", errors NaN and
+ * other fields 0. */
 lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *err);
 lort_code lort_report_sources(lort_report *report, unsigned count, lort_error *err);
 lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err);
-/* A copy of a shape. */
+/* A copy of a shape that lives as long as the report. */
 const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint32_t n_dims);
 
 #endif

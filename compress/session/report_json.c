@@ -1,5 +1,7 @@
-/* report_json: a report as JSON; the only user of <jansson.h>. Prints nothing but the JSON of "-".
- */
+/* report_json: writes a report as JSON; the only user of <jansson.h>.
+ *
+ * One table of fields describes each object. If memory runs out, an object or array is NULL as a
+ * whole, and so is all that should hold it. */
 #include "compress/session/report_json.h"
 #include "compress/session/report.h"
 #include "loader/store/publish.h"
@@ -10,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How a field is written. The _KNOWN kinds write null for 0: "unknown" is not a figure. */
+/* How a field is written. The _KNOWN kinds write null for 0, which means "unknown". */
 typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, ACTION, COMMAND, MODE, NONE } kind;
 typedef struct field {
     const char *name;
@@ -18,8 +20,7 @@ typedef struct field {
     size_t at;
 } field;
 
-/* Both take over the value, and the object or array, which is the result; NULL where one of them
- * is. */
+/* These two own both arguments. They return the object or array, or NULL if an argument is NULL. */
 static json_t *with_member(json_t *object, const char *key, json_t *value)
 {
     if (json_object_set_new(object, key, value) == 0)
@@ -41,8 +42,8 @@ static json_t *json_u64(uint64_t v)
     return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
 }
 
-/* Texts arrive escaped; one that is not valid UTF-8 all the same is escaped here rather than lost.
- */
+/* Texts are escaped already. A text that is not valid UTF-8 is escaped here, so that it is not
+ * lost. */
 static json_t *json_text(const char *text)
 {
     char escaped[4096];
@@ -178,7 +179,7 @@ static json_t *tensor_json(const lort_tensor_report *tensor)
     for (uint32_t i = 0; i < tensor->n_dims; i++)
         shape = with_item(shape, json_integer(tensor->shape[i]));
     json_t *object = with_member(OBJECT(tensor_fields, tensor), "shape", shape);
-    return with_member(object, "name", json_string(tensor->name)); /* "" is a name, not null */
+    return with_member(object, "name", json_string(tensor->name)); /* "" is a name and not null */
 }
 
 static json_t *source_json(const lort_source_report *source)
@@ -188,8 +189,8 @@ static json_t *source_json(const lort_source_report *source)
     return with_member(object, "where", json_text(source->where));
 }
 
-/* What the text spells; quoted where JSON has no such thing. (Not by json_loads, which takes a
- * failed allocation for an error in the text, or for its end.) */
+/* The JSON value of a literal; a string if JSON has no such literal. json_loads would report a
+ * failed allocation as an error in the text, or as its end. */
 static json_t *literal_json(const char *text)
 {
     char *end;
@@ -289,7 +290,8 @@ static lort_code write_stream(const json_t *root, FILE *stream, const char *path
     return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err)
                                                                           : LORT_OK;
 }
-typedef struct file_sink { /* jansson writes a few bytes at a time */
+/* Buffers the output, since jansson writes a few bytes at a time. */
+typedef struct file_sink {
     lort_publish *publish;
     lort_error *err;
     lort_code code;
@@ -334,7 +336,7 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
     if (!sink.code)
         sink.code = lort_publish_commit(sink.publish, err);
     lort_publish_close(sink.publish);
-    /* whatever else stood in the way, a report is not there */
+    /* any other failure means that no report was written */
     if (sink.code && sink.code != LORT_E_MEMORY)
         sink.code = LORT_E_WRITE;
     if (sink.code && err) {
@@ -344,7 +346,7 @@ static lort_code write_file(const json_t *root, const char *path, lort_error *er
     return sink.code;
 }
 
-/* Devices, pipes and the links in /dev are written to, never replaced by a renamed file. */
+/* True for devices, pipes and the links in /dev. LoRT writes to them and never replaces them. */
 static bool is_device(const char *path)
 {
     lort_file_info info;

@@ -1,7 +1,8 @@
-/* report_json: lort_report_json of lort.h, and which library writes it. */
+/* report_json: the JSON library behind lort_report_json of lort.h. */
 #ifndef LORT_COMPRESS_SESSION_REPORT_JSON_H
 #define LORT_COMPRESS_SESSION_REPORT_JSON_H
 
-const char *lort_report_json_version(void); /* of jansson: "2.14" */
+/* The version of jansson: "2.14". */
+const char *lort_report_json_version(void);
 
 #endif

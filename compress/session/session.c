@@ -1,5 +1,5 @@
-/* session: opens and closes what a command runs on, and keeps the report's figures. Decides nothing
- * about tensors. */
+/* session: see session.h. Memory figures are sampled whenever a large block goes back to the
+ * budget, since anonymous memory is at a local peak then. */
 #include "compress/session/session.h"
 #include "compress/math/blas.h"
 #include "compress/session/report.h"
@@ -8,25 +8,25 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* blocks from here on are worth a look at the memory figures when they go back */
+/* bytes from which a block is large: LoRT samples the memory figures when it goes back */
 #define SAMPLE_BLOCK (1u << 20)
-#define STACK_TOUCHED (64u << 10)
+#define STACK_TOUCHED (64u << 10) /* bytes of its stack that a worker may touch */
 
 static void *session_take(void *ctx, size_t bytes)
 {
-    const lort_alloc *ledger = lort_budget_alloc(((lort_session *)ctx)->budget);
-    return ledger->take(ledger->ctx, bytes);
+    const lort_alloc *budget = lort_budget_alloc(((lort_session *)ctx)->budget);
+    return budget->take(budget->ctx, bytes);
 }
 
-/* Anonymous memory is at a local peak just before a large block goes back: sampling here misses no
- * peak of the ledger. */
+/* Anonymous memory is at a local peak just before a large block goes back. Sampling here misses no
+ * peak of the budget. */
 static void session_give(void *ctx, void *memory, size_t bytes)
 {
     lort_session *session = ctx;
-    const lort_alloc *ledger = lort_budget_alloc(session->budget);
+    const lort_alloc *budget = lort_budget_alloc(session->budget);
     if (bytes >= SAMPLE_BLOCK)
         lort_session_sample(session);
-    ledger->give(ledger->ctx, memory, bytes);
+    budget->give(budget->ctx, memory, bytes);
 }
 
 static void raise_to(_Atomic uint64_t *peak, uint64_t value)
@@ -53,7 +53,7 @@ static void report_memory(lort_session *session)
     report->available_bytes = memory->available;
     report->binding_source = lort_report_text(report, "%s", memory->sources[memory->binding].name);
     if (lort_report_sources(report, memory->count, NULL))
-        return; /* the report remembers */
+        return; /* lort_report_check reports it */
     for (unsigned i = 0; i < memory->count; i++) {
         report->sources[i].name = lort_report_text(report, "%s", memory->sources[i].name);
         report->sources[i].where = lort_report_text(report, "%s", memory->sources[i].where);
@@ -62,8 +62,8 @@ static void report_memory(lort_session *session)
     }
 }
 
-/* Before memory is looked at: under a limit of address space what BLAS takes is not left for
- * anything else. */
+/* Maps the buffers of BLAS. This comes before the memory probe: under a limit of address space, the
+ * probe must see what BLAS leaves. */
 static lort_code reserve_blas(lort_session *session, unsigned threads, lort_error *err)
 {
     char size[32];
@@ -77,7 +77,7 @@ static lort_code reserve_blas(lort_session *session, unsigned threads, lort_erro
                          (unsigned long long)lort_blas_address_space());
     if (session->threads < most)
         lort_session_warn(session,
-                          "there is address space (ulimit -v, ulimit -d) for %u of %u threads",
+                          "the address space (ulimit -v, ulimit -d) holds %u of %u threads",
                           session->threads, most);
     return LORT_OK;
 }
@@ -150,6 +150,7 @@ void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc)
     *scratch = (lort_scratch){0};
 }
 
+/* Bytes that the libraries and the stacks of the workers take by themselves. */
 static uint64_t library_cost(unsigned threads, int zstd_level)
 {
     return threads * (lort_codec_memory(zstd_level) + lort_blas_touched() + STACK_TOUCHED);

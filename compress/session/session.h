@@ -1,5 +1,6 @@
-/* session: what every command runs on - ledger, pool, per-worker scratch, the report and the
- * observer. Prints nothing. */
+/* session: the budget, the pool, the scratch of each worker, the report and the observer of a
+ * command. The room owns what every command runs on, the report, and the one table of reasons. It
+ * must not print, except the JSON report to stdout, and decides nothing about tensors. */
 #ifndef LORT_COMPRESS_SESSION_SESSION_H
 #define LORT_COMPRESS_SESSION_SESSION_H
 
@@ -14,81 +15,91 @@
 #include "loader/store/codec.h"
 #include <stdatomic.h>
 
-/* of what is available: the threshold of full mode, and the ledger's limit */
+/* The share of the available memory that full mode may need, and that LoRT takes as its budget
+ * unless --memory is given (docs/ARCHITECTURE.md, "Mode"). */
 #define LORT_MEMORY_SHARE 0.80
 
-/* What one worker (or one slot of a commit window) needs to encode or decode a chunk. */
+/* The buffers that a worker, or a slot of a commit window, needs to encode or decode a chunk. */
 typedef struct lort_scratch {
-    lort_codec *codec; /* NULL for slots: they use the worker's */
-    uint8_t *bytes;    /* source or decoded bytes, `size` of them */
-    uint8_t *planes;   /* split form, `size` of them */
-    uint8_t *coded;    /* encoded frame, `coded_size` of them */
+    lort_codec *codec; /* NULL in slots: they use that of the worker */
+    uint8_t *bytes;    /* [size]: source or decoded bytes */
+    uint8_t *planes;   /* [size]: the same bytes as byte planes */
+    uint8_t *coded;    /* [coded_size]: the zstd frame; NULL if only for reading */
     uint64_t size, coded_size;
-    lort_block_space block; /* of quantised weights; zero where there are none */
+    lort_block_space block; /* for blocks of integers or trits; zero: none */
 } lort_scratch;
 
 typedef struct lort_session {
     lort_report *report;
     const lort_observer *observer;
     lort_budget *budget;
-    lort_budget *spare; /* a part of the ledger for coded blocks that may be held; NULL: none */
-    lort_alloc alloc;   /* the ledger, sampling anonymous memory whenever a large block goes back */
+    lort_budget *spare; /* part of the budget for held coded blocks; NULL: none */
+    lort_alloc alloc;   /* the budget; it samples memory when a large block goes back */
     lort_memory memory;
     lort_topology topology;
     lort_pool *pool;
     unsigned threads;
-    lort_scratch *scratch; /* [threads] */
-    uint64_t start_ns, base_anon;
-    double time_limit;                               /* seconds from start_ns; 0: none */
-    _Atomic uint64_t peak_anon, peak_file, peak_rss; /* sampled; see lort_session_sample */
+    lort_scratch *scratch;                           /* [threads] */
+    uint64_t start_ns, base_anon;                    /* at open: the clock, and anonymous memory */
+    double time_limit;                               /* seconds from start_ns; 0: no limit */
+    _Atomic uint64_t peak_anon, peak_file, peak_rss; /* by lort_session_sample */
     uint64_t stall_start_us;
     uint64_t reserved, spare_bytes;
     uint64_t done_bytes, total_bytes, out_bytes, tensors_done, tensors_total;
     double worst_error;
-    const lort_imatrix *imatrix; /* compress and plan with --imatrix, else NULL */
+    const lort_imatrix *imatrix; /* with --imatrix; else NULL */
 } lort_session;
 
-/* Probes memory and topology, fills the report's memory part, opens a ledger without limit yet.
- * threads 0 = the topology's default. */
+/* Probes memory and topology, fills the memory figures of the report, and opens a budget, which has
+ * no limit yet. memory_bytes: as --memory; 0: none given. threads: 0: the default of the topology.
+ * observer: may be NULL. Close the session after a failure too. */
 lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
                             unsigned threads, const lort_observer *observer, lort_report *report,
                             lort_error *err);
-/* Starts the pool with `threads` workers and gives each its scratch (chunks up to `chunk_bytes`,
- * room for such blocks); books what libraries take. */
+/* Starts the pool with `threads` workers and opens the scratch of each, for chunks of chunk_bytes
+ * and for the blocks of `blocks`. Reserves the memory that libraries take. A warning says if the
+ * system allows fewer threads. */
 lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level,
                              uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err);
-/* Books `bytes` for blocks that may be held until they are written; after lort_session_start. */
+/* Reserves `bytes` for coded blocks that are held until they are written. Call after
+ * lort_session_start. */
 lort_code lort_session_spare(lort_session *session, uint64_t bytes, lort_error *err);
-/* What that comes from, or NULL where `bytes` of it are not left. Blocks of a slice are taken to
- * have a byte a weight at most. */
+/* The allocator of that reserve, or NULL if fewer than `bytes` are left. Callers assume that a held
+ * block takes at most one byte per weight. */
 const lort_alloc *lort_session_spare_alloc(const lort_session *session, uint64_t bytes);
-/* Bytes lort_session_start makes the process take. */
+/* The bytes that lort_session_start takes. */
 uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes,
                            const lort_block_need *blocks);
-/* Default ledger limit: LORT_MEMORY_SHARE of available, or exactly --memory. */
+/* The limit of the budget: exactly memory_bytes; 0: LORT_MEMORY_SHARE of the available memory. */
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes);
-/* LORT_E_MEMORY: tensor `name` (NULL: the buffers) makes the run take `smallest` bytes even with
- * one worker. The smallest --memory that would do is said. */
+/* Fails with LORT_E_MEMORY: tensor `name` (NULL: the buffers) needs `smallest` bytes even with one
+ * worker, and the limit is `limit`. The message names the smallest --memory that would do. */
 lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest,
                               uint64_t limit, lort_error *err);
-/* fills the report's figures of the whole run; safe after a failed open */
+/* Fills the figures of the whole run and frees the session. Safe after a failed open. */
 void lort_session_close(lort_session *session);
 
-void lort_session_sample(lort_session *session); /* peak memory so far; called by any thread */
-/* LORT_E_STOPPED if the observer asks for it or the time is up; any thread. */
+/* Samples the memory of the process for the peaks. Any thread may call. */
+void lort_session_sample(lort_session *session);
+/* LORT_E_STOPPED if the observer asks to stop, or the time limit is reached. Any thread may call.
+ */
 lort_code lort_session_check_stop(const lort_session *session, lort_error *err);
-bool lort_session_stops(void *session); /* the same as a question */
+/* True if lort_session_check_stop fails; fits callbacks. session: a lort_session. */
+bool lort_session_stops(void *session);
+/* Sends an event with the figures of the session to the observer. tensor and text may be NULL. */
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor,
                       const char *text);
-/* report and observer */
+/* Adds a warning to the report and sends it to the observer. */
 void lort_session_warn(lort_session *session, const char *format, ...) LORT_PRINTF(2, 3);
-/* a lort_warn_fn */
+/* The same for a finished text; a lort_warn_fn. session: a lort_session. */
 void lort_session_warn_text(void *session, const char *text);
+/* Seconds since lort_session_open. */
 double lort_session_seconds(const lort_session *session);
 
+/* Takes the buffers of a scratch for chunks of chunk_bytes. Codec and block are opened apart. */
 lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes,
                             lort_error *err);
-/* bytes and planes alone */
+/* The same for reading only: no buffer for encoded chunks. */
 lort_code lort_scratch_open_read(lort_scratch *scratch, const lort_alloc *alloc,
                                  uint64_t chunk_bytes, lort_error *err);
 void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc);

@@ -1,4 +1,4 @@
-/* versions: see versions.h. */
+/* versions: see versions.h. The configuration of OpenBLAS begins with its name and version. */
 #include "compress/session/versions.h"
 #include "compress/lort.h"
 #include "compress/math/blas.h"
@@ -10,7 +10,7 @@
 
 void lort_library_versions(char *out, size_t room)
 {
-    int words = 0; /* "OpenBLAS 0.3.21" is all of the configuration that names the version */
+    int words = 0; /* takes two words: "OpenBLAS 0.3.21" */
     const char *config = lort_blas_config(), *end = config;
     while (*end && (*end != ' ' || words++ == 0))
         end++;

@@ -1,11 +1,12 @@
-/* versions: names of this program and of the libraries it runs with. */
+/* versions: names and versions of LoRT and of its libraries. */
 #ifndef LORT_COMPRESS_SESSION_VERSIONS_H
 #define LORT_COMPRESS_SESSION_VERSIONS_H
 
 #include <stddef.h>
 
-#define LORT_LIBRARIES_TEXT 160 /* bytes that hold any */
-/* The libraries that decide bytes: "OpenBLAS 0.3.21 core Haswell; zstd 1.5.4", cut at `room`. */
+#define LORT_LIBRARIES_TEXT 160 /* bytes: enough for any text */
+/* Writes the libraries that decide the bytes of a container, such as "OpenBLAS 0.3.21 core Haswell;
+ * zstd 1.5.4". out has `room` bytes; a longer text is cut. */
 void lort_library_versions(char *out, size_t room);
 
 #endif

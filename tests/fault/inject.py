@@ -292,7 +292,7 @@ def run(box, command, fault=None, seed=0, folder=None):
     return result
 
 
-KEPT = re.compile(r"holds ([0-9]+ of [0-9]+ tensors: the same command with --resume|the work of an earlier run, untouched: the command that began it) goes on")
+KEPT = re.compile(r"(holds [0-9]+ of [0-9]+ tensors; rerun the command with --resume|unfinished work from another run is in .*; rerun that command) to resume it")
 # in a message: it is about the output
 OUTPUT = re.compile(r"out\b|report|lort-partial|lort-lock|'\.'")
 

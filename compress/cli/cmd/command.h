@@ -1,5 +1,5 @@
-/* command: the commands of lort and what they share. A command is one row in main.c and one
- * cmd_*.c. */
+/* command: the commands of lort. Each has one row in main.c and one file here. The room prints what
+ * the library found. It must not include any header of the library but lort.h. */
 #ifndef LORT_COMPRESS_CLI_CMD_COMMAND_H
 #define LORT_COMPRESS_CLI_CMD_COMMAND_H
 
@@ -7,8 +7,7 @@
 #include "compress/cli/ui/options.h"
 #include "compress/cli/ui/progress.h"
 
-/* Each runs its command on parsed values, prints what there is to print, and gives the exit code.
- */
+/* Runs a command on parsed values and prints its result. Returns the exit code. */
 int lort_cmd_compress(const lort_cli_values *values);
 int lort_cmd_plan(const lort_cli_values *values);
 int lort_cmd_inspect(const lort_cli_values *values);

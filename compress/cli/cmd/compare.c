@@ -1,4 +1,4 @@
-/* lort compare: how far two models are apart, tensor by tensor, as a table on stdout. */
+/* lort compare: prints the difference of two models on stdout, tensor by tensor, as a table. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/summary.h"
 

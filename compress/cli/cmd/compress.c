@@ -1,4 +1,4 @@
-/* lort compress: progress and account on stderr; stdout stays free for --json -. */
+/* lort compress: prints progress and summary on stderr. Stdout stays free for --json -. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/summary.h"
 

@@ -1,4 +1,4 @@
-/* lort inspect: the header of any model or container as a table on stdout. */
+/* lort inspect: prints metadata and tensors of a model or container on stdout, as a table. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/summary.h"
 
@@ -29,7 +29,6 @@ static void print_meta(const lort_report *report)
         putchar('\n');
 }
 
-/* Files are named only where there are several: one heading before the tensors of each. */
 static void print_tensor(const lort_tensor_report *tensor, int width, bool container)
 {
     char shape[80], error[32];
@@ -55,6 +54,7 @@ static void print_table(const lort_report *report)
     putchar('\n');
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *tensor = &report->tensors[i];
+        /* several files: a heading before the tensors of each */
         if (report->input_files > 1 && strcmp(file, tensor->file) != 0)
             printf("%s:\n", tensor->file);
         file = tensor->file;

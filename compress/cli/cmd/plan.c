@@ -1,4 +1,4 @@
-/* lort plan: what compress would do, as data on stdout. */
+/* lort plan: prints on stdout how compress would run. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/summary.h"
 

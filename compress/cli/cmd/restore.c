@@ -1,4 +1,4 @@
-/* lort restore: a container back to the kind of model it came from. */
+/* lort restore: writes the model that a container holds, and prints the summary on stderr. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/summary.h"
 

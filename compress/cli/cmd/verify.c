@@ -1,4 +1,4 @@
-/* lort verify: every hash and shape of a container; one line on stdout. */
+/* lort verify: checks every hash and shape of a container, and prints one line on stdout. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/summary.h"
 

@@ -1,4 +1,4 @@
-/* finish: see finish.h. */
+/* finish: see finish.h. A handler only sets a flag, and commands ask for it by their observer. */
 #define _GNU_SOURCE
 #include "compress/cli/ui/finish.h"
 #include "compress/cli/ui/progress.h"
@@ -30,14 +30,13 @@ bool lort_cli_stopped(void *progress)
 void lort_cli_set_signals(void)
 {
     static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
-    /* A closed pipe, a full quota and a stray signal show as write errors or not at all, not as
-     * deaths. */
+    /* A closed pipe and a full quota become write errors. A stray SIGUSR2 has no effect. */
     static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGUSR2};
     struct sigaction action = {.sa_handler = on_signal},
                      question = {.sa_handler = on_question, .sa_flags = SA_RESTART}, old;
     action.sa_flags = SA_RESTART;
     for (size_t i = 0; i < sizeof stopping / sizeof *stopping; i++)
-        /* nohup stays in force */
+        /* nohup sets SIGHUP to SIG_IGN: that stays in force */
         if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(stopping[i], &action, NULL);
     sigaction(SIGUSR1, &question, NULL);
@@ -55,16 +54,16 @@ static void say_what_is_left(const lort_report *report)
     if (!report->partial_path || !*report->partial_path)
         return;
     if (report->partial_tensors)
-        fprintf(stderr,
-                "lort: %s holds %llu of %llu tensors: the same command with --resume goes on from "
-                "there\n",
-                report->partial_path, (unsigned long long)report->partial_tensors,
-                (unsigned long long)report->tensor_count);
-    else /* it was not come to, or is not this command's */
-        fprintf(stderr,
-                "lort: %s holds the work of an earlier run, untouched: the command that began it "
-                "goes on from there\n",
-                report->partial_path);
+        fprintf(
+            stderr,
+            "lort: %s holds %llu of %llu tensors; rerun the command with --resume to resume it\n",
+            report->partial_path, (unsigned long long)report->partial_tensors,
+            (unsigned long long)report->tensor_count);
+    else /* this run finished nothing, or the work belongs to another command */
+        fprintf(
+            stderr,
+            "lort: unfinished work from another run is in %s; rerun that command to resume it\n",
+            report->partial_path);
 }
 
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code,

@@ -1,20 +1,21 @@
-/* finish: how every command ends, and how signals end it early. */
+/* finish: how every command ends, and how signals end a command early. */
 #ifndef LORT_COMPRESS_CLI_UI_FINISH_H
 #define LORT_COMPRESS_CLI_UI_FINISH_H
 
 #include "compress/cli/ui/options.h"
 
-/* The end of every command: JSON where asked for (also when a quality limit was missed), the error
- * on stderr. Frees the report. */
+/* Ends a command: prints the error on stderr, writes the JSON report if the user wants one, and
+ * frees the report. It also writes JSON if a quality limit was missed or the run was stopped.
+ * Returns the exit code. */
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code,
                     const lort_error *err);
-/* False when --json - claims standard output for itself. */
+/* False for `--json -`: standard output then belongs to the JSON report. */
 bool lort_cli_prints(const lort_cli_values *values);
-/* True once SIGINT, SIGTERM or SIGHUP came: the `stop` of every observer, whose ctx is a
- * lort_progress. Says how far things are if SIGUSR1 asked for it. */
+/* True once SIGINT, SIGTERM or SIGHUP came. This is the `stop` of every observer; progress is a
+ * lort_progress. It also prints the progress line that SIGUSR1 asks for. */
 bool lort_cli_stopped(void *progress);
-/* Installs the handlers: the first SIGINT, SIGTERM or SIGHUP asks to stop, the second one has its
- * default effect. */
+/* Installs the signal handlers. The first SIGINT, SIGTERM or SIGHUP asks the command to stop. The
+ * second one has its default effect. */
 void lort_cli_set_signals(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* kinds: where the bytes of a container went, by what tensors are for. */
+/* kinds: see kinds.h. lort_kind_of tells the kind of a tensor from its name. */
 #include "compress/cli/ui/kinds.h"
 #include <inttypes.h>
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Owns the option tables and the parsing of command lines. No command is run here. The program
- * never calls setlocale, so numbers are read and written in the C locale whatever LANG says. */
+/* options: see options.h. The program never calls setlocale. So it reads and writes numbers in the
+ * C locale, whatever LANG says. */
 #include "compress/cli/ui/options.h"
 #include <errno.h>
 #include <float.h>
@@ -16,12 +16,13 @@
     .at = offsetof(lort_cli_values, member), .size = sizeof(((lort_cli_values *)0)->member)
 #define LISTS(member) AT(job.member), .count = offsetof(lort_cli_values, job.member##_count)
 
-#define BELOW_1 (1.0 - DBL_EPSILON / 2)
+#define BELOW_1 (1.0 - DBL_EPSILON / 2) /* the largest double below 1 */
 #define MOST_RANK 1000000
-#define MOST_SEED 9007199254740992.0 /* 2^53: the largest whole number JSON readers agree on */
+/* 2^53: JSON readers hold whole numbers as doubles, which are exact up to here. */
+#define MOST_SEED 9007199254740992.0
 
-static const char *const modes[] = {"auto", "full", "stream", NULL}; /* in the order of lort_mode */
-/* in the order of lort_residual */
+static const char *const modes[] = {"auto", "full", "stream", NULL}; /* order of lort_mode */
+/* order of lort_residual */
 static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
@@ -59,13 +60,13 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
         "memory", 0, LORT_CLI_BYTES, AT(member),                                                   \
             .low = 1048576.0, .high = 4611686018427387904.0,                                       \
             .allowed = "a size from 1M to 4194304T, such as 256M or 1.5G", .argument = "SIZE",     \
-            .help = "memory LoRT may use, instead of what the machine has free"                    \
+            .help = "memory that LoRT may use (default 80 % of the available memory)"              \
     }
 #define THREADS(member)                                                                            \
     {                                                                                              \
         "threads", 'T', LORT_CLI_WHOLE, AT(member),                                                \
             .low = 1, .high = 1024, .allowed = "a whole number from 1 to 1024", .argument = "N",   \
-            .help = "worker threads; the default is the cores this process may use"                \
+            .help = "worker threads (default: the cores that this process may use)"                \
     }
 #define FAIL_ABOVE(member, what)                                                                   \
     {                                                                                              \
@@ -74,7 +75,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
             .help = what                                                                           \
     }
 
-/* compress and plan take the same decisions, so they share these rows. */
+/* Rows that compress and plan share: both make the same decisions. */
 #define JOB                                                                                        \
     {"rank",                                                                                       \
      0,                                                                                            \
@@ -85,22 +86,27 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
      .high = MOST_RANK,                                                                            \
      .allowed = "a whole number from 0 to 1000000",                                                \
      .argument = "N",                                                                              \
-     .help = "target: factors of rank N (less where N does not pay); 0: trits alone"},             \
-        {"energy",        0,                                                                       \
-         LORT_CLI_REAL,   LORT_GOAL_ENERGY,                                                        \
-         AT(job.value),   .low = DBL_TRUE_MIN,                                                     \
-         .high = 1,       .allowed = "a number above 0, at most 1",                                \
-         .argument = "F", .help = "target: keep this share of each matrix's squared norm"},        \
+     .help = "target: factors of rank N; 0 with --residual ternary: no factors"},                  \
+        {"energy",                                                                                 \
+         0,                                                                                        \
+         LORT_CLI_REAL,                                                                            \
+         LORT_GOAL_ENERGY,                                                                         \
+         AT(job.value),                                                                            \
+         .low = DBL_TRUE_MIN,                                                                      \
+         .high = 1,                                                                                \
+         .allowed = "a number above 0, at most 1",                                                 \
+         .argument = "F",                                                                          \
+         .help = "target: lowest rank that keeps the share F of each squared norm"},               \
         {"max-error",     0,                                                                       \
          LORT_CLI_REAL,   LORT_GOAL_ERROR,                                                         \
          AT(job.value),   .low = 0,                                                                \
          .high = BELOW_1, .allowed = "a number from 0, below 1",                                   \
-         .argument = "F", .help = "target: relative error of a matrix at most F (default 0.05)"},  \
+         .argument = "F", .help = "target: relative error per matrix, at most F (default 0.05)"},  \
         {"bpw",           0,                                                                       \
          LORT_CLI_REAL,   LORT_GOAL_BPW,                                                           \
          AT(job.value),   .low = 0.01,                                                             \
          .high = 64,      .allowed = "a number from 0.01 to 64",                                   \
-         .argument = "B", .help = "target: B bits per weight over all tensors"},                   \
+         .argument = "B", .help = "target: B bits per weight, over all tensors and records"},      \
         {"size",                                                                                   \
          0,                                                                                        \
          LORT_CLI_SIZE,                                                                            \
@@ -111,9 +117,9 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .high = 4611686018427387904.0,                                                            \
          .allowed = "a size such as 500M, or a share of the input such as 30%",                    \
          .argument = "BYTES|P%",                                                                   \
-         .help = "target: size of the output file, nearly reached and never exceeded"},            \
+         .help = "target: size of the output file; the file is never larger"},                     \
         {"lossless", 0, LORT_CLI_GOAL, LORT_GOAL_LOSSLESS,                                         \
-         .help = "target: keep every byte, factor nothing"},                                       \
+         .help = "target: store every tensor losslessly"},                                         \
         {"max-rank",                                                                               \
          0,                                                                                        \
          LORT_CLI_WHOLE,                                                                           \
@@ -122,21 +128,17 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .high = MOST_RANK,                                                                        \
          .allowed = "a whole number from 0 to 1000000",                                            \
          .argument = "N",                                                                          \
-         .help = "highest rank that may be tried (default 256); 0: no low rank beside integers"},  \
+         .help = "highest rank to try (default 256); 0: no factors beside integers"},              \
         {"residual",                                                                               \
          0,                                                                                        \
          LORT_CLI_CHOICE,                                                                          \
          AT(job.residual),                                                                         \
          .choices = residuals,                                                                     \
          .argument = "auto|none|int|ternary",                                                      \
-         .help = "code what low rank leaves as integers (auto: for --max-error, --bpw, --size) "   \
-                 "or as -1, 0, 1"},                                                                \
-        {"imatrix",                                                                                \
-         0,                                                                                        \
-         LORT_CLI_TEXT,                                                                            \
-         AT(job.imatrix),                                                                          \
-         .argument = "FILE",                                                                       \
-         .help = "importance matrix of llama.cpp: errors are weighed by it, column by column"},    \
+         .help = "how to store the part that low-rank factors do not capture"},                    \
+        {"imatrix",          0,                                                                    \
+         LORT_CLI_TEXT,      AT(job.imatrix),                                                      \
+         .argument = "FILE", .help = "importance matrix of llama.cpp; LoRT weighs errors by it"},  \
         {"min-dim",                                                                                \
          0,                                                                                        \
          LORT_CLI_WHOLE,                                                                           \
@@ -151,18 +153,22 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          LORT_CLI_LIST,                                                                            \
          LISTS(include),                                                                           \
          .argument = "GLOB",                                                                       \
-         .help = "factor tensors of these names too (embeddings, heads, quantised); repeatable"},  \
-        {"exclude",          0,                                                                    \
-         LORT_CLI_LIST,      LISTS(exclude),                                                       \
-         .argument = "GLOB", .help = "never factor tensors of these names; repeatable"},           \
-        FAIL_ABOVE(job.fail_above, "exit 7 and publish nothing if a tensor's error is above F"),   \
+         .help = "also try tensors of these names that are kept by default; repeatable"},          \
+        {"exclude",                                                                                \
+         0,                                                                                        \
+         LORT_CLI_LIST,                                                                            \
+         LISTS(exclude),                                                                           \
+         .argument = "GLOB",                                                                       \
+         .help = "keep tensors of these names; wins over --include; repeatable"},                  \
+        FAIL_ABOVE(job.fail_above,                                                                 \
+                   "publish nothing and exit 7 if the error of a tensor is above F"),              \
         {"mode",                                                                                   \
          0,                                                                                        \
          LORT_CLI_CHOICE,                                                                          \
          AT(job.mode),                                                                             \
          .choices = modes,                                                                         \
          .argument = "auto|full|stream",                                                           \
-         .help = "hold the model in memory (full) or pass through it (stream); same output"},      \
+         .help = "hold the model in memory (full) or read it through a window (stream)"},          \
         MEMORY(job.memory_bytes), THREADS(job.threads),                                            \
         {"seed",                                                                                   \
          0,                                                                                        \
@@ -176,7 +182,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
     {                                                                                              \
         "zstd-level", 0, LORT_CLI_WHOLE, AT(job.zstd_level),                                       \
             .low = 1, .high = 19, .allowed = "a whole number from 1 to 19", .argument = "N",       \
-            .help = "effort of the lossless coder"                                                 \
+            .help = "effort of the lossless coder (default 1)"                                     \
     }
 
 const lort_cli_option lort_cli_compress_options[] = {
@@ -185,10 +191,10 @@ const lort_cli_option lort_cli_compress_options[] = {
     JSON,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
     {"resume", 0, LORT_CLI_FLAG, AT(job.resume),
-     .help = "go on with what an earlier run left unfinished, or say what differs"},
+     .help = "resume an interrupted run; fail if its inputs or options differ"},
     {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9,
      .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
-     .help = "stop at a checkpoint after this time, with exit 75"},
+     .help = "stop at a checkpoint after the time T, with exit 75"},
     QUIET,
     VERBOSE,
     HELP,
@@ -197,7 +203,7 @@ const lort_cli_option lort_cli_plan_options[] = {
     JOB,
     {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0, .high = MOST_RANK,
      .allowed = "a whole number from 0 to 1000000", .argument = "N",
-     .help = "run N matrices to measure size, error and time"},
+     .help = "run N matrices and report their size, error and time"},
     JSON,
     QUIET,
     VERBOSE,
@@ -207,11 +213,11 @@ const lort_cli_option lort_cli_inspect_options[] = {JSON, HELP, END};
 const lort_cli_option lort_cli_verify_options[] = {
     MEMORY(run.memory_bytes), THREADS(run.threads), JSON, QUIET, HELP, END};
 const lort_cli_option lort_cli_restore_options[] = {
-    OUTPUT("the file to write, or the new directory where the model has several files"),
+    OUTPUT("the file to write, or the new directory if the model has several files"),
     {"dtype", 0, LORT_CLI_NAME, AT(dtype), .choices = dtypes, .argument = "F32|F16|BF16",
-     .help = "type of restored factored tensors instead of their own"},
+     .help = "type of factored and coded tensors, instead of their own"},
     {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME",
-     .help = "restore the bytes of this tensor only"},
+     .help = "write the bytes of this tensor only"},
     FORCE,
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
@@ -219,14 +225,14 @@ const lort_cli_option lort_cli_restore_options[] = {
     HELP,
     END};
 const lort_cli_option lort_cli_compare_options[] = {
-    FAIL_ABOVE(fail_above, "exit 7 if a tensor's relative error is above F"),
+    FAIL_ABOVE(fail_above, "exit 7 if the relative error of a tensor is above F or undefined"),
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
     JSON,
     HELP,
     END};
 
-/* ---- one setter per kind ---- */
+/* ---- one setter per kind of value ---- */
 
 #define MOST_OPTIONS 40
 
@@ -263,7 +269,7 @@ static lort_code set_whole(const setting *s, lort_error *err)
     if (!digits || *end || errno || (double)v < s->option->low || (double)v > s->option->high)
         return refuse_value(s, s->option->allowed, err);
     if (s->option->size == sizeof(int)) {
-        int narrow = (int)v; /* the row's range fits */
+        int narrow = (int)v; /* the range of the row fits an int */
         memcpy(field_of(s), &narrow, sizeof narrow);
     } else {
         memcpy(field_of(s), &v, sizeof v);
@@ -275,7 +281,7 @@ static lort_code set_real(const setting *s, lort_error *err)
 {
     char *end;
     double v = strtod(s->text, &end);
-    /* no hex, inf, nan or blanks */
+    /* strtod alone would take hex, inf, nan and blanks */
     bool plain = s->text[strspn(s->text, "0123456789.eE+-")] == '\0' && *s->text;
     if (!plain || *end || !(v >= s->option->low && v <= s->option->high))
         return refuse_value(s, s->option->allowed, err);
@@ -348,7 +354,7 @@ static lort_code set_list(const setting *s, lort_error *err)
     return LORT_OK;
 }
 
-/* The place in the row's choices, or -1 with the error filled. */
+/* The place of the value in the row's choices. On failure -1, and *err is filled. */
 static int choice_of(const setting *s, lort_error *err)
 {
     char allowed[128] = "one of";
@@ -375,7 +381,7 @@ static lort_code set_choice(const setting *s, lort_error *err)
     int i = choice_of(s, err);
     if (i < 0)
         return LORT_E_USAGE;
-    /* lort_mode is as wide as int; the table's order is the enum's */
+    /* enums are as wide as int, and the tables have the order of the enums */
     memcpy(field_of(s), &i, sizeof i);
     return LORT_OK;
 }
@@ -407,8 +413,8 @@ static lort_code choose_goal(const setting *s, lort_error *err)
     return LORT_OK;
 }
 
-/* getopt's tables from ours. Values of long options are 256 + row, so that a row without a letter
- * has one too. */
+/* Builds getopt's tables from the rows. The value of a long option is 256 + row, so that a row
+ * without a letter has a value too. */
 static unsigned build_getopt(const lort_cli_option *rows, struct option *longs, char *shorts)
 {
     unsigned n = 0;
@@ -438,8 +444,8 @@ static const lort_cli_option *row_of(const lort_cli_command *command, int value)
     return NULL;
 }
 
-/* What getopt did not like: ':' a missing value, '?' an unknown or ambiguous option or a value for
- * a flag. */
+/* Reports an option that getopt refused. ':' is a missing value. '?' is an unknown or ambiguous
+ * option, or a value for a flag. */
 static lort_code bad_option(const lort_cli_command *command, int result, char **argv,
                             lort_error *err)
 {
@@ -462,7 +468,7 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
 {
     char shown[256];
     if (!*path)
-        return lort_fail(err, LORT_E_USAGE, "an argument is empty: a path is wanted");
+        return lort_fail(err, LORT_E_USAGE, "an argument is empty; give a path");
     if (values->paths == command->max_paths)
         return lort_fail(err, LORT_E_USAGE, "one argument too many: '%s'",
                          lort_escape_text(shown, sizeof shown, path));
@@ -477,7 +483,7 @@ static bool same_file(const char *a, const char *b)
                                  x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
-/* A report replaces what stands under its name. */
+/* A report replaces the file that has its name, so the name must not be that of a model. */
 static lort_code check_report(const lort_cli_values *values, lort_error *err)
 {
     const char *const others[] = {values->path[0], values->path[1], values->output,
@@ -514,7 +520,7 @@ static lort_code parse_all(const lort_cli_command *command, int argc, char **arg
     lort_code code = LORT_OK;
     int result;
     build_getopt(command->options, longs, shorts);
-    optind = 0; /* glibc: start afresh, with the '-' above */
+    optind = 0; /* glibc: 0 makes getopt start again and read the '-' of shorts */
     opterr = 0;
     while (!code && (result = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         if (result == 1) {

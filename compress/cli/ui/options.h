@@ -1,6 +1,11 @@
-/* options: every option of every command is one row of a table; one setter per kind of value fills
- * the field the row names.
- * --help is printed from the same rows, so an option that is not in a table does not exist. */
+/* options: the options of all commands, and the parsing of a command line. It runs no command.
+ *
+ * Every option of a command is one row of a table. One setter per kind of value fills the field
+ * that the row names. --help prints the same rows, so an option that is not in a table does not
+ * exist.
+ *
+ * The room holds all that the commands of lort share: options, progress, summaries, and the end of
+ * a command. It must not include any header of the library but lort.h. */
 #ifndef LORT_COMPRESS_CLI_UI_OPTIONS_H
 #define LORT_COMPRESS_CLI_UI_OPTIONS_H
 
@@ -9,14 +14,14 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Everything a command line can say. Rows point into it by offset. */
+/* The values of a command line. Rows name a field by its offset. */
 typedef struct lort_cli_values {
     lort_options job; /* compress, plan */
     lort_run_options run;
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     double fail_above;                          /* compare; < 0: off */
     bool force, help, quiet, verbose;
-    const char *goal_name; /* which option chose job.goal */
+    const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char *path[2];
     int paths;
 } lort_cli_values;
@@ -24,15 +29,15 @@ typedef struct lort_cli_values {
 typedef enum lort_cli_kind {
     LORT_CLI_FLAG,  /* bool */
     LORT_CLI_GOAL,  /* no value: job.goal */
-    LORT_CLI_WHOLE, /* int or int64_t by `size`, from `low` to `high` */
+    LORT_CLI_WHOLE, /* int or int64_t, as `size` says, from `low` to `high` */
     LORT_CLI_REAL,  /* double from `low` to `high` */
     LORT_CLI_BYTES, /* uint64_t, a size such as 1.5G, from `low` to `high` */
-    /* double, seconds: a number, with s, m, h or d behind it or not, from `low` to `high` */
+    /* double: seconds, from `low` to `high`; a number, with or without s, m, h or d behind it */
     LORT_CLI_TIME,
-    LORT_CLI_SIZE,  /* uint64_t as above, or "P%" of the input: then the double at `count` */
+    LORT_CLI_SIZE,  /* uint64_t as for BYTES, or "P%": then a double at offset `count` */
     LORT_CLI_TEXT,  /* const char *, not empty */
-    LORT_CLI_LIST,  /* const char **, repeatable; `count` is the offset of its unsigned count */
-    LORT_CLI_NAME,  /* const char *: one of `choices`, in any case */
+    LORT_CLI_LIST,  /* const char **, repeatable; its unsigned count is at offset `count` */
+    LORT_CLI_NAME,  /* const char *: one of `choices`, in upper or lower case */
     LORT_CLI_CHOICE /* int: the place in `choices` */
 } lort_cli_kind;
 
@@ -40,10 +45,10 @@ typedef struct lort_cli_option {
     const char *name; /* without "--" */
     char letter;      /* 0 = none */
     lort_cli_kind kind;
-    lort_goal goal; /* not DEFAULT: giving it chooses the target, which can be given once */
-    size_t at, size, count;
+    lort_goal goal;         /* not DEFAULT: the option is a target; one target may be given */
+    size_t at, size, count; /* offset and size of the field; count: see lort_cli_kind */
     double low, high;
-    const char *allowed;        /* the range in words, for messages */
+    const char *allowed;        /* the allowed values in words, for messages */
     const char *const *choices; /* NULL-terminated */
     const char *argument;       /* "N" in the help; NULL for flags */
     const char *help;
@@ -53,17 +58,17 @@ typedef struct lort_cli_command {
     const char *name, *arguments, *summary;
     int min_paths, max_paths;
     bool needs_output;
-    const lort_cli_option *options;            /* ends with a row without a name */
-    const char *notes;                         /* the end of the help, may be "" */
-    int (*run)(const lort_cli_values *values); /* gives the exit code */
+    const lort_cli_option *options;            /* the last row has no name */
+    const char *notes;                         /* printed at the end of the help; "": none */
+    int (*run)(const lort_cli_values *values); /* returns the exit code */
 } lort_cli_command;
 
 extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[],
     lort_cli_inspect_options[], lort_cli_verify_options[], lort_cli_restore_options[],
     lort_cli_compare_options[];
 
-/* Reads argv[1..] (argv[0] is the command's name). LORT_E_USAGE names the option, what is allowed,
- * and the help to read. */
+/* Parses argv[1..]; argv[0] is the name of the command. lort_cli_values_free frees the values.
+ * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */
 lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
                          lort_cli_values *values, lort_error *err);
 void lort_cli_values_free(lort_cli_values *values);

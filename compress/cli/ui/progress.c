@@ -1,5 +1,5 @@
-/* Owns the live line and the log lines. Uses the monotonic clock only: a jump of the wall clock
- * changes nothing. */
+/* progress: see progress.h. It uses only the monotonic clock, so a jump of the wall clock changes
+ * nothing. */
 #define _GNU_SOURCE
 #include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/summary.h"
@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REDRAW_NS 100000000u
-#define HEARTBEAT_NS 30000000000u
-#define NAME_COLUMNS 32 /* of a tensor's name in the live line */
-#define ETA_AFTER 0.02  /* of the work: earlier guesses mislead */
+#define REDRAW_NS 100000000u      /* 0.1 s between two live lines */
+#define HEARTBEAT_NS 30000000000u /* 30 s between two lines of a log */
+#define NAME_COLUMNS 32           /* columns of the live line that a tensor's name takes */
+#define ETA_AFTER 0.02            /* part of the work; estimates before that mislead */
 
 static uint64_t now_ns(void)
 {
@@ -64,7 +64,7 @@ static const char *eta_text(const lort_progress *progress, const lort_event *eve
     return out;
 }
 
-/* What matters most comes first: a narrow terminal cuts the end. */
+/* The most important figures come first, since a narrow terminal cuts the end. */
 static const char *figures_text(const lort_progress *progress, const lort_event *event, char *out,
                                 size_t cap)
 {
@@ -97,8 +97,8 @@ static void clear_line(lort_progress *progress)
     progress->shown = false;
 }
 
-/* Bytes of `text` that fill at most `columns`; a UTF-8 sequence is never cut and counts as one
- * column. */
+/* The bytes of `text` that fill at most `columns`. A UTF-8 sequence counts as one column and is
+ * never cut. */
 static size_t fit_width(const char *text, size_t columns)
 {
     size_t n = 0;
@@ -140,7 +140,7 @@ static const char *counts_text(const lort_progress *progress, char *out, size_t 
     return out;
 }
 
-/* Tensors of the layer so far. */
+/* Tensors of the layer that are finished. */
 static uint64_t layer_tensors(const lort_progress *progress)
 {
     uint64_t n = 0;

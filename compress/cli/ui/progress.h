@@ -1,6 +1,6 @@
-/* progress: an observer that tells a person how a run goes. On a terminal one live line, redrawn at
- * most ten times a second; in a log one plain line per layer or per 30 seconds. Everything goes to
- * stderr. */
+/* progress: an observer that prints the progress of a run to stderr. On a terminal it redraws one
+ * live line, at most ten times a second. In a log it prints one plain line per layer, or per 30
+ * seconds. */
 #ifndef LORT_COMPRESS_CLI_UI_PROGRESS_H
 #define LORT_COMPRESS_CLI_UI_PROGRESS_H
 
@@ -10,31 +10,31 @@
 #include <stdint.h>
 
 typedef struct lort_progress {
-    lort_observer observer; /* give its address to a command */
+    lort_observer observer; /* commands take its address */
     bool quiet, verbose, live;
-    bool start_block; /* print mode, memory and plan when they are known */
+    bool start_block; /* print mode, memory and plan once they are known */
     bool shown;       /* a live line is on the screen */
     uint64_t started_ns, drawn_ns, logged_ns;
-    int64_t layer;                      /* being worked on; -1: none, -2: nothing yet */
+    int64_t layer;                      /* layer in work; -1: no layer, -2: nothing yet */
     uint64_t layer_count[LORT_ACTIONS]; /* tensors of the layer, by action */
     uint64_t rss;                       /* peak so far, 0 = unknown */
-    lort_event last;                    /* of the layer: figures only */
-    lort_event seen;                    /* the newest: figures only */
+    lort_event last;                    /* last event of the layer; pointers are NULL */
+    lort_event seen;                    /* the newest event; pointers are NULL */
     uint64_t answered_ns;
-    pthread_t thread; /* that opened it, and gets the events */
+    pthread_t thread; /* the thread that opened it, which gets the events */
 } lort_progress;
 
-/* stop: of the observer. start_block: compress and restore announce themselves; the others have
- * their say on stdout. */
+/* stop: becomes the observer's stop. start_block: print the start block to stderr; compress and
+ * restore want it, the other commands print their figures on stdout. */
 void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet,
                         bool verbose, bool start_block);
-/* SIGUSR1 asked how far things are: one line, at most ten a second. False: not now, ask again; any
- * thread may, the one that opened it answers. */
+/* Prints one line for SIGUSR1, at most ten a second. Returns false if no line was printed: call
+ * again then. Threads: any thread may call, but only the thread that opened progress prints. */
 bool lort_progress_answer(lort_progress *progress);
-/* Removes the live line or logs the last layer; call before printing anything else. */
+/* Removes the live line, or logs the last layer. Call before printing anything else. */
 void lort_progress_close(lort_progress *progress);
 
-/* The N of "blk.N.", "layers.N." or "h.N." in a tensor's name, -1 if there is none. */
+/* The N of "blk.N.", "layers.N." or "h.N." in a tensor's name; -1 if there is none. */
 int64_t lort_progress_layer(const char *name);
 
 #endif

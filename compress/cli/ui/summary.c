@@ -1,5 +1,4 @@
-/* Owns the wording and the columns of start and end blocks. All texts of a report are escaped
- * already. */
+/* summary: see summary.h. All texts of a report are escaped already. */
 #include "compress/cli/ui/summary.h"
 #include "compress/cli/ui/kinds.h"
 #include <inttypes.h>
@@ -148,7 +147,7 @@ static void print_kept(FILE *out, tally *t)
 
 void lort_cli_print_actions(FILE *out, const lort_report *report)
 {
-    /* whether factors meet the target is seen only by trying */
+    /* a plan does not know yet whether the tensors can be factored or coded */
     const bool planned = report->command == LORT_COMMAND_PLAN;
     tally t = {0};
     for (uint64_t i = 0; i < report->tensor_count; i++)

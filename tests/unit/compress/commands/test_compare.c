@@ -21,7 +21,7 @@ static int fill(void **state)
     return 0;
 }
 
-/* A fresh pair of equal operands before each test. */
+/* Each test begins with a fresh pair of equal models. */
 static int open_pair(void **state)
 {
     tiny_fill_rank(base, ROWS, COLS, 3, 1);
@@ -47,7 +47,7 @@ static lort_code compare_files(const char *a, const char *b, double fail_above, 
     return lort_compare(tiny_path(dir, a), tiny_path(dir, b), fail_above, &(lort_run_options){.threads = 2}, observer, report, err);
 }
 
-/* The report of a comparison that succeeds. */
+/* Compares and must succeed; returns the report. */
 static lort_report compared(const char *a, const char *b)
 {
     lort_report report = {0};
@@ -137,7 +137,7 @@ static void on_one_side_only_is_undefined(void **state)
         assert_int_equal(report.warning_count, 1);
         assert_true(isnan(report.worst_error));
         lort_report_free(&report);
-        must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: it differs");
+        must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: the tensors differ");
     }
 }
 
@@ -149,7 +149,7 @@ static void an_all_zero_reference(void **state)
     assert_true(isnan(report.tensors[0].rel_error) && report.tensors[0].max_abs > 0);
     assert_string_equal(report.tensors[0].reason_text, "the reference is all zero");
     lort_report_free(&report);
-    must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: it differs");
+    must_fail("a", "b", 0.9, LORT_E_NUMERIC, "w: the tensors differ");
     report = compared("b", "a");
     assert_near(report.tensors[0].rel_error, 1);
     lort_report_free(&report);
@@ -200,9 +200,9 @@ static void without_a_decoder_bytes_are_compared(void **state)
         assert_string_equal(report.tensors[0].reason_text, "bytes differ; the type has no decoder");
         assert_int_equal(report.warning_count, 1);
         lort_report_free(&report);
-        must_fail("b", sides[i], 0.5, LORT_E_NUMERIC, "ids: it differs");
+        must_fail("b", sides[i], 0.5, LORT_E_NUMERIC, "ids: the tensors differ");
     }
-    lort_report report = compared("a", "u"); /* the same bytes in another type are other numbers */
+    lort_report report = compared("a", "u"); /* equal bytes of another type are other numbers */
     assert_true(isnan(report.tensors[0].rel_error));
     lort_report_free(&report);
 }
@@ -218,7 +218,8 @@ static void write_container(void)
     compress_to("m", "a.lort", &options);
 }
 
-/* A stack that one side stores by slices is compared with one that lies whole, and gives the error the compressor measured. */
+/* One side stores a stack by slices, the other side whole. The error must be the one that compress
+ * measured. */
 static void a_container_against_its_model(void **state)
 {
     lort_options options = options_rank(3);
@@ -239,7 +240,7 @@ static void a_container_against_its_model(void **state)
     report = compared("a.lort", "a.lort");
     assert_true(report.worst_error == 0);
     lort_report_free(&report);
-    options.goal = LORT_GOAL_LOSSLESS; /* a stack stored whole against one stored by slices */
+    options.goal = LORT_GOAL_LOSSLESS; /* stored whole, against a stack stored by slices */
     compress_to("m", "whole.lort", &options);
     report = compared("a.lort", "whole.lort");
     assert_true(entry_named(&report, "experts")->rel_error > 0 && entry_named(&report, "experts")->rel_error < 1e-3);
@@ -255,7 +256,8 @@ static void damage_is_told(void **state)
     must_fail("bad.lort", "m", -1, LORT_E_DAMAGED, "tensor w: a factor holds NaN");
 }
 
-/* The last byte of every payload in turn: whichever side it is on, it is told, and of which tensor; raw bytes between tensors are none. */
+/* Damages the last byte of every payload in turn, on either side. The error must name the tensor.
+ * Raw bytes between tensors are not compared. */
 static void damage_of_any_tensor_is_told(void **state)
 {
     static const lort_residual ways[] = {LORT_RESIDUAL_INT, LORT_RESIDUAL_NONE, LORT_RESIDUAL_TERNARY};
@@ -315,7 +317,7 @@ static void a_changed_input_is_a_read_error(void **state)
     watch_start(&w, -1, -1);
     w.act = cut;
     assert_code(run_watched(&w.observer, &err), LORT_E_READ, &err);
-    assert_int_equal(w.kinds[LORT_EVENT_TENSOR], 1); /* the next one already */
+    assert_int_equal(w.kinds[LORT_EVENT_TENSOR], 1); /* the stop came before the second */
 }
 
 static const char *left = "m", *right = "a.lort";
@@ -331,7 +333,8 @@ static void memory_is_a_promise(void **state)
     sweep_memory(run_in);
 }
 
-/* Rows of 600 kB in f32 on both sides: in cells they cost what any matrix costs, and the factors 1 MB. */
+/* Rows of 600 kB in f32 on both sides. In cells they take what any matrix takes, and the factors
+ * take 1 MB. */
 static void a_wide_matrix_is_an_ordinary_one(void **state)
 {
     enum { HIGH = 64, WIDE = 150000 };

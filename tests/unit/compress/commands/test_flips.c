@@ -1,8 +1,11 @@
-/* Nothing that happens to a container's bytes passes lort_verify: every bit flipped, every length cut, bytes put before, behind and between, each on a small
- * container of each kind that the writer makes.
+/* lort_verify finds every change of a container's bytes: every flipped bit, every cut, and bytes
+ * that are put before, behind or between. Each is tried on a small container of each kind that LoRT
+ * writes.
  *
- * lort_verify looks at the machine first (hwloc, /proc, threads), which takes longer than all the rest. So that is done once for a container, on the sound file,
- * and what is then run for every fault is lort_archive_open and lort_reading_verify: what lort_verify consists of, which the last test holds against it. */
+ * lort_verify looks at the machine first (hwloc, /proc, threads), which takes longer than all the
+ * rest. So the test does that once per container, on the sound file. For each fault it runs only
+ * lort_archive_open and lort_reading_verify, which are the other steps of lort_verify. The last
+ * test compares the two ways. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +21,7 @@
 #include "tests/unit/main.h"
 
 enum { ROWS = 64, COLS = 32, SIZE = ROWS * COLS };
-enum { EVERY = SANITIZED ? 13 : 1 }; /* bit, length or place; 13: all bits of a byte come */
+enum { EVERY = SANITIZED ? 13 : 1 }; /* one bit or place in so many; 13: all bits of a byte occur */
 
 static float low_rank[SIZE], noise[SIZE], near[SIZE];
 static const lort_run_options alone = {.threads = 1};
@@ -53,7 +56,7 @@ static void make_factors(void)
     make("m", &options);
 }
 
-/* Importances that make scales of columns pay, in the legacy form. */
+/* An importance matrix, in the legacy form, that makes column scales save space. */
 static void write_importance(void)
 {
     lort_buffer b = {.alloc = &lort_alloc_heap};
@@ -107,7 +110,8 @@ static void make_files(void)
 static const struct kind {
     const char *name;
     void (*make)(void);
-    lort_term_kind term; /* that it must have, of columns that are scaled or not, in so many files at least */
+    /* at least so many files must have this term, with scaled columns or without */
+    lort_term_kind term;
     bool scaled;
     uint32_t files;
 } kinds[] = {
@@ -119,7 +123,7 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* ---- what verifies ---- */
+/* ---- verifying ---- */
 
 static lort_reading reading; /* of the sound container */
 static lort_report report;
@@ -144,8 +148,9 @@ static lort_code verify(lort_error *err)
     if (code)
         return code;
     lort_archive_block_need(archive, &need);
+    /* the buffers of the sound container are large enough */
     assert_true(lort_archive_count(archive) == lort_archive_count(first) && lort_archive_chunk_max(archive) <= reading.session.scratch[0].size &&
-                lort_block_space_bytes(&need) <= lort_block_space_bytes(&reading.blocks)); /* what was opened for it is enough */
+                lort_block_space_bytes(&need) <= lort_block_space_bytes(&reading.blocks)); 
     reading.archive = archive;
     code = lort_reading_verify(&reading, err);
     reading.archive = first;
@@ -177,7 +182,8 @@ static void end(void)
     dir_close(NULL);
 }
 
-/* What must be: damaged; a head that says another version or other features may be input that this reader does not know instead. */
+/* The container must count as damaged. A head with another version or other features may also be
+ * input that this reader does not know. */
 static void must_refuse(const struct kind *kind, const char *what, uint64_t at, bool in_head)
 {
     lort_error err = {0};
@@ -216,7 +222,7 @@ static void every_flipped_bit_is_found(void **state)
         lort_error err = {0};
         begin(&kinds[k]);
         flip_all(&kinds[k]);
-        assert_code(verify(&err), LORT_OK, &err); /* all were put back */
+        assert_code(verify(&err), LORT_OK, &err); /* all bits were put back */
         end();
     }
 }
@@ -235,7 +241,7 @@ static void every_shorter_file_is_found(void **state)
     }
 }
 
-/* bytes, then others; either may be none. */
+/* Writes bytes, then other bytes; either may be empty. */
 static void write_both(const uint8_t *first, uint64_t n, const uint8_t *second, uint64_t m)
 {
     lort_buffer both = {.alloc = &lort_alloc_heap};
@@ -267,7 +273,7 @@ static void what_follows_or_precedes_is_found(void **state)
     }
 }
 
-/* A container of one kind behind that of another. */
+/* Puts a container of one kind behind that of another. */
 static void two_containers_are_none(void **state)
 {
     lort_buffer before = {.alloc = &lort_alloc_heap};
@@ -285,7 +291,7 @@ static void two_containers_are_none(void **state)
     lort_buffer_free(&before);
 }
 
-/* At every place a byte less, and one more. */
+/* Removes a byte at every place, and inserts one. */
 static void a_byte_more_or_less_is_found(void **state)
 {
     for (int k = 0; k < KINDS; k++) {
@@ -307,7 +313,8 @@ static void a_byte_more_or_less_is_found(void **state)
 
 /* ---- lort_verify itself ---- */
 
-/* The same code in the same words. Places 97 bits apart: all bits of a byte, all parts of the file. */
+/* lort_verify must give the same code and the same message. Places are 97 bits apart, so that every
+ * bit of a byte and every part of the file occurs. */
 static void the_pieces_are_what_verify_runs(void **state)
 {
     for (int k = 0; k < KINDS; k++) {

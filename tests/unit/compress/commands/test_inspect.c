@@ -68,7 +68,7 @@ static void a_model(void **state)
     lort_report_free(&report);
 }
 
-/* What the compressor said of its output is what inspect and verify read out of it. */
+/* inspect and verify read the figures that compress reported of its output. */
 static void a_container(void **state)
 {
     lort_options options = options_rank(2);

@@ -25,7 +25,7 @@ static int fill(void **state)
     return 0;
 }
 
-/* Not in the order of their names; an odd number of bytes before the last. */
+/* The tensors are not in the order of their names. An odd number of bytes lies before the last. */
 static const tiny_tensor model[] = {
     {"w.f32", "F32", 2, {ROWS, COLS}, low_rank}, {"w.f16", "F16", 2, {ROWS, COLS}, low_rank}, {"w.bf16", "BF16", 2, {ROWS, COLS}, low_rank},
     {"experts", "F32", 3, {3, ROWS, COLS}, stack}, {"norm", "F32", 1, {COLS}, NULL},          {"ids", "I32", 1, {3}, NULL},
@@ -46,7 +46,7 @@ static void restore_ok(const char *container, const char *output, const lort_res
     assert_code(restore_with(container, output, options, NULL, &err), LORT_OK, &err);
 }
 
-/* The largest relative error of any tensor; NaN where one has none. */
+/* The largest relative error of a tensor; NaN if one tensor has none. */
 static double worst_between(const char *a, const char *b)
 {
     lort_report report = {0};
@@ -128,7 +128,7 @@ static void types_follow(void **state)
     }
 }
 
-/* NaN and Inf that were there before stay, in any type; only numbers that do not fit are refused. */
+/* NaN and Inf of the source stay, in any type. Only numbers that do not fit are refused. */
 static void what_does_not_fit_is_refused(void **state)
 {
     lort_options compress = options_rank(3);
@@ -146,7 +146,7 @@ static void what_does_not_fit_is_refused(void **state)
     assert_code(restore_with("a.lort", "out2", &options, NULL, &err), LORT_E_USAGE, &err);
 }
 
-/* An edit: factors near the end of BF16 or F16, whose products are beyond. */
+/* An edit: factors near the end of the range of BF16 or F16, so that products are beyond it. */
 static void blow_up(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     bool bf16 = term_of_chunk(part, chunk)->left == LORT_BF16;
@@ -236,7 +236,7 @@ static void nan_in_a_factor_is_damage(void **state)
 
 static const char *old_text, *new_text;
 
-/* An edit: another text of the same length in the header. */
+/* An edit: puts another text of the same length into the header. */
 static void swap_text(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     for (uint64_t i = 0; part->number == 0 && i + strlen(old_text) <= n; i++)
@@ -244,7 +244,7 @@ static void swap_text(const lort_part *part, const lort_chunk *chunk, uint8_t *b
             memcpy(bytes + i, new_text, strlen(new_text));
 }
 
-/* A header that is sound but speaks of other tensors is not rewritten with theirs. */
+/* A sound header with other tensors than the container is refused. */
 static void the_header_must_be_that_of_the_tensors(void **state)
 {
     static const struct { const char *old, *new; } swaps[] = {
@@ -263,7 +263,8 @@ static void the_header_must_be_that_of_the_tensors(void **state)
 
 /* ---- zeros without end ---- */
 
-/* A sound container of some hundred bytes whose one tensor, "w" of F8, is factors of rank 0: as many zeros as are allowed, stored as nothing. */
+/* Makes a sound container of some hundred bytes. Its one tensor, "w" of type F8, is factors of rank
+ * 0: as many zeros as a tensor may have, stored in no bytes. */
 static lort_code write_zeros(const char *name, int64_t rows, int64_t cols, lort_error *err)
 {
     uint32_t rank = 0;
@@ -308,7 +309,7 @@ static lort_code take_one(void *ctx, uint64_t first, const float *values, uint64
     return LORT_E_STOPPED;
 }
 
-/* Rows of it: zeros, or no memory for a row of blocks. */
+/* Rows of the tensor are zeros, or there is no memory for a row of blocks. */
 static void read_zeros(const char *name)
 {
     lort_weights *w;
@@ -325,7 +326,8 @@ static void zeros_without_end_are_refused_or_stopped(void **state)
 {
     static const int64_t most = (int64_t)LORT_ELEMENTS_MAX;
     const int64_t shapes[][2] = {{1, most}, {most, 1}, {(int64_t)1 << 30, (int64_t)1 << 30}};
-    const int64_t beyond[][2] = {{1, most + 1}, {4 * most + 1000, 1}, {1, 4 * most + 1000}, {INT64_MAX, 1}}; /* times 4 bytes: little once more, without the limit */
+    /* Without the limit, 4 bytes times the elements would overflow to a small number. */
+    const int64_t beyond[][2] = {{1, most + 1}, {4 * most + 1000, 1}, {1, 4 * most + 1000}, {INT64_MAX, 1}};
     const lort_run_options run = {.threads = 2, .memory_bytes = 256 << 20};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         lort_report seen = {0}, verified = {0}, compared = {0};
@@ -335,7 +337,8 @@ static void zeros_without_end_are_refused_or_stopped(void **state)
         assert_code(lort_inspect(tiny_path(dir, "z.lort"), &seen, &err), LORT_OK, &err);
         assert_int_equal(seen.tensors[0].bytes_in, shapes[i][0] * shapes[i][1]);
         assert_code(lort_verify(tiny_path(dir, "z.lort"), &run, NULL, &verified, &err), LORT_OK, &err);
-        for (int way = 0; way < 3; way++) { /* the space, the memory of a slot, or the header that is not there: before anything is written */
+        /* nothing is written yet: disk space, memory of a slot, or the header is missing */
+        for (int way = 0; way < 3; way++) {
             const lort_restore_options options = {.run = run, .dtype = way == 1 ? "F32" : NULL, .tensor = way == 2 ? "w" : NULL};
             lort_code code = restore_with("z.lort", "out", &options, NULL, &err);
             assert_true(code == LORT_E_WRITE || code == LORT_E_MEMORY || code == LORT_E_DAMAGED);
@@ -375,7 +378,7 @@ static void memory_is_a_promise(void **state)
     sweep_memory(run_in);
 }
 
-/* 64 x 150000: one slot in F16 is 19 MB, the factors 1 MB; nothing else grows with the width. */
+/* 64 x 150000: one slot in F16 is 19 MB, the factors 1 MB. Nothing else grows with the width. */
 static void a_wide_matrix_is_an_ordinary_one(void **state)
 {
     enum { HIGH = 64, WIDE = 150000 };
@@ -393,7 +396,8 @@ static void a_wide_matrix_is_an_ordinary_one(void **state)
     uint64_t small = least_memory(run_in, "w.f32 needs ");
     container = "a.lort";
     uint64_t wide = least_memory(run_in, "wide needs ");
-    assert_true(SANITIZED || wide - small < (uint64_t)HIGH * WIDE * 2 + (3u << 20)); /* a sanitizer takes memory as it likes */
+    /* a sanitizer takes memory of its own */
+    assert_true(SANITIZED || wide - small < (uint64_t)HIGH * WIDE * 2 + (3u << 20));
     runs_within(run_in, SANITIZED ? 2ull << 30 : wide);
     assert_true(worst_between("m", "out") < 1e-3);
 }

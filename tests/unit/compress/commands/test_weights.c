@@ -24,7 +24,7 @@ static int fill(void **state)
     tiny_fill_rank(low_rank, ROWS, COLS, 3, 1);
     tiny_fill_rank(stack, ROWS, COLS, 2, 5);
     tiny_fill_noise(stack + SIZE, SIZE, 6);
-    stack[SIZE + 70] = NAN; /* this slice stays as it is */
+    stack[SIZE + 70] = NAN; /* makes this slice kept */
     tiny_fill_rank(stack + 2 * SIZE, ROWS, COLS, 1, 7);
     return 0;
 }
@@ -35,7 +35,8 @@ static int empty(void **state)
     return 0;
 }
 
-/* What a container keeps, and what it does not. Scalars, types of blocks and without a decoder, tensors without elements. */
+/* A model of tensors that a container keeps and of others. It has scalars, block types, a type
+ * without a decoder, and tensors without elements. */
 static const tiny_tensor tensors[] = {
     {"w.f32", "F32", 2, {ROWS, COLS}, low_rank}, {"w.f16", "F16", 2, {ROWS, COLS}, low_rank}, {"experts", "F32", 3, {3, ROWS, COLS}, stack},
     {"norm", "F32", 1, {COLS}, NULL},            {"ids", "I32", 2, {3, 5}, NULL},             {"f8", "F8_E4M3", 2, {5, 7}, NULL},
@@ -89,7 +90,7 @@ static lort_tensor_info info_of(const lort_weights *w, uint64_t number)
     return info;
 }
 
-/* ---- what streams must give ---- */
+/* ---- checks of streams ---- */
 
 typedef struct collector {
     const void *buffer;
@@ -112,11 +113,12 @@ static lort_code collect(collector *c, uint64_t at, const void *piece, uint64_t 
 static lort_code collect_bytes(void *ctx, uint64_t offset, const void *bytes, uint64_t count)
 {
     collector *c = ctx;
-    assert_true(count == c->room || offset + count == c->size); /* full ones, but the last */
+    /* all pieces but the last are full */
+    assert_true(count == c->room || offset + count == c->size); 
     return collect(c, offset, bytes, count);
 }
 
-/* Whole rows, or part of one. */
+/* A piece is whole rows, or a part of one row. */
 static lort_code collect_rows(void *ctx, uint64_t first, const float *values, uint64_t count)
 {
     collector *c = ctx;
@@ -127,12 +129,12 @@ static lort_code collect_rows(void *ctx, uint64_t first, const float *values, ui
     return collect(c, first, values, count);
 }
 
-/* Bytes of a tensor through a buffer of so many, to be freed. */
+/* The bytes of a tensor, streamed through a buffer of `room` bytes. The caller frees them. */
 static uint8_t *bytes_of(lort_weights *w, uint64_t number, uint64_t room)
 {
     const lort_tensor_info info = info_of(w, number);
     lort_error err = {0};
-    void *buffer = malloc(room); /* exactly: a sanitizer sees what is beyond */
+    void *buffer = malloc(room); /* exact, so that a sanitizer sees an overflow */
     collector c = {.buffer = buffer, .all = malloc(info.bytes + 1), .size = info.bytes, .unit = 1, .room = room, .stop_after = -1};
     assert_true(info.has_bytes && buffer && c.all);
     assert_code(lort_weights_bytes(w, number, buffer, room, collect_bytes, &c, &err), LORT_OK, &err);
@@ -141,7 +143,7 @@ static uint8_t *bytes_of(lort_weights *w, uint64_t number, uint64_t room)
     return c.all;
 }
 
-/* Rows [first, first + count) to their place in all: [slices * rows][cols]. */
+/* Streams rows [first, first + count) to their place in all, which is [slices rows][cols]. */
 static void put_rows(lort_weights *w, uint64_t number, int64_t first, int64_t count, uint64_t room, float *all)
 {
     const lort_tensor_info info = info_of(w, number);
@@ -167,7 +169,7 @@ static float *rows_of(lort_weights *w, uint64_t number, uint64_t room)
     return all;
 }
 
-/* Any rows, any buffer: the same bits as in want. */
+/* Streams of any rows through any buffer give the bits of want. */
 static void same_rows(lort_weights *w, uint64_t number, const float *want)
 {
     const lort_tensor_info info = info_of(w, number);
@@ -180,7 +182,8 @@ static void same_rows(lort_weights *w, uint64_t number, const float *want)
             fail_msg("%s: rows through a buffer of %llu bytes differ", info.name, (unsigned long long)rooms[i]);
         free(all);
     }
-    float *all = calloc(elements_of(&info) + 1, sizeof *all); /* backwards, some of them at a time */
+    /* backwards, some rows at a time */
+    float *all = calloc(elements_of(&info) + 1, sizeof *all);
     assert_non_null(all);
     for (int64_t last = rows, step = 1; last > 0; last -= step, step = step % 37 + 5) {
         step = step < last ? step : last;
@@ -201,7 +204,7 @@ static void same_bytes(lort_weights *w, uint64_t number, const uint8_t *want)
     }
 }
 
-/* What the decoder of the type makes of its bytes. */
+/* Decodes the bytes of a tensor by the decoder of its type. */
 static float *decoded(const lort_tensor_info *info, const uint8_t *bytes)
 {
     const lort_dtype_info *type = lort_dtype_by_name(info->dtype, strlen(info->dtype));
@@ -223,7 +226,7 @@ static lort_code swallow_bytes(void *ctx, uint64_t offset, const void *bytes, ui
     return LORT_OK;
 }
 
-/* What may have come before is less than all. */
+/* Pieces may have come before the failure, but not all of them. */
 static void must_refuse_rows(lort_weights *w, uint64_t number, lort_code code, const char *words)
 {
     float buffer[256];
@@ -249,7 +252,7 @@ static void read_at(const char *folder, const lort_tensor_report *entry, uint8_t
     fclose(in);
 }
 
-/* Every tensor of a model: bytes as they lie in the file, rows as decoded. */
+/* For every tensor of a model: bytes are those of the file, rows are the decoded bytes. */
 static void check_model(const char *path, const char *folder, bool mapped)
 {
     lort_report report = {0};
@@ -278,7 +281,7 @@ static void check_model(const char *path, const char *folder, bool mapped)
             same_rows(w, i, values);
             free(values);
         } else
-            must_refuse_rows(w, i, LORT_E_USAGE, "has no decoder: its bytes can be had");
+            must_refuse_rows(w, i, LORT_E_USAGE, "has no decoder; read the bytes of the tensor");
         assert_ptr_equal(lort_weights_address(w, i), address);
         free(want);
     }
@@ -344,7 +347,8 @@ static void shapes_are_matrices(void **state)
 
 /* ---- containers ---- */
 
-/* Every tensor of a container: what restore writes of it, kept ones in their type and others in F32. Returns how many have no bytes. */
+/* For every tensor of a container: streams give what restore writes, kept tensors in their type and
+ * others in F32. Returns the number of tensors without bytes. */
 static int check_container(const char *name)
 {
     lort_error err = {0};
@@ -364,7 +368,7 @@ static int check_container(const char *name)
         } else {
             uint8_t byte;
             assert_code(lort_weights_bytes(w, i, &byte, 1, collect_bytes, NULL, &err), LORT_E_USAGE, &err);
-            assert_says(&err, "rows of it can be had");
+            assert_says(&err, "not the original bytes; read rows of it");
             assert_int_equal(one.size, elements_of(&info) * sizeof(float));
             lossy++;
         }
@@ -422,7 +426,7 @@ static void containers_by_hand(void **state)
     assert_true(check_container("trits.lort") >= 1);
 }
 
-/* Streams of one tensor leave no mark on those of another, whatever they decode through. */
+/* Streams of one tensor do not change streams of another, although they share buffers. */
 static void streams_take_turns(void **state)
 {
     lort_options options = options_of(LORT_RESIDUAL_INT);
@@ -441,7 +445,7 @@ static void streams_take_turns(void **state)
         same_bytes(w, norm, plain);
     }
     put_rows(w, norm, 0, 1, 1024, again);
-    free(bytes_of(w, number_of(w, "noise"), 64)); /* through the same chunk buffer */
+    free(bytes_of(w, number_of(w, "noise"), 64)); /* uses the same chunk buffer */
     put_rows(w, norm, 0, 1, 1024, again);
     assert_memory_equal(again, plain, COLS * sizeof(float));
     free(plain);
@@ -451,7 +455,7 @@ static void streams_take_turns(void **state)
     lort_weights_close(w);
 }
 
-/* ---- calls that are wrong, and streams that are ended ---- */
+/* ---- wrong calls, and streams that the caller ends ---- */
 
 static void wrong_calls_are_refused(void **state)
 {
@@ -483,7 +487,8 @@ static void wrong_calls_are_refused(void **state)
         assert_code(lort_weights_rows(w, 0, beyond[i][0], beyond[i][1], buffer, sizeof buffer, collect_rows, NULL, &err), LORT_E_USAGE, &err);
         assert_says(&err, "there are 150");
     }
-    assert_code(lort_weights_rows(w, 0, ROWS, LORT_ROWS_ALL, buffer, sizeof buffer, collect_rows, NULL, &err), LORT_OK, &err); /* none */
+    /* 0 rows */
+    assert_code(lort_weights_rows(w, 0, ROWS, LORT_ROWS_ALL, buffer, sizeof buffer, collect_rows, NULL, &err), LORT_OK, &err);
     lort_weights_close(w);
     w = open_name("q.gguf");
     assert_code(lort_weights_rows(w, number_of(w, "q8"), 0, 1, buffer, sizeof buffer, collect_rows, NULL, &err), LORT_E_USAGE, &err);
@@ -524,14 +529,14 @@ static void the_caller_may_end_a_stream(void **state)
         float *before = rows_of(w, number, 4096);
         ends_after(w, number, 0);
         ends_after(w, number, 70);
-        ends_after(w, number, ROWS - 1); /* the last */
+        ends_after(w, number, ROWS - 1); /* the last row */
         same_rows(w, number, before);
         free(before);
         lort_weights_close(w);
     }
 }
 
-/* ---- files that change, containers that are damaged ---- */
+/* ---- changed files, damaged containers ---- */
 
 typedef struct prefix {
     const float *want;
@@ -552,7 +557,8 @@ static lort_code compare_bytes(void *ctx, uint64_t offset, const void *bytes, ui
     return LORT_OK;
 }
 
-/* A wide row is 36000 bytes: whole pages are gone, or (`left` in the last page) only part of one. */
+/* The file shrinks to `left` bytes. A wide row is 36000 bytes, so whole pages are lost, or only a
+ * part of the last page. */
 static void shrinks_to(uint64_t left)
 {
     enum { ROW = WIDE * sizeof(float) };
@@ -582,7 +588,7 @@ static void a_file_that_shrank_is_a_read_error(void **state)
     shrinks_to(1 << 20);
     tiny_safetensors(dir, "wide", &(tiny_tensor){"wide", "F32", 2, {ROWS, WIDE}, wide}, 1);
     assert_int_equal(stat(tiny_path(dir, "wide"), &st), 0);
-    shrinks_to((uint64_t)st.st_size - 8); /* within the last page: nothing faults */
+    shrinks_to((uint64_t)st.st_size - 8); /* within the last page, so no access faults */
 }
 
 static void a_file_that_was_written_to_is_a_read_error(void **state)
@@ -634,14 +640,14 @@ static void damage_is_told(void **state)
     assert_null(w);
 }
 
-/* Edits of chunks whose own hashes are right. */
+/* Edits of chunks, with their hashes made right again. */
 static void other_bytes(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     if (chunk->array >> 24 == LORT_ARRAY_RAW && chunk->first > 0)
         bytes[n - 1] ^= 1;
 }
 
-/* 0 x 2^4096 in f32 is no number. */
+/* 0 x 2^4096 is NaN in f32. */
 static void huge_exponent(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
 {
     if (chunk->array >> 24 == LORT_ARRAY_LEFT)
@@ -694,7 +700,8 @@ static void what_a_writer_got_wrong_is_damage(void **state)
 
 /* ---- memory ---- */
 
-/* Whatever the limit: all is done, or LORT_E_MEMORY says it is not. Nothing leaks (close asserts the ledger). Returns what happened. */
+/* With any limit all rows come, or LORT_E_MEMORY. Nothing leaks: close asserts that the budget is
+ * empty. Returns the code. */
 static lort_code all_rows_within(const char *name, uint64_t memory)
 {
     lort_weights *w;

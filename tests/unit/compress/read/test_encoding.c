@@ -41,7 +41,7 @@ static void cells_tile_the_matrix(void **state)
     }
 }
 
-/* The bits of an element do not depend on which cell it is asked for in. */
+/* The bits of an element do not depend on the cell that it is read with. */
 static void cells_are_the_rows(void **state)
 {
     enum { ROWS = 150, COLS = 2500, RANK = 7 };
@@ -94,7 +94,7 @@ static const lort_part *part_named(const opened *o, const char *name)
     return part;
 }
 
-/* Every cell of a slice, put together: [rows][cols]. */
+/* Reads every cell of a slice into one matrix, [rows][cols]. */
 static float *decode_slice(opened *o, const lort_part *part, uint32_t number)
 {
     lort_slice slice;
@@ -111,12 +111,12 @@ static float *decode_slice(opened *o, const lort_part *part, uint32_t number)
             memcpy(all + r * grid.cols + c.c0, cell + (r - c.r0) * (c.c1 - c.c0), (size_t)(c.c1 - c.c0) * sizeof *cell);
     }
     lort_slice_close(&slice);
-    lort_slice_close(&slice); /* closed ones may be closed */
+    lort_slice_close(&slice); /* accepts a closed slice */
     free(cell);
     return all;
 }
 
-/* Three chunks of 1 MiB, the borders of which lie within rows, in three cells across. */
+/* Three chunks of 1 MiB, with borders within rows, and three cells across. */
 static void raw_cells_are_the_source(void **state)
 {
     enum { ROWS = 70, COLS = 9000 };
@@ -136,7 +136,8 @@ static void raw_cells_are_the_source(void **state)
     close_container(&o);
 }
 
-/* A stack: slice 0 factored, 1 all NaN but one (raw), 2 zero; wide enough for two cells. */
+/* A stack: slice 0 is factored, slice 1 is raw (all NaN but one), slice 2 is zero. It is wide
+ * enough for two cells. */
 enum { ROWS = 65, COLS = 4200, SLICE = ROWS * COLS };
 
 static float *stack(void)
@@ -179,7 +180,7 @@ static void slices_of_a_stack(void **state)
     close_container(&o);
 }
 
-/* The bytes that opening takes are the bytes the plan was told; each one of them may be refused. */
+/* Opening takes the bytes that the plan counts. Any allocation of them may fail. */
 static void opening_takes_what_was_said(void **state)
 {
     free(stack());
@@ -235,7 +236,8 @@ static double relative_error(const float *found, const float *wanted, int64_t n)
     return sqrt(diff / norm);
 }
 
-/* A stack of experts: noise of two sizes, one with a NaN (kept raw), one all zero (kept raw), noise with rows and columns of all sizes. */
+/* A stack of experts: noise of two sizes; one slice with a NaN (raw); one all zero (raw); noise
+ * with rows and columns of all sizes. */
 static void integers_of_a_stack(void **state)
 {
     enum { EXPERTS = 5 };
@@ -256,7 +258,7 @@ static void integers_of_a_stack(void **state)
         const lort_part *part = part_named(&o, "experts");
         assert_int_equal(part->slices, EXPERTS);
         assert_true(lort_part_has_blocks(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
-        assert_false(part->has_error); /* of a stack with a NaN */
+        assert_false(part->has_error); /* unknown for a stack with a NaN */
         for (uint32_t s = 0; s < EXPERTS; s++) {
             const bool raw = s == 2 || s == 3;
             float *found = decode_slice(&o, part, s);
@@ -279,7 +281,7 @@ static void the_error_of_a_stack_is_over_all(void **state)
     float *values = calloc(3 * SLICE, sizeof *values), *found = calloc(3 * SLICE, sizeof *found);
     const lort_options options = options_integers(0.02);
     assert_true(values && found);
-    tiny_fill_noise(values, 2 * SLICE, 5); /* and one zero */
+    tiny_fill_noise(values, 2 * SLICE, 5); /* and one zero slice */
     tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {3, ROWS, COLS}, values}, 1);
     compress_to("m", "a.lort", &options);
     opened o = open_container("a.lort");
@@ -296,7 +298,7 @@ static void the_error_of_a_stack_is_over_all(void **state)
     free(found);
 }
 
-/* What quantising cannot do is kept, and said. */
+/* LoRT keeps a slice that it cannot quantise, and reports the reason. */
 static void what_integers_cannot_reach_is_kept(void **state)
 {
     enum { N = 40 * 50 };
@@ -322,7 +324,7 @@ static void what_integers_cannot_reach_is_kept(void **state)
     }
 }
 
-/* Every term of the container fixture, at the values it was made of. */
+/* Every term of the container fixture gives the values that the fixture was made of. */
 static void factors_and_integers_are_summed(void **state)
 {
     fixture *fix = malloc(sizeof *fix);

@@ -1,4 +1,4 @@
-/* Reports: what the builder promises, and JSON that says null where nothing was measured. */
+/* Reports: the contract of the builder, and JSON with null for figures that were not measured. */
 #define _GNU_SOURCE /* mkdtemp */
 #include "compress/session/report.h"
 #include "tests/unit/main.h"
@@ -67,7 +67,7 @@ static void test_empty_report_is_all_null(void **state)
     assert_null(strstr(json, "\"meta\""));
     lort_report_free(&report);
     assert_null(report.owner);
-    lort_report_free(&report); /* zeroed is accepted */
+    lort_report_free(&report); /* accepts a zeroed report */
     lort_report_free(NULL);
 }
 
@@ -96,7 +96,7 @@ static void test_tensors_default_to_unmeasured(void **state)
     lort_report_free(&report);
 }
 
-/* Whatever stands at their end, escaped texts are not cut. */
+/* Escaped texts are not cut, whatever their last bytes are. */
 static void test_escaped_texts_are_whole(void **state)
 {
     static const char *const ends[] = {"", "a", "\n", "\\", "\xff", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xc3", "ab\xff\xff"};

@@ -1,4 +1,4 @@
-/* What every command runs on: ledger, workers, memory figures, warnings and events. */
+/* session: budget, workers, memory figures, warnings and events. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ static void open_session(uint64_t memory, unsigned threads, const lort_observer 
 static int tear_down(void **state)
 {
     lort_session_close(&session);
-    lort_session_close(&session); /* closed or never opened: nothing happens */
+    lort_session_close(&session); /* does nothing to a session that is closed or was never opened */
     lort_report_free(&report);
     return 0;
 }
@@ -100,7 +100,7 @@ static void every_worker_has_its_scratch(void **state)
         assert_int_equal(scratch->bytes[scratch->size - 1], 1);
         assert_int_equal(scratch->planes[scratch->size - 1], 2);
     }
-    /* the ledger holds what the plan counts with, and the little table of workers */
+    /* the budget has the bytes that the plan counts, and the small table of workers */
     assert_in_range(lort_budget_used(session.budget), cost, cost + 64 * 1024);
     assert_true(lort_session_cost(4, 1, MIB, &no_blocks) > cost && lort_session_cost(3, 1, 2 * MIB, &no_blocks) > cost && lort_session_cost(3, 19, MIB, &no_blocks) > cost);
 }
@@ -112,7 +112,7 @@ static void workers_beyond_the_limit_are_refused(void **state)
     for (uint64_t limit = 1; limit < cost; limit += cost / 7) {
         lort_budget_limit(session.budget, limit);
         assert_int_equal(lort_session_start(&session, 2, 1, MIB, &no_blocks, &err), LORT_E_MEMORY);
-        tear_down(NULL); /* gives everything back, or the budget's own check fails */
+        tear_down(NULL); /* must give everything back: the budget asserts it */
         open_session(TINY_PLENTY, 2, NULL);
     }
     lort_budget_limit(session.budget, cost + 64 * 1024);
@@ -161,7 +161,8 @@ static void a_slot_needs_no_codec(void **state)
 
 /* ---- figures ---- */
 
-/* A block is sampled when it goes back: its peak is in the report though nobody looked while it lived. */
+/* LoRT samples a large block when it goes back. So its peak is in the report, although nothing else
+ * sampled while it lived. */
 static void peaks_are_seen_without_looking(void **state)
 {
     void *block;
