@@ -22,7 +22,7 @@ typedef struct row_run {
     const lort_slice *slice;
     const lort_dtype_info *type;
     lort_cell_grid grid;
-    int64_t step; /* rows of a band */
+    int64_t band_rows; /* rows of a band */
     uint64_t row_bytes, slot_bytes;
     float *values;            /* [threads][LORT_CELL_VALUES] */
     lort_chunk_cache *caches; /* [threads] */
@@ -32,7 +32,7 @@ typedef struct row_run {
 /* The bands of one slice and the memory they take, by shape and type only. */
 typedef struct row_plan {
     lort_cell_grid grid;
-    int64_t step;
+    int64_t band_rows;
     unsigned window;
     uint64_t row_bytes, slot_bytes, values, caches, total;
 } row_plan;
@@ -49,8 +49,8 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
     fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS
            : fits > plan.grid.high ? plan.grid.high
                                    : fits;
-    plan.step = fits < shape.rows ? fits : shape.rows;
-    plan.slot_bytes = (uint64_t)plan.step * plan.row_bytes;
+    plan.band_rows = fits < shape.rows ? fits : shape.rows;
+    plan.slot_bytes = (uint64_t)plan.band_rows * plan.row_bytes;
     /* one worker decodes and commits by turns */
     uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1);
     plan.window = slots < 1 ? 1 : slots < window ? (unsigned)slots : window;
@@ -105,7 +105,8 @@ static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned work
 
 static int64_t block_end(const row_run *run, int64_t item)
 {
-    return run->grid.rows - item * run->step < run->step ? run->grid.rows : (item + 1) * run->step;
+    return run->grid.rows - item * run->band_rows < run->band_rows ? run->grid.rows
+                                                                   : (item + 1) * run->band_rows;
 }
 
 static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -113,7 +114,7 @@ static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned 
 {
     row_run *run = ctx;
     const lort_cell_grid *grid = &run->grid;
-    lort_cells cells = {.r0 = item * run->step, .r1 = block_end(run, item)};
+    lort_cells cells = {.r0 = item * run->band_rows, .r1 = block_end(run, item)};
     lort_code code = LORT_OK;
     for (; cells.c0 < grid->cols && code == LORT_OK; cells.c0 = cells.c1) {
         cells.c1 = grid->cols - cells.c0 < grid->wide ? grid->cols : cells.c0 + grid->wide;
@@ -125,7 +126,7 @@ static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned 
 static lort_code append_rows(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     row_run *run = ctx;
-    uint64_t rows = (uint64_t)(block_end(run, item) - item * run->step);
+    uint64_t rows = (uint64_t)(block_end(run, item) - item * run->band_rows);
     lort_code code = lort_session_check_stop(&run->reading->session, err);
     return code ? code
                 : lort_publish_append(run->publish, run->bytes + slot * run->slot_bytes,
@@ -147,7 +148,7 @@ lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const 
                    .slice = slice,
                    .type = type,
                    .grid = plan.grid,
-                   .step = plan.step,
+                   .band_rows = plan.band_rows,
                    .row_bytes = plan.row_bytes,
                    .slot_bytes = plan.slot_bytes};
     void *memory;
@@ -160,8 +161,8 @@ lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const 
     run.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
     run.bytes = (uint8_t *)memory + plan.values + plan.caches;
     memset(run.caches, 0, plan.caches);
-    code = lort_pool_run(session->pool, (plan.grid.rows + plan.step - 1) / plan.step, plan.window,
-                         decode_rows, append_rows, &run, err);
+    code = lort_pool_run(session->pool, (plan.grid.rows + plan.band_rows - 1) / plan.band_rows,
+                         plan.window, decode_rows, append_rows, &run, err);
     lort_give(&session->alloc, memory, plan.total);
     return code;
 }

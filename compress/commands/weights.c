@@ -36,8 +36,7 @@ static lort_code open_budget(lort_weights *w, uint64_t memory_bytes, lort_error 
     lort_code code = memory_bytes ? LORT_OK : lort_memory_probe("", 0, &memory, err);
     if (code)
         return code;
-    code = lort_budget_open(memory_bytes ? memory_bytes
-                                         : (uint64_t)(LORT_MEMORY_SHARE * (double)memory.available),
+    code = lort_budget_open(memory_bytes ? memory_bytes : lort_memory_limit(memory.available),
                             &w->budget, err);
     if (code == LORT_OK)
         w->alloc = lort_budget_alloc(w->budget);

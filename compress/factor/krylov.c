@@ -180,7 +180,7 @@ static lort_code project_block(lort_factoring *f, double *norm2, lort_error *err
 
 typedef struct turn_run {
     lort_factoring *f;
-    int64_t kept;
+    int64_t rank;
 } turn_run;
 
 static lort_code turn_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
@@ -193,7 +193,7 @@ static lort_code turn_rows(void *ctx, int64_t item, unsigned worker, unsigned sl
 
     for (int64_t i = 0; i < n; i++)
         memcpy(copy + i * w, z + i * ld, (size_t)w * sizeof *copy);
-    lort_sgemm(false, false, n, run->kept, w, 1, copy, w, f->turn, run->kept, 0, z, ld);
+    lort_sgemm(false, false, n, run->rank, w, 1, copy, w, f->turn, run->rank, 0, z, ld);
     return LORT_OK;
 }
 
@@ -210,15 +210,15 @@ static lort_code orthonormalise_block(lort_factoring *f, double least, lort_erro
     if (code != LORT_OK)
         return code;
     for (int64_t i = 0; i < w; i++)
-        run.kept += f->diagonal[i] > least;
-    for (int64_t i = 0; i < run.kept; i++)
+        run.rank += f->diagonal[i] > least;
+    for (int64_t i = 0; i < run.rank; i++)
         for (int64_t j = 0; j < w; j++) /* largest first */
-            f->turn[j * run.kept + i] =
+            f->turn[j * run.rank + i] =
                 (float)(f->solve[(w - 1 - i) * w + j] / sqrt(f->diagonal[w - 1 - i]));
-    if (run.kept > 0)
+    if (run.rank > 0)
         code = lort_pool_each(f->pool, lort_factor_items(f->grid.cols, TURN_ROWS), turn_rows, &run,
                               err);
-    f->width = code == LORT_OK ? run.kept : 0;
+    f->width = code == LORT_OK ? run.rank : 0;
     return code;
 }
 

@@ -80,23 +80,23 @@ static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint
            threads * lort_codec_bound(chunk) + 2 * threads * 2 * chunk + SMALL_THINGS;
 }
 
-typedef struct step_cost {
+typedef struct part_cost {
     uint64_t bytes;
     const lort_part *part; /* NULL: all parts are kept whole */
-} step_cost;
+} part_cost;
 
 /* The part that takes the most memory. */
-static step_cost largest_step(const lort_reading *reading, unsigned threads,
+static part_cost largest_part(const lort_reading *reading, unsigned threads,
                               lort_part_cost_fn *cost, const void *ctx)
 {
-    step_cost most = {0};
+    part_cost most = {0};
     for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
         if (lort_part_is_raw(part))
             continue;
         uint64_t bytes = lort_part_memory(part) + (cost ? cost(ctx, part, threads) : 0);
         if (bytes > most.bytes)
-            most = (step_cost){bytes, part};
+            most = (part_cost){bytes, part};
     }
     return most;
 }
@@ -123,10 +123,10 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     uint64_t limit = lort_session_limit(session, run->memory_bytes),
              chunk = lort_archive_chunk_max(reading->archive);
     unsigned threads = session->threads;
-    step_cost largest = largest_step(reading, threads, cost, ctx);
+    part_cost largest = largest_part(reading, threads, cost, ctx);
     uint64_t peak = workers_cost(reading, threads, chunk) + fixed + largest.bytes;
     while (threads > 1 && peak > limit) {
-        largest = largest_step(reading, --threads, cost, ctx);
+        largest = largest_part(reading, --threads, cost, ctx);
         peak = workers_cost(reading, threads, chunk) + fixed + largest.bytes;
     }
     session->report->planned_peak_bytes = peak;

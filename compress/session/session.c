@@ -166,8 +166,7 @@ uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_byte
 
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes)
 {
-    return memory_bytes ? memory_bytes
-                        : (uint64_t)(LORT_MEMORY_SHARE * (double)session->memory.available);
+    return memory_bytes ? memory_bytes : lort_memory_limit(session->memory.available);
 }
 
 lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest,

@@ -15,10 +15,6 @@
 #include "loader/store/codec.h"
 #include <stdatomic.h>
 
-/* The share of the available memory that full mode may need, and that LoRT takes as its budget
- * unless --memory is given (docs/ARCHITECTURE.md, "Mode"). */
-#define LORT_MEMORY_SHARE 0.80
-
 /* The buffers that a worker, or a slot of a commit window, needs to encode or decode a chunk. */
 typedef struct lort_scratch {
     lort_codec *codec; /* NULL in slots: they use that of the worker */

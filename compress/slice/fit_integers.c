@@ -18,7 +18,7 @@
 #include "compress/slice/fitting.h"
 #include <math.h>
 
-#define SAMPLE_PART 16 /* one row in so many of each block */
+#define SAMPLE_ONE_IN 16 /* one row in so many of each block */
 /* Rounds of the searches: on the sample, on all rows, and (SIZE_ROUNDS) for a size. */
 #define SAMPLE_ROUNDS 4
 #define FULL_ROUNDS 8
@@ -132,7 +132,7 @@ static lort_code find_on_sample(lort_fitting *f, double target, lort_error *err)
     lort_code code = LORT_OK;
     f->step = (float)(2 * target * lort_fitting_rms(f));
     for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
-        code = measure_error(f, SAMPLE_PART, &error, err);
+        code = measure_error(f, SAMPLE_ONE_IN, &error, err);
         f->step *= error > 0 ? change_of_step(error, target * error_to_aim_at(f)) : 2.0f;
     }
     return code;
@@ -331,7 +331,7 @@ static lort_code estimate_size(lort_fitting *f, uint64_t *bytes, lort_error *err
 }
 
 /* Holds the blocks as they will be written, if memory allows. */
-static lort_code keep_blocks(lort_fitting *f, lort_outcome *out, lort_error *err)
+static lort_code hold_blocks(lort_fitting *f, lort_outcome *out, lort_error *err)
 {
     const lort_fitting_sums total = f->total;
     uint64_t bytes;
@@ -364,7 +364,7 @@ static lort_code accept_step(lort_fitting *f, uint32_t slice, const lort_share *
         code = lort_outcome_encode(session, f->work.worker, LORT_ARRAY_CODES, slice, LORT_U8,
                                    f->codes, count, out, err);
     if (code == LORT_OK)
-        code = keep_blocks(f, out, err);
+        code = hold_blocks(f, out, err);
     if (code)
         return code;
     out->kind = LORT_OUTCOME_CODED;

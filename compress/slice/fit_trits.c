@@ -33,7 +33,7 @@
 /* Ranks that are tried for a target of error. The last one tried is the largest allowed. */
 #define TRIES 8
 /* Each further rank is larger than the one before by an eighth, or by 1. */
-#define RAISE_PART 8
+#define RAISE_BY 8
 /* The search gives up if the line of rank_on_line asks for more than 1.5 times the largest rank. */
 #define HOPELESS 1.5
 /* The first factors may have this much more than the estimated error. So the ranks rise from below,
@@ -261,7 +261,7 @@ static double rank_on_line(const alternation *f, double wanted2)
 
 static int64_t raise_rank(int64_t rank, double line)
 {
-    const int64_t least = rank + (rank < RAISE_PART ? 1 : rank / RAISE_PART);
+    const int64_t least = rank + (rank < RAISE_BY ? 1 : rank / RAISE_BY);
     return line < 1e9 && (int64_t)line > least ? (int64_t)line : least;
 }
 

@@ -202,7 +202,7 @@ static lort_code commit_block(void *ctx, int64_t item, unsigned slot, lort_error
 }
 
 /* Appends the blocks that are held since LoRT measured them. */
-static lort_code append_kept(block_run *run, const lort_held *held, lort_error *err)
+static lort_code append_held(block_run *run, const lort_held *held, lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < held->count && code == LORT_OK; i++) {
@@ -220,7 +220,7 @@ static lort_code run_blocks(block_run *run, lort_error *err)
     lort_emitter *emitter = run->emitter;
     void *memory;
     if (run->outcome->held.count)
-        return append_kept(run, &run->outcome->held, err);
+        return append_held(run, &run->outcome->held, err);
     lort_code code =
         lort_take_zero(lort_emitter_alloc(emitter), emitter->window * sizeof *run->slots,
                        "the commit window", &memory, err);

@@ -26,7 +26,7 @@
 /* At the place FIRST all kinds are at point 0, at the place LAST all are at the last point. */
 #define FIRST (-4 * FINE)
 #define LAST (FINEST + 4 * FINE)
-#define STEP_DOWN 0.98922801319397548 /* 2^(-1/64) */
+#define FINE_DOWN 0.98922801319397548 /* 2^(-1/64) */
 /* Components need not be of equal size: a share has so much of one component to spare. */
 #define SPARE 0.04
 #define INDEX_BYTES 140 /* bytes of the index, about */
@@ -352,7 +352,7 @@ static double error_at(int place)
 {
     double error = 0.5;
     for (int i = 0; i < place; i++)
-        error *= STEP_DOWN;
+        error *= FINE_DOWN;
     return error;
 }
 

@@ -42,4 +42,13 @@ typedef struct lort_memory {
 lort_code lort_memory_probe(const char *root, uint64_t user_bytes, lort_memory *out,
                             lort_error *err);
 
+/* The share of the available memory that full mode may need, and that LoRT takes as its budget
+ * unless --memory is given (docs/ARCHITECTURE.md, "Mode"). */
+#define LORT_MEMORY_SHARE 0.80
+/* Bytes that LoRT may take where `available` bytes are: their LORT_MEMORY_SHARE. */
+static inline uint64_t lort_memory_limit(uint64_t available)
+{
+    return (uint64_t)(LORT_MEMORY_SHARE * (double)available);
+}
+
 #endif

@@ -7,7 +7,7 @@
 
 #define HEAD_FIRST_TRY (64u << 10)
 /* Unmapped files that stay open for their reads. A mapping needs no open file. */
-#define KEPT_OPEN 2
+#define MOST_OPEN 2
 
 static const char *show_name(char *out, size_t cap, const lort_model_entry *entry)
 {
@@ -115,8 +115,8 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
  * of other files are read through a new descriptor. */
 static void close_if_mapped(lort_model *model, lort_model_entry *entry)
 {
-    if (entry->info.size && !entry->map && model->kept_open < KEPT_OPEN) {
-        model->kept_open++;
+    if (entry->info.size && !entry->map && model->open_count < MOST_OPEN) {
+        model->open_count++;
         return;
     }
     lort_os_close(entry->file, NULL);

@@ -35,7 +35,7 @@ struct lort_model {
     const char *path;
     lort_dir *dir;
     lort_model_entry *files;
-    uint32_t file_count, file_room, kept_open;
+    uint32_t file_count, file_room, open_count;
     bool directory;
     lort_shard_list shards; /* of the index.json, if there is one */
     uint32_t index_file;    /* number of the index.json, or UINT32_MAX */
