@@ -21,7 +21,8 @@
 
 #define GPT2(i) "../shared/models/gpt2-attn-bf16-sharded/model-0000" #i "-of-00004.safetensors"
 #define KJV(i) "tests/data/kjv-3m/hf/model-0000" #i "-of-00002.safetensors"
-static const char *const bench_gpt2[] = {GPT2(1), GPT2(2), GPT2(3), GPT2(4), NULL}, *const bench_kjv[] = {KJV(1), KJV(2), NULL};
+static const char *const bench_gpt2[] = {GPT2(1), GPT2(2), GPT2(3), GPT2(4), NULL},
+                         *const bench_kjv[] = {KJV(1), KJV(2), NULL};
 
 static inline double bench_now(void)
 {
@@ -67,7 +68,10 @@ static inline bench_files bench_files_in(const char *place, const char *extensio
     return f;
 }
 
-static inline bench_files bench_files_make(const char *extension) { return bench_files_in("/tmp", extension); }
+static inline bench_files bench_files_make(const char *extension)
+{
+    return bench_files_in("/tmp", extension);
+}
 
 static inline void bench_files_remove(const bench_files *f)
 {
@@ -77,11 +81,13 @@ static inline void bench_files_remove(const bench_files *f)
     bench_need(rmdir(f->folder) == 0, "the folder is not empty");
 }
 
-static inline void bench_write(const char *path, const void *head, size_t head_bytes, const void *data, size_t bytes)
+static inline void bench_write(const char *path, const void *head, size_t head_bytes,
+                               const void *data, size_t bytes)
 {
     FILE *file = fopen(path, "wb");
     bench_need(file != NULL, path);
-    const bool fine = fwrite(head, 1, head_bytes, file) == head_bytes && fwrite(data, 1, bytes, file) == bytes;
+    const bool fine =
+        fwrite(head, 1, head_bytes, file) == head_bytes && fwrite(data, 1, bytes, file) == bytes;
     bench_need(fclose(file) == 0 && fine, path);
 }
 
@@ -92,17 +98,21 @@ static inline size_t bench_bytes(const lort_dtype_info *type, int64_t rows, int6
     return (size_t)bytes;
 }
 
-static inline void bench_write_safetensors(const char *path, const lort_dtype_info *type, int64_t rows, int64_t cols, const void *data)
+static inline void bench_write_safetensors(const char *path, const lort_dtype_info *type,
+                                           int64_t rows, int64_t cols, const void *data)
 {
     char head[200];
     const size_t bytes = bench_bytes(type, rows, cols);
-    int n = snprintf(head + 8, sizeof head - 8, "{\"w\":{\"dtype\":\"%s\",\"shape\":[%" PRId64 ",%" PRId64 "],\"data_offsets\":[0,%zu]}}", type->name, rows, cols,
-                     bytes);
+    int n = snprintf(head + 8, sizeof head - 8,
+                     "{\"w\":{\"dtype\":\"%s\",\"shape\":[%" PRId64 ",%" PRId64
+                     "],\"data_offsets\":[0,%zu]}}",
+                     type->name, rows, cols, bytes);
     lort_store_u64(head, (uint64_t)n);
     bench_write(path, head, 8 + (size_t)n, data, bytes);
 }
 
-static inline void bench_write_gguf(const char *path, const lort_dtype_info *type, int64_t rows, int64_t cols, const void *data)
+static inline void bench_write_gguf(const char *path, const lort_dtype_info *type, int64_t rows,
+                                    int64_t cols, const void *data)
 {
     /* no pairs, one tensor "w" at offset 0; the data begins at a multiple of 32 */
     uint8_t head[96] = "GGUF\3";
@@ -116,7 +126,8 @@ static inline void bench_write_gguf(const char *path, const lort_dtype_info *typ
     bench_write(path, head, sizeof head, data, bench_bytes(type, rows, cols));
 }
 
-static inline void bench_write_bf16(const char *path, int64_t rows, int64_t cols, const float *values)
+static inline void bench_write_bf16(const char *path, int64_t rows, int64_t cols,
+                                    const float *values)
 {
     const lort_dtype_info *type = lort_dtype_get(LORT_BF16);
     uint8_t *bytes = malloc(bench_bytes(type, rows, cols));
@@ -141,14 +152,16 @@ typedef struct bench_choice {
 
 static inline bool bench_takes(bench_choice *c, const char *name, int64_t rows, int64_t cols)
 {
-    return strncmp(name, c->prefix, strlen(c->prefix)) == 0 && (!c->rows || (rows == c->rows && cols == c->cols)) && c->seen++ % c->every == 0;
+    return strncmp(name, c->prefix, strlen(c->prefix)) == 0 &&
+           (!c->rows || (rows == c->rows && cols == c->cols)) && c->seen++ % c->every == 0;
 }
 
 /* ---- compression ---- */
 
 /* Compresses on one thread, with the caller's settings in `options`. Returns the report of the one
  * tensor. The caller frees *report. */
-static inline const lort_tensor_report *bench_compress(const bench_files *f, lort_options *options, lort_report *report)
+static inline const lort_tensor_report *bench_compress(const bench_files *f, lort_options *options,
+                                                       lort_report *report)
 {
     lort_error err = {0};
     options->threads = 1;

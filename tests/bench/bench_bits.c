@@ -28,7 +28,8 @@ static const struct peer {
     int type;
     double floor, goal;
 } peers[] = {
-    {"Q8_0", 8, 8, 15}, {"Q6_K", 14, 8, 12}, {"Q5_K", 13, 8, 14}, {"Q4_K", 12, 10, 17}, {"IQ4_XS", 23, 7, 14}, {"Q3_K", 11, 13, 22}, {"Q2_K", 10, 21, 33},
+    {"Q8_0", 8, 8, 15},    {"Q6_K", 14, 8, 12},  {"Q5_K", 13, 8, 14},  {"Q4_K", 12, 10, 17},
+    {"IQ4_XS", 23, 7, 14}, {"Q3_K", 11, 13, 22}, {"Q2_K", 10, 21, 33},
 };
 enum { PEERS = sizeof peers / sizeof peers[0] };
 
@@ -57,7 +58,8 @@ typedef struct ggml_traits { /* as in ggml.h */
 } ggml_traits;
 
 static struct {
-    size_t (*quantise)(int type, const float *src, void *dst, int64_t start, int64_t rows, int64_t cols, const float *importance);
+    size_t (*quantise)(int type, const float *src, void *dst, int64_t start, int64_t rows,
+                       int64_t cols, const float *importance);
     const ggml_traits *(*traits)(int type);
 } ggml;
 
@@ -73,10 +75,12 @@ static bool open_ggml(void)
     const char *path = getenv("LORT_GGML_LIB");
     void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     if (!library) {
-        printf("bench_bits skipped: LORT_GGML_LIB names no libggml-base.so%s%s\n", path ? ": " : "", path ? dlerror() : "");
+        printf("bench_bits skipped: LORT_GGML_LIB names no libggml-base.so%s%s\n", path ? ": " : "",
+               path ? dlerror() : "");
         return false;
     }
-    void *quantise = symbol(library, "ggml_quantize_chunk"), *traits = symbol(library, "ggml_get_type_traits");
+    void *quantise = symbol(library, "ggml_quantize_chunk"),
+         *traits = symbol(library, "ggml_get_type_traits");
     /* ISO C has no cast from void * to a function */
     memcpy(&ggml.quantise, &quantise, sizeof quantise);
     memcpy(&ggml.traits, &traits, sizeof traits);
@@ -136,15 +140,21 @@ static void sort_by_context(const lort_block *block, const lort_integers *q, int
         at[s] = at[s - 1] + q->count[s - 1];
     for (int64_t r = 0; r < block->rows; r++)
         for (int64_t c = 0; c < block->cols; c++) {
-            const int16_t value = q->coded[(r / LORT_LANES * block->cols + c) * LORT_LANES + r % LORT_LANES];
-            *at[2 * lort_block_class(block, block->row_codes[r] + block->col_codes[c]) + (value & 1)]++ = (int16_t)(value >> 1);
+            const int16_t value =
+                q->coded[(r / LORT_LANES * block->cols + c) * LORT_LANES + r % LORT_LANES];
+            *at[2 * lort_block_class(block, block->row_codes[r] + block->col_codes[c]) +
+                (value & 1)]++ = (int16_t)(value >> 1);
         }
 }
 
 /* Finds the integers of one block again, from step and codes. */
-static void block_entropy(const matrix *m, const lort_block_place *place, const uint8_t *codes, float step, coded *out)
+static void block_entropy(const matrix *m, const lort_block_place *place, const uint8_t *codes,
+                          float step, coded *out)
 {
-    lort_block block = {.rows = place->rows, .cols = place->cols, .row_codes = codes + place->row, .col_codes = codes + m->rows + place->col};
+    lort_block block = {.rows = place->rows,
+                        .cols = place->cols,
+                        .row_codes = codes + place->row,
+                        .col_codes = codes + m->rows + place->col};
     const int64_t n = place->rows * place->cols;
     float *weights = malloc((size_t)n * sizeof *weights);
     void *scratch = malloc((size_t)lort_quantise_scratch(n, place->cols) + 64);
@@ -153,7 +163,8 @@ static void block_entropy(const matrix *m, const lort_block_place *place, const 
     for (int64_t i = 0; i < m->rows * m->cols; i++)
         block.mean2 += (double)m->at[i] * m->at[i] / ((double)m->rows * (double)m->cols);
     for (int64_t r = 0; r < place->rows; r++)
-        memcpy(weights + r * place->cols, m->at + (place->row + r) * m->cols + place->col, (size_t)place->cols * sizeof *weights);
+        memcpy(weights + r * place->cols, m->at + (place->row + r) * m->cols + place->col,
+               (size_t)place->cols * sizeof *weights);
     lort_block_classes(&block);
     lort_integers_of_block(&block, weights, step, scratch, &q);
     sort_by_context(&block, &q, k);
@@ -165,7 +176,8 @@ static void block_entropy(const matrix *m, const lort_block_place *place, const 
     free(k);
 }
 
-static void find_entropy(const matrix *m, const lort_archive *archive, const lort_part *part, float step, coded *out)
+static void find_entropy(const matrix *m, const lort_archive *archive, const lort_part *part,
+                         float step, coded *out)
 {
     lort_error err;
     lort_codec *codec;
@@ -199,7 +211,8 @@ static void weigh(const bench_files *f, const matrix *m, bool entropies, coded *
     lort_archive_close(archive);
 }
 
-static coded code_at(const bench_files *f, const matrix *m, double error, const struct way *way, bool entropies)
+static coded code_at(const bench_files *f, const matrix *m, double error, const struct way *way,
+                     bool entropies)
 {
     lort_options options;
     lort_report report;
@@ -235,7 +248,7 @@ typedef struct tally {
         double count, norm2;
     } each[MOST_MATRICES]; /* matrix */
     struct {
-        double error2; /* squared, absolute, of the quantiser, over all weights */
+        double error2;        /* squared, absolute, of the quantiser, over all weights */
         double weight_error2; /* squared error of each weight that adds up to this */
         double ways[WAYS], reached2;
     } pooled[PEERS];
@@ -309,7 +322,8 @@ static void measure_pooled(const char *name, matrix *m, void *ctx)
     bench_write_bf16(t->files.model, m->rows, m->cols, m->at);
     for (unsigned p = 0; p < PEERS; p++)
         for (unsigned w = 0; w < WAYS; w++) {
-            const double norm2 = t->each[t->matrices].norm2, error = sqrt(share_of(t, t->matrices, t->pooled[p].weight_error2) / norm2);
+            const double norm2 = t->each[t->matrices].norm2,
+                         error = sqrt(share_of(t, t->matrices, t->pooled[p].weight_error2) / norm2);
             const coded c = code_at(&t->files, m, error, &ways[w], false);
             t->pooled[p].ways[w] += c.bits;
             t->pooled[p].reached2 += w == 0 ? c.error * c.error * norm2 : 0;
@@ -327,13 +341,15 @@ static void run_pooled(const char *const *paths, tally *t)
     t->choice.seen = t->matrices = 0;
     for (; *paths; paths++)
         visit_safetensors(*paths, measure_pooled, t);
-    printf("The same matrices pooled (not judged): one error for all of them together, spread by LoRT evenly over the weights\n");
+    printf("The same matrices pooled (not judged): one error for all of them together, spread by "
+           "LoRT evenly over the weights\n");
     printf("%-7s %8s %8s %9s", "type", "error", "LoRT's", "llama.cpp");
     for (unsigned w = 0; w < WAYS; w++)
         printf(" %8s", ways[w].name);
     printf(" %8s\n", "saved");
     for (unsigned p = 0; p < PEERS; p++) {
-        printf("%-7s %8.5f %8.5f %9.3f", peers[p].name, sqrt(t->pooled[p].error2 / norm2), sqrt(t->pooled[p].reached2 / norm2), t->peer[p].bits / t->weights);
+        printf("%-7s %8.5f %8.5f %9.3f", peers[p].name, sqrt(t->pooled[p].error2 / norm2),
+               sqrt(t->pooled[p].reached2 / norm2), t->peer[p].bits / t->weights);
         for (unsigned w = 0; w < WAYS; w++)
             printf(" %8.3f", t->pooled[p].ways[w] / t->weights);
         printf(" %6.1f %%\n", 100 * (1 - t->pooled[p].ways[0] / t->peer[p].bits));
@@ -343,16 +359,22 @@ static void run_pooled(const char *const *paths, tally *t)
 
 static void print_row(const tally *t, unsigned p)
 {
-    const double bits = t->peer[p].ways[0], saved = 100 * (1 - bits / t->peer[p].bits), allowed = bits / t->weights > 3.5 ? 2 : 4;
-    const double over = 100 * (t->peer[p].coded / t->peer[p].entropy - 1), over_streams = 100 * (t->peer[p].coded / t->peer[p].stream_entropy - 1);
-    printf("%-7s %8.5f %8.5f %9.3f", peers[p].name, t->peer[p].error / t->matrices, t->peer[p].error_reached / t->matrices, t->peer[p].bits / t->weights);
+    const double bits = t->peer[p].ways[0], saved = 100 * (1 - bits / t->peer[p].bits),
+                 allowed = bits / t->weights > 3.5 ? 2 : 4;
+    const double over = 100 * (t->peer[p].coded / t->peer[p].entropy - 1),
+                 over_streams = 100 * (t->peer[p].coded / t->peer[p].stream_entropy - 1);
+    printf("%-7s %8.5f %8.5f %9.3f", peers[p].name, t->peer[p].error / t->matrices,
+           t->peer[p].error_reached / t->matrices, t->peer[p].bits / t->weights);
     for (unsigned w = 0; w < WAYS; w++)
         printf(" %8.3f", t->peer[p].ways[w] / t->weights);
-    printf(" %6.1f %% %5.0f %% %5.0f %%  %-6s %-6s %8.3f %6.2f %% %-6s %8.3f %6.2f %%\n", saved, peers[p].floor, peers[p].goal,
-           saved >= peers[p].floor ? "met" : "MISSED", saved >= peers[p].goal ? "met" : "missed", t->peer[p].entropy / t->peer[p].weights, over,
-           over <= allowed ? "met" : "missed", t->peer[p].stream_entropy / t->peer[p].weights, over_streams);
+    printf(" %6.1f %% %5.0f %% %5.0f %%  %-6s %-6s %8.3f %6.2f %% %-6s %8.3f %6.2f %%\n", saved,
+           peers[p].floor, peers[p].goal, saved >= peers[p].floor ? "met" : "MISSED",
+           saved >= peers[p].goal ? "met" : "missed", t->peer[p].entropy / t->peer[p].weights, over,
+           over <= allowed ? "met" : "missed", t->peer[p].stream_entropy / t->peer[p].weights,
+           over_streams);
     if (t->peer[p].kept)
-        printf("        %d of %d matrices kept; %s\n", t->peer[p].kept, t->matrices, t->peer[p].why);
+        printf("        %d of %d matrices kept; %s\n", t->peer[p].kept, t->matrices,
+               t->peer[p].why);
 }
 
 static void run(const char *title, const char *const *paths, tally t)
@@ -369,12 +391,14 @@ static void run(const char *title, const char *const *paths, tally t)
         bench_files_remove(&t.files);
         return;
     }
-    printf("%s, %d of %d matrices, %.1f s. Bits per weight at the same error; entropies of the integers as one, and stream by stream\n", title, t.matrices,
-           t.choice.seen, bench_now() - begin);
+    printf("%s, %d of %d matrices, %.1f s. Bits per weight at the same error; entropies of the "
+           "integers as one, and stream by stream\n",
+           title, t.matrices, t.choice.seen, bench_now() - begin);
     printf("%-7s %8s %8s %9s", "type", "error", "LoRT's", "llama.cpp");
     for (unsigned w = 0; w < WAYS; w++)
         printf(" %8s", ways[w].name);
-    printf(" %8s %7s %7s  %-6s %-6s %8s %8s %-6s %8s %8s\n", "saved", "floor", "goal", "floor", "goal", "order 0", "over it", "", "streams", "over it");
+    printf(" %8s %7s %7s  %-6s %-6s %8s %8s %-6s %8s %8s\n", "saved", "floor", "goal", "floor",
+           "goal", "order 0", "over it", "", "streams", "over it");
     for (unsigned p = 0; p < PEERS; p++)
         print_row(&t, p);
     printf("\n");

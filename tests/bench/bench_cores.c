@@ -16,7 +16,8 @@ typedef struct model {
     int64_t count, side;
 } model;
 static const model models[] = {{"four of 4096 x 4096", 4, 4096}, {"one of 8192 x 8192", 1, 8192}},
-                   short_models[] = {{"two of 4096 x 4096", 2, 4096}, {"one of 4096 x 4096", 1, 4096}};
+                   short_models[] = {{"two of 4096 x 4096", 2, 4096},
+                                     {"one of 4096 x 4096", 1, 4096}};
 static const struct {
     const char *name;
     lort_goal goal;
@@ -30,14 +31,17 @@ static bench_bars bars;
 
 /* ---- tasks ---- */
 
-lort_code __real_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err);
-lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err);
+lort_code __real_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx,
+                                lort_error *err);
+lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx,
+                                lort_error *err);
 
 static int64_t reads; /* reads of tiles since the pool's run began */
 /* of runs that read the matrix */
 static int64_t passes, tasks, least_tasks = INT64_MAX, most_tasks;
 
-lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err)
+lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx,
+                                lort_error *err)
 {
     reads = 0;
     const lort_code code = __real_lort_pool_each(pool, n, work, ctx, err);
@@ -50,7 +54,8 @@ lort_code __wrap_lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, 
     return code;
 }
 
-static lort_code count_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
+static lort_code count_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                            int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     reads++;
     return spectra_read(ctx, worker, r0, r1, c0, c1, dst, out, ld, err);
@@ -60,7 +65,8 @@ static lort_code count_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, 
 static void count_tasks(void)
 {
     spectra m = spectra_make(4096, 4096, LORT_F16);
-    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = 64, .max_rank = 64, .key = SPECTRA_KEY};
+    const lort_target target = {
+        .kind = LORT_TARGET_RANK, .rank = 64, .max_rank = 64, .key = SPECTRA_KEY};
     lort_matrix_source source = spectra_source(&m);
     lort_error err = {0};
     lort_factors f;
@@ -71,9 +77,11 @@ static void count_tasks(void)
     bench_ok(lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, &err), &err);
     lort_factors_free(&f, &lort_alloc_heap);
     spectra_free(&m);
-    printf("a factorisation of 4096 x 4096 at k = 64 reads the matrix in %" PRId64 " runs of the pool, of %" PRId64 " to %" PRId64 " tasks each\n", passes,
-           least_tasks, most_tasks);
-    bench_at_least(&bars, (double)least_tasks, TASKS, "tasks", true, "4096 x 4096: fewest tasks between two waits of a pass");
+    printf("a factorisation of 4096 x 4096 at k = 64 reads the matrix in %" PRId64
+           " runs of the pool, of %" PRId64 " to %" PRId64 " tasks each\n",
+           passes, least_tasks, most_tasks);
+    bench_at_least(&bars, (double)least_tasks, TASKS, "tasks", true,
+                   "4096 x 4096: fewest tasks between two waits of a pass");
 }
 
 /* ---- commands ---- */
@@ -87,16 +95,21 @@ static void write_model(const char *path, const model *what, const spectra *m)
 
     bench_need(file != NULL, path);
     for (int64_t i = 0; i < what->count; i++)
-        n += snprintf(head + 8 + n, sizeof head - 8 - (size_t)n, "%c\"w%d\":{\"dtype\":\"BF16\",\"shape\":[%" PRId64 ",%" PRId64 "],\"data_offsets\":[%zu,%zu]}",
-                      i ? ',' : '{', (int)i, what->side, what->side, (size_t)i * bytes, (size_t)(i + 1) * bytes);
+        n += snprintf(head + 8 + n, sizeof head - 8 - (size_t)n,
+                      "%c\"w%d\":{\"dtype\":\"BF16\",\"shape\":[%" PRId64 ",%" PRId64
+                      "],\"data_offsets\":[%zu,%zu]}",
+                      i ? ',' : '{', (int)i, what->side, what->side, (size_t)i * bytes,
+                      (size_t)(i + 1) * bytes);
     n += snprintf(head + 8 + n, sizeof head - 8 - (size_t)n, "}");
     lort_store_u64(head, (uint64_t)n);
     bool fine = fwrite(head, 1, 8 + (size_t)n, file) == 8 + (size_t)n;
-    fine = fine && fwrite(m->bytes, 1, (size_t)what->count * bytes, file) == (size_t)what->count * bytes;
+    fine = fine &&
+           fwrite(m->bytes, 1, (size_t)what->count * bytes, file) == (size_t)what->count * bytes;
     bench_need(fclose(file) == 0 && fine, path);
 }
 
-static double seconds_of(const bench_files *f, lort_goal goal, lort_mode mode, unsigned threads, uint64_t *bytes)
+static double seconds_of(const bench_files *f, lort_goal goal, lort_mode mode, unsigned threads,
+                         uint64_t *bytes)
 {
     lort_options options;
     lort_report report = {0};
@@ -130,10 +143,11 @@ static void measure(const bench_files *f, const model *what, size_t goal, size_t
         all = fmin(all, seconds_of(f, goals[goal].goal, modes[mode].mode, cores, &same));
         bench_need(bytes == same, "other bytes with more threads");
     }
-    printf("  %-20s %-10s %-7s %8.3f s on one core (%6.1f MB/s)  %8.3f s on %u  %5.2f times\n", what->name, goals[goal].name, modes[mode].name, one,
-           mb / one, all, cores, one / all);
+    printf("  %-20s %-10s %-7s %8.3f s on one core (%6.1f MB/s)  %8.3f s on %u  %5.2f times\n",
+           what->name, goals[goal].name, modes[mode].name, one, mb / one, all, cores, one / all);
     fflush(stdout);
-    snprintf(text, sizeof text, "%s, %s, %s: %u cores against one", what->name, goals[goal].name, modes[mode].name, cores);
+    snprintf(text, sizeof text, "%s, %s, %s: %u cores against one", what->name, goals[goal].name,
+             modes[mode].name, cores);
     if (cores > 1)
         bench_at_least(&bars, one / all, BAR / 2 * cores, "times", true, text);
 }

@@ -7,7 +7,7 @@
  * real weights. The program subtracts the time of that copy. */
 #include "tests/bench/spectra.h"
 
-#define TILE ((int64_t)256 * 4096) /* numbers */
+#define TILE ((int64_t)256 * 4096)  /* numbers */
 #define STORED ((int64_t)16 * TILE) /* 64 MiB of f32: beyond the caches */
 #define RANK 64
 
@@ -45,16 +45,19 @@ static double gigabytes(const lort_dtype_info *type, const uint8_t *bytes, float
     return 4e-9 * (double)STORED / best;
 }
 
-static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
+static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     reader *s = ctx;
     const int64_t cols = c1 - c0, step = cols == s->m->cols ? r1 - r0 : 1;
     const double begin = bench_now();
     for (int64_t r = r0; r < r1; r += step)
-        s->type->decode(s->bytes + bench_bytes(s->type, 1, r * s->m->cols + c0), dst + (r - r0) * cols, (uint64_t)(step * cols));
+        s->type->decode(s->bytes + bench_bytes(s->type, 1, r * s->m->cols + c0),
+                        dst + (r - r0) * cols, (uint64_t)(step * cols));
     const double middle = bench_now();
     for (int64_t r = r0; r < r1; r++)
-        memcpy(dst + (r - r0) * cols, s->m->values + r * s->m->cols + c0, (size_t)cols * sizeof *dst);
+        memcpy(dst + (r - r0) * cols, s->m->values + r * s->m->cols + c0,
+               (size_t)cols * sizeof *dst);
     s->copying += bench_now() - middle;
     s->decoding += middle - begin;
     *out = dst;
@@ -66,9 +69,14 @@ static lort_code read_tile(void *ctx, unsigned worker, int64_t r0, int64_t r1, i
  * copies. */
 static double share_of(reader *r, double *seconds)
 {
-    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = RANK, .max_rank = RANK, .key = SPECTRA_KEY};
+    const lort_target target = {
+        .kind = LORT_TARGET_RANK, .rank = RANK, .max_rank = RANK, .key = SPECTRA_KEY};
     const uint32_t element = r->type->block_elements > 1 ? 1 : r->type->block_bytes;
-    const lort_matrix_source source = {.rows = r->m->rows, .cols = r->m->cols, .element_bytes = element, .read = read_tile, .ctx = r};
+    const lort_matrix_source source = {.rows = r->m->rows,
+                                       .cols = r->m->cols,
+                                       .element_bytes = element,
+                                       .read = read_tile,
+                                       .ctx = r};
     double best = 1;
     for (int i = 0; i < (bench_short() ? 1 : 3); i++) {
         lort_error err = {0};
@@ -95,7 +103,8 @@ static double bar_of(const lort_dtype_info *type)
     return type->id >= LORT_Q4_0 && type->id <= LORT_Q6_K ? 35 : 0;
 }
 
-static void measure(const lort_dtype_info *type, spectra *m, const uint8_t *bytes, float *tile, double copy)
+static void measure(const lort_dtype_info *type, spectra *m, const uint8_t *bytes, float *tile,
+                    double copy)
 {
     const double speed = gigabytes(type, bytes, tile), bar = bar_of(type);
     char what[80];
@@ -105,7 +114,8 @@ static void measure(const lort_dtype_info *type, spectra *m, const uint8_t *byte
         double seconds;
         const double share = share_of(&r, &seconds);
         printf("  %6.3f s of %6.3f s: %5.1f %%", share * seconds, seconds, 100 * share);
-        snprintf(what, sizeof what, "%s: decoding's share of a factorisation at k = %d, one core", type->name, RANK);
+        snprintf(what, sizeof what, "%s: decoding's share of a factorisation at k = %d, one core",
+                 type->name, RANK);
         bench_at_most(&bars, 100 * share, bar, "%", what);
     }
     printf("\n");
@@ -122,9 +132,11 @@ int main(void)
     lort_blas_start();
     m = spectra_make(side, 4096, LORT_F16);
     const double copy = bench_memcpy();
-    printf("memcpy %.1f GB/s, sgemm %.1f Gflop/s on one core; %" PRId64 " x 4096; GB/s of f32\n", copy, bench_sgemm(1), side);
+    printf("memcpy %.1f GB/s, sgemm %.1f Gflop/s on one core; %" PRId64 " x 4096; GB/s of f32\n",
+           copy, bench_sgemm(1), side);
     for (uint32_t i = 0; lort_dtype_at(i); i++)
-        if (lort_dtype_at(i)->decode && lort_dtype_at(i)->kind != LORT_KIND_OTHER && TILE % lort_dtype_at(i)->block_elements == 0)
+        if (lort_dtype_at(i)->decode && lort_dtype_at(i)->kind != LORT_KIND_OTHER &&
+            TILE % lort_dtype_at(i)->block_elements == 0)
             measure(lort_dtype_at(i), &m, bytes, tile, copy);
     bench_bars_print(&bars);
     spectra_free(&m);

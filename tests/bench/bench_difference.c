@@ -13,13 +13,13 @@
 #include "tests/bench/bench.h"
 
 #include "compress/math/random.h"
+#include "formats/inputs/header.h"
 #include "loader/store/archive.h"
 #include "tests/numerics/matrices.h"
-#include "formats/inputs/header.h"
 
 #define STEP_BYTES 4
 #define RANK 16
-#define SEED 20 /* of the updates */
+#define SEED 20        /* of the updates */
 #define LORA_SCALE 1.0 /* lora_alpha / r of the adapter, both 8 */
 #define LORA "../shared/models/lora-gpt2/adapter_model.safetensors"
 
@@ -68,7 +68,8 @@ static double norm2_of(const float *x, int64_t n)
 }
 
 /* Returns a (rows x rank) times b (rank x cols), times scale. */
-static matrix product(const float *a, const float *b, int64_t rows, int64_t rank, int64_t cols, double scale)
+static matrix product(const float *a, const float *b, int64_t rows, int64_t rank, int64_t cols,
+                      double scale)
 {
     matrix out = matrix_make(rows, cols);
     for (int64_t r = 0; r < rows; r++)
@@ -85,7 +86,8 @@ static matrix make_update(const tally *t, const char *name, const matrix *m)
     uint64_t hash = 14695981039346656037u;
     for (const char *c = name; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 1099511628211u;
-    float *a = noise_matrix(lort_matrix_key(SEED, hash, 0), m->rows, RANK), *b = noise_matrix(lort_matrix_key(SEED, hash, 1), RANK, m->cols);
+    float *a = noise_matrix(lort_matrix_key(SEED, hash, 0), m->rows, RANK),
+          *b = noise_matrix(lort_matrix_key(SEED, hash, 1), RANK, m->cols);
     matrix update = product(a, b, m->rows, RANK, m->cols, 1);
     const int64_t n = m->rows * m->cols;
     const double scale = t->share * sqrt(norm2_of(m->at, n) / norm2_of(update.at, n));
@@ -206,7 +208,8 @@ static bool visit_adapter(tally *t)
         const char *at = strstr(a->name, tail);
         if (!at || t->seen++ % t->every)
             continue;
-        const int n = snprintf(name, sizeof name, "%.*slora_B.weight", (int)(at - a->name), a->name);
+        const int n =
+            snprintf(name, sizeof name, "%.*slora_B.weight", (int)(at - a->name), a->name);
         const lort_tensor *b = lort_index_find(&header.index, name, (uint64_t)n);
         bench_need(b && a->n_dims == 2 && b->n_dims == 2 && b->dims[1] == a->dims[0], name);
         code_pair(t, bytes, a, b);
@@ -220,10 +223,12 @@ static bool visit_adapter(tally *t)
 
 static void print_rows(const tally *t)
 {
-    printf("%8s %10s %10s %8s %10s %8s\n", "error", "low rank", "integers", "saved", "factored", "rank");
+    printf("%8s %10s %10s %8s %10s %8s\n", "error", "low rank", "integers", "saved", "factored",
+           "rank");
     for (unsigned e = 0; e < ERRORS; e++) {
         const double with = t->at[e].bits[0] / t->weights, alone = t->at[e].bits[1] / t->weights;
-        printf("%8.2f %10.3f %10.3f %6.1f %% %4d of %2d %8.1f", errors[e], with, alone, 100 * (1 - with / alone), t->at[e].ranked, t->matrices,
+        printf("%8.2f %10.3f %10.3f %6.1f %% %4d of %2d %8.1f", errors[e], with, alone,
+               100 * (1 - with / alone), t->at[e].ranked, t->matrices,
                t->at[e].ranked ? (double)t->at[e].rank / t->at[e].ranked : 0);
         printf(t->at[e].missed ? "  %d kept or above the error\n" : "\n", t->at[e].missed);
     }
@@ -232,7 +237,10 @@ static void print_rows(const tally *t)
 
 static tally begin(double share, bool rounded)
 {
-    return (tally){.share = share, .rounded = rounded, .every = bench_every(), .files = bench_files_make("safetensors")};
+    return (tally){.share = share,
+                   .rounded = rounded,
+                   .every = bench_every(),
+                   .files = bench_files_make("safetensors")};
 }
 
 static void run_synthetic(double share, bool rounded)
@@ -245,8 +253,10 @@ static void run_synthetic(double share, bool rounded)
         printf("kjv-3m skipped: not here\n\n");
         return;
     }
-    printf("Difference of kjv-3m and itself plus an update of rank %d (seed %d) of %g %% of each matrix's norm, %s: rounding is %.4f of the difference. %d matrices, bits per weight\n",
-           RANK, SEED, 100 * share, rounded ? "stored in bf16" : "in f32", t.noise / t.matrices, t.matrices);
+    printf("Difference of kjv-3m and itself plus an update of rank %d (seed %d) of %g %% of each "
+           "matrix's norm, %s: rounding is %.4f of the difference. %d matrices, bits per weight\n",
+           RANK, SEED, 100 * share, rounded ? "stored in bf16" : "in f32", t.noise / t.matrices,
+           t.matrices);
     print_rows(&t);
 }
 
@@ -259,7 +269,9 @@ static void run_adapter(void)
         printf("lora-gpt2 skipped: %s\n\n", found ? "no such matrix" : "not here");
         return;
     }
-    printf("Updates of a LoRA adapter of GPT-2 (rank 8, 2304 x 768), %d matrices, bits per weight\n", t.matrices);
+    printf(
+        "Updates of a LoRA adapter of GPT-2 (rank 8, 2304 x 768), %d matrices, bits per weight\n",
+        t.matrices);
     print_rows(&t);
 }
 

@@ -34,20 +34,26 @@ static double flops(const spectra *m, int64_t d)
     return 4 * rows * cols * width + 2 * (rows + cols) * width * width;
 }
 
-static void measure_threads(spectra *m, int64_t rank, unsigned threads, double bar, const spectra_need *need)
+static void measure_threads(spectra *m, int64_t rank, unsigned threads, double bar,
+                            const spectra_need *need)
 {
     const int rounds = m->rows * m->cols > 100000000 ? 1 : bench_short() ? 2 : 3;
     const double peak = bench_sgemm(threads);
     char what[100];
     lort_factors f;
-    const double seconds = spectra_factor(m, rank, threads, rounds, &f), rate = 1e-9 * flops(m, need->width) / seconds;
+    const double seconds = spectra_factor(m, rank, threads, rounds, &f),
+                 rate = 1e-9 * flops(m, need->width) / seconds;
     const double captured = spectra_captured(&f) / need->optimal;
 
-    printf("  %u core%s %8.3f s  %2d reads, width %4" PRId64 "  captured %.4f  %7.1f Gflop/s of %6.1f: %5.1f %%  (%5.1f %% by its own width)\n", threads,
-           threads > 1 ? "s" : " ", seconds, f.passes, f.sketch, captured, rate, peak, 100 * rate / peak, 1e-7 * flops(m, f.sketch) / seconds / peak);
+    printf("  %u core%s %8.3f s  %2d reads, width %4" PRId64
+           "  captured %.4f  %7.1f Gflop/s of %6.1f: %5.1f %%  (%5.1f %% by its own width)\n",
+           threads, threads > 1 ? "s" : " ", seconds, f.passes, f.sketch, captured, rate, peak,
+           100 * rate / peak, 1e-7 * flops(m, f.sketch) / seconds / peak);
     fflush(stdout);
-    snprintf(what, sizeof what, "%" PRId64 " x %" PRId64 ", k = %" PRId64 ", %u core%s, captured %.3f: share of sgemm peak", m->rows, m->cols, rank, threads,
-             threads > 1 ? "s" : "", captured);
+    snprintf(what, sizeof what,
+             "%" PRId64 " x %" PRId64 ", k = %" PRId64
+             ", %u core%s, captured %.3f: share of sgemm peak",
+             m->rows, m->cols, rank, threads, threads > 1 ? "s" : "", captured);
     if (bar > 0)
         bench_at_least(&bars, 100 * rate / peak, 100 * bar, "%", captured >= ENOUGH, what);
 }
@@ -55,8 +61,10 @@ static void measure_threads(spectra *m, int64_t rank, unsigned threads, double b
 static void measure(const char *name, spectra *m, int64_t rank, double bar, bool check)
 {
     const spectra_need need = spectra_measure(m, rank, ENOUGH);
-    printf("%s %" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.2f %% of the energy; d = %" PRId64 " for %.2f of it (settled at %" PRId64 ")", name,
-           m->rows, m->cols, rank, 100 * need.optimal / spectra_norm2(m), need.width, ENOUGH, need.grown);
+    printf("%s %" PRId64 " x %" PRId64 ", k = %" PRId64 ": %.2f %% of the energy; d = %" PRId64
+           " for %.2f of it (settled at %" PRId64 ")",
+           name, m->rows, m->cols, rank, 100 * need.optimal / spectra_norm2(m), need.width, ENOUGH,
+           need.grown);
     if (check)
         printf("; %.5f of the Gram matrix's", need.optimal / spectra_optimal(m, rank));
     printf("\n");
@@ -81,7 +89,8 @@ static void add_matrix(const char *name, matrix *from, void *ctx)
     mosaic *to = ctx;
     if (from->rows != SIDE || from->cols != SIDE || to->count == ACROSS * DOWN)
         return;
-    float *corner = to->m.values + to->count / ACROSS * SIDE * to->m.cols + to->count % ACROSS * SIDE;
+    float *corner =
+        to->m.values + to->count / ACROSS * SIDE * to->m.cols + to->count % ACROSS * SIDE;
     for (int64_t r = 0; r < SIDE; r++)
         memcpy(corner + r * to->m.cols, from->at + r * SIDE, SIDE * sizeof *corner);
     to->count++;
@@ -105,7 +114,9 @@ static void measure_real(void)
 int main(int argc, char **argv)
 {
     lort_blas_start();
-    printf("generated: %d components, singular values (1 + i)^-1/2, %g of the energy; the rest is noise\n", SPECTRA_COMPONENTS, SPECTRA_SIGNAL);
+    printf("generated: %d components, singular values (1 + i)^-1/2, %g of the energy; the rest is "
+           "noise\n",
+           SPECTRA_COMPONENTS, SPECTRA_SIGNAL);
     if (argc > 3) {
         spectra m = spectra_make(strtoll(argv[1], NULL, 10), strtoll(argv[2], NULL, 10), LORT_F16);
         measure("generated:", &m, strtoll(argv[3], NULL, 10), 0, false);
@@ -117,7 +128,8 @@ int main(int argc, char **argv)
             continue;
         spectra m = spectra_make(shapes[i].rows, shapes[i].cols, LORT_F16);
         for (int k = 0; k < 2 && shapes[i].ranks[k].rank > 0; k++)
-            measure("generated:", &m, shapes[i].ranks[k].rank, shapes[i].ranks[k].bar, !bench_short() && m.cols == 4096);
+            measure("generated:", &m, shapes[i].ranks[k].rank, shapes[i].ranks[k].bar,
+                    !bench_short() && m.cols == 4096);
         spectra_free(&m);
     }
     measure_real();

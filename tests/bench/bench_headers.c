@@ -9,7 +9,7 @@
 #define TOKENS 131072
 #define ELEMENTS 32 /* of a tensor, F32 */
 #define OPEN_BAR 50 /* ms */
-#define FIND_BAR 1 /* us */
+#define FIND_BAR 1  /* us */
 
 /* value types */
 enum { GGUF_I32 = 5, GGUF_F32 = 6, GGUF_STRING = 8, GGUF_ARRAY = 9 };
@@ -115,7 +115,8 @@ static double find_all(lort_model *model, char (*names)[64], const uint8_t **fou
 static void measure_find(lort_model *model)
 {
     char(*names)[64] = bench_take(TENSORS * sizeof *names);
-    const uint8_t **first = bench_take(TENSORS * sizeof *first), **again = bench_take(TENSORS * sizeof *again);
+    const uint8_t **first = bench_take(TENSORS * sizeof *first),
+                  **again = bench_take(TENSORS * sizeof *again);
     double least = 1e9;
     bool same = !lort_model_unmapped(model);
 
@@ -126,7 +127,8 @@ static void measure_find(lort_model *model)
         least = fmin(least, find_all(model, names, again));
     for (uint32_t i = 0; i < TENSORS; i++)
         same = same && first[i] == again[i] && lort_load_u32(first[i] + 4) == i * ELEMENTS + 1;
-    printf("  tensor by name              %9.3f us   (first time %.3f us); %s\n", least, cold, same ? "same address twice, in the mapping" : "ANOTHER ADDRESS");
+    printf("  tensor by name              %9.3f us   (first time %.3f us); %s\n", least, cold,
+           same ? "same address twice, in the mapping" : "ANOTHER ADDRESS");
     bench_at_most(&bars, least, FIND_BAR, "us", "a tensor by name");
     bench_at_least(&bars, same, 1, "", true, "of all tensors the same address twice, no copy");
     free(names);
@@ -147,8 +149,10 @@ int main(void)
         first = i == 0 ? seconds : first;
         lort_model_close(model);
     }
-    printf("  opened in                   %9.2f ms   (first time %.2f ms)\n", 1e3 * best, 1e3 * first);
-    bench_at_most(&bars, 1e3 * best, OPEN_BAR, "ms", "a GGUF of 100,000 tensors and 131,072 tokens opens in");
+    printf("  opened in                   %9.2f ms   (first time %.2f ms)\n", 1e3 * best,
+           1e3 * first);
+    bench_at_most(&bars, 1e3 * best, OPEN_BAR, "ms",
+                  "a GGUF of 100,000 tensors and 131,072 tokens opens in");
     lort_model *model = open_model(files.model, &seconds);
     measure_find(model);
     lort_model_close(model);

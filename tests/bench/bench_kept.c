@@ -11,7 +11,8 @@ typedef struct path {
     /* every tensor is excluded: the kept path of a run that would factorise */
     bool keep;
 } path;
-static const path paths[] = {{"--lossless", LORT_GOAL_LOSSLESS, false}, {"kept", LORT_GOAL_RANK, true}};
+static const path paths[] = {{"--lossless", LORT_GOAL_LOSSLESS, false},
+                             {"kept", LORT_GOAL_RANK, true}};
 static bench_bars bars;
 
 static double compress(const bench_files *f, const path *way, unsigned threads, double *share)
@@ -32,7 +33,8 @@ static double compress(const bench_files *f, const path *way, unsigned threads, 
     const double begin = bench_now();
     bench_ok(lort_compress(f->model, f->coded, &options, NULL, &report, &err), &err);
     const double seconds = bench_now() - begin;
-    bench_need(report.tensor_count == 1 && report.tensors[0].action == LORT_ACTION_KEPT, "a tensor that is not kept");
+    bench_need(report.tensor_count == 1 && report.tensors[0].action == LORT_ACTION_KEPT,
+               "a tensor that is not kept");
     *share = (double)report.output_bytes / (double)report.input_bytes;
     lort_report_free(&report);
     return seconds;
@@ -50,7 +52,8 @@ static double restore(const bench_files *f, unsigned threads)
     return bench_now() - begin;
 }
 
-static void measure_path(const bench_files *f, const path *way, const char *type, double mb, unsigned threads, const bench_zstd_speed *zstd)
+static void measure_path(const bench_files *f, const path *way, const char *type, double mb,
+                         unsigned threads, const bench_zstd_speed *zstd)
 {
     double coding = 1e9, restoring = 1e9, share = 0;
     char what[100];
@@ -59,10 +62,13 @@ static void measure_path(const bench_files *f, const path *way, const char *type
         restoring = fmin(restoring, restore(f, threads));
     }
     const double of = mb / coding / (zstd->encode * threads);
-    printf("  %-11s %u core%s  compress %7.0f MB/s: %5.1f %% of zstd -1   restore %7.0f MB/s: %5.1f %% of zstd -d   %.4f of the size\n", way->name, threads,
-           threads > 1 ? "s" : " ", mb / coding, 100 * of, mb / restoring, 100 * mb / restoring / (zstd->decode * threads), share);
+    printf("  %-11s %u core%s  compress %7.0f MB/s: %5.1f %% of zstd -1   restore %7.0f MB/s: "
+           "%5.1f %% of zstd -d   %.4f of the size\n",
+           way->name, threads, threads > 1 ? "s" : " ", mb / coding, 100 * of, mb / restoring,
+           100 * mb / restoring / (zstd->decode * threads), share);
     fflush(stdout);
-    snprintf(what, sizeof what, "%s, %s, %u core%s: compress, share of the speed of zstd -1", type, way->name, threads, threads > 1 ? "s" : "");
+    snprintf(what, sizeof what, "%s, %s, %u core%s: compress, share of the speed of zstd -1", type,
+             way->name, threads, threads > 1 ? "s" : "");
     bench_at_least(&bars, 100 * of, 100 * BAR, "%", true, what);
 }
 
@@ -73,8 +79,9 @@ static void measure(const lort_dtype_info *type, int64_t rows, int64_t cols, con
     const bench_zstd_speed zstd = bench_zstd(type, data, n);
 
     bench_write_safetensors(files.model, type, rows, cols, data);
-    printf("%s, %" PRId64 " x %" PRId64 ": zstd -1 on planes %.0f MB/s, %.4f of the size; zstd -d %.0f MB/s\n", type->name, rows, cols, zstd.encode,
-           zstd.share, zstd.decode);
+    printf("%s, %" PRId64 " x %" PRId64
+           ": zstd -1 on planes %.0f MB/s, %.4f of the size; zstd -d %.0f MB/s\n",
+           type->name, rows, cols, zstd.encode, zstd.share, zstd.decode);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         measure_path(&files, &paths[i], type->name, 1e-6 * (double)n, 1, &zstd);
         if (bench_cores() > 1)

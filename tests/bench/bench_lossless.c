@@ -48,14 +48,19 @@ static const struct kind {
     unsigned from; /* the matrices to use */
     bool gguf;
 } kinds[] = {
-    {"BF16", LORT_BF16, lort_store_bf16, 0.68, OF_ANY, false},        {"F16", LORT_F16, lort_store_f16, 0.86, OF_ANY, false},
-    {"Q8_0", LORT_Q8_0, store_q8_0, 0.955, OF_ANY, true},             {"F32 of bf16", LORT_F32, lort_store_f32, 0.36, OF_BF16, false},
-    {"F32 filled", LORT_F32, store_filled, 0.85, OF_BF16, false},     {"F32", LORT_F32, lort_store_f32, 0.85, OF_F32, false},
+    {"BF16", LORT_BF16, lort_store_bf16, 0.68, OF_ANY, false},
+    {"F16", LORT_F16, lort_store_f16, 0.86, OF_ANY, false},
+    {"Q8_0", LORT_Q8_0, store_q8_0, 0.955, OF_ANY, true},
+    {"F32 of bf16", LORT_F32, lort_store_f32, 0.36, OF_BF16, false},
+    {"F32 filled", LORT_F32, store_filled, 0.85, OF_BF16, false},
+    {"F32", LORT_F32, lort_store_f32, 0.85, OF_F32, false},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
-static const char *const tiny[] = {"../shared/models/tinystories-656k-safetensors/model.safetensors", NULL};
-static const char *const stories[] = {"../shared/models/gguf-variants/stories260K-f32.safetensors", NULL};
+static const char *const tiny[] = {
+    "../shared/models/tinystories-656k-safetensors/model.safetensors", NULL};
+static const char *const stories[] = {"../shared/models/gguf-variants/stories260K-f32.safetensors",
+                                      NULL};
 static const char *const all_types = "../shared/models/gpt2-quant-golden/gpt2-h0-q-ALLTYPES.gguf";
 
 static const struct model {
@@ -63,7 +68,10 @@ static const struct model {
     const char *const *paths;
     unsigned is;
 } models[] = {
-    {"GPT-2 attention", bench_gpt2, OF_BF16}, {"kjv-3m", bench_kjv, OF_BF16}, {"TinyStories-656K", tiny, OF_BF16}, {"stories260K", stories, OF_F32},
+    {"GPT-2 attention", bench_gpt2, OF_BF16},
+    {"kjv-3m", bench_kjv, OF_BF16},
+    {"TinyStories-656K", tiny, OF_BF16},
+    {"stories260K", stories, OF_F32},
 };
 
 typedef struct tally {
@@ -81,7 +89,8 @@ static void check_back(const tally *t, const void *bytes, size_t n)
     uint8_t *back = malloc(n + 1);
     bench_ok(lort_restore(t->files.coded, t->files.back, &options, NULL, &report, &err), &err);
     FILE *file = fopen(t->files.back, "rb");
-    bench_need(file && fread(back, 1, n + 1, file) == n && memcmp(back, bytes, n) == 0, "what comes back differs");
+    bench_need(file && fread(back, 1, n + 1, file) == n && memcmp(back, bytes, n) == 0,
+               "what comes back differs");
     fclose(file);
     free(back);
     lort_report_free(&report);
@@ -99,7 +108,8 @@ static void measure(const char *name, matrix *m, void *ctx)
     const size_t n = bench_bytes(type, m->rows, m->cols);
     void *bytes = malloc(n);
     t->kind->store(m->at, bytes, (uint64_t)(m->rows * m->cols));
-    (t->kind->gguf ? bench_write_gguf : bench_write_safetensors)(t->files.model, type, m->rows, m->cols, bytes);
+    (t->kind->gguf ? bench_write_gguf : bench_write_safetensors)(t->files.model, type, m->rows,
+                                                                 m->cols, bytes);
     lort_options_init(&options);
     options.goal = LORT_GOAL_LOSSLESS;
     const lort_tensor_report *tensor = bench_compress(&t->files, &options, &report);
@@ -113,7 +123,9 @@ static void measure(const char *name, matrix *m, void *ctx)
 
 static void run(const struct model *model, const struct kind *kind)
 {
-    tally t = {.kind = kind, .every = bench_every(), .files = bench_files_make(kind->gguf ? "gguf" : "safetensors")};
+    tally t = {.kind = kind,
+               .every = bench_every(),
+               .files = bench_files_make(kind->gguf ? "gguf" : "safetensors")};
     for (const char *const *path = model->paths; *path; path++)
         visit_safetensors(*path, measure, &t);
     bench_files_remove(&t.files);
@@ -122,8 +134,8 @@ static void run(const struct model *model, const struct kind *kind)
         return;
     }
     const double share = (double)t.out / (double)t.in;
-    printf("%-17s %-12s %8d %10.2f %9.4f %7.3f  %s\n", model->title, kind->name, t.matrices, (double)t.in / 1e6, share, kind->bar,
-           share <= kind->bar ? "met" : "MISSED");
+    printf("%-17s %-12s %8d %10.2f %9.4f %7.3f  %s\n", model->title, kind->name, t.matrices,
+           (double)t.in / 1e6, share, kind->bar, share <= kind->bar ? "met" : "MISSED");
 }
 
 /* Runs one matrix of GPT-2 in every type of llama.cpp. */
@@ -142,7 +154,8 @@ static void run_all_types(void)
         bench_ok(lort_compress(all_types, files.coded, &options, NULL, &report, &err), &err);
         printf("\none matrix of 768 x 768 in every type, share left:");
         for (uint64_t i = 0; i < report.tensor_count; i++)
-            printf("%s%-8s %.4f", i % 6 ? "   " : "\n  ", report.tensors[i].dtype, (double)report.tensors[i].bytes_out / (double)report.tensors[i].bytes_in);
+            printf("%s%-8s %.4f", i % 6 ? "   " : "\n  ", report.tensors[i].dtype,
+                   (double)report.tensors[i].bytes_out / (double)report.tensors[i].bytes_in);
         printf("\n");
         lort_report_free(&report);
     }

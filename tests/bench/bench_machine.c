@@ -19,7 +19,8 @@ int main(void)
     printf("  disk: read, cold            %9.2f GB/s\n", disk.cold);
     printf("  disk: read, warm            %9.2f GB/s\n", disk.warm);
     const bench_zstd_speed zstd = bench_zstd(m.type, m.bytes, (size_t)(m.rows * m.cols) * 2);
-    printf("  zstd -1, planes of BF16     %9.0f MB/s   %.2f bits of 16\n", zstd.encode, 16 * zstd.share);
+    printf("  zstd -1, planes of BF16     %9.0f MB/s   %.2f bits of 16\n", zstd.encode,
+           16 * zstd.share);
     printf("  zstd -d                     %9.0f MB/s\n", zstd.decode);
     spectra_free(&m);
     return 0;

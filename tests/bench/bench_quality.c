@@ -20,7 +20,8 @@ typedef struct tally {
 static void measure(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
-    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = t->rank, .max_rank = 1 << 20, .key = 7};
+    const lort_target target = {
+        .kind = LORT_TARGET_RANK, .rank = t->rank, .max_rank = 1 << 20, .key = 7};
     const lort_matrix_source source = matrix_source(m);
     lort_factors f;
     double *squares = spectrum(m), best = 0, begin = bench_now();
@@ -47,8 +48,10 @@ static void measure(const char *name, matrix *m, void *ctx)
 static void measure_goal(const char *name, matrix *m, void *ctx)
 {
     tally *t = ctx;
-    const int64_t even = m->rows * m->cols * 2 / 3 / (m->rows + m->cols), least = m->rows < m->cols ? m->rows : m->cols;
-    const lort_target target = {.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = even < 256 ? even : 256, .key = 7};
+    const int64_t even = m->rows * m->cols * 2 / 3 / (m->rows + m->cols),
+                  least = m->rows < m->cols ? m->rows : m->cols;
+    const lort_target target = {
+        .kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = even < 256 ? even : 256, .key = 7};
     const lort_matrix_source source = matrix_source(m);
     lort_factors f;
     const double begin = bench_now();
@@ -69,17 +72,21 @@ int main(int argc, char **argv)
     const int n = argc > 1 ? argc - 1 : 3;
 
     lort_blas_start();
-    printf("%6s %8s %8s %8s %8s %8s %9s  %s\n", "rank", "matrices", "worst", "mean", "sketch", "passes", "ms each", "worst one");
+    printf("%6s %8s %8s %8s %8s %8s %9s  %s\n", "rank", "matrices", "worst", "mean", "sketch",
+           "passes", "ms each", "worst one");
     for (int i = 0; i < n; i++) {
         tally t = {.rank = strtoll(argc > 1 ? argv[i + 1] : usual[i], NULL, 10), .worst = 2};
         visit_models(measure, &t);
         if (t.count > 0)
-            printf("%6lld %8d %8.4f %8.4f %8.1f %8.2f %9.2f  %s\n", (long long)t.rank, t.count, t.worst, t.sum / t.count, t.sketch / t.count,
-                   t.passes / t.count, 1e3 * t.seconds / t.count, t.name);
+            printf("%6lld %8d %8.4f %8.4f %8.1f %8.2f %9.2f  %s\n", (long long)t.rank, t.count,
+                   t.worst, t.sum / t.count, t.sketch / t.count, t.passes / t.count,
+                   1e3 * t.seconds / t.count, t.name);
     }
     tally t = {0};
     visit_models(measure_goal, &t);
-    printf("error 0.05 up to break-even: %lld of %d met; mean sketch %.2f of the smaller side, %.2f passes, %.2f ms\n", (long long)t.rank,
-           t.count, t.sketch / t.count, t.passes / t.count, 1e3 * t.seconds / t.count);
+    printf("error 0.05 up to break-even: %lld of %d met; mean sketch %.2f of the smaller side, "
+           "%.2f passes, %.2f ms\n",
+           (long long)t.rank, t.count, t.sketch / t.count, t.passes / t.count,
+           1e3 * t.seconds / t.count);
     return 0;
 }

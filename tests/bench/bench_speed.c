@@ -100,7 +100,8 @@ static void measure_lort(const bench_files *f, double mb, double error)
         lort_report_free(&report);
         restore = fmin(restore, time_restore(f));
     }
-    snprintf(what, sizeof what, error < 0 ? "lort compress --lossless" : "lort compress, error %.3g", error);
+    snprintf(what, sizeof what,
+             error < 0 ? "lort compress --lossless" : "lort compress, error %.3g", error);
     print_speed(what, mb, compress, share, error < 0 ? 0 : COMPRESS_BAR);
     print_speed("lort restore", mb, restore, 0, error < 0 ? 0 : RESTORE_BAR);
 }
@@ -108,13 +109,15 @@ static void measure_lort(const bench_files *f, double mb, double error)
 int main(int argc, char **argv)
 {
     static const double usual[] = {0.05, 0.02, 0.3};
-    const int64_t rows = argc > 2 ? strtoll(argv[1], NULL, 10) : 4096, cols = argc > 2 ? strtoll(argv[2], NULL, 10) : 4096;
+    const int64_t rows = argc > 2 ? strtoll(argv[1], NULL, 10) : 4096,
+                  cols = argc > 2 ? strtoll(argv[2], NULL, 10) : 4096;
     const int given = argc > 3 ? argc - 3 : 0;
     const bench_files files = bench_files_memory("safetensors");
     const size_t n = (size_t)(rows * cols) * 2;
     uint8_t *bytes = make_model(rows, cols);
     bench_write_safetensors(files.model, lort_dtype_get(LORT_BF16), rows, cols, bytes);
-    printf("%lld x %lld in bf16, one thread, MB of bf16 a second\n", (long long)rows, (long long)cols);
+    printf("%lld x %lld in bf16, one thread, MB of bf16 a second\n", (long long)rows,
+           (long long)cols);
     print_speed("memcpy", 1e3 * bench_memcpy(), 1, 0, 0);
     measure_zstd(bytes, n, 1);
     free(bytes);

@@ -30,7 +30,8 @@ static weighed code_by(const bench_files *f, lort_options *options)
     const lort_part *part = lort_archive_find(archive, "w", 1);
     out.bits = 8.0 * (double)part->payload_bytes;
     for (uint64_t i = 0; i < part->chunk_count; i++)
-        out.trit_bits += part->chunks[i].array >> 24 >= LORT_ARRAY_SCALES ? 8.0 * part->chunks[i].stored : 0;
+        out.trit_bits +=
+            part->chunks[i].array >> 24 >= LORT_ARRAY_SCALES ? 8.0 * part->chunks[i].stored : 0;
     lort_archive_close(archive);
     lort_report_free(&report);
     return out;
@@ -87,12 +88,16 @@ static void run(const char *title, const char *const *paths, tally t)
         printf("%s skipped: not here\n\n", title);
         return;
     }
-    printf("%s, %d of %d matrices, %.1f s. Bits per weight and error of trits and factors, and of integers in as many bytes\n", title, t.matrices,
-           t.choice.seen, bench_now() - begin);
-    printf("%5s %9s %9s %9s %9s %9s %12s\n", "rank", "T alone", "bits", "error", "integers", "error", "trits better");
+    printf("%s, %d of %d matrices, %.1f s. Bits per weight and error of trits and factors, and of "
+           "integers in as many bytes\n",
+           title, t.matrices, t.choice.seen, bench_now() - begin);
+    printf("%5s %9s %9s %9s %9s %9s %12s\n", "rank", "T alone", "bits", "error", "integers",
+           "error", "trits better");
     for (unsigned k = 0; k < RANKS; k++)
-        printf("%5" PRId64 " %9.3f %9.3f %9.4f %9.3f %9.4f %12d\n", ranks[k], t.rank[k].trit_bits / t.weights, t.rank[k].bits / t.weights,
-               t.rank[k].error / t.matrices, t.rank[k].integer_bits / t.weights, t.rank[k].integer_error / t.matrices, t.rank[k].wins);
+        printf("%5" PRId64 " %9.3f %9.3f %9.4f %9.3f %9.4f %12d\n", ranks[k],
+               t.rank[k].trit_bits / t.weights, t.rank[k].bits / t.weights,
+               t.rank[k].error / t.matrices, t.rank[k].integer_bits / t.weights,
+               t.rank[k].integer_error / t.matrices, t.rank[k].wins);
     printf("\n");
 }
 

@@ -13,9 +13,9 @@
  * A layer has q and o of hidden x hidden, k and v of kv x hidden. It has gate, up and down of ffn x
  * hidden, and two norms. Embedding and head are vocab x hidden. */
 #define _GNU_SOURCE
-#include "tests/bench/bench.h"
 #include "formats/types/half.h"
 #include "loader/machine/pool.h"
+#include "tests/bench/bench.h"
 #include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
@@ -34,16 +34,28 @@ typedef struct weights {
     unsigned file;
 } weights;
 
-static struct { const char *name; int64_t value; } settings[] = {{"vocab", 0}, {"hidden", 0}, {"kv", 0}, {"ffn", 0}, {"layers", 0}, {"mlp", 3}, {"big", 0},
-                                                                {"rows", 0}, {"cols", 0}, {"shards", 1}, {"seed", 1}, {"sparse", 0}};
+static struct {
+    const char *name;
+    int64_t value;
+} settings[] = {{"vocab", 0},  {"hidden", 0}, {"kv", 0},   {"ffn", 0},
+                {"layers", 0}, {"mlp", 3},    {"big", 0},  {"rows", 0},
+                {"cols", 0},   {"shards", 1}, {"seed", 1}, {"sparse", 0}};
 enum { VOCAB, HIDDEN, KV, FFN, LAYERS, MLP, BIG, ROWS, COLS, SHARDS, SEED, SPARSE, SETTINGS };
 #define SET(which) settings[which].value
 
 /* sides as settings; rows -1: a vector */
-static const struct matrix_kind { const char *safetensors, *gguf; int rows, cols; } kinds[] = {
-    {"input_layernorm", "attn_norm", -1, HIDDEN}, {"self_attn.q_proj", "attn_q", HIDDEN, HIDDEN}, {"self_attn.k_proj", "attn_k", KV, HIDDEN},
-    {"self_attn.v_proj", "attn_v", KV, HIDDEN}, {"self_attn.o_proj", "attn_output", HIDDEN, HIDDEN}, {"post_attention_layernorm", "ffn_norm", -1, HIDDEN},
-    {"mlp.gate_proj", "ffn_gate", FFN, HIDDEN}, {"mlp.up_proj", "ffn_up", FFN, HIDDEN}, {"mlp.down_proj", "ffn_down", HIDDEN, FFN}};
+static const struct matrix_kind {
+    const char *safetensors, *gguf;
+    int rows, cols;
+} kinds[] = {{"input_layernorm", "attn_norm", -1, HIDDEN},
+             {"self_attn.q_proj", "attn_q", HIDDEN, HIDDEN},
+             {"self_attn.k_proj", "attn_k", KV, HIDDEN},
+             {"self_attn.v_proj", "attn_v", KV, HIDDEN},
+             {"self_attn.o_proj", "attn_output", HIDDEN, HIDDEN},
+             {"post_attention_layernorm", "ffn_norm", -1, HIDDEN},
+             {"mlp.gate_proj", "ffn_gate", FFN, HIDDEN},
+             {"mlp.up_proj", "ffn_up", FFN, HIDDEN},
+             {"mlp.down_proj", "ffn_down", HIDDEN, FFN}};
 enum { KINDS = sizeof kinds / sizeof kinds[0], GATE = 6 };
 
 typedef struct model {
@@ -53,11 +65,14 @@ typedef struct model {
     uint64_t count, room, bytes;
     uint64_t data_at[1000], data_bytes[1000]; /* by file */
     int files[1000];
-    uint64_t *pieces;                         /* [count + 1]: first piece of each tensor */
+    uint64_t *pieces; /* [count + 1]: first piece of each tensor */
     float normals[NORMALS];
 } model;
 
-static uint64_t bytes_of(const weights *w) { return 2 * (uint64_t)(w->rows ? w->rows : 1) * (uint64_t)w->cols; }
+static uint64_t bytes_of(const weights *w)
+{
+    return 2 * (uint64_t)(w->rows ? w->rows : 1) * (uint64_t)w->cols;
+}
 
 /* ---- its contents ---- */
 
@@ -82,7 +97,8 @@ static void add_layer(model *m, int64_t layer)
     for (int k = 0; k < KINDS; k++) {
         if (k == GATE && SET(MLP) == 2)
             continue;
-        snprintf(name, sizeof name, m->gguf ? "blk.%d.%s.weight" : "model.layers.%d.%s.weight", (int)layer, m->gguf ? kinds[k].gguf : kinds[k].safetensors);
+        snprintf(name, sizeof name, m->gguf ? "blk.%d.%s.weight" : "model.layers.%d.%s.weight",
+                 (int)layer, m->gguf ? kinds[k].gguf : kinds[k].safetensors);
         add(m, name, kinds[k].rows < 0 ? -1 : SET(kinds[k].rows), SET(kinds[k].cols));
     }
 }
@@ -111,7 +127,8 @@ static void place(model *m)
         w->offset = m->data_bytes[w->file];
         seen += bytes_of(w);
         m->data_bytes[w->file] += (bytes_of(w) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        bench_need(m->gguf || bytes_of(w) % ALIGNMENT == 0, "tensors of safetensors stand side by side: columns are multiples of 16");
+        bench_need(m->gguf || bytes_of(w) % ALIGNMENT == 0,
+                   "tensors of safetensors stand side by side: columns are multiples of 16");
     }
 }
 
@@ -176,11 +193,13 @@ static void safetensors_header(const model *m, unsigned file, text *t)
         const weights *w = &m->all[i];
         if (w->file != file)
             continue;
-        int n = snprintf(line, sizeof line, "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[", t->n == 8 ? "{" : ",", w->name);
+        int n = snprintf(line, sizeof line, "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[",
+                         t->n == 8 ? "{" : ",", w->name);
         put(t, line, (size_t)n);
         n = w->rows ? snprintf(line, sizeof line, "%" PRId64 ",", w->rows) : 0;
         put(t, line, (size_t)n);
-        n = snprintf(line, sizeof line, "%" PRId64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", w->cols, w->offset, w->offset + bytes_of(w));
+        n = snprintf(line, sizeof line, "%" PRId64 "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+                     w->cols, w->offset, w->offset + bytes_of(w));
         put(t, line, (size_t)n);
     }
     put(t, "}       ", 8 - t->n % 8); /* the data begin at a multiple of 8 */
@@ -190,7 +209,8 @@ static void safetensors_header(const model *m, unsigned file, text *t)
 static void name_of(const model *m, unsigned file, char out[500])
 {
     if (m->directory)
-        snprintf(out, 500, "%s/model-%05u-of-%05u.safetensors", m->path, file + 1, (unsigned)SET(SHARDS));
+        snprintf(out, 500, "%s/model-%05u-of-%05u.safetensors", m->path, file + 1,
+                 (unsigned)SET(SHARDS));
     else
         snprintf(out, 500, "%s", m->path);
 }
@@ -208,7 +228,8 @@ static void open_files(model *m)
         name_of(m, f, name);
         m->files[f] = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         m->data_at[f] = head.n;
-        bench_need(m->files[f] >= 0 && pwrite(m->files[f], head.at, head.n, 0) == (ssize_t)head.n, name);
+        bench_need(m->files[f] >= 0 && pwrite(m->files[f], head.at, head.n, 0) == (ssize_t)head.n,
+                   name);
         bench_need(ftruncate(m->files[f], (off_t)(head.n + m->data_bytes[f])) == 0, name);
         free(head.at);
     }
@@ -243,7 +264,8 @@ static void fill_normals(model *m)
 {
     for (uint64_t i = 0; i < NORMALS; i++) {
         const uint64_t x = mix((uint64_t)SET(SEED) << 32 | i);
-        m->normals[i] = sqrtf(-2 * logf(((float)(x >> 40) + 1) / 16777216)) * cosf(6.2831853f * (float)(x & 0xFFFFFF) / 16777216);
+        m->normals[i] = sqrtf(-2 * logf(((float)(x >> 40) + 1) / 16777216)) *
+                        cosf(6.2831853f * (float)(x & 0xFFFFFF) / 16777216);
     }
 }
 
@@ -257,11 +279,18 @@ static void noise(const model *m, uint64_t key, int64_t n, float *out)
     }
 }
 
-static int64_t rows_of_piece(const weights *w) { return w->cols > PIECE_BYTES / 2 ? 1 : PIECE_BYTES / 2 / w->cols; }
-static uint64_t pieces_of(const weights *w) { return (uint64_t)(((w->rows ? w->rows : 1) + rows_of_piece(w) - 1) / rows_of_piece(w)); }
+static int64_t rows_of_piece(const weights *w)
+{
+    return w->cols > PIECE_BYTES / 2 ? 1 : PIECE_BYTES / 2 / w->cols;
+}
+static uint64_t pieces_of(const weights *w)
+{
+    return (uint64_t)(((w->rows ? w->rows : 1) + rows_of_piece(w) - 1) / rows_of_piece(w));
+}
 
 /* right: [COMPONENTS][cols]. */
-static void fill_row(const model *m, uint64_t key, int64_t row, int64_t cols, const float *right, float *out)
+static void fill_row(const model *m, uint64_t key, int64_t row, int64_t cols, const float *right,
+                     float *out)
 {
     float left[COMPONENTS];
     noise(m, mix(key + 1 + (uint64_t)row), cols, out);
@@ -276,17 +305,21 @@ static void fill_row(const model *m, uint64_t key, int64_t row, int64_t cols, co
         out[c] *= 0.02f;
 }
 
-static lort_code write_piece(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code write_piece(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     model *m = ctx;
     uint64_t i = 0;
     while (m->pieces[i + 1] <= (uint64_t)item)
         i++;
     const weights *w = &m->all[i];
-    const int64_t step = rows_of_piece(w), from = (item - (int64_t)m->pieces[i]) * step, rows = w->rows ? w->rows : 1;
+    const int64_t step = rows_of_piece(w), from = (item - (int64_t)m->pieces[i]) * step,
+                  rows = w->rows ? w->rows : 1;
     const int64_t end = from + step < rows ? from + step : rows;
-    const uint64_t key = mix((uint64_t)SET(SEED) << 32 | i) & ~(uint64_t)0xFFFFFFFF, bytes = 2 * (uint64_t)((end - from) * w->cols);
-    float *right = malloc(sizeof *right * COMPONENTS * (size_t)w->cols), *row = malloc(sizeof *row * (size_t)w->cols);
+    const uint64_t key = mix((uint64_t)SET(SEED) << 32 | i) & ~(uint64_t)0xFFFFFFFF,
+                   bytes = 2 * (uint64_t)((end - from) * w->cols);
+    float *right = malloc(sizeof *right * COMPONENTS * (size_t)w->cols),
+          *row = malloc(sizeof *row * (size_t)w->cols);
     uint8_t *out = malloc(bytes);
     bench_need(right && row && out, "no memory");
     for (int k = 0; k < COMPONENTS; k++)
@@ -296,7 +329,8 @@ static lort_code write_piece(void *ctx, int64_t item, unsigned worker, unsigned 
         lort_store_bf16(row, out + 2 * (r - from) * w->cols, (uint64_t)w->cols);
     }
     const off_t at = (off_t)(m->data_at[w->file] + w->offset + 2 * (uint64_t)(from * w->cols));
-    bench_need(pwrite(m->files[w->file], out, bytes, at) == (ssize_t)bytes, "the model cannot be written");
+    bench_need(pwrite(m->files[w->file], out, bytes, at) == (ssize_t)bytes,
+               "the model cannot be written");
     /* so that the disk is busy at once, and little is dirty at the end */
     (void)sync_file_range(m->files[w->file], at, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
     free(right);
@@ -325,7 +359,8 @@ static void set(const char *argument)
 {
     const char *equals = strchr(argument, '=');
     for (int i = 0; equals && i < SETTINGS; i++)
-        if (strlen(settings[i].name) == (size_t)(equals - argument) && memcmp(settings[i].name, argument, (size_t)(equals - argument)) == 0) {
+        if (strlen(settings[i].name) == (size_t)(equals - argument) &&
+            memcmp(settings[i].name, argument, (size_t)(equals - argument)) == 0) {
             settings[i].value = atoll(equals + 1);
             return;
         }
@@ -342,7 +377,8 @@ int main(int argc, char **argv)
     const char *end = strrchr(m.path, '.');
     m.gguf = end && strcmp(end, ".gguf") == 0;
     m.directory = !m.gguf && !(end && strcmp(end, ".safetensors") == 0);
-    bench_need(SET(SHARDS) > 0 && SET(SHARDS) < 1000 && (m.directory || SET(SHARDS) == 1), "shards are for directories, under 1000");
+    bench_need(SET(SHARDS) > 0 && SET(SHARDS) < 1000 && (m.directory || SET(SHARDS) == 1),
+               "shards are for directories, under 1000");
     list(&m);
     bench_need(m.count > 0, "nothing was asked for");
     place(&m);
@@ -352,7 +388,8 @@ int main(int argc, char **argv)
     if (!SET(SPARSE))
         write_weights(&m);
     for (unsigned f = 0; f < (unsigned)SET(SHARDS); f++)
-        bench_need((SET(SPARSE) || fsync(m.files[f]) == 0) && close(m.files[f]) == 0, "the model cannot be written");
+        bench_need((SET(SPARSE) || fsync(m.files[f]) == 0) && close(m.files[f]) == 0,
+                   "the model cannot be written");
     printf("%" PRIu64 "\n", m.bytes);
     free(m.all);
     return 0;

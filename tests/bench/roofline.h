@@ -56,20 +56,24 @@ typedef struct bench_bars {
 } bench_bars;
 
 /* Notes a figure that must be `bar` or more. A note says which other condition held, or did not. */
-static inline void bench_at_least(bench_bars *bars, double value, double bar, const char *unit, bool also, const char *what)
+static inline void bench_at_least(bench_bars *bars, double value, double bar, const char *unit,
+                                  bool also, const char *what)
 {
     const bool met = value >= bar && also;
     bench_need(bars->count < BENCH_BARS, "too many bars");
     bars->missed += !met;
-    snprintf(bars->text[bars->count++], sizeof bars->text[0], "%-76s %10.4g %-6s (at least %g) %s", what, value, unit, bar, met ? "met" : "MISSED");
+    snprintf(bars->text[bars->count++], sizeof bars->text[0], "%-76s %10.4g %-6s (at least %g) %s",
+             what, value, unit, bar, met ? "met" : "MISSED");
 }
 
-static inline void bench_at_most(bench_bars *bars, double value, double bar, const char *unit, const char *what)
+static inline void bench_at_most(bench_bars *bars, double value, double bar, const char *unit,
+                                 const char *what)
 {
     const bool met = value <= bar;
     bench_need(bars->count < BENCH_BARS, "too many bars");
     bars->missed += !met;
-    snprintf(bars->text[bars->count++], sizeof bars->text[0], "%-76s %10.4g %-6s (at most %g) %s", what, value, unit, bar, met ? "met" : "MISSED");
+    snprintf(bars->text[bars->count++], sizeof bars->text[0], "%-76s %10.4g %-6s (at most %g) %s",
+             what, value, unit, bar, met ? "met" : "MISSED");
 }
 
 static inline void bench_bars_print(const bench_bars *bars)
@@ -86,7 +90,8 @@ typedef struct bench_gemms {
     float *matrices; /* three for each worker */
 } bench_gemms;
 
-static inline lort_code bench_gemm_item(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static inline lort_code bench_gemm_item(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                                        lort_error *err)
 {
     enum { N = BENCH_SGEMM };
     float *x = ((bench_gemms *)ctx)->matrices + (size_t)worker * 3 * N * N;
@@ -109,7 +114,8 @@ static inline double bench_sgemm(unsigned threads)
         gemms.matrices[i] = (float)(i * 2654435761u % 1000) / 1000 - 0.5f;
     for (int i = 0; i < 10; i++) {
         const double begin = bench_now();
-        bench_need(lort_pool_each(pool, EACH * threads, bench_gemm_item, &gemms, NULL) == LORT_OK, "sgemm");
+        bench_need(lort_pool_each(pool, EACH * threads, bench_gemm_item, &gemms, NULL) == LORT_OK,
+                   "sgemm");
         best = fmin(best, bench_now() - begin);
     }
     lort_pool_close(pool);
@@ -145,9 +151,11 @@ typedef struct bench_zstd_speed {
 
 /* Runs zstd at level 1 on the byte planes of each chunk, and takes the best of three. The splitting
  * does not count. */
-static inline bench_zstd_speed bench_zstd(const lort_dtype_info *type, const uint8_t *bytes, size_t n)
+static inline bench_zstd_speed bench_zstd(const lort_dtype_info *type, const uint8_t *bytes,
+                                          size_t n)
 {
-    const size_t chunk = LORT_CHUNK_TARGET / type->block_bytes * type->block_bytes, room = ZSTD_compressBound(chunk), chunks = (n + chunk - 1) / chunk;
+    const size_t chunk = LORT_CHUNK_TARGET / type->block_bytes * type->block_bytes,
+                 room = ZSTD_compressBound(chunk), chunks = (n + chunk - 1) / chunk;
     uint8_t *planes = bench_take(n), *coded = bench_take(chunks * room), *back = bench_take(chunk);
     size_t *stored = bench_take(chunks * sizeof *stored), total = 0;
     ZSTD_CCtx *encoder = ZSTD_createCCtx();
@@ -155,15 +163,20 @@ static inline bench_zstd_speed bench_zstd(const lort_dtype_info *type, const uin
     double encode = 1e9, decode = 1e9;
 
     for (size_t i = 0; i < chunks; i++)
-        lort_planes_split(bytes + i * chunk, planes + i * chunk, i + 1 < chunks ? chunk : n - i * chunk, type->plane_width, type->rotate);
+        lort_planes_split(bytes + i * chunk, planes + i * chunk,
+                          i + 1 < chunks ? chunk : n - i * chunk, type->plane_width, type->rotate);
     for (int round = 0; round < 3; round++) {
         double begin = bench_now();
         for (size_t i = total = 0; i < chunks; i++)
-            total += stored[i] = ZSTD_compressCCtx(encoder, coded + i * room, room, planes + i * chunk, i + 1 < chunks ? chunk : n - i * chunk, 1);
+            total += stored[i] =
+                ZSTD_compressCCtx(encoder, coded + i * room, room, planes + i * chunk,
+                                  i + 1 < chunks ? chunk : n - i * chunk, 1);
         encode = fmin(encode, bench_now() - begin);
         begin = bench_now();
         for (size_t i = 0; i < chunks; i++)
-            bench_need(!ZSTD_isError(ZSTD_decompressDCtx(decoder, back, chunk, coded + i * room, stored[i])), "zstd");
+            bench_need(!ZSTD_isError(
+                           ZSTD_decompressDCtx(decoder, back, chunk, coded + i * room, stored[i])),
+                       "zstd");
         decode = fmin(decode, bench_now() - begin);
     }
     ZSTD_freeCCtx(encoder);
@@ -172,7 +185,8 @@ static inline bench_zstd_speed bench_zstd(const lort_dtype_info *type, const uin
     free(coded);
     free(back);
     free(stored);
-    return (bench_zstd_speed){1e-6 * (double)n / encode, 1e-6 * (double)n / decode, (double)total / (double)n};
+    return (bench_zstd_speed){1e-6 * (double)n / encode, 1e-6 * (double)n / decode,
+                              (double)total / (double)n};
 }
 
 /* ---- the disk ---- */
@@ -189,7 +203,8 @@ static inline double bench_read_file(const char *path, bool cold, uint8_t *buffe
     ssize_t got;
     bench_need(fd >= 0, path);
     if (cold)
-        bench_need(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0, "the page cache does not let go");
+        bench_need(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0,
+                   "the page cache does not let go");
     const double begin = bench_now();
     while ((got = read(fd, buffer, step)) > 0)
         total += (double)got;
@@ -217,7 +232,8 @@ static inline bench_disk_speed bench_disk(size_t bytes)
     bench_need(fsync(fd) == 0 && close(fd) == 0, "the disk is full");
     speed.write = 1e-9 * (double)bytes / (bench_now() - begin);
     speed.cold = bench_read_file(path, true, buffer, step);
-    speed.warm = fmax(bench_read_file(path, false, buffer, step), bench_read_file(path, false, buffer, step));
+    speed.warm = fmax(bench_read_file(path, false, buffer, step),
+                      bench_read_file(path, false, buffer, step));
     remove(path);
     free(buffer);
     return speed;

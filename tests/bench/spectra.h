@@ -35,7 +35,8 @@ static inline float spectra_normal(uint64_t *x)
     int64_t sum = 0;
     for (int i = 0; i < 3; i++) {
         *x = *x * 6364136223846793005u + 1442695040888963407u;
-        sum += (int64_t)((*x >> 51) + (*x >> 38 & 0x1FFF) + (*x >> 25 & 0x1FFF) + (*x >> 12 & 0x1FFF));
+        sum +=
+            (int64_t)((*x >> 51) + (*x >> 38 & 0x1FFF) + (*x >> 25 & 0x1FFF) + (*x >> 12 & 0x1FFF));
     }
     return (float)(sum - 6 * 8191) / 8192.0f;
 }
@@ -48,18 +49,23 @@ typedef struct spectra_making {
 } spectra_making;
 
 #define SPECTRA_STEP 64
-static inline lort_code spectra_make_rows(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static inline lort_code spectra_make_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                                          lort_error *err)
 {
     const spectra_making *run = ctx;
     const spectra *to = run->to;
-    const int64_t r0 = item * SPECTRA_STEP, rows = to->rows - r0 < SPECTRA_STEP ? to->rows - r0 : SPECTRA_STEP, count = rows * to->cols;
+    const int64_t r0 = item * SPECTRA_STEP,
+                  rows = to->rows - r0 < SPECTRA_STEP ? to->rows - r0 : SPECTRA_STEP,
+                  count = rows * to->cols;
     float *out = to->values + r0 * to->cols;
     uint8_t *bytes = to->bytes + (size_t)(r0 * to->cols) * 2;
     uint64_t x = 1 + 2 * (uint64_t)item;
 
     for (int64_t i = 0; i < count; i++)
         out[i] = run->noise * spectra_normal(&x);
-    lort_sgemm(false, false, rows, to->cols, SPECTRA_COMPONENTS, 1, run->left + r0 * SPECTRA_COMPONENTS, SPECTRA_COMPONENTS, run->right, to->cols, 1, out, to->cols);
+    lort_sgemm(false, false, rows, to->cols, SPECTRA_COMPONENTS, 1,
+               run->left + r0 * SPECTRA_COMPONENTS, SPECTRA_COMPONENTS, run->right, to->cols, 1,
+               out, to->cols);
     lort_dtype_encoder(to->type->id)(out, bytes, (uint64_t)count);
     to->type->decode(bytes, out, (uint64_t)count);
     return LORT_OK;
@@ -68,7 +74,8 @@ static inline lort_code spectra_make_rows(void *ctx, int64_t item, unsigned work
 static inline spectra spectra_take(int64_t rows, int64_t cols, lort_dtype type)
 {
     const size_t count = (size_t)(rows * cols);
-    return (spectra){rows, cols, lort_dtype_get(type), bench_take(2 * count), bench_take(4 * count)};
+    return (spectra){rows, cols, lort_dtype_get(type), bench_take(2 * count),
+                     bench_take(4 * count)};
 }
 
 /* type: F16 or BF16. */
@@ -89,7 +96,9 @@ static inline spectra spectra_make(int64_t rows, int64_t cols, lort_dtype type)
         left[i] *= (float)(scale / sqrt(1.0 + (double)(i % R)));
     spectra_making run = {&made, left, right, (float)(SPECTRA_SIZE * sqrt(1 - SPECTRA_SIGNAL))};
     lort_pool *pool = bench_pool(bench_cores());
-    bench_need(lort_pool_each(pool, (rows + SPECTRA_STEP - 1) / SPECTRA_STEP, spectra_make_rows, &run, NULL) == LORT_OK, "matrix");
+    bench_need(lort_pool_each(pool, (rows + SPECTRA_STEP - 1) / SPECTRA_STEP, spectra_make_rows,
+                              &run, NULL) == LORT_OK,
+               "matrix");
     lort_pool_close(pool);
     free(left);
     free(right);
@@ -113,7 +122,8 @@ static inline double spectra_norm2(const spectra *m)
 
 /* Reads as lort_slice_read does: whole rows at once, parts of rows one by one. For parts it asks
  * memory 16 rows ahead. */
-static inline lort_code spectra_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld,
+static inline lort_code spectra_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                                     int64_t c1, float *dst, const float **out, int64_t *ld,
                                      lort_error *err)
 {
     const spectra *m = ctx;
@@ -121,7 +131,8 @@ static inline lort_code spectra_read(void *ctx, unsigned worker, int64_t r0, int
     for (int64_t r = r0; r < r1; r += step) {
         for (int64_t at = 0; step == 1 && r + 16 < r1 && at < 2 * cols; at += 64)
             __builtin_prefetch(m->bytes + 2 * ((r + 16) * m->cols + c0) + at);
-        m->type->decode(m->bytes + 2 * (r * m->cols + c0), dst + (r - r0) * cols, (uint64_t)(step * cols));
+        m->type->decode(m->bytes + 2 * (r * m->cols + c0), dst + (r - r0) * cols,
+                        (uint64_t)(step * cols));
     }
     *out = dst;
     *ld = cols;
@@ -130,23 +141,21 @@ static inline lort_code spectra_read(void *ctx, unsigned worker, int64_t r0, int
 
 static inline lort_matrix_source spectra_source(spectra *m)
 {
-    return (lort_matrix_source){.rows = m->rows, .cols = m->cols, .element_bytes = 2, .read = spectra_read, .ctx = m};
+    return (lort_matrix_source){
+        .rows = m->rows, .cols = m->cols, .element_bytes = 2, .read = spectra_read, .ctx = m};
 }
 
 /* ---- the energy that k components can hold ---- */
 
 /* Width of a block of LoRT's basis (compress/factor/grid.c, set_widths). */
-static inline int64_t spectra_block(int64_t rank)
-{
-    return rank > 128 ? 128 : 64;
-}
+static inline int64_t spectra_block(int64_t rank) { return rank > 128 ? 128 : 64; }
 
 /* A block Krylov basis like LoRT's, of f32 products with all cores. It grows until k components
  * gain next to nothing. */
 typedef struct spectra_basis {
     const spectra *m;
     int64_t block, cap, d;
-    float *q, *y;            /* [cols][cap], [rows][cap] */
+    float *q, *y; /* [cols][cap], [rows][cap] */
     double *gram, *square, *values, *work;
     float *turn, *copy;
 } spectra_basis;
@@ -159,7 +168,8 @@ typedef struct spectra_need {
 
 #define SPECTRA_CHUNK 512
 /* out[i][j] = sum over rows of x[row][i] * x[row][from + j], i below from + width; f64. */
-static inline void spectra_gram(const float *x, int64_t ld, int64_t length, int64_t from, int64_t width, double *out, int64_t ldo)
+static inline void spectra_gram(const float *x, int64_t ld, int64_t length, int64_t from,
+                                int64_t width, double *out, int64_t ldo)
 {
     const int64_t to = from + width;
     double *wide = bench_take((size_t)(SPECTRA_CHUNK * to) * 8);
@@ -168,7 +178,8 @@ static inline void spectra_gram(const float *x, int64_t ld, int64_t length, int6
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < to; j++)
                 wide[i * to + j] = (double)x[(at + i) * ld + j];
-        lort_dgemm(true, false, to, width, n, 1, wide, to, wide + from, to, at > 0, out + from, ldo);
+        lort_dgemm(true, false, to, width, n, 1, wide, to, wide + from, to, at > 0, out + from,
+                   ldo);
     }
     free(wide);
 }
@@ -184,10 +195,13 @@ static inline void spectra_orthonormalise(spectra_basis *b)
             lort_sgemm(false, false, n, w, b->d, -1, b->q, ld, b->turn, w, 1, z, ld);
         }
         spectra_gram(z, ld, n, 0, w, b->square, w);
-        bench_need(lort_dsyevd(w, b->square, w, b->values, b->work, NULL) == LORT_OK && b->values[0] > 0, "the Krylov space is exhausted");
+        bench_need(lort_dsyevd(w, b->square, w, b->values, b->work, NULL) == LORT_OK &&
+                       b->values[0] > 0,
+                   "the Krylov space is exhausted");
         for (int64_t i = 0; i < w; i++)
             for (int64_t j = 0; j < w; j++)
-                b->turn[j * w + i] = (float)(b->square[(w - 1 - i) * w + j] / sqrt(b->values[w - 1 - i]));
+                b->turn[j * w + i] =
+                    (float)(b->square[(w - 1 - i) * w + j] / sqrt(b->values[w - 1 - i]));
         for (int64_t i = 0; i < n; i++)
             memcpy(b->copy + i * w, z + i * ld, (size_t)w * sizeof *z);
         lort_sgemm(false, false, n, w, w, 1, b->copy, w, b->turn, w, 0, z, ld);
@@ -201,7 +215,8 @@ static inline double spectra_grow(spectra_basis *b, int64_t k)
     const spectra *m = b->m;
     const int64_t ld = b->cap, at = b->d, d = at + b->block;
     double sum = 0;
-    lort_sgemm(false, false, m->rows, b->block, m->cols, 1, m->values, m->cols, b->q + at, ld, 0, b->y + at, ld);
+    lort_sgemm(false, false, m->rows, b->block, m->cols, 1, m->values, m->cols, b->q + at, ld, 0,
+               b->y + at, ld);
     spectra_gram(b->y, ld, m->rows, at, b->block, b->gram, ld);
     for (int64_t i = 0; i < d; i++)
         memcpy(b->square + i * d, b->gram + i * ld, (size_t)d * sizeof *b->gram);
@@ -210,7 +225,8 @@ static inline double spectra_grow(spectra_basis *b, int64_t k)
         sum += b->values[d - 1 - i];
     b->d = d;
     if (d + b->block <= ld) {
-        lort_sgemm(true, false, m->cols, b->block, m->rows, 1, m->values, m->cols, b->y + at, ld, 0, b->q + d, ld);
+        lort_sgemm(true, false, m->cols, b->block, m->rows, 1, m->values, m->cols, b->y + at, ld, 0,
+                   b->q + d, ld);
         spectra_orthonormalise(b);
     }
     return sum;
@@ -244,7 +260,8 @@ static inline void spectra_end(spectra_basis *b)
 #define SPECTRA_SETTLED 1e-4
 static inline spectra_need spectra_measure(const spectra *m, int64_t k, double share)
 {
-    const int64_t block = spectra_block(k), least = m->rows < m->cols ? m->rows : m->cols, most = least / block * block;
+    const int64_t block = spectra_block(k), least = m->rows < m->cols ? m->rows : m->cols,
+                  most = least / block * block;
     const int64_t cap = most < 16 * k + 1024 ? most : (16 * k + 1024) / block * block;
     double sums[256], before = 0;
     int64_t blocks = 0;
@@ -252,7 +269,8 @@ static inline spectra_need spectra_measure(const spectra *m, int64_t k, double s
     spectra_basis b = spectra_begin(m, block, cap);
     for (;;) {
         const double sum = sums[blocks++] = spectra_grow(&b, k);
-        if (b.d + block > cap || blocks == 256 || (b.d >= 2 * k && sum - before <= SPECTRA_SETTLED * sum))
+        if (b.d + block > cap || blocks == 256 ||
+            (b.d >= 2 * k && sum - before <= SPECTRA_SETTLED * sum))
             break;
         before = sum;
     }
@@ -278,7 +296,8 @@ static inline double spectra_optimal(const spectra *m, int64_t k)
         const int64_t count = length - at < SPECTRA_CHUNK ? length - at : SPECTRA_CHUNK;
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < count; j++)
-                part[i * count + j] = (double)(wide ? m->values[i * m->cols + at + j] : m->values[(at + j) * m->cols + i]);
+                part[i * count + j] = (double)(wide ? m->values[i * m->cols + at + j]
+                                                    : m->values[(at + j) * m->cols + i]);
         lort_dgemm(false, true, n, n, count, 1, part, count, part, count, at > 0, gram, n);
     }
     bench_need(lort_dsyevd_values(n, gram, n, values, work, NULL) == LORT_OK, "dsyevd");
@@ -299,10 +318,12 @@ static inline double spectra_captured(const lort_factors *f)
 }
 
 /* Factorises `rounds` times. Returns the least time. */
-static inline double spectra_factor(spectra *m, int64_t rank, unsigned threads, int rounds, lort_factors *out)
+static inline double spectra_factor(spectra *m, int64_t rank, unsigned threads, int rounds,
+                                    lort_factors *out)
 {
     const lort_matrix_source source = spectra_source(m);
-    const lort_target target = {.kind = LORT_TARGET_RANK, .rank = rank, .max_rank = rank, .key = SPECTRA_KEY};
+    const lort_target target = {
+        .kind = LORT_TARGET_RANK, .rank = rank, .max_rank = rank, .key = SPECTRA_KEY};
     lort_pool *pool = bench_pool(threads);
     lort_error err = {0};
     double best = 1e9;

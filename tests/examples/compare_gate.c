@@ -1,14 +1,16 @@
 /* compare_gate A B LIMIT: exit 0 if no tensor of B is further from A than LIMIT, exit 7 if one is.
  *
- * A and B are models or containers. The error of a tensor is ||A - B|| / ||A||. It prints the tensors over the limit,
- * the worst first. Other exit codes are LoRT's codes: 3, for example, if A and B are not the same kind of model. */
+ * A and B are models or containers. The error of a tensor is ||A - B|| / ||A||. It prints the
+ * tensors over the limit, the worst first. Other exit codes are LoRT's codes: 3, for example, if A
+ * and B are not the same kind of model. */
 #include "lort.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* rel_error is NaN if A is all zero or if one side alone has NaN: a difference then counts as the worst. */
+/* rel_error is NaN if A is all zero or if one side alone has NaN: a difference then counts as the
+ * worst. */
 static double badness(const lort_tensor_report *tensor)
 {
     if (!isnan(tensor->rel_error))
@@ -39,12 +41,13 @@ int main(int argc, char **argv)
     const lort_run_options run = {.memory_bytes = 0, .threads = 0}; /* 0: what the machine has */
     lort_report report = {0};
     lort_error error = {0};
-    lort_code code = lort_compare(argv[1], argv[2], limit, &run, NULL, &report, &error); /* NULL: no observer */
+    /* NULL: no observer */
+    lort_code code = lort_compare(argv[1], argv[2], limit, &run, NULL, &report, &error);
 
     if (code == LORT_OK || code == LORT_E_NUMERIC) { /* the report is complete after both */
         print_worst(&report, limit);
-        printf("%llu tensors, worst error %.4f, limit %.4f\n", (unsigned long long)report.tensor_count,
-               report.worst_error, limit);
+        printf("%llu tensors, worst error %.4f, limit %.4f\n",
+               (unsigned long long)report.tensor_count, report.worst_error, limit);
     }
     if (code != LORT_OK)
         fprintf(stderr, "compare_gate: %s\n", error.message);

@@ -1,7 +1,8 @@
 /* compress_file MODEL OUT.lort MAX_ERROR: compresses a model as `lort compress --max-error` does.
  *
- * It shows options, an observer, and errors. Ctrl-C stops it: the finished tensors stay in OUT.lort.part, and the same
- * command resumes them. The exit code is LoRT's code (docs/lort.1, EXIT STATUS). */
+ * It shows options, an observer, and errors. Ctrl-C stops it: the finished tensors stay in
+ * OUT.lort.part, and the same command resumes them. The exit code is LoRT's code (docs/lort.1, EXIT
+ * STATUS). */
 #include "lort.h"
 
 #include <math.h>
@@ -29,13 +30,15 @@ static void on_event(void *ctx, const lort_event *event)
 {
     FILE *log = ctx;
     if (event->kind == LORT_EVENT_START)
-        fprintf(log, "mode %s: %s\n", lort_mode_text(event->report->mode), event->report->mode_reason);
+        fprintf(log, "mode %s: %s\n", lort_mode_text(event->report->mode),
+                event->report->mode_reason);
     else if (event->kind == LORT_EVENT_WARNING)
         fprintf(log, "warning: %s\n", event->text);
     else if (event->kind == LORT_EVENT_TENSOR)
         fprintf(log, "%3.0f %%  %s: %llu -> %llu bytes\n",
                 100.0 * (double)event->done_bytes / (double)event->total_bytes, event->tensor->name,
-                (unsigned long long)event->tensor->bytes_in, (unsigned long long)event->tensor->bytes_out);
+                (unsigned long long)event->tensor->bytes_in,
+                (unsigned long long)event->tensor->bytes_out);
 }
 
 int main(int argc, char **argv)
@@ -57,7 +60,8 @@ int main(int argc, char **argv)
     lort_code code = lort_compress(argv[1], argv[2], &options, &observer, &report, &error);
 
     if (code == LORT_OK) {
-        printf("%s: %.3f of the input, %.2f bits per weight", report.output_path, report.ratio, report.bpw);
+        printf("%s: %.3f of the input, %.2f bits per weight", report.output_path, report.ratio,
+               report.bpw);
         if (!isnan(report.worst_error)) /* NaN: every tensor is kept */
             printf(", worst error %.4f", report.worst_error);
         printf("\n");

@@ -1,7 +1,8 @@
 /* read_rows PATH TENSOR ROWS: prints the first values of the first ROWS rows of a tensor, as f32.
  *
- * PATH is a model or a container. Both give rows in the same way, and a tensor may be larger than memory: the library
- * calls print_piece with one piece after the other. The exit code is LoRT's code. */
+ * PATH is a model or a container. Both give rows in the same way, and a tensor may be larger than
+ * memory: the library calls print_piece with one piece after the other. The exit code is LoRT's
+ * code. */
 #include "lort.h"
 
 #include <stdio.h>
@@ -9,7 +10,8 @@
 
 #define SHOWN 4 /* values of each row */
 
-/* A piece is whole rows, or a part of one long row. first is the number of its first value in the tensor. */
+/* A piece is whole rows, or a part of one long row. first is the number of its first value in the
+ * tensor. */
 static lort_code print_piece(void *ctx, uint64_t first, const float *values, uint64_t count)
 {
     const uint64_t cols = *(const uint64_t *)ctx;
@@ -25,7 +27,8 @@ static lort_code print_piece(void *ctx, uint64_t first, const float *values, uin
     return LORT_OK; /* any other code ends the stream */
 }
 
-static lort_code print_rows(lort_weights *weights, const char *name, int64_t rows, lort_error *error)
+static lort_code print_rows(lort_weights *weights, const char *name, int64_t rows,
+                            lort_error *error)
 {
     static float buffer[64 * 1024]; /* yours, of any size from 1024 bytes */
     uint64_t number;
@@ -37,7 +40,8 @@ static lort_code print_rows(lort_weights *weights, const char *name, int64_t row
         return code;
     printf("%s of %lld x %lld\n", info.dtype, (long long)info.rows, (long long)info.cols);
     uint64_t cols = (uint64_t)info.cols;
-    return lort_weights_rows(weights, number, 0, rows, buffer, sizeof buffer, print_piece, &cols, error);
+    return lort_weights_rows(weights, number, 0, rows, buffer, sizeof buffer, print_piece, &cols,
+                             error);
 }
 
 int main(int argc, char **argv)
@@ -48,7 +52,8 @@ int main(int argc, char **argv)
     }
     lort_weights *weights = NULL;
     lort_error error = {0};
-    lort_code code = lort_weights_open(argv[1], 0, &weights, &error); /* 0: as much memory as is sensible now */
+    /* 0: as much memory as is sensible now */
+    lort_code code = lort_weights_open(argv[1], 0, &weights, &error);
     if (code == LORT_OK)
         code = print_rows(weights, argv[2], strtoll(argv[3], NULL, 10), &error);
     if (code != LORT_OK)

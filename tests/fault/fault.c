@@ -33,7 +33,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static_assert(sizeof(off_t) == sizeof(off64_t), "the calls with 64 in their name are those without");
+static_assert(sizeof(off_t) == sizeof(off64_t),
+              "the calls with 64 in their name are those without");
 
 #define EXPORT __attribute__((visibility("default")))
 #define ALSO(name) __attribute__((visibility("default"), alias(name)))
@@ -41,7 +42,26 @@ static_assert(sizeof(off_t) == sizeof(off64_t), "the calls with 64 in their name
 /* initial-exec: no allocation at first use */
 #define PER_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
 
-typedef enum kind { ALLOC, PAGES, MAP, THREAD, OPEN, OPEN_READ, READ, WRITE, FSYNC, TRUNCATE, CLOSE, RENAME, UNLINK, MKDIR, LOCK, STAT, LIST, KINDS } kind;
+typedef enum kind {
+    ALLOC,
+    PAGES,
+    MAP,
+    THREAD,
+    OPEN,
+    OPEN_READ,
+    READ,
+    WRITE,
+    FSYNC,
+    TRUNCATE,
+    CLOSE,
+    RENAME,
+    UNLINK,
+    MKDIR,
+    LOCK,
+    STAT,
+    LIST,
+    KINDS
+} kind;
 
 static const struct {
     const char *name;
@@ -49,14 +69,14 @@ static const struct {
     bool interrupted; /* may end with EINTR before it did anything */
 } kinds[KINDS] = {
     /* pages: anonymous mappings */
-    [ALLOC] = {"alloc", ENOMEM, false},       [PAGES] = {"pages", ENOMEM, false},
-    [MAP] = {"mmap", ENOMEM, false},          [THREAD] = {"thread", EAGAIN, false},
-    [OPEN] = {"open", ENOSPC, true},          [OPEN_READ] = {"open-read", EIO, true},
-    [READ] = {"read", EIO, true},             [WRITE] = {"write", ENOSPC, true},
-    [FSYNC] = {"fsync", EIO, true},           [TRUNCATE] = {"truncate", EIO, true},
-    [CLOSE] = {"close", EIO, false},          [RENAME] = {"rename", EIO, false},
-    [UNLINK] = {"unlink", EIO, false},        [MKDIR] = {"mkdir", ENOSPC, false},
-    [LOCK] = {"lock", ENOLCK, true},          [STAT] = {"stat", EIO, false},
+    [ALLOC] = {"alloc", ENOMEM, false}, [PAGES] = {"pages", ENOMEM, false},
+    [MAP] = {"mmap", ENOMEM, false},    [THREAD] = {"thread", EAGAIN, false},
+    [OPEN] = {"open", ENOSPC, true},    [OPEN_READ] = {"open-read", EIO, true},
+    [READ] = {"read", EIO, true},       [WRITE] = {"write", ENOSPC, true},
+    [FSYNC] = {"fsync", EIO, true},     [TRUNCATE] = {"truncate", EIO, true},
+    [CLOSE] = {"close", EIO, false},    [RENAME] = {"rename", EIO, false},
+    [UNLINK] = {"unlink", EIO, false},  [MKDIR] = {"mkdir", ENOSPC, false},
+    [LOCK] = {"lock", ENOLCK, true},    [STAT] = {"stat", EIO, false},
     [LIST] = {"list", EIO, false},
 };
 
@@ -64,10 +84,11 @@ static const struct {
 static const struct {
     const char *name;
     int value;
-} errors[] = {{"short", SHORT},     {"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR},   {"EXDEV", EXDEV}, {"ENOMEM", ENOMEM},
-              {"EAGAIN", EAGAIN},   {"EACCES", EACCES}, {"EDQUOT", EDQUOT}, {"EFBIG", EFBIG},   {"EROFS", EROFS}, {"EMFILE", EMFILE},
-              {"ENFILE", ENFILE},   {"EINVAL", EINVAL}, {"ENOSYS", ENOSYS}, {"ENOENT", ENOENT}, {"EPERM", EPERM}, {"ESTALE", ESTALE},
-              {"EEXIST", EEXIST},   {"ENOLCK", ENOLCK}};
+} errors[] = {{"short", SHORT},   {"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
+              {"EXDEV", EXDEV},   {"ENOMEM", ENOMEM}, {"EAGAIN", EAGAIN}, {"EACCES", EACCES},
+              {"EDQUOT", EDQUOT}, {"EFBIG", EFBIG},   {"EROFS", EROFS},   {"EMFILE", EMFILE},
+              {"ENFILE", ENFILE}, {"EINVAL", EINVAL}, {"ENOSYS", ENOSYS}, {"ENOENT", ENOENT},
+              {"EPERM", EPERM},   {"ESTALE", ESTALE}, {"EEXIST", EEXIST}, {"ENOLCK", ENOLCK}};
 
 static struct {
     kind kind; /* KINDS: no fault */
@@ -86,15 +107,21 @@ static bool ready; /* the program's own code runs */
 
 fault_real real;
 
-#define REAL(f) {#f, offsetof(fault_real, f)}
+#define REAL(f)                                                                                    \
+    {                                                                                              \
+#f, offsetof(fault_real, f)                                                                \
+    }
 static const struct {
     const char *name;
     size_t at;
-} names[] = {REAL(malloc),    REAL(calloc),    REAL(realloc), REAL(free),   REAL(posix_memalign), REAL(aligned_alloc), REAL(strdup),
-             REAL(strndup),   REAL(openat64),  REAL(fopen64), REAL(fdopendir), REAL(read),        REAL(pread64),       REAL(write),
-             REAL(pwrite64),  REAL(fsync),     REAL(fdatasync), REAL(ftruncate64), REAL(close),   REAL(renameat),      REAL(linkat),
-             REAL(unlinkat),  REAL(mkdirat),   REAL(flock),   REAL(syscall), REAL(mmap64),        REAL(pthread_create),
-             REAL(stat64),    REAL(fstat64),   REAL(fstatat64)};
+} names[] = {REAL(malloc),         REAL(calloc),        REAL(realloc),        REAL(free),
+             REAL(posix_memalign), REAL(aligned_alloc), REAL(strdup),         REAL(strndup),
+             REAL(openat64),       REAL(fopen64),       REAL(fdopendir),      REAL(read),
+             REAL(pread64),        REAL(write),         REAL(pwrite64),       REAL(fsync),
+             REAL(fdatasync),      REAL(ftruncate64),   REAL(close),          REAL(renameat),
+             REAL(linkat),         REAL(unlinkat),      REAL(mkdirat),        REAL(flock),
+             REAL(syscall),        REAL(mmap64),        REAL(pthread_create), REAL(stat64),
+             REAL(fstat64),        REAL(fstatat64)};
 
 static bool loaded, loading;
 
@@ -125,7 +152,10 @@ static void *from_room(size_t n)
     return room_used <= sizeof room ? room + at : NULL;
 }
 
-static bool in_room(const void *p) { return (const unsigned char *)p >= room && (const unsigned char *)p < room + sizeof room; }
+static bool in_room(const void *p)
+{
+    return (const unsigned char *)p >= room && (const unsigned char *)p < room + sizeof room;
+}
 
 /* ---- who calls ---- */
 
@@ -143,10 +173,13 @@ static int add_ranges(struct dl_phdr_info *info, size_t size, void *ctx)
     *first = false;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         wanted |= strstr(info->dlpi_name, ours[i]) != NULL;
-    for (int i = 0; wanted && i < info->dlpi_phnum && range_count < sizeof ranges / sizeof *ranges; i++) {
+    for (int i = 0; wanted && i < info->dlpi_phnum && range_count < sizeof ranges / sizeof *ranges;
+         i++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[i];
         if (part->p_type == PT_LOAD && (part->p_flags & PF_X))
-            ranges[range_count++] = (range){info->dlpi_addr + part->p_vaddr, info->dlpi_addr + part->p_vaddr + part->p_memsz, is_main};
+            ranges[range_count++] =
+                (range){info->dlpi_addr + part->p_vaddr,
+                        info->dlpi_addr + part->p_vaddr + part->p_memsz, is_main};
     }
     return 0;
 }
@@ -169,8 +202,10 @@ void fault_say(void)
     if (count_fd < 0)
         return;
     for (int i = 0; i < KINDS; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, "%-10s %12llu\n", kinds[i].name, (unsigned long long)seen[i]);
-    used += snprintf(text + used, sizeof text - (size_t)used, "%-10s %12d\n", "delivered", (int)delivered);
+        used += snprintf(text + used, sizeof text - (size_t)used, "%-10s %12llu\n", kinds[i].name,
+                         (unsigned long long)seen[i]);
+    used += snprintf(text + used, sizeof text - (size_t)used, "%-10s %12d\n", "delivered",
+                     (int)delivered);
     if (real.pwrite64(count_fd, text, (size_t)used, 0) != used)
         abort();
     errno = saved;
@@ -275,11 +310,14 @@ EXPORT char *strndup(const char *text, size_t n)
 EXPORT void *mmap64(void *where, size_t n, int protection, int flags, int fd, off64_t at)
 {
     load();
-    return fails(flags & MAP_ANONYMOUS ? PAGES : MAP, CALLER) ? MAP_FAILED : real.mmap64(where, n, protection, flags, fd, at);
+    return fails(flags & MAP_ANONYMOUS ? PAGES : MAP, CALLER)
+               ? MAP_FAILED
+               : real.mmap64(where, n, protection, flags, fd, at);
 }
 void *mmap(void *, size_t, int, int, int, off_t) ALSO("mmap64");
 
-EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *ctx)
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *),
+                          void *ctx)
 {
     load();
     const int why = strike(THREAD, CALLER);
@@ -294,10 +332,14 @@ static int open_at(int dir, const char *path, int flags, mode_t mode, const void
     load();
     if (fails(writes ? OPEN : OPEN_READ, caller))
         return -1;
-    return writes && loses(caller) ? lose_open(dir, path, flags, mode) : real.openat64(dir, path, flags, mode);
+    return writes && loses(caller) ? lose_open(dir, path, flags, mode)
+                                   : real.openat64(dir, path, flags, mode);
 }
 
-static mode_t mode_of(int flags, va_list args) { return flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? (mode_t)va_arg(args, int) : 0; }
+static mode_t mode_of(int flags, va_list args)
+{
+    return flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? (mode_t)va_arg(args, int) : 0;
+}
 
 EXPORT int open64(const char *path, int flags, ...)
 {
@@ -321,9 +363,15 @@ int openat(int, const char *, int, ...) ALSO("openat64");
 
 /* The names of these functions where _FORTIFY_SOURCE checks them. */
 EXPORT int __open64_2(const char *path, int flags);
-EXPORT int __open64_2(const char *path, int flags) { return open_at(AT_FDCWD, path, flags, 0, CALLER); }
+EXPORT int __open64_2(const char *path, int flags)
+{
+    return open_at(AT_FDCWD, path, flags, 0, CALLER);
+}
 EXPORT int __openat64_2(int dir, const char *path, int flags);
-EXPORT int __openat64_2(int dir, const char *path, int flags) { return open_at(dir, path, flags, 0, CALLER); }
+EXPORT int __openat64_2(int dir, const char *path, int flags)
+{
+    return open_at(dir, path, flags, 0, CALLER);
+}
 
 EXPORT FILE *fopen64(const char *path, const char *how)
 {
@@ -342,7 +390,8 @@ static bool is_written(int fd)
 {
     struct stat st;
     const int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && fstat(fd, &st) == 0 &&
+           S_ISREG(st.st_mode);
 }
 
 EXPORT int close(int fd)
@@ -372,15 +421,25 @@ static ssize_t get(int fd, void *to, size_t n, off64_t at, bool positioned, cons
 }
 
 EXPORT ssize_t read(int fd, void *to, size_t n) { return get(fd, to, n, 0, false, CALLER); }
-EXPORT ssize_t pread64(int fd, void *to, size_t n, off64_t at) { return get(fd, to, n, at, true, CALLER); }
+EXPORT ssize_t pread64(int fd, void *to, size_t n, off64_t at)
+{
+    return get(fd, to, n, at, true, CALLER);
+}
 ssize_t pread(int, void *, size_t, off_t) ALSO("pread64");
 EXPORT ssize_t __read_chk(int fd, void *to, size_t n, size_t cap);
-EXPORT ssize_t __read_chk(int fd, void *to, size_t n, size_t cap) { return n > cap ? -1 : get(fd, to, n, 0, false, CALLER); }
+EXPORT ssize_t __read_chk(int fd, void *to, size_t n, size_t cap)
+{
+    return n > cap ? -1 : get(fd, to, n, 0, false, CALLER);
+}
 EXPORT ssize_t __pread64_chk(int fd, void *to, size_t n, off64_t at, size_t cap);
-EXPORT ssize_t __pread64_chk(int fd, void *to, size_t n, off64_t at, size_t cap) { return n > cap ? -1 : get(fd, to, n, at, true, CALLER); }
+EXPORT ssize_t __pread64_chk(int fd, void *to, size_t n, off64_t at, size_t cap)
+{
+    return n > cap ? -1 : get(fd, to, n, at, true, CALLER);
+}
 
 /* Pipes and terminals pass: they are not files of the program. */
-static ssize_t put(int fd, const void *from, size_t n, off64_t at, bool positioned, const void *caller)
+static ssize_t put(int fd, const void *from, size_t n, off64_t at, bool positioned,
+                   const void *caller)
 {
     load();
     const bool mine = ready && is_written(fd);
@@ -396,8 +455,14 @@ static ssize_t put(int fd, const void *from, size_t n, off64_t at, bool position
     return positioned ? real.pwrite64(fd, from, n, at) : real.write(fd, from, n);
 }
 
-EXPORT ssize_t write(int fd, const void *from, size_t n) { return put(fd, from, n, 0, false, CALLER); }
-EXPORT ssize_t pwrite64(int fd, const void *from, size_t n, off64_t at) { return put(fd, from, n, at, true, CALLER); }
+EXPORT ssize_t write(int fd, const void *from, size_t n)
+{
+    return put(fd, from, n, 0, false, CALLER);
+}
+EXPORT ssize_t pwrite64(int fd, const void *from, size_t n, off64_t at)
+{
+    return put(fd, from, n, at, true, CALLER);
+}
 ssize_t pwrite(int, const void *, size_t, off_t) ALSO("pwrite64");
 
 EXPORT int ftruncate64(int fd, off64_t size)
@@ -430,18 +495,26 @@ EXPORT int flock(int fd, int how)
 
 /* ---- names ---- */
 
-static int move(int from_dir, const char *from, int to_dir, const char *to, unsigned flags, const void *caller)
+static int move(int from_dir, const char *from, int to_dir, const char *to, unsigned flags,
+                const void *caller)
 {
     load();
     if (fails(RENAME, caller))
         return -1;
     if (loses(caller))
         return lose_rename(from_dir, from, to_dir, to, flags);
-    return flags ? (int)real.syscall(SYS_renameat2, from_dir, from, to_dir, to, flags) : real.renameat(from_dir, from, to_dir, to);
+    return flags ? (int)real.syscall(SYS_renameat2, from_dir, from, to_dir, to, flags)
+                 : real.renameat(from_dir, from, to_dir, to);
 }
 
-EXPORT int renameat(int from_dir, const char *from, int to_dir, const char *to) { return move(from_dir, from, to_dir, to, 0, CALLER); }
-EXPORT int rename(const char *from, const char *to) { return move(AT_FDCWD, from, AT_FDCWD, to, 0, CALLER); }
+EXPORT int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return move(from_dir, from, to_dir, to, 0, CALLER);
+}
+EXPORT int rename(const char *from, const char *to)
+{
+    return move(AT_FDCWD, from, AT_FDCWD, to, 0, CALLER);
+}
 EXPORT int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
     return move(from_dir, from, to_dir, to, flags, CALLER);
@@ -457,7 +530,8 @@ EXPORT long syscall(long number, ...)
     va_end(args);
     load();
     if (number == SYS_renameat2)
-        return move((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], (unsigned)a[4], CALLER);
+        return move((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], (unsigned)a[4],
+                    CALLER);
     return real.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -466,7 +540,8 @@ EXPORT int linkat(int from_dir, const char *from, int to_dir, const char *to, in
     load();
     if (fails(RENAME, CALLER))
         return -1;
-    return loses(CALLER) ? lose_link(from_dir, from, to_dir, to, flags) : real.linkat(from_dir, from, to_dir, to, flags);
+    return loses(CALLER) ? lose_link(from_dir, from, to_dir, to, flags)
+                         : real.linkat(from_dir, from, to_dir, to, flags);
 }
 
 static int remove_at(int dir, const char *path, int flags, const void *caller)
@@ -477,7 +552,10 @@ static int remove_at(int dir, const char *path, int flags, const void *caller)
     return loses(caller) ? lose_unlink(dir, path, flags) : real.unlinkat(dir, path, flags);
 }
 
-EXPORT int unlinkat(int dir, const char *path, int flags) { return remove_at(dir, path, flags, CALLER); }
+EXPORT int unlinkat(int dir, const char *path, int flags)
+{
+    return remove_at(dir, path, flags, CALLER);
+}
 EXPORT int unlink(const char *path) { return remove_at(AT_FDCWD, path, 0, CALLER); }
 
 EXPORT int mkdirat(int dir, const char *path, mode_t mode)
@@ -541,7 +619,8 @@ static void read_call(const char *text)
 static void read_plan(const char *text)
 {
     const char *seed = getenv("LORT_FAULT_SEED");
-    const uint64_t number = strchr(text, ':') ? strtoull(strchr(text, ':') + 1, NULL, 10) : 0, seeded = seed ? strtoull(seed, NULL, 10) : 0;
+    const uint64_t number = strchr(text, ':') ? strtoull(strchr(text, ':') + 1, NULL, 10) : 0,
+                   seeded = seed ? strtoull(seed, NULL, 10) : 0;
     if (strcmp(text, "short-write") == 0)
         plan.short_write = true;
     else if (strcmp(text, "short-read") == 0)

@@ -3,12 +3,12 @@
 #ifndef LORT_TESTS_FAULT_H
 #define LORT_TESTS_FAULT_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 

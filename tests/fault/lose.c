@@ -262,7 +262,8 @@ static content *content_of(int fd)
         if (file->device == st.st_dev && file->inode == st.st_ino)
             return file;
     content *file = take(sizeof *file);
-    *file = (content){.next = contents, .device = st.st_dev, .inode = st.st_ino, .fd = open_again(fd, O_RDWR)};
+    *file = (content){
+        .next = contents, .device = st.st_dev, .inode = st.st_ino, .fd = open_again(fd, O_RDWR)};
     if (file->fd < 0)
         abort();
     return contents = file;
@@ -285,7 +286,8 @@ static change *remember(content *file, uint64_t at, uint64_t n)
     *c = (change){.at = at, .n = n, .size = fstat(file->fd, &st) == 0 ? (uint64_t)st.st_size : 0};
     c->old = take(n);
     while (c->old_bytes < n) {
-        ssize_t got = real.pread64(file->fd, c->old + c->old_bytes, n - c->old_bytes, (off64_t)(at + c->old_bytes));
+        ssize_t got = real.pread64(file->fd, c->old + c->old_bytes, n - c->old_bytes,
+                                   (off64_t)(at + c->old_bytes));
         if (got <= 0)
             break;
         c->old_bytes += (uint64_t)got;
@@ -364,7 +366,8 @@ static int dir_of(int dir, const char *path, const char **name)
     char parent[4096];
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
-    snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+             slash ? path : ".");
     return real.openat64(dir, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 

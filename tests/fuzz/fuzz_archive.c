@@ -6,14 +6,14 @@
  * Input: a byte that says how, and the rest. The rest is the file as it stands, or it is sealed
  * (fuzz_sealed.h), with a payload as it stands or as its decoded content. */
 #define _GNU_SOURCE
-#include "compress/read/encoding.h"
+#include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
+#include "compress/read/encoding.h"
 #include "formats/base/bytes.h"
+#include "formats/container/part.h"
 #include "fuzz_dir.h"
 #include "fuzz_header.h"
 #include "fuzz_sealed.h"
-#include "formats/container/part.h"
-#include "compress/factor/cells.h"
 #include <math.h>
 
 #define VALUES_MOST (1u << 17) /* of a part that is decoded */
@@ -23,7 +23,8 @@ static lort_codec *codec;
 
 static void check_code(lort_code code, const lort_error *err)
 {
-    CHECK(code == LORT_OK || (code == LORT_E_DAMAGED && err->code == code && err->message[0] && lort_utf8_valid(err->message, strlen(err->message))));
+    CHECK(code == LORT_OK || (code == LORT_E_DAMAGED && err->code == code && err->message[0] &&
+                              lort_utf8_valid(err->message, strlen(err->message))));
 }
 
 /* The values are the same a row of blocks at a time, and in small steps of the decoder from the
@@ -52,7 +53,8 @@ static void check_cells(const lort_slice *slice, lort_scratch *scratch)
         CHECK(memcmp(step, whole + r0 * grid.cols, lort_cell_count(&cells) * sizeof *step) == 0);
         r = r0;
     }
-    for (uint64_t i = 0; code == LORT_OK && i < count && !slice->term[LORT_TERM_RAW] && !slice->left; i++)
+    for (uint64_t i = 0;
+         code == LORT_OK && i < count && !slice->term[LORT_TERM_RAW] && !slice->left; i++)
         CHECK(isfinite(whole[i]));
     free(whole);
     free(step);
@@ -63,7 +65,9 @@ static void check_slices(const lort_archive *archive, const lort_part *part, lor
     ledger l = {0};
     const lort_alloc alloc = {ledger_take, ledger_give, &l};
     const lort_matrices shape = lort_part_matrices(part);
-    const bool few = shape.cols <= LORT_BLOCK_COLS && (shape.rows == 0 || shape.cols == 0 || (uint64_t)shape.rows <= VALUES_MOST / (uint64_t)shape.cols);
+    const bool few = shape.cols <= LORT_BLOCK_COLS &&
+                     (shape.rows == 0 || shape.cols == 0 ||
+                      (uint64_t)shape.rows <= VALUES_MOST / (uint64_t)shape.cols);
     for (uint32_t i = 0; i < part->slices && i < SLICES_MOST; i++) {
         lort_slice slice;
         lort_error err = {0};
@@ -78,7 +82,8 @@ static void check_slices(const lort_archive *archive, const lort_part *part, lor
 }
 
 /* content: NULL, or the bytes to which the chunks decode. */
-static void check_chunks(const lort_archive *archive, const lort_part *part, const uint8_t *content, lort_scratch *scratch)
+static void check_chunks(const lort_archive *archive, const lort_part *part, const uint8_t *content,
+                         lort_scratch *scratch)
 {
     for (uint64_t i = 0; i < part->chunk_count; i++) {
         const lort_chunk *chunk = &part->chunks[i];
@@ -88,7 +93,8 @@ static void check_chunks(const lort_archive *archive, const lort_part *part, con
             continue;
         uint8_t *dst = malloc(chunk->decoded ? chunk->decoded : 1);
         CHECK(dst);
-        const lort_code code = lort_archive_chunk(archive, part, i, codec, block ? NULL : scratch->planes, dst, &err);
+        const lort_code code =
+            lort_archive_chunk(archive, part, i, codec, block ? NULL : scratch->planes, dst, &err);
         check_code(code, &err);
         if (content) {
             CHECK(code == LORT_OK && memcmp(dst, content, chunk->decoded) == 0);
@@ -109,7 +115,8 @@ static void check_archive(const lort_archive *archive, const sealed *s)
     }
     CHECK(!lort_archive_part(archive, lort_archive_count(archive)));
     lort_archive_block_need(archive, &need);
-    CHECK(lort_scratch_open_read(&scratch, &lort_alloc_heap, lort_archive_chunk_max(archive), NULL) == LORT_OK);
+    CHECK(lort_scratch_open_read(&scratch, &lort_alloc_heap, lort_archive_chunk_max(archive),
+                                 NULL) == LORT_OK);
     CHECK(lort_block_space_open(&scratch.block, &lort_alloc_heap, &need, NULL) == LORT_OK);
     scratch.codec = codec;
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {

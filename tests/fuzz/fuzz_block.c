@@ -16,7 +16,8 @@ typedef struct input {
 
 static void read_input(const uint8_t *data, size_t size, input *in)
 {
-    in->block = (lort_block){.rows = data[0] % ROWS_MOST + 1, .cols = data[1] % COLS_MOST + 1, .row_codes = in->codes};
+    in->block = (lort_block){
+        .rows = data[0] % ROWS_MOST + 1, .cols = data[1] % COLS_MOST + 1, .row_codes = in->codes};
     in->block.col_codes = in->codes + in->block.rows;
     in->weights = (size_t)(in->block.rows * in->block.cols);
     in->body = data + 3;
@@ -29,7 +30,9 @@ static void read_input(const uint8_t *data, size_t size, input *in)
 static lort_code decode(const input *in, float *weights, lort_error *err)
 {
     lort_block block = in->block;
-    lort_block_space space = {.weights = weights, .tables = malloc(LORT_STREAM_TABLES), .body = malloc(in->bytes + LORT_SLACK)};
+    lort_block_space space = {.weights = weights,
+                              .tables = malloc(LORT_STREAM_TABLES),
+                              .body = malloc(in->bytes + LORT_SLACK)};
     CHECK(space.tables && space.body);
     memcpy(space.body, in->body, in->bytes);
     lort_code code = lort_block_decode(&block, 0.5f, in->bytes, &space, err);
@@ -45,12 +48,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     read_input(data, size, &in);
-    float *first = malloc(in.weights * sizeof *first), *second = malloc(in.weights * sizeof *second);
+    float *first = malloc(in.weights * sizeof *first),
+          *second = malloc(in.weights * sizeof *second);
     CHECK(first && second);
     const lort_code code = decode(&in, first, &err);
     CHECK(code == LORT_OK || (code == LORT_E_DAMAGED && err.message[0]));
     if (code == LORT_OK) {
-        CHECK(decode(&in, second, &err) == LORT_OK && memcmp(first, second, in.weights * sizeof *first) == 0);
+        CHECK(decode(&in, second, &err) == LORT_OK &&
+              memcmp(first, second, in.weights * sizeof *first) == 0);
         for (size_t i = 0; i < in.weights; i++)
             CHECK(isfinite(first[i]) && fabsf(first[i]) <= 1 << 20);
     }

@@ -6,12 +6,12 @@
  * Input: a byte that says how the container is made, the tensor to restore, and the rest. The
  * payload is taken as it stands or as its decoded content (fuzz_sealed.h). */
 #define _GNU_SOURCE
-#include "compress/read/encoding.h"
 #include "compress/lort.h"
+#include "compress/read/encoding.h"
 #include "formats/base/bytes.h"
+#include "formats/container/part.h"
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
-#include "formats/container/part.h"
 #include <dirent.h>
 
 #define OUT_MOST (1u << 20) /* of all tensors, in f32 */
@@ -22,7 +22,8 @@ static const lort_run_options alone = {.memory_bytes = UINT64_C(1) << 30, .threa
 
 static void check_error(lort_code code, const lort_error *err)
 {
-    CHECK(code == LORT_OK || (err->code == code && err->message[0] && lort_utf8_valid(err->message, strlen(err->message))));
+    CHECK(code == LORT_OK || (err->code == code && err->message[0] &&
+                              lort_utf8_valid(err->message, strlen(err->message))));
 }
 
 static lort_code run_verify(const char *path)
@@ -57,7 +58,8 @@ static void run_compare(const char *path, lort_code verified)
     lort_error err = {0};
     const lort_code code = lort_compare(path, path, -1, &alone, NULL, &report, &err);
     check_error(code, &err);
-    CHECK(code == LORT_OK || code == LORT_E_NUMERIC || (code == LORT_E_DAMAGED && verified == LORT_E_DAMAGED));
+    CHECK(code == LORT_OK || code == LORT_E_NUMERIC ||
+          (code == LORT_E_DAMAGED && verified == LORT_E_DAMAGED));
     for (uint64_t i = 0; i < report.tensor_count && code == LORT_OK; i++)
         CHECK(!(report.tensors[i].rel_error > 0));
     lort_report_free(&report);
@@ -83,7 +85,8 @@ static void check_output(const sealed *s, const char *path, bool tensor)
         const lort_part *part = &s->parts[i].part;
         uint8_t *bytes = malloc(part->source_bytes + 1);
         CHECK(bytes && fread(bytes, 1, part->source_bytes, in) == part->source_bytes);
-        CHECK(!lort_part_is_raw(part) || memcmp(bytes, s->parts[i].content, part->source_bytes) == 0);
+        CHECK(!lort_part_is_raw(part) ||
+              memcmp(bytes, s->parts[i].content, part->source_bytes) == 0);
         free(bytes);
     }
     fclose(in);
@@ -93,13 +96,15 @@ static bool same_types(const sealed *s, const char *dtype)
 {
     for (uint32_t i = 0; i < s->count; i++) {
         const lort_dtype_info *type = lort_dtype_get((uint32_t)s->parts[i].part.dtype);
-        if (!lort_part_is_raw(&s->parts[i].part) && (dtype ? strcmp(type->name, dtype) != 0 : !lort_dtype_encoder(type->id)))
+        if (!lort_part_is_raw(&s->parts[i].part) &&
+            (dtype ? strcmp(type->name, dtype) != 0 : !lort_dtype_encoder(type->id)))
             return false;
     }
     return true;
 }
 
-static void run_restore(const char *path, const sealed *s, const char *dtype, const char *tensor, lort_code verified)
+static void run_restore(const char *path, const sealed *s, const char *dtype, const char *tensor,
+                        lort_code verified)
 {
     char from[600], to[600];
     lort_report report = {0};
@@ -111,8 +116,10 @@ static void run_restore(const char *path, const sealed *s, const char *dtype, co
     const bool kept = tensor || same_types(s, dtype);
     check_error(code, &err);
     CHECK(verified == LORT_OK || code != LORT_OK || tensor);
-    CHECK(code == LORT_OK || code == LORT_E_DAMAGED || code == LORT_E_NUMERIC || (code == LORT_E_INPUT && !kept) || (code == LORT_E_USAGE && (tensor || !kept)));
-    CHECK(verified || !kept || code == LORT_OK || code == LORT_E_NUMERIC || (tensor && code == LORT_E_USAGE));
+    CHECK(code == LORT_OK || code == LORT_E_DAMAGED || code == LORT_E_NUMERIC ||
+          (code == LORT_E_INPUT && !kept) || (code == LORT_E_USAGE && (tensor || !kept)));
+    CHECK(verified || !kept || code == LORT_OK || code == LORT_E_NUMERIC ||
+          (tensor && code == LORT_E_USAGE));
     CHECK(names_left() == (code == LORT_OK ? 2 : 1));
     if (code == LORT_OK) {
         if (kept)
@@ -137,13 +144,16 @@ static bool is_small(const sealed *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const types[] = {NULL, "F32", "F16", "BF16"}, *const formats[] = {"safetensors", "gguf", "bytes"};
+    static const char *const types[] = {NULL, "F32", "F16", "BF16"}, *const formats[] = {
+                                                                         "safetensors", "gguf",
+                                                                         "bytes"};
     input in = {data, size};
     const unsigned how = input_u8(&in), what = input_u8(&in);
     const char *tensor = NULL;
     sealed s;
     if (!codec) /* and a machine whose topology is quick to find */
-        CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK && setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1) == 0);
+        CHECK(lort_codec_open(1, &codec, NULL) == LORT_OK &&
+              setenv("HWLOC_SYNTHETIC", "core:1 pu:1", 1) == 0);
     sealed_make(&s, in, how & 1, formats[(how >> 1) % 3], codec);
     const char *path = fuzz_write("a.lort", s.file.data, s.file.size);
     char file[600];

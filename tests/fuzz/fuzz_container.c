@@ -2,8 +2,8 @@
  * of a record. The target uses an accepted input the way a reader does. If it can be written back,
  * it must read back. */
 #include "formats/container/container.h"
-#include "fuzz.h"
 #include "formats/container/part.h"
+#include "fuzz.h"
 
 static void use_head(const uint8_t *body, uint64_t bytes, lort_arena *arena)
 {
@@ -31,7 +31,8 @@ static void use_model(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     for (uint64_t i = 0; i < m.extent_count; i++)
         covered += m.extents[i].bytes;
     lort_model_record_put(&m, &out);
-    CHECK(total == covered && lort_model_record_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
+    CHECK(total == covered &&
+          lort_model_record_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
     lort_buffer_free(&out);
 }
 
@@ -48,20 +49,25 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     lort_matrices m = lort_part_matrices(&p);
     for (uint64_t i = 0; i < p.chunk_count; i++) {
         uint32_t slice = p.chunks[i].array & (LORT_MAX_SLICES - 1);
-        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
-                                               LORT_TERM_TERNARY, LORT_TERM_TERNARY};
+        static const lort_term_kind kinds[] = {
+            LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
+            LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
         const uint32_t array = p.chunks[i].array >> 24;
-        const lort_term *term = slice < p.slices && array <= LORT_ARRAY_TRITS ? lort_part_term(&p, slice, kinds[array]) : NULL;
+        const lort_term *term = slice < p.slices && array <= LORT_ARRAY_TRITS
+                                    ? lort_part_term(&p, slice, kinds[array])
+                                    : NULL;
         CHECK(term && p.chunks[i].decoded <= LORT_CHUNK_MAX);
         stored += p.chunks[i].stored;
         elements += p.chunks[i].array >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;
     }
-    CHECK(stored == p.payload_bytes && elements <= (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols);
+    CHECK(stored == p.payload_bytes &&
+          elements <= (uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols);
     CHECK((uint64_t)m.slices * (uint64_t)m.rows * (uint64_t)m.cols <= LORT_ELEMENTS_MAX);
     lort_part_put(&p, &out);
     CHECK(lort_part_get(out.data, out.size, arena, &again, NULL) == LORT_OK);
     for (uint32_t i = 0; i < p.term_count; i++)
-        CHECK(again.terms[i].scaled == p.terms[i].scaled && (!p.terms[i].scaled || p.terms[i].kind == LORT_TERM_INTEGERS));
+        CHECK(again.terms[i].scaled == p.terms[i].scaled &&
+              (!p.terms[i].scaled || p.terms[i].kind == LORT_TERM_INTEGERS));
     lort_buffer_free(&out);
 }
 

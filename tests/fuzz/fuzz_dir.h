@@ -19,12 +19,16 @@ static inline int fuzz_remove_one(const char *path, const struct stat *st, int k
     return remove(path);
 }
 
-static inline void fuzz_dir_remove(void) { nftw(fuzz_dir, fuzz_remove_one, 8, FTW_DEPTH | FTW_PHYS); }
+static inline void fuzz_dir_remove(void)
+{
+    nftw(fuzz_dir, fuzz_remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
 
 static inline const char *fuzz_dir_path(void)
 {
     if (!fuzz_dir[0]) {
-        strcpy(fuzz_dir, access("/dev/shm", W_OK) == 0 ? "/dev/shm/lort-fuzz-XXXXXX" : "/tmp/lort-fuzz-XXXXXX");
+        strcpy(fuzz_dir, access("/dev/shm", W_OK) == 0 ? "/dev/shm/lort-fuzz-XXXXXX"
+                                                       : "/tmp/lort-fuzz-XXXXXX");
         CHECK(mkdtemp(fuzz_dir));
         atexit(fuzz_dir_remove);
     }
@@ -43,7 +47,8 @@ static inline const char *fuzz_path(const char *name)
 /* Makes the directories on the way to this path. */
 static inline void fuzz_make_dirs(char *path)
 {
-    for (char *slash = strchr(path + strlen(fuzz_dir) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path + strlen(fuzz_dir) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         mkdir(path, 0700);
         *slash = '/';

@@ -5,9 +5,9 @@
 #include "formats/base/bytes.h"
 #include "formats/types/dtype.h"
 #include "formats/types/half.h"
-#include "tests/unit/one_bf16.h"
 #include "formats/types/quant.h"
 #include "fuzz_input.h"
+#include "tests/unit/one_bf16.h"
 #include <math.h>
 
 #define BLOCKS_MOST 64
@@ -23,22 +23,27 @@ static float *floats_of(uint64_t n)
 static void check_type(const lort_dtype_info *type, uint64_t elements, uint64_t bytes)
 {
     uint64_t found = 0;
-    CHECK(lort_dtype_get((uint32_t)type->id) == type && lort_dtype_by_name(type->name, strlen(type->name)) == type);
+    CHECK(lort_dtype_get((uint32_t)type->id) == type &&
+          lort_dtype_by_name(type->name, strlen(type->name)) == type);
     CHECK(lort_dtype_bytes(type, elements, &found) && found == bytes);
     CHECK(type->block_elements == 1 || !lort_dtype_bytes(type, elements + 1, &found));
 }
 
 /* Decodes all at once, and then [0, cut) and [cut, end) from other alignments. */
-static float *decode(const lort_dtype_info *type, const uint8_t *bytes, uint64_t blocks, uint64_t cut)
+static float *decode(const lort_dtype_info *type, const uint8_t *bytes, uint64_t blocks,
+                     uint64_t cut)
 {
     const uint64_t n = blocks * type->block_elements, before = cut * type->block_elements;
-    uint8_t *whole = exact_copy(bytes, blocks * type->block_bytes, 0), *first = exact_copy(bytes, cut * type->block_bytes, 1);
-    uint8_t *second = exact_copy(bytes + cut * type->block_bytes, (blocks - cut) * type->block_bytes, 3);
+    uint8_t *whole = exact_copy(bytes, blocks * type->block_bytes, 0),
+            *first = exact_copy(bytes, cut * type->block_bytes, 1);
+    uint8_t *second =
+        exact_copy(bytes + cut * type->block_bytes, (blocks - cut) * type->block_bytes, 3);
     float *out = floats_of(n), *a = floats_of(before), *b = floats_of(n - before);
     type->decode(whole, out, n);
     type->decode(first, a, before);
     type->decode(second, b, n - before);
-    CHECK(memcmp(out, a, before * sizeof *a) == 0 && memcmp(out + before, b, (n - before) * sizeof *b) == 0);
+    CHECK(memcmp(out, a, before * sizeof *a) == 0 &&
+          memcmp(out + before, b, (n - before) * sizeof *b) == 0);
     free(whole);
     free(first - 1);
     free(second - 3);
@@ -56,7 +61,8 @@ static void check_finite(const float *values, uint64_t n)
 }
 
 /* F32, F16 and BF16 come back as they were; a NaN stays a NaN. */
-static void check_back(const lort_dtype_info *type, const uint8_t *bytes, const float *values, uint64_t n)
+static void check_back(const lort_dtype_info *type, const uint8_t *bytes, const float *values,
+                       uint64_t n)
 {
     lort_encode_fn *encode = lort_dtype_encoder(type->id);
     if (!encode || n == 0)
@@ -67,7 +73,9 @@ static void check_back(const lort_dtype_info *type, const uint8_t *bytes, const 
     for (uint64_t i = 0; i < n; i++) {
         float back;
         type->decode(again + i * type->block_bytes, &back, 1);
-        CHECK(isnan(values[i]) ? isnan(back) : memcmp(again + i * type->block_bytes, bytes + i * type->block_bytes, type->block_bytes) == 0);
+        CHECK(isnan(values[i]) ? isnan(back)
+                               : memcmp(again + i * type->block_bytes,
+                                        bytes + i * type->block_bytes, type->block_bytes) == 0);
     }
     free(again);
 }
@@ -83,7 +91,8 @@ static void check_nearest(float x, uint16_t found, uint16_t infinite, double (*v
         CHECK(magnitude > infinite);
         return;
     }
-    CHECK(magnitude <= infinite && found >> 15 == (signbit(x) != 0) && (!isinf(x) || magnitude == infinite));
+    CHECK(magnitude <= infinite && found >> 15 == (signbit(x) != 0) &&
+          (!isinf(x) || magnitude == infinite));
     const double size = fabs((double)x), off = fabs(size - value(magnitude));
     for (int side = -1; side <= 1 && !isinf(x); side += 2) {
         if ((side < 0 && magnitude == 0) || (side > 0 && magnitude == infinite))
@@ -100,7 +109,8 @@ static void check_halves(const float *values, uint64_t n)
     lort_store_f16(values, f16, n);
     lort_store_bf16(values, bf16, n);
     for (uint64_t i = 0; i < n; i++) {
-        CHECK(lort_load_u16(f16 + 2 * i) == lort_f32_to_f16(values[i]) && lort_load_u16(bf16 + 2 * i) == one_to_bf16(values[i]));
+        CHECK(lort_load_u16(f16 + 2 * i) == lort_f32_to_f16(values[i]) &&
+              lort_load_u16(bf16 + 2 * i) == one_to_bf16(values[i]));
         check_nearest(values[i], lort_load_u16(f16 + 2 * i), 0x7c00, f16_of);
         check_nearest(values[i], lort_load_u16(bf16 + 2 * i), 0x7f80, bf16_of);
     }
@@ -115,7 +125,8 @@ static void check_q8_0(const float *values, uint64_t n)
     for (uint64_t at = 0; at + 32 <= n; at += 32) {
         lort_store_q8_0(values + at, bytes, 32);
         lort_decode_q8_0(bytes, back, 32);
-        const double step = (double)lort_f16_to_f32(lort_load_u16(bytes)), least = step > 0x1p-24 ? step : 0x1p-24;
+        const double step = (double)lort_f16_to_f32(lort_load_u16(bytes)),
+                     least = step > 0x1p-24 ? step : 0x1p-24;
         for (int i = 0; i < 32; i++) {
             CHECK(isfinite(back[i]) && fabs((double)back[i]) <= 127 * 65504.0);
             if (fabs((double)values[at + i]) <= 8.3e6)

@@ -4,10 +4,10 @@
 #define LORT_TESTS_FUZZ_HEADER_H
 
 #include "formats/base/bytes.h"
-#include "formats/inputs/format.h"
-#include "fuzz.h"
 #include "formats/base/text.h"
+#include "formats/inputs/format.h"
 #include "formats/inputs/header.h"
+#include "fuzz.h"
 
 /* Counts the memory, and refuses more than a header of this size can honestly need. */
 typedef struct ledger {
@@ -42,7 +42,8 @@ static inline void check_failed(lort_code code, const lort_error *err, const led
     CHECK(l->blocks == 0 && l->out == 0);
 }
 
-static inline void check_tensor(const lort_tensor *t, const lort_header *h, uint64_t *end, uint64_t file_size)
+static inline void check_tensor(const lort_tensor *t, const lort_header *h, uint64_t *end,
+                                uint64_t file_size)
 {
     uint64_t product = 1, bytes;
     for (uint32_t i = 0; i < t->n_dims; i++) {
@@ -70,17 +71,20 @@ static inline void check_header(const lort_header *h, uint64_t file_size)
     for (uint64_t i = 0; i < h->kv_count; i++) {
         CHECK(h->kv[i].key[h->kv[i].key_bytes] == 0 && h->kv[i].type);
         CHECK((h->kv[i].kind == LORT_KV_TEXT) == (h->kv[i].text_copy != NULL));
-        CHECK(h->kv[i].kind != LORT_KV_TEXT || h->kv[i].v.text.at + h->kv[i].v.text.bytes <= h->header_bytes);
+        CHECK(h->kv[i].kind != LORT_KV_TEXT ||
+              h->kv[i].v.text.at + h->kv[i].v.text.bytes <= h->header_bytes);
         CHECK(h->kv[i].kind != LORT_KV_ARRAY || h->kv[i].v.array.at <= h->header_bytes);
     }
 }
 
-static inline void check_same(const lort_header *a, const lort_header *b, const lort_dtype_info *const *types,
-                              const uint64_t *offsets)
+static inline void check_same(const lort_header *a, const lort_header *b,
+                              const lort_dtype_info *const *types, const uint64_t *offsets)
 {
-    CHECK(a->index.count == b->index.count && a->kv_count == b->kv_count && a->version == b->version);
+    CHECK(a->index.count == b->index.count && a->kv_count == b->kv_count &&
+          a->version == b->version);
     for (uint64_t i = 0; i < a->index.count; i++) {
-        const lort_tensor *x = &a->index.tensors[i], *y = lort_index_find(&b->index, x->name, x->name_bytes);
+        const lort_tensor *x = &a->index.tensors[i],
+                          *y = lort_index_find(&b->index, x->name, x->name_bytes);
         CHECK(y && y->n_dims == x->n_dims && y->type == types[i] && y->offset == offsets[i]);
         CHECK(x->n_dims == 0 || memcmp(x->dims, y->dims, x->n_dims * sizeof *x->dims) == 0);
     }
@@ -98,7 +102,9 @@ static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint
     lort_header again;
     CHECK(types && offsets);
     for (uint64_t i = 0; i < n; i++)
-        types[i] = type && h->index.tensors[i].type->kind == LORT_KIND_FLOAT ? type : h->index.tensors[i].type;
+        types[i] = type && h->index.tensors[i].type->kind == LORT_KIND_FLOAT
+                       ? type
+                       : h->index.tensors[i].type;
     lort_code code = h->format->rewrite(h, data, types, &out, offsets, &size, NULL);
     CHECK(code == LORT_OK);
     code = h->format->parse(out.data, out.size, size, &lort_alloc_heap, &again, &wanted, NULL);
@@ -106,7 +112,8 @@ static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint
     check_header(&again, size);
     check_same(h, &again, types, offsets);
     if (!type && h->alignment > 1 && h->gaps == 0)
-        CHECK(out.size == h->header_bytes && memcmp(out.data, data, out.size) == 0 && size >= old_size);
+        CHECK(out.size == h->header_bytes && memcmp(out.data, data, out.size) == 0 &&
+              size >= old_size);
     lort_header_free(&again);
     lort_buffer_free(&out);
     free(types);
@@ -115,7 +122,8 @@ static inline void check_rewrite(const lort_header *h, const uint8_t *data, uint
 
 /* Gives the parser the bytes that it asks for, step by step, like a caller that cannot map the
  * file. */
-static inline lort_code parse_in_steps(const lort_format *format, const uint8_t *data, uint64_t size)
+static inline lort_code parse_in_steps(const lort_format *format, const uint8_t *data,
+                                       uint64_t size)
 {
     uint64_t have = 0, wanted = 0;
     for (;;) {

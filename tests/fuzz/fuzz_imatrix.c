@@ -13,7 +13,8 @@ static void check_entry(const lort_imatrix *m, const lort_importance *e)
     for (int64_t i = 0; i < e->n_mat * e->n_in; i++)
         CHECK(isfinite(e->mean_square[i]) && e->mean_square[i] >= 0);
     const lort_matrices shape = {e->n_mat, 1, e->n_in};
-    CHECK(lort_importance_row(e, &shape, e->n_mat - 1) == e->mean_square + (e->n_mat - 1) * e->n_in);
+    CHECK(lort_importance_row(e, &shape, e->n_mat - 1) ==
+          e->mean_square + (e->n_mat - 1) * e->n_in);
 }
 
 /* Checks the codes and scales that compress makes of it: codes within their bounds, and scales
@@ -28,7 +29,8 @@ static void check_weighting(const lort_importance *e)
     lort_weighting_codes(&w, &shape, codes);
     lort_weighting_scales(&w, e->n_in, scales);
     for (int64_t i = 0; i < e->n_in; i++)
-        CHECK(codes[i] >= LORT_SCALE_LEAST && codes[i] <= LORT_SCALE_MOST && isnormal(scales[i]) && scales[i] > 0);
+        CHECK(codes[i] >= LORT_SCALE_LEAST && codes[i] <= LORT_SCALE_MOST && isnormal(scales[i]) &&
+              scales[i] > 0);
     free(codes);
     free(scales);
 }

@@ -5,24 +5,29 @@
  * written again with other escapes and no white space. */
 #include "formats/base/alloc.h"
 #include "formats/base/bytes.h"
+#include "formats/base/text.h"
 #include "formats/inputs/json.h"
 #include "fuzz_input.h"
-#include "formats/base/text.h"
 #include <jansson.h>
 
-static bool is_text(lort_json_token token) { return token == LORT_JSON_KEY || token == LORT_JSON_STRING; }
+static bool is_text(lort_json_token token)
+{
+    return token == LORT_JSON_KEY || token == LORT_JSON_STRING;
+}
 
 static lort_json_token next(lort_json *j)
 {
     const uint64_t before = j->at;
     const lort_json_token token = lort_json_next(j);
-    CHECK(j->at <= j->size && j->depth <= LORT_JSON_MAX_DEPTH && j->token_at >= before && j->token_at <= j->size);
+    CHECK(j->at <= j->size && j->depth <= LORT_JSON_MAX_DEPTH && j->token_at >= before &&
+          j->token_at <= j->size);
     if (token == LORT_JSON_ERROR) {
         CHECK(j->code == LORT_E_INPUT && lort_json_next(j) == LORT_JSON_ERROR);
         return token;
     }
     CHECK(j->token_at <= j->at && (token == LORT_JSON_END) == (j->token_at == j->size));
-    CHECK(!(is_text(token) || token == LORT_JSON_NUMBER) || (j->text >= j->token_at && j->text + j->text_size <= j->at));
+    CHECK(!(is_text(token) || token == LORT_JSON_NUMBER) ||
+          (j->text >= j->token_at && j->text + j->text_size <= j->at));
     return token;
 }
 
@@ -50,7 +55,8 @@ static void check_number(const lort_json *j)
     bool fits = true;
     for (uint64_t i = 0; i < j->text_size && fits; i++) {
         const uint8_t c = j->data[j->text + i];
-        fits = c >= '0' && c <= '9' && lort_mul_u64(wanted, 10, &wanted) && lort_add_u64(wanted, (uint64_t)(c - '0'), &wanted);
+        fits = c >= '0' && c <= '9' && lort_mul_u64(wanted, 10, &wanted) &&
+               lort_add_u64(wanted, (uint64_t)(c - '0'), &wanted);
     }
     CHECK(lort_json_u64(j, &value) == fits && (!fits || value == wanted));
 }
@@ -72,8 +78,10 @@ static void put_text(const lort_json *j, lort_buffer *out)
 /* Appends a token. *comma: a comma goes before the next token. */
 static void put_token(const lort_json *j, lort_json_token token, bool *comma, lort_buffer *out)
 {
-    static const char *const plain[] = {[LORT_JSON_OBJECT] = "{", [LORT_JSON_OBJECT_END] = "}", [LORT_JSON_ARRAY] = "[", [LORT_JSON_ARRAY_END] = "]",
-                                        [LORT_JSON_TRUE] = "true", [LORT_JSON_FALSE] = "false", [LORT_JSON_NULL] = "null"};
+    static const char *const plain[] = {
+        [LORT_JSON_OBJECT] = "{",    [LORT_JSON_OBJECT_END] = "}", [LORT_JSON_ARRAY] = "[",
+        [LORT_JSON_ARRAY_END] = "]", [LORT_JSON_TRUE] = "true",    [LORT_JSON_FALSE] = "false",
+        [LORT_JSON_NULL] = "null"};
     const bool closes = token == LORT_JSON_OBJECT_END || token == LORT_JSON_ARRAY_END;
     if (*comma && !closes)
         lort_put_text(out, ",");
@@ -112,7 +120,8 @@ static bool walk(const uint8_t *data, size_t size, lort_buffer *out, bool *nul, 
 
 static void check_same(const uint8_t *data, size_t size, const lort_buffer *again)
 {
-    lort_json a = lort_json_start(data, size, NULL), b = lort_json_start(again->data, again->size, NULL);
+    lort_json a = lort_json_start(data, size, NULL),
+              b = lort_json_start(again->data, again->size, NULL);
     for (;;) {
         const lort_json_token token = next(&a);
         uint64_t n, m;
@@ -120,7 +129,8 @@ static void check_same(const uint8_t *data, size_t size, const lort_buffer *agai
         if (token == LORT_JSON_END)
             return;
         if (token == LORT_JSON_NUMBER)
-            CHECK(a.text_size == b.text_size && memcmp(a.data + a.text, b.data + b.text, a.text_size) == 0);
+            CHECK(a.text_size == b.text_size &&
+                  memcmp(a.data + a.text, b.data + b.text, a.text_size) == 0);
         if (!is_text(token))
             continue;
         char *x = text_of(&a, &n), *y = text_of(&b, &m);
@@ -140,7 +150,8 @@ static void check_skip(const uint8_t *data, size_t size, bool accepted)
     CHECK(skipped || j.code == LORT_E_INPUT);
 }
 
-static void compare_with_jansson(const uint8_t *data, size_t size, bool accepted, bool nul, const lort_error *err)
+static void compare_with_jansson(const uint8_t *data, size_t size, bool accepted, bool nul,
+                                 const lort_error *err)
 {
     json_error_t why;
     if (size && memchr(data, 0, size)) /* jansson may take a NUL for the end */
@@ -159,12 +170,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool nul = false;
     lort_buffer again = {.alloc = &lort_alloc_heap}, third = {.alloc = &lort_alloc_heap};
     const bool accepted = walk(data, size, &again, &nul, &err);
-    CHECK(accepted || (err.code == LORT_E_INPUT && lort_utf8_valid(err.message, strlen(err.message))));
+    CHECK(accepted ||
+          (err.code == LORT_E_INPUT && lort_utf8_valid(err.message, strlen(err.message))));
     check_skip(data, size, accepted);
     compare_with_jansson(data, size, accepted, nul, &err);
     if (accepted) {
         check_same(data, size, &again);
-        CHECK(walk(again.data, again.size, &third, &nul, &err) && third.size == again.size && memcmp(third.data, again.data, again.size) == 0);
+        CHECK(walk(again.data, again.size, &third, &nul, &err) && third.size == again.size &&
+              memcmp(third.data, again.data, again.size) == 0);
     }
     lort_buffer_free(&again);
     lort_buffer_free(&third);

@@ -12,24 +12,39 @@
 #include "loader/os/os.h"
 #include "loader/os/proc.h"
 
-static const char *const texts[] = {
-    "proc/meminfo", "proc/sys/vm/overcommit_memory", "proc/self/cgroup", "proc/self/mountinfo", "proc/self/status",
-    "sys/fs/cgroup/cgroup.controllers", "sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.stat", "sys/fs/cgroup/a/memory.max", "sys/fs/cgroup/a/memory.high",
-    "sys/fs/cgroup/a/memory.stat", "sys/fs/cgroup/a/cpu.max", "sys/fs/cgroup/memory/a/memory.stat", "sys/fs/cgroup/memory/memory.limit_in_bytes",
-    "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "sys/fs/cgroup/cpu/a/cpu.cfs_period_us"};
-static const char *const variables[] = {"SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE"};
+static const char *const texts[] = {"proc/meminfo",
+                                    "proc/sys/vm/overcommit_memory",
+                                    "proc/self/cgroup",
+                                    "proc/self/mountinfo",
+                                    "proc/self/status",
+                                    "sys/fs/cgroup/cgroup.controllers",
+                                    "sys/fs/cgroup/memory.max",
+                                    "sys/fs/cgroup/memory.stat",
+                                    "sys/fs/cgroup/a/memory.max",
+                                    "sys/fs/cgroup/a/memory.high",
+                                    "sys/fs/cgroup/a/memory.stat",
+                                    "sys/fs/cgroup/a/cpu.max",
+                                    "sys/fs/cgroup/memory/a/memory.stat",
+                                    "sys/fs/cgroup/memory/memory.limit_in_bytes",
+                                    "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us",
+                                    "sys/fs/cgroup/cpu/a/cpu.cfs_period_us"};
+static const char *const variables[] = {"SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU",
+                                        "SLURM_CPUS_ON_NODE"};
 enum { TEXTS = sizeof texts / sizeof *texts, VARIABLES = sizeof variables / sizeof *variables };
 
 static void check_memory(uint64_t user)
 {
     lort_memory m, again;
     uint64_t least = UINT64_MAX;
-    CHECK(lort_memory_probe(fuzz_dir_path(), user, &m, NULL) == LORT_OK && lort_memory_probe(fuzz_dir_path(), user, &again, NULL) == LORT_OK);
-    CHECK(m.count > 0 && m.count <= LORT_MEMORY_SOURCES && m.binding < m.count && m.available == m.sources[m.binding].bytes);
+    CHECK(lort_memory_probe(fuzz_dir_path(), user, &m, NULL) == LORT_OK &&
+          lort_memory_probe(fuzz_dir_path(), user, &again, NULL) == LORT_OK);
+    CHECK(m.count > 0 && m.count <= LORT_MEMORY_SOURCES && m.binding < m.count &&
+          m.available == m.sources[m.binding].bytes);
     CHECK(again.count == m.count && again.binding == m.binding);
     for (unsigned i = 0; i < m.count; i++) {
         const lort_memory_source *s = &m.sources[i], *t = &again.sources[i];
-        CHECK(memchr(s->name, 0, sizeof s->name) && memchr(s->where, 0, sizeof s->where) && s->name[0] && s->where[0]);
+        CHECK(memchr(s->name, 0, sizeof s->name) && memchr(s->where, 0, sizeof s->where) &&
+              s->name[0] && s->where[0]);
         CHECK(strcmp(s->name, t->name) == 0 && strcmp(s->where, t->where) == 0);
         /* Slurm: minus the memory that this process takes now */
         CHECK(s->bytes == t->bytes || strcmp(s->name, "Slurm") == 0);
@@ -50,13 +65,16 @@ static bool value_of(const char *text, const char *key, uint64_t *value)
         const char *end = strchrnul(text, '\n');
         const size_t n = (size_t)(end - text), k = strlen(key);
         next = end + (*end == '\n');
-        if (n <= k || memcmp(text, key, k) != 0 || (text[k] != ':' && text[k] != ' ' && text[k] != '\t'))
+        if (n <= k || memcmp(text, key, k) != 0 ||
+            (text[k] != ':' && text[k] != ' ' && text[k] != '\t'))
             continue;
         CHECK(n < sizeof line);
         memcpy(line, text + k + (text[k] == ':'), n - k);
         line[n - k - (text[k] == ':')] = '\0';
-        const size_t blanks = strspn(line, " \t"), digits = strspn(line + blanks, "0123456789"), zeros = strspn(line + blanks, "0");
-        if (digits == 0 || digits - zeros > 20 || (digits - zeros == 20 && memcmp(line + blanks + zeros, "18446744073709551615", 20) > 0))
+        const size_t blanks = strspn(line, " \t"), digits = strspn(line + blanks, "0123456789"),
+                     zeros = strspn(line + blanks, "0");
+        if (digits == 0 || digits - zeros > 20 ||
+            (digits - zeros == 20 && memcmp(line + blanks + zeros, "18446744073709551615", 20) > 0))
             return false;
         CHECK(sscanf(line, "%llu", &number) == 1);
         const char *unit = line + blanks + digits + strspn(line + blanks + digits, " \t");
@@ -80,7 +98,8 @@ static void check_values(const input *run)
     text[run->left] = '\0';
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         uint64_t found = 7, wanted = 7;
-        CHECK(lort_proc_value(text, keys[i], &found) == value_of(text, keys[i], &wanted) && found == wanted);
+        CHECK(lort_proc_value(text, keys[i], &found) == value_of(text, keys[i], &wanted) &&
+              found == wanted);
     }
 }
 
@@ -90,7 +109,8 @@ static void check_group(const char *controller)
     size_t before;
     if (!lort_group_find(fuzz_dir_path(), controller, &group))
         return;
-    CHECK((group.version == 1 || group.version == 2) && memchr(group.dir, 0, sizeof group.dir) && group.top_chars <= strlen(group.dir));
+    CHECK((group.version == 1 || group.version == 2) && memchr(group.dir, 0, sizeof group.dir) &&
+          group.top_chars <= strlen(group.dir));
     CHECK(strncmp(group.dir, fuzz_dir_path(), strlen(fuzz_dir_path())) == 0);
     do
         before = strlen(group.dir);

@@ -7,14 +7,20 @@
  * says which file it is. */
 #define _GNU_SOURCE
 #include "formats/base/bytes.h"
+#include "formats/base/text.h"
 #include "fuzz_dir.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
 #include "loader/model/model.h"
-#include "formats/base/text.h"
 
-static const char *const names[] = {"model.safetensors.index.json",   "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "m-00001-of-00002.gguf",
-                                    "m-00002-of-00002.gguf", "config.json",                      "model.safetensors",                "m.gguf"};
+static const char *const names[] = {"model.safetensors.index.json",
+                                    "model-00001-of-00002.safetensors",
+                                    "model-00002-of-00002.safetensors",
+                                    "m-00001-of-00002.gguf",
+                                    "m-00002-of-00002.gguf",
+                                    "config.json",
+                                    "model.safetensors",
+                                    "m.gguf"};
 enum { NAMES = sizeof names / sizeof *names };
 
 typedef struct files {
@@ -38,7 +44,8 @@ static const input *content_of(const files *f, const char *name)
     return NULL;
 }
 
-static void check_extent(lort_model *model, const lort_extent *extent, uint64_t number, const files *f)
+static void check_extent(lort_model *model, const lort_extent *extent, uint64_t number,
+                         const files *f)
 {
     const uint64_t tensor = lort_model_extent_tensor(model, number);
     const uint8_t *view;
@@ -50,7 +57,8 @@ static void check_extent(lort_model *model, const lort_extent *extent, uint64_t 
         CHECK(lort_index_find(lort_model_index(model), t->name, t->name_bytes) == t);
     }
     CHECK(extent->offset <= content->left && extent->bytes <= content->left - extent->offset);
-    CHECK(lort_model_view(model, extent->file, extent->offset, extent->bytes, NULL, &view, NULL) == LORT_OK);
+    CHECK(lort_model_view(model, extent->file, extent->offset, extent->bytes, NULL, &view, NULL) ==
+          LORT_OK);
     CHECK(extent->bytes == 0 || memcmp(view, content->at + extent->offset, extent->bytes) == 0);
 }
 
@@ -87,7 +95,8 @@ static void check_path(const char *path, const files *f)
     const lort_code code = lort_model_open(path, &alloc, warn, NULL, &model, &err);
     CHECK(l.peak <= (1u << 20) + 128 * f->bytes);
     CHECK((code == LORT_OK) == (model != NULL));
-    CHECK(code == LORT_OK || ((code == LORT_E_INPUT || code == LORT_E_USAGE) && err.message[0] && lort_utf8_valid(err.message, strlen(err.message))));
+    CHECK(code == LORT_OK || ((code == LORT_E_INPUT || code == LORT_E_USAGE) && err.message[0] &&
+                              lort_utf8_valid(err.message, strlen(err.message))));
     if (model) {
         check_model(model, f);
         lort_model_close(model);

@@ -3,11 +3,11 @@
  * well-formed, and end within their room. Input: names behind line feeds. */
 #include "formats/base/bytes.h"
 #include "formats/base/names.h"
+#include "formats/base/plain_name.h"
+#include "formats/base/text.h"
 #include "formats/inputs/shards.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
-#include "formats/base/plain_name.h"
-#include "formats/base/text.h"
 
 #define NAMES_MOST 60
 
@@ -16,7 +16,10 @@ typedef struct name {
     uint32_t bytes;
 } name;
 
-static bool same(const name *a, const name *b) { return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0; }
+static bool same(const name *a, const name *b)
+{
+    return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
+}
 
 static uint32_t first_like(const name *names, uint32_t n)
 {
@@ -37,7 +40,9 @@ static void check_set(const name *names, uint32_t count)
         const uint32_t first = first_like(names, i);
         const lort_names_slot *before = lort_names_find(&set, names[i].text, names[i].bytes);
         CHECK((before == NULL) == (first == i));
-        CHECK(lort_names_add(&set, names[i].text, names[i].bytes, i, &is_new, &found, NULL) == LORT_OK && is_new == (first == i) && found == first);
+        CHECK(lort_names_add(&set, names[i].text, names[i].bytes, i, &is_new, &found, NULL) ==
+                  LORT_OK &&
+              is_new == (first == i) && found == first);
         unlike += is_new;
         CHECK(set.used == unlike);
     }

@@ -11,9 +11,12 @@ typedef void plane_fn(const void *src, void *dst, uint64_t bytes, uint32_t width
 
 /* Applies `first`, then `second`, and expects `bytes` again. Every buffer has its exact size and
  * lies off its alignment. */
-static void there_and_back(plane_fn *first, plane_fn *second, const input *in, uint32_t width, bool rotate, unsigned shift)
+static void there_and_back(plane_fn *first, plane_fn *second, const input *in, uint32_t width,
+                           bool rotate, unsigned shift)
 {
-    uint8_t *src = exact_copy(in->at, in->left, shift & 7), *middle = exact_copy(in->at, in->left, shift >> 3 & 3), *dst = exact_copy(in->at, in->left, 1);
+    uint8_t *src = exact_copy(in->at, in->left, shift & 7),
+            *middle = exact_copy(in->at, in->left, shift >> 3 & 3),
+            *dst = exact_copy(in->at, in->left, 1);
     memset(middle, 0x5a, in->left);
     memset(dst, 0xa5, in->left);
     first(src, middle, in->left, width, rotate);

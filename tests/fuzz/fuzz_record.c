@@ -16,7 +16,8 @@ typedef struct file {
 
 static lort_codec *codec;
 
-static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out, lort_error *err)
+static lort_code view(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch,
+                      const uint8_t **out, lort_error *err)
 {
     const file *f = ctx;
     /* lort_record_read stays within the given end */
@@ -33,27 +34,33 @@ static void seal(uint8_t *bytes, uint64_t size)
 {
     uint64_t n;
     for (uint64_t at = 0; lort_frame_bytes(bytes + at, size - at, &n, NULL) == LORT_OK; at += n)
-        lort_store_u64(bytes + at + n - LORT_FRAME_TRAILER, lort_xxh64(bytes + at, n - LORT_FRAME_TRAILER));
+        lort_store_u64(bytes + at + n - LORT_FRAME_TRAILER,
+                       lort_xxh64(bytes + at, n - LORT_FRAME_TRAILER));
 }
 
-static lort_code read_record(const uint8_t *bytes, uint64_t size, lort_frame_kind kind, const lort_alloc *alloc, lort_record *out, lort_error *err)
+static lort_code read_record(const uint8_t *bytes, uint64_t size, lort_frame_kind kind,
+                             const lort_alloc *alloc, lort_record *out, lort_error *err)
 {
     file f = {bytes, size};
     const lort_record_source source = {view, &f, alloc, codec};
     return lort_record_read(&source, kind, 0, size, out, err);
 }
 
-static void write_and_read(const uint8_t *body, uint64_t bytes, lort_frame_kind kind, uint64_t piece)
+static void write_and_read(const uint8_t *body, uint64_t bytes, lort_frame_kind kind,
+                           uint64_t piece)
 {
     lort_buffer out = {.alloc = &lort_alloc_heap};
     lort_record again;
     const bool fixed = kind == LORT_FRAME_HEAD || kind == LORT_FRAME_FOOTER;
     piece = fixed || bytes / piece >= LORT_FRAME_PIECES_MAX ? bytes + 1 : piece;
-    CHECK(lort_record_put(kind, body, bytes, codec, &lort_alloc_heap, piece, &out, NULL) == LORT_OK);
+    CHECK(lort_record_put(kind, body, bytes, codec, &lort_alloc_heap, piece, &out, NULL) ==
+          LORT_OK);
     CHECK(read_record(out.data, out.size, kind, &lort_alloc_heap, &again, NULL) == LORT_OK);
-    CHECK(again.bytes == bytes && again.frame_bytes == out.size && (bytes == 0 || memcmp(again.body, body, bytes) == 0));
+    CHECK(again.bytes == bytes && again.frame_bytes == out.size &&
+          (bytes == 0 || memcmp(again.body, body, bytes) == 0));
     lort_record_free(&again);
-    CHECK(read_record(out.data, out.size - 1, kind, &lort_alloc_heap, &again, NULL) == LORT_E_DAMAGED);
+    CHECK(read_record(out.data, out.size - 1, kind, &lort_alloc_heap, &again, NULL) ==
+          LORT_E_DAMAGED);
     lort_record_free(&again);
     lort_buffer_free(&out);
 }
@@ -64,10 +71,12 @@ static void check_frames(const uint8_t *bytes, lort_frame_kind kind, const lort_
 {
     uint64_t at = 0, body = 0;
     for (lort_frame frame; at < record->frame_bytes; at += frame.frame_bytes) {
-        CHECK(lort_frame_get(bytes + at, record->frame_bytes - at, &frame, NULL) == LORT_OK && frame.kind == kind && frame.decoded == record->bytes);
+        CHECK(lort_frame_get(bytes + at, record->frame_bytes - at, &frame, NULL) == LORT_OK &&
+              frame.kind == kind && frame.decoded == record->bytes);
         if (frame.compressed)
             continue;
-        CHECK(frame.body_bytes <= record->bytes - body && memcmp(record->body + body, frame.body, frame.body_bytes) == 0);
+        CHECK(frame.body_bytes <= record->bytes - body &&
+              memcmp(record->body + body, frame.body, frame.body_bytes) == 0);
         body += frame.body_bytes;
         CHECK(at + frame.frame_bytes < record->frame_bytes || body == record->bytes);
     }

@@ -19,7 +19,9 @@ typedef struct content {
     size_t n;
 } content;
 
-static struct { content whole, part, journal; } known[2]; /* by error, by size */
+static struct {
+    content whole, part, journal;
+} known[2]; /* by error, by size */
 
 typedef struct stopping {
     unsigned asked, yes; /* stop at this question */
@@ -70,8 +72,9 @@ static void write_model(void)
     uint8_t file[8 + sizeof head + TENSORS * SIDE * SIDE * sizeof(float)];
     int n = 0;
     for (size_t i = 0; i < TENSORS; i++)
-        n += snprintf(head + n, sizeof head - (size_t)n, "%s\"t%zu\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%zu,%zu]}", i ? "," : "{", i, SIDE, SIDE, i * each,
-                      (i + 1) * each);
+        n += snprintf(head + n, sizeof head - (size_t)n,
+                      "%s\"t%zu\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%zu,%zu]}",
+                      i ? "," : "{", i, SIDE, SIDE, i * each, (i + 1) * each);
     n += snprintf(head + n, sizeof head - (size_t)n, "}");
     lort_store_u64(file, (uint64_t)n);
     memcpy(file + 8, head, (size_t)n);
@@ -135,7 +138,8 @@ static void check_output(bool sized)
     CHECK(lort_verify(path, &alone, NULL, &report, NULL) == LORT_OK);
     lort_report_free(&report);
     fuzz_unlink("out");
-    CHECK(access(fuzz_path("out.part"), F_OK) != 0 && access(fuzz_path("out.part.journal"), F_OK) != 0);
+    CHECK(access(fuzz_path("out.part"), F_OK) != 0 &&
+          access(fuzz_path("out.part.journal"), F_OK) != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -154,7 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_write("out.part", part.bytes, part.n);
     fuzz_write("out.part.journal", journal.bytes, journal.n);
     lort_code code = run(sized, resume, &never, &err);
-    CHECK(code == LORT_OK || (resume && (code == LORT_E_USAGE || code == LORT_E_READ)) || (sized && code == LORT_E_NUMERIC));
+    CHECK(code == LORT_OK || (resume && (code == LORT_E_USAGE || code == LORT_E_READ)) ||
+          (sized && code == LORT_E_NUMERIC));
     CHECK(code == LORT_OK || err.message[0]);
     if (code == LORT_OK)
         check_output(sized);

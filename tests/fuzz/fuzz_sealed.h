@@ -32,12 +32,16 @@ typedef struct sealed {
     lort_buffer file;
 } sealed;
 
-static inline void sealed_planes(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
+static inline void sealed_planes(const lort_part *part, const lort_chunk *chunk, uint32_t *width,
+                                 bool *rotate)
 {
-    static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
-                                           LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-    const lort_term *term = lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
-    const bool right = chunk->array >> 24 == LORT_ARRAY_RIGHT || chunk->array >> 24 == LORT_ARRAY_TRITS;
+    static const lort_term_kind kinds[] = {
+        LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
+        LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
+    const lort_term *term =
+        lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
+    const bool right =
+        chunk->array >> 24 == LORT_ARRAY_RIGHT || chunk->array >> 24 == LORT_ARRAY_TRITS;
     *width = right ? term->right_width : term->left_width;
     *rotate = right ? term->right_rotate : term->left_rotate;
 }
@@ -55,7 +59,8 @@ static inline void sealed_code(sealed *s, sealed_part *p)
         bool rotate;
         sealed_planes(&p->part, chunk, &width, &rotate);
         lort_planes_split(p->content + at, planes, chunk->decoded, width, rotate);
-        CHECK(lort_codec_encode_planes(s->codec, planes, chunk->decoded, width, coded, lort_codec_bound(most), &stored, NULL) == LORT_OK);
+        CHECK(lort_codec_encode_planes(s->codec, planes, chunk->decoded, width, coded,
+                                       lort_codec_bound(most), &stored, NULL) == LORT_OK);
         chunk->stored = (uint32_t)stored;
         chunk->offset = p->payload.size;
         lort_put_bytes(&p->payload, coded, stored);
@@ -85,14 +90,16 @@ static inline bool sealed_fits(const lort_part *part, uint64_t *decoded)
     for (uint64_t i = 0; i < part->chunk_count; i++)
         *decoded += part->chunks[i].decoded;
     const bool list = part->dtype == LORT_U8 && part->n_dims == 1 && part->source_bytes > 0;
-    return *decoded <= SEALED_BYTES && part->payload_bytes <= SEALED_BYTES && part->source_bytes <= INT64_MAX / SEALED_PARTS && (part->tensor || list);
+    return *decoded <= SEALED_BYTES && part->payload_bytes <= SEALED_BYTES &&
+           part->source_bytes <= INT64_MAX / SEALED_PARTS && (part->tensor || list);
 }
 
 static inline void sealed_add(sealed *s, const input *body, const input *payload)
 {
     sealed_part *p = &s->parts[s->count];
     *p = (sealed_part){.payload = {.alloc = &lort_alloc_heap}};
-    if (lort_part_get(body->at, body->left, &s->arena, &p->part, NULL) || !sealed_fits(&p->part, &p->content_bytes))
+    if (lort_part_get(body->at, body->left, &s->arena, &p->part, NULL) ||
+        !sealed_fits(&p->part, &p->content_bytes))
         return;
     p->part.number = s->count++;
     p->content = sealed_filled(payload, s->literal ? p->part.payload_bytes : p->content_bytes);
@@ -101,15 +108,19 @@ static inline void sealed_add(sealed *s, const input *body, const input *payload
     else
         sealed_code(s, p);
     for (uint64_t i = 0; i < p->part.chunk_count; i++)
-        p->part.chunks[i].hash = lort_xxh64(p->payload.data + p->part.chunks[i].offset, p->part.chunks[i].stored);
+        p->part.chunks[i].hash =
+            lort_xxh64(p->payload.data + p->part.chunks[i].offset, p->part.chunks[i].stored);
     for (uint32_t k = 0; k + 1 < s->count; k++)
-        s->names_differ = s->names_differ && !(p->part.tensor && s->parts[k].part.tensor && s->parts[k].part.name_bytes == p->part.name_bytes &&
-                                               memcmp(s->parts[k].part.name, p->part.name, p->part.name_bytes) == 0);
+        s->names_differ = s->names_differ &&
+                          !(p->part.tensor && s->parts[k].part.tensor &&
+                            s->parts[k].part.name_bytes == p->part.name_bytes &&
+                            memcmp(s->parts[k].part.name, p->part.name, p->part.name_bytes) == 0);
 }
 
 static inline void sealed_record(sealed *s, lort_frame_kind kind, lort_buffer *body)
 {
-    CHECK(lort_record_put(kind, body->data, body->size, s->codec, &lort_alloc_heap, LORT_FRAME_BODY_MAX, &s->file, NULL) == LORT_OK);
+    CHECK(lort_record_put(kind, body->data, body->size, s->codec, &lort_alloc_heap,
+                          LORT_FRAME_BODY_MAX, &s->file, NULL) == LORT_OK);
     lort_buffer_free(body);
 }
 
@@ -119,11 +130,19 @@ static inline void sealed_model(sealed *s)
     lort_extent extents[SEALED_PARTS];
     lort_input_file file = {.name = "m", .role = LORT_ROLE_WEIGHTS, .format = s->format};
     for (uint32_t i = 0; i < s->count; i++) {
-        extents[i] = (lort_extent){.tensor = s->parts[i].part.tensor, .offset = file.size, .bytes = s->parts[i].part.source_bytes};
+        extents[i] = (lort_extent){.tensor = s->parts[i].part.tensor,
+                                   .offset = file.size,
+                                   .bytes = s->parts[i].part.source_bytes};
         file.size += extents[i].bytes;
     }
-    lort_model_record_put(&(lort_model_record){.algorithm = 1, .producer = "fuzz", .options = "", .libraries = "", .files = &file, .file_count = 1,
-                                               .extents = extents, .extent_count = s->count},
+    lort_model_record_put(&(lort_model_record){.algorithm = 1,
+                                               .producer = "fuzz",
+                                               .options = "",
+                                               .libraries = "",
+                                               .files = &file,
+                                               .file_count = 1,
+                                               .extents = extents,
+                                               .extent_count = s->count},
                           &body);
     sealed_record(s, LORT_FRAME_MODEL, &body);
 }
@@ -134,7 +153,8 @@ static inline void sealed_write(sealed *s)
     lort_index_entry entries[SEALED_PARTS];
     lort_hash128 hashes[SEALED_PARTS];
     lort_footer footer = {.model_offset = LORT_HEADER_BYTES};
-    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .required = LORT_FEATURES_REQUIRED}, &body);
+    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .required = LORT_FEATURES_REQUIRED},
+                  &body);
     sealed_record(s, LORT_FRAME_HEAD, &body);
     sealed_model(s);
     for (uint32_t i = 0; i < s->count; i++) {
@@ -146,7 +166,11 @@ static inline void sealed_write(sealed *s)
         hashes[i] = s->parts[i].part.source;
     }
     footer.index_offset = s->file.size;
-    lort_index_record_put(&(lort_index_record){.entries = entries, .count = s->count, .model = lort_xxh128(hashes, s->count * sizeof *hashes)}, &body);
+    lort_index_record_put(
+        &(lort_index_record){.entries = entries,
+                             .count = s->count,
+                             .model = lort_xxh128(hashes, s->count * sizeof *hashes)},
+        &body);
     sealed_record(s, LORT_FRAME_INDEX, &body);
     footer.index_bytes = s->file.size - footer.index_offset;
     footer.file_size = s->file.size + LORT_FOOTER_BYTES;
@@ -155,9 +179,14 @@ static inline void sealed_write(sealed *s)
 }
 
 /* Owner of codec: the caller. */
-static inline void sealed_make(sealed *s, input in, bool literal, const char *format, lort_codec *codec)
+static inline void sealed_make(sealed *s, input in, bool literal, const char *format,
+                               lort_codec *codec)
 {
-    *s = (sealed){.arena = {.alloc = &lort_alloc_heap}, .codec = codec, .literal = literal, .names_differ = true, .format = format,
+    *s = (sealed){.arena = {.alloc = &lort_alloc_heap},
+                  .codec = codec,
+                  .literal = literal,
+                  .names_differ = true,
+                  .format = format,
                   .file = {.alloc = &lort_alloc_heap}};
     while (in.left && s->count < SEALED_PARTS) {
         const input body = input_run(&in), payload = input_run(&in);

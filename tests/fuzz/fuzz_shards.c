@@ -1,8 +1,8 @@
 /* Fuzz target: index.json. Names are plain, every tensor occurs once, files are sorted, and
  * total_size is rewritten in place. */
+#include "formats/base/plain_name.h"
 #include "formats/inputs/shards.h"
 #include "fuzz_header.h"
-#include "formats/base/plain_name.h"
 
 static void check_list(const lort_shard_list *list)
 {
@@ -20,7 +20,8 @@ static void check_list(const lort_shard_list *list)
     }
 }
 
-static void check_total(const lort_shard_list *list, const uint8_t *data, uint64_t size, uint64_t total)
+static void check_total(const lort_shard_list *list, const uint8_t *data, uint64_t size,
+                        uint64_t total)
 {
     lort_buffer out = {.alloc = &lort_alloc_heap};
     lort_shard_list again;

@@ -2,11 +2,11 @@
  * strtod and its unit. A glob matches by the definition of '*' and '?', checked with a table over
  * all ends of the name. Every name is of one kind. Input: the work to do, and the text; pattern and
  * name have a NUL between them. */
+#include "compress/goal/glob.h"
 #include "compress/goal/kinds.h"
 #include "compress/plan/plan.h"
 #include "formats/base/bytes.h"
 #include "fuzz_input.h"
-#include "compress/goal/glob.h"
 #include <math.h>
 
 #define GLOB_MOST 300
@@ -18,13 +18,15 @@ static void check_size(const char *text)
     lort_error err = {0};
     char shown[32], *end;
     if (lort_parse_size(text, &bytes, &err)) {
-        CHECK(err.code == LORT_E_USAGE && bytes == 0 && lort_utf8_valid(err.message, strlen(err.message)));
+        CHECK(err.code == LORT_E_USAGE && bytes == 0 &&
+              lort_utf8_valid(err.message, strlen(err.message)));
         return;
     }
     CHECK(bytes > 0 && bytes <= INT64_MAX && text[0] >= '0' && text[0] <= '9');
     const double number = strtod(text, &end);
     const char *letter = *end ? strchr(letters, *end & ~0x20) : NULL;
-    const double unit = letter ? exp2(10 * (double)(letter - letters + 1)) : 1, wanted = number * unit;
+    const double unit = letter ? exp2(10 * (double)(letter - letters + 1)) : 1,
+                 wanted = number * unit;
     CHECK(fabs((double)bytes - wanted) <= 1 + 1e-6 * unit + 1e-15 * wanted);
     CHECK(strlen(lort_print_size(bytes, shown, sizeof shown)) > 0);
 }
@@ -37,7 +39,8 @@ static bool matches(const char *pattern, const char *name)
     for (; *pattern; pattern++) {
         next[0] = *pattern == '*' && row[0];
         for (size_t j = 1; j <= n; j++)
-            next[j] = *pattern == '*' ? row[j] || next[j - 1] : row[j - 1] && (*pattern == '?' || *pattern == name[j - 1]);
+            next[j] = *pattern == '*' ? row[j] || next[j - 1]
+                                      : row[j - 1] && (*pattern == '?' || *pattern == name[j - 1]);
         memcpy(row, next, sizeof row);
     }
     return row[n];

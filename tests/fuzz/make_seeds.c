@@ -54,12 +54,18 @@ static lort_buffer content_of(const fixture_part *p)
     for (uint64_t i = 0; i < p->part.chunk_count; i++) {
         const lort_chunk *chunk = &p->chunks[i];
         const uint32_t array = chunk->array >> 24;
-        static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
-                                               LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-        const lort_term *term = lort_part_term(&p->part, chunk->array & (LORT_MAX_SLICES - 1), kinds[array]);
+        static const lort_term_kind kinds[] = {
+            LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
+            LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
+        const lort_term *term =
+            lort_part_term(&p->part, chunk->array & (LORT_MAX_SLICES - 1), kinds[array]);
         const bool right = array == LORT_ARRAY_RIGHT || array == LORT_ARRAY_TRITS;
-        assert_int_equal(lort_codec_decode_frames(codec, p->payload + chunk->offset, chunk->stored, planes, chunk->decoded, NULL), LORT_OK);
-        lort_planes_join(planes, bytes, chunk->decoded, right ? term->right_width : term->left_width, right ? term->right_rotate : term->left_rotate);
+        assert_int_equal(lort_codec_decode_frames(codec, p->payload + chunk->offset, chunk->stored,
+                                                  planes, chunk->decoded, NULL),
+                         LORT_OK);
+        lort_planes_join(planes, bytes, chunk->decoded,
+                         right ? term->right_width : term->left_width,
+                         right ? term->right_rotate : term->left_rotate);
         lort_put_bytes(&out, bytes, chunk->decoded);
     }
     return out;
@@ -123,7 +129,8 @@ static void make_scaled(fixture_part *p, int64_t *dims)
     p->part.chunk_count = p->part.payload_bytes = 0;
     for (int i = 0; i < 14; i++)
         codes[i] = (uint8_t)(i < 4 ? 130 + i : i < 9 ? 127 + (i - 4) % 3 : 100 + 12 * (i - 9));
-    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), &p->terms[0], 0, codes, sizeof codes);
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), &p->terms[0], 0, codes,
+                  sizeof codes);
     lort_chunk block = like->chunks[1];
     memcpy(p->payload + p->part.payload_bytes, like->payload + block.offset, block.stored);
     block.offset = p->part.payload_bytes;
@@ -181,7 +188,8 @@ static void seed_faults(void)
 /* A file whose header is true: its tensor can change its type. */
 static void seed_retyped(void)
 {
-    static const char json[] = "{\"experts.weight\":{\"dtype\":\"F32\",\"shape\":[2,6,5],\"data_offsets\":[0,240]}}   ";
+    static const char json[] =
+        "{\"experts.weight\":{\"dtype\":\"F32\",\"shape\":[2,6,5],\"data_offsets\":[0,240]}}   ";
     static fixture_part head;
     lort_buffer header = empty(), out = empty();
     lort_put_u64(&header, sizeof json - 1);
@@ -195,9 +203,11 @@ static void seed_retyped(void)
     head.part.chunks = head.chunks;
     head.terms[0].rank = head.rank[0];
     head.part.chunk_count = head.part.payload_bytes = 0;
-    fixture_chunk(&head, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), &head.terms[0], 0, header.data, header.size);
+    fixture_chunk(&head, codec, LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), &head.terms[0], 0, header.data,
+                  header.size);
     for (uint8_t what = 0; what < 4; what++) {
-        static const char *const targets[] = {"retyped-none", "retyped-f32", "retyped-f16", "retyped-bf16"};
+        static const char *const targets[] = {"retyped-none", "retyped-f32", "retyped-f16",
+                                              "retyped-bf16"};
         lort_put_u8(&out, 0);
         lort_put_u8(&out, what);
         put_part(&out, &head, false);
@@ -222,9 +232,14 @@ static lort_buffer read_file(const char *dir, const char *name)
 }
 
 /* The numbers are those of fuzz_model.c. */
-static const char *const names[] = {"model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
-                                    "m-00001-of-00002.gguf",        "m-00002-of-00002.gguf",            "config.json",
-                                    "model.safetensors",            "m.gguf"};
+static const char *const names[] = {"model.safetensors.index.json",
+                                    "model-00001-of-00002.safetensors",
+                                    "model-00002-of-00002.safetensors",
+                                    "m-00001-of-00002.gguf",
+                                    "m-00002-of-00002.gguf",
+                                    "config.json",
+                                    "model.safetensors",
+                                    "m.gguf"};
 
 /* which: numbers of names, in hex digits. */
 static void seed_model(const char *dir, const char *name, uint8_t how, const char *which)
@@ -242,8 +257,10 @@ static void seed_model(const char *dir, const char *name, uint8_t how, const cha
 
 static void seed_models(void)
 {
-    static const char *const pairs[] = {"a", "model-00001-of-00002.safetensors", "b", "model-00002-of-00002.safetensors", NULL};
-    const tiny_tensor tensors[] = {TINY("a", "F32", 2, 3), TINY("b", "F16", 4), TINY("q", "Q8_0", 2, 32), TINY("e", "BF16", 0, 2)};
+    static const char *const pairs[] = {"a", "model-00001-of-00002.safetensors", "b",
+                                        "model-00002-of-00002.safetensors", NULL};
+    const tiny_tensor tensors[] = {TINY("a", "F32", 2, 3), TINY("b", "F16", 4),
+                                   TINY("q", "Q8_0", 2, 32), TINY("e", "BF16", 0, 2)};
     char dir[32];
     tiny_dir(dir);
     tiny_index(dir, names[0], pairs);
@@ -275,7 +292,8 @@ static void seed_models(void)
 
 /* ---- zstd frames ---- */
 
-static void seed_codec(const char *name, uint8_t what, uint32_t number, const void *bytes, uint64_t n)
+static void seed_codec(const char *name, uint8_t what, uint32_t number, const void *bytes,
+                       uint64_t n)
 {
     lort_buffer out = empty();
     lort_put_u8(&out, what);
@@ -289,19 +307,25 @@ static void seed_frames(void)
 {
     static const char text[] = "the quick brown fox, the quick brown dog, the quick brown cat";
     /* magic, descriptor, window, size of the content, block */
-    static const uint8_t window_31[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0xa8, 4, 0, 0, 0, 0x21, 0, 0, 'a', 'b', 'c', 'd'};
-    static const uint8_t large[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0, 0x21, 0, 0, 'a', 'b', 'c', 'd'};
-    static const uint8_t unknown[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x21, 0, 0, 'a', 'b', 'c', 'd'};
+    static const uint8_t window_31[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0xa8, 4,   0,  0,
+                                        0,    0x21, 0,    0,    'a',  'b',  'c', 'd'};
+    static const uint8_t large[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0,   0,   0,   0,
+                                    1,    0,    0,    0x21, 0,    0, 'a', 'b', 'c', 'd'};
+    static const uint8_t unknown[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x21,
+                                      0,    0,    'a',  'b',  'c',  'd'};
     static const uint8_t run[] = {0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 2, 0, 0x03, 0, 0x10, 'x'};
     static const uint8_t skipped[] = {0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
-    static const uint8_t dictionary[] = {0x28, 0xb5, 0x2f, 0xfd, 0x21, 7, 4, 0x21, 0, 0, 'a', 'b', 'c', 'd'};
+    static const uint8_t dictionary[] = {0x28, 0xb5, 0x2f, 0xfd, 0x21, 7,   4,
+                                         0x21, 0,    0,    'a',  'b',  'c', 'd'};
     uint8_t coded[400];
     uint64_t n, m;
-    assert_int_equal(lort_codec_encode(codec, text, sizeof text, coded, sizeof coded, &n, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode(codec, text, sizeof text, coded, sizeof coded, &n, NULL),
+                     LORT_OK);
     seed_codec("frame", 0, sizeof text, coded, n);
     seed_codec("frame-size-too-small", 0, sizeof text - 1, coded, n);
     seed_codec("frame-cut", 0, sizeof text, coded, n - 1);
-    assert_int_equal(lort_codec_encode(codec, text, 9, coded + n, sizeof coded - n, &m, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode(codec, text, 9, coded + n, sizeof coded - n, &m, NULL),
+                     LORT_OK);
     seed_codec("frames-two", 1, sizeof text + 9, coded, n + m);
     seed_codec("frame-and-one-more", 0, sizeof text, coded, n + m);
     assert_int_equal(lort_codec_encode(codec, text, 0, coded, sizeof coded, &n, NULL), LORT_OK);
@@ -318,7 +342,8 @@ static void seed_frames(void)
 
 /* ---- records ---- */
 
-static void seed_record(const char *name, lort_frame_kind kind, bool frames, const lort_buffer *rest)
+static void seed_record(const char *name, lort_frame_kind kind, bool frames,
+                        const lort_buffer *rest)
 {
     lort_buffer out = empty();
     lort_put_u8(&out, (uint8_t)(kind << 1 | frames));
@@ -329,23 +354,30 @@ static void seed_record(const char *name, lort_frame_kind kind, bool frames, con
 
 static void seed_records(void)
 {
-    static const char text[] = "abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789";
+    static const char text[] = "abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz01234"
+                               "56789abcdefghijklmnopqrstuvwxyz0123456789";
     static const lort_frame_kind fixed[] = {LORT_FRAME_HEAD, LORT_FRAME_FOOTER};
     lort_buffer out = empty();
     for (int i = 0; i < 2; i++, out.size = 0) {
         lort_put_bytes(&out, text, fixed[i] == LORT_FRAME_HEAD ? LORT_HEAD_BODY : LORT_FOOTER_BODY);
         lort_buffer frames = empty();
-        assert_int_equal(lort_record_put(fixed[i], out.data, out.size, codec, &lort_alloc_heap, 100, &frames, NULL), LORT_OK);
+        assert_int_equal(lort_record_put(fixed[i], out.data, out.size, codec, &lort_alloc_heap, 100,
+                                         &frames, NULL),
+                         LORT_OK);
         seed_record(i ? "footer" : "head", fixed[i], true, &frames);
         lort_buffer_free(&frames);
     }
-    assert_int_equal(lort_record_put(LORT_FRAME_PART, (const uint8_t *)text, sizeof text, codec, &lort_alloc_heap, 100, &out, NULL), LORT_OK);
+    assert_int_equal(lort_record_put(LORT_FRAME_PART, (const uint8_t *)text, sizeof text, codec,
+                                     &lort_alloc_heap, 100, &out, NULL),
+                     LORT_OK);
     seed_record("compressed", LORT_FRAME_PART, true, &out);
     seed_record("of-another-kind", LORT_FRAME_MODEL, true, &out);
     lort_store_u64(out.data + 24, 65536 + 1024 * 200);
     seed_record("claims-too-much", LORT_FRAME_PART, true, &out);
     out.size = 0;
-    assert_int_equal(lort_record_put(LORT_FRAME_MODEL, (const uint8_t *)text, 40, codec, &lort_alloc_heap, 15, &out, NULL), LORT_OK);
+    assert_int_equal(lort_record_put(LORT_FRAME_MODEL, (const uint8_t *)text, 40, codec,
+                                     &lort_alloc_heap, 15, &out, NULL),
+                     LORT_OK);
     seed_record("three-pieces", LORT_FRAME_MODEL, true, &out);
     out.size -= LORT_FRAME_HEADER + LORT_FRAME_TRAILER + 10;
     seed_record("third-piece-missing", LORT_FRAME_MODEL, true, &out);
@@ -357,7 +389,8 @@ static void seed_records(void)
 
 /* ---- integers, element types, planes ---- */
 
-static void seed_stream(const char *name, uint8_t rows, uint8_t cols, uint8_t step, uint8_t codes, float (*value)(uint64_t))
+static void seed_stream(const char *name, uint8_t rows, uint8_t cols, uint8_t step, uint8_t codes,
+                        float (*value)(uint64_t))
 {
     lort_buffer out = empty();
     const uint8_t head[] = {(uint8_t)(rows - 1), (uint8_t)(cols - 1), step, codes};
@@ -385,8 +418,10 @@ static void seed_integers(void)
 
 static void seed_types(void)
 {
-    static const uint32_t special[] = {0, 0x80000000, 1, 0x007fffff, 0x38800000, 0x387fe000, 0x33000000, 0x33000001, 0x477fefff, 0x477ff000, 0x7f7fffff,
-                                       0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffffffff, 0x3f800000, 0x3f801000, 0x3f808000, 0x4afd0000};
+    static const uint32_t special[] = {0,          0x80000000, 1,          0x007fffff, 0x38800000,
+                                       0x387fe000, 0x33000000, 0x33000001, 0x477fefff, 0x477ff000,
+                                       0x7f7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
+                                       0xffffffff, 0x3f800000, 0x3f801000, 0x3f808000, 0x4afd0000};
     char name[60];
     for (uint32_t i = 0; lort_dtype_at(i); i++) {
         const lort_dtype_info *type = lort_dtype_at(i);
@@ -408,8 +443,14 @@ static void seed_types(void)
 
 static void seed_planes(void)
 {
-    static const struct { const char *name; uint16_t width; uint8_t how; uint64_t bytes; } cases[] = {
-        {"one", 1, 0, 9}, {"f16", 2, 1, 21}, {"f32", 4, 1, 40}, {"f64", 8, 1, 131}, {"f32-plain", 4, 6, 67}, {"q8-0", 34, 8, 70}, {"widest", 1024, 0, 30}, {"empty", 4, 1, 0}};
+    static const struct {
+        const char *name;
+        uint16_t width;
+        uint8_t how;
+        uint64_t bytes;
+    } cases[] = {{"one", 1, 0, 9},        {"f16", 2, 1, 21},       {"f32", 4, 1, 40},
+                 {"f64", 8, 1, 131},      {"f32-plain", 4, 6, 67}, {"q8-0", 34, 8, 70},
+                 {"widest", 1024, 0, 30}, {"empty", 4, 1, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lort_buffer out = empty();
         lort_put_u16(&out, (uint16_t)(cases[i].width - 1));
@@ -437,24 +478,70 @@ static void seed_machine(const char *name, uint16_t memory, const said *says)
     seed("machine", name, &out);
 }
 
-#define MEMINFO {0, "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    9000000 kB\nCommitLimit: 8000000 kB\nCommitted_AS: 7000000 kB\n"}
-#define V2 {2, "0::/a\n"}, {3, "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"}, {5, "cpuset cpu io memory pids\n"}
+#define MEMINFO                                                                                    \
+    {                                                                                              \
+        0, "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    9000000 "   \
+           "kB\nCommitLimit: 8000000 kB\nCommitted_AS: 7000000 kB\n"                               \
+    }
+#define V2                                                                                         \
+    {2, "0::/a\n"},                                                                                \
+        {3, "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"},   \
+    {                                                                                              \
+        5, "cpuset cpu io memory pids\n"                                                           \
+    }
 
 static void seed_machines(void)
 {
     seed_machine("host", 0, (const said[]){MEMINFO, {0, NULL}});
-    seed_machine("host-old", 100, (const said[]){{0, "MemTotal: 100 kB\nMemFree: 50 kB\nBuffers: 5 kB\nCached: 20 kB\nShmem: 7 kB\n"}, {0, NULL}});
+    seed_machine(
+        "host-old", 100,
+        (const said[]){
+            {0, "MemTotal: 100 kB\nMemFree: 50 kB\nBuffers: 5 kB\nCached: 20 kB\nShmem: 7 kB\n"},
+            {0, NULL}});
     seed_machine("strict", 0, (const said[]){MEMINFO, {1, "2\n"}, {0, NULL}});
-    seed_machine("v2", 0, (const said[]){MEMINFO, V2, {6, "5000000000\n"}, {7, "anon 4096\nshmem 10\n"}, {8, "4000000000\n"}, {9, "max\n"},
-                                         {10, "anon 1000000\nshmem 4096\nsock 0\nkernel 8192\nslab_reclaimable 4096\n"}, {11, "150000 100000\n"}, {0, NULL}});
-    seed_machine("v1", 0, (const said[]){MEMINFO, {2, "5:memory:/a\n4:cpu,cpuacct:/a\n"},
-                                         {3, "31 20 0:27 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n"
-                                             "32 20 0:28 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"},
-                                         {12, "hierarchical_memory_limit 3000000000\ntotal_rss 5\ntotal_shmem 6\n"}, {14, "250000\n"}, {15, "100000\n"}, {0, NULL}});
-    seed_machine("v1-old", 0, (const said[]){MEMINFO, {2, "5:memory:/\n"}, {3, "31 20 0:27 /docker/\\134x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"},
-                                             {12, ""}, {13, "9223372036854771712\n"}, {0, NULL}});
-    seed_machine("slurm", 0, (const said[]){MEMINFO, {16, "4096"}, {17, "1024"}, {18, "3"}, {4, "Name:\tx\nCpus_allowed_list:\t0-3,8\n"}, {0, NULL}});
-    seed_machine("nonsense", 7, (const said[]){{0, "MemTotal: -1 kB\nMemAvailable: 99999999999999999999 kB\n"}, {2, "::::\n0::/../..\n"}, {3, "1 2 3\n - cgroup2 \n"}, {0, NULL}});
+    seed_machine("v2", 0,
+                 (const said[]){
+                     MEMINFO,
+                     V2,
+                     {6, "5000000000\n"},
+                     {7, "anon 4096\nshmem 10\n"},
+                     {8, "4000000000\n"},
+                     {9, "max\n"},
+                     {10, "anon 1000000\nshmem 4096\nsock 0\nkernel 8192\nslab_reclaimable 4096\n"},
+                     {11, "150000 100000\n"},
+                     {0, NULL}});
+    seed_machine(
+        "v1", 0,
+        (const said[]){
+            MEMINFO,
+            {2, "5:memory:/a\n4:cpu,cpuacct:/a\n"},
+            {3, "31 20 0:27 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n"
+                "32 20 0:28 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"},
+            {12, "hierarchical_memory_limit 3000000000\ntotal_rss 5\ntotal_shmem 6\n"},
+            {14, "250000\n"},
+            {15, "100000\n"},
+            {0, NULL}});
+    seed_machine(
+        "v1-old", 0,
+        (const said[]){
+            MEMINFO,
+            {2, "5:memory:/\n"},
+            {3, "31 20 0:27 /docker/\\134x /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"},
+            {12, ""},
+            {13, "9223372036854771712\n"},
+            {0, NULL}});
+    seed_machine("slurm", 0,
+                 (const said[]){MEMINFO,
+                                {16, "4096"},
+                                {17, "1024"},
+                                {18, "3"},
+                                {4, "Name:\tx\nCpus_allowed_list:\t0-3,8\n"},
+                                {0, NULL}});
+    seed_machine("nonsense", 7,
+                 (const said[]){{0, "MemTotal: -1 kB\nMemAvailable: 99999999999999999999 kB\n"},
+                                {2, "::::\n0::/../..\n"},
+                                {3, "1 2 3\n - cgroup2 \n"},
+                                {0, NULL}});
 }
 
 int main(void)

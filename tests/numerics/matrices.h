@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compress/math/blas.h"
-#include "compress/factor/factor.h"
-#include "formats/inputs/format.h"
-#include "formats/types/half.h"
-#include "formats/inputs/header.h"
 #include "compress/factor/cells.h"
+#include "compress/factor/factor.h"
+#include "compress/math/blas.h"
+#include "formats/inputs/format.h"
+#include "formats/inputs/header.h"
+#include "formats/types/half.h"
 
 typedef struct matrix {
     int64_t rows, cols;
@@ -26,8 +26,9 @@ static inline matrix matrix_make(int64_t rows, int64_t cols)
     return (matrix){rows, cols, calloc((size_t)(rows * cols), sizeof(float)), false};
 }
 
-static inline lort_code matrix_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst,
-                                    const float **out, int64_t *ld, lort_error *err)
+static inline lort_code matrix_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                                    int64_t c1, float *dst, const float **out, int64_t *ld,
+                                    lort_error *err)
 {
     const matrix *m = ctx;
 
@@ -38,7 +39,8 @@ static inline lort_code matrix_read(void *ctx, unsigned worker, int64_t r0, int6
         return LORT_OK;
     }
     for (int64_t r = r0; r < r1; r++)
-        memcpy(dst + (r - r0) * (c1 - c0), m->at + r * m->cols + c0, (size_t)(c1 - c0) * sizeof(float));
+        memcpy(dst + (r - r0) * (c1 - c0), m->at + r * m->cols + c0,
+               (size_t)(c1 - c0) * sizeof(float));
     *out = dst;
     *ld = c1 - c0;
     return LORT_OK;
@@ -46,7 +48,8 @@ static inline lort_code matrix_read(void *ctx, unsigned worker, int64_t r0, int6
 
 static inline lort_matrix_source matrix_source(matrix *m)
 {
-    return (lort_matrix_source){.rows = m->rows, .cols = m->cols, .element_bytes = 4, .read = matrix_read, .ctx = m};
+    return (lort_matrix_source){
+        .rows = m->rows, .cols = m->cols, .element_bytes = 4, .read = matrix_read, .ctx = m};
 }
 
 /* An allocator that counts bytes, and refuses more than its limit. */
@@ -82,7 +85,8 @@ static inline double *spectrum(const matrix *m)
 {
     const bool wide = m->cols > m->rows;
     const int64_t n = wide ? m->rows : m->cols, count = m->rows * m->cols;
-    double *a = malloc((size_t)count * 8), *gram = malloc((size_t)(n * n) * 8), *values = malloc((size_t)n * 8);
+    double *a = malloc((size_t)count * 8), *gram = malloc((size_t)(n * n) * 8),
+           *values = malloc((size_t)n * 8);
     void *work = malloc(lort_dsyevd_values_work(n));
 
     for (int64_t i = 0; i < count; i++)
@@ -115,11 +119,13 @@ static inline float *widened(lort_dtype type, const uint8_t *bytes, uint64_t siz
 /* Returns ||W - W'||^2 in units of 2^(2 exponent), in f64 from the stored bytes alone. */
 static inline double recomputed_error2(const matrix *m, const lort_factors *f)
 {
-    float *left = widened(f->left_type, f->left, f->left_bytes), *right = widened(f->right_type, f->right, f->right_bytes);
+    float *left = widened(f->left_type, f->left, f->left_bytes),
+          *right = widened(f->right_type, f->right, f->right_bytes);
     float *rows = malloc((size_t)(m->rows * m->cols) * sizeof(float));
     double sum = 0;
 
-    lort_product_cells(&(lort_product){f->rank, f->exponent, left, right}, m->cols, 0, m->rows, 0, m->cols, rows, m->cols);
+    lort_product_cells(&(lort_product){f->rank, f->exponent, left, right}, m->cols, 0, m->rows, 0,
+                       m->cols, rows, m->cols);
     for (int64_t i = 0; i < m->rows * m->cols; i++) {
         const double d = ldexp((double)m->at[i] - (double)rows[i], -f->exponent);
         sum += d * d;
@@ -149,13 +155,15 @@ static inline bool visit_safetensors(const char *path, matrix_visit *visit, void
     if (fread(bytes, 1, (size_t)size, file) != (size_t)size)
         abort();
     fclose(file);
-    if (lort_header_parse(bytes, (uint64_t)size, (uint64_t)size, &lort_alloc_heap, &header, &wanted, &err) != LORT_OK) {
+    if (lort_header_parse(bytes, (uint64_t)size, (uint64_t)size, &lort_alloc_heap, &header, &wanted,
+                          &err) != LORT_OK) {
         fprintf(stderr, "%s: %s\n", path, err.message);
         abort();
     }
     for (uint64_t i = 0; i < header.index.count; i++) {
         const lort_tensor *t = &header.index.tensors[i];
-        if (t->n_dims != 2 || t->dims[0] < 32 || t->dims[1] < 32 || t->type->kind != LORT_KIND_FLOAT)
+        if (t->n_dims != 2 || t->dims[0] < 32 || t->dims[1] < 32 ||
+            t->type->kind != LORT_KIND_FLOAT)
             continue;
         matrix m = matrix_make(t->dims[0], t->dims[1]);
         t->type->decode(bytes + t->offset, m.at, t->elements);

@@ -10,7 +10,8 @@
 static inline int singular_values(int64_t m, int64_t n, float *a, float *values)
 {
     float dummy;
-    return (int)LAPACKE_sgesdd(LAPACK_COL_MAJOR, 'N', (lapack_int)n, (lapack_int)m, a, (lapack_int)n, values, &dummy, 1, &dummy, 1);
+    return (int)LAPACKE_sgesdd(LAPACK_COL_MAJOR, 'N', (lapack_int)n, (lapack_int)m, a,
+                               (lapack_int)n, values, &dummy, 1, &dummy, 1);
 }
 
 #endif

@@ -1,23 +1,24 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
 
 #include <float.h>
 
+#include "compress/factor/cells.h"
 #include "compress/math/random.h"
 #include "tests/numerics/matrices.h"
 #include "tests/numerics/sgesdd.h"
 #include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
-#include "compress/factor/cells.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SLOW_BUILD 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer) ||             \
+    __has_feature(thread_sanitizer)
 #define SLOW_BUILD 1
 #endif
 #endif
@@ -30,7 +31,8 @@
 /* Uniform numbers in [-1, 1). Each depends on its position only. */
 static float noise(uint64_t key, int64_t r, int64_t c)
 {
-    const uint32_t place[4] = {(uint32_t)r, (uint32_t)c, 0, 0}, k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
+    const uint32_t place[4] = {(uint32_t)r, (uint32_t)c, 0, 0},
+                   k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
     uint32_t x[4];
 
     lort_philox4x32(place, k, x);
@@ -54,7 +56,8 @@ static matrix make_low_rank(int64_t rows, int64_t cols, int64_t rank, double dec
     return m;
 }
 
-static lort_factors factor_with(matrix *m, lort_target target, lort_pool *pool, uint32_t element_bytes)
+static lort_factors factor_with(matrix *m, lort_target target, lort_pool *pool,
+                                uint32_t element_bytes)
 {
     lort_matrix_source source = matrix_source(m);
     lort_factors f;
@@ -74,10 +77,7 @@ static lort_factors factor_rank(matrix *m, int64_t rank)
     return factor_with(m, (lort_target){.kind = LORT_TARGET_RANK, .rank = rank}, NULL, 4);
 }
 
-static double relative(const lort_factors *f)
-{
-    return sqrt(f->error2 / f->norm2);
-}
+static double relative(const lort_factors *f) { return sqrt(f->error2 / f->norm2); }
 
 static void assert_error_is_true(const matrix *m, const lort_factors *f)
 {
@@ -95,7 +95,8 @@ static void end(matrix *m, lort_factors *f)
 
 static void exact_rank_is_found(void **state)
 {
-    static const int64_t shapes[][2] = {{300, 200}, {200, 300}, {1000, 64}, {64, 1000}, {513, 1025}};
+    static const int64_t shapes[][2] = {
+        {300, 200}, {200, 300}, {1000, 64}, {64, 1000}, {513, 1025}};
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         matrix m = make_low_rank(shapes[i][0], shapes[i][1], 5, 0.7, 0);
@@ -128,7 +129,8 @@ static void scaled_columns(void **state)
         for (int64_t k = 0; k < rows * cols; k++)
             scaled.at[k] = m.at[k] * scale[k % cols];
         lort_matrix_source source = matrix_source(&m);
-        const lort_target target = {.kind = LORT_TARGET_RANK, .rank = 16, .max_rank = 16, .key = 99};
+        const lort_target target = {
+            .kind = LORT_TARGET_RANK, .rank = 16, .max_rank = 16, .key = 99};
         source.scale = scale;
         assert_int_equal(lort_factor(&source, &target, NULL, &lort_alloc_heap, &f, NULL), LORT_OK);
         assert_int_equal(f.verdict, LORT_FACTORED);
@@ -136,11 +138,14 @@ static void scaled_columns(void **state)
         for (int64_t k = 0; k < f.rank; k++)
             best += ldexp(values[k], -2 * f.exponent);
         assert_true(f.norm2 - f.error2 >= 0.97 * best);
-        float *left = widened(f.left_type, f.left, f.left_bytes), *right = widened(f.right_type, f.right, f.right_bytes);
+        float *left = widened(f.left_type, f.left, f.left_bytes),
+              *right = widened(f.right_type, f.right, f.right_bytes);
         float *product = malloc((size_t)(rows * cols) * sizeof *product);
-        lort_product_cells(&(lort_product){f.rank, f.exponent, left, right}, cols, 0, rows, 0, cols, product, cols);
+        lort_product_cells(&(lort_product){f.rank, f.exponent, left, right}, cols, 0, rows, 0, cols,
+                           product, cols);
         for (int64_t k = 0; k < rows * cols; k++) {
-            const double d = ldexp(((double)m.at[k] - (double)product[k]) * (double)scale[k % cols], -f.exponent);
+            const double d = ldexp(((double)m.at[k] - (double)product[k]) * (double)scale[k % cols],
+                                   -f.exponent);
             again += d * d;
         }
         assert_true(fabs(f.error2 - again) <= 1e-5 * again);
@@ -189,7 +194,8 @@ static void zero_matrix(void **state)
 
 static void small_and_extreme_shapes(void **state)
 {
-    static const int64_t shapes[][2] = {{1, 1}, {1, 2}, {2, 1}, {1, 5000}, {5000, 1}, {2, 3}, {31, 33}, {3, 20000}, {20000, 3}, {64, 64}};
+    static const int64_t shapes[][2] = {{1, 1}, {1, 2},   {2, 1},     {1, 5000},  {5000, 1},
+                                        {2, 3}, {31, 33}, {3, 20000}, {20000, 3}, {64, 64}};
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t rows = shapes[i][0], cols = shapes[i][1], least = rows < cols ? rows : cols;
@@ -328,7 +334,8 @@ static void orthogonal_matrix(void **state)
         assert_error_is_true(&m, &f);
         lort_factors_free(&f, &lort_alloc_heap);
     }
-    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = 0.5, .max_rank = 200}, NULL, 4);
+    lort_factors f = factor_with(
+        &m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = 0.5, .max_rank = 200}, NULL, 4);
     assert_int_equal(f.verdict, LORT_FACTORED);
     assert_in_range(f.rank, N / 2, N / 2 + 2);
     end(&m, &f);
@@ -348,7 +355,8 @@ static void error_target_is_met(void **state)
     for (int64_t i = 0; i < 400; i++)
         norm2 += squares[i];
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = values[i]}, NULL, 4);
+        lort_factors f =
+            factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = values[i]}, NULL, 4);
         double tail = norm2;
         int64_t best = 0;
         while (tail > values[i] * values[i] * norm2)
@@ -369,7 +377,8 @@ static void energy_target_is_met(void **state)
     matrix m = make_low_rank(500, 300, 100, 0.92, 1e-4f);
 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = values[i]}, NULL, 4);
+        lort_factors f =
+            factor_with(&m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = values[i]}, NULL, 4);
         assert_int_equal(f.verdict, LORT_FACTORED);
         assert_true(f.norm2 - f.error2 >= values[i] * f.norm2);
         assert_error_is_true(&m, &f);
@@ -405,7 +414,8 @@ static void unreachable_targets(void **state)
 static void early_stop(void **state)
 {
     matrix m = make_low_rank(600, 700, 1, 1, 0.5f);
-    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = 128}, NULL, 4);
+    lort_factors f = factor_with(
+        &m, (lort_target){.kind = LORT_TARGET_ERROR, .value = 0.05, .max_rank = 128}, NULL, 4);
 
     assert_int_equal(f.verdict, LORT_OUT_OF_REACH);
     assert_true(f.sketch < 128 + 128 / 4 + 64);
@@ -431,7 +441,10 @@ static void no_rank_allowed(void **state)
 static lort_target gain_of(const matrix *m, double error)
 {
     const double rows = (double)m->rows, cols = (double)m->cols;
-    return (lort_target){.kind = LORT_TARGET_GAIN, .value = 1.386 * 16 * (rows + cols) / (rows * cols), .max_rank = 64, .floor = error * error};
+    return (lort_target){.kind = LORT_TARGET_GAIN,
+                         .value = 1.386 * 16 * (rows + cols) / (rows * cols),
+                         .max_rank = 64,
+                         .floor = error * error};
 }
 
 /* The rank gives the least left * exp(cost) by the true singular values, or at most a hundredth
@@ -449,7 +462,8 @@ static void assert_saves_most(matrix *m, const lort_target *gain, int64_t rank)
         chosen = rank == i + 1 ? value : chosen;
     }
     if (chosen > 1.01 * least)
-        fail_msg("rank %lld comes to %.6g, the best to %.6g", (long long)rank, chosen / norm2, least / norm2);
+        fail_msg("rank %lld comes to %.6g, the best to %.6g", (long long)rank, chosen / norm2,
+                 least / norm2);
     free(squares);
 }
 
@@ -463,13 +477,16 @@ static void components_pay_together(void **state)
         double error;
         int64_t least, most;
     } cases[] = {
-        {256, 768, 16, 1, 0.05f, 0.02, 16, 16}, {256, 768, 16, 1, 0, 0.02, 16, 16}, {512, 500, 40, 1, 0.01f, 0.02, 40, 40}, {512, 1000, 64, 1, 0.01f, 0.02, 63, 64},
-        {256, 768, 8, 0.5, 0, 0.3, 1, 3},       {256, 768, 8, 0.5, 0, 0.001, 8, 8},  {64, 64, 16, 1, 0, 0.3, 0, 0},
-        {256, 768, 1, 1, 40, 0.05, 0, 0},       {512, 1000, 64, 0.97, 10, 0.05, 0, 64},
+        {256, 768, 16, 1, 0.05f, 0.02, 16, 16}, {256, 768, 16, 1, 0, 0.02, 16, 16},
+        {512, 500, 40, 1, 0.01f, 0.02, 40, 40}, {512, 1000, 64, 1, 0.01f, 0.02, 63, 64},
+        {256, 768, 8, 0.5, 0, 0.3, 1, 3},       {256, 768, 8, 0.5, 0, 0.001, 8, 8},
+        {64, 64, 16, 1, 0, 0.3, 0, 0},          {256, 768, 1, 1, 40, 0.05, 0, 0},
+        {512, 1000, 64, 0.97, 10, 0.05, 0, 64},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        matrix m = make_low_rank(cases[i].rows, cases[i].cols, cases[i].rank, cases[i].decay, cases[i].noise);
+        matrix m = make_low_rank(cases[i].rows, cases[i].cols, cases[i].rank, cases[i].decay,
+                                 cases[i].noise);
         const lort_target gain = gain_of(&m, cases[i].error);
         lort_factors f = factor_with(&m, gain, NULL, 4);
         if (f.rank < cases[i].least || f.rank > cases[i].most)
@@ -486,7 +503,8 @@ static bool is_eight(lort_dtype type) { return type == LORT_Q8_0; }
 
 /* Squared error of steps of 1/127 of a block's largest number. Numbers of column c (of row r) count
  * weights[c] (weights[r]) times. */
-static double expected_rounding(const uint8_t *stored, int64_t rows, int64_t cols, bool by_row, const double *weights)
+static double expected_rounding(const uint8_t *stored, int64_t rows, int64_t cols, bool by_row,
+                                const double *weights)
 {
     double sum = 0;
 
@@ -502,7 +520,8 @@ static double expected_rounding(const uint8_t *stored, int64_t rows, int64_t col
  * factors. */
 static void eight_bits_beside_noise(void **state)
 {
-    static const int64_t shapes[][2] = {{300, 200}, {200, 300}, {513, 1025}, {96, 4100}, {1000, 96}};
+    static const int64_t shapes[][2] = {
+        {300, 200}, {200, 300}, {513, 1025}, {96, 4100}, {1000, 96}};
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         matrix m = make_low_rank(shapes[i][0], shapes[i][1], 40, 0.95, 0.5f);
@@ -528,13 +547,18 @@ static void eight_bits_take_whole_blocks(void **state)
     static const struct {
         int64_t rows, cols, rank;
         bool left, right;
-    } cases[] = {{300, 201, 8, true, false}, {201, 300, 8, false, true}, {201, 301, 8, false, false}, {150, 111, 32, true, true}, {130, 111, 16, true, false}};
+    } cases[] = {{300, 201, 8, true, false},
+                 {201, 300, 8, false, true},
+                 {201, 301, 8, false, false},
+                 {150, 111, 32, true, true},
+                 {130, 111, 16, true, false}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         matrix m = make_low_rank(cases[i].rows, cases[i].cols, 60, 0.97, 0.5f);
         lort_factors f = factor_rank(&m, cases[i].rank);
         assert_int_equal(f.rank, cases[i].rank);
-        assert_true(is_eight(f.left_type) == cases[i].left && is_eight(f.right_type) == cases[i].right);
+        assert_true(is_eight(f.left_type) == cases[i].left &&
+                    is_eight(f.right_type) == cases[i].right);
         assert_error_is_true(&m, &f);
         end(&m, &f);
     }
@@ -551,7 +575,9 @@ static void eight_bits_are_for_what_is_left(void **state)
     lort_factors_free(&f, &lort_alloc_heap);
     for (int i = 0; i < 3; i++) {
         const double aim = i == 0 ? 0 : i == 1 ? 0.001 : 0.2;
-        f = factor_with(&m, (lort_target){.kind = LORT_TARGET_GAIN, .value = 1e-3, .max_rank = 8, .aim = aim}, NULL, 4);
+        f = factor_with(
+            &m, (lort_target){.kind = LORT_TARGET_GAIN, .value = 1e-3, .max_rank = 8, .aim = aim},
+            NULL, 4);
         assert_int_equal(f.rank, 4);
         assert_true(is_eight(f.left_type) == (i == 2) && is_eight(f.right_type) == (i == 2));
         assert_error_is_true(&m, &f);
@@ -565,7 +591,9 @@ static void eight_bits_are_for_what_is_left(void **state)
 static void refit_makes_up_for_rounding(void **state)
 {
     matrix m = make_low_rank(400, 32, 32, 0.98, 0);
-    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_GAIN, .value = 1e-9, .max_rank = 32, .aim = 0.2}, NULL, 4);
+    lort_factors f = factor_with(
+        &m, (lort_target){.kind = LORT_TARGET_GAIN, .value = 1e-9, .max_rank = 32, .aim = 0.2},
+        NULL, 4);
     double weights[32] = {0};
 
     assert_int_equal(f.rank, 32);
@@ -573,7 +601,8 @@ static void refit_makes_up_for_rounding(void **state)
     float *right = widened(f.right_type, f.right, f.right_bytes);
     for (int64_t i = 0; i < 32 * 32; i++)
         weights[i / 32] += (double)right[i] * (double)right[i];
-    const double of_left = expected_rounding(f.left, 400, 32, false, weights), of_right = expected_rounding(f.right, 32, 32, true, weights);
+    const double of_left = expected_rounding(f.left, 400, 32, false, weights),
+                 of_right = expected_rounding(f.right, 32, 32, true, weights);
     assert_error_is_true(&m, &f);
     assert_true(of_right > 0.3 * of_left);
     assert_true(f.error2 > 0.8 * of_left && f.error2 < 1.15 * of_left);
@@ -588,17 +617,20 @@ static void eight_bits_meet_targets(void **state)
     static const struct {
         double value;
         bool eight;
-    } cases[] = {{0.5, true}, {0.2, true}, {0.05, true}, {0.02, true}, {0.008, false}, {0.002, false}};
+    } cases[] = {{0.5, true},  {0.2, true},    {0.05, true},
+                 {0.02, true}, {0.008, false}, {0.002, false}};
     matrix m = make_low_rank(320, 512, 120, 0.93, 1e-4f);
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (int energy = 0; energy < 2; energy++) {
             const lort_target error = {.kind = LORT_TARGET_ERROR, .value = cases[i].value};
-            const lort_target share = {.kind = LORT_TARGET_ENERGY, .value = 1 - cases[i].value * cases[i].value};
+            const lort_target share = {.kind = LORT_TARGET_ENERGY,
+                                       .value = 1 - cases[i].value * cases[i].value};
             lort_factors f = factor_with(&m, energy ? share : error, NULL, 4);
             assert_int_equal(f.verdict, LORT_FACTORED);
             assert_true(relative(&f) <= cases[i].value * (1 + 1e-12));
-            assert_true(is_eight(f.left_type) == cases[i].eight && is_eight(f.right_type) == cases[i].eight);
+            assert_true(is_eight(f.left_type) == cases[i].eight &&
+                        is_eight(f.right_type) == cases[i].eight);
             assert_error_is_true(&m, &f);
             lort_factors_free(&f, &lort_alloc_heap);
         }
@@ -616,7 +648,8 @@ static void spikes_stay_in_16_bits(void **state)
 
     for (int64_t i = 0; i < 120; i++)
         for (int64_t r = 0; r < 320; r++) {
-            const float u = noise(1, r, i) * (float)pow(0.97, (double)i) * (r % 32 == i % 32 ? 1 : 0.01f);
+            const float u =
+                noise(1, r, i) * (float)pow(0.97, (double)i) * (r % 32 == i % 32 ? 1 : 0.01f);
             for (int64_t c = 0; c < 512; c++)
                 m.at[r * 512 + c] += u * noise(2, i, c) * (c % 32 == i % 32 ? 1 : 0.01f);
         }
@@ -625,7 +658,8 @@ static void spikes_stay_in_16_bits(void **state)
         norm2 += squares[i];
     for (tail = norm2; tail > 0.011 * 0.011 * norm2; tail -= squares[best++])
         ;
-    lort_factors f = factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = 0.011}, NULL, 4);
+    lort_factors f =
+        factor_with(&m, (lort_target){.kind = LORT_TARGET_ERROR, .value = 0.011}, NULL, 4);
     assert_int_equal(f.verdict, LORT_FACTORED);
     assert_true(!is_eight(f.left_type) && !is_eight(f.right_type));
     assert_true(relative(&f) <= 0.011);
@@ -637,7 +671,8 @@ static void spikes_stay_in_16_bits(void **state)
 
 /* ---- laws ---- */
 
-static void assert_same_bits_for_every_pool(matrix *m, lort_target target, uint32_t element_bytes, int least_passes)
+static void assert_same_bits_for_every_pool(matrix *m, lort_target target, uint32_t element_bytes,
+                                            int least_passes)
 {
     static const unsigned threads[] = {1, 2, 7};
     lort_factors want = factor_with(m, target, NULL, element_bytes);
@@ -693,7 +728,10 @@ static void same_bits_when_the_basis_shrinks(void **state)
         norm2 += squares[i];
         best += i < 40 ? squares[i] : 0;
     }
-    assert_same_bits_for_every_pool(&m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = 0.995 * best / norm2, .max_rank = 40}, 4, 7);
+    assert_same_bits_for_every_pool(
+        &m,
+        (lort_target){.kind = LORT_TARGET_ENERGY, .value = 0.995 * best / norm2, .max_rank = 40}, 4,
+        7);
     free(squares);
     free(m.at);
 }
@@ -703,8 +741,10 @@ static void same_bits_when_the_basis_shrinks(void **state)
 static void groups_make_no_difference(void **state)
 {
     matrix m = make_low_rank(1500, 800, 50, 0.95, 0.01f);
-    lort_factors one = factor_with(&m, (lort_target){.kind = LORT_TARGET_RANK, .rank = 16}, NULL, 1);
-    lort_factors many = factor_with(&m, (lort_target){.kind = LORT_TARGET_RANK, .rank = 16}, NULL, 1 << 14);
+    lort_factors one =
+        factor_with(&m, (lort_target){.kind = LORT_TARGET_RANK, .rank = 16}, NULL, 1);
+    lort_factors many =
+        factor_with(&m, (lort_target){.kind = LORT_TARGET_RANK, .rank = 16}, NULL, 1 << 14);
 
     assert_true(fabs(one.error2 - many.error2) <= 1e-6 * one.error2);
     lort_factors_free(&many, &lort_alloc_heap);
@@ -714,13 +754,16 @@ static void groups_make_no_difference(void **state)
 static void rows_are_decoded_alike(void **state)
 {
     enum { ROWS = 200, COLS = 2100, RANK = 37 };
-    matrix left = make_low_rank(ROWS, RANK, RANK, 1, 0), right = make_low_rank(RANK, COLS, RANK, 1, 0);
+    matrix left = make_low_rank(ROWS, RANK, RANK, 1, 0),
+           right = make_low_rank(RANK, COLS, RANK, 1, 0);
     float *whole = malloc(sizeof(float) * ROWS * COLS), *part = malloc(sizeof(float) * ROWS * COLS);
 
-    lort_product_cells(&(lort_product){RANK, -3, left.at, right.at}, COLS, 0, ROWS, 0, COLS, whole, COLS);
+    lort_product_cells(&(lort_product){RANK, -3, left.at, right.at}, COLS, 0, ROWS, 0, COLS, whole,
+                       COLS);
     for (int64_t r0 = 0; r0 < ROWS; r0 += LORT_DECODE_ROWS) {
         const int64_t r1 = r0 + LORT_DECODE_ROWS < ROWS ? r0 + LORT_DECODE_ROWS : ROWS;
-        lort_product_cells(&(lort_product){RANK, -3, left.at, right.at}, COLS, r0, r1, 0, COLS, part, COLS);
+        lort_product_cells(&(lort_product){RANK, -3, left.at, right.at}, COLS, r0, r1, 0, COLS,
+                           part, COLS);
         assert_memory_equal(part, whole + r0 * COLS, sizeof(float) * (size_t)((r1 - r0) * COLS));
     }
     free(left.at);
@@ -734,13 +777,14 @@ typedef struct imagined {
     int64_t reads;
 } imagined;
 
-static lort_code imagine(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
-                         int64_t *ld, lort_error *err)
+static lort_code imagine(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
+                         float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     for (int64_t r = r0; r < r1; r++)
         for (int64_t c = c0; c < c1; c++) {
             const uint32_t x = (uint32_t)r * 2654435761u ^ (uint32_t)c * 2246822519u;
-            dst[(r - r0) * (c1 - c0) + c - c0] = (float)((r % 61) * (c % 53)) * 1e-3f + (float)(x >> 16) * 1e-6f;
+            dst[(r - r0) * (c1 - c0) + c - c0] =
+                (float)((r % 61) * (c % 53)) * 1e-3f + (float)(x >> 16) * 1e-6f;
         }
     *out = dst;
     *ld = c1 - c0;
@@ -767,7 +811,8 @@ static void memory_stays_in_its_bound(void **state)
         lort_pool *pool;
         unsigned started;
         assert_int_equal(lort_pool_open(cases[i].threads, &pool, &started, NULL), LORT_OK);
-        counter c = {.limit = lort_factor_bound(cases[i].rows, cases[i].cols, 2, &cases[i].target, lort_pool_workers(pool))};
+        counter c = {.limit = lort_factor_bound(cases[i].rows, cases[i].cols, 2, &cases[i].target,
+                                                lort_pool_workers(pool))};
         const lort_alloc alloc = counter_alloc(&c);
         lort_factors f;
         assert_int_equal(lort_factor(&source, &cases[i].target, pool, &alloc, &f, NULL), LORT_OK);
@@ -788,12 +833,13 @@ static void bound_of_the_brief_case(void **state)
     assert_true(lort_factor_bound(16384, 32768, 2, &rank, 2) < 150 * mib);
     assert_true(lort_factor_bound(16384, 32768, 2, &error, 2) < 190 * mib);
     /* never O(mn): ten times the rows take at most ten times the bound */
-    assert_true(lort_factor_bound(163840, 32768, 2, &rank, 2) < 10 * lort_factor_bound(16384, 32768, 2, &rank, 2));
+    assert_true(lort_factor_bound(163840, 32768, 2, &rank, 2) <
+                10 * lort_factor_bound(16384, 32768, 2, &rank, 2));
     assert_true(lort_factor_bound((int64_t)1 << 40, 3, 2, &rank, 2) == 0);
 }
 
-static lort_code read_fails(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out,
-                            int64_t *ld, lort_error *err)
+static lort_code read_fails(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                            int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
     imagined *calls = ctx;
 
@@ -815,7 +861,9 @@ static void every_read_and_take_may_fail(void **state)
         const lort_matrix_source source = {300, 260, 4, read_fails, &calls, NULL};
         lort_error err = {0};
         code = lort_factor(&source, &target, NULL, &alloc, &f, &err);
-        assert_true(code == LORT_OK || (code == LORT_E_READ && strstr(err.message, "is gone") != NULL && f.left == NULL && c.used == 0));
+        assert_true(code == LORT_OK ||
+                    (code == LORT_E_READ && strstr(err.message, "is gone") != NULL &&
+                     f.left == NULL && c.used == 0));
         lort_factors_free(&f, &alloc);
         assert_true(n < 1000);
     }
@@ -841,7 +889,8 @@ typedef struct quality {
 static void check_gesdd(const matrix *m, const double *squares)
 {
     const int64_t least = m->rows < m->cols ? m->rows : m->cols;
-    float *copy = malloc((size_t)(m->rows * m->cols) * sizeof(float)), *values = malloc((size_t)least * sizeof(float));
+    float *copy = malloc((size_t)(m->rows * m->cols) * sizeof(float)),
+          *values = malloc((size_t)least * sizeof(float));
 
     memcpy(copy, m->at, (size_t)(m->rows * m->cols) * sizeof(float));
     assert_int_equal(singular_values(m->rows, m->cols, copy, values), 0);
@@ -869,7 +918,8 @@ static void check_quality(const char *name, matrix *m, void *ctx)
             best += squares[j];
         const double share = ldexp(f.norm2 - f.error2, 2 * f.exponent) / best;
         if (share < 0.97)
-            fail_msg("%s at rank %d: %.4f of the energy the best factors capture", name, (int)ranks[i], share);
+            fail_msg("%s at rank %d: %.4f of the energy the best factors capture", name,
+                     (int)ranks[i], share);
         q->worst = fmin(q->worst, share);
         lort_factors_free(&f, &lort_alloc_heap);
     }
@@ -906,10 +956,11 @@ static void check_targets(const char *name, matrix *m, void *ctx)
      * per cent outside */
     for (int side = -1; side <= 1; side += 2) {
         const double value = best / norm2 * (1 + 0.01 * side);
-        lort_factors f = factor_with(m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = value, .max_rank = cap}, NULL, 2);
+        lort_factors f = factor_with(
+            m, (lort_target){.kind = LORT_TARGET_ENERGY, .value = value, .max_rank = cap}, NULL, 2);
         if (f.verdict != (side < 0 ? LORT_FACTORED : LORT_OUT_OF_REACH) && value < 1)
-            fail_msg("%s, energy %.6f at rank %d of %.6f: verdict %d after %d columns", name, value, (int)cap, best / norm2, (int)f.verdict,
-                     (int)f.sketch);
+            fail_msg("%s, energy %.6f at rank %d of %.6f: verdict %d after %d columns", name, value,
+                     (int)cap, best / norm2, (int)f.verdict, (int)f.sketch);
         lort_factors_free(&f, &lort_alloc_heap);
     }
     free(squares);

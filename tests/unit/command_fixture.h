@@ -11,9 +11,9 @@
 #include "tests/unit/tiny_model.h"
 
 #include <dirent.h>
-#include <stdatomic.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 
 /* ---- files ---- */
 
@@ -103,30 +103,36 @@ static inline lort_options options_rank(int64_t rank)
     return options;
 }
 
-#define assert_code(found, code, err) \
-    do { \
-        lort_code found_ = (found); \
-        if (found_ != (code)) \
-            fail_msg("code %d, wanted %d: %s", (int)found_, (int)(code), found_ ? (err)->message : ""); \
+#define assert_code(found, code, err)                                                              \
+    do {                                                                                           \
+        lort_code found_ = (found);                                                                \
+        if (found_ != (code))                                                                      \
+            fail_msg("code %d, wanted %d: %s", (int)found_, (int)(code),                           \
+                     found_ ? (err)->message : "");                                                \
     } while (0)
-#define assert_says(err, text) \
-    do { \
-        if (!strstr((err)->message, text)) \
-            fail_msg("'%s' lacks '%s'", (err)->message, text); \
+#define assert_says(err, text)                                                                     \
+    do {                                                                                           \
+        if (!strstr((err)->message, text))                                                         \
+            fail_msg("'%s' lacks '%s'", (err)->message, text);                                     \
     } while (0)
 
 static inline void compress_to(const char *model, const char *output, const lort_options *options)
 {
     lort_report report = {0};
     lort_error err = {0};
-    assert_code(lort_compress(tiny_path(dir, model), tiny_path(dir, output), options, NULL, &report, &err), LORT_OK, &err);
+    assert_code(
+        lort_compress(tiny_path(dir, model), tiny_path(dir, output), options, NULL, &report, &err),
+        LORT_OK, &err);
     lort_report_free(&report);
 }
 
-static inline lort_code restore_with(const char *container, const char *output, const lort_restore_options *options, const lort_observer *observer, lort_error *err)
+static inline lort_code restore_with(const char *container, const char *output,
+                                     const lort_restore_options *options,
+                                     const lort_observer *observer, lort_error *err)
 {
     lort_report report = {0};
-    lort_code code = lort_restore(tiny_path(dir, container), tiny_path(dir, output), options, observer, &report, err);
+    lort_code code = lort_restore(tiny_path(dir, container), tiny_path(dir, output), options,
+                                  observer, &report, err);
     lort_report_free(&report);
     return code;
 }
@@ -144,11 +150,11 @@ static inline const lort_tensor_report *entry_named(const lort_report *report, c
 
 typedef struct watcher {
     lort_observer observer;
-    int64_t stop_after;      /* questions that get a no before the yes; negative: never */
-    int64_t stop_at_event;   /* stop from the event of this number on; negative: never */
+    int64_t stop_after;            /* questions that get a no before the yes; negative: never */
+    int64_t stop_at_event;         /* stop from the event of this number on; negative: never */
     _Atomic int64_t asked, events; /* any thread may ask */
     int64_t kinds[LORT_EVENT_PROGRESS + 1];
-    void (*act)(void);       /* called once, at the first TENSOR event */
+    void (*act)(void); /* called once, at the first TENSOR event */
 } watcher;
 
 static inline void watch_event(void *ctx, const lort_event *event)
@@ -164,17 +170,21 @@ static inline bool watch_stop(void *ctx)
 {
     watcher *w = ctx;
     const int64_t before = w->asked++;
-    return (w->stop_after >= 0 && before >= w->stop_after) || (w->stop_at_event >= 0 && w->events > w->stop_at_event);
+    return (w->stop_after >= 0 && before >= w->stop_after) ||
+           (w->stop_at_event >= 0 && w->events > w->stop_at_event);
 }
 
 static inline void watch_start(watcher *w, int64_t stop_after, int64_t stop_at_event)
 {
-    *w = (watcher){.observer = {watch_event, watch_stop, w}, .stop_after = stop_after, .stop_at_event = stop_at_event};
+    *w = (watcher){.observer = {watch_event, watch_stop, w},
+                   .stop_after = stop_after,
+                   .stop_at_event = stop_at_event};
 }
 
 /* Stops a command at every question that it asks and at every event that it reports. Each stop must
  * end the run and leave `names` names. The caller checks the output of a run without a stop. */
-static inline void stop_everywhere(lort_code (*run)(const lort_observer *observer, lort_error *err), int names)
+static inline void stop_everywhere(lort_code (*run)(const lort_observer *observer, lort_error *err),
+                                   int names)
 {
     watcher w;
     lort_error err = {0};
@@ -256,32 +266,46 @@ typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *by
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
 {
-    static const lort_term_kind kinds[] = {LORT_TERM_RAW, LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS, LORT_TERM_INTEGERS,
-                                           LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-    const lort_term *term = lort_part_term(part, chunk->array & 0xffffff, kinds[chunk->array >> 24]);
+    static const lort_term_kind kinds[] = {
+        LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
+        LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
+    const lort_term *term =
+        lort_part_term(part, chunk->array & 0xffffff, kinds[chunk->array >> 24]);
     assert_non_null(term);
     return term;
 }
 
 /* Writes one part again. Returns its source hash; in a part of one chunk the hash is that of the
  * new bytes. */
-static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t number, edit_fn *edit, lort_codec *codec, lort_buffer *out, lort_index_entry *entry)
+static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t number, edit_fn *edit,
+                                        lort_codec *codec, lort_buffer *out,
+                                        lort_index_entry *entry)
 {
     lort_part part = *lort_archive_part(archive, number);
     lort_chunk *chunks = calloc(part.chunk_count + 1, sizeof *chunks);
-    uint8_t *bytes = malloc(3 * LORT_CHUNK_MAX), *planes = bytes + LORT_CHUNK_MAX, *coded = planes + LORT_CHUNK_MAX;
+    uint8_t *bytes = malloc(3 * LORT_CHUNK_MAX), *planes = bytes + LORT_CHUNK_MAX,
+            *coded = planes + LORT_CHUNK_MAX;
     uint64_t start = out->size;
     lort_buffer body = {.alloc = &lort_alloc_heap};
     assert_true(chunks && bytes);
     for (uint64_t i = 0; i < part.chunk_count; i++) {
         const lort_term *term = term_of_chunk(&part, &part.chunks[i]);
-        bool right = part.chunks[i].array >> 24 == LORT_ARRAY_RIGHT || part.chunks[i].array >> 24 == LORT_ARRAY_TRITS;
+        bool right = part.chunks[i].array >> 24 == LORT_ARRAY_RIGHT ||
+                     part.chunks[i].array >> 24 == LORT_ARRAY_TRITS;
         uint64_t stored;
         chunks[i] = part.chunks[i];
-        assert_int_equal(lort_archive_chunk(archive, &part, i, codec, part.chunks[i].array >> 24 == LORT_ARRAY_BLOCKS ? NULL : planes, bytes, NULL), LORT_OK);
+        assert_int_equal(
+            lort_archive_chunk(archive, &part, i, codec,
+                               part.chunks[i].array >> 24 == LORT_ARRAY_BLOCKS ? NULL : planes,
+                               bytes, NULL),
+            LORT_OK);
         edit(&part, &chunks[i], bytes, chunks[i].decoded);
-        lort_planes_split(bytes, planes, chunks[i].decoded, right ? term->right_width : term->left_width, right ? term->right_rotate : term->left_rotate);
-        assert_int_equal(lort_codec_encode(codec, planes, chunks[i].decoded, coded, LORT_CHUNK_MAX, &stored, NULL), LORT_OK);
+        lort_planes_split(bytes, planes, chunks[i].decoded,
+                          right ? term->right_width : term->left_width,
+                          right ? term->right_rotate : term->left_rotate);
+        assert_int_equal(lort_codec_encode(codec, planes, chunks[i].decoded, coded, LORT_CHUNK_MAX,
+                                           &stored, NULL),
+                         LORT_OK);
         chunks[i].stored = (uint32_t)stored;
         chunks[i].offset = out->size - start;
         chunks[i].hash = lort_xxh64(coded, stored);
@@ -293,7 +317,9 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
     part.payload_bytes = out->size - start;
     entry->record_offset = out->size;
     lort_part_put(&part, &body);
-    assert_int_equal(lort_record_put(LORT_FRAME_PART, body.data, body.size, codec, &lort_alloc_heap, LORT_FRAME_BODY_MAX, out, NULL), LORT_OK);
+    assert_int_equal(lort_record_put(LORT_FRAME_PART, body.data, body.size, codec, &lort_alloc_heap,
+                                     LORT_FRAME_BODY_MAX, out, NULL),
+                     LORT_OK);
     entry->record_bytes = out->size - entry->record_offset;
     lort_buffer_free(&body);
     free(chunks);
@@ -301,14 +327,18 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
     return part.source;
 }
 
-static inline void put_record(lort_frame_kind kind, lort_buffer *body, lort_codec *codec, lort_buffer *out)
+static inline void put_record(lort_frame_kind kind, lort_buffer *body, lort_codec *codec,
+                              lort_buffer *out)
 {
-    assert_int_equal(lort_record_put(kind, body->data, body->size, codec, &lort_alloc_heap, LORT_FRAME_BODY_MAX, out, NULL), LORT_OK);
+    assert_int_equal(lort_record_put(kind, body->data, body->size, codec, &lort_alloc_heap,
+                                     LORT_FRAME_BODY_MAX, out, NULL),
+                     LORT_OK);
     lort_buffer_free(body);
 }
 
 /* Writes INDEX and FOOTER, behind all parts. */
-static inline void put_end(const lort_index_record *index, lort_footer *footer, lort_codec *codec, lort_buffer *out)
+static inline void put_end(const lort_index_record *index, lort_footer *footer, lort_codec *codec,
+                           lort_buffer *out)
 {
     lort_buffer body = {.alloc = &lort_alloc_heap};
     footer->index_offset = out->size;
@@ -327,7 +357,8 @@ static inline void rewrite_container(const char *from, const char *to, edit_fn *
     lort_codec *codec;
     lort_error err = {0};
     lort_buffer body = {.alloc = &lort_alloc_heap}, out = {.alloc = &lort_alloc_heap};
-    assert_code(lort_archive_open(tiny_path(dir, from), &lort_alloc_heap, &archive, &err), LORT_OK, &err);
+    assert_code(lort_archive_open(tiny_path(dir, from), &lort_alloc_heap, &archive, &err), LORT_OK,
+                &err);
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
     lort_index_record index = *lort_archive_index(archive);
     lort_footer footer = {0};
@@ -351,7 +382,8 @@ static inline void rewrite_container(const char *from, const char *to, edit_fn *
 }
 
 /* An edit: NaN into the last element of every right factor. */
-static inline void poison_right(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+static inline void poison_right(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes,
+                                uint64_t n)
 {
     if (chunk->array >> 24 != LORT_ARRAY_RIGHT)
         return;

@@ -51,8 +51,9 @@ typedef struct fixture {
     lort_buffer file; /* the whole container */
 } fixture;
 
-static inline void fixture_chunk(fixture_part *p, lort_codec *codec, uint32_t id, const lort_term *term, uint64_t first,
-                                 const void *elements, uint64_t count)
+static inline void fixture_chunk(fixture_part *p, lort_codec *codec, uint32_t id,
+                                 const lort_term *term, uint64_t first, const void *elements,
+                                 uint64_t count)
 {
     const bool right = id >> 24 == LORT_ARRAY_RIGHT || id >> 24 == LORT_ARRAY_TRITS;
     const lort_dtype_info *type = lort_dtype_get((uint32_t)(right ? term->right : term->left));
@@ -62,7 +63,8 @@ static inline void fixture_chunk(fixture_part *p, lort_codec *codec, uint32_t id
     lort_planes_split(elements, split, bytes, right ? term->right_width : term->left_width,
                       right ? term->right_rotate : term->left_rotate);
     uint8_t *dst = p->payload + p->part.payload_bytes;
-    if (lort_codec_encode(codec, split, bytes, dst, sizeof p->payload - p->part.payload_bytes, &stored, NULL))
+    if (lort_codec_encode(codec, split, bytes, dst, sizeof p->payload - p->part.payload_bytes,
+                          &stored, NULL))
         abort();
     p->chunks[p->part.chunk_count++] = (lort_chunk){.array = id,
                                                     .stored = (uint32_t)stored,
@@ -74,7 +76,8 @@ static inline void fixture_chunk(fixture_part *p, lort_codec *codec, uint32_t id
     p->part.payload_bytes += stored;
 }
 
-static inline lort_term *fixture_term(fixture_part *p, lort_term_kind kind, lort_dtype left, lort_dtype right)
+static inline lort_term *fixture_term(fixture_part *p, lort_term_kind kind, lort_dtype left,
+                                      lort_dtype right)
 {
     const lort_dtype_info *l = lort_dtype_get((uint32_t)left), *r = lort_dtype_get((uint32_t)right);
     uint32_t i = p->part.term_count++;
@@ -91,11 +94,14 @@ static inline lort_term *fixture_term(fixture_part *p, lort_term_kind kind, lort
     return &p->terms[i];
 }
 
-static inline fixture_part *fixture_begin(fixture *f, uint32_t number, const char *name, lort_dtype dtype,
-                                          uint32_t n_dims, int64_t d0, int64_t d1, int64_t d2, uint32_t slices)
+static inline fixture_part *fixture_begin(fixture *f, uint32_t number, const char *name,
+                                          lort_dtype dtype, uint32_t n_dims, int64_t d0, int64_t d1,
+                                          int64_t d2, uint32_t slices)
 {
     fixture_part *p = &f->parts[number];
-    uint64_t elements = (uint64_t)d0 * (n_dims > 1 ? (uint64_t)d1 : 1) * (n_dims > 2 ? (uint64_t)d2 : 1), bytes = 0;
+    uint64_t elements =
+                 (uint64_t)d0 * (n_dims > 1 ? (uint64_t)d1 : 1) * (n_dims > 2 ? (uint64_t)d2 : 1),
+             bytes = 0;
     p->dims[0] = d0;
     p->dims[1] = d1;
     p->dims[2] = d2;
@@ -118,8 +124,8 @@ static inline fixture_part *fixture_begin(fixture *f, uint32_t number, const cha
     return p;
 }
 
-static inline void fixture_raw(fixture *f, lort_codec *codec, uint32_t number, const char *name, lort_dtype dtype,
-                               int64_t d0, int64_t d1, uint64_t step)
+static inline void fixture_raw(fixture *f, lort_codec *codec, uint32_t number, const char *name,
+                               lort_dtype dtype, int64_t d0, int64_t d1, uint64_t step)
 {
     fixture_part *p = fixture_begin(f, number, name, dtype, name ? 2 : 1, d0, d1, 0, 1);
     const lort_term *t = fixture_term(p, LORT_TERM_RAW, dtype, dtype);
@@ -133,8 +139,8 @@ static inline void fixture_raw(fixture *f, lort_codec *codec, uint32_t number, c
                       elements - at < step ? elements - at : step);
 }
 
-static inline void fixture_factors(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t,
-                                   uint64_t rows, uint64_t cols)
+static inline void fixture_factors(fixture_part *p, lort_codec *codec, uint32_t slice,
+                                   const lort_term *t, uint64_t rows, uint64_t cols)
 {
     float values[64];
     uint8_t bytes[128];
@@ -151,12 +157,17 @@ static inline void fixture_factors(fixture_part *p, lort_codec *codec, uint32_t 
 
 /* Adds a slice of one block: the numbers of fixture_value, as integers times the step of the
  * slice. */
-static inline float fixture_value(uint32_t slice, int64_t i) { return (float)((i * 37 + slice * 11) % 23 - 11) * 0.3f; }
+static inline float fixture_value(uint32_t slice, int64_t i)
+{
+    return (float)((i * 37 + slice * 11) % 23 - 11) * 0.3f;
+}
 
-static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
+static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t slice,
+                                    const lort_term *t, int64_t rows, int64_t cols)
 {
     uint8_t codes[64];
-    lort_block block = {.rows = rows, .cols = cols, .row_codes = codes, .col_codes = codes + rows, .mean2 = 4};
+    lort_block block = {
+        .rows = rows, .cols = cols, .row_codes = codes, .col_codes = codes + rows, .mean2 = 4};
     lort_block_need need = {.write = true};
     lort_block_space space;
     lort_block_coded coded;
@@ -167,17 +178,19 @@ static inline void fixture_integers(fixture_part *p, lort_codec *codec, uint32_t
         codes[i] = (uint8_t)(i < rows ? 130 + i : 127 + i % 3);
     for (int64_t i = 0; i < rows * cols; i++)
         space.weights[i] = fixture_value(slice, i);
-    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), t, 0, codes, (uint64_t)(rows + cols));
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), t, 0, codes,
+                  (uint64_t)(rows + cols));
     lort_block_classes(&block);
     if (lort_block_encode(&block, t->step[slice], codec, &space, &coded, NULL))
         abort();
     memcpy(p->payload + p->part.payload_bytes, space.coded, coded.stored);
-    p->chunks[p->part.chunk_count++] = (lort_chunk){.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, slice),
-                                                    .stored = (uint32_t)coded.stored,
-                                                    .decoded = (uint32_t)coded.decoded,
-                                                    .offset = p->part.payload_bytes,
-                                                    .count = (uint64_t)(rows * cols),
-                                                    .hash = lort_xxh64(space.coded, coded.stored)};
+    p->chunks[p->part.chunk_count++] =
+        (lort_chunk){.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, slice),
+                     .stored = (uint32_t)coded.stored,
+                     .decoded = (uint32_t)coded.decoded,
+                     .offset = p->part.payload_bytes,
+                     .count = (uint64_t)(rows * cols),
+                     .hash = lort_xxh64(space.coded, coded.stored)};
     p->part.payload_bytes += coded.stored;
     lort_block_space_close(&space, &lort_alloc_heap);
 }
@@ -201,7 +214,8 @@ static inline void fixture_residual(fixture *f, lort_codec *codec)
 }
 
 /* Adds the trits of the values of fixture_value, with a scale of 3 in every row. */
-static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t slice, const lort_term *t, int64_t rows, int64_t cols)
+static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t slice,
+                                 const lort_term *t, int64_t rows, int64_t cols)
 {
     float scales[16], weights[64], decoded[64];
     uint8_t stored[32], digits[72], bytes[16];
@@ -213,7 +227,8 @@ static inline void fixture_trits(fixture_part *p, lort_codec *codec, uint32_t sl
     lort_store_bf16(scales, stored, (uint64_t)rows);
     fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), t, 0, stored, (uint64_t)rows);
     lort_trits_pack(weights, rows, cols, scales, digits, bytes, decoded);
-    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_TRITS, slice), t, 0, bytes, lort_trits_bytes(count));
+    fixture_chunk(p, codec, LORT_ARRAY_ID(LORT_ARRAY_TRITS, slice), t, 0, bytes,
+                  lort_trits_bytes(count));
     p->chunks[p->part.chunk_count - 1].count = count; /* counted in trits */
 }
 
@@ -262,14 +277,19 @@ static inline void fixture_parts(fixture *f, lort_codec *codec)
 
 static inline void fixture_model(fixture *f)
 {
-    f->files[0] = (lort_input_file){.name = "model.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
-    f->files[1] = (lort_input_file){.name = "config.json", .role = LORT_ROLE_SIDE, .format = "bytes"};
-    f->files[2] = (lort_input_file){.name = "more.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
+    f->files[0] = (lort_input_file){
+        .name = "model.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
+    f->files[1] =
+        (lort_input_file){.name = "config.json", .role = LORT_ROLE_SIDE, .format = "bytes"};
+    f->files[2] = (lort_input_file){
+        .name = "more.safetensors", .role = LORT_ROLE_WEIGHTS, .format = "safetensors"};
     for (uint32_t i = 0; i < FIXTURE_PARTS; i++) {
         const lort_part *part = &f->parts[i].part;
         uint32_t file = i < 6 ? 0 : i == 6 ? 1 : 2;
-        f->extents[i] = (lort_extent){
-            .file = file, .tensor = part->tensor, .offset = f->files[file].size, .bytes = part->source_bytes};
+        f->extents[i] = (lort_extent){.file = file,
+                                      .tensor = part->tensor,
+                                      .offset = f->files[file].size,
+                                      .bytes = part->source_bytes};
         f->files[file].size += part->source_bytes;
     }
     f->model = (lort_model_record){.algorithm = 1,
@@ -284,9 +304,11 @@ static inline void fixture_model(fixture *f)
                                    .extent_count = FIXTURE_PARTS};
 }
 
-static inline void fixture_record(fixture *f, lort_frame_kind kind, lort_buffer *body, lort_codec *codec)
+static inline void fixture_record(fixture *f, lort_frame_kind kind, lort_buffer *body,
+                                  lort_codec *codec)
 {
-    if (lort_record_put(kind, body->data, body->size, codec, &lort_alloc_heap, LORT_FRAME_BODY_MAX, &f->file, NULL))
+    if (lort_record_put(kind, body->data, body->size, codec, &lort_alloc_heap, LORT_FRAME_BODY_MAX,
+                        &f->file, NULL))
         abort();
     lort_buffer_free(body);
 }
@@ -303,7 +325,8 @@ static inline void fixture_build(fixture *f)
         abort();
     fixture_parts(f, codec);
     fixture_model(f);
-    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR}, &body);
+    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR},
+                  &body);
     fixture_record(f, LORT_FRAME_HEAD, &body, codec);
     f->footer.model_offset = f->file.size;
     lort_model_record_put(&f->model, &body);
@@ -317,8 +340,8 @@ static inline void fixture_build(fixture *f)
         f->entries[i].record_bytes = f->file.size - f->entries[i].record_offset;
         hashes[i] = part->source;
     }
-    f->index =
-        (lort_index_record){.entries = f->entries, .count = FIXTURE_PARTS, .model = lort_xxh128(hashes, sizeof hashes)};
+    f->index = (lort_index_record){
+        .entries = f->entries, .count = FIXTURE_PARTS, .model = lort_xxh128(hashes, sizeof hashes)};
     f->footer.index_offset = f->file.size;
     lort_index_record_put(&f->index, &body);
     fixture_record(f, LORT_FRAME_INDEX, &body, codec);

@@ -20,7 +20,8 @@ static inline void machine_write(const char *root, const machine_text *file)
 {
     char path[512];
     snprintf(path, sizeof path, "%s%s", root, file->path);
-    for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path + strlen(root) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         mkdir(path, 0700);
         *slash = '/';
@@ -40,7 +41,8 @@ static inline void machine_build(char *root, const machine_text files[MACHINE_FI
         machine_write(root, &files[i]);
 }
 
-static inline int machine_remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+static inline int machine_remove_one(const char *path, const struct stat *st, int kind,
+                                     struct FTW *at)
 {
     return remove(path);
 }
@@ -51,8 +53,11 @@ static inline void machine_remove(const char *root)
 }
 
 #define MOUNT_V2 "30 20 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
-#define MOUNT_V1(controllers)                                                                                          \
-    "31 20 0:27 / /sys/fs/cgroup/" controllers " rw,nosuid shared:9 - cgroup cgroup rw," controllers "\n"
-#define MOUNTS_HOST "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n24 22 0:5 / /proc rw - proc proc rw\n"
+#define MOUNT_V1(controllers)                                                                      \
+    "31 20 0:27 / /sys/fs/cgroup/" controllers                                                     \
+    " rw,nosuid shared:9 - cgroup cgroup rw," controllers "\n"
+#define MOUNTS_HOST                                                                                \
+    "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n24 22 0:5 / /proc rw - proc proc "    \
+    "rw\n"
 
 #endif

@@ -1,5 +1,6 @@
-/* The main function of every test program ends in run_chosen. TEST_FILTER in the environment names a part of a test's
- * name: only tests whose names contain it are run (scripts/run-tests sets it for `make check T=...`). */
+/* The main function of every test program ends in run_chosen. TEST_FILTER in the environment names
+ * a part of a test's name: only tests whose names contain it are run (scripts/run-tests sets it for
+ * `make check T=...`). */
 #ifndef TESTS_UNIT_MAIN_H
 #define TESTS_UNIT_MAIN_H
 
@@ -24,6 +25,7 @@ static void choose_tests(void)
     cmocka_set_test_filter(pattern);
 }
 
-#define run_chosen(tests, set_up, tear_down) (choose_tests(), cmocka_run_group_tests(tests, set_up, tear_down))
+#define run_chosen(tests, set_up, tear_down)                                                       \
+    (choose_tests(), cmocka_run_group_tests(tests, set_up, tear_down))
 
 #endif

@@ -46,9 +46,9 @@ static inline void failing_give(void *ctx, void *memory, size_t bytes)
     lort_alloc_heap.give(NULL, memory, bytes);
 }
 
-#define FAILING_ALLOC(state)                                                                                           \
-    {                                                                                                                  \
-        failing_take, failing_give, &(state)                                                                           \
+#define FAILING_ALLOC(state)                                                                       \
+    {                                                                                              \
+        failing_take, failing_give, &(state)                                                       \
     }
 
 /* --- building --- */
@@ -87,8 +87,8 @@ static inline void put_kv_text(lort_buffer *b, const char *key, const char *valu
     put_string(b, value);
 }
 
-static inline void put_info(lort_buffer *b, const char *name, uint32_t n_dims, const uint64_t *ne, uint32_t type,
-                            uint64_t offset)
+static inline void put_info(lort_buffer *b, const char *name, uint32_t n_dims, const uint64_t *ne,
+                            uint32_t type, uint64_t offset)
 {
     put_string(b, name);
     lort_put_u32(b, n_dims);
@@ -120,8 +120,9 @@ static inline void put_safetensors(lort_buffer *b, const char *json, uint64_t da
 /* --- parsing --- */
 
 /* Parses an exact-size copy. */
-static inline lort_code parse_copy(const void *data, uint64_t available, uint64_t file_size, const lort_alloc *alloc,
-                                   lort_header *out, uint64_t *wanted, lort_error *err)
+static inline lort_code parse_copy(const void *data, uint64_t available, uint64_t file_size,
+                                   const lort_alloc *alloc, lort_header *out, uint64_t *wanted,
+                                   lort_error *err)
 {
     uint8_t *copy = malloc(available ? available : 1);
     assert_non_null(copy);
@@ -132,7 +133,8 @@ static inline lort_code parse_copy(const void *data, uint64_t available, uint64_
     return code;
 }
 
-static inline lort_code parse_all(const void *data, uint64_t size, lort_header *out, lort_error *err)
+static inline lort_code parse_all(const void *data, uint64_t size, lort_header *out,
+                                  lort_error *err)
 {
     uint64_t wanted;
     lort_code code = parse_copy(data, size, size, &lort_alloc_heap, out, &wanted, err);
@@ -161,7 +163,8 @@ static inline bool is_zero(const void *p, size_t n)
 
 /* Asserts a failure LORT_E_INPUT whose message has `expected`, and that no memory is left
  * behind. */
-static inline void expect_refusal(const char *name, const void *data, uint64_t size, const char *expected)
+static inline void expect_refusal(const char *name, const void *data, uint64_t size,
+                                  const char *expected)
 {
     failing state = {0};
     lort_alloc alloc = FAILING_ALLOC(state);
@@ -170,13 +173,15 @@ static inline void expect_refusal(const char *name, const void *data, uint64_t s
     uint64_t wanted;
     lort_code code = parse_copy(data, size, size, &alloc, &header, &wanted, &err);
     if (code != LORT_E_INPUT || !strstr(err.message, expected))
-        fail_msg("%s: code %d, message \"%s\", expected \"%s\"", name, code, code ? err.message : "", expected);
+        fail_msg("%s: code %d, message \"%s\", expected \"%s\"", name, code,
+                 code ? err.message : "", expected);
     assert_int_equal(err.code, LORT_E_INPUT);
     assert_true(is_zero(&header, sizeof header));
     assert_int_equal(wanted, 0);
     assert_int_equal(state.out_blocks, 0);
     assert_true(state.peak_bytes <= (1u << 20) + 64 * size);
-    assert_int_equal(parse_copy(data, size, size, &lort_alloc_heap, &header, &wanted, NULL), LORT_E_INPUT);
+    assert_int_equal(parse_copy(data, size, size, &lort_alloc_heap, &header, &wanted, NULL),
+                     LORT_E_INPUT);
 }
 
 /* Lets each allocation in turn fail, until one run succeeds. */
@@ -215,7 +220,10 @@ static inline void *meddler_take(void *ctx, size_t bytes)
     return lort_alloc_heap.take(NULL, bytes);
 }
 
-static inline void meddler_give(void *ctx, void *memory, size_t bytes) { lort_alloc_heap.give(NULL, memory, bytes); }
+static inline void meddler_give(void *ctx, void *memory, size_t bytes)
+{
+    lort_alloc_heap.give(NULL, memory, bytes);
+}
 
 /* Changes each byte between the two walks. No byte may be read or written out of bounds (ASan
  * checks it). */
@@ -226,7 +234,8 @@ static inline void expect_no_harm(const void *data, uint64_t size, uint64_t head
     for (uint64_t k = 0; k < header_bytes * sizeof values * 2; k++) {
         uint64_t at = k / sizeof values / 2, wanted;
         memcpy(copy, data, size);
-        meddler m = {.strike_at = 1 + k % 2, .target = copy + at, .value = values[k / 2 % sizeof values]};
+        meddler m = {
+            .strike_at = 1 + k % 2, .target = copy + at, .value = values[k / 2 % sizeof values]};
         lort_alloc alloc = {meddler_take, meddler_give, &m};
         lort_header header;
         lort_code code = lort_header_parse(copy, size, size, &alloc, &header, &wanted, NULL);
@@ -244,7 +253,8 @@ static inline void expect_truncations(const void *data, uint64_t size)
         lort_header header;
         lort_error err = {0};
         uint64_t wanted;
-        assert_int_equal(parse_copy(data, n, n, &lort_alloc_heap, &header, &wanted, &err), LORT_E_INPUT);
+        assert_int_equal(parse_copy(data, n, n, &lort_alloc_heap, &header, &wanted, &err),
+                         LORT_E_INPUT);
         assert_int_equal(wanted, 0);
     }
 }
@@ -257,7 +267,8 @@ static inline void expect_growth(const void *data, uint64_t size, int rounds)
     lort_error err;
     uint64_t have = 0, wanted;
     lort_code code;
-    while ((code = parse_copy(data, have, size, &lort_alloc_heap, &header, &wanted, &err)) != LORT_OK) {
+    while ((code = parse_copy(data, have, size, &lort_alloc_heap, &header, &wanted, &err)) !=
+           LORT_OK) {
         assert_int_equal(code, LORT_E_INPUT);
         assert_true(wanted > have && wanted <= size);
         assert_true(rounds-- > 0);
@@ -273,7 +284,8 @@ static inline void expect_same_tensors(const lort_header *a, const lort_header *
 {
     assert_int_equal(a->index.count, b->index.count);
     for (uint64_t i = 0; i < a->index.count; i++) {
-        const lort_tensor *x = &a->index.tensors[i], *y = lort_index_find(&b->index, x->name, x->name_bytes);
+        const lort_tensor *x = &a->index.tensors[i],
+                          *y = lort_index_find(&b->index, x->name, x->name_bytes);
         assert_non_null(y);
         assert_int_equal(x->elements, y->elements);
         assert_int_equal(x->n_dims, y->n_dims);
@@ -285,8 +297,8 @@ static inline void expect_same_tensors(const lort_header *a, const lort_header *
 /* Writes the header again with `type` for every float tensor (NULL: unchanged), parses the result,
  * and checks it. *out: the new header, which the caller frees. Returns whether it equals the old
  * header. */
-static inline bool rewrite_as(const lort_header *header, const uint8_t *data, const lort_dtype_info *type,
-                              lort_buffer *out)
+static inline bool rewrite_as(const lort_header *header, const uint8_t *data,
+                              const lort_dtype_info *type, lort_buffer *out)
 {
     uint64_t n = header->index.count, size, wanted;
     const lort_dtype_info **types = calloc(n + 1, sizeof *types);
@@ -294,10 +306,12 @@ static inline bool rewrite_as(const lort_header *header, const uint8_t *data, co
     lort_error err = {0};
     lort_header again;
     for (uint64_t i = 0; i < n; i++)
-        types[i] =
-            type && header->index.tensors[i].type->kind == LORT_KIND_FLOAT ? type : header->index.tensors[i].type;
+        types[i] = type && header->index.tensors[i].type->kind == LORT_KIND_FLOAT
+                       ? type
+                       : header->index.tensors[i].type;
     *out = new_buffer();
-    assert_int_equal(header->format->rewrite(header, data, types, out, offsets, &size, &err), LORT_OK);
+    assert_int_equal(header->format->rewrite(header, data, types, out, offsets, &size, &err),
+                     LORT_OK);
     uint64_t bytes = out->size;
     assert_true(bytes <= size);
     uint8_t *file = calloc(1, size + 1);
@@ -309,7 +323,8 @@ static inline bool rewrite_as(const lort_header *header, const uint8_t *data, co
     assert_int_equal(again.gaps, 0);
     expect_same_tensors(header, &again);
     for (uint64_t i = 0; i < n; i++) {
-        const lort_tensor *t = &header->index.tensors[i], *u = lort_index_find(&again.index, t->name, t->name_bytes);
+        const lort_tensor *t = &header->index.tensors[i],
+                          *u = lort_index_find(&again.index, t->name, t->name_bytes);
         assert_ptr_equal(u->type, types[i]);
         assert_int_equal(u->offset, offsets[i]);
     }

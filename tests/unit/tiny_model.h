@@ -4,9 +4,9 @@
 #define LORT_TESTS_TINY_MODEL_H
 
 #include "formats/base/alloc.h"
+#include "formats/base/hash.h"
 #include "formats/types/dtype.h"
 #include "formats/types/tensor.h"
-#include "formats/base/hash.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -23,8 +23,10 @@ typedef struct tiny_tensor {
 } tiny_tensor;
 
 /* An initialiser with noise as its values: TINY("a", "F32", 4, 6). */
-#define TINY(name, dtype, ...) \
-    {name, dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}, NULL}
+#define TINY(name, dtype, ...)                                                                     \
+    {                                                                                              \
+        name, dtype, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}, NULL       \
+    }
 
 typedef struct tiny_split {
     /* As in the split.* keys: `no` counts from 0. count 0: the file has no such keys. */
@@ -47,9 +49,15 @@ static inline const char *tiny_dir(char *dir)
     return dir;
 }
 
-static inline int tiny_remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) { return remove(path); }
+static inline int tiny_remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    return remove(path);
+}
 
-static inline void tiny_remove(const char *dir) { assert_int_equal(nftw(dir, tiny_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0); }
+static inline void tiny_remove(const char *dir)
+{
+    assert_int_equal(nftw(dir, tiny_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
 
 /* "dir/name", valid until the eighth call after this one. */
 static inline const char *tiny_path(const char *dir, const char *name)
@@ -69,7 +77,10 @@ static inline void tiny_write(const char *dir, const char *name, const void *byt
     assert_int_equal(fclose(out), 0);
 }
 
-static inline void tiny_text(const char *dir, const char *name, const char *text) { tiny_write(dir, name, text, strlen(text)); }
+static inline void tiny_text(const char *dir, const char *name, const char *text)
+{
+    tiny_write(dir, name, text, strlen(text));
+}
 
 static inline void tiny_write_buffer(const char *dir, const char *name, lort_buffer *bytes)
 {
@@ -96,9 +107,11 @@ static inline void tiny_fill_noise(float *values, uint64_t n, uint64_t seed)
 }
 
 /* values: [rows][cols] of the given rank. */
-static inline void tiny_fill_rank(float *values, int64_t rows, int64_t cols, int64_t rank, uint64_t seed)
+static inline void tiny_fill_rank(float *values, int64_t rows, int64_t cols, int64_t rank,
+                                  uint64_t seed)
 {
-    float *left = calloc((size_t)(rows * rank), sizeof *left), *right = calloc((size_t)(rank * cols), sizeof *right);
+    float *left = calloc((size_t)(rows * rank), sizeof *left),
+          *right = calloc((size_t)(rank * cols), sizeof *right);
     assert_true(left && right);
     tiny_fill_noise(left, (uint64_t)(rows * rank), seed);
     tiny_fill_noise(right, (uint64_t)(rank * cols), seed + 1);
@@ -137,7 +150,8 @@ static inline uint64_t tiny_bytes(const tiny_tensor *tensor)
 
 static inline void tiny_put_data(lort_buffer *out, const tiny_tensor *tensor)
 {
-    uint64_t n = tiny_elements(tensor), bytes = tiny_bytes(tensor), seed = lort_name_hash(tensor->name, strlen(tensor->name));
+    uint64_t n = tiny_elements(tensor), bytes = tiny_bytes(tensor),
+             seed = lort_name_hash(tensor->name, strlen(tensor->name));
     lort_encode_fn *encode = lort_dtype_encoder(tiny_type(tensor)->id);
     if (!encode || n == 0) {
         for (uint64_t i = 0; i < bytes; i++) {
@@ -166,11 +180,13 @@ static inline uint64_t tiny_put_header(lort_buffer *file, const tiny_tensor *ten
     uint64_t at = 0;
     lort_put_text(&json, "{");
     for (size_t i = 0; i < count; i++) {
-        lort_put_text(&json, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "", tensors[i].name, tensors[i].dtype);
+        lort_put_text(&json, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "",
+                      tensors[i].name, tensors[i].dtype);
         for (uint32_t d = 0; d < tensors[i].n_dims; d++)
             lort_put_text(&json, "%s%lld", d ? "," : "", (long long)tensors[i].dims[d]);
         uint64_t end = at + tiny_bytes(&tensors[i]);
-        lort_put_text(&json, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at, (unsigned long long)end);
+        lort_put_text(&json, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
+                      (unsigned long long)end);
         at = end;
     }
     lort_put_text(&json, "}");
@@ -182,7 +198,8 @@ static inline uint64_t tiny_put_header(lort_buffer *file, const tiny_tensor *ten
     return at;
 }
 
-static inline void tiny_safetensors(const char *dir, const char *name, const tiny_tensor *tensors, size_t count)
+static inline void tiny_safetensors(const char *dir, const char *name, const tiny_tensor *tensors,
+                                    size_t count)
 {
     lort_buffer file = {.alloc = &lort_alloc_heap};
     tiny_put_header(&file, tensors, count);
@@ -193,7 +210,8 @@ static inline void tiny_safetensors(const char *dir, const char *name, const tin
 
 /* As above, with zeros that take no space on the disk: for large models of which a test reads only
  * the header. */
-static inline void tiny_sparse(const char *dir, const char *name, const tiny_tensor *tensors, size_t count)
+static inline void tiny_sparse(const char *dir, const char *name, const tiny_tensor *tensors,
+                               size_t count)
 {
     lort_buffer file = {.alloc = &lort_alloc_heap};
     uint64_t bytes = tiny_put_header(&file, tensors, count) + file.size;
@@ -232,7 +250,8 @@ static inline void tiny_put_kv(lort_buffer *out, const tiny_split *split)
 }
 
 /* GGUF version 3, alignment 32. split may be NULL. */
-static inline void tiny_gguf(const char *dir, const char *name, const tiny_tensor *tensors, size_t count, const tiny_split *split)
+static inline void tiny_gguf(const char *dir, const char *name, const tiny_tensor *tensors,
+                             size_t count, const tiny_split *split)
 {
     lort_buffer file = {.alloc = &lort_alloc_heap};
     uint64_t at = 0;

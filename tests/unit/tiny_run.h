@@ -3,10 +3,10 @@
 #ifndef LORT_TESTS_TINY_RUN_H
 #define LORT_TESTS_TINY_RUN_H
 
-#include "compress/slice/decide.h"
-#include "compress/session/report.h"
-#include "tests/unit/tiny_model.h"
 #include "compress/plan/plan.h"
+#include "compress/session/report.h"
+#include "compress/slice/decide.h"
+#include "tests/unit/tiny_model.h"
 
 #define TINY_PLENTY (UINT64_C(64) << 30) /* a --memory that never binds; no test takes so much */
 
@@ -34,8 +34,11 @@ static inline void tiny_run_open(tiny_run *run, const char *path, uint64_t memor
     run->options.residual = LORT_RESIDUAL_NONE; /* tests of integers ask for them */
     run->options.memory_bytes = memory;
     run->options.threads = threads;
-    tiny_ok(lort_session_open(&run->session, LORT_COMMAND_COMPRESS, memory, threads, NULL, &run->report, &run->err), &run->err);
-    tiny_ok(lort_model_open(path, &run->session.alloc, NULL, NULL, &run->model, &run->err), &run->err);
+    tiny_ok(lort_session_open(&run->session, LORT_COMMAND_COMPRESS, memory, threads, NULL,
+                              &run->report, &run->err),
+            &run->err);
+    tiny_ok(lort_model_open(path, &run->session.alloc, NULL, NULL, &run->model, &run->err),
+            &run->err);
     run->decider = (lort_decider){&run->session, run->model, &run->options, NULL};
 }
 
@@ -48,7 +51,9 @@ static inline lort_code tiny_run_plan(tiny_run *run)
 static inline void tiny_run_start(tiny_run *run)
 {
     tiny_ok(tiny_run_plan(run), &run->err);
-    tiny_ok(lort_session_start(&run->session, run->plan.threads, run->options.zstd_level, LORT_CHUNK_TARGET, &run->plan.blocks, &run->err), &run->err);
+    tiny_ok(lort_session_start(&run->session, run->plan.threads, run->options.zstd_level,
+                               LORT_CHUNK_TARGET, &run->plan.blocks, &run->err),
+            &run->err);
 }
 
 static inline void tiny_run_close(tiny_run *run)

@@ -35,13 +35,16 @@ typedef struct block_case {
 
 static block_case case_open(int64_t rows, int64_t cols)
 {
-    block_case c = {.n = (size_t)(rows * cols), .codes = malloc((size_t)(rows + cols)), .weights = calloc((size_t)(rows * cols), sizeof(float))};
+    block_case c = {.n = (size_t)(rows * cols),
+                    .codes = malloc((size_t)(rows + cols)),
+                    .weights = calloc((size_t)(rows * cols), sizeof(float))};
     const lort_block_need need = {.weights = rows * cols, .cols = cols, .write = true};
     assert_true(c.codes && c.weights);
     assert_int_equal(lort_block_space_open(&c.space, &lort_alloc_heap, &need, NULL), LORT_OK);
     assert_true(c.space.size == lort_block_space_bytes(&need));
     memset(c.codes, 128, (size_t)(rows + cols));
-    c.block = (lort_block){.rows = rows, .cols = cols, .row_codes = c.codes, .col_codes = c.codes + rows, .mean2 = 1};
+    c.block = (lort_block){
+        .rows = rows, .cols = cols, .row_codes = c.codes, .col_codes = c.codes + rows, .mean2 = 1};
     return c;
 }
 
@@ -70,14 +73,20 @@ static void check_round_trip(block_case *c, float step)
     for (size_t i = 0; i < c->n; i++)
         norm2 += (double)c->weights[i] * c->weights[i];
     /* two roundings of f32, and the error that the level of a cut weight adds */
-    if (!(fabs(sqrt(c->coded.error2) - sqrt(measured)) <= 3e-7 * sqrt(norm2) + 1e-5 * sqrt(measured)))
-        fail_msg("%g is coded, %g was measured, of %g", sqrt(c->coded.error2), sqrt(measured), sqrt(norm2));
-    assert_true(c->coded.stored <= lort_block_coded_bound(&(lort_block_need){.weights = (int64_t)c->n, .cols = c->block.cols, .write = true}));
+    if (!(fabs(sqrt(c->coded.error2) - sqrt(measured)) <=
+          3e-7 * sqrt(norm2) + 1e-5 * sqrt(measured)))
+        fail_msg("%g is coded, %g was measured, of %g", sqrt(c->coded.error2), sqrt(measured),
+                 sqrt(norm2));
+    assert_true(c->coded.stored <=
+                lort_block_coded_bound(&(lort_block_need){
+                    .weights = (int64_t)c->n, .cols = c->block.cols, .write = true}));
     assert_true(c->coded.decoded <= LORT_BLOCK_HEAD_MAX + 4 * c->n);
     /* the bound of containers */
     assert_true(c->coded.stored <= c->coded.decoded + c->coded.decoded / 128 + 1024);
     assert_int_equal(lort_block_space_open(&space, &lort_alloc_heap, &need, NULL), LORT_OK);
-    assert_int_equal(lort_codec_decode_frames(codec, c->space.coded, c->coded.stored, space.body, c->coded.decoded, NULL), LORT_OK);
+    assert_int_equal(lort_codec_decode_frames(codec, c->space.coded, c->coded.stored, space.body,
+                                              c->coded.decoded, NULL),
+                     LORT_OK);
     read.base = 77; /* the head overrides this */
     read.shift = 7;
     if (lort_block_decode(&read, step, c->coded.decoded, &space, &err))
@@ -86,7 +95,8 @@ static void check_round_trip(block_case *c, float step)
     assert_int_equal(read.shift, c->block.shift);
     double error2 = 0;
     for (size_t i = 0; i < c->n; i++)
-        error2 += ((double)space.weights[i] - c->weights[i]) * ((double)space.weights[i] - c->weights[i]);
+        error2 +=
+            ((double)space.weights[i] - c->weights[i]) * ((double)space.weights[i] - c->weights[i]);
     /* summed in another order */
     assert_true(fabs(error2 - c->coded.error2) <= 1e-12 * error2);
     lort_block_space_close(&space, &lort_alloc_heap);
@@ -94,7 +104,8 @@ static void check_round_trip(block_case *c, float step)
 
 static void blocks_come_back(void **state)
 {
-    static const int64_t shapes[][2] = {{1, 1}, {1, 2}, {1, 3000}, {3000, 1}, {8, 8}, {9, 7}, {64, 1024}, {100, 777}};
+    static const int64_t shapes[][2] = {{1, 1}, {1, 2}, {1, 3000},  {3000, 1},
+                                        {8, 8}, {9, 7}, {64, 1024}, {100, 777}};
     static const float steps[] = {0.01f, 0.2f, 1, 5};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
@@ -117,7 +128,9 @@ static void all_contexts(void **state)
         for (size_t i = 0; i < c.n; i++)
             c.weights[i] *= exp2f((float)(c.codes[i / 1024] - 128) / 4);
         check_round_trip(&c, 0.01f * exp2f((float)spread));
-        assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body, c.coded.decoded, NULL), LORT_OK);
+        assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored,
+                                                  c.space.body, c.coded.decoded, NULL),
+                         LORT_OK);
         if (spread == 0)
             assert_int_equal(lort_load_u32(c.space.body + 8), UINT32_MAX);
         low_bits |= 1u << (lort_load_u32(c.space.body + 12) > 0);
@@ -202,10 +215,14 @@ static void space_is_one_take(void **state)
 /* The bytes of docs/FORMAT.md, "Quantised blocks". */
 static void the_example_of_the_format(void **state)
 {
-    static const uint8_t body[] = {0,    1,    0, 0,    0, 0,    0, 0, 3, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0, 0, /* base, shift, contexts, low bits, escapes */
-                                   0x32, 0x65, 0x4E, 0x04,                                                       /* state */
-                                   0,    0x18, 0, 0x80, 0, 5, 0, 1, 0, 0, 0, 0,                                  /* context 0 */
-                                   0,    0x28, 0, 0x60, 0, 2, 0, 1, 0};                                          /* context 1 */
+    /* base, shift, contexts, low bits, escapes */
+    static const uint8_t body[] = {0, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                   /* state */
+                                   0x32, 0x65, 0x4E, 0x04,
+                                   /* context 0 */
+                                   0, 0x18, 0, 0x80, 0, 5, 0, 1, 0, 0, 0, 0,
+                                   /* context 1 */
+                                   0, 0x28, 0, 0x60, 0, 2, 0, 1, 0};
     static const float want[] = {0.75f, -1.25f, 4, 2};
     block_case c = case_open(1, 4);
     lort_error err = {0};
@@ -224,7 +241,9 @@ static lort_code decode_exactly(const block_case *c, const uint8_t *body, uint64
 {
     lort_block block = c->block;
     lort_error err = {0};
-    lort_block_space space = {.weights = malloc(c->n * sizeof(float)), .tables = malloc(LORT_STREAM_TABLES), .body = malloc(bytes + LORT_SLACK)};
+    lort_block_space space = {.weights = malloc(c->n * sizeof(float)),
+                              .tables = malloc(LORT_STREAM_TABLES),
+                              .body = malloc(bytes + LORT_SLACK)};
     assert_true(space.weights && space.tables && space.body);
     memcpy(space.body, body, bytes);
     const lort_code code = lort_block_decode(&block, 0.3f, bytes, &space, &err);
@@ -243,7 +262,9 @@ static block_case small_block(float step)
     for (int i = 0; i < 6; i++)
         c.codes[i] = (uint8_t)(118 + 5 * i);
     check_round_trip(&c, step);
-    assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body, c.coded.decoded, NULL), LORT_OK);
+    assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body,
+                                              c.coded.decoded, NULL),
+                     LORT_OK);
     assert_int_equal(decode_exactly(&c, c.space.body, c.coded.decoded), LORT_OK);
     return c;
 }
@@ -283,15 +304,25 @@ static void heads_that_lie_are_refused(void **state)
         uint32_t value;
         unsigned bytes;
     } cases[] = {
-        {0, 1025, 4},        {0, (uint32_t)-1025, 4}, {0, INT32_MAX, 4}, {0, (uint32_t)INT32_MIN, 4}, {4, 8, 4},           {4, 0xFFFF0000, 4},
-        {8, 0, 4},           {8, 1u << 31, 4},        {8, UINT32_MAX, 4}, {12, 1, 4},                 {12, UINT32_MAX, 4}, {16, 1, 4},
-        {16, UINT32_MAX, 4}, {16, 0x80000000, 4},     {20, 0x7FFF, 4},   {20, 1u << 31, 4},           {20, UINT32_MAX, 4}, {28, 13, 1},
-        {29, 0, 1},          {29, 64, 1},             {30, 129, 1},      {31, 0, 1},                  {31, 129, 1},        {32, 200, 1},
+        {0, 1025, 4},        {0, (uint32_t)-1025, 4},
+        {0, INT32_MAX, 4},   {0, (uint32_t)INT32_MIN, 4},
+        {4, 8, 4},           {4, 0xFFFF0000, 4},
+        {8, 0, 4},           {8, 1u << 31, 4},
+        {8, UINT32_MAX, 4},  {12, 1, 4},
+        {12, UINT32_MAX, 4}, {16, 1, 4},
+        {16, UINT32_MAX, 4}, {16, 0x80000000, 4},
+        {20, 0x7FFF, 4},     {20, 1u << 31, 4},
+        {20, UINT32_MAX, 4}, {28, 13, 1},
+        {29, 0, 1},          {29, 64, 1},
+        {30, 129, 1},        {31, 0, 1},
+        {31, 129, 1},        {32, 200, 1},
     };
     block_case c = case_open(1, 300);
     tiny_fill_noise(c.weights, c.n, 8);
     check_round_trip(&c, 0.3f);
-    assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body, c.coded.decoded, NULL), LORT_OK);
+    assert_int_equal(lort_codec_decode_frames(codec, c.space.coded, c.coded.stored, c.space.body,
+                                              c.coded.decoded, NULL),
+                     LORT_OK);
     uint8_t *body = malloc(c.coded.decoded);
     assert_non_null(body);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -308,10 +339,16 @@ static void heads_that_lie_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_come_back),     cmocka_unit_test(all_contexts),      cmocka_unit_test(zeros_and_constants),
-        cmocka_unit_test(outliers),             cmocka_unit_test(the_same_bytes_again),        cmocka_unit_test(space_is_one_take),
+        cmocka_unit_test(blocks_come_back),
+        cmocka_unit_test(all_contexts),
+        cmocka_unit_test(zeros_and_constants),
+        cmocka_unit_test(outliers),
+        cmocka_unit_test(the_same_bytes_again),
+        cmocka_unit_test(space_is_one_take),
         cmocka_unit_test(the_example_of_the_format),
-        cmocka_unit_test(every_truncation_is_refused), cmocka_unit_test(every_flipped_bit_is_harmless), cmocka_unit_test(heads_that_lie_are_refused),
+        cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(every_flipped_bit_is_harmless),
+        cmocka_unit_test(heads_that_lie_are_refused),
     };
     return run_chosen(tests, codec_up, codec_down);
 }

@@ -33,14 +33,17 @@ static void codes_are_quarter_octaves(void **state)
         double energy;
         int64_t count;
         uint8_t code;
-    } cases[] = {{1, 1, 128},   {100, 100, 128}, {4, 1, 132},    {0.25, 1, 124},      {2, 1, 130},        {1.4142135, 1, 129}, {1.1892, 1, 128},
-                 {1.1893, 1, 129}, {0, 5, 0},    {-1, 5, 0},     {5, 0, 0},           {NAN, 5, 0},        {1e300, 1, 255},     {5e-324, 1, 1},
-                 {1e-30, 1, 1}};
+    } cases[] = {{1, 1, 128},     {100, 100, 128},     {4, 1, 132},      {0.25, 1, 124},
+                 {2, 1, 130},     {1.4142135, 1, 129}, {1.1892, 1, 128}, {1.1893, 1, 129},
+                 {0, 5, 0},       {-1, 5, 0},          {5, 0, 0},        {NAN, 5, 0},
+                 {1e300, 1, 255}, {5e-324, 1, 1},      {1e-30, 1, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (lort_scale_code(cases[i].energy, cases[i].count) != cases[i].code)
-            fail_msg("%g / %lld gives %u", cases[i].energy, (long long)cases[i].count, lort_scale_code(cases[i].energy, cases[i].count));
+            fail_msg("%g / %lld gives %u", cases[i].energy, (long long)cases[i].count,
+                     lort_scale_code(cases[i].energy, cases[i].count));
     for (int i = -300; i <= 300; i++) {
-        const double energy = pow(2, i * 0.0937), exact = 128 + 2 * log2(energy), code = lort_scale_code(energy, 1);
+        const double energy = pow(2, i * 0.0937), exact = 128 + 2 * log2(energy),
+                     code = lort_scale_code(energy, 1);
         assert_true(fabs(code - exact) <= 0.5 + 1e-9);
     }
 }
@@ -51,7 +54,9 @@ static void classes_cover_all_sums(void **state)
         const lort_block block = {.base = 200, .shift = (uint8_t)shift};
         for (int32_t sum = 0; sum <= 510; sum++) {
             const int32_t class = (int32_t)floor((sum - 200) / (double)(1 << shift));
-            assert_int_equal(lort_block_class(&block, sum), class < 0 ? 0 : class > 15 ? 15 : class);
+            assert_int_equal(lort_block_class(&block, sum), class < 0    ? 0
+                                                            : class > 15 ? 15
+                                                                         : class);
         }
     }
 }
@@ -66,9 +71,11 @@ static void classes_lie_around_the_mean(void **state)
     static const struct {
         int64_t rows, cols;
         unsigned shift;
-    } cases[] = {{64, 2048, 0}, {64, 2047, 1}, {32, 1024, 1}, {31, 1024, 2}, {8, 1024, 2}, {7, 1024, 3}, {1, 1, 3}};
+    } cases[] = {{64, 2048, 0}, {64, 2047, 1}, {32, 1024, 1}, {31, 1024, 2},
+                 {8, 1024, 2},  {7, 1024, 3},  {1, 1, 3}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        lort_block block = {.rows = cases[i].rows, .cols = cases[i].cols, .row_codes = rows, .col_codes = cols};
+        lort_block block = {
+            .rows = cases[i].rows, .cols = cases[i].cols, .row_codes = rows, .col_codes = cols};
         rows[0] = 100;
         lort_block_classes(&block);
         assert_int_equal(block.shift, cases[i].shift);
@@ -122,10 +129,13 @@ typedef struct block_case {
 static block_case case_open(int64_t rows, int64_t cols)
 {
     const size_t n = (size_t)(rows * cols);
-    block_case c = {.codes = malloc((size_t)(rows + cols)), .weights = calloc(n, sizeof(float)),
-                    .scratch = aligned_alloc(64, (lort_quantise_scratch((int64_t)n, cols) + 63) / 64 * 64)};
+    block_case c = {
+        .codes = malloc((size_t)(rows + cols)),
+        .weights = calloc(n, sizeof(float)),
+        .scratch = aligned_alloc(64, (lort_quantise_scratch((int64_t)n, cols) + 63) / 64 * 64)};
     assert_true(c.codes && c.weights && c.scratch);
-    c.block = (lort_block){.rows = rows, .cols = cols, .row_codes = c.codes, .col_codes = c.codes + rows};
+    c.block =
+        (lort_block){.rows = rows, .cols = cols, .row_codes = c.codes, .col_codes = c.codes + rows};
     memset(c.codes, 128, (size_t)(rows + cols));
     c.block.mean2 = 1;
     lort_block_classes(&c.block);
@@ -149,13 +159,17 @@ static void check_quantised(const block_case *c, float step)
     for (int64_t r = 0; r < b->rows; r++) {
         unsigned state = 0;
         for (int64_t i = 0; i < b->cols; i++) {
-            const int16_t coded = c->out.coded[(r / LORT_LANES * b->cols + i) * LORT_LANES + r % LORT_LANES];
-            const unsigned q = (unsigned)coded & 1, context = 2 * lort_block_class(b, b->row_codes[r] + b->col_codes[i]) + q;
+            const int16_t coded =
+                c->out.coded[(r / LORT_LANES * b->cols + i) * LORT_LANES + r % LORT_LANES];
+            const unsigned q = (unsigned)coded & 1,
+                           context = 2 * lort_block_class(b, b->row_codes[r] + b->col_codes[i]) + q;
             const int32_t k = coded >> 1;
             assert_int_equal(q, lort_trellis_quantiser(state));
             state = lort_trellis_next(state, k);
             count[context]++;
-            const double value = abs(k) == 1 ? k * c->out.levels.one[context] / 4096.0 : lort_trellis_value(q, k) * (c->out.levels.gain[context] / 32768.0);
+            const double value =
+                abs(k) == 1 ? k * c->out.levels.one[context] / 4096.0
+                            : lort_trellis_value(q, k) * (c->out.levels.gain[context] / 32768.0);
             const double w = c->weights[r * b->cols + i];
             error2 += (w - value * step) * (w - value * step);
             norm2 += w * w;
@@ -170,13 +184,15 @@ static void check_quantised(const block_case *c, float step)
  * at the same spacing. */
 static void blocks_become_integers(void **state)
 {
-    static const int64_t shapes[][2] = {{1, 1}, {1, 500}, {500, 1}, {7, 33}, {16, 64}, {17, 65}, {64, 128}, {130, 1000}};
+    static const int64_t shapes[][2] = {{1, 1},   {1, 500}, {500, 1},  {7, 33},
+                                        {16, 64}, {17, 65}, {64, 128}, {130, 1000}};
     uint64_t seed = 5;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         block_case c = case_open(shapes[i][0], shapes[i][1]);
         const double weights = (double)c.block.rows * (double)c.block.cols;
         for (int64_t k = 0; k < c.block.rows * c.block.cols; k++)
-            c.weights[k] = noise(&seed) * (1 + (float)(k / c.block.cols % 5)) * (1 + (float)(k % c.block.cols % 3));
+            c.weights[k] = noise(&seed) * (1 + (float)(k / c.block.cols % 5)) *
+                           (1 + (float)(k % c.block.cols % 3));
         for (int64_t k = 0; k < c.block.rows + c.block.cols; k++)
             c.codes[k] = (uint8_t)(128 + k % 9);
         lort_block_classes(&c.block);
@@ -224,7 +240,8 @@ static void outliers_are_cut(void **state)
         const int16_t coded = c.out.coded[i % 50 * LORT_LANES + i / 50];
         const int32_t n = lort_trellis_value((unsigned)coded & 1, coded >> 1);
         if (i % 97 == 5)
-            assert_true(abs(n) > 0.95f * LORT_STEPS_MAX && abs(n) <= LORT_STEPS_MAX + 4 && (n > 0) == (huge[i / 97] > 0));
+            assert_true(abs(n) > 0.95f * LORT_STEPS_MAX && abs(n) <= LORT_STEPS_MAX + 4 &&
+                        (n > 0) == (huge[i / 97] > 0));
         else
             assert_true(fabsf((float)n * 0.25f - c.weights[i]) < 1);
     }
@@ -242,7 +259,8 @@ static void steps_of_any_size(void **state)
         c.block.mean2 = (double)scales[i] * scales[i];
         lort_integers_of_block(&c.block, c.weights, 0.1f * scales[i], c.scratch, &c.out);
         check_quantised(&c, 0.1f * scales[i]);
-        assert_true(c.out.error2 > 0 && c.out.error2 < 1600 * 0.01 * (double)scales[i] * (double)scales[i] * 4 / 12);
+        assert_true(c.out.error2 > 0 &&
+                    c.out.error2 < 1600 * 0.01 * (double)scales[i] * (double)scales[i] * 4 / 12);
         case_close(&c);
     }
 }
@@ -250,9 +268,14 @@ static void steps_of_any_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(codes_are_quarter_octaves),    cmocka_unit_test(classes_cover_all_sums), cmocka_unit_test(classes_lie_around_the_mean),
-        cmocka_unit_test(energies_are_sums_of_squares), cmocka_unit_test(blocks_become_integers), cmocka_unit_test(wide_contexts_have_low_bits),
-        cmocka_unit_test(outliers_are_cut),             cmocka_unit_test(steps_of_any_size),
+        cmocka_unit_test(codes_are_quarter_octaves),
+        cmocka_unit_test(classes_cover_all_sums),
+        cmocka_unit_test(classes_lie_around_the_mean),
+        cmocka_unit_test(energies_are_sums_of_squares),
+        cmocka_unit_test(blocks_become_integers),
+        cmocka_unit_test(wide_contexts_have_low_bits),
+        cmocka_unit_test(outliers_are_cut),
+        cmocka_unit_test(steps_of_any_size),
     };
     return run_chosen(tests, NULL, NULL);
 }

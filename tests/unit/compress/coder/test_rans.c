@@ -34,7 +34,8 @@ static void fill_seen(uint32_t *seen, unsigned low, double pairs, uint32_t count
     memset(seen, 0, LORT_SYMBOLS * sizeof *seen);
     for (unsigned s = 0; s < 2 * LORT_PAIRS - (low == 0); s++) {
         const double m = (s + (low == 0)) / 2 / pairs;
-        seen[s] = (uint32_t)(count * exp(-m * m / 2) / pairs * (0.9 + 0.2 * (random_word(seed) % 1000) / 1000));
+        seen[s] = (uint32_t)(count * exp(-m * m / 2) / pairs *
+                             (0.9 + 0.2 * (random_word(seed) % 1000) / 1000));
     }
     seen[LORT_ESCAPE] = random_word(seed) % 3;
     seen[0] += 1;
@@ -187,15 +188,18 @@ static void symbols_come_back_near_their_entropy(void **state)
         for (unsigned lanes = 1; lanes <= LORT_LANES; lanes += lanes == 1 ? 6 : 9) {
             const int64_t cols = 5000;
             const two_tables t = make_tables(spreads[i][0], spreads[i][1], &seed);
-            uint16_t *tokens = malloc((size_t)cols * LORT_LANES * sizeof *tokens), *words = malloc((size_t)cols * LORT_LANES * sizeof *words);
+            uint16_t *tokens = malloc((size_t)cols * LORT_LANES * sizeof *tokens),
+                     *words = malloc((size_t)cols * LORT_LANES * sizeof *words);
             uint16_t *end = words + cols * LORT_LANES;
             uint32_t states[LORT_LANES];
             double bits = 0;
             assert_true(tokens && words);
             for (int64_t k = 0; k < cols * LORT_LANES; k++) {
-                const unsigned context = random_word(&seed) & 1, symbol = draw(t.frequency[context], &seed);
+                const unsigned context = random_word(&seed) & 1,
+                               symbol = draw(t.frequency[context], &seed);
                 tokens[k] = (uint16_t)(context * LORT_SYMBOLS + symbol);
-                bits += k % LORT_LANES < lanes ? LORT_RANS_BITS - log2(t.frequency[context][symbol]) : 0;
+                bits += k % LORT_LANES < lanes ? LORT_RANS_BITS - log2(t.frequency[context][symbol])
+                                               : 0;
             }
             for (unsigned l = 0; l < LORT_LANES; l++)
                 states[l] = LORT_RANS_LOW;
@@ -207,7 +211,9 @@ static void symbols_come_back_near_their_entropy(void **state)
                 for (unsigned l = 0; l < lanes; l++) {
                     const unsigned token = tokens[c * LORT_LANES + l];
                     assert_true(states[l] >= LORT_RANS_LOW && states[l] >> 31 == 0);
-                    assert_int_equal(take_symbol(t.frequency[token / LORT_SYMBOLS], &states[l], &at), token % LORT_SYMBOLS);
+                    assert_int_equal(
+                        take_symbol(t.frequency[token / LORT_SYMBOLS], &states[l], &at),
+                        token % LORT_SYMBOLS);
                 }
             assert_ptr_equal(at, end);
             for (unsigned l = 0; l < LORT_LANES; l++)
@@ -227,8 +233,12 @@ static void divisions_are_exact(void **state)
         const uint16_t token[LORT_LANES] = {0};
         lort_rans_codes(frequency, codes);
         for (int i = 0; i < 300; i++) {
-            const uint32_t most = f << (31 - LORT_RANS_BITS), near = random_word(&seed) % (most / f) * f;
-            uint32_t x = i < 100 ? random_word(&seed) % most : i < 200 ? near : near ? near - 1 : most - 1;
+            const uint32_t most = f << (31 - LORT_RANS_BITS),
+                           near = random_word(&seed) % (most / f) * f;
+            uint32_t x = i < 100   ? random_word(&seed) % most
+                         : i < 200 ? near
+                         : near    ? near - 1
+                                   : most - 1;
             if (x < LORT_RANS_LOW)
                 continue;
             uint32_t states[LORT_LANES] = {x};
@@ -241,9 +251,12 @@ static void divisions_are_exact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frequencies_are_whole_tables),        cmocka_unit_test(frequencies_of_odd_counts),
-        cmocka_unit_test(frequencies_are_the_format),          cmocka_unit_test(tables_without_a_place_for_symbol_0),
-        cmocka_unit_test(slots_are_the_frequencies),           cmocka_unit_test(symbols_come_back_near_their_entropy),
+        cmocka_unit_test(frequencies_are_whole_tables),
+        cmocka_unit_test(frequencies_of_odd_counts),
+        cmocka_unit_test(frequencies_are_the_format),
+        cmocka_unit_test(tables_without_a_place_for_symbol_0),
+        cmocka_unit_test(slots_are_the_frequencies),
+        cmocka_unit_test(symbols_come_back_near_their_entropy),
         cmocka_unit_test(divisions_are_exact),
     };
     return run_chosen(tests, NULL, NULL);

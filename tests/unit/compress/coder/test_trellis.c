@@ -26,8 +26,11 @@ typedef struct search {
 static search search_open(int64_t cols)
 {
     const size_t room = (size_t)(cols ? cols : 1);
-    search s = {.cols = cols, .x = calloc(room, LORT_LANES * sizeof *s.x), .col = calloc(room, sizeof *s.col),
-                .choice = malloc(room * LORT_CHOICE_WORDS * LORT_LANES * sizeof *s.choice), .n = malloc(room * LORT_LANES * sizeof *s.n)};
+    search s = {.cols = cols,
+                .x = calloc(room, LORT_LANES * sizeof *s.x),
+                .col = calloc(room, sizeof *s.col),
+                .choice = malloc(room * LORT_CHOICE_WORDS * LORT_LANES * sizeof *s.choice),
+                .n = malloc(room * LORT_LANES * sizeof *s.n)};
     assert_true(s.x && s.col && s.choice && s.n);
     return s;
 }
@@ -59,7 +62,8 @@ static void search_run(search *s, float lambda)
             const unsigned q = (unsigned)*at & 1;
             const int32_t k = (*at - (int32_t)q) / 2;
             if (q != lort_trellis_quantiser(state))
-                fail_msg("lane %d, column %lld: k %d is of the other quantiser than state %u", l, (long long)j, (int)k, state);
+                fail_msg("lane %d, column %lld: k %d is of the other quantiser than state %u", l,
+                         (long long)j, (int)k, state);
             *at = (int16_t)lort_trellis_value(q, k);
             state = lort_trellis_next(state, k);
             assert_true(state < LORT_STATES);
@@ -92,7 +96,8 @@ static void the_machine_is_the_format(void **state)
     for (unsigned s = 0; s < LORT_STATES; s++) {
         assert_int_equal(lort_trellis_quantiser(s), quantiser[s] - '0');
         for (int32_t k = -5; k <= 5; k++)
-            assert_int_equal(lort_trellis_next(s, k), 2 * s % 32 + ((unsigned)(even[s] - '0') ^ (unsigned)(k & 1)));
+            assert_int_equal(lort_trellis_next(s, k),
+                             2 * s % 32 + ((unsigned)(even[s] - '0') ^ (unsigned)(k & 1)));
         into[lort_trellis_next(s, 0)]++;
         into[lort_trellis_next(s, 1)]++;
     }
@@ -131,10 +136,12 @@ static void the_largest_values_fit(void **state)
     search s = search_open(100);
     for (int64_t j = 0; j < s.cols; j++)
         for (int l = 0; l < LORT_LANES; l++)
-            s.x[j * LORT_LANES + l] = (l & 1 ? -1.0f : 1.0f) * ((l & 2) && (j & 1) ? 0.4f : 1.0f * LORT_STEPS_MAX);
+            s.x[j * LORT_LANES + l] =
+                (l & 1 ? -1.0f : 1.0f) * ((l & 2) && (j & 1) ? 0.4f : 1.0f * LORT_STEPS_MAX);
     search_run(&s, LAMBDA);
     for (int64_t j = 0; j < s.cols; j++)
-        assert_true(s.n[j * LORT_LANES] >= LORT_STEPS_MAX - 4 && s.n[j * LORT_LANES + 1] <= -LORT_STEPS_MAX + 4);
+        assert_true(s.n[j * LORT_LANES] >= LORT_STEPS_MAX - 4 &&
+                    s.n[j * LORT_LANES + 1] <= -LORT_STEPS_MAX + 4);
     search_close(&s);
 }
 
@@ -212,7 +219,8 @@ static double least_error(const float *x, int64_t left, unsigned state)
     const unsigned q = lort_trellis_quantiser(state);
     double least = left ? INFINITY : 0;
     for (int32_t k = -4; k <= 4 && left; k++) {
-        const double error = square_of_difference(*x, lort_trellis_value(q, k)) + least_error(x + LORT_LANES, left - 1, lort_trellis_next(state, k));
+        const double error = square_of_difference(*x, lort_trellis_value(q, k)) +
+                             least_error(x + LORT_LANES, left - 1, lort_trellis_next(state, k));
         least = error < least ? error : least;
     }
     return least;
@@ -243,9 +251,14 @@ static void short_paths_are_the_best(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_of_the_two_quantisers), cmocka_unit_test(the_machine_is_the_format), cmocka_unit_test(every_path_can_be_followed),
-        cmocka_unit_test(the_largest_values_fit),         cmocka_unit_test(zeros_stay_zeros),          cmocka_unit_test(the_gain_over_rounding),
-        cmocka_unit_test(lanes_are_independent),          cmocka_unit_test(short_paths_are_the_best),
+        cmocka_unit_test(values_of_the_two_quantisers),
+        cmocka_unit_test(the_machine_is_the_format),
+        cmocka_unit_test(every_path_can_be_followed),
+        cmocka_unit_test(the_largest_values_fit),
+        cmocka_unit_test(zeros_stay_zeros),
+        cmocka_unit_test(the_gain_over_rounding),
+        cmocka_unit_test(lanes_are_independent),
+        cmocka_unit_test(short_paths_are_the_best),
     };
     return run_chosen(tests, NULL, NULL);
 }

@@ -105,7 +105,8 @@ static void nothing_known_means_all_alike(void **state)
         lort_weighting_codes(&ways[i], &shape, codes);
         lort_weighting_scales(&ways[i], COLS, scales);
         for (int c = 0; c < COLS; c++)
-            assert_true(codes[c] == LORT_SCALE_ONE && lort_weight(&ways[i], c) == 1 && scales[c] == 1);
+            assert_true(codes[c] == LORT_SCALE_ONE && lort_weight(&ways[i], c) == 1 &&
+                        scales[c] == 1);
     }
 }
 
@@ -143,11 +144,13 @@ static void sums_are_those_of_the_plain_loop(void **state)
         double plain = 0, weighed = 0;
         for (int i = 0; i < ROWS * cols; i++) {
             const int c = first + i % cols;
-            const double d = ((double)a[i] - (with & 1 ? (double)b[i] : 0)) * (with & 2 ? exp2((128 - codes[c]) / 4.0) : 1);
+            const double d = ((double)a[i] - (with & 1 ? (double)b[i] : 0)) *
+                             (with & 2 ? exp2((128 - codes[c]) / 4.0) : 1);
             plain += d * d;
             weighed += d * d * lort_weight(&w, c);
         }
-        const lort_weighed found = lort_weighed_sum(&w, with & 2 ? codes : NULL, first, a, with & 1 ? b : NULL, ROWS, cols);
+        const lort_weighed found = lort_weighed_sum(&w, with & 2 ? codes : NULL, first, a,
+                                                    with & 1 ? b : NULL, ROWS, cols);
         assert_true(fabs(found.plain / plain - 1) < 1e-6);
         assert_true(fabs(found.weighed / weighed - 1) < 1e-6);
     }
@@ -156,9 +159,12 @@ static void sums_are_those_of_the_plain_loop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scales_are_powers_of_two),        cmocka_unit_test(codes_follow_importance),
-        cmocka_unit_test(scales_that_do_not_pay_are_one),  cmocka_unit_test(codes_stay_in_range),
-        cmocka_unit_test(nothing_known_means_all_alike),   cmocka_unit_test(columns_are_scaled_and_back),
+        cmocka_unit_test(scales_are_powers_of_two),
+        cmocka_unit_test(codes_follow_importance),
+        cmocka_unit_test(scales_that_do_not_pay_are_one),
+        cmocka_unit_test(codes_stay_in_range),
+        cmocka_unit_test(nothing_known_means_all_alike),
+        cmocka_unit_test(columns_are_scaled_and_back),
         cmocka_unit_test(sums_are_those_of_the_plain_loop),
     };
     return run_chosen(tests, NULL, NULL);

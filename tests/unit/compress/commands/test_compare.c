@@ -42,9 +42,11 @@ static void write_pair(void)
     write_one("b", "w", other, ROWS);
 }
 
-static lort_code compare_files(const char *a, const char *b, double fail_above, const lort_observer *observer, lort_report *report, lort_error *err)
+static lort_code compare_files(const char *a, const char *b, double fail_above,
+                               const lort_observer *observer, lort_report *report, lort_error *err)
 {
-    return lort_compare(tiny_path(dir, a), tiny_path(dir, b), fail_above, &(lort_run_options){.threads = 2}, observer, report, err);
+    return lort_compare(tiny_path(dir, a), tiny_path(dir, b), fail_above,
+                        &(lort_run_options){.threads = 2}, observer, report, err);
 }
 
 /* Compares and must succeed; returns the report. */
@@ -56,7 +58,8 @@ static lort_report compared(const char *a, const char *b)
     return report;
 }
 
-static void must_fail(const char *a, const char *b, double fail_above, lort_code code, const char *text)
+static void must_fail(const char *a, const char *b, double fail_above, lort_code code,
+                      const char *text)
 {
     lort_report report = {0};
     lort_error err = {0};
@@ -65,11 +68,11 @@ static void must_fail(const char *a, const char *b, double fail_above, lort_code
     lort_report_free(&report);
 }
 
-#define assert_near(found, wanted) \
-    do { \
-        double found_ = (found), wanted_ = (wanted); \
-        if (!(fabs(found_ - wanted_) <= 1e-12 * fabs(wanted_))) \
-            fail_msg("%.17g, wanted %.17g", found_, wanted_); \
+#define assert_near(found, wanted)                                                                 \
+    do {                                                                                           \
+        double found_ = (found), wanted_ = (wanted);                                               \
+        if (!(fabs(found_ - wanted_) <= 1e-12 * fabs(wanted_)))                                    \
+            fail_msg("%.17g, wanted %.17g", found_, wanted_);                                      \
     } while (0)
 
 /* ---- figures ---- */
@@ -125,7 +128,8 @@ static void alike_on_both_sides_is_no_difference(void **state)
 
 static void on_one_side_only_is_undefined(void **state)
 {
-    static const float pairs[][2] = {{NAN, 1}, {1, NAN}, {INFINITY, 1}, {1, -INFINITY}, {INFINITY, -INFINITY}, {NAN, INFINITY}};
+    static const float pairs[][2] = {
+        {NAN, 1}, {1, NAN}, {INFINITY, 1}, {1, -INFINITY}, {INFINITY, -INFINITY}, {NAN, INFINITY}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         base[4444] = pairs[i][0];
         other[4444] = pairs[i][1];
@@ -162,8 +166,10 @@ static void an_all_zero_reference(void **state)
 
 static void shapes_and_names_must_be_the_same(void **state)
 {
-    static const tiny_tensor two[] = {{"w", "F32", 2, {ROWS, COLS}, base}, {"more", "F32", 2, {ROWS, COLS}, base}};
-    static const tiny_tensor turned = {"w", "F32", 2, {COLS, ROWS}, base}, deeper = {"w", "F32", 3, {1, ROWS, COLS}, base};
+    static const tiny_tensor two[] = {{"w", "F32", 2, {ROWS, COLS}, base},
+                                      {"more", "F32", 2, {ROWS, COLS}, base}};
+    static const tiny_tensor turned = {"w", "F32", 2, {COLS, ROWS}, base},
+                             deeper = {"w", "F32", 3, {1, ROWS, COLS}, base};
     write_pair();
     tiny_safetensors(dir, "two", two, 2);
     tiny_safetensors(dir, "turned", &turned, 1);
@@ -181,7 +187,8 @@ static void shapes_and_names_must_be_the_same(void **state)
 
 static void without_a_decoder_bytes_are_compared(void **state)
 {
-    tiny_tensor ids = {"ids", "I32", 2, {ROWS, COLS}, NULL}, shorts = {"ids", "U32", 2, {ROWS, COLS}, NULL};
+    tiny_tensor ids = {"ids", "I32", 2, {ROWS, COLS}, NULL},
+                shorts = {"ids", "U32", 2, {ROWS, COLS}, NULL};
     lort_options options = options_rank(3);
     tiny_safetensors(dir, "a", &ids, 1);
     tiny_safetensors(dir, "u", &shorts, 1);
@@ -209,7 +216,9 @@ static void without_a_decoder_bytes_are_compared(void **state)
 
 /* ---- containers ---- */
 
-static const tiny_tensor model[] = {{"w", "F16", 2, {ROWS, COLS}, base}, {"experts", "F32", 3, {3, ROWS, COLS}, stack}, {"f8", "F8_E5M2", 2, {ROWS, COLS}, NULL}};
+static const tiny_tensor model[] = {{"w", "F16", 2, {ROWS, COLS}, base},
+                                    {"experts", "F32", 3, {3, ROWS, COLS}, stack},
+                                    {"f8", "F8_E5M2", 2, {ROWS, COLS}, NULL}};
 
 static void write_container(void)
 {
@@ -227,12 +236,16 @@ static void a_container_against_its_model(void **state)
     lort_error err = {0};
     write_container();
     options.force = true;
-    assert_code(lort_compress(tiny_path(dir, "m"), tiny_path(dir, "a.lort"), &options, NULL, &made, &err), LORT_OK, &err);
+    assert_code(
+        lort_compress(tiny_path(dir, "m"), tiny_path(dir, "a.lort"), &options, NULL, &made, &err),
+        LORT_OK, &err);
     for (int turned = 0; turned < 2; turned++) {
         report = turned ? compared("a.lort", "m") : compared("m", "a.lort");
-        double error = entry_named(&report, "w")->rel_error, stored = entry_named(&made, "w")->rel_error;
+        double error = entry_named(&report, "w")->rel_error,
+               stored = entry_named(&made, "w")->rel_error;
         assert_true(error > 0 && fabs(error - stored) < 1e-6 * stored * (turned ? 1e3 : 1));
-        assert_true(entry_named(&report, "experts")->rel_error > 0 && entry_named(&report, "experts")->rel_error < 1e-3);
+        assert_true(entry_named(&report, "experts")->rel_error > 0 &&
+                    entry_named(&report, "experts")->rel_error < 1e-3);
         assert_int_equal(entry_named(&report, "experts")->slices, 3);
         assert_true(entry_named(&report, "f8")->rel_error <= 1);
         lort_report_free(&report);
@@ -243,7 +256,8 @@ static void a_container_against_its_model(void **state)
     options.goal = LORT_GOAL_LOSSLESS; /* stored whole, against a stack stored by slices */
     compress_to("m", "whole.lort", &options);
     report = compared("a.lort", "whole.lort");
-    assert_true(entry_named(&report, "experts")->rel_error > 0 && entry_named(&report, "experts")->rel_error < 1e-3);
+    assert_true(entry_named(&report, "experts")->rel_error > 0 &&
+                entry_named(&report, "experts")->rel_error < 1e-3);
     lort_report_free(&report);
     lort_report_free(&made);
 }
@@ -260,7 +274,8 @@ static void damage_is_told(void **state)
  * Raw bytes between tensors are not compared. */
 static void damage_of_any_tensor_is_told(void **state)
 {
-    static const lort_residual ways[] = {LORT_RESIDUAL_INT, LORT_RESIDUAL_NONE, LORT_RESIDUAL_TERNARY};
+    static const lort_residual ways[] = {LORT_RESIDUAL_INT, LORT_RESIDUAL_NONE,
+                                         LORT_RESIDUAL_TERNARY};
     tiny_safetensors(dir, "m", model, 3);
     for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
         lort_archive *archive;
@@ -271,7 +286,8 @@ static void damage_of_any_tensor_is_told(void **state)
         options.force = true;
         compress_to("m", "a.lort", &options);
         lort_buffer bytes = file_read("a.lort");
-        assert_code(lort_archive_open(tiny_path(dir, "a.lort"), &lort_alloc_heap, &archive, &err), LORT_OK, &err);
+        assert_code(lort_archive_open(tiny_path(dir, "a.lort"), &lort_alloc_heap, &archive, &err),
+                    LORT_OK, &err);
         for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
             const lort_part *part = lort_archive_part(archive, i);
             uint8_t *last = bytes.data + lort_archive_index(archive)->entries[i].record_offset - 1;
@@ -324,7 +340,9 @@ static const char *left = "m", *right = "a.lort";
 
 static lort_code run_in(uint64_t memory, lort_report *report, lort_error *err)
 {
-    return lort_compare(tiny_path(dir, left), tiny_path(dir, right), -1, &(lort_run_options){.threads = 3, .memory_bytes = memory}, NULL, report, err);
+    return lort_compare(tiny_path(dir, left), tiny_path(dir, right), -1,
+                        &(lort_run_options){.threads = 3, .memory_bytes = memory}, NULL, report,
+                        err);
 }
 
 static void memory_is_a_promise(void **state)
@@ -362,13 +380,19 @@ static void a_wide_matrix_is_an_ordinary_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        pair_test(figures_are_those_of_the_numbers),  pair_test(equal_is_zero),
-        pair_test(alike_on_both_sides_is_no_difference), pair_test(on_one_side_only_is_undefined),
-        pair_test(an_all_zero_reference),             pair_test(shapes_and_names_must_be_the_same),
-        pair_test(without_a_decoder_bytes_are_compared), pair_test(a_container_against_its_model),
-        pair_test(damage_is_told),                    pair_test(damage_of_any_tensor_is_told),
+        pair_test(figures_are_those_of_the_numbers),
+        pair_test(equal_is_zero),
+        pair_test(alike_on_both_sides_is_no_difference),
+        pair_test(on_one_side_only_is_undefined),
+        pair_test(an_all_zero_reference),
+        pair_test(shapes_and_names_must_be_the_same),
+        pair_test(without_a_decoder_bytes_are_compared),
+        pair_test(a_container_against_its_model),
+        pair_test(damage_is_told),
+        pair_test(damage_of_any_tensor_is_told),
         pair_test(a_stop_is_heeded),
-        pair_test(a_changed_input_is_a_read_error),   pair_test(memory_is_a_promise),
+        pair_test(a_changed_input_is_a_read_error),
+        pair_test(memory_is_a_promise),
         pair_test(a_wide_matrix_is_an_ordinary_one),
     };
     return run_chosen(tests, fill, NULL);

@@ -37,11 +37,15 @@ static int fill(void **state)
 
 /* ---- a container of each kind, as "sound.lort" ---- */
 
-static void make(const char *model, const lort_options *options) { compress_to(model, "sound.lort", options); }
+static void make(const char *model, const lort_options *options)
+{
+    compress_to(model, "sound.lort", options);
+}
 
 static void make_raw(void)
 {
-    static const tiny_tensor tensors[] = {TINY("norm.weight", "F32", 24), TINY("ids", "I64", 5), TINY("w", "BF16", 6, 20), TINY("none", "F16", 0, 3)};
+    static const tiny_tensor tensors[] = {TINY("norm.weight", "F32", 24), TINY("ids", "I64", 5),
+                                          TINY("w", "BF16", 6, 20), TINY("none", "F16", 0, 3)};
     lort_options options = options_rank(1);
     options.goal = LORT_GOAL_LOSSLESS;
     tiny_safetensors(dir, "m", tensors, 4);
@@ -50,7 +54,8 @@ static void make_raw(void)
 
 static void make_factors(void)
 {
-    const tiny_tensor tensors[] = {{"a", "F32", 2, {ROWS, COLS}, low_rank}, {"experts", "F16", 3, {2, ROWS / 2, COLS}, low_rank}};
+    const tiny_tensor tensors[] = {{"a", "F32", 2, {ROWS, COLS}, low_rank},
+                                   {"experts", "F16", 3, {2, ROWS / 2, COLS}, low_rank}};
     const lort_options options = options_rank(2);
     tiny_safetensors(dir, "m", tensors, 2);
     make("m", &options);
@@ -73,7 +78,8 @@ static void write_importance(void)
 
 static void make_integers(void)
 {
-    const tiny_tensor tensors[] = {{"w", "F32", 2, {ROWS, COLS}, noise}, {"v", "F32", 2, {ROWS / 2, COLS}, near}};
+    const tiny_tensor tensors[] = {{"w", "F32", 2, {ROWS, COLS}, noise},
+                                   {"v", "F32", 2, {ROWS / 2, COLS}, near}};
     lort_options options = options_rank(1);
     options.goal = LORT_GOAL_ERROR;
     options.value = 0.3;
@@ -85,7 +91,8 @@ static void make_integers(void)
 
 static void make_trits(void)
 {
-    const tiny_tensor tensors[] = {{"a", "F32", 2, {ROWS, COLS}, near}, {"b", "F16", 2, {ROWS, COLS}, noise}};
+    const tiny_tensor tensors[] = {{"a", "F32", 2, {ROWS, COLS}, near},
+                                   {"b", "F16", 2, {ROWS, COLS}, noise}};
     lort_options options = options_rank(2);
     options.residual = LORT_RESIDUAL_TERNARY;
     tiny_safetensors(dir, "m", tensors, 2);
@@ -134,7 +141,8 @@ static bool has_term(const struct kind *kind)
     for (uint64_t i = 0; i < lort_archive_count(reading.archive); i++) {
         const lort_part *part = lort_archive_part(reading.archive, i);
         for (uint32_t t = 0; t < part->term_count; t++)
-            if (part->tensor && part->terms[t].kind == kind->term && part->terms[t].scaled == kind->scaled)
+            if (part->tensor && part->terms[t].kind == kind->term &&
+                part->terms[t].scaled == kind->scaled)
                 return true;
     }
     return false;
@@ -149,8 +157,9 @@ static lort_code verify(lort_error *err)
         return code;
     lort_archive_block_need(archive, &need);
     /* the buffers of the sound container are large enough */
-    assert_true(lort_archive_count(archive) == lort_archive_count(first) && lort_archive_chunk_max(archive) <= reading.session.scratch[0].size &&
-                lort_block_space_bytes(&need) <= lort_block_space_bytes(&reading.blocks)); 
+    assert_true(lort_archive_count(archive) == lort_archive_count(first) &&
+                lort_archive_chunk_max(archive) <= reading.session.scratch[0].size &&
+                lort_block_space_bytes(&need) <= lort_block_space_bytes(&reading.blocks));
     reading.archive = archive;
     code = lort_reading_verify(&reading, err);
     reading.archive = first;
@@ -167,7 +176,9 @@ static void begin(const struct kind *kind)
     kind->make();
     sound = file_read("sound.lort");
     report = (lort_report){0};
-    assert_code(lort_reading_open(&reading, LORT_COMMAND_VERIFY, tiny_path(dir, "sound.lort"), &alone, NULL, &report, &err), LORT_OK, &err);
+    assert_code(lort_reading_open(&reading, LORT_COMMAND_VERIFY, tiny_path(dir, "sound.lort"),
+                                  &alone, NULL, &report, &err),
+                LORT_OK, &err);
     assert_code(lort_reading_start(&reading, &alone, 0, NULL, NULL, &err), LORT_OK, &err);
     assert_true(has_term(kind) && lort_archive_model(reading.archive)->file_count >= kind->files);
     write_file(sound.data, sound.size);
@@ -189,7 +200,8 @@ static void must_refuse(const struct kind *kind, const char *what, uint64_t at, 
     lort_error err = {0};
     const lort_code code = verify(&err);
     if (code != LORT_E_DAMAGED && !(in_head && code == LORT_E_INPUT))
-        fail_msg("%s: %s %llu: code %d: %s", kind->name, what, (unsigned long long)at, (int)code, err.message);
+        fail_msg("%s: %s %llu: code %d: %s", kind->name, what, (unsigned long long)at, (int)code,
+                 err.message);
     assert_true(err.code == code && err.message[0]);
 }
 
@@ -213,7 +225,8 @@ static void flip_all(const struct kind *kind)
         put_byte(file, bit / 8, sound.data[bit / 8]);
     }
     fclose(file);
-    print_message("# %s: %llu bytes, %llu flips: one of %d bits\n", kind->name, (unsigned long long)sound.size, (unsigned long long)flips, EVERY);
+    print_message("# %s: %llu bytes, %llu flips: one of %d bits\n", kind->name,
+                  (unsigned long long)sound.size, (unsigned long long)flips, EVERY);
 }
 
 static void every_flipped_bit_is_found(void **state)
@@ -326,7 +339,8 @@ static void the_pieces_are_what_verify_runs(void **state)
             lort_report found = {0};
             put_byte(file, bit / 8, (uint8_t)(sound.data[bit / 8] ^ 1u << bit % 8));
             const lort_code code = verify(&pieces);
-            assert_code(lort_verify(tiny_path(dir, "x.lort"), &alone, NULL, &found, &whole), code, &whole);
+            assert_code(lort_verify(tiny_path(dir, "x.lort"), &alone, NULL, &found, &whole), code,
+                        &whole);
             assert_string_equal(whole.message, pieces.message);
             lort_report_free(&found);
             put_byte(file, bit / 8, sound.data[bit / 8]);
@@ -334,7 +348,8 @@ static void the_pieces_are_what_verify_runs(void **state)
         fclose(file);
         lort_report found = {0};
         lort_error err = {0};
-        assert_code(lort_verify(tiny_path(dir, "x.lort"), &alone, NULL, &found, &err), LORT_OK, &err);
+        assert_code(lort_verify(tiny_path(dir, "x.lort"), &alone, NULL, &found, &err), LORT_OK,
+                    &err);
         lort_report_free(&found);
         end();
     }
@@ -343,9 +358,12 @@ static void the_pieces_are_what_verify_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_flipped_bit_is_found),        cmocka_unit_test(every_shorter_file_is_found),
-        cmocka_unit_test(what_follows_or_precedes_is_found), cmocka_unit_test(two_containers_are_none),
-        cmocka_unit_test(a_byte_more_or_less_is_found),      cmocka_unit_test(the_pieces_are_what_verify_runs),
+        cmocka_unit_test(every_flipped_bit_is_found),
+        cmocka_unit_test(every_shorter_file_is_found),
+        cmocka_unit_test(what_follows_or_precedes_is_found),
+        cmocka_unit_test(two_containers_are_none),
+        cmocka_unit_test(a_byte_more_or_less_is_found),
+        cmocka_unit_test(the_pieces_are_what_verify_runs),
     };
     return run_chosen(tests, fill, NULL);
 }

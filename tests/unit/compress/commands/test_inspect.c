@@ -9,8 +9,10 @@
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
 
-static const tiny_tensor model[] = {
-    {"experts", "F32", 3, {3, 40, 48}, NULL}, {"q", "Q8_0", 2, {40, 64}, NULL}, {"w", "F16", 2, {40, 48}, NULL}, {"norm", "F32", 1, {48}, NULL}};
+static const tiny_tensor model[] = {{"experts", "F32", 3, {3, 40, 48}, NULL},
+                                    {"q", "Q8_0", 2, {40, 64}, NULL},
+                                    {"w", "F16", 2, {40, 48}, NULL},
+                                    {"norm", "F32", 1, {48}, NULL}};
 
 static lort_report inspected(const char *name)
 {
@@ -75,9 +77,13 @@ static void a_container(void **state)
     lort_report made = {0}, verified = {0};
     lort_error err = {0};
     tiny_safetensors(dir, "m.safetensors", model, 1);
-    assert_code(lort_compress(tiny_path(dir, "m.safetensors"), tiny_path(dir, "a.lort"), &options, NULL, &made, &err), LORT_OK, &err);
+    assert_code(lort_compress(tiny_path(dir, "m.safetensors"), tiny_path(dir, "a.lort"), &options,
+                              NULL, &made, &err),
+                LORT_OK, &err);
     lort_report report = inspected("a.lort");
-    assert_code(lort_verify(tiny_path(dir, "a.lort"), &(lort_run_options){.threads = 2}, NULL, &verified, &err), LORT_OK, &err);
+    assert_code(lort_verify(tiny_path(dir, "a.lort"), &(lort_run_options){.threads = 2}, NULL,
+                            &verified, &err),
+                LORT_OK, &err);
     const lort_report *const readers[] = {&report, &verified};
     for (int i = 0; i < 2; i++) {
         assert_string_equal(readers[i]->input_format, "lort");
@@ -90,7 +96,8 @@ static void a_container(void **state)
         assert_int_equal(a->slices, b->slices);
         assert_int_equal(a->bytes_in, b->bytes_in);
         assert_int_equal(a->bytes_out, b->bytes_out);
-        assert_true(a->rel_error == b->rel_error && made.worst_error == readers[i]->worst_error && made.bpw == readers[i]->bpw);
+        assert_true(a->rel_error == b->rel_error && made.worst_error == readers[i]->worst_error &&
+                    made.bpw == readers[i]->bpw);
         assert_string_equal(b->file, "m.safetensors");
     }
     assert_string_equal(meta_of(&report, "producer")->text, "lort " LORT_VERSION);
@@ -134,6 +141,7 @@ static void what_is_neither(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {command_test(a_model), command_test(a_container), command_test(shards), command_test(what_is_neither)};
+    const struct CMUnitTest tests[] = {command_test(a_model), command_test(a_container),
+                                       command_test(shards), command_test(what_is_neither)};
     return run_chosen(tests, NULL, NULL);
 }

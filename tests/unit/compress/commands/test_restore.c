@@ -27,8 +27,12 @@ static int fill(void **state)
 
 /* The tensors are not in the order of their names. An odd number of bytes lies before the last. */
 static const tiny_tensor model[] = {
-    {"w.f32", "F32", 2, {ROWS, COLS}, low_rank}, {"w.f16", "F16", 2, {ROWS, COLS}, low_rank}, {"w.bf16", "BF16", 2, {ROWS, COLS}, low_rank},
-    {"experts", "F32", 3, {3, ROWS, COLS}, stack}, {"norm", "F32", 1, {COLS}, NULL},          {"ids", "I32", 1, {3}, NULL},
+    {"w.f32", "F32", 2, {ROWS, COLS}, low_rank},
+    {"w.f16", "F16", 2, {ROWS, COLS}, low_rank},
+    {"w.bf16", "BF16", 2, {ROWS, COLS}, low_rank},
+    {"experts", "F32", 3, {3, ROWS, COLS}, stack},
+    {"norm", "F32", 1, {COLS}, NULL},
+    {"ids", "I32", 1, {3}, NULL},
 };
 
 static void write_container(void)
@@ -40,7 +44,8 @@ static void write_container(void)
 
 static const lort_restore_options as_it_was = {.run = {.threads = 2}};
 
-static void restore_ok(const char *container, const char *output, const lort_restore_options *options)
+static void restore_ok(const char *container, const char *output,
+                       const lort_restore_options *options)
 {
     lort_error err = {0};
     assert_code(restore_with(container, output, options, NULL, &err), LORT_OK, &err);
@@ -51,10 +56,14 @@ static double worst_between(const char *a, const char *b)
 {
     lort_report report = {0};
     lort_error err = {0};
-    assert_code(lort_compare(tiny_path(dir, a), tiny_path(dir, b), -1, &(lort_run_options){.threads = 2}, NULL, &report, &err), LORT_OK, &err);
+    assert_code(lort_compare(tiny_path(dir, a), tiny_path(dir, b), -1,
+                             &(lort_run_options){.threads = 2}, NULL, &report, &err),
+                LORT_OK, &err);
     double worst = 0;
     for (uint64_t i = 0; i < report.tensor_count; i++)
-        worst = report.tensors[i].rel_error > worst || isnan(report.tensors[i].rel_error) ? report.tensors[i].rel_error : worst;
+        worst = report.tensors[i].rel_error > worst || isnan(report.tensors[i].rel_error)
+                    ? report.tensors[i].rel_error
+                    : worst;
     lort_report_free(&report);
     return worst;
 }
@@ -78,7 +87,8 @@ static void lossless_is_byte_for_byte(void **state)
 
 static void a_directory_comes_back_whole(void **state)
 {
-    static const char *const pairs[] = {"w.f32", "x-1.safetensors", "w.f16", "x-2.safetensors", NULL};
+    static const char *const pairs[] = {"w.f32", "x-1.safetensors", "w.f16", "x-2.safetensors",
+                                        NULL};
     lort_options options = options_rank(1);
     options.goal = LORT_GOAL_LOSSLESS;
     assert_int_equal(mkdir(tiny_path(dir, "d"), 0755), 0);
@@ -100,7 +110,8 @@ static void the_same_with_any_threads(void **state)
     write_container();
     for (size_t t = 0; t < 4; t++)
         for (unsigned threads = 1; threads <= 7; threads += 3) {
-            lort_restore_options options = {.run = {.threads = threads}, .dtype = types[t], .force = true};
+            lort_restore_options options = {
+                .run = {.threads = threads}, .dtype = types[t], .force = true};
             restore_ok("a.lort", threads == 1 ? "one" : "many", &options);
             assert_true(threads == 1 || same_files("one", "many"));
         }
@@ -110,10 +121,14 @@ static void the_same_with_any_threads(void **state)
 
 static void types_follow(void **state)
 {
-    static const struct { const char *dtype; double least, most; } wanted[] = {{"F32", 0, 0}, {"F16", 1e-5, 5e-4}, {"BF16", 1e-4, 4e-3}};
+    static const struct {
+        const char *dtype;
+        double least, most;
+    } wanted[] = {{"F32", 0, 0}, {"F16", 1e-5, 5e-4}, {"BF16", 1e-4, 4e-3}};
     write_container();
     for (size_t i = 0; i < 3; i++) {
-        lort_restore_options options = {.run = {.threads = 2}, .dtype = wanted[i].dtype, .force = true};
+        lort_restore_options options = {
+            .run = {.threads = 2}, .dtype = wanted[i].dtype, .force = true};
         lort_report report = {0};
         restore_ok("a.lort", "out", &options);
         double worst = worst_between("a.lort", "out");
@@ -230,7 +245,9 @@ static void nan_in_a_factor_is_damage(void **state)
     assert_says(&err, "tensor w.f32: a factor holds NaN");
     assert_false(file_exists("out"));
     lort_report report = {0};
-    assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){.threads = 2}, NULL, &report, &err), LORT_E_DAMAGED, &err);
+    assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){.threads = 2}, NULL,
+                            &report, &err),
+                LORT_E_DAMAGED, &err);
     lort_report_free(&report);
 }
 
@@ -247,8 +264,12 @@ static void swap_text(const lort_part *part, const lort_chunk *chunk, uint8_t *b
 /* A sound header with other tensors than the container is refused. */
 static void the_header_must_be_that_of_the_tensors(void **state)
 {
-    static const struct { const char *old, *new; } swaps[] = {
-        {"\"w.f16\"", "\"v.f16\""}, {"\"dtype\":\"BF16\"", "\"dtype\":\"U16\" "}, {"[130,72]", "[72,130]"}, {"{\"w.f32\"", "[\"w.f32\""}};
+    static const struct {
+        const char *old, *new;
+    } swaps[] = {{"\"w.f16\"", "\"v.f16\""},
+                 {"\"dtype\":\"BF16\"", "\"dtype\":\"U16\" "},
+                 {"[130,72]", "[72,130]"},
+                 {"{\"w.f32\"", "[\"w.f32\""}};
     lort_restore_options options = {.run = {.threads = 2}, .dtype = "F16"};
     lort_error err = {0};
     write_container();
@@ -256,7 +277,8 @@ static void the_header_must_be_that_of_the_tensors(void **state)
         old_text = swaps[i].old;
         new_text = swaps[i].new;
         rewrite_container("a.lort", "bad.lort", swap_text);
-        assert_code(restore_with("bad.lort", "out", &options, NULL, &err), i < 3 ? LORT_E_DAMAGED : LORT_E_INPUT, &err);
+        assert_code(restore_with("bad.lort", "out", &options, NULL, &err),
+                    i < 3 ? LORT_E_DAMAGED : LORT_E_INPUT, &err);
         assert_false(file_exists("out"));
     }
 }
@@ -271,15 +293,39 @@ static lort_code write_zeros(const char *name, int64_t rows, int64_t cols, lort_
     int32_t exponent = 0;
     int64_t dims[] = {rows, cols};
     const uint64_t bytes = (uint64_t)rows * (uint64_t)cols;
-    lort_term term = {.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = &rank, .exponent = &exponent};
-    const lort_part part = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F8_E5M2, .n_dims = 2, .dims = dims, .slices = 1, .source_bytes = bytes, .reason = "",
-                            .terms = &term, .term_count = 1};
+    lort_term term = {.kind = LORT_TERM_FACTORS,
+                      .left = LORT_F16,
+                      .right = LORT_F16,
+                      .left_width = 2,
+                      .right_width = 2,
+                      .rank = &rank,
+                      .exponent = &exponent};
+    const lort_part part = {.tensor = true,
+                            .name = "w",
+                            .name_bytes = 1,
+                            .dtype = LORT_F8_E5M2,
+                            .n_dims = 2,
+                            .dims = dims,
+                            .slices = 1,
+                            .source_bytes = bytes,
+                            .reason = "",
+                            .terms = &term,
+                            .term_count = 1};
     lort_input_file file = {.name = "m.safetensors", .size = bytes, .format = "safetensors"};
     lort_extent extent = {.tensor = true, .bytes = bytes};
-    const lort_model_record zeros = {.algorithm = 1, .producer = "", .options = "", .libraries = "", .files = &file, .file_count = 1, .extents = &extent, .extent_count = 1};
+    const lort_model_record zeros = {.algorithm = 1,
+                                     .producer = "",
+                                     .options = "",
+                                     .libraries = "",
+                                     .files = &file,
+                                     .file_count = 1,
+                                     .extents = &extent,
+                                     .extent_count = 1};
     lort_buffer out = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
     lort_index_entry entry;
-    lort_index_record index = {.entries = &entry, .count = 1, .model = lort_xxh128(part.source.bytes, sizeof part.source.bytes)};
+    lort_index_record index = {.entries = &entry,
+                               .count = 1,
+                               .model = lort_xxh128(part.source.bytes, sizeof part.source.bytes)};
     lort_footer footer = {.model_offset = LORT_HEADER_BYTES};
     lort_codec *codec;
     lort_archive *archive;
@@ -327,7 +373,8 @@ static void zeros_without_end_are_refused_or_stopped(void **state)
     static const int64_t most = (int64_t)LORT_ELEMENTS_MAX;
     const int64_t shapes[][2] = {{1, most}, {most, 1}, {(int64_t)1 << 30, (int64_t)1 << 30}};
     /* Without the limit, 4 bytes times the elements would overflow to a small number. */
-    const int64_t beyond[][2] = {{1, most + 1}, {4 * most + 1000, 1}, {1, 4 * most + 1000}, {INT64_MAX, 1}};
+    const int64_t beyond[][2] = {
+        {1, most + 1}, {4 * most + 1000, 1}, {1, 4 * most + 1000}, {INT64_MAX, 1}};
     const lort_run_options run = {.threads = 2, .memory_bytes = 256 << 20};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         lort_report seen = {0}, verified = {0}, compared = {0};
@@ -336,16 +383,20 @@ static void zeros_without_end_are_refused_or_stopped(void **state)
         assert_code(write_zeros("z.lort", shapes[i][0], shapes[i][1], &err), LORT_OK, &err);
         assert_code(lort_inspect(tiny_path(dir, "z.lort"), &seen, &err), LORT_OK, &err);
         assert_int_equal(seen.tensors[0].bytes_in, shapes[i][0] * shapes[i][1]);
-        assert_code(lort_verify(tiny_path(dir, "z.lort"), &run, NULL, &verified, &err), LORT_OK, &err);
+        assert_code(lort_verify(tiny_path(dir, "z.lort"), &run, NULL, &verified, &err), LORT_OK,
+                    &err);
         /* nothing is written yet: disk space, memory of a slot, or the header is missing */
         for (int way = 0; way < 3; way++) {
-            const lort_restore_options options = {.run = run, .dtype = way == 1 ? "F32" : NULL, .tensor = way == 2 ? "w" : NULL};
+            const lort_restore_options options = {
+                .run = run, .dtype = way == 1 ? "F32" : NULL, .tensor = way == 2 ? "w" : NULL};
             lort_code code = restore_with("z.lort", "out", &options, NULL, &err);
             assert_true(code == LORT_E_WRITE || code == LORT_E_MEMORY || code == LORT_E_DAMAGED);
             assert_int_equal(names_left(), 1);
         }
         watch_start(&w, 20, -1);
-        assert_code(lort_compare(tiny_path(dir, "z.lort"), tiny_path(dir, "z.lort"), -1, &run, &w.observer, &compared, &err), LORT_E_STOPPED, &err);
+        assert_code(lort_compare(tiny_path(dir, "z.lort"), tiny_path(dir, "z.lort"), -1, &run,
+                                 &w.observer, &compared, &err),
+                    LORT_E_STOPPED, &err);
         read_zeros("z.lort");
         lort_report_free(&seen);
         lort_report_free(&verified);
@@ -364,8 +415,10 @@ static const char *container = "a.lort";
 
 static lort_code run_in(uint64_t memory, lort_report *report, lort_error *err)
 {
-    lort_restore_options options = {.run = {.threads = 3, .memory_bytes = memory}, .dtype = "F16", .force = true};
-    lort_code code = lort_restore(tiny_path(dir, container), tiny_path(dir, "out"), &options, NULL, report, err);
+    lort_restore_options options = {
+        .run = {.threads = 3, .memory_bytes = memory}, .dtype = "F16", .force = true};
+    lort_code code =
+        lort_restore(tiny_path(dir, container), tiny_path(dir, "out"), &options, NULL, report, err);
     if (code == LORT_OK)
         assert_true(same_files("reference", "out"));
     return code;
@@ -405,13 +458,20 @@ static void a_wide_matrix_is_an_ordinary_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        command_test(lossless_is_byte_for_byte),    command_test(a_directory_comes_back_whole),
-        command_test(the_same_with_any_threads),    command_test(types_follow),
-        command_test(what_does_not_fit_is_refused), command_test(products_beyond_the_type_are_refused),
-        command_test(one_tensor),                   command_test(outputs_are_guarded),
-        command_test(a_stop_leaves_nothing),        command_test(nan_in_a_factor_is_damage),
-        command_test(memory_is_a_promise),          command_test(the_header_must_be_that_of_the_tensors),
-        command_test(a_wide_matrix_is_an_ordinary_one), command_test(zeros_without_end_are_refused_or_stopped),
+        command_test(lossless_is_byte_for_byte),
+        command_test(a_directory_comes_back_whole),
+        command_test(the_same_with_any_threads),
+        command_test(types_follow),
+        command_test(what_does_not_fit_is_refused),
+        command_test(products_beyond_the_type_are_refused),
+        command_test(one_tensor),
+        command_test(outputs_are_guarded),
+        command_test(a_stop_leaves_nothing),
+        command_test(nan_in_a_factor_is_damage),
+        command_test(memory_is_a_promise),
+        command_test(the_header_must_be_that_of_the_tensors),
+        command_test(a_wide_matrix_is_an_ordinary_one),
+        command_test(zeros_without_end_are_refused_or_stopped),
     };
     return run_chosen(tests, fill, NULL);
 }

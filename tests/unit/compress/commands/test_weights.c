@@ -38,13 +38,21 @@ static int empty(void **state)
 /* A model of tensors that a container keeps and of others. It has scalars, block types, a type
  * without a decoder, and tensors without elements. */
 static const tiny_tensor tensors[] = {
-    {"w.f32", "F32", 2, {ROWS, COLS}, low_rank}, {"w.f16", "F16", 2, {ROWS, COLS}, low_rank}, {"experts", "F32", 3, {3, ROWS, COLS}, stack},
-    {"norm", "F32", 1, {COLS}, NULL},            {"ids", "I32", 2, {3, 5}, NULL},             {"f8", "F8_E4M3", 2, {5, 7}, NULL},
-    {"scalar", "BF16", 0, {0}, NULL},            {"none", "F16", 3, {2, 0, 5}, NULL},         {"noise", "F64", 3, {2, 3, 4}, NULL},
+    {"w.f32", "F32", 2, {ROWS, COLS}, low_rank},
+    {"w.f16", "F16", 2, {ROWS, COLS}, low_rank},
+    {"experts", "F32", 3, {3, ROWS, COLS}, stack},
+    {"norm", "F32", 1, {COLS}, NULL},
+    {"ids", "I32", 2, {3, 5}, NULL},
+    {"f8", "F8_E4M3", 2, {5, 7}, NULL},
+    {"scalar", "BF16", 0, {0}, NULL},
+    {"none", "F16", 3, {2, 0, 5}, NULL},
+    {"noise", "F64", 3, {2, 3, 4}, NULL},
 };
 #define TENSORS (sizeof tensors / sizeof *tensors)
 
-static const tiny_tensor quants[] = {{"q8", "Q8_0", 2, {5, 64}, NULL}, {"q4k", "Q4_K", 3, {2, 3, 512}, NULL}, {"iq", "IQ2_XS", 2, {2, 256}, NULL}};
+static const tiny_tensor quants[] = {{"q8", "Q8_0", 2, {5, 64}, NULL},
+                                     {"q4k", "Q4_K", 3, {2, 3, 512}, NULL},
+                                     {"iq", "IQ2_XS", 2, {2, 256}, NULL}};
 
 static void write_models(void)
 {
@@ -95,9 +103,9 @@ static lort_tensor_info info_of(const lort_weights *w, uint64_t number)
 typedef struct collector {
     const void *buffer;
     uint8_t *all;
-    uint64_t size, at, unit;      /* bytes; unit: of an element */
-    uint64_t row, room;           /* rows: elements of one, and of the buffer; 0: bytes */
-    int64_t pieces, stop_after;   /* negative: never */
+    uint64_t size, at, unit;    /* bytes; unit: of an element */
+    uint64_t row, room;         /* rows: elements of one, and of the buffer; 0: bytes */
+    int64_t pieces, stop_after; /* negative: never */
 } collector;
 
 static lort_code collect(collector *c, uint64_t at, const void *piece, uint64_t count)
@@ -114,7 +122,7 @@ static lort_code collect_bytes(void *ctx, uint64_t offset, const void *bytes, ui
 {
     collector *c = ctx;
     /* all pieces but the last are full */
-    assert_true(count == c->room || offset + count == c->size); 
+    assert_true(count == c->room || offset + count == c->size);
     return collect(c, offset, bytes, count);
 }
 
@@ -135,30 +143,47 @@ static uint8_t *bytes_of(lort_weights *w, uint64_t number, uint64_t room)
     const lort_tensor_info info = info_of(w, number);
     lort_error err = {0};
     void *buffer = malloc(room); /* exact, so that a sanitizer sees an overflow */
-    collector c = {.buffer = buffer, .all = malloc(info.bytes + 1), .size = info.bytes, .unit = 1, .room = room, .stop_after = -1};
+    collector c = {.buffer = buffer,
+                   .all = malloc(info.bytes + 1),
+                   .size = info.bytes,
+                   .unit = 1,
+                   .room = room,
+                   .stop_after = -1};
     assert_true(info.has_bytes && buffer && c.all);
-    assert_code(lort_weights_bytes(w, number, buffer, room, collect_bytes, &c, &err), LORT_OK, &err);
+    assert_code(lort_weights_bytes(w, number, buffer, room, collect_bytes, &c, &err), LORT_OK,
+                &err);
     assert_int_equal(c.at, info.bytes);
     free(buffer);
     return c.all;
 }
 
 /* Streams rows [first, first + count) to their place in all, which is [slices rows][cols]. */
-static void put_rows(lort_weights *w, uint64_t number, int64_t first, int64_t count, uint64_t room, float *all)
+static void put_rows(lort_weights *w, uint64_t number, int64_t first, int64_t count, uint64_t room,
+                     float *all)
 {
     const lort_tensor_info info = info_of(w, number);
     lort_error err = {0};
     void *buffer = malloc(room);
     const uint64_t row = (uint64_t)info.cols * sizeof(float);
-    collector c = {.buffer = buffer, .all = (uint8_t *)all, .at = (uint64_t)first * row, .unit = sizeof(float), .row = (uint64_t)info.cols,
-                   .room = room / sizeof(float), .stop_after = -1, .size = (uint64_t)(count < 0 ? info.slices * info.rows : first + count) * row};
+    collector c = {.buffer = buffer,
+                   .all = (uint8_t *)all,
+                   .at = (uint64_t)first * row,
+                   .unit = sizeof(float),
+                   .row = (uint64_t)info.cols,
+                   .room = room / sizeof(float),
+                   .stop_after = -1,
+                   .size = (uint64_t)(count < 0 ? info.slices * info.rows : first + count) * row};
     assert_non_null(buffer);
-    assert_code(lort_weights_rows(w, number, first, count, buffer, room, collect_rows, &c, &err), LORT_OK, &err);
+    assert_code(lort_weights_rows(w, number, first, count, buffer, room, collect_rows, &c, &err),
+                LORT_OK, &err);
     assert_int_equal(c.at, c.size);
     free(buffer);
 }
 
-static uint64_t elements_of(const lort_tensor_info *info) { return (uint64_t)(info->slices * info->rows * info->cols); }
+static uint64_t elements_of(const lort_tensor_info *info)
+{
+    return (uint64_t)(info->slices * info->rows * info->cols);
+}
 
 static float *rows_of(lort_weights *w, uint64_t number, uint64_t room)
 {
@@ -173,13 +198,17 @@ static float *rows_of(lort_weights *w, uint64_t number, uint64_t room)
 static void same_rows(lort_weights *w, uint64_t number, const float *want)
 {
     const lort_tensor_info info = info_of(w, number);
-    const uint64_t bytes = elements_of(&info) * sizeof(float), row = (uint64_t)info.cols * sizeof(float);
-    const uint64_t rooms[] = {1024, 1028, row > 1024 ? row : 1024, row > 1024 ? row - 4 : 1400, 7 * row + 1024, bytes + 1024, 3 << 20};
+    const uint64_t bytes = elements_of(&info) * sizeof(float),
+                   row = (uint64_t)info.cols * sizeof(float);
+    const uint64_t rooms[] = {
+        1024,         1028,   row > 1024 ? row : 1024, row > 1024 ? row - 4 : 1400, 7 * row + 1024,
+        bytes + 1024, 3 << 20};
     const int64_t rows = info.slices * info.rows;
     for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         float *all = rows_of(w, number, rooms[i]);
         if (memcmp(all, want, bytes))
-            fail_msg("%s: rows through a buffer of %llu bytes differ", info.name, (unsigned long long)rooms[i]);
+            fail_msg("%s: rows through a buffer of %llu bytes differ", info.name,
+                     (unsigned long long)rooms[i]);
         free(all);
     }
     /* backwards, some rows at a time */
@@ -196,7 +225,8 @@ static void same_rows(lort_weights *w, uint64_t number, const float *want)
 static void same_bytes(lort_weights *w, uint64_t number, const uint8_t *want)
 {
     const lort_tensor_info info = info_of(w, number);
-    const uint64_t rooms[] = {info.bytes < 30000 ? 1 : 999, info.bytes ? info.bytes : 1, info.bytes + 1, 4096, 1 << 20};
+    const uint64_t rooms[] = {info.bytes < 30000 ? 1 : 999, info.bytes ? info.bytes : 1,
+                              info.bytes + 1, 4096, 1 << 20};
     for (unsigned i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         uint8_t *all = bytes_of(w, number, rooms[i]);
         assert_memory_equal(all, want, info.bytes);
@@ -233,10 +263,14 @@ static void must_refuse_rows(lort_weights *w, uint64_t number, lort_code code, c
     lort_error err = {0};
     uint64_t count = 0;
     const lort_tensor_info info = info_of(w, number);
-    assert_code(lort_weights_rows(w, number, 0, LORT_ROWS_ALL, buffer, sizeof buffer, swallow_rows, &count, &err), code, &err);
+    assert_code(lort_weights_rows(w, number, 0, LORT_ROWS_ALL, buffer, sizeof buffer, swallow_rows,
+                                  &count, &err),
+                code, &err);
     assert_says(&err, words);
     assert_true(count < elements_of(&info));
-    assert_int_equal(lort_weights_rows(w, number, 0, LORT_ROWS_ALL, buffer, sizeof buffer, swallow_rows, &count, NULL), code);
+    assert_int_equal(lort_weights_rows(w, number, 0, LORT_ROWS_ALL, buffer, sizeof buffer,
+                                       swallow_rows, &count, NULL),
+                     code);
 }
 
 /* ---- models ---- */
@@ -334,13 +368,17 @@ static void what_cannot_be_mapped_has_no_address(void **state)
 
 static void shapes_are_matrices(void **state)
 {
-    static const struct { const char *name; int64_t slices, rows, cols; } wanted[] = {
-        {"w.f32", 1, ROWS, COLS}, {"experts", 3, ROWS, COLS}, {"norm", 1, 1, COLS}, {"scalar", 1, 1, 1}, {"none", 0, 0, 0}, {"noise", 2, 3, 4}};
+    static const struct {
+        const char *name;
+        int64_t slices, rows, cols;
+    } wanted[] = {{"w.f32", 1, ROWS, COLS}, {"experts", 3, ROWS, COLS}, {"norm", 1, 1, COLS},
+                  {"scalar", 1, 1, 1},      {"none", 0, 0, 0},          {"noise", 2, 3, 4}};
     write_models();
     lort_weights *w = open_name("m");
     for (unsigned i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         const lort_tensor_info info = info_of(w, number_of(w, wanted[i].name));
-        assert_true(info.slices == wanted[i].slices && info.rows == wanted[i].rows && info.cols == wanted[i].cols);
+        assert_true(info.slices == wanted[i].slices && info.rows == wanted[i].rows &&
+                    info.cols == wanted[i].cols);
     }
     lort_weights_close(w);
 }
@@ -367,13 +405,15 @@ static int check_container(const char *name)
             same_bytes(w, i, one.data);
         } else {
             uint8_t byte;
-            assert_code(lort_weights_bytes(w, i, &byte, 1, collect_bytes, NULL, &err), LORT_E_USAGE, &err);
+            assert_code(lort_weights_bytes(w, i, &byte, 1, collect_bytes, NULL, &err), LORT_E_USAGE,
+                        &err);
             assert_says(&err, "not the original bytes; read rows of it");
             assert_int_equal(one.size, elements_of(&info) * sizeof(float));
             lossy++;
         }
         if (info.has_rows) {
-            float *values = info.has_bytes ? decoded(&info, one.data) : calloc(elements_of(&info) + 1, sizeof *values);
+            float *values = info.has_bytes ? decoded(&info, one.data)
+                                           : calloc(elements_of(&info) + 1, sizeof *values);
             if (!info.has_bytes)
                 memcpy(values, one.data, one.size);
             same_rows(w, i, values);
@@ -389,7 +429,8 @@ static int check_container(const char *name)
 
 static void containers_of_every_kind(void **state)
 {
-    static const lort_residual residuals[] = {LORT_RESIDUAL_NONE, LORT_RESIDUAL_INT, LORT_RESIDUAL_TERNARY};
+    static const lort_residual residuals[] = {LORT_RESIDUAL_NONE, LORT_RESIDUAL_INT,
+                                              LORT_RESIDUAL_TERNARY};
     write_models();
     for (unsigned i = 0; i < 3; i++) {
         lort_options options = options_of(residuals[i]);
@@ -433,8 +474,10 @@ static void streams_take_turns(void **state)
     write_models();
     compress_to("m", "a.lort", &options);
     lort_weights *w = open_name("a.lort");
-    const uint64_t experts = number_of(w, "experts"), norm = number_of(w, "norm"), f16 = number_of(w, "w.f16");
-    float *first = rows_of(w, experts, 1 << 20), *second = rows_of(w, f16, 1 << 20), *again = calloc(3 * SIZE, sizeof *again);
+    const uint64_t experts = number_of(w, "experts"), norm = number_of(w, "norm"),
+                   f16 = number_of(w, "w.f16");
+    float *first = rows_of(w, experts, 1 << 20), *second = rows_of(w, f16, 1 << 20),
+          *again = calloc(3 * SIZE, sizeof *again);
     uint8_t *plain = bytes_of(w, norm, 64);
     for (int64_t r = 0; r < 3 * ROWS; r += 7) {
         const int64_t other = r % ROWS;
@@ -464,7 +507,9 @@ static void wrong_calls_are_refused(void **state)
     lort_weights *w;
     uint64_t number = 7;
     float buffer[8];
-    static const int64_t beyond[][2] = {{-1, 1}, {0, ROWS + 1}, {ROWS, 1}, {ROWS + 1, LORT_ROWS_ALL}, {0, -2}, {INT64_MAX, INT64_MAX}, {1, INT64_MAX}};
+    static const int64_t beyond[][2] = {
+        {-1, 1}, {0, ROWS + 1},          {ROWS, 1},     {ROWS + 1, LORT_ROWS_ALL},
+        {0, -2}, {INT64_MAX, INT64_MAX}, {1, INT64_MAX}};
     write_models();
     assert_code(lort_weights_open(tiny_path(dir, "missing"), 0, &w, &err), LORT_E_INPUT, &err);
     assert_null(w);
@@ -477,21 +522,31 @@ static void wrong_calls_are_refused(void **state)
     assert_code(lort_weights_info(w, TENSORS, &info, &err), LORT_E_USAGE, &err);
     assert_null(info.name);
     assert_null(lort_weights_address(w, TENSORS));
-    assert_code(lort_weights_bytes(w, TENSORS, buffer, sizeof buffer, collect_bytes, NULL, &err), LORT_E_USAGE, &err);
-    assert_code(lort_weights_rows(w, UINT64_MAX, 0, 1, buffer, sizeof buffer, collect_rows, NULL, &err), LORT_E_USAGE, &err);
+    assert_code(lort_weights_bytes(w, TENSORS, buffer, sizeof buffer, collect_bytes, NULL, &err),
+                LORT_E_USAGE, &err);
+    assert_code(
+        lort_weights_rows(w, UINT64_MAX, 0, 1, buffer, sizeof buffer, collect_rows, NULL, &err),
+        LORT_E_USAGE, &err);
     assert_code(lort_weights_bytes(w, 0, buffer, 0, collect_bytes, NULL, &err), LORT_E_USAGE, &err);
     assert_says(&err, "tensor w.f32: a buffer of 0 bytes: the smallest that would do is 1");
-    assert_code(lort_weights_rows(w, 0, 0, 1, buffer, 3, collect_rows, NULL, &err), LORT_E_USAGE, &err);
+    assert_code(lort_weights_rows(w, 0, 0, 1, buffer, 3, collect_rows, NULL, &err), LORT_E_USAGE,
+                &err);
     assert_says(&err, "the smallest that would do is 4");
     for (unsigned i = 0; i < sizeof beyond / sizeof *beyond; i++) {
-        assert_code(lort_weights_rows(w, 0, beyond[i][0], beyond[i][1], buffer, sizeof buffer, collect_rows, NULL, &err), LORT_E_USAGE, &err);
+        assert_code(lort_weights_rows(w, 0, beyond[i][0], beyond[i][1], buffer, sizeof buffer,
+                                      collect_rows, NULL, &err),
+                    LORT_E_USAGE, &err);
         assert_says(&err, "there are 150");
     }
     /* 0 rows */
-    assert_code(lort_weights_rows(w, 0, ROWS, LORT_ROWS_ALL, buffer, sizeof buffer, collect_rows, NULL, &err), LORT_OK, &err);
+    assert_code(lort_weights_rows(w, 0, ROWS, LORT_ROWS_ALL, buffer, sizeof buffer, collect_rows,
+                                  NULL, &err),
+                LORT_OK, &err);
     lort_weights_close(w);
     w = open_name("q.gguf");
-    assert_code(lort_weights_rows(w, number_of(w, "q8"), 0, 1, buffer, sizeof buffer, collect_rows, NULL, &err), LORT_E_USAGE, &err);
+    assert_code(lort_weights_rows(w, number_of(w, "q8"), 0, 1, buffer, sizeof buffer, collect_rows,
+                                  NULL, &err),
+                LORT_E_USAGE, &err);
     assert_says(&err, "a buffer of 32 bytes: the smallest that would do is 128");
     lort_weights_close(w);
 }
@@ -502,15 +557,30 @@ static void ends_after(lort_weights *w, uint64_t number, int64_t pieces)
     float buffer[COLS];
     lort_error err = {0};
     char words[80];
-    collector c = {.buffer = buffer, .all = all, .size = sizeof all, .unit = sizeof(float), .row = COLS, .room = COLS, .stop_after = pieces};
-    assert_code(lort_weights_rows(w, number, 0, LORT_ROWS_ALL, buffer, sizeof buffer, collect_rows, &c, &err), LORT_E_STOPPED, &err);
+    collector c = {.buffer = buffer,
+                   .all = all,
+                   .size = sizeof all,
+                   .unit = sizeof(float),
+                   .row = COLS,
+                   .room = COLS,
+                   .stop_after = pieces};
+    assert_code(lort_weights_rows(w, number, 0, LORT_ROWS_ALL, buffer, sizeof buffer, collect_rows,
+                                  &c, &err),
+                LORT_E_STOPPED, &err);
     assert_int_equal(c.pieces, pieces + 1);
-    snprintf(words, sizeof words, "tensor w.f32: the caller ended the stream at element %d", (int)pieces * COLS);
+    snprintf(words, sizeof words, "tensor w.f32: the caller ended the stream at element %d",
+             (int)pieces * COLS);
     assert_string_equal(err.message, words);
     if (!info_of(w, number).has_bytes)
         return;
-    c = (collector){.buffer = buffer, .all = all, .size = sizeof all, .unit = 1, .room = sizeof buffer, .stop_after = pieces};
-    assert_code(lort_weights_bytes(w, number, buffer, sizeof buffer, collect_bytes, &c, &err), LORT_E_STOPPED, &err);
+    c = (collector){.buffer = buffer,
+                    .all = all,
+                    .size = sizeof all,
+                    .unit = 1,
+                    .room = sizeof buffer,
+                    .stop_after = pieces};
+    assert_code(lort_weights_bytes(w, number, buffer, sizeof buffer, collect_bytes, &c, &err),
+                LORT_E_STOPPED, &err);
     assert_int_equal(c.pieces, pieces + 1);
 }
 
@@ -546,14 +616,18 @@ typedef struct prefix {
 static lort_code compare_rows(void *ctx, uint64_t first, const float *values, uint64_t count)
 {
     prefix *p = ctx;
-    p->good += memcmp(values, p->want + first, (size_t)(count * sizeof *values)) == 0 ? count : UINT64_MAX / 2;
+    p->good += memcmp(values, p->want + first, (size_t)(count * sizeof *values)) == 0
+                   ? count
+                   : UINT64_MAX / 2;
     return LORT_OK;
 }
 
 static lort_code compare_bytes(void *ctx, uint64_t offset, const void *bytes, uint64_t count)
 {
     prefix *p = ctx;
-    p->good += memcmp(bytes, (const uint8_t *)p->want + offset, (size_t)count) == 0 ? count : UINT64_MAX / 2;
+    p->good += memcmp(bytes, (const uint8_t *)p->want + offset, (size_t)count) == 0
+                   ? count
+                   : UINT64_MAX / 2;
     return LORT_OK;
 }
 
@@ -570,11 +644,14 @@ static void shrinks_to(uint64_t left)
     const uint8_t *address = lort_weights_address(w, 0);
     assert_int_equal(lort_weights_check(w, &err), LORT_OK);
     assert_int_equal(truncate(tiny_path(dir, "wide"), (off_t)left), 0);
-    assert_code(lort_weights_bytes(w, 0, buffer, sizeof buffer, compare_bytes, &p, &err), LORT_E_READ, &err);
+    assert_code(lort_weights_bytes(w, 0, buffer, sizeof buffer, compare_bytes, &p, &err),
+                LORT_E_READ, &err);
     assert_true(p.good <= left);
     assert_says(&err, "tensor wide: ");
     p.good = 0;
-    assert_code(lort_weights_rows(w, 0, 0, LORT_ROWS_ALL, buffer, sizeof buffer, compare_rows, &p, &err), LORT_E_READ, &err);
+    assert_code(
+        lort_weights_rows(w, 0, 0, LORT_ROWS_ALL, buffer, sizeof buffer, compare_rows, &p, &err),
+        LORT_E_READ, &err);
     assert_true(p.good < ROWS * WIDE);
     assert_int_equal(address[ROWS * (uint64_t)ROW - 1], 0); /* no signal */
     assert_ptr_equal(lort_weights_address(w, 0), address);
@@ -603,7 +680,8 @@ static void a_file_that_was_written_to_is_a_read_error(void **state)
     tiny_write_buffer(dir, "m", &same);
     assert_code(lort_weights_check(w, &err), LORT_E_READ, &err);
     prefix p = {low_rank, 0};
-    assert_code(lort_weights_rows(w, 0, 0, 3, buffer, sizeof buffer, compare_rows, &p, &err), LORT_E_READ, &err);
+    assert_code(lort_weights_rows(w, 0, 0, 3, buffer, sizeof buffer, compare_rows, &p, &err),
+                LORT_E_READ, &err);
     lort_weights_close(w);
 }
 
@@ -617,7 +695,8 @@ static void damage_is_told(void **state)
     write_models();
     compress_to("m", "a.lort", &options);
     lort_buffer bytes = file_read("a.lort");
-    assert_int_equal(lort_archive_open(tiny_path(dir, "a.lort"), &lort_alloc_heap, &archive, &err), LORT_OK);
+    assert_int_equal(lort_archive_open(tiny_path(dir, "a.lort"), &lort_alloc_heap, &archive, &err),
+                     LORT_OK);
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) /* the last byte of each payload */
         if (lort_archive_part(archive, i)->payload_bytes)
             bytes.data[lort_archive_index(archive)->entries[i].record_offset - 1] ^= 1;
@@ -630,7 +709,8 @@ static void damage_is_told(void **state)
             must_refuse_rows(w, i, LORT_E_DAMAGED, info.name);
         uint64_t count = 0;
         if (info.has_bytes && info.bytes)
-            assert_code(lort_weights_bytes(w, i, &byte, 1, swallow_bytes, &count, &err), LORT_E_DAMAGED, &err);
+            assert_code(lort_weights_bytes(w, i, &byte, 1, swallow_bytes, &count, &err),
+                        LORT_E_DAMAGED, &err);
         assert_true(count == 0 || count < info.bytes);
     }
     lort_weights_close(w);
@@ -648,7 +728,8 @@ static void other_bytes(const lort_part *part, const lort_chunk *chunk, uint8_t 
 }
 
 /* 0 x 2^4096 is NaN in f32. */
-static void huge_exponent(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+static void huge_exponent(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes,
+                          uint64_t n)
 {
     if (chunk->array >> 24 == LORT_ARRAY_LEFT)
         memset(bytes, 0, n);
@@ -682,19 +763,23 @@ static void what_a_writer_got_wrong_is_damage(void **state)
     w = open_name("huge.lort");
     must_refuse_rows(w, 0, LORT_E_NUMERIC, "does not fit F32");
     lort_weights_close(w);
-    assert_code(restore_with("huge.lort", "out", &(lort_restore_options){.dtype = "F32"}, NULL, &err), LORT_E_NUMERIC, &err);
+    assert_code(
+        restore_with("huge.lort", "out", &(lort_restore_options){.dtype = "F32"}, NULL, &err),
+        LORT_E_NUMERIC, &err);
     assert_says(&err, "does not fit F32");
     options.goal = LORT_GOAL_LOSSLESS;
     compress_to("wide", "kept.lort", &options);
     rewrite_container("kept.lort", "other.lort", other_bytes);
     w = open_name("other.lort");
-    assert_code(lort_weights_bytes(w, 0, buffer, sizeof buffer, compare_bytes, &p, &err), LORT_E_DAMAGED, &err);
+    assert_code(lort_weights_bytes(w, 0, buffer, sizeof buffer, compare_bytes, &p, &err),
+                LORT_E_DAMAGED, &err);
     assert_says(&err, "hash of the source");
     lort_weights_close(w);
     compress_to("q.gguf", "q.lort", &options);
     rewrite_container("q.lort", "short.lort", short_rows);
     w = open_name("short.lort");
-    must_refuse_rows(w, number_of(w, "q8"), LORT_E_DAMAGED, "rows of 2 elements are not whole blocks of Q8_0");
+    must_refuse_rows(w, number_of(w, "q8"), LORT_E_DAMAGED,
+                     "rows of 2 elements are not whole blocks of Q8_0");
     lort_weights_close(w);
 }
 
@@ -711,7 +796,8 @@ static lort_code all_rows_within(const char *name, uint64_t memory)
     lort_code code = lort_weights_open(tiny_path(dir, name), memory, &w, &err);
     p.want = wide;
     for (int turn = 0; turn < 2 && code == LORT_OK; turn++)
-        code = lort_weights_rows(w, 0, 0, LORT_ROWS_ALL, buffer, sizeof buffer, compare_rows, &p, &err);
+        code = lort_weights_rows(w, 0, 0, LORT_ROWS_ALL, buffer, sizeof buffer, compare_rows, &p,
+                                 &err);
     lort_weights_close(w);
     if (code != LORT_OK)
         assert_code(code, LORT_E_MEMORY, &err);
@@ -736,7 +822,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         command_test(the_bundled_models),
         command_test(tiny_models),
-        cmocka_unit_test_setup_teardown(what_cannot_be_mapped_has_no_address, dir_open, give_mappings_back),
+        cmocka_unit_test_setup_teardown(what_cannot_be_mapped_has_no_address, dir_open,
+                                        give_mappings_back),
         command_test(shapes_are_matrices),
         command_test(containers_of_every_kind),
         command_test(containers_by_hand),

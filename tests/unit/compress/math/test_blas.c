@@ -1,7 +1,7 @@
 #define _DEFAULT_SOURCE
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "compress/math/blas.h"
-#include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "loader/os/os.h"
 #include "tests/unit/main.h"
 #include "tests/unit/sanitized.h"
 #include <sys/resource.h>
@@ -20,10 +20,7 @@
 #include <unistd.h>
 
 /* Small integers: every product and sum is exact, so results must be equal, not close. */
-static double entry(uint64_t i)
-{
-    return (double)((i * 2654435761u >> 7) % 17) - 8;
-}
+static double entry(uint64_t i) { return (double)((i * 2654435761u >> 7) % 17) - 8; }
 
 static void fill(float *f, double *d, int n, uint64_t salt)
 {
@@ -50,7 +47,8 @@ static void gemm_all_forms(void **state)
             for (int j = 0; j < N; j++) {
                 double sum = 0;
                 for (int k = 0; k < K; k++)
-                    sum += (ta ? ad[k * LD + i] : ad[i * LD + k]) * (tb ? bd[j * LD + k] : bd[k * LD + j]);
+                    sum += (ta ? ad[k * LD + i] : ad[i * LD + k]) *
+                           (tb ? bd[j * LD + k] : bd[k * LD + j]);
                 want[i * LD + j] = 2 * sum - 3 * cd[i * LD + j];
             }
         lort_sgemm(ta, tb, M, N, K, 2, a, LD, b, LD, -3, c, LD);
@@ -86,7 +84,8 @@ static void calls_from_eight_threads(void **state)
         shared_a[i] = (float)entry((uint64_t)i) / 7;
         shared_b[i] = (float)entry((uint64_t)i + 9) / 3;
     }
-    lort_sgemm(false, false, SIDE, SIDE, SIDE, 1, shared_a, SIDE, shared_b, SIDE, 0, shared_want, SIDE);
+    lort_sgemm(false, false, SIDE, SIDE, SIDE, 1, shared_a, SIDE, shared_b, SIDE, 0, shared_want,
+               SIDE);
     assert_int_equal(lort_pool_open(8, &pool, &started, NULL), LORT_OK);
     if (lort_pool_each(pool, CALLS, multiply, NULL, &err) != LORT_OK)
         fail_msg("%s", err.message);
@@ -95,7 +94,8 @@ static void calls_from_eight_threads(void **state)
 
 /* ---- address space ---- */
 
-static lort_code multiply_slowly(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code multiply_slowly(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                                 lort_error *err)
 {
     enum { BIG = 700 };
     static float a[BIG * BIG], c[4][BIG * BIG];
@@ -138,7 +138,8 @@ static void buffers_are_there_before_they_are_needed(void **state)
 {
     const uint64_t one = lort_blas_address_space();
     if (SANITIZED || access("/proc/self/statm", R_OK) != 0) {
-        print_message("skipped: %s\n", SANITIZED ? "a sanitizer's address space cannot be limited" : "no /proc");
+        print_message("skipped: %s\n",
+                      SANITIZED ? "a sanitizer's address space cannot be limited" : "no /proc");
         skip();
     }
     assert_int_equal(reserve_within(one / 2, 0), 0);
@@ -183,9 +184,11 @@ static void eigenproblem_limits(void **state)
     assert_int_equal(lort_dsyevd(0, NULL, 0, NULL, NULL, NULL), LORT_OK);
     assert_int_equal(lort_dsyevd(1, &one, 1, &value, work, NULL), LORT_OK);
     assert_true(value == 4 && fabs(one) == 1);
-    assert_true(lort_dsyevd_work(LORT_DSYEVD_MAX) > 8 * (uint64_t)2 * LORT_DSYEVD_MAX * LORT_DSYEVD_MAX);
+    assert_true(lort_dsyevd_work(LORT_DSYEVD_MAX) >
+                8 * (uint64_t)2 * LORT_DSYEVD_MAX * LORT_DSYEVD_MAX);
     assert_true(lort_dsyevd_work(LORT_DSYEVD_MAX + 1) == UINT64_MAX);
-    assert_int_equal(lort_dsyevd(LORT_DSYEVD_MAX + 1, &one, 1, &value, work, &err), LORT_E_INTERNAL);
+    assert_int_equal(lort_dsyevd(LORT_DSYEVD_MAX + 1, &one, 1, &value, work, &err),
+                     LORT_E_INTERNAL);
     assert_non_null(strstr(err.message, "32767"));
 }
 
@@ -212,8 +215,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         /* before any call has mapped a buffer */
         cmocka_unit_test(buffers_are_there_before_they_are_needed),
-        cmocka_unit_test(gemm_all_forms),  cmocka_unit_test(calls_from_eight_threads),
-        cmocka_unit_test(eigenproblem),   cmocka_unit_test(eigenproblem_limits), cmocka_unit_test(sizes_that_fit), cmocka_unit_test(names_are_known),
+        cmocka_unit_test(gemm_all_forms),
+        cmocka_unit_test(calls_from_eight_threads),
+        cmocka_unit_test(eigenproblem),
+        cmocka_unit_test(eigenproblem_limits),
+        cmocka_unit_test(sizes_that_fit),
+        cmocka_unit_test(names_are_known),
     };
 
     lort_blas_start();

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -17,8 +17,12 @@ static void philox_known_answers(void **state)
         uint32_t counter[4], key[2], out[4];
     } cases[] = {
         {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+         {0xffffffff, 0xffffffff},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -40,7 +44,8 @@ static void signs_depend_on_position_only(void **state)
         for (int64_t c0 = 0; c0 + 131 <= COLS; c0 += 13) {
             lort_random_signs(42, far_row + r0, c0, 5, 131, part);
             for (int64_t r = 0; r < 5; r++)
-                assert_memory_equal(part + r * 131, whole + (r0 + r) * COLS + c0, 131 * sizeof(float));
+                assert_memory_equal(part + r * 131, whole + (r0 + r) * COLS + c0,
+                                    131 * sizeof(float));
         }
 }
 

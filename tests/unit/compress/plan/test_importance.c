@@ -70,7 +70,9 @@ static void write_gguf(const char *name)
         const float *e;
         uint64_t n, mats;
         float count;
-    } entries[] = {{"stack.weight", stack_e[0], COLS, SLICES, 8}, {"tall.weight", tall_e, COLS, 1, 0.5f}, {"wide.weight", wide_e, WIDE, 1, 16}};
+    } entries[] = {{"stack.weight", stack_e[0], COLS, SLICES, 8},
+                   {"tall.weight", tall_e, COLS, 1, 0.5f},
+                   {"wide.weight", wide_e, WIDE, 1, 16}};
     lort_buffer b = {.alloc = &lort_alloc_heap};
     uint64_t at = 0;
     lort_put_bytes(&b, "GGUF", 4);
@@ -94,7 +96,8 @@ static void write_gguf(const char *name)
     for (int i = 0; i < 6; i++) {
         const uint64_t n = (i % 2 ? 1 : entries[i / 2].n) * entries[i / 2].mats;
         for (uint64_t k = 0; k < n; k++) {
-            const float v = i % 2 ? entries[i / 2].count : entries[i / 2].e[k] * entries[i / 2].count;
+            const float v =
+                i % 2 ? entries[i / 2].count : entries[i / 2].e[k] * entries[i / 2].count;
             uint32_t bits;
             memcpy(&bits, &v, sizeof bits);
             lort_put_u32(&b, bits);
@@ -155,7 +158,9 @@ static void run(const char *output, const lort_options *options, lort_report *re
 {
     lort_error err = {0};
     *report = (lort_report){0};
-    assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, output), options, NULL, report, &err), LORT_OK, &err);
+    assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, output), options, NULL,
+                              report, &err),
+                LORT_OK, &err);
 }
 
 /* ---- the data of a reader ---- */
@@ -165,7 +170,8 @@ typedef struct errors {
 } errors;
 
 /* Measures errors with E of every slice over its mean, as the manual of --imatrix says. */
-static errors measure(const char *container, const char *tensor, const float *w, int slices, int64_t rows, int64_t cols, const float *e)
+static errors measure(const char *container, const char *tensor, const float *w, int slices,
+                      int64_t rows, int64_t cols, const float *e)
 {
     lort_error err = {0};
     lort_restore_options restore = {.dtype = "F32", .tensor = tensor, .force = true};
@@ -180,7 +186,8 @@ static errors measure(const char *container, const char *tensor, const float *w,
             mean += e[s * cols + c] / (double)cols;
         for (int64_t i = 0; i < rows * cols; i++) {
             const int64_t at = s * rows * cols + i;
-            const double weight = mean > 0 ? e[s * cols + i % cols] / mean : 1, d = (double)w[at] - v[at], x = w[at];
+            const double weight = mean > 0 ? e[s * cols + i % cols] / mean : 1,
+                         d = (double)w[at] - v[at], x = w[at];
             norm[0] += x * x;
             norm[1] += weight * x * x;
             error[0] += d * d;
@@ -199,8 +206,10 @@ static void assert_near(double found, double wanted, double part)
 
 static void check_errors(const char *container, const lort_report *report, double most)
 {
-    const errors stack = measure(container, "stack.weight", stack_w, SLICES, ROWS, COLS, stack_e[0]);
-    const errors wide = measure(container, "wide.weight", wide_w, 1, ROWS, WIDE, wide_e), tall = measure(container, "tall", tall_w, 1, TALL, COLS, tall_e);
+    const errors stack =
+        measure(container, "stack.weight", stack_w, SLICES, ROWS, COLS, stack_e[0]);
+    const errors wide = measure(container, "wide.weight", wide_w, 1, ROWS, WIDE, wide_e),
+                 tall = measure(container, "tall", tall_w, 1, TALL, COLS, tall_e);
     const errors found[] = {stack, wide, tall};
     static const char *const names[] = {"stack.weight", "wide.weight", "tall"};
     for (int i = 0; i < 3; i++) {
@@ -261,7 +270,8 @@ static void components_beside_weighed_integers(void **state)
     for (int i = 0; i < TALL * COLS; i++)
         tall_w[i] = 0.5f * tall_w[i] + 3 * low[i];
     free(low);
-    tiny_gguf(dir, "m.gguf", &(tiny_tensor){"tall.weight", "F32", 2, {TALL, COLS}, tall_w}, 1, NULL);
+    tiny_gguf(dir, "m.gguf", &(tiny_tensor){"tall.weight", "F32", 2, {TALL, COLS}, tall_w}, 1,
+              NULL);
     run("a.lort", &options, &report);
     const errors found = measure("a.lort", "tall.weight", tall_w, 1, TALL, COLS, tall_e);
     const lort_tensor_report *entry = entry_named(&report, "tall.weight");
@@ -281,7 +291,8 @@ static void weighed_errors_fall_at_equal_bytes(void **state)
         run("a.lort", &options, &with);
         options.imatrix = NULL;
         run("b.lort", &options, &without);
-        const errors a = measure("a.lort", "wide.weight", wide_w, 1, ROWS, WIDE, wide_e), b = measure("b.lort", "wide.weight", wide_w, 1, ROWS, WIDE, wide_e);
+        const errors a = measure("a.lort", "wide.weight", wide_w, 1, ROWS, WIDE, wide_e),
+                     b = measure("b.lort", "wide.weight", wide_w, 1, ROWS, WIDE, wide_e);
         assert_true(with.output_bytes <= 1.003 * (double)without.output_bytes);
         assert_true(a.weighed < 0.9 * b.weighed);
         assert_true(a.plain > b.plain);
@@ -321,7 +332,9 @@ static void refused(const char *imatrix, lort_code wanted, const char *const *wo
     lort_error err = {0};
     lort_report report = {0};
     lort_options options = options_error(0.1, imatrix);
-    assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "no.lort"), &options, NULL, &report, &err), wanted, &err);
+    assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "no.lort"), &options, NULL,
+                              &report, &err),
+                wanted, &err);
     for (; *words; words++)
         assert_says(&err, *words);
     lort_report_free(&report);
@@ -334,7 +347,8 @@ static void wrong_columns_are_refused(void **state)
     lort_put_u32(&b, 1);
     put_entry(&b, "stack.weight", wide_e, 2 * COLS, 1);
     tiny_write_buffer(dir, "bad.dat", &b);
-    refused("bad.dat", LORT_E_INPUT, (const char *[]){"bad.dat", "stack.weight", "400", "200", "3 matrices", NULL});
+    refused("bad.dat", LORT_E_INPUT,
+            (const char *[]){"bad.dat", "stack.weight", "400", "200", "3 matrices", NULL});
     tiny_text(dir, "text", "not an importance matrix at all, but long enough");
     refused("text", LORT_E_INPUT, (const char *[]){"text", "not an importance matrix", NULL});
     refused("missing", LORT_E_INPUT, (const char *[]){"missing", NULL});
@@ -351,7 +365,8 @@ static void no_match_is_a_warning(void **state)
     run("a.lort", &options, &report);
     assert_int_equal(report.imatrix_matrices, 0);
     assert_int_equal(report.warning_count, 1);
-    assert_true(strstr(report.warnings[0], "none.dat") && strstr(report.warnings[0], "nothing is weighed"));
+    assert_true(strstr(report.warnings[0], "none.dat") &&
+                strstr(report.warnings[0], "nothing is weighed"));
     assert_true(isnan(report.weighted_worst));
     lort_report_free(&report);
     compress_to("m.gguf", "b.lort", &without);
@@ -364,7 +379,9 @@ static void not_with_lossless(void **state)
     lort_report report = {0};
     lort_options options = options_error(0.1, "a.dat");
     options.goal = LORT_GOAL_LOSSLESS;
-    assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "no.lort"), &options, NULL, &report, &err), LORT_E_USAGE, &err);
+    assert_code(lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "no.lort"), &options, NULL,
+                              &report, &err),
+                LORT_E_USAGE, &err);
     assert_says(&err, "lossless");
     lort_report_free(&report);
 }
@@ -381,13 +398,18 @@ static void a_scale_out_of_range_is_damage(void **state)
     lort_error err = {0};
     lort_report report = {0};
     lort_options options = options_error(0.1, "a.dat");
-    tiny_gguf(dir, "m.gguf", &(tiny_tensor){"tall.weight", "F32", 2, {TALL, COLS}, tall_w}, 1, NULL);
+    tiny_gguf(dir, "m.gguf", &(tiny_tensor){"tall.weight", "F32", 2, {TALL, COLS}, tall_w}, 1,
+              NULL);
     compress_to("m.gguf", "a.lort", &options);
     rewrite_container("a.lort", "bad.lort", spoil_scale);
-    assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){.threads = 1}, NULL, &report, &err), LORT_E_DAMAGED, &err);
+    assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){.threads = 1}, NULL,
+                            &report, &err),
+                LORT_E_DAMAGED, &err);
     assert_says(&err, "scale of column 199");
     lort_report_free(&report);
-    assert_code(restore_with("bad.lort", "out", &(lort_restore_options){.run.threads = 1}, NULL, &err), LORT_E_DAMAGED, &err);
+    assert_code(
+        restore_with("bad.lort", "out", &(lort_restore_options){.run.threads = 1}, NULL, &err),
+        LORT_E_DAMAGED, &err);
     assert_false(file_exists("out"));
 }
 
@@ -401,7 +423,8 @@ static lort_code compress_within(uint64_t memory, lort_report *report, lort_erro
     options.imatrix = tiny_path(dir, memory_imatrix);
     options.memory_bytes = memory;
     options.force = true;
-    return lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "a.lort"), &options, NULL, report, err);
+    return lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "a.lort"), &options, NULL, report,
+                         err);
 }
 
 static void memory_is_planned(void **state)
@@ -427,11 +450,16 @@ static void a_file_beyond_the_budget_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        importance_test(errors_are_those_of_a_reader),       importance_test(factors_are_weighed_too),
-        importance_test(components_beside_weighed_integers), importance_test(weighed_errors_fall_at_equal_bytes),
-        importance_test(the_same_bytes_whatever_the_form),   importance_test(wrong_columns_are_refused),
-        importance_test(no_match_is_a_warning),              importance_test(not_with_lossless),
-        importance_test(a_scale_out_of_range_is_damage),     importance_test(memory_is_planned),
+        importance_test(errors_are_those_of_a_reader),
+        importance_test(factors_are_weighed_too),
+        importance_test(components_beside_weighed_integers),
+        importance_test(weighed_errors_fall_at_equal_bytes),
+        importance_test(the_same_bytes_whatever_the_form),
+        importance_test(wrong_columns_are_refused),
+        importance_test(no_match_is_a_warning),
+        importance_test(not_with_lossless),
+        importance_test(a_scale_out_of_range_is_damage),
+        importance_test(memory_is_planned),
         importance_test(a_file_beyond_the_budget_is_refused),
     };
     return run_chosen(tests, NULL, NULL);

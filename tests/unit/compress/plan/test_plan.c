@@ -7,12 +7,12 @@
 
 #include <cmocka.h>
 
-#include "compress/goal/kinds.h"
-#include "tests/unit/main.h"
-#include "tests/unit/tiny_run.h"
 #include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
+#include "compress/goal/kinds.h"
 #include "compress/plan/plan.h"
+#include "tests/unit/main.h"
+#include "tests/unit/tiny_run.h"
 
 #include <math.h>
 
@@ -45,7 +45,8 @@ static void check_reasons(const tiny_run *run, const wanted *list, size_t count)
     for (size_t i = 0; i < count; i++) {
         const lort_tensor_plan *planned = tiny_run_planned(run, list[i].tensor.name);
         if (strcmp(lort_reason_text(planned->reason), list[i].reason) != 0)
-            fail_msg("%s: '%s', wanted '%s'", list[i].tensor.name, lort_reason_text(planned->reason), list[i].reason);
+            fail_msg("%s: '%s', wanted '%s'", list[i].tensor.name,
+                     lort_reason_text(planned->reason), list[i].reason);
         assert_int_equal(planned->candidate, list[i].reason[0] == '\0');
         assert_int_equal(planned->workspace > 0, planned->candidate);
         assert_int_equal(planned->pending > 0, planned->candidate);
@@ -118,9 +119,12 @@ static void block_types_are_kept(void **state)
 static void include_overrides_habits_but_no_facts(void **state)
 {
     static const wanted list[] = {
-        {TINY("a", "Q8_0", 64, 64), ""},           {TINY("token_embd.weight", "F16", 64, 64), ""},
-        {TINY("b", "F16", 8, 64), ""},             {TINY("c", "F16", 64), "fewer than two dimensions"},
-        {TINY("d", "I32", 64, 64), "type is kept, never decoded"}, {TINY("e.both", "F16", 64, 64), "excluded"},
+        {TINY("a", "Q8_0", 64, 64), ""},
+        {TINY("token_embd.weight", "F16", 64, 64), ""},
+        {TINY("b", "F16", 8, 64), ""},
+        {TINY("c", "F16", 64), "fewer than two dimensions"},
+        {TINY("d", "I32", 64, 64), "type is kept, never decoded"},
+        {TINY("e.both", "F16", 64, 64), "excluded"},
     };
     tiny_tensor tensors[COUNT(list)];
     tiny_run run;
@@ -144,11 +148,15 @@ static void include_overrides_habits_but_no_facts(void **state)
 
 static void globs_match_whole_names(void **state)
 {
-    static const struct { const char *pattern, *name; bool match; } cases[] = {
-        {"*", "", true},         {"", "", true},            {"", "a", false},        {"a", "a", true},      {"a", "ab", false},
-        {"*a", "bca", true},     {"*a", "bcab", false},     {"a*", "a", true},       {"?", "", false},      {"?b", "ab", true},
-        {"*ab*", "aab", true},   {"a*b*c", "a.b.b.c", true}, {"a*b*c", "a.c.b", false}, {"**", "x", true},  {"a.b", "aXb", false},
-        {"[a]", "a", false},     {"[a]", "[a]", true}};
+    static const struct {
+        const char *pattern, *name;
+        bool match;
+    } cases[] = {{"*", "", true},           {"", "", true},        {"", "a", false},
+                 {"a", "a", true},          {"a", "ab", false},    {"*a", "bca", true},
+                 {"*a", "bcab", false},     {"a*", "a", true},     {"?", "", false},
+                 {"?b", "ab", true},        {"*ab*", "aab", true}, {"a*b*c", "a.b.b.c", true},
+                 {"a*b*c", "a.c.b", false}, {"**", "x", true},     {"a.b", "aXb", false},
+                 {"[a]", "a", false},       {"[a]", "[a]", true}};
     for (size_t i = 0; i < COUNT(cases); i++)
         if (lort_glob(cases[i].pattern, cases[i].name) != cases[i].match)
             fail_msg("'%s' on '%s'", cases[i].pattern, cases[i].name);
@@ -163,12 +171,37 @@ static void targets_follow_the_options(void **state)
         int64_t rank, max_rank, rows, cols;
         lort_target want;
     } cases[] = {
-        {LORT_GOAL_DEFAULT, 0, 256, 1000, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.05, .max_rank = 256}},
-        {LORT_GOAL_ERROR, 0, 256, 100, 500, {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.25, .max_rank = 100}},
-        {LORT_GOAL_ENERGY, 0, 30, 100, 500, {.kind = LORT_TARGET_ENERGY, .rank = 0, .value = 0.25, .max_rank = 30}},
+        {LORT_GOAL_DEFAULT,
+         0,
+         256,
+         1000,
+         500,
+         {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.05, .max_rank = 256}},
+        {LORT_GOAL_ERROR,
+         0,
+         256,
+         100,
+         500,
+         {.kind = LORT_TARGET_ERROR, .rank = 0, .value = 0.25, .max_rank = 100}},
+        {LORT_GOAL_ENERGY,
+         0,
+         30,
+         100,
+         500,
+         {.kind = LORT_TARGET_ENERGY, .rank = 0, .value = 0.25, .max_rank = 30}},
         /* --max-rank limits searches only. */
-        {LORT_GOAL_RANK, 400, 256, 1000, 500, {.kind = LORT_TARGET_RANK, .rank = 400, .value = 0, .max_rank = 400}},
-        {LORT_GOAL_RANK, 400, 256, 1000, 50, {.kind = LORT_TARGET_RANK, .rank = 50, .value = 0, .max_rank = 50}},
+        {LORT_GOAL_RANK,
+         400,
+         256,
+         1000,
+         500,
+         {.kind = LORT_TARGET_RANK, .rank = 400, .value = 0, .max_rank = 400}},
+        {LORT_GOAL_RANK,
+         400,
+         256,
+         1000,
+         50,
+         {.kind = LORT_TARGET_RANK, .rank = 50, .value = 0, .max_rank = 50}},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         lort_options options;
@@ -189,7 +222,10 @@ static void targets_follow_the_options(void **state)
  * is above the bound. */
 static void kinds_have_their_places(void **state)
 {
-    static const struct { const char *name, *kind; int size, error; } cases[] = {
+    static const struct {
+        const char *name, *kind;
+        int size, error;
+    } cases[] = {
         {"blk.0.attn_q.weight", "attention q", 0, 0},
         {"model.layers.1.self_attn.q_proj.weight", "attention q", 0, 0},
         {"blk.0.attn_k.weight", "attention k", 8, 0},
@@ -232,7 +268,8 @@ static void kinds_have_their_places(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         const lort_tensor tensor = {.name = cases[i].name};
         if (strcmp(lort_kind_name(lort_kind_of(cases[i].name)), cases[i].kind) != 0)
-            fail_msg("%s is of kind %s", cases[i].name, lort_kind_name(lort_kind_of(cases[i].name)));
+            fail_msg("%s is of kind %s", cases[i].name,
+                     lort_kind_name(lort_kind_of(cases[i].name)));
         options.goal = LORT_GOAL_BPW;
         assert_int_equal(lort_goal_place(&options, &tensor), cases[i].size);
         options.goal = LORT_GOAL_SIZE;
@@ -247,7 +284,8 @@ static void kinds_have_their_places(void **state)
         kinds++;
     assert_in_range(kinds, 10, 31); /* the range in lort.h */
     for (int place = -20; place <= 40; place++)
-        assert_true(fabs(lort_kind_scale(place) - exp2(-place / 8.0)) <= 1e-15 * exp2(-place / 8.0));
+        assert_true(fabs(lort_kind_scale(place) - exp2(-place / 8.0)) <=
+                    1e-15 * exp2(-place / 8.0));
 }
 
 /* Factors of the break-even rank may be smaller than the lossless form. Those of one rank more may
@@ -283,7 +321,9 @@ static void the_options_text_has_what_decides_bytes_and_nothing_else(void **stat
     options.zstd_level = 3;
     lort_goal_text(&options, &out);
     lort_put_u8(&out, 0);
-    assert_string_equal((const char *)out.data, "max-error=0.05 max-rank=256 residual=int min-dim=32 seed=9 zstd-level=3 include=a* exclude=b exclude=c?");
+    assert_string_equal((const char *)out.data,
+                        "max-error=0.05 max-rank=256 residual=int min-dim=32 seed=9 zstd-level=3 "
+                        "include=a* exclude=b exclude=c?");
     lort_buffer_free(&out);
     options.residual = LORT_RESIDUAL_NONE;
     lort_goal_text(&options, &out);
@@ -301,8 +341,8 @@ static void the_options_text_has_what_decides_bytes_and_nothing_else(void **stat
 
 /* ---- memory ---- */
 
-static const tiny_tensor matrices[] = {
-    TINY("a", "F32", 600, 400), TINY("b", "F16", 2000, 1000), TINY("c", "BF16", 4, 300, 300), TINY("d", "F32", 1000)};
+static const tiny_tensor matrices[] = {TINY("a", "F32", 600, 400), TINY("b", "F16", 2000, 1000),
+                                       TINY("c", "BF16", 4, 300, 300), TINY("d", "F32", 1000)};
 
 static void assert_same_steps(const lort_work_plan *a, const lort_work_plan *b)
 {
@@ -349,9 +389,13 @@ static void the_plan_is_a_function_of_model_and_options(void **state)
     tiny_sparse(dir, "m.safetensors", matrices, COUNT(matrices));
     tiny_run_open(&a, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
     tiny_ok(tiny_run_plan(&a), &a.err);
-    static const struct { lort_mode mode; unsigned threads; } others[] = {{LORT_MODE_AUTO, 1}, {LORT_MODE_STREAM, 3}, {LORT_MODE_FULL, 8}};
+    static const struct {
+        lort_mode mode;
+        unsigned threads;
+    } others[] = {{LORT_MODE_AUTO, 1}, {LORT_MODE_STREAM, 3}, {LORT_MODE_FULL, 8}};
     for (size_t i = 0; i < COUNT(others); i++) {
-        tiny_run_open(&b, tiny_path(dir, "m.safetensors"), TINY_PLENTY / (i + 1), others[i].threads);
+        tiny_run_open(&b, tiny_path(dir, "m.safetensors"), TINY_PLENTY / (i + 1),
+                      others[i].threads);
         b.options.mode = others[i].mode;
         tiny_ok(tiny_run_plan(&b), &b.err);
         assert_same_steps(&a.plan, &b.plan);
@@ -362,7 +406,8 @@ static void the_plan_is_a_function_of_model_and_options(void **state)
 }
 
 /* Peak and need of a plan with plenty of memory, less the memory that the process had before. */
-static void costs(const char *path, lort_mode mode, unsigned threads, int64_t rank, uint64_t *peak, uint64_t *need)
+static void costs(const char *path, lort_mode mode, unsigned threads, int64_t rank, uint64_t *peak,
+                  uint64_t *need)
 {
     tiny_run run;
     tiny_run_open(&run, path, TINY_PLENTY, threads);
@@ -461,7 +506,8 @@ static void the_mode_follows_from_need_and_memory(void **state)
         {LORT_MODE_FULL, LORT_MODE_FULL, 1.1, "full", "asked for; need ", " > 80 % of"},
         {LORT_MODE_STREAM, LORT_MODE_STREAM, 1.4, "stream", "asked for; need ", " <= 80 % of"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
-        tiny_ok(plan_with(&run, cases[i].asked, (uint64_t)(cases[i].memory * (double)need)), &run.err);
+        tiny_ok(plan_with(&run, cases[i].asked, (uint64_t)(cases[i].memory * (double)need)),
+                &run.err);
         assert_int_equal(run.plan.mode, cases[i].mode);
         assert_string_equal(lort_mode_text(run.report.mode), cases[i].name);
         assert_ptr_equal(strstr(run.report.mode_reason, cases[i].reason), run.report.mode_reason);
@@ -495,7 +541,8 @@ static uint64_t smallest_said(const char *message)
  * grown a little since.) */
 static void a_refusal_names_the_memory_that_would_do(void **state)
 {
-    static const tiny_tensor huge[] = {TINY("small", "F32", 40, 40), TINY("huge", "F32", 16384, 40000)};
+    static const tiny_tensor huge[] = {TINY("small", "F32", 40, 40),
+                                       TINY("huge", "F32", 16384, 40000)};
     tiny_run run;
     tiny_sparse(dir, "model.safetensors", huge, 2);
     assert_int_equal(plan_with(&run, LORT_MODE_AUTO, MIB), LORT_E_MEMORY);

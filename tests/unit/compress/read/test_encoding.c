@@ -6,19 +6,20 @@
 
 #include <cmocka.h>
 
-#include "compress/read/encoding.h"
+#include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
+#include "compress/read/encoding.h"
+#include "formats/container/part.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/container_fixture.h"
 #include "tests/unit/main.h"
-#include "formats/container/part.h"
-#include "compress/factor/cells.h"
 
 /* ---- the grid ---- */
 
 static void cells_tile_the_matrix(void **state)
 {
-    static const int64_t shapes[][2] = {{1, 1}, {64, 4096}, {65, 4097}, {63, 5}, {1, 100000}, {100000, 1}, {200, 9000}, {4097, 64}, {0, 7}, {7, 0}};
+    static const int64_t shapes[][2] = {{1, 1},      {64, 4096},  {65, 4097}, {63, 5}, {1, 100000},
+                                        {100000, 1}, {200, 9000}, {4097, 64}, {0, 7},  {7, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         int64_t rows = shapes[i][0], cols = shapes[i][1];
         lort_cell_grid grid = lort_cell_grid_of(rows, cols);
@@ -50,13 +51,17 @@ static void cells_are_the_rows(void **state)
     tiny_fill_noise(left, ROWS * RANK, 1);
     tiny_fill_noise(right, RANK * COLS, 2);
     for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
-        lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, 0, ROWS, 0, COLS, rows, COLS);
+        lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, 0, ROWS, 0, COLS,
+                           rows, COLS);
         for (int64_t r = 0; r < ROWS; r += LORT_DECODE_ROWS)
             for (int64_t c = 0; c < COLS; c += LORT_DECODE_COLS) {
-                int64_t r1 = r + LORT_DECODE_ROWS < ROWS ? r + LORT_DECODE_ROWS : ROWS, c1 = c + LORT_DECODE_COLS < COLS ? c + LORT_DECODE_COLS : COLS;
-                lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, r, r1, c, c1, cell, c1 - c);
+                int64_t r1 = r + LORT_DECODE_ROWS < ROWS ? r + LORT_DECODE_ROWS : ROWS,
+                        c1 = c + LORT_DECODE_COLS < COLS ? c + LORT_DECODE_COLS : COLS;
+                lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, r, r1, c,
+                                   c1, cell, c1 - c);
                 for (int64_t k = r; k < r1; k++)
-                    assert_memory_equal(cell + (k - r) * (c1 - c), rows + k * COLS + c, (size_t)(c1 - c) * sizeof(float));
+                    assert_memory_equal(cell + (k - r) * (c1 - c), rows + k * COLS + c,
+                                        (size_t)(c1 - c) * sizeof(float));
             }
     }
 }
@@ -72,12 +77,16 @@ static opened open_container(const char *name)
 {
     opened o = {0};
     lort_error err = {0};
-    assert_code(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &o.archive, &err), LORT_OK, &err);
-    assert_int_equal(lort_scratch_open(&o.scratch, &lort_alloc_heap, lort_archive_chunk_max(o.archive), NULL), LORT_OK);
+    assert_code(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &o.archive, &err),
+                LORT_OK, &err);
+    assert_int_equal(
+        lort_scratch_open(&o.scratch, &lort_alloc_heap, lort_archive_chunk_max(o.archive), NULL),
+        LORT_OK);
     assert_int_equal(lort_codec_open(1, &o.scratch.codec, NULL), LORT_OK);
     lort_block_need need = {0};
     lort_archive_block_need(o.archive, &need);
-    assert_int_equal(lort_block_space_open(&o.scratch.block, &lort_alloc_heap, &need, NULL), LORT_OK);
+    assert_int_equal(lort_block_space_open(&o.scratch.block, &lort_alloc_heap, &need, NULL),
+                     LORT_OK);
     return o;
 }
 
@@ -99,16 +108,20 @@ static float *decode_slice(opened *o, const lort_part *part, uint32_t number)
 {
     lort_slice slice;
     lort_chunk_cache cache = {0};
-    assert_int_equal(lort_slice_open(o->archive, part, number, &o->scratch, &lort_alloc_heap, &slice, NULL), LORT_OK);
+    assert_int_equal(
+        lort_slice_open(o->archive, part, number, &o->scratch, &lort_alloc_heap, &slice, NULL),
+        LORT_OK);
     lort_cell_grid grid = lort_cell_grid_of(slice.shape.rows, slice.shape.cols);
-    float *all = calloc((size_t)(grid.rows * grid.cols), sizeof *all), *cell = malloc(LORT_CELL_VALUES * sizeof *cell);
+    float *all = calloc((size_t)(grid.rows * grid.cols), sizeof *all),
+          *cell = malloc(LORT_CELL_VALUES * sizeof *cell);
     assert_true(all && cell);
     memset(cell, 0xff, LORT_CELL_VALUES * sizeof *cell);
     for (int64_t n = 0; n < grid.down * grid.across; n++) {
         lort_cells c = lort_cell_get(&grid, n);
         assert_int_equal(lort_slice_cells(&slice, &c, &o->scratch, &cache, cell, NULL), LORT_OK);
         for (int64_t r = c.r0; r < c.r1; r++)
-            memcpy(all + r * grid.cols + c.c0, cell + (r - c.r0) * (c.c1 - c.c0), (size_t)(c.c1 - c.c0) * sizeof *cell);
+            memcpy(all + r * grid.cols + c.c0, cell + (r - c.r0) * (c.c1 - c.c0),
+                   (size_t)(c.c1 - c.c0) * sizeof *cell);
     }
     lort_slice_close(&slice);
     lort_slice_close(&slice); /* accepts a closed slice */
@@ -250,14 +263,16 @@ static void integers_of_a_stack(void **state)
     tiny_fill_noise(values + 4 * SLICE, SLICE, 6);
     for (int i = 0; i < SLICE; i++)
         values[4 * SLICE + i] *= (float)(1 << i / COLS % 9) * (float)(1 + i % COLS % 7);
-    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {EXPERTS, ROWS, COLS}, values}, 1);
+    tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {EXPERTS, ROWS, COLS}, values},
+                     1);
     for (double target = 0.05; target > 0.0001; target /= 5) {
         const lort_options options = options_integers(target);
         compress_to("m", "a.lort", &options);
         opened o = open_container("a.lort");
         const lort_part *part = part_named(&o, "experts");
         assert_int_equal(part->slices, EXPERTS);
-        assert_true(lort_part_has_blocks(part) && lort_part_decodes(part) && !lort_part_is_raw(part));
+        assert_true(lort_part_has_blocks(part) && lort_part_decodes(part) &&
+                    !lort_part_is_raw(part));
         assert_false(part->has_error); /* unknown for a stack with a NaN */
         for (uint32_t s = 0; s < EXPERTS; s++) {
             const bool raw = s == 2 || s == 3;
@@ -333,12 +348,14 @@ static void factors_and_integers_are_summed(void **state)
     tiny_write(dir, "fixture.lort", fix->file.data, fix->file.size);
     opened o = open_container("fixture.lort");
     const lort_part *part = part_named(&o, "residual.weight");
-    float *first = decode_slice(&o, part, 0), *both = decode_slice(&o, part, 1), *raw = decode_slice(&o, part, 2);
+    float *first = decode_slice(&o, part, 0), *both = decode_slice(&o, part, 1),
+          *raw = decode_slice(&o, part, 2);
     assert_memory_equal(raw, fix->source[7] + 2 * 80, 80);
     for (int i = 0; i < 20; i++) {
         float factors = 0;
         for (int k = 0; k < 2; k++)
-            factors += 0.25f * (float)((i / 5 * 2 + k) * 7 % 11 - 5) * 0.5f * (float)((k * 5 + i % 5) * 5 % 7 - 3);
+            factors += 0.25f * (float)((i / 5 * 2 + k) * 7 % 11 - 5) * 0.5f *
+                       (float)((k * 5 + i % 5) * 5 % 7 - 3);
         assert_true(fabsf(first[i] - fixture_value(0, i)) <= 0.3f);
         assert_true(fabsf(both[i] - factors - fixture_value(1, i)) <= 0.3f);
     }
@@ -359,7 +376,9 @@ static void nan_in_a_factor_is_damage(void **state)
     lort_slice slice;
     lort_error err = {0};
     tiny_failing_start(&counting, -1);
-    assert_code(lort_slice_open(o.archive, part_named(&o, "experts"), 0, &o.scratch, &counting.alloc, &slice, &err), LORT_E_DAMAGED, &err);
+    assert_code(lort_slice_open(o.archive, part_named(&o, "experts"), 0, &o.scratch,
+                                &counting.alloc, &slice, &err),
+                LORT_E_DAMAGED, &err);
     assert_says(&err, "NaN");
     assert_int_equal(counting.live, 0);
     assert_null(slice.left);
@@ -378,10 +397,17 @@ static void one_row_per_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cells_tile_the_matrix),     cmocka_unit_test(cells_are_the_rows),        command_test(raw_cells_are_the_source),
-        command_test(slices_of_a_stack),             command_test(opening_takes_what_was_said),   command_test(nan_in_a_factor_is_damage),
-        command_test(integers_of_a_stack),           command_test(the_error_of_a_stack_is_over_all), command_test(what_integers_cannot_reach_is_kept),
-        command_test(factors_and_integers_are_summed), cmocka_unit_test(one_row_per_kind),
+        cmocka_unit_test(cells_tile_the_matrix),
+        cmocka_unit_test(cells_are_the_rows),
+        command_test(raw_cells_are_the_source),
+        command_test(slices_of_a_stack),
+        command_test(opening_takes_what_was_said),
+        command_test(nan_in_a_factor_is_damage),
+        command_test(integers_of_a_stack),
+        command_test(the_error_of_a_stack_is_over_all),
+        command_test(what_integers_cannot_reach_is_kept),
+        command_test(factors_and_integers_are_summed),
+        cmocka_unit_test(one_row_per_kind),
     };
     return run_chosen(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* A model and its container behind one interface: the same tensors, the same bytes, and changes that are told. */
+/* A model and its container behind one interface: the same tensors, the same bytes, and changes
+ * that are told. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +39,8 @@ static lort_input open_input(const char *name)
 {
     lort_input input;
     lort_error err = {0};
-    assert_code(lort_input_open(tiny_path(dir, name), &lort_alloc_heap, NULL, NULL, &input, &err), LORT_OK, &err);
+    assert_code(lort_input_open(tiny_path(dir, name), &lort_alloc_heap, NULL, NULL, &input, &err),
+                LORT_OK, &err);
     return input;
 }
 
@@ -76,7 +78,8 @@ static void told_by_content(void **state)
     assert_true(container.archive && !container.model);
     lort_input_close(&model);
     lort_input_close(&container);
-    assert_int_equal(rename(tiny_path(dir, "m.lort"), tiny_path(dir, "other.safetensors")), 0); /* names say nothing */
+    /* names say nothing */
+    assert_int_equal(rename(tiny_path(dir, "m.lort"), tiny_path(dir, "other.safetensors")), 0);
     container = open_input("other.safetensors");
     assert_non_null(container.archive);
     lort_input_close(&container);
@@ -88,13 +91,14 @@ static void what_does_not_open_is_empty(void **state)
     lort_input input;
     lort_error err = {0};
     memset(&input, 0xff, sizeof input);
-    assert_code(lort_input_open(tiny_path(dir, "gone"), &lort_alloc_heap, NULL, NULL, &input, &err), LORT_E_INPUT,
-                &err);
+    assert_code(lort_input_open(tiny_path(dir, "gone"), &lort_alloc_heap, NULL, NULL, &input, &err),
+                LORT_E_INPUT, &err);
     assert_true(!input.model && !input.archive);
     lort_input_close(&input);
     assert_int_equal(truncate(tiny_path(dir, "m.lort"), 500), 0);
-    assert_code(lort_input_open(tiny_path(dir, "m.lort"), &lort_alloc_heap, NULL, NULL, &input, &err), LORT_E_DAMAGED,
-                &err);
+    assert_code(
+        lort_input_open(tiny_path(dir, "m.lort"), &lort_alloc_heap, NULL, NULL, &input, &err),
+        LORT_E_DAMAGED, &err);
     lort_input_close(&input);
 }
 
@@ -105,7 +109,8 @@ static void tensors_by_number_and_by_name(void **state)
         lort_entry none;
         assert_int_equal(inputs[i].index->count, 3);
         for (uint64_t n = 0; n < 3; n++) {
-            const lort_entry entry = lort_input_entry(&inputs[i], n), found = find(&inputs[i], entry.tensor->name);
+            const lort_entry entry = lort_input_entry(&inputs[i], n),
+                             found = find(&inputs[i], entry.tensor->name);
             assert_string_equal(entry.tensor->name, lort_input_entry(&inputs[0], n).tensor->name);
             assert_ptr_equal(found.tensor, entry.tensor);
             assert_ptr_equal(found.part, entry.part);
@@ -113,7 +118,8 @@ static void tensors_by_number_and_by_name(void **state)
             assert_true((entry.part != NULL) == (i == 1));
         }
         assert_false(lort_input_find(&inputs[i], "norm", 4, &none));
-        assert_true(lort_input_find(&inputs[i], "norm.weight and more", 11, &none)); /* by its length */
+        /* by its length */
+        assert_true(lort_input_find(&inputs[i], "norm.weight and more", 11, &none));
     }
     lort_input_close(&inputs[0]);
     lort_input_close(&inputs[1]);
@@ -123,7 +129,8 @@ static void what_decodes(void **state)
 {
     lort_input inputs[] = {open_input("m.safetensors"), open_input("m.lort")};
     for (int i = 0; i < 2; i++) {
-        const lort_entry matrix = find(&inputs[i], "blk.0.attn_q.weight"), ids = find(&inputs[i], "blk.0.ids");
+        const lort_entry matrix = find(&inputs[i], "blk.0.attn_q.weight"),
+                         ids = find(&inputs[i], "blk.0.ids");
         assert_true(lort_entry_decodes(&matrix));
         assert_false(lort_entry_decodes(&ids));
     }
@@ -135,8 +142,10 @@ static void bytes_are_the_same_from_both(void **state)
 {
     lort_input model = open_input("m.safetensors"), container = open_input("m.lort");
     for (uint64_t n = 0; n < 3; n++) {
-        const lort_entry entry = lort_input_entry(&model, n), coded = find(&container, entry.tensor->name);
-        lort_buffer wanted = bytes_of(&entry, CHUNK), pieces = bytes_of(&entry, 100), found = bytes_of(&coded, CHUNK);
+        const lort_entry entry = lort_input_entry(&model, n),
+                         coded = find(&container, entry.tensor->name);
+        lort_buffer wanted = bytes_of(&entry, CHUNK), pieces = bytes_of(&entry, 100),
+                    found = bytes_of(&coded, CHUNK);
         assert_int_equal(wanted.size, entry.tensor->bytes);
         assert_int_equal(pieces.size, wanted.size);
         assert_int_equal(found.size, wanted.size);
@@ -153,7 +162,8 @@ static void bytes_are_the_same_from_both(void **state)
 /* Any range of elements, with a scratch that holds all of them or ten. */
 static void elements_of_any_range(void **state)
 {
-    static const uint64_t ranges[][2] = {{0, ROWS * COLS}, {0, 1}, {ROWS * COLS - 1, 1}, {17, 100}, {5, 0}};
+    static const uint64_t ranges[][2] = {
+        {0, ROWS * COLS}, {0, 1}, {ROWS * COLS - 1, 1}, {17, 100}, {5, 0}};
     lort_input model = open_input("m.safetensors");
     const lort_entry entry = find(&model, "blk.0.attn_q.weight");
     uint8_t bytes[sizeof values];
@@ -163,7 +173,8 @@ static void elements_of_any_range(void **state)
         const uint64_t *range = ranges[i / 2];
         const lort_scratch scratch = {.bytes = bytes, .size = i % 2 ? 40 : sizeof bytes};
         memset(found, 0xff, sizeof found);
-        assert_code(lort_entry_elements(&entry, range[0], range[1], &scratch, found, &err), LORT_OK, &err);
+        assert_code(lort_entry_elements(&entry, range[0], range[1], &scratch, found, &err), LORT_OK,
+                    &err);
         assert_memory_equal(found, values + range[0], range[1] * sizeof *found);
         assert_true(range[1] == ROWS * COLS || isnan(found[range[1]])); /* and no more */
     }
@@ -185,9 +196,11 @@ static void a_sink_that_fails_ends_the_reading(void **state)
         lort_scratch scratch = {0};
         lort_error err = {0};
         int calls = 0;
-        assert_code(lort_scratch_open_read(&scratch, &lort_alloc_heap, i ? CHUNK : 64, &err), LORT_OK, &err);
+        assert_code(lort_scratch_open_read(&scratch, &lort_alloc_heap, i ? CHUNK : 64, &err),
+                    LORT_OK, &err);
         assert_code(lort_codec_open(1, &scratch.codec, &err), LORT_OK, &err);
-        assert_code(lort_entry_bytes(&entry, &scratch, refuse_all, &calls, &err), LORT_E_WRITE, &err);
+        assert_code(lort_entry_bytes(&entry, &scratch, refuse_all, &calls, &err), LORT_E_WRITE,
+                    &err);
         assert_int_equal(calls, 1);
         lort_scratch_close(&scratch, &lort_alloc_heap);
         lort_input_close(&input);
@@ -210,7 +223,8 @@ static void changes_are_told(void **state)
         assert_code(lort_input_unchanged(&input, &err), LORT_E_READ, &err);
         assert_says(&err, names[i]);
         assert_code(lort_entry_unchanged(&entry, &err), i ? LORT_OK : LORT_E_READ,
-                    &err);                                          /* chunks have hashes of their own */
+                    /* chunks have hashes of their own */
+                    &err);
         assert_code(lort_entry_check(&entry, &err), LORT_OK, &err); /* no read has failed */
         lort_input_close(&input);
     }

@@ -24,7 +24,8 @@ static void every_text_is_its_own(void **state)
 static void faults_are_weights_that_are_no_numbers_and_methods_that_gave_up(void **state)
 {
     for (unsigned i = 0; i < LORT_REASONS; i++)
-        assert_int_equal(lort_reason_is_fault((lort_reason)i), i == LORT_REASON_NOT_FINITE || i == LORT_REASON_NOT_CONVERGED);
+        assert_int_equal(lort_reason_is_fault((lort_reason)i),
+                         i == LORT_REASON_NOT_FINITE || i == LORT_REASON_NOT_CONVERGED);
 }
 
 static void states_have_texts(void **state)

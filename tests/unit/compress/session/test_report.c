@@ -99,7 +99,8 @@ static void test_tensors_default_to_unmeasured(void **state)
 /* Escaped texts are not cut, whatever their last bytes are. */
 static void test_escaped_texts_are_whole(void **state)
 {
-    static const char *const ends[] = {"", "a", "\n", "\\", "\xff", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xc3", "ab\xff\xff"};
+    static const char *const ends[] = {
+        "", "a", "\n", "\\", "\xff", "\xc3\xa9", "\xf0\x9f\x98\x80", "\xc3", "ab\xff\xff"};
     char text[64], whole[512];
     lort_report report;
     assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
@@ -108,7 +109,8 @@ static void test_escaped_texts_are_whole(void **state)
             memset(text, n % 3 ? 'x' : 1, n);
             memcpy(text + n, ends[i], strlen(ends[i]));
             const size_t bytes = n + strlen(ends[i]);
-            assert_string_equal(lort_report_escape(&report, text, bytes), lort_escape(whole, sizeof whole, text, bytes));
+            assert_string_equal(lort_report_escape(&report, text, bytes),
+                                lort_escape(whole, sizeof whole, text, bytes));
         }
     lort_report_free(&report);
 }

@@ -24,7 +24,9 @@ static lort_error err;
 static void open_session(uint64_t memory, unsigned threads, const lort_observer *observer)
 {
     report = (lort_report){0};
-    tiny_ok(lort_session_open(&session, LORT_COMMAND_PLAN, memory, threads, observer, &report, &err), &err);
+    tiny_ok(
+        lort_session_open(&session, LORT_COMMAND_PLAN, memory, threads, observer, &report, &err),
+        &err);
 }
 
 static int tear_down(void **state)
@@ -53,7 +55,8 @@ static void the_report_has_every_memory_source(void **state)
     bool binding = false;
     for (unsigned i = 0; i < report.source_count; i++) {
         smallest = report.sources[i].bytes < smallest ? report.sources[i].bytes : smallest;
-        binding |= strcmp(report.sources[i].name, report.binding_source) == 0 && report.sources[i].bytes == report.available_bytes;
+        binding |= strcmp(report.sources[i].name, report.binding_source) == 0 &&
+                   report.sources[i].bytes == report.available_bytes;
     }
     assert_int_equal(report.available_bytes, smallest);
     assert_true(binding);
@@ -102,7 +105,9 @@ static void every_worker_has_its_scratch(void **state)
     }
     /* the budget has the bytes that the plan counts, and the small table of workers */
     assert_in_range(lort_budget_used(session.budget), cost, cost + 64 * 1024);
-    assert_true(lort_session_cost(4, 1, MIB, &no_blocks) > cost && lort_session_cost(3, 1, 2 * MIB, &no_blocks) > cost && lort_session_cost(3, 19, MIB, &no_blocks) > cost);
+    assert_true(lort_session_cost(4, 1, MIB, &no_blocks) > cost &&
+                lort_session_cost(3, 1, 2 * MIB, &no_blocks) > cost &&
+                lort_session_cost(3, 19, MIB, &no_blocks) > cost);
 }
 
 static void workers_beyond_the_limit_are_refused(void **state)
@@ -236,7 +241,8 @@ static void events_carry_the_figures(void **state)
     assert_ptr_equal(h.last.tensor, &tensor);
     assert_ptr_equal(h.last.report, &report);
     assert_true(h.last.done_bytes == 5 && h.last.total_bytes == 10 && h.last.out_bytes == 4);
-    assert_true(h.last.tensors_done == 1 && h.last.tensors_total == 2 && h.last.worst_error == 0.25);
+    assert_true(h.last.tensors_done == 1 && h.last.tensors_total == 2 &&
+                h.last.worst_error == 0.25);
     assert_true(h.last.seconds >= 0 && h.last.seconds <= lort_session_seconds(&session));
 }
 

@@ -44,7 +44,9 @@ static void open_matrix(const char *dtype, const float *values, int64_t slices, 
 
 static void decide(uint32_t slice)
 {
-    tiny_ok(lort_decide(&run.decider, tiny_run_planned(&run, "w"), slice, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+    tiny_ok(lort_decide(&run.decider, tiny_run_planned(&run, "w"), slice, (lort_work){NULL, 0},
+                        &outcome, &run.err),
+            &run.err);
 }
 
 static void free_outcome(void) { lort_outcome_free(&outcome, &run.session.alloc); }
@@ -148,7 +150,9 @@ static void the_bytes_do_not_depend_on_the_workers(void **state)
     assert_true(lort_outcome_has_factors(&outcome));
     for (unsigned i = 0; i < 4; i++) {
         lort_outcome again;
-        tiny_ok(lort_decide(&run.decider, planned, 0, (lort_work){i % 2 ? run.session.pool : NULL, i / 2}, &again, &run.err), &run.err);
+        tiny_ok(lort_decide(&run.decider, planned, 0,
+                            (lort_work){i % 2 ? run.session.pool : NULL, i / 2}, &again, &run.err),
+                &run.err);
         assert_int_equal(again.coded.size, outcome.coded.size);
         assert_memory_equal(again.coded.data, outcome.coded.data, outcome.coded.size);
         assert_int_equal(again.product.rank, outcome.product.rank);
@@ -169,7 +173,8 @@ static void what_the_plan_keeps_is_not_read(void **state)
     assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 0), 0); /* a read would fail now */
     for (uint64_t i = 0; i < run.plan.count; i++) {
         const lort_tensor_plan *planned = &run.plan.tensors[i];
-        tiny_ok(lort_decide(&run.decider, planned, 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+        tiny_ok(lort_decide(&run.decider, planned, 0, (lort_work){NULL, 0}, &outcome, &run.err),
+                &run.err);
         assert_kept(planned->reason, "");
         assert_int_equal(lort_model_check(run.model, 0, &run.err), LORT_OK);
     }
@@ -209,8 +214,11 @@ static void nan_and_infinity_are_kept_and_named(void **state)
 static void the_first_that_is_no_number_is_found(void **state)
 {
     enum { HIGH = 130, ACROSS = 9000 };
-    static const struct { lort_residual residual; const char *place; } ways[] = {
-        {LORT_RESIDUAL_INT, "first at row 3, column 6000"}, {LORT_RESIDUAL_TERNARY, "first at row 3, column 100"}};
+    static const struct {
+        lort_residual residual;
+        const char *place;
+    } ways[] = {{LORT_RESIDUAL_INT, "first at row 3, column 6000"},
+                {LORT_RESIDUAL_TERNARY, "first at row 3, column 100"}};
     float *values = calloc((size_t)HIGH * ACROSS, sizeof *values);
     assert_non_null(values);
     tiny_fill_noise(values, (uint64_t)HIGH * ACROSS, 5);
@@ -381,11 +389,16 @@ static void a_share_is_spent_with_components(void **state)
         lort_share share = {bytes < 26000 ? 0.25 : 0.01, bytes};
         lort_tensor_plan planned = *tiny_run_planned(&run, "w");
         planned.shares = &share;
-        tiny_ok(lort_decide(&run.decider, &planned, 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
-        const uint64_t spent = lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size;
+        tiny_ok(lort_decide(&run.decider, &planned, 0, (lort_work){NULL, 0}, &outcome, &run.err),
+                &run.err);
+        const uint64_t spent =
+            lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size;
         const double error = sqrt(outcome.error2 / outcome.norm2);
-        if ((bytes > 15000 && !lort_outcome_has_factors(&outcome)) || spent > bytes || (double)spent < 0.93 * (double)bytes || error > 1.1 * last)
-            fail_msg("share %llu: rank %lld, %llu bytes, error %.4f after %.4f", (unsigned long long)bytes, (long long)outcome.product.rank, (unsigned long long)spent, error, last);
+        if ((bytes > 15000 && !lort_outcome_has_factors(&outcome)) || spent > bytes ||
+            (double)spent < 0.93 * (double)bytes || error > 1.1 * last)
+            fail_msg("share %llu: rank %lld, %llu bytes, error %.4f after %.4f",
+                     (unsigned long long)bytes, (long long)outcome.product.rank,
+                     (unsigned long long)spent, error, last);
         last = error;
         free_outcome();
     }
@@ -404,14 +417,18 @@ static void curves_know_components(void **state)
     static float values[TALL * WIDE];
     lort_curve curve;
     open_components("w", values);
-    tiny_ok(lort_decide_curve(&run.decider, tiny_run_planned(&run, "w"), 0, (lort_work){NULL, 0}, &curve, &run.err), &run.err);
+    tiny_ok(lort_decide_curve(&run.decider, tiny_run_planned(&run, "w"), 0, (lort_work){NULL, 0},
+                              &curve, &run.err),
+            &run.err);
     assert_false(curve.raw);
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++) {
         const double error = 0.5 / (1u << i);
         run.options.value = error;
         decide(0);
-        const double had = (double)(lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size);
-        const double said = bytes_at(&curve, i) + (lort_outcome_has_blocks(&outcome) ? (double)curve.codes : 0);
+        const double had =
+            (double)(lort_outcome_has_blocks(&outcome) ? outcome.estimate : outcome.coded.size);
+        const double said =
+            bytes_at(&curve, i) + (lort_outcome_has_blocks(&outcome) ? (double)curve.codes : 0);
         /* At point 6 factors of 8 bits are nearly exact enough: a few more of them, or many more
          * integers. */
         if (!(said > 0.97 * had && said < (i == 6 ? 1.3 : 1.06) * had))
@@ -434,7 +451,9 @@ static void embeddings_have_no_floor(void **state)
     for (int i = 0; i < 2; i++) {
         open_components(i ? "token_embd.weight" : "w", values);
         run.options.value = 0.3;
-        tiny_ok(lort_decide(&run.decider, &run.plan.tensors[1], 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+        tiny_ok(lort_decide(&run.decider, &run.plan.tensors[1], 0, (lort_work){NULL, 0}, &outcome,
+                            &run.err),
+                &run.err);
         ranks[i] = outcome.product.rank;
         close_matrix();
     }
@@ -446,10 +465,14 @@ static void embeddings_have_no_floor(void **state)
 
 static int64_t gives_up_at; /* fails from this call on; 0: never */
 
-lort_code __real_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
-lort_code __real_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
-lort_code __wrap_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
-lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err);
+lort_code __real_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work,
+                             lort_error *err);
+lort_code __real_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
+                                    lort_error *err);
+lort_code __wrap_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work,
+                             lort_error *err);
+lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
+                                    lort_error *err);
 
 static bool gives_up(void)
 {
@@ -459,14 +482,18 @@ static bool gives_up(void)
     return false;
 }
 
-lort_code __wrap_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)
+lort_code __wrap_lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work,
+                             lort_error *err)
 {
-    return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge") : __real_lort_dsyevd(n, a, lda, values, work, err);
+    return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge")
+                      : __real_lort_dsyevd(n, a, lda, values, work, err);
 }
 
-lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work, lort_error *err)
+lort_code __wrap_lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
+                                    lort_error *err)
 {
-    return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge") : __real_lort_dsyevd_values(n, a, lda, values, work, err);
+    return gives_up() ? lort_fail(err, LORT_E_NUMERIC, "dsyevd did not converge")
+                      : __real_lort_dsyevd_values(n, a, lda, values, work, err);
 }
 
 /* Whichever eigenproblem fails, LoRT keeps the slice and the run continues. */
@@ -518,7 +545,8 @@ static void every_allocation_may_fail(void **state)
             tiny_failing failing;
             tiny_failing_start(&failing, n);
             run.session.alloc = failing.alloc;
-            code = lort_decide(&run.decider, tiny_run_planned(&run, "w"), slice, (lort_work){NULL, 0}, &outcome, &run.err);
+            code = lort_decide(&run.decider, tiny_run_planned(&run, "w"), slice,
+                               (lort_work){NULL, 0}, &outcome, &run.err);
             if (code) {
                 assert_int_equal(code, LORT_E_MEMORY);
                 assert_nothing_left();
@@ -541,8 +569,11 @@ static void a_file_that_shrank_is_a_read_error(void **state)
         tiny_fill_rank(values + i * SIZE, SIDE, SIDE, 8, 1);
     open_matrix("F32", values, 4, 1);
     /* Inside the last slice. */
-    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 3 * (off_t)sizeof values / 4 + 8192), 0);
-    assert_int_equal(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 3, (lort_work){NULL, 0}, &outcome, &run.err), LORT_E_READ);
+    assert_int_equal(truncate(tiny_path(dir, "m.safetensors"), 3 * (off_t)sizeof values / 4 + 8192),
+                     0);
+    assert_int_equal(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 3, (lort_work){NULL, 0},
+                                 &outcome, &run.err),
+                     LORT_E_READ);
     tiny_says(run.err.message, "m.safetensors");
     assert_nothing_left();
     close_matrix();

@@ -17,7 +17,8 @@ static const uint8_t bytes[] = "sixteen of these";
 
 static void put(lort_held *kept, uint64_t number, uint64_t stored)
 {
-    const lort_block_coded coded = {.stored = stored, .decoded = 100 + number, .error2 = (double)number};
+    const lort_block_coded coded = {
+        .stored = stored, .decoded = 100 + number, .error2 = (double)number};
     const lort_weighed error = {.plain = 1, .weighed = 2};
     lort_held_put(kept, number, &coded, &error, bytes);
 }
@@ -75,7 +76,9 @@ static void nothing_without_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_when_all_are_there), cmocka_unit_test(nothing_when_one_is_missing), cmocka_unit_test(nothing_without_room),
+        cmocka_unit_test(whole_when_all_are_there),
+        cmocka_unit_test(nothing_when_one_is_missing),
+        cmocka_unit_test(nothing_without_room),
     };
     return run_chosen(tests, NULL, NULL);
 }

@@ -7,13 +7,13 @@
 
 #include <cmocka.h>
 
-#include "compress/read/encoding.h"
-#include "compress/factor/factor.h"
 #include "compress/coder/trits.h"
+#include "compress/factor/factor.h"
+#include "compress/read/encoding.h"
+#include "formats/container/part.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
-#include "formats/container/part.h"
 
 /* ---- bytes ---- */
 
@@ -36,7 +36,9 @@ static void trits_come_back(void **state)
             assert_memory_equal(found, decoded, count * sizeof *found);
             for (uint64_t i = 0; i < count; i++) {
                 const float scale = scales[i / (uint64_t)cols], w = weights[i];
-                assert_true(found[i] == (scale > 0 && w > scale / 2 ? scale : scale > 0 && w < -scale / 2 ? -scale : 0));
+                assert_true(found[i] == (scale > 0 && w > scale / 2    ? scale
+                                         : scale > 0 && w < -scale / 2 ? -scale
+                                                                       : 0));
             }
         }
 }
@@ -48,12 +50,14 @@ static void bytes_that_are_no_trits_are_damage(void **state)
     lort_error err = {0};
     for (unsigned v = 0; v < 256; v++) {
         uint8_t bytes[2] = {(uint8_t)v, 0};
-        assert_int_equal(lort_trits_unpack(bytes, 1, 10, scales, out, &err), v > 242 ? LORT_E_DAMAGED : LORT_OK);
+        assert_int_equal(lort_trits_unpack(bytes, 1, 10, scales, out, &err),
+                         v > 242 ? LORT_E_DAMAGED : LORT_OK);
         bytes[0] = 0;
         bytes[1] = (uint8_t)v;
         for (int64_t more = 1; more <= 5; more++) { /* digits in the last byte */
             static const unsigned limit[] = {1, 3, 9, 27, 81, 243};
-            assert_int_equal(lort_trits_unpack(bytes, 1, 5 + more, scales, out, &err), v < limit[more] ? LORT_OK : LORT_E_DAMAGED);
+            assert_int_equal(lort_trits_unpack(bytes, 1, 5 + more, scales, out, &err),
+                             v < limit[more] ? LORT_OK : LORT_E_DAMAGED);
         }
     }
 }
@@ -122,7 +126,8 @@ static void the_next_scale_errs_no_more(void **state)
             lort_trit_sum_add(x, N, scale, &sum);
             double error2 = 0;
             for (int i = 0; i < N; i++) {
-                const double size = fabs((double)x[i]), rest = size > (double)scale / 2 ? size - (double)scale : size;
+                const double size = fabs((double)x[i]),
+                             rest = size > (double)scale / 2 ? size - (double)scale : size;
                 error2 += rest * rest;
             }
             assert_true(fabs(sum.error2 - error2) <= 1e-12 * error2);
@@ -155,7 +160,9 @@ static void decide(const float *values, int64_t rank, lort_goal goal, double val
     run.options.value = value;
     run.options.min_dim = 8;
     tiny_run_start(&run);
-    tiny_ok(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 0, (lort_work){NULL, 0}, &outcome, &run.err), &run.err);
+    tiny_ok(lort_decide(&run.decider, tiny_run_planned(&run, "w"), 0, (lort_work){NULL, 0},
+                        &outcome, &run.err),
+            &run.err);
 }
 
 static void done(void)
@@ -195,10 +202,14 @@ static void one_weight(float *values, int64_t n)
     values[n / 2] = 3;
 }
 
-static fill_fn *const nasty[] = {uniform, normal, laplace, constant, outlier, sparse, zero_rows, rank_one, tiny_values, huge_values, mixed_rows, one_weight};
+static fill_fn *const nasty[] = {uniform,     normal,      laplace,    constant,
+                                 outlier,     sparse,      zero_rows,  rank_one,
+                                 tiny_values, huge_values, mixed_rows, one_weight};
 
 /* Computes the error of the first iterate by hand: factors of the matrix itself, then scales. */
-static lort_code read_values(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0, int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
+static lort_code read_values(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                             int64_t c1, float *dst, const float **out, int64_t *ld,
+                             lort_error *err)
 {
     (void)worker, (void)r1, (void)c1, (void)dst, (void)err;
     *out = (const float *)ctx + r0 * COLS + c0;
@@ -209,7 +220,8 @@ static lort_code read_values(void *ctx, unsigned worker, int64_t r0, int64_t r1,
 static double first_iterate(float *values, int64_t rank)
 {
     static float left[SIZE], right[SIZE], product[SIZE];
-    const lort_matrix_source source = {.rows = ROWS, .cols = COLS, .element_bytes = 4, .read = read_values, .ctx = values};
+    const lort_matrix_source source = {
+        .rows = ROWS, .cols = COLS, .element_bytes = 4, .read = read_values, .ctx = values};
     const lort_target target = {.kind = LORT_TARGET_RANK, .rank = rank, .max_rank = rank};
     lort_factors f;
     double error2 = 0;
@@ -217,7 +229,8 @@ static double first_iterate(float *values, int64_t rank)
     assert_int_equal(f.verdict, LORT_FACTORED);
     lort_dtype_get(f.left_type)->decode(f.left, left, (uint64_t)(ROWS * f.rank));
     lort_dtype_get(f.right_type)->decode(f.right, right, (uint64_t)(COLS * f.rank));
-    lort_product_cells(&(lort_product){f.rank, f.exponent, left, right}, COLS, 0, ROWS, 0, COLS, product, COLS);
+    lort_product_cells(&(lort_product){f.rank, f.exponent, left, right}, COLS, 0, ROWS, 0, COLS,
+                       product, COLS);
     for (int r = 0; r < ROWS; r++) {
         lort_trit_sum sum = {0};
         double best = INFINITY;
@@ -261,24 +274,29 @@ static void nothing_diverges(void **state)
         decide(values, 0, LORT_GOAL_RANK, 0);
         if (outcome.kind != LORT_OUTCOME_TERNARY) { /* of one weight the lossless form is smaller */
             if (nasty[k] != one_weight && nasty[k] != constant)
-                fail_msg("matrix %zu is kept: %s (%s)", k, lort_reason_text(outcome.reason), outcome.detail);
+                fail_msg("matrix %zu is kept: %s (%s)", k, lort_reason_text(outcome.reason),
+                         outcome.detail);
             assert_int_equal(outcome.reason, LORT_REASON_TRITS_LARGER);
             done();
             continue;
         }
         const double plain = outcome.error2;
-        assert_true(plain < outcome.norm2 && outcome.product.rank == 0 && !lort_outcome_has_factors(&outcome));
+        assert_true(plain < outcome.norm2 && outcome.product.rank == 0 &&
+                    !lort_outcome_has_factors(&outcome));
         check_rounds();
         done();
         for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
             decide(values, ranks[i], LORT_GOAL_RANK, 0);
             if (outcome.kind == LORT_OUTCOME_TERNARY) {
                 const double first = first_iterate(values, ranks[i]);
-                if (!(outcome.error2 <= plain && outcome.error2 <= 1.02 * first + 1e-12 * outcome.norm2))
-                    fail_msg("matrix %zu, rank %lld: %g, plain %g, first %g", k, (long long)ranks[i], outcome.error2, plain, first);
+                if (!(outcome.error2 <= plain &&
+                      outcome.error2 <= 1.02 * first + 1e-12 * outcome.norm2))
+                    fail_msg("matrix %zu, rank %lld: %g, plain %g, first %g", k,
+                             (long long)ranks[i], outcome.error2, plain, first);
                 check_rounds();
             } else {
-                assert_true(outcome.reason == LORT_REASON_TRITS_LARGER || outcome.reason == LORT_REASON_BREAK_EVEN);
+                assert_true(outcome.reason == LORT_REASON_TRITS_LARGER ||
+                            outcome.reason == LORT_REASON_BREAK_EVEN);
             }
             done();
         }
@@ -315,7 +333,8 @@ static void what_has_no_trits_is_kept(void **state)
     decide(values, 0, LORT_GOAL_ERROR, 1e-6);
     assert_int_equal(outcome.reason, LORT_REASON_TRITS_LOW_RANK);
     tiny_says(outcome.detail, "leaves an error of ");
-    assert_true(!lort_outcome_has_factors(&outcome) && outcome.kind != LORT_OUTCOME_TERNARY && outcome.coded.size == 0);
+    assert_true(!lort_outcome_has_factors(&outcome) && outcome.kind != LORT_OUTCOME_TERNARY &&
+                outcome.coded.size == 0);
     done();
 }
 
@@ -331,7 +350,8 @@ static void targets_are_met(void **state)
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         decide(values, 0, LORT_GOAL_ERROR, errors[i]);
         assert_true(outcome.kind == LORT_OUTCOME_TERNARY);
-        assert_true(outcome.error2 <= errors[i] * errors[i] * outcome.norm2 && outcome.product.rank >= before);
+        assert_true(outcome.error2 <= errors[i] * errors[i] * outcome.norm2 &&
+                    outcome.product.rank >= before);
         const int64_t rank = before = outcome.product.rank;
         done();
         decide(values, 0, LORT_GOAL_ENERGY, 1 - errors[i] * errors[i]);
@@ -360,7 +380,8 @@ static lort_archive *open_archive(const char *name)
 {
     lort_archive *archive;
     lort_error err = {0};
-    assert_code(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &archive, &err), LORT_OK, &err);
+    assert_code(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &archive, &err), LORT_OK,
+                &err);
     return archive;
 }
 
@@ -385,7 +406,11 @@ static double trit_bits(const char *name)
 static void trits_take_few_bits(void **state)
 {
     enum { N = 512, ALL = N * N };
-    static const struct { const char *name; fill_fn *fill; double most; } cases[] = {{"normal", normal, 1.56}, {"Laplace", laplace, 1.4}, {"uniform", uniform, 1.61}};
+    static const struct {
+        const char *name;
+        fill_fn *fill;
+        double most;
+    } cases[] = {{"normal", normal, 1.56}, {"Laplace", laplace, 1.4}, {"uniform", uniform, 1.61}};
     const lort_options options = options_ternary(0);
     float *values = malloc(ALL * sizeof *values);
     assert_non_null(values);
@@ -400,7 +425,9 @@ static void trits_take_few_bits(void **state)
     free(values);
     lort_report report = {0};
     lort_error err = {0};
-    assert_code(lort_compress("tests/data/kjv-3m/kjv-3m-f16.gguf", tiny_path(dir, "b.lort"), &options, NULL, &report, &err), LORT_OK, &err);
+    assert_code(lort_compress("tests/data/kjv-3m/kjv-3m-f16.gguf", tiny_path(dir, "b.lort"),
+                              &options, NULL, &report, &err),
+                LORT_OK, &err);
     lort_report_free(&report);
     const double bits = trit_bits("b.lort");
     print_message("# kjv-3m: trits and scales take %.4f bits a weight\n", bits);
@@ -422,14 +449,20 @@ static void a_stack_reads_as_it_was_measured(void **state)
     for (int i = 0; i < SLICE; i++)
         values[2 * SLICE + i] += 0.2f * values[i];
     tiny_safetensors(dir, "m", &(tiny_tensor){"experts", "F32", 3, {3, DOWN, WIDE}, values}, 1);
-    assert_code(lort_compress(tiny_path(dir, "m"), tiny_path(dir, "a.lort"), &options, NULL, &report, &err), LORT_OK, &err);
+    assert_code(
+        lort_compress(tiny_path(dir, "m"), tiny_path(dir, "a.lort"), &options, NULL, &report, &err),
+        LORT_OK, &err);
     char from[100];
     snprintf(from, sizeof from, "%s", tiny_path(dir, "m"));
-    assert_code(lort_compare(from, tiny_path(dir, "a.lort"), -1, &(lort_run_options){0}, NULL, &seen, &err), LORT_OK, &err);
-    const lort_tensor_report *made = entry_named(&report, "experts"), *found = entry_named(&seen, "experts");
+    assert_code(
+        lort_compare(from, tiny_path(dir, "a.lort"), -1, &(lort_run_options){0}, NULL, &seen, &err),
+        LORT_OK, &err);
+    const lort_tensor_report *made = entry_named(&report, "experts"),
+                             *found = entry_named(&seen, "experts");
     assert_int_equal(made->action, LORT_ACTION_CODED);
     assert_int_equal(made->rank, 3);
-    assert_true(made->rel_error > 0.1 && made->rel_error < 0.5 && fabs(made->rel_error - found->rel_error) < 1e-6);
+    assert_true(made->rel_error > 0.1 && made->rel_error < 0.5 &&
+                fabs(made->rel_error - found->rel_error) < 1e-6);
     lort_report_free(&report);
     lort_report_free(&seen);
     options.threads = 1;
@@ -446,7 +479,8 @@ static void a_stack_reads_as_it_was_measured(void **state)
     free(values);
 }
 
-static void scale_negative(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+static void scale_negative(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes,
+                           uint64_t n)
 {
     (void)part;
     if (chunk->array >> 24 == LORT_ARRAY_SCALES)
@@ -464,7 +498,8 @@ static void byte_243(const lort_part *part, const lort_chunk *chunk, uint8_t *by
     if (chunk->array >> 24 == LORT_ARRAY_TRITS)
         bytes[n / 2] = 243;
 }
-static void trit_behind_the_last(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+static void trit_behind_the_last(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes,
+                                 uint64_t n)
 {
     (void)part;
     if (chunk->array >> 24 == LORT_ARRAY_TRITS)
@@ -473,8 +508,13 @@ static void trit_behind_the_last(const lort_part *part, const lort_chunk *chunk,
 
 static void damage_is_refused(void **state)
 {
-    static const struct { edit_fn *edit; const char *says; } cases[] = {
-        {scale_negative, "scale of row 8 is negative"}, {scale_nan, "NaN"}, {byte_243, "is 243"}, {trit_behind_the_last, "behind the last"}};
+    static const struct {
+        edit_fn *edit;
+        const char *says;
+    } cases[] = {{scale_negative, "scale of row 8 is negative"},
+                 {scale_nan, "NaN"},
+                 {byte_243, "is 243"},
+                 {trit_behind_the_last, "behind the last"}};
     float values[81];
     lort_options options = options_ternary(0);
     normal(values, 81);
@@ -484,12 +524,16 @@ static void damage_is_refused(void **state)
         lort_report report = {0};
         lort_error err = {0};
         rewrite_container("a.lort", "bad.lort", cases[i].edit);
-        assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){0}, NULL, &report, &err), LORT_E_DAMAGED, &err);
+        assert_code(
+            lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){0}, NULL, &report, &err),
+            LORT_E_DAMAGED, &err);
         assert_says(&err, cases[i].says);
         lort_report_free(&report);
         char to[100];
         snprintf(to, sizeof to, "%s", tiny_path(dir, "back"));
-        assert_code(lort_restore(tiny_path(dir, "bad.lort"), to, &(lort_restore_options){0}, NULL, &report, &err), LORT_E_DAMAGED, &err);
+        assert_code(lort_restore(tiny_path(dir, "bad.lort"), to, &(lort_restore_options){0}, NULL,
+                                 &report, &err),
+                    LORT_E_DAMAGED, &err);
         lort_report_free(&report);
         assert_false(file_exists("back"));
     }
@@ -523,8 +567,12 @@ static void memory_is_a_promise(void **state)
 
 static void options_that_do_not_go_together(void **state)
 {
-    static const struct { lort_goal goal; const char *says; } cases[] = {
-        {LORT_GOAL_LOSSLESS, "residual ternary goes with"}, {LORT_GOAL_BPW, "residual ternary goes with"}, {LORT_GOAL_SIZE, "residual ternary goes with"}};
+    static const struct {
+        lort_goal goal;
+        const char *says;
+    } cases[] = {{LORT_GOAL_LOSSLESS, "residual ternary goes with"},
+                 {LORT_GOAL_BPW, "residual ternary goes with"},
+                 {LORT_GOAL_SIZE, "residual ternary goes with"}};
     lort_report report = {0};
     lort_error err = {0};
     tiny_safetensors(dir, "m", &(tiny_tensor){"w", "F32", 2, {64, 64}, NULL}, 1);
@@ -532,7 +580,8 @@ static void options_that_do_not_go_together(void **state)
         lort_options options = options_ternary(0);
         options.goal = cases[i].goal;
         options.value = 4;
-        assert_code(lort_plan(tiny_path(dir, "m"), &options, NULL, &report, &err), LORT_E_USAGE, &err);
+        assert_code(lort_plan(tiny_path(dir, "m"), &options, NULL, &report, &err), LORT_E_USAGE,
+                    &err);
         assert_says(&err, cases[i].says);
         lort_report_free(&report);
     }
@@ -545,10 +594,17 @@ static void options_that_do_not_go_together(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trits_come_back),       cmocka_unit_test(bytes_that_are_no_trits_are_damage), cmocka_unit_test(the_next_scale_errs_no_more),
-        command_test(nothing_diverges),          command_test(what_has_no_trits_is_kept),              command_test(targets_are_met),
-        command_test(trits_take_few_bits),       command_test(a_stack_reads_as_it_was_measured),       command_test(damage_is_refused),
-        command_test(memory_is_a_promise),       command_test(options_that_do_not_go_together),
+        cmocka_unit_test(trits_come_back),
+        cmocka_unit_test(bytes_that_are_no_trits_are_damage),
+        cmocka_unit_test(the_next_scale_errs_no_more),
+        command_test(nothing_diverges),
+        command_test(what_has_no_trits_is_kept),
+        command_test(targets_are_met),
+        command_test(trits_take_few_bits),
+        command_test(a_stack_reads_as_it_was_measured),
+        command_test(damage_is_refused),
+        command_test(memory_is_a_promise),
+        command_test(options_that_do_not_go_together),
     };
     return run_chosen(tests, NULL, NULL);
 }

@@ -8,11 +8,11 @@
 
 #include <cmocka.h>
 
-#include "compress/write/emit.h"
 #include "compress/read/encoding.h"
+#include "compress/write/emit.h"
+#include "formats/container/part.h"
 #include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
-#include "formats/container/part.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -63,7 +63,8 @@ static lort_code emit_part(lort_emitter *emitter, uint64_t extent)
             code = lort_emit_slice(emitter, s, &outcome, &run.err);
         lort_outcome_free(&outcome, &run.session.alloc);
     }
-    return code ? code : lort_emit_end(emitter, planned->tensor ? &reports[extent] : NULL, &run.err);
+    return code ? code
+                : lort_emit_end(emitter, planned->tensor ? &reports[extent] : NULL, &run.err);
 }
 
 /* Writes the first `parts` parts. Finishes the container and gives it its name only if these are
@@ -73,7 +74,8 @@ static lort_code emit_parts(const char *name, uint64_t parts)
     lort_publish_options how = {.mode = 0600};
     lort_publish *publish = NULL;
     lort_emitter *emitter = NULL;
-    lort_code code = lort_publish_begin(tiny_path(dir, name), &how, &run.session.alloc, &publish, &run.err);
+    lort_code code =
+        lort_publish_begin(tiny_path(dir, name), &how, &run.session.alloc, &publish, &run.err);
     if (code == LORT_OK)
         code = lort_publish_file(publish, NULL, &run.err);
     if (code == LORT_OK)
@@ -91,7 +93,10 @@ static lort_code emit_parts(const char *name, uint64_t parts)
 
 static void emit_all(const char *name) { tiny_ok(emit_parts(name, run.plan.count), &run.err); }
 
-static uint64_t extent_of(const char *name) { return (uint64_t)(tiny_run_planned(&run, name) - run.plan.tensors); }
+static uint64_t extent_of(const char *name)
+{
+    return (uint64_t)(tiny_run_planned(&run, name) - run.plan.tensors);
+}
 
 /* The number of files in the directory. */
 static int names_in_dir(void)
@@ -110,7 +115,8 @@ static int names_in_dir(void)
 static lort_archive *open_container(const char *name)
 {
     lort_archive *archive;
-    tiny_ok(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &archive, &run.err), &run.err);
+    tiny_ok(lort_archive_open(tiny_path(dir, name), &lort_alloc_heap, &archive, &run.err),
+            &run.err);
     assert_int_equal(lort_archive_count(archive), run.plan.count);
     return archive;
 }
@@ -123,9 +129,13 @@ static void check_raw(const lort_archive *archive, uint64_t number)
     const lort_extent *extent = &lort_model_extents(run.model, &count)[number];
     lort_scratch *scratch = &run.session.scratch[0];
     const uint8_t *want;
-    tiny_ok(lort_model_view(run.model, extent->file, extent->offset, extent->bytes, NULL, &want, &run.err), &run.err);
+    tiny_ok(lort_model_view(run.model, extent->file, extent->offset, extent->bytes, NULL, &want,
+                            &run.err),
+            &run.err);
     for (uint64_t c = 0; c < part->chunk_count; c++) {
-        tiny_ok(lort_archive_chunk(archive, part, c, scratch->codec, scratch->planes, scratch->bytes, &run.err), &run.err);
+        tiny_ok(lort_archive_chunk(archive, part, c, scratch->codec, scratch->planes,
+                                   scratch->bytes, &run.err),
+                &run.err);
         assert_memory_equal(scratch->bytes, want + at, part->chunks[c].decoded);
         at += part->chunks[c].decoded;
     }
@@ -133,15 +143,19 @@ static void check_raw(const lort_archive *archive, uint64_t number)
 }
 
 /* ||W - W'||^2 of a slice, with W' as a reader decodes it. */
-static double error2_of(const lort_archive *archive, const lort_part *part, uint32_t slice, const float *want)
+static double error2_of(const lort_archive *archive, const lort_part *part, uint32_t slice,
+                        const float *want)
 {
     static float rows[SIZE];
     lort_slice opened;
     lort_chunk_cache cache = {0};
     lort_scratch *scratch = &run.session.scratch[0];
     double sum = 0;
-    tiny_ok(lort_slice_open(archive, part, slice, scratch, &lort_alloc_heap, &opened, &run.err), &run.err);
-    tiny_ok(lort_slice_cells(&opened, &(lort_cells){0, SIDE, 0, SIDE}, scratch, &cache, rows, &run.err), &run.err);
+    tiny_ok(lort_slice_open(archive, part, slice, scratch, &lort_alloc_heap, &opened, &run.err),
+            &run.err);
+    tiny_ok(
+        lort_slice_cells(&opened, &(lort_cells){0, SIDE, 0, SIDE}, scratch, &cache, rows, &run.err),
+        &run.err);
     for (int i = 0; i < SIZE; i++)
         sum += ((double)rows[i] - want[i]) * ((double)rows[i] - want[i]);
     lort_slice_close(&opened);
@@ -167,8 +181,11 @@ static void assert_near(double found, double wanted)
 static void a_container_has_every_part_in_order(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
-    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values}, TINY("noise", "BF16", SIDE, SIDE), TINY("bias", "F16", 1000),
-                                   TINY("none", "F32", 0, 8), TINY("ids", "I64", 30, 50)};
+    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values},
+                                   TINY("noise", "BF16", SIDE, SIDE),
+                                   TINY("bias", "F16", 1000),
+                                   TINY("none", "F32", 0, 8),
+                                   TINY("ids", "I64", 30, 50)};
     open_model(tensors, 5, 2);
     emit_all("out.lort");
     lort_archive *archive = open_container("out.lort");
@@ -187,7 +204,8 @@ static void a_container_has_every_part_in_order(void **state)
         if (lort_part_is_raw(part))
             check_raw(archive, i);
     }
-    const lort_part *low = lort_archive_find(archive, "low", 3), *noise = lort_archive_find(archive, "noise", 5);
+    const lort_part *low = lort_archive_find(archive, "low", 3),
+                    *noise = lort_archive_find(archive, "noise", 5);
     assert_false(lort_part_is_raw(low));
     assert_string_equal(low->reason, "");
     assert_true(low->has_error);
@@ -203,11 +221,13 @@ static void a_container_has_every_part_in_order(void **state)
 static void reports_say_what_was_written(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
-    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values}, TINY("noise", "BF16", SIDE, SIDE)};
+    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values},
+                                   TINY("noise", "BF16", SIDE, SIDE)};
     open_model(tensors, 2, 1);
     emit_all("out.lort");
     lort_archive *archive = open_container("out.lort");
-    const lort_tensor_report *low = &reports[extent_of("low")], *noise = &reports[extent_of("noise")];
+    const lort_tensor_report *low = &reports[extent_of("low")],
+                             *noise = &reports[extent_of("noise")];
     assert_int_equal(low->action, LORT_ACTION_FACTORED);
     assert_string_equal(low->reason_text, "");
     assert_true(low->rank > 0 && low->rank <= 4);
@@ -260,7 +280,8 @@ static void an_error_that_cannot_be_stated_is_undefined(void **state)
     const lort_part *part = lort_archive_find(archive, "w", 1);
     assert_false(part->has_error);
     assert_true(isnan(reports[extent_of("w")].rel_error));
-    assert_string_equal(reports[extent_of("w")].reason_text, "1 of 2 slices kept: holds NaN or Inf");
+    assert_string_equal(reports[extent_of("w")].reason_text,
+                        "1 of 2 slices kept: holds NaN or Inf");
     lort_archive_close(archive);
     tiny_run_close(&run);
 }
@@ -268,8 +289,12 @@ static void an_error_that_cannot_be_stated_is_undefined(void **state)
 /* Several workers encode chunks of several megabytes, with windows of several sizes. */
 static void bytes_do_not_depend_on_workers_and_window(void **state)
 {
-    static const struct { unsigned threads, window; const char *name; } cases[] = {{1, 1, "a"}, {2, 3, "b"}, {3, 16, "c"}};
-    const tiny_tensor tensors[] = {TINY("raw", "I64", 300, 1000), TINY("noise", "BF16", SIDE, SIDE), TINY("bias", "F32", 300000)};
+    static const struct {
+        unsigned threads, window;
+        const char *name;
+    } cases[] = {{1, 1, "a"}, {2, 3, "b"}, {3, 16, "c"}};
+    const tiny_tensor tensors[] = {TINY("raw", "I64", 300, 1000), TINY("noise", "BF16", SIDE, SIDE),
+                                   TINY("bias", "F32", 300000)};
     char command[300];
     for (size_t i = 0; i < 3; i++) {
         open_model(tensors, 3, cases[i].threads);
@@ -290,7 +315,9 @@ static void a_container_without_its_end_is_no_container(void **state)
     for (uint64_t parts = 0; parts < run.plan.count; parts++) {
         lort_archive *archive;
         tiny_ok(emit_parts("out.lort", parts), &run.err);
-        assert_int_equal(lort_archive_open(tiny_path(dir, "out.lort"), &lort_alloc_heap, &archive, &run.err), LORT_E_DAMAGED);
+        assert_int_equal(
+            lort_archive_open(tiny_path(dir, "out.lort"), &lort_alloc_heap, &archive, &run.err),
+            LORT_E_DAMAGED);
         tiny_says(run.err.message, "incomplete");
         assert_null(archive);
         assert_int_equal(unlink(tiny_path(dir, "out.lort")), 0);
@@ -301,7 +328,8 @@ static void a_container_without_its_end_is_no_container(void **state)
 static void every_allocation_may_fail(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
-    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values}, TINY("bias", "F16", 1000)};
+    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values},
+                                   TINY("bias", "F16", 1000)};
     open_model(tensors, 2, 1);
     lort_alloc ledger = run.session.alloc;
     lort_code code = LORT_E_MEMORY;
@@ -336,13 +364,16 @@ static void a_file_that_shrank_is_a_read_error(void **state)
 /* ---- stops ---- */
 
 typedef struct stopper {
-    _Atomic unsigned tensors;  /* TENSOR events */
-    _Atomic unsigned asked;    /* how often stop was called, by any thread */
+    _Atomic unsigned tensors; /* TENSOR events */
+    _Atomic unsigned asked;   /* how often stop was called, by any thread */
     /* Stops after so many tensors, or at call number yes_after if that is not 0. */
     unsigned stop_after, yes_after;
 } stopper;
 
-static void count_tensors(void *ctx, const lort_event *event) { ((stopper *)ctx)->tensors += event->kind == LORT_EVENT_TENSOR; }
+static void count_tensors(void *ctx, const lort_event *event)
+{
+    ((stopper *)ctx)->tensors += event->kind == LORT_EVENT_TENSOR;
+}
 
 static bool enough(void *ctx)
 {
@@ -361,7 +392,8 @@ static lort_code compress_and_stop(lort_mode mode, unsigned threads, stopper *st
     options.mode = mode;
     options.memory_bytes = TINY_PLENTY;
     options.threads = threads;
-    lort_code code = lort_compress(model_path(), tiny_path(dir, "out.lort"), &options, &observer, &report, &err);
+    lort_code code =
+        lort_compress(model_path(), tiny_path(dir, "out.lort"), &options, &observer, &report, &err);
     if (code)
         tiny_says(err.message, "stopped");
     lort_report_free(&report);
@@ -375,7 +407,9 @@ static lort_code compress_and_stop(lort_mode mode, unsigned threads, stopper *st
 static void a_stop_leaves_nothing(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
-    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values}, TINY("bias", "F16", 1000), TINY("noise", "BF16", SIDE, SIDE)};
+    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values},
+                                   TINY("bias", "F16", 1000),
+                                   TINY("noise", "BF16", SIDE, SIDE)};
     tiny_safetensors(dir, "m.safetensors", tensors, 3);
     for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++)
         for (unsigned after = 0; after < 3; after++) {
@@ -394,7 +428,8 @@ static void a_stop_leaves_nothing(void **state)
 static void a_stop_is_heard_whenever_it_is_asked_for(void **state)
 {
     tiny_fill_rank(values, SIDE, SIDE, 4, 1);
-    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values}, TINY("bias", "F32", 600000)};
+    const tiny_tensor tensors[] = {{"low", "F32", 2, {SIDE, SIDE}, values},
+                                   TINY("bias", "F32", 600000)};
     tiny_safetensors(dir, "m.safetensors", tensors, 2);
     lort_code code = LORT_E_STOPPED;
     unsigned n = 1;

@@ -11,7 +11,8 @@
 
 enum { ROWS = 72, COLS = 60, EXPERTS = 4, SIZE = ROWS * COLS };
 
-static float low_rank[SIZE], with_nan[SIZE], zero[SIZE], experts[EXPERTS * SIZE], mixed[EXPERTS * SIZE];
+static float low_rank[SIZE], with_nan[SIZE], zero[SIZE], experts[EXPERTS * SIZE],
+    mixed[EXPERTS * SIZE];
 
 static int fill(void **state)
 {
@@ -45,10 +46,12 @@ static const tiny_tensor model[] = {
 
 static void write_model(void) { tiny_safetensors(dir, "m", model, TENSORS); }
 
-static lort_code compress_named(const char *input, const char *output, const lort_options *options, const lort_observer *observer, lort_report *report, lort_error *err)
+static lort_code compress_named(const char *input, const char *output, const lort_options *options,
+                                const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_report own = {0};
-    lort_code code = lort_compress(tiny_path(dir, input), tiny_path(dir, output), options, observer, report ? report : &own, err);
+    lort_code code = lort_compress(tiny_path(dir, input), tiny_path(dir, output), options, observer,
+                                   report ? report : &own, err);
     lort_report_free(&own);
     return code;
 }
@@ -87,7 +90,9 @@ static void same_bytes_by_error(void **state)
 
 static void same_bytes_from_gguf(void **state)
 {
-    static const tiny_tensor some[] = {{"a", "F32", 2, {ROWS, COLS}, low_rank}, {"q", "Q8_0", 2, {ROWS, 64}, NULL}, {"e", "F16", 3, {EXPERTS, ROWS, COLS}, experts}};
+    static const tiny_tensor some[] = {{"a", "F32", 2, {ROWS, COLS}, low_rank},
+                                       {"q", "Q8_0", 2, {ROWS, 64}, NULL},
+                                       {"e", "F16", 3, {EXPERTS, ROWS, COLS}, experts}};
     tiny_gguf(dir, "g", some, 3, NULL);
     same_bytes("g", options_rank(2));
 }
@@ -96,13 +101,19 @@ static void same_bytes_from_gguf(void **state)
 
 static void every_way_through(void **state)
 {
-    static const struct { const char *name; lort_action action; const char *reason, *detail; int64_t rank; } wanted[] = {
+    static const struct {
+        const char *name;
+        lort_action action;
+        const char *reason, *detail;
+        int64_t rank;
+    } wanted[] = {
         {"plain.weight", LORT_ACTION_FACTORED, "", "", 3},
         {"half.weight", LORT_ACTION_FACTORED, "", "", 3},
         {"noise.weight", LORT_ACTION_FACTORED, "", "", 3},
         {"nan.weight", LORT_ACTION_KEPT, "holds NaN or Inf", "first at row 7, column 11", 0},
         {"experts.weight", LORT_ACTION_FACTORED, "", "", 3},
-        {"mixed.weight", LORT_ACTION_FACTORED, "1 of 4 slices kept: holds NaN or Inf", "first at row 0, column 5", 2},
+        {"mixed.weight", LORT_ACTION_FACTORED, "1 of 4 slices kept: holds NaN or Inf",
+         "first at row 0, column 5", 2},
         {"f8.weight", LORT_ACTION_KEPT, "F8 with scale companion", "", 0},
         {"norm.weight", LORT_ACTION_KEPT, "fewer than two dimensions", "", 0},
         {"ids", LORT_ACTION_KEPT, "type is kept, never decoded", "", 0},
@@ -121,8 +132,11 @@ static void every_way_through(void **state)
         assert_int_equal(entry->rank, wanted[i].rank);
     }
     assert_int_equal(report.warning_count, 2);
-    assert_string_equal(report.warnings[0], "nan.weight: holds NaN or Inf, first at row 7, column 11");
-    assert_string_equal(report.warnings[1], "mixed.weight: 1 of 4 slices kept: holds NaN or Inf, first at row 0, column 5");
+    assert_string_equal(report.warnings[0],
+                        "nan.weight: holds NaN or Inf, first at row 7, column 11");
+    assert_string_equal(
+        report.warnings[1],
+        "mixed.weight: 1 of 4 slices kept: holds NaN or Inf, first at row 0, column 5");
     assert_true(entry_named(&report, "plain.weight")->rel_error < 1e-3);
     assert_true(entry_named(&report, "noise.weight")->rel_error > 0.5);
     assert_true(isnan(entry_named(&report, "mixed.weight")->rel_error));
@@ -204,7 +218,8 @@ static void a_stop_keeps_the_old_output(void **state)
     tiny_text(dir, "a.lort", "old");
     options.force = true;
     watch_start(&w, 9, -1);
-    assert_code(compress_named("m", "a.lort", &options, &w.observer, NULL, &err), LORT_E_STOPPED, &err);
+    assert_code(compress_named("m", "a.lort", &options, &w.observer, NULL, &err), LORT_E_STOPPED,
+                &err);
     lort_buffer old = file_read("a.lort");
     assert_int_equal(old.size, 3);
     lort_buffer_free(&old);
@@ -221,10 +236,12 @@ static void a_sample_stops(void **state)
     write_model();
     options.sample = 3;
     watch_start(&w, 1, -1);
-    assert_code(lort_plan(tiny_path(dir, "m"), &options, &w.observer, &report, &err), LORT_E_STOPPED, &err);
+    assert_code(lort_plan(tiny_path(dir, "m"), &options, &w.observer, &report, &err),
+                LORT_E_STOPPED, &err);
     lort_report_free(&report);
     watch_start(&w, -1, -1);
-    assert_code(lort_plan(tiny_path(dir, "m"), &options, &w.observer, &report, &err), LORT_OK, &err);
+    assert_code(lort_plan(tiny_path(dir, "m"), &options, &w.observer, &report, &err), LORT_OK,
+                &err);
     assert_int_equal(w.kinds[LORT_EVENT_TENSOR], 3);
     assert_true(report.output_low <= report.output_high && report.output_low > 0);
     lort_report_free(&report);
@@ -270,7 +287,8 @@ static void a_changed_input_is_a_read_error(void **state)
             options.mode = (lort_mode)mode;
             watch_start(&w, -1, -1);
             w.act = acts[i];
-            assert_code(compress_named("m", "a.lort", &options, &w.observer, NULL, &err), LORT_E_READ, &err);
+            assert_code(compress_named("m", "a.lort", &options, &w.observer, NULL, &err),
+                        LORT_E_READ, &err);
             assert_says(&err, "m");
             remove_unfinished("a.lort");
             assert_int_equal(names_left(), 1);
@@ -302,10 +320,18 @@ static void memory_is_a_promise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        command_test(same_bytes_by_rank),          command_test(same_bytes_by_error),           command_test(same_bytes_from_gguf),
-        command_test(every_way_through),           command_test(a_quality_limit_stops_the_run), command_test(the_ratio_is_noted),
-        command_test(a_stop_leaves_nothing_full),  command_test(a_stop_leaves_nothing_stream),  command_test(a_stop_keeps_the_old_output),
-        command_test(a_sample_stops),              command_test(a_changed_input_is_a_read_error), command_test(memory_is_a_promise),
+        command_test(same_bytes_by_rank),
+        command_test(same_bytes_by_error),
+        command_test(same_bytes_from_gguf),
+        command_test(every_way_through),
+        command_test(a_quality_limit_stops_the_run),
+        command_test(the_ratio_is_noted),
+        command_test(a_stop_leaves_nothing_full),
+        command_test(a_stop_leaves_nothing_stream),
+        command_test(a_stop_keeps_the_old_output),
+        command_test(a_sample_stops),
+        command_test(a_changed_input_is_a_read_error),
+        command_test(memory_is_a_promise),
     };
     return run_chosen(tests, fill, NULL);
 }

@@ -27,8 +27,12 @@ static int fill(void **state)
 }
 
 static const tiny_tensor model[] = {
-    {"plain.weight", "F32", 2, {ROWS, COLS}, low_rank}, {"noise.weight", "BF16", 2, {ROWS, COLS}, NULL}, {"experts.weight", "F32", 3, {EXPERTS, ROWS, COLS}, experts},
-    {"mixed.weight", "F32", 3, {EXPERTS, ROWS, COLS}, mixed}, {"norm.weight", "F32", 1, {COLS}, NULL}, {"none", "F32", 2, {0, COLS}, NULL},
+    {"plain.weight", "F32", 2, {ROWS, COLS}, low_rank},
+    {"noise.weight", "BF16", 2, {ROWS, COLS}, NULL},
+    {"experts.weight", "F32", 3, {EXPERTS, ROWS, COLS}, experts},
+    {"mixed.weight", "F32", 3, {EXPERTS, ROWS, COLS}, mixed},
+    {"norm.weight", "F32", 1, {COLS}, NULL},
+    {"none", "F32", 2, {0, COLS}, NULL},
     {"half.weight", "F16", 2, {ROWS, COLS}, low_rank},
 };
 #define TENSORS (sizeof model / sizeof *model)
@@ -49,10 +53,12 @@ static lort_options options_size(void)
     return options;
 }
 
-static lort_code run(const lort_options *options, const lort_observer *observer, uint64_t *resumed, lort_error *err)
+static lort_code run(const lort_options *options, const lort_observer *observer, uint64_t *resumed,
+                     lort_error *err)
 {
     lort_report report = {0};
-    lort_code code = lort_compress(tiny_path(dir, "m"), tiny_path(dir, "out"), options, observer, &report, err);
+    lort_code code =
+        lort_compress(tiny_path(dir, "m"), tiny_path(dir, "out"), options, observer, &report, err);
     if (resumed)
         *resumed = report.resumed_tensors;
     lort_report_free(&report);
@@ -95,7 +101,8 @@ static void at_many_questions(lort_options options)
     write_model(&options);
     for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++) {
         options.mode = (lort_mode)mode;
-        for (int64_t after = 0; stopped(&options, after, NULL) == LORT_E_STOPPED; after += 1 + after / (SANITIZED ? 5 : 6)) {
+        for (int64_t after = 0; stopped(&options, after, NULL) == LORT_E_STOPPED;
+             after += 1 + after / (SANITIZED ? 5 : 6)) {
             kept += file_exists("out.part");
             ends_whole(&options, &resumed);
             most = resumed > most ? resumed : most;
@@ -215,7 +222,8 @@ static void assert_refused(lort_options options, lort_code code, const char *wor
     assert_says(&err, words);
     lort_buffer part2 = file_read("out.part"), journal2 = file_read("out.part.journal");
     assert_true(part.size == part2.size && memcmp(part.data, part2.data, part.size) == 0);
-    assert_true(journal.size == journal2.size && memcmp(journal.data, journal2.data, journal.size) == 0);
+    assert_true(journal.size == journal2.size &&
+                memcmp(journal.data, journal2.data, journal.size) == 0);
     lort_buffer_free(&part);
     lort_buffer_free(&part2);
     lort_buffer_free(&journal);
@@ -351,7 +359,9 @@ static int attempts_missed(const lort_options *options)
     lort_report report = {0};
     lort_error err = {0};
     unlink(tiny_path(dir, "whole"));
-    assert_code(lort_compress(tiny_path(dir, "m"), tiny_path(dir, "whole"), options, &observer, &report, &err), LORT_OK, &err);
+    assert_code(lort_compress(tiny_path(dir, "m"), tiny_path(dir, "whole"), options, &observer,
+                              &report, &err),
+                LORT_OK, &err);
     assert_true(report.bpw <= options->value);
     lort_report_free(&report);
     return missed;
@@ -375,7 +385,8 @@ static void a_missed_size_is_tried_again(void **state)
         if (attempts_missed(&options) == 0)
             continue;
         found++;
-        for (int64_t after = 0; stopped(&options, after, NULL) == LORT_E_STOPPED; after += 1 + after / 6)
+        for (int64_t after = 0; stopped(&options, after, NULL) == LORT_E_STOPPED;
+             after += 1 + after / 6)
             ends_whole(&options, &resumed);
         assert_true(same_files("whole", "out"));
         unlink(tiny_path(dir, "out"));
@@ -386,10 +397,18 @@ static void a_missed_size_is_tried_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        command_test(stopped_at_many_questions_by_error), command_test(stopped_at_many_questions_by_size), command_test(many_short_runs_by_error),
-        command_test(many_short_runs_by_size), command_test(a_part_damaged_anywhere), command_test(a_journal_damaged_anywhere),
-        command_test(differences_are_named), command_test(touched_inputs_are_compared), command_test(touched_inputs_under_a_size),
-        command_test(a_missed_limit_leaves_what_was_there), command_test(a_time_limit_stops_it), command_test(a_stop_that_is_asked_for_once_is_one),
+        command_test(stopped_at_many_questions_by_error),
+        command_test(stopped_at_many_questions_by_size),
+        command_test(many_short_runs_by_error),
+        command_test(many_short_runs_by_size),
+        command_test(a_part_damaged_anywhere),
+        command_test(a_journal_damaged_anywhere),
+        command_test(differences_are_named),
+        command_test(touched_inputs_are_compared),
+        command_test(touched_inputs_under_a_size),
+        command_test(a_missed_limit_leaves_what_was_there),
+        command_test(a_time_limit_stops_it),
+        command_test(a_stop_that_is_asked_for_once_is_one),
         command_test(a_missed_size_is_tried_again),
     };
     return run_chosen(tests, fill, NULL);

@@ -1,5 +1,5 @@
-/* Shares of a target size: one relative error for all slices, never more bytes than wished, and the same whatever the
- * machine. */
+/* Shares of a target size: one relative error for all slices, never more bytes than wished, and the
+ * same whatever the machine. */
 #define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,9 +52,13 @@ static void start(tiny_run *run, lort_goal goal, double value, lort_mode mode, u
     tiny_run_start(run);
 }
 
-static lort_code allocate(tiny_run *run) { return lort_shares_give(&run->decider, &run->plan, &run->err); }
+static lort_code allocate(tiny_run *run)
+{
+    return lort_shares_give(&run->decider, &run->plan, &run->err);
+}
 
-static void start_and_allocate(tiny_run *run, lort_goal goal, double value, lort_mode mode, unsigned threads)
+static void start_and_allocate(tiny_run *run, lort_goal goal, double value, lort_mode mode,
+                               unsigned threads)
 {
     start(run, goal, value, mode, threads);
     tiny_ok(allocate(run), &run->err);
@@ -71,8 +75,8 @@ static const lort_share *shares_of(const tiny_run *run, const char *name)
 static uint64_t shared_bytes(const tiny_run *run)
 {
     const lort_share *experts = shares_of(run, "blk.1.ffn_up_exps.weight");
-    return shares_of(run, "blk.0.ffn_up.weight")->bytes + shares_of(run, "blk.1.ffn_up.weight")->bytes +
-           experts[0].bytes + experts[1].bytes;
+    return shares_of(run, "blk.0.ffn_up.weight")->bytes +
+           shares_of(run, "blk.1.ffn_up.weight")->bytes + experts[0].bytes + experts[1].bytes;
 }
 
 static void one_error_for_all_slices(void **state)
@@ -81,8 +85,8 @@ static void one_error_for_all_slices(void **state)
     start_and_allocate(&run, LORT_GOAL_BPW, 4, LORT_MODE_FULL, 2);
     const lort_share *experts = shares_of(&run, "blk.1.ffn_up_exps.weight"),
                      *up = shares_of(&run, "blk.1.ffn_up.weight");
-    /* entropy-coded noise: at least 2^-4 for 4 bits, by theory; scalar quantisers lose 1.53 dB (1.193), records and the
-     * kept vector a little more */
+    /* entropy-coded noise: at least 2^-4 for 4 bits, by theory; scalar quantisers lose 1.53 dB
+     * (1.193), records and the kept vector a little more */
     if (!(up->error > 0.0625 && up->error < 0.0625 * 1.193 * 1.05))
         fail_msg("error %g at 4 bits", up->error);
     assert_true(shares_of(&run, "blk.0.ffn_up.weight")->error == up->error);
@@ -137,7 +141,8 @@ static void shares_are_the_same_on_every_machine(void **state)
     for (unsigned threads = 1; threads <= 3; threads += 2)
         for (int stream = 0; stream < 2; stream++) {
             tiny_run run;
-            start_and_allocate(&run, LORT_GOAL_BPW, 5, stream ? LORT_MODE_STREAM : LORT_MODE_FULL, threads);
+            start_and_allocate(&run, LORT_GOAL_BPW, 5, stream ? LORT_MODE_STREAM : LORT_MODE_FULL,
+                               threads);
             assert_int_equal(run.plan.share_count, first.plan.share_count);
             for (uint64_t i = 0; i < run.plan.share_count; i++) {
                 assert_true(run.plan.shares[i].error == first.plan.shares[i].error);
@@ -153,15 +158,16 @@ static void a_size_is_of_the_whole_output(void **state)
     tiny_run run;
     start_and_allocate(&run, LORT_GOAL_SIZE, 60000, LORT_MODE_FULL, 2);
     assert_int_equal(run.plan.size_limit, 60000);
-    assert_in_range(shared_bytes(&run), 55000, 59999); /* the kept vector and the records take the rest */
+    /* the kept vector and the records take the rest */
+    assert_in_range(shared_bytes(&run), 55000, 59999);
     tiny_run_close(&run);
     start_and_allocate(&run, LORT_GOAL_BPW, 4, LORT_MODE_FULL, 2);
     assert_int_equal(run.plan.size_limit, 0);
     tiny_run_close(&run);
 }
 
-/* The smallest size that is said can be had, and less cannot. (The size stands in the file too: its digits are a few
- * bytes.) */
+/* The smallest size that is said can be had, and less cannot. (The size stands in the file too: its
+ * digits are a few bytes.) */
 static void what_is_out_of_reach_is_refused(void **state)
 {
     tiny_run run;

@@ -3,9 +3,9 @@
 #include "tests/unit/malformed.h"
 
 #include "formats/base/hash.h"
-#include "formats/types/layout.h"
 #include "formats/base/names.h"
 #include "formats/base/text.h"
+#include "formats/types/layout.h"
 #include <string.h>
 
 /* ---- error ---- */
@@ -26,7 +26,7 @@ static void escapes_show_what_is_there(void **state)
         {"gr\xC3\xBC\xC3\x9F", "gr\xC3\xBC\xC3\x9F"},
         {"\xC2\x9B", "\\xC2\\x9B"}, /* the CSI of 8-bit terminals */
         {"\xC3", "\\xC3"},
-        {"\xC0\xAF", "\\xC0\\xAF"}, /* overlong slash */
+        {"\xC0\xAF", "\\xC0\\xAF"},          /* overlong slash */
         {"\xED\xA0\x80", "\\xED\\xA0\\x80"}, /* a surrogate */
         {"\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"},
         {"\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"}, /* beyond U+10FFFF */
@@ -87,7 +87,8 @@ static void arithmetic_says_no_before_it_wraps(void **state)
     assert_int_equal(out, 42);
     assert_true(lort_add_u64(UINT64_MAX - 1, 1, &out) && out == UINT64_MAX);
     assert_true(lort_mul_u64(0, UINT64_MAX, &out) && out == 0);
-    assert_true(lort_mul_u64(UINT32_MAX, UINT32_MAX, &out) && out == UINT64_MAX - 2 * (uint64_t)UINT32_MAX);
+    assert_true(lort_mul_u64(UINT32_MAX, UINT32_MAX, &out) &&
+                out == UINT64_MAX - 2 * (uint64_t)UINT32_MAX);
     assert_true(lort_align_up(UINT64_MAX - 7, 8, &out) && out == UINT64_MAX - 7);
     assert_true(lort_align_up(33, 32, &out) && out == 64);
     assert_true(lort_align_up(0, 32, &out) && out == 0);
@@ -115,7 +116,8 @@ static void cursor_keeps_its_first_failure(void **state)
     lort_get_u32(&c, "count");
     assert_int_equal(lort_get_u32(&c, "size"), 0);
     assert_int_equal(c.code, LORT_E_DAMAGED);
-    assert_string_equal(err.message, "truncated: size needs 4 bytes at offset 4, the file ends at 6");
+    assert_string_equal(err.message,
+                        "truncated: size needs 4 bytes at offset 4, the file ends at 6");
     assert_int_equal(lort_get_u8(&c, "later"), 0); /* enough bytes, but the failure stays */
     assert_int_equal(lort_cursor_fail(&c, "other"), LORT_E_DAMAGED);
     assert_non_null(strstr(err.message, "size needs 4 bytes"));
@@ -205,7 +207,8 @@ static void buffers_grow_and_their_first_failure_sticks(void **state)
 /* Values for the empty input, from xxhsum, the command of xxHash 0.8. */
 static void hashes_are_those_of_xxhsum(void **state)
 {
-    static const uint8_t empty128[16] = {0x99, 0xaa, 0x06, 0xd3, 0x01, 0x47, 0x98, 0xd8, 0x60, 0x01, 0xc3, 0x24, 0x46, 0x8d, 0x49, 0x7f};
+    static const uint8_t empty128[16] = {0x99, 0xaa, 0x06, 0xd3, 0x01, 0x47, 0x98, 0xd8,
+                                         0x60, 0x01, 0xc3, 0x24, 0x46, 0x8d, 0x49, 0x7f};
     (void)state;
     assert_true(lort_xxh64("", 0) == 0xef46db3751d8e999);
     assert_true(lort_xxh3_64("", 0) == 0x2d06800538d394c2);
@@ -223,7 +226,8 @@ static void hashing_in_pieces_is_hashing_at_once(void **state)
     for (size_t piece = 1; piece < sizeof bytes; piece = piece * 3 + 1) {
         assert_int_equal(lort_hasher_open(&lort_alloc_heap, &hasher, NULL), LORT_OK);
         for (size_t at = 0; at < sizeof bytes; at += piece)
-            lort_hasher_add(hasher, bytes + at, sizeof bytes - at < piece ? sizeof bytes - at : piece);
+            lort_hasher_add(hasher, bytes + at,
+                            sizeof bytes - at < piece ? sizeof bytes - at : piece);
         const lort_hash128 value = lort_hasher_value(hasher);
         assert_memory_equal(value.bytes, whole.bytes, 16);
         lort_hasher_close(hasher);
@@ -243,11 +247,15 @@ static void names_are_found_again_among_many(void **state)
     (void)state;
     for (uint32_t i = 0; i < MANY; i++) {
         snprintf(text[i], sizeof text[i], "t%u", i);
-        assert_int_equal(lort_names_add(&names, text[i], (uint32_t)strlen(text[i]), i, &is_new, &found, NULL), LORT_OK);
+        assert_int_equal(
+            lort_names_add(&names, text[i], (uint32_t)strlen(text[i]), i, &is_new, &found, NULL),
+            LORT_OK);
         assert_true(is_new);
     }
     for (uint32_t i = 0; i < MANY; i++) {
-        assert_int_equal(lort_names_add(&names, text[i], (uint32_t)strlen(text[i]), MANY, &is_new, &found, NULL), LORT_OK);
+        assert_int_equal(
+            lort_names_add(&names, text[i], (uint32_t)strlen(text[i]), MANY, &is_new, &found, NULL),
+            LORT_OK);
         assert_false(is_new);
         assert_int_equal(found, i);
     }
@@ -258,7 +266,9 @@ static void names_are_found_again_among_many(void **state)
 
 static void tensors_are_sorted_by_place_and_empty_ones_first(void **state)
 {
-    lort_tensor t[] = {{.name = "c", .offset = 8, .bytes = 4}, {.name = "b", .offset = 0, .bytes = 8}, {.name = "empty", .offset = 8, .bytes = 0},
+    lort_tensor t[] = {{.name = "c", .offset = 8, .bytes = 4},
+                       {.name = "b", .offset = 0, .bytes = 8},
+                       {.name = "empty", .offset = 8, .bytes = 0},
                        {.name = "empty too", .offset = 8, .bytes = 0}};
     (void)state;
     failing f = {.fail_at = 1};

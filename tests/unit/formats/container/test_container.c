@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include "formats/base/bytes.h"
+#include "formats/container/part.h"
 #include "tests/unit/container_fixture.h"
 #include "tests/unit/main.h"
-#include "formats/container/part.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,7 +37,11 @@ static void frames_come_back(void **state)
     static const uint8_t body[] = "twelve bytes";
     for (int kind = LORT_FRAME_HEAD; kind <= LORT_FRAME_FOOTER; kind++) {
         lort_buffer out = {.alloc = &lort_alloc_heap};
-        lort_frame in = {.kind = (lort_frame_kind)kind, .pieces = 1, .decoded = 12, .body = body, .body_bytes = 12},
+        lort_frame in = {.kind = (lort_frame_kind)kind,
+                         .pieces = 1,
+                         .decoded = 12,
+                         .body = body,
+                         .body_bytes = 12},
                    got;
         lort_frame_put(&in, &out);
         lort_put_u8(&out, 0xAA); /* bytes behind the frame, which do not belong to it */
@@ -70,26 +74,54 @@ static void frames_that_contradict_themselves(void **state)
         lort_code code;
     } cases[] = {
         {{.kind = LORT_FRAME_PART, .pieces = 1, .decoded = 12, .body_bytes = 12}, LORT_OK},
-        {{.kind = LORT_FRAME_PART, .pieces = 3, .piece = 2, .decoded = 36, .body_bytes = 12}, LORT_OK},
-        {{.kind = LORT_FRAME_PART, .pieces = 1, .compressed = true, .decoded = 65536 + 12 * 1024, .body_bytes = 12},
+        {{.kind = LORT_FRAME_PART, .pieces = 3, .piece = 2, .decoded = 36, .body_bytes = 12},
+         LORT_OK},
+        {{.kind = LORT_FRAME_PART,
+          .pieces = 1,
+          .compressed = true,
+          .decoded = 65536 + 12 * 1024,
+          .body_bytes = 12},
          LORT_OK},
         {{.kind = LORT_FRAME_PART, .pieces = 1, .decoded = 0, .body_bytes = 0}, LORT_OK},
-        {{.kind = LORT_FRAME_PART, .pieces = 1, .compressed = true, .decoded = 65537 + 12 * 1024, .body_bytes = 12},
+        {{.kind = LORT_FRAME_PART,
+          .pieces = 1,
+          .compressed = true,
+          .decoded = 65537 + 12 * 1024,
+          .body_bytes = 12},
          LORT_E_DAMAGED},
-        {{.kind = LORT_FRAME_PART, .pieces = 1, .compressed = true, .decoded = UINT64_MAX, .body_bytes = 12},
+        {{.kind = LORT_FRAME_PART,
+          .pieces = 1,
+          .compressed = true,
+          .decoded = UINT64_MAX,
+          .body_bytes = 12},
          LORT_E_DAMAGED},
-        {{.kind = LORT_FRAME_PART, .pieces = 2, .compressed = true, .decoded = 24, .body_bytes = 12}, LORT_E_DAMAGED},
-        {{.kind = LORT_FRAME_PART, .pieces = 1, .compressed = true, .decoded = 0, .body_bytes = 0}, LORT_E_DAMAGED},
+        {{.kind = LORT_FRAME_PART,
+          .pieces = 2,
+          .compressed = true,
+          .decoded = 24,
+          .body_bytes = 12},
+         LORT_E_DAMAGED},
+        {{.kind = LORT_FRAME_PART, .pieces = 1, .compressed = true, .decoded = 0, .body_bytes = 0},
+         LORT_E_DAMAGED},
         {{.kind = LORT_FRAME_PART, .pieces = 0, .decoded = 12, .body_bytes = 12}, LORT_E_DAMAGED},
-        {{.kind = LORT_FRAME_PART, .pieces = 1, .piece = 1, .decoded = 12, .body_bytes = 12}, LORT_E_DAMAGED},
-        {{.kind = LORT_FRAME_PART, .pieces = 65537, .decoded = 12, .body_bytes = 12}, LORT_E_DAMAGED},
+        {{.kind = LORT_FRAME_PART, .pieces = 1, .piece = 1, .decoded = 12, .body_bytes = 12},
+         LORT_E_DAMAGED},
+        {{.kind = LORT_FRAME_PART, .pieces = 65537, .decoded = 12, .body_bytes = 12},
+         LORT_E_DAMAGED},
         {{.kind = LORT_FRAME_PART, .pieces = 2, .decoded = 12, .body_bytes = 0}, LORT_E_DAMAGED},
         {{.kind = LORT_FRAME_PART, .pieces = 2, .decoded = 11, .body_bytes = 12}, LORT_E_DAMAGED},
         {{.kind = LORT_FRAME_PART, .pieces = 1, .decoded = 13, .body_bytes = 12}, LORT_E_DAMAGED},
         {{.kind = LORT_FRAME_HEAD, .pieces = 2, .decoded = 24, .body_bytes = 12}, LORT_E_DAMAGED},
-        {{.kind = LORT_FRAME_FOOTER, .pieces = 1, .compressed = true, .decoded = 12, .body_bytes = 12}, LORT_E_DAMAGED},
-        {{.kind = (lort_frame_kind)5, .pieces = 1, .decoded = 12, .body_bytes = 12}, LORT_E_DAMAGED},
-        {{.kind = (lort_frame_kind)-1, .pieces = 1, .decoded = 12, .body_bytes = 12}, LORT_E_DAMAGED},
+        {{.kind = LORT_FRAME_FOOTER,
+          .pieces = 1,
+          .compressed = true,
+          .decoded = 12,
+          .body_bytes = 12},
+         LORT_E_DAMAGED},
+        {{.kind = (lort_frame_kind)5, .pieces = 1, .decoded = 12, .body_bytes = 12},
+         LORT_E_DAMAGED},
+        {{.kind = (lort_frame_kind)-1, .pieces = 1, .decoded = 12, .body_bytes = 12},
+         LORT_E_DAMAGED},
     };
     static const uint8_t body[12];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -109,8 +141,10 @@ static void reserved_bits_of_a_frame_are_zero(void **state)
     static const uint8_t body[4];
     lort_buffer out = {.alloc = &lort_alloc_heap};
     lort_frame got;
-    lort_frame_put(&(lort_frame){.kind = LORT_FRAME_PART, .pieces = 1, .decoded = 4, .body = body, .body_bytes = 4},
-                   &out);
+    lort_frame_put(
+        &(lort_frame){
+            .kind = LORT_FRAME_PART, .pieces = 1, .decoded = 4, .body = body, .body_bytes = 4},
+        &out);
     /* Bytes of flags, piece, pieces and zero: no other value is right for this frame. */
     for (unsigned at = 8; at < 24; at++) {
         for (unsigned bit = 0; bit < 8; bit++) {
@@ -146,8 +180,9 @@ static void head_and_footer_come_back(void **state)
     assert_int_equal(out.size, LORT_FOOTER_BODY);
     assert_int_equal(lort_footer_get(out.data, out.size, &footer, NULL), LORT_OK);
     assert_memory_equal(&foot, &footer, sizeof foot);
-    static const lort_footer bad[] = {{71, 500, 100, 680}, {72, 71, 529, 680},      {72, 500, 100, 681},
-                                      {72, 500, 101, 680}, {72, UINT64_MAX, 1, 80}, {72, 500, UINT64_MAX - 500, 79}};
+    static const lort_footer bad[] = {{71, 500, 100, 680},     {72, 71, 529, 680},
+                                      {72, 500, 100, 681},     {72, 500, 101, 680},
+                                      {72, UINT64_MAX, 1, 80}, {72, 500, UINT64_MAX - 500, 79}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         out.size = 0;
         lort_footer_put(&bad[i], &out);
@@ -165,7 +200,8 @@ typedef struct model_case {
     lort_extent extents[FIXTURE_PARTS];
 } model_case;
 
-static lort_code model_code(const lort_model_record *model, lort_model_record *out, lort_arena *arena)
+static lort_code model_code(const lort_model_record *model, lort_model_record *out,
+                            lort_arena *arena)
 {
     lort_buffer body = {.alloc = &lort_alloc_heap};
     lort_error err = {0};
@@ -223,9 +259,21 @@ static void unsound_models_are_refused(void **state)
 {
     (void)state;
     static void (*const spoil[])(model_case *) = {
-        two_of_a_name,   up_a_directory,     no_name,           role_of_the_future,  files_without_directory,
-        no_files,        one_byte_uncovered, one_byte_too_many, last_file_uncovered, file_that_is_not_there,
-        files_backwards, empty_raw_extent,   huge_extent,       huge_file,           not_text,
+        two_of_a_name,
+        up_a_directory,
+        no_name,
+        role_of_the_future,
+        files_without_directory,
+        no_files,
+        one_byte_uncovered,
+        one_byte_too_many,
+        last_file_uncovered,
+        file_that_is_not_there,
+        files_backwards,
+        empty_raw_extent,
+        huge_extent,
+        huge_file,
+        not_text,
     };
     for (size_t i = 0; i < sizeof spoil / sizeof spoil[0]; i++) {
         lort_arena arena = {.alloc = &lort_alloc_heap};
@@ -251,8 +299,10 @@ static void empty_things_are_allowed(void **state)
     lort_input_file files[] = {{.name = "a", .format = "bytes"},
                                {.name = "b", .size = 3, .format = "bytes"},
                                {.name = "c", .format = "bytes"}};
-    lort_extent extents[] = {{.file = 1, .tensor = true}, {.file = 1, .bytes = 3}, {.file = 1, .tensor = true}};
-    lort_model_record in = {.directory = true, .files = files, .file_count = 3, .extents = extents, .extent_count = 3};
+    lort_extent extents[] = {
+        {.file = 1, .tensor = true}, {.file = 1, .bytes = 3}, {.file = 1, .tensor = true}};
+    lort_model_record in = {
+        .directory = true, .files = files, .file_count = 3, .extents = extents, .extent_count = 3};
     assert_int_equal(model_code(&in, &m, &arena), LORT_OK);
     assert_int_equal(m.extents[2].offset, 3);
     lort_arena_free(&arena);
@@ -279,11 +329,31 @@ static void elements_are_bounded(void **state)
     uint32_t rank = 0;
     int32_t exponent = 0;
     int64_t dims[2] = {1, (INT64_C(1) << 62) + 5};
-    lort_term term = {.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = &rank, .exponent = &exponent};
-    lort_part in = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F8_E4M3, .n_dims = 2, .dims = dims, .slices = 1, .reason = "", .terms = &term,
+    lort_term term = {.kind = LORT_TERM_FACTORS,
+                      .left = LORT_F16,
+                      .right = LORT_F16,
+                      .left_width = 2,
+                      .right_width = 2,
+                      .rank = &rank,
+                      .exponent = &exponent};
+    lort_part in = {.tensor = true,
+                    .name = "w",
+                    .name_bytes = 1,
+                    .dtype = LORT_F8_E4M3,
+                    .n_dims = 2,
+                    .dims = dims,
+                    .slices = 1,
+                    .reason = "",
+                    .terms = &term,
                     .term_count = 1};
-    static const struct { int64_t cols; lort_code code; } cases[] = {{(INT64_C(1) << 62) + 5, LORT_E_DAMAGED}, {INT64_MAX, LORT_E_DAMAGED},
-                                                                     {(INT64_C(1) << 60) + 1, LORT_E_DAMAGED}, {INT64_C(1) << 60, LORT_OK}, {7, LORT_OK}};
+    static const struct {
+        int64_t cols;
+        lort_code code;
+    } cases[] = {{(INT64_C(1) << 62) + 5, LORT_E_DAMAGED},
+                 {INT64_MAX, LORT_E_DAMAGED},
+                 {(INT64_C(1) << 60) + 1, LORT_E_DAMAGED},
+                 {INT64_C(1) << 60, LORT_OK},
+                 {7, LORT_OK}};
     lort_arena arena = {.alloc = &lort_alloc_heap};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lort_part p;
@@ -302,11 +372,35 @@ static void scaled_columns_are_in_the_codes(void **state)
     uint32_t rank = 1;
     float step = 0.5f;
     int64_t dims[2] = {3, 4};
-    lort_term term = {.kind = LORT_TERM_INTEGERS, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1, .rank = &rank, .step = &step, .scaled = true};
-    lort_chunk chunks[] = {{.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 11, .count = 11},
-                           {.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0), .stored = 9, .decoded = 20, .offset = 9, .count = 12}};
-    const lort_part in = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F32, .n_dims = 2, .dims = dims, .slices = 1, .source_bytes = 48, .reason = "",
-                          .terms = &term, .term_count = 1, .chunks = chunks, .chunk_count = 2, .payload_bytes = 18};
+    lort_term term = {.kind = LORT_TERM_INTEGERS,
+                      .left = LORT_U8,
+                      .right = LORT_U8,
+                      .left_width = 1,
+                      .right_width = 1,
+                      .rank = &rank,
+                      .step = &step,
+                      .scaled = true};
+    lort_chunk chunks[] = {
+        {.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 11, .count = 11},
+        {.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
+         .stored = 9,
+         .decoded = 20,
+         .offset = 9,
+         .count = 12}};
+    const lort_part in = {.tensor = true,
+                          .name = "w",
+                          .name_bytes = 1,
+                          .dtype = LORT_F32,
+                          .n_dims = 2,
+                          .dims = dims,
+                          .slices = 1,
+                          .source_bytes = 48,
+                          .reason = "",
+                          .terms = &term,
+                          .term_count = 1,
+                          .chunks = chunks,
+                          .chunk_count = 2,
+                          .payload_bytes = 18};
     lort_arena arena = {.alloc = &lort_alloc_heap};
     lort_part p;
     assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
@@ -358,12 +452,17 @@ static void parts_come_back(void **state)
         assert_int_equal(lort_part_matches(&p, &fix.model, NULL), LORT_OK);
         lort_arena_free(&arena);
     }
-    assert_ptr_equal(lort_part_term(&fix.parts[2].part, 1, fix.parts[2].terms[1].kind), &fix.parts[2].terms[1]);
-    assert_ptr_equal(lort_part_term(&fix.parts[3].part, 0, fix.parts[3].terms[1].kind), &fix.parts[3].terms[1]);
+    assert_ptr_equal(lort_part_term(&fix.parts[2].part, 1, fix.parts[2].terms[1].kind),
+                     &fix.parts[2].terms[1]);
+    assert_ptr_equal(lort_part_term(&fix.parts[3].part, 0, fix.parts[3].terms[1].kind),
+                     &fix.parts[3].terms[1]);
     assert_null(lort_part_term(&fix.parts[3].part, 2, LORT_TERM_FACTORS));
-    assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_FACTORS), &fix.parts[7].terms[1]);
-    assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_INTEGERS), &fix.parts[7].terms[0]);
-    assert_ptr_equal(lort_part_term(&fix.parts[8].part, 1, LORT_TERM_TERNARY), &fix.parts[8].terms[0]);
+    assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_FACTORS),
+                     &fix.parts[7].terms[1]);
+    assert_ptr_equal(lort_part_term(&fix.parts[7].part, 1, LORT_TERM_INTEGERS),
+                     &fix.parts[7].terms[0]);
+    assert_ptr_equal(lort_part_term(&fix.parts[8].part, 1, LORT_TERM_TERNARY),
+                     &fix.parts[8].terms[0]);
     assert_null(lort_part_term(&fix.parts[8].part, 2, LORT_TERM_TERNARY));
 }
 
@@ -394,7 +493,8 @@ static void shapes_of_slices(void **state)
     static const struct {
         uint32_t n_dims, slices;
         int64_t rows, cols;
-    } cases[] = {{0, 1, 1, 1}, {1, 1, 1, 2}, {2, 1, 2, 3}, {3, 2, 3, 4}, {3, 1, 6, 4}, {4, 6, 4, 5}, {4, 1, 24, 5}};
+    } cases[] = {{0, 1, 1, 1}, {1, 1, 1, 2}, {2, 1, 2, 3}, {3, 2, 3, 4},
+                 {3, 1, 6, 4}, {4, 6, 4, 5}, {4, 1, 24, 5}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lort_part p = {.n_dims = cases[i].n_dims, .dims = dims, .slices = cases[i].slices};
         lort_matrices m = lort_part_matrices(&p);
@@ -431,10 +531,27 @@ static void shape_overflows(fixture_part *p) { p->dims[0] = p->dims[1] = p->dims
 /* No elements, but slices x rows and rows x cols exceed 64 bits. */
 static void shape_overflows_under_a_zero(fixture_part *p)
 {
-    *p = (fixture_part){.part = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F32, .n_dims = 3, .dims = p->dims, .slices = 1, .reason = "", .terms = p->terms,
-                                 .term_count = 1, .chunks = p->chunks},
-                        .dims = {INT64_MAX, INT64_MAX, 0}, .rank = {{1}}};
-    p->terms[0] = (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 4, .right_width = 4, .left_rotate = true, .right_rotate = true, .rank = p->rank[0]};
+    *p = (fixture_part){.part = {.tensor = true,
+                                 .name = "w",
+                                 .name_bytes = 1,
+                                 .dtype = LORT_F32,
+                                 .n_dims = 3,
+                                 .dims = p->dims,
+                                 .slices = 1,
+                                 .reason = "",
+                                 .terms = p->terms,
+                                 .term_count = 1,
+                                 .chunks = p->chunks},
+                        .dims = {INT64_MAX, INT64_MAX, 0},
+                        .rank = {{1}}};
+    p->terms[0] = (lort_term){.kind = LORT_TERM_RAW,
+                              .left = LORT_F32,
+                              .right = LORT_F32,
+                              .left_width = 4,
+                              .right_width = 4,
+                              .left_rotate = true,
+                              .right_rotate = true,
+                              .rank = p->rank[0]};
 }
 /* Zeros without a chunk: 2^62 numbers of one byte each. */
 static void numbers_beyond_counting(fixture_part *p)
@@ -445,13 +562,22 @@ static void numbers_beyond_counting(fixture_part *p)
     p->dims[0] = (int64_t)1 << 62;
     p->part.dtype = LORT_F8_E4M3;
     p->part.source_bytes = (uint64_t)1 << 62;
-    p->terms[0] = (lort_term){.kind = LORT_TERM_FACTORS, .left = LORT_F16, .right = LORT_F16, .left_width = 2, .right_width = 2, .rank = p->rank[1], .exponent = p->exponent};
+    p->terms[0] = (lort_term){.kind = LORT_TERM_FACTORS,
+                              .left = LORT_F16,
+                              .right = LORT_F16,
+                              .left_width = 2,
+                              .right_width = 2,
+                              .rank = p->rank[1],
+                              .exponent = p->exponent};
     memset(p->exponent, 0, sizeof p->exponent);
 }
 static void bytes_differ(fixture_part *p) { p->part.source_bytes++; }
 static void chunk_missing(fixture_part *p) { p->part.chunk_count--; }
 static void chunk_too_many(fixture_part *p) { p->part.chunk_count++; }
-static void chunk_elsewhere(fixture_part *p) { p->chunks[1].array = LORT_ARRAY_ID(LORT_ARRAY_RAW, 1); }
+static void chunk_elsewhere(fixture_part *p)
+{
+    p->chunks[1].array = LORT_ARRAY_ID(LORT_ARRAY_RAW, 1);
+}
 static void chunks_swapped(fixture_part *p)
 {
     lort_chunk chunk = p->chunks[0];
@@ -534,15 +660,30 @@ static void drop_chunks(fixture_part *p, uint64_t at, uint64_t by)
 static void codes_missing(fixture_part *p) { drop_chunks(p, 0, 1); }
 static void blocks_missing(fixture_part *p) { drop_chunks(p, 1, 1); }
 static void integers_without_chunks(fixture_part *p) { drop_chunks(p, 4, 2); }
-static void codes_too_few(fixture_part *p) { p->chunks[0].decoded = (uint32_t)--p->chunks[0].count; }
+static void codes_too_few(fixture_part *p)
+{
+    p->chunks[0].decoded = (uint32_t)--p->chunks[0].count;
+}
 static void codes_of_other_size(fixture_part *p) { p->chunks[0].decoded++; }
-static void block_elsewhere(fixture_part *p) { p->chunks[1].array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 1); }
-static void block_of_no_array(fixture_part *p) { p->chunks[1].array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS + 1, 0); }
+static void block_elsewhere(fixture_part *p)
+{
+    p->chunks[1].array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 1);
+}
+static void block_of_no_array(fixture_part *p)
+{
+    p->chunks[1].array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS + 1, 0);
+}
 static void block_not_first(fixture_part *p) { p->chunks[1].first = 1; }
 static void block_too_small(fixture_part *p) { p->chunks[1].count--; }
 static void block_too_large(fixture_part *p) { p->chunks[1].count++; }
-static void block_decodes_to_too_much(fixture_part *p) { p->chunks[1].decoded = (uint32_t)(LORT_BLOCK_HEAD_MAX + 4 * p->chunks[1].count + 1); }
-static void block_stores_too_much(fixture_part *p) { p->chunks[1].stored = p->chunks[1].decoded + p->chunks[1].decoded / 128 + 1025; }
+static void block_decodes_to_too_much(fixture_part *p)
+{
+    p->chunks[1].decoded = (uint32_t)(LORT_BLOCK_HEAD_MAX + 4 * p->chunks[1].count + 1);
+}
+static void block_stores_too_much(fixture_part *p)
+{
+    p->chunks[1].stored = p->chunks[1].decoded + p->chunks[1].decoded / 128 + 1025;
+}
 static void block_stores_nothing(fixture_part *p) { p->chunks[1].stored = 0; }
 static void block_moved(fixture_part *p) { p->chunks[1].offset++; }
 
@@ -564,11 +705,19 @@ static void another_term(fixture_part *p, lort_term term)
 }
 static void trits_and_integers(fixture_part *p)
 {
-    another_term(p, (lort_term){.kind = LORT_TERM_INTEGERS, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1});
+    another_term(p, (lort_term){.kind = LORT_TERM_INTEGERS,
+                                .left = LORT_U8,
+                                .right = LORT_U8,
+                                .left_width = 1,
+                                .right_width = 1});
 }
 static void trits_and_raw(fixture_part *p)
 {
-    another_term(p, (lort_term){.kind = LORT_TERM_RAW, .left = LORT_F32, .right = LORT_F32, .left_width = 1, .right_width = 1});
+    another_term(p, (lort_term){.kind = LORT_TERM_RAW,
+                                .left = LORT_F32,
+                                .right = LORT_F32,
+                                .left_width = 1,
+                                .right_width = 1});
 }
 static void factors_of_no_whole_blocks(fixture_part *p) /* 6 x 2 numbers are no whole block */
 {
@@ -600,7 +749,8 @@ static void factors_may_be_blocks(void **state)
     fixture_chunk(made, codec, LORT_ARRAY_ID(LORT_ARRAY_LEFT, 0), factors, 0, left, 32);
     fixture_chunk(made, codec, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, 0), factors, 0, right, 60);
     assert_int_equal(part_code(&made->part, &p, &arena), LORT_OK);
-    assert_true(p.terms[0].left == LORT_Q8_0 && p.terms[0].right == LORT_F16 && p.terms[0].left_width == 34);
+    assert_true(p.terms[0].left == LORT_Q8_0 && p.terms[0].right == LORT_F16 &&
+                p.terms[0].left_width == 34);
     assert_int_equal(p.chunks[0].decoded, 34);
     assert_int_equal(p.chunks[0].count, 32);
     made->chunks[0].count = 31; /* a block has 32 numbers, even if fewer are used */
@@ -745,10 +895,29 @@ static void blocks_are_those_of_the_grid(void **state)
     uint32_t rank = 1;
     const lort_block_grid grid = lort_block_grid_of(dims[0], dims[1]);
     const uint64_t blocks = (uint64_t)(grid.down * grid.across);
-    lort_term term = {.kind = LORT_TERM_INTEGERS, .left = LORT_U8, .right = LORT_U8, .left_width = 1, .right_width = 1, .rank = &rank, .step = &step};
-    lort_chunk chunks[32] = {{.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 5, .decoded = 9300, .count = 9300}};
-    lort_part in = {.tensor = true, .name = "w", .name_bytes = 1, .dtype = LORT_F16, .n_dims = 2, .dims = dims, .slices = 1, .source_bytes = 5400000,
-                    .reason = "", .terms = &term, .term_count = 1, .chunks = chunks, .chunk_count = blocks + 1, .payload_bytes = 5};
+    lort_term term = {.kind = LORT_TERM_INTEGERS,
+                      .left = LORT_U8,
+                      .right = LORT_U8,
+                      .left_width = 1,
+                      .right_width = 1,
+                      .rank = &rank,
+                      .step = &step};
+    lort_chunk chunks[32] = {
+        {.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 5, .decoded = 9300, .count = 9300}};
+    lort_part in = {.tensor = true,
+                    .name = "w",
+                    .name_bytes = 1,
+                    .dtype = LORT_F16,
+                    .n_dims = 2,
+                    .dims = dims,
+                    .slices = 1,
+                    .source_bytes = 5400000,
+                    .reason = "",
+                    .terms = &term,
+                    .term_count = 1,
+                    .chunks = chunks,
+                    .chunk_count = blocks + 1,
+                    .payload_bytes = 5};
     assert_true(blocks > 4 && blocks < 32);
     assert_int_equal(grid.wide, 5120);
     assert_int_equal(grid.high, 64);
@@ -756,8 +925,12 @@ static void blocks_are_those_of_the_grid(void **state)
     for (uint64_t i = 0; i < blocks; i++) {
         const lort_block_place place = lort_block_get(&grid, (int64_t)i);
         const uint64_t count = (uint64_t)(place.rows * place.cols);
-        chunks[i + 1] = (lort_chunk){.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0), .stored = 7, .decoded = (uint32_t)(LORT_BLOCK_HEAD_MAX + 4 * count),
-                                     .offset = in.payload_bytes, .first = first, .count = count};
+        chunks[i + 1] = (lort_chunk){.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
+                                     .stored = 7,
+                                     .decoded = (uint32_t)(LORT_BLOCK_HEAD_MAX + 4 * count),
+                                     .offset = in.payload_bytes,
+                                     .first = first,
+                                     .count = count};
         in.payload_bytes += 7;
         first += count;
     }
@@ -845,9 +1018,10 @@ static void every_prefix_of_a_body_is_refused(void **state)
             /* Exact size: a sanitizer sees a read behind the end. */
             uint8_t *exact = malloc(n ? n : 1);
             memcpy(exact, body.data, n);
-            lort_code code = i < FIXTURE_PARTS    ? lort_part_get(exact, n, &arena, &p, NULL)
-                             : i == FIXTURE_PARTS ? lort_model_record_get(exact, n, &arena, &m, NULL)
-                                                  : lort_index_record_get(exact, n, &arena, &x, NULL);
+            lort_code code = i < FIXTURE_PARTS ? lort_part_get(exact, n, &arena, &p, NULL)
+                             : i == FIXTURE_PARTS
+                                 ? lort_model_record_get(exact, n, &arena, &m, NULL)
+                                 : lort_index_record_get(exact, n, &arena, &x, NULL);
             assert_int_equal(code, LORT_E_DAMAGED);
             free(exact);
             lort_arena_free(&arena);
@@ -879,12 +1053,14 @@ static void indexes_come_back_in_order_only(void **state)
         lort_index_entry entries[2] = {cases[i].entries[0], cases[i].entries[1]};
         lort_index_record in = {entries, 2, {{9}}}, out;
         lort_index_record_put(&in, &body);
-        assert_int_equal(lort_index_record_get(body.data, body.size, &arena, &out, NULL), cases[i].code);
+        assert_int_equal(lort_index_record_get(body.data, body.size, &arena, &out, NULL),
+                         cases[i].code);
         if (cases[i].code == LORT_OK) {
             assert_memory_equal(out.entries, entries, sizeof entries);
             assert_int_equal(out.model.bytes[0], 9);
             lort_put_u8(&body, 0);
-            assert_int_equal(lort_index_record_get(body.data, body.size, &arena, &out, NULL), LORT_E_DAMAGED);
+            assert_int_equal(lort_index_record_get(body.data, body.size, &arena, &out, NULL),
+                             LORT_E_DAMAGED);
         }
         lort_arena_free(&arena);
         lort_buffer_free(&body);
@@ -916,7 +1092,8 @@ static void absurd_counts_take_no_memory(void **state)
         body.size = 0;
         lort_model_record_put(&fix.model, &body);
         lort_store_u32(body.data + at, 0xFFFFFFFF);
-        assert_int_equal(lort_model_record_get(body.data, body.size, &arena, &m, NULL), LORT_E_DAMAGED);
+        assert_int_equal(lort_model_record_get(body.data, body.size, &arena, &m, NULL),
+                         LORT_E_DAMAGED);
     }
     static const unsigned fields[] = {16, 20, 64, 72, 76, 80};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -947,8 +1124,11 @@ static void every_failed_allocation_is_clean(void **state)
     for (int n = 0; code == LORT_E_MEMORY; n++) {
         lort_arena arena = {.alloc = &alloc};
         lort_buffer out = {.alloc = &alloc};
-        lort_frame frame = {
-            .kind = LORT_FRAME_PART, .pieces = 1, .decoded = body.size, .body = body.data, .body_bytes = body.size};
+        lort_frame frame = {.kind = LORT_FRAME_PART,
+                            .pieces = 1,
+                            .decoded = body.size,
+                            .body = body.data,
+                            .body_bytes = body.size};
         lort_part p;
         allocations_left = n;
         code = lort_part_get(body.data, body.size, &arena, &p, NULL);

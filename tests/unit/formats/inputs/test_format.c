@@ -1,7 +1,7 @@
 /* Tests how LoRT detects formats, and its messages about files of no known format. */
+#include "formats/inputs/header.h"
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
-#include "formats/inputs/header.h"
 
 #define TEXT(literal) literal, sizeof(literal) - 1
 
@@ -12,10 +12,12 @@ static const struct look {
 } looks[] = {
     {"Git LFS pointer", TEXT("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
      "Git LFS pointer, not the model itself: run git lfs pull"},
-    {"ZIP", TEXT("PK\3\4.........................."), "a ZIP archive, most likely a PyTorch checkpoint"},
+    {"ZIP", TEXT("PK\3\4.........................."),
+     "a ZIP archive, most likely a PyTorch checkpoint"},
     {"pickle", TEXT("\x80\2}q\0........................."), "a Python pickle"},
     {"pickle 4", TEXT("\x80\4\x95........................"), "a Python pickle"},
-    {"HTML", TEXT("<!DOCTYPE html><html><body>404</body></html>"), "an HTML page: the download gave an error page"},
+    {"HTML", TEXT("<!DOCTYPE html><html><body>404</body></html>"),
+     "an HTML page: the download gave an error page"},
     {"HTML in small letters", TEXT("<!doctype html>\n<html lang=en>"), "an HTML page"},
     {"XML", TEXT("<?xml version=\"1.0\"?><Error/>."), "an XML page"},
     {"GGML", TEXT("lmgg\0\0\0\0...................."), "a GGML file"},
@@ -34,8 +36,10 @@ static const struct look {
     {"JSON", TEXT("{\"model_type\": \"llama\", \"x\": 1}"), "JSON text"},
     {"LoRT container", TEXT("\x50\x2a\x4d\x18............................LORT\r\n\x1a\n"),
      "a LoRT container: use restore"},
-    {"text", TEXT("What is this file, after all?\n"), "neither GGUF nor safetensors: the file begins with 'What is '"},
-    {"zeros", TEXT("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), "begins with '\\x00"},
+    {"text", TEXT("What is this file, after all?\n"),
+     "neither GGUF nor safetensors: the file begins with 'What is '"},
+    {"zeros", TEXT("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+     "begins with '\\x00"},
     {"one byte", TEXT("G"), "file too short for a header (1 < 24 bytes)"},
     {"three bytes", TEXT("GGU"), "file too short for a header (3 < 24 bytes)"},
     {"nothing", TEXT(""), "the file is empty"},
@@ -95,12 +99,15 @@ static void test_wanted(void **state)
 {
     lort_header h;
     uint64_t wanted;
-    assert_int_equal(lort_header_parse(NULL, 0, 1u << 30, &lort_alloc_heap, &h, &wanted, NULL), LORT_E_INPUT);
-    assert_int_equal(wanted, LORT_FORMAT_HEAD);
-    assert_int_equal(lort_header_parse((const uint8_t *)"GGUF", 4, 100, &lort_alloc_heap, &h, &wanted, NULL),
+    assert_int_equal(lort_header_parse(NULL, 0, 1u << 30, &lort_alloc_heap, &h, &wanted, NULL),
                      LORT_E_INPUT);
+    assert_int_equal(wanted, LORT_FORMAT_HEAD);
+    assert_int_equal(
+        lort_header_parse((const uint8_t *)"GGUF", 4, 100, &lort_alloc_heap, &h, &wanted, NULL),
+        LORT_E_INPUT);
     assert_int_equal(wanted, 100);
-    assert_int_equal(lort_header_parse(NULL, 0, 0, &lort_alloc_heap, &h, &wanted, NULL), LORT_E_INPUT);
+    assert_int_equal(lort_header_parse(NULL, 0, 0, &lort_alloc_heap, &h, &wanted, NULL),
+                     LORT_E_INPUT);
     assert_int_equal(wanted, 0);
 }
 

@@ -1,14 +1,15 @@
 /* Tests of GGUF headers: refused ones with their messages, accepted ones with their contents, and
  * headers that LoRT writes again. */
+#include "formats/inputs/header.h"
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
-#include "formats/inputs/header.h"
 
 /* --- refused --- */
 
 static const uint64_t two[] = {4, 4};
 
-static void one(lort_buffer *b, uint32_t n_dims, const uint64_t *ne, uint32_t type, uint64_t offset, uint64_t data)
+static void one(lort_buffer *b, uint32_t n_dims, const uint64_t *ne, uint32_t type, uint64_t offset,
+                uint64_t data)
 {
     put_head(b, 3, 1, 0);
     put_info(b, "w", n_dims, ne, type, offset);
@@ -53,7 +54,10 @@ static void pairs_one_too_many(lort_buffer *b)
 }
 static void tensors_minus_1(lort_buffer *b) { put_head(b, 3, UINT64_MAX, 0); }
 static void tensors_2_40(lort_buffer *b) { put_head(b, 2, 1ull << 40, 0); }
-static void counts_wrap(lort_buffer *b) { put_head(b, 3, UINT64_MAX / 24 + 2, UINT64_MAX / 14 + 2); }
+static void counts_wrap(lort_buffer *b)
+{
+    put_head(b, 3, UINT64_MAX / 24 + 2, UINT64_MAX / 14 + 2);
+}
 
 static void key_of(lort_buffer *b, uint64_t claimed, uint64_t real)
 {
@@ -171,9 +175,15 @@ static void dims_max(lort_buffer *b)
     lort_put_zeros(b, 200);
 }
 static void dims_2_64(lort_buffer *b) { one(b, 2, (uint64_t[]){1ull << 32, 1ull << 32}, 0, 0, 64); }
-static void dims_wrap_small(lort_buffer *b) { one(b, 4, (uint64_t[]){1024, 1024, (1ull << 42) + 1, 1}, 0, 0, 64); }
+static void dims_wrap_small(lort_buffer *b)
+{
+    one(b, 4, (uint64_t[]){1024, 1024, (1ull << 42) + 1, 1}, 0, 0, 64);
+}
 static void dims_2_63_x_2(lort_buffer *b) { one(b, 2, (uint64_t[]){INT64_MAX, 2}, 0, 0, 64); }
-static void dims_overflow_and_zero(lort_buffer *b) { one(b, 3, (uint64_t[]){1ull << 40, 1ull << 40, 0}, 0, 0, 0); }
+static void dims_overflow_and_zero(lort_buffer *b)
+{
+    one(b, 3, (uint64_t[]){1ull << 40, 1ull << 40, 0}, 0, 0, 0);
+}
 static void dim_negative(lort_buffer *b) { one(b, 2, (uint64_t[]){4, UINT64_MAX}, 0, 0, 64); }
 static void bytes_2_64(lort_buffer *b) { one(b, 1, (uint64_t[]){INT64_MAX}, LORT_F32, 0, 64); }
 static void rows_of_100(lort_buffer *b) { one(b, 2, (uint64_t[]){100, 256}, LORT_Q4_K, 0, 14400); }
@@ -194,7 +204,8 @@ static void no_data(lort_buffer *b)
     put_vector(b, "w", 0, 0);
 }
 
-static void pair_of_vectors(lort_buffer *b, const char *second, uint64_t n, uint64_t offset, uint64_t data)
+static void pair_of_vectors(lort_buffer *b, const char *second, uint64_t n, uint64_t offset,
+                            uint64_t data)
 {
     put_head(b, 3, 2, 0);
     put_vector(b, "first", 16, 0);
@@ -280,7 +291,8 @@ static const struct malformed {
     {"arrays nested 10000 deep", array_nested, "array of arrays"},
     {"bool of 2 in an array", array_bool_2, "bool has the value 2"},
     {"array with a string cut short", array_string_cut, "string in an array has 6 bytes"},
-    {"alignment 0", alignment_0, "general.alignment is 0; it must be a power of two from 8 to 1048576"},
+    {"alignment 0", alignment_0,
+     "general.alignment is 0; it must be a power of two from 8 to 1048576"},
     {"alignment 3", alignment_3, "general.alignment is 3"},
     {"alignment 4", alignment_4, "general.alignment is 4"},
     {"alignment 13", alignment_13, "general.alignment is 13"},
@@ -306,7 +318,8 @@ static const struct malformed {
     {"offset past the end", offset_past_end, "lies outside the file"},
     {"offset that wraps", offset_wraps, "lies outside the file"},
     {"end that wraps", end_wraps, "lies outside the file"},
-    {"one byte short", one_byte_short, "tensor 'w' (64 bytes at offset 96 + 0) lies outside the file of 159 bytes"},
+    {"one byte short", one_byte_short,
+     "tensor 'w' (64 bytes at offset 96 + 0) lies outside the file of 159 bytes"},
     {"no data section", no_data, "the data section would start at offset 64"},
     {"same place", same_place, "tensors 'first' and 'second' overlap"},
     {"overlap", overlap, "tensors 'first' and 'second' overlap"},
@@ -352,7 +365,8 @@ static lort_buffer sample(void)
     put_key(&b, "i64", 11), lort_put_u64(&b, UINT64_MAX);
     put_key(&b, "f64", 12), lort_put_u64(&b, 0xBFF8000000000000u);
     put_key(&b, "bools", 9), lort_put_u32(&b, 7), lort_put_u64(&b, 2), lort_put_u16(&b, 0x0100);
-    put_key(&b, "texts", 9), lort_put_u32(&b, 8), lort_put_u64(&b, 2), put_string(&b, "a"), put_string(&b, "");
+    put_key(&b, "texts", 9), lort_put_u32(&b, 8), lort_put_u64(&b, 2), put_string(&b, "a"),
+        put_string(&b, "");
     put_key(&b, "empty text", 8), put_string(&b, "");
     put_info(&b, "second", 2, (uint64_t[]){3, 5}, LORT_F32, 64);
     put_info(&b, "first", 1, (uint64_t[]){16}, LORT_F32, 0);
@@ -613,7 +627,8 @@ static void test_rewrite(void **state)
         lort_header other;
         uint64_t wanted;
         lort_put_zeros(&again, 1000);
-        assert_int_equal(lort_header_parse(again.data, again.size, again.size, &lort_alloc_heap, &other, &wanted, NULL),
+        assert_int_equal(lort_header_parse(again.data, again.size, again.size, &lort_alloc_heap,
+                                           &other, &wanted, NULL),
                          LORT_OK);
         assert_int_equal(lort_header_find(&other, "general.file_type")->v.u, cases[i].file_type);
         lort_header_free(&other);
@@ -632,16 +647,19 @@ static void test_rewrite_refuses(void **state)
     lort_error err = {0};
     for (int i = 0; i < 4; i++)
         types[i] = lort_dtype_get(i == 1 ? LORT_Q8_0 : LORT_F32);
-    assert_int_equal(h.format->rewrite(&h, b.data, types, &out, offsets, &size, &err), LORT_E_USAGE);
+    assert_int_equal(h.format->rewrite(&h, b.data, types, &out, offsets, &size, &err),
+                     LORT_E_USAGE);
     assert_non_null(strstr(err.message, "'second' cannot be written to a GGUF file as Q8_0"));
     types[1] = lort_dtype_get(LORT_U64);
-    assert_int_equal(h.format->rewrite(&h, b.data, types, &out, offsets, &size, NULL), LORT_E_USAGE);
+    assert_int_equal(h.format->rewrite(&h, b.data, types, &out, offsets, &size, NULL),
+                     LORT_E_USAGE);
     assert_int_equal(size, 0);
     failing none = {.fail_at = 1};
     lort_alloc alloc = FAILING_ALLOC(none);
     lort_buffer refused = {.alloc = &alloc};
     types[1] = lort_dtype_get(LORT_F16);
-    assert_int_equal(h.format->rewrite(&h, b.data, types, &refused, offsets, &size, NULL), LORT_E_MEMORY);
+    assert_int_equal(h.format->rewrite(&h, b.data, types, &refused, offsets, &size, NULL),
+                     LORT_E_MEMORY);
     lort_buffer_free(&refused);
     lort_buffer_free(&out);
     lort_header_free(&h);
@@ -743,10 +761,11 @@ static void test_real_files(void **state)
 /* One model in five layouts gives equal tensors with equal bytes. */
 static void test_real_variants(void **state)
 {
-    static const char *const names[] = {
-        MODELS "stories260K/stories260K.gguf", MODELS "gguf-variants/stories260K-v1.gguf",
-        MODELS "gguf-variants/stories260K-v2.gguf", MODELS "gguf-variants/stories260K-v3-align128.gguf",
-        MODELS "gguf-variants/stories260K-f32.safetensors"};
+    static const char *const names[] = {MODELS "stories260K/stories260K.gguf",
+                                        MODELS "gguf-variants/stories260K-v1.gguf",
+                                        MODELS "gguf-variants/stories260K-v2.gguf",
+                                        MODELS "gguf-variants/stories260K-v3-align128.gguf",
+                                        MODELS "gguf-variants/stories260K-f32.safetensors"};
     if (!have_models())
         skip();
     uint8_t *data[5];
@@ -754,10 +773,13 @@ static void test_real_variants(void **state)
     for (int i = 0; i < 5; i++) {
         uint64_t size, wanted;
         data[i] = read_file(names[i], &size);
-        assert_int_equal(lort_header_parse(data[i], size, size, &lort_alloc_heap, &h[i], &wanted, NULL), LORT_OK);
+        assert_int_equal(
+            lort_header_parse(data[i], size, size, &lort_alloc_heap, &h[i], &wanted, NULL),
+            LORT_OK);
         expect_same_tensors(&h[0], &h[i]);
         for (uint64_t k = 0; k < h[i].index.count; k++) {
-            const lort_tensor *t = &h[i].index.tensors[k], *u = lort_index_find(&h[0].index, t->name, t->name_bytes);
+            const lort_tensor *t = &h[i].index.tensors[k],
+                              *u = lort_index_find(&h[0].index, t->name, t->name_bytes);
             assert_memory_equal(data[i] + t->offset, data[0] + u->offset, t->bytes);
         }
     }

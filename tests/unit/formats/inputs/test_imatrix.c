@@ -67,22 +67,23 @@ static void put_gguf(lort_buffer *b, const char *type, const part *parts, uint64
     }
 }
 
-#define SUMS(name, n_in, n_mat, v)                                                                                     \
-    {                                                                                                                  \
-        name ".in_sum2", 2, LORT_F32, {n_in, n_mat}, v, (n_in) * (n_mat)                                               \
+#define SUMS(name, n_in, n_mat, v)                                                                 \
+    {                                                                                              \
+        name ".in_sum2", 2, LORT_F32, {n_in, n_mat}, v, (n_in) * (n_mat)                           \
     }
-#define COUNTS(name, n_mat, v)                                                                                         \
-    {                                                                                                                  \
-        name ".counts", 2, LORT_F32, {1, n_mat}, v, n_mat                                                              \
+#define COUNTS(name, n_mat, v)                                                                     \
+    {                                                                                              \
+        name ".counts", 2, LORT_F32, {1, n_mat}, v, n_mat                                          \
     }
-#define PUT(b, type, ...)                                                                                              \
-    do {                                                                                                               \
-        const part parts_[] = {__VA_ARGS__};                                                                           \
-        put_gguf(b, type, parts_, sizeof parts_ / sizeof *parts_);                                                     \
+#define PUT(b, type, ...)                                                                          \
+    do {                                                                                           \
+        const part parts_[] = {__VA_ARGS__};                                                       \
+        put_gguf(b, type, parts_, sizeof parts_ / sizeof *parts_);                                 \
     } while (0)
 
 /* Parses an exact-size copy and frees it before the result is used. */
-static lort_code parse(const void *data, uint64_t size, const lort_alloc *alloc, lort_imatrix *out, lort_error *err)
+static lort_code parse(const void *data, uint64_t size, const lort_alloc *alloc, lort_imatrix *out,
+                       lort_error *err)
 {
     uint8_t *copy = malloc(size ? size : 1);
     assert_non_null(copy);
@@ -134,7 +135,10 @@ static void sums_and_counts(lort_buffer *b, float third, float second_count)
 static void empty_file(lort_buffer *b) {}
 static void three_bytes(lort_buffer *b) { lort_put_bytes(b, "\1\0\0", 3); }
 static void no_entries(lort_buffer *b) { lort_put_zeros(b, 40); }
-static void text(lort_buffer *b) { lort_put_text(b, "this is a text, and a rather long one too\n"); }
+static void text(lort_buffer *b)
+{
+    lort_put_text(b, "this is a text, and a rather long one too\n");
+}
 static void safetensors(lort_buffer *b)
 {
     put_safetensors(b, "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1);
@@ -185,17 +189,29 @@ static void legacy_text_negative(lort_buffer *b)
     lort_put_u32(b, UINT32_MAX);
 }
 static void gguf_magic(lort_buffer *b) { lort_put_bytes(b, "GGUF", 4); }
-static void gguf_no_type(lort_buffer *b) { PUT(b, NULL, SUMS("w", 2, 1, some), COUNTS("w", 1, some)); }
-static void gguf_model(lort_buffer *b) { PUT(b, "model", SUMS("w", 2, 1, some), COUNTS("w", 1, some)); }
+static void gguf_no_type(lort_buffer *b)
+{
+    PUT(b, NULL, SUMS("w", 2, 1, some), COUNTS("w", 1, some));
+}
+static void gguf_model(lort_buffer *b)
+{
+    PUT(b, "model", SUMS("w", 2, 1, some), COUNTS("w", 1, some));
+}
 static void gguf_type_number(lort_buffer *b)
 {
     put_head(b, 3, 0, 1);
     put_kv_u32(b, "general.type", 3);
 }
 static void gguf_empty(lort_buffer *b) { put_gguf(b, "imatrix", NULL, 0); }
-static void gguf_other_only(lort_buffer *b) { PUT(b, "imatrix", {"w.in_sum", 1, LORT_F32, {2}, some, 2}); }
+static void gguf_other_only(lort_buffer *b)
+{
+    PUT(b, "imatrix", {"w.in_sum", 1, LORT_F32, {2}, some, 2});
+}
 static void gguf_no_counts(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 2, 1, some)); }
-static void gguf_counts_elsewhere(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 2, 1, some), COUNTS("v", 1, some)); }
+static void gguf_counts_elsewhere(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("w", 2, 1, some), COUNTS("v", 1, some));
+}
 static void gguf_no_sums(lort_buffer *b) { PUT(b, "imatrix", COUNTS("w", 1, some)); }
 static void gguf_sums_f16(lort_buffer *b)
 {
@@ -205,12 +221,30 @@ static void gguf_counts_i32(lort_buffer *b)
 {
     PUT(b, "imatrix", SUMS("w", 2, 1, some), {"w.counts", 1, LORT_I32, {1}, some, 1});
 }
-static void gguf_sums_empty(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 0, 2, some), COUNTS("w", 2, some)); }
-static void gguf_counts_empty(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 2, 1, some), COUNTS("w", 0, some)); }
-static void gguf_too_many_counts(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 2, 2, some), COUNTS("w", 3, some)); }
-static void gguf_too_few_counts(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 2, 2, some), COUNTS("w", 1, some)); }
-static void gguf_transposed(lort_buffer *b) { PUT(b, "imatrix", SUMS("w", 3, 2, some), COUNTS("w", 3, some)); }
-static void gguf_no_name(lort_buffer *b) { PUT(b, "imatrix", SUMS("", 2, 1, some), COUNTS("", 1, some)); }
+static void gguf_sums_empty(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("w", 0, 2, some), COUNTS("w", 2, some));
+}
+static void gguf_counts_empty(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("w", 2, 1, some), COUNTS("w", 0, some));
+}
+static void gguf_too_many_counts(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("w", 2, 2, some), COUNTS("w", 3, some));
+}
+static void gguf_too_few_counts(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("w", 2, 2, some), COUNTS("w", 1, some));
+}
+static void gguf_transposed(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("w", 3, 2, some), COUNTS("w", 3, some));
+}
+static void gguf_no_name(lort_buffer *b)
+{
+    PUT(b, "imatrix", SUMS("", 2, 1, some), COUNTS("", 1, some));
+}
 static void gguf_twice(lort_buffer *b)
 {
     PUT(b, "imatrix", SUMS("w", 2, 1, some), COUNTS("w", 1, some), SUMS("w", 2, 1, some));
@@ -246,14 +280,17 @@ static const struct malformed {
     {"safetensors", safetensors, LEGACY_NEITHER},
     {"one entry too many", entries_many, "found 2 entries in 25 bytes, allowed 1 to 1"},
     {"2^32 - 1 entries", entries_max, LEGACY_NEITHER},
-    {"name of 0 bytes", name_empty, "entry 1 of 1: length of an entry's name is 0 (allowed: 1 to 255) at offset 4"},
+    {"name of 0 bytes", name_empty,
+     "entry 1 of 1: length of an entry's name is 0 (allowed: 1 to 255) at offset 4"},
     {"name of -1 bytes", name_negative, "length of an entry's name is -1"},
     {"name of 256 bytes", name_256, "length of an entry's name is 256"},
-    {"calls negative", calls_negative, "number of calls of an entry is -5 (allowed: 0 to 2147483647) at offset 9"},
+    {"calls negative", calls_negative,
+     "number of calls of an entry is -5 (allowed: 0 to 2147483647) at offset 9"},
     {"0 values", values_none, "number of values of an entry is 0"},
     {"values negative", values_negative, "number of values of an entry is -2147483648"},
     {"2^31 - 1 values", values_2_31, "truncated: values of an entry needs 8589934588 bytes"},
-    {"values whose bytes wrap", values_wrap, "truncated: values of an entry needs 4294967300 bytes"},
+    {"values whose bytes wrap", values_wrap,
+     "truncated: values of an entry needs 4294967300 bytes"},
     {"entry twice", legacy_twice, "entry 'w\\x0A' stands twice"},
     {"NaN", legacy_nan, "entry 'w': value 1 (at offset 21) is nan; " RANGE},
     {"NaN, no calls", legacy_nan_without_calls, "entry 'w': value 1 (at offset 21) is nan"},
@@ -263,16 +300,23 @@ static const struct malformed {
     {"more than a tail", legacy_tail_long, "1 bytes follow the name of the text"},
     {"name of the text negative", legacy_text_negative, "length of the text's name is -1"},
     {"magic only", gguf_magic, "too short for a GGUF header"},
-    {"no general.type", gguf_no_type, "does not say what it is: an importance matrix has general.type 'imatrix'"},
+    {"no general.type", gguf_no_type,
+     "does not say what it is: an importance matrix has general.type 'imatrix'"},
     {"a model", gguf_model, "is of general.type 'model': an importance matrix has"},
     {"general.type a number", gguf_type_number, "does not say what it is"},
     {"no tensors", gguf_empty, "has no entry (found no tensor whose name ends in .in_sum2)"},
-    {"other tensors only", gguf_other_only, "has no entry (found no tensor whose name ends in .in_sum2)"},
-    {"no counts", gguf_no_counts, "tensor 'w.in_sum2' (F32 [1, 2], at offset 128): there is no tensor of counts"},
-    {"counts of another", gguf_counts_elsewhere, "there is no tensor of counts (.counts) beside these sums"},
-    {"no sums", gguf_no_sums, "tensor 'w.counts' (F32 [1, 1], at offset 128): there is no tensor of sums (.in_sum2)"},
-    {"sums in F16", gguf_sums_f16, "tensor 'w.in_sum2' (F16 [2], at offset 160): sums of squares must be F32"},
-    {"counts in I32", gguf_counts_i32, "tensor 'w.counts' (I32 [1], at offset 192): counts must be F32"},
+    {"other tensors only", gguf_other_only,
+     "has no entry (found no tensor whose name ends in .in_sum2)"},
+    {"no counts", gguf_no_counts,
+     "tensor 'w.in_sum2' (F32 [1, 2], at offset 128): there is no tensor of counts"},
+    {"counts of another", gguf_counts_elsewhere,
+     "there is no tensor of counts (.counts) beside these sums"},
+    {"no sums", gguf_no_sums,
+     "tensor 'w.counts' (F32 [1, 1], at offset 128): there is no tensor of sums (.in_sum2)"},
+    {"sums in F16", gguf_sums_f16,
+     "tensor 'w.in_sum2' (F16 [2], at offset 160): sums of squares must be F32"},
+    {"counts in I32", gguf_counts_i32,
+     "tensor 'w.counts' (I32 [1], at offset 192): counts must be F32"},
     {"no values", gguf_sums_empty, "sums of squares must be F32 and not empty"},
     {"0 counts", gguf_counts_empty, "counts must be F32, one for each row"},
     {"a count too many", gguf_too_many_counts,
@@ -289,7 +333,8 @@ static const struct malformed {
     {"count NaN", gguf_count_nan, "entry 'w': count 1 (at offset 196) is nan"},
     {"count negative", gguf_count_negative, "entry 'w': count 1 (at offset 196) is -1"},
     {"count infinite", gguf_count_infinite, "entry 'w': count 1 (at offset 196) is inf"},
-    {"mean overflows", gguf_mean_overflows, "entry 'w': the mean of value 2 (at offset 168) is 6e+38"},
+    {"mean overflows", gguf_mean_overflows,
+     "entry 'w': the mean of value 2 (at offset 168) is 6e+38"},
 };
 
 static void expect_bad(const char *name, const void *data, uint64_t size, const char *expected)
@@ -321,8 +366,9 @@ static void test_too_large(void **state)
 {
     lort_imatrix m;
     lort_error err = {0};
-    assert_int_equal(lort_imatrix_parse((const uint8_t *)"", LORT_IMATRIX_MAX + 1, &lort_alloc_heap, &m, &err),
-                     LORT_E_INPUT);
+    assert_int_equal(
+        lort_imatrix_parse((const uint8_t *)"", LORT_IMATRIX_MAX + 1, &lort_alloc_heap, &m, &err),
+        LORT_E_INPUT);
     assert_non_null(strstr(err.message, "has 2147483649 bytes; at most 2147483648 are allowed"));
 }
 
@@ -331,9 +377,11 @@ static void test_too_large(void **state)
 static void build_gguf(lort_buffer *b)
 {
     static const float counts[] = {2, 0, 8}, two[] = {0.5f}, zeros[] = {0, 0, 0, 0, 0};
-    PUT(b, "imatrix", SUMS("blk.0.ffn_up_exps.weight", 2, 3, some), COUNTS("blk.0.ffn_up_exps.weight", 3, counts),
-        {"blk.0.ffn_up_exps.weight.in_sum", 1, LORT_F32, {1}, some, 1}, COUNTS("output.weight", 1, two),
-        {"extra", 1, LORT_F32, {3}, some, 3}, {"output.weight.in_sum2", 1, LORT_F32, {4}, some, 4},
+    PUT(b, "imatrix", SUMS("blk.0.ffn_up_exps.weight", 2, 3, some),
+        COUNTS("blk.0.ffn_up_exps.weight", 3, counts),
+        {"blk.0.ffn_up_exps.weight.in_sum", 1, LORT_F32, {1}, some, 1},
+        COUNTS("output.weight", 1, two), {"extra", 1, LORT_F32, {3}, some, 3},
+        {"output.weight.in_sum2", 1, LORT_F32, {4}, some, 4},
         {"z.in_sum2", 1, LORT_F32, {5}, zeros, 5}, {"z.counts", 1, LORT_F32, {1}, two, 1});
 }
 
@@ -344,7 +392,8 @@ static void build_legacy(lort_buffer *b)
     put_entry(b, "output.weight", 0, some, 4);
 }
 
-static void expect_values(const lort_importance *e, int64_t n_mat, int64_t n_in, const float *values)
+static void expect_values(const lort_importance *e, int64_t n_mat, int64_t n_in,
+                          const float *values)
 {
     assert_non_null(e);
     assert_int_equal(e->n_mat, n_mat);
@@ -355,7 +404,8 @@ static void expect_values(const lort_importance *e, int64_t n_mat, int64_t n_in,
 
 static void test_gguf(void **state)
 {
-    static const float stack[] = {0.5f, 1, 1, 1, 0.625f, 0.75f}, output[] = {2, 4, 6, 8}, zeros[] = {0, 0, 0, 0, 0};
+    static const float stack[] = {0.5f, 1, 1, 1, 0.625f, 0.75f}, output[] = {2, 4, 6, 8},
+                       zeros[] = {0, 0, 0, 0, 0};
     lort_buffer b = new_buffer();
     lort_imatrix m;
     build_gguf(&b);
@@ -408,7 +458,8 @@ static void test_truncations(void **state)
     put_tail(&legacy);
     for (uint64_t n = 0; n < legacy.size; n++) {
         if (n != entries_end)
-            expect_bad("legacy cut", legacy.data, n, n < entries_end && n > 4 + 34 ? "truncated" : "");
+            expect_bad("legacy cut", legacy.data, n,
+                       n < entries_end && n > 4 + 34 ? "truncated" : "");
     }
     assert_int_equal(parse(legacy.data, entries_end, &lort_alloc_heap, &m, NULL), LORT_OK);
     lort_imatrix_free(&m);
@@ -426,7 +477,8 @@ static void fail_every(const lort_buffer *b)
         lort_imatrix m;
         lort_error err = {0};
         code = parse(b->data, b->size, &alloc, &m, &err);
-        assert_true(code == LORT_OK || (code == LORT_E_MEMORY && err.code == code && is_zero(&m, sizeof m)));
+        assert_true(code == LORT_OK ||
+                    (code == LORT_E_MEMORY && err.code == code && is_zero(&m, sizeof m)));
         lort_imatrix_free(&m);
         assert_int_equal(state.out_blocks, 0);
         assert_int_equal(state.out_bytes, 0);
@@ -458,8 +510,8 @@ static void test_memory_failures(void **state)
 static void test_rows(void **state)
 {
     const lort_importance stack = {"", 0, 3, 2, some}, flat = {"", 0, 1, 6, some};
-    const lort_matrices three = {3, 7, 2}, one = {1, 7, 6}, shared = {4, 7, 6}, other = {2, 7, 2}, odd = {3, 7, 4},
-                        none = {3, 7, 0};
+    const lort_matrices three = {3, 7, 2}, one = {1, 7, 6}, shared = {4, 7, 6}, other = {2, 7, 2},
+                        odd = {3, 7, 4}, none = {3, 7, 0};
     for (int64_t s = 0; s < 3; s++) {
         assert_ptr_equal(lort_importance_row(&stack, &three, s), some + 2 * s);
         assert_ptr_equal(lort_importance_row(&flat, &three, s), some + 2 * s);
@@ -541,8 +593,8 @@ static void expect_close(const lort_importance *a, const lort_importance *b)
         assert_true(a->mean_square[i] > 0);
         if (!(fabsf(a->mean_square[i] - b->mean_square[i]) <=
               3e-7f * b->mean_square[i])) /* the legacy form is rounded once more */
-            fail_msg("%s, value %lld: %.9g and %.9g", a->name, (long long)i, (double)a->mean_square[i],
-                     (double)b->mean_square[i]);
+            fail_msg("%s, value %lld: %.9g and %.9g", a->name, (long long)i,
+                     (double)a->mean_square[i], (double)b->mean_square[i]);
     }
 }
 
@@ -557,10 +609,12 @@ static void test_real_pair(void **state)
     assert_int_equal(legacy.count, 15);
     assert_int_equal(gguf.empty + legacy.empty, 0);
     for (uint64_t i = 0; i < gguf.count; i++)
-        expect_close(&gguf.entries[i], lort_imatrix_find(&legacy, gguf.entries[i].name, gguf.entries[i].name_bytes));
+        expect_close(&gguf.entries[i],
+                     lort_imatrix_find(&legacy, gguf.entries[i].name, gguf.entries[i].name_bytes));
     assert_int_equal(find(&gguf, "blk.0.attn_q.weight")->n_in, 128);
     assert_int_equal(find(&gguf, "blk.1.ffn_down.weight")->n_in, 384);
-    assert_ptr_equal(find(&gguf, "model.layers.1.mlp.down_proj.weight"), find(&gguf, "blk.1.ffn_down.weight"));
+    assert_ptr_equal(find(&gguf, "model.layers.1.mlp.down_proj.weight"),
+                     find(&gguf, "blk.1.ffn_down.weight"));
     assert_null(find(&gguf, "model.embed_tokens.weight"));
     lort_imatrix_free(&gguf);
     lort_imatrix_free(&legacy);
@@ -624,7 +678,10 @@ static void *racing_take(void *ctx, size_t bytes)
     assert_int_equal(truncate(racing_path, (off_t)bytes + racing_by), 0);
     return lort_alloc_heap.take(NULL, bytes);
 }
-static void racing_give(void *ctx, void *memory, size_t bytes) { lort_alloc_heap.give(NULL, memory, bytes); }
+static void racing_give(void *ctx, void *memory, size_t bytes)
+{
+    lort_alloc_heap.give(NULL, memory, bytes);
+}
 
 static void test_sidefile_changes(void **state)
 {
@@ -650,10 +707,12 @@ static void test_sidefile_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed),  cmocka_unit_test(test_too_large),   cmocka_unit_test(test_gguf),
-        cmocka_unit_test(test_legacy),     cmocka_unit_test(test_truncations), cmocka_unit_test(test_memory_failures),
-        cmocka_unit_test(test_rows),       cmocka_unit_test(test_names),       cmocka_unit_test(test_real_pair),
-        cmocka_unit_test(test_real_model), cmocka_unit_test(test_sidefile),    cmocka_unit_test(test_sidefile_changes),
+        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_gguf),        cmocka_unit_test(test_legacy),
+        cmocka_unit_test(test_truncations), cmocka_unit_test(test_memory_failures),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_real_pair),   cmocka_unit_test(test_real_model),
+        cmocka_unit_test(test_sidefile),    cmocka_unit_test(test_sidefile_changes),
     };
     return run_chosen(tests, NULL, NULL);
 }

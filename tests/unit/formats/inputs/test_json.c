@@ -54,7 +54,8 @@ static void test_tokens(void **state)
     };
     char out[512];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_string_equal(tokens(cases[i].text, strlen(cases[i].text), out, NULL), cases[i].tokens);
+        assert_string_equal(tokens(cases[i].text, strlen(cases[i].text), out, NULL),
+                            cases[i].tokens);
 }
 
 static void test_refused(void **state)
@@ -116,8 +117,10 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lort_error err = {0};
         tokens(cases[i].text, strlen(cases[i].text), out, &err);
-        if (out[strlen(out) - 1] != '!' || err.code != LORT_E_INPUT || !strstr(err.message, cases[i].expected))
-            fail_msg("%s gives %s: \"%s\", expected \"%s\"", cases[i].text, out, err.message, cases[i].expected);
+        if (out[strlen(out) - 1] != '!' || err.code != LORT_E_INPUT ||
+            !strstr(err.message, cases[i].expected))
+            fail_msg("%s gives %s: \"%s\", expected \"%s\"", cases[i].text, out, err.message,
+                     cases[i].expected);
         tokens(cases[i].text, strlen(cases[i].text), out, NULL);
     }
 }
@@ -250,7 +253,8 @@ static void test_failures_stick(void **state)
  * byte is read beyond. */
 static void test_truncated(void **state)
 {
-    static const char text[] = "{\"a\\u0061\\ud83d\\ude00\":[1,-2.5e+10,true,false,null,\"\xc3\xa9\\n\"],\"b\":{}}";
+    static const char text[] =
+        "{\"a\\u0061\\ud83d\\ude00\":[1,-2.5e+10,true,false,null,\"\xc3\xa9\\n\"],\"b\":{}}";
     char out[512];
     for (uint64_t n = 0; n < strlen(text); n++) {
         tokens(text, n, out, NULL);
@@ -263,9 +267,11 @@ static void test_truncated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tokens), cmocka_unit_test(test_refused),        cmocka_unit_test(test_nul_bytes),
-        cmocka_unit_test(test_depth),  cmocka_unit_test(test_text),           cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_skip),   cmocka_unit_test(test_failures_stick), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tokens),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nul_bytes), cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_text),      cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_skip),      cmocka_unit_test(test_failures_stick),
+        cmocka_unit_test(test_truncated),
     };
     return run_chosen(tests, NULL, NULL);
 }

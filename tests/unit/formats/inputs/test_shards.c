@@ -1,10 +1,11 @@
 /* Tests of index.json, plain file names and split names. */
+#include "formats/base/plain_name.h"
 #include "formats/inputs/shards.h"
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
-#include "formats/base/plain_name.h"
 
-static lort_code parse(const char *json, uint64_t size, const lort_alloc *alloc, lort_shard_list *out, lort_error *err)
+static lort_code parse(const char *json, uint64_t size, const lort_alloc *alloc,
+                       lort_shard_list *out, lort_error *err)
 {
     uint8_t *copy = malloc(size ? size : 1);
     memcpy(copy, json, size);
@@ -26,16 +27,23 @@ static const struct malformed {
     {"no weight_map", "{\"metadata\":{}}", "no weight_map"},
     {"weight_map empty", "{\"weight_map\":{}}", "weight_map is empty"},
     {"weight_map an array", "{\"weight_map\":[\"a\"]}", "weight_map must be an object"},
-    {"weight_map twice", "{\"weight_map\":{\"w\":\"a\"},\"weight_map\":{\"w\":\"a\"}}", "'weight_map' stands twice"},
-    {"weight_map twice, escaped", "{\"weight_map\":{\"w\":\"a\"},\"weight\\u005fmap\":{\"w\":\"a\"}}",
+    {"weight_map twice", "{\"weight_map\":{\"w\":\"a\"},\"weight_map\":{\"w\":\"a\"}}",
      "'weight_map' stands twice"},
-    {"metadata twice", "{\"metadata\":{},\"metadata\":{},\"weight_map\":{\"w\":\"a\"}}", "'metadata' stands twice"},
+    {"weight_map twice, escaped",
+     "{\"weight_map\":{\"w\":\"a\"},\"weight\\u005fmap\":{\"w\":\"a\"}}",
+     "'weight_map' stands twice"},
+    {"metadata twice", "{\"metadata\":{},\"metadata\":{},\"weight_map\":{\"w\":\"a\"}}",
+     "'metadata' stands twice"},
     {"a number as file", "{\"weight_map\":{\"w\":3}}", "gives tensor 'w' no file name"},
     {"null as file", "{\"weight_map\":{\"w\\n\":null}}", "gives tensor 'w\\x0A' no file name"},
-    {"an object as file", "{\"weight_map\":{\"w\":{\"file\":\"a\"}}}", "gives tensor 'w' no file name"},
-    {"tensor twice", "{\"weight_map\":{\"w\":\"a\",\"v\":\"a\",\"w\":\"b\"}}", "weight_map names tensor 'w' twice"},
-    {"tensor twice, escaped", "{\"weight_map\":{\"w\":\"a\",\"\\u0077\":\"a\"}}", "weight_map names tensor 'w' twice"},
-    {"parent directory", MAP("../../etc/passwd"), "file name '../../etc/passwd' holds '/', '\\' or ':'"},
+    {"an object as file", "{\"weight_map\":{\"w\":{\"file\":\"a\"}}}",
+     "gives tensor 'w' no file name"},
+    {"tensor twice", "{\"weight_map\":{\"w\":\"a\",\"v\":\"a\",\"w\":\"b\"}}",
+     "weight_map names tensor 'w' twice"},
+    {"tensor twice, escaped", "{\"weight_map\":{\"w\":\"a\",\"\\u0077\":\"a\"}}",
+     "weight_map names tensor 'w' twice"},
+    {"parent directory", MAP("../../etc/passwd"),
+     "file name '../../etc/passwd' holds '/', '\\' or ':'"},
     {"absolute", MAP("/abs"), "file name '/abs' holds"},
     {"parent inside", MAP("a/../b"), "file name 'a/../b' holds"},
     {"slash, escaped", MAP("a\\u002fb"), "file name 'a/b' holds"},
@@ -55,9 +63,11 @@ static const struct malformed {
      "total_size must be a whole number"},
     {"total_size 1.5", "{\"metadata\":{\"total_size\":1.5},\"weight_map\":{\"w\":\"a\"}}",
      "total_size must be a whole number"},
-    {"total_size 2^64", "{\"metadata\":{\"total_size\":18446744073709551616},\"weight_map\":{\"w\":\"a\"}}",
+    {"total_size 2^64",
+     "{\"metadata\":{\"total_size\":18446744073709551616},\"weight_map\":{\"w\":\"a\"}}",
      "below 2^64"},
-    {"total_size twice", "{\"metadata\":{\"total_size\":1,\"total_size\":1},\"weight_map\":{\"w\":\"a\"}}",
+    {"total_size twice",
+     "{\"metadata\":{\"total_size\":1,\"total_size\":1},\"weight_map\":{\"w\":\"a\"}}",
      "total_size stands twice"},
     {"byte order mark", "\xef\xbb\xbf" MAP("a"), "where a value is expected"},
     {"trailing text", MAP("a") "x", "'x' where the end is expected"},
@@ -77,11 +87,12 @@ static void test_malformed(void **state)
         lort_error err = {0};
         lort_code code = parse(malformed[i].json, strlen(malformed[i].json), &alloc, &list, &err);
         if (code != LORT_E_INPUT || !strstr(err.message, malformed[i].expected))
-            fail_msg("%s: code %d, message \"%s\", expected \"%s\"", malformed[i].name, code, err.message,
-                     malformed[i].expected);
+            fail_msg("%s: code %d, message \"%s\", expected \"%s\"", malformed[i].name, code,
+                     err.message, malformed[i].expected);
         assert_true(is_zero(&list, sizeof list));
         assert_int_equal(counts.out_blocks, 0);
-        assert_int_equal(parse(malformed[i].json, strlen(malformed[i].json), &alloc, &list, NULL), LORT_E_INPUT);
+        assert_int_equal(parse(malformed[i].json, strlen(malformed[i].json), &alloc, &list, NULL),
+                         LORT_E_INPUT);
     }
 }
 
@@ -97,11 +108,12 @@ static void test_5000_characters(void **state)
 
 /* --- accepted --- */
 
-static const char sample[] =
-    "{ \"extra\": [1, {\"weight_map\": 2}], \"metadata\": {\"total_size\": 1234, \"who\": {\"total_size\": \"x\"}},\n"
-    "  \"weight_map\": {\"b\": \"model-2.safetensors\", \"a\\u0061\": \"model-1.safetensors\", \"\": "
-    "\"\\u006dodel-2.safetensors\",\n"
-    "  \"../x\": \"model-3.safetensors\"} }\n";
+static const char sample[] = "{ \"extra\": [1, {\"weight_map\": 2}], \"metadata\": "
+                             "{\"total_size\": 1234, \"who\": {\"total_size\": \"x\"}},\n"
+                             "  \"weight_map\": {\"b\": \"model-2.safetensors\", \"a\\u0061\": "
+                             "\"model-1.safetensors\", \"\": "
+                             "\"\\u006dodel-2.safetensors\",\n"
+                             "  \"../x\": \"model-3.safetensors\"} }\n";
 
 static void test_sample(void **state)
 {
@@ -147,7 +159,8 @@ static void test_totals(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[200];
         lort_shard_list list;
-        int n = snprintf(json, sizeof json, "{\"weight_map\":{\"w\":\"a\"},\"metadata\":%s}", cases[i].metadata);
+        int n = snprintf(json, sizeof json, "{\"weight_map\":{\"w\":\"a\"},\"metadata\":%s}",
+                         cases[i].metadata);
         assert_int_equal(parse(json, (uint64_t)n, &lort_alloc_heap, &list, NULL), LORT_OK);
         assert_int_equal(list.has_total, cases[i].has);
         assert_true(list.total_size == cases[i].total);
@@ -164,7 +177,8 @@ static void test_rewrite(void **state)
     assert_int_equal(lort_shards_rewrite(&list, bytes, strlen(sample), 98765, &out, NULL), LORT_OK);
     assert_int_equal(out.size, strlen(sample) + 1);
     lort_shard_list again;
-    assert_int_equal(parse((const char *)out.data, out.size, &lort_alloc_heap, &again, NULL), LORT_OK);
+    assert_int_equal(parse((const char *)out.data, out.size, &lort_alloc_heap, &again, NULL),
+                     LORT_OK);
     assert_int_equal(again.total_size, 98765);
     assert_int_equal(again.entry_count, list.entry_count);
     assert_memory_equal(out.data, sample, list.total_at);
@@ -236,7 +250,8 @@ static void test_too_many(void **state)
     lort_buffer b = many_files(100000);
     lort_shard_list list;
     lort_error err = {0};
-    assert_int_equal(lort_shards_parse(b.data, b.size, &lort_alloc_heap, &list, &err), LORT_E_INPUT);
+    assert_int_equal(lort_shards_parse(b.data, b.size, &lort_alloc_heap, &list, &err),
+                     LORT_E_INPUT);
     assert_non_null(strstr(err.message, "more than 99999 files"));
     lort_buffer_free(&b);
 }
@@ -257,7 +272,8 @@ static void test_bid(void **state)
         {"{\"weight_map", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(lort_shards_bid((const uint8_t *)cases[i].text, strlen(cases[i].text)), cases[i].bid);
+        assert_int_equal(lort_shards_bid((const uint8_t *)cases[i].text, strlen(cases[i].text)),
+                         cases[i].bid);
     /* a safetensors file whose header has 0x7b bytes also begins with '{' */
     static const char safetensors[] = "{\0\0\0\0\0\0\0{\"weight_map\":{\"dtype\":\"F32\"";
     assert_false(lort_shards_bid((const uint8_t *)safetensors, sizeof safetensors - 1));
@@ -386,7 +402,8 @@ static void test_real_files(void **state)
         assert_int_equal(list.entry_count, reals[i].entries);
         assert_true(list.has_total && list.total_size > 1000000);
         lort_buffer out = new_buffer();
-        assert_int_equal(lort_shards_rewrite(&list, data, size, list.total_size, &out, NULL), LORT_OK);
+        assert_int_equal(lort_shards_rewrite(&list, data, size, list.total_size, &out, NULL),
+                         LORT_OK);
         assert_int_equal(out.size, size);
         assert_memory_equal(out.data, data, size);
         lort_buffer_free(&out);

@@ -19,18 +19,24 @@ static const struct {
     uint32_t elements, bytes;
     bool decodes;
 } ggml_types[] = {
-    {0, "F32", 1, 4, true},         {1, "F16", 1, 2, true},          {2, "Q4_0", 32, 18, true},
-    {3, "Q4_1", 32, 20, true},      {6, "Q5_0", 32, 22, true},       {7, "Q5_1", 32, 24, true},
-    {8, "Q8_0", 32, 34, true},      {9, "Q8_1", 32, 36, false},      {10, "Q2_K", 256, 84, true},
-    {11, "Q3_K", 256, 110, true},   {12, "Q4_K", 256, 144, true},    {13, "Q5_K", 256, 176, true},
-    {14, "Q6_K", 256, 210, true},   {15, "Q8_K", 256, 292, false},   {16, "IQ2_XXS", 256, 66, false},
-    {17, "IQ2_XS", 256, 74, false}, {18, "IQ3_XXS", 256, 98, false}, {19, "IQ1_S", 256, 50, false},
-    {20, "IQ4_NL", 32, 18, true},   {21, "IQ3_S", 256, 110, false},  {22, "IQ2_S", 256, 82, false},
-    {23, "IQ4_XS", 256, 136, true}, {24, "I8", 1, 1, false},         {25, "I16", 1, 2, false},
-    {26, "I32", 1, 4, false},       {27, "I64", 1, 8, false},        {28, "F64", 1, 8, true},
-    {29, "IQ1_M", 256, 56, false},  {30, "BF16", 1, 2, true},        {34, "TQ1_0", 256, 54, true},
-    {35, "TQ2_0", 256, 66, true},   {39, "MXFP4", 32, 17, true},     {40, "NVFP4", 64, 36, true},
-    {41, "Q1_0", 128, 18, true},    {42, "Q2_0", 64, 18, true},
+    {0, "F32", 1, 4, true},          {1, "F16", 1, 2, true},
+    {2, "Q4_0", 32, 18, true},       {3, "Q4_1", 32, 20, true},
+    {6, "Q5_0", 32, 22, true},       {7, "Q5_1", 32, 24, true},
+    {8, "Q8_0", 32, 34, true},       {9, "Q8_1", 32, 36, false},
+    {10, "Q2_K", 256, 84, true},     {11, "Q3_K", 256, 110, true},
+    {12, "Q4_K", 256, 144, true},    {13, "Q5_K", 256, 176, true},
+    {14, "Q6_K", 256, 210, true},    {15, "Q8_K", 256, 292, false},
+    {16, "IQ2_XXS", 256, 66, false}, {17, "IQ2_XS", 256, 74, false},
+    {18, "IQ3_XXS", 256, 98, false}, {19, "IQ1_S", 256, 50, false},
+    {20, "IQ4_NL", 32, 18, true},    {21, "IQ3_S", 256, 110, false},
+    {22, "IQ2_S", 256, 82, false},   {23, "IQ4_XS", 256, 136, true},
+    {24, "I8", 1, 1, false},         {25, "I16", 1, 2, false},
+    {26, "I32", 1, 4, false},        {27, "I64", 1, 8, false},
+    {28, "F64", 1, 8, true},         {29, "IQ1_M", 256, 56, false},
+    {30, "BF16", 1, 2, true},        {34, "TQ1_0", 256, 54, true},
+    {35, "TQ2_0", 256, 66, true},    {39, "MXFP4", 32, 17, true},
+    {40, "NVFP4", 64, 36, true},     {41, "Q1_0", 128, 18, true},
+    {42, "Q2_0", 64, 18, true},
 };
 
 /* safetensors: name and bits of an element. */
@@ -38,10 +44,11 @@ static const struct {
     const char *name;
     uint32_t bits;
 } safetensors_types[] = {
-    {"BOOL", 8},    {"F4", 4},          {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},   {"I8", 8},
-    {"F8_E5M2", 8}, {"F8_E4M3", 8},     {"F8_E8M0", 8}, {"I16", 16},    {"U16", 16}, {"F8_E4M3FNUZ", 8},
-    {"F16", 16},    {"F8_E5M2FNUZ", 8}, {"BF16", 16},   {"I32", 32},    {"U32", 32}, {"F32", 32},
-    {"C64", 64},    {"I64", 64},        {"U64", 64},    {"F64", 64},
+    {"BOOL", 8}, {"F4", 4},          {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},
+    {"I8", 8},   {"F8_E5M2", 8},     {"F8_E4M3", 8}, {"F8_E8M0", 8},     {"I16", 16},
+    {"U16", 16}, {"F8_E4M3FNUZ", 8}, {"F16", 16},    {"F8_E5M2FNUZ", 8}, {"BF16", 16},
+    {"I32", 32}, {"U32", 32},        {"F32", 32},    {"C64", 64},        {"I64", 64},
+    {"U64", 64}, {"F64", 64},
 };
 
 enum { GGML_TYPES = sizeof ggml_types / sizeof ggml_types[0] };
@@ -95,8 +102,10 @@ static void rows_are_sound(void **state)
         assert_ptr_equal(lort_dtype_by_name(type->name, strlen(type->name)), type);
         assert_true(type->in_gguf || type->in_safetensors);
         assert_true(type->plane_width >= 1 && type->block_bytes % type->plane_width == 0);
-        assert_true(!type->rotate || type->plane_width == 2 || type->plane_width == 4 || type->plane_width == 8);
-        assert_true(type->kind != LORT_KIND_FLOAT || (type->rotate && type->plane_width == type->block_bytes));
+        assert_true(!type->rotate || type->plane_width == 2 || type->plane_width == 4 ||
+                    type->plane_width == 8);
+        assert_true(type->kind != LORT_KIND_FLOAT ||
+                    (type->rotate && type->plane_width == type->block_bytes));
         assert_true((type->kind != LORT_KIND_FLOAT && type->kind != LORT_KIND_F8) || type->decode);
         assert_true(type->kind != LORT_KIND_OTHER || !type->decode);
     }

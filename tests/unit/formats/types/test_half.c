@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "formats/types/half.h"
-#include "tests/unit/one_bf16.h"
 #include "tests/unit/main.h"
+#include "tests/unit/one_bf16.h"
 #include <math.h>
 #include <string.h>
 
@@ -54,7 +54,9 @@ static void widens_every_bf16(void **state)
     for (uint32_t h = 0; h < 65536; h++) {
         const int nan = (h & 0x7fff) > 0x7f80;
         if (nan || (h & 0x7fff) == 0x7f80)
-            check(one_from_bf16((uint16_t)h), nan ? (double)NAN : h & 0x8000 ? -INFINITY : INFINITY);
+            check(one_from_bf16((uint16_t)h), nan          ? (double)NAN
+                                              : h & 0x8000 ? -INFINITY
+                                                           : INFINITY);
         else
             check(one_from_bf16((uint16_t)h), by_definition(h, 8, 7, 127));
         assert_int_equal(one_to_bf16(one_from_bf16((uint16_t)h)), nan ? h | 0x40 : h);
@@ -110,7 +112,10 @@ static void narrows_extremes(void **state)
         }
 }
 
-static double e4m3(uint32_t b) { return (b & 0x7f) == 0x7f ? (double)NAN : by_definition(b, 4, 3, 7); }
+static double e4m3(uint32_t b)
+{
+    return (b & 0x7f) == 0x7f ? (double)NAN : by_definition(b, 4, 3, 7);
+}
 
 static double e5m2(uint32_t b)
 {
@@ -147,7 +152,8 @@ static void widens_every_f8(void **state)
             check(one, types[t].want(b));
         }
     }
-    assert_true(e4m3(0x7e) == 448 && e5m2(0x7b) == 57344 && e4m3fnuz(0x7f) == 240 && e5m2fnuz(0x7f) == 57344);
+    assert_true(e4m3(0x7e) == 448 && e5m2(0x7b) == 57344 && e4m3fnuz(0x7f) == 240 &&
+                e5m2fnuz(0x7f) == 57344);
 }
 
 /* Tests lengths around the block size, at odd addresses, with guards on both sides. */
@@ -163,7 +169,8 @@ static void arrays_agree_with_scalars(void **state)
         floats[n] = 123;
         lort_load_f16(source + 1, floats, n);
         for (uint64_t i = 0; i < n; i++)
-            check(floats[i], f16_by_definition(source[1 + 2 * i] | (uint32_t)source[2 + 2 * i] << 8));
+            check(floats[i],
+                  f16_by_definition(source[1 + 2 * i] | (uint32_t)source[2 + 2 * i] << 8));
         assert_true(floats[n] == 123);
         lort_load_bf16(source + 1, floats, n);
         memset(bytes, 0xee, sizeof bytes);
@@ -196,19 +203,22 @@ static void arrays_cover_every_f16(void **state)
     lort_store_f16(floats, back + 1, 65536);
     for (uint32_t h = 0; h < 65536; h++) {
         check(floats[h], f16_by_definition(h));
-        assert_int_equal(back[1 + 2 * h] | back[2 + 2 * h] << 8, (h & 0x7fff) > 0x7c00 ? h | 0x200 : h);
+        assert_int_equal(back[1 + 2 * h] | back[2 + 2 * h] << 8,
+                         (h & 0x7fff) > 0x7c00 ? h | 0x200 : h);
     }
 }
 
 static void f64_rounds_to_f32(void **state)
 {
-    static const double values[] = {0.0, -0.0, 1.0, 0.1, 1e300, -1e300, 1e-300, 16777217.0, 16777219.0, 1e-40};
+    static const double values[] = {0.0,    -0.0,   1.0,        0.1,        1e300,
+                                    -1e300, 1e-300, 16777217.0, 16777219.0, 1e-40};
     enum { N = sizeof values / sizeof values[0] };
     uint8_t bytes[8 * N + 3];
     float got[N];
     memcpy(bytes + 3, values, sizeof values);
     lort_load_f64(bytes + 3, got, N);
-    assert_true(got[0] == 0 && !signbit(got[0]) && signbit(got[1]) && got[2] == 1.0f && got[3] == 0.1f);
+    assert_true(got[0] == 0 && !signbit(got[0]) && signbit(got[1]) && got[2] == 1.0f &&
+                got[3] == 0.1f);
     assert_true(isinf(got[4]) && isinf(got[5]) && got[5] < 0 && got[6] == 0);
     assert_true(got[7] == 16777216.0f && got[8] == 16777220.0f);
     assert_int_equal(lort_to_bits(got[9]), 71362);

@@ -30,7 +30,8 @@ static uint8_t turned_byte(const uint8_t *item, uint32_t width, uint32_t b, bool
     return out;
 }
 
-static void split_by_definition(const uint8_t *src, uint8_t *dst, uint64_t bytes, uint32_t width, bool rotate)
+static void split_by_definition(const uint8_t *src, uint8_t *dst, uint64_t bytes, uint32_t width,
+                                bool rotate)
 {
     const uint64_t items = bytes / width;
     uint8_t *out = dst;
@@ -44,7 +45,8 @@ static void split_by_definition(const uint8_t *src, uint8_t *dst, uint64_t bytes
 static void check(uint64_t bytes, uint32_t width, bool rotate, uint32_t misaligned)
 {
     const uint64_t room = bytes + 2 * GUARD;
-    uint8_t *src = malloc(room), *want = malloc(room), *split = malloc(room), *joined = malloc(room);
+    uint8_t *src = malloc(room), *want = malloc(room), *split = malloc(room),
+            *joined = malloc(room);
     assert_true(src && want && split && joined);
     uint64_t random = bytes * 1000 + width;
     for (uint64_t i = 0; i < room; i++)
@@ -92,8 +94,10 @@ static void rotated_widths_at_every_length(void **state)
 /* Tests the picture in planes.c, and the purpose of rotation: one exponent fills one plane. */
 static void layout_is_as_documented(void **state)
 {
-    static const uint8_t items[13] = {0xa0, 0xa1, 0xa2, 0xa3, 0xb0, 0xb1, 0xb2, 0xb3, 0xc0, 0xc1, 0xc2, 0xc3, 0x77};
-    static const uint8_t want[13] = {0xa3, 0xb3, 0xc3, 0xa2, 0xb2, 0xc2, 0xa1, 0xb1, 0xc1, 0xa0, 0xb0, 0xc0, 0x77};
+    static const uint8_t items[13] = {0xa0, 0xa1, 0xa2, 0xa3, 0xb0, 0xb1, 0xb2,
+                                      0xb3, 0xc0, 0xc1, 0xc2, 0xc3, 0x77};
+    static const uint8_t want[13] = {0xa3, 0xb3, 0xc3, 0xa2, 0xb2, 0xc2, 0xa1,
+                                     0xb1, 0xc1, 0xa0, 0xb0, 0xc0, 0x77};
     uint8_t got[13];
     lort_planes_split(items, got, sizeof items, 4, false);
     assert_memory_equal(got, want, sizeof got);

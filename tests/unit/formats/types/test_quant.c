@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "formats/types/dtype.h"
 #include "formats/inputs/format.h"
-#include "formats/types/quant.h"
 #include "formats/inputs/header.h"
+#include "formats/types/dtype.h"
+#include "formats/types/quant.h"
 #include "tests/unit/main.h"
 #include <dlfcn.h>
 #include <float.h>
@@ -133,7 +133,9 @@ static void q8_0_is_near(void **state)
 /* Multiples of a step that F16 can store come back exactly. */
 static void q8_0_by_hand(void **state)
 {
-    float x[32] = {[0] = -31.75f, [1] = 0.25f, [2] = 0.5f, [3] = 0.375f, [4] = 0.125f, [31] = 31.75f}, y[32];
+    float x[32] =
+        {[0] = -31.75f, [1] = 0.25f, [2] = 0.5f, [3] = 0.375f, [4] = 0.125f, [31] = 31.75f},
+          y[32];
     /* Ties go to even. */
     static const uint8_t start[7] = {0x00, 0x34, 0x81, 0x01, 0x02, 0x02, 0x00};
     uint8_t stored[34];
@@ -150,8 +152,20 @@ static void q8_0_of_hard_blocks(void **state)
         float value, other;
         double error; /* largest error of value; below 0: the result must only be a number */
     } cases[] = {
-        {0, 0, 0}, {-0.0f, 0, 0}, {0x1p-149f, 0, 0x1p-149}, {0x1p-25f, 0, 0x1p-25}, {0x1p-24f, 0, 0}, {1e-30f, 1e-31f, 1.1e-30}, {65504.0f * 127, 1, 0},
-        {8.35e6f, -1, 65504 / 2.0}, {1e30f, 1, -1}, {FLT_MAX, -FLT_MAX, -1}, {INFINITY, 1, -1}, {-INFINITY, INFINITY, -1}, {NAN, 1, -1}, {1, NAN, 0.004},
+        {0, 0, 0},
+        {-0.0f, 0, 0},
+        {0x1p-149f, 0, 0x1p-149},
+        {0x1p-25f, 0, 0x1p-25},
+        {0x1p-24f, 0, 0},
+        {1e-30f, 1e-31f, 1.1e-30},
+        {65504.0f * 127, 1, 0},
+        {8.35e6f, -1, 65504 / 2.0},
+        {1e30f, 1, -1},
+        {FLT_MAX, -FLT_MAX, -1},
+        {INFINITY, 1, -1},
+        {-INFINITY, INFINITY, -1},
+        {NAN, 1, -1},
+        {1, NAN, 0.004},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         float x[32], y[32];
@@ -174,7 +188,8 @@ static void q8_0_of_hard_blocks(void **state)
 static void check_runs(const lort_dtype_info *type, const uint8_t *stored, uint64_t most)
 {
     const uint64_t elements = type->block_elements, bytes = type->block_bytes;
-    float *all = malloc((most * elements + 1) * sizeof *all), *each = malloc(most * elements * sizeof *each);
+    float *all = malloc((most * elements + 1) * sizeof *all),
+          *each = malloc(most * elements * sizeof *each);
     /* A copy for each run, so that ASan sees a read past its end. */
     uint8_t *copy = malloc(most * bytes);
     assert_true(all && each && copy);
@@ -187,7 +202,8 @@ static void check_runs(const lort_dtype_info *type, const uint8_t *stored, uint6
         type->decode(end, all, n * elements);
         for (uint64_t i = 0; i < n * elements; i++)
             if (canonical(all[i]) != canonical(each[i]))
-                fail_msg("%s: element %u of %u: %a, alone %a", type->name, (unsigned)i, (unsigned)(n * elements), (double)all[i], (double)each[i]);
+                fail_msg("%s: element %u of %u: %a, alone %a", type->name, (unsigned)i,
+                         (unsigned)(n * elements), (double)all[i], (double)each[i]);
         assert_true(all[n * elements] == 123);
     }
     free(all);
@@ -245,7 +261,8 @@ static void sha256(const void *bytes, uint64_t n, char hex[65])
 }
 
 /* The decoded tensor whose type has this name, or NULL if LoRT cannot decode it. */
-static float *decode_type(const lort_header *header, const uint8_t *data, const char *name, uint64_t *count)
+static float *decode_type(const lort_header *header, const uint8_t *data, const char *name,
+                          uint64_t *count)
 {
     for (uint64_t i = 0; i < header->index.count; i++) {
         const lort_tensor *tensor = &header->index.tensors[i];
@@ -311,16 +328,18 @@ static const struct {
     lort_dtype id;
     uint32_t halves, bytes, at[4];
 } scales[] = {
-    {LORT_Q4_0, 1, 0, {0}},    {LORT_Q4_1, 2, 0, {0, 2}},   {LORT_Q5_0, 1, 0, {0}},   {LORT_Q5_1, 2, 0, {0, 2}},
-    {LORT_Q8_0, 1, 0, {0}},    {LORT_Q2_K, 2, 0, {80, 82}}, {LORT_Q3_K, 1, 0, {108}}, {LORT_Q4_K, 2, 0, {0, 2}},
-    {LORT_Q5_K, 2, 0, {0, 2}}, {LORT_Q6_K, 1, 0, {208}},    {LORT_IQ4_NL, 1, 0, {0}}, {LORT_IQ4_XS, 1, 0, {0}},
-    {LORT_TQ1_0, 1, 0, {52}},  {LORT_TQ2_0, 1, 0, {64}},    {LORT_MXFP4, 0, 1, {0}},  {LORT_NVFP4, 0, 4, {0, 1, 2, 3}},
-    {LORT_Q1_0, 1, 0, {0}},    {LORT_Q2_0, 1, 0, {0}},
+    {LORT_Q4_0, 1, 0, {0}},           {LORT_Q4_1, 2, 0, {0, 2}}, {LORT_Q5_0, 1, 0, {0}},
+    {LORT_Q5_1, 2, 0, {0, 2}},        {LORT_Q8_0, 1, 0, {0}},    {LORT_Q2_K, 2, 0, {80, 82}},
+    {LORT_Q3_K, 1, 0, {108}},         {LORT_Q4_K, 2, 0, {0, 2}}, {LORT_Q5_K, 2, 0, {0, 2}},
+    {LORT_Q6_K, 1, 0, {208}},         {LORT_IQ4_NL, 1, 0, {0}},  {LORT_IQ4_XS, 1, 0, {0}},
+    {LORT_TQ1_0, 1, 0, {52}},         {LORT_TQ2_0, 1, 0, {64}},  {LORT_MXFP4, 0, 1, {0}},
+    {LORT_NVFP4, 0, 4, {0, 1, 2, 3}}, {LORT_Q1_0, 1, 0, {0}},    {LORT_Q2_0, 1, 0, {0}},
 };
 
 static void make_hard(uint8_t *block, uint32_t row, uint64_t *random)
 {
-    static const uint16_t halves[] = {0x0000, 0x8000, 0x0001, 0x83ff, 0x0200, 0x0400, 0x7bff, 0x7c00, 0xfc00, 0x7e00};
+    static const uint16_t halves[] = {0x0000, 0x8000, 0x0001, 0x83ff, 0x0200,
+                                      0x0400, 0x7bff, 0x7c00, 0xfc00, 0x7e00};
     static const uint8_t bytes[] = {0x00, 0x01, 0x02, 0x07, 0x08, 0x7e, 0x7f, 0x80, 0xfe, 0xff};
     for (uint32_t i = 0; i < scales[row].halves; i++) {
         const uint16_t half = halves[next_random(random) % 10];
@@ -331,7 +350,8 @@ static void make_hard(uint8_t *block, uint32_t row, uint64_t *random)
         block[scales[row].at[i]] = bytes[next_random(random) % 10];
 }
 
-static void compare_with_library(const lort_dtype_info *type, uint32_t row, const ggml_traits *traits, uint64_t *random)
+static void compare_with_library(const lort_dtype_info *type, uint32_t row,
+                                 const ggml_traits *traits, uint64_t *random)
 {
     uint8_t block[MAX_BYTES];
     float ours[MAX_ELEMENTS], theirs[MAX_ELEMENTS];
@@ -344,8 +364,8 @@ static void compare_with_library(const lort_dtype_info *type, uint32_t row, cons
         traits->to_float(block, theirs, type->block_elements);
         for (uint32_t i = 0; i < type->block_elements; i++)
             if (canonical(ours[i]) != canonical(theirs[i]))
-                fail_msg("%s: block %u, element %u: %a, ggml says %a", type->name, n, i, (double)ours[i],
-                         (double)theirs[i]);
+                fail_msg("%s: block %u, element %u: %a, ggml says %a", type->name, n, i,
+                         (double)ours[i], (double)theirs[i]);
     }
 }
 

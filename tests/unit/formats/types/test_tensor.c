@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "formats/base/hash.h"
 #include "tests/unit/main.h"
 #include "tests/unit/tiny_model.h"
-#include "formats/base/hash.h"
 
 #define COLLIDING 300 /* names, in a table of 1024 slots */
 
@@ -103,7 +103,9 @@ static void some_collisions_are_no_fault(void **state)
     }
     assert_int_equal(lort_index_build(&index, &arena, NULL), LORT_OK);
     for (int i = 0; i < COLLIDING; i++)
-        assert_ptr_equal(lort_index_find(&index, index.tensors[i].name, index.tensors[i].name_bytes), &index.tensors[i]);
+        assert_ptr_equal(
+            lort_index_find(&index, index.tensors[i].name, index.tensors[i].name_bytes),
+            &index.tensors[i]);
 }
 
 static void an_index_without_memory_is_refused(void **state)

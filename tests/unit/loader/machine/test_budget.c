@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "loader/machine/budget.h"
-#include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "loader/os/os.h"
 #include "tests/unit/main.h"
 #include <string.h>
 
@@ -76,8 +76,9 @@ static void reserved_bytes_count(void **state)
     lort_error err = {0};
     assert_int_equal(lort_budget_reserve(budget, 8 << 20, "OpenBLAS", &err), LORT_OK);
     assert_int_equal(lort_budget_reserve(budget, 4 << 20, "zstd", &err), LORT_E_MEMORY);
-    assert_string_equal(err.message,
-                        "zstd needs 4 MiB (4194304 bytes); the memory budget is 10 MiB, 8 MiB of it in use");
+    assert_string_equal(
+        err.message,
+        "zstd needs 4 MiB (4194304 bytes); the memory budget is 10 MiB, 8 MiB of it in use");
     assert_int_equal(lort_budget_reserve(budget, UINT64_MAX, "all", NULL), LORT_E_MEMORY);
     assert_null(lort_budget_alloc(budget)->take(lort_budget_alloc(budget)->ctx, 3 << 20));
     lort_budget_release(budget, 8 << 20);

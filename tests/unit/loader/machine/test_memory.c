@@ -7,12 +7,12 @@
 
 #include <cmocka.h>
 
+#include "formats/base/text.h"
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
 #include "loader/os/proc.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/main.h"
-#include "formats/base/text.h"
 #include <locale.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -21,21 +21,25 @@
 #define GIB(n) ((uint64_t)(n) << 30)
 
 /* 16 GiB in all, 8 GiB available */
-#define INFO                                                                                                           \
-    {                                                                                                                  \
-        "/proc/meminfo", "MemTotal:       16777216 kB\nMemFree:         1048576 kB\nMemAvailable:    8388608 kB\n"     \
+#define INFO                                                                                       \
+    {                                                                                              \
+        "/proc/meminfo", "MemTotal:       16777216 kB\nMemFree:         1048576 "                  \
+                         "kB\nMemAvailable:    8388608 kB\n"                                       \
     }
-#define MOUNTS(text)                                                                                                   \
-    {                                                                                                                  \
-        "/proc/self/mountinfo", MOUNTS_HOST text                                                                       \
+#define MOUNTS(text)                                                                               \
+    {                                                                                              \
+        "/proc/self/mountinfo", MOUNTS_HOST text                                                   \
     }
-#define V2(path)                                                                                                       \
-    INFO, MOUNTS(MOUNT_V2), {"/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n"},                             \
-    {                                                                                                                  \
-        "/proc/self/cgroup", "0::" path "\n"                                                                           \
+#define V2(path)                                                                                   \
+    INFO, MOUNTS(MOUNT_V2), {"/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n"},         \
+    {                                                                                              \
+        "/proc/self/cgroup", "0::" path "\n"                                                       \
     }
-#define V1(path)                                                                                                       \
-    INFO, MOUNTS(MOUNT_V1("memory")), { "/proc/self/cgroup", "9:cpuset:/\n4:memory:" path "\n1:name=systemd:/x\n" }
+#define V1(path)                                                                                   \
+    INFO, MOUNTS(MOUNT_V1("memory")),                                                              \
+    {                                                                                              \
+        "/proc/self/cgroup", "9:cpuset:/\n4:memory:" path "\n1:name=systemd:/x\n"                  \
+    }
 
 static const struct {
     const char *name;
@@ -46,8 +50,8 @@ static const struct {
 } machines[] = {
     {"a plain host", {INFO}, "MemAvailable", "/proc/meminfo", GIB(8), 1},
     {"a kernel without MemAvailable",
-     {{"/proc/meminfo",
-       "MemTotal: 16777216 kB\nMemFree: 1048576 kB\nBuffers: 1024 kB\nCached: 3072 kB\nShmem: 2048 kB\n"}},
+     {{"/proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 1048576 kB\nBuffers: 1024 kB\nCached: "
+                        "3072 kB\nShmem: 2048 kB\n"}},
      "MemAvailable",
      "/proc/meminfo",
      GIB(1) + MIB(2),
@@ -60,16 +64,16 @@ static const struct {
      GIB(1),
      1},
     {"strict overcommit",
-     {{"/proc/meminfo",
-       "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\nCommitLimit: 4194304 kB\nCommitted_AS: 1048576 kB\n"},
+     {{"/proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\nCommitLimit: 4194304 "
+                        "kB\nCommitted_AS: 1048576 kB\n"},
       {"/proc/sys/vm/overcommit_memory", "2\n"}},
      "CommitLimit",
      "overcommit_memory",
      GIB(3),
      2},
     {"overcommit as usual",
-     {{"/proc/meminfo",
-       "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\nCommitLimit: 4194304 kB\nCommitted_AS: 9148576 kB\n"},
+     {{"/proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\nCommitLimit: 4194304 "
+                        "kB\nCommitted_AS: 9148576 kB\n"},
       {"/proc/sys/vm/overcommit_memory", "0\n"}},
      "MemAvailable",
      "/proc/meminfo",
@@ -78,9 +82,9 @@ static const struct {
 
     {"v1 with a limit",
      {V1("/job"),
-      {"/sys/fs/cgroup/memory/job/memory.stat",
-       "cache 999999999\nrss 5\nhierarchical_memory_limit 4294967296\ntotal_cache 3221225472\ntotal_rss "
-       "1073741824\ntotal_shmem 104857600\n"}},
+      {"/sys/fs/cgroup/memory/job/memory.stat", "cache 999999999\nrss 5\nhierarchical_memory_limit "
+                                                "4294967296\ntotal_cache 3221225472\ntotal_rss "
+                                                "1073741824\ntotal_shmem 104857600\n"}},
      "cgroup v1",
      "/sys/fs/cgroup/memory/job/memory.stat",
      GIB(3) - MIB(100),
@@ -127,7 +131,9 @@ static const struct {
      GIB(1),
      2},
     {"v1 used beyond its limit",
-     {V1("/job"), {"/sys/fs/cgroup/memory/job/memory.stat", "hierarchical_memory_limit 1048576\ntotal_rss 2097152\n"}},
+     {V1("/job"),
+      {"/sys/fs/cgroup/memory/job/memory.stat",
+       "hierarchical_memory_limit 1048576\ntotal_rss 2097152\n"}},
      "cgroup v1",
      "/job/memory.stat",
      0,
@@ -172,8 +178,9 @@ static const struct {
     {"v2 with shared memory, sockets and kernel memory",
      {V2("/job"),
       {"/sys/fs/cgroup/job/memory.max", "4294967296\n"},
-      {"/sys/fs/cgroup/job/memory.stat", "anon 1048576\nfile 999999999\nkernel 314572800\nkernel_stack 7\nslab "
-                                         "209715300\nsock 2097152\nshmem 4194304\nslab_reclaimable 209715200\n"}},
+      {"/sys/fs/cgroup/job/memory.stat",
+       "anon 1048576\nfile 999999999\nkernel 314572800\nkernel_stack 7\nslab "
+       "209715300\nsock 2097152\nshmem 4194304\nslab_reclaimable 209715200\n"}},
      "cgroup v2",
      "/job/memory.max",
      GIB(4) - MIB(1 + 2 + 4 + 100),
@@ -181,14 +188,17 @@ static const struct {
     {"v2 on a kernel without the kernel sum",
      {V2("/job"),
       {"/sys/fs/cgroup/job/memory.max", "4294967296\n"},
-      {"/sys/fs/cgroup/job/memory.stat", "anon 0\nkernel_stack 1048576\npagetables 2097152\npercpu 4194304\nslab "
-                                         "104857600\nslab_reclaimable 94371840\n"}},
+      {"/sys/fs/cgroup/job/memory.stat",
+       "anon 0\nkernel_stack 1048576\npagetables 2097152\npercpu 4194304\nslab "
+       "104857600\nslab_reclaimable 94371840\n"}},
      "cgroup v2",
      "/job/memory.max",
      GIB(4) - MIB(1 + 2 + 4 + 10),
      2},
     {"v2 without limits",
-     {V2("/job"), {"/sys/fs/cgroup/job/memory.max", "max\n"}, {"/sys/fs/cgroup/job/memory.high", "max\n"}},
+     {V2("/job"),
+      {"/sys/fs/cgroup/job/memory.max", "max\n"},
+      {"/sys/fs/cgroup/job/memory.high", "max\n"}},
      "MemAvailable",
      "/proc/meminfo",
      GIB(8),
@@ -212,7 +222,9 @@ static const struct {
      GIB(8),
      1},
     {"v2 in a namespace of its own",
-     {V2("/"), {"/sys/fs/cgroup/memory.max", "1073741824\n"}, {"/sys/fs/cgroup/memory.stat", "anon 1048576\n"}},
+     {V2("/"),
+      {"/sys/fs/cgroup/memory.max", "1073741824\n"},
+      {"/sys/fs/cgroup/memory.stat", "anon 1048576\n"}},
      "cgroup v2",
      "/sys/fs/cgroup/memory.max",
      GIB(1) - MIB(1),
@@ -234,7 +246,9 @@ static const struct {
      GIB(1),
      2},
     {"v2, a path that leads outside",
-     {V2("/../other"), {"/sys/fs/cgroup/memory.max", "1073741824\n"}, {"/sys/fs/other/memory.max", "4096\n"}},
+     {V2("/../other"),
+      {"/sys/fs/cgroup/memory.max", "1073741824\n"},
+      {"/sys/fs/other/memory.max", "4096\n"}},
      "cgroup v2",
      "/sys/fs/cgroup/memory.max",
      GIB(1),
@@ -268,7 +282,8 @@ static const struct {
       {"/proc/self/cgroup", "4:memory:/job\n0::/trap\n"},
       {"/sys/fs/cgroup/unified/cgroup.controllers", "hugetlb memoryless\n"},
       {"/sys/fs/cgroup/unified/trap/memory.max", "4096\n"},
-      {"/sys/fs/cgroup/memory/job/memory.stat", "hierarchical_memory_limit 2147483648\ntotal_rss 1073741824\n"}},
+      {"/sys/fs/cgroup/memory/job/memory.stat",
+       "hierarchical_memory_limit 2147483648\ntotal_rss 1073741824\n"}},
      "cgroup v1",
      "/sys/fs/cgroup/memory/job/memory.stat",
      GIB(1),
@@ -307,16 +322,18 @@ static void machines_are_understood(void **state)
         assert_int_equal(lort_memory_probe(root, 0, &m, NULL), LORT_OK);
         machine_remove(root);
         const lort_memory_source *s = &m.sources[m.binding];
-        if (m.available != machines[i].available || m.available != s->bytes || m.count != machines[i].count ||
-            strcmp(s->name, machines[i].binding) != 0 || !ends_with(s->where, machines[i].where))
-            fail_msg("%s: %llu bytes by %s from %s, %u sources", machines[i].name, (unsigned long long)m.available,
-                     s->name, s->where, m.count);
+        if (m.available != machines[i].available || m.available != s->bytes ||
+            m.count != machines[i].count || strcmp(s->name, machines[i].binding) != 0 ||
+            !ends_with(s->where, machines[i].where))
+            fail_msg("%s: %llu bytes by %s from %s, %u sources", machines[i].name,
+                     (unsigned long long)m.available, s->name, s->where, m.count);
     }
 }
 
 static void the_user_decides(void **state)
 {
-    const machine_text files[MACHINE_FILES] = {V2("/job"), {"/sys/fs/cgroup/job/memory.max", "1073741824\n"}};
+    const machine_text files[MACHINE_FILES] = {V2("/job"),
+                                               {"/sys/fs/cgroup/job/memory.max", "1073741824\n"}};
     char root[32];
     lort_memory m;
     machine_build(root, files);
@@ -356,7 +373,8 @@ static void this_machine(void **state)
     assert_in_range(m.count, 1, LORT_MEMORY_SOURCES);
     assert_true(m.available > 0);
     for (unsigned i = 0; i < m.count; i++)
-        assert_true(m.sources[i].bytes >= m.available && m.sources[i].name[0] && m.sources[i].where[0]);
+        assert_true(m.sources[i].bytes >= m.available && m.sources[i].name[0] &&
+                    m.sources[i].where[0]);
 }
 
 static void long_paths_keep_their_end(void **state)
@@ -393,9 +411,13 @@ static int limited(int resource, uint64_t bytes, const char *name)
             _exit(1);
         lort_memory_probe("", 0, &m, NULL);
         lort_os_process_memory(&after);
-        uint64_t most = bytes - (resource == RLIMIT_AS ? before.virtual_bytes : before.data_bytes) + MIB(4);
+        uint64_t most =
+            bytes - (resource == RLIMIT_AS ? before.virtual_bytes : before.data_bytes) + MIB(4);
         const lort_memory_source *s = &m.sources[m.binding];
-        _exit(strcmp(s->name, name) != 0 ? 2 : m.available > most ? 3 : m.available + MIB(8) < most ? 4 : 0);
+        _exit(strcmp(s->name, name) != 0    ? 2
+              : m.available > most          ? 3
+              : m.available + MIB(8) < most ? 4
+                                            : 0);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -420,15 +442,17 @@ static void process_limits_bind(void **state)
 
 static void kernel_lines_are_read(void **state)
 {
-    static const char text[] = "Name:\tx\nVmSize:\t     10 kB\nanon 4096\nanon_thp 5\nmax max\nneg -1\nbig "
-                               "18446744073709551615\nover 18446744073709551616\nlarge 18446744073709551615 kB\nlast 7";
+    static const char text[] =
+        "Name:\tx\nVmSize:\t     10 kB\nanon 4096\nanon_thp 5\nmax max\nneg -1\nbig "
+        "18446744073709551615\nover 18446744073709551616\nlarge 18446744073709551615 kB\nlast 7";
     static const struct {
         const char *key;
         bool found;
         uint64_t value;
-    } cases[] = {{"VmSize", true, 10240}, {"anon", true, 4096},      {"anon_thp", true, 5}, {"max", false, 0},
-                 {"neg", false, 0},       {"big", true, UINT64_MAX}, {"over", false, 0},    {"large", false, 0},
-                 {"last", true, 7},       {"thp", false, 0},         {"Name", false, 0},    {"none", false, 0}};
+    } cases[] = {{"VmSize", true, 10240}, {"anon", true, 4096}, {"anon_thp", true, 5},
+                 {"max", false, 0},       {"neg", false, 0},    {"big", true, UINT64_MAX},
+                 {"over", false, 0},      {"large", false, 0},  {"last", true, 7},
+                 {"thp", false, 0},       {"Name", false, 0},   {"none", false, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t value = 0;
         bool found = lort_proc_value(text, cases[i].key, &value);
@@ -468,11 +492,12 @@ static void sizes_are_parsed(void **state)
                 {"0.0009999K", 1},
                 {"9223372036854775807", INT64_MAX},
                 {"8388607T", GIB(8388607) << 10}};
-    static const char *const bad[] = {"",     "0",      "0K",         "0.0G", "10X",      "1180591620717411303424",
-                                      "2^70", "-1",     "+1",         " 1",   "1 ",       "NaN",
-                                      "inf",  "K",      "1.",         ".5G",  "1,5G",     "1.5",
-                                      "0.5",  "0x10",   "1KiBB",      "1KM",  "8388608T", "9223372036854775808",
-                                      "1e9",  "1.5.5G", "0.0000001K", "\n"};
+    static const char *const bad[] = {
+        "",     "0",      "0K",         "0.0G", "10X",      "1180591620717411303424",
+        "2^70", "-1",     "+1",         " 1",   "1 ",       "NaN",
+        "inf",  "K",      "1.",         ".5G",  "1,5G",     "1.5",
+        "0.5",  "0x10",   "1KiBB",      "1KM",  "8388608T", "9223372036854775808",
+        "1e9",  "1.5.5G", "0.0000001K", "\n"};
     lort_error err;
     uint64_t bytes;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -574,9 +599,9 @@ int main(void)
         cmocka_unit_test(machines_are_understood),   cmocka_unit_test(the_user_decides),
         cmocka_unit_test(a_recorded_hybrid_machine), cmocka_unit_test(this_machine),
         cmocka_unit_test(long_paths_keep_their_end), cmocka_unit_test(process_limits_bind),
-        cmocka_unit_test(kernel_lines_are_read),
-        cmocka_unit_test(empty_lines_are_passed),     cmocka_unit_test(sizes_are_parsed),
-        cmocka_unit_test(sizes_are_written),          cmocka_unit_test(slurm_jobs_bind),
+        cmocka_unit_test(kernel_lines_are_read),     cmocka_unit_test(empty_lines_are_passed),
+        cmocka_unit_test(sizes_are_parsed),          cmocka_unit_test(sizes_are_written),
+        cmocka_unit_test(slurm_jobs_bind),
     };
     return run_chosen(tests, NULL, NULL);
 }

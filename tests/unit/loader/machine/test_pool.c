@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "loader/os/os.h"
 #include "loader/machine/pool.h"
+#include "loader/os/os.h"
 #include "tests/unit/main.h"
 #include <stdatomic.h>
 #include <string.h>
@@ -75,7 +75,8 @@ static lort_code work(void *ctx, int64_t item, unsigned worker, unsigned slot, l
     return LORT_OK;
 }
 
-static lort_code nested_work(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code nested_work(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     job *j = ctx;
     assert_true(worker < lort_pool_workers(j->pool));
@@ -97,7 +98,8 @@ static lort_code commit(void *ctx, int64_t item, unsigned slot, lort_error *err)
     assert_int_equal(item, j->committed);
     assert_int_equal(slot, item % j->window);
     random_delay((uint64_t)item * 7 ^ lort_os_clock_ns());
-    if (j->nested && lort_pool_run(j->pool, j->nested, 3, nested_work, nested_commit, j, err) != LORT_OK)
+    if (j->nested &&
+        lort_pool_run(j->pool, j->nested, 3, nested_work, nested_commit, j, err) != LORT_OK)
         return err->code;
     if (item == j->bad_commit)
         return lort_fail(err, LORT_E_WRITE, "commit %d", (int)item);
@@ -191,7 +193,8 @@ static void the_lowest_failure_wins(void **state)
             lort_error err = {0};
             j.bad[0] = 20;
             j.bad[1] = 23;
-            assert_int_equal(lort_pool_run(pool, j.n, j.window, work, commit, &j, &err), LORT_E_NUMERIC);
+            assert_int_equal(lort_pool_run(pool, j.n, j.window, work, commit, &j, &err),
+                             LORT_E_NUMERIC);
             assert_int_equal(err.code, LORT_E_NUMERIC);
             assert_string_equal(err.message, "item 20");
             assert_int_equal(j.committed, 20);
@@ -210,7 +213,8 @@ static void a_failed_commit_beats_later_work(void **state)
             lort_error err = {0};
             j.bad_commit = 10;
             j.bad[1] = 12;
-            assert_int_equal(lort_pool_run(pool, j.n, j.window, work, commit, &j, &err), LORT_E_WRITE);
+            assert_int_equal(lort_pool_run(pool, j.n, j.window, work, commit, &j, &err),
+                             LORT_E_WRITE);
             assert_string_equal(err.message, "commit 10");
             assert_int_equal(j.committed, 10);
         }
@@ -279,13 +283,13 @@ typedef struct digest {
     uint64_t value;
 } digest;
 
-static lort_code digest_work(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
+static lort_code digest_work(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                             lort_error *err)
 {
     digest *d = ctx;
     random_delay((uint64_t)item ^ lort_os_clock_ns());
     /* A plain write: TSan watches how the slot changes hands. */
-    d->results[slot] =
-        (uint64_t)item * UINT64_C(0x9E3779B97F4A7C15);
+    d->results[slot] = (uint64_t)item * UINT64_C(0x9E3779B97F4A7C15);
     return LORT_OK;
 }
 
@@ -303,7 +307,8 @@ static void slots_are_handed_over(void **state)
     for (size_t t = 0; t < THREAD_COUNTS; t++) {
         lort_pool *pool = open_pool(thread_counts[t]);
         digest d = {.value = 1};
-        assert_int_equal(lort_pool_run(pool, 300, 5, digest_work, digest_commit, &d, NULL), LORT_OK);
+        assert_int_equal(lort_pool_run(pool, 300, 5, digest_work, digest_commit, &d, NULL),
+                         LORT_OK);
         if (t == 0)
             first = d.value;
         assert_true(d.value == first);
@@ -329,12 +334,14 @@ static void fewer_threads_when_refused(void **state)
         lort_pool *pool = NULL;
         unsigned started = 0;
         atomic_int leaves = 0, busy[64] = {0};
-        if (setrlimit(RLIMIT_AS, &limit) != 0 || lort_pool_open(64, &pool, &started, NULL) != LORT_OK)
+        if (setrlimit(RLIMIT_AS, &limit) != 0 ||
+            lort_pool_open(64, &pool, &started, NULL) != LORT_OK)
             _exit(1);
         tree root = {pool, 1, &leaves, busy};
         if (started < 1 || started >= 64 || lort_pool_workers(pool) != started)
             _exit(2);
-        if (lort_pool_run(pool, 4, 2, grow, NULL, &root, NULL) != LORT_OK || atomic_load(&leaves) != 16)
+        if (lort_pool_run(pool, 4, 2, grow, NULL, &root, NULL) != LORT_OK ||
+            atomic_load(&leaves) != 16)
             _exit(3);
         lort_pool_close(pool);
         _exit(0);
@@ -348,10 +355,14 @@ static void fewer_threads_when_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fewer_threads_when_refused),   cmocka_unit_test(commits_are_ordered_and_windowed),
-        cmocka_unit_test(no_items_and_no_pool),         cmocka_unit_test(a_run_without_commit),
-        cmocka_unit_test(the_lowest_failure_wins),      cmocka_unit_test(a_failed_commit_beats_later_work),
-        cmocka_unit_test(a_commit_starts_a_nested_run), cmocka_unit_test(work_starts_nested_runs),
+        cmocka_unit_test(fewer_threads_when_refused),
+        cmocka_unit_test(commits_are_ordered_and_windowed),
+        cmocka_unit_test(no_items_and_no_pool),
+        cmocka_unit_test(a_run_without_commit),
+        cmocka_unit_test(the_lowest_failure_wins),
+        cmocka_unit_test(a_failed_commit_beats_later_work),
+        cmocka_unit_test(a_commit_starts_a_nested_run),
+        cmocka_unit_test(work_starts_nested_runs),
         cmocka_unit_test(slots_are_handed_over),
     };
     return run_chosen(tests, NULL, NULL);

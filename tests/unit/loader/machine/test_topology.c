@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "loader/os/os.h"
 #include "loader/machine/topology.h"
+#include "loader/os/os.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/main.h"
 #include <sched.h>
@@ -16,8 +16,11 @@
 #include <sys/wait.h>
 
 #define MANY "Name:\ttest\nCpus_allowed_list:\t0-63,100-163\n"
-#define V2_CPU                                                                                                         \
-    {"/proc/self/mountinfo", MOUNTS_HOST MOUNT_V2}, { "/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory\n" }
+#define V2_CPU                                                                                     \
+    {"/proc/self/mountinfo", MOUNTS_HOST MOUNT_V2},                                                \
+    {                                                                                              \
+        "/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory\n"                              \
+    }
 
 static void machines_are_counted(void **state)
 {
@@ -59,22 +62,30 @@ static void quota_and_mask_bound_the_threads(void **state)
         {"nothing known", {{"/empty", ""}}, 0, 0, 16},
         {"a mask", {{"/proc/self/status", "Cpus_allowed_list:\t0-2,7\n"}}, 4, 0, 4},
         {"v2 without quota",
-         {V2_CPU, {"/proc/self/cgroup", "0::/job\n"}, {"/sys/fs/cgroup/job/cpu.max", "max 100000\n"}},
+         {V2_CPU,
+          {"/proc/self/cgroup", "0::/job\n"},
+          {"/sys/fs/cgroup/job/cpu.max", "max 100000\n"}},
          0,
          0,
          16},
         {"v2, rounded up",
-         {V2_CPU, {"/proc/self/cgroup", "0::/job\n"}, {"/sys/fs/cgroup/job/cpu.max", "150000 100000\n"}},
+         {V2_CPU,
+          {"/proc/self/cgroup", "0::/job\n"},
+          {"/sys/fs/cgroup/job/cpu.max", "150000 100000\n"}},
          0,
          2,
          2},
         {"v2, less than one",
-         {V2_CPU, {"/proc/self/cgroup", "0::/job\n"}, {"/sys/fs/cgroup/job/cpu.max", "20000 100000\n"}},
+         {V2_CPU,
+          {"/proc/self/cgroup", "0::/job\n"},
+          {"/sys/fs/cgroup/job/cpu.max", "20000 100000\n"}},
          0,
          1,
          1},
         {"v2, larger than the machine",
-         {V2_CPU, {"/proc/self/cgroup", "0::/job\n"}, {"/sys/fs/cgroup/job/cpu.max", "6400000 100000\n"}},
+         {V2_CPU,
+          {"/proc/self/cgroup", "0::/job\n"},
+          {"/sys/fs/cgroup/job/cpu.max", "6400000 100000\n"}},
          0,
          64,
          16},
@@ -122,15 +133,19 @@ static void quota_and_mask_bound_the_threads(void **state)
         machine_build(root, cases[i].files);
         assert_int_equal(lort_topology_probe("pack:2 core:8 pu:2", root, &found, NULL), LORT_OK);
         machine_remove(root);
-        if (found.affinity != cases[i].affinity || found.quota != cases[i].quota || found.threads != cases[i].threads)
-            fail_msg("%s: affinity %u quota %u threads %u", cases[i].name, found.affinity, found.quota, found.threads);
+        if (found.affinity != cases[i].affinity || found.quota != cases[i].quota ||
+            found.threads != cases[i].threads)
+            fail_msg("%s: affinity %u quota %u threads %u", cases[i].name, found.affinity,
+                     found.quota, found.threads);
     }
 }
 
 static void a_recorded_machine(void **state)
 {
     lort_topology found;
-    assert_int_equal(lort_topology_probe("pack:1 core:4 pu:1", "tests/data/machines/hybrid-v1", &found, NULL), LORT_OK);
+    assert_int_equal(
+        lort_topology_probe("pack:1 core:4 pu:1", "tests/data/machines/hybrid-v1", &found, NULL),
+        LORT_OK);
     assert_int_equal(found.affinity, 2);
     assert_int_equal(found.quota, 0);
     assert_int_equal(found.threads, 2);
@@ -140,7 +155,8 @@ static void this_machine(void **state)
 {
     lort_topology found;
     assert_int_equal(lort_topology_probe(NULL, "", &found, NULL), LORT_OK);
-    assert_true(found.packages >= 1 && found.numa_nodes >= 1 && found.cores >= 1 && found.pus >= found.cores);
+    assert_true(found.packages >= 1 && found.numa_nodes >= 1 && found.cores >= 1 &&
+                found.pus >= found.cores);
     assert_true(found.affinity >= 1 && found.threads >= 1 && found.threads <= found.affinity &&
                 found.threads <= found.cores);
 }

@@ -78,7 +78,8 @@ static void write_split_shard(unsigned number, const tiny_split *split)
 {
     char tensor[16];
     snprintf(tensor, sizeof tensor, "t%u", number);
-    tiny_gguf(dir, shard_name(number, 3, ".gguf"), &(tiny_tensor)TINY(tensor, "F32", 3, 5), 1, split);
+    tiny_gguf(dir, shard_name(number, 3, ".gguf"), &(tiny_tensor)TINY(tensor, "F32", 3, 5), 1,
+              split);
 }
 
 static void write_split(void)
@@ -101,7 +102,8 @@ static lort_model *open_model(const char *name)
 static void assert_refused(const char *name, lort_code code, const char *words)
 {
     lort_model *model = (lort_model *)dir;
-    assert_int_equal(lort_model_open(path_of(name), &lort_alloc_heap, hear, NULL, &model, &err), code);
+    assert_int_equal(lort_model_open(path_of(name), &lort_alloc_heap, hear, NULL, &model, &err),
+                     code);
     assert_null(model);
     assert_int_equal(err.code, code);
     tiny_says(err.message, words);
@@ -117,9 +119,12 @@ static void check_extent(lort_model *model, uint64_t number, const uint8_t *want
     assert_int_equal(extent->tensor, tensor != UINT64_MAX);
     if (extent->tensor) {
         const lort_tensor *t = &lort_model_index(model)->tensors[tensor];
-        assert_true(t->file == extent->file && t->offset == extent->offset && t->bytes == extent->bytes);
+        assert_true(t->file == extent->file && t->offset == extent->offset &&
+                    t->bytes == extent->bytes);
     }
-    assert_int_equal(lort_model_view(model, extent->file, extent->offset, extent->bytes, scratch, &view, &err), LORT_OK);
+    assert_int_equal(
+        lort_model_view(model, extent->file, extent->offset, extent->bytes, scratch, &view, &err),
+        LORT_OK);
     assert_memory_equal(view, want, extent->bytes);
     assert_int_equal(lort_model_check(model, extent->file, &err), LORT_OK);
     free(scratch);
@@ -151,7 +156,8 @@ static void check_content(lort_model *model)
     assert_int_equal(bytes, lort_model_bytes(model));
 }
 
-static void check_and_close(const char *name, uint32_t files, uint64_t tensors, bool directory, const char *format)
+static void check_and_close(const char *name, uint32_t files, uint64_t tensors, bool directory,
+                            const char *format)
 {
     lort_model *model = open_model(name);
     assert_int_equal(lort_model_file_count(model), files);
@@ -196,7 +202,8 @@ static void a_directory_has_its_side_files(void **state)
 static void what_is_left_out_is_said(void **state)
 {
     tiny_safetensors(dir, "model.safetensors", two, 2);
-    tiny_index(dir, "model.safetensors.index.json", (const char *[]){"a", "model.safetensors", "b", "model.safetensors", NULL});
+    tiny_index(dir, "model.safetensors.index.json",
+               (const char *[]){"a", "model.safetensors", "b", "model.safetensors", NULL});
     tiny_safetensors(dir, "spare.safetensors", other, 1);
     tiny_text(dir, "large.bin", "x");
     assert_int_equal(truncate(tiny_path(dir, "large.bin"), LORT_SIDE_FILE_MAX + 1), 0);
@@ -272,8 +279,10 @@ static void links_lead_to_the_model(void **state)
 
 static void outputs_get_no_more_rights_than_all_inputs(void **state)
 {
-    static const struct { mode_t a, b; uint32_t want; } cases[] = {
-        {0644, 0644, 0644}, {0755, 0755, 0644}, {0640, 0604, 0600}, {0444, 0444, 0644}};
+    static const struct {
+        mode_t a, b;
+        uint32_t want;
+    } cases[] = {{0644, 0644, 0644}, {0755, 0755, 0644}, {0640, 0604, 0600}, {0444, 0444, 0644}};
     tiny_safetensors(dir, "model.safetensors", two, 2);
     tiny_text(dir, "config.json", "{}");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -341,8 +350,12 @@ static void an_index_must_fit_its_shards(void **state)
     static const char name[] = "model.safetensors.index.json";
     tiny_safetensors(dir, "1.safetensors", two, 2);
     tiny_safetensors(dir, "2.safetensors", other, 1);
-    tiny_index(dir, name, (const char *[]){"a", "1.safetensors", "b", "1.safetensors", "c", "1.safetensors", "d", "2.safetensors", NULL});
-    assert_refused(name, LORT_E_INPUT, "model.safetensors.index.json: weight_map says tensor 'c' is in 1.safetensors; it is in another shard");
+    tiny_index(dir, name,
+               (const char *[]){"a", "1.safetensors", "b", "1.safetensors", "c", "1.safetensors",
+                                "d", "2.safetensors", NULL});
+    assert_refused(name, LORT_E_INPUT,
+                   "model.safetensors.index.json: weight_map says tensor 'c' is in 1.safetensors; "
+                   "it is in another shard");
     tiny_index(dir, name, (const char *[]){"a", "1.safetensors", "d", "2.safetensors", NULL});
     assert_refused(name, LORT_E_INPUT, "'d' is in 2.safetensors; it is not there");
     tiny_index(dir, name, (const char *[]){"a", "3.safetensors", NULL});
@@ -351,10 +364,13 @@ static void an_index_must_fit_its_shards(void **state)
     assert_refused(name, LORT_E_INPUT, name);
     tiny_text(dir, name, "{\"weight_map\":{\"a\":\"1.safetensors\"");
     assert_refused("", LORT_E_INPUT, name);
-    tiny_text(dir, name, "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2.safetensors\"}}");
+    tiny_text(dir, name,
+              "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2."
+              "safetensors\"}}");
     check_and_close(name, 3, 3, true, "safetensors");
     tiny_says(said, "model.safetensors.index.json: 1 tensors of the shards are not in weight_map");
-    tiny_says(said, "model.safetensors.index.json: metadata.total_size is 1, the tensors have 128 bytes");
+    tiny_says(said,
+              "model.safetensors.index.json: metadata.total_size is 1, the tensors have 128 bytes");
 }
 
 static void a_tensor_in_two_shards_is_refused(void **state)
@@ -362,8 +378,10 @@ static void a_tensor_in_two_shards_is_refused(void **state)
     static const tiny_tensor both[] = {TINY("d", "F32", 3), TINY("a", "F32", 3)};
     tiny_safetensors(dir, "1.safetensors", two, 2);
     tiny_safetensors(dir, "2.safetensors", both, 2);
-    tiny_index(dir, "i.index.json", (const char *[]){"a", "1.safetensors", "d", "2.safetensors", NULL});
-    assert_refused("i.index.json", LORT_E_INPUT, "tensor 'a' stands in two shards, 1.safetensors and 2.safetensors");
+    tiny_index(dir, "i.index.json",
+               (const char *[]){"a", "1.safetensors", "d", "2.safetensors", NULL});
+    assert_refused("i.index.json", LORT_E_INPUT,
+                   "tensor 'a' stands in two shards, 1.safetensors and 2.safetensors");
 }
 
 static void a_split_must_be_whole_and_of_one_model(void **state)
@@ -384,9 +402,11 @@ static void a_split_must_be_whole_and_of_one_model(void **state)
     tiny_gguf(dir, second, &(tiny_tensor)TINY("t1", "F32", 5), 1, &(tiny_split){1, 3, 3, NULL});
     assert_refused("", LORT_E_INPUT, "tensor 't1' stands in two shards");
     tiny_gguf(dir, second, NULL, 0, &(tiny_split){1, 3, 3, NULL});
-    assert_refused("", LORT_E_INPUT, "-00001-of-00003.gguf: split.tensors.count is 3, the shards hold 2 tensors");
+    assert_refused("", LORT_E_INPUT,
+                   "-00001-of-00003.gguf: split.tensors.count is 3, the shards hold 2 tensors");
     tiny_gguf(dir, "renamed.gguf", two, 2, &(tiny_split){1, 3, 3, NULL});
-    assert_refused("renamed.gguf", LORT_E_INPUT, "is shard 2 of 3, but its name is not PREFIX-00002-of-00003.gguf");
+    assert_refused("renamed.gguf", LORT_E_INPUT,
+                   "is shard 2 of 3, but its name is not PREFIX-00002-of-00003.gguf");
 }
 
 /* ---- changed inputs ---- */
@@ -428,8 +448,9 @@ static void put_pipe(const char *path)
 static const struct change {
     void (*make)(const char *path);
     const char *words;
-} changes[] = {{touch, "was modified"},     {grow, "grew"},          {shrink, "shrank"},
-               {replace, "was replaced"},   {take_away, "No such file"}, {put_pipe, "only regular files"}};
+} changes[] = {{touch, "was modified"},     {grow, "grew"},
+               {shrink, "shrank"},          {replace, "was replaced"},
+               {take_away, "No such file"}, {put_pipe, "only regular files"}};
 enum { CHANGES = sizeof changes / sizeof *changes };
 
 static void every_change_is_a_read_error(void **state)
@@ -578,10 +599,12 @@ static void a_closed_file_must_be_the_same_when_it_is_read_again(void **state)
         use_up_mappings();
         lort_model *model = open_model("model.safetensors.index.json");
         changes[i].make(tiny_path(dir, shard_name(7, 7, ".safetensors")));
-        assert_int_equal(lort_model_view(model, 7, 0, sizeof scratch, scratch, &view, &err), LORT_E_READ);
+        assert_int_equal(lort_model_view(model, 7, 0, sizeof scratch, scratch, &view, &err),
+                         LORT_E_READ);
         assert_null(view);
         tiny_says(err.message, changes[i].words);
-        assert_int_equal(lort_model_view(model, 6, 0, sizeof scratch, scratch, &view, &err), LORT_OK);
+        assert_int_equal(lort_model_view(model, 6, 0, sizeof scratch, scratch, &view, &err),
+                         LORT_OK);
         lort_model_close(model);
         unlink(tiny_path(dir, shard_name(7, 7, ".safetensors")));
         while (map_count > 0)
@@ -658,13 +681,18 @@ static void every_allocation_may_fail(void **state)
  * nobody has read these yet. */
 static lort_model *open_large(void)
 {
-    static const char head[] = "{\"%s\":{\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[0,%u]}}      ";
-    const char *pairs[] = {"a", shard_name(1, 2, ".safetensors"), "b", shard_name(2, 2, ".safetensors"), NULL};
+    static const char head[] =
+        "{\"%s\":{\"dtype\":\"U8\",\"shape\":[%u],\"data_offsets\":[0,%u]}}      ";
+    const char *pairs[] = {"a", shard_name(1, 2, ".safetensors"), "b",
+                           shard_name(2, 2, ".safetensors"), NULL};
     for (int i = 0; i < 2; i++) {
         uint8_t text[200] = {0};
-        lort_store_u64(text, (uint64_t)snprintf((char *)text + 8, sizeof text - 8, head, pairs[2 * i], LARGE, LARGE));
+        lort_store_u64(text, (uint64_t)snprintf((char *)text + 8, sizeof text - 8, head,
+                                                pairs[2 * i], LARGE, LARGE));
         tiny_write(dir, pairs[2 * i + 1], text, 8 + lort_load_u64(text));
-        assert_int_equal(truncate(tiny_path(dir, pairs[2 * i + 1]), (off_t)(8 + lort_load_u64(text) + LARGE)), 0);
+        assert_int_equal(
+            truncate(tiny_path(dir, pairs[2 * i + 1]), (off_t)(8 + lort_load_u64(text) + LARGE)),
+            0);
     }
     tiny_index(dir, "model.safetensors.index.json", pairs);
     return open_model("");
@@ -677,7 +705,8 @@ static unsigned cached(lort_model *model, unsigned number, uint64_t from, uint64
     const lort_tensor *tensor = &lort_model_index(model)->tensors[number];
     const uint8_t *view;
     uint64_t count = 0, page = (uint64_t)sysconf(_SC_PAGESIZE);
-    assert_int_equal(lort_model_view(model, tensor->file, tensor->offset + from, n, NULL, &view, &err), LORT_OK);
+    assert_int_equal(
+        lort_model_view(model, tensor->file, tensor->offset + from, n, NULL, &view, &err), LORT_OK);
     const uint8_t *start = view - (uintptr_t)view % page;
     assert_int_equal(mincore((void *)(uintptr_t)start, n, pages), 0);
     for (uint64_t i = 0; i < n / page; i++)

@@ -92,7 +92,8 @@ static int setup(void **state)
 static lort_code remove_name(void *ctx, const char *name, lort_error *err)
 {
     lort_dir *dir = ctx;
-    return lort_os_remove(dir, name, false, NULL) == LORT_OK ? LORT_OK : lort_os_remove(dir, name, true, err);
+    return lort_os_remove(dir, name, false, NULL) == LORT_OK ? LORT_OK
+                                                             : lort_os_remove(dir, name, true, err);
 }
 
 static int teardown(void **state)
@@ -177,7 +178,8 @@ static void only_regular_files_open(void **state)
     refused(p, "missing\n\033[31m", LORT_E_INPUT, "missing\\x0A\\x1B[31m': No such file");
     assert_int_equal(lort_os_dir_open("/dev", &dev, NULL), LORT_OK);
     assert_int_equal(lort_os_open(dev, "zero", &file, &err), LORT_E_INPUT);
-    assert_string_equal(err.message, "'/dev/zero' is a character device; only regular files are accepted");
+    assert_string_equal(err.message,
+                        "'/dev/zero' is a character device; only regular files are accepted");
     lort_os_dir_close(dev);
 
     make_closed(p, "real", "abc", 3);
@@ -187,8 +189,9 @@ static void only_regular_files_open(void **state)
     bool exists;
     assert_int_equal(lort_os_info(file, &info, &err), LORT_OK);
     assert_int_equal(lort_os_stat(in(p, "real"), &direct, &exists, &err), LORT_OK);
-    assert_true(exists && direct.inode == info.inode && direct.device == info.device && info.size == 3 &&
-                info.kind == LORT_FILE_REGULAR && info.mtime_ns == direct.mtime_ns && info.mtime_ns > 0);
+    assert_true(exists && direct.inode == info.inode && direct.device == info.device &&
+                info.size == 3 && info.kind == LORT_FILE_REGULAR &&
+                info.mtime_ns == direct.mtime_ns && info.mtime_ns > 0);
     assert_string_equal(lort_os_file_path(file), in(p, "link"));
     lort_os_close(file, NULL);
 }
@@ -303,9 +306,11 @@ static void write_past_limit(place *p)
     lort_error err = {0};
     struct rlimit limit = {5000, RLIM_INFINITY};
     signal(SIGXFSZ, SIG_IGN);
-    if (lort_os_create(p->dir, "big", 0600, false, &file, &err) || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+    if (lort_os_create(p->dir, "big", 0600, false, &file, &err) ||
+        setrlimit(RLIMIT_FSIZE, &limit) != 0)
         _exit(1);
-    if (lort_os_write(file, bytes, sizeof bytes, 0, &err) != LORT_E_WRITE || !strstr(err.message, "offset 5000"))
+    if (lort_os_write(file, bytes, sizeof bytes, 0, &err) != LORT_E_WRITE ||
+        !strstr(err.message, "offset 5000"))
         _exit(2);
     _exit(0);
 }
@@ -508,7 +513,10 @@ static void a_shrunken_file_does_not_kill(void **state)
     free(bytes);
 }
 
-static void seen_elsewhere(int number, siginfo_t *info, void *context) { _exit(info->si_code > 0 ? 42 : 43); }
+static void seen_elsewhere(int number, siginfo_t *info, void *context)
+{
+    _exit(info->si_code > 0 ? 42 : 43);
+}
 static void seen_simple(int number) { _exit(44); }
 
 /* A registered mapping exists; then a mapping that is not ours faults. */
@@ -615,11 +623,14 @@ static void churn_maps(void *ctx)
     churn *c = ctx;
     for (int i = 0; i < 150; i++) {
         lort_map *good = NULL, *bad = NULL;
-        if (lort_os_map(c->good, 4 * c->page, &good, NULL) || lort_os_map(c->bad, 4 * c->page, &bad, NULL))
+        if (lort_os_map(c->good, 4 * c->page, &good, NULL) ||
+            lort_os_map(c->bad, 4 * c->page, &bad, NULL))
             atomic_fetch_add(&c->wrong, 1);
-        else if (touch(lort_os_map_data(bad) + c->page, 3 * c->page, c->page) != 0 || !lort_os_map_faulted(bad))
+        else if (touch(lort_os_map_data(bad) + c->page, 3 * c->page, c->page) != 0 ||
+                 !lort_os_map_faulted(bad))
             atomic_fetch_add(&c->wrong, 1);
-        else if (touch(lort_os_map_data(good), 4 * c->page, c->page) == 0 || lort_os_map_faulted(good))
+        else if (touch(lort_os_map_data(good), 4 * c->page, c->page) == 0 ||
+                 lort_os_map_faulted(good))
             atomic_fetch_add(&c->wrong, 1);
         lort_os_unmap(bad);
         lort_os_unmap(good);
@@ -631,7 +642,8 @@ static void faults_on_many_threads(void **state)
     place *p = *state;
     size_t page = (size_t)lort_os_page_size();
     char *bytes = filled(4 * page);
-    churn c = {.good = make(p, "good", bytes, 4 * page), .bad = make(p, "bad", bytes, page), .page = page};
+    churn c = {
+        .good = make(p, "good", bytes, 4 * page), .bad = make(p, "bad", bytes, page), .page = page};
     lort_thread *threads[4] = {NULL};
     for (int i = 0; i < 4; i++)
         assert_int_equal(lort_os_thread_start(churn_maps, &c, 1 << 16, &threads[i], NULL), LORT_OK);
@@ -680,7 +692,8 @@ static void map_without_address_space(place *p)
     struct rlimit limit = {now.virtual_bytes + (64u << 20), RLIM_INFINITY};
     if (lort_os_truncate(file, 1u << 30, NULL) || setrlimit(RLIMIT_AS, &limit) != 0)
         _exit(1);
-    if (lort_os_map(file, 1u << 30, &map, NULL) != LORT_E_MEMORY || map || lort_os_address_space(1u << 30))
+    if (lort_os_map(file, 1u << 30, &map, NULL) != LORT_E_MEMORY || map ||
+        lort_os_address_space(1u << 30))
         _exit(2);
     if (!lort_os_address_space(1u << 20) || lort_os_read(file, &byte, 1, 0, NULL) || byte != 'x')
         _exit(3);
@@ -712,7 +725,8 @@ static void map_with_little_address_space(place *p)
     struct rlimit limit = {now.virtual_bytes + (256u << 20), RLIM_INFINITY};
     if (setrlimit(RLIMIT_AS, &limit) != 0)
         _exit(1);
-    if (lort_os_map(files[0], 12u << 20, &maps[0], NULL) || lort_os_map(files[1], 12u << 20, &maps[1], NULL))
+    if (lort_os_map(files[0], 12u << 20, &maps[0], NULL) ||
+        lort_os_map(files[1], 12u << 20, &maps[1], NULL))
         _exit(2);
     if (lort_os_map(files[2], 12u << 20, &maps[2], NULL) != LORT_E_MEMORY || maps[2])
         _exit(3);
@@ -732,10 +746,7 @@ static void mappings_leave_address_space_to_memory(void **state)
     assert_int_equal(in_child(map_with_little_address_space, *state, NULL), 0);
 }
 
-static void take_a_little(void *ctx)
-{
-    *(void **)ctx = malloc(100);
-}
+static void take_a_little(void *ctx) { *(void **)ctx = malloc(100); }
 
 /* A heap of a thread's own would take 64 MiB of address space or more. */
 static void start_threads_with_little_address_space(place *p)
@@ -746,7 +757,8 @@ static void start_threads_with_little_address_space(place *p)
     (void)p;
     lort_os_process_memory(&before);
     struct rlimit limit = {before.virtual_bytes + (512u << 20), RLIM_INFINITY};
-    if (setrlimit(RLIMIT_AS, &limit) != 0 || lort_os_thread_start(take_a_little, &little, 64 << 10, &thread, NULL))
+    if (setrlimit(RLIMIT_AS, &limit) != 0 ||
+        lort_os_thread_start(take_a_little, &little, 64 << 10, &thread, NULL))
         _exit(1);
     lort_os_thread_join(thread);
     lort_os_process_memory(&after);
@@ -922,7 +934,8 @@ static void threads_meet(void **state)
     lort_os_mutex_close(m.mutex);
     lort_error err = {0};
     thread = (lort_thread *)&m;
-    assert_int_equal(lort_os_thread_start(answer, &m, UINT64_C(1) << 55, &thread, &err), LORT_E_MEMORY);
+    assert_int_equal(lort_os_thread_start(answer, &m, UINT64_C(1) << 55, &thread, &err),
+                     LORT_E_MEMORY);
     assert_null(thread);
     lort_os_thread_join(NULL);
     lort_os_mutex_close(NULL);

@@ -124,11 +124,13 @@ static void factors_come_back(void **state)
     write_file(fix.file.data, fix.file.size);
     assert_int_equal(lort_archive_open(path, &lort_alloc_heap, &a, NULL), LORT_OK);
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
-    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 2), 2, codec, scratch, dst, NULL), LORT_OK);
+    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 2), 2, codec, scratch, dst, NULL),
+                     LORT_OK);
     lort_load_bf16(dst, values, 6);
     for (int i = 0; i < 6; i++)
         assert_true(values[i] == 0.25f * (float)(i * 7 % 11 - 5));
-    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 2), 3, codec, scratch, dst, NULL), LORT_OK);
+    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 2), 3, codec, scratch, dst, NULL),
+                     LORT_OK);
     lort_load_f16(dst, values, 5);
     for (int i = 0; i < 5; i++)
         assert_true(values[i] == 0.5f * (float)(i * 5 % 7 - 3));
@@ -204,11 +206,15 @@ static void other_files_are_not_lort(void **state)
     uint8_t other[64] = {0x50, 0x2A, 0x4D, 0x18};
     assert_false(lort_archive_bid(other, sizeof other));
     lort_archive *a;
-    assert_int_equal(lort_archive_open("/nonexistent/x.lort", &lort_alloc_heap, &a, &err), LORT_E_INPUT);
+    assert_int_equal(lort_archive_open("/nonexistent/x.lort", &lort_alloc_heap, &a, &err),
+                     LORT_E_INPUT);
 }
 
 /* Gives the frame a hash that matches its changed bytes. */
-static void reseal(uint8_t *frame, uint64_t bytes) { lort_store_u64(frame + bytes - 8, lort_xxh64(frame, bytes - 8)); }
+static void reseal(uint8_t *frame, uint64_t bytes)
+{
+    lort_store_u64(frame + bytes - 8, lort_xxh64(frame, bytes - 8));
+}
 
 static void the_future_is_refused(void **state)
 {
@@ -249,14 +255,16 @@ static lort_code with_model_hash_wrong(lort_error *err)
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
     lort_put_bytes(&file, fix.file.data, fix.footer.index_offset);
     lort_index_record_put(&index, &body);
-    assert_int_equal(lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 64, &file, NULL),
+    assert_int_equal(lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec,
+                                     &lort_alloc_heap, 64, &file, NULL),
                      LORT_OK);
     footer.index_bytes = file.size - footer.index_offset;
     footer.file_size = file.size + LORT_FOOTER_BYTES;
     body.size = 0;
     lort_footer_put(&footer, &body);
-    assert_int_equal(
-        lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, &file, NULL), LORT_OK);
+    assert_int_equal(lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec,
+                                     &lort_alloc_heap, 4096, &file, NULL),
+                     LORT_OK);
     write_file(file.data, file.size);
     lort_buffer_free(&file);
     lort_buffer_free(&body);
@@ -287,16 +295,18 @@ static void write_with_gap(uint32_t at, uint64_t extra)
     lort_put_zeros(&file, extra);
     lort_put_bytes(&file, fix.file.data + cut, fix.footer.index_offset - cut);
     for (uint32_t i = 0; i < FIXTURE_PARTS; i++)
-        entries[i] =
-            (lort_index_entry){fix.entries[i].record_offset + (i >= at ? extra : 0), fix.entries[i].record_bytes};
+        entries[i] = (lort_index_entry){fix.entries[i].record_offset + (i >= at ? extra : 0),
+                                        fix.entries[i].record_bytes};
     footer.index_offset = file.size;
     lort_index_record_put(&index, &body);
-    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 64, &file, NULL);
+    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 64, &file,
+                    NULL);
     lort_buffer_free(&body);
     footer.index_bytes = file.size - footer.index_offset;
     footer.file_size = file.size + LORT_FOOTER_BYTES;
     lort_footer_put(&footer, &body);
-    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, &file, NULL);
+    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, &file,
+                    NULL);
     write_file(file.data, file.size);
     lort_codec_close(codec);
     lort_buffer_free(&body);
@@ -312,15 +322,16 @@ static void no_byte_belongs_to_nothing(void **state)
         assert_int_equal(read_everything(&lort_alloc_heap, true, &err), LORT_OK);
         write_with_gap(at, 1);
         assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
-        assert_non_null(
-            strstr(err.message, at < FIXTURE_PARTS ? "payload bytes where" : "between the last part and the index"));
+        assert_non_null(strstr(err.message, at < FIXTURE_PARTS
+                                                ? "payload bytes where"
+                                                : "between the last part and the index"));
     }
 }
 
 /* ---- records in pieces ---- */
 
-static lort_code view_memory(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch, const uint8_t **out,
-                             lort_error *err)
+static lort_code view_memory(void *ctx, uint64_t offset, uint64_t n, lort_buffer *scratch,
+                             const uint8_t **out, lort_error *err)
 {
     const lort_buffer *file = ctx;
     (void)scratch;
@@ -343,20 +354,24 @@ static void records_come_back_in_pieces(void **state)
     for (uint64_t bytes = 0; bytes <= sizeof noise; bytes += 125)
         for (uint64_t piece = 125; piece <= 1000; piece += 175) {
             file.size = 0;
-            assert_int_equal(
-                lort_record_put(LORT_FRAME_MODEL, noise, bytes, source.codec, &lort_alloc_heap, piece, &file, NULL),
-                LORT_OK);
-            lort_code code = lort_record_read(&source, LORT_FRAME_MODEL, 0, file.size, &record, NULL);
+            assert_int_equal(lort_record_put(LORT_FRAME_MODEL, noise, bytes, source.codec,
+                                             &lort_alloc_heap, piece, &file, NULL),
+                             LORT_OK);
+            lort_code code =
+                lort_record_read(&source, LORT_FRAME_MODEL, 0, file.size, &record, NULL);
             assert_int_equal(code, LORT_OK);
             assert_int_equal(record.bytes, bytes);
             assert_int_equal(record.frame_bytes, file.size);
             if (bytes)
                 assert_memory_equal(record.body, noise, bytes);
             lort_record_free(&record);
-            assert_int_equal(lort_record_read(&source, LORT_FRAME_PART, 0, file.size, &record, NULL), LORT_E_DAMAGED);
+            assert_int_equal(
+                lort_record_read(&source, LORT_FRAME_PART, 0, file.size, &record, NULL),
+                LORT_E_DAMAGED);
             lort_record_free(&record);
             for (uint64_t end = 0; end < file.size; end += 61) {
-                assert_int_equal(lort_record_read(&source, LORT_FRAME_MODEL, 0, end, &record, NULL), LORT_E_DAMAGED);
+                assert_int_equal(lort_record_read(&source, LORT_FRAME_MODEL, 0, end, &record, NULL),
+                                 LORT_E_DAMAGED);
                 lort_record_free(&record);
             }
         }
@@ -373,17 +388,24 @@ static void pieces_must_fit_together(void **state)
         uint64_t decoded, bytes;
         lort_frame_kind kind;
         lort_code code;
-    } second[] = {{1, 2, 40, 20, LORT_FRAME_MODEL, LORT_OK},        {0, 2, 40, 20, LORT_FRAME_MODEL, LORT_E_DAMAGED},
-                  {1, 3, 40, 20, LORT_FRAME_MODEL, LORT_E_DAMAGED}, {1, 2, 41, 20, LORT_FRAME_MODEL, LORT_E_DAMAGED},
-                  {1, 2, 40, 21, LORT_FRAME_MODEL, LORT_E_DAMAGED}, {1, 2, 40, 19, LORT_FRAME_MODEL, LORT_E_DAMAGED},
+    } second[] = {{1, 2, 40, 20, LORT_FRAME_MODEL, LORT_OK},
+                  {0, 2, 40, 20, LORT_FRAME_MODEL, LORT_E_DAMAGED},
+                  {1, 3, 40, 20, LORT_FRAME_MODEL, LORT_E_DAMAGED},
+                  {1, 2, 41, 20, LORT_FRAME_MODEL, LORT_E_DAMAGED},
+                  {1, 2, 40, 21, LORT_FRAME_MODEL, LORT_E_DAMAGED},
+                  {1, 2, 40, 19, LORT_FRAME_MODEL, LORT_E_DAMAGED},
                   {1, 2, 40, 20, LORT_FRAME_PART, LORT_E_DAMAGED}};
     lort_buffer file = {.alloc = &lort_alloc_heap};
     lort_record_source source = {.view = view_memory, .ctx = &file, .alloc = &lort_alloc_heap};
     for (size_t i = 0; i < sizeof second / sizeof second[0]; i++) {
         lort_record record;
         file.size = 0;
-        lort_frame_put(
-            &(lort_frame){.kind = LORT_FRAME_MODEL, .pieces = 2, .decoded = 40, .body = body, .body_bytes = 20}, &file);
+        lort_frame_put(&(lort_frame){.kind = LORT_FRAME_MODEL,
+                                     .pieces = 2,
+                                     .decoded = 40,
+                                     .body = body,
+                                     .body_bytes = 20},
+                       &file);
         lort_frame_put(&(lort_frame){.kind = second[i].kind,
                                      .piece = second[i].piece,
                                      .pieces = second[i].pieces,
@@ -391,7 +413,8 @@ static void pieces_must_fit_together(void **state)
                                      .body = body,
                                      .body_bytes = second[i].bytes},
                        &file);
-        assert_int_equal(lort_record_read(&source, LORT_FRAME_MODEL, 0, file.size, &record, NULL), second[i].code);
+        assert_int_equal(lort_record_read(&source, LORT_FRAME_MODEL, 0, file.size, &record, NULL),
+                         second[i].code);
         lort_record_free(&record);
     }
     lort_buffer_free(&file);
@@ -478,7 +501,8 @@ static void the_worked_example_is_what_we_write(void **state)
         fail_msg("%s", err.message);
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
     assert_string_equal(lort_archive_model(a)->files[0].name, "a.txt");
-    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 0), 0, codec, NULL, text, NULL), LORT_OK);
+    assert_int_equal(lort_archive_chunk(a, lort_archive_part(a, 0), 0, codec, NULL, text, NULL),
+                     LORT_OK);
     assert_memory_equal(text, "hello", 5);
     /* Records that were read give the same bytes when written again: the page's layouts are the
      * writers'. */
@@ -486,10 +510,12 @@ static void the_worked_example_is_what_we_write(void **state)
     assert_memory_equal(body.data, bytes + 32, body.size);
     body.size = 0;
     lort_model_record_put(lort_archive_model(a), &body);
-    lort_frame_put(
-        &(lort_frame){
-            .kind = LORT_FRAME_MODEL, .pieces = 1, .decoded = body.size, .body = body.data, .body_bytes = body.size},
-        &again);
+    lort_frame_put(&(lort_frame){.kind = LORT_FRAME_MODEL,
+                                 .pieces = 1,
+                                 .decoded = body.size,
+                                 .body = body.data,
+                                 .body_bytes = body.size},
+                   &again);
     assert_memory_equal(again.data, bytes + 72, again.size);
     body.size = 0;
     lort_part_put(lort_archive_part(a, 0), &body);
@@ -517,7 +543,8 @@ static void build_big(lort_buffer *file, uint8_t *noise, lort_codec *codec)
     int64_t dim = (int64_t)BIG_CHUNKS * LORT_CHUNK_MAX;
     lort_term term = {.left = LORT_U8, .right = LORT_U8, .left_width = 1, .rank = &rank};
     lort_buffer body = {.alloc = &lort_alloc_heap};
-    lort_input_file input = {.name = "noise.bin", .size = (uint64_t)dim, .role = LORT_ROLE_SIDE, .format = "bytes"};
+    lort_input_file input = {
+        .name = "noise.bin", .size = (uint64_t)dim, .role = LORT_ROLE_SIDE, .format = "bytes"};
     lort_extent extent = {.bytes = (uint64_t)dim};
     lort_part part = {.dtype = LORT_U8,
                       .n_dims = 1,
@@ -540,13 +567,16 @@ static void build_big(lort_buffer *file, uint8_t *noise, lort_codec *codec)
     lort_index_entry entry;
     lort_footer footer = {.model_offset = LORT_HEADER_BYTES};
     lort_head_put(&(lort_head){.major = 1}, &body);
-    lort_record_put(LORT_FRAME_HEAD, body.data, body.size, codec, &lort_alloc_heap, 4096, file, NULL);
+    lort_record_put(LORT_FRAME_HEAD, body.data, body.size, codec, &lort_alloc_heap, 4096, file,
+                    NULL);
     body.size = 0;
     lort_model_record_put(&model, &body);
-    lort_record_put(LORT_FRAME_MODEL, body.data, body.size, codec, &lort_alloc_heap, 4096, file, NULL);
+    lort_record_put(LORT_FRAME_MODEL, body.data, body.size, codec, &lort_alloc_heap, 4096, file,
+                    NULL);
     for (uint32_t i = 0; i < BIG_CHUNKS; i++) {
         uint64_t stored;
-        assert_int_equal(lort_codec_encode(codec, noise, LORT_CHUNK_MAX, coded, room, &stored, NULL), LORT_OK);
+        assert_int_equal(
+            lort_codec_encode(codec, noise, LORT_CHUNK_MAX, coded, room, &stored, NULL), LORT_OK);
         chunks[i] = (lort_chunk){.stored = (uint32_t)stored,
                                  .decoded = LORT_CHUNK_MAX,
                                  .offset = part.payload_bytes,
@@ -559,17 +589,21 @@ static void build_big(lort_buffer *file, uint8_t *noise, lort_codec *codec)
     entry.record_offset = file->size;
     body.size = 0;
     lort_part_put(&part, &body);
-    lort_record_put(LORT_FRAME_PART, body.data, body.size, codec, &lort_alloc_heap, 4096, file, NULL);
+    lort_record_put(LORT_FRAME_PART, body.data, body.size, codec, &lort_alloc_heap, 4096, file,
+                    NULL);
     entry.record_bytes = file->size - entry.record_offset;
     footer.index_offset = file->size;
     body.size = 0;
-    lort_index_record_put(&(lort_index_record){&entry, 1, lort_xxh128(part.source.bytes, 16)}, &body);
-    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 4096, file, NULL);
+    lort_index_record_put(&(lort_index_record){&entry, 1, lort_xxh128(part.source.bytes, 16)},
+                          &body);
+    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 4096, file,
+                    NULL);
     footer.index_bytes = file->size - footer.index_offset;
     footer.file_size = file->size + LORT_FOOTER_BYTES;
     body.size = 0;
     lort_footer_put(&footer, &body);
-    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, file, NULL);
+    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, file,
+                    NULL);
     assert_int_equal(lort_buffer_check(file, NULL), LORT_OK);
     lort_buffer_free(&body);
     free(coded);
@@ -579,7 +613,8 @@ static void reads_without_a_map(void **state)
 {
     (void)state;
     if (SANITIZED || access("/proc/self/statm", R_OK) != 0) {
-        print_message("skipped: %s\n", SANITIZED ? "a sanitizer's address space cannot be limited" : "no /proc");
+        print_message("skipped: %s\n",
+                      SANITIZED ? "a sanitizer's address space cannot be limited" : "no /proc");
         skip();
     }
     struct rlimit old, tight;
@@ -621,7 +656,12 @@ static void reads_without_a_map(void **state)
 
 /* ---- a file that changes ---- */
 
-static void touch(void) { assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, {.tv_sec = 999}}, 0), 0); }
+static void touch(void)
+{
+    assert_int_equal(
+        utimensat(AT_FDCWD, path, (struct timespec[]){{.tv_nsec = UTIME_OMIT}, {.tv_sec = 999}}, 0),
+        0);
+}
 
 static void overwrite(void)
 {
@@ -658,7 +698,9 @@ static void every_change_is_a_read_error(void **state)
     static const struct {
         void (*make)(void);
         const char *words;
-    } changes[] = {{touch, "was modified"}, {overwrite, "was modified"}, {grow, "grew"}, {shrink, "shrank"}, {replace, "was replaced"}, {take_away, "the input changed"}};
+    } changes[] = {
+        {touch, "was modified"}, {overwrite, "was modified"}, {grow, "grew"},
+        {shrink, "shrank"},      {replace, "was replaced"},   {take_away, "the input changed"}};
     static uint8_t scratch[4096], dst[4096];
     lort_archive *a;
     lort_codec *codec;
@@ -667,18 +709,22 @@ static void every_change_is_a_read_error(void **state)
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         lort_error err = {0};
         write_file(fix.file.data, fix.file.size);
-        assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[]){{.tv_sec = 1}, {.tv_sec = 1}}, 0), 0);
+        assert_int_equal(
+            utimensat(AT_FDCWD, path, (struct timespec[]){{.tv_sec = 1}, {.tv_sec = 1}}, 0), 0);
         assert_int_equal(lort_archive_open(path, &lort_alloc_heap, &a, &err), LORT_OK);
         const lort_part *part = lort_archive_part(a, 0);
         assert_int_equal(lort_archive_unchanged(a, &err), LORT_OK);
-        assert_int_equal(lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err), LORT_OK);
+        assert_int_equal(
+            lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err), LORT_OK);
         changes[i].make();
         assert_int_equal(lort_archive_unchanged(a, &err), LORT_E_READ);
         assert_int_equal(err.code, LORT_E_READ);
         assert_non_null(strstr(err.message, changes[i].words));
         assert_non_null(strstr(err.message, "a.lort"));
         if (changes[i].make == overwrite) /* the container is not damaged then */
-            assert_int_equal(lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err), LORT_E_READ);
+            assert_int_equal(
+                lort_archive_chunk(a, part, part->chunk_count - 1, codec, scratch, dst, &err),
+                LORT_E_READ);
         lort_archive_close(a);
         unlink(path);
     }

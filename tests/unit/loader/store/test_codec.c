@@ -61,11 +61,13 @@ static void what_goes_in_comes_out(void **state)
             for (int kind = 0; kind < 4; kind++) {
                 uint64_t stored;
                 fill(sizes[i], kind);
-                assert_int_equal(lort_codec_encode(codec, plain, sizes[i], coded, room, &stored, NULL), LORT_OK);
+                assert_int_equal(
+                    lort_codec_encode(codec, plain, sizes[i], coded, room, &stored, NULL), LORT_OK);
                 /* The gate of the container allows this much. */
                 assert_true(stored <= sizes[i] + sizes[i] / 128 + 1024);
                 memset(back, 0xEE, LARGE);
-                assert_int_equal(lort_codec_decode(codec, coded, stored, back, sizes[i], NULL), LORT_OK);
+                assert_int_equal(lort_codec_decode(codec, coded, stored, back, sizes[i], NULL),
+                                 LORT_OK);
                 assert_memory_equal(plain, back, sizes[i]);
             }
         lort_codec_close(codec);
@@ -85,12 +87,15 @@ static void bytes_depend_on_input_only(void **state)
             assert_int_equal(lort_codec_open(level, &used, NULL), LORT_OK);
             for (int i = 0; i < 12; i++) {
                 fill(LARGE / (uint64_t)(i + 1), (kind + i) % 4);
-                assert_int_equal(lort_codec_encode(used, plain, LARGE / (uint64_t)(i + 1), coded, room, &again, NULL),
+                assert_int_equal(lort_codec_encode(used, plain, LARGE / (uint64_t)(i + 1), coded,
+                                                   room, &again, NULL),
                                  LORT_OK);
             }
             fill(200000, kind);
-            assert_int_equal(lort_codec_encode(fresh, plain, 200000, first, room, &stored, NULL), LORT_OK);
-            assert_int_equal(lort_codec_encode(used, plain, 200000, coded, room, &again, NULL), LORT_OK);
+            assert_int_equal(lort_codec_encode(fresh, plain, 200000, first, room, &stored, NULL),
+                             LORT_OK);
+            assert_int_equal(lort_codec_encode(used, plain, 200000, coded, room, &again, NULL),
+                             LORT_OK);
             assert_int_equal(stored, again);
             assert_memory_equal(first, coded, stored);
             lort_codec_close(fresh);
@@ -124,8 +129,10 @@ static void planes_have_tables_of_their_own(void **state)
     fill(2 * PLANE, 1);
     for (int i = 0; i < PLANE; i++)
         plain[i] &= 7;
-    assert_int_equal(lort_codec_encode(codec, plain, 2 * PLANE, coded, room, &together, NULL), LORT_OK);
-    assert_int_equal(lort_codec_encode_planes(codec, plain, 2 * PLANE, 2, coded, room, &apart, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode(codec, plain, 2 * PLANE, coded, room, &together, NULL),
+                     LORT_OK);
+    assert_int_equal(
+        lort_codec_encode_planes(codec, plain, 2 * PLANE, 2, coded, room, &apart, NULL), LORT_OK);
     assert_true(apart < PLANE + PLANE * 3 / 8 + 200 && apart + 2000 < together);
     assert_int_equal(lort_codec_decode(codec, coded, apart, back, 2 * PLANE, NULL), LORT_OK);
     assert_memory_equal(plain, back, 2 * PLANE);
@@ -148,7 +155,9 @@ static void planes_of_any_width_come_back(void **state)
             fill(n, 1);
             for (uint64_t at = 0; at < n; at++)
                 plain[at] = (uint8_t)(plain[at] % 3 + 40 * (at / items % 6));
-            assert_int_equal(lort_codec_encode_planes(codec, plain, n, widths[w], coded, room, &stored, NULL), LORT_OK);
+            assert_int_equal(
+                lort_codec_encode_planes(codec, plain, n, widths[w], coded, room, &stored, NULL),
+                LORT_OK);
             assert_true(stored <= n + n / 128 + 1024);
             memset(back, 0xEE, LARGE);
             assert_int_equal(lort_codec_decode(codec, coded, stored, back, n, NULL), LORT_OK);
@@ -173,7 +182,9 @@ static void every_kind_of_plane_comes_back(void **state)
                 plain[i] = o % KINDS ? (uint8_t)(plain[i] & 15) : 7;
             expect += o % KINDS == 2 ? PLANE : o % KINDS ? PLANE * 51 / 100 : 0;
         }
-        assert_int_equal(lort_codec_encode_planes(codec, plain, SIZE, WIDTH, coded, room, &stored, NULL), LORT_OK);
+        assert_int_equal(
+            lort_codec_encode_planes(codec, plain, SIZE, WIDTH, coded, room, &stored, NULL),
+            LORT_OK);
         assert_true(stored < expect);
         memset(back, 0xEE, LARGE);
         assert_int_equal(lort_codec_decode(codec, coded, stored, back, SIZE, NULL), LORT_OK);
@@ -193,7 +204,8 @@ static void one_byte_among_zeros_is_kept(void **state)
         fill(LARGE, 1);
         memset(plain + LARGE / 2, 0, LARGE / 2);
         plain[at] = 1;
-        assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
+        assert_int_equal(
+            lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
         assert_true(stored < LARGE / 2 + 1000);
         assert_int_equal(lort_codec_decode(codec, coded, stored, back, LARGE, NULL), LORT_OK);
         assert_memory_equal(plain, back, LARGE);
@@ -212,11 +224,13 @@ static void matches_are_found_where_they_pay(void **state)
     fill(LARGE, 1);
     for (uint64_t at = ROW; at < LARGE; at++)
         plain[at] = plain[at - ROW];
-    assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL),
+                     LORT_OK);
     assert_true(stored < LARGE / 10);
     fill(LARGE, 3);
     assert_int_equal(lort_codec_encode(codec, plain, LARGE, coded, room, &whole, NULL), LORT_OK);
-    assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode_planes(codec, plain, LARGE, 2, coded, room, &stored, NULL),
+                     LORT_OK);
     assert_true(stored <= whole + whole / 50);
     lort_codec_close(codec);
 }
@@ -243,10 +257,12 @@ static void memory_is_what_the_table_says(void **state)
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_compressionLevel, level);
         ZSTD_CCtx_setParameter(encoder, ZSTD_c_windowLog, 20);
         for (uint64_t n = LARGE; n > 1000; n /= 4) {
-            size_t stored = n < LARGE ? ZSTD_compress2(encoder, coded, room, plain, n) : flushed(encoder, n);
+            size_t stored =
+                n < LARGE ? ZSTD_compress2(encoder, coded, room, plain, n) : flushed(encoder, n);
             assert_false(ZSTD_isError(stored));
             assert_int_equal(ZSTD_decompressDCtx(decoder, back, n, coded, stored), n);
-            assert_true(ZSTD_sizeof_CCtx(encoder) + ZSTD_sizeof_DCtx(decoder) + lort_codec_bound(LARGE) <=
+            assert_true(ZSTD_sizeof_CCtx(encoder) + ZSTD_sizeof_DCtx(decoder) +
+                            lort_codec_bound(LARGE) <=
                         lort_codec_memory(level));
         }
         /* Not three times as much either: a plan must not waste the budget. */
@@ -283,7 +299,8 @@ static void frames_hold_no_more_than_needed(void **state)
     assert_int_equal(ZSTD_getFrameContentSize(coded, stored), 5000);
     assert_int_equal(coded[4] & 0x04, 0); /* no checksum */
     assert_int_equal(coded[4] & 0x03, 0); /* no dictionary id */
-    assert_int_equal(lort_codec_encode(codec, plain, 5000, coded, 5000, &stored, NULL), LORT_E_INTERNAL);
+    assert_int_equal(lort_codec_encode(codec, plain, 5000, coded, 5000, &stored, NULL),
+                     LORT_E_INTERNAL);
     lort_codec_close(codec);
 }
 
@@ -307,7 +324,8 @@ static void damaged_frames_are_refused(void **state)
     uint8_t copy[4096];
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
     fill(2000, 2);
-    assert_int_equal(lort_codec_encode(codec, plain, 2000, copy, sizeof copy, &stored, NULL), LORT_OK);
+    assert_int_equal(lort_codec_encode(codec, plain, 2000, copy, sizeof copy, &stored, NULL),
+                     LORT_OK);
     assert_int_equal(decode(codec, copy, stored, 2000), LORT_OK);
     for (uint64_t n = 0; n < stored; n++)
         assert_int_equal(decode(codec, copy, n, 2000), LORT_E_DAMAGED);
@@ -339,11 +357,15 @@ static void hostile_frames_are_refused(void **state)
     /* No content size. */
     static const uint8_t silent[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x23, 0x03, 0x00, 'x'};
     /* Content size 100 in four bytes, window of 2^31. */
-    static const uint8_t wide[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0xA8, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
-    static const uint8_t narrow[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x58, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
+    static const uint8_t wide[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0xA8, 100,
+                                   0,    0,    0,    0x23, 0x03, 0x00, 'x'};
+    static const uint8_t narrow[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x58, 100,
+                                     0,    0,    0,    0x23, 0x03, 0x00, 'x'};
     /* A window of 2^27 bytes, and one an eighth larger. */
-    static const uint8_t widest[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x88, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
-    static const uint8_t wider[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x89, 100, 0, 0, 0, 0x23, 0x03, 0x00, 'x'};
+    static const uint8_t widest[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x88, 100,
+                                     0,    0,    0,    0x23, 0x03, 0x00, 'x'};
+    static const uint8_t wider[] = {0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x89, 100,
+                                    0,    0,    0,    0x23, 0x03, 0x00, 'x'};
     lort_codec *codec;
     lort_error err;
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);

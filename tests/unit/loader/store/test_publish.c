@@ -106,7 +106,8 @@ static void nothing_appears_without_commit(void **state)
     (void)state;
     lort_publish *p;
     for (int directory = 0; directory < 2; directory++) {
-        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        assert_int_equal(
+            begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
         assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
         assert_int_equal(lort_publish_append(p, "x", 1, NULL), LORT_OK);
         lort_publish_close(p);
@@ -124,22 +125,26 @@ static void existing_output_is_refused_at_once(void **state)
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, &err), LORT_E_EXISTS);
     assert_null(p);
     assert_non_null(strstr(err.message, "--force"));
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = true, .force = true}, &err),
-                     LORT_E_EXISTS);
+    assert_int_equal(
+        begin(&p, (lort_publish_options){.mode = 0644, .directory = true, .force = true}, &err),
+        LORT_E_EXISTS);
     assert_file(output, "old");
     unlink(output);
     assert_int_equal(mkdir(output, 0755), 0);
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err), LORT_E_EXISTS);
-    assert_non_null(strstr(err.message, "never replaced"));
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true, .directory = true}, &err),
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err),
                      LORT_E_EXISTS);
+    assert_non_null(strstr(err.message, "never replaced"));
+    assert_int_equal(
+        begin(&p, (lort_publish_options){.mode = 0644, .force = true, .directory = true}, &err),
+        LORT_E_EXISTS);
     rmdir(output);
     assert_int_equal(symlink("nowhere", output), 0);
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, &err), LORT_E_EXISTS);
     assert_non_null(strstr(err.message, "leads nowhere"));
     unlink(output);
     assert_int_equal(mkfifo(output, 0600), 0);
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err), LORT_E_EXISTS);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err),
+                     LORT_E_EXISTS);
     unlink(output);
     assert_int_equal(names_in(dir), 0);
 }
@@ -168,7 +173,8 @@ static void a_late_file_survives(void **state)
     (void)state;
     lort_publish *p;
     for (int directory = 0; directory < 2; directory++) {
-        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        assert_int_equal(
+            begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
         assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
         assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
         put_file(output, "late");
@@ -186,7 +192,8 @@ static void a_directory_appears_whole(void **state)
     lort_publish *p;
     char path[96];
     struct stat st;
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0640, .directory = true}, NULL), LORT_OK);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0640, .directory = true}, NULL),
+                     LORT_OK);
     assert_int_equal(lort_publish_append(p, "x", 1, NULL), LORT_E_INTERNAL); /* no file yet */
     assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
     assert_int_equal(lort_publish_append(p, "one", 3, NULL), LORT_OK);
@@ -251,7 +258,8 @@ static void a_dead_writers_partial_is_taken_over(void **state)
     snprintf(path, sizeof path, "%s/old", partial);
     put_file(path, "old");
     put_file(guard, "");
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .directory = true}, NULL), LORT_OK);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .directory = true}, NULL),
+                     LORT_OK);
     assert_int_equal(names_in(partial), 0);
     assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
     lort_publish_close(p);
@@ -265,11 +273,13 @@ static void a_full_disk_is_said_at_once(void **state)
     (void)state;
     lort_publish *p;
     lort_error err;
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .expect_bytes = UINT64_C(1) << 60}, &err),
-                     LORT_E_WRITE);
+    assert_int_equal(
+        begin(&p, (lort_publish_options){.mode = 0600, .expect_bytes = UINT64_C(1) << 60}, &err),
+        LORT_E_WRITE);
     assert_non_null(strstr(err.message, "1152921504606846976"));
     assert_non_null(strstr(err.message, "free"));
-    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .expect_bytes = 1}, &err), LORT_OK);
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .expect_bytes = 1}, &err),
+                     LORT_OK);
     lort_publish_close(p);
     assert_int_equal(names_in(dir), 0);
 }
@@ -280,13 +290,15 @@ static void a_missing_place_is_said_at_once(void **state)
     lort_publish *p;
     lort_error err;
     lort_publish_options options = {.mode = 0644};
-    assert_int_equal(lort_publish_begin("/tmp/lort-no-such-directory/out", &options, &lort_alloc_heap, &p, &err),
-                     LORT_E_WRITE);
+    assert_int_equal(
+        lort_publish_begin("/tmp/lort-no-such-directory/out", &options, &lort_alloc_heap, &p, &err),
+        LORT_E_WRITE);
     assert_non_null(strstr(err.message, "/tmp/lort-no-such-directory"));
     assert_null(p);
     static const char *const nameless[] = {"", "/", ".", "..", "/tmp/"};
     for (size_t i = 0; i < sizeof nameless / sizeof nameless[0]; i++) {
-        assert_int_not_equal(lort_publish_begin(nameless[i], &options, &lort_alloc_heap, &p, &err), LORT_OK);
+        assert_int_not_equal(lort_publish_begin(nameless[i], &options, &lort_alloc_heap, &p, &err),
+                             LORT_OK);
         assert_null(p);
     }
 }
@@ -324,7 +336,8 @@ static void every_failed_write_leaves_the_old_file(void **state)
 static void hold_and_die(int ready)
 {
     lort_publish *p;
-    if (begin(&p, (lort_publish_options){.mode = 0644}, NULL) || lort_publish_append(p, "dead", 4, NULL))
+    if (begin(&p, (lort_publish_options){.mode = 0644}, NULL) ||
+        lort_publish_append(p, "dead", 4, NULL))
         _exit(1);
     if (write(ready, "x", 1) != 1)
         _exit(1);
@@ -386,7 +399,8 @@ static void of_many_writers_one_wins(void **state)
         }
         for (int i = 0; i < 4; i++) {
             waitpid(children[i], &status, 0);
-            assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 9));
+            assert_true(WIFEXITED(status) &&
+                        (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 9));
             won += WEXITSTATUS(status) == 0;
         }
         assert_int_equal(won, 1);
@@ -451,7 +465,8 @@ static void too_few_descriptors_are_no_other_writer(void **state)
         }
         assert_true(refused >= 2);
         lort_publish *p;
-        assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
+        assert_int_equal(
+            begin(&p, (lort_publish_options){.mode = 0644, .directory = directory}, NULL), LORT_OK);
         lort_publish_close(p);
         assert_int_equal(names_in(dir), 0);
     }
@@ -600,7 +615,8 @@ static void resumable_files_are_locked(void **state)
     assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
     assert_int_equal(stat(part, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(begin(&second, (lort_publish_options){.mode = 0600, .resumable = true}, &err), LORT_E_EXISTS);
+    assert_int_equal(begin(&second, (lort_publish_options){.mode = 0600, .resumable = true}, &err),
+                     LORT_E_EXISTS);
     snprintf(who, sizeof who, "process %d on this host", (int)getpid());
     assert_true(strstr(err.message, who) || access("/proc/locks", R_OK) != 0);
     lort_publish_keep(p, false);

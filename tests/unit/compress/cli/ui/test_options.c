@@ -1,5 +1,5 @@
-/* Command lines: what every kind of option stores, what is refused and in which words, and the help that lists the same
- * rows. */
+/* Command lines: what every kind of option stores, what is refused and in which words, and the help
+ * that lists the same rows. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,9 +17,9 @@
 
 #define MOST_ARGUMENTS 40
 
-static const lort_cli_option *const tables[] = {lort_cli_compress_options, lort_cli_plan_options,
-                                                lort_cli_inspect_options,  lort_cli_verify_options,
-                                                lort_cli_restore_options,  lort_cli_compare_options};
+static const lort_cli_option *const tables[] = {
+    lort_cli_compress_options, lort_cli_plan_options,    lort_cli_inspect_options,
+    lort_cli_verify_options,   lort_cli_restore_options, lort_cli_compare_options};
 #define TABLES (sizeof tables / sizeof *tables)
 
 static const lort_cli_command compress = {.name = "compress",
@@ -70,7 +70,8 @@ static void refused(const lort_cli_command *command, const char *line, const cha
         fail_msg("'%s': code %d", line, (int)code);
     if (!strstr(err.message, words))
         fail_msg("'%s': '%s' lacks '%s'", line, err.message, words);
-    assert_true(values.paths == 0 && !values.job.include && !values.job.exclude); /* nothing is left to free */
+    /* nothing is left to free */
+    assert_true(values.paths == 0 && !values.job.include && !values.job.exclude);
 }
 
 static void without_options_all_is_default(void **state)
@@ -85,8 +86,8 @@ static void without_options_all_is_default(void **state)
                 values.job.min_dim == defaults.min_dim);
     assert_true(values.job.mode == defaults.mode && values.job.zstd_level == defaults.zstd_level &&
                 values.job.memory_bytes == 0);
-    assert_false(values.force || values.job.force || values.quiet || values.verbose || values.help ||
-                 values.job.resume);
+    assert_false(values.force || values.job.force || values.quiet || values.verbose ||
+                 values.help || values.job.resume);
     assert_null(values.json);
     assert_true(values.fail_above < 0);
     lort_cli_values_free(&values);
@@ -94,12 +95,12 @@ static void without_options_all_is_default(void **state)
 
 static void every_kind_stores_its_value(void **state)
 {
-    parsed(
-        &compress,
-        "-qv --force --rank 32 --max-rank=0 --memory 1.5G -T4 --seed 9007199254740992 --mode STREAM --time-limit 1.5h "
-        "--include a* --include b --exclude c --json r.json -o out m");
+    parsed(&compress, "-qv --force --rank 32 --max-rank=0 --memory 1.5G -T4 --seed "
+                      "9007199254740992 --mode STREAM --time-limit 1.5h "
+                      "--include a* --include b --exclude c --json r.json -o out m");
     assert_true(values.quiet && values.verbose && values.job.force);
-    assert_true(values.job.goal == LORT_GOAL_RANK && values.job.rank == 32 && values.job.max_rank == 0);
+    assert_true(values.job.goal == LORT_GOAL_RANK && values.job.rank == 32 &&
+                values.job.max_rank == 0);
     assert_int_equal(values.job.memory_bytes, 3ull << 29);
     assert_int_equal(values.job.threads, 4);
     assert_int_equal(values.job.seed, 1ull << 53);
@@ -120,7 +121,8 @@ static void sizes_are_bytes_or_a_share(void **state)
     parsed(&compress, "m -o out --size 2M");
     assert_true(values.job.goal == LORT_GOAL_SIZE && values.job.size_bytes == 2 << 20);
     parsed(&compress, "m -o out --size 12.5%");
-    assert_true(values.job.goal == LORT_GOAL_SIZE && values.job.size_bytes == 0 && values.job.value == 12.5);
+    assert_true(values.job.goal == LORT_GOAL_SIZE && values.job.size_bytes == 0 &&
+                values.job.value == 12.5);
 }
 
 static void times_have_units(void **state)
@@ -140,7 +142,8 @@ static void times_have_units(void **state)
 static void one_target_and_the_last_of_its_values(void **state)
 {
     refused(&compress, "m -o out --rank 3 --bpw 4", "--rank and --bpw are both targets: give one");
-    refused(&compress, "m -o out --lossless --energy 0.5", "--lossless and --energy are both targets");
+    refused(&compress, "m -o out --lossless --energy 0.5",
+            "--lossless and --energy are both targets");
     parsed(&compress, "m -o out --rank 3 --rank 5");
     assert_int_equal(values.job.rank, 5);
     parsed(&compress, "m -o out --lossless --max-rank 7"); /* a bound, no target */
@@ -178,13 +181,15 @@ static void values_out_of_range_are_refused_with_what_is_allowed(void **state)
         snprintf(line, sizeof line, "m -o out %s", bad[i][0]);
         refused(&compress, line, bad[i][1]);
     }
-    refused(&compress, "m --include a --include b --rank x -o out", "--rank 'x'"); /* lists that were begun are freed */
+    /* lists that were begun are freed */
+    refused(&compress, "m --include a --include b --rank x -o out", "--rank 'x'");
 }
 
 static void what_is_no_option_is_named(void **state)
 {
     refused(&compress, "m -o out --nowhere", "unknown or ambiguous option '--nowhere'");
-    refused(&compress, "m -o out --m 3", "unknown or ambiguous option '--m'"); /* max-error, max-rank, memory, ... */
+    /* max-error, max-rank, memory, ... */
+    refused(&compress, "m -o out --m 3", "unknown or ambiguous option '--m'");
     refused(&compress, "m -o out -z", "unknown option '-z'");
     refused(&compress, "m -o out --force=yes", "--force takes no value");
     refused(&compress, "m -o out --rank", "--rank needs a value (N)");
@@ -250,8 +255,8 @@ static void rows_are_whole(void **state)
                                    row->kind == LORT_CLI_SIZE;
             const bool chooses = row->kind == LORT_CLI_NAME || row->kind == LORT_CLI_CHOICE;
             if (!row->help || takes_value != (row->argument != NULL) ||
-                (has_range && (!row->allowed || row->low >= row->high)) || chooses != (row->choices != NULL) ||
-                row->at + row->size > sizeof(lort_cli_values))
+                (has_range && (!row->allowed || row->low >= row->high)) ||
+                chooses != (row->choices != NULL) || row->at + row->size > sizeof(lort_cli_values))
                 fail_msg("--%s", row->name);
         }
 }
@@ -264,7 +269,8 @@ static void help_lists_every_row(void **state)
     assert_non_null(out);
     lort_cli_help(&compress, out);
     assert_int_equal(fclose(out), 0);
-    assert_ptr_equal(strstr(text, "Usage: lort compress MODEL [options]\n\nA summary.\n\nOptions:\n"), text);
+    assert_ptr_equal(
+        strstr(text, "Usage: lort compress MODEL [options]\n\nA summary.\n\nOptions:\n"), text);
     assert_non_null(strstr(text, "\n  -o, --output PATH "));
     assert_non_null(strstr(text, "\nSome notes.\n"));
     for (const lort_cli_option *row = compress.options; row->name; row++) {

@@ -1,4 +1,5 @@
-/* What a person sees of a run: lines of a log, the live line of a terminal, and silence where it was asked for. */
+/* What a person sees of a run: lines of a log, the live line of a terminal, and silence where it
+ * was asked for. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,7 +56,10 @@ static void put_stderr_back(void)
     close(saved);
 }
 
-static void capture(void) { replace_stderr(open(tiny_path(dir, "err"), O_CREAT | O_TRUNC | O_WRONLY, 0600)); }
+static void capture(void)
+{
+    replace_stderr(open(tiny_path(dir, "err"), O_CREAT | O_TRUNC | O_WRONLY, 0600));
+}
 
 /* What was written since capture(). */
 static const char *text_of_stderr(void)
@@ -84,8 +88,8 @@ static void run_watched(lort_progress *progress)
     lort_report report = {0};
     lort_error err = {0};
     options.force = true;
-    const lort_code code =
-        lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "m.lort"), &options, &progress->observer, &report, &err);
+    const lort_code code = lort_compress(tiny_path(dir, "m.gguf"), tiny_path(dir, "m.lort"),
+                                         &options, &progress->observer, &report, &err);
     lort_progress_close(progress);
     lort_report_free(&report);
     assert_code(code, LORT_OK, &err);
@@ -137,13 +141,15 @@ static void warnings_and_notes(void **state)
         lort_progress progress;
         capture();
         lort_progress_open(&progress, never, quiet, false, false);
-        progress.observer.event(progress.observer.ctx,
-                                &(lort_event){.kind = LORT_EVENT_WARNING, .text = "look out", .report = &report});
-        progress.observer.event(progress.observer.ctx,
-                                &(lort_event){.kind = LORT_EVENT_NOTE, .text = "by the way", .report = &report});
+        progress.observer.event(
+            progress.observer.ctx,
+            &(lort_event){.kind = LORT_EVENT_WARNING, .text = "look out", .report = &report});
+        progress.observer.event(
+            progress.observer.ctx,
+            &(lort_event){.kind = LORT_EVENT_NOTE, .text = "by the way", .report = &report});
         lort_progress_close(&progress);
-        assert_string_equal(text_of_stderr(),
-                            quiet ? "  warning: look out\n" : "  warning: look out\n  note: by the way\n");
+        assert_string_equal(text_of_stderr(), quiet ? "  warning: look out\n"
+                                                    : "  warning: look out\n  note: by the way\n");
     }
 }
 
@@ -222,7 +228,8 @@ static int open_terminal(void)
 {
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
     char name[64];
-    if (terminal < 0 || grantpt(terminal) || unlockpt(terminal) || ptsname_r(terminal, name, sizeof name))
+    if (terminal < 0 || grantpt(terminal) || unlockpt(terminal) ||
+        ptsname_r(terminal, name, sizeof name))
         return -1;
     const int end = open(name, O_RDWR | O_NOCTTY);
     if (end < 0)
@@ -301,6 +308,7 @@ int main(void)
         TEST(a_terminal_has_one_line_that_goes_away),
         TEST(a_dumb_terminal_is_a_log),
     };
-    setenv("HWLOC_HIDE_ERRORS", "2", 0); /* without /sys hwloc writes a line of its own to standard error */
+    /* without /sys hwloc writes a line of its own to standard error */
+    setenv("HWLOC_HIDE_ERRORS", "2", 0);
     return run_chosen(tests, NULL, NULL);
 }
