@@ -77,8 +77,7 @@ lib: $(BUILD)/liblort.a ## build liblort.a only
 # run-tests reads T and JOBS from the environment, where make puts them. It remembers how long each suite took.
 RUN_TESTS = TIMES=$(BUILD)/test-times.json LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests
 TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(LINT)
-# Once every source is formatted: LINT = plain:scripts/check-format
-LINT      =
+LINT      = plain:scripts/check-format
 # Left out of check-fast: each takes more than 5 s of processor time.
 SLOW_TESTS := $(foreach name,factor flips importance resume trits,%/test_$(name)) \
     $(foreach name,changes format hostile imatrix limits models resume roundtrip same-bytes,tests/cli/$(name).bats)
