@@ -29,7 +29,7 @@ except ImportError:
     zstandard = None
 
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
-RAW, FACTORS, QUANTISED, TERNARY = 0, 1, 2, 5
+RAW, FACTORS, INTEGERS, TERNARY = 0, 1, 2, 5
 RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
 SCALED_COLUMNS = 1  # the required feature this reader knows
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
@@ -329,8 +329,8 @@ class Part:
 
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
-        need(kind in (RAW, FACTORS, QUANTISED, TERNARY), f"term of kind {kind}: needs another reader")
-        need(flags <= 7 and (kind == QUANTISED or flags <= 3), "PART: flags of a term are out of range")
+        need(kind in (RAW, FACTORS, INTEGERS, TERNARY), f"term of kind {kind}: needs another reader")
+        need(flags <= 7 and (kind == INTEGERS or flags <= 3), "PART: flags of a term are out of range")
         scaled, flags = bool(flags & 4), flags & 3
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
@@ -341,7 +341,7 @@ class Part:
             need(all(abs(e) <= 4096 for e in exponent), "PART: an exponent is out of range (allowed -4096 to 4096)")
             need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16, Q8_0}, "PART: wrong types of factors")
             need(max(rank) <= min(self.rows, self.cols), "PART: a rank is above the smaller side")
-        elif kind == QUANTISED:
+        elif kind == INTEGERS:
             c.room(self.slices, 4)
             step = np.frombuffer(c.take(4 * self.slices), "<f4")
             need(self.tensor and TYPES[self.type][3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "PART: types, widths or slices of a term of integers are wrong")
@@ -368,7 +368,7 @@ class Part:
         """Returns {kind: term} of the terms of slice s; none if the slice is zero."""
         found = {t.kind: t for t in self.terms if t.rank[s]}
         count = sum(t.rank[s] != 0 for t in self.terms)
-        need(count == len(found) and not (RAW in found and count > 1) and not (QUANTISED in found and TERNARY in found) and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
+        need(count == len(found) and not (RAW in found and count > 1) and not (INTEGERS in found and TERNARY in found) and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
         return found
 
     def arrays(self, s):
@@ -379,9 +379,9 @@ class Part:
         if FACTORS in terms:
             yield LEFT, terms[FACTORS], self.rows * terms[FACTORS].rank[s]
             yield RIGHT, terms[FACTORS], terms[FACTORS].rank[s] * self.cols
-        if QUANTISED in terms:
-            yield CODES, terms[QUANTISED], self.rows + self.cols + self.cols * terms[QUANTISED].scaled
-            yield BLOCKS, terms[QUANTISED], self.rows * self.cols
+        if INTEGERS in terms:
+            yield CODES, terms[INTEGERS], self.rows + self.cols + self.cols * terms[INTEGERS].scaled
+            yield BLOCKS, terms[INTEGERS], self.rows * self.cols
         if TERNARY in terms:
             yield SCALES, terms[TERNARY], self.rows
             yield TRITS, terms[TERNARY], self.rows * self.cols
@@ -543,14 +543,14 @@ def read_group(runs, contexts, classes, states, out):
             trellis[row] = NEXT[2 * trellis[row] + (k & 1)]
 
 
-def quantised_slice(part, s, arrays):
+def integers_slice(part, s, arrays):
     codes = np.frombuffer(b"".join(arrays[CODES << 24 | s]), np.uint8)
     out = np.zeros((part.rows, part.cols), "<f4")
     for number, (row, col, rows, cols) in enumerate(grid_of(part.rows, part.cols)):
         out[row : row + rows, col : col + cols] = read_block(
             arrays[BLOCKS << 24 | s][number], rows, cols, codes[row : row + rows], codes[part.rows + col : part.rows + col + cols],
-            part.terms_of(s)[QUANTISED].step[s], f"part {part.number}, slice {s}, block {number}")
-    return out if not part.terms_of(s)[QUANTISED].scaled else out * inverse_scales(codes[part.rows + part.cols :], f"part {part.number}, slice {s}")
+            part.terms_of(s)[INTEGERS].step[s], f"part {part.number}, slice {s}, block {number}")
+    return out if not part.terms_of(s)[INTEGERS].scaled else out * inverse_scales(codes[part.rows + part.cols :], f"part {part.number}, slice {s}")
 
 
 def inverse_scales(codes, what):
@@ -684,7 +684,7 @@ def slice_bytes(part, s, arrays, kind):
         data = b"".join(arrays[s])
         yield data if kind == part.type else as_type(numbers(data, part.type), kind)
         return
-    integers = quantised_slice(part, s, arrays) if QUANTISED in terms else ternary_slice(part, s, arrays) if TERNARY in terms else np.zeros((part.rows, part.cols), "<f4")
+    integers = integers_slice(part, s, arrays) if INTEGERS in terms else ternary_slice(part, s, arrays) if TERNARY in terms else np.zeros((part.rows, part.cols), "<f4")
     if FACTORS not in terms:
         yield as_type(integers, kind)
         return
@@ -747,7 +747,7 @@ def show(archive):
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
         types = "".join(f"{TYPES[t.types[0]][0]} x {TYPES[t.types[1]][0]}  " for t in part.terms if t.kind == FACTORS)
-        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == QUANTISED for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms)) or "raw"
+        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == INTEGERS for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
         print(f"{part.number:6d}  {TYPES[part.type][0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
               f"  {part.error:.6g}  {types}{name}")

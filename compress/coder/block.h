@@ -1,6 +1,6 @@
 /* block: one block of quantised weights to the chunk that stores it, and back (docs/FORMAT.md,
- * "Quantised blocks"). The room compress/coder owns the way from weights to integers or trits, from
- * these to bytes, and back. It must not read a tensor or choose a target. */
+ * "Blocks of integers"). The room compress/coder owns the way from weights to integers or trits,
+ * from these to bytes, and back. It must not read a tensor or choose a target. */
 #ifndef LORT_COMPRESS_CODER_BLOCK_H
 #define LORT_COMPRESS_CODER_BLOCK_H
 
@@ -60,7 +60,7 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
                             lort_block_space *space, lort_block_coded *out, lort_error *err);
 /* Decodes a body of `bytes` bytes in space->body to space->weights [rows][cols]. The caller sets
  * block's rows, cols and codes; this function sets base and shift. It believes nothing in the body.
- * On failure: LORT_E_DAMAGED. Source: docs/FORMAT.md, "Quantised blocks". */
+ * On failure: LORT_E_DAMAGED. Source: docs/FORMAT.md, "Blocks of integers". */
 lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space,
                             lort_error *err);
 

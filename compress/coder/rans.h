@@ -8,7 +8,7 @@
  *
  * This is the range variant of asymmetric numeral systems (Duda, arXiv 1311.2540). LORT_LANES
  * states share one run of 16-bit words (Giesen, arXiv 1402.3392). Source: docs/FORMAT.md,
- * "Quantised blocks". */
+ * "Blocks of integers". */
 #ifndef LORT_COMPRESS_CODER_RANS_H
 #define LORT_COMPRESS_CODER_RANS_H
 

@@ -3,7 +3,7 @@
  *
  *   k = (number of the symbol) * 2^low + low bits       or an escape: k as 16 bits
  *
- * Source: docs/FORMAT.md, "Quantised blocks". */
+ * Source: docs/FORMAT.md, "Blocks of integers". */
 #ifndef LORT_COMPRESS_CODER_STREAM_H
 #define LORT_COMPRESS_CODER_STREAM_H
 

@@ -17,7 +17,7 @@ typedef struct lort_part_draft {
     uint32_t slices;
     lort_hasher *hasher;
     uint64_t start; /* where the payload begins in the output */
-    /* [LORT_FACTOR_TERMS + 2][slices]. Row 0 is for RAW, row 1 for QUANTISED or TERNARY, the others
+    /* [LORT_FACTOR_TERMS + 2][slices]. Row 0 is for RAW, row 1 for INTEGERS or TERNARY, the others
      * for FACTORS. */
     uint32_t *ranks;
     int32_t *exponents; /* [slices] */

@@ -1,4 +1,4 @@
-/* block_grid: cuts a matrix into blocks (docs/FORMAT.md, section 8, "Quantised blocks").
+/* block_grid: cuts a matrix into blocks (docs/FORMAT.md, section 8, "Blocks of integers").
  *
  *     even(total, most, unit) = total (1 for 0)               if total <= most
  *                             = unit ceil(ceil(total / n) / unit), n = ceil(total / most)

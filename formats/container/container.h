@@ -124,7 +124,7 @@ typedef enum lort_term_kind {
     /* Per slice 2^exponent * L R. L: rows x rank, type left; R: rank x cols, type right;
      * row-major. */
     LORT_TERM_FACTORS = 1,
-    /* Per slice step * integers of a trellis, in blocks. docs/FORMAT.md calls it QUANTISED. */
+    /* Per slice step * integers of a trellis, in blocks. */
     LORT_TERM_INTEGERS = 2,
     LORT_TERM_SCALE = 3, /* reserved: row or column scales */
     /* Reserved: {XXH3-128 of a base model, tensor name}, for differences of two models. */

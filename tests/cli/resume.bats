@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Unfinished work: what is left, what goes on with it, and what is refused. tests/fault/kill.py kills at random instants.
+# Unfinished work: what is left, what resumes it, and what is refused. tests/fault/kill.py kills at random instants.
 load helper
 GGUF=$ONE_GGUF HF=$ONE_HF
 
@@ -38,7 +38,7 @@ unfinished() {
     [ -s "$1.part" ] && [ -s "$1.part.journal" ] && absent "$1"
 }
 
-@test "a killed run is gone on with, in either mode, to the same bytes" {
+@test "a killed run is resumed, in either mode, to the same bytes" {
     "$LORT" compress "$GGUF" -o "$T/whole.lort" -q 2>/dev/null
     for mode in full stream; do
         unfinished "$T/$mode.lort" "$GGUF" --mode "$mode"
@@ -50,7 +50,7 @@ unfinished() {
     done
 }
 
-@test "it is gone on with without being asked to" {
+@test "it is resumed without being asked to" {
     "$LORT" compress "$GGUF" -o "$T/whole.lort" -q 2>/dev/null
     unfinished "$T/a.lort" "$GGUF"
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort"

@@ -62,7 +62,7 @@ static void check_cells(const lort_slice *slice, lort_scratch *scratch)
 
 static void check_slices(const lort_archive *archive, const lort_part *part, lort_scratch *scratch)
 {
-    ledger l = {0};
+    allocations l = {0};
     const lort_alloc alloc = {ledger_take, ledger_give, &l};
     const lort_matrices shape = lort_part_matrices(part);
     const bool few = shape.cols <= LORT_BLOCK_COLS &&
@@ -131,7 +131,7 @@ static void check_archive(const lort_archive *archive, const sealed *s)
 
 static void check_file(const uint8_t *bytes, size_t n, const sealed *s)
 {
-    ledger l = {0};
+    allocations l = {0};
     const lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_archive *archive;
     lort_error err = {0};

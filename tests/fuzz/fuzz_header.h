@@ -10,13 +10,13 @@
 #include "fuzz.h"
 
 /* Counts the memory, and refuses more than a header of this size can honestly need. */
-typedef struct ledger {
+typedef struct allocations {
     uint64_t out, peak, blocks;
-} ledger;
+} allocations;
 
 static inline void *ledger_take(void *ctx, size_t bytes)
 {
-    ledger *l = ctx;
+    allocations *l = ctx;
     l->out += bytes;
     l->blocks++;
     l->peak = l->out > l->peak ? l->out : l->peak;
@@ -25,14 +25,14 @@ static inline void *ledger_take(void *ctx, size_t bytes)
 
 static inline void ledger_give(void *ctx, void *memory, size_t bytes)
 {
-    ledger *l = ctx;
+    allocations *l = ctx;
     CHECK(l->out >= bytes && l->blocks > 0);
     l->out -= bytes;
     l->blocks--;
     lort_alloc_heap.give(NULL, memory, bytes);
 }
 
-static inline void check_failed(lort_code code, const lort_error *err, const ledger *l)
+static inline void check_failed(lort_code code, const lort_error *err, const allocations *l)
 {
     CHECK(code == LORT_E_INPUT);
     CHECK(err->code == code && err->message[0]);
@@ -144,7 +144,7 @@ static inline lort_code parse_in_steps(const lort_format *format, const uint8_t 
 
 static inline int fuzz_header(const lort_format *format, const uint8_t *data, size_t size)
 {
-    ledger l = {0};
+    allocations l = {0};
     lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_error err = {0};
     lort_header h;

@@ -45,7 +45,7 @@ static void check_names(const lort_imatrix *m, const uint8_t *data, uint64_t siz
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    ledger l = {0};
+    allocations l = {0};
     lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_error err = {0};
     lort_imatrix m;

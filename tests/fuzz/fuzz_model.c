@@ -88,7 +88,7 @@ static void check_model(lort_model *model, const files *f)
 
 static void check_path(const char *path, const files *f)
 {
-    ledger l = {0};
+    allocations l = {0};
     const lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_model *model;
     lort_error err = {0};

@@ -31,7 +31,7 @@ static uint32_t first_like(const name *names, uint32_t n)
 
 static void check_set(const name *names, uint32_t count)
 {
-    ledger l = {0};
+    allocations l = {0};
     const lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_names set = {.alloc = &alloc};
     uint32_t unlike = 0, found;

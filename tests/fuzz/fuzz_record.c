@@ -84,7 +84,7 @@ static void check_frames(const uint8_t *bytes, lort_frame_kind kind, const lort_
 
 static void read_frames(const input *in, lort_frame_kind kind, uint64_t piece)
 {
-    ledger l = {0};
+    allocations l = {0};
     const lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_error err = {0};
     lort_record record;

@@ -35,7 +35,7 @@ static void check_total(const lort_shard_list *list, const uint8_t *data, uint64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    ledger l = {0};
+    allocations l = {0};
     lort_alloc alloc = {ledger_take, ledger_give, &l};
     lort_error err = {0};
     lort_shard_list list;

@@ -212,7 +212,7 @@ static void space_is_one_take(void **state)
     }
 }
 
-/* The bytes of docs/FORMAT.md, "Quantised blocks". */
+/* The bytes of docs/FORMAT.md, "Blocks of integers". */
 static void the_example_of_the_format(void **state)
 {
     /* base, shift, contexts, low bits, escapes */
