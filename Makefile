@@ -53,7 +53,7 @@ FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
 ONE_THREAD := archive basics block codec container dtype format gguf half held imatrix integers json memory planes publish quant random rans report \
-              safetensors shards tensor trellis weighting
+              safetensors shards tensor terms trellis weighting
 UNIT_SRC := $(filter-out $(foreach name,$(ONE_THREAD),%/test_$(name).c),$(UNIT_SRC))
 FUZZ_SRC :=
 BATS     := $(addprefix tests/cli/,changes.bats threads.bats)

@@ -40,7 +40,7 @@ static lort_code verify_slices(lort_reading *reading, const lort_part *part, lor
             break;
         if (slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(reading, part, s, NULL, NULL, err);
-        if (slice.term[LORT_TERM_INTEGERS] || slice.term[LORT_TERM_TERNARY])
+        if (lort_slice_has_blocks(&slice))
             code = verify_blocks(reading, &slice, err);
         lort_slice_close(&slice);
     }

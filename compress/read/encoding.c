@@ -434,7 +434,7 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
         const lort_part *part = lort_archive_part(archive, i);
         for (uint64_t c = 0; c < part->chunk_count;
              c++) { /* blocks are decoded to lort_block_space */
-            const bool block = part->chunks[c].array >> 24 == LORT_ARRAY_BLOCKS;
+            const bool block = lort_array_get(part->chunks[c].array)->frames;
             const uint64_t bytes = block ? part->chunks[c].stored : part->chunks[c].decoded;
             most = bytes > most ? bytes : most;
         }
@@ -450,4 +450,12 @@ void lort_archive_block_need(const lort_archive *archive, lort_block_need *need)
         if (lort_part_has_blocks(part))
             lort_block_need_add(need, shape.rows, shape.cols);
     }
+}
+
+bool lort_slice_has_blocks(const lort_slice *slice)
+{
+    for (uint32_t kind = 0; kind < LORT_TERM_KINDS; kind++)
+        if (slice->term[kind] && lort_term_get(kind)->blocks)
+            return true;
+    return false;
 }

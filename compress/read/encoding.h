@@ -102,5 +102,7 @@ uint64_t lort_part_memory(const lort_part *part);
 /* Bytes of the largest chunk of an archive, at least LORT_CHUNK_TARGET. Decoded bytes count; for
  * blocks the stored bytes, since they are decoded to lort_block_space. */
 uint64_t lort_archive_chunk_max(const lort_archive *archive);
+/* True if the slice has a term that is stored in blocks. */
+bool lort_slice_has_blocks(const lort_slice *slice);
 
 #endif

@@ -31,6 +31,7 @@
 #define LORT_FORMATS_CONTAINER_CONTAINER_H
 
 #include "formats/base/hash.h"
+#include "formats/container/terms.h"
 #include "formats/types/tensor.h"
 
 #define LORT_CONTAINER_MAJOR 1 /* readers refuse others (exit code 3) */
@@ -119,20 +120,6 @@ typedef struct lort_model_record {
     uint64_t extent_count;
 } lort_model_record;
 
-typedef enum lort_term_kind {
-    LORT_TERM_RAW = 0, /* the elements losslessly, in the `left` type */
-    /* Per slice 2^exponent * L R. L: rows x rank, type left; R: rank x cols, type right;
-     * row-major. */
-    LORT_TERM_FACTORS = 1,
-    /* Per slice step * integers of a trellis, in blocks. */
-    LORT_TERM_INTEGERS = 2,
-    LORT_TERM_SCALE = 3, /* reserved: row or column scales */
-    /* Reserved: {XXH3-128 of a base model, tensor name}, for differences of two models. */
-    LORT_TERM_BASE = 4,
-    LORT_TERM_TERNARY = 5 /* per row a scale (type left) times -1, 0 or 1, in blocks */
-} lort_term_kind;
-#define LORT_TERM_KINDS 6
-
 typedef struct lort_term {
     lort_term_kind kind;
     /* RAW: both are the tensor's type. FACTORS: F32, F16, BF16 or Q8_0, whose blocks may cross
@@ -156,21 +143,11 @@ typedef struct lort_term {
  * no term is all zero; this is allowed only beside terms other than RAW. The elements of a slice
  * are rows x cols, row-major (lort_part_matrices).
  *
- * The enum below says to which array of a payload a chunk belongs. The kind of array stands in the
- * top 8 bits of its id, the slice in the low 24. A payload goes slice by slice: RAW, or LEFT,
+ * A payload goes slice by slice: RAW, or LEFT,
  * RIGHT, CODES, BLOCKS, SCALES, TRITS of slice 0, then of slice 1, and so on. The chunks of an
  * array ascend; an empty array has no chunks. CODES are rows + cols bytes, and cols more if columns
  * are scaled. A chunk of BLOCKS is one block of the grid, in any number of zstd frames. SCALES are
  * rows elements. A chunk of TRITS is one block of that grid, five trits a byte. */
-typedef enum lort_array {
-    LORT_ARRAY_RAW = 0,
-    LORT_ARRAY_LEFT = 1,
-    LORT_ARRAY_RIGHT = 2,
-    LORT_ARRAY_CODES = 3,
-    LORT_ARRAY_BLOCKS = 4,
-    LORT_ARRAY_SCALES = 5,
-    LORT_ARRAY_TRITS = 6
-} lort_array;
 /* Codes of column scales, 2^((code - 128) / 4). They go at most 8 octaves either way, so that no
  * product of a reader leaves the normal numbers. */
 #define LORT_SCALE_ONE 128
@@ -178,8 +155,6 @@ typedef enum lort_array {
 #define LORT_SCALE_MOST 160
 /* Bytes of CODES of a slice of this shape in a term of integers. */
 uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape);
-#define LORT_ARRAY_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
-#define LORT_MAX_SLICES (1u << 24)
 
 /* The grid of blocks of a coded slice, numbered row of blocks by row of blocks. Blocks are as even
  * as they can be. A block has at most LORT_BLOCK_COLS columns (whole rows where they fit) and at
@@ -262,11 +237,6 @@ lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, 
                         lort_error *err);
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,
                                 lort_index_record *out, lort_error *err);
-/* True for kinds of terms whose left and right arrays have types of their own. */
-static inline bool lort_term_two_sided(lort_term_kind kind)
-{
-    return kind == LORT_TERM_FACTORS || kind == LORT_TERM_TERNARY;
-}
 /* Returns the term of this kind that holds slice `slice`, or NULL. */
 const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind);
 /* Checks a part against the extent of its number: kind and byte count. On failure:

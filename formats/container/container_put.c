@@ -40,7 +40,8 @@ void lort_model_record_put(const lort_model_record *model, lort_buffer *out)
 
 static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
 {
-    const bool factors = term->kind == LORT_TERM_FACTORS, both = lort_term_two_sided(term->kind);
+    const lort_term_info *info = lort_term_get((uint32_t)term->kind);
+    const bool both = info->two_sided;
     bool rotate = both ? term->right_rotate : term->left_rotate;
     lort_put_u32(out, (uint32_t)term->kind);
     lort_put_u32(out,
@@ -51,9 +52,9 @@ static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
     lort_put_u16(out, both ? term->right_width : term->left_width);
     for (uint32_t i = 0; i < slices; i++)
         lort_put_u32(out, term->rank[i]);
-    for (uint32_t i = 0; i < slices && factors; i++)
+    for (uint32_t i = 0; i < slices && info->exponents; i++)
         lort_put_u32(out, (uint32_t)term->exponent[i]);
-    for (uint32_t i = 0; i < slices && term->kind == LORT_TERM_INTEGERS; i++) {
+    for (uint32_t i = 0; i < slices && info->steps; i++) {
         uint32_t bits;
         memcpy(&bits, &term->step[i], sizeof bits);
         lort_put_u32(out, bits);

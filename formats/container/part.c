@@ -6,7 +6,7 @@
 bool lort_part_has_blocks(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind == LORT_TERM_INTEGERS || part->terms[i].kind == LORT_TERM_TERNARY)
+        if (lort_term_get((uint32_t)part->terms[i].kind)->blocks)
             return true;
     return false;
 }

@@ -75,10 +75,6 @@ static bool plane_ok(uint32_t width, bool rotate)
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type,
                             const lort_term *t)
 {
-    static const char *const names[LORT_TERM_KINDS] = {[LORT_TERM_RAW] = "raw term",
-                                                       [LORT_TERM_FACTORS] = "factors",
-                                                       [LORT_TERM_INTEGERS] = "integers",
-                                                       [LORT_TERM_TERNARY] = "trits"};
     const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(
@@ -95,8 +91,9 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
     if (t->kind == LORT_TERM_INTEGERS)
         fits &= t->left_width == 1;
     if (!fits)
-        return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s", names[t->kind],
-                                t->left, t->right, type->name);
+        return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s",
+                                lort_term_get((uint32_t)t->kind)->name, t->left, t->right,
+                                type->name);
     return LORT_OK;
 }
 
@@ -131,7 +128,8 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
 {
     void *memory;
     lort_matrices m = lort_part_matrices(p);
-    const unsigned arrays = t->kind == LORT_TERM_RAW || t->kind == LORT_TERM_TERNARY ? 1 : 2;
+    const lort_term_info *info = lort_term_get((uint32_t)t->kind);
+    const unsigned arrays = info->exponents || info->steps ? 2 : 1;
     uint64_t max = t->kind != LORT_TERM_FACTORS ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
     lort_code code =
         lort_body_count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
@@ -140,8 +138,8 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
     if (code)
         return code;
     t->rank = memory;
-    t->exponent = t->kind == LORT_TERM_FACTORS ? (int32_t *)memory + p->slices : NULL;
-    t->step = t->kind == LORT_TERM_INTEGERS ? (float *)memory + p->slices : NULL;
+    t->exponent = info->exponents ? (int32_t *)memory + p->slices : NULL;
+    t->step = info->steps ? (float *)memory + p->slices : NULL;
     for (uint32_t i = 0; i < p->slices; i++) {
         t->rank[i] = lort_get_u32(c, "rank");
         if (t->rank[i] > max)
@@ -161,7 +159,7 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     t->right_width = lort_get_u16(c, "right plane width");
     if (c->code)
         return c->code;
-    if (kind > LORT_TERM_INTEGERS && kind != LORT_TERM_TERNARY)
+    if (!lort_term_get(kind))
         return lort_fail(err, LORT_E_INPUT,
                          "a term is of the unknown kind %u; it needs a newer LoRT", kind);
     if (flags > 7 || (flags & 4 && kind != LORT_TERM_INTEGERS))

@@ -422,14 +422,9 @@ static uint64_t payload_at(const lort_archive *a, const lort_part *part)
  * exists. */
 static void planes_of(const lort_part *part, const lort_chunk *chunk, uint32_t *width, bool *rotate)
 {
-    static const lort_term_kind kinds[] = {
-        [LORT_ARRAY_RAW] = LORT_TERM_RAW,         [LORT_ARRAY_LEFT] = LORT_TERM_FACTORS,
-        [LORT_ARRAY_RIGHT] = LORT_TERM_FACTORS,   [LORT_ARRAY_CODES] = LORT_TERM_INTEGERS,
-        [LORT_ARRAY_BLOCKS] = LORT_TERM_INTEGERS, [LORT_ARRAY_SCALES] = LORT_TERM_TERNARY,
-        [LORT_ARRAY_TRITS] = LORT_TERM_TERNARY};
-    const lort_term *term =
-        lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
-    bool right = chunk->array >> 24 == LORT_ARRAY_RIGHT || chunk->array >> 24 == LORT_ARRAY_TRITS;
+    const lort_array_info *array = lort_array_get(chunk->array);
+    const lort_term *term = lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), array->term);
+    const bool right = array->right;
     *width = right ? term->right_width : term->left_width;
     *rotate = right ? term->right_rotate : term->left_rotate;
 }
@@ -450,9 +445,9 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
         code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match",
                          chunk->stored);
     if (code == LORT_OK)
-        code = (chunk->array >> 24 == LORT_ARRAY_BLOCKS ? lort_codec_decode_frames
-                                                        : lort_codec_decode)(
-            codec, stored, chunk->stored, width == 1 ? dst : scratch, chunk->decoded, err);
+        code =
+            (lort_array_get(chunk->array)->frames ? lort_codec_decode_frames : lort_codec_decode)(
+                codec, stored, chunk->stored, width == 1 ? dst : scratch, chunk->decoded, err);
     if (code == LORT_OK && width > 1)
         lort_planes_join(scratch, dst, chunk->decoded, width, rotate);
     lort_buffer_free(&read);
