@@ -78,10 +78,20 @@ typedef struct lort_factoring {
 lort_code lort_factoring_take(lort_factoring *f, lort_error *err);
 
 /* ---- tiles.c: reading, scaling, the scan ---- */
-/* Gives rows [r0, r1) x columns [c0, c1) of A in *tile, with *ld floats from row to row. They are
- * valid until the worker's next read. The caller still multiplies by f->alpha. */
-lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
-                         int64_t c1, const float **tile, int64_t *ld, lort_error *err);
+/* A rectangle of A: rows [r0, r1) x columns [c0, c1). */
+typedef struct lort_tile {
+    int64_t r0, r1, c0, c1;
+    const float *at; /* its values */
+    int64_t ld;      /* floats from row to row */
+} lort_tile;
+
+/* Reads the tile whose rows and columns are set: sets at and ld. The values are valid until the
+ * worker's next read. The caller still multiplies by f->alpha. */
+lort_code lort_tile_read(lort_factoring *f, unsigned worker, lort_tile *tile, lort_error *err);
+/* The tile of the matrix at row r0 and column c0, at most `rows` x `cols`, cut at row `end`. Its
+ * values are not read. */
+lort_tile lort_tile_at(const lort_factoring *f, int64_t r0, int64_t rows, int64_t end, int64_t c0,
+                       int64_t cols);
 /* Sets exponent, alpha and norm2. *verdict is LORT_ZERO, LORT_NONFINITE (the place is in *bad), or
  * LORT_FACTORED, which means "go on". */
 lort_code lort_factor_scan(lort_factoring *f, lort_verdict *verdict, lort_partial *bad,

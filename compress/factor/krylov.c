@@ -279,18 +279,15 @@ static lort_code forward_panel(void *ctx, int64_t item, unsigned worker, unsigne
     const pass_run *run = ctx;
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
-    const int64_t r0 = run->r0 + item * g->panel, r1 = lort_min64(r0 + g->panel, run->r1);
 
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
-        const int64_t c1 = lort_min64(c0 + g->tile, g->cols);
-        const float *tile;
-        int64_t ld;
-        lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
+        lort_tile tile = lort_tile_at(f, run->r0 + item * g->panel, g->panel, run->r1, c0, g->tile);
+        lort_code code = lort_tile_read(f, worker, &tile, err);
         if (code != LORT_OK)
             return code;
-        lort_sgemm(false, false, r1 - r0, run->width, c1 - c0, f->alpha, tile, ld,
-                   f->q + c0 * g->cap + run->at, g->cap, c0 > 0, f->y + r0 * g->cap + run->at,
-                   g->cap);
+        lort_sgemm(false, false, tile.r1 - tile.r0, run->width, tile.c1 - c0, f->alpha, tile.at,
+                   tile.ld, f->q + c0 * g->cap + run->at, g->cap, c0 > 0,
+                   f->y + tile.r0 * g->cap + run->at, g->cap);
     }
     return LORT_OK;
 }
@@ -302,18 +299,15 @@ static lort_code backward_stripe(void *ctx, int64_t item, unsigned worker, unsig
     const pass_run *run = ctx;
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
-    const int64_t c0 = item * g->stripe, c1 = lort_min64(c0 + g->stripe, g->cols);
 
     for (int64_t r0 = run->r0; r0 < run->r1; r0 += g->depth) {
-        const int64_t r1 = lort_min64(r0 + g->depth, run->r1);
-        const float *tile;
-        int64_t ld;
-        lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
+        lort_tile tile = lort_tile_at(f, r0, g->depth, run->r1, item * g->stripe, g->stripe);
+        lort_code code = lort_tile_read(f, worker, &tile, err);
         if (code != LORT_OK)
             return code;
-        lort_sgemm(true, false, c1 - c0, run->next, r1 - r0, f->alpha, tile, ld,
-                   f->y + r0 * g->cap + run->at, g->cap, r0 > 0,
-                   f->q + c0 * g->cap + run->at + run->width, g->cap);
+        lort_sgemm(true, false, tile.c1 - tile.c0, run->next, tile.r1 - r0, f->alpha, tile.at,
+                   tile.ld, f->y + r0 * g->cap + run->at, g->cap, r0 > 0,
+                   f->q + tile.c0 * g->cap + run->at + run->width, g->cap);
     }
     return LORT_OK;
 }

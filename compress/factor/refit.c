@@ -318,38 +318,35 @@ static refit_room room_of(const refit_run *run, unsigned worker)
     return room;
 }
 
-typedef struct panel_view {
-    const float *tile;
-    int64_t ld, r0, r1, c0, c1;
-} panel_view;
-
-static lort_code read_panel(lort_factoring *f, unsigned worker, panel_view *v, int64_t c0,
-                            lort_error *err)
+/* Reads the tile at column c0 of one panel. */
+static lort_code read_panel(lort_factoring *f, unsigned worker, int64_t panel, int64_t c0,
+                            lort_tile *tile, lort_error *err)
 {
-    v->c0 = c0;
-    v->c1 = lort_min64(c0 + f->grid.tile, f->grid.cols);
-    return lort_tile_read(f, worker, v->r0, v->r1, v->c0, v->c1, &v->tile, &v->ld, err);
+    const lort_factor_grid *g = &f->grid;
+
+    *tile = lort_tile_at(f, panel * g->panel, g->panel, g->rows, c0, g->tile);
+    return lort_tile_read(f, worker, tile, err);
 }
 
 /* Computes room->left = A R' for one panel. */
-static lort_code times_right(const refit_run *run, unsigned worker, const refit_room *room,
-                             panel_view *v, lort_error *err)
+static lort_code times_right(const refit_run *run, unsigned worker, int64_t panel,
+                             const refit_room *room, lort_tile *v, lort_error *err)
 {
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
 
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
-        lort_code code = read_panel(f, worker, v, c0, err);
+        lort_code code = read_panel(f, worker, panel, c0, v, err);
         if (code != LORT_OK)
             return code;
-        lort_sgemm(false, true, v->r1 - v->r0, run->rank, v->c1 - c0, f->alpha, v->tile, v->ld,
+        lort_sgemm(false, true, v->r1 - v->r0, run->rank, v->c1 - c0, f->alpha, v->at, v->ld,
                    f->right + c0, g->cols, c0 > 0, room->left, run->rank);
     }
     return LORT_OK;
 }
 
 /* Replaces A R' in room->left by the stored left factor. */
-static void solve_left(const refit_run *run, const refit_room *room, const panel_view *v)
+static void solve_left(const refit_run *run, const refit_room *room, const lort_tile *v)
 {
     const int64_t k = run->rank, n = v->r1 - v->r0;
     uint8_t *stored = run->out->left + stored_bytes(run->left, v->r0 * k);
@@ -385,7 +382,7 @@ static double row_error(const float *a, float alpha, const float *p, int64_t n)
 
 /* Returns the error of one cell of the decode grid. Far from 1 the reader's numbers round or
  * saturate, so these numbers do too. */
-static double cell_error(const refit_run *run, const refit_room *room, const panel_view *v,
+static double cell_error(const refit_run *run, const refit_room *room, const lort_tile *v,
                          int64_t r, int64_t c)
 {
     const lort_factoring *f = run->f;
@@ -400,7 +397,7 @@ static double cell_error(const refit_run *run, const refit_room *room, const pan
         lort_scale_floats(room->cell, n * (end - c), -f->exponent);
     }
     for (int64_t i = 0; i < n; i++)
-        sum += row_error(v->tile + (r - v->r0 + i) * v->ld + c - v->c0, f->alpha,
+        sum += row_error(v->at + (r - v->r0 + i) * v->ld + c - v->c0, f->alpha,
                          room->cell + i * (end - c), end - c);
     return sum;
 }
@@ -412,16 +409,16 @@ static lort_code refit_panel(void *ctx, int64_t item, unsigned worker, unsigned 
     lort_factoring *f = run->f;
     const lort_factor_grid *g = &f->grid;
     const refit_room room = room_of(run, worker);
-    panel_view v = {.r0 = item * g->panel, .r1 = lort_min64((item + 1) * g->panel, g->rows)};
+    lort_tile v;
     double sum = 0;
-    lort_code code = times_right(run, worker, &room, &v, err);
+    lort_code code = times_right(run, worker, item, &room, &v, err);
 
     if (code != LORT_OK)
         return code;
     solve_left(run, &room, &v);
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
         if (g->tile < g->cols)
-            code = read_panel(f, worker, &v, c0, err);
+            code = read_panel(f, worker, item, c0, &v, err);
         if (code != LORT_OK)
             return code;
         for (int64_t r = v.r0; r < v.r1; r += LORT_DECODE_ROWS)

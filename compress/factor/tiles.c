@@ -8,32 +8,42 @@
  * So alpha of sgemm does the scaling. */
 #define PLAIN_EXPONENT 32
 
-static void scaled_copy(const float *src, int64_t ld, int64_t rows, int64_t cols,
-                        const float *scale, int exponent, float *dst)
+static void scaled_copy(const lort_tile *tile, const float *scale, int exponent, float *dst)
 {
-    for (int64_t r = 0; r < rows; r++) {
+    const int64_t cols = tile->c1 - tile->c0;
+
+    for (int64_t r = 0; r < tile->r1 - tile->r0; r++) {
+        const float *src = tile->at + r * tile->ld;
         for (int64_t c = 0; c < cols; c++)
-            dst[r * cols + c] = scale ? src[r * ld + c] * scale[c] : src[r * ld + c];
+            dst[r * cols + c] = scale ? src[c] * scale[c] : src[c];
         if (exponent != 0)
             lort_scale_floats(dst + r * cols, cols, exponent);
     }
 }
 
-lort_code lort_tile_read(lort_factoring *f, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
-                         int64_t c1, const float **tile, int64_t *ld, lort_error *err)
+lort_tile lort_tile_at(const lort_factoring *f, int64_t r0, int64_t rows, int64_t end, int64_t c0,
+                       int64_t cols)
+{
+    return (lort_tile){.r0 = r0,
+                       .r1 = lort_min64(r0 + rows, end),
+                       .c0 = c0,
+                       .c1 = lort_min64(c0 + cols, f->grid.cols)};
+}
+
+lort_code lort_tile_read(lort_factoring *f, unsigned worker, lort_tile *tile, lort_error *err)
 {
     float *own = f->tiles + worker * lort_factor_tile_floats(&f->grid);
     const float *scale = f->source->scale;
-    lort_code code = f->source->read(f->source->ctx, worker, r0, r1, c0, c1, own, tile, ld, err);
+    lort_code code = f->source->read(f->source->ctx, worker, tile->r0, tile->r1, tile->c0, tile->c1,
+                                     own, &tile->at, &tile->ld, err);
 
     if (code != LORT_OK)
         return code;
     /* Views of one row may have a leading dimension beyond 31 bits, which BLAS cannot take. */
-    if (f->rescale || scale || *ld > INT32_MAX) {
-        scaled_copy(*tile, *ld, r1 - r0, c1 - c0, scale ? scale + c0 : NULL,
-                    f->rescale ? -f->exponent : 0, own);
-        *tile = own;
-        *ld = c1 - c0;
+    if (f->rescale || scale || tile->ld > INT32_MAX) {
+        scaled_copy(tile, scale ? scale + tile->c0 : NULL, f->rescale ? -f->exponent : 0, own);
+        tile->at = own;
+        tile->ld = tile->c1 - tile->c0;
     }
     return LORT_OK;
 }
@@ -57,12 +67,11 @@ static void add_row(const float *x, int64_t n, double sums[SCAN_LANES], float to
     }
 }
 
-static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                     lort_partial *partial)
+static void find_bad(const lort_tile *tile, lort_partial *partial)
 {
-    for (int64_t r = r0; r < r1; r++)
-        for (int64_t c = c0; c < c1; c++) {
-            if (isfinite(tile[(r - r0) * ld + c - c0]))
+    for (int64_t r = tile->r0; r < tile->r1; r++)
+        for (int64_t c = tile->c0; c < tile->c1; c++) {
+            if (isfinite(tile->at[(r - tile->r0) * tile->ld + c - tile->c0]))
                 continue;
             if (partial->row < 0 || r < partial->row || (r == partial->row && c < partial->col)) {
                 partial->row = r;
@@ -72,21 +81,20 @@ static void find_bad(const float *tile, int64_t ld, int64_t r0, int64_t r1, int6
         }
 }
 
-static void scan_tile(const float *tile, int64_t ld, int64_t r0, int64_t r1, int64_t c0, int64_t c1,
-                      lort_partial *partial)
+static void scan_tile(const lort_tile *tile, lort_partial *partial)
 {
     double sums[SCAN_LANES] = {0}, sum = 0;
     float tops[SCAN_LANES] = {0};
 
-    for (int64_t r = 0; r < r1 - r0; r++)
-        add_row(tile + r * ld, c1 - c0, sums, tops);
+    for (int64_t r = 0; r < tile->r1 - tile->r0; r++)
+        add_row(tile->at + r * tile->ld, tile->c1 - tile->c0, sums, tops);
     for (int l = 0; l < SCAN_LANES; l++) {
         sum += sums[l];
         partial->max = tops[l] > partial->max ? tops[l] : partial->max;
     }
     /* Squares of finite f32 are finite in f64, and so is the sum of any 2^63 of them. */
     if (!isfinite(sum))
-        find_bad(tile, ld, r0, r1, c0, c1, partial);
+        find_bad(tile, partial);
     partial->sum += sum;
 }
 
@@ -95,18 +103,15 @@ static lort_code scan_panel(void *ctx, int64_t item, unsigned worker, unsigned s
 {
     lort_factoring *f = ctx;
     const lort_factor_grid *g = &f->grid;
-    const int64_t r0 = item * g->panel, r1 = r0 + g->panel < g->rows ? r0 + g->panel : g->rows;
     lort_partial *partial = &f->partials[item];
 
     *partial = (lort_partial){.row = -1, .col = -1};
     for (int64_t c0 = 0; c0 < g->cols; c0 += g->tile) {
-        const int64_t c1 = c0 + g->tile < g->cols ? c0 + g->tile : g->cols;
-        const float *tile;
-        int64_t ld;
-        lort_code code = lort_tile_read(f, worker, r0, r1, c0, c1, &tile, &ld, err);
+        lort_tile tile = lort_tile_at(f, item * g->panel, g->panel, g->rows, c0, g->tile);
+        lort_code code = lort_tile_read(f, worker, &tile, err);
         if (code != LORT_OK)
             return code;
-        scan_tile(tile, ld, r0, r1, c0, c1, partial);
+        scan_tile(&tile, partial);
     }
     return LORT_OK;
 }
