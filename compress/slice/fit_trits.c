@@ -69,18 +69,13 @@ static const lort_alloc *alloc_of(const alternation *f)
 static lort_session *session_of(const alternation *f) { return f->source->decider->session; }
 static uint64_t scale_bytes(const alternation *f) { return (uint64_t)f->grid.rows * sizeof(float); }
 
-static unsigned worker_of(const alternation *f, unsigned worker)
-{
-    return lort_work_worker(f->work, worker);
-}
-
 /* ---- scales ---- */
 
 static lort_code sum_block(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     const alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
-    worker = worker_of(f, worker);
+    worker = lort_work_worker(f->work, worker);
     lort_block_space *space = &session_of(f)->scratch[worker].block;
     lort_trit_sum *rows = f->slots[slot].rows;
     lort_code code = lort_slice_block(f->source, worker, &place, place.rows, space->weights,
@@ -165,7 +160,7 @@ static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1
 {
     const alternation *f = ctx;
     const lort_outcome *best = f->best;
-    float *product = session_of(f)->scratch[worker_of(f, worker)].block.decoded;
+    float *product = session_of(f)->scratch[lort_work_worker(f->work, worker)].block.decoded;
     const float *values;
     int64_t from;
     lort_code code = lort_slice_read(f->source, worker, r0, r1, c0, c1, dst, &values, &from, err);
@@ -351,8 +346,8 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
     const alternation *f = ctx;
     const lort_block_place place = lort_block_get(&f->grid, item);
     lort_block_coded coded = {0};
-    lort_code code =
-        lort_trits_encode(f->source, worker_of(f, worker), &place, f->best->scales, &coded, err);
+    lort_code code = lort_trits_encode(f->source, lort_work_worker(f->work, worker), &place,
+                                       f->best->scales, &coded, err);
     f->slots[slot].stored = coded.stored;
     return code;
 }

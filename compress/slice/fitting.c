@@ -4,7 +4,6 @@
 #include "compress/coder/integers.h"
 #include "compress/coder/weighting.h"
 #include "compress/session/session.h"
-#include "compress/slice/fitting.h"
 #include "compress/slice/slice.h"
 #include "compress/slice/tensor_plan.h"
 #include "formats/base/alloc.h"

@@ -2,7 +2,6 @@
 #include "compress/write/start.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
-#include "compress/write/start.h"
 #include "loader/store/record.h"
 
 static void put_head(const lort_work_plan *plan, lort_buffer *body)

@@ -49,13 +49,11 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
     lort_matrices m = lort_part_matrices(&p);
     for (uint64_t i = 0; i < p.chunk_count; i++) {
         uint32_t slice = p.chunks[i].array & (LORT_MAX_SLICES - 1);
-        static const lort_term_kind kinds[] = {
-            LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
-            LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
         const uint32_t array = p.chunks[i].array >> 24;
-        const lort_term *term = slice < p.slices && array <= LORT_ARRAY_TRITS
-                                    ? lort_part_term(&p, slice, kinds[array])
-                                    : NULL;
+        const lort_term *term =
+            slice < p.slices && array <= LORT_ARRAY_TRITS
+                ? lort_part_term(&p, slice, lort_array_get(p.chunks[i].array)->term)
+                : NULL;
         CHECK(term && p.chunks[i].decoded <= LORT_CHUNK_MAX);
         stored += p.chunks[i].stored;
         elements += p.chunks[i].array >> 24 == LORT_ARRAY_RAW ? p.chunks[i].count : 0;

@@ -35,15 +35,10 @@ typedef struct sealed {
 static inline void sealed_planes(const lort_part *part, const lort_chunk *chunk, uint32_t *width,
                                  bool *rotate)
 {
-    static const lort_term_kind kinds[] = {
-        LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
-        LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-    const lort_term *term =
-        lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), kinds[chunk->array >> 24]);
-    const bool right =
-        chunk->array >> 24 == LORT_ARRAY_RIGHT || chunk->array >> 24 == LORT_ARRAY_TRITS;
-    *width = right ? term->right_width : term->left_width;
-    *rotate = right ? term->right_rotate : term->left_rotate;
+    const lort_array_info *array = lort_array_get(chunk->array);
+    const lort_term *term = lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1), array->term);
+    *width = array->right ? term->right_width : term->left_width;
+    *rotate = array->right ? term->right_rotate : term->left_rotate;
 }
 
 /* Codes the content chunk by chunk, and sets the chunks' sizes and offsets. */

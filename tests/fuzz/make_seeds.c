@@ -53,19 +53,15 @@ static lort_buffer content_of(const fixture_part *p)
     uint8_t planes[4096], bytes[4096];
     for (uint64_t i = 0; i < p->part.chunk_count; i++) {
         const lort_chunk *chunk = &p->chunks[i];
-        const uint32_t array = chunk->array >> 24;
-        static const lort_term_kind kinds[] = {
-            LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
-            LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
+        const lort_array_info *array = lort_array_get(chunk->array);
         const lort_term *term =
-            lort_part_term(&p->part, chunk->array & (LORT_MAX_SLICES - 1), kinds[array]);
-        const bool right = array == LORT_ARRAY_RIGHT || array == LORT_ARRAY_TRITS;
+            lort_part_term(&p->part, chunk->array & (LORT_MAX_SLICES - 1), array->term);
         assert_int_equal(lort_codec_decode_frames(codec, p->payload + chunk->offset, chunk->stored,
                                                   planes, chunk->decoded, NULL),
                          LORT_OK);
         lort_planes_join(planes, bytes, chunk->decoded,
-                         right ? term->right_width : term->left_width,
-                         right ? term->right_rotate : term->left_rotate);
+                         array->right ? term->right_width : term->left_width,
+                         array->right ? term->right_rotate : term->left_rotate);
         lort_put_bytes(&out, bytes, chunk->decoded);
     }
     return out;

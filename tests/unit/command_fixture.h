@@ -266,11 +266,8 @@ typedef void edit_fn(const lort_part *part, const lort_chunk *chunk, uint8_t *by
 
 static inline const lort_term *term_of_chunk(const lort_part *part, const lort_chunk *chunk)
 {
-    static const lort_term_kind kinds[] = {
-        LORT_TERM_RAW,      LORT_TERM_FACTORS, LORT_TERM_FACTORS, LORT_TERM_INTEGERS,
-        LORT_TERM_INTEGERS, LORT_TERM_TERNARY, LORT_TERM_TERNARY};
-    const lort_term *term =
-        lort_part_term(part, chunk->array & 0xffffff, kinds[chunk->array >> 24]);
+    const lort_term *term = lort_part_term(part, chunk->array & (LORT_MAX_SLICES - 1),
+                                           lort_array_get(chunk->array)->term);
     assert_non_null(term);
     return term;
 }
@@ -290,8 +287,7 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
     assert_true(chunks && bytes);
     for (uint64_t i = 0; i < part.chunk_count; i++) {
         const lort_term *term = term_of_chunk(&part, &part.chunks[i]);
-        bool right = part.chunks[i].array >> 24 == LORT_ARRAY_RIGHT ||
-                     part.chunks[i].array >> 24 == LORT_ARRAY_TRITS;
+        const bool right = lort_array_get(part.chunks[i].array)->right;
         uint64_t stored;
         chunks[i] = part.chunks[i];
         assert_int_equal(
