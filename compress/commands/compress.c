@@ -127,16 +127,6 @@ static void report_input(prepared *p, const char *path)
     p->session.tensors_total = lort_model_index(p->model)->count;
 }
 
-static void report_disk(prepared *p, const char *output)
-{
-    lort_dir *dir;
-    const char *name;
-    if (lort_os_dir_of(output, &dir, &name, NULL))
-        return; /* lort_publish_begin reports a place that does not work */
-    lort_os_free_space(dir, &p->session.report->disk_free_bytes, NULL);
-    lort_os_dir_close(dir);
-}
-
 static lort_code open_imatrix(prepared *p, const lort_options *options, lort_error *err)
 {
     lort_code code = lort_importance_open(&p->session, options->imatrix,
@@ -215,6 +205,16 @@ static void close_prepared(prepared *p)
     lort_session_close(&p->session);
 }
 
+/* plan names no output. So the report shows the disk of the current directory. */
+static void report_disk(prepared *p)
+{
+    lort_dir *dir;
+    if (lort_os_dir_open(".", &dir, NULL))
+        return;
+    lort_os_free_space(dir, &p->session.report->disk_free_bytes, NULL);
+    lort_os_dir_close(dir);
+}
+
 lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err)
 {
@@ -225,7 +225,7 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
         code = start_workers(&p, options, err);
     if (code == LORT_OK && options->sample > 0 && is_sized(options))
         code = lort_shares_give(&p.decider, &p.plan, err);
-    report_disk(&p, "here");
+    report_disk(&p);
     if (code == LORT_OK)
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && options->sample > 0)
@@ -394,6 +394,7 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     lort_publish *publish = NULL;
     const lort_publish_options how = {.force = options->force,
                                       .resumable = true,
+                                      .begins = lort_archive_bid,
                                       .mode = lort_model_mode_bits(p->model),
                                       .expect_bytes = p->plan.out_low,
                                       .stop = lort_session_stops,
@@ -402,6 +403,7 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     lort_code code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
     if (code)
         return code;
+    lort_os_free_space(lort_publish_dir(publish), &p->session.report->disk_free_bytes, NULL);
     code = lort_journal_open(&p->decider, &p->plan, publish, &p->decider.journal, err);
     if (code == LORT_OK)
         code = make_output(p, publish, options, over, err);
@@ -443,7 +445,6 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
 {
     uint64_t over = 0;
     p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
-    report_disk(p, output);
     lort_code code = check_output(p, output, err);
     for (int i = 0; code == LORT_OK && i < SIZE_ATTEMPTS; i++) {
         if (over)

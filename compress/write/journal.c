@@ -323,6 +323,17 @@ static lort_code start_journal(lort_journal *j, const lort_options *options, lor
     return code || j->state != LORT_JOURNAL_FRESH ? code : begin_both(j, err);
 }
 
+/* A journal begins with its key, and the key with this line. */
+static bool begins_as_journal(const uint8_t *head, uint64_t n)
+{
+    static const char first[] = "algorithm\t";
+    uint8_t wanted[NOTE_HEAD + sizeof first - 1] = {0};
+    if (n > 4) /* the length of the key is free */
+        memcpy(wanted + 4, head + 4, n < 8 ? (size_t)n - 4 : 4);
+    memcpy(wanted + NOTE_HEAD, first, sizeof first - 1);
+    return memcmp(head, wanted, n < sizeof wanted ? (size_t)n : sizeof wanted) == 0;
+}
+
 static lort_code name_file(lort_journal *j, lort_error *err)
 {
     void *text;
@@ -356,7 +367,9 @@ lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *p
     if (code == LORT_OK)
         code = make_key(decider, plan, &j->key, err);
     if (code == LORT_OK)
-        code = lort_os_create(j->dir, j->name, 0600, true, &j->file, err);
+        code = lort_own_open(j->dir, j->name, begins_as_journal, &j->file, err);
+    if (code == LORT_OK && !j->file)
+        code = lort_os_create(j->dir, j->name, 0600, &j->file, err);
     if (code == LORT_OK)
         code = start_journal(j, decider->options, err);
     if (code)
@@ -424,9 +437,10 @@ lort_code lort_journal_settle(lort_journal *j, lort_error *err)
 
 lort_code lort_journal_remove(lort_journal *j, lort_error *err)
 {
-    lort_code code = lort_os_close(j->file, err);
+    lort_code code = lort_own_remove(j->dir, j->name, j->file, err);
+    lort_code closed = lort_os_close(j->file, code ? NULL : err);
     j->file = NULL;
-    return code ? code : lort_os_remove(j->dir, j->name, false, err);
+    return code ? code : closed;
 }
 
 void lort_journal_close(lort_journal *j, bool keep)
@@ -436,7 +450,7 @@ void lort_journal_close(lort_journal *j, bool keep)
     if (j->file && keep)
         lort_os_sync(j->file, NULL);
     else if (j->file)
-        lort_os_remove(j->dir, j->name, false, NULL);
+        lort_own_remove(j->dir, j->name, j->file, NULL);
     lort_os_close(j->file, NULL);
     lort_os_mutex_close(j->mutex);
     lort_buffer_free(&j->key);

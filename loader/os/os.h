@@ -22,14 +22,19 @@ typedef struct lort_file lort_file;
 typedef enum lort_file_kind {
     LORT_FILE_REGULAR,
     LORT_FILE_DIRECTORY,
+    LORT_FILE_LINK, /* a symbolic link; only lort_os_look sees one */
     LORT_FILE_OTHER
 } lort_file_kind;
 typedef struct lort_file_info {
     lort_file_kind kind;
+    const char *kind_text; /* "a regular file", "a FIFO", ... */
     uint64_t size;
     uint64_t device, inode; /* identity: equal for two names of one file */
     int64_t mtime_ns;
-    uint32_t mode; /* permission bits; outputs get no more of them than the inputs have */
+    int64_t birth_ns; /* from lort_os_look and lort_os_info; 0: unknown */
+    uint64_t links;   /* names of the file */
+    uint64_t owner;   /* user */
+    uint32_t mode;    /* permission bits; outputs get no more of them than the inputs have */
 } lort_file_info;
 
 /* Fills info for a path; follows symlinks. Where there is nothing, sets *exists to false and
@@ -37,6 +42,9 @@ typedef struct lort_file_info {
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);
 /* Opens a directory; the caller closes *out. On failure: the codes of lort_os_stat. */
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
+/* Opens the directory `name` in dir; the caller closes *out. Never follows a symlink. On failure:
+ * LORT_E_WRITE. */
+lort_code lort_os_dir_enter(lort_dir *dir, const char *name, lort_dir **out, lort_error *err);
 const char *lort_os_dir_path(const lort_dir *dir); /* the path given to open, for messages */
 /* Calls each() with every plain name, in bytewise sorted order, without "." and "..". Stops at the
  * first failure and returns its code. */
@@ -56,14 +64,29 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
  * gone, or if its identity, size or time differs. */
 lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_info *was,
                              lort_file **out, lort_error *err);
-/* Creates a file for reading and writing, with at most the permission bits `mode`. Never follows a
- * symlink. If the file exists: LORT_E_EXISTS, unless `existing_ok` is set. */
-lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok,
-                         lort_file **out, lort_error *err);
+/* Creates a new file for reading and writing, with at most the permission bits `mode`. Never
+ * follows a symlink. On failure: LORT_E_EXISTS if something has that name, else LORT_E_WRITE. */
+lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, lort_file **out,
+                         lort_error *err);
+/* Opens an existing regular file for reading and writing, and changes nothing. Never follows a
+ * symlink. *out is NULL where there is nothing. On failure: LORT_E_EXISTS if it is not a regular
+ * file, else LORT_E_WRITE. */
+lort_code lort_os_open_found(lort_dir *dir, const char *name, lort_file **out, lort_error *err);
+/* Takes away the permission bits that are not in `mode`. On failure: LORT_E_WRITE. */
+lort_code lort_os_restrict(lort_file *file, uint32_t mode, lort_error *err);
+/* Describes what has this name; follows no symlink. Where there is nothing, sets *exists to false
+ * and returns LORT_OK. Takes no memory and no descriptor. On failure: LORT_E_WRITE. */
+lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,
+                       lort_error *err);
+/* True if `owner` is the owner of files that this process makes in dir. */
+bool lort_os_is_own_user(lort_dir *dir, uint64_t owner);
 /* Sets *same to true if `name` leads to this very file, and to false where there is nothing. Takes
  * no memory and no descriptor. On failure: LORT_E_WRITE. */
 lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same,
                            lort_error *err);
+/* The same for a directory. */
+lort_code lort_os_leads_to_dir(lort_dir *dir, const char *name, const lort_dir *held, bool *same,
+                               lort_error *err);
 /* On failure: LORT_E_EXISTS if something has that name, else LORT_E_WRITE. */
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err);
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err);
@@ -79,10 +102,11 @@ lort_code lort_os_sync(lort_file *file, lort_error *err); /* then data and size 
  * that range from the page cache. So at most two ranges are dirty. Advice only: it cannot fail.
  * Threads: one per file. */
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
-/* Takes an exclusive advisory lock without waiting; close releases the lock. On failure:
- * LORT_E_EXISTS if somebody holds the lock. */
+/* Takes an exclusive advisory lock without waiting; close releases the lock. It is a lock of the
+ * open file description (fcntl), so shared disks see it too. On failure: LORT_E_EXISTS if somebody
+ * holds the lock. */
 lort_code lort_os_lock(lort_file *file, lort_error *err);
-/* process of this host that holds the lock; 0 if unknown */
+/* Process of this host that holds the lock; 0: unknown, as for processes of other users. */
 uint64_t lort_os_lock_holder(const lort_file *file);
 /* Closes; accepts NULL. On failure: LORT_E_WRITE if close reports a lost write. */
 lort_code lort_os_close(lort_file *file, lort_error *err);

@@ -18,12 +18,19 @@
 #define RENAME_NOREPLACE 1
 #endif
 
+static lort_code new_dir(size_t path_bytes, lort_dir **out, lort_error *err)
+{
+    *out = malloc(sizeof **out + path_bytes + 1);
+    return *out ? LORT_OK : lort_fail(err, LORT_E_MEMORY, "no memory for a directory handle");
+}
+
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err)
 {
+    lort_dir *dir;
     *out = NULL;
-    lort_dir *dir = malloc(sizeof *dir + strlen(path) + 1);
-    if (!dir)
-        return lort_fail(err, LORT_E_MEMORY, "no memory for a directory handle");
+    lort_code code = new_dir(strlen(path), &dir, err);
+    if (code)
+        return code;
     strcpy(dir->path, path);
     dir->fd = lort_os_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
     if (dir->fd < 0) {
@@ -32,6 +39,25 @@ lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err)
         return lort_os_fail(err, lort_os_open_code(why), why, "open directory", path);
     }
     *out = dir;
+    return LORT_OK;
+}
+
+lort_code lort_os_dir_enter(lort_dir *dir, const char *name, lort_dir **out, lort_error *err)
+{
+    lort_dir *entered;
+    *out = NULL;
+    const size_t n = lort_os_join(NULL, 0, dir, name);
+    lort_code code = new_dir(n, &entered, err);
+    if (code)
+        return code;
+    lort_os_join(entered->path, n + 1, dir, name);
+    entered->fd = lort_os_openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+    if (entered->fd < 0) {
+        int why = errno;
+        free(entered);
+        return lort_os_fail_at(err, LORT_E_WRITE, why, "open directory", dir, name);
+    }
+    *out = entered;
     return LORT_OK;
 }
 
@@ -64,6 +90,21 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
     if (code == LORT_OK)
         *name = base;
     return code;
+}
+
+/* A server can give new files another owner than the user of this process. A file without a name
+ * shows it. */
+bool lort_os_is_own_user(lort_dir *dir, uint64_t owner)
+{
+    struct stat st;
+    if (owner == (uint64_t)geteuid())
+        return true;
+    int fd = lort_os_openat(dir->fd, ".", O_TMPFILE | O_RDWR, 0600);
+    if (fd < 0)
+        return false;
+    const bool same = fstat(fd, &st) == 0 && (uint64_t)st.st_uid == owner;
+    close(fd);
+    return same;
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -138,20 +179,6 @@ lort_code lort_os_dir_list(lort_dir *dir,
     }
     free(list.names);
     return code;
-}
-
-lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same,
-                           lort_error *err)
-{
-    struct stat named, held;
-    *same = false;
-    if (fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? LORT_OK
-                               : lort_os_fail_at(err, LORT_E_WRITE, errno, "stat", dir, name);
-    if (fstat(file->fd, &held) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "stat", file->path);
-    *same = named.st_dev == held.st_dev && named.st_ino == held.st_ino;
-    return LORT_OK;
 }
 
 lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_error *err)

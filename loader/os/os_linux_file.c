@@ -1,4 +1,4 @@
-/* os_linux_file: opens, reads, writes, syncs and locks regular files. Every call repeats after
+/* os_linux_file: opens, reads, writes and syncs regular files. Every call repeats after
  * EINTR and after a short result. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -116,40 +115,70 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
     return code;
 }
 
-/* An existing file may be open to more people than the input is. This takes their bits away. */
-static lort_code check_created(const lort_file *file, uint32_t mode, lort_error *err)
+/* Opens with `flags` for reading and writing; errno value in *why. */
+static lort_code open_to_write(lort_dir *dir, const char *name, int flags, uint32_t mode,
+                               lort_file **file, int *why, lort_error *err)
 {
-    struct stat st;
-    if (fstat(file->fd, &st) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "stat", file->path);
-    if (!S_ISREG(st.st_mode))
-        return not_regular(err, LORT_E_WRITE, st.st_mode, file->path);
-    if ((st.st_mode & 0777 & ~mode) && fchmod(file->fd, st.st_mode & mode & 0777) != 0)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "set the permissions of", file->path);
+    lort_code code = new_file(dir, name, file, err);
+    *why = 0;
+    if (code)
+        return code;
+    (*file)->writing = true;
+    (*file)->fd = lort_os_openat(dir->fd, name, O_RDWR | O_NOFOLLOW | flags, mode);
+    *why = (*file)->fd < 0 ? errno : 0;
     return LORT_OK;
 }
 
-lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, bool existing_ok,
-                         lort_file **out, lort_error *err)
+lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, lort_file **out,
+                         lort_error *err)
 {
-    lort_file *file = NULL;
+    lort_file *file;
+    int why;
     *out = NULL;
-    lort_code code = new_file(dir, name, &file, err);
+    lort_code code = open_to_write(dir, name, O_CREAT | O_EXCL, mode, &file, &why, err);
     if (code)
         return code;
-    file->writing = true;
-    file->fd = lort_os_openat(dir->fd, name,
-                              O_RDWR | O_CREAT | O_NOFOLLOW | (existing_ok ? 0 : O_EXCL), mode);
-    if (file->fd < 0)
-        code = lort_os_fail(err, errno == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, errno, "create",
+    if (why) {
+        code = lort_os_fail(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "create",
                             file->path);
-    else
-        code = check_created(file, mode, err);
-    if (code) {
         lort_os_close(file, NULL);
         return code;
     }
     *out = file;
+    return LORT_OK;
+}
+
+lort_code lort_os_open_found(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
+{
+    struct stat st = {0};
+    lort_file *file;
+    int why;
+    *out = NULL;
+    lort_code code = open_to_write(dir, name, 0, 0, &file, &why, err);
+    if (code)
+        return code;
+    if (!why && fstat(file->fd, &st) != 0)
+        why = errno;
+    if (why == ELOOP)
+        code = not_regular(err, LORT_E_EXISTS, S_IFLNK, file->path);
+    else if (why && why != ENOENT)
+        code = lort_os_fail(err, LORT_E_WRITE, why, "open", file->path);
+    else if (!why && !S_ISREG(st.st_mode))
+        code = not_regular(err, LORT_E_EXISTS, st.st_mode, file->path);
+    if (code || why)
+        lort_os_close(file, NULL);
+    else
+        *out = file;
+    return code;
+}
+
+lort_code lort_os_restrict(lort_file *file, uint32_t mode, lort_error *err)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "stat", file->path);
+    if ((st.st_mode & 0777 & ~mode) && fchmod(file->fd, st.st_mode & mode & 0777) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "set the permissions of", file->path);
     return LORT_OK;
 }
 
@@ -256,38 +285,6 @@ void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
     }
     file->behind_at = offset;
     file->behind_bytes = n;
-}
-
-lort_code lort_os_lock(lort_file *file, lort_error *err)
-{
-    int done;
-    do
-        done = flock(file->fd, LOCK_EX | LOCK_NB);
-    while (done != 0 && errno == EINTR);
-    if (done == 0)
-        return LORT_OK;
-    if (errno != EWOULDBLOCK)
-        return lort_os_fail(err, LORT_E_WRITE, errno, "lock", file->path);
-    char shown[600];
-    return lort_fail(err, LORT_E_EXISTS, "'%s' is locked: another process is writing it",
-                     lort_escape_text(shown, sizeof shown, file->path));
-}
-
-/* A line reads "1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF". LoRT compares the inode alone: on
- * some file systems the device number differs from that of stat. */
-uint64_t lort_os_lock_holder(const lort_file *file)
-{
-    char line[256];
-    struct stat st;
-    unsigned long long pid = 0, inode;
-    FILE *locks = fstat(file->fd, &st) == 0 ? fopen("/proc/locks", "re") : NULL;
-    bool found = false;
-    while (locks && !found && fgets(line, sizeof line, locks))
-        found = sscanf(line, "%*s FLOCK %*s %*s %llu %*x:%*x:%llu", &pid, &inode) == 2 &&
-                inode == (unsigned long long)st.st_ino;
-    if (locks)
-        fclose(locks);
-    return found ? pid : 0;
 }
 
 lort_code lort_os_close(lort_file *file, lort_error *err)

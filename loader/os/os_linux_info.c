@@ -1,7 +1,8 @@
-/* os_linux_info: tells what a path or an open file is. */
+/* os_linux_info: tells what a path, a name or an open file is. */
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,9 +11,10 @@ const char *lort_os_kind_name(uint32_t mode)
     static const struct {
         mode_t type;
         const char *name;
-    } kinds[] = {{S_IFDIR, "a directory"},        {S_IFIFO, "a FIFO"},
-                 {S_IFCHR, "a character device"}, {S_IFBLK, "a block device"},
-                 {S_IFSOCK, "a socket"},          {S_IFLNK, "a symbolic link"}};
+    } kinds[] = {{S_IFREG, "a regular file"}, {S_IFDIR, "a directory"},
+                 {S_IFIFO, "a FIFO"},         {S_IFCHR, "a character device"},
+                 {S_IFBLK, "a block device"}, {S_IFSOCK, "a socket"},
+                 {S_IFLNK, "a symbolic link"}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if ((mode & S_IFMT) == kinds[i].type)
             return kinds[i].name;
@@ -23,12 +25,26 @@ static void fill_info(lort_file_info *info, const struct stat *st)
 {
     info->kind = S_ISREG(st->st_mode)   ? LORT_FILE_REGULAR
                  : S_ISDIR(st->st_mode) ? LORT_FILE_DIRECTORY
+                 : S_ISLNK(st->st_mode) ? LORT_FILE_LINK
                                         : LORT_FILE_OTHER;
+    info->kind_text = lort_os_kind_name((uint32_t)st->st_mode);
     info->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
     info->device = (uint64_t)st->st_dev;
     info->inode = (uint64_t)st->st_ino;
     info->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    info->links = (uint64_t)st->st_nlink;
+    info->owner = (uint64_t)st->st_uid;
     info->mode = (uint32_t)st->st_mode & 07777;
+}
+
+/* An inode number can come back after its file is gone. A time of birth does not. */
+static int64_t birth_of(int fd, const char *name, int flags)
+{
+    struct statx st;
+    if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) != 0 ||
+        !(st.stx_mask & STATX_BTIME))
+        return 0;
+    return (int64_t)st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec;
 }
 
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err)
@@ -51,5 +67,47 @@ lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err)
     if (fstat(file->fd, &st) != 0)
         return lort_os_fail(err, LORT_E_READ, errno, "stat", file->path);
     fill_info(info, &st);
+    info->birth_ns = birth_of(file->fd, "", AT_EMPTY_PATH);
     return LORT_OK;
+}
+
+lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,
+                       lort_error *err)
+{
+    struct stat st;
+    memset(info, 0, sizeof *info);
+    *exists = false;
+    if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? LORT_OK
+                               : lort_os_fail_at(err, LORT_E_WRITE, errno, "stat", dir, name);
+    *exists = true;
+    fill_info(info, &st);
+    info->birth_ns = birth_of(dir->fd, name, 0);
+    return LORT_OK;
+}
+
+static lort_code is_same(lort_dir *dir, const char *name, int fd, const char *path, bool *same,
+                         lort_error *err)
+{
+    struct stat named, held;
+    *same = false;
+    if (fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? LORT_OK
+                               : lort_os_fail_at(err, LORT_E_WRITE, errno, "stat", dir, name);
+    if (fstat(fd, &held) != 0)
+        return lort_os_fail(err, LORT_E_WRITE, errno, "stat", path);
+    *same = named.st_dev == held.st_dev && named.st_ino == held.st_ino;
+    return LORT_OK;
+}
+
+lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same,
+                           lort_error *err)
+{
+    return is_same(dir, name, file->fd, file->path, same, err);
+}
+
+lort_code lort_os_leads_to_dir(lort_dir *dir, const char *name, const lort_dir *held, bool *same,
+                               lort_error *err)
+{
+    return is_same(dir, name, held->fd, held->path, same, err);
 }

@@ -1,6 +1,6 @@
 /* publish: writes the partial file (or directory) beside the output and holds its lock. It must not
  * touch anything under the final name before the one rename in commit. publish_take.c takes the
- * partial output. */
+ * partial output, and publish_guard.c owns the lock file. */
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
 #include "loader/store/publish_parts.h"
@@ -136,18 +136,34 @@ static lort_code finish_file(lort_publish *p, lort_error *err)
     return lort_os_close(file, err);
 }
 
-static lort_code note_name(lort_publish *p, const char *name, lort_error *err)
+/* Keeps the name and the identity of the file, and notes the identity in the lock file. */
+static lort_code note_file(lort_publish *p, const char *name, lort_error *err)
 {
     void *memory;
-    lort_code code =
-        lort_arena_take(&p->arena, sizeof(lort_publish_name) + strlen(name) + 1, &memory, err);
+    lort_file_info info;
+    lort_code code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
+    if (code == LORT_OK)
+        code =
+            lort_arena_take(&p->arena, sizeof(lort_publish_name) + strlen(name) + 1, &memory, err);
     if (code)
         return code;
     lort_publish_name *file = memory;
-    file->next = p->files;
+    *file = (lort_publish_name){.next = p->files, .device = info.device, .inode = info.inode};
     strcpy(file->name, name);
     p->files = file;
-    return LORT_OK;
+    return lort_publish_guard_note(p, &info, err);
+}
+
+/* Removes the file again if it cannot be noted: nobody could prove later that LoRT made it. */
+static lort_code create_file(lort_publish *p, const char *name, lort_error *err)
+{
+    lort_code code = lort_os_create(p->dir, name, p->options.mode, &p->file, err);
+    if (code)
+        return code;
+    code = note_file(p, name, err);
+    if (code && (!p->files || strcmp(p->files->name, name) != 0))
+        lort_own_remove(p->dir, name, p->file, NULL);
+    return code;
 }
 
 lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
@@ -161,8 +177,7 @@ lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
     if (code)
         return code;
     p->size = p->flushed = 0;
-    code = note_name(p, name, err);
-    return code ? code : lort_os_create(p->dir, name, p->options.mode, false, &p->file, err);
+    return create_file(p, name, err);
 }
 
 lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lort_error *err)
@@ -186,11 +201,24 @@ uint64_t lort_publish_size(const lort_publish *p) { return p->size; }
 
 /* ---- resumable files ---- */
 
+static lort_code leads_to_ours(const lort_publish *p, const char *name, bool *same, lort_error *err)
+{
+    return p->options.directory ? lort_os_leads_to_dir(p->parent, name, p->dir, same, err)
+                                : lort_os_leads_to(p->parent, name, p->file, same, err);
+}
+
 lort_dir *lort_publish_dir(const lort_publish *p) { return p->parent; }
 const char *lort_publish_partial(const lort_publish *p) { return p->partial; }
 uint64_t lort_publish_found(const lort_publish *p) { return p->found; }
 void lort_publish_keep(lort_publish *p, bool keep) { p->worth = keep; }
-bool lort_publish_stays(const lort_publish *p) { return p->made && !p->committed && p->worth; }
+
+/* LoRT looks: somebody may have removed the partial output or put another file there. */
+bool lort_publish_stays(const lort_publish *p)
+{
+    bool same = false;
+    return p->made && !p->committed && p->worth &&
+           leads_to_ours(p, p->partial, &same, NULL) == LORT_OK && same;
+}
 bool lort_publish_bad(const lort_publish *p) { return p->bad; }
 void lort_publish_distrust(lort_publish *p) { p->distrusted = true; }
 
@@ -244,19 +272,43 @@ lort_code lort_publish_checkpoint(lort_publish *p, lort_error *err)
 
 /* ---- the end ---- */
 
+/* Fails if `name` does not lead to the file or directory that LoRT wrote and checked. */
+static lort_code check_name(const lort_publish *p, const char *name, lort_error *err)
+{
+    bool same;
+    char shown[300], place[300];
+    lort_code code = leads_to_ours(p, name, &same, err);
+    if (code || same)
+        return code;
+    return lort_fail(err, LORT_E_WRITE,
+                     "'%s' in '%s' is not the output that LoRT wrote: somebody removed or replaced "
+                     "it during the run; LoRT leaves what is there",
+                     lort_escape_text(shown, sizeof shown, name),
+                     lort_escape_text(place, sizeof place, lort_os_dir_path(p->parent)));
+}
+
 /* Only the name is missing. LoRT does not delete the work of hours for that. */
-static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
+static void keep_complete(lort_publish *p, lort_error *err)
 {
     char shown[300];
-    lort_code code = lort_os_rename(p->parent, p->partial, p->name, replace, err);
-    if (code != LORT_E_WRITE)
-        return code;
     p->worth = true;
-    if (err)
+    if (err && lort_publish_stays(p))
         snprintf(err->message + strlen(err->message), sizeof err->message - strlen(err->message),
                  "; the complete and checked output is in '%s'",
                  lort_escape_text(shown, sizeof shown, p->partial));
-    return code;
+}
+
+/* Nobody can swap the name and the file in one step with the check. So LoRT looks again after the
+ * rename, and says what it finds. */
+static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
+{
+    lort_code code = check_name(p, p->partial, err);
+    if (code)
+        return code;
+    code = lort_os_rename(p->parent, p->partial, p->name, replace, err);
+    if (code == LORT_E_WRITE)
+        keep_complete(p, err);
+    return code ? code : check_name(p, p->name, err);
 }
 
 /* The single file stays open, and so locked, until it has its name. */
@@ -271,6 +323,8 @@ static lort_code commit_dir(lort_publish *p, lort_error *err)
     lort_code code = finish_file(p, err);
     if (code == LORT_OK)
         code = lort_os_dir_sync(p->dir, err);
+    if (code == LORT_OK)
+        code = lort_publish_check_dir(p, err);
     return code ? code : give_name(p, false, err);
 }
 
@@ -280,24 +334,26 @@ lort_code lort_publish_commit(lort_publish *p, lort_error *err)
     if (code)
         return code;
     p->committed = true;
-    return lort_os_dir_sync(p->parent, err);
+    code = lort_os_dir_sync(p->parent, err);
+    return code ? lort_error_prefix(err, "the output has its name, but may lose it if power fails")
+                : LORT_OK;
 }
 
 void lort_publish_close(lort_publish *p)
 {
     if (!p)
         return;
-    if (lort_publish_stays(p) && p->file && !p->bad) /* a second sync would report success */
+    const bool stays = lort_publish_stays(p), removed = p->made && !p->committed && !stays;
+    if (stays && p->file && !p->bad) /* a second sync would report success */
         sync_file(p, NULL);
     /* LoRT removes its partial output before it releases the lock. Afterwards another writer's
      * partial output may have the same name. */
-    const bool removed = p->made && !p->committed && !lort_publish_stays(p);
     if (removed && p->dir)
         lort_publish_remove_dir(p);
-    else if (removed)
-        lort_os_remove(p->parent, p->partial, p->options.directory, NULL);
-    if (p->lock)
-        lort_os_remove(p->parent, p->guard, false, NULL);
+    else if (removed && p->file)
+        lort_own_remove(p->parent, p->partial, p->file, NULL);
+    if (p->lock && p->lock_begun && !stays) /* a partial output that stays needs its notes */
+        lort_own_remove(p->parent, p->guard, p->lock, NULL);
     lort_hasher_close(p->hasher);
     lort_os_close(p->file, NULL);
     lort_os_close(p->lock, NULL);

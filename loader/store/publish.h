@@ -14,17 +14,22 @@
 #define LORT_LOADER_STORE_PUBLISH_H
 
 #include "formats/base/alloc.h"
-#include "loader/os/os.h"
+#include "loader/store/own.h"
 
 typedef struct lort_publish lort_publish;
 typedef struct lort_publish_options {
     bool directory; /* several files in a new directory */
-    bool force;     /* replace an existing FILE; never a directory */
+    bool force;     /* replace an existing FILE or a link, but not its target; never a directory */
     /* permission bits of the files: those of the input, so that a secret model stays secret */
     uint32_t mode;
     /* If the disk has less: fail at once with LORT_E_WRITE and both figures. 0 = unknown. */
     uint64_t expect_bytes;
     bool resumable; /* a FILE whose partial output may outlive its writer */
+    /* Tells whether a file begins as outputs of this kind begin. A resumable writer takes over only
+     * a partial output that begins so. NULL: only an empty one. */
+    lort_own_fn *begins;
+    bool
+        own_only; /* with force: replace only a file that LoRT made, as loader/store/own.h proves */
     /* LoRT calls it while it reads a file back; true: LORT_E_STOPPED. May be NULL. */
     bool (*stop)(void *ctx);
     void *stop_ctx;

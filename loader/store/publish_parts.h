@@ -1,13 +1,16 @@
-/* publish_parts: owns the struct that publish.c and publish_take.c share. No other file includes
- * it. */
+/* publish_parts: owns the struct that the publish*.c files share. No other file includes it. */
 #ifndef LORT_LOADER_STORE_PUBLISH_PARTS_H
 #define LORT_LOADER_STORE_PUBLISH_PARTS_H
 
 #include "formats/base/hash.h"
 #include "loader/store/publish.h"
 
+/* attempts to take a name, while other writers come and go */
+#define LORT_PUBLISH_TRIES 100
+
 typedef struct lort_publish_name {
     struct lort_publish_name *next;
+    uint64_t device, inode; /* of the file that LoRT made under this name */
     char name[];
 } lort_publish_name;
 
@@ -18,10 +21,12 @@ struct lort_publish {
     lort_dir *parent;
     const char *name;         /* final name in parent */
     const char *partial;      /* name of the partial output in parent */
-    const char *guard;        /* directory form: name of the lock file in parent */
+    const char *guard;        /* not resumable: name of the lock file in parent */
     lort_dir *dir;            /* directory form: the partial directory */
     lort_publish_name *files; /* directory form: files begun in it */
-    lort_file *lock;          /* directory form: the locked file */
+    lort_file *lock;          /* not resumable: the lock file, locked */
+    uint64_t lock_bytes;      /* its size */
+    bool lock_begun;          /* it holds the notes of this run, and none of an earlier run */
     lort_file *file;          /* the file that is being written, or NULL */
     uint64_t size;            /* bytes of that file */
     lort_hasher *hasher;      /* of the bytes appended to it */
@@ -34,12 +39,32 @@ struct lort_publish {
     bool bad, distrusted; /* bad: a sync failed; distrusted: one failed for the found bytes */
 };
 
-/* Takes the name and the lock of the partial output, new or found. On failure: LORT_E_EXISTS or
- * LORT_E_WRITE if something is in the way, or if the disk is too full. */
+/* publish_take.c: takes the name and the lock of the partial output, new or found. On failure:
+ * LORT_E_EXISTS or LORT_E_WRITE if something is in the way, or if the disk is too full. */
 lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err);
-/* Directory form: removes the partial directory and the files begun in it. */
+/* Directory form: removes the partial directory and the files begun in it. Leaves what LoRT did not
+ * make. */
 void lort_publish_remove_dir(lort_publish *p);
+/* Directory form: LORT_E_WRITE if the partial directory does not hold exactly the files that LoRT
+ * made. */
+lort_code lort_publish_check_dir(lort_publish *p, lort_error *err);
+
+/* publish_guard.c: the lock file of outputs that are not resumable. */
+/* Opens it or creates it, and locks it. On failure: LORT_E_EXISTS if another writer holds it, or if
+ * it is not from LoRT. */
+lort_code lort_publish_guard_take(lort_publish *p, lort_error *err);
+/* *noted: the earlier run that left the lock file made this file or directory. empty: it holds
+ * nothing. */
+lort_code lort_publish_guard_knows(lort_publish *p, const lort_file_info *info, bool empty,
+                                   bool *noted, lort_error *err);
+/* Drops the notes of the earlier run. */
+lort_code lort_publish_guard_begin(lort_publish *p, lort_error *err);
+/* Notes that this run made the file or directory. */
+lort_code lort_publish_guard_note(lort_publish *p, const lort_file_info *info, lort_error *err);
+
 /* Turns LORT_E_READ into LORT_E_WRITE: the output caused this failure, not the input. */
 lort_code lort_publish_of_output(lort_code code, lort_error *err);
+/* Returns LORT_E_EXISTS and names the writer. held: the file that the writer locked, or NULL. */
+lort_code lort_publish_is_locked(lort_publish *p, const lort_file *held, lort_error *err);
 
 #endif

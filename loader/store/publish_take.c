@@ -1,19 +1,21 @@
 /* publish_take: names, locks and refusals: how a writer gets its partial output.
  *
- *   file:       DIR/.NAME.lort-partial            locked while written, renamed to DIR/NAME
- *   resumable:  DIR/NAME.part                     the same; a later writer resumes it
+ *   resumable:  DIR/NAME.part                     locked while written, renamed to DIR/NAME
+ *   file:       DIR/.NAME.lort-partial            renamed to DIR/NAME
  *   directory:  DIR/.NAME.lort-partial/FILE ...   renamed to DIR/NAME
- *               DIR/.NAME.lort-lock               locked meanwhile; removed after the rename
+ *   both:       DIR/.NAME.lort-lock               locked meanwhile; removed after the rename
  *
  * A partial output that nobody locks belongs to a dead writer. A writer that gets the lock removes
  * the partial output, or resumes it. After it gets a lock, a writer checks that the name still
- * leads to the file it locked. So if two writers come at once, exactly one goes on. */
+ * leads to the file it locked. So if two writers come at once, exactly one goes on.
+ *
+ * LoRT takes over and removes only what it can prove that an earlier run made: by its beginning
+ * (own.h), or by a note in the lock file (publish_guard.c). DIR is opened once and held. Below it
+ * LoRT follows no link. */
 #include "formats/base/text.h"
 #include "loader/store/publish_parts.h"
 #include <stdio.h>
 #include <string.h>
-
-#define TRIES 100 /* attempts to take the name, while other writers come and go */
 
 /* ---- names ---- */
 
@@ -69,49 +71,39 @@ static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
 
 /* ---- what stands there already ---- */
 
-static lort_code is_output(void *ctx, const char *name, lort_error *err)
+/* Why `force` may not replace it, or NULL. */
+static const char *never_replaced(const lort_publish *p, const lort_file_info *info)
 {
-    const char *output = ctx;
-    return strcmp(name, output) == 0 ? lort_fail(err, LORT_E_EXISTS, "name is taken") : LORT_OK;
-}
-
-/* stat does not see a link that leads nowhere, but its name is taken. */
-static lort_code refuse_dangling(lort_publish *p, const char *path, lort_error *err)
-{
-    void *name;
-    char shown[600];
-    lort_code code = lort_arena_take(&p->arena, strlen(p->name) + 1, &name, err);
-    if (code)
-        return code;
-    strcpy(name, p->name);
-    code = lort_os_dir_list(p->parent, is_output, name, err);
-    if (code == LORT_E_EXISTS)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (a link that leads nowhere)",
-                         lort_escape_text(shown, sizeof shown, path));
-    return LORT_OK; /* LoRT may write to a directory that it cannot list */
+    if (info->kind == LORT_FILE_DIRECTORY)
+        return "; a directory is never replaced";
+    if (p->options.directory)
+        return "; a directory never replaces a file";
+    if (info->kind == LORT_FILE_OTHER)
+        return " and is not a regular file, which is never replaced";
+    if (p->options.force)
+        return NULL;
+    return info->kind == LORT_FILE_LINK
+               ? " and is a symbolic link (--force replaces the link, not its target)"
+               : " (--force replaces it)";
 }
 
 static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *err)
 {
     lort_file_info info;
+    lort_file *found = NULL;
     bool exists;
     char shown[600];
-    lort_code code = lort_os_stat(path, &info, &exists, err);
-    if (code)
-        return cannot_begin(code, path, err);
-    lort_escape_text(shown, sizeof shown, path);
-    if (!exists)
-        return p->options.force && !p->options.directory ? LORT_OK : refuse_dangling(p, path, err);
-    if (info.kind == LORT_FILE_DIRECTORY || p->options.directory)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists; %s", shown,
-                         info.kind == LORT_FILE_DIRECTORY ? "a directory is never replaced"
-                                                          : "a directory never replaces a file");
-    if (info.kind == LORT_FILE_OTHER)
-        return lort_fail(err, LORT_E_EXISTS,
-                         "output '%s' is not a regular file and is never replaced", shown);
-    if (!p->options.force)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists (--force replaces it)", shown);
-    return LORT_OK;
+    lort_code code = lort_os_look(p->parent, p->name, &info, &exists, err);
+    if (code || !exists)
+        return code;
+    const char *why = never_replaced(p, &info);
+    if (why)
+        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists%s",
+                         lort_escape_text(shown, sizeof shown, path), why);
+    if (p->options.own_only)
+        code = lort_own_open(p->parent, p->name, p->options.begins, &found, err);
+    lort_os_close(found, NULL);
+    return code;
 }
 
 static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
@@ -130,60 +122,27 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
                      lort_size_text(room, room_text, sizeof room_text), (unsigned long long)room);
 }
 
-/* ---- the partial, taken ---- */
+/* ---- the partial output, taken ---- */
 
-/* The file that cannot be read is the output. */
-lort_code lort_publish_of_output(lort_code code, lort_error *err)
-{
-    if (code != LORT_E_READ)
-        return code;
-    if (err)
-        err->code = LORT_E_WRITE;
-    return LORT_E_WRITE;
-}
-
-/* held: the file that somebody locked, or NULL. */
-static lort_code locked_by_another(lort_publish *p, const lort_file *held, lort_error *err)
-{
-    const uint64_t pid = held ? lort_os_lock_holder(held) : 0;
-    char who[64] = "on another host, or one that has just ended";
-    if (pid)
-        snprintf(who, sizeof who, "process %llu on this host", (unsigned long long)pid);
-    return lort_fail(err, LORT_E_EXISTS,
-                     "output '%s/%s' is being written by another LoRT (%s; it holds %s)",
-                     lort_os_dir_path(p->parent), p->name, who, p->partial);
-}
-
-/* Opens or creates the file of this name in parent and locks it. *same: the name still leads to
- * this file. On failure: LORT_E_EXISTS if its writer lives; *file is then NULL. */
-static lort_code hold_lock(lort_publish *p, const char *name, uint32_t mode, lort_file **file,
-                           bool *same, lort_error *err)
+/* Opens the partial output that LoRT left, or creates it, and locks it. *same: its name still leads
+ * to it. */
+static lort_code hold_partial(lort_publish *p, lort_file **file, bool *same, lort_error *err)
 {
     *same = false;
-    lort_code code = lort_os_create(p->parent, name, mode, true, file, err);
-    if (code)
-        return code;
-    code = lort_os_lock(*file, err);
-    if (code == LORT_E_EXISTS)
-        code = locked_by_another(p, *file, err);
-    else if (code == LORT_OK)
-        code = lort_os_leads_to(p->parent, name, *file, same, err);
-    if (code) {
-        lort_os_close(*file, NULL);
-        *file = NULL;
+    lort_code code = lort_own_open(p->parent, p->partial, p->options.begins, file, err);
+    if (code == LORT_OK && !*file) {
+        code = lort_os_create(p->parent, p->partial, p->options.mode, file, err);
+        if (code == LORT_E_EXISTS) /* another writer was faster */
+            return LORT_OK;
     }
-    return code;
-}
-
-/* Removes the partial file of a dead writer. On failure: LORT_E_EXISTS if the writer lives. */
-static lort_code bury_file(lort_publish *p, lort_error *err)
-{
-    lort_file *stale;
-    bool same;
-    lort_code code = hold_lock(p, p->partial, p->options.mode, &stale, &same, err);
-    if (code == LORT_OK && same)
-        code = lort_os_remove(p->parent, p->partial, false, err);
-    lort_os_close(stale, NULL);
+    if (code == LORT_OK)
+        code = lort_os_lock(*file, err);
+    if (code == LORT_E_EXISTS && *file)
+        code = lort_publish_is_locked(p, *file, err);
+    else if (code == LORT_OK)
+        code = lort_os_leads_to(p->parent, p->partial, *file, same, err);
+    if (code == LORT_OK && *same)
+        code = lort_os_restrict(*file, p->options.mode, err);
     return code;
 }
 
@@ -192,7 +151,7 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
 {
     lort_file *file;
     lort_file_info info = {0};
-    lort_code code = hold_lock(p, p->partial, p->options.mode, &file, taken, err);
+    lort_code code = hold_partial(p, &file, taken, err);
     if (code == LORT_OK && *taken)
         code = lort_publish_of_output(lort_os_info(file, &info, err), err);
     if (code || !*taken) {
@@ -206,50 +165,56 @@ static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
     return LORT_OK;
 }
 
-/* Tries once to take the partial file. *taken: the file is ours now. */
-static lort_code take_file(lort_publish *p, bool *taken, lort_error *err)
-{
-    lort_file *file;
-    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, false, &file, err);
-    if (code == LORT_E_EXISTS)
-        return bury_file(p, err);
-    if (code)
-        return code;
-    code = lort_os_lock(file, err);
-    if (code == LORT_OK)
-        code = lort_os_leads_to(p->parent, p->partial, file, taken, err);
-    if (*taken) {
-        p->file = file;
-        p->made = true;
-        return LORT_OK;
-    }
-    lort_os_close(file, NULL);
-    return code == LORT_E_EXISTS ? LORT_OK : code;
-}
-
-static lort_code take_new_file(lort_publish *p, lort_error *err)
+static lort_code take_resumable(lort_publish *p, lort_error *err)
 {
     bool taken = false;
-    for (int i = 0; i < TRIES && !taken; i++) {
-        lort_code code =
-            p->options.resumable ? take_over(p, &taken, err) : take_file(p, &taken, err);
+    for (int i = 0; i < LORT_PUBLISH_TRIES && !taken; i++) {
+        lort_code code = take_over(p, &taken, err);
         if (code)
             return code;
     }
-    return taken ? LORT_OK : locked_by_another(p, NULL, err);
+    return taken ? LORT_OK : lort_publish_is_locked(p, NULL, err);
 }
 
-static lort_code take_lock(lort_publish *p, lort_error *err)
+/* ---- what a killed run left ---- */
+
+static lort_code refuse_unknown(lort_dir *dir, const char *name, const lort_file_info *info,
+                                lort_error *err)
 {
-    for (int i = 0; i < TRIES; i++) {
-        bool same;
-        lort_code code = hold_lock(p, p->guard, 0600, &p->lock, &same, err);
-        if (code || same)
-            return code;
-        lort_os_close(p->lock, NULL);
-        p->lock = NULL;
-    }
-    return locked_by_another(p, NULL, err);
+    char why[80];
+    snprintf(why, sizeof why, "it is %s, and no run of LoRT has noted it", info->kind_text);
+    return lort_own_refuse(dir, name, why, err);
+}
+
+/* LORT_E_EXISTS if no earlier run noted the file. */
+static lort_code check_left_file(lort_publish *p, lort_dir *dir, const char *name, bool below,
+                                 lort_error *err)
+{
+    lort_file_info info;
+    bool exists, noted;
+    lort_code code = lort_os_look(dir, name, &info, &exists, err);
+    if (code || !exists)
+        return code;
+    code = lort_own_check(dir, name, &info, err);
+    if (code == LORT_OK)
+        code = lort_publish_guard_knows(p, &info, info.size == 0, &noted, err);
+    /* a file that was made in a noted directory, and not noted yet, is empty */
+    return code || noted || (below && info.size == 0) ? code
+                                                      : refuse_unknown(dir, name, &info, err);
+}
+
+static lort_code count_one(void *count, const char *name, lort_error *err)
+{
+    (void)name;
+    (void)err;
+    ++*(uint64_t *)count;
+    return LORT_OK;
+}
+
+static lort_code check_one(void *ctx, const char *name, lort_error *err)
+{
+    lort_publish *p = ctx;
+    return check_left_file(p, p->dir, name, true, err);
 }
 
 static lort_code remove_one(void *ctx, const char *name, lort_error *err)
@@ -259,46 +224,140 @@ static lort_code remove_one(void *ctx, const char *name, lort_error *err)
 }
 
 /* Removes the partial directory that an earlier writer left, with its files. */
-static lort_code bury_dir(lort_publish *p, lort_error *err)
+static lort_code bury_dir(lort_publish *p, const lort_file_info *info, lort_error *err)
 {
-    lort_code code = cannot_begin(lort_os_dir_list(p->dir, remove_one, p, err), p->partial, err);
+    bool noted;
+    uint64_t count = 0;
+    lort_code code = lort_os_dir_enter(p->parent, p->partial, &p->dir, err);
+    if (code == LORT_OK)
+        code = lort_os_dir_list(p->dir, count_one, &count, err);
+    if (code == LORT_OK)
+        code = lort_publish_guard_knows(p, info, count == 0, &noted, err);
+    if (code == LORT_OK && !noted)
+        code = refuse_unknown(p->parent, p->partial, info, err);
+    if (code == LORT_OK)
+        code = lort_os_dir_list(p->dir, check_one, p, err);
+    if (code == LORT_OK)
+        code = lort_os_dir_list(p->dir, remove_one, p, err);
     lort_os_dir_close(p->dir);
     p->dir = NULL;
     return code ? code : lort_os_remove(p->parent, p->partial, true, err);
 }
 
+/* Removes the partial output that an earlier writer left. */
+static lort_code bury(lort_publish *p, lort_error *err)
+{
+    lort_file_info info;
+    bool exists;
+    lort_code code = lort_os_look(p->parent, p->partial, &info, &exists, err);
+    if (code || !exists)
+        return code;
+    if (info.kind == LORT_FILE_DIRECTORY)
+        return bury_dir(p, &info, err);
+    code = check_left_file(p, p->parent, p->partial, false, err);
+    return code ? code : lort_os_remove(p->parent, p->partial, false, err);
+}
+
+/* ---- the directory form ---- */
+
+static bool is_made(const lort_publish_name *file, const lort_file_info *info)
+{
+    return info->device == file->device && info->inode == file->inode;
+}
+
 /* Takes no memory: the names in our own directory are known. */
 void lort_publish_remove_dir(lort_publish *p)
 {
+    lort_file_info info;
+    bool exists;
     for (const lort_publish_name *file = p->files; file; file = file->next)
-        lort_os_remove(p->dir, file->name, false, NULL);
+        if (lort_os_look(p->dir, file->name, &info, &exists, NULL) == LORT_OK && exists &&
+            is_made(file, &info))
+            lort_os_remove(p->dir, file->name, false, NULL);
+    if (lort_os_leads_to_dir(p->parent, p->partial, p->dir, &exists, NULL) == LORT_OK && exists)
+        lort_os_remove(p->parent, p->partial, true, NULL);
     lort_os_dir_close(p->dir);
     p->dir = NULL;
-    lort_os_remove(p->parent, p->partial, true, NULL);
 }
 
-static lort_code take_new_dir(lort_publish *p, lort_error *err)
+static lort_code check_made(void *ctx, const char *name, lort_error *err)
 {
-    const char *path;
+    const lort_publish *p = ctx;
+    lort_file_info info;
+    bool exists;
+    char shown[300];
+    const lort_publish_name *file = p->files;
+    while (file && strcmp(file->name, name) != 0)
+        file = file->next;
+    lort_code code = lort_os_look(p->dir, name, &info, &exists, err);
+    if (code || (file && exists && is_made(file, &info)))
+        return code;
+    return lort_fail(err, LORT_E_WRITE,
+                     "somebody changed the partial output '%s': '%s' is not from this run; nothing "
+                     "was published",
+                     p->partial, lort_escape_text(shown, sizeof shown, name));
+}
+
+lort_code lort_publish_check_dir(lort_publish *p, lort_error *err)
+{
+    uint64_t made = 0, there = 0;
+    for (const lort_publish_name *file = p->files; file; file = file->next)
+        made++;
+    lort_code code = lort_publish_of_output(lort_os_dir_list(p->dir, check_made, p, err), err);
+    if (code == LORT_OK)
+        code = lort_publish_of_output(lort_os_dir_list(p->dir, count_one, &there, err), err);
+    if (code == LORT_OK && made != there)
+        code = lort_fail(err, LORT_E_WRITE,
+                         "somebody removed files of the partial output '%s' (%llu of %llu are "
+                         "left); nothing was published",
+                         p->partial, (unsigned long long)there, (unsigned long long)made);
+    return code;
+}
+
+static lort_code make_partial_dir(lort_publish *p, lort_error *err)
+{
+    lort_file_info info;
+    bool exists = false, same = false;
     /* readers of the files may enter */
     uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700;
-    lort_code code = join_name(p, lort_os_dir_path(p->parent), "/", p->partial, &path, err);
+    lort_code code = lort_os_make_dir(p->parent, p->partial, mode, err);
+    if (code)
+        return code;
+    code = lort_os_look(p->parent, p->partial, &info, &exists, err);
+    if (code == LORT_OK && exists)
+        code = lort_os_dir_enter(p->parent, p->partial, &p->dir, err);
+    if (p->dir)
+        code = lort_os_leads_to_dir(p->parent, p->partial, p->dir, &same, err);
+    if (code == LORT_OK && !same)
+        code = lort_fail(err, LORT_E_WRITE, "somebody removed or replaced '%s'", p->partial);
     if (code == LORT_OK)
-        code = take_lock(p, err);
+        code = lort_publish_guard_note(p, &info, err);
+    if (code && !same) /* only an empty directory goes */
+        lort_os_remove(p->parent, p->partial, true, NULL);
+    p->made = same;
+    return code;
+}
+
+static lort_code make_partial_file(lort_publish *p, lort_error *err)
+{
+    lort_file_info info;
+    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, &p->file, err);
+    p->made = code == LORT_OK;
+    if (code == LORT_OK)
+        code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
+    return code ? code : lort_publish_guard_note(p, &info, err);
+}
+
+static lort_code take_guarded(lort_publish *p, lort_error *err)
+{
+    lort_code code = lort_publish_guard_take(p, err);
+    if (code == LORT_OK)
+        code = bury(p, err);
+    if (code == LORT_OK)
+        code = lort_publish_guard_begin(p, err);
     if (code)
         return code;
-    code = lort_os_make_dir(p->parent, p->partial, mode, err);
-    if (code == LORT_E_EXISTS) {
-        code = cannot_begin(lort_os_dir_open(path, &p->dir, err), p->name, err);
-        if (code == LORT_OK)
-            code = bury_dir(p, err);
-        if (code == LORT_OK)
-            code = lort_os_make_dir(p->parent, p->partial, mode, err);
-    }
-    if (code)
-        return code;
-    p->made = true;
-    return cannot_begin(lort_os_dir_open(path, &p->dir, err), p->name, err);
+    return p->options.directory ? make_partial_dir(p, err) : make_partial_file(p, err);
 }
 
 lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err)
@@ -307,8 +366,8 @@ lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err)
     if (code == LORT_OK)
         code = refuse_existing(p, path, err);
     if (code == LORT_OK)
-        code = p->options.directory ? take_new_dir(p, err) : take_new_file(p, err);
+        code = p->options.resumable ? take_resumable(p, err) : take_guarded(p, err);
     if (code == LORT_OK) /* a writer that held the name may have committed */
         code = refuse_existing(p, path, err);
-    return code ? code : refuse_full_disk(p, err);
+    return cannot_begin(code ? code : refuse_full_disk(p, err), path, err);
 }

@@ -54,7 +54,7 @@ need_models() { [ -e "$MODELS/$1" ] || skip "$MODELS/$1 is not here"; }
 
 # lacks FILE PATTERN (a bare `!` would not fail a test).
 lacks() { if grep -qE -- "$2" "$1"; then echo "$1 has '$2':"; grep -E -- "$2" "$1"; return 1; fi; }
-no_partial() { [ -z "$(find "$T" -name '*partial*' -o -name '*.part' -o -name '*.journal')" ] || { ls -la "$T"; return 1; }; }
+no_partial() { [ -z "$(find "$T" -name '*partial*' -o -name '*.part' -o -name '*.journal' -o -name '*.lort-lock')" ] || { ls -la "$T"; return 1; }; }
 
 # f32_model FILE: a safetensors file. The Python on stdin makes `tensors`, the names and shapes in order, and `values`, the floats of all of them.
 f32_model() {

@@ -119,7 +119,7 @@ static const struct {
              REAL(openat64),       REAL(fopen64),       REAL(fdopendir),      REAL(read),
              REAL(pread64),        REAL(write),         REAL(pwrite64),       REAL(fsync),
              REAL(fdatasync),      REAL(ftruncate64),   REAL(close),          REAL(renameat),
-             REAL(linkat),         REAL(unlinkat),      REAL(mkdirat),        REAL(flock),
+             REAL(linkat),         REAL(unlinkat),      REAL(mkdirat),        REAL(fcntl64),
              REAL(syscall),        REAL(mmap64),        REAL(pthread_create), REAL(stat64),
              REAL(fstat64),        REAL(fstatat64)};
 
@@ -487,10 +487,15 @@ static int sync_one(int fd, bool data_only, const void *caller)
 EXPORT int fsync(int fd) { return sync_one(fd, false, CALLER); }
 EXPORT int fdatasync(int fd) { return sync_one(fd, true, CALLER); }
 
-EXPORT int flock(int fd, int how)
+/* The third argument is a number or a pointer, and a word holds both. */
+EXPORT int fcntl64(int fd, int command, ...)
 {
+    va_list args;
+    va_start(args, command);
+    void *argument = va_arg(args, void *);
+    va_end(args);
     load();
-    return fails(LOCK, CALLER) ? -1 : real.flock(fd, how);
+    return command == F_OFD_SETLK && fails(LOCK, CALLER) ? -1 : real.fcntl64(fd, command, argument);
 }
 
 /* ---- names ---- */

@@ -37,7 +37,7 @@ typedef struct fault_real {
     int (*linkat)(int, const char *, int, const char *, int);
     int (*unlinkat)(int, const char *, int);
     int (*mkdirat)(int, const char *, mode_t);
-    int (*flock)(int, int);
+    int (*fcntl64)(int, int, ...);
     long (*syscall)(long, ...);
     void *(*mmap64)(void *, size_t, int, int, int, off64_t);
     /* These three may be absent: libc before 2.33 has them in its headers. */

@@ -119,7 +119,7 @@ static lort_file *make(place *p, const char *name, const void *content, uint64_t
 {
     lort_file *file = NULL;
     lort_error err = {0};
-    assert_int_equal(lort_os_create(p->dir, name, 0644, false, &file, &err), LORT_OK);
+    assert_int_equal(lort_os_create(p->dir, name, 0644, &file, &err), LORT_OK);
     assert_int_equal(lort_os_write(file, content, n, 0, &err), LORT_OK);
     return file;
 }
@@ -216,34 +216,94 @@ static void stat_tells_what_is_there(void **state)
     assert_non_null(strstr(err.message, "none': No such file"));
 }
 
+/* LoRT changes what it finds only after it knows what it is. */
+static void found_files_are_opened_without_links(void **state)
+{
+    place *p = *state;
+    lort_file *file = NULL;
+    lort_dir *inner = NULL;
+    lort_error err = {0};
+    make_closed(p, "victim", "precious", 8);
+    assert_int_equal(symlink("victim", in(p, "link")), 0);
+    assert_int_equal(mkfifo(in(p, "pipe"), 0600), 0);
+    assert_int_equal(lort_os_make_dir(p->dir, "folder", 0700, &err), LORT_OK);
+    assert_int_equal(symlink("folder", in(p, "way")), 0);
+    assert_int_equal(lort_os_open_found(p->dir, "none", &file, &err), LORT_OK);
+    assert_null(file);
+    assert_int_equal(lort_os_open_found(p->dir, "link", &file, &err), LORT_E_EXISTS);
+    assert_non_null(strstr(err.message, "a symbolic link"));
+    assert_int_equal(lort_os_open_found(p->dir, "pipe", &file, &err), LORT_E_EXISTS);
+    assert_non_null(strstr(err.message, "a FIFO"));
+    assert_null(file);
+    assert_int_equal(lort_os_dir_enter(p->dir, "way", &inner, &err), LORT_E_WRITE);
+    assert_null(inner);
+    assert_int_equal(lort_os_dir_enter(p->dir, "folder", &inner, &err), LORT_OK);
+    assert_string_equal(lort_os_dir_path(inner), in(p, "folder"));
+    lort_os_dir_close(inner);
+}
+
+static void a_look_does_not_follow(void **state)
+{
+    place *p = *state;
+    static const struct {
+        const char *name, *text;
+        lort_file_kind kind;
+    } kinds[] = {{"file", "a regular file", LORT_FILE_REGULAR},
+                 {"link", "a symbolic link", LORT_FILE_LINK},
+                 {"pipe", "a FIFO", LORT_FILE_OTHER},
+                 {"folder", "a directory", LORT_FILE_DIRECTORY}};
+    char second[100];
+    lort_file_info info;
+    lort_error err = {0};
+    bool exists;
+    make_closed(p, "file", "x", 1);
+    snprintf(second, sizeof second, "%s", in(p, "second"));
+    assert_int_equal(link(in(p, "file"), second), 0);
+    assert_int_equal(symlink("nowhere", in(p, "link")), 0);
+    assert_int_equal(mkfifo(in(p, "pipe"), 0600), 0);
+    assert_int_equal(lort_os_make_dir(p->dir, "folder", 0700, &err), LORT_OK);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        assert_int_equal(lort_os_look(p->dir, kinds[i].name, &info, &exists, &err), LORT_OK);
+        assert_true(exists);
+        assert_int_equal(info.kind, kinds[i].kind);
+        assert_string_equal(info.kind_text, kinds[i].text);
+        assert_int_equal(info.owner, geteuid());
+    }
+    assert_int_equal(lort_os_look(p->dir, "second", &info, &exists, &err), LORT_OK);
+    assert_int_equal(info.links, 2);
+    assert_int_equal(lort_os_look(p->dir, "none", &info, &exists, &err), LORT_OK);
+    assert_false(exists);
+    assert_true(lort_os_is_own_user(p->dir, geteuid()));
+    assert_false(lort_os_is_own_user(p->dir, (uint64_t)geteuid() + 4711));
+}
+
 static void created_files_are_new_and_private(void **state)
 {
     place *p = *state;
     lort_file *file = NULL;
     lort_file_info info;
     lort_error err = {0};
-    assert_int_equal(lort_os_create(p->dir, "secret", 0600, false, &file, &err), LORT_OK);
+    assert_int_equal(lort_os_create(p->dir, "secret", 0600, &file, &err), LORT_OK);
     assert_int_equal(lort_os_info(file, &info, &err), LORT_OK);
     assert_int_equal(info.mode, 0600);
     assert_int_equal(lort_os_write(file, "12345", 5, 0, &err), LORT_OK);
     assert_int_equal(lort_os_close(file, &err), LORT_OK);
     file = (lort_file *)p;
-    assert_int_equal(lort_os_create(p->dir, "secret", 0600, false, &file, &err), LORT_E_EXISTS);
+    assert_int_equal(lort_os_create(p->dir, "secret", 0600, &file, &err), LORT_E_EXISTS);
     assert_null(file);
     assert_int_equal(chmod(in(p, "secret"), 0664), 0);
-    assert_int_equal(lort_os_create(p->dir, "secret", 0600, true, &file, &err), LORT_OK);
+    assert_int_equal(lort_os_open_found(p->dir, "secret", &file, &err), LORT_OK);
     assert_int_equal(lort_os_info(file, &info, &err), LORT_OK);
-    assert_int_equal(info.mode, 0600); /* an existing file: no more bits than asked for */
+    assert_int_equal(info.mode, 0664); /* opening changes nothing */
     assert_int_equal(info.size, 5);
+    assert_int_equal(lort_os_restrict(file, 0600, &err), LORT_OK);
+    assert_int_equal(lort_os_info(file, &info, &err), LORT_OK);
+    assert_int_equal(info.mode, 0600);
     lort_os_close(file, NULL);
 
     assert_int_equal(symlink("elsewhere", in(p, "trap")), 0);
-    assert_int_equal(lort_os_create(p->dir, "trap", 0600, true, &file, &err), LORT_E_WRITE);
-    assert_int_equal(lort_os_create(p->dir, "trap", 0600, false, &file, &err), LORT_E_EXISTS);
+    assert_int_equal(lort_os_create(p->dir, "trap", 0600, &file, &err), LORT_E_EXISTS);
     assert_false(is_there(p, "elsewhere"));
-    assert_int_equal(mkfifo(in(p, "pipe"), 0600), 0);
-    assert_int_equal(lort_os_create(p->dir, "pipe", 0600, true, &file, &err), LORT_E_WRITE);
-    assert_non_null(strstr(err.message, "a FIFO"));
     assert_int_equal(lort_os_make_dir(p->dir, "folder", 0700, &err), LORT_OK);
     assert_int_equal(lort_os_make_dir(p->dir, "folder", 0700, &err), LORT_E_EXISTS);
     assert_int_equal(lort_os_make_dir(p->dir, "a/b", 0700, &err), LORT_E_WRITE);
@@ -306,8 +366,7 @@ static void write_past_limit(place *p)
     lort_error err = {0};
     struct rlimit limit = {5000, RLIM_INFINITY};
     signal(SIGXFSZ, SIG_IGN);
-    if (lort_os_create(p->dir, "big", 0600, false, &file, &err) ||
-        setrlimit(RLIMIT_FSIZE, &limit) != 0)
+    if (lort_os_create(p->dir, "big", 0600, &file, &err) || setrlimit(RLIMIT_FSIZE, &limit) != 0)
         _exit(1);
     if (lort_os_write(file, bytes, sizeof bytes, 0, &err) != LORT_E_WRITE ||
         !strstr(err.message, "offset 5000"))
@@ -323,7 +382,7 @@ static void a_full_disk_is_told(void **state)
     lort_error err = {0};
     assert_int_equal(lort_os_dir_open("/dev", &dev, NULL), LORT_OK);
     /* a device is no output */
-    assert_int_equal(lort_os_create(dev, "full", 0600, true, &full, &err), LORT_E_WRITE);
+    assert_int_equal(lort_os_open_found(dev, "full", &full, &err), LORT_E_EXISTS);
     lort_os_dir_close(dev);
     uint64_t bytes = 0;
     place *p = *state;
@@ -336,8 +395,10 @@ static void one_writer_holds_the_lock(void **state)
     place *p = *state;
     lort_file *first = make(p, "file", "x", 1), *second = NULL;
     lort_error err = {0};
-    assert_int_equal(lort_os_create(p->dir, "file", 0644, true, &second, &err), LORT_OK);
+    assert_int_equal(lort_os_open_found(p->dir, "file", &second, &err), LORT_OK);
+    assert_int_equal(lort_os_lock_holder(second), 0);
     assert_int_equal(lort_os_lock(first, &err), LORT_OK);
+    assert_int_equal(lort_os_lock_holder(second), getpid());
     assert_int_equal(lort_os_lock(second, &err), LORT_E_EXISTS);
     assert_non_null(strstr(err.message, "locked"));
     assert_int_equal(lort_os_close(first, &err), LORT_OK);
@@ -972,6 +1033,8 @@ int main(void)
         IN_PLACE(only_regular_files_open),
         IN_PLACE(stat_tells_what_is_there),
         IN_PLACE(created_files_are_new_and_private),
+        IN_PLACE(found_files_are_opened_without_links),
+        IN_PLACE(a_look_does_not_follow),
         IN_PLACE(reads_and_writes_are_whole),
         IN_PLACE(a_full_disk_is_told),
         IN_PLACE(one_writer_holds_the_lock),

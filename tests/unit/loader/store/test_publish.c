@@ -140,7 +140,7 @@ static void existing_output_is_refused_at_once(void **state)
     rmdir(output);
     assert_int_equal(symlink("nowhere", output), 0);
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, &err), LORT_E_EXISTS);
-    assert_non_null(strstr(err.message, "leads nowhere"));
+    assert_non_null(strstr(err.message, "replaces the link, not its target"));
     unlink(output);
     assert_int_equal(mkfifo(output, 0600), 0);
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644, .force = true}, &err),
@@ -238,26 +238,40 @@ static void a_second_writer_is_refused(void **state)
     }
 }
 
+/* A writer that dies in its work, as kill -9 lets it die. */
+static void die_writing(lort_publish_options options)
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        lort_publish *p;
+        if (begin(&p, options, NULL) || lort_publish_file(p, "a", NULL) ||
+            lort_publish_append(p, "half of a secret", 16, NULL) ||
+            (options.directory && lort_publish_file(p, "b", NULL)))
+            _exit(1);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void a_dead_writers_partial_is_taken_over(void **state)
 {
     (void)state;
     lort_publish *p;
-    struct stat st;
-    char path[128];
-    put_file(partial, "half of a secret, world readable, longer than what comes");
+    die_writing((lort_publish_options){.mode = 0644});
+    assert_file(partial, "half of a secret");
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600}, NULL), LORT_OK);
-    assert_int_equal(stat(partial, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(lort_publish_append(p, "short", 5, NULL), LORT_OK);
     assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
     lort_publish_close(p);
     assert_file(output, "short");
+    assert_int_equal(names_in(dir), 1);
     unlink(output);
 
-    assert_int_equal(mkdir(partial, 0755), 0);
-    snprintf(path, sizeof path, "%s/old", partial);
-    put_file(path, "old");
-    put_file(guard, "");
+    die_writing((lort_publish_options){.mode = 0644, .directory = true});
+    assert_int_equal(names_in(partial), 2);
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .directory = true}, NULL),
                      LORT_OK);
     assert_int_equal(names_in(partial), 0);
@@ -266,6 +280,257 @@ static void a_dead_writers_partial_is_taken_over(void **state)
     assert_int_equal(names_in(dir), 1);
     assert_int_equal(names_in(output), 0);
     rmdir(output);
+}
+
+/* ---- what LoRT did not make ---- */
+
+static void assert_refused(lort_publish_options options, const char *name, const char *why)
+{
+    lort_publish *p;
+    lort_error err;
+    options.mode = 0600;
+    assert_int_equal(begin(&p, options, &err), LORT_E_EXISTS);
+    assert_null(p);
+    if (!strstr(err.message, name) || !strstr(err.message, why))
+        fail_msg("%s has not '%s' and '%s'", err.message, name, why);
+}
+
+static bool begins_as_test(const uint8_t *head, uint64_t n)
+{
+    return memcmp(head, "work", n < 4 ? (size_t)n : 4) == 0;
+}
+
+static const lort_publish_options resumable = {.resumable = true, .begins = begins_as_test},
+                                  one_file = {.mode = 0600}, whole_dir = {.directory = true};
+
+static void foreign_files_stay_as_they_are(void **state)
+{
+    char path[96];
+    struct stat st;
+    (void)state;
+    snprintf(path, sizeof path, "%s/out.part", dir);
+    put_file(path, "my notes");
+    assert_int_equal(chmod(path, 0664), 0);
+    assert_refused(resumable, "out.part", "does not begin");
+    assert_file(path, "my notes");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0664);
+    unlink(path);
+    put_file(partial, "my notes");
+    assert_refused(one_file, ".out.lort-partial", "no run of LoRT");
+    assert_refused(whole_dir, ".out.lort-partial", "no run of LoRT");
+    assert_file(partial, "my notes");
+    unlink(partial);
+    put_file(guard, "my notes");
+    assert_refused(one_file, ".out.lort-lock", "does not begin");
+    assert_refused(whole_dir, ".out.lort-lock", "does not begin");
+    assert_file(guard, "my notes");
+    unlink(guard);
+    assert_int_equal(names_in(dir), 0);
+}
+
+/* Each name in turn is a link, another name of a file, a directory or a FIFO. */
+static void names_that_lead_elsewhere_are_refused(void **state)
+{
+    const struct {
+        const lort_publish_options *options;
+        const char *name;
+    } cases[] = {{&resumable, "out.part"},
+                 {&one_file, ".out.lort-partial"},
+                 {&whole_dir, ".out.lort-partial"},
+                 {&one_file, ".out.lort-lock"},
+                 {&whole_dir, ".out.lort-lock"}};
+    char victim[96], path[96];
+    (void)state;
+    snprintf(victim, sizeof victim, "%s/victim", dir);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, cases[i].name);
+        put_file(victim, "work of others");
+        assert_int_equal(symlink("victim", path), 0);
+        assert_refused(*cases[i].options, cases[i].name, "a symbolic link");
+        unlink(path);
+        assert_int_equal(symlink("nowhere", path), 0);
+        assert_refused(*cases[i].options, cases[i].name, "a symbolic link");
+        unlink(path);
+        assert_int_equal(link(victim, path), 0);
+        assert_refused(*cases[i].options, cases[i].name, "2 names");
+        unlink(path);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        assert_refused(*cases[i].options, cases[i].name, "a FIFO");
+        unlink(path);
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_refused(*cases[i].options, cases[i].name, "a directory");
+        assert_int_equal(rmdir(path), 0);
+        assert_file(victim, "work of others");
+        unlink(victim);
+        assert_int_equal(names_in(dir), 0);
+    }
+}
+
+/* LoRT empties only a directory that it made, and only if all in it is from LoRT. */
+static void foreign_directories_stay_as_they_are(void **state)
+{
+    char path[128], victim[96];
+    lort_publish *p;
+    (void)state;
+    snprintf(path, sizeof path, "%s/notes", partial);
+    assert_int_equal(mkdir(partial, 0700), 0);
+    put_file(path, "mine");
+    assert_refused(whole_dir, ".out.lort-partial", "");
+    assert_file(path, "mine");
+    unlink(path);
+    rmdir(partial);
+
+    die_writing(whole_dir);
+    put_file(path, "mine");
+    assert_refused(whole_dir, "notes", "no run of LoRT");
+    assert_file(path, "mine");
+    assert_int_equal(names_in(partial), 3);
+    unlink(path);
+    snprintf(victim, sizeof victim, "%s/victim", dir);
+    put_file(victim, "work of others");
+    assert_int_equal(symlink("../victim", path), 0);
+    assert_refused(whole_dir, "notes", "a symbolic link");
+    unlink(path);
+    assert_int_equal(begin(&p, whole_dir, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(victim, "work of others");
+    unlink(victim);
+    assert_int_equal(names_in(dir), 0);
+}
+
+/* The note of a dead writer is no proof for another file of that name. */
+static void a_replaced_partial_is_not_taken_over(void **state)
+{
+    (void)state;
+    die_writing(one_file);
+    unlink(partial);
+    put_file(partial, "mine");
+    assert_refused(one_file, ".out.lort-partial", "no run of LoRT");
+    assert_file(partial, "mine");
+    unlink(partial);
+    unlink(guard);
+    assert_int_equal(names_in(dir), 0);
+}
+
+/* ---- names that change during the run ---- */
+
+static void replace_partial(const lort_publish_options *options, const char *name, bool replace)
+{
+    lort_publish *p;
+    lort_error err;
+    char moved[96];
+    snprintf(moved, sizeof moved, "%s/moved", dir);
+    assert_int_equal(begin(&p, *options, NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "work", 4, NULL), LORT_OK);
+    assert_int_equal(lort_publish_checkpoint(p, NULL), LORT_OK);
+    assert_int_equal(rename(name, moved), 0);
+    if (replace)
+        put_file(name, "evil");
+    assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "removed or replaced"));
+    assert_null(strstr(err.message, "complete and checked"));
+    assert_false(lort_publish_stays(p));
+    lort_publish_close(p);
+    assert_int_equal(access(output, F_OK), -1);
+    if (replace)
+        assert_file(name, "evil");
+    unlink(name);
+    if (!options->directory)
+        assert_file(moved, "work");
+    snprintf(moved, sizeof moved, "%s/moved/a", dir);
+    unlink(moved);
+    snprintf(moved, sizeof moved, "%s/moved", dir);
+    remove(moved);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static void only_the_written_file_gets_the_name(void **state)
+{
+    char part[96];
+    (void)state;
+    snprintf(part, sizeof part, "%s/out.part", dir);
+    for (int replace = 0; replace < 2; replace++) {
+        replace_partial(&resumable, part, replace);
+        replace_partial(&one_file, partial, replace);
+        replace_partial(&whole_dir, partial, replace);
+    }
+}
+
+/* Somebody changes what is in the partial directory. */
+static void only_written_files_get_into_the_directory(void **state)
+{
+    static const char *const names[] = {"a", "b"};
+    char path[128];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        lort_publish *p;
+        assert_int_equal(begin(&p, whole_dir, NULL), LORT_OK);
+        assert_int_equal(lort_publish_file(p, "a", NULL), LORT_OK);
+        assert_int_equal(lort_publish_append(p, "work", 4, NULL), LORT_OK);
+        assert_int_equal(lort_publish_file(p, "c", NULL), LORT_OK);
+        snprintf(path, sizeof path, "%s/new", partial);
+        put_file(path, "evil");
+        char name[128];
+        snprintf(name, sizeof name, "%s/%s", partial, names[i]);
+        assert_int_equal(rename(path, name), 0);
+        assert_int_equal(lort_publish_commit(p, NULL), LORT_E_WRITE);
+        lort_publish_close(p);
+        assert_int_equal(access(output, F_OK), -1);
+        assert_file(name, "evil");
+        assert_int_equal(names_in(partial), 1);
+        unlink(name);
+        rmdir(partial);
+        assert_int_equal(names_in(dir), 0);
+    }
+}
+
+/* --force replaces a link, never its target. */
+static void force_replaces_the_link(void **state)
+{
+    char victim[96];
+    struct stat st;
+    lort_publish *p;
+    (void)state;
+    snprintf(victim, sizeof victim, "%s/victim", dir);
+    put_file(victim, "precious");
+    assert_int_equal(symlink("victim", output), 0);
+    assert_refused(one_file, "/out", "symbolic link");
+    assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .force = true}, NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(victim, "precious");
+    assert_file(output, "new");
+    assert_int_equal(lstat(output, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    unlink(victim);
+    unlink(output);
+}
+
+/* own_only: --force is no leave to replace the file of somebody else. */
+static void own_only_replaces_what_lort_made(void **state)
+{
+    lort_publish_options options = {.force = true, .own_only = true, .begins = begins_as_test};
+    lort_publish *p;
+    (void)state;
+    options.mode = 0600;
+    put_file(output, "my notes");
+    assert_refused(options, "out", "does not begin");
+    assert_file(output, "my notes");
+    unlink(output);
+    assert_int_equal(symlink("nowhere", output), 0);
+    assert_refused(options, "out", "a symbolic link");
+    unlink(output);
+    put_file(output, "work of an earlier run");
+    assert_int_equal(begin(&p, options, NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "work", 4, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_file(output, "work");
+    unlink(output);
+    assert_int_equal(names_in(dir), 0);
 }
 
 static void a_full_disk_is_said_at_once(void **state)
@@ -326,7 +591,7 @@ static void every_failed_write_leaves_the_old_file(void **state)
         setrlimit(RLIMIT_FSIZE, &old);
         lort_publish_close(p);
         assert_int_equal(code, limit < 100000 ? LORT_E_WRITE : LORT_OK);
-        assert_true(limit >= 100000 || strstr(err.message, ".out.lort-partial"));
+        assert_true(limit >= 100000 || strstr(err.message, ".out.lort-"));
         assert_file(output, "old");
         assert_int_equal(names_in(dir), 1);
     }
@@ -378,7 +643,7 @@ static void of_many_writers_one_wins(void **state)
     (void)state;
     for (int round = 0; round < 200; round++) {
         if (round % 2)
-            put_file(partial, "stale");
+            die_writing((lort_publish_options){.mode = 0644});
         pid_t children[4];
         int won = 0, status;
         for (int i = 0; i < 4; i++) {
@@ -476,10 +741,17 @@ static void too_few_descriptors_are_no_other_writer(void **state)
 
 static char part[80];
 
+static bool any_beginning(const uint8_t *head, uint64_t n)
+{
+    (void)head;
+    return n > 0;
+}
+
 static lort_code resume(lort_publish **out, lort_publish_options options)
 {
     snprintf(part, sizeof part, "%s.part", output);
     options.resumable = true;
+    options.begins = any_beginning;
     options.mode = 0600;
     return begin(out, options, NULL);
 }
@@ -615,10 +887,13 @@ static void resumable_files_are_locked(void **state)
     assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
     assert_int_equal(stat(part, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(begin(&second, (lort_publish_options){.mode = 0600, .resumable = true}, &err),
-                     LORT_E_EXISTS);
+    assert_int_equal(
+        begin(&second,
+              (lort_publish_options){.mode = 0600, .resumable = true, .begins = any_beginning},
+              &err),
+        LORT_E_EXISTS);
     snprintf(who, sizeof who, "process %d on this host", (int)getpid());
-    assert_true(strstr(err.message, who) || access("/proc/locks", R_OK) != 0);
+    assert_true(strstr(err.message, who) || access("/proc/self/fdinfo", R_OK) != 0);
     lort_publish_keep(p, false);
     lort_publish_close(p);
     assert_int_equal(names_in(dir), 0);
@@ -635,6 +910,14 @@ int main(void)
         cmocka_unit_test(a_directory_appears_whole),
         cmocka_unit_test(a_second_writer_is_refused),
         cmocka_unit_test(a_dead_writers_partial_is_taken_over),
+        cmocka_unit_test(foreign_files_stay_as_they_are),
+        cmocka_unit_test(names_that_lead_elsewhere_are_refused),
+        cmocka_unit_test(foreign_directories_stay_as_they_are),
+        cmocka_unit_test(a_replaced_partial_is_not_taken_over),
+        cmocka_unit_test(only_the_written_file_gets_the_name),
+        cmocka_unit_test(only_written_files_get_into_the_directory),
+        cmocka_unit_test(force_replaces_the_link),
+        cmocka_unit_test(own_only_replaces_what_lort_made),
         cmocka_unit_test(a_full_disk_is_said_at_once),
         cmocka_unit_test(a_missing_place_is_said_at_once),
         cmocka_unit_test(every_failed_write_leaves_the_old_file),

@@ -1,0 +1,130 @@
+/* publish_guard: the lock file of outputs that no later run resumes: DIR/.NAME.lort-lock.
+ *
+ *   file = "LoRT lock\n" note*
+ *   note = "made DEVICE INODE BIRTH\n", each figure with 20 digits
+ *
+ * A note names a file or directory that LoRT made for the partial output. LoRT writes the note
+ * before it writes into the file. So a later run can prove what a killed run made. */
+#include "formats/base/text.h"
+#include "loader/store/own.h"
+#include "loader/store/publish_parts.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char lock_head[] = "LoRT lock\n";
+#define HEAD_BYTES (sizeof lock_head - 1)
+#define NOTE_BYTES (sizeof "made " - 1 + 3 * 21)
+
+/* The file that cannot be read is the output. */
+lort_code lort_publish_of_output(lort_code code, lort_error *err)
+{
+    if (code != LORT_E_READ)
+        return code;
+    if (err)
+        err->code = LORT_E_WRITE;
+    return LORT_E_WRITE;
+}
+
+lort_code lort_publish_is_locked(lort_publish *p, const lort_file *held, lort_error *err)
+{
+    const uint64_t pid = held ? lort_os_lock_holder(held) : 0;
+    char who[64] = "of another user or host, or one that has just ended", shown[300], place[300];
+    if (pid)
+        snprintf(who, sizeof who, "process %llu on this host", (unsigned long long)pid);
+    return lort_fail(err, LORT_E_EXISTS,
+                     "output '%s' in '%s' is being written by another LoRT (%s; it holds %s)",
+                     lort_escape_text(shown, sizeof shown, p->name),
+                     lort_escape_text(place, sizeof place, lort_os_dir_path(p->parent)), who,
+                     p->options.resumable ? p->partial : p->guard);
+}
+
+static bool begins_as_lock(const uint8_t *head, uint64_t n)
+{
+    return memcmp(head, lock_head, n < HEAD_BYTES ? (size_t)n : HEAD_BYTES) == 0;
+}
+
+static void note_text(char *text, const lort_file_info *info)
+{
+    snprintf(text, NOTE_BYTES + 1, "made %020" PRIu64 " %020" PRIu64 " %020" PRIu64 "\n",
+             info->device, info->inode, (uint64_t)info->birth_ns);
+}
+
+/* Opens the lock file, or creates it, and locks it. *same: its name still leads to it. */
+static lort_code hold_guard(lort_publish *p, bool *same, lort_error *err)
+{
+    lort_file_info info = {0};
+    *same = false;
+    lort_code code = lort_own_open(p->parent, p->guard, begins_as_lock, &p->lock, err);
+    if (code == LORT_OK && !p->lock) {
+        code = lort_os_create(p->parent, p->guard, 0600, &p->lock, err);
+        if (code == LORT_E_EXISTS) /* another writer was faster */
+            return LORT_OK;
+    }
+    if (code == LORT_OK)
+        code = lort_os_lock(p->lock, err);
+    if (code == LORT_E_EXISTS && p->lock)
+        code = lort_publish_is_locked(p, p->lock, err);
+    else if (code == LORT_OK)
+        code = lort_os_leads_to(p->parent, p->guard, p->lock, same, err);
+    if (code == LORT_OK && *same)
+        code = lort_publish_of_output(lort_os_info(p->lock, &info, err), err);
+    p->lock_bytes = info.size;
+    p->lock_begun = info.size == 0;
+    return code;
+}
+
+lort_code lort_publish_guard_take(lort_publish *p, lort_error *err)
+{
+    bool same = false;
+    for (int i = 0; i < LORT_PUBLISH_TRIES; i++) {
+        lort_code code = hold_guard(p, &same, err);
+        if (code == LORT_OK && same)
+            return LORT_OK;
+        lort_os_close(p->lock, NULL);
+        p->lock = NULL;
+        if (code)
+            return code;
+    }
+    return lort_publish_is_locked(p, NULL, err);
+}
+
+/* An earlier run that was killed between making the partial output and its note left it empty. */
+static bool is_unnoted(const lort_publish *p)
+{
+    return p->lock_bytes >= HEAD_BYTES && p->lock_bytes < HEAD_BYTES + NOTE_BYTES;
+}
+
+lort_code lort_publish_guard_knows(lort_publish *p, const lort_file_info *info, bool empty,
+                                   bool *noted, lort_error *err)
+{
+    char wanted[NOTE_BYTES + 1], note[NOTE_BYTES];
+    lort_code code = LORT_OK;
+    *noted = is_unnoted(p) && empty;
+    note_text(wanted, info);
+    for (uint64_t at = HEAD_BYTES; code == LORT_OK && !*noted && at + NOTE_BYTES <= p->lock_bytes;
+         at += NOTE_BYTES) {
+        code = lort_publish_of_output(lort_os_read(p->lock, note, NOTE_BYTES, at, err), err);
+        *noted = code == LORT_OK && memcmp(note, wanted, NOTE_BYTES) == 0;
+    }
+    return code;
+}
+
+lort_code lort_publish_guard_begin(lort_publish *p, lort_error *err)
+{
+    lort_code code = lort_os_truncate(p->lock, 0, err);
+    if (code == LORT_OK)
+        code = lort_os_write(p->lock, lock_head, HEAD_BYTES, 0, err);
+    p->lock_bytes = HEAD_BYTES;
+    p->lock_begun = true;
+    return code;
+}
+
+lort_code lort_publish_guard_note(lort_publish *p, const lort_file_info *info, lort_error *err)
+{
+    char note[NOTE_BYTES + 1];
+    note_text(note, info);
+    lort_code code = lort_os_write(p->lock, note, NOTE_BYTES, p->lock_bytes, err);
+    p->lock_bytes += NOTE_BYTES;
+    return code;
+}
