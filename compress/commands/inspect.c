@@ -89,18 +89,22 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
     } facts[] = {{"producer", model->producer},
                  {"options", model->options},
                  {"libraries", model->libraries}};
-    enum { FACTS = sizeof facts / sizeof *facts };
-    lort_code code = lort_report_meta(report, FACTS + model->file_count, err);
+    enum { FACTS = sizeof facts / sizeof *facts, FILES = FACTS + 1 };
+    lort_code code = lort_report_meta(report, FILES + model->file_count, err);
     if (code)
         return code;
     for (unsigned i = 0; i < FACTS; i++) {
         report->meta[i] = (lort_meta_report){.key = facts[i].key, .type = "string"};
         put_text(report, &report->meta[i], facts[i].text);
     }
+    report->meta[FACTS] =
+        (lort_meta_report){.key = "algorithm",
+                           .type = "u32",
+                           .text = lort_report_text(report, "%u", model->algorithm)};
     for (uint32_t f = 0; f < model->file_count; f++) {
-        report->meta[FACTS + f] =
+        report->meta[FILES + f] =
             (lort_meta_report){.key = lort_report_text(report, "file %u", f), .type = "string"};
-        put_text(report, &report->meta[FACTS + f],
+        put_text(report, &report->meta[FILES + f],
                  lort_report_text(report, "%s, %llu bytes, %s", model->files[f].name,
                                   (unsigned long long)model->files[f].size,
                                   model->files[f].format));

@@ -101,6 +101,7 @@ static void a_container(void **state)
         assert_string_equal(b->file, "m.safetensors");
     }
     assert_string_equal(meta_of(&report, "producer")->text, "lort " LORT_VERSION);
+    assert_int_equal(atoi(meta_of(&report, "algorithm")->text), LORT_ALGORITHM);
     assert_non_null(strstr(meta_of(&report, "options")->text, "rank=2"));
     assert_non_null(strstr(meta_of(&report, "file 0")->text, "m.safetensors, "));
     lort_report_free(&made);
