@@ -471,7 +471,58 @@ class Context:
         return np.float32(2 * k - self.odd * ((k > 0) - (k < 0))) * self.gain + np.float32(0)
 
 
+# The packed coding. GROUPS: number: (symbols in a byte, size of the alphabet, low bits).
+GROUPS = {1: (1, 255, 0), 2: (2, 15, 0), 3: (3, 6, 0), 4: (4, 4, 0), 5: (5, 3, 0), 6: (1, 255, 2)}
+
+
+def read_packed_stream(c, count, group, escapes):
+    """Returns the integers of a stream."""
+    each, size, low = GROUPS[group]
+    packed = np.frombuffer(c.take(up(count, each)), np.uint8).astype(np.int32)
+    bits = np.frombuffer(c.take(up(count * low, 8)), np.uint8)
+    escaped = np.frombuffer(c.take(2 * escapes), "<i2")
+    digits = packed[:, None] // size ** np.arange(each) % size
+    need(np.all(packed < size**each) and not digits.reshape(-1)[count:].any(), f"{c.what}: a byte that its alphabet does not have")
+    symbols = digits.reshape(-1)[:count]
+    k = np.where(symbols & 1, (symbols + 1) // 2, -(symbols // 2))
+    if low:
+        k = 4 * k + (np.repeat(bits, 4)[:count] >> (2 * (np.arange(count) % 4)) & 3)
+    need(np.count_nonzero(symbols == size - 1) == escapes, f"{c.what}: number of escapes")
+    k[symbols == size - 1] = escaped
+    return k.tolist()
+
+
+def read_packed_block(body, rows, cols, row_codes, col_codes, step, what):
+    c = Cursor(body, what)
+    base, shift, used = c.get("iHH")
+    need(abs(base) <= 1024 and shift <= 7, f"{what}: base or width of the classes is out of range")
+    heads = {s: c.get("IIHH") for s in range(16) if used >> s & 1}
+    need(sum(head[0] & 0xFFFFFF for head in heads.values()) == rows * cols, f"{what}: the streams do not fit the block")
+    streams, levels = {}, {}
+    for s, (count, escapes, one, gain) in heads.items():
+        group, count = count >> 24, count & 0xFFFFFF
+        need(count and group in GROUPS and escapes <= count, f"{what}: head of stream {s}")
+        streams[s] = iter(read_packed_stream(c, count, group, escapes))
+        levels[s] = np.float32(one / 4096) * step, np.float32(gain / 32768) * step
+    c.end(False)
+    classes = np.clip((row_codes.astype(np.int32)[:, None] + col_codes.astype(np.int32) - base) >> shift, 0, 7).tolist()
+    out = np.empty((rows, cols), "<f4")
+    for row in range(rows):
+        state = 0
+        for col in range(cols):
+            odd = state >> 1 & 1
+            s = 2 * classes[row][col] + odd
+            k = next(streams.get(s, iter(())), None)
+            need(k is not None, f"{what}: stream {s} has too few integers")
+            one, gain = levels[s]
+            out[row, col] = one * np.float32(k) if abs(k) == 1 else np.float32(2 * k - odd * ((k > 0) - (k < 0))) * gain
+            state = (2 * state + ((k ^ state ^ state >> 2) & 1)) % 8
+    return out + np.float32(0)
+
+
 def read_block(body, rows, cols, row_codes, col_codes, step, what):
+    if len(body) >= 8 and int.from_bytes(body[4:8], "little") > 0xFFFF:
+        return read_packed_block(body, rows, cols, row_codes, col_codes, step, what)
     c = Cursor(body, what)
     base, shift, used, low_bytes, escapes = c.get("iIIII")
     need(abs(base) <= 1024 and shift <= 7, f"{what}: base or width of the classes is out of range")

@@ -1,6 +1,7 @@
 /* block: see block.h. A body is a head, low bits, escapes and words, in this order. Each of the
  * four that is not empty becomes one zstd frame of the chunk. zstd gains mainly on the head. */
 #include "compress/coder/block.h"
+#include "compress/coder/packed.h"
 #include "formats/base/bytes.h"
 #include <string.h>
 
@@ -237,8 +238,8 @@ static lort_code get_head(lort_cursor *c, lort_block *block, lort_tables *tables
     return c->code;
 }
 
-lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space,
-                            lort_error *err)
+static lort_code decode_streams(lort_block *block, float step, uint64_t bytes,
+                                lort_block_space *space, lort_error *err)
 {
     lort_cursor c = lort_cursor_make(space->body, bytes, bytes, LORT_E_DAMAGED, err);
     lort_tables tables = {0};
@@ -255,4 +256,29 @@ lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_
     return c.code ? c.code
                   : lort_stream_read(block, &tables, &stream, step, space->tables, space->weights,
                                      err);
+}
+
+static lort_code decode_packed(lort_block *block, float step, uint64_t bytes,
+                               lort_block_space *space, lort_error *err)
+{
+    return lort_packed_decode(block, step, space->body, bytes, space->weights, err);
+}
+
+/* The codings of a block, told apart by the u32 at byte 4 of the body. Today's coding has the shift
+ * of the classes there, 0 to 7. The packed coding has the shift in the low half, and in the high
+ * half a bit for each stream in use: one at least. */
+static const struct {
+    uint32_t most; /* largest u32 at byte 4 */
+    lort_code (*decode)(lort_block *block, float step, uint64_t bytes, lort_block_space *space,
+                        lort_error *err);
+} codings[] = {{UINT16_MAX, decode_streams}, {UINT32_MAX, decode_packed}};
+
+lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space,
+                            lort_error *err)
+{
+    const uint32_t mark = bytes < 8 ? 0 : lort_load_u32(space->body + 4);
+    unsigned i = 0;
+    while (mark > codings[i].most)
+        i++;
+    return codings[i].decode(block, step, bytes, space, err);
 }

@@ -60,6 +60,7 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
                             lort_block_space *space, lort_block_coded *out, lort_error *err);
 /* Decodes a body of `bytes` bytes in space->body to space->weights [rows][cols]. The caller sets
  * block's rows, cols and codes; this function sets base and shift. It believes nothing in the body.
+ * It reads the packed coding of algorithm version 2 as well.
  * On failure: LORT_E_DAMAGED. Source: docs/FORMAT.md, "Blocks of integers". */
 lort_code lort_block_decode(lort_block *block, float step, uint64_t bytes, lort_block_space *space,
                             lort_error *err);
