@@ -158,6 +158,17 @@ same_in_types() { # at_least-or-exactly count types...
     [ "$(sha256sum <"$T/ours" | cut -c 1-16)" = 6ea0ab4fd0e8b3a7 ]
 }
 
+# Algorithm 2 alone wrote this coding: one, several and all groups of symbols, and a slice of several blocks.
+@test "the independent reader and restore agree on the packed coding, bit for bit" {
+    need_decoder
+    for model in int:tiny.gguf int-fine:tiny.gguf int-coarse:tiny.gguf wide:wide.safetensors; do
+        expect 0 "$LORT" restore "tests/golden/a2-${model%:*}.lort" -o "$T/ours"
+        expect 0 decode "tests/golden/a2-${model%:*}.lort" "$T/theirs"
+        cmp "$T/ours" "$T/theirs/${model#*:}"
+        rm -r "$T/ours" "$T/theirs"
+    done
+}
+
 @test "the independent reader and restore agree on trits, bit for bit, and beside factors but for rounding" {
     need_decoder
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --residual ternary --rank 0
