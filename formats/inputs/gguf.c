@@ -3,7 +3,6 @@
  * allocates nothing. Then the places of all tensors in the file are checked, before any code uses
  * one. */
 #include "formats/inputs/gguf.h"
-#include "formats/base/names.h"
 #include "formats/base/text.h"
 #include "formats/inputs/header.h"
 #include "formats/types/layout.h"
@@ -98,37 +97,33 @@ static const char *copy_text(pools *p, const void *bytes, uint64_t n)
     return to;
 }
 
-static lort_code add_key(lort_names *keys, const lort_kv *kv, lort_error *err)
+static lort_code check_keys(const lort_header *h, lort_error *err)
 {
     char shown[LORT_SHOWN_NAME];
-    bool is_new;
-    uint32_t found;
-    lort_code code = lort_names_add(keys, kv->key, kv->key_bytes, 0, &is_new, &found, err);
-    if (!code && !is_new)
+    const lort_kv *twice;
+    lort_code code = lort_header_twice(h, &twice, err);
+    if (!code && twice)
         code = lort_fail(err, LORT_E_INPUT, "metadata key '%s' stands twice in the header",
-                         lort_escape(shown, sizeof shown, kv->key, kv->key_bytes));
+                         lort_escape(shown, sizeof shown, twice->key, twice->key_bytes));
     return code;
 }
 
 static lort_code fill_kv(lort_gguf_reader *r, lort_header *h, pools *p)
 {
-    lort_names keys = {.alloc = h->arena.alloc};
     lort_code code = LORT_OK;
-    for (uint64_t i = 0; i < r->kv_count && !code; i++) {
+    for (uint64_t i = 0; i < r->kv_count; i++) {
         lort_kv *kv = &h->kv[i];
         code = lort_gguf_read_kv(r, kv);
         if (!code && !has_text(p, kv_text_bytes(kv)))
             code = warn_changed(r);
         if (code)
-            break;
+            return code;
         kv->key = copy_text(p, kv->key, kv->key_bytes);
         if (kv->kind == LORT_KV_TEXT)
             kv->text_copy = copy_text(p, r->cursor.data + kv->v.text.at, kv->v.text.bytes);
-        code = add_key(&keys, kv, r->cursor.error);
         h->kv_count = i + 1;
     }
-    lort_names_free(&keys);
-    return code;
+    return check_keys(h, r->cursor.error);
 }
 
 /* --- the keys that LoRT obeys --- */

@@ -7,7 +7,6 @@
  * the right size. A third walk, over an accepted header, writes a new one. Nothing is allocated for
  * a JSON token. */
 #include "formats/base/bytes.h"
-#include "formats/base/names.h"
 #include "formats/base/text.h"
 #include "formats/inputs/format.h"
 #include "formats/inputs/header.h"
@@ -259,7 +258,6 @@ typedef struct filler {
     totals left; /* what is left of the counts of the first walk */
     char *text;
     int64_t *dims;
-    lort_names meta_keys;
     uint64_t data_bytes;
 } filler;
 
@@ -337,9 +335,7 @@ static lort_code fill_entry(void *ctx, const entry *e, lort_error *err)
 static lort_code fill_meta(void *ctx, const lort_json *key, const lort_json *value, lort_error *err)
 {
     filler *f = ctx;
-    char shown[LORT_SHOWN_NAME];
-    uint32_t value_bytes, found;
-    bool is_new;
+    uint32_t value_bytes;
     if (!f->left.pairs)
         return warn_changed(err);
     lort_kv *kv = &f->header->kv[f->header->kv_count];
@@ -352,10 +348,17 @@ static lort_code fill_meta(void *ctx, const lort_json *key, const lort_json *val
         return warn_changed(err);
     f->left.pairs--;
     f->header->kv_count++;
-    lort_code code = lort_names_add(&f->meta_keys, kv->key, kv->key_bytes, 0, &is_new, &found, err);
-    if (!code && !is_new)
+    return LORT_OK;
+}
+
+static lort_code check_meta(const lort_header *h, lort_error *err)
+{
+    char shown[LORT_SHOWN_NAME];
+    const lort_kv *twice;
+    lort_code code = lort_header_twice(h, &twice, err);
+    if (!code && twice)
         code = lort_fail(err, LORT_E_INPUT, "__metadata__ key '%s' stands twice",
-                         show_text(key, shown));
+                         lort_escape(shown, sizeof shown, twice->key, twice->key_bytes));
     return code;
 }
 
@@ -435,8 +438,7 @@ static lort_code check_prefix(const uint8_t *data, uint64_t available, uint64_t 
 static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *h, lort_error *err)
 {
     totals counted = {0};
-    filler f = {
-        .header = h, .meta_keys.alloc = h->arena.alloc, .data_bytes = file_size - h->header_bytes};
+    filler f = {.header = h, .data_bytes = file_size - h->header_bytes};
     lort_json first = start_header(data, h->header_bytes, err),
               second = start_header(data, h->header_bytes, err);
     lort_code code = walk_top(&first, &(visitor){count_entry, count_meta, NULL, &counted});
@@ -445,7 +447,8 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
         code = take_all(h, &counted, &f, err);
     if (!code)
         code = walk_top(&second, &(visitor){fill_entry, fill_meta, NULL, &f});
-    lort_names_free(&f.meta_keys);
+    if (!code)
+        code = check_meta(h, err);
     if (!code)
         code = lort_layout_sort(h->index.tensors, h->index.count, h->arena.alloc, err);
     if (!code)

@@ -31,7 +31,7 @@ static bool same_name(const lort_tensor *tensor, const char *name, uint64_t name
 }
 
 /* The slot that holds the name, or the free slot where it belongs. NULL after MAX_PROBES slots. */
-static uint64_t *find_slot(const lort_index *index, const char *name, uint64_t name_bytes)
+static uint32_t *find_slot(const lort_index *index, const char *name, uint64_t name_bytes)
 {
     uint64_t mask = index->slot_count - 1;
     uint64_t at = lort_name_hash(name, name_bytes) & mask;
@@ -44,7 +44,7 @@ static uint64_t *find_slot(const lort_index *index, const char *name, uint64_t n
 static lort_code put_name(const lort_index *index, uint64_t number, lort_error *err)
 {
     const lort_tensor *tensor = &index->tensors[number];
-    uint64_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
+    uint32_t *slot = find_slot(index, tensor->name, tensor->name_bytes);
     char name[160];
     if (!slot)
         return lort_fail(
@@ -54,7 +54,7 @@ static lort_code put_name(const lort_index *index, uint64_t number, lort_error *
     if (*slot)
         return lort_fail(err, LORT_E_INPUT, "tensor name '%s' occurs twice",
                          lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
-    *slot = number + 1;
+    *slot = (uint32_t)number + 1;
     return LORT_OK;
 }
 
@@ -62,6 +62,9 @@ lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err
 {
     uint64_t slots = 8;
     void *memory;
+    if (index->count > LORT_INDEX_MOST)
+        return lort_fail(err, LORT_E_INPUT, "%llu tensors (at most %u are allowed)",
+                         (unsigned long long)index->count, LORT_INDEX_MOST);
     while (slots < 2 * index->count)
         slots *= 2;
     lort_code code = lort_arena_take(arena, slots * sizeof *index->slots, &memory, err);
@@ -78,7 +81,7 @@ const lort_tensor *lort_index_find(const lort_index *index, const char *name, ui
 {
     if (index->slot_count == 0)
         return NULL;
-    const uint64_t *slot = find_slot(index, name, name_bytes);
+    const uint32_t *slot = find_slot(index, name, name_bytes);
     return slot && *slot ? &index->tensors[*slot - 1] : NULL;
 }
 

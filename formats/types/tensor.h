@@ -36,13 +36,15 @@ lort_matrices lort_tensor_matrices(const lort_tensor *tensor);
 typedef struct lort_index {
     lort_tensor *tensors;
     uint64_t count;
-    uint64_t *slots; /* open addressing: tensor number + 1, 0 = free */
+    uint32_t *slots; /* open addressing: tensor number + 1, 0 = free */
     uint64_t slot_count;
 } lort_index;
 
 /* Builds the hash table over index->tensors[0, count), in O(count) for any names. On failure:
  * LORT_E_MEMORY, or LORT_E_INPUT, which names the first duplicate or says that the names were made
- * to collide. */
+ * to collide, or that there are more than LORT_INDEX_MOST tensors. Memory: 8 to 16 bytes a
+ * tensor. */
+#define LORT_INDEX_MOST (UINT32_MAX - 1u)
 lort_code lort_index_build(lort_index *index, lort_arena *arena, lort_error *err);
 /* Returns the tensor of that name, or NULL. */
 const lort_tensor *lort_index_find(const lort_index *index, const char *name, uint64_t name_bytes);

@@ -22,12 +22,25 @@ static lort_code name_twice(const lort_model *model, lort_error *err)
     return LORT_E_INPUT; /* something else is wrong with the names */
 }
 
+/* The index of file i, where no other file has tensors, serves the model too. */
+static void share_index(lort_model *model, uint32_t i)
+{
+    model->index = model->files[i].shown.header.index;
+    for (uint64_t t = 0; t < model->index.count; t++)
+        model->index.tensors[t].file = i;
+}
+
 static lort_code merge_tensors(lort_model *model, lort_error *err)
 {
     void *memory;
     uint64_t at = 0;
     for (uint32_t i = 0; i < model->file_count; i++)
         model->index.count += model->files[i].shown.header.index.count;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (model->index.count && model->files[i].shown.header.index.count == model->index.count) {
+            share_index(model, i);
+            return LORT_OK;
+        }
     lort_code code =
         lort_arena_take(&model->arena, model->index.count * sizeof(lort_tensor), &memory, err);
     if (code)
@@ -122,11 +135,15 @@ static lort_code check_shard_list(lort_model *model, lort_error *err)
 
 /* ---- extents ---- */
 
+/* Without arrays LoRT only counts. */
 static void put_extent(lort_model *model, uint32_t file, uint64_t tensor, uint64_t offset,
                        uint64_t bytes)
 {
-    model->extents[model->extent_count] = (lort_extent){file, tensor != UINT64_MAX, offset, bytes};
-    model->extent_tensor[model->extent_count++] = tensor;
+    const uint64_t at = model->extent_count++;
+    if (!model->extents)
+        return;
+    model->extents[at] = (lort_extent){file, tensor != UINT64_MAX, offset, bytes};
+    model->extent_tensor[at] = tensor;
 }
 
 /* Within a file the tensors are in ascending order of offset. The bytes between them are raw. */
@@ -144,26 +161,37 @@ static void tile_file(lort_model *model, uint32_t file, uint64_t *tensor)
         put_extent(model, file, UINT64_MAX, at, size - at);
 }
 
+static void tile_files(lort_model *model)
+{
+    uint64_t tensor = 0;
+    model->extent_count = 0;
+    for (uint32_t file = 0; file < model->file_count; file++)
+        tile_file(model, file, &tensor);
+}
+
+/* Counts the extents, then lists them: a header may have millions. */
+static lort_code list_extents(lort_model *model, lort_error *err)
+{
+    void *extents, *numbers;
+    tile_files(model);
+    const uint64_t room = model->extent_count;
+    lort_code code = lort_arena_take(&model->arena, room * sizeof(lort_extent), &extents, err);
+    if (code == LORT_OK)
+        code = lort_arena_take(&model->arena, room * sizeof(uint64_t), &numbers, err);
+    if (code)
+        return code;
+    model->extents = extents;
+    model->extent_tensor = numbers;
+    tile_files(model);
+    return LORT_OK;
+}
+
 lort_code lort_model_merge(lort_model *model, lort_error *err)
 {
-    void *memory;
-    uint64_t tensor = 0;
     lort_code code = merge_tensors(model, err);
     if (code == LORT_OK)
         code = check_split(model, err);
     if (code == LORT_OK)
         code = check_shard_list(model, err);
-    uint64_t room = 2 * model->index.count + 2 * (uint64_t)model->file_count;
-    if (code == LORT_OK)
-        code = lort_arena_take(&model->arena, room * sizeof(lort_extent), &memory, err);
-    if (code)
-        return code;
-    model->extents = memory;
-    code = lort_arena_take(&model->arena, room * sizeof(uint64_t), &memory, err);
-    if (code)
-        return code;
-    model->extent_tensor = memory;
-    for (uint32_t file = 0; file < model->file_count; file++)
-        tile_file(model, file, &tensor);
-    return LORT_OK;
+    return code ? code : list_extents(model, err);
 }
