@@ -239,7 +239,7 @@ typedef struct lort_report {
     lort_mode mode;          /* AUTO: the command has no mode */
     const char *mode_reason; /* "": the command has no mode */
     /* Memory in bytes: left by the binding source; that full mode would take; the most that the
-     * plan lets LoRT take; the limit of LoRT. */
+     * plan lets LoRT take (inspect plans nothing: the most that it took); the limit of LoRT. */
     uint64_t available_bytes, need_bytes, planned_peak_bytes, budget_bytes;
     const char *binding_source; /* the name of the source that binds */
     lort_source_report *sources;
@@ -314,13 +314,17 @@ lort_code lort_compress(const char *model, const char *output, const lort_option
 lort_code lort_plan(const char *model, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err);
 
-/* Reports the metadata and the tensors of a model or container. Reads no weight. */
-lort_code lort_inspect(const char *path, lort_report *report, lort_error *err);
-
 typedef struct lort_run_options {
-    uint64_t memory_bytes; /* memory that LoRT may use; 0: LoRT probes the machine */
-    unsigned threads;      /* worker threads; 0: cores that the process may use */
+    /* Memory that LoRT may use; 0: LoRT probes the machine. The limit holds from the first byte of
+     * a file on. What headers and records take counts, and so does the report. */
+    uint64_t memory_bytes;
+    unsigned threads; /* worker threads; 0: cores that the process may use */
 } lort_run_options;
+
+/* Reports the metadata and the tensors of a model or container. Reads no weight and starts no
+ * thread: run->threads is not used. */
+lort_code lort_inspect(const char *path, const lort_run_options *run, const lort_observer *observer,
+                       lort_report *report, lort_error *err);
 
 /* Decodes a whole container and checks every hash and every shape. */
 lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer,

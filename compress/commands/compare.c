@@ -426,7 +426,8 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
     while (*threads > 1 && base + *threads * worker_cost(chunk, &c->blocks) > limit)
         --*threads;
     report->planned_peak_bytes = base + *threads * worker_cost(chunk, &c->blocks);
-    report->budget_bytes = limit;
+    if (report->planned_peak_bytes < lort_session_peak(&c->session)) /* by records, before */
+        report->planned_peak_bytes = lort_session_peak(&c->session);
     if (report->planned_peak_bytes <= limit) {
         lort_budget_limit(c->session.budget, limit);
         return LORT_OK;
@@ -507,6 +508,13 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
     return LORT_OK;
 }
 
+static lort_code open_input(comparing *c, const char *path, lort_input *out, lort_error *err)
+{
+    lort_code code = lort_input_open(path, &c->session.alloc, lort_session_warn_text,
+                                     lort_session_stops, &c->session, out, err);
+    return lort_session_name_limit(&c->session, path, code, err);
+}
+
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run,
                        const lort_observer *observer, lort_report *report, lort_error *err)
 {
@@ -514,9 +522,9 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes,
                                        run->threads, observer, report, err);
     if (code == LORT_OK)
-        code = lort_input_open(a, &c.session.alloc, lort_session_warn_text, &c.session, &c.a, err);
+        code = open_input(&c, a, &c.a, err);
     if (code == LORT_OK)
-        code = lort_input_open(b, &c.session.alloc, lort_session_warn_text, &c.session, &c.b, err);
+        code = open_input(&c, b, &c.b, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));

@@ -129,9 +129,7 @@ static void report_input(prepared *p, const char *path)
 
 static lort_code open_imatrix(prepared *p, const lort_options *options, lort_error *err)
 {
-    lort_code code = lort_importance_open(&p->session, options->imatrix,
-                                          lort_session_limit(&p->session, options->memory_bytes),
-                                          &p->imatrix, err);
+    lort_code code = lort_importance_open(&p->session, options->imatrix, &p->imatrix, err);
     if (code == LORT_OK)
         code =
             lort_importance_check(&p->imatrix, options->imatrix, lort_model_index(p->model), err);
@@ -139,19 +137,32 @@ static lort_code open_imatrix(prepared *p, const lort_options *options, lort_err
     return code;
 }
 
-static lort_code note_imatrix(prepared *p, const lort_options *options, uint64_t peak,
-                              lort_error *err)
+static lort_code note_imatrix(prepared *p, const lort_options *options, lort_error *err)
 {
     lort_report *report = p->session.report;
     lort_code code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
-    p->plan.peak = peak > p->plan.peak ? peak : p->plan.peak; /* peak: while the file was parsed */
-    report->planned_peak_bytes = p->plan.peak;
     if (code == LORT_OK && p->plan.weighed == 0)
         lort_session_warn(
             &p->session,
             "%s: none of its %llu entries is for a matrix that LoRT tries here; nothing is weighed",
             report->imatrix_path, (unsigned long long)p->imatrix.count);
     return code;
+}
+
+/* Opens the model and lists its tensors. Both count before the plan sees what memory is left. */
+static lort_code open_model(prepared *p, const char *path, const lort_options *options,
+                            lort_error *err)
+{
+    lort_code code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session,
+                                     &p->model, err);
+    if (code == LORT_OK) {
+        p->decider = (lort_decider){&p->session, p->model, options, NULL};
+        p->session.time_limit = options->time_limit;
+        lort_model_stop_when(p->model, lort_session_stops, &p->session);
+        report_input(p, path);
+        code = lort_pipeline_list(&p->decider, err);
+    }
+    return lort_session_name_limit(&p->session, path, code, err);
 }
 
 static lort_code prepare_run(prepared *p, lort_command command, const char *path,
@@ -164,25 +175,20 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
     if (code == LORT_OK)
         code = check_options(options, err);
     if (code == LORT_OK)
-        code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session,
-                               &p->model, err);
-    if (code)
-        return code;
-    p->decider = (lort_decider){&p->session, p->model, options, NULL};
-    p->session.time_limit = options->time_limit;
-    lort_model_stop_when(p->model, lort_session_stops, &p->session);
-    report_input(p, path);
-    code = options->imatrix ? open_imatrix(p, options, err) : LORT_OK;
-    const uint64_t peak = p->session.base_anon + lort_budget_peak(p->session.budget);
+        code = open_model(p, path, options, err);
+    if (code == LORT_OK && options->imatrix)
+        code = open_imatrix(p, options, err);
+    if (code == LORT_OK)
+        code = lort_session_check_stop(&p->session, err);
     if (code == LORT_OK)
         code = lort_plan_make(&p->session, p->model, options, &p->plan, err);
     if (code == LORT_OK && options->imatrix)
-        code = note_imatrix(p, options, peak, err);
-    if (code == LORT_OK)
-        code = lort_pipeline_list(&p->decider, &p->plan, err);
-    if (code == LORT_OK)
-        warn_growth(p);
-    return code;
+        code = note_imatrix(p, options, err);
+    if (code)
+        return code;
+    lort_pipeline_planned(&p->decider, &p->plan);
+    warn_growth(p);
+    return LORT_OK;
 }
 
 /* Sets the limit of the budget and starts the workers. */

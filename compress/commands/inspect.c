@@ -68,8 +68,8 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
         entry->slices = lort_tensor_matrices(tensor).slices;
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;
-        entry->file = lort_report_escape(report, lort_model_get_file(model, tensor->file)->name,
-                                         strlen(lort_model_get_file(model, tensor->file)->name));
+        entry->file = lort_report_file(report, i, lort_model_get_file(model, tensor->file)->name,
+                                       i && tensor->file == index->tensors[i - 1].file);
     }
     report->input_format = lort_model_format(model);
     report->input_bytes = lort_model_bytes(model);
@@ -114,38 +114,52 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
 
 static void add_warning(void *report, const char *text) { lort_report_warn(report, "%s", text); }
 
-static lort_code inspect_archive(const char *path, lort_report *report, lort_error *err)
+static lort_code inspect_archive(lort_session *session, const char *path, lort_error *err)
 {
     lort_archive *archive;
-    lort_code code = lort_archive_open(path, &lort_alloc_heap, &archive, err);
+    lort_code code =
+        lort_archive_open_until(path, &session->alloc, lort_session_stops, session, &archive, err);
     if (code)
         return code;
-    code = list_container(archive, report, err);
+    code = list_container(archive, session->report, err);
     lort_archive_close(archive);
     return code;
 }
 
-static lort_code inspect_model(const char *path, lort_report *report, lort_error *err)
+static lort_code inspect_model(lort_session *session, const char *path, lort_error *err)
 {
     lort_model *model;
-    lort_code code = lort_model_open(path, &lort_alloc_heap, add_warning, report, &model, err);
+    lort_code code =
+        lort_model_open(path, &session->alloc, add_warning, session->report, &model, err);
     if (code)
         return code;
-    code = list_model(model, report, err);
+    code = lort_session_check_stop(session, err);
+    if (code == LORT_OK)
+        code = list_model(model, session->report, err);
     lort_model_close(model);
     return code;
 }
 
-lort_code lort_inspect(const char *path, lort_report *report, lort_error *err)
+lort_code lort_inspect(const char *path, const lort_run_options *run, const lort_observer *observer,
+                       lort_report *report, lort_error *err)
 {
+    lort_session session;
     bool archive;
-    lort_code code = lort_report_open(report, err);
-    if (code)
-        return code;
-    report->command = LORT_COMMAND_INSPECT;
-    report->input_path = lort_report_escape(report, path, strlen(path));
-    code = lort_archive_told(path, &archive, err);
+    lort_code code = lort_session_open_reader(&session, LORT_COMMAND_INSPECT, run->memory_bytes,
+                                              observer, report, err);
+    if (code == LORT_OK) {
+        report->input_path = lort_report_escape(report, path, strlen(path));
+        code = lort_archive_told(path, &archive, err);
+    }
     if (code == LORT_OK)
-        code = archive ? inspect_archive(path, report, err) : inspect_model(path, report, err);
-    return code ? code : lort_report_check(report, err);
+        code = archive ? inspect_archive(&session, path, err) : inspect_model(&session, path, err);
+    if (code == LORT_OK)
+        code = lort_report_check(report, err);
+    if (code == LORT_OK)
+        code = lort_session_check_stop(&session, err);
+    code = lort_session_name_limit(&session, path, code, err);
+    if (session.budget)
+        report->planned_peak_bytes = lort_session_peak(&session);
+    lort_session_close(&session);
+    return code;
 }

@@ -78,7 +78,7 @@ lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weight
     lort_weights *w = memory;
     code = open_budget(w, memory_bytes, err);
     if (code == LORT_OK)
-        code = lort_input_open(path, w->alloc, NULL, NULL, &w->input, err);
+        code = lort_input_open(path, w->alloc, NULL, NULL, NULL, &w->input, err);
     if (code == LORT_OK)
         code = w->input.archive
                    ? open_decoder(w, err)

@@ -6,18 +6,12 @@
 #include "loader/store/sidefile.h"
 #include <string.h>
 
-/* LoRT lets the file have at least so many bytes, less than the workers take later. If the limit is
- * that low, the plan refuses it and names the smallest --memory that would do. */
-#define SMALL ((uint64_t)8 << 20)
-
-lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit,
-                               lort_imatrix *imatrix, lort_error *err)
+lort_code lort_importance_open(lort_session *session, const char *path, lort_imatrix *imatrix,
+                               lort_error *err)
 {
     char shown[300];
     lort_sidefile file = {0};
     *imatrix = (lort_imatrix){0};
-    lort_budget_limit(session->budget,
-                      limit > session->base_anon + SMALL ? limit - session->base_anon : SMALL);
     lort_code code = lort_sidefile_read(path, LORT_IMATRIX_MAX, &session->alloc, &file, err);
     if (code == LORT_OK) {
         code = lort_imatrix_parse(file.data, file.bytes, &session->alloc, imatrix, err);
@@ -25,8 +19,7 @@ lort_code lort_importance_open(lort_session *session, const char *path, uint64_t
             lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, path));
     }
     lort_sidefile_free(&file);
-    lort_budget_limit(session->budget, UINT64_MAX); /* the plan sets the limit */
-    return code;
+    return lort_session_name_limit(session, path, code, err);
 }
 
 lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,

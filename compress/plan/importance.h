@@ -5,10 +5,10 @@
 
 #include "compress/plan/plan.h"
 
-/* Reads and parses the file at `path` into *imatrix. The session takes at most about `limit` bytes
- * for this. On failure the message names the file. */
-lort_code lort_importance_open(lort_session *session, const char *path, uint64_t limit,
-                               lort_imatrix *imatrix, lort_error *err);
+/* Reads and parses the file at `path` into *imatrix, within the limit of the session. On failure
+ * the message names the file. */
+lort_code lort_importance_open(lort_session *session, const char *path, lort_imatrix *imatrix,
+                               lort_error *err);
 /* Checks that the entries have as many columns as the tensors of their names. On failure
  * LORT_E_INPUT names the file and the entry, with the figures found and allowed. */
 lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,

@@ -62,6 +62,8 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model,
     plan->limit = lort_session_limit(session, options->memory_bytes);
     lort_estimate_output(model, options, plan);
     code = lort_room_choose(session, model, options, plan, err);
+    if (plan->peak < lort_session_peak(session)) /* headers took more than the work will take */
+        plan->peak = lort_session_peak(session);
     plan->window = 2 * plan->threads;
     session->report->need_bytes = plan->need;
     session->report->planned_peak_bytes = plan->peak;

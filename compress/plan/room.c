@@ -270,6 +270,8 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model,
         return LORT_OK;
     }
     uint64_t smallest = stream_cost(session, options, plan, 1, 1, &which);
+    if (smallest < lort_session_peak(session))
+        smallest = lort_session_peak(session);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
         return lort_fail(err, LORT_E_MEMORY,
                          "not enough memory for --mode full: it needs %s, the budget is %s; "

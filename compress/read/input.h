@@ -12,10 +12,11 @@ typedef struct lort_input {
     const lort_index *index; /* the tensors; of a container: lort_archive_names */
 } lort_input;
 
-/* Opens a model or a container. warn may be NULL.
- * On failure: the codes of lort_model_open and lort_archive_open. */
+/* Opens a model or a container. warn and stop may be NULL; ctx goes to both. stop: see
+ * lort_archive_open_until.
+ * On failure: the codes of lort_model_open and lort_archive_open_until. */
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
-                          void *warn_ctx, lort_input *out, lort_error *err);
+                          bool (*stop)(void *ctx), void *ctx, lort_input *out, lort_error *err);
 void lort_input_close(lort_input *input); /* accepts a zeroed one */
 /* LORT_E_READ if any file changed since it was opened, or could not be read. */
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err);

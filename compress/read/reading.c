@@ -7,11 +7,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Fills entry `at`. last: the tensor before. */
 static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part,
-                      lort_tensor_report *entry)
+                      uint64_t at, const lort_part *last)
 {
     const lort_model_record *model = lort_archive_model(archive);
     const lort_extent *extent = &model->extents[part->number];
+    lort_tensor_report *entry = &report->tensors[at];
     entry->name = lort_report_escape(report, part->name, part->name_bytes);
     entry->n_dims = part->n_dims;
     entry->shape = lort_report_shape(report, part->dims, part->n_dims);
@@ -21,8 +23,8 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     entry->slices = part->slices;
     entry->bytes_in = part->source_bytes;
     entry->offset = extent->offset;
-    entry->file = lort_report_escape(report, model->files[extent->file].name,
-                                     strlen(model->files[extent->file].name));
+    entry->file = lort_report_file(report, at, model->files[extent->file].name,
+                                   last && model->extents[last->number].file == extent->file);
 }
 
 static void sum_errors(lort_report *report)
@@ -46,6 +48,7 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
     const lort_model_record *model = lort_archive_model(archive);
     uint64_t count = 0, at = 0;
     double stored = 0, elements = 0;
+    const lort_part *last = NULL;
     for (uint64_t i = 0; i < lort_archive_count(archive); i++)
         count += lort_archive_part(archive, i)->tensor;
     lort_code code = lort_report_tensors(report, count, err);
@@ -53,7 +56,8 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
         const lort_part *part = lort_archive_part(archive, i);
         if (!part->tensor)
             continue;
-        list_part(report, archive, part, &report->tensors[at++]);
+        list_part(report, archive, part, at++, last);
+        last = part;
         stored += (double)report->tensors[at - 1].bytes_out;
         elements += (double)lort_part_elements(part);
     }
@@ -129,8 +133,9 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
         largest = largest_part(reading, --threads, cost, ctx);
         peak = workers_cost(reading, threads, chunk) + fixed + largest.bytes;
     }
+    if (peak < lort_session_peak(session)) /* records took more than the work will take */
+        peak = lort_session_peak(session);
     session->report->planned_peak_bytes = peak;
-    session->report->budget_bytes = limit;
     if (peak > limit)
         return lort_session_refuse(largest.part ? largest.part->name : NULL,
                                    largest.part ? largest.part->name_bytes : 0, peak, limit, err);
@@ -154,11 +159,12 @@ lort_code lort_reading_open(lort_reading *reading, lort_command command, const c
     if (code)
         return code;
     report->input_path = lort_report_escape(report, path, strlen(path));
-    code = lort_archive_open(path, &reading->session.alloc, &reading->archive, err);
+    code = lort_archive_open_until(path, &reading->session.alloc, lort_session_stops,
+                                   &reading->session, &reading->archive, err);
     if (code == LORT_OK)
         code = lort_reading_list(reading->archive, report, err);
     if (code)
-        return code;
+        return lort_session_name_limit(&reading->session, path, code, err);
     lort_archive_block_need(reading->archive, &reading->blocks);
     reading->session.total_bytes = lort_archive_size(reading->archive);
     reading->session.tensors_total = report->tensor_count;

@@ -15,7 +15,8 @@ typedef struct lort_reading {
     uint64_t part, entry; /* last part of lort_reading_done, and its place in the report */
 } lort_reading;
 
-/* Opens the session and the archive, and fills the report entries. Close the reading after a
+/* Opens the session and the archive, and fills the report entries, within the limit of memory and
+ * until somebody asks to stop. Close the reading after a
  * failure too. */
 lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path,
                             const lort_run_options *run, const lort_observer *observer,
@@ -23,7 +24,7 @@ lort_code lort_reading_open(lort_reading *reading, lort_command command, const c
 /* Bytes that a command takes for one part with `threads` workers, without those of lort_slice_open.
  * Called for parts that are not kept whole. */
 typedef uint64_t lort_part_cost_fn(const void *ctx, const lort_part *part, unsigned threads);
-/* Sets the limit of the budget and starts as many workers as fit. fixed: bytes that the command
+/* Sets the limit of the plan and starts as many workers as fit. fixed: bytes that the command
  * takes for any part. cost: may be NULL. On failure: LORT_E_MEMORY names the tensor that does not
  * fit and the smallest memory that would do. */
 lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed,

@@ -8,9 +8,59 @@
 
 typedef struct lort_report_owner {
     lort_arena arena;
-    lort_error error; /* the first failure */
+    lort_alloc alloc;    /* of the arena: the heap, booked in the budget */
+    lort_budget *budget; /* NULL: no run counts this report */
+    uint64_t booked;     /* bytes in the budget */
+    bool settled;        /* later bytes are not booked */
+    lort_error error;    /* the first failure */
     unsigned warning_capacity, warnings_dropped;
 } lort_report_owner;
+
+/* ---- memory ---- */
+
+static void *take_booked(void *ctx, size_t bytes)
+{
+    lort_report_owner *owner = ctx;
+    const bool books = owner->budget && !owner->settled;
+    if (books && lort_budget_reserve(owner->budget, bytes, "the report", NULL))
+        return NULL;
+    void *memory = lort_alloc_heap.take(lort_alloc_heap.ctx, bytes);
+    if (books && memory)
+        owner->booked += bytes;
+    else if (books)
+        lort_budget_release(owner->budget, bytes);
+    return memory;
+}
+
+/* The arena gives its blocks back with the report. By then they are not booked any more. */
+static void give_heap(void *ctx, void *memory, size_t bytes)
+{
+    (void)ctx;
+    lort_alloc_heap.give(lort_alloc_heap.ctx, memory, bytes);
+}
+
+void lort_report_charge(lort_report *report, lort_budget *budget)
+{
+    lort_report_owner *owner = report->owner;
+    owner->budget = budget;
+}
+
+void lort_report_settle(lort_report *report)
+{
+    lort_report_owner *owner = report->owner;
+    if (owner)
+        owner->settled = true;
+}
+
+void lort_report_uncharge(lort_report *report)
+{
+    lort_report_owner *owner = report->owner;
+    if (!owner || !owner->budget)
+        return;
+    lort_budget_release(owner->budget, owner->booked);
+    owner->budget = NULL;
+    owner->booked = 0;
+}
 
 /* ---- building ---- */
 
@@ -23,7 +73,8 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
     if (code)
         return code;
     lort_report_owner *owner = memory;
-    owner->arena.alloc = &lort_alloc_heap;
+    owner->alloc = (lort_alloc){take_booked, give_heap, owner};
+    owner->arena.alloc = &owner->alloc;
     *report = (lort_report){.mode_reason = "",
                             .binding_source = "",
                             .blas_config = "",
@@ -113,6 +164,11 @@ const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
         cap += p[i] >= 0x20 && p[i] < 0x7F && p[i] != '\\' ? 1 : 4; /* "\xHH" */
     char *text = take_zeroed(report, cap, 1);
     return text ? lort_escape(text, (size_t)cap, bytes, n) : "";
+}
+
+const char *lort_report_file(lort_report *report, uint64_t i, const char *name, bool again)
+{
+    return again ? report->tensors[i - 1].file : lort_report_escape(report, name, strlen(name));
 }
 
 /* Doubles the array of warnings. The arena frees the old array with the report. */

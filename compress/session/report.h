@@ -1,16 +1,24 @@
 /* report: builds a lort_report.
  *
- * All that a report points to lies in one arena on the heap. It does not count in the budget, since
- * a report outlives the run. If memory runs out, builders return empty texts and record the
- * failure. Call lort_report_check once at the end, as with lort_buffer. */
+ * All that a report points to lies in one arena on the heap, and outlives the run. It counts in the
+ * budget of the run until the workers start (lort_report_charge). Later a run adds only reasons and
+ * figures, some texts of less than 300 bytes a tensor. If memory runs out, builders return empty
+ * texts and record the failure. Call lort_report_check once at the end, as with lort_buffer. */
 #ifndef LORT_COMPRESS_SESSION_REPORT_H
 #define LORT_COMPRESS_SESSION_REPORT_H
 
 #include "compress/lort.h"
+#include "loader/machine/budget.h"
 #include <stddef.h>
 
 /* Sets *report to "nothing known": empty texts, NaN errors, an owner. lort_report_free frees it. */
 lort_code lort_report_open(lort_report *report, lort_error *err);
+/* Counts the bytes of the report in a budget from now on. So a hostile header cannot make the
+ * report take more than the limit. settle: later bytes do not count; the plan knows the rest of the
+ * memory now. uncharge: gives the booked bytes back, before the budget is closed. */
+void lort_report_charge(lort_report *report, lort_budget *budget);
+void lort_report_settle(lort_report *report);
+void lort_report_uncharge(lort_report *report);
 /* LORT_OK, or the first failure of the calls below. */
 lort_code lort_report_check(const lort_report *report, lort_error *err);
 
@@ -18,6 +26,9 @@ lort_code lort_report_check(const lort_report *report, lort_error *err);
  * printable (lort_escape) and does not cut them. */
 const char *lort_report_text(lort_report *report, const char *format, ...) LORT_PRINTF(2, 3);
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n);
+/* The escaped name of the file of entry i. again: the entry before is of the same file, so both
+ * share one text. A header may have millions of tensors. */
+const char *lort_report_file(lort_report *report, uint64_t i, const char *name, bool again);
 /* Appends a warning and returns its text. A report has at most LORT_REPORT_WARNINGS; the last one
  * then gives the number of further warnings. */
 #define LORT_REPORT_WARNINGS 1000

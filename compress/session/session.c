@@ -62,6 +62,31 @@ static void report_memory(lort_session *session)
     }
 }
 
+/* While LoRT reads headers and records, the budget has what the limit leaves beside the memory of
+ * the process. It has at least so many bytes, less than the workers take later. So a limit that is
+ * too low even for a small model is refused by the plan, which names the smallest --memory that
+ * would do. */
+#define PARSE_LEAST ((uint64_t)8 << 20)
+
+/* Sets the limit before the first byte of a file is parsed. */
+static lort_code limit_memory(lort_session *session, uint64_t memory_bytes, lort_error *err)
+{
+    lort_process_memory now;
+    lort_code code = lort_memory_probe("", memory_bytes, &session->memory, err);
+    if (code)
+        return code;
+    lort_os_process_memory(&now);
+    session->base_anon = now.anon_bytes;
+    session->stall_start_us = now.stall_us;
+    const uint64_t limit = lort_session_limit(session, memory_bytes);
+    lort_budget_limit(session->budget, limit > session->base_anon + PARSE_LEAST
+                                           ? limit - session->base_anon
+                                           : PARSE_LEAST);
+    session->report->budget_bytes = limit;
+    report_memory(session);
+    return LORT_OK;
+}
+
 /* Maps the buffers of BLAS. This comes before the memory probe: under a limit of address space, the
  * probe must see what BLAS leaves. */
 static lort_code reserve_blas(lort_session *session, unsigned threads, lort_error *err)
@@ -82,11 +107,10 @@ static lort_code reserve_blas(lort_session *session, unsigned threads, lort_erro
     return LORT_OK;
 }
 
-lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
-                            unsigned threads, const lort_observer *observer, lort_report *report,
-                            lort_error *err)
+/* Opens the report and the budget, and counts the report in the budget. */
+static lort_code open_report(lort_session *session, lort_command command,
+                             const lort_observer *observer, lort_report *report, lort_error *err)
 {
-    lort_process_memory now;
     *session = (lort_session){
         .report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
     session->alloc = (lort_alloc){session_take, session_give, session};
@@ -94,23 +118,51 @@ lort_code lort_session_open(lort_session *session, lort_command command, uint64_
     if (code)
         return code;
     report->command = command;
+    code = lort_budget_open(UINT64_MAX, &session->budget, err);
+    if (code == LORT_OK)
+        lort_report_charge(report, session->budget);
+    return code;
+}
+
+lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
+                            unsigned threads, const lort_observer *observer, lort_report *report,
+                            lort_error *err)
+{
+    lort_code code = open_report(session, command, observer, report, err);
+    if (code)
+        return code;
     lort_blas_start();
     report->blas_config = lort_blas_config();
     report->blas_core = lort_blas_core();
-    code = lort_budget_open(UINT64_MAX, &session->budget, err);
-    if (code == LORT_OK)
-        code = lort_topology_probe(NULL, "", &session->topology, err);
+    code = lort_topology_probe(NULL, "", &session->topology, err);
     if (code == LORT_OK)
         code = reserve_blas(session, threads ? threads : session->topology.threads, err);
-    if (code == LORT_OK)
-        code = lort_memory_probe("", memory_bytes, &session->memory, err);
-    if (code)
+    return code ? code : limit_memory(session, memory_bytes, err);
+}
+
+lort_code lort_session_open_reader(lort_session *session, lort_command command,
+                                   uint64_t memory_bytes, const lort_observer *observer,
+                                   lort_report *report, lort_error *err)
+{
+    lort_code code = open_report(session, command, observer, report, err);
+    return code ? code : limit_memory(session, memory_bytes, err);
+}
+
+uint64_t lort_session_peak(const lort_session *session)
+{
+    return session->base_anon + lort_budget_peak(session->budget);
+}
+
+lort_code lort_session_name_limit(const lort_session *session, const char *path, lort_code code,
+                                  lort_error *err)
+{
+    char shown[300], size[32];
+    if (code != LORT_E_MEMORY || !err)
         return code;
-    lort_os_process_memory(&now);
-    session->base_anon = now.anon_bytes;
-    session->stall_start_us = now.stall_us;
-    report_memory(session);
-    return LORT_OK;
+    const lort_error why = *err;
+    return lort_fail(err, code, "%s: %s; the memory limit is %s, and --memory sets it",
+                     lort_escape_text(shown, sizeof shown, path), why.message,
+                     lort_size_text(session->report->budget_bytes, size, sizeof size));
 }
 
 lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes,
@@ -192,6 +244,7 @@ lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_l
     if (session->threads < threads)
         lort_session_warn(session, "the system allows %u of %u threads", session->threads, threads);
     session->report->threads = session->threads;
+    lort_report_settle(session->report);
     code = lort_budget_reserve(session->budget, library_cost(session->threads, zstd_level),
                                "libraries", err);
     if (code)
@@ -251,6 +304,7 @@ void lort_session_close(lort_session *session)
     if (!session->report || !session->budget)
         return;
     report_run(session);
+    lort_report_uncharge(session->report);
     lort_pool_close(session->pool);
     for (unsigned i = 0; session->scratch && i < session->threads; i++)
         lort_scratch_close(&session->scratch[i], &session->alloc);

@@ -46,15 +46,29 @@ typedef struct lort_session {
     const lort_imatrix *imatrix; /* with --imatrix; else NULL */
 } lort_session;
 
-/* Probes memory and topology, fills the memory figures of the report, and opens a budget, which has
- * no limit yet. memory_bytes: as --memory; 0: none given. threads: 0: the default of the topology.
- * observer: may be NULL. Close the session after a failure too. */
+/* Probes memory and topology, fills the memory figures of the report, and opens a budget. Its limit
+ * holds from here on: it is lort_session_limit less the memory of the process, and at least 8 MiB.
+ * So headers and records are parsed within it. Once a plan counts the memory of the process itself,
+ * the plan sets the limit to lort_session_limit. The report counts in the budget.
+ * memory_bytes: as --memory; 0: none given. threads: 0: the default of the topology. observer: may
+ * be NULL. Close the session after a failure too. */
 lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
                             unsigned threads, const lort_observer *observer, lort_report *report,
                             lort_error *err);
+/* The same for a command that computes nothing: no topology, no BLAS and no workers. */
+lort_code lort_session_open_reader(lort_session *session, lort_command command,
+                                   uint64_t memory_bytes, const lort_observer *observer,
+                                   lort_report *report, lort_error *err);
+/* The most bytes so far: of the process when the session was opened, and of the budget. */
+uint64_t lort_session_peak(const lort_session *session);
+/* Adds the path and the memory limit to the message of LORT_E_MEMORY; leaves others as they are.
+ * Returns code. */
+lort_code lort_session_name_limit(const lort_session *session, const char *path, lort_code code,
+                                  lort_error *err);
 /* Starts the pool with `threads` workers and opens the scratch of each, for chunks of chunk_bytes
- * and for the blocks of `blocks`. Reserves the memory that libraries take. A warning says if the
- * system allows fewer threads. */
+ * and for the blocks of `blocks`. Reserves the memory that libraries take. The report has its
+ * entries by now, and what it takes later does not count. A warning says if the system allows fewer
+ * threads. */
 lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level,
                              uint64_t chunk_bytes, const lort_block_need *blocks, lort_error *err);
 /* Reserves `bytes` for coded blocks that are held until they are written. Call after

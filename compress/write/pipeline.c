@@ -217,34 +217,38 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     return code;
 }
 
-lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *plan,
-                             lort_error *err)
+lort_code lort_pipeline_list(const lort_decider *decider, lort_error *err)
 {
     const lort_index *index = lort_model_index(decider->model);
     lort_report *report = decider->session->report;
     lort_code code = lort_report_tensors(report, index->count, err);
-    if (code)
-        return code;
-    for (uint64_t i = 0; i < plan->count; i++) {
-        uint64_t number = lort_model_extent_tensor(decider->model, i);
-        if (number == UINT64_MAX)
-            continue;
-        const lort_tensor *tensor = &index->tensors[number];
-        const char *file = lort_model_get_file(decider->model, tensor->file)->name;
-        lort_tensor_report *entry = &report->tensors[number];
+    for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
+        const lort_tensor *tensor = &index->tensors[i];
+        lort_tensor_report *entry = &report->tensors[i];
         entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
         entry->n_dims = tensor->n_dims;
         entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
         entry->dtype = tensor->type->name;
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;
-        entry->file = lort_report_escape(report, file, strlen(file));
-        entry->slices = plan->tensors[i].shape.slices;
+        entry->file =
+            lort_report_file(report, i, lort_model_get_file(decider->model, tensor->file)->name,
+                             i && tensor->file == index->tensors[i - 1].file);
+        entry->slices = lort_tensor_matrices(tensor).slices;
+    }
+    return code ? code : lort_report_check(report, err);
+}
+
+void lort_pipeline_planned(const lort_decider *decider, const lort_work_plan *plan)
+{
+    for (uint64_t i = 0; i < plan->count; i++) {
+        lort_tensor_report *entry = lort_job_report(decider, i);
+        if (!entry)
+            continue;
         entry->action = !plan->tensors[i].candidate            ? LORT_ACTION_KEPT
                         : lort_goal_integers(decider->options) ? LORT_ACTION_CODED
                                                                : LORT_ACTION_FACTORED;
         entry->reason = plan->tensors[i].reason;
         entry->reason_text = lort_reason_text(entry->reason);
     }
-    return lort_report_check(report, err);
 }

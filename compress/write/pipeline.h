@@ -17,9 +17,10 @@
  * and mean errors over all tensors. The extents before `done` are in the report already. */
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done,
                             lort_emitter *emitter, lort_error *err);
-/* Makes one report entry per tensor, in index order, with the figures of the header and the
- * plan. */
-lort_code lort_pipeline_list(const lort_decider *decider, const lort_work_plan *plan,
-                             lort_error *err);
+/* Makes one report entry per tensor, in index order, with the figures of the header. Call it before
+ * the plan, which counts the memory of the report. */
+lort_code lort_pipeline_list(const lort_decider *decider, lort_error *err);
+/* Adds what the plan says of each tensor. */
+void lort_pipeline_planned(const lort_decider *decider, const lort_work_plan *plan);
 
 #endif

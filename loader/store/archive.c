@@ -30,6 +30,8 @@ struct lort_archive {
     lort_part *parts; /* [model.extent_count] */
     /* Unused: tensors[i].file and elements. tensors[i].offset is the number of the part. */
     lort_index names;
+    bool (*stop)(void *ctx); /* during open; may be NULL */
+    void *stop_ctx;
 };
 
 static const uint8_t head_start[] = {0x50, 0x2A, 0x4D, 0x18};
@@ -245,6 +247,8 @@ static lort_code read_parts(lort_archive *a, const lort_record_source *source, u
     a->parts = memory;
     for (uint64_t i = 0; i < a->index.count; i++) {
         const lort_index_entry *entry = &a->index.entries[i];
+        if (a->stop && a->stop(a->stop_ctx))
+            return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
         code = read_part(a, source, i, start, err);
         if (code) {
             lort_error_prefix(err, "record of part %llu at offset %llu", (ull)i,
@@ -332,6 +336,13 @@ static lort_code read_all(lort_archive *a, lort_error *err)
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out,
                             lort_error *err)
 {
+    return lort_archive_open_until(path, alloc, NULL, NULL, out, err);
+}
+
+lort_code lort_archive_open_until(const char *path, const lort_alloc *alloc,
+                                  bool (*stop)(void *ctx), void *stop_ctx, lort_archive **out,
+                                  lort_error *err)
+{
     void *memory;
     char shown[600];
     *out = NULL;
@@ -340,6 +351,8 @@ lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_arch
         return code;
     lort_archive *a = memory;
     a->alloc = a->arena.alloc = alloc;
+    a->stop = stop;
+    a->stop_ctx = stop_ctx;
     code = open_file(a, path, err);
     if (code == LORT_OK)
         code = read_all(a, err);

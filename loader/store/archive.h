@@ -12,12 +12,17 @@ bool lort_archive_bid(const uint8_t *head, uint64_t n); /* starts like a .lort *
  * is false, and the call returns LORT_OK. */
 lort_code lort_archive_told(const char *path, bool *archive, lort_error *err);
 /* Opens a .lort and validates everything outside its chunks. Accounts for every byte of the file,
- * so the bytes between records are exactly the payloads. Memory: the decoded records. Maps the
- * file; without address space it reads windows. Threads: after open any number may use the archive,
- * each with its own codec. On failure: LORT_E_DAMAGED ("incomplete" where an end is missing),
- * LORT_E_INPUT (not a .lort, or a newer format), or LORT_E_READ. */
+ * so the bytes between records are exactly the payloads. Memory: docs/FORMAT.md, section 12. Maps
+ * the file; without address space it reads windows. Threads: after open any number may use the
+ * archive, each with its own codec. On failure: LORT_E_DAMAGED ("incomplete" where an end is
+ * missing), LORT_E_INPUT (not a .lort, or a newer format), or LORT_E_READ. */
 lort_code lort_archive_open(const char *path, const lort_alloc *alloc, lort_archive **out,
                             lort_error *err);
+/* The same, and asks stop(stop_ctx) before each PART record, unless stop is NULL. If it returns
+ * true, the call fails with LORT_E_STOPPED. */
+lort_code lort_archive_open_until(const char *path, const lort_alloc *alloc,
+                                  bool (*stop)(void *ctx), void *stop_ctx, lort_archive **out,
+                                  lort_error *err);
 void lort_archive_close(lort_archive *archive);
 
 /* On failure: LORT_E_READ if the file is gone, if its size, time or identity differs from what open

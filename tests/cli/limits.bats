@@ -268,3 +268,53 @@ nobody_was_killed() { ! grep -E '^oom_kill [1-9]' "$GROUP/$KILLS" || return 1; }
     nobody_was_killed
     [ "$(cat "$GROUP/$LIMIT")" -le $limit ]
 }
+
+# hostile_header FORMAT FILE ENTRIES: a header of very many entries, each as short as the format allows.
+hostile_header() {
+    python3 - "$@" <<'END'
+import struct, sys
+kind, path, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
+names = [b"%x" % i for i in range(n)]
+if kind == "keys":
+    data = b"GGUF" + struct.pack("<IQQ", 3, 0, n) + b"".join(struct.pack("<Q", len(k)) + k + struct.pack("<IB", 0, 1) for k in names)
+elif kind == "tensors":
+    data = b"GGUF" + struct.pack("<IQQ", 3, n, 0) + b"".join(struct.pack("<Q", len(k)) + k + struct.pack("<IQIQ", 1, 0, 0, 0) for k in names)
+    data += bytes(-len(data) % 32)
+else:
+    text = b"{" + b",".join(b'"%s":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % k for k in names) + b"}"
+    text += b" " * (-len(text) % 8)
+    data = struct.pack("<Q", len(text)) + text
+open(path, "wb").write(data)
+END
+}
+
+@test "a header of very many entries: exit 6 within the memory that was given" {
+    need_limits
+    group $((56 << 20))
+    local kind command
+    for kind in keys tensors json; do
+        hostile_header $kind "$T/m" 1000000
+        for command in inspect plan "compare $T/m" "compress --lossless -o $T/a.lort"; do
+            # shellcheck disable=SC2086
+            expect 6 inside "$LORT" $command "$T/m" --memory 32M
+            said 'memory limit is 32 MiB, and --memory sets it'
+        done
+        no_partial
+    done
+    nobody_was_killed
+}
+
+@test "records that decode to 3 GiB: exit 6 within the memory that was given" {
+    need_limits
+    [ -e ../shared/attacks/attacks.py ] || skip "../shared/attacks is not here"
+    group $((88 << 20))
+    python3 ../shared/attacks/attacks.py --write "$T" >/dev/null
+    for command in inspect verify "restore -o $T/r" "compare $T/records.lort"; do
+        # shellcheck disable=SC2086
+        expect 6 inside "$LORT" $command "$T/records.lort" --memory 64M
+        said 'records.lort: record of part 0 .*memory limit is 64 MiB'
+    done
+    expect 6 inside "$LORT" inspect "$T/records.lort" # without --memory: what the group leaves
+    nobody_was_killed
+    absent "$T/r"
+}

@@ -42,7 +42,7 @@ static void run_inspect(const char *path, const sealed *s)
     lort_report report = {0};
     lort_error err = {0};
     uint64_t tensors = 0;
-    const lort_code code = lort_inspect(path, &report, &err);
+    const lort_code code = lort_inspect(path, &alone, NULL, &report, &err);
     check_error(code, &err);
     CHECK((code == LORT_OK) == s->names_differ);
     for (uint32_t i = 0; i < s->count; i++)

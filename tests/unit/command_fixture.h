@@ -15,6 +15,9 @@
 #include <math.h>
 #include <stdatomic.h>
 
+/* For commands whose memory is not what a test is about. */
+static const lort_run_options plenty = {.memory_bytes = UINT64_C(64) << 30, .threads = 2};
+
 /* ---- files ---- */
 
 static char dir[32]; /* of the test that runs */

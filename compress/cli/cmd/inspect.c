@@ -76,9 +76,12 @@ static void print_all(const lort_report *report)
 
 int lort_cmd_inspect(const lort_cli_values *values)
 {
+    lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    lort_code code = lort_inspect(values->path[0], &report, &err);
+    lort_progress_open(&progress, lort_cli_stopped, true, false, false);
+    lort_code code = lort_inspect(values->path[0], &values->run, &progress.observer, &report, &err);
+    lort_progress_close(&progress);
     if (!code && lort_cli_prints(values))
         print_all(&report);
     return lort_cli_finish(values, &report, code, &err);

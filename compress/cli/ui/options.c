@@ -209,7 +209,7 @@ const lort_cli_option lort_cli_plan_options[] = {
     VERBOSE,
     HELP,
     END};
-const lort_cli_option lort_cli_inspect_options[] = {JSON, HELP, END};
+const lort_cli_option lort_cli_inspect_options[] = {MEMORY(run.memory_bytes), JSON, HELP, END};
 const lort_cli_option lort_cli_verify_options[] = {
     MEMORY(run.memory_bytes), THREADS(run.threads), JSON, QUIET, HELP, END};
 const lort_cli_option lort_cli_restore_options[] = {

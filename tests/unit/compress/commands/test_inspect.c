@@ -18,7 +18,7 @@ static lort_report inspected(const char *name)
 {
     lort_report report = {0};
     lort_error err = {0};
-    assert_code(lort_inspect(tiny_path(dir, name), &report, &err), LORT_OK, &err);
+    assert_code(lort_inspect(tiny_path(dir, name), &plenty, NULL, &report, &err), LORT_OK, &err);
     assert_int_equal(report.command, LORT_COMMAND_INSPECT);
     return report;
 }
@@ -27,7 +27,7 @@ static void must_fail(const char *name, lort_code code, const char *text)
 {
     lort_report report = {0};
     lort_error err = {0};
-    assert_code(lort_inspect(tiny_path(dir, name), &report, &err), code, &err);
+    assert_code(lort_inspect(tiny_path(dir, name), &plenty, NULL, &report, &err), code, &err);
     assert_says(&err, text);
     lort_report_free(&report);
 }

@@ -134,7 +134,8 @@ static void types_follow(void **state)
         double worst = worst_between("a.lort", "out");
         if (!(worst >= wanted[i].least && worst <= wanted[i].most))
             fail_msg("%s: %g", wanted[i].dtype, worst);
-        assert_int_equal(lort_inspect(tiny_path(dir, "out"), &report, NULL), LORT_OK);
+        assert_int_equal(lort_inspect(tiny_path(dir, "out"), &plenty, NULL, &report, NULL),
+                         LORT_OK);
         assert_string_equal(entry_named(&report, "w.bf16")->dtype, wanted[i].dtype);
         assert_string_equal(entry_named(&report, "experts")->dtype, wanted[i].dtype);
         assert_string_equal(entry_named(&report, "norm")->dtype, "F32");
@@ -381,7 +382,8 @@ static void zeros_without_end_are_refused_or_stopped(void **state)
         lort_error err = {0};
         watcher w;
         assert_code(write_zeros("z.lort", shapes[i][0], shapes[i][1], &err), LORT_OK, &err);
-        assert_code(lort_inspect(tiny_path(dir, "z.lort"), &seen, &err), LORT_OK, &err);
+        assert_code(lort_inspect(tiny_path(dir, "z.lort"), &plenty, NULL, &seen, &err), LORT_OK,
+                    &err);
         assert_int_equal(seen.tensors[0].bytes_in, shapes[i][0] * shapes[i][1]);
         assert_code(lort_verify(tiny_path(dir, "z.lort"), &run, NULL, &verified, &err), LORT_OK,
                     &err);

@@ -291,7 +291,7 @@ static void check_model(const char *path, const char *folder, bool mapped)
 {
     lort_report report = {0};
     lort_error err = {0};
-    assert_code(lort_inspect(path, &report, &err), LORT_OK, &err);
+    assert_code(lort_inspect(path, &plenty, NULL, &report, &err), LORT_OK, &err);
     lort_weights *w = open_path(path);
     assert_int_equal(lort_weights_count(w), report.tensor_count);
     for (uint64_t i = 0; i < report.tensor_count; i++) {

@@ -39,8 +39,9 @@ static lort_input open_input(const char *name)
 {
     lort_input input;
     lort_error err = {0};
-    assert_code(lort_input_open(tiny_path(dir, name), &lort_alloc_heap, NULL, NULL, &input, &err),
-                LORT_OK, &err);
+    assert_code(
+        lort_input_open(tiny_path(dir, name), &lort_alloc_heap, NULL, NULL, NULL, &input, &err),
+        LORT_OK, &err);
     return input;
 }
 
@@ -91,13 +92,14 @@ static void what_does_not_open_is_empty(void **state)
     lort_input input;
     lort_error err = {0};
     memset(&input, 0xff, sizeof input);
-    assert_code(lort_input_open(tiny_path(dir, "gone"), &lort_alloc_heap, NULL, NULL, &input, &err),
-                LORT_E_INPUT, &err);
+    assert_code(
+        lort_input_open(tiny_path(dir, "gone"), &lort_alloc_heap, NULL, NULL, NULL, &input, &err),
+        LORT_E_INPUT, &err);
     assert_true(!input.model && !input.archive);
     lort_input_close(&input);
     assert_int_equal(truncate(tiny_path(dir, "m.lort"), 500), 0);
     assert_code(
-        lort_input_open(tiny_path(dir, "m.lort"), &lort_alloc_heap, NULL, NULL, &input, &err),
+        lort_input_open(tiny_path(dir, "m.lort"), &lort_alloc_heap, NULL, NULL, NULL, &input, &err),
         LORT_E_DAMAGED, &err);
     lort_input_close(&input);
 }
