@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* bytes from which a block is large: LoRT samples the memory figures when it goes back */
 #define SAMPLE_BLOCK (1u << 20)
@@ -160,8 +161,12 @@ lort_code lort_session_name_limit(const lort_session *session, const char *path,
     if (code != LORT_E_MEMORY || !err)
         return code;
     const lort_error why = *err;
-    return lort_fail(err, code, "%s: %s; the memory limit is %s, and --memory sets it",
-                     lort_escape_text(shown, sizeof shown, path), why.message,
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    lort_escape_text(shown, sizeof shown, path);
+    /* A model's own messages begin with the name of its file. */
+    const bool named = *name && strncmp(why.message, name, strlen(name)) == 0;
+    return lort_fail(err, code, "%s%s%s; the memory limit is %s, and --memory sets it",
+                     named ? "" : shown, named ? "" : ": ", why.message,
                      lort_size_text(session->report->budget_bytes, size, sizeof size));
 }
 
