@@ -447,8 +447,7 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
         code = take_all(h, &counted, &f, err);
     if (!code)
         code = walk_top(&second, &(visitor){fill_entry, fill_meta, NULL, &f});
-    if (!code)
-        code = check_meta(h, err);
+    code = code ? code : check_meta(h, err);
     if (!code)
         code = lort_layout_sort(h->index.tensors, h->index.count, h->arena.alloc, err);
     if (!code)
