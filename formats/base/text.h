@@ -1,19 +1,12 @@
-/* text: UTF-8, escaping for a terminal or a message, and sizes such as "1.5 GiB". */
+/* text: UTF-8, escaping for a terminal or a message (escape.h), and sizes such as "1.5 GiB". */
 #ifndef LORT_FORMATS_BASE_TEXT_H
 #define LORT_FORMATS_BASE_TEXT_H
 
 #include "formats/base/error.h"
+#include "formats/base/escape.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-/* True if the n bytes are well-formed UTF-8: no surrogates, no overlong forms, at most U+10FFFF. */
-bool lort_utf8_valid(const void *bytes, uint64_t n);
-/* Writes n untrusted bytes to `out` as printable UTF-8. Control characters, invalid UTF-8 and
- * backslashes become \xHH. out: `cap` bytes; the result ends with a NUL. If the text does not fit,
- * it is cut and ends with "...". Returns `out`. */
-const char *lort_escape(char *out, size_t cap, const void *bytes, size_t n);
-/* As lort_escape, for a NUL-terminated text. */
-const char *lort_escape_text(char *out, size_t cap, const char *text);
 /* Reads a size such as "256M", "1.5G" or "4096". K, M, G and T are powers of 1024; k, KB and KiB
  * mean K. The decimal separator is a point in every locale. *bytes: more than 0 and less than 2^63.
  * On failure: LORT_E_USAGE; the message gives the allowed form. */

@@ -1,0 +1,22 @@
+/* print: all text that commands print goes through here. It escapes what a terminal must not see,
+ * and a signal ends the wait for a reader that takes nothing. */
+#ifndef LORT_COMPRESS_CLI_UI_PRINT_H
+#define LORT_COMPRESS_CLI_UI_PRINT_H
+
+#include "compress/lort.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+/* As fprintf. Escapes control and format characters (lort_printable), except line feeds. So names
+ * from files may be arguments. Drops the text if the wait for room was given up. */
+void lort_cli_print(FILE *out, const char *format, ...) LORT_PRINTF(2, 3);
+/* Waits until a write to `out` does not block. False: a signal asked to stop, and the reader took
+ * nothing for a second. */
+bool lort_cli_wait_room(FILE *out);
+/* Writes the text that stdio still holds for stdout. False: the wait for room was given up, and the
+ * text is dropped. Errors stay in ferror. */
+bool lort_cli_flush(void);
+/* True if text for stdout was dropped in that way. */
+bool lort_cli_gave_up(void);
+
+#endif

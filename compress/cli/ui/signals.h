@@ -1,0 +1,17 @@
+/* signals: the flags that signals set. A handler does nothing else, and commands ask for the flags.
+ */
+#ifndef LORT_COMPRESS_CLI_UI_SIGNALS_H
+#define LORT_COMPRESS_CLI_UI_SIGNALS_H
+
+#include <stdbool.h>
+
+/* Installs the signal handlers. The first SIGINT, SIGTERM or SIGHUP asks the command to stop, and
+ * ends a system call that waits. The second one has its default effect. */
+void lort_cli_set_signals(void);
+/* The number of the signal that asked to stop; 0: none. Threads: any. */
+int lort_cli_signal(void);
+/* True while a SIGUSR1 waits for its answer. clear: it was answered. Threads: any. */
+bool lort_cli_asked(void);
+void lort_cli_clear_asked(void);
+
+#endif
