@@ -194,8 +194,10 @@ const char *lort_reason_text(lort_reason reason); /* one short phrase; "" for NO
 
 /* ---- reports: the result of a command ---- */
 
-/* `lort --json` writes the fields of a report (docs/lort.1, "JSON"). Texts are escaped for a
- * terminal and never NULL: "" says that there is none. */
+/* `lort --json` writes the fields of a report (docs/lort.1, "JSON"). Texts are never NULL: "" says
+ * that there is none. Control characters, backslashes and bytes that are no UTF-8 are escaped in
+ * them, as \xHH. Format characters of Unicode are not: pass a text to lort_printable before a
+ * terminal gets it. Warnings, events and error messages are printable as they are. */
 
 typedef struct lort_tensor_report {
     const char *name;
@@ -285,8 +287,27 @@ typedef struct lort_report {
 /* Frees what a report points to. Accepts a zeroed report. */
 void lort_report_free(lort_report *report);
 
-/* Writes the report as JSON (docs/lort.1, "JSON") to the file path, or to stdout for "-".
- * On failure: LORT_E_WRITE; LORT_E_MEMORY. */
+/* A place for a JSON report. Open it before the work, so that a report that cannot be written costs
+ * no work. */
+typedef struct lort_json lort_json;
+/* Opens the place.
+ * path: a file, a FIFO with a reader, a character device, or a descriptor such as /dev/fd/3; "-" is
+ * stdout. A file appears whole, or an older one stays. LoRT replaces an older file only if it is
+ * empty or begins as a report does, has one name, and is no symbolic link.
+ * stop: if it returns true, the wait for a reader that takes nothing ends within a second. NULL:
+ * never.
+ * On failure *out is NULL: LORT_E_EXISTS if something else has the name, or another process writes
+ * the file. LORT_E_WRITE if the place cannot be written, or no process reads the FIFO.
+ * LORT_E_USAGE if the path ends in no name. LORT_E_MEMORY.
+ * Owner: the caller, who closes *out with lort_json_close. */
+lort_code lort_json_open(const char *path, bool (*stop)(void *ctx), void *ctx, lort_json **out,
+                         lort_error *err);
+/* Writes the report as JSON (docs/lort.1, "JSON"), once.
+ * On failure: LORT_E_WRITE; LORT_E_EXISTS; LORT_E_MEMORY; LORT_E_STOPPED if `stop` ended a wait. */
+lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error *err);
+/* Closes the place. Nothing is left of a report that was not written. Accepts NULL. */
+void lort_json_close(lort_json *json);
+/* Opens, writes and closes at once. On failure: the codes of lort_json_open and lort_json_write. */
 lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err);
 
 /* ---- the commands ---- */

@@ -17,7 +17,7 @@ struct lort_json {
 
 bool lort_json_is_own(const uint8_t *head, uint64_t bytes)
 {
-    static const char first[] = "{\n \"lort\": \"", second[] = "\",\n \"command\": \"";
+    static const char first[] = "{\n \"lort\": \"", second[] = "\",\n \"command\": ";
     const uint64_t version = sizeof first - 1;
     uint64_t at = version;
     if (bytes < version || memcmp(head, first, version) != 0)
@@ -88,7 +88,7 @@ static lort_code check_old(const char *path, lort_name_kind kind, lort_error *er
 /* A failed read or a missing directory is a fault of the place: no report can be written. */
 static lort_code of_place(lort_code code, lort_error *err)
 {
-    if (code == LORT_OK || code == LORT_E_STOPPED)
+    if (code == LORT_OK)
         return code;
     if (code == LORT_E_INPUT || code == LORT_E_READ)
         code = LORT_E_WRITE;

@@ -159,11 +159,20 @@ const char *lort_report_text(lort_report *report, const char *format, ...)
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
-    uint64_t cap = 4; /* NUL and "...", for which lort_escape wants room until the end */
+    uint64_t cap = 4; /* NUL and "...", for which lort_escape_plain wants room until the end */
     for (size_t i = 0; i < n; i++)
         cap += p[i] >= 0x20 && p[i] < 0x7F && p[i] != '\\' ? 1 : 4; /* "\xHH" */
     char *text = take_zeroed(report, cap, 1);
-    return text ? lort_escape(text, (size_t)cap, bytes, n) : "";
+    return text ? lort_escape_plain(text, (size_t)cap, bytes, n) : "";
+}
+
+/* The text, or a copy in which nothing harms a terminal. Names in a report keep format characters,
+ * and warnings name tensors. */
+static const char *printable_text(lort_report *report, const char *text)
+{
+    const size_t n = strlen(text), cap = 4 * n + 4;
+    char *copy = take_zeroed(report, cap, 1);
+    return copy ? lort_printable(copy, cap, text, n) : "";
 }
 
 const char *lort_report_file(lort_report *report, uint64_t i, const char *name, bool again)
@@ -191,7 +200,7 @@ const char *lort_report_warn(lort_report *report, const char *format, ...)
     lort_report_owner *owner = report->owner;
     va_list args;
     va_start(args, format);
-    const char *text = format_text(report, format, args);
+    const char *text = printable_text(report, format_text(report, format, args));
     va_end(args);
     if (report->warning_count == LORT_REPORT_WARNINGS) {
         report->warnings[LORT_REPORT_WARNINGS - 1] =

@@ -22,15 +22,15 @@ void lort_report_uncharge(lort_report *report);
 /* LORT_OK, or the first failure of the calls below. */
 lort_code lort_report_check(const lort_report *report, lort_error *err);
 
-/* Makes a text that lives as long as the report; never NULL. escape: makes untrusted bytes
- * printable (lort_escape) and does not cut them. */
+/* Makes a text that lives as long as the report; never NULL. escape: escapes untrusted bytes
+ * (lort_escape_plain: format characters stay, for JSON) and does not cut them. */
 const char *lort_report_text(lort_report *report, const char *format, ...) LORT_PRINTF(2, 3);
 const char *lort_report_escape(lort_report *report, const void *bytes, size_t n);
 /* The escaped name of the file of entry i. again: the entry before is of the same file, so both
  * share one text. A header may have millions of tensors. */
 const char *lort_report_file(lort_report *report, uint64_t i, const char *name, bool again);
-/* Appends a warning and returns its text. A report has at most LORT_REPORT_WARNINGS; the last one
- * then gives the number of further warnings. */
+/* Appends a warning, printable on a terminal, and returns its text. A report has at most
+ * LORT_REPORT_WARNINGS; the last one then gives the number of further warnings. */
 #define LORT_REPORT_WARNINGS 1000
 const char *lort_report_warn(lort_report *report, const char *format, ...) LORT_PRINTF(2, 3);
 

@@ -3,8 +3,8 @@
  * One table of fields describes each object. If memory runs out, an object or array is NULL as a
  * whole, and so is all that should hold it. */
 #include "compress/session/report_json.h"
+#include "compress/session/json_place.h"
 #include "compress/session/report.h"
-#include "loader/store/publish.h"
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -42,8 +42,8 @@ static json_t *json_u64(uint64_t v)
     return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
 }
 
-/* Texts are escaped already. A text that is not valid UTF-8 is escaped here, so that it is not
- * lost. */
+/* Texts are escaped already, but for format characters. A text that is not valid UTF-8 is escaped
+ * here, so that it is not lost. */
 static json_t *json_text(const char *text)
 {
     char escaped[4096];
@@ -51,7 +51,7 @@ static json_t *json_text(const char *text)
         return json_null();
     return json_string(lort_utf8_valid(text, strlen(text))
                            ? text
-                           : lort_escape_text(escaped, sizeof escaped, text));
+                           : lort_escape_plain(escaped, sizeof escaped, text, strlen(text)));
 }
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
@@ -270,11 +270,60 @@ static json_t *report_json(const lort_report *report)
 }
 #define DUMP_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
 
-static lort_code fail_write(const char *path, lort_error *err)
+/* ---- writing ---- */
+
+/* Buffers the output, since jansson writes a few bytes at a time. */
+typedef struct buffer {
+    lort_json *json;
+    lort_error *err;
+    lort_code code;
+    size_t used;
+    char bytes[16384];
+} buffer;
+
+static lort_code flush_bytes(buffer *b)
 {
-    char shown[512];
-    return lort_fail(err, LORT_E_WRITE, "%s: the JSON report cannot be written: %s",
-                     lort_escape_text(shown, sizeof shown, path), strerror(errno));
+    if (!b->code && b->used)
+        b->code = lort_json_append(b->json, b->bytes, b->used, b->err);
+    b->used = 0;
+    return b->code;
+}
+
+static lort_code put_bytes(buffer *b, const char *bytes, size_t n)
+{
+    if (n > sizeof b->bytes - b->used && flush_bytes(b))
+        return b->code;
+    memcpy(b->bytes + b->used, bytes, n);
+    b->used += n;
+    return LORT_OK;
+}
+
+/* A format character as JSON escapes it, so that the report is harmless on a terminal too. */
+static lort_code put_format(buffer *b, uint32_t code_point)
+{
+    char text[16];
+    if (code_point < 0x10000)
+        snprintf(text, sizeof text, "\\u%04x", code_point);
+    else
+        snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xD800 + ((code_point - 0x10000) >> 10),
+                 0xDC00 + ((code_point - 0x10000) & 0x3FF));
+    return put_bytes(b, text, strlen(text));
+}
+
+/* jansson hands over whole characters. Characters beyond ASCII stand in strings only. */
+static int append_bytes(const char *bytes, size_t n, void *ctx)
+{
+    buffer *b = ctx;
+    for (size_t i = 0; i < n;) {
+        uint32_t code_point;
+        const unsigned length = lort_utf8_next(bytes + i, n - i, &code_point);
+        const size_t taken = length ? length : 1;
+        if (length > 1 && lort_is_format(code_point) ? put_format(b, code_point)
+                                                     : put_bytes(b, bytes + i, taken))
+            return -1;
+        i += taken;
+    }
+    return 0;
 }
 
 static lort_code fail_memory(lort_error *err)
@@ -282,102 +331,28 @@ static lort_code fail_memory(lort_error *err)
     return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
 }
 
-static lort_code write_stream(const json_t *root, FILE *stream, const char *path, lort_error *err)
-{
-    errno = 0;
-    if (json_dumpf(root, stream, DUMP_FLAGS) && !ferror(stream))
-        return fail_memory(err);
-    return ferror(stream) || fputc('\n', stream) == EOF || fflush(stream) ? fail_write(path, err)
-                                                                          : LORT_OK;
-}
-/* Buffers the output, since jansson writes a few bytes at a time. */
-typedef struct file_sink {
-    lort_publish *publish;
-    lort_error *err;
-    lort_code code;
-    size_t used;
-    char bytes[16384];
-} file_sink;
-
-static lort_code flush_bytes(file_sink *sink)
-{
-    if (!sink->code && sink->used)
-        sink->code = lort_publish_append(sink->publish, sink->bytes, sink->used, sink->err);
-    sink->used = 0;
-    return sink->code;
-}
-
-static int append_bytes(const char *bytes, size_t n, void *ctx)
-{
-    file_sink *sink = ctx;
-    while (n > 0) {
-        const size_t room = sizeof sink->bytes - sink->used, part = n < room ? n : room;
-        memcpy(sink->bytes + sink->used, bytes, part);
-        sink->used += part;
-        bytes += part;
-        n -= part;
-        if (sink->used == sizeof sink->bytes && flush_bytes(sink))
-            return -1;
-    }
-    return 0;
-}
-
-static lort_code write_file(const json_t *root, const char *path, lort_error *err)
-{
-    const lort_publish_options options = {.force = true, .mode = 0644};
-    file_sink sink = {.err = err};
-    sink.code = lort_publish_begin(path, &options, &lort_alloc_heap, &sink.publish, err);
-    if (!sink.code)
-        sink.code = lort_publish_file(sink.publish, path, err);
-    if (!sink.code && json_dump_callback(root, append_bytes, &sink, DUMP_FLAGS) && !sink.code)
-        sink.code = fail_memory(err);
-    if (!sink.code && append_bytes("\n", 1, &sink) == 0)
-        flush_bytes(&sink);
-    if (!sink.code)
-        sink.code = lort_publish_commit(sink.publish, err);
-    lort_publish_close(sink.publish);
-    /* any other failure means that no report was written */
-    if (sink.code && sink.code != LORT_E_MEMORY)
-        sink.code = LORT_E_WRITE;
-    if (sink.code && err) {
-        lort_error_prefix(err, "the JSON report");
-        err->code = sink.code;
-    }
-    return sink.code;
-}
-
-/* True for devices, pipes and the links in /dev. LoRT writes to them and never replaces them. */
-static bool is_device(const char *path)
-{
-    lort_file_info info;
-    bool exists = false;
-    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
-        return true;
-    return lort_os_stat(path, &info, &exists, NULL) == LORT_OK && exists &&
-           info.kind == LORT_FILE_OTHER;
-}
-
-static lort_code write_device(const json_t *root, const char *path, lort_error *err)
-{
-    FILE *stream = fopen(path, "w");
-    if (!stream)
-        return fail_write(path, err);
-    lort_code code = write_stream(root, stream, path, err);
-    if (fclose(stream) && !code)
-        code = fail_write(path, err);
-    return code;
-}
-
-lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err)
+lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error *err)
 {
     lort_code code = lort_report_check(report, err);
     json_t *root = code ? NULL : report_json(report);
     if (!root)
         return code ? code : fail_memory(err);
-    code = strcmp(path, "-") == 0 ? write_stream(root, stdout, "standard output", err)
-           : is_device(path)      ? write_device(root, path, err)
-                                  : write_file(root, path, err);
+    buffer b = {.json = json, .err = err};
+    if (json_dump_callback(root, append_bytes, &b, DUMP_FLAGS) && !b.code)
+        b.code = fail_memory(err);
+    if (!b.code && append_bytes("\n", 1, &b) == 0)
+        flush_bytes(&b);
     json_decref(root);
+    return b.code ? b.code : lort_json_commit(json, err);
+}
+
+lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err)
+{
+    lort_json *json;
+    lort_code code = lort_json_open(path, NULL, NULL, &json, err);
+    if (code == LORT_OK)
+        code = lort_json_write(json, report, err);
+    lort_json_close(json);
     return code;
 }
 

@@ -363,8 +363,7 @@ void lort_session_say(lort_session *session, lort_event_kind kind, const lort_te
 void lort_session_warn_text(void *session, const char *text)
 {
     lort_session *s = session;
-    lort_report_warn(s->report, "%s", text);
-    lort_session_say(s, LORT_EVENT_WARNING, NULL, text);
+    lort_session_say(s, LORT_EVENT_WARNING, NULL, lort_report_warn(s->report, "%s", text));
 }
 
 void lort_session_warn(lort_session *session, const char *format, ...)

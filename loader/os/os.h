@@ -119,6 +119,33 @@ lort_code lort_os_dir_sync(lort_dir *dir, lort_error *err);
 lort_code lort_os_free_space(lort_dir *dir, uint64_t *bytes, lort_error *err);
 const char *lort_os_file_path(const lort_file *file); /* for messages */
 
+/* ---- streams: FIFOs, character devices, open descriptors ---- */
+typedef struct lort_stream lort_stream;
+typedef enum lort_name_kind {
+    LORT_NAME_FREE,         /* nothing, or nothing that can be seen: opening it tells */
+    LORT_NAME_FILE,         /* a regular file with one link */
+    LORT_NAME_LINKED,       /* a regular file with several links */
+    LORT_NAME_LINK,         /* a symbolic link to a file, to a directory or to nothing */
+    LORT_NAME_DIRECTORY,    /* a directory */
+    LORT_NAME_BLOCK_DEVICE, /* a block device, also behind a symbolic link */
+    /* a FIFO, a socket or a character device, also behind a symbolic link; a name of an open
+     * descriptor of this process, such as /dev/stdout, whatever it leads to */
+    LORT_NAME_STREAM
+} lort_name_kind;
+lort_name_kind lort_os_name_kind(const char *path);
+/* Opens a stream for writing, without waiting. A descriptor is duplicated: its position and its
+ * contents stay. On failure: LORT_E_WRITE if no process reads the FIFO, and in all other cases; the
+ * message says what to do. LORT_E_MEMORY. */
+lort_code lort_os_stream_open(const char *path, lort_stream **out, lort_error *err);
+/* The same for standard output, which is not looked at: a closed one fails at the first write. */
+lort_code lort_os_stream_stdout(lort_stream **out, lort_error *err);
+/* Writes n bytes. Waits for a reader. Once stop(ctx) is true (NULL: never), it waits one second at
+ * most. On failure: LORT_E_WRITE, also if the reader went away; LORT_E_STOPPED. */
+lort_code lort_os_stream_write(lort_stream *stream, const void *bytes, uint64_t n,
+                               bool (*stop)(void *ctx), void *ctx, lort_error *err);
+/* Closes; accepts NULL. On failure: LORT_E_WRITE if close reports a lost write. */
+lort_code lort_os_stream_close(lort_stream *stream, lort_error *err);
+
 /* ---- mappings ---- */
 typedef struct lort_map lort_map;
 typedef enum lort_advice {

@@ -192,8 +192,7 @@ lort_code lort_os_stream_write(lort_stream *stream, const void *bytes, uint64_t 
     for (int waits = 0; n > 0;) {
         wait_room(stream, full, stop, ctx, &waits);
         if (waits > GRACE_WAITS)
-            return lort_fail(err, LORT_E_STOPPED,
-                             "stopped while '%s' took nothing: its reader does not read",
+            return lort_fail(err, LORT_E_STOPPED, "stopped: the reader of '%s' takes nothing",
                              lort_escape_text(shown, sizeof shown, stream->path));
         const ssize_t put = write(stream->fd, from, n < PIPE_BUF ? (size_t)n : PIPE_BUF);
         full = put == 0 || (put < 0 && errno == EAGAIN);

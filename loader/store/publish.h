@@ -33,6 +33,10 @@ typedef struct lort_publish_options {
     /* LoRT calls it while it reads a file back; true: LORT_E_STOPPED. May be NULL. */
     bool (*stop)(void *ctx);
     void *stop_ctx;
+    /* With force: an existing file under the final name is replaced only if it is regular, has one
+     * link and LoRT's owner, and own(its first bytes, their number) is true or it is empty. NULL:
+     * any regular file or link is replaced. */
+    bool (*own)(const uint8_t *head, uint64_t bytes);
 } lort_publish_options;
 
 /* Starts an output: takes the name and the lock of the partial output. path: the final name. The

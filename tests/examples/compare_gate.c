@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* rel_error is NaN if A is all zero or if one side alone has NaN: a difference then counts as the
  * worst. */
@@ -27,8 +28,12 @@ static int worse_first(const void *a, const void *b)
 static void print_worst(lort_report *report, double limit)
 {
     qsort(report->tensors, report->tensor_count, sizeof *report->tensors, worse_first);
-    for (uint64_t i = 0; i < report->tensor_count && badness(&report->tensors[i]) > limit; i++)
-        printf("%.4f  %s\n", report->tensors[i].rel_error, report->tensors[i].name);
+    for (uint64_t i = 0; i < report->tensor_count && badness(&report->tensors[i]) > limit; i++) {
+        char shown[600]; /* a name may hold characters that a terminal must not get */
+        const char *name = report->tensors[i].name;
+        printf("%.4f  %s\n", report->tensors[i].rel_error,
+               lort_printable(shown, sizeof shown, name, strlen(name)));
+    }
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* Reports: the contract of the builder, and JSON with null for figures that were not measured. */
 #define _GNU_SOURCE /* mkdtemp */
+#include "compress/session/json_place.h"
 #include "compress/session/report.h"
 #include "tests/unit/main.h"
 
@@ -11,9 +12,13 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char directory[64];
@@ -28,6 +33,8 @@ static int remove_directory(void **state)
 {
     char path[128];
     snprintf(path, sizeof path, "%s/r.json", directory);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/other", directory);
     unlink(path);
     return rmdir(directory); /* fails if a partial file was left */
 }
@@ -181,6 +188,144 @@ static void test_unwritable_places(void **state)
     lort_report_free(&report);
 }
 
+/* JSON gives format characters by number, so that they come back and a terminal sees none. Warnings
+ * are printable at once. */
+static void test_format_characters(void **state)
+{
+    static const char name[] = "a\xE2\x80\xAE\xF3\xA0\x80\x81\xEF\xBB\xBF\xC3\xA9\033";
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    assert_int_equal(lort_report_tensors(&report, 1, NULL), LORT_OK);
+    report.tensors[0].name = lort_report_escape(&report, name, sizeof name - 1);
+    lort_report_warn(&report, "%s is odd", report.tensors[0].name);
+    const char *json = json_of(&report);
+    has(json, "\"name\": \"a\\u202e\\udb40\\udc01\\ufeff\xC3\xA9\\\\x1B\"");
+    has(json, "\"a\\\\xE2\\\\x80\\\\xAE\\\\xF3");
+    assert_null(strstr(json, "\xE2\x80\xAE"));
+    lort_report_free(&report);
+}
+
+static bool is_own(const char *text)
+{
+    return lort_json_is_own((const uint8_t *)text, strlen(text));
+}
+
+static void test_reports_are_known_by_their_head(void **state)
+{
+    static const char *const foreign[] = {"",
+                                          "{}",
+                                          "{\n \"lort\": \"",
+                                          "{\n \"lort\": \"0.1.0\"",
+                                          "{\n \"lort\": \"\",\n \"command\": \"plan\"",
+                                          "{\n \"lort\": \"0.1.0\"\n}",
+                                          "{\"lort\": \"0.1.0\", \"command\": \"plan\"",
+                                          "{\n \"model\": \"0.1.0\",\n \"command\": \"plan\""};
+    lort_report report;
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        assert_false(is_own(foreign[i]));
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    report.command = LORT_COMMAND_PLAN;
+    assert_true(is_own(json_of(&report)));
+    lort_report_free(&report);
+}
+
+static void put_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static bool holds(const char *path, const char *text)
+{
+    char found[64] = "";
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    found[fread(found, 1, sizeof found - 1, file)] = '\0';
+    fclose(file);
+    return strcmp(found, text) == 0;
+}
+
+/* Only an empty file and an earlier report are replaced; a link never is. */
+static void test_foreign_files_stay(void **state)
+{
+    char path[128], other[128];
+    lort_error err = {0};
+    lort_json *json;
+    lort_report report;
+    snprintf(path, sizeof path, "%s/r.json", directory);
+    snprintf(other, sizeof other, "%s/other", directory);
+    put_file(path, "notes");
+    assert_int_equal(lort_json_open(path, NULL, NULL, &json, &err), LORT_E_EXISTS);
+    assert_null(json);
+    assert_non_null(strstr(err.message, "r.json"));
+    assert_true(holds(path, "notes"));
+    put_file(path, "");
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    json_of(&report); /* replaces the empty file */
+    json_of(&report); /* and its own */
+    assert_int_equal(link(path, other), 0);
+    assert_int_equal(lort_report_json(&report, path, &err), LORT_E_EXISTS);
+    unlink(path);
+    put_file(other, "notes");
+    assert_int_equal(symlink("other", path), 0);
+    assert_int_equal(lort_report_json(&report, path, &err), LORT_E_EXISTS);
+    assert_true(holds(other, "notes"));
+    lort_report_free(&report);
+}
+
+/* A place that is opened and not written leaves what was there. */
+static void test_unwritten_places_leave_nothing(void **state)
+{
+    char path[128];
+    lort_json *json;
+    snprintf(path, sizeof path, "%s/r.json", directory);
+    assert_int_equal(lort_json_open(path, NULL, NULL, &json, NULL), LORT_OK);
+    lort_json_close(json);
+    assert_int_equal(access(path, F_OK), -1);
+    lort_json_close(NULL);
+}
+
+static bool stops(void *asked)
+{
+    ++*(int *)asked;
+    return true;
+}
+
+/* remove_directory removes "other". */
+static void test_fifos(void **state)
+{
+    char path[128], filler[4096] = "";
+    int asked = 0;
+    lort_error err = {0};
+    lort_json *json;
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    signal(SIGPIPE, SIG_IGN);
+    snprintf(path, sizeof path, "%s/other", directory);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(lort_json_open(path, NULL, NULL, &json, &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "FIFO that no process reads"));
+    const int reader = open(path, O_RDONLY | O_NONBLOCK),
+              writer = open(path, O_WRONLY | O_NONBLOCK);
+    assert_true(reader >= 0 && writer >= 0);
+    assert_int_equal(lort_report_json(&report, path, &err), LORT_OK);
+    while (write(writer, filler, sizeof filler) > 0)
+        ;
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(lort_json_open(path, stops, &asked, &json, &err), LORT_OK);
+    assert_int_equal(lort_json_write(json, &report, &err), LORT_E_STOPPED);
+    assert_true(asked > 1); /* it waits for a while */
+    lort_json_close(json);
+    assert_int_equal(lort_json_open(path, NULL, NULL, &json, &err), LORT_OK);
+    close(reader);
+    assert_int_equal(lort_json_write(json, &report, &err), LORT_E_WRITE);
+    lort_json_close(json);
+    close(writer);
+    lort_report_free(&report);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_directory, remove_directory)
 int main(void)
 {
@@ -190,6 +335,11 @@ int main(void)
                                        TEST(test_sources_and_metadata),
                                        TEST(test_warnings_grow_and_are_bounded),
                                        TEST(test_running_out_of_memory_is_remembered),
-                                       TEST(test_unwritable_places)};
+                                       TEST(test_unwritable_places),
+                                       TEST(test_format_characters),
+                                       TEST(test_reports_are_known_by_their_head),
+                                       TEST(test_foreign_files_stay),
+                                       TEST(test_unwritten_places_leave_nothing),
+                                       TEST(test_fifos)};
     return run_chosen(tests, NULL, NULL);
 }

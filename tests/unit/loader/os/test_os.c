@@ -1026,6 +1026,29 @@ static void the_clock_and_the_texts(void **state)
 
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* Names that are streams, and names that only publish may replace. */
+static void names_are_told_apart(void **state)
+{
+    int ends[2];
+    char name[64];
+    lort_stream *stream;
+    assert_int_equal(pipe(ends), 0);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[1]);
+    assert_int_equal(lort_os_name_kind(name), LORT_NAME_STREAM);
+    assert_int_equal(lort_os_stream_open(name, &stream, NULL), LORT_OK);
+    assert_int_equal(lort_os_stream_write(stream, "text", 4, NULL, NULL, NULL), LORT_OK);
+    assert_int_equal(lort_os_stream_close(stream, NULL), LORT_OK);
+    assert_int_equal(read(ends[0], name, sizeof name), 4);
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]); /* open for reading only */
+    assert_int_equal(lort_os_stream_open(name, &stream, NULL), LORT_E_WRITE);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(lort_os_name_kind("/dev/null"), LORT_NAME_STREAM);
+    assert_int_equal(lort_os_name_kind("/dev/stdout"), LORT_NAME_STREAM);
+    assert_int_equal(lort_os_name_kind("/"), LORT_NAME_DIRECTORY);
+    assert_int_equal(lort_os_name_kind("/nowhere/at/all"), LORT_NAME_FREE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1042,6 +1065,7 @@ int main(void)
         IN_PLACE(renames_without_renameat2),
         IN_PLACE(lists_are_sorted),
         cmocka_unit_test(paths_are_split),
+        cmocka_unit_test(names_are_told_apart),
         IN_PLACE(maps_show_the_file),
         IN_PLACE(a_shrunken_file_does_not_kill),
         IN_PLACE(faults_on_many_threads),
