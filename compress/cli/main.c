@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/finish.h"
+#include "compress/cli/ui/print.h"
+#include "compress/cli/ui/signals.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -72,9 +74,29 @@ static void print_usage(FILE *out)
 static int unknown_command(const char *name)
 {
     char shown[64];
-    fprintf(stderr, "lort: unknown command '%s'; see 'lort --help'\n",
-            lort_escape_text(shown, sizeof shown, name));
+    lort_cli_print(stderr, "lort: unknown command '%s'; see 'lort --help'\n",
+                   lort_escape_text(shown, sizeof shown, name));
     return LORT_E_USAGE;
+}
+
+static bool is_stopped(void *unused)
+{
+    (void)unused;
+    return lort_cli_signal() != 0;
+}
+
+/* Opens the place of the report, then runs the command. So a report that cannot be written costs no
+ * work. */
+static int run_with_report(const lort_cli_command *command, lort_cli_values *values)
+{
+    lort_error err = {0};
+    lort_code code = values->json
+                         ? lort_json_open(values->json, is_stopped, NULL, &values->report, &err)
+                         : LORT_OK;
+    if (code == LORT_OK)
+        return command->run(values);
+    lort_cli_print(stderr, "lort: %s\n", err.message);
+    return (int)code;
 }
 
 static int run_command(const char *name, int argc, char **argv)
@@ -86,15 +108,15 @@ static int run_command(const char *name, int argc, char **argv)
         return unknown_command(name);
     lort_code code = lort_cli_parse(command, argc, argv, &values, &err);
     if (code) {
-        fprintf(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message,
-                command->name);
+        lort_cli_print(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message,
+                       command->name);
         return (int)code;
     }
     int result = LORT_OK;
     if (values.help)
         lort_cli_help(command, stdout);
     else
-        result = command->run(&values);
+        result = run_with_report(command, &values);
     lort_cli_values_free(&values);
     return result;
 }
@@ -127,16 +149,18 @@ static int dispatch_command(int argc, char **argv)
     return run_command(argv[1], argc - 1, argv + 1);
 }
 
-/* Turns success into a failure if output was lost (a full disk, a closed descriptor). */
+/* Turns success into a failure if output was lost: a full disk, a closed descriptor, or a reader
+ * that takes nothing although a signal asks to stop. */
 static int close_stdout(int result)
 {
-    bool failed = ferror(stdout) != 0;
+    const bool failed = ferror(stdout) != 0, flushed = lort_cli_flush();
     errno = 0;
     if (fclose(stdout) || failed) {
-        fprintf(stderr, "lort: standard output: %s\n", errno ? strerror(errno) : "write error");
+        lort_cli_print(stderr, "lort: standard output: %s\n",
+                       errno ? strerror(errno) : "write error");
         return result ? result : LORT_E_WRITE;
     }
-    return result;
+    return flushed || result ? result : 128 + lort_cli_signal();
 }
 
 /* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded. Only an

@@ -119,8 +119,9 @@ END
 }
 
 @test "--json replaces a report whole" {
-    echo old >"$T/r.json"
+    expect 0 "$LORT" plan "$GGUF" --json "$T/r.json"
     expect 0 "$LORT" inspect "$GGUF" --json "$T/r.json"
+    [ "$(value "$T/r.json" 'd["command"]')" = inspect ]
     python3 -m json.tool "$T/r.json" >/dev/null
     no_partial
 }

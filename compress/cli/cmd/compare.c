@@ -1,5 +1,6 @@
 /* lort compare: prints the difference of two models on stdout, tensor by tensor, as a table. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
@@ -8,24 +9,26 @@
 static void print_comparison(const lort_report *report)
 {
     char shape[80], error[32], cosine[32], largest[32];
-    printf("%-44s %-18s %-10s %-10s %s\n", "name", "shape", "rel error", "cosine", "max abs");
+    lort_cli_print(stdout, "%-44s %-18s %-10s %-10s %s\n", "name", "shape", "rel error", "cosine",
+                   "max abs");
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *t = &report->tensors[i];
-        printf("%-44s %-18s %-10s %-10s %s\n", t->name, lort_cli_shape(t, shape, sizeof shape),
-               lort_cli_number(t->rel_error, error, sizeof error),
-               lort_cli_number(t->cosine, cosine, sizeof cosine),
-               lort_cli_number(t->max_abs, largest, sizeof largest));
+        lort_cli_print(stdout, "%-44s %-18s %-10s %-10s %s\n", t->name,
+                       lort_cli_shape(t, shape, sizeof shape),
+                       lort_cli_number(t->rel_error, error, sizeof error),
+                       lort_cli_number(t->cosine, cosine, sizeof cosine),
+                       lort_cli_number(t->max_abs, largest, sizeof largest));
     }
 }
 
 static void print_total(const lort_report *report)
 {
     char worst[32], mean[32];
-    printf("%" PRIu64 " tensors compared, worst error %s, mean error %s\n", report->tensor_count,
-           lort_cli_number(report->worst_error, worst, sizeof worst),
-           lort_cli_number(report->mean_error, mean, sizeof mean));
+    lort_cli_print(stdout, "%" PRIu64 " tensors compared, worst error %s, mean error %s\n",
+                   report->tensor_count, lort_cli_number(report->worst_error, worst, sizeof worst),
+                   lort_cli_number(report->mean_error, mean, sizeof mean));
     for (unsigned i = 0; i < report->warning_count; i++)
-        fprintf(stderr, "lort: warning: %s\n", report->warnings[i]);
+        lort_cli_print(stderr, "lort: warning: %s\n", report->warnings[i]);
 }
 
 int lort_cmd_compare(const lort_cli_values *values)

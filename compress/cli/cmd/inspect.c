@@ -1,5 +1,6 @@
 /* lort inspect: prints metadata and tensors of a model or container on stdout, as a table. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
@@ -20,25 +21,26 @@ static void print_meta(const lort_report *report)
     for (uint64_t i = 0; i < report->meta_count; i++) {
         const lort_meta_report *meta = &report->meta[i];
         if (meta->is_array)
-            printf("%s (%s[%" PRIu64 "])%s%s\n", meta->key, meta->type, meta->count,
-                   *meta->text ? " = " : "", meta->text);
+            lort_cli_print(stdout, "%s (%s[%" PRIu64 "])%s%s\n", meta->key, meta->type, meta->count,
+                           *meta->text ? " = " : "", meta->text);
         else
-            printf("%s (%s) = %s\n", meta->key, meta->type, meta->text);
+            lort_cli_print(stdout, "%s (%s) = %s\n", meta->key, meta->type, meta->text);
     }
     if (report->meta_count)
-        putchar('\n');
+        lort_cli_print(stdout, "\n");
 }
 
 static void print_tensor(const lort_tensor_report *tensor, int width, bool container)
 {
     char shape[80], error[32];
-    printf("%-*s  %-8s %-18s %14" PRIu64 " %14" PRIu64, width, tensor->name, tensor->dtype,
-           lort_cli_shape(tensor, shape, sizeof shape), tensor->bytes_in, tensor->offset);
+    lort_cli_print(stdout, "%-*s  %-8s %-18s %14" PRIu64 " %14" PRIu64, width, tensor->name,
+                   tensor->dtype, lort_cli_shape(tensor, shape, sizeof shape), tensor->bytes_in,
+                   tensor->offset);
     if (container)
-        printf(" %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out,
-               lort_action_text(tensor->action), tensor->rank,
-               lort_cli_number(tensor->rel_error, error, sizeof error));
-    putchar('\n');
+        lort_cli_print(stdout, " %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out,
+                       lort_action_text(tensor->action), tensor->rank,
+                       lort_cli_number(tensor->rel_error, error, sizeof error));
+    lort_cli_print(stdout, "\n");
 }
 
 static void print_table(const lort_report *report)
@@ -48,15 +50,16 @@ static void print_table(const lort_report *report)
     const char *file = "";
     if (report->tensor_count == 0)
         return;
-    printf("%-*s  %-8s %-18s %14s %14s", width, "name", "dtype", "shape", "bytes", "offset");
+    lort_cli_print(stdout, "%-*s  %-8s %-18s %14s %14s", width, "name", "dtype", "shape", "bytes",
+                   "offset");
     if (container)
-        printf(" %14s  %-8s %6s  %s", "stored", "action", "rank", "error");
-    putchar('\n');
+        lort_cli_print(stdout, " %14s  %-8s %6s  %s", "stored", "action", "rank", "error");
+    lort_cli_print(stdout, "\n");
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *tensor = &report->tensors[i];
         /* several files: a heading before the tensors of each */
         if (report->input_files > 1 && strcmp(file, tensor->file) != 0)
-            printf("%s:\n", tensor->file);
+            lort_cli_print(stdout, "%s:\n", tensor->file);
         file = tensor->file;
         print_tensor(tensor, width, container);
     }
@@ -65,13 +68,14 @@ static void print_table(const lort_report *report)
 static void print_all(const lort_report *report)
 {
     char size[32];
-    printf("%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n", report->input_path,
-           report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
-           lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
+    lort_cli_print(stdout, "%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n",
+                   report->input_path, report->input_format, report->input_files,
+                   report->input_files == 1 ? "" : "s",
+                   lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
     print_meta(report);
     print_table(report);
     for (unsigned i = 0; i < report->warning_count; i++)
-        fprintf(stderr, "lort: warning: %s\n", report->warnings[i]);
+        lort_cli_print(stderr, "lort: warning: %s\n", report->warnings[i]);
 }
 
 int lort_cmd_inspect(const lort_cli_values *values)

@@ -1,5 +1,6 @@
 /* lort plan: prints on stdout how compress would run. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
 #include <math.h>
@@ -13,13 +14,13 @@ static void print_plan(const lort_report *report, bool verbose)
         lort_cli_print_tensor(stdout, &report->tensors[i]);
     lort_cli_print_actions(stdout, report);
     if (!isnan(report->worst_error))
-        printf("  %-10sworst %s, mean %s (of the sampled matrices)\n", "error",
-               lort_cli_number(report->worst_error, worst, sizeof worst),
-               lort_cli_number(report->mean_error, mean, sizeof mean));
+        lort_cli_print(stdout, "  %-10sworst %s, mean %s (of the sampled matrices)\n", "error",
+                       lort_cli_number(report->worst_error, worst, sizeof worst),
+                       lort_cli_number(report->mean_error, mean, sizeof mean));
     if (!isnan(report->estimated_seconds))
-        printf("  %-10sthe sample took %s, all matrices would take about %s\n", "time",
-               lort_cli_seconds(report->sample_seconds, worst, sizeof worst),
-               lort_cli_seconds(report->estimated_seconds, mean, sizeof mean));
+        lort_cli_print(stdout, "  %-10sthe sample took %s, all matrices would take about %s\n",
+                       "time", lort_cli_seconds(report->sample_seconds, worst, sizeof worst),
+                       lort_cli_seconds(report->estimated_seconds, mean, sizeof mean));
     lort_cli_print_warnings(stdout, report);
 }
 

@@ -1,5 +1,6 @@
 /* lort restore: writes the model that a container holds, and prints the summary on stderr. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
@@ -7,9 +8,10 @@
 static void print_restored(const lort_report *report)
 {
     char size[32], time[32];
-    fprintf(stderr, "  %-10s%s, %s, %" PRIu64 " tensors\n", "output", report->output_path,
-            lort_print_size(report->output_bytes, size, sizeof size), report->tensor_count);
-    fprintf(stderr, "  %-10s%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
+    lort_cli_print(stderr, "  %-10s%s, %s, %" PRIu64 " tensors\n", "output", report->output_path,
+                   lort_print_size(report->output_bytes, size, sizeof size), report->tensor_count);
+    lort_cli_print(stderr, "  %-10s%s\n", "time",
+                   lort_cli_seconds(report->seconds, time, sizeof time));
     lort_cli_print_warnings(stderr, report);
 }
 

@@ -1,5 +1,6 @@
 /* lort verify: checks every hash and shape of a container, and prints one line on stdout. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>
@@ -14,9 +15,10 @@ int lort_cmd_verify(const lort_cli_values *values)
     lort_code code = lort_verify(values->path[0], &values->run, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))
-        printf("%s: ok, %" PRIu64 " tensors, %s, every hash and shape checked in %s\n",
-               report.input_path, report.tensor_count,
-               lort_print_size(report.input_bytes, size, sizeof size),
-               lort_cli_seconds(report.seconds, time, sizeof time));
+        lort_cli_print(stdout,
+                       "%s: ok, %" PRIu64 " tensors, %s, every hash and shape checked in %s\n",
+                       report.input_path, report.tensor_count,
+                       lort_print_size(report.input_bytes, size, sizeof size),
+                       lort_cli_seconds(report.seconds, time, sizeof time));
     return lort_cli_finish(values, &report, code, &err);
 }

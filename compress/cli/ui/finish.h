@@ -1,4 +1,4 @@
-/* finish: how every command ends, and how signals end a command early. */
+/* finish: how every command ends, and how a command asks whether it should end early. */
 #ifndef LORT_COMPRESS_CLI_UI_FINISH_H
 #define LORT_COMPRESS_CLI_UI_FINISH_H
 
@@ -6,7 +6,7 @@
 
 /* Ends a command: prints the error on stderr, writes the JSON report if the user wants one, and
  * frees the report. It also writes JSON if a quality limit was missed or the run was stopped.
- * Returns the exit code. */
+ * Returns the exit code; 128 + N if signal N ended the wait for a reader of the output. */
 int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code,
                     const lort_error *err);
 /* False for `--json -`: standard output then belongs to the JSON report. */
@@ -14,8 +14,5 @@ bool lort_cli_prints(const lort_cli_values *values);
 /* True once SIGINT, SIGTERM or SIGHUP came. This is the `stop` of every observer; progress is a
  * lort_progress. It also prints the progress line that SIGUSR1 asks for. */
 bool lort_cli_stopped(void *progress);
-/* Installs the signal handlers. The first SIGINT, SIGTERM or SIGHUP asks the command to stop. The
- * second one has its default effect. */
-void lort_cli_set_signals(void);
 
 #endif

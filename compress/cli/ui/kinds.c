@@ -1,5 +1,6 @@
 /* kinds: see kinds.h. lort_kind_of tells the kind of a tensor from its name. */
 #include "compress/cli/ui/kinds.h"
+#include "compress/cli/ui/print.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -31,13 +32,13 @@ static void count_tensor(tally *all, const lort_tensor_report *tensor)
 static void print_kind(FILE *out, const char *label, const char *name, const tally *t,
                        uint64_t whole)
 {
-    fprintf(out, LABEL "%-16s %4" PRIu64 "  %6.2f bits  ", label, name, t->tensors,
-            t->elements > 0 ? 8 * (double)t->bytes / t->elements : 0);
+    lort_cli_print(out, LABEL "%-16s %4" PRIu64 "  %6.2f bits  ", label, name, t->tensors,
+                   t->elements > 0 ? 8 * (double)t->bytes / t->elements : 0);
     if (t->lossy)
-        fprintf(out, "error %.4f", t->errors / (double)t->lossy);
+        lort_cli_print(out, "error %.4f", t->errors / (double)t->lossy);
     else
-        fprintf(out, "lossless    ");
-    fprintf(out, "  %5.1f %% of the output\n", 100 * (double)t->bytes / (double)whole);
+        lort_cli_print(out, "lossless    ");
+    lort_cli_print(out, "  %5.1f %% of the output\n", 100 * (double)t->bytes / (double)whole);
 }
 
 void lort_cli_print_kinds(FILE *out, const lort_report *report)

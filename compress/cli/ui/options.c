@@ -1,6 +1,7 @@
 /* options: see options.h. The program never calls setlocale. So it reads and writes numbers in the
  * C locale, whatever LANG says. */
 #include "compress/cli/ui/options.h"
+#include "compress/cli/ui/report_place.h"
 #include <errno.h>
 #include <float.h>
 #include <getopt.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 /* ---- the tables ---- */
 
@@ -476,30 +476,6 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
     return LORT_OK;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return strcmp(a, b) == 0 || (stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) &&
-                                 x.st_dev == y.st_dev && x.st_ino == y.st_ino);
-}
-
-/* A report replaces the file that has its name, so the name must not be that of a model. */
-static lort_code check_report(const lort_cli_values *values, lort_error *err)
-{
-    const char *const others[] = {values->path[0], values->path[1], values->output,
-                                  values->job.imatrix};
-    char shown[256];
-    if (!values->json || strcmp(values->json, "-") == 0)
-        return LORT_OK;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (others[i] && same_file(values->json, others[i]))
-            return lort_fail(
-                err, LORT_E_USAGE,
-                "--json '%s': the report would replace what the command reads or writes",
-                lort_escape_text(shown, sizeof shown, values->json));
-    return LORT_OK;
-}
-
 static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values,
                                 lort_error *err)
 {
@@ -509,7 +485,7 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
         return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
     if (command->needs_output && !values->output)
         return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
-    return check_report(values, err);
+    return lort_cli_check_report(values, err);
 }
 
 static lort_code parse_all(const lort_cli_command *command, int argc, char **argv,
@@ -554,6 +530,7 @@ void lort_cli_values_free(lort_cli_values *values)
 {
     free(values->job.include);
     free(values->job.exclude);
+    lort_json_close(values->report);
     memset(values, 0, sizeof *values);
 }
 

@@ -24,6 +24,7 @@ typedef struct lort_cli_values {
     const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char *path[2];
     int paths;
+    lort_json *report; /* the opened place of --json; NULL: none */
 } lort_cli_values;
 
 typedef enum lort_cli_kind {

@@ -2,6 +2,7 @@
  * nothing. */
 #define _GNU_SOURCE
 #include "compress/cli/ui/progress.h"
+#include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 #include <inttypes.h>
 #include <math.h>
@@ -92,7 +93,7 @@ static const char *figures_text(const lort_progress *progress, const lort_event 
 
 static void clear_line(lort_progress *progress)
 {
-    if (progress->shown)
+    if (progress->shown && lort_cli_wait_room(stderr))
         fputs("\r\033[K", stderr);
     progress->shown = false;
 }
@@ -110,14 +111,18 @@ static size_t fit_width(const char *text, size_t columns)
 
 static void draw_line(lort_progress *progress, const lort_event *event)
 {
-    char line[512], rest[400];
+    char line[512], name[256], rest[400];
     uint64_t now = now_ns();
     if (progress->shown && now - progress->drawn_ns < REDRAW_NS)
         return;
-    const char *name = event->tensor ? event->tensor->name : "";
+    const char *full = event->tensor ? event->tensor->name : "";
+    /* columns are counted after the escapes */
+    lort_printable(name, sizeof name, full, strlen(full));
     snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 " %.*s %s", event->tensors_done,
              event->tensors_total, (int)fit_width(name, NAME_COLUMNS), name,
              figures_text(progress, event, rest, sizeof rest));
+    if (!lort_cli_wait_room(stderr))
+        return;
     fprintf(stderr, "\r%.*s\033[K", (int)fit_width(line, terminal_width() - 1), line);
     fflush(stderr);
     progress->shown = true;
@@ -156,9 +161,10 @@ static void log_layer(lort_progress *progress)
         return;
     if (progress->layer >= 0)
         snprintf(name, sizeof name, "layer %" PRId64, progress->layer);
-    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name, progress->last.tensors_done,
-            progress->last.tensors_total, counts_text(progress, counted, sizeof counted),
-            figures_text(progress, &progress->last, rest, sizeof rest));
+    lort_cli_print(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", name,
+                   progress->last.tensors_done, progress->last.tensors_total,
+                   counts_text(progress, counted, sizeof counted),
+                   figures_text(progress, &progress->last, rest, sizeof rest));
     memset(progress->layer_count, 0, sizeof progress->layer_count);
     progress->logged_ns = now_ns();
 }
@@ -168,9 +174,10 @@ static void log_heartbeat(lort_progress *progress, const lort_event *event)
     char rest[400];
     if (now_ns() - progress->logged_ns < HEARTBEAT_NS)
         return;
-    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working", event->tensors_done,
-            event->tensors_total, figures_text(progress, event, rest, sizeof rest),
-            event->tensor ? event->tensor->name : "");
+    lort_cli_print(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working",
+                   event->tensors_done, event->tensors_total,
+                   figures_text(progress, event, rest, sizeof rest),
+                   event->tensor ? event->tensor->name : "");
     progress->logged_ns = now_ns();
 }
 
@@ -181,9 +188,9 @@ bool lort_progress_answer(lort_progress *progress)
         now_ns() - progress->answered_ns < REDRAW_NS)
         return false;
     clear_line(progress);
-    fprintf(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far", progress->seen.tensors_done,
-            progress->seen.tensors_total,
-            figures_text(progress, &progress->seen, rest, sizeof rest));
+    lort_cli_print(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far",
+                   progress->seen.tensors_done, progress->seen.tensors_total,
+                   figures_text(progress, &progress->seen, rest, sizeof rest));
     progress->answered_ns = now_ns();
     return true;
 }
@@ -214,7 +221,7 @@ static void on_text(lort_progress *progress, const lort_event *event)
     if (progress->quiet && !warning)
         return;
     clear_line(progress);
-    fprintf(stderr, "  %s%s\n", warning ? "warning: " : "note: ", event->text);
+    lort_cli_print(stderr, "  %s%s\n", warning ? "warning: " : "note: ", event->text);
 }
 
 static void on_work(lort_progress *progress, const lort_event *event)

@@ -1,6 +1,7 @@
 /* summary: see summary.h. All texts of a report are escaped already. */
 #include "compress/cli/ui/summary.h"
 #include "compress/cli/ui/kinds.h"
+#include "compress/cli/ui/print.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,9 +54,10 @@ static void print_source(FILE *out, const lort_report *report, unsigned i)
 {
     char size[32];
     const lort_source_report *source = &report->sources[i];
-    fprintf(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", source->binds ? "*" : " ",
-            source->name, size_text(source->bytes, size),
-            is_given(source->where) ? source->where : "", source->binds ? "  <- binding" : "");
+    lort_cli_print(out, LABEL "%s %-14s %12s  %s%s\n", i ? "" : "memory", source->binds ? "*" : " ",
+                   source->name, size_text(source->bytes, size),
+                   is_given(source->where) ? source->where : "",
+                   source->binds ? "  <- binding" : "");
 }
 
 static void print_expected(FILE *out, const lort_report *report)
@@ -63,35 +65,37 @@ static void print_expected(FILE *out, const lort_report *report)
     char low[32], high[32], free_text[32];
     if (!report->output_high)
         return;
-    fprintf(out, LABEL "%s to %s", "expected", size_text(report->output_low, low),
-            size_text(report->output_high, high));
+    lort_cli_print(out, LABEL "%s to %s", "expected", size_text(report->output_low, low),
+                   size_text(report->output_high, high));
     if (report->input_bytes)
-        fprintf(out, " (%.3f to %.3f of the input)",
-                (double)report->output_low / (double)report->input_bytes,
-                (double)report->output_high / (double)report->input_bytes);
+        lort_cli_print(out, " (%.3f to %.3f of the input)",
+                       (double)report->output_low / (double)report->input_bytes,
+                       (double)report->output_high / (double)report->input_bytes);
     if (report->disk_free_bytes)
-        fprintf(out, ", %s free on the disk", size_text(report->disk_free_bytes, free_text));
-    fputc('\n', out);
+        lort_cli_print(out, ", %s free on the disk", size_text(report->disk_free_bytes, free_text));
+    lort_cli_print(out, "\n");
 }
 
 void lort_cli_print_start(FILE *out, const lort_report *report)
 {
     char a[32], b[32];
-    fprintf(out, "lort %s%s%s%s%s\n", lort_command_text(report->command),
-            is_given(report->input_path) ? " " : "", report->input_path,
-            is_given(report->output_path) ? " -> " : "", report->output_path);
-    fprintf(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input",
-            report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
-            size_text(report->input_bytes, a), report->tensor_count);
+    lort_cli_print(out, "lort %s%s%s%s%s\n", lort_command_text(report->command),
+                   is_given(report->input_path) ? " " : "", report->input_path,
+                   is_given(report->output_path) ? " -> " : "", report->output_path);
+    lort_cli_print(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input",
+                   report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
+                   size_text(report->input_bytes, a), report->tensor_count);
     if (report->mode != LORT_MODE_AUTO)
-        fprintf(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode), report->mode_reason);
+        lort_cli_print(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode),
+                       report->mode_reason);
     for (unsigned i = 0; i < report->source_count; i++)
         print_source(out, report, i);
     if (report->budget_bytes)
-        fprintf(out, LABEL "%s, planned peak %s\n", "budget", size_text(report->budget_bytes, a),
-                size_text(report->planned_peak_bytes, b));
+        lort_cli_print(out, LABEL "%s, planned peak %s\n", "budget",
+                       size_text(report->budget_bytes, a),
+                       size_text(report->planned_peak_bytes, b));
     if (report->threads)
-        fprintf(out, LABEL "%u\n", "threads", report->threads);
+        lort_cli_print(out, LABEL "%u\n", "threads", report->threads);
     print_expected(out, report);
 }
 
@@ -137,9 +141,9 @@ static void print_kept(FILE *out, tally *t)
     char size[32];
     const char *label = "kept";
     for (unsigned i = most_frequent(t); i < LORT_REASONS; i = most_frequent(t)) {
-        fprintf(out, LABEL "%" PRIu64 " (%s): %s\n", label, t->count[i],
-                size_text(t->bytes[i], size),
-                i == LORT_REASON_NONE ? "no reason given" : lort_reason_text((lort_reason)i));
+        lort_cli_print(
+            out, LABEL "%" PRIu64 " (%s): %s\n", label, t->count[i], size_text(t->bytes[i], size),
+            i == LORT_REASON_NONE ? "no reason given" : lort_reason_text((lort_reason)i));
         t->count[i] = 0;
         label = "";
     }
@@ -153,13 +157,13 @@ void lort_cli_print_actions(FILE *out, const lort_report *report)
     for (uint64_t i = 0; i < report->tensor_count; i++)
         count_tensor(&t, &report->tensors[i]);
     if (t.coded)
-        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n",
-                planned ? "to code" : "coded", t.coded, report->tensor_count);
+        lort_cli_print(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors as integers\n",
+                       planned ? "to code" : "coded", t.coded, report->tensor_count);
     if (t.factored + t.kept == 0)
         return;
     if (t.factored || !t.coded)
-        fprintf(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n", planned ? "to try" : "factored",
-                t.factored, report->tensor_count);
+        lort_cli_print(out, LABEL "%" PRIu64 " of %" PRIu64 " tensors\n",
+                       planned ? "to try" : "factored", t.factored, report->tensor_count);
     print_kept(out, &t);
 }
 
@@ -176,13 +180,13 @@ static void print_output(FILE *out, const lort_report *report)
     char size[32];
     if (!report->output_bytes)
         return;
-    fprintf(out, LABEL "%s, %s", "output", report->output_path,
-            size_text(report->output_bytes, size));
+    lort_cli_print(out, LABEL "%s, %s", "output", report->output_path,
+                   size_text(report->output_bytes, size));
     if (!isnan(report->ratio))
-        fprintf(out, ", %.3f of the input", report->ratio);
+        lort_cli_print(out, ", %.3f of the input", report->ratio);
     if (!isnan(report->bpw))
-        fprintf(out, ", %.2f bits per weight", report->bpw);
-    fputc('\n', out);
+        lort_cli_print(out, ", %.2f bits per weight", report->bpw);
+    lort_cli_print(out, "\n");
 }
 
 static void print_memory(FILE *out, const lort_report *report)
@@ -190,27 +194,28 @@ static void print_memory(FILE *out, const lort_report *report)
     char anon[32], file[32], planned[32];
     if (!report->peak_anon_bytes)
         return;
-    fprintf(out, LABEL "peak %s anonymous, %s file-backed", "memory",
-            size_text(report->peak_anon_bytes, anon), size_text(report->peak_file_bytes, file));
+    lort_cli_print(out, LABEL "peak %s anonymous, %s file-backed", "memory",
+                   size_text(report->peak_anon_bytes, anon),
+                   size_text(report->peak_file_bytes, file));
     if (report->planned_peak_bytes)
-        fprintf(out, " (planned %s)", size_text(report->planned_peak_bytes, planned));
+        lort_cli_print(out, " (planned %s)", size_text(report->planned_peak_bytes, planned));
     if (report->stall_seconds > 0)
-        fprintf(out, ", stalled %.1f s for memory", report->stall_seconds);
-    fputc('\n', out);
+        lort_cli_print(out, ", stalled %.1f s for memory", report->stall_seconds);
+    lort_cli_print(out, "\n");
 }
 
 void lort_cli_print_warnings(FILE *out, const lort_report *report)
 {
     for (unsigned i = 0; i < report->warning_count; i++)
-        fprintf(out, LABEL "%s\n", "warning", report->warnings[i]);
+        lort_cli_print(out, LABEL "%s\n", "warning", report->warnings[i]);
 }
 
 void lort_cli_print_importance(FILE *out, const lort_report *report)
 {
     if (is_given(report->imatrix_path))
-        fprintf(out,
-                LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n",
-                "imatrix", report->imatrix_matrices, report->imatrix_entries, report->imatrix_path);
+        lort_cli_print(
+            out, LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n",
+            "imatrix", report->imatrix_matrices, report->imatrix_entries, report->imatrix_path);
 }
 
 static void print_weighted(FILE *out, const lort_report *report)
@@ -218,9 +223,9 @@ static void print_weighted(FILE *out, const lort_report *report)
     char worst[32], mean[32];
     lort_cli_print_importance(out, report);
     if (!isnan(report->weighted_worst))
-        fprintf(out, LABEL "worst %s, mean %s\n", "weighted",
-                lort_cli_number(report->weighted_worst, worst, sizeof worst),
-                lort_cli_number(report->weighted_mean, mean, sizeof mean));
+        lort_cli_print(out, LABEL "worst %s, mean %s\n", "weighted",
+                       lort_cli_number(report->weighted_worst, worst, sizeof worst),
+                       lort_cli_number(report->weighted_mean, mean, sizeof mean));
 }
 
 void lort_cli_print_end(FILE *out, const lort_report *report)
@@ -228,13 +233,13 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
     char worst[32], mean[32], time[32];
     print_output(out, report);
     if (!isnan(report->worst_error))
-        fprintf(out, LABEL "worst %s (%s), mean %s\n", "error",
-                lort_cli_number(report->worst_error, worst, sizeof worst), worst_name(report),
-                lort_cli_number(report->mean_error, mean, sizeof mean));
+        lort_cli_print(out, LABEL "worst %s (%s), mean %s\n", "error",
+                       lort_cli_number(report->worst_error, worst, sizeof worst),
+                       worst_name(report), lort_cli_number(report->mean_error, mean, sizeof mean));
     print_weighted(out, report);
     lort_cli_print_actions(out, report);
     lort_cli_print_kinds(out, report);
-    fprintf(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
+    lort_cli_print(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
     print_memory(out, report);
     lort_cli_print_warnings(out, report);
 }
@@ -244,12 +249,12 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     char shape[80], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
-    fprintf(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n", tensor->name,
-            tensor->dtype, lort_cli_shape(tensor, shape, sizeof shape),
-            lort_action_text(tensor->action), rank,
-            lort_cli_number(tensor->rel_error, error, sizeof error),
-            size_text(tensor->bytes_in, in), size_text(tensor->bytes_out, bytes),
-            tensor->reason_text,
-            is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "",
-            is_given(tensor->detail) ? tensor->detail : "");
+    lort_cli_print(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n",
+                   tensor->name, tensor->dtype, lort_cli_shape(tensor, shape, sizeof shape),
+                   lort_action_text(tensor->action), rank,
+                   lort_cli_number(tensor->rel_error, error, sizeof error),
+                   size_text(tensor->bytes_in, in), size_text(tensor->bytes_out, bytes),
+                   tensor->reason_text,
+                   is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "",
+                   is_given(tensor->detail) ? tensor->detail : "");
 }

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# The place of a JSON report: it destroys nothing, hangs nowhere, and a fault is found before the work.
+load helper
+
+# refused CODE FILE COMMAND...: the command ends so with --json FILE, and what stands in $T stays as it is.
+refused() {
+    local code=$1 json=$2
+    picture >"$BATS_TEST_TMPDIR/before"
+    shift 2
+    expect "$code" timeout -k 1 20 "$@" --json "$json"
+    cp "$T/err" "$BATS_TEST_TMPDIR/err"
+    picture | diff "$BATS_TEST_TMPDIR/before" - || { echo "changed by --json $json"; return 1; }
+}
+picture() { (cd "$T" && find . ! -name out ! -name err ! -path . -printf '%p %y %n %i %s %l\n' | sort && find . -type f ! -name out ! -name err -exec sha256sum {} + | sort); }
+
+@test "a report is none of the names that compress reads or writes, however it is spelt" {
+    mkdir "$T/d" "$T/other"
+    cp "$GGUF" "$T/d/m.gguf"
+    imatrix "$T/d/m.gguf" "$T/d/i.dat"
+    rm "$T/inspected.json"
+    ln -s d "$T/link"
+    ln "$T/d/m.gguf" "$T/other/hard"
+    ln -s ../d/o.lort.part "$T/other/soft"
+    for name in o.lort o.lort.part o.lort.part.journal .o.lort.lort-partial .o.lort.lort-lock m.gguf i.dat; do
+        for place in "$T/d" "$T/link" "$T/other/../d" "$T/d/."; do
+            refused 2 "$place/$name" "$LORT" compress "$T/d/m.gguf" --imatrix "$T/d/i.dat" -o "$T/link/o.lort" -q
+            said "--json '.*': the report would replace what the command reads or writes"
+        done
+        (cd "$T/d" && refused 2 "./$name" "$LORT" compress m.gguf --imatrix i.dat -o "$T/d/o.lort" -q)
+    done
+    refused 2 "$T/other/hard" "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q
+    refused 2 "$T/other/soft" "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q
+    refused 2 "$T/d/r.json" "$LORT" compress "$T/d/m.gguf" -o "$T/d/.r.json.lort-partial" -q # the report's own partial file
+    echo left >"$T/d/o.lort.part"
+    ln "$T/d/o.lort.part" "$T/other/left"
+    refused 2 "$T/other/left" "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q
+}
+
+@test "a report is no file of a model: no shard, no side file, no index" {
+    cp -r "$HF" "$T/hf"
+    for file in "$T"/hf/*; do
+        refused 2 "$file" "$LORT" inspect "$T/hf"
+        refused 2 "$file" "$LORT" plan "$T/hf/./"
+        refused 2 "$file" "$LORT" compare "$GGUF" "$T/hf"
+    done
+    for file in "$T"/hf/*.safetensors; do
+        refused 2 "$file" "$LORT" inspect "$T/hf/model.safetensors.index.json"
+    done
+    expect 0 "$LORT" inspect "$T/hf" --json "$T/hf/new.json" # a new name replaces nothing
+}
+
+@test "a report does not lie inside the output of a restore, nor on the container" {
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/a.lort" --lossless -q
+    ln "$T/a.lort" "$T/b.lort"
+    ln -s . "$T/link"
+    for json in new/r.json link/new/deep/r.json .new.lort-partial/r.json ./new .new.lort-lock; do
+        refused 2 "$T/$json" "$LORT" restore "$T/a.lort" -o "$T/new"
+        refused 2 "$T/$json" "$LORT" restore "$T/a.lort" -o "$T/link/new/"
+    done
+    for command in inspect verify "restore -o $T/new" "compare $ONE_HF"; do
+        # shellcheck disable=SC2086
+        refused 2 "$T/b.lort" "$LORT" $command "$T/a.lort"
+    done
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/new" --json "$T/new.json"
+    same "$ONE_HF" "$T/new"
+}
+
+@test "a report replaces an earlier report or an empty file, and nothing else" {
+    cp "$ONE_GGUF" "$T/m.gguf"
+    : >"$T/empty.json"
+    for json in r.json r.json empty.json; do
+        expect 0 "$LORT" inspect "$T/m.gguf" --json "$T/$json"
+        [ "$(value "$T/$json" 'd["command"]')" = inspect ]
+    done
+    ln -s r.json "$T/soft.json"
+    ln "$T/empty.json" "$T/hard.json"
+    ln -s nowhere "$T/dangling.json"
+    echo notes >"$T/notes.json"
+    echo '{"lort": "0.1.0", "command": "mine"}' >"$T/mine.json"
+    for json in soft.json hard.json dangling.json notes.json mine.json; do
+        for command in inspect plan "compress --force -o $T/o.lort"; do
+            # shellcheck disable=SC2086
+            refused 9 "$T/$json" "$LORT" $command "$T/m.gguf"
+            said "$json' exists and is .*LoRT replaces its own reports only"
+        done
+    done
+}
+
+@test "a place that cannot be written is found before the work" {
+    cp "$ONE_GGUF" "$T/m.gguf"
+    mkdir "$T/directory"
+    python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$T/socket"
+    for json in directory nowhere/r.json socket; do
+        refused 5 "$T/$json" "$LORT" compress "$T/m.gguf" -o "$T/o.lort" -q
+        said "$json"
+    done
+    expect 3 "$LORT" inspect "$T/none.gguf" --json "$T/r.json" # a command that fails writes no report
+    absent "$T/r.json"
+    no_partial
+    exec 5>"$T/fd.json"
+    expect 0 "$LORT" inspect "$T/m.gguf" --json /dev/fd/5
+    exec 5>&-
+    value "$T/fd.json" 'd["command"]'
+    expect 0 "$LORT" compress "$T/m.gguf" -o "$T/o.lort" -q --json /dev/stdout
+    value "$T/out" 'd["command"]'
+    expect 0 "$LORT" inspect "$T/m.gguf" --json /dev/null
+    [ -c /dev/null ]
+}
+
+@test "a FIFO without a reader is refused at once, with one it takes the report" {
+    cp "$ONE_GGUF" "$T/m.gguf"
+    mkfifo "$T/f"
+    for command in inspect plan "compress -o $T/o.lort"; do
+        # shellcheck disable=SC2086
+        refused 5 "$T/f" "$LORT" $command "$T/m.gguf"
+        said "f' is a FIFO that no process reads; start its reader first"
+    done
+    for command in inspect plan "compress -o $T/o.lort"; do
+        (sleep 0.3; cat) <"$T/f" >"$T/r.json" &
+        reader=$!
+        sleep 0.1
+        # shellcheck disable=SC2086
+        expect 0 timeout 20 "$LORT" $command "$T/m.gguf" --json "$T/f"
+        wait "$reader"
+        [ "$(value "$T/r.json" 'd["command"]')" = "${command%% *}" ]
+    done
+    [ -p "$T/f" ]
+}
+
+@test "a signal ends the wait for a reader that reads nothing" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --lossless -q
+    python3 - "$LORT" "$(realpath "$GGUF")" "$T" <<'END'
+import fcntl, os, signal, subprocess, sys, time
+lort, model, place = sys.argv[1:]
+os.chdir(place)
+os.mkfifo("f")
+
+def stuck(args, stream, number):
+    """The stream of the command is a pipe of 4 KiB that nobody reads."""
+    if stream == "fifo":
+        reader, writer = os.open("f", os.O_RDONLY | os.O_NONBLOCK), None
+        args = args + ["--json", "f"]
+    else:
+        reader, writer = os.pipe()
+    fcntl.fcntl(reader, 1031, 4096)  # F_SETPIPE_SZ
+    with open("said", "w+b") as said:
+        streams = {"stdout": subprocess.DEVNULL, "stderr": said, **({stream: writer} if writer else {})}
+        run = subprocess.Popen([lort, *args], **streams)
+        if writer:
+            os.close(writer)
+        time.sleep(1.5)
+        assert run.poll() is None, f"{args}: ended with {run.returncode} although nobody reads"
+        run.send_signal(number)
+        try:
+            code = run.wait(8)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            raise AssertionError(f"{args}: signal {number} does not end the wait for {stream}")
+        assert code == 128 + number, f"{args} {stream}: exit {code}"
+    os.close(reader)
+
+for command in (["inspect", model], ["plan", model], ["verify", "a.lort"]):
+    stuck(command, "fifo", signal.SIGTERM)
+stuck(["inspect", model], "stdout", signal.SIGINT)
+stuck(["inspect", model, "--json", "-"], "stdout", signal.SIGTERM)
+stuck(["compress", model, "-o", "b.lort", "--lossless", "-q"], "fifo", signal.SIGHUP)
+END
+    expect 0 "$LORT" verify -q "$T/b.lort"
+}
