@@ -107,11 +107,13 @@ static int run_command(const char *name, int argc, char **argv)
     if (!command)
         return unknown_command(name);
     lort_code code = lort_cli_parse(command, argc, argv, &values, &err);
-    if (code) {
+    if (code == LORT_E_USAGE)
         lort_cli_print(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message,
                        command->name);
+    else if (code)
+        lort_cli_print(stderr, "lort: %s\n", err.message);
+    if (code)
         return (int)code;
-    }
     int result = LORT_OK;
     if (values.help)
         lort_cli_help(command, stdout);
@@ -153,8 +155,8 @@ static int dispatch_command(int argc, char **argv)
  * that takes nothing although a signal asks to stop. */
 static int close_stdout(int result)
 {
-    const bool failed = ferror(stdout) != 0, flushed = lort_cli_flush();
     errno = 0;
+    const bool flushed = lort_cli_flush(), failed = ferror(stdout) != 0;
     if (fclose(stdout) || failed) {
         lort_cli_print(stderr, "lort: standard output: %s\n",
                        errno ? strerror(errno) : "write error");

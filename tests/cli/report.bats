@@ -34,6 +34,15 @@ picture() { (cd "$T" && find . ! -name out ! -name err ! -path . -printf '%p %y 
     echo left >"$T/d/o.lort.part"
     ln "$T/d/o.lort.part" "$T/other/left"
     refused 2 "$T/other/left" "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q
+    for name in o.lort.part m.gguf; do # standard output is such a file
+        for json in - /dev/stdout; do
+            before=$(hashes "$T/d/$name")
+            code=0
+            "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q --json "$json" >>"$T/d/$name" 2>"$T/err" || code=$?
+            [ "$code" -eq 2 ]
+            [ "$(hashes "$T/d/$name")" = "$before" ]
+        done
+    done
 }
 
 @test "a report is no file of a model: no shard, no side file, no index" {

@@ -117,6 +117,19 @@ static void add_path(place_list *list, const char *path)
     }
 }
 
+/* Adds standard output if it is a file: the shell may have put it where LoRT writes. */
+static void add_stdout(place_list *list)
+{
+    struct stat st;
+    if (fstat(STDOUT_FILENO, &st) != 0 || !S_ISREG(st.st_mode))
+        return;
+    list->places = malloc(sizeof *list->places);
+    list->no_memory = !list->places;
+    if (!list->places)
+        return;
+    list->places[list->count++] = (place){.file = {true, st.st_dev, st.st_ino}};
+}
+
 /* Adds a path with the first `count` decorations. */
 static void add_decorated(place_list *list, const char *path, size_t count)
 {
@@ -218,8 +231,13 @@ static lort_code refuse(const lort_cli_values *values, const char *why, lort_err
 static lort_code check_lists(const lort_cli_values *values, place_list *report, place_list *inside,
                              place_list *run, place_list *output, lort_error *err)
 {
-    add_decorated(report, values->json, OF_A_REPORT);
-    add_ancestors(inside, values->json);
+    const bool to_stdout = strcmp(values->json, "-") == 0;
+    if (to_stdout) {
+        add_stdout(report);
+    } else {
+        add_decorated(report, values->json, OF_A_REPORT);
+        add_ancestors(inside, values->json);
+    }
     for (int i = 0; i < values->paths; i++)
         add_path(run, values->path[i]);
     if (values->job.imatrix)
@@ -232,7 +250,7 @@ static lort_code check_lists(const lort_cli_values *values, place_list *report, 
         return refuse(values, "replace what the command reads or writes", err);
     if (share_place(inside, output))
         return refuse(values, "lie inside the output", err);
-    for (int i = 0; i < values->paths; i++)
+    for (int i = 0; i < values->paths && !to_stdout; i++)
         if (is_in_model(report, values->path[i]))
             return refuse(values, "replace a file that may be part of the model", err);
     return LORT_OK;
@@ -241,7 +259,7 @@ static lort_code check_lists(const lort_cli_values *values, place_list *report, 
 lort_code lort_cli_check_report(const lort_cli_values *values, lort_error *err)
 {
     place_list report = {0}, inside = {0}, run = {0}, output = {0};
-    if (!values->json || strcmp(values->json, "-") == 0)
+    if (!values->json)
         return LORT_OK;
     lort_code code = check_lists(values, &report, &inside, &run, &output, err);
     free(report.places);
