@@ -3,7 +3,7 @@
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   PREFIX=/usr/local DESTDIR=     for install
-#   T=gguf                         of check, check-unit, check-cli: only suites and cases with this in their names
+#   T=gguf                         of check, check-unit, check-cli, fuzz: only suites and cases with this in their names
 #   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one more than cores)
 #   TIME=60                        seconds of each target of `make fuzz`
 #   V=1                            show whole commands
@@ -105,7 +105,7 @@ check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that ca
 check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of them losing what was not synced; every one is resumed to the same bytes
 	@LORT=$(BUILD)/lort FAULT=$(FAULT_SO) tests/fault/kill.py
 
-check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each: about two hours
+check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each, ten of repaired: about two hours
 	LORT_SLOW=1 $(MAKE) MODE=release check
 	$(MAKE) MODE=asan check
 	$(MAKE) MODE=ubsan check
@@ -113,6 +113,7 @@ check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of
 	$(MAKE) MODE=release check-faults check-kills
 	$(MAKE) MODE=asan check-faults
 	$(MAKE) fuzz TIME=60
+	$(MAKE) fuzz TIME=600 T=repaired
 
 check-layers: $(BUILD)/liblort.a $(CLI_OBJ) ## check the arrows of includes and calls, and the lengths of functions
 	@scripts/check-layers --objects $(BUILD)
@@ -165,8 +166,9 @@ check-clang:
 
 programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
 
-fuzz-run: $(FUZZ_BIN)
-	@scripts/run-fuzz $(TIME) $(BUILD)/fuzz $(FUZZ_BIN)
+FUZZ_RUN := $(if $(T),$(foreach program,$(FUZZ_BIN),$(if $(findstring $(T),$(notdir $(program))),$(program))),$(FUZZ_BIN))
+fuzz-run: $(FUZZ_RUN)
+	@scripts/run-fuzz $(TIME) $(BUILD)/fuzz $(FUZZ_RUN)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -183,7 +185,7 @@ FUZZ_MAIN := $(BUILD)/tests/fuzz/replay.o
 $(FUZZ_BIN): $(FUZZ_MAIN)
 endif
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
-	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
+	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(WRAP) $(LORT_LIBS) -o $@
 $(BUILD)/tests/examples/%.o: LORT_CFLAGS += -Icompress # they include "lort.h", as a program does that uses an installed LoRT
 $(BUILD)/tests/examples/%: $(BUILD)/tests/examples/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(LORT_LIBS) -o $@
@@ -194,6 +196,7 @@ $(BUILD)/tests/unit/compress/cli/%: $(BUILD)/tests/unit/compress/cli/%.o $(CLI_P
 $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
+$(BUILD)/tests/fuzz/fuzz_repaired: WRAP := -Wl,--wrap=lort_os_process_memory
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)

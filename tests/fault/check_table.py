@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Checks the table of docs/TESTING.md, "The ninety faults": rows 1 to 90, with tests.
+"""Checks the tables of docs/TESTING.md that name tests: each has all its rows, in order, and every test is there.
 
-A test is `file: name`. The name is a C function that its file also lists, the name of a bats test,
-or words of any other file."""
+A test is `file: name`. The name is a C function that its file also lists, a C function of a fuzz target that it also calls,
+the name of a bats test, or words of any other file."""
 import glob
 import os
 import re
 import sys
 
-ROWS = range(1, 91)
+# section: what a row is called, the rows
+SECTIONS = {
+    "The ninety faults": ("faults", [str(n) for n in range(1, 91)]),
+    "The kinds of attack": ("attacks", list("ABCDEFGHIJK") + [str(n) for n in range(1, 24)]),
+}
 
 
 def files():
@@ -21,7 +25,8 @@ def is_there(path, name):
     if path.endswith(".bats"):
         return f'@test "{name}" {{' in text
     if path.endswith(".c"):
-        return len(re.findall(rf"\b{re.escape(name)}\b", text)) > 1 and re.search(rf"^static void {re.escape(name)}\(void \*\*", text, re.M)
+        takes = "" if path.startswith("tests/fuzz/") else r"void \*\*"
+        return len(re.findall(rf"\b{re.escape(name)}\b", text)) > 1 and re.search(rf"^static \w+ {re.escape(name)}\({takes}", text, re.M)
     return name in text
 
 
@@ -32,22 +37,31 @@ def fault_of(test, known):
     return None if name and is_there(known[file], name) else f'{known[file]} has no test "{name}"'
 
 
-def main():
-    known, seen, faults, tests = files(), [], [], 0
-    with open("docs/TESTING.md", encoding="utf-8") as f:
-        section = f.read().partition("## The ninety faults\n")[2].partition("\n## ")[0]
-    for number, what, outcome, named in re.findall(r"^\| (\d+) \| (.*?) \| (.*?) \| (.*) \|$", section, re.M):
-        seen.append(int(number))
+def check(section, rows, known):
+    """The rows of one table: how many, how many tests they name, and what is wrong."""
+    seen, faults, tests = [], [], 0
+    for number, what, named in re.findall(r"^\| (\w+) \| (.*?) \| .*? \| (.*) \|$", section, re.M):
+        seen.append(number)
         for test in named.split("; "):
             tests += 1
             fault = fault_of(test, known)
             if fault:
                 faults.append(f"{number} ({what}): {fault}")
-    if seen != list(ROWS):
-        faults.append(f"rows missing: {sorted(set(ROWS) - set(seen))}, twice or out of order: {[n for i, n in enumerate(seen) if n in seen[:i] or n not in ROWS]}")
-    print("\n".join(faults))
-    print(f"{len(seen)} faults, {tests} tests named, {len(faults)} wrong")
-    return 1 if faults else 0
+    if seen != rows:
+        missing = [n for n in rows if n not in seen]
+        faults.append(f"rows missing: {missing}, twice or out of order: {[n for i, n in enumerate(seen) if n in seen[:i] or n not in rows]}")
+    return len(seen), tests, faults
+
+
+def main():
+    known, wrong = files(), 0
+    with open("docs/TESTING.md", encoding="utf-8") as f:
+        text = f.read()
+    for title, (called, rows) in SECTIONS.items():
+        seen, tests, faults = check(text.partition(f"## {title}\n")[2].partition("\n## ")[0], rows, known)
+        print("\n".join(faults + [f"{seen} {called}, {tests} tests named, {len(faults)} wrong"]))
+        wrong += len(faults)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,164 @@
+/* Writes the seeds of tests/fuzz/corpus/repaired: containers that lort_compress makes of tiny
+ * models, in the loose form of fuzz_loose.h. Run it from the root of the tree after a format has
+ * changed:
+ *
+ *   make build/release/tests/fuzz/make_repaired && build/release/tests/fuzz/make_repaired */
+#define _XOPEN_SOURCE 700
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "compress/lort.h"
+#include "fuzz_loose.h"
+#include "loader/store/archive.h"
+#include "tests/unit/container_fixture.h"
+#include "tests/unit/tiny_model.h"
+
+#define SEEDS "tests/fuzz/corpus/repaired"
+
+static lort_codec *codec;
+static char dir[32];
+static unsigned turn;
+
+/* Appends the bytes to which a part's chunks decode. */
+static void put_content(const lort_archive *archive, const lort_part *part, lort_buffer *out)
+{
+    for (uint64_t i = 0; i < part->chunk_count; i++) {
+        const uint32_t n = part->chunks[i].decoded;
+        uint8_t *bytes = malloc(n + 1), *planes = malloc(n + 1);
+        assert_true(bytes && planes);
+        assert_int_equal(
+            lort_archive_chunk(archive, part, i, codec,
+                               part->chunks[i].array >> 24 == LORT_ARRAY_BLOCKS ? NULL : planes,
+                               bytes, NULL),
+            LORT_OK);
+        lort_put_bytes(out, bytes, n);
+        free(bytes);
+        free(planes);
+    }
+}
+
+static void seed(const char *name, uint8_t how, const char *container)
+{
+    lort_archive *archive;
+    lort_buffer out = {.alloc = &lort_alloc_heap}, body = out, content = out;
+    assert_int_equal(lort_archive_open(container, &lort_alloc_heap, &archive, NULL), LORT_OK);
+    lort_put_u8(&out, how);
+    lort_put_u8(&out, (uint8_t)(4 + turn++ % 3)); /* a tensor, and every type by turns */
+    lort_model_record_put(lort_archive_model(archive), &body);
+    loose_put_run(&out, body.data, body.size);
+    for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
+        body.size = content.size = 0;
+        lort_part_put(lort_archive_part(archive, i), &body);
+        put_content(archive, lort_archive_part(archive, i), &content);
+        lort_put_u8(&out, 0);
+        loose_put_run(&out, body.data, body.size);
+        loose_put_run(&out, content.data, content.size);
+    }
+    lort_archive_close(archive);
+    lort_buffer_free(&body);
+    lort_buffer_free(&content);
+    mkdir(SEEDS, 0755);
+    tiny_write_buffer(SEEDS, name, &out);
+}
+
+/* Compresses a model below dir, and seeds its container. */
+static void seed_model(const char *name, uint8_t how, const char *model,
+                       const lort_options *options)
+{
+    lort_report report = {0};
+    lort_error err = {0};
+    if (lort_compress(tiny_path(dir, model), tiny_path(dir, "c.lort"), options, NULL, &report,
+                      &err))
+        fail_msg("%s: %s", name, err.message);
+    lort_report_free(&report);
+    seed(name, how, tiny_path(dir, "c.lort"));
+    assert_int_equal(unlink(tiny_path(dir, "c.lort")), 0);
+}
+
+static lort_options options_of(lort_goal goal, lort_residual residual, double value)
+{
+    lort_options options;
+    lort_options_init(&options);
+    options.goal = goal;
+    options.residual = residual;
+    options.value = value;
+    options.rank = 2;
+    options.min_dim = 4;
+    options.threads = 1;
+    return options;
+}
+
+static void seed_all_ways(const char *name, const char *model)
+{
+    static const struct {
+        const char *name;
+        lort_goal goal;
+        lort_residual residual;
+        double value;
+    } ways[] = {{"kept", LORT_GOAL_LOSSLESS, LORT_RESIDUAL_AUTO, 0},
+                {"factors", LORT_GOAL_RANK, LORT_RESIDUAL_NONE, 0},
+                {"integers", LORT_GOAL_ERROR, LORT_RESIDUAL_INT, 0.2},
+                {"trits", LORT_GOAL_ERROR, LORT_RESIDUAL_TERNARY, 0.9}};
+    char whole[60];
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        const lort_options options = options_of(ways[i].goal, ways[i].residual, ways[i].value);
+        snprintf(whole, sizeof whole, "%s-%s", name, ways[i].name);
+        seed_model(whole, 0, model, &options);
+        if (model[0] != 's') { /* one file: its header can be made */
+            snprintf(whole, sizeof whole, "%s-%s-made", name, ways[i].name);
+            seed_model(whole, LOOSE_HEADERS, model, &options);
+        }
+    }
+}
+
+static void seed_models(void)
+{
+    float low[32 * 24];
+    tiny_fill_rank(low, 32, 24, 2, 5);
+    tiny_tensor tensors[] = {TINY("a.weight", "F32", 32, 24), TINY("b.bias", "F16", 16),
+                             TINY("c.weight", "BF16", 24, 16), TINY("d", "F32", 2, 8, 16),
+                             TINY("q", "Q8_0", 2, 32)};
+    const char *const pairs[] = {"a.weight", "model-00001-of-00002.safetensors", "b.bias",
+                                 "model-00002-of-00002.safetensors", NULL};
+    tensors[0].values = low;
+    tiny_gguf(dir, "m.gguf", tensors, 5, NULL);
+    tiny_safetensors(dir, "m.safetensors", tensors, 4);
+    assert_int_equal(mkdir(tiny_path(dir, "shards"), 0700), 0);
+    tiny_index(dir, "shards/model.safetensors.index.json", pairs);
+    tiny_safetensors(dir, "shards/model-00001-of-00002.safetensors", tensors, 1);
+    tiny_safetensors(dir, "shards/model-00002-of-00002.safetensors", tensors + 1, 1);
+    tiny_text(dir, "shards/config.json", "{}");
+    seed_all_ways("gguf", "m.gguf");
+    seed_all_ways("safetensors", "m.safetensors");
+    seed_all_ways("shards", "shards");
+    tiny_gguf(dir, "small.gguf", tensors + 1, 1, NULL);
+    tiny_safetensors(dir, "zero.safetensors", tensors, 0);
+    const lort_options kept = options_of(LORT_GOAL_LOSSLESS, LORT_RESIDUAL_AUTO, 0);
+    seed_model("one-gguf", LOOSE_HEADERS, "small.gguf", &kept);
+    seed_model("no-tensor", 0, "zero.safetensors", &kept);
+}
+
+static void seed_fixture(void)
+{
+    static fixture f;
+    fixture_build(&f);
+    tiny_write(dir, "fixture.lort", f.file.data, f.file.size);
+    seed("fixture", 0, tiny_path(dir, "fixture.lort"));
+    seed("fixture-small-chunks", LOOSE_CHUNKS_SMALL, tiny_path(dir, "fixture.lort"));
+    fixture_free(&f);
+}
+
+int main(void)
+{
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    tiny_dir(dir);
+    seed_models();
+    seed_fixture();
+    tiny_remove(dir);
+    lort_codec_close(codec);
+    return 0;
+}
