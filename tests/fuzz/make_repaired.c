@@ -41,33 +41,66 @@ static void put_content(const lort_archive *archive, const lort_part *part, lort
     }
 }
 
-static void seed(const char *name, uint8_t how, const char *container)
+static void put_part(const lort_archive *archive, const lort_part *part, lort_buffer *out)
+{
+    lort_buffer body = {.alloc = &lort_alloc_heap}, content = body;
+    lort_part_put(part, &body);
+    put_content(archive, part, &content);
+    lort_put_u8(out, 0);
+    loose_put_run(out, body.data, body.size);
+    loose_put_run(out, content.data, content.size);
+    lort_buffer_free(&body);
+    lort_buffer_free(&content);
+}
+
+/* Writes the part with all its slices in no term: zeros that are stored nowhere. side: of its
+ * matrices, 0: as they are. */
+static void put_zeros(const lort_archive *archive, const lort_part *like, int64_t side,
+                      lort_buffer *out)
+{
+    static uint32_t none[16];
+    lort_part part = *like;
+    lort_term terms[LORT_TERMS_MAX];
+    int64_t dims[LORT_MAX_DIMS];
+    memcpy(terms, part.terms, part.term_count * sizeof *terms);
+    memcpy(dims, part.dims, part.n_dims * sizeof *dims);
+    for (uint32_t i = 0; i < part.term_count; i++)
+        terms[i].rank = none;
+    for (uint32_t i = part.n_dims - 2; side && i < part.n_dims; i++)
+        dims[i] = side;
+    part.terms = terms;
+    part.dims = dims;
+    part.chunk_count = part.payload_bytes = 0;
+    put_part(archive, &part, out);
+}
+
+typedef enum seed_kind { SEED_PLAIN, SEED_ZEROS, SEED_HUGE_ZEROS } seed_kind;
+
+static void seed(const char *name, uint8_t how, const char *container, seed_kind kind)
 {
     lort_archive *archive;
-    lort_buffer out = {.alloc = &lort_alloc_heap}, body = out, content = out;
+    lort_buffer out = {.alloc = &lort_alloc_heap}, body = out;
     assert_int_equal(lort_archive_open(container, &lort_alloc_heap, &archive, NULL), LORT_OK);
     lort_put_u8(&out, how);
     lort_put_u8(&out, (uint8_t)(4 + turn++ % 3)); /* a tensor, and every type by turns */
     lort_model_record_put(lort_archive_model(archive), &body);
     loose_put_run(&out, body.data, body.size);
+    lort_buffer_free(&body);
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
-        body.size = content.size = 0;
-        lort_part_put(lort_archive_part(archive, i), &body);
-        put_content(archive, lort_archive_part(archive, i), &content);
-        lort_put_u8(&out, 0);
-        loose_put_run(&out, body.data, body.size);
-        loose_put_run(&out, content.data, content.size);
+        const lort_part *part = lort_archive_part(archive, i);
+        if (kind == SEED_PLAIN || lort_part_is_raw(part))
+            put_part(archive, part, &out);
+        else
+            put_zeros(archive, part, kind == SEED_ZEROS ? 0 : 1 << 27, &out);
     }
     lort_archive_close(archive);
-    lort_buffer_free(&body);
-    lort_buffer_free(&content);
     mkdir(SEEDS, 0755);
     tiny_write_buffer(SEEDS, name, &out);
 }
 
 /* Compresses a model below dir, and seeds its container. */
 static void seed_model(const char *name, uint8_t how, const char *model,
-                       const lort_options *options)
+                       const lort_options *options, seed_kind kind)
 {
     lort_report report = {0};
     lort_error err = {0};
@@ -75,7 +108,7 @@ static void seed_model(const char *name, uint8_t how, const char *model,
                       &err))
         fail_msg("%s: %s", name, err.message);
     lort_report_free(&report);
-    seed(name, how, tiny_path(dir, "c.lort"));
+    seed(name, how, tiny_path(dir, "c.lort"), kind);
     assert_int_equal(unlink(tiny_path(dir, "c.lort")), 0);
 }
 
@@ -107,10 +140,10 @@ static void seed_all_ways(const char *name, const char *model)
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         const lort_options options = options_of(ways[i].goal, ways[i].residual, ways[i].value);
         snprintf(whole, sizeof whole, "%s-%s", name, ways[i].name);
-        seed_model(whole, 0, model, &options);
+        seed_model(whole, 0, model, &options, SEED_PLAIN);
         if (model[0] != 's') { /* one file: its header can be made */
             snprintf(whole, sizeof whole, "%s-%s-made", name, ways[i].name);
-            seed_model(whole, LOOSE_HEADERS, model, &options);
+            seed_model(whole, LOOSE_HEADERS, model, &options, SEED_PLAIN);
         }
     }
 }
@@ -138,8 +171,11 @@ static void seed_models(void)
     tiny_gguf(dir, "small.gguf", tensors + 1, 1, NULL);
     tiny_safetensors(dir, "zero.safetensors", tensors, 0);
     const lort_options kept = options_of(LORT_GOAL_LOSSLESS, LORT_RESIDUAL_AUTO, 0);
-    seed_model("one-gguf", LOOSE_HEADERS, "small.gguf", &kept);
-    seed_model("no-tensor", 0, "zero.safetensors", &kept);
+    seed_model("one-gguf", LOOSE_HEADERS, "small.gguf", &kept, SEED_PLAIN);
+    seed_model("no-tensor", 0, "zero.safetensors", &kept, SEED_PLAIN);
+    const lort_options factors = options_of(LORT_GOAL_RANK, LORT_RESIDUAL_NONE, 0);
+    seed_model("zeros", LOOSE_HEADERS, "m.safetensors", &factors, SEED_ZEROS);
+    seed_model("zeros-huge", LOOSE_HEADERS, "m.safetensors", &factors, SEED_HUGE_ZEROS);
 }
 
 static void seed_fixture(void)
@@ -147,8 +183,8 @@ static void seed_fixture(void)
     static fixture f;
     fixture_build(&f);
     tiny_write(dir, "fixture.lort", f.file.data, f.file.size);
-    seed("fixture", 0, tiny_path(dir, "fixture.lort"));
-    seed("fixture-small-chunks", LOOSE_CHUNKS_SMALL, tiny_path(dir, "fixture.lort"));
+    seed("fixture", 0, tiny_path(dir, "fixture.lort"), SEED_PLAIN);
+    seed("fixture-small-chunks", LOOSE_CHUNKS_SMALL, tiny_path(dir, "fixture.lort"), SEED_PLAIN);
     fixture_free(&f);
 }
 

@@ -1,7 +1,12 @@
 /* A main() for a fuzz target without a fuzzer: it runs the target over the named files, and over
- * those in the named directories. */
+ * those in the named directories. An input that takes REPLAY_SECONDS ends the program by SIGALRM.
+ */
+#define _POSIX_C_SOURCE 200809L
 #include "fuzz.h"
 #include <dirent.h>
+#include <unistd.h>
+
+#define REPLAY_SECONDS 60 /* the longest of today takes 0.3 s, on a busy machine */
 
 static unsigned long replayed;
 
@@ -21,7 +26,9 @@ static int replay_file(const char *path)
     if (result) {
         fprintf(stderr, "%s cannot be read\n", path);
     } else {
+        alarm(REPLAY_SECONDS);
         LLVMFuzzerTestOneInput(data, (size_t)size);
+        alarm(0);
         replayed++;
     }
     free(data);
