@@ -19,9 +19,8 @@
 #include "loader/os/os.h"
 #include <dirent.h>
 
-#define OUT_MOST (4u << 20)           /* bytes of a restored model */
-#define OUT_NEVER (UINT64_C(1) << 50) /* no disk has as many */
-#define PAGE 4096u
+#define OUT_MOST (4u << 20)                /* bytes of a restored model */
+#define OUT_NEVER (UINT64_C(1) << 50)      /* no disk has as many */
 #define MEMORY_BYTES (UINT64_C(64) << 20)  /* for a command, on top of what the process has */
 #define MEMORY_BEYOND (UINT64_C(16) << 20) /* of sanitisers and of the C library */
 
@@ -54,6 +53,7 @@ void __wrap_lort_os_process_memory(lort_process_memory *out)
     static int fd = -1;
     char text[200];
     unsigned long long size, resident, shared;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     if (fd < 0)
         fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     const ssize_t n = pread(fd, text, sizeof text - 1, 0);
@@ -62,11 +62,11 @@ void __wrap_lort_os_process_memory(lort_process_memory *out)
         __real_lort_os_process_memory(out);
         return;
     }
-    *out = (lort_process_memory){.rss_bytes = resident * PAGE,
-                                 .peak_rss_bytes = resident * PAGE,
-                                 .anon_bytes = (resident - shared) * PAGE,
-                                 .file_bytes = shared * PAGE,
-                                 .virtual_bytes = size * PAGE};
+    *out = (lort_process_memory){.rss_bytes = resident * page,
+                                 .peak_rss_bytes = resident * page,
+                                 .anon_bytes = (resident - shared) * page,
+                                 .file_bytes = shared * page,
+                                 .virtual_bytes = size * page};
 }
 
 /* Bytes of a line of /proc/self/status; 0 if there is none. */
