@@ -102,7 +102,8 @@ static lort_code of_place(lort_code code, lort_error *err)
 static lort_code open_place(lort_json *json, const char *path, lort_error *err)
 {
     /* publish checks again while it holds the name: another process may have put a file there */
-    const lort_publish_options options = {.force = true, .mode = 0644, .own = lort_json_is_own};
+    const lort_publish_options options = {
+        .force = true, .own_only = true, .begins = lort_json_is_own, .mode = 0644};
     if (strcmp(path, "-") == 0)
         return of_place(lort_os_stream_stdout(&json->stream, err), err);
     const lort_name_kind kind = lort_os_name_kind(path);

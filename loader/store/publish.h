@@ -28,15 +28,10 @@ typedef struct lort_publish_options {
     /* Tells whether a file begins as outputs of this kind begin. A resumable writer takes over only
      * a partial output that begins so. NULL: only an empty one. */
     lort_own_fn *begins;
-    bool
-        own_only; /* with force: replace only a file that LoRT made, as loader/store/own.h proves */
+    bool own_only; /* with force: replace only a file that LoRT made (loader/store/own.h) */
     /* LoRT calls it while it reads a file back; true: LORT_E_STOPPED. May be NULL. */
     bool (*stop)(void *ctx);
     void *stop_ctx;
-    /* With force: an existing file under the final name is replaced only if it is regular, has one
-     * link and LoRT's owner, and own(its first bytes, their number) is true or it is empty. NULL:
-     * any regular file or link is replaced. */
-    bool (*own)(const uint8_t *head, uint64_t bytes);
 } lort_publish_options;
 
 /* Starts an output: takes the name and the lock of the partial output. path: the final name. The

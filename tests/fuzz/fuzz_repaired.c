@@ -119,7 +119,7 @@ static lort_code call_inspect(const char *path, lort_report *report)
 {
     lort_error err = {0};
     const uint64_t before = memory_start();
-    const lort_code code = lort_inspect(path, report, &err);
+    const lort_code code = lort_inspect(path, &limits, NULL, report, &err);
     memory_check(before, "inspect");
     check_error("inspect", code, &err);
     return code;
