@@ -29,8 +29,9 @@ const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap)
     return lort_size_text(bytes, out, (size_t)cap);
 }
 
-#define SIZE_ATTEMPTS 4  /* for an output that misses its size; the second always met it */
-#define RESERVE_LEAST 16 /* bytes that the next attempt leaves unused, at least */
+#define SIZE_ATTEMPTS 4   /* for an output that misses its size; the second always met it */
+#define TOUCH_ATTEMPTS 16 /* for inputs that somebody touches; backups and links do so rarely */
+#define RESERVE_LEAST 16  /* bytes that the next attempt leaves unused, at least */
 
 /* What a run has before it reads the first weight. */
 typedef struct prepared {
@@ -40,11 +41,6 @@ typedef struct prepared {
     lort_decider decider;
     lort_work_plan plan;
 } prepared;
-
-static bool is_sized(const lort_options *options)
-{
-    return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE;
-}
 
 static lort_code check_options(const lort_options *options, lort_error *err)
 {
@@ -59,7 +55,7 @@ static lort_code check_options(const lort_options *options, lort_error *err)
     if (options->goal == LORT_GOAL_ERROR && !(options->value >= 0 && options->value < 1))
         return lort_fail(err, LORT_E_USAGE, "max-error %g: must be at least 0 and below 1",
                          options->value);
-    const bool sized = is_sized(options);
+    const bool sized = lort_goal_sized(options);
     const bool fits =
         sized || options->goal == LORT_GOAL_DEFAULT || options->goal == LORT_GOAL_ERROR;
     if (options->residual == LORT_RESIDUAL_INT && !fits)
@@ -229,7 +225,7 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
     p.plan.spare = 0; /* nothing is written, so no coded blocks are held */
     if (code == LORT_OK && options->sample > 0)
         code = start_workers(&p, options, err);
-    if (code == LORT_OK && options->sample > 0 && is_sized(options))
+    if (code == LORT_OK && options->sample > 0 && lort_goal_sized(options))
         code = lort_shares_give(&p.decider, &p.plan, err);
     report_disk(&p);
     if (code == LORT_OK)
@@ -356,11 +352,12 @@ static lort_code check_size(const prepared *p, const lort_options *options, uint
 static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options,
                              uint64_t *over, lort_error *err)
 {
-    /* a reserve: this is a further attempt, and the workers run already */
-    lort_code code = p->plan.reserve ? LORT_OK : start_workers(p, options, err);
-    if (code == LORT_OK && !p->plan.reserve)
+    /* In a further attempt the workers run already. */
+    const bool first = p->session.pool == NULL;
+    lort_code code = first ? start_workers(p, options, err) : LORT_OK;
+    if (code == LORT_OK && first)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
-    if (code == LORT_OK && is_sized(options))
+    if (code == LORT_OK && lort_goal_sized(options))
         code = lort_shares_give(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = write_all(p, publish, err);
@@ -429,6 +426,17 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     return code;
 }
 
+/* Makes the figures ready for a further attempt. */
+static void begin_again(prepared *p)
+{
+    lort_session *session = &p->session;
+    lort_plan_drop_shares(&p->plan, &session->alloc);
+    session->done_bytes = session->out_bytes = session->tensors_done = 0;
+    session->worst_error = NAN;
+    session->report->resumed_tensors = session->report->partial_tensors = 0;
+    session->report->partial_path = "";
+}
+
 /* Makes the next attempt leave unused a quarter more than this attempt had too much. */
 static void reserve_more(prepared *p, uint64_t over)
 {
@@ -440,18 +448,15 @@ static void reserve_more(prepared *p, uint64_t over)
         (unsigned long long)over);
     lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
     p->plan.reserve += over + over / 4 + RESERVE_LEAST;
-    lort_plan_drop_shares(&p->plan, &session->alloc);
-    session->done_bytes = session->out_bytes = session->tensors_done = 0;
-    session->worst_error = NAN;
-    session->report->resumed_tensors = 0;
+    begin_again(p);
 }
 
-static lort_code run_compress(prepared *p, const char *output, const lort_options *options,
-                              lort_error *err)
+/* Attempts until the output fits its size, or misses it too often. */
+static lort_code attempt_sizes(prepared *p, const char *output, const lort_options *options,
+                               lort_error *err)
 {
     uint64_t over = 0;
-    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
-    lort_code code = check_output(p, output, err);
+    lort_code code = LORT_OK;
     for (int i = 0; code == LORT_OK && i < SIZE_ATTEMPTS; i++) {
         if (over)
             reserve_more(p, over);
@@ -460,6 +465,37 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
             return code;
         code = i + 1 < SIZE_ATTEMPTS ? LORT_OK : code;
     }
+    return code;
+}
+
+/* Resumes the work of this run after somebody touched an input. Then LoRT compares finished tensors
+ * and curves with the input as it is now, and refuses an input of other contents. */
+static lort_code resume_touched(prepared *p, const char *output, lort_options *options,
+                                lort_error *err)
+{
+    lort_code code = lort_model_accept(p->model, err);
+    if (code)
+        return code;
+    lort_session_say(&p->session, LORT_EVENT_NOTE, NULL,
+                     "an input was touched (contents, names or permissions): LoRT compares it with "
+                     "the finished tensors");
+    options->resume = true;
+    begin_again(p);
+    return attempt_sizes(p, output, options, err);
+}
+
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options,
+                              lort_error *err)
+{
+    lort_options again = *options;
+    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    p->decider.options = &again;
+    lort_model_watch(p->model);
+    lort_code code = check_output(p, output, err);
+    if (code == LORT_OK)
+        code = attempt_sizes(p, output, &again, err);
+    for (int i = 0; code == LORT_E_READ && lort_model_touched(p->model) && i < TOUCH_ATTEMPTS; i++)
+        code = resume_touched(p, output, &again, err);
     return code;
 }
 

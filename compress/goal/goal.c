@@ -15,6 +15,11 @@ bool lort_goal_integers(const lort_options *options)
            automatic[options->goal];
 }
 
+bool lort_goal_sized(const lort_options *options)
+{
+    return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE;
+}
+
 bool lort_goal_ternary(const lort_options *options)
 {
     return options->residual == LORT_RESIDUAL_TERNARY;
@@ -23,8 +28,7 @@ bool lort_goal_ternary(const lort_options *options)
 int lort_goal_place(const lort_options *options, const lort_tensor *tensor)
 {
     const lort_kind_info *kind = lort_kind_get(tensor->name);
-    return options->goal == LORT_GOAL_BPW || options->goal == LORT_GOAL_SIZE ? kind->size
-                                                                             : kind->error;
+    return lort_goal_sized(options) ? kind->size : kind->error;
 }
 
 int64_t lort_goal_break_even(int64_t rows, int64_t cols, uint64_t lossless_bytes)

@@ -29,6 +29,8 @@
 bool lort_goal_integers(const lort_options *options);
 /* True if the options code matrices as trits, with low rank beside them. */
 bool lort_goal_ternary(const lort_options *options);
+/* True if the options ask for a size: BPW or SIZE. */
+bool lort_goal_sized(const lort_options *options);
 /* By how many eighths of an octave the error of this tensor is below that of others (goal/kinds.c);
  * 8 = half the error. Not negative where the target bounds each error. */
 int lort_goal_place(const lort_options *options, const lort_tensor *tensor);

@@ -3,8 +3,15 @@
  *
  *   algorithm  TAB version               size of NAME    TAB bytes
  *   libraries  TAB versions              header of NAME  TAB XXH3-128
- *   option     TAB one option, ...       time of NAME    TAB modification time in ns
- *   file N     TAB NAME */
+ *   option     TAB one option, ...       time of NAME    TAB mtime, ctime, device, inode
+ *   file N     TAB NAME
+ *
+ * Times are in ns. A program can set an mtime back, so LoRT also looks at the ctime. Device and
+ * inode tell a file from another one that was moved to its place with all its times.
+ *
+ * Times have a grain: two changes within it leave the same ctime. A file that was changed just
+ * before the run is in doubt. Its line then ends with the time of the run, so no other key has the
+ * same line, and the next run compares contents. */
 #include "compress/write/journal.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
@@ -21,6 +28,9 @@
 /* The least time between two fsyncs of notes. */
 #define SYNC_NS 1000000000u
 #define TIME_LABEL "time of "
+/* The coarsest grain of file times in use: FAT has 2 s for an mtime; local Linux file systems have
+ * 1 to 10 ms for a ctime. */
+#define GRAIN_NS 2000000000
 
 struct lort_journal {
     lort_session *session;
@@ -34,7 +44,8 @@ struct lort_journal {
     lort_buffer key;
     uint64_t first, end; /* in the file: notes of an earlier run, behind the key */
     uint64_t size, synced_ns;
-    bool worth;
+    bool sized;         /* the target is a size: finished parts were made within shares */
+    bool worth, marked; /* marked: this run wrote a TOUCHED note */
 };
 
 /* ---- the key ---- */
@@ -50,6 +61,20 @@ static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_
     return code ? code : lort_model_check(decider->model, number, err);
 }
 
+/* now: the time of day in ns. A clock of a file server that is behind ours by more than the grain
+ * is not noticed; one that is ahead puts files in doubt. */
+static void put_identity(const lort_model_file *file, const char *name, int64_t now,
+                         lort_buffer *key)
+{
+    const int64_t changed = file->ctime_ns > file->mtime_ns ? file->ctime_ns : file->mtime_ns;
+    lort_put_text(key, TIME_LABEL "%s\t%lld %lld %llu %llu", name, (long long)file->mtime_ns,
+                  (long long)file->ctime_ns, (unsigned long long)file->device,
+                  (unsigned long long)file->inode);
+    if (changed >= now - GRAIN_NS)
+        lort_put_text(key, " in doubt at %lld", (long long)now);
+    lort_put_text(key, "\n");
+}
+
 static lort_code put_file(const lort_decider *decider, uint32_t number, void *scratch,
                           lort_buffer *key, lort_error *err)
 {
@@ -63,12 +88,11 @@ static lort_code put_file(const lort_decider *decider, uint32_t number, void *sc
     if (code == LORT_OK) {
         const lort_hash128 hash = lort_hasher_value(hasher);
         lort_escape_text(name, sizeof name, file->name);
-        lort_put_text(
-            key,
-            "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n" TIME_LABEL "%s\t%lld\n",
-            number, name, name, (unsigned long long)file->size, name,
-            (unsigned long long)lort_load_u64(hash.bytes),
-            (unsigned long long)lort_load_u64(hash.bytes + 8), name, (long long)file->mtime_ns);
+        lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n", number,
+                      name, name, (unsigned long long)file->size, name,
+                      (unsigned long long)lort_load_u64(hash.bytes),
+                      (unsigned long long)lort_load_u64(hash.bytes + 8));
+        put_identity(file, name, lort_os_time_ns(), key);
     }
     lort_hasher_close(hasher);
     return code;
@@ -164,7 +188,8 @@ static lort_code say_difference(const lort_journal *j, const line *was, const li
                      value_of(was, before, sizeof before), value_of(is, now, sizeof now));
 }
 
-/* LORT_OK if the keys are equal but for file times. Then *touched is set. */
+/* LORT_OK if the keys are equal but for times and identities of files. Then *touched is set. A key
+ * of an older LoRT has an mtime alone there, so it differs. */
 static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_t bytes,
                               bool *touched, lort_error *err)
 {
@@ -255,44 +280,59 @@ static lort_code begin_journal(lort_journal *j, lort_error *err)
     return code ? code : lort_os_dir_sync(j->dir, err);
 }
 
-/* Finds the end of the valid notes and cuts the file there. */
+/* Sets the state by one note after the other. *bad: a sync failed since the last key. */
+static lort_code judge_note(lort_journal *j, const note *n, bool *bad, lort_error *err)
+{
+    bool touched = false;
+    lort_code code = LORT_OK;
+    if (n->kind == LORT_NOTE_KEY) {
+        code = compare_keys(j, n->whole.data + NOTE_HEAD, n->bytes, &touched, err);
+        j->state = touched ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_SAME;
+        *bad = false;
+    } else if (n->kind == LORT_NOTE_BAD || n->kind == LORT_NOTE_TOUCHED) {
+        *bad |= n->kind == LORT_NOTE_BAD;
+        j->state = LORT_JOURNAL_TOUCHED;
+    } else
+        j->worth = true;
+    return code;
+}
+
+/* Judges the notes from the first key on, finds the end of the valid ones, and cuts the file
+ * there. */
 static lort_code scan_notes(lort_journal *j, note *n, uint64_t bytes, lort_error *err)
 {
-    bool good = true;
+    bool good = true, bad = false;
     lort_code code = LORT_OK;
-    j->end = j->first;
-    while (code == LORT_OK && good) {
+    for (j->end = 0; code == LORT_OK && good; j->end += good ? n->whole.size : 0) {
         code = read_note(j, j->end, bytes, n, &good, err);
-        j->end += good ? n->whole.size : 0;
-        j->worth |= good && n->kind != LORT_NOTE_KEY;
-        if (good && n->kind == LORT_NOTE_BAD) {
-            lort_publish_distrust(j->publish);
-            j->state = LORT_JOURNAL_TOUCHED;
-        }
+        if (code == LORT_OK && good)
+            code = judge_note(j, n, &bad, err);
     }
+    if (code)
+        return code;
+    if (bad)
+        lort_publish_distrust(j->publish);
     j->size = j->end;
-    return code ? code : lort_os_truncate(j->file, j->end, err);
+    return lort_os_truncate(j->file, j->end, err);
 }
 
 /* Reads the key of an earlier run: sets the state, or returns the difference as an error. */
 static lort_code judge_key(lort_journal *j, note *n, lort_error *err)
 {
     lort_file_info info;
-    bool good, touched = false;
+    bool good;
     lort_code code = lort_os_info(j->file, &info, err);
     if (code == LORT_OK)
         code = read_note(j, 0, info.size, n, &good, err);
     if (code)
         return code;
     if (!good || n->kind != LORT_NOTE_KEY) {
-        j->state = lort_publish_found(j->publish) ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_FRESH;
+        /* Without notes nobody knows within which shares the parts were made. */
+        j->state =
+            lort_journal_has_work(j) && !j->sized ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_FRESH;
         return LORT_OK;
     }
-    code = compare_keys(j, n->whole.data + NOTE_HEAD, n->bytes, &touched, err);
-    if (code)
-        return code;
     j->first = n->whole.size;
-    j->state = touched ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_SAME;
     return scan_notes(j, n, info.size, err);
 }
 
@@ -360,7 +400,8 @@ lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *p
                         .publish = publish,
                         .arena.alloc = alloc,
                         .key.alloc = alloc,
-                        .dir = lort_publish_dir(publish)};
+                        .dir = lort_publish_dir(publish),
+                        .sized = lort_goal_sized(decider->options)};
     code = name_file(j, err);
     if (code == LORT_OK)
         code = lort_os_mutex_open(&j->mutex, err);
@@ -384,6 +425,10 @@ lort_journal_state lort_journal_get_state(const lort_journal *j)
     return j ? j->state : LORT_JOURNAL_FRESH;
 }
 bool lort_journal_worth(const lort_journal *j) { return j && j->worth; }
+bool lort_journal_has_work(const lort_journal *j)
+{
+    return j && lort_publish_found(j->publish) > 0;
+}
 
 lort_code lort_journal_each(const lort_journal *j, lort_note_kind kind, lort_note_fn *each,
                             void *ctx, lort_error *err)
@@ -411,12 +456,26 @@ lort_code lort_journal_note(lort_journal *j, lort_note_kind kind, uint64_t numbe
     if (code)
         return code;
     lort_os_lock_mutex(j->mutex);
-    code = append_note(j, kind, number, body->data, body->size, err);
+    if (j->state == LORT_JOURNAL_TOUCHED && !j->marked) {
+        code = append_note(j, LORT_NOTE_TOUCHED, 0, NULL, 0, err);
+        j->marked = code == LORT_OK;
+    }
+    if (code == LORT_OK)
+        code = append_note(j, kind, number, body->data, body->size, err);
     j->worth = true;
-    if (code == LORT_OK && lort_os_clock_ns() - j->synced_ns >= SYNC_NS)
+    /* Shares are on the disk before a part that is made within them. */
+    if (code == LORT_OK &&
+        (kind == LORT_NOTE_SHARES || lort_os_clock_ns() - j->synced_ns >= SYNC_NS))
         code = sync_notes(j, err);
     lort_os_unlock_mutex(j->mutex);
     return code;
+}
+
+void lort_journal_revert(lort_journal *j)
+{
+    if (j && j->state == LORT_JOURNAL_TOUCHED && j->size > j->end &&
+        lort_os_truncate(j->file, j->end, NULL) == LORT_OK)
+        j->size = j->end;
 }
 
 lort_code lort_journal_distrust(lort_journal *j, lort_error *err)
@@ -428,8 +487,12 @@ lort_code lort_journal_distrust(lort_journal *j, lort_error *err)
 lort_code lort_journal_settle(lort_journal *j, lort_error *err)
 {
     lort_code code = LORT_OK;
-    if (j && j->state == LORT_JOURNAL_TOUCHED)
-        code = begin_journal(j, err);
+    if (j && j->state == LORT_JOURNAL_TOUCHED && j->first == 0)
+        code = begin_journal(j, err); /* there was no key */
+    else if (j && j->state == LORT_JOURNAL_TOUCHED) {
+        code = append_note(j, LORT_NOTE_KEY, 0, j->key.data, j->key.size, err);
+        code = code ? code : sync_notes(j, err);
+    }
     if (j)
         j->state = LORT_JOURNAL_FRESH;
     return code;

@@ -1,9 +1,12 @@
 /* journal: notes beside a partial output, in "OUT.part.journal". With them a later run can resume.
  *
- * The first note is the key: everything that decides bytes, and size, time and header hash of each
- * input file. The partial output itself says which parts are finished (write/resume.h). The journal
- * holds what the output does not: the curves of the first reading under a target size, and figures
- * of finished tensors.
+ * The first note is the key: everything that decides bytes, and what tells each input file: size,
+ * header hash, times, device and inode. The partial output itself says which parts are finished
+ * (write/resume.h). The journal holds what the output does not: the curves of the first reading
+ * under a target size, and figures of finished tensors.
+ *
+ * A later key stands for the earlier ones. Its run compared what the notes before it are about with
+ * the input, or writes a TOUCHED note first.
  *
  *   file = note*
  *   note = u32 kind | u32 n | u64 number | u8 body[n] | u64 XXH64 of these bytes
@@ -24,14 +27,15 @@ typedef enum lort_note_kind {
     LORT_NOTE_CURVE = 1,   /* number: job; body: write/shares.c */
     LORT_NOTE_SHARES = 2,  /* number: bytes that the shares leave unused; body: their hash */
     LORT_NOTE_FIGURES = 3, /* number: extent; body: write/resume.c */
-    LORT_NOTE_BAD = 4      /* the last sync of the output failed */
+    LORT_NOTE_BAD = 4,     /* the last sync of the output failed */
+    LORT_NOTE_TOUCHED = 5  /* from here on notes may be of other weights than the key's */
 } lort_note_kind;
 
 typedef enum lort_journal_state {
     LORT_JOURNAL_FRESH, /* nothing to resume */
     LORT_JOURNAL_SAME,  /* notes and partial output have the key of this run */
-    /* The same but for file times; or there is no key, or a sync failed. LoRT must compare finished
-     * parts with the input again. */
+    /* The same but for times, device or inode of a file; or there is no key, or a sync failed. LoRT
+     * must compare finished parts, and curves, with the input again. */
     LORT_JOURNAL_TOUCHED
 } lort_journal_state;
 
@@ -54,13 +58,18 @@ lort_code lort_journal_each(const lort_journal *journal, lort_note_kind kind, lo
  * any. */
 lort_code lort_journal_note(lort_journal *journal, lort_note_kind kind, uint64_t number,
                             const lort_buffer *body, lort_error *err);
+/* True if the partial output holds bytes of an earlier run. */
+bool lort_journal_has_work(const lort_journal *journal);
 /* Deletes the unfinished work, begins the journal again, and warns with the reason `why`. */
 lort_code lort_journal_drop(lort_journal *journal, const char *why, lort_error *err);
 /* Notes that the last sync of the output failed. A run that resumes then writes again all that it
  * takes over. */
 lort_code lort_journal_distrust(lort_journal *journal, lort_error *err);
-/* Call this once the old notes and parts have been read and fit the input. A TOUCHED journal is
- * begun again under the key of this run. After that lort_journal_each gives no notes. */
+/* Takes back the notes that this run wrote before lort_journal_settle: it refuses the old work and
+ * leaves it as it was. */
+void lort_journal_revert(lort_journal *journal);
+/* Call this once the old notes and parts have been read and fit the input. A TOUCHED journal gets
+ * the key of this run behind its notes. After that lort_journal_each gives no notes. */
 lort_code lort_journal_settle(lort_journal *journal, lort_error *err);
 /* True if the journal has notes beside the key: work that the partial output does not hold. */
 bool lort_journal_worth(const lort_journal *journal);

@@ -248,6 +248,8 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan,
         (lort_extent *)(uintptr_t)lort_model_extents(decider->model, &u.model.extent_count);
     figures_of figures = {.decider = decider};
     lort_code code = adopt_parts(&u, done, err);
+    if (code == LORT_E_READ)
+        lort_journal_revert(decider->journal);
     lort_buffer_free(&u.window);
     figures.done = *done;
     if (code == LORT_OK)

@@ -35,7 +35,8 @@
 /* The figures of one job. */
 typedef struct finding {
     lort_job job;
-    bool read; /* taken from the journal */
+    bool read;           /* taken from the journal */
+    lort_hash128 source; /* of a candidate: of the bytes that the curve is of */
     lort_curve curve;
     uint64_t kept; /* bytes of a job that is no candidate */
 } finding;
@@ -46,21 +47,20 @@ typedef struct reading {
     lort_pool *team;
     finding *findings; /* [count] */
     uint64_t count;
+    bool touched; /* curves of the journal may be of other weights */
 } reading;
 
 /* ---- notes of the journal ---- */
 
-#define CURVE_BYTES (8 * (5 + 2 * LORT_CURVE_POINTS) + LORT_CURVE_POINTS)
+#define CURVE_BYTES (sizeof(lort_hash128) + 8 * (5 + 2 * LORT_CURVE_POINTS) + LORT_CURVE_POINTS)
 
 static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
 {
     const finding *j = &r->findings[number];
-    /* A TOUCHED journal gets notes only after its old work has been checked. */
-    if (lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED)
-        return LORT_OK;
     const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes,
                               j->curve.lossless};
     lort_buffer body = {.alloc = &r->decider->session->alloc};
+    lort_put_bytes(&body, j->source.bytes, sizeof j->source.bytes);
     for (unsigned i = 0; i < sizeof whole / sizeof *whole; i++)
         lort_put_u64(&body, whole[i]);
     lort_put_bytes(&body, j->curve.bits, sizeof j->curve.bits);
@@ -106,6 +106,12 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     if (number >= r->count || bytes != CURVE_BYTES)
         return LORT_OK;
     finding *j = &r->findings[number];
+    /* A sample tells the size of other tensors. LoRT takes the sample again rather than read all
+     * bytes for a hash. */
+    if (r->touched && !r->plan->tensors[j->job.extent].candidate)
+        return LORT_OK;
+    memcpy(j->source.bytes, body, sizeof j->source.bytes);
+    body += sizeof j->source.bytes;
     for (unsigned i = 0; i < 5; i++)
         whole[i] = lort_load_u64(body + 8 * i);
     j->kept = whole[0];
@@ -115,7 +121,7 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits,
            sizeof j->curve.rank_bytes);
     for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
-        j->curve.only[i] = body[CURVE_BYTES - LORT_CURVE_POINTS + i];
+        j->curve.only[i] = body[CURVE_BYTES - sizeof j->source - LORT_CURVE_POINTS + i];
     j->read = is_sound(r, j);
     if (!j->read) {
         j->curve = (lort_curve){0};
@@ -124,12 +130,11 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     return LORT_OK;
 }
 
-/* Takes over the curves of an earlier run. If files were touched since, the notes may be of other
+/* Takes over the curves of an earlier run. If files were touched since, read_job compares the
  * weights. */
 static lort_code take_notes(reading *r, lort_error *err)
 {
-    if (lort_journal_get_state(r->decider->journal) != LORT_JOURNAL_SAME)
-        return LORT_OK;
+    r->touched = lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED;
     return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
 }
 
@@ -146,12 +151,18 @@ static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, u
     return LORT_OK;
 }
 
+typedef struct shares_found {
+    lort_hash128 now;
+    bool any; /* an earlier run noted its shares */
+} shares_found;
+
 static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
                               lort_error *err)
 {
-    const lort_hash128 *now = ctx;
+    shares_found *found = ctx;
     (void)number;
-    if (bytes == sizeof *now && memcmp(body, now->bytes, bytes) == 0)
+    found->any = true;
+    if (bytes == sizeof found->now && memcmp(body, found->now.bytes, bytes) == 0)
         return LORT_OK;
     return lort_fail(err, LORT_E_READ,
                      "the input changed since the unfinished output was begun: its tensors have "
@@ -163,18 +174,21 @@ static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, u
  * hash must be equal. */
 static lort_code note_shares(const reading *r, lort_error *err)
 {
-    lort_hash128 hash =
-        lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares);
+    lort_journal *journal = r->decider->journal;
+    shares_found found = {
+        .now = lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares)};
     lort_buffer body = {.alloc = &r->decider->session->alloc};
-    lort_code code =
-        lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, check_shares, &hash, err);
+    lort_code code = lort_journal_each(journal, LORT_NOTE_SHARES, check_shares, &found, err);
     if (code == LORT_E_READ && !r->decider->options->resume)
-        code = lort_journal_drop(r->decider->journal,
-                                 "the tensors have other shares of the size now", err);
-    lort_put_bytes(&body, hash.bytes, sizeof hash.bytes);
+        code = lort_journal_drop(journal, "the tensors have other shares of the size now", err);
+    else if (code == LORT_E_READ)
+        lort_journal_revert(journal);
+    else if (code == LORT_OK && r->touched && !found.any && lort_journal_has_work(journal))
+        code = lort_journal_drop(
+            journal, "the journal does not tell the shares of the finished tensors", err);
+    lort_put_bytes(&body, found.now.bytes, sizeof found.now.bytes);
     if (code == LORT_OK)
-        code =
-            lort_journal_note(r->decider->journal, LORT_NOTE_SHARES, r->plan->reserve, &body, err);
+        code = lort_journal_note(journal, LORT_NOTE_SHARES, r->plan->reserve, &body, err);
     lort_buffer_free(&body);
     return code;
 }
@@ -199,12 +213,37 @@ static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_er
     return lort_decide_curve(r->decider, planned, j->job.slice, work, &j->curve, err);
 }
 
+/* Hashes the weights of a candidate. A curve of other weights counts as not read. LoRT hashes
+ * before it measures: if the weights change in between, the next run sees another hash. */
+static lort_code hash_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
+{
+    finding *j = &r->findings[item];
+    const lort_range range = range_of(r, item);
+    const lort_scratch *scratch = &r->decider->session->scratch[worker];
+    lort_hasher *hasher;
+    if (!r->plan->tensors[j->job.extent].candidate || !r->decider->journal)
+        return LORT_OK;
+    lort_code code = lort_hasher_open(&r->decider->session->alloc, &hasher, err);
+    if (code == LORT_OK)
+        code = lort_model_hash(r->decider->model, range.file, range.offset, range.bytes,
+                               scratch->bytes, scratch->size, hasher, err);
+    const lort_hash128 now = code ? j->source : lort_hasher_value(hasher);
+    lort_hasher_close(hasher);
+    j->read = j->read && memcmp(now.bytes, j->source.bytes, sizeof now.bytes) == 0;
+    j->source = now;
+    return code ? code : lort_model_check(r->decider->model, range.file, err);
+}
+
 static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
 {
     reading *r = ctx;
     (void)slot;
+    finding *j = &r->findings[item];
     lort_code code = lort_session_check_stop(r->decider->session, err);
-    if (code || r->findings[item].read)
+    if (code || (j->read && !r->touched))
+        return code;
+    code = hash_job(r, (uint64_t)item, worker, err);
+    if (code || j->read)
         return code;
     code = measure_job(r, (uint64_t)item, worker, err);
     return code ? code : note_job(r, (uint64_t)item, err);
@@ -234,7 +273,7 @@ static lort_code read_all(reading *r, lort_error *err)
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
     }
     for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
-        if (i + 1 < r->count && !r->findings[i + 1].read) {
+        if (i + 1 < r->count && (r->touched || !r->findings[i + 1].read)) {
             const lort_range next = range_of(r, i + 1);
             lort_model_prefetch(r->decider->model, next.file, next.offset, next.bytes);
         }

@@ -136,6 +136,33 @@ lort_code lort_model_unchanged(lort_model *model, lort_error *err)
     return code;
 }
 
+void lort_model_watch(lort_model *model) { model->watch = true; }
+bool lort_model_touched(const lort_model *model) { return model->touched; }
+
+lort_code lort_model_accept(lort_model *model, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    model->watch = false;
+    for (uint32_t i = 0; i < model->file_count; i++) {
+        lort_model_entry *entry = &model->files[i];
+        lort_file *again = NULL;
+        lort_file_info now;
+        lort_give(model->load_alloc, entry->loaded, entry->info.size);
+        entry->loaded = NULL;
+        code = lort_model_open_again(model, entry, &again, err);
+        if (code == LORT_OK)
+            code = lort_os_info(again, &now, err);
+        lort_os_close(again, NULL);
+        if (code)
+            break;
+        entry->info = now;
+        lort_model_show_info(entry);
+    }
+    model->watch = true;
+    model->touched = false;
+    return code;
+}
+
 void lort_model_stop_when(lort_model *model, bool (*stop)(void *ctx), void *ctx)
 {
     model->stop = stop;

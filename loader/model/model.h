@@ -19,7 +19,8 @@ typedef struct lort_model_file {
     const char *name; /* plain base name */
     lort_role role;
     uint64_t size;
-    int64_t mtime_ns;
+    uint64_t device, inode;
+    int64_t mtime_ns, ctime_ns;
     lort_header header; /* WEIGHTS only */
 } lort_model_file;
 
@@ -69,6 +70,16 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err);
 lort_code lort_model_unchanged(lort_model *model, lort_error *err);
 /* of one file */
 lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err);
+
+/* The ctime of a file says that contents, names or permissions changed, but not which. From this
+ * call on a new ctime fails the checks above, and reads of unmapped files, with LORT_E_READ. */
+void lort_model_watch(lort_model *model);
+/* True if a check failed since the last lort_model_accept because of a ctime alone. */
+bool lort_model_touched(const lort_model *model);
+/* Takes the ctimes of now for those of open, and drops what lort_model_load read. The caller must
+ * compare with the files all that it made from them, headers included. On failure: LORT_E_READ if
+ * more than a ctime differs. Threads: nobody else uses the model. */
+lort_code lort_model_accept(lort_model *model, lort_error *err);
 
 /* Sets a function that LoRT calls between pieces of a load and of a hash. If it returns true, the
  * call fails with LORT_E_STOPPED. Threads: any thread calls it. */

@@ -45,13 +45,35 @@ static lort_code room_for_file(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
-lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry,
-                                lort_file **out, lort_error *err)
+/* Fails if the file has another ctime than at open. */
+static lort_code check_ctime(lort_model *model, const lort_model_entry *entry, lort_file *file,
+                             lort_error *err)
 {
-    return lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
+    lort_file_info now;
+    char name[200];
+    lort_code code = lort_os_info(file, &now, err);
+    if (code || now.ctime_ns == entry->info.ctime_ns)
+        return code;
+    model->touched = true;
+    return lort_fail(err, LORT_E_READ,
+                     "'%s' was touched while it was read: contents, names or permissions changed",
+                     show_name(name, sizeof name, entry));
 }
 
-static lort_code model_read(const lort_model *model, const lort_model_entry *entry, void *buffer,
+lort_code lort_model_open_again(lort_model *model, const lort_model_entry *entry, lort_file **out,
+                                lort_error *err)
+{
+    lort_code code = lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
+    if (code == LORT_OK && model->watch)
+        code = check_ctime(model, entry, *out, err);
+    if (code) {
+        lort_os_close(*out, NULL);
+        *out = NULL;
+    }
+    return code;
+}
+
+static lort_code model_read(lort_model *model, const lort_model_entry *entry, void *buffer,
                             uint64_t n, uint64_t offset, lort_error *err)
 {
     lort_file *again = NULL;
@@ -123,6 +145,15 @@ static void close_if_mapped(lort_model *model, lort_model_entry *entry)
     entry->file = NULL;
 }
 
+void lort_model_show_info(lort_model_entry *entry)
+{
+    entry->shown.size = entry->info.size;
+    entry->shown.device = entry->info.device;
+    entry->shown.inode = entry->info.inode;
+    entry->shown.mtime_ns = entry->info.mtime_ns;
+    entry->shown.ctime_ns = entry->info.ctime_ns;
+}
+
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
 {
     lort_code code = room_for_file(model, err);
@@ -140,8 +171,7 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
     code = lort_os_info(entry->file, &entry->info, err);
     if (code)
         return code;
-    entry->shown.size = entry->info.size;
-    entry->shown.mtime_ns = entry->info.mtime_ns;
+    lort_model_show_info(entry);
     if (entry->info.size) {
         code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
         if (code && code != LORT_E_MEMORY)

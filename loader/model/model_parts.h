@@ -37,6 +37,8 @@ struct lort_model {
     lort_model_entry *files;
     uint32_t file_count, file_room, open_count;
     bool directory;
+    bool watch;             /* a new ctime is a failure */
+    _Atomic bool touched;   /* it was one */
     lort_shard_list shards; /* of the index.json, if there is one */
     uint32_t index_file;    /* number of the index.json, or UINT32_MAX */
     lort_index index;
@@ -51,10 +53,12 @@ struct lort_model {
 };
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
-/* Opens a closed file again. On failure: LORT_E_READ if it is not the same file any more. The
- * caller closes *out. */
-lort_code lort_model_open_again(const lort_model *model, const lort_model_entry *entry,
-                                lort_file **out, lort_error *err);
+/* Opens a closed file again. On failure: LORT_E_READ if it is not the same file any more, or has
+ * another ctime while LoRT watches. The caller closes *out. */
+lort_code lort_model_open_again(lort_model *model, const lort_model_entry *entry, lort_file **out,
+                                lort_error *err);
+/* Copies the entry's size, identity and times to what callers see. */
+void lort_model_show_info(lort_model_entry *entry);
 /* Opens and maps `name` in the model's directory and appends it. Parses the header of weights. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Finds and adds every file behind the path. */

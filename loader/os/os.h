@@ -31,6 +31,8 @@ typedef struct lort_file_info {
     uint64_t size;
     uint64_t device, inode; /* identity: equal for two names of one file */
     int64_t mtime_ns;
+    /* last change of contents, names or permissions; no program can set it back */
+    int64_t ctime_ns;
     int64_t birth_ns; /* from lort_os_look and lort_os_info; 0: unknown */
     uint64_t links;   /* names of the file */
     uint64_t owner;   /* user */
@@ -199,8 +201,20 @@ void lort_os_wait(lort_cond *cond, lort_mutex *mutex);
 void lort_os_wake_all(lort_cond *cond);
 void lort_os_cond_close(lort_cond *cond);
 
+/* The floating-point environment of a thread: rounding mode, traps, exception flags, and whether
+ * tiny numbers count as zero. A new thread starts with that of the thread that started it. */
+typedef struct lort_float_env {
+    uint64_t words[8];
+} lort_float_env;
+/* Saves the environment of this thread, and gives it the default one: round to nearest, no traps,
+ * no flags, tiny numbers kept. */
+void lort_os_float_enter(lort_float_env *saved);
+/* Gives a saved environment back to this thread. Raises nothing. */
+void lort_os_float_leave(const lort_float_env *saved);
+
 /* ---- the machine and this process ---- */
 uint64_t lort_os_clock_ns(void); /* monotonic, in nanoseconds */
+int64_t lort_os_time_ns(void);   /* the time of day, in nanoseconds since 1970, as file times are */
 typedef struct lort_process_memory {
     uint64_t anon_bytes, file_bytes, rss_bytes; /* now: RssAnon + RssShmem, RssFile, VmRSS */
     uint64_t peak_rss_bytes;                    /* VmHWM; not ru_maxrss, which survives exec */

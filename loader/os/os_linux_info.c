@@ -32,6 +32,7 @@ static void fill_info(lort_file_info *info, const struct stat *st)
     info->device = (uint64_t)st->st_dev;
     info->inode = (uint64_t)st->st_ino;
     info->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    info->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
     info->links = (uint64_t)st->st_nlink;
     info->owner = (uint64_t)st->st_uid;
     info->mode = (uint32_t)st->st_mode & 07777;
