@@ -1,7 +1,17 @@
 /* lort.h: the public API of liblort, and the only header that a program needs.
  *
- * The library never prints, never exits and sets no signal handler. One exception: it handles
- * SIGBUS while it reads mapped input files.
+ * The library never prints, never exits, never forks and sets no signal handler. One exception: it
+ * handles SIGBUS of mapped input files. Its handler stays set, and passes every other SIGBUS to the
+ * handler before it.
+ *
+ * A call gives the host program its state back, after failures too:
+ *   - the floating-point environment of the calling thread: rounding mode, traps, flags, and
+ * whether tiny numbers are zero. Inside the call LoRT rounds to nearest, without traps. `event` and
+ * the functions of streams run in the caller's environment, `stop` in LoRT's.
+ *   - the number of threads of OpenBLAS. It is 1 while any call runs, also for the host's own
+ *     products. The host must not set it meanwhile. The last call that ends gives it back.
+ * Where address space is limited (ulimit -v), all threads of the process share one heap from the
+ * first worker on (M_ARENA_MAX of glibc), and OpenBLAS keeps the buffers that LoRT mapped.
  *
  * A command is one call. It takes options, fills a report, and tells an observer what happens
  * meanwhile. Every call that can fail returns a lort_code, which is also the exit code of `lort`

@@ -3,6 +3,7 @@
 #include "compress/math/blas.h"
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
+#include "compress/session/host.h"
 #include "formats/container/part.h"
 #include "loader/os/os.h"
 #include <string.h>
@@ -18,6 +19,7 @@ typedef struct band {
 } band;
 
 struct lort_weights {
+    lort_host host; /* entered while a call opens or streams */
     lort_budget *budget;
     const lort_alloc *alloc;
     uint64_t reserved; /* bytes for libraries */
@@ -49,7 +51,6 @@ static lort_code open_decoder(lort_weights *w, lort_error *err)
     const lort_archive *archive = w->input.archive;
     const uint64_t libraries = lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT) + lort_blas_touched();
     lort_block_need need = {0};
-    lort_blas_start();
     if (!lort_os_address_space(lort_blas_address_space())) /* without, OpenBLAS never returns */
         return lort_fail(
             err, LORT_E_MEMORY,
@@ -76,6 +77,7 @@ lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weight
     if (code)
         return code;
     lort_weights *w = memory;
+    lort_host_enter(&w->host);
     code = open_budget(w, memory_bytes, err);
     if (code == LORT_OK)
         code = lort_input_open(path, w->alloc, NULL, NULL, NULL, &w->input, err);
@@ -83,6 +85,7 @@ lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weight
         code = w->input.archive
                    ? open_decoder(w, err)
                    : lort_scratch_open_read(&w->scratch, w->alloc, LORT_CHUNK_TARGET, err);
+    lort_host_leave(&w->host);
     if (code)
         lort_weights_close(w);
     else
@@ -205,6 +208,7 @@ static lort_code name_error(const lort_entry *entry, lort_code code, lort_error 
  * last piece waits for the checks of the whole tensor. */
 typedef struct delivery {
     const lort_entry *entry;
+    lort_host *host;
     lort_hasher *hasher; /* of a container; NULL: a model */
     uint8_t *buffer;
     uint64_t size, used, at;
@@ -221,8 +225,12 @@ static lort_code caller_stopped(lort_code code, uint64_t at, const char *unit, l
 static lort_code hand_on(delivery *d, lort_error *err)
 {
     lort_code code = lort_entry_check(d->entry, err);
-    if (code == LORT_OK)
-        code = caller_stopped(d->piece(d->ctx, d->at, d->buffer, d->used), d->at, "byte", err);
+    if (code == LORT_OK) {
+        lort_host_lend(d->host);
+        code = d->piece(d->ctx, d->at, d->buffer, d->used);
+        lort_host_return(d->host);
+        code = caller_stopped(code, d->at, "byte", err);
+    }
     d->at += d->used;
     d->used = 0;
     return code;
@@ -250,6 +258,7 @@ static lort_code deliver_piece(void *ctx, const void *bytes, uint64_t n, lort_er
 static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
 {
     const lort_entry *entry = d->entry;
+    lort_host_enter(&w->host);
     lort_code code = entry->part ? lort_hasher_open(w->alloc, &d->hasher, err) : LORT_OK;
     w->cache.valid = false; /* this stream uses its buffer */
     if (code == LORT_OK)
@@ -261,6 +270,7 @@ static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
         code = hand_on(d, err);
     lort_hasher_close(d->hasher);
     lort_entry_release(entry);
+    lort_host_leave(&w->host);
     return code;
 }
 
@@ -271,8 +281,12 @@ lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uin
     lort_code code = entry_of(w, number, &entry, err);
     if (code)
         return code;
-    delivery d = {
-        .entry = &entry, .buffer = buffer, .size = buffer_bytes, .piece = piece, .ctx = ctx};
+    delivery d = {.entry = &entry,
+                  .host = &w->host,
+                  .buffer = buffer,
+                  .size = buffer_bytes,
+                  .piece = piece,
+                  .ctx = ctx};
     if (buffer_bytes == 0)
         code = lort_fail(err, LORT_E_USAGE, "a buffer of 0 bytes: the smallest that would do is 1");
     else if (!has_bytes(&entry))
@@ -431,6 +445,7 @@ static uint64_t next_piece(const row_stream *s)
 static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
 {
     lort_code code = LORT_OK;
+    lort_host_enter(&w->host);
     while (s->at < s->end && code == LORT_OK) {
         const uint64_t n = next_piece(s);
         code = s->entry.part
@@ -438,10 +453,15 @@ static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
                    : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
         if (code == LORT_OK) /* the last piece waits for the check of the file */
             code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
-        if (code == LORT_OK)
-            code = caller_stopped(s->piece(s->ctx, s->at, s->buffer, n), s->at, "element", err);
+        if (code == LORT_OK) {
+            lort_host_lend(&w->host);
+            code = s->piece(s->ctx, s->at, s->buffer, n);
+            lort_host_return(&w->host);
+            code = caller_stopped(code, s->at, "element", err);
+        }
         s->at += n;
     }
+    lort_host_leave(&w->host);
     return code;
 }
 

@@ -156,11 +156,37 @@ const char *lort_blas_config(void) { return openblas_get_config(); }
 
 const char *lort_blas_core(void) { return openblas_get_corename(); }
 
+/* Calls of the library that are inside LoRT now, and the number of threads before the first. */
+static atomic_flag users_lock = ATOMIC_FLAG_INIT;
+static unsigned users;
+static int host_threads;
+
+static void lock_users(void)
+{
+    while (atomic_flag_test_and_set_explicit(&users_lock, memory_order_acquire))
+        ;
+}
+static void unlock_users(void) { atomic_flag_clear_explicit(&users_lock, memory_order_release); }
+
 void lort_blas_start(void)
 {
-    openblas_set_num_threads(1);
-    concurrent = openblas_get_parallel() == OPENBLAS_THREAD ||
-                 strstr(openblas_get_config(), "USE_LOCKING") != NULL;
+    lock_users();
+    if (users++ == 0) {
+        host_threads = openblas_get_num_threads();
+        concurrent = openblas_get_parallel() == OPENBLAS_THREAD ||
+                     strstr(openblas_get_config(), "USE_LOCKING") != NULL;
+    }
+    if (openblas_get_num_threads() != 1)
+        openblas_set_num_threads(1);
+    unlock_users();
+}
+
+void lort_blas_stop(void)
+{
+    lock_users();
+    if (--users == 0 && host_threads != 1 && openblas_get_num_threads() == 1)
+        openblas_set_num_threads(host_threads);
+    unlock_users();
 }
 
 uint64_t lort_blas_address_space(void) { return ((uint64_t)128 << 20) + (64u << 10); }

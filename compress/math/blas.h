@@ -38,11 +38,17 @@ bool lort_blas_fits(int64_t m, int64_t n);
 
 const char *lort_blas_config(void); /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY ..." */
 const char *lort_blas_core(void);   /* "Zen", "SkylakeX": the core may decide bytes */
-/* Makes OpenBLAS use one thread inside a call. Call it once, before any other function here. It
- * also decides whether calls from several threads run at once. They take turns in a serial or
+/* Makes OpenBLAS use one thread inside a call, until the last lort_blas_stop. Call it before any
+ * other function here. The number of threads is state of the whole process, and a host program may
+ * use OpenBLAS too. So each start needs a stop. Threads: any.
+ *
+ * It also decides whether calls from several threads run at once. They take turns in a serial or
  * OpenMP build, whose buffers are not safe to share: more workers gain nothing there. Use the
  * pthread build. */
 void lort_blas_start(void);
+/* Ends what lort_blas_start began. The last stop gives OpenBLAS the number of threads that it had
+ * before the first start, unless the host set another one meanwhile. */
+void lort_blas_stop(void);
 /* Most threads that may be inside BLAS at once. OpenBLAS ends the process when its buffer table of
  * 128 is full (docs/NUMERICS.md, "OpenBLAS"). */
 #define LORT_BLAS_MAX_CALLERS 120

@@ -174,8 +174,10 @@ lort_code lort_reading_open(lort_reading *reading, lort_command command, const c
 void lort_reading_close(lort_reading *reading)
 {
     const lort_alloc *alloc = &reading->session.alloc;
-    if (!reading->session.budget)
+    if (!reading->session.budget) {
+        lort_session_close(&reading->session);
         return;
+    }
     for (unsigned i = 0; reading->slots && i < reading->window; i++)
         lort_scratch_close(&reading->slots[i], alloc);
     lort_give(alloc, reading->slots, reading->window * sizeof *reading->slots);

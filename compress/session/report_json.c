@@ -5,6 +5,7 @@
 #include "compress/session/report_json.h"
 #include "compress/session/json_place.h"
 #include "compress/session/report.h"
+#include "loader/os/os.h"
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -331,7 +332,7 @@ static lort_code fail_memory(lort_error *err)
     return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
 }
 
-lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error *err)
+static lort_code write_report(lort_json *json, const lort_report *report, lort_error *err)
 {
     lort_code code = lort_report_check(report, err);
     json_t *root = code ? NULL : report_json(report);
@@ -344,6 +345,16 @@ lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error
         flush_bytes(&b);
     json_decref(root);
     return b.code ? b.code : lort_json_commit(json, err);
+}
+
+/* Rounding decides how decimals are printed. */
+lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error *err)
+{
+    lort_float_env caller;
+    lort_os_float_enter(&caller);
+    lort_code code = write_report(json, report, err);
+    lort_os_float_leave(&caller);
+    return code;
 }
 
 lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err)

@@ -115,6 +115,7 @@ static lort_code open_report(lort_session *session, lort_command command,
     *session = (lort_session){
         .report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
     session->alloc = (lort_alloc){session_take, session_give, session};
+    lort_host_enter(&session->host);
     lort_code code = lort_report_open(report, err);
     if (code)
         return code;
@@ -132,7 +133,6 @@ lort_code lort_session_open(lort_session *session, lort_command command, uint64_
     lort_code code = open_report(session, command, observer, report, err);
     if (code)
         return code;
-    lort_blas_start();
     report->blas_config = lort_blas_config();
     report->blas_core = lort_blas_core();
     code = lort_topology_probe(NULL, "", &session->topology, err);
@@ -306,8 +306,10 @@ static void report_run(lort_session *session)
 
 void lort_session_close(lort_session *session)
 {
-    if (!session->report || !session->budget)
+    if (!session->report || !session->budget) {
+        lort_host_leave(&session->host);
         return;
+    }
     report_run(session);
     lort_report_uncharge(session->report);
     lort_pool_close(session->pool);
@@ -319,6 +321,7 @@ void lort_session_close(lort_session *session)
     lort_budget_release(session->budget, session->reserved);
     lort_budget_close(session->budget);
     session->budget = NULL;
+    lort_host_leave(&session->host);
 }
 
 double lort_session_seconds(const lort_session *session)
@@ -357,7 +360,9 @@ void lort_session_say(lort_session *session, lort_event_kind kind, const lort_te
                         .worst_error = session->worst_error,
                         .seconds = lort_session_seconds(session)};
     session->report->peak_anon_bytes = session->peak_anon;
+    lort_host_lend(&session->host);
     session->observer->event(session->observer->ctx, &event);
+    lort_host_return(&session->host);
 }
 
 void lort_session_warn_text(void *session, const char *text)

@@ -6,6 +6,7 @@
 
 #include "compress/coder/block.h"
 #include "compress/lort.h"
+#include "compress/session/host.h"
 #include "formats/container/container.h"
 #include "formats/inputs/imatrix.h"
 #include "loader/machine/budget.h"
@@ -28,6 +29,7 @@ typedef struct lort_scratch {
 typedef struct lort_session {
     lort_report *report;
     const lort_observer *observer;
+    lort_host host; /* entered from open to close */
     lort_budget *budget;
     lort_budget *spare; /* part of the budget for held coded blocks; NULL: none */
     lort_alloc alloc;   /* the budget; it samples memory when a large block goes back */
@@ -46,12 +48,13 @@ typedef struct lort_session {
     const lort_imatrix *imatrix; /* with --imatrix; else NULL */
 } lort_session;
 
-/* Probes memory and topology, fills the memory figures of the report, and opens a budget. Its limit
- * holds from here on: it is lort_session_limit less the memory of the process, and at least 8 MiB.
- * So headers and records are parsed within it. Once a plan counts the memory of the process itself,
- * the plan sets the limit to lort_session_limit. The report counts in the budget.
- * memory_bytes: as --memory; 0: none given. threads: 0: the default of the topology. observer: may
- * be NULL. Close the session after a failure too. */
+/* Sets the floating-point environment and OpenBLAS's threads. Probes memory and topology, fills the
+ * memory figures of the report, and opens a budget. Its limit holds from here on: it is
+ * lort_session_limit less the memory of the process, and at least 8 MiB. So headers and records are
+ * parsed within it. Once a plan counts the memory of the process itself, the plan sets the limit to
+ * lort_session_limit. The report counts in the budget. memory_bytes: as --memory; 0: none given.
+ * threads: 0: the default of the topology. observer: may be NULL. Close the session after a failure
+ * too. */
 lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
                             unsigned threads, const lort_observer *observer, lort_report *report,
                             lort_error *err);
@@ -86,7 +89,8 @@ uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes);
  * worker, and the limit is `limit`. The message names the smallest --memory that would do. */
 lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest,
                               uint64_t limit, lort_error *err);
-/* Fills the figures of the whole run and frees the session. Safe after a failed open. */
+/* Fills the figures of the whole run, frees the session and gives the host its state back. Safe
+ * after a failed open. */
 void lort_session_close(lort_session *session);
 
 /* Samples the memory of the process for the peaks. Any thread may call. */

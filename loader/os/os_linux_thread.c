@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "loader/os/os_linux.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <fenv.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -24,9 +26,30 @@ struct lort_cond {
     pthread_cond_t cond;
 };
 
+static_assert(sizeof(fenv_t) <= sizeof(lort_float_env), "lort_float_env holds a fenv_t");
+
+/* Since glibc 2.20 FE_DFL_ENV also clears flush-to-zero and denormals-are-zero of x86, and fenv_t
+ * holds them (glibc bug 16068). */
+void lort_os_float_enter(lort_float_env *saved)
+{
+    fenv_t now;
+    memset(saved, 0, sizeof *saved);
+    fegetenv(&now);
+    memcpy(saved, &now, sizeof now);
+    fesetenv(FE_DFL_ENV);
+}
+
+void lort_os_float_leave(const lort_float_env *saved)
+{
+    fenv_t was;
+    memcpy(&was, saved, sizeof was);
+    fesetenv(&was);
+}
+
 static void *enter_thread(void *thread)
 {
     const lort_thread *self = thread;
+    fesetenv(FE_DFL_ENV);
     self->run(self->ctx);
     return NULL;
 }
