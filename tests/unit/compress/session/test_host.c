@@ -140,14 +140,15 @@ static lort_code read_it(lort_command command, const char *in)
     const lort_run_options run = {.threads = 2};
     const lort_restore_options how = {.run = {.threads = 2}, .dtype = "F32", .force = true};
     lort_report report = {0};
-    lort_code code =
-        command == LORT_COMMAND_VERIFY
-            ? lort_verify(tiny_path(dir, in), &run, &observer, &report, NULL)
-        : command == LORT_COMMAND_RESTORE ? lort_restore(tiny_path(dir, in), tiny_path(dir, "back"),
-                                                         &how, &observer, &report, NULL)
-        : command == LORT_COMMAND_COMPARE ? lort_compare(tiny_path(dir, "m"), tiny_path(dir, in),
-                                                         -1, &run, &observer, &report, NULL)
-                                          : lort_inspect(tiny_path(dir, in), &report, NULL);
+    lort_code code = command == LORT_COMMAND_VERIFY
+                         ? lort_verify(tiny_path(dir, in), &run, &observer, &report, NULL)
+                     : command == LORT_COMMAND_RESTORE
+                         ? lort_restore(tiny_path(dir, in), tiny_path(dir, "back"), &how, &observer,
+                                        &report, NULL)
+                     : command == LORT_COMMAND_COMPARE
+                         ? lort_compare(tiny_path(dir, "m"), tiny_path(dir, in), -1, &run,
+                                        &observer, &report, NULL)
+                         : lort_inspect(tiny_path(dir, in), &run, &observer, &report, NULL);
     if (code == LORT_OK)
         code = lort_report_json(&report, tiny_path(dir, "json"), NULL);
     lort_report_free(&report);
