@@ -266,6 +266,7 @@ typedef struct lort_report {
     uint64_t input_bytes;
     uint64_t input_files;
     uint64_t input_version; /* inspect: of the file format; 0: unknown */
+    const char *verified;   /* verify: "all" or "records"; "": not verified */
     const char *output_path;
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: the estimated size lies between them */
@@ -357,9 +358,17 @@ typedef struct lort_run_options {
 lort_code lort_inspect(const char *path, const lort_run_options *run, const lort_observer *observer,
                        lort_report *report, lort_error *err);
 
-/* Decodes a whole container and checks every hash and every shape. */
-lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer,
-                      lort_report *report, lort_error *err);
+typedef struct lort_verify_options {
+    lort_run_options run;
+    bool quick; /* check structure and hashes of records only; read no header and no weight */
+} lort_verify_options;
+
+/* Checks a container: every hash, every shape, and that its files are a model that LoRT opens. It
+ * decodes everything, unless options->quick. lort_restore accepts a container that passes the full
+ * check, with every dtype. The exceptions depend on the dtype: LORT_E_NUMERIC for a value that does
+ * not fit it, and LORT_E_USAGE for a safetensors header that would grow beyond 100 MB. */
+lort_code lort_verify(const char *path, const lort_verify_options *options,
+                      const lort_observer *observer, lort_report *report, lort_error *err);
 
 typedef struct lort_restore_options {
     lort_run_options run;

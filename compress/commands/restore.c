@@ -4,11 +4,10 @@
  * own type if it is F32, F16 or BF16, else in F16; --dtype overrides that. Where a type changes,
  * the header of the file, its offsets and total_size of index.json change along. */
 #include "compress/commands/restore_rows.h"
-#include "compress/read/reading.h"
+#include "compress/read/finite.h"
+#include "compress/read/headers.h"
 #include "compress/session/report.h"
 #include "formats/container/part.h"
-#include "formats/inputs/format.h"
-#include "formats/inputs/header.h"
 #include "formats/inputs/shards.h"
 #include "loader/store/publish.h"
 #include <math.h>
@@ -29,6 +28,7 @@ typedef struct restoring {
     lort_reading reading;
     const lort_restore_options *options;
     const lort_dtype_info *wanted; /* --dtype, or NULL */
+    lort_headers headers;
     out_file *files;
     lort_publish *publish;
     lort_hasher *hasher;
@@ -66,25 +66,18 @@ static uint64_t out_bytes(const restoring *r, const lort_part *part)
 
 static uint64_t rows_cost(const void *ctx, const lort_part *part, unsigned threads)
 {
-    return lort_restore_rows_bytes(lort_part_matrices(part), out_type(ctx, part), threads);
+    const uint64_t rows =
+        lort_restore_rows_bytes(lort_part_matrices(part), out_type(ctx, part), threads);
+    return rows > lort_finite_bytes(part) ? rows : lort_finite_bytes(part);
 }
-
-/* Bytes of memory per byte of a header: the old text, the parsed header (names, tensors, their
- * hash) and the new text. Buffers grow by doubling. Measured: 9 bytes per byte. */
-#define HEADER_FACTOR 12
 
 static uint64_t headers_cost(const restoring *r)
 {
     const lort_model_record *model = model_of(r);
-    uint64_t bytes = 0;
     bool retyped = false;
     for (uint64_t i = 0; i < model->extent_count; i++)
         retyped |= out_type(r, part_of(r, i))->id != part_of(r, i)->dtype;
-    for (uint64_t i = 0; i < model->extent_count; i++)
-        if (!model->extents[i].tensor && model->extents[i].offset == 0 &&
-            model->files[model->extents[i].file].role != LORT_ROLE_SIDE)
-            bytes += model->extents[i].bytes;
-    return model->file_count * sizeof(out_file) + (retyped ? HEADER_FACTOR * bytes : 0);
+    return model->file_count * sizeof(out_file) + lort_headers_cost(r->reading.archive, retyped);
 }
 
 /* ---- parts ---- */
@@ -123,9 +116,10 @@ static lort_code write_factored(restoring *r, const lort_part *part, lort_error 
                                alloc_of(r), &slice, err);
         if (code)
             return code;
-        if (same_type && slice.term[LORT_TERM_RAW])
+        code = lort_slice_check_finite(&slice, &r->reading.session.scratch[0], alloc_of(r), err);
+        if (code == LORT_OK && same_type && slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(&r->reading, part, s, append_only, r, err);
-        else
+        else if (code == LORT_OK)
             code = lort_restore_rows(&r->reading, r->publish, &slice, out_type(r, part), err);
         lort_slice_close(&slice);
     }
@@ -149,77 +143,16 @@ static lort_code collect_bytes(void *buffer, const void *bytes, uint64_t n, lort
     return lort_buffer_check(buffer, err);
 }
 
-static const lort_format *format_named(const char *name)
-{
-    uint32_t i = 0;
-    const lort_format *format;
-    while ((format = lort_format_at(i)) && strcmp(format->name, name) != 0)
-        i++;
-    return format;
-}
-
-static bool is_tensor(const lort_part *part, const lort_tensor *tensor)
-{
-    bool same = tensor->name_bytes == part->name_bytes &&
-                memcmp(tensor->name, part->name, part->name_bytes) == 0 &&
-                tensor->type->id == part->dtype && tensor->n_dims == part->n_dims;
-    for (uint32_t i = 0; same && i < part->n_dims; i++)
-        same = tensor->dims[i] == part->dims[i];
-    return same;
-}
-
-/* Checks that the header has the tensors of the container. The gate checks both of them, but not
- * that they agree. */
-static lort_code check_header(const restoring *r, uint32_t file, const lort_header *header,
-                              lort_error *err)
-{
-    const out_file *out = &r->files[file];
-    uint64_t at = 0;
-    if (header->index.count != out->tensors)
-        return lort_fail(err, LORT_E_DAMAGED, "the header holds %llu tensors, the container %llu",
-                         (unsigned long long)header->index.count, (unsigned long long)out->tensors);
-    for (uint64_t i = out->first; i < out->first + out->count; i++) {
-        const lort_part *part = part_of(r, i);
-        if (!part->tensor)
-            continue;
-        if (!is_tensor(part, &header->index.tensors[at++]))
-            return lort_fail(err, LORT_E_DAMAGED,
-                             "part %llu is not the tensor that its file's header has in this place",
-                             (unsigned long long)i);
-    }
-    return LORT_OK;
-}
-
-/* Decodes and parses the old header, which is the first part of the file. */
-static lort_code parse_header(restoring *r, uint32_t file, lort_buffer *old, lort_header *header,
-                              lort_error *err)
-{
-    const lort_input_file *input = &model_of(r)->files[file];
-    const lort_format *format = format_named(input->format);
-    uint64_t wanted;
-    if (!format)
-        return lort_fail(err, LORT_E_DAMAGED, "file %u: unknown format", file);
-    lort_code code = lort_reading_bytes(&r->reading, part_of(r, r->files[file].first), 0,
-                                        collect_bytes, old, err);
-    if (code == LORT_OK && old->size == 0)
-        code = lort_fail(err, LORT_E_DAMAGED, "file %u: no header", file);
-    if (code == LORT_OK)
-        code = format->parse(old->data, old->size, input->size, alloc_of(r), header, &wanted, err);
-    return code ? code : check_header(r, file, header, err);
-}
-
 /* Makes the new header: the old one with other types. */
 static lort_code rewrite_header(restoring *r, uint32_t file, lort_error *err)
 {
     out_file *out = &r->files[file];
-    lort_buffer old = {.alloc = alloc_of(r)};
+    const uint8_t *old;
+    const lort_header *header = lort_headers_get(&r->headers, file, &old);
     lort_arena arena = {.alloc = alloc_of(r)};
-    lort_header header = {0};
     uint64_t at = 0;
     void *types = NULL, *offsets;
-    lort_code code = parse_header(r, file, &old, &header, err);
-    if (code == LORT_OK)
-        code = lort_arena_take(&arena, out->tensors * sizeof(lort_dtype_info *), &types, err);
+    lort_code code = lort_arena_take(&arena, out->tensors * sizeof(lort_dtype_info *), &types, err);
     if (code == LORT_OK)
         code = lort_take(alloc_of(r), out->tensors * sizeof(uint64_t), "tensor offsets", &offsets,
                          err);
@@ -229,12 +162,10 @@ static lort_code rewrite_header(restoring *r, uint32_t file, lort_error *err)
             if (part_of(r, i)->tensor)
                 ((const lort_dtype_info **)types)[at++] = out_type(r, part_of(r, i));
         out->header.alloc = alloc_of(r);
-        code = header.format->rewrite(&header, old.data, types, &out->header, out->offsets,
-                                      &out->size, err);
+        code = header->format->rewrite(header, old, types, &out->header, out->offsets, &out->size,
+                                       err);
     }
-    lort_header_free(&header);
     lort_arena_free(&arena);
-    lort_buffer_free(&old);
     return code;
 }
 
@@ -372,7 +303,10 @@ static lort_code restore_model(restoring *r, const char *output, lort_error *err
 {
     const lort_model_record *model = model_of(r);
     uint64_t bytes = 0;
-    lort_code code = plan_files(r, err);
+    lort_code code = lort_headers_open(&r->headers, &r->reading, err);
+    if (code == LORT_OK)
+        code = plan_files(r, err);
+    lort_headers_close(&r->headers); /* the new headers are made */
     for (uint32_t f = 0; code == LORT_OK && f < model->file_count; f++)
         bytes += r->files[f].size;
     if (code == LORT_OK)
@@ -383,15 +317,32 @@ static lort_code restore_model(restoring *r, const char *output, lort_error *err
     return code;
 }
 
+/* A header that cannot be decoded does not hurt a tensor. A header that says something else than
+ * the records does. */
+static lort_code check_headers(restoring *r, lort_error *err)
+{
+    lort_error why = {0};
+    lort_code code = lort_headers_open(&r->headers, &r->reading, &why);
+    const bool undecodable = r->headers.undecodable;
+    lort_headers_close(&r->headers);
+    if (code == LORT_E_DAMAGED && undecodable) {
+        lort_session_warn(&r->reading.session, "%s", why.message);
+        return LORT_OK;
+    }
+    return code ? lort_fail(err, code, "%s", why.message) : LORT_OK;
+}
+
 static lort_code restore_tensor(restoring *r, const char *output, const char *name, lort_error *err)
 {
     char shown[200];
     const lort_part *part = lort_archive_find(r->reading.archive, name, strlen(name));
-    if (!part)
-        return lort_fail(err, LORT_E_USAGE,
-                         "no tensor '%s' in the container: lort inspect lists them",
-                         lort_escape_text(shown, sizeof shown, name));
-    lort_code code = begin_output(r, output, out_bytes(r, part), false, err);
+    lort_code code = check_headers(r, err);
+    if (code == LORT_OK && !part)
+        code =
+            lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them",
+                      lort_escape_text(shown, sizeof shown, name));
+    if (code == LORT_OK)
+        code = begin_output(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);
     if (code == LORT_OK)

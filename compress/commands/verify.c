@@ -1,5 +1,7 @@
-/* verify: decodes a whole container, and so checks every hash and every shape. */
-#include "compress/read/reading.h"
+/* verify: decodes a whole container, and so checks every hash and every shape. First it opens the
+ * model that restore would write. The quick form decodes records only. */
+#include "compress/read/finite.h"
+#include "compress/read/headers.h"
 #include "compress/session/report.h"
 #include "formats/container/part.h"
 #include <math.h>
@@ -28,7 +30,8 @@ static lort_code verify_blocks(lort_reading *reading, const lort_slice *slice, l
 }
 
 /* Checks a part that is not kept whole. lort_slice_open decodes the factors and refuses NaN. Then
- * blocks of integers or trits are decoded, and the bytes of kept slices. */
+ * blocks of integers or trits are decoded, and the bytes of kept slices. Last, the sum must be
+ * numbers that every type can be made from. */
 static lort_code verify_slices(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_code code = LORT_OK;
@@ -42,6 +45,9 @@ static lort_code verify_slices(lort_reading *reading, const lort_part *part, lor
             code = lort_reading_bytes(reading, part, s, NULL, NULL, err);
         if (lort_slice_has_blocks(&slice))
             code = verify_blocks(reading, &slice, err);
+        if (code == LORT_OK)
+            code = lort_slice_check_finite(&slice, &reading->session.scratch[0],
+                                           &reading->session.alloc, err);
         lort_slice_close(&slice);
     }
     return code;
@@ -60,9 +66,17 @@ static lort_code verify_raw(lort_reading *reading, const lort_part *part, lort_e
     return code;
 }
 
+static lort_code check_headers(lort_reading *reading, lort_error *err)
+{
+    lort_headers headers;
+    lort_code code = lort_headers_open(&headers, reading, err);
+    lort_headers_close(&headers);
+    return code;
+}
+
 lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
 {
-    lort_code code = LORT_OK;
+    lort_code code = check_headers(reading, err);
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
         code = lort_part_is_raw(part) ? verify_raw(reading, part, err)
@@ -75,18 +89,32 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
     return code ? code : lort_session_check_stop(&reading->session, err);
 }
 
-lort_code lort_verify(const char *path, const lort_run_options *run, const lort_observer *observer,
-                      lort_report *report, lort_error *err)
+static uint64_t part_cost(const void *ctx, const lort_part *part, unsigned threads)
+{
+    (void)ctx;
+    (void)threads;
+    return lort_finite_bytes(part);
+}
+
+static lort_code verify_payload(lort_reading *reading, const lort_run_options *run, lort_error *err)
+{
+    lort_code code = lort_reading_start(reading, run, lort_headers_cost(reading->archive, false),
+                                        part_cost, NULL, err);
+    return code ? code : lort_reading_verify(reading, err);
+}
+
+lort_code lort_verify(const char *path, const lort_verify_options *options,
+                      const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_reading reading;
-    lort_code code =
-        lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, run, observer, report, err);
-    if (code == LORT_OK)
-        code = lort_reading_start(&reading, run, 0, NULL, NULL, err);
-    if (code == LORT_OK)
-        code = lort_reading_verify(&reading, err);
+    lort_code code = lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, &options->run, observer,
+                                       report, err);
+    if (code == LORT_OK && !options->quick) /* open has read all records */
+        code = verify_payload(&reading, &options->run, err);
     if (code == LORT_OK)
         code = lort_archive_unchanged(reading.archive, err);
+    if (code == LORT_OK)
+        report->verified = options->quick ? "records" : "all";
     lort_reading_close(&reading);
     return code;
 }

@@ -81,6 +81,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .blas_core = "",
                             .input_path = "",
                             .input_format = "",
+                            .verified = "",
                             .output_path = "",
                             .partial_path = "",
                             .threshold = 0.8,

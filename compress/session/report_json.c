@@ -114,7 +114,8 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 #define T(member) offsetof(lort_tensor_report, member)
 static const field head_fields[] = {{"command", COMMAND, R(command)},
                                     {"mode", MODE, R(mode)},
-                                    {"mode_reason", TEXT, R(mode_reason)}};
+                                    {"mode_reason", TEXT, R(mode_reason)},
+                                    {"verified", TEXT, R(verified)}};
 static const field memory_fields[] = {
     {"available_bytes", U64_KNOWN, R(available_bytes)},
     {"binding_source", TEXT, R(binding_source)},

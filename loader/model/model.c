@@ -9,8 +9,7 @@
 
 /* ---- opening ---- */
 
-lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
-                          void *warn_ctx, lort_model **out, lort_error *err)
+static lort_code new_model(const lort_alloc *alloc, lort_model **out, lort_error *err)
 {
     void *memory;
     *out = NULL;
@@ -21,18 +20,49 @@ lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_f
     model->alloc = alloc;
     model->arena.alloc = alloc;
     model->index_file = UINT32_MAX;
-    model->warn = warn;
-    model->warn_ctx = warn_ctx;
-    code = lort_arena_text(&model->arena, path, strlen(path), &model->path, err);
+    *out = model;
+    return LORT_OK;
+}
+
+/* Merges the files that were found. code: of the search for them. */
+static lort_code merge_found(lort_model **model, lort_code code, lort_error *err)
+{
     if (code == LORT_OK)
-        code = lort_model_find(model, path, err);
-    if (code == LORT_OK)
-        code = lort_model_merge(model, err);
-    if (code)
-        lort_model_close(model);
-    else
-        *out = model;
+        code = lort_model_merge(*model, err);
+    if (code) {
+        lort_model_close(*model);
+        *model = NULL;
+    }
     return code;
+}
+
+lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
+                          void *warn_ctx, lort_model **out, lort_error *err)
+{
+    lort_code code = new_model(alloc, out, err);
+    if (code)
+        return code;
+    (*out)->warn = warn;
+    (*out)->warn_ctx = warn_ctx;
+    code = lort_arena_text(&(*out)->arena, path, strlen(path), &(*out)->path, err);
+    if (code == LORT_OK)
+        code = lort_model_find(*out, path, err);
+    return merge_found(out, code, err);
+}
+
+lort_code lort_model_open_source(const lort_model_source *source, const char *name,
+                                 const lort_alloc *alloc, lort_model **out, lort_error *err)
+{
+    lort_code code = new_model(alloc, out, err);
+    if (code)
+        return code;
+    (*out)->source = source;
+    return merge_found(out, lort_model_find_source(*out, name, err), err);
+}
+
+const uint8_t *lort_model_head(const lort_model *model, uint32_t file)
+{
+    return model->files[file].head;
 }
 
 static void close_file(lort_model *model, lort_model_entry *entry)

@@ -37,6 +37,30 @@ lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_f
                           void *warn_ctx, lort_model **out, lort_error *err);
 void lort_model_close(lort_model *model); /* accepts NULL */
 
+/* Files that do not lie on a disk, such as those that a container restores. */
+typedef struct lort_model_source {
+    /* Calls `each` with the name of every file. */
+    lort_code (*list)(void *ctx, lort_code (*each)(void *each_ctx, const char *name, lort_error *),
+                      void *each_ctx, lort_error *err);
+    /* Sets *size to the bytes of a file. On failure: LORT_E_INPUT if there is no such file. */
+    lort_code (*size)(void *ctx, const char *name, uint64_t *size, lort_error *err);
+    /* Reads the first n bytes of a file, n being at most its size. Bytes of tensors may be zeros:
+     * a header has none. */
+    lort_code (*read)(void *ctx, const char *name, void *buffer, uint64_t n, lort_error *err);
+    void *ctx;
+} lort_model_source;
+
+/* Opens the model of a source by the rules of lort_model_open, without a file. Side files are not
+ * added. name: the file by which to open; NULL: the files are a directory. The model answers
+ * questions about its files, tensors and extents, and lort_model_head. It gives no views.
+ * Owner: the caller, who closes *out. On failure: as lort_model_open. */
+lort_code lort_model_open_source(const lort_model_source *source, const char *name,
+                                 const lort_alloc *alloc, lort_model **out, lort_error *err);
+/* The bytes that the header of a weight file of a source was parsed from. Owner: the model. */
+const uint8_t *lort_model_head(const lort_model *model, uint32_t file);
+/* True if LoRT finds the model of a directory by an index.json of this name. */
+bool lort_model_finds_index(const char *name);
+
 const char *lort_model_format(const lort_model *model); /* "gguf" or "safetensors" */
 bool lort_model_directory(const lort_model *model);     /* LoRT restores it as a directory */
 uint64_t lort_model_bytes(const lort_model *model);     /* sum over all files */

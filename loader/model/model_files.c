@@ -77,6 +77,8 @@ static lort_code model_read(lort_model *model, const lort_model_entry *entry, vo
                             uint64_t n, uint64_t offset, lort_error *err)
 {
     lort_file *again = NULL;
+    if (model->source) /* only a whole index.json is read again */
+        return model->source->read(model->source->ctx, entry->shown.name, buffer, n, err);
     lort_code code = entry->file ? LORT_OK : lort_model_open_again(model, entry, &again, err);
     if (code == LORT_OK)
         code = lort_os_read(entry->file ? entry->file : again, buffer, n, offset, err);
@@ -84,7 +86,7 @@ static lort_code model_read(lort_model *model, const lort_model_entry *entry, vo
     return code;
 }
 
-/* For a file that cannot be mapped: reads the head, and more of it as long as the parser asks for
+/* For a file that is not mapped: reads the head, and more of it as long as the parser asks for
  * more. */
 static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort_error *err)
 {
@@ -97,7 +99,7 @@ static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort
             return code;
         entry->head = memory;
         entry->head_bytes = want;
-        code = lort_os_read(entry->file, entry->head, want, 0, err);
+        code = model_read(model, entry, entry->head, want, 0, err);
         if (code == LORT_OK)
             code = lort_header_parse(entry->head, want, entry->info.size, model->alloc,
                                      &entry->shown.header, &wanted, err);
@@ -137,7 +139,7 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
  * of other files are read through a new descriptor. */
 static void close_if_mapped(lort_model *model, lort_model_entry *entry)
 {
-    if (entry->info.size && !entry->map && model->open_count < MOST_OPEN) {
+    if (entry->file && entry->info.size && !entry->map && model->open_count < MOST_OPEN) {
         model->open_count++;
         return;
     }
@@ -154,29 +156,34 @@ void lort_model_show_info(lort_model_entry *entry)
     entry->shown.ctime_ns = entry->info.ctime_ns;
 }
 
+static lort_code map_file(lort_model_entry *entry, lort_error *err)
+{
+    lort_code code = lort_os_info(entry->file, &entry->info, err);
+    if (code || entry->info.size == 0)
+        return code;
+    code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
+    return code == LORT_E_MEMORY ? LORT_OK : code; /* it is read in windows */
+}
+
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
 {
+    const lort_model_source *source = model->source;
     lort_code code = room_for_file(model, err);
     if (code)
         return code;
     lort_model_entry *entry = &model->files[model->file_count];
     *entry = (lort_model_entry){.shown.role = role};
     code = lort_arena_text(&model->arena, name, strlen(name), &entry->shown.name, err);
-    if (code)
-        return code;
-    code = lort_os_open(model->dir, name, &entry->file, err);
+    if (code == LORT_OK)
+        code = source ? source->size(source->ctx, name, &entry->info.size, err)
+                      : lort_os_open(model->dir, name, &entry->file, err);
     if (code)
         return code;
     model->file_count++; /* from here close() cleans up */
-    code = lort_os_info(entry->file, &entry->info, err);
+    code = source ? LORT_OK : map_file(entry, err);
     if (code)
         return code;
     lort_model_show_info(entry);
-    if (entry->info.size) {
-        code = lort_os_map(entry->file, entry->info.size, &entry->map, err);
-        if (code && code != LORT_E_MEMORY)
-            return code;
-    }
     code = role == LORT_ROLE_WEIGHTS ? parse_header(model, entry, err) : LORT_OK;
     close_if_mapped(model, entry);
     return code;

@@ -14,6 +14,7 @@ typedef struct found_file {
     struct found_file *next;
     const char *name;
     found_kind kind;
+    bool lists_shards; /* SIDE only: the contents of an index.json under another name */
     uint64_t size;
 } found_file;
 
@@ -43,6 +44,8 @@ static bool claims_index(const char *name)
     return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json");
 }
 
+bool lort_model_finds_index(const char *name) { return name[0] != '.' && claims_index(name); }
+
 /* Unfinished files of LoRT itself, or of a download. LoRT's output may go into the directory of its
  * model. */
 static bool is_unfinished(const char *name)
@@ -65,12 +68,24 @@ static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, u
                                       : FOUND_SAFETENSORS;
 }
 
-static lort_code read_head(lort_dir *dir, const char *name, uint8_t *head, uint64_t *n,
+static lort_code read_source_head(const lort_model_source *source, const char *name, uint8_t *head,
+                                  uint64_t *n, uint64_t *size, lort_error *err)
+{
+    lort_code code = source->size(source->ctx, name, size, err);
+    if (code)
+        return code;
+    *n = *size < HEAD_BYTES ? *size : HEAD_BYTES;
+    return source->read(source->ctx, name, head, *n, err);
+}
+
+static lort_code read_head(lort_model *model, const char *name, uint8_t *head, uint64_t *n,
                            uint64_t *size, lort_error *err)
 {
     lort_file *file;
     lort_file_info info;
-    lort_code code = lort_os_open(dir, name, &file, err);
+    if (model->source)
+        return read_source_head(model->source, name, head, n, size, err);
+    lort_code code = lort_os_open(model->dir, name, &file, err);
     if (code)
         return code;
     code = lort_os_info(file, &info, err);
@@ -93,7 +108,7 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
     lort_error why = {0};
     if (name[0] == '.')
         return LORT_OK;
-    if (read_head(list->model->dir, name, head, &n, &size, &why) != LORT_OK) {
+    if (read_head(list->model, name, head, &n, &size, &why) != LORT_OK) {
         if (why.code != LORT_E_INPUT || claims_weights(name) || claims_index(name))
             return lort_fail(err, why.code, "%s", why.message);
         lort_model_warn(list->model, "left out: %s", why.message);
@@ -109,6 +124,8 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
         return code;
     found_file *found = memory;
     found->kind = tell_kind(name, head, n, size);
+    found->lists_shards = found->kind == FOUND_SIDE && !ends_with(name, ".bin.index.json") &&
+                          lort_shards_bid(head, n);
     found->size = size;
     code = lort_arena_text(&list->model->arena, name, strlen(name), &found->name, err);
     if (code)
@@ -125,6 +142,18 @@ static found_file *first_of(found_list *list, found_kind kind)
         if (f->kind == kind)
             return f;
     return NULL;
+}
+
+/* The one file that lists shards under a name of its own; NULL: there is none, or several. */
+static found_file *odd_index(found_list *list)
+{
+    found_file *only = NULL;
+    for (found_file *f = list->first; f; f = f->next) {
+        if (f->lists_shards && only)
+            return NULL;
+        only = f->lists_shards ? f : only;
+    }
+    return only;
 }
 
 /* ---- the three shapes of a model ---- */
@@ -273,6 +302,8 @@ static lort_code add_directory_model(lort_model *model, found_list *list, lort_e
         return refuse_several(list, FOUND_INDEX, "index.json files", err);
     if (list->counts[FOUND_INDEX] == 1)
         return add_index(model, first_of(list, FOUND_INDEX)->name, err);
+    if (list->counts[FOUND_SAFETENSORS] > 1 && odd_index(list))
+        return add_index(model, odd_index(list)->name, err);
     if (list->counts[FOUND_SAFETENSORS] > 1)
         return refuse_several(list, FOUND_SAFETENSORS, ".safetensors files and no index.json", err);
     if (list->counts[FOUND_SAFETENSORS] == 1)
@@ -330,12 +361,39 @@ static lort_code find_directory(lort_model *model, const char *path, lort_error 
     return code;
 }
 
+/* Adds the model to which the file `name` belongs. */
+static lort_code find_by_file(lort_model *model, const char *name, lort_error *err)
+{
+    uint8_t head[HEAD_BYTES];
+    uint64_t n, size;
+    lort_code code = lort_plain_name(name, strlen(name), err);
+    if (code == LORT_OK)
+        code = read_head(model, name, head, &n, &size, err);
+    if (code)
+        return code;
+    if (lort_shards_bid(head, n)) {
+        model->directory = true;
+        return add_index(model, name, err);
+    }
+    warn_lone_shard(model, name);
+    return add_weights(model, name, err);
+}
+
+lort_code lort_model_find_source(lort_model *model, const char *name, lort_error *err)
+{
+    found_list list = {.model = model};
+    list.last = &list.first;
+    if (name)
+        return find_by_file(model, name, err);
+    model->directory = true;
+    lort_code code = model->source->list(model->source->ctx, see_file, &list, err);
+    return code ? code : add_directory_model(model, &list, err);
+}
+
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
 {
     lort_file_info info;
     bool exists;
-    uint8_t head[HEAD_BYTES];
-    uint64_t n, size;
     const char *name;
     char shown[300];
     lort_code code = lort_os_stat(path, &info, &exists, err);
@@ -351,16 +409,5 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
         return code;
     }
     code = lort_os_dir_of(path, &model->dir, &name, err);
-    if (code == LORT_OK)
-        code = lort_plain_name(name, strlen(name), err);
-    if (code == LORT_OK)
-        code = read_head(model->dir, name, head, &n, &size, err);
-    if (code)
-        return code;
-    if (lort_shards_bid(head, n)) {
-        model->directory = true;
-        return add_index(model, name, err);
-    }
-    warn_lone_shard(model, name);
-    return add_weights(model, name, err);
+    return code ? code : find_by_file(model, name, err);
 }

@@ -12,7 +12,7 @@ typedef struct lort_model_entry {
     lort_file_info info;
     lort_map *map;   /* NULL: empty, or could not be mapped */
     uint8_t *loaded; /* full mode: the bytes in memory */
-    uint8_t *head;   /* unmapped files: the header bytes */
+    uint8_t *head;   /* unmapped files and files of a source: the header bytes */
     uint64_t head_bytes;
 } lort_model_entry;
 
@@ -34,6 +34,7 @@ struct lort_model {
     lort_arena arena;
     const char *path;
     lort_dir *dir;
+    const lort_model_source *source; /* NULL: the files lie in `dir` */
     lort_model_entry *files;
     uint32_t file_count, file_room, open_count;
     bool directory;
@@ -63,6 +64,8 @@ void lort_model_show_info(lort_model_entry *entry);
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Finds and adds every file behind the path. */
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
+/* The same for the source: a directory if name is NULL. */
+lort_code lort_model_find_source(lort_model *model, const char *name, lort_error *err);
 /* Merges the indexes of the files, checks shards against each other, lists extents. */
 lort_code lort_model_merge(lort_model *model, lort_error *err);
 

@@ -30,7 +30,8 @@ static lort_code run_verify(const char *path)
 {
     lort_report report = {0};
     lort_error err = {0};
-    const lort_code code = lort_verify(path, &alone, NULL, &report, &err);
+    const lort_code code =
+        lort_verify(path, &(lort_verify_options){.run = alone}, NULL, &report, &err);
     check_error(code, &err);
     CHECK(code == LORT_OK || code == LORT_E_DAMAGED);
     lort_report_free(&report);

@@ -135,7 +135,7 @@ static void check_output(bool sized)
     lort_report report = {0};
     strcpy(path, fuzz_path("out"));
     CHECK(sized || (out.n == whole->n && memcmp(out.bytes, whole->bytes, out.n) == 0));
-    CHECK(lort_verify(path, &alone, NULL, &report, NULL) == LORT_OK);
+    CHECK(lort_verify(path, &(lort_verify_options){.run = alone}, NULL, &report, NULL) == LORT_OK);
     lort_report_free(&report);
     fuzz_unlink("out");
     CHECK(access(fuzz_path("out.part"), F_OK) != 0 &&

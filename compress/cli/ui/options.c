@@ -211,7 +211,14 @@ const lort_cli_option lort_cli_plan_options[] = {
     END};
 const lort_cli_option lort_cli_inspect_options[] = {MEMORY(run.memory_bytes), JSON, HELP, END};
 const lort_cli_option lort_cli_verify_options[] = {
-    MEMORY(run.memory_bytes), THREADS(run.threads), JSON, QUIET, HELP, END};
+    {"quick", 0, LORT_CLI_FLAG, AT(quick_check),
+     .help = "check the records only; read no header and no weight"},
+    MEMORY(run.memory_bytes),
+    THREADS(run.threads),
+    JSON,
+    QUIET,
+    HELP,
+    END};
 const lort_cli_option lort_cli_restore_options[] = {
     OUTPUT("the file to write, or the new directory if the model has several files"),
     {"dtype", 0, LORT_CLI_NAME, AT(dtype), .choices = dtypes, .argument = "F32|F16|BF16",

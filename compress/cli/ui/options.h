@@ -20,7 +20,7 @@ typedef struct lort_cli_values {
     lort_run_options run;
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     double fail_above;                          /* compare; < 0: off */
-    bool force, help, quiet, verbose;
+    bool force, help, quiet, verbose, quick_check;
     const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char *path[2];
     int paths;

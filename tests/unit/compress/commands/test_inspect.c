@@ -81,8 +81,8 @@ static void a_container(void **state)
                               NULL, &made, &err),
                 LORT_OK, &err);
     lort_report report = inspected("a.lort");
-    assert_code(lort_verify(tiny_path(dir, "a.lort"), &(lort_run_options){.threads = 2}, NULL,
-                            &verified, &err),
+    assert_code(lort_verify(tiny_path(dir, "a.lort"), &(lort_verify_options){.run = {.threads = 2}},
+                            NULL, &verified, &err),
                 LORT_OK, &err);
     const lort_report *const readers[] = {&report, &verified};
     for (int i = 0; i < 2; i++) {

@@ -402,8 +402,8 @@ static void a_scale_out_of_range_is_damage(void **state)
               NULL);
     compress_to("m.gguf", "a.lort", &options);
     rewrite_container("a.lort", "bad.lort", spoil_scale);
-    assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){.threads = 1}, NULL,
-                            &report, &err),
+    assert_code(lort_verify(tiny_path(dir, "bad.lort"),
+                            &(lort_verify_options){.run = {.threads = 1}}, NULL, &report, &err),
                 LORT_E_DAMAGED, &err);
     assert_says(&err, "scale of column 199");
     lort_report_free(&report);

@@ -525,7 +525,7 @@ static void damage_is_refused(void **state)
         lort_error err = {0};
         rewrite_container("a.lort", "bad.lort", cases[i].edit);
         assert_code(
-            lort_verify(tiny_path(dir, "bad.lort"), &(lort_run_options){0}, NULL, &report, &err),
+            lort_verify(tiny_path(dir, "bad.lort"), &(lort_verify_options){0}, NULL, &report, &err),
             LORT_E_DAMAGED, &err);
         assert_says(&err, cases[i].says);
         lort_report_free(&report);
