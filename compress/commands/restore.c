@@ -347,7 +347,7 @@ static lort_code restore_tensor(restoring *r, const char *output, const char *na
         code = lort_publish_file(r->publish, NULL, err);
     if (code == LORT_OK)
         code = write_part(r, part, err);
-    r->reading.session.report->output_bytes = out_bytes(r, part);
+    r->reading.session.report->output_bytes = part ? out_bytes(r, part) : 0;
     return code;
 }
 

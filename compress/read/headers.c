@@ -7,7 +7,6 @@
 #include "compress/read/headers.h"
 #include "formats/base/text.h"
 #include "formats/container/part.h"
-#include "formats/inputs/shards.h"
 #include <string.h>
 
 typedef unsigned long long ull;
@@ -156,18 +155,21 @@ static lort_code list_spans(lort_headers *h, lort_error *err)
 
 /* ---- the model ---- */
 
-/* The file by which LoRT opens the restored model; NULL: by its directory. A user may have named an
- * index or a first shard that LoRT does not look for in a directory. */
+/* The file by which LoRT opens the restored model; NULL: by its directory. LoRT takes the only
+ * weight file of a directory for the model, so an index of another name must be named. */
 static const char *opening_file(const lort_model_record *record)
 {
-    uint32_t prefix, number, count;
+    const char *odd = NULL;
+    uint32_t weights = 0;
     if (!record->directory)
         return record->files[0].name;
-    for (uint32_t i = 0; i < record->file_count; i++)
-        if (record->files[i].role == LORT_ROLE_INDEX)
-            return lort_model_finds_index(record->files[i].name) ? NULL : record->files[i].name;
-    const char *first = record->files[0].name;
-    return first[0] == '.' && lort_split_name_parse(first, &prefix, &number, &count) ? first : NULL;
+    for (uint32_t i = 0; i < record->file_count; i++) {
+        const lort_input_file *file = &record->files[i];
+        weights += file->role == LORT_ROLE_WEIGHTS;
+        if (file->role == LORT_ROLE_INDEX && !lort_model_finds_index(file->name))
+            odd = file->name;
+    }
+    return weights == 1 ? odd : NULL;
 }
 
 static lort_code note_files(lort_headers *h, lort_error *err)

@@ -361,6 +361,19 @@ static lort_code find_directory(lort_model *model, const char *path, lort_error 
     return code;
 }
 
+/* Refuses names by which LoRT would not find the model in the directory that restore makes. */
+static lort_code check_findable(const lort_model *model, const char *name, lort_error *err)
+{
+    const bool index = model->index_file != UINT32_MAX;
+    char shown[200];
+    if (name[0] != '.' && !(index && (claims_weights(name) || ends_with(name, ".bin.index.json"))))
+        return LORT_OK;
+    return lort_fail(err, LORT_E_INPUT,
+                     "%s: LoRT does not find a model of several files by this name in a directory; "
+                     "rename the file",
+                     lort_escape_text(shown, sizeof shown, name));
+}
+
 /* Adds the model to which the file `name` belongs. */
 static lort_code find_by_file(lort_model *model, const char *name, lort_error *err)
 {
@@ -373,10 +386,12 @@ static lort_code find_by_file(lort_model *model, const char *name, lort_error *e
         return code;
     if (lort_shards_bid(head, n)) {
         model->directory = true;
-        return add_index(model, name, err);
+        code = add_index(model, name, err);
+    } else {
+        warn_lone_shard(model, name);
+        code = add_weights(model, name, err);
     }
-    warn_lone_shard(model, name);
-    return add_weights(model, name, err);
+    return code == LORT_OK && model->directory ? check_findable(model, name, err) : code;
 }
 
 lort_code lort_model_find_source(lort_model *model, const char *name, lort_error *err)

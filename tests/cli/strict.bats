@@ -97,6 +97,9 @@ lies() {
     expect 0 "$LORT" verify "$T/a.lort"
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/r"
     expect 0 "$LORT" inspect "$T/r"
+    cp "$T/odd/list.json" "$T/odd/.list.json"
+    expect 3 "$LORT" compress "$T/odd/.list.json" -o "$T/b.lort" # it would not be found in the restored directory
+    said 'rename the file'
     cp "$T/odd/list.json" "$T/odd/again.json"
     expect 2 "$LORT" inspect "$T/odd"
 }

@@ -422,6 +422,8 @@ LIES = {
     "index names an unknown tensor": (("shards",), unknown_tensor),
     "duplicate tensors": (("shards",), duplicate_tensor),
     "several files as one": (("shards", "split"), one_file_only),
+    "an index that looks like weights": (("shards",), set_file(index, name=b"list.gguf")),
+    "a hidden index": (("shards",), set_file(index, name=b".model.safetensors.index.json")),
     "a shard of another name": (("shards",), set_file(first, name=b"other.safetensors")),
     "a split of another name": (("split",), set_file(first, name=b"other.gguf")),
     "a file under the name of a shard": (("gguf",), set_file(first, name=b"m-00001-of-00002.gguf")),

@@ -50,7 +50,7 @@ refuse() {
     check compress output $job json force resume time-limit quiet verbose
     check plan $job sample json quiet verbose
     check inspect memory json
-    check verify memory threads json quiet
+    check verify quick memory threads json quiet
     check restore output dtype tensor force memory threads json
     check compare fail-above memory threads json
 }
