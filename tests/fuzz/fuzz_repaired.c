@@ -107,7 +107,8 @@ static lort_code call_verify(const char *path)
     lort_report report = {0};
     lort_error err = {0};
     const uint64_t before = memory_start();
-    const lort_code code = lort_verify(path, &limits, NULL, &report, &err);
+    const lort_code code =
+        lort_verify(path, &(lort_verify_options){.run = limits}, NULL, &report, &err);
     memory_check(before, "verify");
     check_error("verify", code, &err);
     lort_report_free(&report);

@@ -248,7 +248,8 @@ static lort_code do_inspect(const char *path, const lort_run_options *run, lort_
 static lort_code do_verify(const char *path, const lort_run_options *run, lort_report *report,
                            lort_error *err)
 {
-    return lort_verify(path, run, NULL, report, err);
+    const lort_verify_options options = {.run = *run};
+    return lort_verify(path, &options, NULL, report, err);
 }
 
 static lort_code do_restore(const char *path, const lort_run_options *run, lort_report *report,

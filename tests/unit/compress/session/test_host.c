@@ -138,10 +138,11 @@ static lort_code plan_it(void)
 static lort_code read_it(lort_command command, const char *in)
 {
     const lort_run_options run = {.threads = 2};
+    const lort_verify_options check = {.run = run};
     const lort_restore_options how = {.run = {.threads = 2}, .dtype = "F32", .force = true};
     lort_report report = {0};
     lort_code code = command == LORT_COMMAND_VERIFY
-                         ? lort_verify(tiny_path(dir, in), &run, &observer, &report, NULL)
+                         ? lort_verify(tiny_path(dir, in), &check, &observer, &report, NULL)
                      : command == LORT_COMMAND_RESTORE
                          ? lort_restore(tiny_path(dir, in), tiny_path(dir, "back"), &how, &observer,
                                         &report, NULL)
