@@ -420,7 +420,10 @@ uint64_t lort_slice_memory(const lort_part *part, uint32_t slice)
 uint64_t lort_part_memory(const lort_part *part)
 {
     uint64_t most = 0;
-    for (uint32_t s = 0; s < part->slices && !lort_part_is_raw(part); s++) {
+    if (lort_part_is_raw(part))
+        return 0;
+    for (uint32_t s = lort_part_stored(part, 0); s < part->slices;
+         s = lort_part_stored(part, s + 1)) {
         uint64_t bytes = lort_slice_memory(part, s);
         most = bytes > most ? bytes : most;
     }

@@ -97,10 +97,22 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
     return LORT_OK;
 }
 
+/* The next u32 [slices] of a term, where they lie in the body; NULL: the body is too short. */
+static const uint8_t *get_values(lort_cursor *c, const lort_part *p, const char *what)
+{
+    return lort_get_bytes(c, (uint64_t)p->slices * sizeof(uint32_t), what);
+}
+
+static uint32_t value_at(const uint8_t *values, uint32_t slice)
+{
+    return lort_load_u32(values + (uint64_t)slice * sizeof(uint32_t));
+}
+
 static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
 {
-    for (uint32_t i = 0; i < p->slices; i++) {
-        t->exponent[i] = (int32_t)lort_get_u32(c, "exponent");
+    const uint8_t *values = get_values(c, p, "exponent");
+    for (uint32_t i = 0; values && i < p->slices; i++) {
+        t->exponent[i] = (int32_t)value_at(values, i);
         if (t->exponent[i] > LORT_EXPONENT_MAX || t->exponent[i] < -LORT_EXPONENT_MAX)
             return lort_cursor_fail(c, "exponent is %d for slice %u (allowed: -%d to %d)",
                                     t->exponent[i], i, LORT_EXPONENT_MAX, LORT_EXPONENT_MAX);
@@ -111,8 +123,9 @@ static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
 /* Steps are 2^-100 to 2^100, so that decoded values stay normal numbers. */
 static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
 {
-    for (uint32_t i = 0; i < p->slices; i++) {
-        uint32_t bits = lort_get_u32(c, "step");
+    const uint8_t *values = get_values(c, p, "step");
+    for (uint32_t i = 0; values && i < p->slices; i++) {
+        uint32_t bits = value_at(values, i);
         memcpy(&t->step[i], &bits, sizeof bits);
         if (t->rank[i] ? !(t->step[i] >= 0x1p-100f && t->step[i] <= 0x1p100f) : bits != 0)
             return lort_cursor_fail(c,
@@ -140,8 +153,9 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
     t->rank = memory;
     t->exponent = info->exponents ? (int32_t *)memory + p->slices : NULL;
     t->step = info->steps ? (float *)memory + p->slices : NULL;
-    for (uint32_t i = 0; i < p->slices; i++) {
-        t->rank[i] = lort_get_u32(c, "rank");
+    const uint8_t *ranks = get_values(c, p, "rank");
+    for (uint32_t i = 0; ranks && i < p->slices; i++) {
+        t->rank[i] = value_at(ranks, i);
         if (t->rank[i] > max)
             return lort_cursor_fail(c, "rank is %u for slice %u (at most %llu)", t->rank[i], i,
                                     (ull)max);
@@ -184,30 +198,56 @@ static bool same_term(const lort_term *a, const lort_term *b)
     return a->kind == b->kind && a->left == b->left && a->right == b->right;
 }
 
-/* Checks that each slice is raw, or the sum of factors and integers or trits. If all terms are RAW,
- * every slice must be in one. */
+/* A part may have millions of slices that are in no term. Their ranks are looked at in runs, so
+ * that such a slice costs no more than the bytes of its record. */
+#define SLICES_AT_ONCE 4096u
+
+/* Sets any[i] to 0 if slice base + i is in no term. */
+static void mark_slices(const lort_part *p, uint32_t base, uint32_t n, uint32_t *any)
+{
+    memset(any, 0, n * sizeof *any);
+    for (uint32_t t = 0; t < p->term_count; t++) {
+        const uint32_t *rank = p->terms[t].rank + base;
+        for (uint32_t i = 0; i < n; i++)
+            any[i] |= rank[i];
+    }
+}
+
+/* Checks that a slice is raw, or the sum of factors and integers or trits. lossless: all terms are
+ * RAW, and the slice must be in one. */
+static lort_code check_sum(lort_cursor *c, const lort_part *p, uint32_t slice, bool lossless)
+{
+    unsigned in[LORT_TERM_KINDS] = {0};
+    for (uint32_t i = 0; i < p->term_count; i++)
+        in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
+    const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY],
+                   sum = in[LORT_TERM_FACTORS] + whole;
+    if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) ||
+        (in[LORT_TERM_RAW] + sum == 0 && lossless))
+        return lort_cursor_fail(
+            c, "slice %u is in %u terms, which is too few or not a combination that is allowed",
+            slice, in[LORT_TERM_RAW] + sum);
+    return LORT_OK;
+}
+
 static lort_code check_slices(lort_cursor *c, const lort_part *p)
 {
-    bool lossy = false;
+    bool lossless = true;
+    uint32_t any[SLICES_AT_ONCE];
     for (uint32_t i = 0; i < p->term_count; i++) {
-        lossy |= p->terms[i].kind != LORT_TERM_RAW;
+        lossless &= p->terms[i].kind == LORT_TERM_RAW;
         for (uint32_t k = 0; k < i; k++)
             if (same_term(&p->terms[i], &p->terms[k]))
                 return lort_cursor_fail(c, "terms %u and %u are alike", k, i);
     }
-    for (uint32_t slice = 0; slice < p->slices; slice++) {
-        unsigned in[LORT_TERM_KINDS] = {0};
-        for (uint32_t i = 0; i < p->term_count; i++)
-            in[p->terms[i].kind] += p->terms[i].rank[slice] != 0;
-        const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY],
-                       sum = in[LORT_TERM_FACTORS] + whole;
-        if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) ||
-            (in[LORT_TERM_RAW] + sum == 0 && !lossy))
-            return lort_cursor_fail(
-                c, "slice %u is in %u terms, which is too few or not a combination that is allowed",
-                slice, in[LORT_TERM_RAW] + sum);
+    for (uint32_t base = 0; base < p->slices; base += SLICES_AT_ONCE) {
+        const uint32_t n = p->slices - base < SLICES_AT_ONCE ? p->slices - base : SLICES_AT_ONCE;
+        mark_slices(p, base, n, any);
+        for (uint32_t i = 0; i < n; i++)
+            if ((any[i] || lossless) && check_sum(c, p, base + i, lossless))
+                return c->code;
     }
-    if (!lossy && p->rel_error != 0)
+    if (lossless && p->rel_error != 0)
         return lort_cursor_fail(c, "the error of a lossless part is %g (allowed: 0)", p->rel_error);
     return LORT_OK;
 }
@@ -334,6 +374,23 @@ static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matr
                 : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
 }
 
+/* A slice that is in no term has no array. */
+static lort_code check_arrays(lort_cursor *c, const lort_part *p, const lort_matrices *m,
+                              tiling *at)
+{
+    uint32_t any[SLICES_AT_ONCE];
+    lort_code code = LORT_OK;
+    for (uint32_t base = 0; base < p->slices; base += SLICES_AT_ONCE) {
+        const uint32_t n = p->slices - base < SLICES_AT_ONCE ? p->slices - base : SLICES_AT_ONCE;
+        mark_slices(p, base, n, any);
+        for (uint32_t i = 0; i < n && code == LORT_OK; i++)
+            code = any[i] ? check_slice(c, p, m, base + i, at) : LORT_OK;
+        if (code)
+            return code;
+    }
+    return LORT_OK;
+}
+
 static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
 {
     void *memory;
@@ -347,8 +404,8 @@ static lort_code get_chunks(lort_cursor *c, lort_arena *arena, lort_part *p, lor
     p->chunks = memory;
     for (uint64_t i = 0; i < p->chunk_count && code == LORT_OK; i++)
         code = get_chunk(c, &p->chunks[i]);
-    for (uint32_t i = 0; i < p->slices && code == LORT_OK; i++)
-        code = check_slice(c, p, &m, i, &at);
+    if (code == LORT_OK)
+        code = check_arrays(c, p, &m, &at);
     if (code)
         return code;
     if (at.chunk != p->chunk_count || at.payload != p->payload_bytes)

@@ -426,6 +426,13 @@ void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, ui
     *count = find_order(part, order + 1) - *first;
 }
 
+uint32_t lort_part_stored(const lort_part *part, uint32_t slice)
+{
+    const uint64_t chunk = find_order(part, (uint64_t)slice << 8);
+    return chunk < part->chunk_count ? part->chunks[chunk].array & (LORT_MAX_SLICES - 1)
+                                     : part->slices;
+}
+
 static uint64_t payload_at(const lort_archive *a, const lort_part *part)
 {
     return a->index.entries[part->number].record_offset - part->payload_bytes;

@@ -48,6 +48,9 @@ const lort_index *lort_archive_names(const lort_archive *archive);
 /* The chunks of one array of one slice are [*first, *first + *count) in part->chunks. */
 void lort_part_array(const lort_part *part, lort_array array, uint32_t slice, uint64_t *first,
                      uint64_t *count);
+/* The first slice from `slice` on that has chunks; part->slices if there is none. A slice without
+ * chunks is zero, or has no elements. So a loop over the slices of a part goes with its chunks. */
+uint32_t lort_part_stored(const lort_part *part, uint32_t slice);
 /* Reads one chunk into dst: checks the hash, decompresses, joins planes. dst: chunk->decoded bytes.
  * scratch: LORT_CHUNK_MAX bytes, or at least chunk->decoded. Where the file is not mapped, the call
  * takes chunk->stored bytes more from the archive's allocator. On failure: LORT_E_DAMAGED,
