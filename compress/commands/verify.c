@@ -31,11 +31,12 @@ static lort_code verify_blocks(lort_reading *reading, const lort_slice *slice, l
 
 /* Checks a part that is not kept whole. lort_slice_open decodes the factors and refuses NaN. Then
  * blocks of integers or trits are decoded, and the bytes of kept slices. Last, the sum must be
- * numbers that every type can be made from. */
+ * numbers that every type can be made from. Slices without chunks have nothing to check. */
 static lort_code verify_slices(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_code code = LORT_OK;
-    for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++) {
+    for (uint32_t s = lort_part_stored(part, 0); s < part->slices && code == LORT_OK;
+         s = lort_part_stored(part, s + 1)) {
         lort_slice slice;
         code = lort_slice_open(reading->archive, part, s, &reading->session.scratch[0],
                                &reading->session.alloc, &slice, err);
@@ -43,11 +44,13 @@ static lort_code verify_slices(lort_reading *reading, const lort_part *part, lor
             break;
         if (slice.term[LORT_TERM_RAW])
             code = lort_reading_bytes(reading, part, s, NULL, NULL, err);
-        if (lort_slice_has_blocks(&slice))
+        if (code == LORT_OK && lort_slice_has_blocks(&slice))
             code = verify_blocks(reading, &slice, err);
         if (code == LORT_OK)
             code = lort_slice_check_finite(&slice, &reading->session.scratch[0],
                                            &reading->session.alloc, err);
+        if (code == LORT_OK)
+            code = lort_session_check_stop(&reading->session, err);
         lort_slice_close(&slice);
     }
     return code;
@@ -58,8 +61,8 @@ static lort_code verify_raw(lort_reading *reading, const lort_part *part, lort_e
 {
     lort_hasher *hasher;
     lort_code code = lort_hasher_open(&reading->session.alloc, &hasher, err);
-    for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++)
-        code = lort_reading_bytes(reading, part, s, lort_reading_hash, hasher, err);
+    if (code == LORT_OK)
+        code = lort_reading_all_bytes(reading, part, lort_reading_hash, hasher, err);
     if (code == LORT_OK)
         code = lort_reading_check_hash(part, hasher, err);
     lort_hasher_close(hasher);

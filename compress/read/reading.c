@@ -226,6 +226,14 @@ lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint3
                          commit_item, &run, err);
 }
 
+lort_code lort_reading_all_bytes(lort_reading *reading, const lort_part *part, lort_sink_fn *sink,
+                                 void *ctx, lort_error *err)
+{
+    byte_run run = {.reading = reading, .part = part, .sink = sink, .ctx = ctx};
+    return lort_pool_run(reading->session.pool, (int64_t)part->chunk_count, reading->window,
+                         decode_item, commit_item, &run, err);
+}
+
 lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err)
 {
     (void)err;

@@ -35,6 +35,10 @@ void lort_reading_close(lort_reading *reading);
  * be NULL. */
 lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice,
                              lort_sink_fn *sink, void *ctx, lort_error *err);
+/* The same for all raw arrays of a part that is kept whole, slice after slice. The work goes with
+ * the chunks, not with the slices that the part claims. */
+lort_code lort_reading_all_bytes(lort_reading *reading, const lort_part *part, lort_sink_fn *sink,
+                                 void *ctx, lort_error *err);
 /* A sink that adds the bytes to a lort_hasher. */
 lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err);
 /* LORT_E_DAMAGED if the hash differs from the hash of the source in the record. */
