@@ -7,6 +7,7 @@
 #include "compress/read/finite.h"
 #include "compress/read/headers.h"
 #include "compress/session/report.h"
+#include "formats/base/bytes.h"
 #include "formats/container/part.h"
 #include "formats/inputs/shards.h"
 #include "loader/store/publish.h"
@@ -92,8 +93,8 @@ static lort_code append_and_hash(void *ctx, const void *bytes, uint64_t n, lort_
 static lort_code write_raw(restoring *r, const lort_part *part, lort_error *err)
 {
     lort_code code = lort_hasher_open(alloc_of(r), &r->hasher, err);
-    for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++)
-        code = lort_reading_bytes(&r->reading, part, s, append_and_hash, r, err);
+    if (code == LORT_OK)
+        code = lort_reading_all_bytes(&r->reading, part, append_and_hash, r, err);
     if (code == LORT_OK)
         code = lort_reading_check_hash(part, r->hasher, err);
     lort_hasher_close(r->hasher);
@@ -106,22 +107,50 @@ static lort_code append_only(void *ctx, const void *bytes, uint64_t n, lort_erro
     return lort_publish_append(((restoring *)ctx)->publish, bytes, n, err);
 }
 
+/* Appends zeros until the file has `size` bytes. */
+static lort_code pad_to(restoring *r, uint64_t size, lort_error *err)
+{
+    static const uint8_t zeros[64 << 10];
+    lort_code code = LORT_OK;
+    while (code == LORT_OK && lort_publish_size(r->publish) < size) {
+        uint64_t n = size - lort_publish_size(r->publish);
+        code = lort_publish_append(r->publish, zeros, n < sizeof zeros ? n : sizeof zeros, err);
+        if (code == LORT_OK)
+            code = lort_session_check_stop(&r->reading.session, err);
+    }
+    return code;
+}
+
+static lort_code write_slice(restoring *r, const lort_part *part, uint32_t number, lort_error *err)
+{
+    const lort_dtype_info *type = out_type(r, part);
+    lort_slice slice;
+    lort_code code = lort_slice_open(r->reading.archive, part, number,
+                                     &r->reading.session.scratch[0], alloc_of(r), &slice, err);
+    if (code)
+        return code;
+    code = lort_slice_check_finite(&slice, &r->reading.session.scratch[0], alloc_of(r), err);
+    if (code == LORT_OK && type->id == part->dtype && slice.term[LORT_TERM_RAW])
+        code = lort_reading_bytes(&r->reading, part, number, append_only, r, err);
+    else if (code == LORT_OK)
+        code = lort_restore_rows(&r->reading, r->publish, &slice, type, err);
+    lort_slice_close(&slice);
+    return code;
+}
+
+/* Slices without chunks are zeros. Any number of them in a row is written as one piece. */
 static lort_code write_factored(restoring *r, const lort_part *part, lort_error *err)
 {
-    bool same_type = out_type(r, part)->id == part->dtype;
+    const lort_matrices shape = lort_part_matrices(part);
+    const uint64_t bytes =
+        (uint64_t)shape.rows * (uint64_t)shape.cols * out_type(r, part)->block_bytes;
     lort_code code = LORT_OK;
     for (uint32_t s = 0; s < part->slices && code == LORT_OK; s++) {
-        lort_slice slice;
-        code = lort_slice_open(r->reading.archive, part, s, &r->reading.session.scratch[0],
-                               alloc_of(r), &slice, err);
-        if (code)
-            return code;
-        code = lort_slice_check_finite(&slice, &r->reading.session.scratch[0], alloc_of(r), err);
-        if (code == LORT_OK && same_type && slice.term[LORT_TERM_RAW])
-            code = lort_reading_bytes(&r->reading, part, s, append_only, r, err);
-        else if (code == LORT_OK)
-            code = lort_restore_rows(&r->reading, r->publish, &slice, out_type(r, part), err);
-        lort_slice_close(&slice);
+        const uint32_t first = s;
+        s = lort_part_stored(part, first);
+        code = pad_to(r, lort_publish_size(r->publish) + (s - first) * bytes, err);
+        if (code == LORT_OK && s < part->slices)
+            code = write_slice(r, part, s, err);
     }
     return code;
 }
@@ -169,17 +198,6 @@ static lort_code rewrite_header(restoring *r, uint32_t file, lort_error *err)
     return code;
 }
 
-static lort_code pad_to(restoring *r, uint64_t offset, lort_error *err)
-{
-    static const uint8_t zeros[4096];
-    lort_code code = LORT_OK;
-    while (code == LORT_OK && lort_publish_size(r->publish) < offset) {
-        uint64_t n = offset - lort_publish_size(r->publish);
-        code = lort_publish_append(r->publish, zeros, n < sizeof zeros ? n : sizeof zeros, err);
-    }
-    return code;
-}
-
 static lort_code write_retyped(restoring *r, const out_file *out, lort_error *err)
 {
     uint64_t at = 0;
@@ -195,6 +213,12 @@ static lort_code write_retyped(restoring *r, const out_file *out, lort_error *er
     return code ? code : pad_to(r, out->size, err);
 }
 
+/* The sizes that a container claims are checked one by one, and their sum here. */
+static lort_code too_large(lort_error *err)
+{
+    return lort_fail(err, LORT_E_WRITE, "the output needs more than 2^64 bytes");
+}
+
 /* Writes index.json anew, with the sum of the new sizes as total_size. */
 static lort_code rewrite_index(restoring *r, uint32_t file, lort_error *err)
 {
@@ -204,7 +228,8 @@ static lort_code rewrite_index(restoring *r, uint32_t file, lort_error *err)
     uint64_t total = 0;
     out->text.alloc = alloc_of(r);
     for (uint64_t i = 0; i < lort_archive_count(r->reading.archive); i++)
-        total += part_of(r, i)->tensor ? out_bytes(r, part_of(r, i)) : 0;
+        if (part_of(r, i)->tensor && !lort_add_u64(total, out_bytes(r, part_of(r, i)), &total))
+            return too_large(err);
     lort_code code = out->count ? lort_reading_bytes(&r->reading, part_of(r, out->first), 0,
                                                      collect_bytes, &old, err)
                                 : LORT_OK;
@@ -293,7 +318,9 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
     lort_publish_options publish = {.directory = directory,
                                     .force = r->options->force,
                                     .mode = info.mode,
-                                    .expect_bytes = bytes};
+                                    .expect_bytes = bytes,
+                                    .stop = lort_session_stops,
+                                    .stop_ctx = &r->reading.session};
     r->reading.session.report->output_path =
         lort_report_escape(r->reading.session.report, output, strlen(output));
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);
@@ -308,7 +335,7 @@ static lort_code restore_model(restoring *r, const char *output, lort_error *err
         code = plan_files(r, err);
     lort_headers_close(&r->headers); /* the new headers are made */
     for (uint32_t f = 0; code == LORT_OK && f < model->file_count; f++)
-        bytes += r->files[f].size;
+        code = lort_add_u64(bytes, r->files[f].size, &bytes) ? LORT_OK : too_large(err);
     if (code == LORT_OK)
         code = begin_output(r, output, bytes, model->directory, err);
     for (uint32_t f = 0; code == LORT_OK && f < model->file_count; f++)

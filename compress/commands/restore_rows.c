@@ -109,6 +109,30 @@ static int64_t block_end(const row_run *run, int64_t item)
                                                                    : (item + 1) * run->band_rows;
 }
 
+/* Decodes a band of a kept slice in the order of its elements. Chunks of a wide matrix may hold a
+ * part of a row. Cells would decode such a chunk again for every cell of the row. */
+static lort_code decode_raw(const row_run *run, lort_cells band, unsigned worker, uint8_t *dst,
+                            lort_error *err)
+{
+    float *values = run->values + (uint64_t)worker * LORT_CELL_VALUES;
+    const uint64_t cols = (uint64_t)run->grid.cols, end = (uint64_t)band.r1 * cols;
+    lort_code code = LORT_OK;
+    for (uint64_t at = (uint64_t)band.r0 * cols; at < end && code == LORT_OK;) {
+        const uint64_t n = end - at < LORT_CELL_VALUES ? end - at : LORT_CELL_VALUES;
+        code = lort_slice_elements(run->slice, at, at + n, &run->reading->session.scratch[worker],
+                                   &run->caches[worker], values, err);
+        if (code == LORT_OK)
+            code = check_range(run->type->id, false, values, n, err);
+        if (code == LORT_OK)
+            code = lort_session_check_stop(&run->reading->session, err);
+        if (code == LORT_OK)
+            lort_dtype_encoder(run->type->id)(values, dst, n);
+        dst += n * run->type->block_bytes;
+        at += n;
+    }
+    return code;
+}
+
 static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
                              lort_error *err)
 {
@@ -116,9 +140,13 @@ static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned 
     const lort_cell_grid *grid = &run->grid;
     lort_cells cells = {.r0 = item * run->band_rows, .r1 = block_end(run, item)};
     lort_code code = LORT_OK;
+    if (run->slice->term[LORT_TERM_RAW])
+        return decode_raw(run, cells, worker, run->bytes + slot * run->slot_bytes, err);
     for (; cells.c0 < grid->cols && code == LORT_OK; cells.c0 = cells.c1) {
         cells.c1 = grid->cols - cells.c0 < grid->wide ? grid->cols : cells.c0 + grid->wide;
         code = decode_cell(run, cells, worker, run->bytes + slot * run->slot_bytes, cells.r0, err);
+        if (code == LORT_OK)
+            code = lort_session_check_stop(&run->reading->session, err);
     }
     return code;
 }

@@ -590,9 +590,10 @@ static lort_code safetensors_rewrite(const lort_header *header, const uint8_t *d
     if (code)
         return code;
     uint64_t header_bytes = out->size - first;
+    if (!lort_add_u64(header_bytes, data_bytes, file_size))
+        return lort_fail(err, LORT_E_USAGE, "the tensors take more than 2^64 bytes in these types");
     for (uint64_t i = 0; i < header->index.count; i++)
         offsets[i] += header_bytes;
-    *file_size = header_bytes + data_bytes;
     return LORT_OK;
 }
 
