@@ -7,12 +7,15 @@
  * LoRT reads both sides cell by cell. Sums are f64, one per cell, added in the order of the cells.
  * Equal NaN or Inf at the same place of both sides is no difference and is left out of the sums.
  * NaN or Inf on one side only makes the error undefined. */
+#include "compress/commands/compare_check.h"
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
 #include "compress/session/report.h"
 #include "loader/os/os.h"
 #include <math.h>
 #include <string.h>
+
+#define MOST_CELLS 32 /* of an item of the pool */
 
 /* One tensor on one side. */
 typedef struct operand {
@@ -38,9 +41,10 @@ typedef struct comparing {
     lort_block_need blocks; /* of either side */
     operand left, right;
     lort_matrices shape;
-    int64_t slice; /* in work */
+    int64_t first, end; /* slices in work */
     lort_cell_grid grid;
-    sums *slots, total; /* slots: [window] */
+    int64_t group;      /* cells of an item: several, where slices are small */
+    sums *slots, total; /* slots: [window][MOST_CELLS] */
     unsigned window;
     uint64_t undefined; /* tensors that differ, but have no error */
     const char *first_undefined;
@@ -48,15 +52,45 @@ typedef struct comparing {
 
 /* ---- cells ---- */
 
-/* Opens the slice in work, if the side is a container. A part may have one slice for the whole
- * tensor. */
-static lort_code open_slice(comparing *c, operand *o, lort_scratch *scratch, lort_error *err)
+static bool is_sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
+
+/* The first slice from `slice` on that may be other than zero; shape.slices if there is none. */
+static int64_t next_stored(const comparing *c, const operand *o, int64_t slice)
 {
-    const lort_part *part = o->entry.part;
-    if (!part)
+    if (is_sliced(o))
+        return slice < c->shape.slices ? lort_part_stored(o->entry.part, (uint32_t)slice) : slice;
+    return o->entry.part && o->entry.part->chunk_count == 0 ? c->shape.slices : slice;
+}
+
+/* Opens slice `number` of a container's part. */
+static lort_code open_slice(comparing *c, operand *o, uint32_t number, lort_scratch *scratch,
+                            lort_chunk_cache *cache, lort_error *err)
+{
+    lort_slice_close(&o->slice);
+    cache->valid = false; /* opening uses the buffers of worker 0 */
+    return lort_slice_open(o->entry.input->archive, o->entry.part, number, scratch,
+                           &c->session.alloc, &o->slice, err);
+}
+
+/* Opens the slice in work of a part with several slices, if it is stored there. A slice that is
+ * closed reads as zero. */
+static lort_code open_sliced(comparing *c, operand *o, lort_scratch *scratch,
+                             lort_chunk_cache *cache, lort_error *err)
+{
+    if (!is_sliced(o))
         return LORT_OK;
-    return lort_slice_open(o->entry.input->archive, part, part->slices > 1 ? (uint32_t)c->slice : 0,
-                           scratch, &c->session.alloc, &o->slice, err);
+    lort_slice_close(&o->slice);
+    return next_stored(c, o, c->first) == c->first
+               ? open_slice(c, o, (uint32_t)c->first, scratch, cache, err)
+               : LORT_OK;
+}
+
+/* Opens a part that has one slice for the whole tensor: once, however many slices the other side
+ * has. */
+static lort_code open_whole(comparing *c, operand *o, lort_scratch *scratch,
+                            lort_chunk_cache *cache, lort_error *err)
+{
+    return o->entry.part && !is_sliced(o) ? open_slice(c, o, 0, scratch, cache, err) : LORT_OK;
 }
 
 /* Reads cells of a model. If they are as wide as the matrix, their rows are contiguous and are read
@@ -76,10 +110,11 @@ static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t col
     return code;
 }
 
-static lort_code read_cells(comparing *c, operand *o, lort_cells cells, lort_scratch *scratch,
-                            lort_chunk_cache *cache, float *dst, lort_error *err)
+static lort_code read_cells(comparing *c, operand *o, int64_t slice, lort_cells cells,
+                            lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                            lort_error *err)
 {
-    int64_t before = c->slice * c->shape.rows;
+    int64_t before = slice * c->shape.rows;
     if (!o->entry.part)
         return view_cells(&o->entry, before, c->shape.cols, &cells, scratch, dst, err);
     if (o->entry.part->slices <= 1) {
@@ -107,36 +142,57 @@ static sums sum_cells(const float *a, const float *b, uint64_t n)
     return s;
 }
 
-static lort_code compare_cell(void *ctx, int64_t item, unsigned worker, unsigned slot,
+static int64_t cells_of(const comparing *c)
+{
+    return (c->end - c->first) * c->grid.down * c->grid.across;
+}
+
+/* Compares cell `number` of the slices in work. */
+static lort_code compare_cell(comparing *c, int64_t number, worker_state *w, sums *out,
                               lort_error *err)
 {
-    comparing *c = ctx;
-    worker_state *w = &c->workers[worker];
-    lort_cells cells = lort_cell_get(&c->grid, item);
+    const int64_t per = c->grid.down * c->grid.across, slice = c->first + number / per;
+    lort_cells cells = lort_cell_get(&c->grid, number % per);
     float *a = w->values, *b = w->values + LORT_CELL_VALUES;
-    lort_code code = read_cells(c, &c->left, cells, &w->a, &w->cache_a, a, err);
+    lort_code code = read_cells(c, &c->left, slice, cells, &w->a, &w->cache_a, a, err);
     if (code == LORT_OK)
-        code = read_cells(c, &c->right, cells, &w->b, &w->cache_b, b, err);
+        code = read_cells(c, &c->right, slice, cells, &w->b, &w->cache_b, b, err);
     if (code == LORT_OK)
-        c->slots[slot] = sum_cells(a, b, lort_cell_count(&cells));
+        *out = sum_cells(a, b, lort_cell_count(&cells));
     return code;
 }
 
-static lort_code add_cell(void *ctx, int64_t item, unsigned slot, lort_error *err)
+static int64_t group_end(const comparing *c, int64_t item)
 {
-    comparing *c = ctx;
-    const sums *s = &c->slots[slot];
-    (void)item;
-    c->total.diff2 += s->diff2;
-    c->total.a2 += s->a2;
-    c->total.b2 += s->b2;
-    c->total.dot += s->dot;
-    c->total.max_abs = fmax(s->max_abs, c->total.max_abs);
-    c->total.unlike += s->unlike;
-    return lort_session_check_stop(&c->session, err);
+    const int64_t end = (item + 1) * c->group;
+    return end < cells_of(c) ? end : cells_of(c);
 }
 
-static bool is_sliced(const operand *o) { return o->entry.part && o->entry.part->slices > 1; }
+static lort_code compare_group(void *ctx, int64_t item, unsigned worker, unsigned slot,
+                               lort_error *err)
+{
+    comparing *c = ctx;
+    lort_code code = LORT_OK;
+    sums *out = c->slots + (size_t)slot * MOST_CELLS;
+    for (int64_t i = item * c->group; i < group_end(c, item) && code == LORT_OK; i++)
+        code = compare_cell(c, i, &c->workers[worker], out++, err);
+    return code;
+}
+
+static lort_code add_group(void *ctx, int64_t item, unsigned slot, lort_error *err)
+{
+    comparing *c = ctx;
+    const sums *s = c->slots + (size_t)slot * MOST_CELLS;
+    for (int64_t i = item * c->group; i < group_end(c, item); i++, s++) {
+        c->total.diff2 += s->diff2;
+        c->total.a2 += s->a2;
+        c->total.b2 += s->b2;
+        c->total.dot += s->dot;
+        c->total.max_abs = fmax(s->max_abs, c->total.max_abs);
+        c->total.unlike += s->unlike;
+    }
+    return lort_session_check_stop(&c->session, err);
+}
 
 /* The matrices to compare: the slices if a side stores them one by one, else all rows as one. */
 static lort_matrices shape_of(const operand *a, const operand *b)
@@ -146,22 +202,47 @@ static lort_matrices shape_of(const operand *a, const operand *b)
                                         : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
 }
 
+/* Chooses the next slices that are not zero on both sides: one slice that a side stores by itself,
+ * or all slices in front of the next such one. False: none is left. */
+static bool next_slices(comparing *c)
+{
+    const int64_t left = next_stored(c, &c->left, c->end),
+                  right = next_stored(c, &c->right, c->end), all = c->shape.slices;
+    int64_t alone = is_sliced(&c->left) ? left : all; /* the next slice that is stored by itself */
+    alone = is_sliced(&c->right) && right < alone ? right : alone;
+    c->first = left < right ? left : right;
+    c->end = c->first < alone ? alone : c->first + 1;
+    return c->first < all;
+}
+
+static lort_code compare_next(comparing *c, lort_error *err)
+{
+    worker_state *w = &c->workers[0];
+    lort_code code = open_sliced(c, &c->left, &w->a, &w->cache_a, err);
+    if (code == LORT_OK)
+        code = open_sliced(c, &c->right, &w->b, &w->cache_b, err);
+    if (code == LORT_OK)
+        code = lort_pool_run(c->session.pool, (cells_of(c) + c->group - 1) / c->group, c->window,
+                             compare_group, add_group, c, err);
+    return code;
+}
+
 static lort_code compare_slices(comparing *c, lort_error *err)
 {
-    lort_code code = LORT_OK;
+    worker_state *w = &c->workers[0];
+    if (c->shape.rows == 0 || c->shape.cols == 0)
+        return LORT_OK;
+    const uint64_t values = (uint64_t)c->shape.rows * (uint64_t)c->shape.cols;
     c->grid = lort_cell_grid_of(c->shape.rows, c->shape.cols);
-    for (c->slice = 0; c->slice < c->shape.slices && code == LORT_OK; c->slice++) {
-        code = open_slice(c, &c->left, &c->workers[0].a, err);
-        if (code == LORT_OK)
-            code = open_slice(c, &c->right, &c->workers[0].b, err);
-        /* opening used the buffers of worker 0 */
-        c->workers[0].cache_a.valid = c->workers[0].cache_b.valid = false;
-        if (code == LORT_OK)
-            code = lort_pool_run(c->session.pool, c->grid.down * c->grid.across, c->window,
-                                 compare_cell, add_cell, c, err);
-        lort_slice_close(&c->left.slice);
-        lort_slice_close(&c->right.slice);
-    }
+    c->group = values < LORT_CELL_VALUES / MOST_CELLS ? MOST_CELLS : 1;
+    c->first = c->end = 0;
+    lort_code code = open_whole(c, &c->left, &w->a, &w->cache_a, err);
+    if (code == LORT_OK)
+        code = open_whole(c, &c->right, &w->b, &w->cache_b, err);
+    while (code == LORT_OK && next_slices(c))
+        code = compare_next(c, err);
+    lort_slice_close(&c->left.slice);
+    lort_slice_close(&c->right.slice);
     return code;
 }
 
@@ -239,19 +320,6 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
 
 /* ---- tensors ---- */
 
-static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name,
-                            lort_error *err)
-{
-    bool same = a->n_dims == b->n_dims;
-    for (uint32_t i = 0; same && i < a->n_dims; i++)
-        same = a->dims[i] == b->dims[i];
-    if (same)
-        return LORT_OK;
-    char x[200], y[200];
-    return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s is %s in A and %s in B",
-                     name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
-}
-
 static void fill_entry(comparing *c, lort_tensor_report *entry)
 {
     const sums *s = &c->total;
@@ -297,28 +365,6 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     return code;
 }
 
-/* A and B must have the same tensors, with the same shapes. */
-static lort_code check_pairs(const comparing *c, lort_error *err)
-{
-    const lort_index *a = c->a.index, *b = c->b.index;
-    char name[200];
-    for (uint64_t i = 0; i < a->count; i++) {
-        const lort_tensor *tensor = &a->tensors[i],
-                          *other = lort_index_find(b, tensor->name, tensor->name_bytes);
-        lort_escape(name, sizeof name, tensor->name, tensor->name_bytes);
-        if (!other)
-            return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B",
-                             name);
-        lort_code code = same_shape(tensor, other, name, err);
-        if (code)
-            return code;
-    }
-    if (b->count > a->count)
-        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu",
-                         (unsigned long long)b->count, (unsigned long long)a->count);
-    return LORT_OK;
-}
-
 static void sum_up(lort_report *report)
 {
     double sum = 0;
@@ -346,7 +392,7 @@ static void take_pair(comparing *c, uint64_t number)
 static lort_code compare_all(comparing *c, lort_error *err)
 {
     lort_report *report = c->session.report;
-    lort_code code = check_pairs(c, err);
+    lort_code code = lort_compare_check(&c->a, &c->b, err);
     if (code == LORT_OK)
         code = lort_report_tensors(report, c->a.index->count, err);
     c->session.tensors_total = c->a.index->count;
@@ -410,7 +456,7 @@ static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
 {
     return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) +
            lort_block_space_bytes(blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) +
-           2 * LORT_CELL_VALUES * sizeof(float);
+           2 * LORT_CELL_VALUES * sizeof(float) + 2 * MOST_CELLS * sizeof(sums);
 }
 
 static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t chunk,
@@ -466,8 +512,8 @@ static lort_code open_workers(comparing *c, const lort_run_options *run, lort_er
     if (code)
         return code;
     c->window = 2 * c->session.threads;
-    code = lort_take_zero(&c->session.alloc, c->window * sizeof *c->slots, "partial sums", &memory,
-                          err);
+    code = lort_take_zero(&c->session.alloc, c->window * MOST_CELLS * sizeof *c->slots,
+                          "partial sums", &memory, err);
     c->slots = memory;
     if (code == LORT_OK)
         code = lort_take_zero(&c->session.alloc, c->session.threads * sizeof *c->workers, "workers",
@@ -489,7 +535,7 @@ static void close_workers(comparing *c)
         lort_give(alloc, c->workers[i].values, 2 * LORT_CELL_VALUES * sizeof(float));
     }
     lort_give(alloc, c->workers, c->session.threads * sizeof *c->workers);
-    lort_give(alloc, c->slots, c->window * sizeof *c->slots);
+    lort_give(alloc, c->slots, c->window * MOST_CELLS * sizeof *c->slots);
 }
 
 static lort_code check_quality(const comparing *c, double fail_above, lort_error *err)

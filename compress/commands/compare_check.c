@@ -1,0 +1,73 @@
+/* compare_check: see compare_check.h. */
+#include "compress/commands/compare_check.h"
+#include "compress/read/work.h"
+#include "formats/base/text.h"
+
+static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name,
+                            lort_error *err)
+{
+    bool same = a->n_dims == b->n_dims;
+    for (uint32_t i = 0; same && i < a->n_dims; i++)
+        same = a->dims[i] == b->dims[i];
+    if (same)
+        return LORT_OK;
+    char x[200], y[200];
+    return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s is %s in A and %s in B",
+                     name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
+}
+
+/* A and B must have the same tensors, with the same shapes. */
+static lort_code check_pairs(const lort_index *a, const lort_index *b, lort_error *err)
+{
+    char name[200];
+    for (uint64_t i = 0; i < a->count; i++) {
+        const lort_tensor *tensor = &a->tensors[i],
+                          *other = lort_index_find(b, tensor->name, tensor->name_bytes);
+        lort_escape(name, sizeof name, tensor->name, tensor->name_bytes);
+        if (!other)
+            return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B",
+                             name);
+        lort_code code = same_shape(tensor, other, name, err);
+        if (code)
+            return code;
+    }
+    if (b->count > a->count)
+        return lort_fail(err, LORT_E_INPUT, "cannot be compared: B has %llu tensors, A %llu",
+                         (unsigned long long)b->count, (unsigned long long)a->count);
+    return LORT_OK;
+}
+
+/* Two containers of few bytes may claim any number of elements. Against a model this needs no
+ * bound: the model stores each element. */
+static lort_code check_work(const lort_input *a, const lort_input *b, lort_error *err)
+{
+    const lort_part *most = NULL;
+    double work = 0, largest = 0;
+    if (!a->archive || !b->archive)
+        return LORT_OK;
+    for (unsigned side = 0; side < 2; side++)
+        for (uint64_t i = 0; i < a->index->count; i++) {
+            const lort_entry entry = lort_input_entry(side ? b : a, i);
+            const double part = lort_part_work(entry.part);
+            work += part;
+            most = part > largest ? entry.part : most;
+            largest = part > largest ? part : largest;
+        }
+    const double stored =
+        (double)lort_archive_size(a->archive) + (double)lort_archive_size(b->archive);
+    if (!most || work <= lort_work_allowed(stored))
+        return LORT_OK;
+    char name[200];
+    return lort_fail(err, LORT_E_INPUT,
+                     "cannot be compared: A and B store %.0f bytes, which is too little for the "
+                     "elements of tensor %s and others (work of %.2g units, allowed are %.2g); "
+                     "restore A or B, and compare with that",
+                     stored, lort_escape(name, sizeof name, most->name, most->name_bytes), work,
+                     lort_work_allowed(stored));
+}
+
+lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_error *err)
+{
+    lort_code code = check_pairs(a->index, b->index, err);
+    return code ? code : check_work(a, b, err);
+}

@@ -1,0 +1,12 @@
+/* compare_check: tells whether two inputs can be compared, before a weight is read. */
+#ifndef LORT_COMPRESS_COMMANDS_COMPARE_CHECK_H
+#define LORT_COMPRESS_COMMANDS_COMPARE_CHECK_H
+
+#include "compress/read/input.h"
+
+/* A and B must have the same tensors with the same shapes. Two containers must not ask for more
+ * work than their bytes allow (compress/read/work.h).
+ * On failure: LORT_E_INPUT, with the tensor. */
+lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_error *err);
+
+#endif
