@@ -385,7 +385,8 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
                        const lort_observer *observer, lort_report *report, lort_error *err);
 
 /* Measures each tensor of b against the tensor of the same name in a; either may be a container.
- * LORT_E_INPUT: names or shapes differ. LORT_E_NUMERIC: a relative error is above fail_above, or
+ * LORT_E_INPUT: names or shapes differ, or two containers claim far more elements than their bytes
+ * allow (docs/FORMAT.md, section 12). LORT_E_NUMERIC: a relative error is above fail_above, or
  * tensors differ and the error is undefined. fail_above below 0: no limit. */
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run,
                        const lort_observer *observer, lort_report *report, lort_error *err);
@@ -489,6 +490,8 @@ typedef lort_code lort_rows_fn(void *ctx, uint64_t first, const float *values, u
  * piece has as many values as fit, in whole blocks of the type. 1024 bytes are enough for any type,
  * and 4 bytes for F32, F16 and BF16. LORT_E_USAGE: a buffer that is too small (the message names
  * the smallest); rows that do not exist; info.has_rows false (stream bytes instead).
+ * LORT_E_INPUT: the stream has handed over as many values as the bytes of the container allow for
+ * one call (docs/FORMAT.md, section 12), and more are to come; ask for fewer rows.
  * LORT_E_NUMERIC: a product of factors that does not fit f32. */
 lort_code lort_weights_rows(lort_weights *weights, uint64_t number, int64_t first_row,
                             int64_t row_count, float *buffer, uint64_t buffer_bytes,

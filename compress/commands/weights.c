@@ -3,6 +3,7 @@
 #include "compress/math/blas.h"
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
+#include "compress/read/work.h"
 #include "compress/session/host.h"
 #include "formats/container/part.h"
 #include "loader/os/os.h"
@@ -383,7 +384,16 @@ static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, floa
     return code;
 }
 
-/* Elements [at, end) of a part, slice by slice. */
+/* Elements [at, end) of one stored slice of a part. */
+static lort_code stored_elements(lort_weights *w, const lort_part *part, uint32_t slice,
+                                 uint64_t at, uint64_t end, float *dst, lort_error *err)
+{
+    lort_code code = open_slice(w, part, slice, err);
+    return code ? code : slice_elements(w, at, end, dst, err);
+}
+
+/* Elements [at, end) of a part, slice by slice. Slices without chunks are zeros, any number of them
+ * at once. */
 static lort_code part_elements(lort_weights *w, const lort_part *part, uint64_t at, uint64_t end,
                                float *dst, lort_error *err)
 {
@@ -391,12 +401,15 @@ static lort_code part_elements(lort_weights *w, const lort_part *part, uint64_t 
     const uint64_t per = (uint64_t)shape.rows * (uint64_t)shape.cols;
     lort_code code = LORT_OK;
     while (at < end && code == LORT_OK) {
-        const uint64_t inside = at % per, n = end - at < per - inside ? end - at : per - inside;
-        code = open_slice(w, part, (uint32_t)(at / per), err);
-        if (code == LORT_OK)
-            code = slice_elements(w, inside, inside + n, dst, err);
-        at += n;
-        dst += n;
+        const uint32_t slice = (uint32_t)(at / per), stored = lort_part_stored(part, slice);
+        const uint64_t first = slice * per, border = stored > slice ? stored * per : first + per,
+                       stop = end < border ? end : border;
+        if (stored > slice)
+            memset(dst, 0, (size_t)((stop - at) * sizeof *dst));
+        else
+            code = stored_elements(w, part, slice, at - first, stop - first, dst, err);
+        dst += stop - at;
+        at = stop;
     }
     return code;
 }
@@ -433,6 +446,27 @@ static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count,
     return LORT_OK;
 }
 
+/* The values that one call may hand over. A container of few bytes may claim any number of rows,
+ * and the caller would wait for their end. */
+static uint64_t most_values(const row_stream *s)
+{
+    const double values = (double)(s->end - s->at);
+    if (!s->entry.part || values <= (double)LORT_CELL_VALUES)
+        return s->end - s->at;
+    const double work = lort_part_work(s->entry.part) / (double)lort_part_elements(s->entry.part),
+                 most = lort_work_allowed((double)lort_archive_size(s->entry.input->archive)) /
+                        (1 + work);
+    return values <= most ? s->end - s->at : (uint64_t)most;
+}
+
+static lort_code too_many(const row_stream *s, lort_error *err)
+{
+    return lort_fail(err, LORT_E_INPUT,
+                     "the container stores %llu bytes, which is too little for %llu more values in "
+                     "one call; ask for fewer rows",
+                     (ull)lort_archive_size(s->entry.input->archive), (ull)(s->end - s->at));
+}
+
 /* The values of the next piece: as many whole rows as fit the buffer, or a part of one row. */
 static uint64_t next_piece(const row_stream *s)
 {
@@ -442,23 +476,29 @@ static uint64_t next_piece(const row_stream *s)
     return s->end - s->at < most ? s->end - s->at : most;
 }
 
+static lort_code stream_piece(lort_weights *w, row_stream *s, uint64_t n, lort_error *err)
+{
+    lort_code code = s->entry.part
+                         ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
+                         : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
+    if (code == LORT_OK) /* the last piece waits for the check of the file */
+        code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
+    if (code)
+        return code;
+    lort_host_lend(&w->host);
+    code = s->piece(s->ctx, s->at, s->buffer, n);
+    lort_host_return(&w->host);
+    return caller_stopped(code, s->at, "element", err);
+}
+
 static lort_code stream_rows(lort_weights *w, row_stream *s, lort_error *err)
 {
     lort_code code = LORT_OK;
+    const uint64_t first = s->at, most = most_values(s);
     lort_host_enter(&w->host);
     while (s->at < s->end && code == LORT_OK) {
         const uint64_t n = next_piece(s);
-        code = s->entry.part
-                   ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
-                   : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
-        if (code == LORT_OK) /* the last piece waits for the check of the file */
-            code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
-        if (code == LORT_OK) {
-            lort_host_lend(&w->host);
-            code = s->piece(s->ctx, s->at, s->buffer, n);
-            lort_host_return(&w->host);
-            code = caller_stopped(code, s->at, "element", err);
-        }
+        code = s->at - first >= most ? too_many(s, err) : stream_piece(w, s, n, err);
         s->at += n;
     }
     lort_host_leave(&w->host);
