@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-#define MOST_CELLS 32 /* of an item of the pool */
+#define MOST_CELLS 256 /* of an item of the pool, where slices are small */
 
 /* One tensor on one side. */
 typedef struct operand {

@@ -17,7 +17,7 @@ import sys
 F16, Q8_0, U8, BF16 = 1, 8, 132, 30
 RAW, FACTORS, INTEGERS, TERNARY = 0, 1, 2, 5
 LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = 1, 2, 3, 4, 5, 6
-PLAIN_RUNS, LEAST_PLAIN = 20, 0.1  # a plain run counts so many seconds at least
+PLAIN_RUNS, LEAST_PLAIN = 20, 0.2  # a plain run counts so many processor seconds at least: 0.1 s of two cores
 CHUNK = 16 << 20  # the most that a chunk may decode to
 
 
