@@ -585,8 +585,7 @@ static lort_code safetensors_rewrite(const lort_header *header, const uint8_t *d
     uint64_t first = out->size, data_bytes;
     *file_size = 0;
     lort_code code = place_tensors(header, types, offsets, &data_bytes, err);
-    if (!code)
-        code = write_json(&w, data, err);
+    code = code ? code : write_json(&w, data, err);
     if (code)
         return code;
     uint64_t header_bytes = out->size - first;
