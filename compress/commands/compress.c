@@ -397,7 +397,7 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     lort_publish *publish = NULL;
     const lort_publish_options how = {.force = options->force,
                                       .resumable = true,
-                                      .begins = lort_archive_bid,
+                                      .begins = lort_archive_resembles,
                                       .mode = lort_model_mode_bits(p->model),
                                       .expect_bytes = p->plan.out_low,
                                       .stop = lort_session_stops,

@@ -6,8 +6,6 @@
 #include "loader/store/publish.h"
 #include <string.h>
 
-#define HEAD_BYTES 128 /* of an existing file; lort_json_is_own needs fewer */
-
 struct lort_json {
     lort_publish *publish; /* a file */
     lort_stream *stream;   /* a stream */
@@ -39,25 +37,18 @@ static lort_code refuse_foreign(const char *path, const char *what, lort_error *
                      lort_escape_text(shown, sizeof shown, path), what);
 }
 
-/* True if a file of one link is an earlier report, or empty, as mktemp leaves it. */
+/* True if a file is an earlier report, or empty, as mktemp leaves it. */
 static bool is_own_file(const char *path)
 {
     lort_dir *dir = NULL;
     lort_file *file = NULL;
-    lort_file_info info = {0};
     const char *name;
-    uint8_t head[HEAD_BYTES];
     lort_code code = lort_os_dir_of(path, &dir, &name, NULL);
     if (code == LORT_OK)
-        code = lort_os_open(dir, name, &file, NULL);
-    if (code == LORT_OK)
-        code = lort_os_info(file, &info, NULL);
-    const uint64_t n = info.size < HEAD_BYTES ? info.size : HEAD_BYTES;
-    if (code == LORT_OK)
-        code = lort_os_read(file, head, n, 0, NULL);
+        code = lort_own_open(dir, name, lort_json_is_own, &file, NULL);
     lort_os_close(file, NULL);
     lort_os_dir_close(dir);
-    return code == LORT_OK && (n == 0 || lort_json_is_own(head, n));
+    return code == LORT_OK;
 }
 
 static lort_code check_old(const char *path, lort_name_kind kind, lort_error *err)

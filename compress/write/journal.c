@@ -240,6 +240,23 @@ static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, not
     return code;
 }
 
+/* The beginning of a journal is on the disk before the rest: it proves that LoRT made the file. */
+static lort_code write_note(lort_journal *j, const lort_buffer *whole, lort_error *err)
+{
+    uint64_t first = 0;
+    lort_code code = LORT_OK;
+    if (j->size == 0) {
+        first = whole->size < LORT_OWN_BEGIN ? whole->size : LORT_OWN_BEGIN;
+        code = lort_own_begin(j->file, whole->data, first, err);
+    }
+    if (code == LORT_OK && whole->size > first)
+        code =
+            lort_os_write(j->file, whole->data + first, whole->size - first, j->size + first, err);
+    if (code == LORT_OK)
+        j->size += whole->size;
+    return code;
+}
+
 static lort_code append_note(lort_journal *j, lort_note_kind kind, uint64_t number,
                              const uint8_t *body, uint64_t bytes, lort_error *err)
 {
@@ -252,9 +269,7 @@ static lort_code append_note(lort_journal *j, lort_note_kind kind, uint64_t numb
         lort_put_u64(&whole, lort_xxh64(whole.data, whole.size));
     lort_code code = lort_buffer_check(&whole, err);
     if (code == LORT_OK)
-        code = lort_os_write(j->file, whole.data, whole.size, j->size, err);
-    if (code == LORT_OK)
-        j->size += whole.size;
+        code = write_note(j, &whole, err);
     lort_buffer_free(&whole);
     return code;
 }
@@ -270,11 +285,9 @@ static lort_code sync_notes(lort_journal *j, lort_error *err)
  * before any work counts. */
 static lort_code begin_journal(lort_journal *j, lort_error *err)
 {
-    lort_code code = lort_os_truncate(j->file, 0, err);
     j->size = j->first = j->end = 0;
     j->worth = false;
-    if (code == LORT_OK)
-        code = append_note(j, LORT_NOTE_KEY, 0, j->key.data, j->key.size, err);
+    lort_code code = append_note(j, LORT_NOTE_KEY, 0, j->key.data, j->key.size, err);
     if (code == LORT_OK)
         code = sync_notes(j, err);
     return code ? code : lort_os_dir_sync(j->dir, err);
@@ -371,7 +384,7 @@ static bool begins_as_journal(const uint8_t *head, uint64_t n)
     if (n > 4) /* the length of the key is free */
         memcpy(wanted + 4, head + 4, n < 8 ? (size_t)n - 4 : 4);
     memcpy(wanted + NOTE_HEAD, first, sizeof first - 1);
-    return memcmp(head, wanted, n < sizeof wanted ? (size_t)n : sizeof wanted) == 0;
+    return lort_own_resembles(head, wanted, n < sizeof wanted ? n : sizeof wanted);
 }
 
 static lort_code name_file(lort_journal *j, lort_error *err)

@@ -10,6 +10,7 @@
 #include "formats/base/text.h"
 #include "formats/types/planes.h"
 #include "loader/os/os.h"
+#include "loader/store/own.h"
 #include "loader/store/record.h"
 
 typedef unsigned long long ull;
@@ -47,6 +48,16 @@ bool lort_archive_bid(const uint8_t *head, uint64_t n)
     uint64_t mark = n - LORT_FRAME_HEADER;
     return memcmp(head + LORT_FRAME_HEADER, head_mark,
                   mark < sizeof head_mark ? mark : sizeof head_mark) == 0;
+}
+
+bool lort_archive_resembles(const uint8_t *head, uint64_t n)
+{
+    uint8_t wanted[LORT_FRAME_HEADER + sizeof head_mark];
+    n = n < sizeof wanted ? n : sizeof wanted;
+    memcpy(wanted, head, n);
+    memcpy(wanted, head_start, sizeof head_start);
+    memcpy(wanted + LORT_FRAME_HEADER, head_mark, sizeof head_mark);
+    return lort_own_resembles(head, wanted, n);
 }
 
 /* ---- bytes of the file ---- */

@@ -8,6 +8,8 @@
 typedef struct lort_archive lort_archive;
 
 bool lort_archive_bid(const uint8_t *head, uint64_t n); /* starts like a .lort */
+/* A lort_own_fn: one byte may differ from the beginning of a .lort. */
+bool lort_archive_resembles(const uint8_t *head, uint64_t n);
 /* Sets *archive to true if the file at path is a .lort. For a missing path or a directory *archive
  * is false, and the call returns LORT_OK. */
 lort_code lort_archive_told(const char *path, bool *archive, lort_error *err);

@@ -2,6 +2,22 @@
 #include "loader/store/own.h"
 #include "formats/base/text.h"
 #include <stdio.h>
+#include <string.h>
+
+bool lort_own_resembles(const uint8_t *head, const uint8_t *wanted, uint64_t n)
+{
+    uint64_t differ = 0;
+    for (uint64_t i = 0; i < n; i++)
+        differ += head[i] != wanted[i];
+    return differ <= (n >= 8);
+}
+
+/* True for a file that is empty, or that a loss of power left with a few zeros. */
+static bool is_blank(const uint8_t *head, uint64_t n)
+{
+    static const uint8_t zeros[LORT_OWN_HEAD];
+    return n < LORT_OWN_HEAD && memcmp(head, zeros, n) == 0;
+}
 
 lort_code lort_own_refuse(lort_dir *dir, const char *name, const char *why, lort_error *err)
 {
@@ -67,7 +83,7 @@ static lort_code check_open(lort_dir *dir, const char *name, lort_own_fn *begins
     code = lort_own_check(dir, name, &info, err);
     if (code == LORT_OK)
         code = read_head(file, head, &n, err);
-    if (code == LORT_OK && n && !(begins && begins(head, n)))
+    if (code == LORT_OK && !is_blank(head, n) && !(begins && begins(head, n)))
         code = lort_own_refuse(dir, name, "it does not begin as such a file of LoRT begins", err);
     return code;
 }
@@ -99,4 +115,17 @@ lort_code lort_own_remove(lort_dir *dir, const char *name, const lort_file *file
     bool same;
     lort_code code = lort_os_leads_to(dir, name, file, &same, err);
     return code || !same ? code : lort_os_remove(dir, name, false, err);
+}
+
+lort_code lort_own_begin(lort_file *file, const void *beginning, uint64_t n, lort_error *err)
+{
+    lort_file_info info;
+    lort_code code = of_output(lort_os_info(file, &info, err), err);
+    if (code == LORT_OK && info.size)
+        code = lort_os_truncate(file, 0, err);
+    if (code == LORT_OK && info.size)
+        code = lort_os_sync(file, err);
+    if (code == LORT_OK)
+        code = lort_os_write(file, beginning, n, 0, err);
+    return code ? code : lort_os_sync(file, err);
 }

@@ -180,11 +180,26 @@ lort_code lort_publish_file(lort_publish *p, const char *name, lort_error *err)
     return create_file(p, name, err);
 }
 
+/* Writes the next n bytes. The beginning of a resumable file is on the disk before the rest: it
+ * proves later that the file is LoRT's. */
+static lort_code write_next(lort_publish *p, const uint8_t *bytes, uint64_t n, lort_error *err)
+{
+    uint64_t first = 0;
+    lort_code code = LORT_OK;
+    if (p->options.resumable && p->size == 0) {
+        first = n < LORT_OWN_BEGIN ? n : LORT_OWN_BEGIN;
+        code = lort_own_begin(p->file, bytes, first, err);
+    }
+    return code || n == first
+               ? code
+               : lort_os_write(p->file, bytes + first, n - first, p->size + first, err);
+}
+
 lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lort_error *err)
 {
     if (!p->file)
         return lort_fail(err, LORT_E_INTERNAL, "output without a file");
-    lort_code code = lort_os_write(p->file, bytes, n, p->size, err);
+    lort_code code = write_next(p, bytes, n, err);
     if (code)
         return code;
     p->settled = false;
@@ -308,7 +323,11 @@ static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
     code = lort_os_rename(p->parent, p->partial, p->name, replace, err);
     if (code == LORT_E_WRITE)
         keep_complete(p, err);
-    return code ? code : check_name(p, p->name, err);
+    if (code)
+        return code;
+    p->committed = true;
+    code = check_name(p, p->name, err);
+    return code ? lort_error_prefix(err, "after the rename") : LORT_OK;
 }
 
 /* The single file stays open, and so locked, until it has its name. */
@@ -333,7 +352,6 @@ lort_code lort_publish_commit(lort_publish *p, lort_error *err)
     lort_code code = p->options.directory ? commit_dir(p, err) : commit_file(p, err);
     if (code)
         return code;
-    p->committed = true;
     code = lort_os_dir_sync(p->parent, err);
     return code ? lort_error_prefix(err, "the output has its name, but may lose it if power fails")
                 : LORT_OK;

@@ -3,8 +3,9 @@
  *   file = "LoRT lock\n" note*
  *   note = "made DEVICE INODE BIRTH\n", each figure with 20 digits
  *
- * A note names a file or directory that LoRT made for the partial output. LoRT writes the note
- * before it writes into the file. So a later run can prove what a killed run made. */
+ * A note names a file or directory that LoRT made for the partial output. The note is on the disk
+ * before LoRT writes into the file. So a later run can prove what a killed run made, after a loss
+ * of power too. */
 #include "formats/base/text.h"
 #include "loader/store/own.h"
 #include "loader/store/publish_parts.h"
@@ -56,6 +57,7 @@ static lort_code hold_guard(lort_publish *p, bool *same, lort_error *err)
     lort_file_info info = {0};
     *same = false;
     lort_code code = lort_own_open(p->parent, p->guard, begins_as_lock, &p->lock, err);
+    p->lock_found = p->lock != NULL;
     if (code == LORT_OK && !p->lock) {
         code = lort_os_create(p->parent, p->guard, 0600, &p->lock, err);
         if (code == LORT_E_EXISTS) /* another writer was faster */
@@ -70,7 +72,7 @@ static lort_code hold_guard(lort_publish *p, bool *same, lort_error *err)
     if (code == LORT_OK && *same)
         code = lort_publish_of_output(lort_os_info(p->lock, &info, err), err);
     p->lock_bytes = info.size;
-    p->lock_begun = info.size == 0;
+    p->lock_begun = !p->lock_found;
     return code;
 }
 
@@ -89,18 +91,14 @@ lort_code lort_publish_guard_take(lort_publish *p, lort_error *err)
     return lort_publish_is_locked(p, NULL, err);
 }
 
-/* An earlier run that was killed between making the partial output and its note left it empty. */
-static bool is_unnoted(const lort_publish *p)
-{
-    return p->lock_bytes >= HEAD_BYTES && p->lock_bytes < HEAD_BYTES + NOTE_BYTES;
-}
-
 lort_code lort_publish_guard_knows(lort_publish *p, const lort_file_info *info, bool empty,
                                    bool *noted, lort_error *err)
 {
     char wanted[NOTE_BYTES + 1], note[NOTE_BYTES];
     lort_code code = LORT_OK;
-    *noted = is_unnoted(p) && empty;
+    /* LoRT makes a partial output, then notes it, then fills it. So a killed run can leave an empty
+     * one that is not noted. */
+    *noted = empty && p->lock_found;
     note_text(wanted, info);
     for (uint64_t at = HEAD_BYTES; code == LORT_OK && !*noted && at + NOTE_BYTES <= p->lock_bytes;
          at += NOTE_BYTES) {
@@ -110,14 +108,14 @@ lort_code lort_publish_guard_knows(lort_publish *p, const lort_file_info *info, 
     return code;
 }
 
-lort_code lort_publish_guard_begin(lort_publish *p, lort_error *err)
+lort_code lort_publish_guard_begin(lort_publish *p, const lort_file_info *info, lort_error *err)
 {
-    lort_code code = lort_os_truncate(p->lock, 0, err);
-    if (code == LORT_OK)
-        code = lort_os_write(p->lock, lock_head, HEAD_BYTES, 0, err);
-    p->lock_bytes = HEAD_BYTES;
+    char text[HEAD_BYTES + NOTE_BYTES + 1];
+    memcpy(text, lock_head, HEAD_BYTES);
+    note_text(text + HEAD_BYTES, info);
+    p->lock_bytes = HEAD_BYTES + NOTE_BYTES;
     p->lock_begun = true;
-    return code;
+    return lort_own_begin(p->lock, text, HEAD_BYTES + NOTE_BYTES, err);
 }
 
 lort_code lort_publish_guard_note(lort_publish *p, const lort_file_info *info, lort_error *err)
@@ -126,5 +124,5 @@ lort_code lort_publish_guard_note(lort_publish *p, const lort_file_info *info, l
     note_text(note, info);
     lort_code code = lort_os_write(p->lock, note, NOTE_BYTES, p->lock_bytes, err);
     p->lock_bytes += NOTE_BYTES;
-    return code;
+    return code ? code : lort_os_sync(p->lock, err);
 }

@@ -26,7 +26,8 @@ struct lort_publish {
     lort_publish_name *files; /* directory form: files begun in it */
     lort_file *lock;          /* not resumable: the lock file, locked */
     uint64_t lock_bytes;      /* its size */
-    bool lock_begun;          /* it holds the notes of this run, and none of an earlier run */
+    bool lock_found;          /* an earlier run left it */
+    bool lock_begun;          /* it holds no notes of an earlier run */
     lort_file *file;          /* the file that is being written, or NULL */
     uint64_t size;            /* bytes of that file */
     lort_hasher *hasher;      /* of the bytes appended to it */
@@ -57,9 +58,9 @@ lort_code lort_publish_guard_take(lort_publish *p, lort_error *err);
  * nothing. */
 lort_code lort_publish_guard_knows(lort_publish *p, const lort_file_info *info, bool empty,
                                    bool *noted, lort_error *err);
-/* Drops the notes of the earlier run. */
-lort_code lort_publish_guard_begin(lort_publish *p, lort_error *err);
-/* Notes that this run made the file or directory. */
+/* Drops the notes of the earlier run, and notes the partial file or directory of this run. */
+lort_code lort_publish_guard_begin(lort_publish *p, const lort_file_info *info, lort_error *err);
+/* Notes that this run made one more file. */
 lort_code lort_publish_guard_note(lort_publish *p, const lort_file_info *info, lort_error *err);
 
 /* Turns LORT_E_READ into LORT_E_WRITE: the output caused this failure, not the input. */

@@ -258,6 +258,13 @@ static lort_code bury(lort_publish *p, lort_error *err)
     return code ? code : lort_os_remove(p->parent, p->partial, false, err);
 }
 
+/* The notes must outlive what they prove. So the removal is on the disk before LoRT drops them. */
+static lort_code bury_durably(lort_publish *p, lort_error *err)
+{
+    lort_code code = bury(p, err);
+    return code || !p->lock_found ? code : lort_os_dir_sync(p->parent, err);
+}
+
 /* ---- the directory form ---- */
 
 static bool is_made(const lort_publish_name *file, const lort_file_info *info)
@@ -331,7 +338,7 @@ static lort_code make_partial_dir(lort_publish *p, lort_error *err)
     if (code == LORT_OK && !same)
         code = lort_fail(err, LORT_E_WRITE, "somebody removed or replaced '%s'", p->partial);
     if (code == LORT_OK)
-        code = lort_publish_guard_note(p, &info, err);
+        code = lort_publish_guard_begin(p, &info, err);
     if (code && !same) /* only an empty directory goes */
         lort_os_remove(p->parent, p->partial, true, NULL);
     p->made = same;
@@ -345,16 +352,14 @@ static lort_code make_partial_file(lort_publish *p, lort_error *err)
     p->made = code == LORT_OK;
     if (code == LORT_OK)
         code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
-    return code ? code : lort_publish_guard_note(p, &info, err);
+    return code ? code : lort_publish_guard_begin(p, &info, err);
 }
 
 static lort_code take_guarded(lort_publish *p, lort_error *err)
 {
     lort_code code = lort_publish_guard_take(p, err);
     if (code == LORT_OK)
-        code = bury(p, err);
-    if (code == LORT_OK)
-        code = lort_publish_guard_begin(p, err);
+        code = bury_durably(p, err);
     if (code)
         return code;
     return p->options.directory ? make_partial_dir(p, err) : make_partial_file(p, err);

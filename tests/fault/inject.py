@@ -308,7 +308,9 @@ def left_behind(command, fault, result):
     if result.code and command.args[0] == "compress" and (command.begun or KEPT.search(result.err)):
         may |= {f"{command.output}.part", f"{command.output}.part.journal"}
     if result.code and fault.kind == "rename":
-        may |= {name for name in os.listdir(result.folder) if f"the complete and checked output is in '{name}'" in result.err}
+        stays = {name for name in os.listdir(result.folder) if f"the complete and checked output is in '{name}'" in result.err}
+        # The lock file proves to a later run that the partial output is from LoRT.
+        may |= stays | {name.replace("lort-partial", "lort-lock") for name in stays}
     # LoRT does not remove a file of an unknown owner.
     if result.code and fault.kind in ("lock", "stat"):
         empty = {name for name in os.listdir(result.folder) if content(os.path.join(result.folder, name)) in (b"", {})}
@@ -343,7 +345,7 @@ def problems_of_success(command, result):
 
 # These faults come after the output has its name. The output is whole. The exit code reports
 # another fault.
-AFTERWARDS = ("sync directory", "JSON report", "standard output")
+AFTERWARDS = ("sync directory", "after the rename", "JSON report", "standard output")
 
 
 def problems_of_failure(command, fault, result):

@@ -48,7 +48,8 @@ typedef struct naming {
     deed deed;
     int dir; /* our own handle */
     char name[256], to[256];
-    int gone; /* the file that was removed or replaced, or -1: its content is copied back */
+    int gone;  /* the file that was removed or replaced, or -1: its content is copied back */
+    int grave; /* the name of a removed file in the graveyard, or -1: it keeps its inode there */
     bool undo;
 } naming;
 
@@ -57,6 +58,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static content *contents;
 static naming *newest;
 static uint64_t call_count, last_call, random_state, delay_ms;
+static int graveyard = -1, graves; /* a directory for removed files, which may have to come back */
+static char graveyard_path[] = "/tmp/lort-graves-XXXXXX";
 
 static uint64_t draw(uint64_t below) /* splitmix64 */
 {
@@ -171,15 +174,26 @@ static void lose_names(void)
             remove_tree(n->dir, n->name);
         else if (n->deed == RENAMED)
             real.renameat(n->dir, n->to, n->dir, n->name);
-        if (n->deed == REMOVED || n->deed == RENAMED)
+        if (n->deed == REMOVED && n->grave >= 0) {
+            char grave[16];
+            snprintf(grave, sizeof grave, "%d", n->grave);
+            real.renameat(graveyard, grave, n->dir, n->name);
+        } else if (n->deed == REMOVED || n->deed == RENAMED)
             copy_back(n->dir, n->deed == REMOVED ? n->name : n->to, n->gone);
     }
+}
+
+static void clear_graveyard(void)
+{
+    if (graveyard >= 0)
+        remove_tree(AT_FDCWD, graveyard_path);
 }
 
 static _Noreturn void go_dark(void)
 {
     lose_content();
     lose_names();
+    clear_graveyard();
     fault_delivered();
     for (;;)
         kill(getpid(), SIGKILL);
@@ -232,6 +246,7 @@ void lose_end(void)
     pthread_mutex_lock(&lock);
     if (last_call == LOSE_AT_END)
         go_dark();
+    clear_graveyard();
     leave();
 }
 
@@ -384,7 +399,8 @@ static void note(deed what, int dir, const char *path, const char *to, int gone)
 {
     const char *name;
     naming *n = take(sizeof *n);
-    *n = (naming){.older = newest, .deed = what, .dir = dir_of(dir, path, &name), .gone = gone};
+    *n = (naming){
+        .older = newest, .deed = what, .dir = dir_of(dir, path, &name), .gone = gone, .grave = -1};
     snprintf(n->name, sizeof n->name, "%s", name);
     if (to)
         snprintf(n->to, sizeof n->to, "%s", strrchr(to, '/') ? strrchr(to, '/') + 1 : to);
@@ -430,13 +446,26 @@ int lose_link(int from_dir, const char *from, int to_dir, const char *to, int fl
     return result;
 }
 
+/* Moves a file to the graveyard. So it comes back as the file it was: LoRT knows its own files by
+ * their inodes. Returns its number there, or -1 for another file system. */
+static int bury(int dir, const char *path)
+{
+    char grave[16];
+    if (graveyard < 0 && mkdtemp(graveyard_path))
+        graveyard = real.openat64(AT_FDCWD, graveyard_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(grave, sizeof grave, "%d", graves);
+    return graveyard >= 0 && real.renameat(dir, path, graveyard, grave) == 0 ? graves++ : -1;
+}
+
 int lose_unlink(int dir, const char *path, int flags)
 {
     enter();
-    int gone = flags & AT_REMOVEDIR ? -1 : hold(dir, path);
-    int result = real.unlinkat(dir, path, flags);
-    if (result == 0)
+    int gone = flags & AT_REMOVEDIR ? -1 : hold(dir, path), grave = gone < 0 ? -1 : bury(dir, path);
+    int result = grave < 0 ? real.unlinkat(dir, path, flags) : 0;
+    if (result == 0) {
         note(REMOVED, dir, path, NULL, gone);
+        newest->grave = grave;
+    }
     leave();
     return result;
 }

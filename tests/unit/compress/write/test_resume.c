@@ -203,7 +203,10 @@ static void damaged_anywhere(const lort_options *options, const char *name)
             /* A key of other words than ours is a difference, not a defect. */
             lort_options plain = *options;
             lort_error err = {0};
-            assert_code(run(&plain, NULL, &resumed, &err), LORT_OK, &err);
+            const lort_code code = run(&plain, NULL, &resumed, &err);
+            if (what == 2 && at < 40 && code == LORT_E_EXISTS)
+                continue; /* nothing shows any more that the file is from LoRT */
+            assert_code(code, LORT_OK, &err);
             assert_true(same_files("whole", "out"));
             some += resumed > 0;
             unlink(tiny_path(dir, "out"));
