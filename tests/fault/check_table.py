@@ -11,7 +11,7 @@ import sys
 # section: what a row is called, the rows
 SECTIONS = {
     "The ninety faults": ("faults", [str(n) for n in range(1, 91)]),
-    "The kinds of attack": ("attacks", list("ABCDEFGHIJK") + [str(n) for n in range(1, 24)]),
+    "The kinds of attack": ("attacks", list("ABCDEFGHIJK") + [str(n) for n in range(1, 25)]),
 }
 
 
