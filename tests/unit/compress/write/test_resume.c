@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { ROWS = 72, COLS = 60, EXPERTS = 3, SIZE = ROWS * COLS, POINTS = SANITIZED ? 12 : 30 };
+enum { ROWS = 72, COLS = 60, EXPERTS = 3, SIZE = ROWS * COLS, POINTS = SANITIZED ? 12 : 20 };
 
 static float low_rank[SIZE], experts[EXPERTS * SIZE], mixed[EXPERTS * SIZE];
 
@@ -81,8 +81,32 @@ static void ends_whole(const lort_options *options, uint64_t *resumed)
     unlink(tiny_path(dir, "out"));
 }
 
+/* The linker puts the functions __wrap_NAME in the place of NAME (Makefile). No power is lost here,
+ * so nothing needs to be on the disk. Syncs would take two thirds of the time of this test. */
+lort_code __wrap_lort_os_sync(lort_file *file, lort_error *err);
+lort_code __wrap_lort_os_sync(lort_file *file, lort_error *err) { return LORT_OK; }
+lort_code __wrap_lort_os_dir_sync(lort_dir *directory, lort_error *err);
+lort_code __wrap_lort_os_dir_sync(lort_dir *directory, lort_error *err) { return LORT_OK; }
+
+/* The clock of LoRT. A file that was changed less than two seconds before a run is in doubt. No
+ * program can set a ctime back, so the test sets the clock forward. */
+static int64_t clock_ahead_ns;
+int64_t __real_lort_os_time_ns(void);
+int64_t __wrap_lort_os_time_ns(void);
+int64_t __wrap_lort_os_time_ns(void) { return __real_lort_os_time_ns() + clock_ahead_ns; }
+
+/* Until write_model, no file is in doubt any more. The pause is longer than the grain of ctimes on
+ * the disk of the test. So a change before the pause has another ctime than one after it. */
+static void past_doubt(void)
+{
+    const struct timespec grain = {.tv_nsec = 20000000};
+    clock_ahead_ns = INT64_C(2100000000);
+    nanosleep(&grain, NULL);
+}
+
 static void write_model(const lort_options *options)
 {
+    clock_ahead_ns = 0;
     unlink(tiny_path(dir, "whole"));
     tiny_safetensors(dir, "m", model, TENSORS);
     compress_to("m", "whole", options);
@@ -108,7 +132,7 @@ static void at_many_questions(lort_options options)
     for (int mode = LORT_MODE_FULL; mode <= LORT_MODE_STREAM; mode++) {
         options.mode = (lort_mode)mode;
         for (int64_t after = 0; stopped(&options, after, NULL) == LORT_E_STOPPED;
-             after += 1 + after / (SANITIZED ? 5 : 6)) {
+             after += 1 + after / 4) {
             kept += file_exists("out.part");
             ends_whole(&options, &resumed);
             most = resumed > most ? resumed : most;
@@ -179,13 +203,6 @@ static void damage(const char *name, const lort_buffer *whole, uint64_t at, int 
         lort_put_u8(&copy, (uint8_t)(i * 37));
     write_bytes(name, copy.size ? copy.data : (const uint8_t *)"", copy.size);
     lort_buffer_free(&copy);
-}
-
-/* A file that was changed less than two seconds before a run is in doubt. */
-static void past_doubt(void)
-{
-    const struct timespec grain = {.tv_sec = 2, .tv_nsec = 100000000};
-    nanosleep(&grain, NULL);
 }
 
 static void damaged_anywhere(const lort_options *options, const char *name)
@@ -320,6 +337,15 @@ static void touched_inputs_under_a_size(void **state)
 
 enum { WAYS = 2 };
 
+/* Writes over a file and never cuts it: a reader of its pages must not fault. */
+static void overwrite(const char *name, const uint8_t *bytes, uint64_t n)
+{
+    FILE *out = fopen(tiny_path(dir, name), "r+b");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, n, out), n);
+    fclose(out);
+}
+
 /* Sets n bytes of `m`, `back` bytes before its end, to others. Size, header and mtime stay. way: 0
  * in place, 1 by another file of the same name. */
 static void change_unseen(int way, uint64_t back, uint64_t n)
@@ -329,7 +355,10 @@ static void change_unseen(int way, uint64_t back, uint64_t n)
     assert_int_equal(stat(tiny_path(dir, "m"), &was), 0);
     for (uint64_t i = 0; i < n; i++)
         m.data[m.size - back + i] ^= (uint8_t)(1 + i % 64);
-    write_bytes(way ? "other" : "m", m.data, m.size);
+    if (way)
+        write_bytes("other", m.data, m.size);
+    else
+        overwrite("m", m.data, m.size);
     lort_buffer_free(&m);
     if (way)
         assert_int_equal(rename(tiny_path(dir, "other"), tiny_path(dir, "m")), 0);
@@ -380,7 +409,7 @@ static void curves_are_of_the_weights_that_are_there(void **state)
     write_model(&options);
     past_doubt();
     for (int64_t after = 1; stopped(&options, after, NULL) == LORT_E_STOPPED;
-         after += 1 + after / (SANITIZED ? 2 : 4)) {
+         after += 1 + after / (SANITIZED ? 2 : 3)) {
         const bool left = file_exists("out.part.journal");
         seen += left;
         change_unseen((int)(seen % WAYS), EXPERTS_BACK, 4 * SIZE); /* one expert, there or back */
@@ -477,6 +506,14 @@ static void a_journal_of_an_older_version_is_compared(void **state)
 
 static void act_chmod(void) { assert_int_equal(chmod(tiny_path(dir, "m"), 0640), 0); }
 static void act_first(void) { change_unseen(0, EXPERTS_BACK + 2 * SIZE + 4 * SIZE, 4 * SIZE); }
+/* A download that begins again cuts the file first. */
+static void act_cut(void)
+{
+    lort_buffer m = file_read("m");
+    m.data[m.size - EXPERTS_BACK] ^= 1;
+    write_bytes("m", m.data, m.size);
+    lort_buffer_free(&m);
+}
 static void act_experts(void) { change_unseen(0, EXPERTS_BACK, 4 * SIZE); }
 
 static lort_code run_disturbed(const lort_options *options, void (*act)(void), lort_error *err)
@@ -498,7 +535,8 @@ static void disturbed(lort_options options, void (*act)(void), bool may_end, boo
         lort_code code = run_disturbed(&options, act, &err);
         assert_true(code == (may_end ? LORT_E_READ : LORT_OK) || (may_go_on && code == LORT_OK));
         assert_true(file_exists("out") == (code == LORT_OK));
-        if (code)
+        /* LoRT may notice while it reads, or at the end. After a cut it may find no page. */
+        if (code && !strstr(err.message, "while it was"))
             assert_says(&err, "changed since");
         compress_to("m", "fresh", &options);
         assert_true(code || same_files("fresh", "out"));
@@ -520,6 +558,9 @@ static void an_input_that_changes_meanwhile_is_never_mixed(void **state)
     disturbed(options_size(), act_first, true, false);
     disturbed(options_error(), act_experts, true, true);
     disturbed(options_size(), act_experts, true, false);
+    for (int i = 0; i < (SANITIZED ? 1 : 2); i++)
+        disturbed(options_error(), act_cut, true, true);
+    disturbed(options_size(), act_cut, true, false);
 }
 
 static void a_missed_limit_leaves_what_was_there(void **state)
