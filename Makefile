@@ -79,7 +79,7 @@ RUN_TESTS = TIMES=$(BUILD)/test-times.json LORT=$(BUILD)/lort MODE=$(MODE) FAULT
 TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/check_table.py $(LINT)
 LINT      = plain:scripts/check-format
 # Left out of check-fast: each takes more than 5 s of processor time.
-SLOW_TESTS := $(foreach name,factor flips importance resume trits,%/test_$(name)) \
+SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
     $(foreach name,attacks changes docs format golden hostile imatrix limits models outside report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
@@ -197,7 +197,7 @@ $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
 $(BUILD)/tests/fuzz/fuzz_repaired: WRAP := -Wl,--wrap=lort_os_process_memory
-$(BUILD)/tests/unit/compress/write/test_resume: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_os_%,sync dir_sync time_ns)
+$(patsubst %,$(BUILD)/tests/unit/compress/write/test_%,resume resume_inputs): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_os_%,sync dir_sync time_ns)
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
