@@ -1,7 +1,8 @@
 /* Fuzz target: unfinished work that somebody changed, in the partial output and its journal. A run
  * that resumes it ends with the bytes of a run that nobody interrupted. Under a target for the size
  * the journal holds the shares. There the result has these bytes, or it is a container that passes
- * verify. Nothing is left beside it.
+ * verify. Nothing is left beside it. A file that no longer begins as LoRT's files begin is refused,
+ * and LoRT leaves both files byte for byte as they were.
  *
  * Input: how (bits: to a size, hashes of notes made right again, --resume, the part too), then
  * changes: offset u16, new value u8. The last two bytes cut the file. */
@@ -10,6 +11,7 @@
 #include "formats/base/bytes.h"
 #include "formats/base/hash.h"
 #include "fuzz_dir.h"
+#include "loader/store/own.h"
 
 #define MOST (1 << 16)
 enum { SIDE = 24, TENSORS = 3 };
@@ -42,6 +44,11 @@ static content read_content(const char *name)
     CHECK(c.n < MOST);
     fclose(in);
     return c;
+}
+
+static bool is_same(const content *a, const content *b)
+{
+    return a->n == b->n && memcmp(a->bytes, b->bytes, a->n) == 0;
 }
 
 static lort_code run(bool sized, bool resume, stopping *s, lort_error *err)
@@ -134,12 +141,30 @@ static void check_output(bool sized)
     char path[600];
     lort_report report = {0};
     strcpy(path, fuzz_path("out"));
-    CHECK(sized || (out.n == whole->n && memcmp(out.bytes, whole->bytes, out.n) == 0));
+    CHECK(sized || is_same(&out, whole));
     CHECK(lort_verify(path, &(lort_verify_options){.run = alone}, NULL, &report, NULL) == LORT_OK);
     lort_report_free(&report);
     fuzz_unlink("out");
     CHECK(access(fuzz_path("out.part"), F_OK) != 0 &&
           access(fuzz_path("out.part.journal"), F_OK) != 0);
+}
+
+/* True if the file begins with other bytes than LoRT left there. An empty file is LoRT's. */
+static bool is_head_changed(const content *now, const content *was)
+{
+    const size_t n = now->n < LORT_OWN_HEAD ? now->n : LORT_OWN_HEAD;
+    return n > was->n || memcmp(now->bytes, was->bytes, n) != 0;
+}
+
+/* The files may be foreign only if the head of one differs. Then nobody touched them. */
+static void check_foreign(const content *part, const content *journal, bool sized)
+{
+    const content part_left = read_content("out.part"),
+                  journal_left = read_content("out.part.journal");
+    CHECK(is_head_changed(part, &known[sized].part) ||
+          is_head_changed(journal, &known[sized].journal));
+    CHECK(is_same(&part_left, part) && is_same(&journal_left, journal));
+    CHECK(access(fuzz_path("out"), F_OK) != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -158,11 +183,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_write("out.part", part.bytes, part.n);
     fuzz_write("out.part.journal", journal.bytes, journal.n);
     lort_code code = run(sized, resume, &never, &err);
-    CHECK(code == LORT_OK || (resume && (code == LORT_E_USAGE || code == LORT_E_READ)) ||
+    CHECK(code == LORT_OK || code == LORT_E_EXISTS ||
+          (resume && (code == LORT_E_USAGE || code == LORT_E_READ)) ||
           (sized && code == LORT_E_NUMERIC));
     CHECK(code == LORT_OK || err.message[0]);
     if (code == LORT_OK)
         check_output(sized);
+    if (code == LORT_E_EXISTS)
+        check_foreign(&part, &journal, sized);
     (void)unlink(fuzz_path("out.part"));
     (void)unlink(fuzz_path("out.part.journal"));
     return 0;
