@@ -166,6 +166,16 @@ static lort_code write_part(restoring *r, const lort_part *part, lort_error *err
 
 /* ---- files whose tensors change their type ---- */
 
+/* Checks a part that is not copied, since LoRT writes other bytes in its place. What verify refuses
+ * is not restored, even if these bytes are not needed. */
+static lort_code check_replaced(restoring *r, const lort_part *part, lort_error *err)
+{
+    lort_code code = lort_reading_check_raw(&r->reading, part, err);
+    if (code)
+        return lort_reading_name_error(part, err);
+    return lort_reading_done(&r->reading, part, err);
+}
+
 static lort_code collect_bytes(void *buffer, const void *bytes, uint64_t n, lort_error *err)
 {
     lort_put_bytes(buffer, bytes, n);
@@ -204,8 +214,10 @@ static lort_code write_retyped(restoring *r, const out_file *out, lort_error *er
     lort_code code = lort_publish_append(r->publish, out->header.data, out->header.size, err);
     for (uint64_t i = out->first; i < out->first + out->count && code == LORT_OK; i++) {
         const lort_part *part = part_of(r, i);
-        if (!part->tensor)
-            continue; /* not copied: the new header and pad_to write these bytes */
+        if (!part->tensor) { /* the new header and pad_to write these bytes */
+            code = check_replaced(r, part, err);
+            continue;
+        }
         code = pad_to(r, out->offsets[at++], err);
         if (code == LORT_OK)
             code = write_part(r, part, err);
@@ -281,12 +293,13 @@ static lort_code write_file(restoring *r, uint32_t file, lort_error *err)
     lort_code code = lort_publish_file(r->publish, model_of(r)->files[file].name, err);
     if (code)
         return code;
-    if (out->text.size)
-        return lort_publish_append(r->publish, out->text.data, out->text.size, err);
     if (out->retyped)
         return write_retyped(r, out, err);
     for (uint64_t i = out->first; i < out->first + out->count && code == LORT_OK; i++)
-        code = write_part(r, part_of(r, i), err);
+        code = out->text.size ? check_replaced(r, part_of(r, i), err)
+                              : write_part(r, part_of(r, i), err);
+    if (code == LORT_OK && out->text.size)
+        code = lort_publish_append(r->publish, out->text.data, out->text.size, err);
     return code;
 }
 

@@ -56,19 +56,6 @@ static lort_code verify_slices(lort_reading *reading, const lort_part *part, lor
     return code;
 }
 
-/* Checks a kept part: its decoded bytes must have the hash of the source. */
-static lort_code verify_raw(lort_reading *reading, const lort_part *part, lort_error *err)
-{
-    lort_hasher *hasher;
-    lort_code code = lort_hasher_open(&reading->session.alloc, &hasher, err);
-    if (code == LORT_OK)
-        code = lort_reading_all_bytes(reading, part, lort_reading_hash, hasher, err);
-    if (code == LORT_OK)
-        code = lort_reading_check_hash(part, hasher, err);
-    lort_hasher_close(hasher);
-    return code;
-}
-
 static lort_code check_headers(lort_reading *reading, lort_error *err)
 {
     lort_headers headers;
@@ -82,7 +69,7 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
     lort_code code = check_headers(reading, err);
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
-        code = lort_part_is_raw(part) ? verify_raw(reading, part, err)
+        code = lort_part_is_raw(part) ? lort_reading_check_raw(reading, part, err)
                                       : verify_slices(reading, part, err);
         if (code)
             lort_reading_name_error(part, err);

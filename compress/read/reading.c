@@ -249,6 +249,18 @@ lort_code lort_reading_check_hash(const lort_part *part, const lort_hasher *hash
     return lort_fail(err, LORT_E_DAMAGED, "the decoded bytes do not have the hash of the source");
 }
 
+lort_code lort_reading_check_raw(lort_reading *reading, const lort_part *part, lort_error *err)
+{
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(&reading->session.alloc, &hasher, err);
+    if (code == LORT_OK)
+        code = lort_reading_all_bytes(reading, part, lort_reading_hash, hasher, err);
+    if (code == LORT_OK)
+        code = lort_reading_check_hash(part, hasher, err);
+    lort_hasher_close(hasher);
+    return code;
+}
+
 lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
 {
     char name[200];

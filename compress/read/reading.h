@@ -44,6 +44,8 @@ lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_er
 /* LORT_E_DAMAGED if the hash differs from the hash of the source in the record. */
 lort_code lort_reading_check_hash(const lort_part *part, const lort_hasher *hasher,
                                   lort_error *err);
+/* Decodes a part that is kept whole, and checks its hash. Threads: the pool. */
+lort_code lort_reading_check_raw(lort_reading *reading, const lort_part *part, lort_error *err);
 
 /* The work of lort_verify on an archive that is open and started; in commands/verify.c. */
 lort_code lort_reading_verify(lort_reading *reading, lort_error *err);

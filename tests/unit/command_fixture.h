@@ -275,6 +275,9 @@ static inline const lort_term *term_of_chunk(const lort_part *part, const lort_c
     return term;
 }
 
+/* The part whose source hash rewrite_part makes wrong. */
+static uint64_t wrong_source = UINT64_MAX;
+
 /* Writes one part again. Returns its source hash; in a part of one chunk the hash is that of the
  * new bytes. */
 static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t number, edit_fn *edit,
@@ -312,6 +315,7 @@ static inline lort_hash128 rewrite_part(const lort_archive *archive, uint64_t nu
         if (part.chunk_count == 1)
             part.source = lort_xxh128(bytes, chunks[i].decoded);
     }
+    part.source.bytes[0] ^= number == wrong_source;
     part.chunks = chunks;
     part.payload_bytes = out->size - start;
     entry->record_offset = out->size;

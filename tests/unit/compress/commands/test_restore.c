@@ -85,18 +85,24 @@ static void lossless_is_byte_for_byte(void **state)
     }
 }
 
-static void a_directory_comes_back_whole(void **state)
+/* Two files of weights, index.json and config.json. */
+static void compress_directory(const lort_options *options)
 {
     static const char *const pairs[] = {"w.f32", "x-1.safetensors", "w.f16", "x-2.safetensors",
                                         NULL};
-    lort_options options = options_rank(1);
-    options.goal = LORT_GOAL_LOSSLESS;
     assert_int_equal(mkdir(tiny_path(dir, "d"), 0755), 0);
     tiny_safetensors(dir, "d/x-1.safetensors", model, 1);
     tiny_safetensors(dir, "d/x-2.safetensors", model + 1, 1);
     tiny_index(dir, "d/x.safetensors.index.json", pairs);
     tiny_text(dir, "d/config.json", "{}");
-    compress_to("d", "a.lort", &options);
+    compress_to("d", "a.lort", options);
+}
+
+static void a_directory_comes_back_whole(void **state)
+{
+    lort_options options = options_rank(1);
+    options.goal = LORT_GOAL_LOSSLESS;
+    compress_directory(&options);
     restore_ok("a.lort", "out", &as_it_was);
     assert_true(same_files("d/x-1.safetensors", "out/x-1.safetensors"));
     assert_true(same_files("d/x-2.safetensors", "out/x-2.safetensors"));
@@ -260,6 +266,47 @@ static void swap_text(const lort_part *part, const lort_chunk *chunk, uint8_t *b
     for (uint64_t i = 0; part->number == 0 && i + strlen(old_text) <= n; i++)
         if (memcmp(bytes + i, old_text, strlen(old_text)) == 0)
             memcpy(bytes + i, new_text, strlen(new_text));
+}
+
+/* An edit that changes nothing. */
+static void no_edit(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+{
+    (void)part, (void)chunk, (void)bytes, (void)n;
+}
+
+static lort_code verify_one(const char *name)
+{
+    lort_report report = {0};
+    const lort_verify_options options = {.run = {.threads = 2}};
+    const lort_code code = lort_verify(tiny_path(dir, name), &options, NULL, &report, NULL);
+    lort_report_free(&report);
+    return code;
+}
+
+/* Headers and index.json are written anew where a type changes. Their old bytes need the right hash
+ * all the same: verify refuses them, so restore does, in every type. */
+static void bytes_that_are_not_copied_have_their_hash(void **state)
+{
+    static const char *const types[] = {NULL, "F16", "BF16", "F32"};
+    lort_options rank = options_rank(3);
+    lort_restore_options options = {.run = {.threads = 2}};
+    lort_error err = {0};
+    unsigned refused = 0;
+    compress_directory(&rank);
+    for (wrong_source = 0; wrong_source < 6; wrong_source++) {
+        rewrite_container("a.lort", "bad.lort", no_edit);
+        const lort_code verified = verify_one("bad.lort");
+        refused += verified == LORT_E_DAMAGED;
+        for (size_t k = 0; k < sizeof types / sizeof *types && verified; k++) {
+            options.dtype = types[k];
+            assert_code(restore_with("bad.lort", "out", &options, NULL, &err), LORT_E_DAMAGED,
+                        &err);
+            assert_says(&err, "hash of the source");
+            assert_false(file_exists("out"));
+        }
+    }
+    wrong_source = UINT64_MAX;
+    assert_int_equal(refused, 4); /* two headers, index.json and config.json */
 }
 
 /* A sound header with other tensors than the container is refused. */
@@ -545,6 +592,7 @@ int main(void)
         command_test(nan_in_a_factor_is_damage),
         command_test(memory_is_a_promise),
         command_test(the_header_must_be_that_of_the_tensors),
+        command_test(bytes_that_are_not_copied_have_their_hash),
         command_test(a_wide_matrix_is_an_ordinary_one),
         command_test(zeros_without_end_are_answered_or_refused),
     };
