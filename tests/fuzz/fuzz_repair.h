@@ -191,8 +191,9 @@ static inline void repair_code(const lort_part *part, lort_chunk *chunk, const u
         width = 1;
     lort_planes_split(content, planes, chunk->decoded, width,
                       rotate && (width == 2 || width == 4 || width == 8));
-    CHECK(lort_codec_encode_planes(codec, planes, chunk->decoded, width, coded, bound, &stored,
-                                   NULL) == LORT_OK);
+    /* As one plane: the search for cuts between planes takes time, and readers do not need it. */
+    CHECK(lort_codec_encode_planes(codec, planes, chunk->decoded, 1, coded, bound, &stored, NULL) ==
+          LORT_OK);
     chunk->stored = (uint32_t)stored;
     lort_put_bytes(payload, coded, stored);
     free(planes);

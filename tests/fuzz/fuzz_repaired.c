@@ -31,6 +31,8 @@ const char *__asan_default_options(void) { return "quarantine_size_mb=4"; }
 static lort_codec *codec;
 static lort_run_options limits = {.threads = 1};
 
+static char said[sizeof((lort_error *)NULL)->message]; /* of the last error */
+
 /* FUZZ_SAY=1 tells what each command answered: to look into a finding. */
 static void check_error(const char *command, lort_code code, const lort_error *err)
 {
@@ -39,6 +41,7 @@ static void check_error(const char *command, lort_code code, const lort_error *e
                 code ? err->message : "");
     CHECK(code == LORT_OK || (err->code == code && err->message[0] &&
                               lort_utf8_valid(err->message, strlen(err->message))));
+    strcpy(said, err->message);
 }
 
 /* ---- memory ---- */
@@ -182,11 +185,23 @@ static void check_result(const char *path, const lort_report *inside, const char
     lort_report_free(&result);
 }
 
-/* Documented refusals of a container that verifies: a narrow type, and memory. */
-static bool may_refuse(lort_code code, const char *dtype)
+/* True if a tensor is written in a type that does not hold every number of F32. Without dtype the
+ * tensors keep their own types, or get F16. */
+static bool is_narrow(const lort_report *inside, const char *dtype)
+{
+    bool narrow = false;
+    for (uint64_t i = 0; i < inside->tensor_count; i++)
+        narrow |= inside->tensors[i].action != LORT_ACTION_KEPT &&
+                  strcmp(dtype ? dtype : inside->tensors[i].dtype, "F32") != 0;
+    return narrow;
+}
+
+/* Documented refusals of a container that verifies: memory, and a value that does not fit a narrow
+ * type. The headers here are too short for the third: a header beyond 100 MB (exit 2). */
+static bool may_refuse(const lort_report *inside, lort_code code, const char *dtype)
 {
     return code == LORT_E_MEMORY ||
-           (code == LORT_E_NUMERIC && !(dtype && strcmp(dtype, "F32") == 0));
+           (code == LORT_E_NUMERIC && is_narrow(inside, dtype) && strstr(said, " does not fit "));
 }
 
 static void run_restore(const char *path, const lort_report *inside, const char *dtype,
@@ -196,7 +211,7 @@ static void run_restore(const char *path, const lort_report *inside, const char 
     strcpy(to, fuzz_path("out/new"));
     const lort_code code = call_restore(path, to, dtype, tensor);
     if (verified == LORT_OK)
-        CHECK(code == LORT_OK || may_refuse(code, dtype));
+        CHECK(code == LORT_OK || may_refuse(inside, code, dtype));
     else
         CHECK(code != LORT_OK || tensor || verified == LORT_E_MEMORY);
     if (code == LORT_OK) {
@@ -242,7 +257,8 @@ static void run_restores(const char *path, const loose *c, const lort_report *in
     if (bytes > OUT_NEVER && verified == LORT_OK) {
         char to[600];
         strcpy(to, fuzz_path("out/new"));
-        CHECK(call_restore(path, to, NULL, NULL) != LORT_OK);
+        const lort_code code = call_restore(path, to, NULL, NULL);
+        CHECK(code == LORT_E_WRITE || code == LORT_E_MEMORY);
         canary_check(before);
     }
     if (bytes > OUT_MOST)
