@@ -144,6 +144,11 @@ lort, model, place = sys.argv[1:]
 os.chdir(place)
 os.mkfifo("f")
 
+def hear_signals():
+    """nohup and background jobs ignore some signals, and LoRT keeps that in force."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
 def stuck(args, stream, number):
     """The stream of the command is a pipe of 4 KiB that nobody reads."""
     if stream == "fifo":
@@ -154,7 +159,7 @@ def stuck(args, stream, number):
     fcntl.fcntl(reader, 1031, 4096)  # F_SETPIPE_SZ
     with open("said", "w+b") as said:
         streams = {"stdout": subprocess.DEVNULL, "stderr": said, **({stream: writer} if writer else {})}
-        run = subprocess.Popen([lort, *args], **streams)
+        run = subprocess.Popen([lort, *args], preexec_fn=hear_signals, **streams)
         if writer:
             os.close(writer)
         time.sleep(1.5)

@@ -10,7 +10,8 @@ stop_after() {
     rm -f "$T/pipe"
     mkfifo "$T/pipe"
     : >"$T/err"
-    "$LORT" compress "$@" -o "$out" -v -T 1 2>"$T/pipe" 3>&- &
+    # nohup ignores SIGHUP, and LoRT keeps that in force
+    env --default-signal "$LORT" compress "$@" -o "$out" -v -T 1 2>"$T/pipe" 3>&- &
     pid=$!
     exec 9<"$T/pipe"
     while [ "$count" -gt 0 ] && IFS= read -r line <&9; do
