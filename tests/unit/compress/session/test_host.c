@@ -264,7 +264,8 @@ static void call_in(unsigned i, const environment *e, const lort_buffer *want)
         fail_msg("%s in environment %u: %d of %d calls of stop outside LoRT's environment",
                  calls[i].name, number, (int)asked_outside, (int)asked);
     lort_buffer found = reference(i);
-    if (want && (found.size != want->size || memcmp(found.data, want->data, want->size) != 0))
+    if (want && (found.size != want->size ||
+                 (want->size && memcmp(found.data, want->data, want->size) != 0)))
         fail_msg("%s in environment %u: other bytes", calls[i].name, number);
     lort_buffer_free(&found);
 }
