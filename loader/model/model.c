@@ -173,6 +173,7 @@ lort_code lort_model_accept(lort_model *model, lort_error *err)
 {
     lort_code code = LORT_OK;
     model->watch = false;
+    lort_model_ahead_close(model); /* its thread reads what changes here */
     for (uint32_t i = 0; i < model->file_count; i++) {
         lort_model_entry *entry = &model->files[i];
         lort_file *again = NULL;

@@ -132,4 +132,5 @@ void lort_model_ahead_close(lort_model *model)
         lort_os_cond_close(ahead->wake);
     if (ahead->lock)
         lort_os_mutex_close(ahead->lock);
+    *ahead = (lort_model_ahead){.most = ahead->most, .refused = ahead->refused};
 }

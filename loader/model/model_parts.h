@@ -76,6 +76,7 @@ lort_code lort_model_merge(lort_model *model, lort_error *err);
 void lort_model_ahead_ask(lort_model *model, uint64_t start_at, uint64_t end);
 /* Tells that nobody wants [start_at, end) any more. */
 void lort_model_ahead_pass(lort_model *model, uint64_t start_at, uint64_t end);
+/* Ends the thread. A later lort_model_ahead_ask starts another one. */
 void lort_model_ahead_close(lort_model *model);
 
 #endif

@@ -311,6 +311,9 @@ def left_behind(command, fault, result):
         stays = {name for name in os.listdir(result.folder) if f"the complete and checked output is in '{name}'" in result.err}
         # The lock file proves to a later run that the partial output is from LoRT.
         may |= stays | {name.replace("lort-partial", "lort-lock") for name in stays}
+    # LoRT cannot tell whose the lock file is, and leaves it. The next run takes it over.
+    if fault.kind == "stat":
+        may |= {name for name in os.listdir(result.folder) if name.endswith(".lort-lock")}
     # LoRT does not remove a file of an unknown owner.
     if result.code and fault.kind in ("lock", "stat"):
         empty = {name for name in os.listdir(result.folder) if content(os.path.join(result.folder, name)) in (b"", {})}
