@@ -14,6 +14,7 @@
 #include <string.h>
 
 static const char lock_head[] = "LoRT lock\n";
+#define TRIES 100 /* attempts to take a name, while other writers come and go */
 #define HEAD_BYTES (sizeof lock_head - 1)
 #define NOTE_BYTES (sizeof "made " - 1 + 3 * 21)
 
@@ -27,7 +28,8 @@ lort_code lort_publish_of_output(lort_code code, lort_error *err)
     return LORT_E_WRITE;
 }
 
-lort_code lort_publish_is_locked(lort_publish *p, const lort_file *held, lort_error *err)
+/* Returns LORT_E_EXISTS and names the writer. held: the file that the writer locked, or NULL. */
+static lort_code is_locked(lort_publish *p, const lort_file *held, lort_error *err)
 {
     const uint64_t pid = held ? lort_os_lock_holder(held) : 0;
     char who[64] = "of another user or host, or one that has just ended", shown[300], place[300];
@@ -51,44 +53,51 @@ static void note_text(char *text, const lort_file_info *info)
              info->device, info->inode, (uint64_t)info->birth_ns);
 }
 
-/* Opens the lock file, or creates it, and locks it. *same: its name still leads to it. */
-static lort_code hold_guard(lort_publish *p, bool *same, lort_error *err)
+/* Tries once. *same: the name still leads to the file. */
+static lort_code try_hold(lort_publish *p, const lort_publish_hold *how, lort_file **file,
+                          bool *found, bool *same, lort_error *err)
 {
-    lort_file_info info = {0};
     *same = false;
-    lort_code code = lort_own_open(p->parent, p->guard, begins_as_lock, &p->lock, err);
-    p->lock_found = p->lock != NULL;
-    if (code == LORT_OK && !p->lock) {
-        code = lort_os_create(p->parent, p->guard, 0600, &p->lock, err);
+    lort_code code = lort_own_open(p->parent, how->name, how->begins, file, err);
+    *found = *file != NULL;
+    if (code == LORT_OK && !*file) {
+        code = lort_os_create(p->parent, how->name, how->mode, file, err);
         if (code == LORT_E_EXISTS) /* another writer was faster */
             return LORT_OK;
     }
     if (code == LORT_OK)
-        code = lort_os_lock(p->lock, err);
-    if (code == LORT_E_EXISTS && p->lock)
-        code = lort_publish_is_locked(p, p->lock, err);
-    else if (code == LORT_OK)
-        code = lort_os_leads_to(p->parent, p->guard, p->lock, same, err);
-    if (code == LORT_OK && *same)
-        code = lort_publish_of_output(lort_os_info(p->lock, &info, err), err);
-    p->lock_bytes = info.size;
-    p->lock_begun = !p->lock_found;
-    return code;
+        code = lort_os_lock(*file, err);
+    if (code == LORT_E_EXISTS && *file)
+        return is_locked(p, *file, err);
+    return code ? code : lort_os_leads_to(p->parent, how->name, *file, same, err);
+}
+
+lort_code lort_publish_take_name(lort_publish *p, const lort_publish_hold *how, lort_file **file,
+                                 bool *found, lort_error *err)
+{
+    bool same;
+    for (int i = 0; i < TRIES; i++) {
+        lort_code code = try_hold(p, how, file, found, &same, err);
+        if (code == LORT_OK && same)
+            return LORT_OK;
+        lort_os_close(*file, NULL);
+        *file = NULL;
+        if (code)
+            return code;
+    }
+    return is_locked(p, NULL, err);
 }
 
 lort_code lort_publish_guard_take(lort_publish *p, lort_error *err)
 {
-    bool same = false;
-    for (int i = 0; i < LORT_PUBLISH_TRIES; i++) {
-        lort_code code = hold_guard(p, &same, err);
-        if (code == LORT_OK && same)
-            return LORT_OK;
-        lort_os_close(p->lock, NULL);
-        p->lock = NULL;
-        if (code)
-            return code;
-    }
-    return lort_publish_is_locked(p, NULL, err);
+    lort_file_info info = {0};
+    const lort_publish_hold how = {p->guard, begins_as_lock, 0600};
+    lort_code code = lort_publish_take_name(p, &how, &p->lock, &p->lock_found, err);
+    if (code == LORT_OK)
+        code = lort_publish_of_output(lort_os_info(p->lock, &info, err), err);
+    p->lock_bytes = info.size;
+    p->lock_begun = !p->lock_found;
+    return code;
 }
 
 lort_code lort_publish_guard_knows(lort_publish *p, const lort_file_info *info, bool empty,

@@ -5,9 +5,6 @@
 #include "formats/base/hash.h"
 #include "loader/store/publish.h"
 
-/* attempts to take a name, while other writers come and go */
-#define LORT_PUBLISH_TRIES 100
-
 typedef struct lort_publish_name {
     struct lort_publish_name *next;
     uint64_t device, inode; /* of the file that LoRT made under this name */
@@ -50,7 +47,17 @@ void lort_publish_remove_dir(lort_publish *p);
  * made. */
 lort_code lort_publish_check_dir(lort_publish *p, lort_error *err);
 
-/* publish_guard.c: the lock file of outputs that are not resumable. */
+/* publish_guard.c: names, and the lock file of outputs that are not resumable. */
+typedef struct lort_publish_hold {
+    const char *name; /* in parent */
+    lort_own_fn *begins;
+    uint32_t mode; /* of a new file */
+} lort_publish_hold;
+/* Opens the file of this name that an earlier run left, or creates it, and locks it. *found: it was
+ * there. The publish owns *file, which is NULL on failure: LORT_E_EXISTS if another writer holds
+ * it, or if it is not from LoRT. */
+lort_code lort_publish_take_name(lort_publish *p, const lort_publish_hold *how, lort_file **file,
+                                 bool *found, lort_error *err);
 /* Opens it or creates it, and locks it. On failure: LORT_E_EXISTS if another writer holds it, or if
  * it is not from LoRT. */
 lort_code lort_publish_guard_take(lort_publish *p, lort_error *err);
@@ -65,7 +72,5 @@ lort_code lort_publish_guard_note(lort_publish *p, const lort_file_info *info, l
 
 /* Turns LORT_E_READ into LORT_E_WRITE: the output caused this failure, not the input. */
 lort_code lort_publish_of_output(lort_code code, lort_error *err);
-/* Returns LORT_E_EXISTS and names the writer. held: the file that the writer locked, or NULL. */
-lort_code lort_publish_is_locked(lort_publish *p, const lort_file *held, lort_error *err);
 
 #endif

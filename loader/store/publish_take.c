@@ -124,56 +124,25 @@ static lort_code refuse_full_disk(lort_publish *p, lort_error *err)
 
 /* ---- the partial output, taken ---- */
 
-/* Opens the partial output that LoRT left, or creates it, and locks it. *same: its name still leads
- * to it. */
-static lort_code hold_partial(lort_publish *p, lort_file **file, bool *same, lort_error *err)
+static lort_code take_resumable(lort_publish *p, lort_error *err)
 {
-    *same = false;
-    lort_code code = lort_own_open(p->parent, p->partial, p->options.begins, file, err);
-    if (code == LORT_OK && !*file) {
-        code = lort_os_create(p->parent, p->partial, p->options.mode, file, err);
-        if (code == LORT_E_EXISTS) /* another writer was faster */
-            return LORT_OK;
-    }
-    if (code == LORT_OK)
-        code = lort_os_lock(*file, err);
-    if (code == LORT_E_EXISTS && *file)
-        code = lort_publish_is_locked(p, *file, err);
-    else if (code == LORT_OK)
-        code = lort_os_leads_to(p->parent, p->partial, *file, same, err);
-    if (code == LORT_OK && *same)
-        code = lort_os_restrict(*file, p->options.mode, err);
-    return code;
-}
-
-/* Tries once to take a resumable file. *taken: the file is ours now. */
-static lort_code take_over(lort_publish *p, bool *taken, lort_error *err)
-{
-    lort_file *file;
     lort_file_info info = {0};
-    lort_code code = hold_partial(p, &file, taken, err);
-    if (code == LORT_OK && *taken)
-        code = lort_publish_of_output(lort_os_info(file, &info, err), err);
-    if (code || !*taken) {
-        lort_os_close(file, NULL);
+    bool found;
+    const lort_publish_hold how = {p->partial, p->options.begins, p->options.mode};
+    lort_code code = lort_publish_take_name(p, &how, &p->file, &found, err);
+    if (code == LORT_OK)
+        code = lort_os_restrict(p->file, p->options.mode, err);
+    if (code == LORT_OK)
+        code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
+    if (code) {
+        lort_os_close(p->file, NULL);
+        p->file = NULL;
         return code;
     }
-    p->file = file;
     p->found = info.size;
     p->made = true;
     p->worth = info.size > 0;
     return LORT_OK;
-}
-
-static lort_code take_resumable(lort_publish *p, lort_error *err)
-{
-    bool taken = false;
-    for (int i = 0; i < LORT_PUBLISH_TRIES && !taken; i++) {
-        lort_code code = take_over(p, &taken, err);
-        if (code)
-            return code;
-    }
-    return taken ? LORT_OK : lort_publish_is_locked(p, NULL, err);
 }
 
 /* ---- what a killed run left ---- */
