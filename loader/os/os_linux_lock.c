@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,13 +27,19 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
                      lort_escape_text(shown, sizeof shown, file->path));
 }
 
+typedef struct search {
+    struct stat file; /* the locked file */
+    lort_dir *proc, *process, *descriptors;
+    uint64_t holder;
+} search;
+
 /* The kernel lists the locks of an open file in fdinfo, one to a line:
  * "lock: 1: OFDLCK ADVISORY WRITE -1 fe:00:5678 0 EOF". */
-static bool has_lock(int process, const char *descriptor)
+static bool has_lock(const lort_dir *process, const char *descriptor)
 {
     char name[64], text[1024];
     snprintf(name, sizeof name, "fdinfo/%.16s", descriptor);
-    int fd = lort_os_openat(process, name, O_RDONLY, 0);
+    int fd = lort_os_openat(process->fd, name, O_RDONLY, 0);
     if (fd < 0)
         return false;
     const ssize_t n = read(fd, text, sizeof text - 1);
@@ -44,43 +49,44 @@ static bool has_lock(int process, const char *descriptor)
     return lock && strstr(lock, "WRITE");
 }
 
-static bool holds_lock(int process, const struct stat *st)
+/* LORT_E_EXISTS ends the search: this is the lock. */
+static lort_code try_descriptor(void *ctx, const char *name, lort_error *err)
 {
-    struct stat open_file;
-    bool holds = false;
-    int fd = lort_os_openat(process, "fd", O_RDONLY | O_DIRECTORY, 0);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    if (!list && fd >= 0)
-        close(fd);
-    for (struct dirent *e; list && !holds && (e = readdir(list));)
-        holds = fstatat(fd, e->d_name, &open_file, 0) == 0 && open_file.st_dev == st->st_dev &&
-                open_file.st_ino == st->st_ino && has_lock(process, e->d_name);
-    if (list)
-        closedir(list);
-    return holds;
+    const search *s = ctx;
+    struct stat st;
+    (void)err;
+    return fstatat(s->descriptors->fd, name, &st, 0) == 0 && st.st_dev == s->file.st_dev &&
+                   st.st_ino == s->file.st_ino && has_lock(s->process, name)
+               ? LORT_E_EXISTS
+               : LORT_OK;
+}
+
+static lort_code try_process(void *ctx, const char *name, lort_error *err)
+{
+    search *s = ctx;
+    lort_code code = LORT_OK;
+    const unsigned long pid = strtoul(name, NULL, 10);
+    (void)err;
+    if (pid == 0 || lort_os_dir_enter(s->proc, name, &s->process, NULL) != LORT_OK)
+        return LORT_OK;
+    if (lort_os_dir_enter(s->process, "fd", &s->descriptors, NULL) == LORT_OK)
+        code = lort_os_dir_list(s->descriptors, try_descriptor, s, NULL);
+    lort_os_dir_close(s->descriptors);
+    lort_os_dir_close(s->process);
+    if (code != LORT_E_EXISTS) /* a process that LoRT may not look at, or one that has ended */
+        return LORT_OK;
+    s->holder = pid;
+    return code;
 }
 
 /* /proc/locks names no process for a lock of an open file description. So LoRT looks at the open
  * files of each process that it may see. */
 uint64_t lort_os_lock_holder(const lort_file *file)
 {
-    struct stat st;
-    uint64_t holder = 0;
-    int fd = fstat(file->fd, &st) == 0
-                 ? lort_os_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, 0)
-                 : -1;
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    if (!list && fd >= 0)
-        close(fd);
-    for (struct dirent *e; list && holder == 0 && (e = readdir(list));) {
-        const unsigned long pid = strtoul(e->d_name, NULL, 10);
-        int process = pid ? lort_os_openat(fd, e->d_name, O_RDONLY | O_DIRECTORY, 0) : -1;
-        if (process >= 0 && holds_lock(process, &st))
-            holder = pid;
-        if (process >= 0)
-            close(process);
-    }
-    if (list)
-        closedir(list);
-    return holder;
+    search s = {0};
+    if (fstat(file->fd, &s.file) != 0 || lort_os_dir_open("/proc", &s.proc, NULL) != LORT_OK)
+        return 0;
+    (void)lort_os_dir_list(s.proc, try_process, &s, NULL);
+    lort_os_dir_close(s.proc);
+    return s.holder;
 }
