@@ -16,8 +16,7 @@ typedef struct lort_reading {
 } lort_reading;
 
 /* Opens the session and the archive, and fills the report entries, within the limit of memory and
- * until somebody asks to stop. Close the reading after a
- * failure too. */
+ * until somebody asks to stop. Close the reading after a failure too. */
 lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path,
                             const lort_run_options *run, const lort_observer *observer,
                             lort_report *report, lort_error *err);

@@ -1,5 +1,5 @@
-/* os_linux_file: opens, reads, writes and syncs regular files. Every call repeats after
- * EINTR and after a short result. */
+/* os_linux_file: opens, reads, writes and syncs regular files. Every call repeats after EINTR and
+ * after a short result. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
 #include "loader/os/os_linux.h"
