@@ -33,7 +33,7 @@ extern "C" {
 
 #define LORT_VERSION "0.1.0"
 /* Raised whenever equal inputs and options may give other bytes than the version before gave. */
-#define LORT_ALGORITHM 5
+#define LORT_ALGORITHM 6
 
 /* full: the input is read into memory. stream: the input is read piece by piece. auto: LoRT decides
  * by the available memory. The bytes of a container do not depend on the mode. */
@@ -223,6 +223,13 @@ typedef struct lort_tensor_report {
     int64_t passes;          /* compress: whole readings of the tensor, the most of its slices */
     double rel_error;        /* norm(W - W') / norm(W), Frobenius; NaN: undefined, null in JSON */
     double weighted_error;   /* the same, weighed by an importance matrix; NaN: not known */
+    /* compress: weights that are stored exactly because they are far larger than the others. The
+     * same error over the others; NaN: there are no outliers. */
+    uint64_t outliers;
+    double rel_error_rest;
+    /* compress: of a coded embedding or output head, the relative error of its worst row; NaN: not
+     * known. */
+    double worst_row_error;
     double cosine, max_abs;  /* compare: cosine, largest |difference|; NaN for other commands */
     uint64_t bytes_in;       /* of the original */
     uint64_t bytes_out;      /* in the container: payload and record; compare: of B */

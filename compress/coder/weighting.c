@@ -89,6 +89,43 @@ void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *c
     multiply_columns(x, rows, cols, codes, true);
 }
 
+static void multiply_rows(float *x, int64_t rows, int64_t cols, const uint8_t *codes, bool inverse)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float scale = lort_scale_of(inverse ? lort_scale_inverse(codes[r]) : codes[r]);
+        for (int64_t c = 0; c < cols; c++)
+            x[r * cols + c] *= scale;
+    }
+}
+
+void lort_scale_block(float *x, const lort_block_place *place, int64_t rows,
+                      const lort_scales *scales)
+{
+    if (scales->cols)
+        lort_scale_columns(x, rows, place->cols, scales->cols + place->col);
+    if (scales->rows)
+        multiply_rows(x, rows, place->cols, scales->rows + place->row, false);
+}
+
+void lort_unscale_block(float *x, const lort_block_place *place, int64_t rows,
+                        const lort_scales *scales)
+{
+    if (scales->cols)
+        lort_unscale_columns(x, rows, place->cols, scales->cols + place->col);
+    if (scales->rows)
+        multiply_rows(x, rows, place->cols, scales->rows + place->row, true);
+}
+
+void lort_row_scale_codes(const uint8_t *row_codes, int64_t rows, uint8_t *codes)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const int wanted = row_codes[r] ? 2 * LORT_SCALE_ONE - row_codes[r] : LORT_SCALE_ONE;
+        codes[r] = (uint8_t)(wanted < LORT_ROW_SCALE_LEAST  ? LORT_ROW_SCALE_LEAST
+                             : wanted > LORT_ROW_SCALE_MOST ? LORT_ROW_SCALE_MOST
+                                                            : wanted);
+    }
+}
+
 /* ---- factors ---- */
 
 void lort_weighting_scales(const lort_weighting *w, int64_t cols, float *scales)
@@ -102,26 +139,32 @@ void lort_weighting_scales(const lort_weighting *w, int64_t cols, float *scales)
 
 /* ---- errors ---- */
 
-lort_weighed lort_weighed_sum(const lort_weighting *w, const uint8_t *codes, int64_t first,
-                              const float *a, const float *b, int64_t rows, int64_t cols)
+static double unit_of(const uint8_t *codes, int64_t i)
+{
+    return codes ? (double)lort_scale_of(lort_scale_inverse(codes[i])) : 1;
+}
+
+lort_weighed lort_weighed_sum(const lort_weighting *w, const lort_scales *scales,
+                              const lort_block_place *place, int64_t rows, const float *a,
+                              const float *b)
 {
     enum { RUN = 64 };
     lort_weighed all = {0, 0};
-    for (int64_t c0 = 0; c0 < cols; c0 += RUN) {
-        const int64_t n = cols - c0 < RUN ? cols - c0 : RUN;
+    for (int64_t c0 = 0; c0 < place->cols; c0 += RUN) {
+        const int64_t n = place->cols - c0 < RUN ? place->cols - c0 : RUN;
         double sum[RUN] = {0};
         for (int64_t r = 0; r < rows; r++) {
-            const float *x = a + r * cols + c0, *y = b ? b + r * cols + c0 : NULL;
+            const float *x = a + r * place->cols + c0, *y = b ? b + r * place->cols + c0 : NULL;
+            const double unit = unit_of(scales->rows, place->row + r);
             for (int64_t c = 0; c < n; c++) {
-                const double d = (double)x[c] - (y ? (double)y[c] : 0);
+                const double d = ((double)x[c] - (y ? (double)y[c] : 0)) * unit;
                 sum[c] += d * d;
             }
         }
         for (int64_t c = 0; c < n; c++) {
-            const double scale =
-                codes ? (double)lort_scale_of(lort_scale_inverse(codes[first + c0 + c])) : 1;
-            all.plain += sum[c] * scale * scale;
-            all.weighed += sum[c] * scale * scale * lort_weight(w, first + c0 + c);
+            const double unit = unit_of(scales->cols, place->col + c0 + c);
+            all.plain += sum[c] * unit * unit;
+            all.weighed += sum[c] * unit * unit * lort_weight(w, place->col + c0 + c);
         }
     }
     return all;

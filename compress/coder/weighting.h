@@ -1,9 +1,10 @@
-/* weighting: importances of columns (formats/inputs/imatrix.h): column scales for integers and
- * factors, and weighed sums of squares. Pure arithmetic.
+/* weighting: importances of columns (formats/inputs/imatrix.h): scales of columns and rows for
+ * integers and factors, and weighed sums of squares. Pure arithmetic.
  *
  *   E_j        importance of column j over the mean of all columns
  *   integers   code W diag(s), s_j = E_j^(3/8) in quarter octaves; readers multiply by 1 / s_j
  *   factors    approximate W diag(E^(1/2)); R is stored unscaled
+ *   rows       of tensors that readers use row by row: code diag(t) W, t_i = 1 / norm of row i
  *
  * Source of the exponents: docs/NUMERICS.md, "Importance". */
 #ifndef LORT_COMPRESS_CODER_WEIGHTING_H
@@ -44,6 +45,18 @@ static inline uint8_t lort_scale_inverse(uint8_t code)
  * readers do. */
 void lort_scale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes);
 void lort_unscale_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes);
+/* The same for the first `rows` rows of a block, with the scales of its slice. Columns come first.
+ */
+void lort_scale_block(float *x, const lort_block_place *place, int64_t rows,
+                      const lort_scales *scales);
+void lort_unscale_block(float *x, const lort_block_place *place, int64_t rows,
+                        const lort_scales *scales);
+
+/* ---- rows ---- */
+
+/* Fills codes [rows] with the scales that bring all rows to one norm, as far as quarter octaves and
+ * the limits of the codes allow. row_codes: of the rows' sizes (lort_scale_code). */
+void lort_row_scale_codes(const uint8_t *row_codes, int64_t rows, uint8_t *codes);
 
 /* ---- factors ---- */
 
@@ -62,10 +75,10 @@ static inline void lort_weighed_add(lort_weighed *to, const lort_weighed *from)
     to->weighed += from->weighed;
 }
 
-/* Returns the sums of (a - b)^2 over [rows][cols], in units of unscaled columns. first: the slice's
- * column of the first column of a and b. b NULL: zeros. codes: the scales of a and b, for all
- * columns of the slice; NULL: none. */
-lort_weighed lort_weighed_sum(const lort_weighting *w, const uint8_t *codes, int64_t first,
-                              const float *a, const float *b, int64_t rows, int64_t cols);
+/* Returns the sums of (a - b)^2 over the first `rows` rows of a block, in units of unscaled
+ * weights. b NULL: zeros. scales: of the slice; a and b are scaled by them. */
+lort_weighed lort_weighed_sum(const lort_weighting *w, const lort_scales *scales,
+                              const lort_block_place *place, int64_t rows, const float *a,
+                              const float *b);
 
 #endif

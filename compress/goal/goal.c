@@ -25,9 +25,8 @@ bool lort_goal_ternary(const lort_options *options)
     return options->residual == LORT_RESIDUAL_TERNARY;
 }
 
-int lort_goal_place(const lort_options *options, const lort_tensor *tensor)
+int lort_goal_place(const lort_options *options, const lort_kind_info *kind)
 {
-    const lort_kind_info *kind = lort_kind_get(tensor->name);
     return lort_goal_sized(options) ? kind->size : kind->error;
 }
 

@@ -7,9 +7,9 @@
 #define LORT_COMPRESS_GOAL_GOAL_H
 
 #include "compress/factor/factor.h"
+#include "compress/goal/kinds.h"
 #include "compress/lort.h"
 #include "formats/base/bytes.h"
-#include "formats/types/tensor.h"
 
 /* Bits of a number of a factor in Q8_0, the cost of rounding included. Decides which components pay
  * beside integers (docs/NUMERICS.md, "Components beside integers"). */
@@ -33,7 +33,7 @@ bool lort_goal_ternary(const lort_options *options);
 bool lort_goal_sized(const lort_options *options);
 /* By how many eighths of an octave the error of this tensor is below that of others (goal/kinds.c);
  * 8 = half the error. Not negative where the target bounds each error. */
-int lort_goal_place(const lort_options *options, const lort_tensor *tensor);
+int lort_goal_place(const lort_options *options, const lort_kind_info *kind);
 /* The largest rank whose factors could be smaller than `lossless_bytes`. */
 int64_t lort_goal_break_even(int64_t rows, int64_t cols, uint64_t lossless_bytes);
 /* The target of one matrix. Its max_rank does not yet consider break-even. */

@@ -3,6 +3,7 @@
  * kind changes the distribution of the next token, per weight. */
 #include "compress/goal/kinds.h"
 #include "compress/goal/glob.h"
+#include <string.h>
 
 #define MOST_GLOBS 16
 
@@ -54,6 +55,45 @@ unsigned lort_kind_of(const char *name)
             if (lort_glob(kinds[kind].globs[i], name))
                 return kind;
     return KINDS - 1;
+}
+
+/* Embeddings that a model may use as its output head. Positions and types of tokens are none. */
+static const char *const token_globs[] = {
+    "*token_embd*",  "*embed_tokens*",  "*embed_in*",        "*wte.weight",     "wte",
+    "shared.weight", "*.shared.weight", "*word_embeddings*", "*tok_embeddings*"};
+
+bool lort_kind_may_be_head(const char *name)
+{
+    for (unsigned i = 0; i < sizeof token_globs / sizeof *token_globs; i++)
+        if (lort_glob(token_globs[i], name))
+            return true;
+    return false;
+}
+
+static const char head_name[] = "output head";
+
+bool lort_kind_is_head(const char *name)
+{
+    return strcmp(lort_kind_get(name)->name, head_name) == 0;
+}
+
+/* Every use of the model reads the embedding twice, whatever its size. Where it is a small part of
+ * the weights, its bits are cheap. At the least sum of errors for a size, the squared error of a
+ * tensor goes with its number of weights. docs/NUMERICS.md, "Rows", has the measurements. */
+#define TIED_BELOW 2 /* eighths below that law */
+#define TIED_MOST 24 /* eighths */
+
+lort_kind_info lort_kind_of_tied(uint64_t own, uint64_t others)
+{
+    lort_kind_info kind = *lort_kind_get("token_embd.weight");
+    int place = 0;
+    /* error^2 falls by a quarter of an octave for each eighth of the error */
+    while (place < TIED_MOST &&
+           (double)own * lort_kind_scale(-2 * (place + 1 + TIED_BELOW)) <= (double)others)
+        place++;
+    kind.size = place;
+    kind.error = place > kind.error ? place : kind.error;
+    return kind;
 }
 
 const char *lort_kind_name(unsigned kind) { return kind < KINDS ? kinds[kind].info.name : NULL; }

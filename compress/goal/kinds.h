@@ -16,6 +16,12 @@ typedef struct lort_kind_info {
 } lort_kind_info;
 
 const lort_kind_info *lort_kind_get(const char *name); /* by the tensor's name */
-double lort_kind_scale(int eighths);                   /* 2^(-eighths / 8) */
+/* True if the tensor is an output head. */
+bool lort_kind_is_head(const char *name);
+/* True for an embedding of tokens, which is the output head of a model that has none. */
+bool lort_kind_may_be_head(const char *name);
+/* The kind of such an embedding, in a model that has so many weights beside it. */
+lort_kind_info lort_kind_of_tied(uint64_t own, uint64_t others);
+double lort_kind_scale(int eighths); /* 2^(-eighths / 8) */
 
 #endif

@@ -13,16 +13,43 @@ static void plan_weights(const lort_session *session, const lort_options *option
         return;
     planned->importance =
         lort_imatrix_find(session->imatrix, planned->tensor->name, planned->tensor->name_bytes);
-    for (int64_t s = 0; planned->importance && s < planned->shape.slices && !planned->scaled &&
-                        lort_goal_integers(options);
+    bool pays = false;
+    for (int64_t s = 0;
+         planned->importance && s < planned->shape.slices && !pays && lort_goal_integers(options);
          s++) {
         const lort_weighting weighting = lort_weighting_of(planned->importance, &planned->shape, s);
-        planned->scaled = lort_weighting_pays(&weighting, &planned->shape);
+        pays = lort_weighting_pays(&weighting, &planned->shape);
     }
+    planned->scaled |= pays ? LORT_SCALING_COLS : 0;
+}
+
+/* What the names of all tensors say. */
+typedef struct model_kinds {
+    bool has_head;
+    uint64_t weights; /* of all tensors of two dimensions or more */
+} model_kinds;
+
+static model_kinds look_at_names(const lort_model *model)
+{
+    const lort_index *index = lort_model_index(model);
+    model_kinds found = {0};
+    for (uint64_t i = 0; i < index->count; i++) {
+        found.has_head |= lort_kind_is_head(index->tensors[i].name);
+        found.weights += index->tensors[i].n_dims >= 2 ? index->tensors[i].elements : 0;
+    }
+    return found;
+}
+
+static lort_kind_info kind_of(const lort_tensor *tensor, const model_kinds *all)
+{
+    return !all->has_head && tensor->n_dims >= 2 && lort_kind_may_be_head(tensor->name)
+               ? lort_kind_of_tied(tensor->elements, all->weights - tensor->elements)
+               : *lort_kind_get(tensor->name);
 }
 
 static void plan_extent(const lort_session *session, const lort_model *model,
-                        const lort_options *options, uint64_t extent, lort_tensor_plan *planned)
+                        const lort_options *options, uint64_t extent, const model_kinds *kinds,
+                        lort_tensor_plan *planned)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
     *planned = (lort_tensor_plan){0};
@@ -30,10 +57,13 @@ static void plan_extent(const lort_session *session, const lort_model *model,
         return;
     planned->tensor = &lort_model_index(model)->tensors[tensor];
     planned->shape = lort_tensor_matrices(planned->tensor);
+    planned->kind = kind_of(planned->tensor, kinds);
     planned->reason = lort_rules_reason(model, options, planned->tensor);
     planned->candidate = planned->reason == LORT_REASON_NONE;
     if (!planned->candidate)
         return;
+    if (planned->kind.by_row && lort_goal_integers(options))
+        planned->scaled = LORT_SCALING_ROWS;
     plan_weights(session, options, planned);
     lort_room_pending(options, planned);
 }
@@ -50,8 +80,9 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model,
         return code;
     plan->tensors = memory;
     plan->blocks.write = true;
+    const model_kinds kinds = look_at_names(model);
     for (uint64_t i = 0; i < plan->count; i++) {
-        plan_extent(session, model, options, i, &plan->tensors[i]);
+        plan_extent(session, model, options, i, &kinds, &plan->tensors[i]);
         plan->candidates += plan->tensors[i].candidate;
         if (plan->tensors[i].candidate &&
             (lort_goal_integers(options) || lort_goal_ternary(options) ||

@@ -18,6 +18,7 @@
 #include "compress/session/report.h"
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fit_trits.h"
+#include "compress/slice/outliers.h"
 
 /* Bytes of one outcome in trits: f32 factors, encoded factors and scales. The encoded bytes count
  * three times, since their buffer grows by doubling. */
@@ -68,9 +69,9 @@ static uint64_t integers_workspace(const lort_options *options, const lort_tenso
     return fit > factor ? fit : factor;
 }
 
-/* The bound of one slice's work with `workers` workers. */
-static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *planned,
-                                unsigned workers)
+/* Of the search for its form, once its outliers are found. */
+static uint64_t rest_workspace(const lort_options *options, const lort_tensor_plan *planned,
+                               unsigned workers)
 {
     if (lort_goal_integers(options))
         return integers_workspace(options, planned, workers) + weighing_bytes(planned, workers);
@@ -84,6 +85,15 @@ static uint64_t slice_workspace(const lort_options *options, const lort_tensor_p
     return lort_factor_bound(planned->shape.rows, planned->shape.cols,
                              lort_dtype_element_bytes(planned->tensor->type), &target, workers) +
            weighing_bytes(planned, workers);
+}
+
+/* The bound of one slice's work with `workers` workers. */
+static uint64_t slice_workspace(const lort_options *options, const lort_tensor_plan *planned,
+                                unsigned workers)
+{
+    const uint64_t rest = rest_workspace(options, planned, workers),
+                   outliers = lort_outliers_bound(workers);
+    return rest > outliers ? rest : outliers;
 }
 
 void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
@@ -108,6 +118,11 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned)
                          : 0;
     if (lort_goal_ternary(options))
         planned->pending = ternary_outcome(options, planned);
+    planned->pending += lort_outliers_most(&planned->shape);
+    if (planned->kind.by_row) {
+        const lort_block_grid grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols);
+        planned->pending += (uint64_t)(grid.rows * grid.across) * sizeof(lort_row_sum);
+    }
 }
 
 /* The sum of the `n` largest values of a field over all tensors. n is small, since each tensor

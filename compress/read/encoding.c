@@ -3,6 +3,7 @@
 #include "compress/coder/trits.h"
 #include "compress/coder/weighting.h"
 #include "compress/factor/cells.h"
+#include "formats/base/bytes.h"
 #include "formats/container/part.h"
 #include <string.h>
 
@@ -127,7 +128,9 @@ static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtyp
         type->decode(scratch->bytes, dst + chunk->first, chunk->count);
         if (lort_find_nonfinite(dst + chunk->first, chunk->count) < chunk->count)
             return lort_fail(err, LORT_E_DAMAGED, "a %s holds NaN or Inf",
-                             array == LORT_ARRAY_SCALES ? "scale" : "factor");
+                             array == LORT_ARRAY_SCALES     ? "scale"
+                             : array == LORT_ARRAY_OUTLIERS ? "outlier"
+                                                            : "factor");
     }
     return LORT_OK;
 }
@@ -166,23 +169,31 @@ static lort_code factors_cells(const lort_slice *slice, const lort_cells *cells,
 
 /* ---- integers of a trellis ---- */
 
-/* The column scales, which lie behind the codes; NULL: none. */
-static const uint8_t *scales_of(const lort_slice *slice)
+static lort_scales scales_of(const lort_slice *slice)
 {
-    return slice->term[LORT_TERM_INTEGERS]->scaled
-               ? slice->codes + slice->shape.rows + slice->shape.cols
-               : NULL;
+    return lort_scales_in(slice->codes, slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape);
+}
+
+/* codes NULL: nothing is scaled. */
+static lort_code check_codes(const uint8_t *codes, int64_t count, int least, int most,
+                             const char *what, lort_error *err)
+{
+    for (int64_t i = 0; codes && i < count; i++)
+        if (codes[i] < least || codes[i] > most)
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "the scale of %s %lld has code %u (allowed %d to %d)", what,
+                             (long long)i, codes[i], least, most);
+    return LORT_OK;
 }
 
 static lort_code check_scales(const lort_slice *slice, lort_error *err)
 {
-    const uint8_t *scales = scales_of(slice);
-    for (int64_t c = 0; scales && c < slice->shape.cols; c++)
-        if (scales[c] < LORT_SCALE_LEAST || scales[c] > LORT_SCALE_MOST)
-            return lort_fail(err, LORT_E_DAMAGED,
-                             "the scale of column %lld has code %u (allowed %d to %d)",
-                             (long long)c, scales[c], LORT_SCALE_LEAST, LORT_SCALE_MOST);
-    return LORT_OK;
+    const lort_scales scales = scales_of(slice);
+    lort_code code = check_codes(scales.cols, slice->shape.cols, LORT_SCALE_LEAST, LORT_SCALE_MOST,
+                                 "column", err);
+    return code ? code
+                : check_codes(scales.rows, slice->shape.rows, LORT_ROW_SCALE_LEAST,
+                              LORT_ROW_SCALE_MOST, "row", err);
 }
 
 static uint64_t integers_memory(const lort_part *part, const lort_term *term, uint32_t slice)
@@ -215,11 +226,11 @@ static lort_code decode_integers(const lort_slice *slice, const lort_block_place
                                  uint64_t bytes, lort_scratch *scratch, lort_error *err)
 {
     lort_block block = lort_block_at(place, place->rows, slice->codes, slice->shape.rows);
-    const uint8_t *scales = scales_of(slice);
+    const lort_scales scales = scales_of(slice);
     lort_code code = lort_block_decode(&block, slice->term[LORT_TERM_INTEGERS]->step[slice->slice],
                                        bytes, &scratch->block, err);
-    if (code == LORT_OK && scales)
-        lort_unscale_columns(scratch->block.weights, place->rows, place->cols, scales + place->col);
+    if (code == LORT_OK)
+        lort_unscale_block(scratch->block.weights, place, place->rows, &scales);
     return code;
 }
 
@@ -319,11 +330,88 @@ static lort_code block_cells(const lort_slice *slice, const lort_cells *cells,
     return code;
 }
 
+/* ---- outliers ---- */
+
+#define OUTLIER_BYTES (sizeof(uint64_t) + sizeof(float))
+
+static uint64_t outliers_memory(const lort_part *part, const lort_term *term, uint32_t slice)
+{
+    (void)part;
+    return term->rank[slice] * OUTLIER_BYTES;
+}
+
+static lort_code load_places(const lort_slice *slice, lort_scratch *scratch, lort_error *err)
+{
+    const uint64_t elements = (uint64_t)slice->shape.rows * (uint64_t)slice->shape.cols;
+    uint64_t first, count, next = 0;
+    lort_part_array(slice->part, LORT_ARRAY_PLACES, slice->slice, &first, &count);
+    for (uint64_t i = first; i < first + count; i++) {
+        const lort_chunk *chunk = &slice->part->chunks[i];
+        lort_code code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec,
+                                            scratch->planes, scratch->bytes, err);
+        if (code)
+            return code;
+        for (uint64_t k = 0; k < chunk->count; k++) {
+            const uint64_t place = lort_load_u64(scratch->bytes + 8 * k);
+            if (place < next || place >= elements)
+                return lort_fail(err, LORT_E_DAMAGED,
+                                 "outlier %llu is at element %llu (allowed: %llu to %llu)",
+                                 (unsigned long long)(chunk->first + k), (unsigned long long)place,
+                                 (unsigned long long)next, (unsigned long long)elements - 1);
+            slice->places[chunk->first + k] = place;
+            next = place + 1;
+        }
+    }
+    return LORT_OK;
+}
+
+static lort_code outliers_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
+{
+    const uint32_t count = slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice];
+    void *memory;
+    lort_code code = lort_take(slice->alloc, count * OUTLIER_BYTES, "outliers", &memory, err);
+    if (code)
+        return code;
+    slice->places = memory;
+    slice->outliers = (float *)(void *)(slice->places + count);
+    code = load_places(slice, scratch, err);
+    return code ? code
+                : load_array(slice, LORT_ARRAY_OUTLIERS, LORT_F32, scratch, slice->outliers, err);
+}
+
+static lort_code outliers_cells(const lort_slice *slice, const lort_cells *cells,
+                                lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                                lort_error *err)
+{
+    const uint64_t cols = (uint64_t)slice->shape.cols, c0 = (uint64_t)cells->c0,
+                   c1 = (uint64_t)cells->c1, r0 = (uint64_t)cells->r0,
+                   end = (uint64_t)cells->r1 * cols;
+    uint64_t low = 0, high = slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice];
+    const uint64_t count = high;
+    (void)scratch;
+    (void)cache;
+    (void)err;
+    while (low < high) { /* the first one in these rows */
+        const uint64_t middle = low + (high - low) / 2;
+        if (slice->places[middle] < r0 * cols)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < count && slice->places[low] < end; low++) {
+        const uint64_t row = slice->places[low] / cols, col = slice->places[low] % cols;
+        if (col >= c0 && col < c1)
+            dst[(row - r0) * (c1 - c0) + col - c0] = slice->outliers[low];
+    }
+    return LORT_OK;
+}
+
 static const lort_encoding encodings[] = {
     {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_cells},
     {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_cells},
     {LORT_TERM_INTEGERS, "integers", integers_memory, integers_open, block_cells},
     {LORT_TERM_TERNARY, "trits", ternary_memory, ternary_open, block_cells},
+    {LORT_TERM_OUTLIERS, "outliers", outliers_memory, outliers_open, outliers_cells},
 };
 #define ENCODINGS (sizeof encodings / sizeof *encodings)
 
@@ -404,6 +492,9 @@ void lort_slice_close(lort_slice *slice)
                   lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape));
     if (slice->scales)
         lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
+    if (slice->places)
+        lort_give(slice->alloc, slice->places,
+                  slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice] * OUTLIER_BYTES);
     *slice = (lort_slice){0};
 }
 

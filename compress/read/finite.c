@@ -9,8 +9,9 @@
 #include <float.h>
 #include <math.h>
 
-/* The largest integer is below 2^20, its gain below 2, and an inverse column scale at most 2^8. */
-#define MOST_STEPS 0x1p29
+/* The largest integer is below 2^20, its gain below 2, and the inverse scales of a row and a column
+ * are at most 2^16 and 2^8. */
+#define MOST_STEPS 0x1p45
 /* Elements decoded per stored byte of the part. Factors of rank 1 in Q8_0 of 16384 x 16384 have
  * 7,700. */
 #define MOST_RATIO 8192

@@ -19,6 +19,10 @@ void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t r
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
             entry->rank =
                 part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+    entry->outliers = 0;
+    for (uint32_t t = 0; t < part->term_count; t++)
+        for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_OUTLIERS && s < part->slices; s++)
+            entry->outliers += part->terms[t].rank[s];
     entry->rel_error = part->has_error ? part->rel_error : NAN;
     entry->bytes_out = part->payload_bytes + record_bytes;
 }

@@ -228,6 +228,8 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .slices = 1,
                                           .rel_error = NAN,
                                           .weighted_error = NAN,
+                                          .rel_error_rest = NAN,
+                                          .worst_row_error = NAN,
                                           .cosine = NAN,
                                           .max_abs = NAN};
     report->tensors = tensors;

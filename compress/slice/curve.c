@@ -10,9 +10,9 @@
 
 /* True if the step is at least a factor of 16 inside the allowed range. The margin is needed
  * because the step of one block is not that of the slice. */
-static bool step_is_safe(float step)
+static bool step_is_safe(const lort_fitting *f)
 {
-    return step >= 16 * LORT_STEP_LEAST && step <= LORT_STEP_MOST / 16;
+    return f->step >= 16 * lort_fitting_step_least(f) && f->step <= lort_fitting_step_most(f) / 16;
 }
 
 /* Finds the step at which the block has the relative error `target`. Then encodes the block and
@@ -57,9 +57,9 @@ static lort_code measure_block_points(lort_fitting *f, double error, unsigned fi
         if (curve->only[i])
             continue;
         f->step = f->step > 0 ? f->step / 2 : (float)(2 * error * lort_fitting_rms(f));
-        if (step_is_safe(f->step))
+        if (step_is_safe(f))
             code = curve_point(f, &block, space, error, &bits, err);
-        curve->bits[i] += step_is_safe(f->step) ? bits : LORT_CURVE_OUT_OF_REACH;
+        curve->bits[i] += step_is_safe(f) ? bits : LORT_CURVE_OUT_OF_REACH;
     }
     return code;
 }

@@ -14,6 +14,7 @@
 #include "compress/slice/chunk.h"
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fit_trits.h"
+#include "compress/slice/outliers.h"
 #include "compress/slice/weigh.h"
 #include "loader/os/os.h"
 #include <math.h>
@@ -147,19 +148,13 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
 
 /* ---- integers, and components beside them ---- */
 
-/* The share of the slice; NULL if the target is an error. */
-static const lort_share *share_of(const lort_slice_source *source, uint32_t slice)
-{
-    return source->planned->shares ? &source->planned->shares[slice] : NULL;
-}
-
 /* Takes the components that save more bits of the integers at this error than they cost
  * (docs/NUMERICS.md, "Components beside integers"). Most weights have no such components. */
 static lort_code take_components(lort_slice_source *source, uint32_t slice, uint64_t key,
                                  double error, lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_matrices *shape = &source->planned->shape;
-    const lort_share *share = share_of(source, slice);
+    const lort_share *share = source->share;
     lort_target gain = lort_goal_gain(source->decider->options, shape->rows, shape->cols);
     /* Not weighed: components that stand out by importance alone are coded by the scales of the
      * columns already (docs/NUMERICS.md, "Importance"). */
@@ -167,13 +162,14 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
     gain.key = key;
     gain.aim = error;
     /* Energy below the target error costs integers nothing, so components for this energy do not
-     * pay. But where readers use single rows, this energy may be all of some row: then no floor. */
-    gain.floor = lort_kind_get(source->planned->tensor->name)->by_row ? 0 : error * error;
+     * pay. */
+    gain.floor = error * error;
     /* With a share LoRT takes the components of half its error, which is a quarter of the energy.
      * The share may have room for more components where integers would have too little of it. */
     if (share)
         gain.floor /= 4;
-    if (gain.value >= 1 || gain.max_rank == 0)
+    /* Components are those of unscaled rows, so they spend their bytes on a few long rows. */
+    if (gain.value >= 1 || gain.max_rank == 0 || source->planned->scaled & LORT_SCALING_ROWS)
         return LORT_OK;
     lort_code code = lort_outcome_factor(source, &matrix, slice, &gain, work, out, err);
     const uint64_t room =
@@ -195,7 +191,7 @@ static lort_code take_components(lort_slice_source *source, uint32_t slice, uint
 static lort_code take_integers(lort_slice_source *source, uint32_t slice, double error,
                                lort_work work, lort_outcome *out, lort_error *err)
 {
-    const lort_share *share = share_of(source, slice);
+    const lort_share *share = source->share;
     source->factors = lort_outcome_has_factors(out) ? &out->product : NULL;
     lort_code code = lort_fit_integers(source, slice, error, share, work, out, err);
     if (code == LORT_OK && out->reason) /* The slice is kept after all. */
@@ -232,7 +228,7 @@ static lort_code decide_integers(lort_slice_source *source, uint32_t slice, uint
                                  double error, lort_work work, lort_outcome *out, lort_error *err)
 {
     const lort_alloc *alloc = &source->decider->session->alloc;
-    const lort_share *share = share_of(source, slice);
+    const lort_share *share = source->share;
     lort_outcome alone = {.lossless = out->lossless};
     lort_code code = take_components(source, slice, key, error, work, out, err);
     const bool both = code == LORT_OK && lort_outcome_has_factors(out);
@@ -282,33 +278,49 @@ static void take_smaller(lort_curve *curve, const lort_curve *alone, unsigned fi
 
 /* Goes from the finest error to the coarsest. Where no components pay at one error, none pay at a
  * larger one. So LoRT looks once at a matrix without components. */
-lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *planned,
-                            uint32_t slice, lort_work work, lort_curve *curve, lort_error *err)
+static lort_code find_points(lort_slice_source *source, uint32_t slice, lort_work work,
+                             lort_curve *curve, lort_error *err)
 {
-    const uint64_t key =
-        lort_matrix_key(decider->options->seed,
-                        lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
-    lort_slice_source source = lort_slice_source_of(decider, planned, slice);
+    const lort_decider *decider = source->decider;
+    const lort_tensor *tensor = source->planned->tensor;
+    const uint64_t key = lort_matrix_key(decider->options->seed,
+                                         lort_name_hash(tensor->name, tensor->name_bytes), slice);
     unsigned first;
-    lort_code code = lort_curve_start(&source, work, curve, err);
+    lort_code code = LORT_OK;
     for (unsigned end = LORT_CURVE_POINTS; end > 0 && code == LORT_OK && !curve->raw; end = first) {
         lort_outcome out = {0};
-        code = take_components(&source, slice, key, error_of_point(end - 1), work, &out, err);
+        code = take_components(source, slice, key, error_of_point(end - 1), work, &out, err);
         first = first_point(&out, end);
-        source.factors = lort_outcome_has_factors(&out) ? &out.product : NULL;
+        source->factors = lort_outcome_has_factors(&out) ? &out.product : NULL;
         if (code == LORT_OK)
-            code = lort_curve_points(&source, lort_outcome_has_factors(&out) ? &out : NULL, first,
+            code = lort_curve_points(source, lort_outcome_has_factors(&out) ? &out : NULL, first,
                                      end, work, curve, err);
         if (code == LORT_OK && lort_outcome_has_factors(&out)) {
             lort_curve alone = *curve;
-            source.factors = NULL;
-            code = lort_curve_points(&source, NULL, first, end, work, &alone, err);
+            source->factors = NULL;
+            code = lort_curve_points(source, NULL, first, end, work, &alone, err);
             take_smaller(curve, &alone, first, end);
         }
         lort_outcome_free(&out, &decider->session->alloc);
     }
     for (unsigned i = 1; i < LORT_CURVE_POINTS; i++)
         curve->bits[i] = fmax(curve->bits[i], curve->bits[i - 1]);
+    return code;
+}
+
+lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan *planned,
+                            uint32_t slice, lort_work work, lort_curve *curve, lort_error *err)
+{
+    lort_slice_source source = lort_slice_source_of(decider, planned, slice);
+    lort_outliers outliers = {0};
+    lort_code code = lort_curve_start(&source, work, curve, err);
+    if (code == LORT_OK)
+        code = lort_outliers_find(&source, work, &outliers, err);
+    source.outliers = outliers.count ? &outliers : NULL;
+    if (code == LORT_OK)
+        code = find_points(&source, slice, work, curve, err);
+    curve->codes += outliers.stored;
+    lort_outliers_free(&outliers, &decider->session->alloc);
     return code;
 }
 
@@ -323,13 +335,69 @@ static lort_code decide_ternary(lort_slice_source *source, uint32_t slice, uint6
                 : lort_model_check(source->decider->model, source->planned->tensor->file, err);
 }
 
-static lort_code finish_outcome(lort_outcome *out, const lort_slice_source *source, uint64_t start,
-                                lort_code code)
+/* Decides a slice whose form is factors alone. */
+static lort_code decide_factors(lort_slice_source *source, uint32_t slice, lort_target *target,
+                                lort_work work, lort_outcome *out, lort_error *err)
 {
-    out->passes = source->passes;
-    out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
+    const lort_matrices *shape = &source->planned->shape;
+    lort_code code =
+        source->weighting.on ? lort_slice_weigh(source, work, out, NULL, err) : LORT_OK;
     if (code)
-        lort_outcome_free(out, &source->decider->session->alloc);
+        return code;
+    const int64_t even = lort_goal_break_even(shape->rows, shape->cols, out->lossless);
+    if (even < 1 || (target->kind == LORT_TARGET_RANK && target->rank > even)) {
+        code = keep_unseen(source, work.worker, LORT_REASON_BREAK_EVEN, out, err);
+        snprintf(out->detail, sizeof out->detail, "factors pay up to rank %lld", (long long)even);
+        return code;
+    }
+    target->max_rank = target->max_rank < even ? target->max_rank : even;
+    return factor_slice(source->decider, source, target, slice, work, out, err);
+}
+
+static lort_code decide_rest(lort_slice_source *source, uint32_t slice, lort_target *target,
+                             lort_work work, lort_outcome *out, lort_error *err)
+{
+    const lort_options *options = source->decider->options;
+    if (lort_goal_integers(options)) {
+        const double error =
+            source->share
+                ? source->share->error
+                : target->value * lort_kind_scale(lort_goal_place(options, &source->planned->kind));
+        return decide_integers(source, slice, target->key, error, work, out, err);
+    }
+    return lort_goal_ternary(options) ? decide_ternary(source, slice, target->key, work, out, err)
+                                      : decide_factors(source, slice, target, work, out, err);
+}
+
+/* Takes the outliers out of the slice, decides the rest, and puts them beside it. A slice that is
+ * kept has them in its raw bytes. */
+static lort_code decide_slice(lort_slice_source *source, uint32_t slice, lort_target *target,
+                              lort_work work, lort_outcome *out, lort_error *err)
+{
+    const lort_alloc *alloc = &source->decider->session->alloc;
+    const lort_share *given = source->planned->shares ? &source->planned->shares[slice] : NULL;
+    lort_outliers outliers;
+    lort_code code = lort_outliers_find(source, work, &outliers, err);
+    if (code)
+        return code;
+    lort_share share = given ? *given : (lort_share){0};
+    share.bytes -= outliers.stored < share.bytes ? outliers.stored : share.bytes;
+    const uint64_t stored = outliers.stored < out->lossless ? outliers.stored : out->lossless;
+    out->lossless -= stored; /* what the rest may take */
+    source->share = given ? &share : NULL;
+    source->outliers = outliers.count ? &outliers : NULL;
+    code = decide_rest(source, slice, target, work, out, err);
+    source->share = NULL;
+    source->outliers = NULL;
+    out->lossless += stored;
+    if (code == LORT_OK && out->kind != LORT_OUTCOME_KEPT)
+        code =
+            lort_outliers_encode(&outliers, source->decider->session, work.worker, slice, out, err);
+    if (code || out->kind == LORT_OUTCOME_KEPT) {
+        out->norm2 += outliers.energy;
+        lort_outliers_free(&outliers, alloc);
+    } else
+        out->outliers = outliers;
     return code;
 }
 
@@ -349,28 +417,10 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
     target.key =
         lort_matrix_key(decider->options->seed,
                         lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
-    if (lort_goal_integers(decider->options)) {
-        const double error = planned->shares
-                                 ? planned->shares[slice].error
-                                 : target.value * lort_kind_scale(lort_goal_place(decider->options,
-                                                                                  planned->tensor));
-        return finish_outcome(out, &source, start,
-                              decide_integers(&source, slice, target.key, error, work, out, err));
-    }
-    if (lort_goal_ternary(decider->options))
-        return finish_outcome(out, &source, start,
-                              decide_ternary(&source, slice, target.key, work, out, err));
-    if (source.weighting.on)
-        code = lort_slice_weigh(&source, work, out, NULL, err);
+    code = decide_slice(&source, slice, &target, work, out, err);
+    out->passes = source.passes;
+    out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
     if (code)
-        return finish_outcome(out, &source, start, code);
-    int64_t even = lort_goal_break_even(planned->shape.rows, planned->shape.cols, out->lossless);
-    if (even < 1 || (target.kind == LORT_TARGET_RANK && target.rank > even)) {
-        code = keep_unseen(&source, work.worker, LORT_REASON_BREAK_EVEN, out, err);
-        snprintf(out->detail, sizeof out->detail, "factors pay up to rank %lld", (long long)even);
-    } else {
-        target.max_rank = target.max_rank < even ? target.max_rank : even;
-        code = factor_slice(decider, &source, &target, slice, work, out, err);
-    }
-    return finish_outcome(out, &source, start, code);
+        lort_outcome_free(out, &decider->session->alloc);
+    return code;
 }

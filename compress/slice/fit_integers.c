@@ -65,7 +65,7 @@ static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigne
     const lort_block block =
         lort_fitting_block(f->source, &place, rows, f->codes, lort_fitting_mean2(f));
     s->weights = rows * place.cols;
-    s->error2 = lort_block_measure(&block, f->step, space);
+    s->scaled2 = s->error2 = lort_block_measure(&block, f->step, space);
     if (lort_fitting_is_weighed(f)) {
         s->error = lort_fitting_weigh(f, &place, rows, space->weights, space->decoded);
         s->error2 = s->error.weighed;
@@ -79,8 +79,21 @@ static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *e
     (void)item;
     f->total.weights += f->slots[slot].weights;
     f->total.error2 += f->slots[slot].error2;
+    f->total.scaled2 += f->slots[slot].scaled2;
     lort_weighed_add(&f->total.error, &f->slots[slot].error);
     return lort_session_check_stop(f->source->decider->session, err);
+}
+
+/* The relative error of `measured`, a part of all weights. Where rows are scaled, each row counts
+ * by its own norm as well, and the larger figure counts. A few rows may hold most of the norm, and
+ * a sample may have none of them. So a sample of scaled rows counts by their own norms alone. */
+static double relative_error(const lort_fitting *f, double error2, double scaled2, double measured)
+{
+    const double whole = sqrt(error2 / measured / f->judged2);
+    if (!f->source->scales.rows || f->source->weighting.on)
+        return whole;
+    const double rows = sqrt(scaled2 / measured / f->norm2);
+    return measured < 1 || rows > whole ? rows : whole;
 }
 
 /* Measures the relative error on one row in `one_in`. The error of a weight depends mainly on the
@@ -91,12 +104,12 @@ static lort_code measure_error(lort_fitting *f, int64_t one_in, double *error, l
     f->source->passes += one_in == 1;
     f->sized = 0;
     f->total.weights = 0;
-    f->total.error2 = 0;
+    f->total.error2 = f->total.scaled2 = 0;
     f->total.error = (lort_weighed){0, 0};
     lort_code code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window,
                                    measure_block, add_error, f, err);
     const double measured = (double)f->total.weights / (double)f->grid.rows / (double)f->grid.cols;
-    *error = code ? 0 : sqrt(f->total.error2 / measured / f->judged2);
+    *error = code ? 0 : relative_error(f, f->total.error2, f->total.scaled2, measured);
     return code;
 }
 
@@ -166,6 +179,7 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
     *s = (lort_fitting_sums){.stored = coded.stored,
                              .error2 = coded.error2,
                              .measured2 = coded.measured2,
+                             .scaled2 = coded.measured2,
                              .rows = s->rows,
                              .cols = s->cols};
     if (code == LORT_OK && lort_fitting_is_weighed(f)) {
@@ -184,6 +198,7 @@ static lort_code add_size(void *ctx, int64_t item, unsigned slot, lort_error *er
     f->total.stored += f->slots[slot].stored;
     f->total.error2 += f->slots[slot].error2;
     f->total.measured2 += f->slots[slot].measured2;
+    f->total.scaled2 += f->slots[slot].scaled2;
     lort_weighed_add(&f->total.error, &f->slots[slot].error);
     return lort_session_check_stop(f->source->decider->session, err);
 }
@@ -195,7 +210,7 @@ static lort_code measure_size(lort_fitting *f, uint64_t *bytes, lort_error *err)
     lort_code code = LORT_OK;
     if (f->sized != f->step) {
         f->total.stored = 0;
-        f->total.error2 = f->total.measured2 = 0;
+        f->total.error2 = f->total.measured2 = f->total.scaled2 = 0;
         f->total.error = (lort_weighed){0, 0};
         f->source->passes++;
         code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window, size_block,
@@ -218,7 +233,7 @@ static lort_code measure_all(lort_fitting *f, double *error, double *error2, lor
     }
     lort_code code = measure_size(f, &bytes, err);
     *error2 = f->total.measured2;
-    *error = code ? 0 : sqrt(f->total.measured2 / f->judged2);
+    *error = code ? 0 : relative_error(f, f->total.measured2, f->total.scaled2, 1);
     return code;
 }
 
@@ -432,7 +447,7 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
         if (code)
             return code;
     }
-    if (!(f->step >= LORT_STEP_LEAST && f->step <= LORT_STEP_MOST) ||
+    if (!(f->step >= lort_fitting_step_least(f) && f->step <= lort_fitting_step_most(f)) ||
         sqrt(f->peak) > LORT_STEPS_MAX * (double)f->step)
         return lort_outcome_keep(out, LORT_REASON_INTEGERS);
     return accept_step(f, slice, share, out, err);
@@ -455,7 +470,12 @@ lort_code lort_fit_integers(lort_slice_source *source, uint32_t slice, double ta
     lort_fitting f = lort_fitting_of(source, work);
     const uint64_t weights = (uint64_t)f.grid.rows * (uint64_t)f.grid.cols;
     lort_code code = lort_fitting_take(&f, err);
-    lort_held_open(&f.held, lort_session_spare_alloc(source->decider->session, weights),
+    /* Errors of rows are measured when blocks are encoded, so LoRT holds no blocks of such slices.
+     */
+    lort_held_open(&f.held,
+                   source->planned->kind.by_row
+                       ? NULL
+                       : lort_session_spare_alloc(source->decider->session, weights),
                    (uint64_t)(f.grid.down * f.grid.across));
     if (code == LORT_OK)
         code = fit_slice(&f, slice, target, share, out, err);

@@ -12,6 +12,7 @@
 #include "formats/types/tensor.h"
 #include "loader/machine/pool.h"
 #include "loader/store/codec.h"
+#include <string.h>
 
 lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker)
 {
@@ -21,8 +22,7 @@ lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker)
 lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows,
                                 const float *a, const float *b)
 {
-    return lort_weighed_sum(&f->source->weighting, f->source->scales, place->col, a, b, rows,
-                            place->cols);
+    return lort_weighed_sum(&f->source->weighting, &f->source->scales, place, rows, a, b);
 }
 
 static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -67,19 +67,35 @@ static void find_codes(lort_fitting *f)
         f->codes[f->grid.rows + c] = lort_scale_code(f->col_energy[c] / mean, f->grid.rows);
 }
 
-lort_code lort_fitting_prepare(lort_fitting *f, lort_error *err)
+/* Reads the slice once, scaled as f->source says. */
+static lort_code find_energies(lort_fitting *f, lort_error *err)
 {
-    const lort_tensor_plan *planned = f->source->planned;
-    uint8_t *scales = planned->scaled ? f->codes + f->grid.rows + f->grid.cols : NULL;
-    if (scales)
-        lort_weighting_codes(&f->source->weighting, &planned->shape, scales);
-    f->source->scales = scales;
+    memset(f->row_energy, 0, (size_t)(f->grid.rows + f->grid.cols) * sizeof *f->row_energy);
+    f->total = (lort_fitting_sums){0};
     f->source->passes++;
     lort_code code = lort_pool_run(f->work.pool, f->grid.down * f->grid.across, f->window,
                                    sum_energies, add_energies, f, err);
     f->norm2 = f->total.norm2;
     f->peak = f->total.peak;
     f->judged2 = lort_fitting_is_weighed(f) ? f->total.norm.weighed : f->norm2;
+    return code;
+}
+
+lort_code lort_fitting_prepare(lort_fitting *f, lort_error *err)
+{
+    const lort_tensor_plan *planned = f->source->planned;
+    const lort_scales scales = lort_scales_in(f->codes, planned->scaled, &planned->shape);
+    if (scales.cols)
+        lort_weighting_codes(&f->source->weighting, &planned->shape,
+                             f->codes + (scales.cols - f->codes));
+    f->source->scales = (lort_scales){scales.cols, NULL};
+    lort_code code = find_energies(f, err);
+    if (code == LORT_OK && lort_fitting_can_be_coded(f) && scales.rows) {
+        find_codes(f);
+        lort_row_scale_codes(f->codes, f->grid.rows, f->codes + (scales.rows - f->codes));
+        f->source->scales = scales;
+        code = find_energies(f, err);
+    }
     if (code == LORT_OK && lort_fitting_can_be_coded(f))
         find_codes(f);
     return code;
@@ -104,7 +120,7 @@ lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_
 {
     lort_block block = lort_block_at(place, rows, codes, source->planned->shape.rows);
     block.mean2 = mean2;
-    block.show = source->weighting.on;
+    block.show = lort_slice_weighs(source);
     lort_block_classes(&block);
     return block;
 }
@@ -137,7 +153,8 @@ lort_code lort_fitting_take(lort_fitting *f, lort_error *err)
 void lort_fitting_give(lort_fitting *f)
 {
     const uint64_t rows = (uint64_t)f->grid.rows, cols = (uint64_t)f->grid.cols;
-    f->source->scales = NULL; /* They lie in `codes`, given back below or owned by the outcome. */
+    /* The scales lie in `codes`, given back below or owned by the outcome. */
+    f->source->scales = (lort_scales){NULL, NULL};
     lort_give(lort_fitting_alloc(f), f->slots,
               f->window *
                   (sizeof *f->slots + (uint64_t)(f->grid.high + f->grid.wide) * sizeof(double)));

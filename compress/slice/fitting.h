@@ -7,15 +7,13 @@
 #include "compress/slice/outcome.h"
 #include <math.h>
 
-#define LORT_STEP_LEAST 0x1p-100f /* so that no product of a reader is subnormal */
-#define LORT_STEP_MOST 0x1p100f   /* so that no product of a reader is infinite */
-
 typedef struct lort_fitting_sums {
     double norm2, error2, peak; /* peak: the largest square */
     /* Squared error of coded blocks as lort_block_measure sums it. So no decision depends on
      * whether blocks are held. */
     double measured2;
-    lort_weighed norm, error; /* with importances: of unscaled columns */
+    double scaled2;           /* squared error in the units of scaled rows and columns */
+    lort_weighed norm, error; /* with importances or scaled rows: in the weights' own units */
     int64_t weights;          /* measured */
     uint64_t stored;          /* bytes of coded blocks */
     double *rows, *cols;      /* energies, [high] and [wide] */
@@ -26,13 +24,13 @@ typedef struct lort_fitting {
     lort_work work;
     lort_block_grid grid;
     double *row_energy, *col_energy; /* [rows], [cols] */
-    /* [rows + cols], then [cols] scales if the plan scales the columns. */
+    /* [rows + cols], then the scales of columns and rows that the plan asks for. */
     uint8_t *codes;
     uint64_t code_count;
     lort_fitting_sums *slots, total; /* [window] */
     unsigned window;
-    double norm2, peak; /* of scaled columns, as the integers code them */
-    /* Errors are relative to this: norm2, or with importances the weighed norm. */
+    double norm2, peak; /* of scaled rows and columns, as the integers code them */
+    /* Errors are relative to this: norm2, or where errors are weighed the weighed norm. */
     double judged2;
     int64_t one_in; /* one row in so many is measured */
     float step;
@@ -47,7 +45,16 @@ static inline const lort_alloc *lort_fitting_alloc(const lort_fitting *f)
 }
 static inline bool lort_fitting_is_weighed(const lort_fitting *f)
 {
-    return f->source->weighting.on;
+    return lort_slice_weighs(f->source);
+}
+/* The smallest and the largest step that readers accept. */
+static inline float lort_fitting_step_most(const lort_fitting *f)
+{
+    return f->source->planned->scaled & LORT_SCALING_ROWS ? 0x1p84f : 0x1p100f;
+}
+static inline float lort_fitting_step_least(const lort_fitting *f)
+{
+    return 1 / lort_fitting_step_most(f);
 }
 static inline double lort_fitting_mean2(const lort_fitting *f)
 {

@@ -6,6 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static lort_code add_chunk(lort_session *session, const lort_chunk *chunk, lort_outcome *out,
+                           lort_error *err)
+{
+    if (out->chunk_count == out->chunk_room) {
+        const uint64_t room = 2 * out->chunk_room + 4;
+        void *memory;
+        lort_code code =
+            lort_take(&session->alloc, room * sizeof *chunk, "chunk descriptions", &memory, err);
+        if (code)
+            return code;
+        if (out->chunk_count)
+            memcpy(memory, out->chunks, out->chunk_count * sizeof *chunk);
+        lort_give(&session->alloc, out->chunks, out->chunk_room * sizeof *chunk);
+        out->chunks = memory;
+        out->chunk_room = room;
+    }
+    out->chunks[out->chunk_count++] = *chunk;
+    return LORT_OK;
+}
+
 lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array,
                               uint32_t slice, lort_dtype dtype, const uint8_t *bytes, uint64_t size,
                               lort_outcome *out, lort_error *err)
@@ -19,16 +39,17 @@ lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array
         lort_code code =
             lort_chunk_encode(scratch->codec, scratch, type, bytes + first * type->block_bytes,
                               count * type->block_bytes, &stored, err);
+        const lort_chunk chunk = {.array = LORT_ARRAY_ID(array, slice),
+                                  .stored = (uint32_t)stored,
+                                  .decoded = (uint32_t)(count * type->block_bytes),
+                                  .offset = out->coded.size,
+                                  .first = first * type->block_elements,
+                                  .count = count * type->block_elements,
+                                  .hash = code ? 0 : lort_xxh64(scratch->coded, stored)};
+        if (code == LORT_OK)
+            code = add_chunk(session, &chunk, out, err);
         if (code)
             return code;
-        out->chunks[out->chunk_count++] =
-            (lort_chunk){.array = LORT_ARRAY_ID(array, slice),
-                         .stored = (uint32_t)stored,
-                         .decoded = (uint32_t)(count * type->block_bytes),
-                         .offset = out->coded.size,
-                         .first = first * type->block_elements,
-                         .count = count * type->block_elements,
-                         .hash = lort_xxh64(scratch->coded, stored)};
         lort_put_bytes(&out->coded, scratch->coded, stored);
     }
     return lort_buffer_check(&out->coded, err);
@@ -68,6 +89,7 @@ void lort_outcome_free(lort_outcome *outcome, const lort_alloc *alloc)
     lort_give(alloc, outcome->codes, outcome->code_count);
     lort_give(alloc, outcome->scales, outcome->scale_bytes);
     lort_held_close(&outcome->held);
+    lort_outliers_free(&outcome->outliers, alloc);
     lort_give(alloc, outcome->product.left, outcome->left_bytes);
     lort_give(alloc, outcome->product.right, outcome->right_bytes);
     if (outcome->coded.alloc)

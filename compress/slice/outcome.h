@@ -39,8 +39,9 @@ typedef struct lort_outcome {
     uint64_t code_count;
     /* Bytes of the lossless form (measured or scaled up), and estimated bytes of the coded form. */
     uint64_t lossless, estimate;
-    lort_held held; /* coded: the blocks, where they could be held */
-    /* The encoded chunks of factors, codes or scales, one behind the other. */
+    lort_held held;         /* coded: the blocks, where they could be held */
+    lort_outliers outliers; /* not kept: norms and errors are those of the other weights */
+    /* The encoded chunks of factors, codes or scales, then of outliers, one behind the other. */
     lort_buffer coded;
     /* The descriptions of the chunks. Offsets are from the start of `coded`. */
     lort_chunk *chunks;
@@ -76,8 +77,8 @@ void lort_outcome_drop_factors(lort_outcome *out, const lort_alloc *alloc);
  * weighed: the norms in `factors` are of scaled columns, so LoRT does not take them over. */
 void lort_outcome_judge(const lort_factors *factors, const lort_target *target, bool weighed,
                         lort_outcome *out);
-/* Encodes an array as chunks and appends them to out->coded. lort_outcome_room must have made room
- * for the chunks. */
+/* Encodes an array as chunks and appends them to out->coded. out->coded.alloc must be set, as
+ * lort_outcome_room does. */
 lort_code lort_outcome_encode(lort_session *session, unsigned worker, lort_array array,
                               uint32_t slice, lort_dtype dtype, const uint8_t *bytes, uint64_t size,
                               lort_outcome *out, lort_error *err);

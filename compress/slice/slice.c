@@ -31,6 +31,8 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_t
                                lort_model_unmapped(decider->model),
                                NULL,
                                lort_weighting_of(planned->importance, &planned->shape, slice),
+                               {NULL, NULL},
+                               NULL,
                                NULL,
                                0,
                                false};
@@ -125,6 +127,50 @@ static bool is_ready(const lort_slice_source *source, int64_t r0, int64_t c0, co
     return (uintptr_t)bytes % sizeof(float) == 0;
 }
 
+void lort_outliers_free(lort_outliers *outliers, const lort_alloc *alloc)
+{
+    lort_give(alloc, outliers->places, outliers->room * LORT_OUTLIER_BYTES);
+    *outliers = (lort_outliers){0};
+}
+
+/* The first outlier at `place` or behind it. */
+static uint64_t first_outlier(const lort_outliers *outliers, uint64_t place)
+{
+    uint64_t low = 0, high = outliers->count;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (outliers->places[middle] < place)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Puts zeros in place of the outliers of a tile. */
+static void blank_outliers(const lort_outliers *outliers, uint64_t cols, uint64_t r0, uint64_t r1,
+                           uint64_t c0, uint64_t c1, float *tile)
+{
+    for (uint64_t i = first_outlier(outliers, r0 * cols);
+         i < outliers->count && outliers->places[i] < r1 * cols; i++) {
+        const uint64_t row = outliers->places[i] / cols, col = outliers->places[i] % cols;
+        if (col >= c0 && col < c1)
+            tile[(row - r0) * (c1 - c0) + col - c0] = 0;
+    }
+}
+
+static lort_code read_copy(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1,
+                           int64_t c0, int64_t c1, float *dst, lort_error *err)
+{
+    lort_code code = c1 - c0 == source->planned->shape.cols
+                         ? read_rows(source, worker, r0, r1, dst, err)
+                         : read_parts(source, worker, r0, r1, c0, c1, dst, err);
+    if (code == LORT_OK && source->outliers)
+        blank_outliers(source->outliers, (uint64_t)source->planned->shape.cols, (uint64_t)r0,
+                       (uint64_t)r1, (uint64_t)c0, (uint64_t)c1, dst);
+    return code;
+}
+
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
 {
@@ -134,13 +180,11 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
     if (code)
         return code;
     *ld = source->planned->shape.cols;
-    if (is_ready(source, r0, c0, out))
+    if (!source->outliers && is_ready(source, r0, c0, out))
         return LORT_OK;
     *out = dst;
-    if (c1 - c0 == source->planned->shape.cols)
-        return read_rows(source, worker, r0, r1, dst, err);
     *ld = c1 - c0;
-    return read_parts(source, worker, r0, r1, c0, c1, dst, err);
+    return read_copy(source, worker, r0, r1, c0, c1, dst, err);
 }
 
 /* Subtracts the product of the factors as a reader will add it. */
@@ -167,9 +211,22 @@ lort_code lort_slice_block(lort_slice_source *source, unsigned worker,
         memcpy(dst + r * place->cols, values + r * ld, (size_t)place->cols * sizeof *dst);
     if (source->factors)
         take_off(source, place, rows, dst, spare);
-    if (source->scales)
-        lort_scale_columns(dst, rows, place->cols, source->scales + place->col);
+    lort_scale_block(dst, place, rows, &source->scales);
     return LORT_OK;
+}
+
+void lort_slice_row_sums(const lort_slice_source *source, const lort_block_place *place,
+                         const float *weights, const float *decoded, int64_t stride,
+                         lort_row_sum *sums)
+{
+    lort_block_place row = *place;
+    row.rows = 1;
+    for (int64_t r = 0; r < place->rows; r++, row.row++) {
+        const float *a = weights + r * place->cols, *b = decoded + r * place->cols;
+        sums[r * stride] = (lort_row_sum){
+            lort_weighed_sum(&source->weighting, &source->scales, &row, 1, a, NULL).plain,
+            lort_weighed_sum(&source->weighting, &source->scales, &row, 1, a, b).plain};
+    }
 }
 
 lort_matrix_source lort_slice_matrix(lort_slice_source *source)

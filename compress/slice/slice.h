@@ -1,5 +1,5 @@
 /* slice: one slice of a tensor as a matrix. It is read tile by tile or block by block, less its
- * factors and with its columns scaled. */
+ * factors, with its rows and columns scaled. */
 #ifndef LORT_COMPRESS_SLICE_SLICE_H
 #define LORT_COMPRESS_SLICE_SLICE_H
 
@@ -23,6 +23,19 @@ typedef struct lort_range {
     uint64_t offset, bytes;
 } lort_range;
 
+/* Weights that are stored exactly (compress/slice/outliers.h), in row-major order. */
+#define LORT_OUTLIER_BYTES (sizeof(uint64_t) + sizeof(float))
+typedef struct lort_outliers {
+    uint64_t
+        *places;   /* [count]: row * cols + column, ascending. One block of memory with values. */
+    float *values; /* [count] */
+    uint64_t count, room;
+    uint64_t stored; /* bytes in the container */
+    double energy;   /* sum of their squares */
+} lort_outliers;
+void lort_outliers_free(lort_outliers *outliers,
+                        const lort_alloc *alloc); /* accepts a zeroed one */
+
 typedef struct lort_slice_source {
     const lort_decider *decider;
     const lort_tensor_plan *planned;
@@ -32,12 +45,30 @@ typedef struct lort_slice_source {
     bool unmapped;
     const lort_product *factors; /* NULL, or the factors that lort_slice_block subtracts */
     lort_weighting weighting;    /* by the importances of the tensor */
-    /* [cols] codes of the columns' scales; lort_slice_block applies them. NULL: no scales. */
-    const uint8_t *scales;
+    lort_scales scales;          /* lort_slice_block applies them */
+    /* Every read has zeros in their places. NULL: none. */
+    const lort_outliers *outliers;
+    /* What a target size gives the slice beside its outliers; NULL: no size. */
+    const lort_share *share;
     uint32_t passes; /* whole readings so far; samples do not count */
     /* The estimate of a coded slice must be its exact size, not that of a sample. */
     bool exact;
 } lort_slice_source;
+
+/* Squares of the rows of a block, and of the errors of their decoded values, in the weights' own
+ * units. */
+typedef struct lort_row_sum {
+    double norm2, error2;
+} lort_row_sum;
+/* Fills sums[0, rows) with a step of `stride`. weights, decoded: [rows][cols] of the block. */
+void lort_slice_row_sums(const lort_slice_source *source, const lort_block_place *place,
+                         const float *weights, const float *decoded, int64_t stride,
+                         lort_row_sum *sums);
+/* True if errors are summed in the weights' own units beside the units that the integers code. */
+static inline bool lort_slice_weighs(const lort_slice_source *source)
+{
+    return source->weighting.on || source->planned->scaled & LORT_SCALING_ROWS;
+}
 
 /* The stored bytes of one slice, which bound its lossless form. */
 uint64_t lort_slice_bytes(const lort_tensor_plan *planned);
@@ -53,8 +84,8 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_t
  * hours. */
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err);
-/* Reads rows [place->row, + rows) of a block into dst, dense, less the factors and with scaled
- * columns. rows: a multiple of LORT_DECODE_ROWS, or all of the block. spare: room as large as
+/* Reads rows [place->row, + rows) of a block into dst, dense, less the factors and
+ * scaled. rows: a multiple of LORT_DECODE_ROWS, or all of the block. spare: room as large as
  * dst. */
 lort_code lort_slice_block(lort_slice_source *source, unsigned worker,
                            const lort_block_place *place, int64_t rows, float *dst, float *spare,

@@ -3,6 +3,7 @@
 #define LORT_COMPRESS_SLICE_TENSOR_PLAN_H
 
 #include "compress/coder/weighting.h"
+#include "compress/goal/kinds.h"
 #include "formats/types/tensor.h"
 
 typedef struct lort_share { /* bytes that a target size gives one slice */
@@ -16,8 +17,9 @@ typedef struct lort_share { /* bytes that a target size gives one slice */
 typedef struct lort_tensor_plan {
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
-    bool candidate;     /* true: every slice is tried; false: the whole tensor is kept */
-    lort_reason reason; /* why it is kept */
+    lort_kind_info kind; /* whose weights of errors count */
+    bool candidate;      /* true: every slice is tried; false: the whole tensor is kept */
+    lort_reason reason;  /* why it is kept */
     /* Bytes that one slice's factorisation takes with as many workers as may work on it. */
     uint64_t workspace;
     uint64_t pending; /* bytes of one slice's outcome until it is written */
@@ -25,7 +27,9 @@ typedef struct lort_tensor_plan {
     uint64_t holds;
     lort_share *shares;                /* [slices]; NULL: the target is no size */
     const lort_importance *importance; /* of the columns; NULL: unknown */
-    bool scaled;                       /* its integers have columns scaled by importance */
+    /* lort_scaling: the columns of its integers are scaled by importance, its rows by their norm.
+     */
+    unsigned scaled;
 } lort_tensor_plan;
 
 /* The number of jobs of the extent: one per slice of a candidate, else one. */

@@ -26,14 +26,14 @@ static lort_code weigh_block(void *ctx, int64_t item, unsigned worker, unsigned 
     if (code)
         return code;
     w->slots[slot].norm =
-        lort_weighed_sum(by, NULL, place.col, space->weights, NULL, place.rows, place.cols);
+        lort_weighed_sum(by, &(lort_scales){0}, &place, place.rows, space->weights, NULL);
     if (!w->source->factors)
         return LORT_OK;
     code = lort_slice_block(w->source, worker, &place, place.rows, space->weights, space->decoded,
                             err);
     if (code == LORT_OK)
         w->slots[slot].left =
-            lort_weighed_sum(by, NULL, place.col, space->weights, NULL, place.rows, place.cols);
+            lort_weighed_sum(by, &(lort_scales){0}, &place, place.rows, space->weights, NULL);
     return code;
 }
 

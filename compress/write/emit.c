@@ -107,8 +107,8 @@ static lort_code take_ranks(lort_emitter *emitter, uint32_t slices, lort_error *
 {
     void *memory;
     lort_code code = lort_take_zero(lort_emitter_alloc(emitter),
-                                    (uint64_t)slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t),
-                                    "ranks", &memory, err);
+                                    (uint64_t)slices * LORT_DRAFT_TERMS * sizeof(uint32_t), "ranks",
+                                    &memory, err);
     emitter->part.ranks = memory;
     emitter->part.slices = slices;
     if (code)
@@ -128,7 +128,7 @@ static void close_part(lort_emitter *emitter)
 {
     lort_part_draft *part = &emitter->part;
     lort_give(lort_emitter_alloc(emitter), part->ranks,
-              (uint64_t)part->slices * (LORT_FACTOR_TERMS + 2) * sizeof(uint32_t));
+              (uint64_t)part->slices * LORT_DRAFT_TERMS * sizeof(uint32_t));
     lort_give(lort_emitter_alloc(emitter), part->exponents, part->slices * sizeof(int32_t));
     lort_give(lort_emitter_alloc(emitter), part->steps, part->slices * sizeof(float));
     lort_hasher_close(part->hasher);
@@ -167,6 +167,9 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->rank = part->top_rank;
     report->rel_error = lort_part_draft_error(part);
     report->weighted_error = lort_part_draft_weighed_error(part);
+    report->outliers = part->outliers;
+    report->rel_error_rest = lort_part_draft_error_rest(part);
+    report->worst_row_error = part->worst_row > 0 ? part->worst_row : NAN;
     /* These bytes include the record behind the payload. */
     report->bytes_out = lort_publish_size(emitter->publish) - part->start;
     report->passes = part->passes;
@@ -182,7 +185,7 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
 {
     lort_part_draft *part = &emitter->part;
     const lort_tensor *tensor = part->planned->tensor;
-    lort_term terms[LORT_FACTOR_TERMS + 2];
+    lort_term terms[LORT_DRAFT_TERMS];
     int64_t raw_dim = (int64_t)part->bytes;
     double error = lort_part_draft_error(part);
     lort_buffer body = {.alloc = lort_emitter_alloc(emitter)};

@@ -6,6 +6,7 @@
 #include "compress/slice/fit_trits.h"
 #include "compress/write/emit_parts.h"
 #include "formats/base/text.h"
+#include <math.h>
 #include <string.h>
 
 /* One progress event per so many chunks of a part. */
@@ -135,7 +136,8 @@ typedef struct block_run {
         uint64_t weights;
         void *bytes;
     } * slots;
-    uint64_t done; /* weights written so far */
+    lort_row_sum *rows; /* [rows of the slice][grid.across]; NULL: rows do not count */
+    uint64_t done;      /* weights written so far */
     double error2;
     lort_weighed error;
 } block_run;
@@ -154,10 +156,13 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
             ? lort_trits_encode(&run->source, worker, &place, outcome->scales, &state->coded, err)
             : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2,
                                    outcome->step, &state->coded, err);
-    if (code == LORT_OK && run->source.weighting.on)
-        state->error = lort_weighed_sum(&run->source.weighting, run->source.scales, place.col,
-                                        scratch->block.weights, scratch->block.decoded, place.rows,
-                                        place.cols);
+    if (code == LORT_OK && lort_slice_weighs(&run->source))
+        state->error = lort_weighed_sum(&run->source.weighting, &run->source.scales, &place,
+                                        place.rows, scratch->block.weights, scratch->block.decoded);
+    if (code == LORT_OK && run->rows)
+        lort_slice_row_sums(&run->source, &place, scratch->block.weights, scratch->block.decoded,
+                            run->grid.across,
+                            run->rows + place.row * run->grid.across + item % run->grid.across);
     if (code == LORT_OK)
         code = lort_take(lort_emitter_alloc(run->emitter), state->coded.stored, "a coded block",
                          &state->bytes, err);
@@ -236,6 +241,41 @@ static lort_code run_blocks(block_run *run, lort_error *err)
     return code;
 }
 
+static double worst_row(const block_run *run)
+{
+    double worst2 = 0;
+    for (int64_t r = 0; r < run->grid.rows; r++) {
+        lort_row_sum sum = {0, 0};
+        for (int64_t a = 0; a < run->grid.across; a++) {
+            sum.norm2 += run->rows[r * run->grid.across + a].norm2;
+            sum.error2 += run->rows[r * run->grid.across + a].error2;
+        }
+        if (sum.norm2 > 0 && sum.error2 / sum.norm2 > worst2)
+            worst2 = sum.error2 / sum.norm2;
+    }
+    return sqrt(worst2);
+}
+
+/* Writes the blocks. Where readers use single rows, measures the error of each row too. */
+static lort_code run_rows(block_run *run, lort_error *err)
+{
+    const uint64_t bytes =
+        (uint64_t)run->grid.rows * (uint64_t)run->grid.across * sizeof *run->rows;
+    lort_part_draft *part = &run->emitter->part;
+    void *memory;
+    if (!part->planned->kind.by_row)
+        return run_blocks(run, err);
+    lort_code code =
+        lort_take_zero(lort_emitter_alloc(run->emitter), bytes, "errors of rows", &memory, err);
+    if (code)
+        return code;
+    run->rows = memory;
+    code = run_blocks(run, err);
+    part->worst_row = fmax(part->worst_row, worst_row(run));
+    lort_give(lort_emitter_alloc(run->emitter), memory, bytes);
+    return code;
+}
+
 /* Hashes the source bytes of a slice that is not stored losslessly. The record says by this hash
  * from which bytes the slice was made. */
 static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes,
@@ -248,12 +288,15 @@ static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t by
 
 /* ---- slices ---- */
 
-static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, lort_error *err)
+/* Appends the arrays of an outcome that stand in front of its blocks, or those behind them. */
+static lort_code emit_coded(lort_emitter *emitter, const lort_outcome *outcome, bool behind,
+                            lort_error *err)
 {
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < outcome->chunk_count && code == LORT_OK; i++)
-        code = add_chunk(emitter, &outcome->chunks[i],
-                         outcome->coded.data + outcome->chunks[i].offset, err);
+        if (behind == (outcome->chunks[i].array >= LORT_ARRAY_ID(LORT_ARRAY_PLACES, 0)))
+            code = add_chunk(emitter, &outcome->chunks[i],
+                             outcome->coded.data + outcome->chunks[i].offset, err);
     return code;
 }
 
@@ -268,8 +311,9 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
                      .grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols),
                      .source = lort_slice_source_of(emitter->decider, planned, slice)};
     run.source.factors = lort_outcome_has_factors(outcome) ? &outcome->product : NULL;
-    run.source.scales =
-        planned->scaled ? outcome->codes + planned->shape.rows + planned->shape.cols : NULL;
+    run.source.outliers = outcome->outliers.count ? &outcome->outliers : NULL;
+    if (outcome->kind == LORT_OUTCOME_CODED)
+        run.source.scales = lort_scales_in(outcome->codes, planned->scaled, &planned->shape);
     if (lort_outcome_has_factors(outcome))
         lort_part_draft_factors(part, slice, outcome);
     part->any_blocks = true;
@@ -278,10 +322,12 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
     part->steps[slice] = outcome->step;
     lort_code code = hash_source(emitter, offset, bytes, err);
     if (code == LORT_OK)
-        code = emit_coded(emitter, outcome, err);
+        code = emit_coded(emitter, outcome, false, err);
     if (code == LORT_OK)
-        code = run_blocks(&run, err);
-    part->error2 += run.source.weighting.on ? run.error.plain : run.error2;
+        code = run_rows(&run, err);
+    if (code == LORT_OK)
+        code = emit_coded(emitter, outcome, true, err);
+    part->error2 += lort_slice_weighs(&run.source) ? run.error.plain : run.error2;
     lort_weighed_add(&part->error, &run.error);
     return code;
 }
@@ -293,7 +339,9 @@ static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_
     lort_part_draft_factors(part, slice, outcome);
     lort_code code = hash_source(emitter, offset, bytes, err);
     if (code == LORT_OK)
-        code = emit_coded(emitter, outcome, err);
+        code = emit_coded(emitter, outcome, false, err);
+    if (code == LORT_OK)
+        code = emit_coded(emitter, outcome, true, err);
     part->error2 += outcome->error2;
     lort_weighed_add(&part->error, &outcome->error);
     lort_emitter_session(emitter)->done_bytes += bytes;
@@ -308,7 +356,10 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     uint64_t bytes = part->planned->candidate ? lort_slice_bytes(part->planned) : part->bytes;
     uint64_t offset = part->offset + slice * bytes;
     part->seconds += outcome->seconds;
-    part->norm2 += outcome->norm2;
+    part->norm2 += outcome->norm2 + outcome->outliers.energy;
+    part->outliers += outcome->outliers.count;
+    part->outlier_energy += outcome->outliers.energy;
+    part->ranks[2 * (uint64_t)part->slices + slice] = (uint32_t)outcome->outliers.count;
     lort_weighed_add(&part->norm, &outcome->norm);
     part->undefined |= part->planned->candidate && !outcome->has_norm;
     /* One pass more to hash or store the slice, and one more if its blocks are encoded now. */

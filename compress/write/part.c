@@ -13,7 +13,7 @@ static uint32_t *factor_ranks(lort_part_draft *part, lort_dtype left, lort_dtype
         part->pair[i][1] = right;
         part->pairs++;
     }
-    return part->ranks + (uint64_t)(i + 2) * part->slices;
+    return part->ranks + (uint64_t)(i + 3) * part->slices;
 }
 
 void lort_part_draft_factors(lort_part_draft *part, uint32_t slice, const lort_outcome *outcome)
@@ -22,6 +22,19 @@ void lort_part_draft_factors(lort_part_draft *part, uint32_t slice, const lort_o
     part->exponents[slice] = outcome->product.exponent;
     part->top_rank =
         outcome->product.rank > part->top_rank ? outcome->product.rank : part->top_rank;
+}
+
+static lort_term outliers_term(const lort_part_draft *part)
+{
+    const lort_dtype_info *values = lort_dtype_get(LORT_F32), *places = lort_dtype_get(LORT_U64);
+    return (lort_term){.kind = LORT_TERM_OUTLIERS,
+                       .left = values->id,
+                       .right = places->id,
+                       .left_width = (uint16_t)values->plane_width,
+                       .right_width = (uint16_t)places->plane_width,
+                       .left_rotate = values->rotate,
+                       .right_rotate = places->rotate,
+                       .rank = part->ranks + 2 * (uint64_t)part->slices};
 }
 
 void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *count)
@@ -38,7 +51,7 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
                                         .right_width = (uint16_t)right->plane_width,
                                         .left_rotate = left->rotate,
                                         .right_rotate = right->rotate,
-                                        .rank = part->ranks + (uint64_t)(i + 2) * part->slices,
+                                        .rank = part->ranks + (uint64_t)(i + 3) * part->slices,
                                         .exponent = part->exponents};
     }
     if (part->any_blocks && part->ternary) {
@@ -59,6 +72,8 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
                                         .rank = part->ranks + part->slices,
                                         .step = part->steps,
                                         .scaled = part->planned->scaled};
+    if (part->outliers)
+        terms[(*count)++] = outliers_term(part);
     if (part->any_raw)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW,
                                         .left = type->id,
@@ -77,6 +92,12 @@ double lort_part_draft_error(const lort_part_draft *part)
     return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2)
                ? NAN
                : sqrt(part->error2 / part->norm2);
+}
+
+double lort_part_draft_error_rest(const lort_part_draft *part)
+{
+    const double rest2 = part->norm2 - part->outlier_energy;
+    return part->outliers && !part->undefined && rest2 > 0 ? sqrt(part->error2 / rest2) : NAN;
 }
 
 double lort_part_draft_weighed_error(const lort_part_draft *part)

@@ -7,6 +7,7 @@
 #include "formats/container/container.h"
 
 #define LORT_FACTOR_TERMS 9 /* one per pair of storage types */
+#define LORT_DRAFT_TERMS (LORT_FACTOR_TERMS + 3)
 
 typedef struct lort_part_draft {
     uint64_t extent;
@@ -17,8 +18,8 @@ typedef struct lort_part_draft {
     uint32_t slices;
     lort_hasher *hasher;
     uint64_t start; /* where the payload begins in the output */
-    /* [LORT_FACTOR_TERMS + 2][slices]. Row 0 is for RAW, row 1 for INTEGERS or TERNARY, the others
-     * for FACTORS. */
+    /* [LORT_DRAFT_TERMS][slices]. Row 0 is for RAW, row 1 for INTEGERS or TERNARY, row 2 for
+     * OUTLIERS, the others for FACTORS. */
     uint32_t *ranks;
     int32_t *exponents; /* [slices] */
     float *steps;       /* [slices] */
@@ -27,6 +28,9 @@ typedef struct lort_part_draft {
     bool any_raw, any_blocks, undefined;
     bool ternary; /* the blocks are trits; a run makes either integers or trits */
     double norm2, error2, seconds;
+    double worst_row; /* the largest relative error of a row; 0: not known */
+    uint64_t outliers;
+    double outlier_energy;    /* part of norm2 */
     lort_weighed norm, error; /* of a tensor with importances */
     int64_t top_rank;
     uint32_t passes; /* of the slice with the most readings */
@@ -37,11 +41,13 @@ typedef struct lort_part_draft {
 
 /* Notes the exponent of a slice's factors, and their rank in the row of their pair of types. */
 void lort_part_draft_factors(lort_part_draft *part, uint32_t slice, const lort_outcome *outcome);
-/* Fills the terms of the record, at most LORT_FACTOR_TERMS + 2. */
+/* Fills the terms of the record, at most LORT_DRAFT_TERMS. */
 void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *count);
 /* The relative error over all slices. 0 if all slices are kept; NaN if the norm is unknown, zero or
  * not finite. */
 double lort_part_draft_error(const lort_part_draft *part);
+/* Likewise over the weights that are no outliers. NaN if there are no outliers. */
+double lort_part_draft_error_rest(const lort_part_draft *part);
 /* Likewise, weighed by importance. NaN if no importance of the columns is known. */
 double lort_part_draft_weighed_error(const lort_part_draft *part);
 

@@ -290,7 +290,7 @@ static lort_code read_all(reading *r, lort_error *err)
 static int place_of(const reading *r, const finding *j, int place)
 {
     place += FINE / LORT_KIND_FINE *
-             lort_goal_place(r->decider->options, r->plan->tensors[j->job.extent].tensor);
+             lort_goal_place(r->decider->options, &r->plan->tensors[j->job.extent].kind);
     return place < 0 ? 0 : place < FINEST ? place : FINEST;
 }
 

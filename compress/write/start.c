@@ -8,7 +8,10 @@ static void put_head(const lort_work_plan *plan, lort_buffer *body)
 {
     lort_head head = {.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR};
     for (uint64_t i = 0; i < plan->count; i++)
-        head.required |= plan->tensors[i].scaled ? LORT_FEATURE_SCALES : 0;
+        head.required |=
+            (plan->tensors[i].scaled & LORT_SCALING_COLS ? LORT_FEATURE_SCALES : 0) |
+            (plan->tensors[i].scaled & LORT_SCALING_ROWS ? LORT_FEATURE_ROW_SCALES : 0) |
+            (plan->tensors[i].candidate ? LORT_FEATURE_OUTLIERS : 0);
     lort_head_put(&head, body);
 }
 

@@ -39,7 +39,16 @@ lort_block_place lort_block_get(const lort_block_grid *g, int64_t number)
                               g->cols - c < g->wide ? g->cols - c : g->wide};
 }
 
-uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape)
+uint64_t lort_codes_bytes(unsigned scaled, const lort_matrices *shape)
 {
-    return (uint64_t)shape->rows + (scaled ? 2 : 1) * (uint64_t)shape->cols;
+    return (scaled & LORT_SCALING_ROWS ? 2 : 1) * (uint64_t)shape->rows +
+           (scaled & LORT_SCALING_COLS ? 2 : 1) * (uint64_t)shape->cols;
+}
+
+lort_scales lort_scales_in(const uint8_t *codes, unsigned scaled, const lort_matrices *shape)
+{
+    const uint8_t *cols = codes + shape->rows + shape->cols,
+                  *rows = cols + (scaled & LORT_SCALING_COLS ? shape->cols : 0);
+    return (lort_scales){scaled & LORT_SCALING_COLS ? cols : NULL,
+                         scaled & LORT_SCALING_ROWS ? rows : NULL};
 }

@@ -38,8 +38,13 @@
 #define LORT_CONTAINER_MINOR 0
 /* Required bit: a term of integers may have scaled columns (docs/FORMAT.md, section 8). */
 #define LORT_FEATURE_SCALES 1ull
+/* Required bit: a term of integers may have scaled rows (docs/FORMAT.md, section 8). */
+#define LORT_FEATURE_ROW_SCALES 2ull
+/* Required bit: a part may have a term of outliers (docs/FORMAT.md, section 7). */
+#define LORT_FEATURE_OUTLIERS 4ull
 /* Required feature bits that this reader knows. */
-#define LORT_FEATURES_REQUIRED LORT_FEATURE_SCALES
+#define LORT_FEATURES_REQUIRED                                                                     \
+    (LORT_FEATURE_SCALES | LORT_FEATURE_ROW_SCALES | LORT_FEATURE_OUTLIERS)
 #define LORT_CHUNK_MAX (16u << 20)   /* decoded bytes of a chunk that readers accept */
 #define LORT_CHUNK_TARGET (1u << 20) /* decoded bytes of a chunk that writers aim at */
 #define LORT_FRAME_HEADER 32u
@@ -63,8 +68,9 @@
 /* Elements of a part. With this limit no product of elements and bytes of an element overflows, for
  * any type. */
 #define LORT_ELEMENTS_MAX (UINT64_C(1) << 60)
-#define LORT_EXPONENT_MAX 4096 /* |exponent| of factors (docs/FORMAT.md, section 7) */
-#define LORT_TERMS_MAX 16u     /* docs/FORMAT.md, section 6 */
+#define LORT_EXPONENT_MAX 4096     /* |exponent| of factors (docs/FORMAT.md, section 7) */
+#define LORT_TERMS_MAX 16u         /* docs/FORMAT.md, section 6 */
+#define LORT_OUTLIERS_ONE_IN 1000u /* at most one element of a slice in so many is an outlier */
 
 typedef enum lort_frame_kind {
     LORT_FRAME_HEAD = 0,
@@ -123,38 +129,51 @@ typedef struct lort_model_record {
 typedef struct lort_term {
     lort_term_kind kind;
     /* RAW: both are the tensor's type. FACTORS: F32, F16, BF16 or Q8_0, whose blocks may cross
-     * rows. INTEGERS: U8 and U8. TERNARY: BF16 and U8. */
+     * rows. INTEGERS: U8 and U8. TERNARY: BF16 and U8. OUTLIERS: F32 and U64. */
     lort_dtype left, right;
     /* Plane widths of the stored chunks (formats/types/planes.h); 1: not split. */
     uint16_t left_width, right_width;
     bool left_rotate, right_rotate; /* RAW uses left_* only; a reader gets equal right_* */
-    /* [slices]. FACTORS: the rank, or 0 if the slice has no factors. Others: 1 if the slice is in
-     * this term, else 0. */
+    /* [slices]. FACTORS: the rank, or 0 if the slice has no factors. OUTLIERS: how many. Others: 1
+     * if the slice is in this term, else 0. */
     uint32_t *rank;
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
-    /* [slices]; INTEGERS only, else NULL. 2^-100 to 2^100 if the slice is in this term, else 0. */
+    /* [slices]; INTEGERS only, else NULL. 2^-100 to 2^100 if the slice is in this term, else 0.
+     * With scaled rows 2^-84 to 2^84. */
     float *step;
-    bool scaled; /* INTEGERS only: CODES end with a code of each column's scale */
+    unsigned scaled; /* lort_scaling; INTEGERS only: which scales follow in CODES */
 } lort_term;
 
-/* Version 1 has at most one RAW, one INTEGERS and one TERNARY term. It has at most one FACTORS term
- * for each pair of types. Terms stand in any order. A slice is in RAW alone, or in at most one
- * FACTORS term and at most one of INTEGERS and TERNARY. The slice is the sum of these. A slice in
- * no term is all zero; this is allowed only beside terms other than RAW. The elements of a slice
- * are rows x cols, row-major (lort_part_matrices).
+/* Version 1 has at most one RAW, one INTEGERS, one TERNARY and one OUTLIERS term. It has at most
+ * one FACTORS term for each pair of types. Terms stand in any order. A slice is in RAW alone, or in
+ * at most one FACTORS term and at most one of INTEGERS and TERNARY. The slice is the sum of these.
+ * A slice in no term is all zero; this is allowed only beside terms other than RAW. The elements of
+ * a slice are rows x cols, row-major (lort_part_matrices).
  *
  * A payload goes slice by slice: RAW, or LEFT,
- * RIGHT, CODES, BLOCKS, SCALES, TRITS of slice 0, then of slice 1, and so on. The chunks of an
- * array ascend; an empty array has no chunks. CODES are rows + cols bytes, and cols more if columns
- * are scaled. A chunk of BLOCKS is one block of the grid, in any number of zstd frames. SCALES are
- * rows elements. A chunk of TRITS is one block of that grid, five trits a byte. */
-/* Codes of column scales, 2^((code - 128) / 4). They go at most 8 octaves either way, so that no
- * product of a reader leaves the normal numbers. */
+ * RIGHT, CODES, BLOCKS, SCALES, TRITS, PLACES, OUTLIERS of slice 0, then of slice 1, and so on. The
+ * chunks of an array ascend; an empty array has no chunks. CODES are rows + cols bytes, then cols
+ * more if columns are scaled, then rows more if rows are scaled. A chunk of BLOCKS is one block of
+ * the grid, in any number of zstd frames. SCALES are rows elements. A chunk of TRITS is one block
+ * of that grid, five trits a byte. */
+#define LORT_STEP_OCTAVES 100    /* steps are 2^-100 to 2^100 */
+#define LORT_ROW_STEP_OCTAVES 84 /* with scaled rows */
+/* Which scales a term of integers has, a bit each. */
+typedef enum lort_scaling { LORT_SCALING_COLS = 1, LORT_SCALING_ROWS = 2 } lort_scaling;
+/* Codes of scales, 2^((code - 128) / 4). Scales of columns go at most 8 octaves either way, scales
+ * of rows 16, so that no product of a reader leaves the normal numbers. */
 #define LORT_SCALE_ONE 128
 #define LORT_SCALE_LEAST 96
 #define LORT_SCALE_MOST 160
-/* Bytes of CODES of a slice of this shape in a term of integers. */
-uint64_t lort_codes_bytes(bool scaled, const lort_matrices *shape);
+#define LORT_ROW_SCALE_LEAST 64
+#define LORT_ROW_SCALE_MOST 192
+/* Bytes of CODES of a slice of this shape in a term of integers. scaled: lort_scaling. */
+uint64_t lort_codes_bytes(unsigned scaled, const lort_matrices *shape);
+/* Views of the codes of the scales in CODES; NULL: not scaled. */
+typedef struct lort_scales {
+    const uint8_t *cols, *rows; /* [cols], [rows] of the slice */
+} lort_scales;
+lort_scales lort_scales_in(const uint8_t *codes, unsigned scaled, const lort_matrices *shape);
 
 /* The grid of blocks of a coded slice, numbered row of blocks by row of blocks. Blocks are as even
  * as they can be. A block has at most LORT_BLOCK_COLS columns (whole rows where they fit) and at

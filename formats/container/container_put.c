@@ -44,8 +44,7 @@ static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
     const bool both = info->two_sided;
     bool rotate = both ? term->right_rotate : term->left_rotate;
     lort_put_u32(out, (uint32_t)term->kind);
-    lort_put_u32(out,
-                 (term->left_rotate ? 1u : 0u) | (rotate ? 2u : 0u) | (term->scaled ? 4u : 0u));
+    lort_put_u32(out, (term->left_rotate ? 1u : 0u) | (rotate ? 2u : 0u) | term->scaled << 2);
     lort_put_u32(out, (uint32_t)term->left);
     lort_put_u32(out, (uint32_t)(both ? term->right : term->left));
     lort_put_u16(out, term->left_width);

@@ -31,6 +31,7 @@ bool lort_part_decodes(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
         if (part->terms[i].kind != LORT_TERM_INTEGERS &&
+            part->terms[i].kind != LORT_TERM_OUTLIERS &&
             !lort_dtype_get(part->terms[i].left)->decode)
             return false;
     return true;

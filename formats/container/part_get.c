@@ -2,8 +2,9 @@
  * checks every field and the rules between fields.
  *
  *     body      88 bytes of fixed fields, name, reason, dims, terms, chunks, extension
- *     terms     each slice: RAW, or FACTORS + (INTEGERS or TERNARY), each of them optional
- *     chunks    slice 0: RAW | LEFT RIGHT (CODES BLOCKS | SCALES TRITS), slice 1: ...
+ *     terms     each slice: RAW, or FACTORS + (INTEGERS or TERNARY), each of them optional, and
+ *               OUTLIERS beside them
+ *     chunks    slice 0: RAW | LEFT RIGHT (CODES BLOCKS | SCALES TRITS) PLACES OUTLIERS, ...
  *               each array tiled by its chunks in order, the payload tiled by all chunks
  */
 #include "formats/base/bytes.h"
@@ -11,6 +12,7 @@
 #include "formats/container/container.h"
 #include "formats/container/part.h"
 #include "formats/types/layout.h"
+#include <math.h>
 #include <string.h>
 
 typedef unsigned long long ull;
@@ -86,6 +88,8 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
         t->kind == LORT_TERM_FACTORS ? factor_type(t->left) && factor_type(t->right) : repeats;
     if (t->kind == LORT_TERM_TERNARY)
         fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
+    if (t->kind == LORT_TERM_OUTLIERS)
+        fits = t->left == LORT_F32 && t->right == LORT_U64;
     if (t->kind != LORT_TERM_RAW)
         fits &= p->tensor && type->decode;
     if (t->kind == LORT_TERM_INTEGERS)
@@ -120,20 +124,31 @@ static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
     return c->code;
 }
 
-/* Steps are 2^-100 to 2^100, so that decoded values stay normal numbers. */
+/* Steps are 2^-100 to 2^100, so that decoded values stay normal numbers. Scales of rows take 16
+ * octaves of this range. */
 static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
 {
     const uint8_t *values = get_values(c, p, "step");
+    const int most = t->scaled & LORT_SCALING_ROWS ? LORT_ROW_STEP_OCTAVES : LORT_STEP_OCTAVES;
+    const float largest = ldexpf(1, most), smallest = ldexpf(1, -most);
     for (uint32_t i = 0; values && i < p->slices; i++) {
         uint32_t bits = value_at(values, i);
         memcpy(&t->step[i], &bits, sizeof bits);
-        if (t->rank[i] ? !(t->step[i] >= 0x1p-100f && t->step[i] <= 0x1p100f) : bits != 0)
+        if (t->rank[i] ? !(t->step[i] >= smallest && t->step[i] <= largest) : bits != 0)
             return lort_cursor_fail(c,
-                                    "step is %g for slice %u (allowed: 2^-100 to 2^100, or 0 if "
+                                    "step is %g for slice %u (allowed: 2^-%d to 2^%d, or 0 if "
                                     "the slice is not in the term)",
-                                    (double)t->step[i], i);
+                                    (double)t->step[i], i, most, most);
     }
     return c->code;
+}
+
+static uint64_t largest_rank(lort_term_kind kind, const lort_matrices *m)
+{
+    if (kind == LORT_TERM_FACTORS)
+        return (uint64_t)(m->rows < m->cols ? m->rows : m->cols);
+    return kind == LORT_TERM_OUTLIERS ? (uint64_t)m->rows * (uint64_t)m->cols / LORT_OUTLIERS_ONE_IN
+                                      : 1;
 }
 
 static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_part *p,
@@ -143,7 +158,7 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
     lort_matrices m = lort_part_matrices(p);
     const lort_term_info *info = lort_term_get((uint32_t)t->kind);
     const unsigned arrays = info->exponents || info->steps ? 2 : 1;
-    uint64_t max = t->kind != LORT_TERM_FACTORS ? 1 : (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
+    const uint64_t max = largest_rank(t->kind, &m);
     lort_code code =
         lort_body_count_fits(c, (uint64_t)p->slices * arrays, 4, "ranks and exponents");
     if (code == LORT_OK)
@@ -176,9 +191,9 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     if (!lort_term_get(kind))
         return lort_fail(err, LORT_E_INPUT,
                          "a term is of the unknown kind %u; it needs a newer LoRT", kind);
-    if (flags > 7 || (flags & 4 && kind != LORT_TERM_INTEGERS))
+    if (flags > 15 || (flags > 3 && kind != LORT_TERM_INTEGERS))
         return lort_cursor_fail(
-            c, "flags are %#x for a term of kind %u (allowed: 0 to 3; 4 to 7 for integers only)",
+            c, "flags are %#x for a term of kind %u (allowed: 0 to 3; 4 to 15 for integers only)",
             flags, kind);
     if (!lort_dtype_get(left) || !lort_dtype_get(right))
         return lort_cursor_fail(c, "a term has element types %u and %u, which are not both known",
@@ -188,7 +203,7 @@ static lort_code get_term(lort_cursor *c, lort_arena *arena, const lort_part *p,
     t->right = (lort_dtype)right;
     t->left_rotate = flags & 1;
     t->right_rotate = flags & 2;
-    t->scaled = flags & 4;
+    t->scaled = flags >> 2;
     lort_code code = check_term(c, p, type, t);
     return code ? code : get_term_arrays(c, arena, p, t, err);
 }
@@ -223,7 +238,7 @@ static lort_code check_sum(lort_cursor *c, const lort_part *p, uint32_t slice, b
     const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY],
                    sum = in[LORT_TERM_FACTORS] + whole;
     if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) ||
-        (in[LORT_TERM_RAW] + sum == 0 && lossless))
+        (in[LORT_TERM_RAW] + sum == 0 && lossless) || (in[LORT_TERM_OUTLIERS] && !sum))
         return lort_cursor_fail(
             c, "slice %u is in %u terms, which is too few or not a combination that is allowed",
             slice, in[LORT_TERM_RAW] + sum);
@@ -348,6 +363,15 @@ static lort_code check_blocks(lort_cursor *c, const lort_part *p, const lort_mat
     return LORT_OK;
 }
 
+static lort_code check_outliers(lort_cursor *c, const lort_part *p, uint64_t count, uint32_t slice,
+                                tiling *at)
+{
+    lort_code code =
+        check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_PLACES, slice), LORT_U64, count);
+    return code ? code
+                : check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_OUTLIERS, slice), LORT_F32, count);
+}
+
 static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matrices *m,
                              uint32_t slice, tiling *at)
 {
@@ -363,15 +387,17 @@ static lort_code check_slice(lort_cursor *c, const lort_part *p, const lort_matr
     if (factors && code == LORT_OK)
         code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_RIGHT, slice), factors->right,
                            factors->rank[slice] * cols);
-    const bool trits = lort_part_term(p, slice, LORT_TERM_TERNARY) != NULL;
-    const lort_term *integers = lort_part_term(p, slice, LORT_TERM_INTEGERS);
-    if (code || !(trits || integers))
-        return code;
-    code = trits ? check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows)
-                 : check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), LORT_U8,
-                               lort_codes_bytes(integers->scaled, m));
-    return code ? code
-                : check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
+    const lort_term *trits = lort_part_term(p, slice, LORT_TERM_TERNARY),
+                    *integers = lort_part_term(p, slice, LORT_TERM_INTEGERS),
+                    *outliers = lort_part_term(p, slice, LORT_TERM_OUTLIERS);
+    if (trits && code == LORT_OK)
+        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_SCALES, slice), LORT_BF16, rows);
+    if (integers && code == LORT_OK)
+        code = check_array(c, p, at, LORT_ARRAY_ID(LORT_ARRAY_CODES, slice), LORT_U8,
+                           lort_codes_bytes(integers->scaled, m));
+    if ((trits || integers) && code == LORT_OK)
+        code = check_blocks(c, p, m, trits ? LORT_ARRAY_TRITS : LORT_ARRAY_BLOCKS, slice, at);
+    return code || !outliers ? code : check_outliers(c, p, outliers->rank[slice], slice, at);
 }
 
 /* A slice that is in no term has no array. */

@@ -16,9 +16,12 @@ typedef enum lort_term_kind {
     LORT_TERM_SCALE = 3, /* reserved: row or column scales */
     /* Reserved: {XXH3-128 of a base model, tensor name}, for differences of two models. */
     LORT_TERM_BASE = 4,
-    LORT_TERM_TERNARY = 5 /* per row a scale (type left) times -1, 0 or 1, in blocks */
+    LORT_TERM_TERNARY = 5, /* per row a scale (type left) times -1, 0 or 1, in blocks */
+    /* Some elements of a slice with other terms: values (type left) and their places (right), which
+     * stand in place of the sum. */
+    LORT_TERM_OUTLIERS = 6
 } lort_term_kind;
-#define LORT_TERM_KINDS 6
+#define LORT_TERM_KINDS 7
 
 typedef struct lort_term_info {
     const char *name; /* as messages call it; NULL: the kind is reserved */
@@ -40,7 +43,9 @@ typedef enum lort_array {
     LORT_ARRAY_CODES = 3,
     LORT_ARRAY_BLOCKS = 4,
     LORT_ARRAY_SCALES = 5,
-    LORT_ARRAY_TRITS = 6
+    LORT_ARRAY_TRITS = 6,
+    LORT_ARRAY_PLACES = 7,
+    LORT_ARRAY_OUTLIERS = 8
 } lort_array;
 #define LORT_ARRAY_ID(array, slice) ((uint32_t)(array) << 24 | (uint32_t)(slice))
 #define LORT_MAX_SLICES (1u << 24)

@@ -198,15 +198,15 @@ swapped() {
     mkdir "$T/d"
     "$LORT" compress "$HF" -o "$T/dir.lort" -q 2>/dev/null
     for force in "" --force; do
-        expect 0 strace -f -o "$T/compress.log" -e trace=%file,%desc "$LORT" compress "$GGUF" -o "$T/d/o.lort" --json "$T/d/report.json" $force
+        expect 0 env ASAN_OPTIONS=detect_leaks=0 strace -f -o "$T/compress.log" -e trace=%file,%desc "$LORT" compress "$GGUF" -o "$T/d/o.lort" --json "$T/d/report.json" $force
         python3 tests/cli/trace.py "$T/compress.log" "$T/d" o.lort report.json
-        expect 0 strace -f -o "$T/restore.log" -e trace=%file,%desc "$LORT" restore "$T/d/o.lort" -o "$T/d/o.gguf" $force
+        expect 0 env ASAN_OPTIONS=detect_leaks=0 strace -f -o "$T/restore.log" -e trace=%file,%desc "$LORT" restore "$T/d/o.lort" -o "$T/d/o.gguf" $force
         python3 tests/cli/trace.py "$T/restore.log" "$T/d" o.gguf
     done
-    expect 0 strace -f -o "$T/restore.log" -e trace=%file,%desc "$LORT" restore "$T/dir.lort" -o "$T/d/new"
+    expect 0 env ASAN_OPTIONS=detect_leaks=0 strace -f -o "$T/restore.log" -e trace=%file,%desc "$LORT" restore "$T/dir.lort" -o "$T/d/new"
     python3 tests/cli/trace.py "$T/restore.log" "$T/d" new
     # a killed run is taken over
     unfinished "$GGUF" "$T/d/p.lort"
-    expect 0 strace -f -o "$T/resume.log" -e trace=%file,%desc "$LORT" compress "$GGUF" -o "$T/d/p.lort"
+    expect 0 env ASAN_OPTIONS=detect_leaks=0 strace -f -o "$T/resume.log" -e trace=%file,%desc "$LORT" compress "$GGUF" -o "$T/d/p.lort"
     python3 tests/cli/trace.py "$T/resume.log" "$T/d" p.lort
 }

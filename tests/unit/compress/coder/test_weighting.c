@@ -129,28 +129,33 @@ static void columns_are_scaled_and_back(void **state)
 static void sums_are_those_of_the_plain_loop(void **state)
 {
     static float values[COLS], a[ROWS * 90], b[ROWS * 90];
-    uint8_t codes[COLS];
+    uint8_t codes[COLS], row_codes[ROWS + 64];
     const int first = 33, cols = 90;
+    const lort_block_place place = {64, first, ROWS, cols};
     for (int c = 0; c < COLS; c++) {
         values[c] = (float)(c * c % 41);
         codes[c] = (uint8_t)(120 + c % 13);
     }
+    for (int r = 0; r < ROWS; r++)
+        row_codes[64 + r] = (uint8_t)(90 + 7 * r % 80);
     for (int i = 0; i < ROWS * cols; i++) {
         a[i] = (float)(i % 29 - 14);
         b[i] = a[i] + (float)(i % 7) * 0.01f;
     }
     const lort_weighting w = weighting_of(values);
-    for (int with = 0; with < 4; with++) {
+    for (int with = 0; with < 8; with++) {
         double plain = 0, weighed = 0;
         for (int i = 0; i < ROWS * cols; i++) {
             const int c = first + i % cols;
             const double d = ((double)a[i] - (with & 1 ? (double)b[i] : 0)) *
-                             (with & 2 ? exp2((128 - codes[c]) / 4.0) : 1);
+                             (with & 2 ? exp2((128 - codes[c]) / 4.0) : 1) *
+                             (with & 4 ? exp2((128 - row_codes[64 + i / cols]) / 4.0) : 1);
             plain += d * d;
             weighed += d * d * lort_weight(&w, c);
         }
-        const lort_weighed found = lort_weighed_sum(&w, with & 2 ? codes : NULL, first, a,
-                                                    with & 1 ? b : NULL, ROWS, cols);
+        const lort_scales scales = {with & 2 ? codes : NULL, with & 4 ? row_codes : NULL};
+        const lort_weighed found =
+            lort_weighed_sum(&w, &scales, &place, ROWS, a, with & 1 ? b : NULL);
         assert_true(fabs(found.plain / plain - 1) < 1e-6);
         assert_true(fabs(found.weighed / weighed - 1) < 1e-6);
     }
