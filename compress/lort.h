@@ -167,17 +167,18 @@ const char *lort_action_text(lort_action action);
 typedef enum lort_reason {
     LORT_REASON_NONE, /* the tensor is not kept, or no reason is recorded */
     /* From options and headers: */
-    LORT_REASON_LOSSLESS,  /* the user chose lossless */
-    LORT_REASON_EMPTY,     /* the tensor has no elements */
-    LORT_REASON_VECTOR,    /* fewer than two dimensions */
-    LORT_REASON_OPAQUE,    /* LoRT has no decoder for the type */
-    LORT_REASON_NOT_FLOAT, /* not a floating-point type */
-    LORT_REASON_F8_SCALES, /* an F8 tensor whose scales are another tensor */
-    LORT_REASON_SLICES,    /* too many slices */
-    LORT_REASON_EXCLUDED,  /* the user excluded the name */
-    LORT_REASON_SMALL,     /* a side under min_dim */
-    LORT_REASON_QUANTISED, /* already block-quantised */
-    LORT_REASON_EMBEDDING, /* an embedding or an output head */
+    LORT_REASON_LOSSLESS,     /* the user chose lossless */
+    LORT_REASON_EMPTY,        /* the tensor has no elements */
+    LORT_REASON_VECTOR,       /* fewer than two dimensions */
+    LORT_REASON_OPAQUE,       /* LoRT has no decoder for the type */
+    LORT_REASON_UNKNOWN_TYPE, /* LoRT does not know the type, or a fork gave it another layout */
+    LORT_REASON_NOT_FLOAT,    /* not a floating-point type */
+    LORT_REASON_F8_SCALES,    /* an F8 tensor whose scales are another tensor */
+    LORT_REASON_SLICES,       /* too many slices */
+    LORT_REASON_EXCLUDED,     /* the user excluded the name */
+    LORT_REASON_SMALL,        /* a side under min_dim */
+    LORT_REASON_QUANTISED,    /* already block-quantised */
+    LORT_REASON_EMBEDDING,    /* an embedding or an output head */
     /* From the weights: */
     LORT_REASON_ZERO,            /* all zero */
     LORT_REASON_NOT_FINITE,      /* NaN or Inf */

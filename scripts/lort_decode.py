@@ -31,7 +31,8 @@ except ImportError:
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
 RAW, FACTORS, INTEGERS, TERNARY = 0, 1, 2, 5
 RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
-SCALED_COLUMNS = 1  # the required feature this reader knows
+SCALED_COLUMNS, OPAQUE_TYPES = 1, 1 << 6  # the required features this reader knows
+OPAQUE, OPAQUE_IDS = 65536, 65536  # the number of an opaque type is OPAQUE + its id in the GGUF file
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
 TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
@@ -51,6 +52,13 @@ TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
     141: ("U64", 1, 8, False),
 }
 F32, F16, BF16, F64, U8, Q8_0 = 0, 1, 30, 28, 132, 8
+
+
+def type_of(number):
+    """Returns (name, elements of a block, bytes of a block, has numbers) of an element type, or None."""
+    if OPAQUE <= number < OPAQUE + OPAQUE_IDS:
+        return f"type{number - OPAQUE}", 1, 1, False
+    return TYPES.get(number)
 
 
 class Bad(Exception):
@@ -254,7 +262,7 @@ def read_head(body):
     c = Cursor(body, "HEAD")
     need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
     major, minor, zero, required, _ = c.get("HHIQQ")
-    need(major == 1 and required <= SCALED_COLUMNS, f"version {major}.{minor}, features {required:#x}: needs another reader")
+    need(major == 1 and not required & ~(SCALED_COLUMNS | OPAQUE_TYPES), f"version {major}.{minor}, features {required:#x}: needs another reader")
     need(zero == 0, "HEAD: a reserved field is not 0")
     c.end(False)
     return minor
@@ -302,7 +310,7 @@ class Part:
         (self.number, flags, self.type, n_dims, self.slices, self.source_bytes, self.source, self.error, self.payload, chunks, terms,
          name, reason, zero) = c.get("QIIIIQ16sdQQIIII")
         need(flags <= 3 and zero == 0 and n_dims <= 64 and 1 <= terms <= 16, "PART: a field is out of range")
-        need(self.type in TYPES, f"element type {self.type}: needs another reader")
+        need(type_of(self.type), f"element type {self.type}: needs another reader")
         self.tensor, self.has_error = bool(flags & 1), bool(flags & 2)
         self.name = c.take(name)
         self.reason = c.text(reason, 1024)
@@ -316,11 +324,15 @@ class Part:
         need(0 <= self.error < float("inf") and (self.lossy or self.error == 0), "PART: relative error is out of range")
 
     def set_shape(self):
-        _, block, size, _ = TYPES[self.type]
+        _, block, size, _ = type_of(self.type)
         elements = 1
         for dim in self.dims:
             need(dim >= 0, "PART: a dimension is negative")
             elements *= dim
+        if self.type >= OPAQUE:
+            need(self.tensor and self.slices == 1 and elements < 1 << 63 and (elements == 0) == (self.source_bytes == 0), "PART: shape of an opaque tensor is out of range")
+            self.rows, self.cols = min(1, self.source_bytes), self.source_bytes
+            return
         need(elements < 1 << 63 and elements % block == 0 and elements // block * size == self.source_bytes, "PART: source bytes do not fit the shape")
         leading = int(np.prod([int(d) for d in self.dims[:-2]], dtype=object)) if len(self.dims) > 2 else 1
         need(self.slices == 1 or (self.slices == leading and self.slices <= 1 << 24 and elements // self.slices % block == 0), "PART: number of slices does not fit the shape")
@@ -339,15 +351,15 @@ class Part:
             c.room(self.slices, 4)
             exponent = c.get(f"{self.slices}i")
             need(all(abs(e) <= 4096 for e in exponent), "PART: an exponent is out of range (allowed -4096 to 4096)")
-            need(self.tensor and TYPES[self.type][3] and {left, right} <= {F32, F16, BF16, Q8_0}, "PART: wrong types of factors")
+            need(self.tensor and type_of(self.type)[3] and {left, right} <= {F32, F16, BF16, Q8_0}, "PART: wrong types of factors")
             need(max(rank) <= min(self.rows, self.cols), "PART: a rank is above the smaller side")
         elif kind == INTEGERS:
             c.room(self.slices, 4)
             step = np.frombuffer(c.take(4 * self.slices), "<f4")
-            need(self.tensor and TYPES[self.type][3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "PART: types, widths or slices of a term of integers are wrong")
+            need(self.tensor and type_of(self.type)[3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "PART: types, widths or slices of a term of integers are wrong")
             need(all(2.0**-100 <= x <= 2.0**100 if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), "PART: a step is out of range (allowed 2^-100 to 2^100)")
         elif kind == TERNARY:
-            need(self.tensor and TYPES[self.type][3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "PART: types, widths or slices of a term of trits are wrong")
+            need(self.tensor and type_of(self.type)[3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "PART: types, widths or slices of a term of trits are wrong")
         else:
             need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "PART: types, widths or slices of a raw term are wrong")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
@@ -390,7 +402,7 @@ class Part:
         at = payload = 0
         for s in range(self.slices):
             for array, term, elements in self.arrays(s):
-                _, block, size, _ = TYPES[term.types[array in (RIGHT, TRITS)]]
+                _, block, size, _ = type_of(term.types[array in (RIGHT, TRITS)])
                 blocks = [rows * cols for _, _, rows, cols in grid_of(self.rows, self.cols)] if array in (BLOCKS, TRITS) else None
                 done = number = 0
                 while done < elements:
@@ -713,7 +725,7 @@ def numbers(data, kind):
     if kind == Q8_0:
         blocks = np.frombuffer(data, np.dtype([("scale", "<f2"), ("steps", "i1", 32)]))
         return (blocks["scale"].astype(np.float64)[:, None] * blocks["steps"]).reshape(-1)
-    need(kind in (F32, F16, F64), f"this reader does not turn {TYPES[kind][0]} into numbers")
+    need(kind in (F32, F16, F64), f"this reader does not turn {type_of(kind)[0]} into numbers")
     return np.frombuffer(data, {F32: "<f4", F16: "<f2", F64: "<f8"}[kind]).astype(np.float64)
 
 
@@ -764,7 +776,7 @@ def restore_parts(archive, parts, place, wanted):
     """Writes one file per extent, for a file whose header would have to be rewritten."""
     os.mkdir(place + ".parts")
     for part in parts:
-        kind = TYPES[restored_type(part, wanted)][0] if part.tensor else "raw"
+        kind = type_of(restored_type(part, wanted))[0] if part.tensor else "raw"
         with open(os.path.join(place + ".parts", f"{part.number:06d}.{kind}"), "xb") as out:
             write_part(archive, part, out, wanted)
     print(f"lort_decode: a tensor of '{place}' changed its type: its extents are in '{place}.parts'", file=sys.stderr)
@@ -797,10 +809,10 @@ def show(archive):
         print(f"file {file.name!r}  {file.size} bytes  role {file.role}  {file.format}")
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
-        types = "".join(f"{TYPES[t.types[0]][0]} x {TYPES[t.types[1]][0]}  " for t in part.terms if t.kind == FACTORS)
+        types = "".join(f"{type_of(t.types[0])[0]} x {type_of(t.types[1])[0]}  " for t in part.terms if t.kind == FACTORS)
         how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == INTEGERS for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
-        print(f"{part.number:6d}  {TYPES[part.type][0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
+        print(f"{part.number:6d}  {type_of(part.type)[0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
               f"  {part.error:.6g}  {types}{name}")
 
 

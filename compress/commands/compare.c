@@ -279,7 +279,8 @@ static void note_undefined(comparing *c, const lort_tensor_report *entry, const 
 {
     const lort_dtype_info *left = c->left.entry.tensor->type, *right = c->right.entry.tensor->type;
     lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, left->name,
-                      left == right ? "" : " and ", left == right ? "" : right->name, why);
+                      left->id == right->id ? "" : " and ",
+                      left->id == right->id ? "" : right->name, why);
     if (c->undefined++ == 0)
         c->first_undefined = entry->name;
 }
@@ -303,7 +304,7 @@ static void set_reason(lort_tensor_report *entry, lort_reason reason)
 
 static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_error *err)
 {
-    const bool same_type = c->left.entry.tensor->type == c->right.entry.tensor->type;
+    const bool same_type = c->left.entry.tensor->type->id == c->right.entry.tensor->type->id;
     bool same = false;
     lort_code code = same_type ? same_bytes(c, &same, err) : LORT_OK;
     if (code)
@@ -344,7 +345,7 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     const lort_tensor *left = c->left.entry.tensor;
     uint64_t start = lort_os_clock_ns();
     entry->name = lort_report_escape(report, left->name, left->name_bytes);
-    entry->dtype = left->type->name;
+    entry->dtype = lort_report_dtype(report, left->type);
     entry->n_dims = left->n_dims;
     entry->shape = lort_report_shape(report, left->dims, left->n_dims);
     entry->bytes_in = left->bytes;

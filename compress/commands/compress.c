@@ -285,12 +285,13 @@ static double elements_of(const prepared *p)
     const lort_index *index = lort_model_index(p->model);
     double elements = 0;
     for (uint64_t i = 0; i < index->count; i++)
-        elements += (double)index->tensors[i].elements;
+        if (index->tensors[i].type->kind != LORT_KIND_OPAQUE)
+            elements += (double)index->tensors[i].elements;
     return elements;
 }
 
 /* Bits per weight are the payloads and records of all tensors over their elements. Bytes between
- * tensors do not count. */
+ * tensors do not count. Nor do opaque tensors, whose weights nobody knows. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
@@ -298,7 +299,8 @@ static void report_output(prepared *p, uint64_t bytes)
     const double elements = elements_of(p);
     double stored = 0;
     for (uint64_t i = 0; i < index->count; i++)
-        stored += (double)report->tensors[i].bytes_out;
+        if (index->tensors[i].type->kind != LORT_KIND_OPAQUE)
+            stored += (double)report->tensors[i].bytes_out;
     report->output_bytes = bytes;
     report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
     report->bpw = elements > 0 ? 8 * stored / elements : NAN;

@@ -64,7 +64,7 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
         entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
         entry->n_dims = tensor->n_dims;
         entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
-        entry->dtype = tensor->type->name;
+        entry->dtype = lort_report_dtype(report, tensor->type);
         entry->slices = lort_tensor_matrices(tensor).slices;
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;

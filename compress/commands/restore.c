@@ -48,7 +48,7 @@ static const lort_part *part_of(const restoring *r, uint64_t i)
 /* The type a part is written in. */
 static const lort_dtype_info *out_type(const restoring *r, const lort_part *part)
 {
-    const lort_dtype_info *own = lort_dtype_get(part->dtype);
+    const lort_dtype_info *own = part->type;
     if (lort_part_is_raw(part))
         return own;
     if (r->wanted)

@@ -18,6 +18,11 @@ static bool rule_empty(const rule_input *in) { return in->tensor->elements == 0;
 
 static bool rule_vector(const rule_input *in) { return in->tensor->n_dims < 2; }
 
+static bool rule_unknown(const rule_input *in)
+{
+    return in->tensor->type->kind == LORT_KIND_OPAQUE;
+}
+
 static bool rule_opaque(const rule_input *in) { return in->tensor->type->decode == NULL; }
 
 static bool rule_integer(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_OTHER; }
@@ -65,12 +70,12 @@ static const struct keep_rule {
     lort_reason reason;
     bool overridable;
 } keep_rules[] = {
-    {rule_lossless, LORT_REASON_LOSSLESS, false},  {rule_empty, LORT_REASON_EMPTY, false},
-    {rule_vector, LORT_REASON_VECTOR, false},      {rule_opaque, LORT_REASON_OPAQUE, false},
-    {rule_integer, LORT_REASON_NOT_FLOAT, false},  {rule_scaled_f8, LORT_REASON_F8_SCALES, false},
-    {rule_slices, LORT_REASON_SLICES, false},      {rule_excluded, LORT_REASON_EXCLUDED, false},
-    {rule_small, LORT_REASON_SMALL, true},         {rule_block, LORT_REASON_QUANTISED, true},
-    {rule_embedding, LORT_REASON_EMBEDDING, true},
+    {rule_lossless, LORT_REASON_LOSSLESS, false},    {rule_empty, LORT_REASON_EMPTY, false},
+    {rule_unknown, LORT_REASON_UNKNOWN_TYPE, false}, {rule_vector, LORT_REASON_VECTOR, false},
+    {rule_opaque, LORT_REASON_OPAQUE, false},        {rule_integer, LORT_REASON_NOT_FLOAT, false},
+    {rule_scaled_f8, LORT_REASON_F8_SCALES, false},  {rule_slices, LORT_REASON_SLICES, false},
+    {rule_excluded, LORT_REASON_EXCLUDED, false},    {rule_small, LORT_REASON_SMALL, true},
+    {rule_block, LORT_REASON_QUANTISED, true},       {rule_embedding, LORT_REASON_EMBEDDING, true},
 };
 
 lort_reason lort_rules_reason(const lort_model *model, const lort_options *options,

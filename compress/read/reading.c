@@ -17,7 +17,7 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     entry->name = lort_report_escape(report, part->name, part->name_bytes);
     entry->n_dims = part->n_dims;
     entry->shape = lort_report_shape(report, part->dims, part->n_dims);
-    entry->dtype = lort_dtype_get(part->dtype)->name;
+    entry->dtype = lort_report_dtype(report, part->type);
     lort_reading_figures(report, part,
                          lort_archive_index(archive)->entries[part->number].record_bytes, entry);
     entry->slices = part->slices;
@@ -58,6 +58,8 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
             continue;
         list_part(report, archive, part, at++, last);
         last = part;
+        if (part->type->kind == LORT_KIND_OPAQUE) /* no weights */
+            continue;
         stored += (double)report->tensors[at - 1].bytes_out;
         elements += (double)lort_part_elements(part);
     }

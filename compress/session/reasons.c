@@ -13,6 +13,7 @@ static const struct {
     [LORT_REASON_EMPTY] = {"empty", false},
     [LORT_REASON_VECTOR] = {"fewer than two dimensions", false},
     [LORT_REASON_OPAQUE] = {"type is kept, never decoded", false},
+    [LORT_REASON_UNKNOWN_TYPE] = {"type is unknown", false},
     [LORT_REASON_NOT_FLOAT] = {"not a floating-point type", false},
     [LORT_REASON_F8_SCALES] = {"F8 with scale companion", false},
     [LORT_REASON_SLICES] = {"too many slices", false},

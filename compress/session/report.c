@@ -261,6 +261,11 @@ lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err)
     return LORT_OK;
 }
 
+const char *lort_report_dtype(lort_report *report, const lort_dtype_info *type)
+{
+    return type->kind == LORT_KIND_OPAQUE ? lort_report_text(report, "%s", type->name) : type->name;
+}
+
 const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint32_t n_dims)
 {
     static const int64_t none[1] = {0};

@@ -228,7 +228,7 @@ lort_code lort_pipeline_list(const lort_decider *decider, lort_error *err)
         entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
         entry->n_dims = tensor->n_dims;
         entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
-        entry->dtype = tensor->type->name;
+        entry->dtype = lort_report_dtype(report, tensor->type);
         entry->bytes_in = tensor->bytes;
         entry->offset = tensor->offset;
         entry->file =

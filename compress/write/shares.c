@@ -347,19 +347,25 @@ typedef struct fixed_bytes {
     double tensors, others, elements;
 } fixed_bytes;
 
+/* True if a part counts in bits per weight. Raw parts and opaque tensors have no weights. */
+static bool counts(const lort_tensor *tensor)
+{
+    return tensor && tensor->type->kind != LORT_KIND_OPAQUE;
+}
+
 /* Sums the bytes of kept parts and of records. frames: bytes of HEAD, MODEL and footer. */
 static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 {
     fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
     for (uint64_t i = 0; i < r->count; i++) {
         const lort_tensor_plan *planned = &r->plan->tensors[r->findings[i].job.extent];
-        *(planned->tensor ? &f.tensors : &f.others) += (double)r->findings[i].kept;
+        *(counts(planned->tensor) ? &f.tensors : &f.others) += (double)r->findings[i].kept;
     }
     for (uint64_t i = 0; i < r->plan->count; i++) {
         const lort_tensor *tensor = r->plan->tensors[i].tensor;
-        *(tensor ? &f.tensors : &f.others) += record_bytes(r, i);
+        *(counts(tensor) ? &f.tensors : &f.others) += record_bytes(r, i);
         f.others += ENTRY_BYTES;
-        f.elements += tensor ? (double)tensor->elements : 0;
+        f.elements += counts(tensor) ? (double)tensor->elements : 0;
     }
     return f;
 }

@@ -4,14 +4,20 @@
 #include "compress/session/versions.h"
 #include "loader/store/record.h"
 
+static uint64_t features_of(const lort_tensor_plan *planned)
+{
+    const lort_tensor *tensor = planned->tensor;
+    return (planned->scaled & LORT_SCALING_COLS ? LORT_FEATURE_SCALES : 0) |
+           (planned->scaled & LORT_SCALING_ROWS ? LORT_FEATURE_ROW_SCALES : 0) |
+           (planned->candidate ? LORT_FEATURE_OUTLIERS : 0) |
+           (tensor && tensor->type->kind == LORT_KIND_OPAQUE ? LORT_FEATURE_OPAQUE : 0);
+}
+
 static void put_head(const lort_work_plan *plan, lort_buffer *body)
 {
     lort_head head = {.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR};
     for (uint64_t i = 0; i < plan->count; i++)
-        head.required |=
-            (plan->tensors[i].scaled & LORT_SCALING_COLS ? LORT_FEATURE_SCALES : 0) |
-            (plan->tensors[i].scaled & LORT_SCALING_ROWS ? LORT_FEATURE_ROW_SCALES : 0) |
-            (plan->tensors[i].candidate ? LORT_FEATURE_OUTLIERS : 0);
+        head.required |= features_of(&plan->tensors[i]);
     lort_head_put(&head, body);
 }
 

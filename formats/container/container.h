@@ -39,12 +39,14 @@
 /* Required bit: a term of integers may have scaled columns (docs/FORMAT.md, section 8). */
 #define LORT_FEATURE_SCALES 1ull
 /* Required bit: a term of integers may have scaled rows (docs/FORMAT.md, section 8). */
-#define LORT_FEATURE_ROW_SCALES 2ull
+#define LORT_FEATURE_ROW_SCALES (1ull << 1)
 /* Required bit: a part may have a term of outliers (docs/FORMAT.md, section 7). */
-#define LORT_FEATURE_OUTLIERS 4ull
+#define LORT_FEATURE_OUTLIERS (1ull << 2)
+/* Required bit: a tensor is of an opaque type (docs/FORMAT.md, section 10). */
+#define LORT_FEATURE_OPAQUE (1ull << 6)
 /* Required feature bits that this reader knows. */
 #define LORT_FEATURES_REQUIRED                                                                     \
-    (LORT_FEATURE_SCALES | LORT_FEATURE_ROW_SCALES | LORT_FEATURE_OUTLIERS)
+    (LORT_FEATURE_SCALES | LORT_FEATURE_ROW_SCALES | LORT_FEATURE_OUTLIERS | LORT_FEATURE_OPAQUE)
 #define LORT_CHUNK_MAX (16u << 20)   /* decoded bytes of a chunk that readers accept */
 #define LORT_CHUNK_TARGET (1u << 20) /* decoded bytes of a chunk that writers aim at */
 #define LORT_FRAME_HEADER 32u
@@ -208,7 +210,8 @@ typedef struct lort_part {
     bool tensor;
     const char *name; /* "" for raw parts */
     uint32_t name_bytes;
-    lort_dtype dtype; /* raw parts: LORT_U8 */
+    lort_dtype dtype;            /* raw parts: LORT_U8 */
+    const lort_dtype_info *type; /* of dtype; set by lort_part_get, writers need not set it */
     uint32_t n_dims;
     int64_t *dims;   /* raw parts: [bytes] */
     uint32_t slices; /* 1 (one matrix), or the product of the leading dims */

@@ -2,6 +2,7 @@
 #include "formats/container/part.h"
 #include "formats/container/container.h"
 #include "formats/types/layout.h"
+#include "formats/types/opaque.h"
 
 bool lort_part_has_blocks(const lort_part *part)
 {
@@ -14,6 +15,8 @@ bool lort_part_has_blocks(const lort_part *part)
 uint64_t lort_part_elements(const lort_part *part)
 {
     uint64_t n = 1;
+    if (lort_is_opaque((uint32_t)part->dtype))
+        return part->source_bytes;
     for (uint32_t i = 0; i < part->n_dims; i++)
         n *= (uint64_t)part->dims[i]; /* no overflow: the gate checked the product */
     return n;
@@ -41,6 +44,8 @@ lort_matrices lort_part_matrices(const lort_part *part)
 {
     uint64_t elements = 0;
     lort_matrices m = {.slices = part->slices, .rows = 0, .cols = 1};
+    if (lort_is_opaque((uint32_t)part->dtype))
+        return (lort_matrices){1, part->source_bytes ? 1 : 0, (int64_t)part->source_bytes};
     lort_layout_elements(part->dims, part->n_dims, &elements); /* the gate checked it */
     if (part->n_dims)
         m.cols = part->dims[part->n_dims - 1];

@@ -12,6 +12,7 @@
 #include "formats/container/container.h"
 #include "formats/container/part.h"
 #include "formats/types/layout.h"
+#include "formats/types/opaque.h"
 #include <math.h>
 #include <string.h>
 
@@ -36,10 +37,27 @@ static lort_code get_dims(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
     return c->code;
 }
 
+/* The dims of an opaque tensor do not say how many bytes it has, but whether it has any. */
+static lort_code check_opaque(lort_cursor *c, const lort_part *p)
+{
+    uint64_t elements;
+    if (!p->tensor || p->slices != 1 || p->source_bytes > LORT_ELEMENTS_MAX ||
+        !lort_layout_elements(p->dims, p->n_dims, &elements) ||
+        (elements == 0) != (p->source_bytes == 0))
+        return lort_cursor_fail(c,
+                                "%s with %u dimensions, %u slices and %llu bytes is no tensor of "
+                                "an opaque type",
+                                p->tensor ? "a tensor" : "a raw part", p->n_dims, p->slices,
+                                (ull)p->source_bytes);
+    return LORT_OK;
+}
+
 /* Checks that shape, element type, slices and byte count agree. */
 static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtype_info *type)
 {
     uint64_t elements, leading = 0, bytes;
+    if (type->kind == LORT_KIND_OPAQUE)
+        return check_opaque(c, p);
     if (!lort_layout_elements(p->dims, p->n_dims, &elements) ||
         !lort_dtype_bytes(type, elements, &bytes) || bytes != p->source_bytes)
         return lort_cursor_fail(c, "%u dimensions of %s do not make %llu bytes", p->n_dims,
@@ -77,7 +95,7 @@ static bool plane_ok(uint32_t width, bool rotate)
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type,
                             const lort_term *t)
 {
-    const lort_dtype only = t->kind == LORT_TERM_RAW ? type->id : LORT_U8;
+    const lort_dtype only = t->kind == LORT_TERM_RAW ? p->dtype : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(
             c, "plane widths are %u and %u (allowed: 1 to %u; 2, 4 or 8 if rotated)", t->left_width,
@@ -490,11 +508,16 @@ static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
     lort_code code = get_fixed(c, arena, p, err);
     if (code)
         return code;
-    const lort_dtype_info *type = lort_dtype_get((uint32_t)p->dtype);
+    const uint32_t id = (uint32_t)p->dtype;
+    const lort_dtype_info *type = lort_dtype_get(id);
     if (!type)
         return lort_fail(err, LORT_E_INPUT, "element type %u is not known; it needs a newer LoRT",
                          (unsigned)p->dtype);
-    code = get_dims(c, arena, p, err);
+    p->type = type;
+    if (lort_is_opaque(id))
+        code = lort_opaque_row(NULL, id - LORT_OPAQUE, arena, &p->type, err);
+    if (code == LORT_OK)
+        code = get_dims(c, arena, p, err);
     if (code == LORT_OK)
         code = check_shape(c, p, type);
     if (code == LORT_OK)

@@ -1,11 +1,12 @@
 /* gguf: parses the header as a whole, in two walks through its bytes. The first walk checks the
  * grammar and counts. The second walk fills arrays of exactly the right size, so a false count
- * allocates nothing. Then the places of all tensors in the file are checked, before any code uses
- * one. */
+ * allocates nothing. Then gguf_place.c checks the places of all tensors in the file, before any
+ * code uses one. */
 #include "formats/inputs/gguf.h"
 #include "formats/base/text.h"
 #include "formats/inputs/header.h"
 #include "formats/types/layout.h"
+#include "formats/types/opaque.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -196,27 +197,35 @@ static lort_code read_keys(lort_header *h, lort_error *err)
 
 /* --- tensors --- */
 
+/* What the second walk needs for tensors. */
+typedef struct filling {
+    pools *pools;
+    lort_arena *arena;
+    lort_opaque_rows rows;
+} filling;
+
 static const char *show_name(const lort_tensor *t, char *out)
 {
     return lort_escape(out, LORT_SHOWN_NAME, t->name, t->name_bytes);
 }
 
-static lort_code read_type(lort_gguf_reader *r, const lort_gguf_info *info, lort_tensor *t)
+/* A type without a row is opaque. */
+static lort_code read_type(lort_gguf_reader *r, const lort_gguf_info *info, filling *f,
+                           lort_tensor *t)
 {
-    t->type = lort_dtype_get(info->type);
-    if (t->type && t->type->in_gguf)
-        return LORT_OK;
     char name[LORT_SHOWN_NAME];
-    const char *removed = lort_dtype_removed(info->type);
+    t->type = lort_dtype_get(info->type);
+    if (t->type && t->type->in_gguf && !lort_is_opaque(info->type))
+        return LORT_OK;
+    if (info->type < LORT_OPAQUE_IDS)
+        return lort_opaque_row(&f->rows, info->type, f->arena, &t->type, r->cursor.error);
     r->cursor.at = info->type_at;
-    if (removed)
-        return lort_cursor_fail(
-            &r->cursor, "tensor '%s' has type %" PRIu32 " (%s), which was removed from ggml",
-            show_name(t, name), info->type, removed);
-    return lort_cursor_fail(&r->cursor, "tensor '%s' has unsupported type %" PRIu32,
-                            show_name(t, name), info->type);
+    return lort_cursor_fail(&r->cursor, "tensor '%s' has type %" PRIu32 " (allowed: 0 to %u)",
+                            show_name(t, name), info->type, LORT_OPAQUE_IDS - 1);
 }
 
+/* The bytes of an opaque tensor follow from the places of all tensors (gguf_place.c). So do the
+ * bytes of a tensor whose rows do not fit its type, if the type may have another layout. */
 static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lort_tensor *t)
 {
     char name[LORT_SHOWN_NAME], shape[128];
@@ -225,12 +234,14 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
     if (!lort_layout_elements(t->dims, t->n_dims, &t->elements))
         return lort_cursor_fail(&r->cursor, "tensor '%s' of shape %s has more than 2^63 elements",
                                 show_name(t, name), lort_shape_text(t, shape, sizeof shape));
-    if (row % t->type->block_elements)
+    if (row % t->type->block_elements && lort_gguf_may_differ(t->type))
+        t->bytes = LORT_GGUF_UNFIT;
+    else if (row % t->type->block_elements)
         return lort_cursor_fail(&r->cursor,
                                 "tensor '%s' has rows of %" PRIu64
                                 " elements (%s needs a multiple of %" PRIu32 ")",
                                 show_name(t, name), row, t->type->name, t->type->block_elements);
-    if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
+    else if (!lort_dtype_bytes(t->type, t->elements, &t->bytes))
         return lort_cursor_fail(
             &r->cursor, "tensor '%s' of shape %s and type %s exceeds 2^64 bytes",
             show_name(t, name), lort_shape_text(t, shape, sizeof shape), t->type->name);
@@ -238,9 +249,10 @@ static lort_code read_shape(lort_gguf_reader *r, const lort_gguf_info *info, lor
     return LORT_OK;
 }
 
-static lort_code read_tensor(lort_gguf_reader *r, pools *p, lort_tensor *t)
+static lort_code read_tensor(lort_gguf_reader *r, filling *f, lort_tensor *t)
 {
     lort_gguf_info info;
+    pools *p = f->pools;
     if (lort_gguf_read_info(r, &info))
         return r->cursor.code;
     if (!has_text(p, info.name_bytes + 1ull) || info.n_dims > p->dim_count)
@@ -254,80 +266,19 @@ static lort_code read_tensor(lort_gguf_reader *r, pools *p, lort_tensor *t)
         p->dims[info.n_dims - 1 - i] = (int64_t)info.ne[i];
     p->dims += info.n_dims;
     p->dim_count -= info.n_dims;
-    lort_code code = read_type(r, &info, t);
+    lort_code code = read_type(r, &info, f, t);
     return code ? code : read_shape(r, &info, t);
 }
 
 static lort_code fill_tensors(lort_gguf_reader *r, lort_header *h, pools *p)
 {
+    filling f = {.pools = p, .arena = &h->arena};
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < r->tensor_count && !code; i++) {
-        code = read_tensor(r, p, &h->index.tensors[i]);
+        code = read_tensor(r, &f, &h->index.tensors[i]);
         h->index.count = i + 1;
     }
     return code;
-}
-
-static lort_code place_tensor(const lort_header *h, lort_tensor *t, uint64_t file_size,
-                              lort_error *err)
-{
-    char name[LORT_SHOWN_NAME];
-    uint64_t end = 0, relative = t->offset;
-    if (relative % h->alignment)
-        return lort_fail(err, LORT_E_INPUT,
-                         "tensor '%s' has offset %" PRIu64
-                         ", not a multiple of the alignment %" PRIu32,
-                         show_name(t, name), relative, h->alignment);
-    bool fits = lort_add_u64(h->header_bytes, relative, &t->offset) &&
-                lort_add_u64(t->offset, t->bytes, &end);
-    if (!fits || end > file_size)
-        return lort_fail(err, LORT_E_INPUT,
-                         "tensor '%s' (%" PRIu64 " bytes at offset %" PRIu64 " + %" PRIu64
-                         ") lies outside the file of %" PRIu64 " bytes: is it truncated?",
-                         show_name(t, name), t->bytes, h->header_bytes, relative, file_size);
-    return LORT_OK;
-}
-
-/* Checks in data order that no tensors overlap. Counts the bytes that belong to no tensor; padding
- * to the alignment is no gap. */
-static lort_code check_layout(lort_header *h, uint64_t file_size, lort_error *err)
-{
-    char a[LORT_SHOWN_NAME], b[LORT_SHOWN_NAME];
-    uint64_t end = h->header_bytes, next;
-    for (uint64_t i = 0; i <= h->index.count; i++) {
-        const lort_tensor *t = i < h->index.count ? &h->index.tensors[i] : NULL;
-        uint64_t start = t ? t->offset : file_size;
-        if (t && t->offset < end)
-            return lort_fail(err, LORT_E_INPUT, "tensors '%s' and '%s' overlap at offset %" PRIu64,
-                             show_name(&h->index.tensors[i - 1], a), show_name(t, b), t->offset);
-        uint64_t since_data = end - h->header_bytes;
-        if (lort_align_up(since_data, h->alignment, &next) && start - h->header_bytes > next)
-            h->gaps += start - h->header_bytes - next;
-        end = t ? t->offset + t->bytes : end;
-    }
-    return LORT_OK;
-}
-
-static lort_code place_all(lort_header *h, uint64_t infos_end, uint64_t file_size, lort_error *err)
-{
-    uint64_t start = 0;
-    if (!lort_align_up(infos_end, h->alignment, &start) || start > file_size) {
-        if (h->index.count)
-            return lort_fail(err, LORT_E_INPUT,
-                             "the data section would start at offset %" PRIu64
-                             ", past the end of the file (%" PRIu64 " bytes): is it truncated?",
-                             start, file_size);
-        start = file_size; /* a file without tensors needs no padding */
-    }
-    h->header_bytes = start;
-    lort_code code = LORT_OK;
-    for (uint64_t i = 0; i < h->index.count && !code; i++)
-        code = place_tensor(h, &h->index.tensors[i], file_size, err);
-    if (!code)
-        code = lort_layout_sort(h->index.tensors, h->index.count, h->arena.alloc, err);
-    if (!code)
-        code = check_layout(h, file_size, err);
-    return code ? code : lort_index_build(&h->index, &h->arena, err);
 }
 
 static lort_code parse_with(lort_gguf_reader *r, lort_header *h, lort_error *err)
@@ -347,7 +298,7 @@ static lort_code parse_with(lort_gguf_reader *r, lort_header *h, lort_error *err
     if (!code)
         code = fill_tensors(r, h, &p);
     if (!code)
-        code = place_all(h, r->cursor.at, r->cursor.limit, err);
+        code = lort_gguf_place(h, r->cursor.at, r->cursor.limit, err);
     return code;
 }
 

@@ -15,8 +15,10 @@
 #include "formats/base/bytes.h"
 #include "formats/inputs/format.h"
 
-#define LORT_GGUF_MAX_DIMS 4  /* as GGML_MAX_DIMS of ggml */
-#define LORT_GGUF_MAX_NAME 64 /* bytes: GGUF specification */
+/* ggml and the GGUF specification allow 4 dimensions and names of 64 bytes. Builds of other
+ * programs write more: 5 dimensions for video models, names of 90 bytes. */
+#define LORT_GGUF_MAX_DIMS 8
+#define LORT_GGUF_MAX_NAME 1024 /* bytes */
 
 typedef struct lort_gguf_reader {
     lort_cursor cursor;
@@ -37,6 +39,17 @@ typedef struct lort_gguf_info {
 lort_code lort_gguf_read_head(lort_gguf_reader *reader);
 lort_code lort_gguf_read_kv(lort_gguf_reader *reader, lort_kv *out);
 lort_code lort_gguf_read_info(lort_gguf_reader *reader, lort_gguf_info *out);
+
+/* Finds the places of all tensors of the header, whose offsets count from the start of the data. It
+ * sorts the tensors, makes offsets count from the start of the file, gives opaque tensors their
+ * bytes, and builds the index. infos_end: where the header ends, without its padding. It is in
+ * gguf_place.c. On failure: LORT_E_INPUT, which names the tensor, or LORT_E_MEMORY. */
+lort_code lort_gguf_place(lort_header *header, uint64_t infos_end, uint64_t file_size,
+                          lort_error *err);
+/* True if forks of ggml use the id of this type for another layout. */
+bool lort_gguf_may_differ(const lort_dtype_info *type);
+/* The bytes of a tensor whose rows are no whole blocks of such a type, until its place is known. */
+#define LORT_GGUF_UNFIT UINT64_MAX
 
 /* As lort_format.rewrite; it is in gguf_write.c. */
 lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data,

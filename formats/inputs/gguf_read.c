@@ -2,6 +2,7 @@
  * time. It allocates nothing and does not know the file as a whole (gguf.c does). */
 #include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
+#include "formats/types/layout.h"
 #include <inttypes.h>
 
 /* MAX_KEY: GGUF specification. MAX_STRING and MAX_ARRAY: the limits of ggml's own reader. */
@@ -273,10 +274,10 @@ static void get_dims(lort_gguf_reader *r, lort_gguf_info *out)
 lort_code lort_gguf_read_info(lort_gguf_reader *r, lort_gguf_info *out)
 {
     lort_cursor *c = &r->cursor;
-    char shown[4 * LORT_GGUF_MAX_NAME + 1];
+    char shown[LORT_SHOWN_NAME];
     memset(out, 0, sizeof *out);
     out->at = c->at;
-    uint64_t bytes; /* version 1 may count a NUL beside the 64 */
+    uint64_t bytes; /* version 1 may count a NUL beside them */
     out->name = get_string(r, LORT_GGUF_MAX_NAME + (r->version == 1), "tensor name", &bytes);
     if (out->name && bytes > LORT_GGUF_MAX_NAME) {
         c->at = out->at;

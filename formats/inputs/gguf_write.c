@@ -4,10 +4,24 @@
 #include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include "formats/types/layout.h"
+#include "formats/types/opaque.h"
 #include <inttypes.h>
 
+/* Puts the bytes of a tensor in another type into *bytes. Returns false if GGUF cannot hold it so.
+ * An opaque tensor keeps its type and its bytes. */
+static bool bytes_as(const lort_tensor *t, const lort_dtype_info *type, uint64_t *bytes)
+{
+    const uint64_t row = t->n_dims ? (uint64_t)t->dims[t->n_dims - 1] : 1;
+    *bytes = t->bytes;
+    if (t->type->kind == LORT_KIND_OPAQUE)
+        return type->id == t->type->id;
+    return type->in_gguf && type->kind != LORT_KIND_OPAQUE && row % type->block_elements == 0 &&
+           lort_dtype_bytes(type, t->elements, bytes);
+}
+
 /* Gives the tensors new places: contiguous in index order, each padded to the alignment. The last
- * tensor is padded too, as ggml does. */
+ * tensor is padded too, as ggml does. Padding behind an opaque tensor would be read as its bytes.
+ */
 static lort_code place_tensors(const lort_header *h, const lort_dtype_info *const *types,
                                uint64_t *offsets, uint64_t *file_size, lort_error *err)
 {
@@ -15,14 +29,15 @@ static lort_code place_tensors(const lort_header *h, const lort_dtype_info *cons
     uint64_t at = 0;
     for (uint64_t i = 0; i < h->index.count; i++) {
         const lort_tensor *t = &h->index.tensors[i];
-        uint64_t row = t->n_dims ? (uint64_t)t->dims[t->n_dims - 1] : 1, bytes, end;
+        uint64_t bytes, end = 0;
         offsets[i] = h->header_bytes + at;
-        if (!types[i]->in_gguf || row % types[i]->block_elements ||
-            !lort_dtype_bytes(types[i], t->elements, &bytes) || !lort_add_u64(at, bytes, &end) ||
+        if (!bytes_as(t, types[i], &bytes) || !lort_add_u64(at, bytes, &end) ||
             !lort_align_up(end, h->alignment, &at) || at > UINT64_MAX - h->header_bytes)
             return lort_fail(
                 err, LORT_E_USAGE, "tensor '%s' cannot be written to a GGUF file as %s",
                 lort_escape(shown, sizeof shown, t->name, t->name_bytes), types[i]->name);
+        if (i + 1 == h->index.count && t->type->kind == LORT_KIND_OPAQUE)
+            at = end;
     }
     *file_size = h->header_bytes + at;
     return LORT_OK;
@@ -43,7 +58,7 @@ static bool new_file_type(const lort_header *h, const lort_dtype_info *const *ty
         while (k < 3 && known[k].type != types[i]->id)
             k++;
         *(k < 3 ? &most[k] : &others) += (double)h->index.tensors[i].elements;
-        changed |= types[i] != h->index.tensors[i].type;
+        changed |= types[i]->id != h->index.tensors[i].type->id;
     }
     unsigned best = 0;
     for (unsigned k = 1; k < 3; k++)
@@ -78,7 +93,7 @@ static lort_code patch_infos(lort_gguf_reader *r, uint8_t *copy, const lort_head
         if (!t)
             return lort_cursor_fail(&r->cursor, "the header changed while it was read");
         uint64_t i = (uint64_t)(t - h->index.tensors);
-        lort_store_u32(copy + info.type_at, types[i]->id);
+        lort_store_u32(copy + info.type_at, lort_ggml_id(types[i]));
         lort_store_u64(copy + info.type_at + 4, offsets[i] - h->header_bytes);
     }
     return LORT_OK;

@@ -18,6 +18,7 @@
 #include "formats/types/dtype.h"
 #include "formats/base/bytes.h"
 #include "formats/types/half.h"
+#include "formats/types/opaque.h"
 #include "formats/types/quant.h"
 
 /* One macro for the rows of one kind. G: in GGUF; S: in safetensors; GS: in both. */
@@ -87,14 +88,9 @@ static const lort_dtype_info table[] = {
 
 enum { ROWS = sizeof table / sizeof table[0] };
 
-/* Types that ggml removed. */
-static const struct {
-    uint32_t id;
-    const char *name;
-} removed[] = {
-    {4, "Q4_2"},      {5, "Q4_3"},        {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},
-    {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"},
-};
+/* The elements of an opaque tensor are its bytes. */
+static const lort_dtype_info opaque = {LORT_OPAQUE, "opaque", 1, 1,     LORT_KIND_OPAQUE,
+                                       true,        false,    1, false, NULL};
 
 static const struct {
     lort_dtype id;
@@ -106,6 +102,8 @@ const lort_dtype_info *lort_dtype_at(uint32_t i) { return i < ROWS ? &table[i] :
 
 const lort_dtype_info *lort_dtype_get(uint32_t id)
 {
+    if (lort_is_opaque(id))
+        return &opaque;
     for (uint32_t i = 0; i < ROWS; i++)
         if ((uint32_t)table[i].id == id)
             return &table[i];
@@ -117,14 +115,6 @@ const lort_dtype_info *lort_dtype_by_name(const char *name, uint64_t name_bytes)
     for (uint32_t i = 0; i < ROWS; i++)
         if (strlen(table[i].name) == name_bytes && memcmp(table[i].name, name, name_bytes) == 0)
             return &table[i];
-    return NULL;
-}
-
-const char *lort_dtype_removed(uint32_t ggml_id)
-{
-    for (uint32_t i = 0; i < sizeof removed / sizeof removed[0]; i++)
-        if (removed[i].id == ggml_id)
-            return removed[i].name;
     return NULL;
 }
 

@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 /* Numbers that containers store, so they never change. Below 128 they are the type ids of ggml.
- * From 128 on they are types that only safetensors has. */
+ * From 128 on they are types that only safetensors has. From LORT_OPAQUE on they are types that
+ * LoRT does not know (opaque.h). */
 typedef enum lort_dtype {
     LORT_F32 = 0,
     LORT_F16 = 1,
@@ -62,14 +63,16 @@ typedef enum lort_dtype {
     LORT_U16 = 138,
     LORT_U32 = 139,
     LORT_C64 = 140,
-    LORT_U64 = 141
+    LORT_U64 = 141,
+    LORT_OPAQUE = 65536 /* and the id of the type in its GGUF file, 0 to 65535 */
 } lort_dtype;
 
 typedef enum lort_dtype_kind {
     LORT_KIND_FLOAT, /* F32 F16 BF16 F64: candidates unless a rule keeps them */
     LORT_KIND_F8,    /* 8-bit floats: kept if a tensor of scales stands beside them */
     LORT_KIND_BLOCK, /* block-quantised: kept unless --include names the tensor */
-    LORT_KIND_OTHER  /* integers, bool, complex, sub-byte floats: always kept */
+    LORT_KIND_OTHER, /* integers, bool, complex, sub-byte floats: always kept */
+    LORT_KIND_OPAQUE /* the layout is unknown: the elements are the bytes, always kept */
 } lort_dtype_kind;
 
 typedef struct lort_dtype_info {
@@ -86,16 +89,13 @@ typedef struct lort_dtype_info {
     void (*decode)(const void *src, float *dst, uint64_t elements); /* NULL: kept, never decoded */
 } lort_dtype_info;
 
-/* Returns the row of a type id, or NULL for an unknown or removed id. */
+/* Returns the row of a type id, or NULL for an unknown or removed id. All opaque types have one row
+ * here, with the layout and without a name of their own. */
 const lort_dtype_info *lort_dtype_get(uint32_t id);
 /* Returns the row of a name, or NULL. Case counts; the name needs no NUL. */
 const lort_dtype_info *lort_dtype_by_name(const char *name, uint64_t name_bytes);
 /* Returns row i of the table, for lists and tests, or NULL past its end. */
 const lort_dtype_info *lort_dtype_at(uint32_t i);
-/* Returns the name of a type that ggml removed (ids 4, 5, 31-33, 36-38), for a message. Otherwise
- * NULL. */
-const char *lort_dtype_removed(uint32_t ggml_id);
-
 /* Puts the bytes of `elements` elements into *bytes. Returns false if they are not whole blocks, or
  * on overflow. */
 bool lort_dtype_bytes(const lort_dtype_info *type, uint64_t elements, uint64_t *bytes);

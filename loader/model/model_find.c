@@ -214,7 +214,7 @@ static lort_code add_split(lort_model *model, const char *name, uint32_t prefix,
         code = lort_model_add(model, shard, LORT_ROLE_WEIGHTS, err);
         if (code) {
             lort_error_prefix(err, "shard %u of %u", i, count);
-            return code;
+            return i > 1 ? lort_model_explain_glued(model, 0, code, err) : code;
         }
         lort_escape_text(shown, sizeof shown, shard);
         code =
@@ -232,16 +232,16 @@ static lort_code add_weights(lort_model *model, const char *name, lort_error *er
         return add_split(model, name, prefix, count, err);
     lort_code code = lort_model_add(model, name, LORT_ROLE_WEIGHTS, err);
     if (code)
-        return code;
+        return lort_model_explain_piece(name, code, err);
     const lort_header *header = &model->files[model->file_count - 1].shown.header;
     lort_escape_text(shown, sizeof shown, name);
     if (header->split)
-        return lort_fail(err, LORT_E_INPUT,
+        code = lort_fail(err, LORT_E_INPUT,
                          "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, "
                          "so the others cannot be found",
                          shown, header->split_no + 1ull, header->split_count,
                          header->split_no + 1ull, header->split_count);
-    return LORT_OK;
+    return lort_model_explain_glued(model, model->file_count - 1, code, err);
 }
 
 /* Warns about a name such as "x-00001-of-00002.safetensors". */

@@ -193,5 +193,7 @@ lort_code lort_model_merge(lort_model *model, lort_error *err)
         code = check_split(model, err);
     if (code == LORT_OK)
         code = check_shard_list(model, err);
+    if (code == LORT_OK)
+        lort_model_warn_opaque(model);
     return code ? code : list_extents(model, err);
 }

@@ -66,6 +66,15 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
 /* The same for the source: a directory if name is NULL. */
 lort_code lort_model_find_source(lort_model *model, const char *name, lort_error *err);
+/* Warns once for each type of which tensors are kept, since LoRT does not know the type. */
+void lort_model_warn_opaque(lort_model *model);
+/* code: of a failure to add the file. If the name or the bytes behind the data tell more than the
+ * failure does, *err gets another message. Both return `code`. explain_piece: one piece of a file
+ * that was cut, such as "x.gguf.part1of2". explain_glued: shards that were joined with cat; file:
+ * its number in the model. */
+lort_code lort_model_explain_piece(const char *name, lort_code code, lort_error *err);
+lort_code lort_model_explain_glued(lort_model *model, uint32_t file, lort_code code,
+                                   lort_error *err);
 /* Merges the indexes of the files, checks shards against each other, lists extents. */
 lort_code lort_model_merge(lort_model *model, lort_error *err);
 

@@ -303,14 +303,13 @@ static lort_code build_names(lort_archive *a, lort_error *err)
     for (uint64_t i = 0; i < a->index.count; i++) {
         const lort_part *part = &a->parts[i];
         if (part->tensor)
-            a->names.tensors[a->names.count++] =
-                (lort_tensor){.name = part->name,
-                              .name_bytes = part->name_bytes,
-                              .n_dims = part->n_dims,
-                              .dims = part->dims,
-                              .type = lort_dtype_get((uint32_t)part->dtype),
-                              .bytes = part->source_bytes,
-                              .offset = i};
+            a->names.tensors[a->names.count++] = (lort_tensor){.name = part->name,
+                                                               .name_bytes = part->name_bytes,
+                                                               .n_dims = part->n_dims,
+                                                               .dims = part->dims,
+                                                               .type = part->type,
+                                                               .bytes = part->source_bytes,
+                                                               .offset = i};
     }
     code = lort_index_build(&a->names, &a->arena, err);
     if (code == LORT_E_INPUT) {

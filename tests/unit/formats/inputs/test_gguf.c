@@ -166,7 +166,7 @@ static void alignment_array(lort_buffer *b)
     lort_put_u32(b, 32);
 }
 
-static void dims_5(lort_buffer *b) { one(b, 5, (uint64_t[]){1, 1, 1, 1, 1}, 0, 0, 4); }
+static void dims_9(lort_buffer *b) { one(b, 9, (uint64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, 4); }
 static void dims_max(lort_buffer *b)
 {
     put_head(b, 3, 1, 0);
@@ -187,11 +187,28 @@ static void dims_overflow_and_zero(lort_buffer *b)
 static void dim_negative(lort_buffer *b) { one(b, 2, (uint64_t[]){4, UINT64_MAX}, 0, 0, 64); }
 static void bytes_2_64(lort_buffer *b) { one(b, 1, (uint64_t[]){INT64_MAX}, LORT_F32, 0, 64); }
 static void rows_of_100(lort_buffer *b) { one(b, 2, (uint64_t[]){100, 256}, LORT_Q4_K, 0, 14400); }
-static void type_4(lort_buffer *b) { one(b, 2, two, 4, 0, 64); }
-static void type_31(lort_buffer *b) { one(b, 2, two, 31, 0, 64); }
-static void type_43(lort_buffer *b) { one(b, 2, two, 43, 0, 64); }
+static void type_65536(lort_buffer *b) { one(b, 2, two, 65536, 0, 64); }
+static void type_opaque(lort_buffer *b) { one(b, 2, two, LORT_OPAQUE + 36, 0, 64); }
 static void type_max(lort_buffer *b) { one(b, 2, two, UINT32_MAX, 0, 64); }
-static void type_of_safetensors(lort_buffer *b) { one(b, 2, two, LORT_BOOL, 0, 64); }
+static void opaque_cut(lort_buffer *b) { one(b, 2, two, 156, 0, 0); }
+static void opaque_past_end(lort_buffer *b) { one(b, 2, two, 156, 96, 64); }
+static void opaque_unaligned(lort_buffer *b) { one(b, 2, two, 156, 48, 64); }
+static void opaque_2_64(lort_buffer *b)
+{
+    one(b, 2, (uint64_t[]){1ull << 32, 1ull << 32}, 156, 0, 64);
+}
+static void pair_of(lort_buffer *b, uint32_t first, uint32_t second, uint64_t offset, uint64_t data)
+{
+    put_head(b, 3, 2, 0);
+    put_info(b, "first", 1, (uint64_t[]){64}, first, 0);
+    put_info(b, "second", 1, (uint64_t[]){64}, second, offset);
+    put_data(b, 32, data);
+}
+static void opaque_same_place(lort_buffer *b) { pair_of(b, 156, 157, 0, 64); }
+static void opaque_overlapped(lort_buffer *b) { pair_of(b, LORT_I8, 156, 32, 96); }
+static void mxfp4_cut(lort_buffer *b) { pair_of(b, LORT_MXFP4, LORT_MXFP4, 64, 64 + 33); }
+static void q2_0_cut(lort_buffer *b) { pair_of(b, LORT_Q2_0, LORT_Q2_0, 32, 32 + 17); }
+static void q4_0_overlap(lort_buffer *b) { pair_of(b, LORT_Q4_0, LORT_Q4_0, 32, 128); }
 
 static void offset_unaligned(lort_buffer *b) { one(b, 2, two, 0, 16, 96); }
 static void offset_past_end(lort_buffer *b) { one(b, 2, two, 0, 1 << 20, 64); }
@@ -223,12 +240,16 @@ static void sum_wraps(lort_buffer *b)
     put_info(b, "b", 1, (uint64_t[]){0x7FFFFFFFFFFFFFC0}, LORT_I8, 0x7FFFFFFFFFFFFFC0);
     put_data(b, 32, 64);
 }
-static void name_65(lort_buffer *b)
+static void long_name(lort_buffer *b, size_t bytes)
 {
+    char name[1026];
+    memset(name, 'n', bytes);
+    name[bytes] = 0;
     put_head(b, 3, 1, 0);
-    put_vector(b, "0123456789012345678901234567890123456789012345678901234567890123X", 0, 0);
+    put_vector(b, name, 0, 0);
     put_data(b, 32, 0);
 }
+static void name_1025(lort_buffer *b) { long_name(b, 1025); }
 static void name_escaped(lort_buffer *b)
 {
     put_head(b, 3, 1, 0);
@@ -300,7 +321,7 @@ static const struct malformed {
     {"alignment as text", alignment_text, "general.alignment is of type string"},
     {"alignment as uint64", alignment_u64, "general.alignment is of type uint64"},
     {"alignment as array", alignment_array, "general.alignment is an array of uint32"},
-    {"5 dims", dims_5, "tensor 'w': 5 dimensions (at most 4"},
+    {"9 dims", dims_9, "tensor 'w': 9 dimensions (at most 8"},
     {"2^32-1 dims", dims_max, "4294967295 dimensions"},
     {"2^64 elements", dims_2_64, "more than 2^63 elements"},
     {"bytes that wrap to few", dims_wrap_small, "exceeds 2^64 bytes"},
@@ -309,11 +330,19 @@ static const struct malformed {
     {"negative dim", dim_negative, "dimension 1 is negative"},
     {"bytes past 2^64", bytes_2_64, "exceeds 2^64 bytes"},
     {"Q4_K rows of 100", rows_of_100, "rows of 100 elements (Q4_K needs a multiple of 256)"},
-    {"removed type 4", type_4, "type 4 (Q4_2), which was removed"},
-    {"removed type 31", type_31, "type 31 (Q4_0_4_4), which was removed"},
-    {"type 43", type_43, "tensor 'w' has unsupported type 43"},
-    {"type 2^32-1", type_max, "unsupported type 4294967295"},
-    {"a type only safetensors has", type_of_safetensors, "unsupported type 128"},
+    {"type 65536", type_65536, "tensor 'w' has type 65536 (allowed: 0 to 65535)"},
+    {"the number of an opaque type", type_opaque, "has type 65572 (allowed"},
+    {"type 2^32-1", type_max, "has type 4294967295 (allowed"},
+    {"opaque tensor cut off", opaque_cut,
+     "tensor 'w' (type156, at offset 96 + 0) begins at or behind the end of the file of 96 bytes"},
+    {"opaque past the end", opaque_past_end, "begins at or behind the end"},
+    {"opaque unaligned", opaque_unaligned, "offset 48, not a multiple of the alignment 32"},
+    {"opaque of 2^64 elements", opaque_2_64, "more than 2^63 elements"},
+    {"opaque tensors in one place", opaque_same_place, "tensors 'first' and 'second' overlap"},
+    {"opaque inside another", opaque_overlapped, "tensors 'first' and 'second' overlap"},
+    {"MXFP4 cut short", mxfp4_cut, "tensor 'second' (34 bytes at offset 128 + 64) lies outside"},
+    {"Q2_0 cut short", q2_0_cut, "tensor 'second' (18 bytes at offset 128 + 32) lies outside"},
+    {"a type of no fork that overlaps", q4_0_overlap, "overlap"},
     {"offset unaligned", offset_unaligned, "offset 16, not a multiple of the alignment 32"},
     {"offset past the end", offset_past_end, "lies outside the file"},
     {"offset that wraps", offset_wraps, "lies outside the file"},
@@ -325,8 +354,8 @@ static const struct malformed {
     {"overlap", overlap, "tensors 'first' and 'second' overlap"},
     {"empty tensor inside another", overlap_empty, "overlap"},
     {"name twice", name_twice, "tensor name 'first' occurs twice"},
-    {"sizes whose sum wraps", sum_wraps, "tensor 'a' (9223372036854775744 bytes"},
-    {"name of 65 bytes", name_65, "tensor name has 65 bytes (at most 64"},
+    {"sizes whose sum wraps", sum_wraps, "tensor 'b' (9223372036854775744 bytes"},
+    {"name of 1025 bytes", name_1025, "tensor name has 1025 bytes (at most 1024"},
     {"name with control characters", name_escaped, "tensor 'a\\x0A\\x1B[31m\\xFF../x'"},
     {"info cut short", info_cut, "tensor 'weight': truncated"},
     {"split.no past split.count", split_no_3_of_3, "split.no is 3 but split.count is 3"},
@@ -346,6 +375,101 @@ static void test_malformed(void **state)
 }
 
 /* --- accepted --- */
+
+static void check_tensor(const lort_header *h, const char *name, const char *type, uint64_t bytes)
+{
+    const lort_tensor *t = lort_index_find(&h->index, name, strlen(name));
+    assert_non_null(t);
+    assert_string_equal(t->type->name, type);
+    assert_int_equal(t->bytes, bytes);
+}
+
+/* Opaque tensors out of order, one without elements, the last one to the end of the file. */
+static void test_opaque(void **state)
+{
+    lort_buffer b = new_buffer();
+    put_head(&b, 3, 5, 0);
+    put_info(&b, "c", 5, (uint64_t[]){2, 2, 2, 2, 2}, 156, 192);
+    put_info(&b, "a", 1, (uint64_t[]){3}, 156, 0);
+    put_info(&b, "nothing", 2, (uint64_t[]){0, 7}, 156, 96);
+    put_info(&b, "f", 1, (uint64_t[]){16}, LORT_F32, 96);
+    put_info(&b, "removed", 1, (uint64_t[]){16}, 36, 160);
+    put_data(&b, 32, 192 + 5);
+    lort_header h = accept(&b);
+    check_tensor(&h, "a", "type156", 96);
+    check_tensor(&h, "nothing", "type156", 0);
+    check_tensor(&h, "f", "F32", 64);
+    check_tensor(&h, "removed", "type36", 32);
+    check_tensor(&h, "c", "type156", 5);
+    assert_int_equal(h.gaps, 0);
+    const lort_tensor *c = lort_index_find(&h.index, "c", 1);
+    assert_int_equal(c->n_dims, 5);
+    assert_int_equal(c->elements, 5);
+    lort_buffer again;
+    assert_true(rewrite_as(&h, b.data, NULL, &again));
+    lort_buffer_free(&again);
+    assert_false(rewrite_as(&h, b.data, lort_dtype_get(LORT_F16), &again)); /* F32 shrinks */
+    lort_buffer_free(&again);
+    lort_header_free(&h);
+    lort_buffer_free(&b);
+}
+
+/* The space decides about ids that forks use; a tensor that fits is opaque with the others. */
+static void test_forks(void **state)
+{
+    static const struct {
+        uint32_t type;
+        uint64_t cols, second, data;
+        const char *name;
+    } cases[] = {
+        {LORT_Q2_0, 128, 64, 128, "Q2_0"},       /* 36 bytes each, padded */
+        {LORT_Q2_0, 4096, 1088, 2240, "type42"}, /* 34 bytes for 128, where ggml has 1152 */
+        {LORT_Q2_0, 96, 64, 128, "type42"},      /* rows that are no blocks of 64 */
+        {LORT_NVFP4, 64, 96, 192, "type40"},     /* more space than padding explains */
+        {LORT_Q8_0, 64, 96, 192, "Q8_0"},        /* no id of a fork: padding and a gap */
+        {LORT_F32, 8, 96, 192, "F32"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lort_buffer b = new_buffer();
+        put_head(&b, 3, 2, 0);
+        put_info(&b, "first", 1, &cases[i].cols, cases[i].type, 0);
+        put_info(&b, "second", 1, &cases[i].cols, cases[i].type, cases[i].second);
+        put_data(&b, 32, cases[i].data);
+        lort_header h = accept(&b);
+        for (uint64_t t = 0; t < 2; t++)
+            assert_string_equal(h.index.tensors[t].type->name, cases[i].name);
+        lort_header_free(&h);
+        lort_buffer_free(&b);
+    }
+}
+
+/* A file of one tensor of id 42, which is shorter than ggml's Q2_0. */
+static void test_fork_alone(void **state)
+{
+    lort_buffer b = new_buffer();
+    one(&b, 2, (uint64_t[]){256, 64}, LORT_Q2_0, 0, 64 * 68);
+    lort_header h = accept(&b);
+    check_tensor(&h, "w", "type42", 64 * 68);
+    lort_header_free(&h);
+    lort_buffer_free(&b);
+}
+
+static void test_many_dims_and_long_names(void **state)
+{
+    lort_buffer b = new_buffer();
+    one(&b, 8, (uint64_t[]){2, 1, 2, 1, 2, 1, 2, 1}, LORT_F32, 0, 64);
+    lort_header h = accept(&b);
+    assert_int_equal(h.index.tensors[0].n_dims, 8);
+    assert_int_equal(h.index.tensors[0].dims[7], 2);
+    lort_header_free(&h);
+    lort_buffer_free(&b);
+    b = new_buffer();
+    long_name(&b, 1024);
+    h = accept(&b);
+    assert_int_equal(h.index.tensors[0].name_bytes, 1024);
+    lort_header_free(&h);
+    lort_buffer_free(&b);
+}
 
 /* Has every kind of value, two tensors out of order, an empty tensor and a scalar. */
 static lort_buffer sample(void)
@@ -793,6 +917,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_opaque),
+        cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_fork_alone),
+        cmocka_unit_test(test_many_dims_and_long_names),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_tensors_in_data_order),

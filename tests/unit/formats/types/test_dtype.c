@@ -8,6 +8,7 @@
 
 #include "formats/types/dtype.h"
 #include "formats/types/half.h"
+#include "formats/types/opaque.h"
 #include "tests/unit/main.h"
 #include <math.h>
 #include <string.h>
@@ -72,9 +73,6 @@ static void ggml_types_are_complete(void **state)
     for (uint32_t i = 0; lort_dtype_at(i); i++)
         listed += lort_dtype_at(i)->in_gguf;
     assert_int_equal(listed, GGML_TYPES);
-    /* Each of ggml's 43 ids is either a type or a removed type. */
-    for (uint32_t id = 0; id < 43; id++)
-        assert_int_equal(lort_dtype_get(id) != NULL, lort_dtype_removed(id) == NULL);
 }
 
 static void safetensors_types_are_complete(void **state)
@@ -115,14 +113,37 @@ static void rows_are_sound(void **state)
     assert_int_equal(lort_dtype_get(LORT_U16)->rotate, false);
 }
 
+static void opaque_types(void **state)
+{
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_opaque_rows rows = {{NULL}};
+    const lort_dtype_info *a, *b, *c, *again;
+    uint64_t bytes;
+    assert_int_equal(lort_opaque_row(&rows, 156, &arena, &a, NULL), LORT_OK);
+    assert_int_equal(lort_opaque_row(&rows, 156 + LORT_OPAQUE_RECENT, &arena, &b, NULL), LORT_OK);
+    assert_int_equal(lort_opaque_row(&rows, 65535, &arena, &c, NULL), LORT_OK);
+    assert_int_equal(lort_opaque_row(&rows, 65535, &arena, &again, NULL), LORT_OK);
+    assert_ptr_equal(c, again);
+    assert_string_equal(a->name, "type156");
+    assert_string_equal(b->name, "type220");
+    assert_string_equal(c->name, "type65535");
+    assert_int_equal(a->id, LORT_OPAQUE + 156);
+    assert_int_equal(lort_ggml_id(c), 65535);
+    assert_int_equal(lort_ggml_id(lort_dtype_get(LORT_Q4_K)), 12);
+    assert_true(a->kind == LORT_KIND_OPAQUE && !a->decode && a->in_gguf && !a->in_safetensors);
+    assert_int_equal(lort_dtype_get(LORT_OPAQUE + 156)->kind, LORT_KIND_OPAQUE);
+    assert_true(lort_dtype_bytes(a, 17, &bytes) && bytes == 17);
+    lort_arena_free(&arena);
+}
+
 static void unknown_ids_and_names(void **state)
 {
     static const uint32_t gone[] = {4, 5, 31, 32, 33, 36, 37, 38};
     for (uint32_t i = 0; i < 8; i++)
-        assert_non_null(lort_dtype_removed(gone[i]));
-    assert_string_equal(lort_dtype_removed(31), "Q4_0_4_4");
-    assert_null(lort_dtype_removed(43));
+        assert_null(lort_dtype_get(gone[i]));
     assert_null(lort_dtype_get(43));
+    assert_null(lort_dtype_get(LORT_OPAQUE - 1));
+    assert_null(lort_dtype_get(LORT_OPAQUE + LORT_OPAQUE_IDS));
     assert_null(lort_dtype_get(UINT32_MAX));
     assert_null(lort_dtype_by_name("f32", 3));
     assert_null(lort_dtype_by_name("F32x", 4));
@@ -181,6 +202,7 @@ int main(void)
         cmocka_unit_test(ggml_types_are_complete),
         cmocka_unit_test(safetensors_types_are_complete),
         cmocka_unit_test(rows_are_sound),
+        cmocka_unit_test(opaque_types),
         cmocka_unit_test(unknown_ids_and_names),
         cmocka_unit_test(counts_bytes),
         cmocka_unit_test(finds_the_first_nonfinite),
