@@ -6,6 +6,16 @@
 #include "loader/store/sidefile.h"
 #include <string.h>
 
+/* shown: the path, escaped. */
+static void warn_dropped(lort_session *session, const char *shown, const lort_imatrix *imatrix)
+{
+    for (uint64_t i = 0; i < imatrix->dropped && i < LORT_IMATRIX_REASONS; i++)
+        lort_session_warn(session, "%s: %s; the entry is not used", shown, imatrix->reasons[i]);
+    if (imatrix->dropped > LORT_IMATRIX_REASONS)
+        lort_session_warn(session, "%s: %llu more entries are not used", shown,
+                          (unsigned long long)(imatrix->dropped - LORT_IMATRIX_REASONS));
+}
+
 lort_code lort_importance_open(lort_session *session, const char *path, lort_imatrix *imatrix,
                                lort_error *err)
 {
@@ -15,8 +25,11 @@ lort_code lort_importance_open(lort_session *session, const char *path, lort_ima
     lort_code code = lort_sidefile_read(path, LORT_IMATRIX_MAX, &session->alloc, &file, err);
     if (code == LORT_OK) {
         code = lort_imatrix_parse(file.data, file.bytes, &session->alloc, imatrix, err);
+        lort_escape_text(shown, sizeof shown, path);
         if (code)
-            lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, path));
+            lort_error_prefix(err, "%s", shown);
+        else
+            warn_dropped(session, shown, imatrix);
     }
     lort_sidefile_free(&file);
     return lort_session_name_limit(session, path, code, err);
@@ -30,7 +43,7 @@ lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
         const lort_tensor *tensor = &index->tensors[i];
         const lort_matrices matrices = lort_tensor_matrices(tensor);
         const lort_importance *found =
-            tensor->n_dims > 1 && tensor->elements
+            tensor->n_dims > 1 && tensor->elements && tensor->type->decode
                 ? lort_imatrix_find(imatrix, tensor->name, tensor->name_bytes)
                 : NULL;
         if (!found || lort_importance_row(found, &matrices, 0))

@@ -10,8 +10,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define MAX_NAME 255u
-#define ENTRY_MIN 17u /* bytes, legacy form: three numbers, a name of one byte, one value */
+#define MAX_NAME 1024u /* as in a GGUF file */
+#define ENTRY_MIN 17u  /* bytes, legacy form: three numbers, a name of one byte, one value */
 
 /* ---- what both forms fill ---- */
 
@@ -71,17 +71,18 @@ static lort_code divide_by_counts(const builder *b, const source *s, int64_t mat
     return LORT_OK;
 }
 
-static lort_code add_values(builder *b, const source *s)
+/* *empty: matrices without data. */
+static lort_code add_values(const builder *b, const source *s, uint64_t *empty)
 {
+    *empty = 0;
     for (int64_t m = 0; m < s->n_mat; m++) {
         const double count = s->counts ? load_f32(s->counts + 4 * m) : s->count;
         if (!is_amount(count))
             return refuse_value(b, s, "count", m, s->counts + 4 * m, count);
-        lort_code code = divide_by_counts(b, s, m, count, b->next_value);
+        lort_code code = divide_by_counts(b, s, m, count, b->next_value + m * s->n_in);
         if (code)
             return code;
-        b->out->empty += !(count > 0);
-        b->next_value += s->n_in;
+        *empty += !(count > 0);
     }
     return LORT_OK;
 }
@@ -106,23 +107,37 @@ static void count_entry(builder *b, const source *s)
     b->values += (uint64_t)s->n_mat * (uint64_t)s->n_in;
 }
 
+/* Drops an entry for what *b->err says. */
+static lort_code drop_entry(builder *b)
+{
+    lort_imatrix *out = b->out;
+    const uint64_t number = out->dropped++;
+    if (number >= LORT_IMATRIX_REASONS)
+        return LORT_OK;
+    return lort_arena_text(&out->arena, b->err->message, strlen(b->err->message),
+                           &out->reasons[number], b->err);
+}
+
 static lort_code add_entry(builder *b, const source *s)
 {
     const uint64_t values = (uint64_t)s->n_mat * (uint64_t)s->n_in;
+    uint64_t empty;
     if (b->entries == 0 || b->text < s->name_bytes + 1u || b->values < values)
         return lort_fail(b->err, LORT_E_INPUT, "the importance matrix changed while it was read");
+    b->entries--;
+    b->text -= s->name_bytes + 1u;
+    b->values -= values;
+    if (add_values(b, s, &empty))
+        return drop_entry(b);
     lort_importance *entry = &b->out->entries[b->out->count];
     *entry = (lort_importance){b->next_text, s->name_bytes, s->n_mat, s->n_in, b->next_value};
     memcpy(b->next_text, s->name, s->name_bytes);
     b->next_text[s->name_bytes] = 0;
     lort_code code = add_name(b, s, entry);
-    if (code == LORT_OK)
-        code = add_values(b, s);
     b->out->count++;
+    b->out->empty += empty;
     b->next_text += s->name_bytes + 1u;
-    b->entries--;
-    b->text -= s->name_bytes + 1u;
-    b->values -= values;
+    b->next_value += values;
     return code;
 }
 
@@ -329,10 +344,13 @@ lort_code lort_imatrix_parse(const uint8_t *data, uint64_t bytes, const lort_all
                          "the importance matrix has %" PRIu64 " bytes; at most %" PRIu64
                          " are allowed",
                          bytes, LORT_IMATRIX_MAX);
+    lort_error local;
     lort_imatrix result = {.names.alloc = alloc, .arena.alloc = alloc};
-    builder b = {.data = data, .out = &result, .err = err};
+    builder b = {.data = data, .out = &result, .err = err ? err : &local};
     const bool gguf = bytes >= 4 && memcmp(data, "GGUF", 4) == 0;
     lort_code code = gguf ? parse_gguf(&b, bytes) : parse_legacy(&b, bytes);
+    if (code == LORT_OK && result.count == 0)
+        code = lort_fail(err, LORT_E_INPUT, "%s", result.reasons[0]);
     if (code)
         lort_imatrix_free(&result);
     else

@@ -13,7 +13,8 @@
  *
  *     E[x_j^2] = sum of squares / divisor
  *
- * A matrix whose divisor is 0 has seen no data: all its values are 1. */
+ * A matrix whose divisor is 0 has seen no data: all its values are 1. An entry with a value that is
+ * NaN, Inf or negative is dropped as a whole. */
 #ifndef LORT_FORMATS_INPUTS_IMATRIX_H
 #define LORT_FORMATS_INPUTS_IMATRIX_H
 
@@ -31,17 +32,22 @@ typedef struct lort_importance {
     const float *mean_square; /* [n_mat][n_in], finite, >= 0; may be all zero */
 } lort_importance;
 
+#define LORT_IMATRIX_REASONS 16u
 typedef struct lort_imatrix {
     lort_importance *entries; /* in the order of the file */
     uint64_t count;
     uint64_t empty; /* matrices without data */
+    /* Entries that LoRT does not use, since a value is NaN, Inf or negative; why the first
+     * LORT_IMATRIX_REASONS of them. */
+    uint64_t dropped;
+    const char *reasons[LORT_IMATRIX_REASONS];
     lort_names names;
     lort_arena arena;
 } lort_imatrix;
 
 /* Parses a whole file. data: not needed afterwards. Memory: the values once, and small multiples of
- * the header or the names. On failure: LORT_E_INPUT, which names the entry and the place, or
- * LORT_E_MEMORY; *out is zero. lort_imatrix_free accepts that. */
+ * the header or the names. On failure: LORT_E_INPUT, which names the entry and the place, also if
+ * all entries are dropped, or LORT_E_MEMORY; *out is zero. lort_imatrix_free accepts that. */
 lort_code lort_imatrix_parse(const uint8_t *data, uint64_t bytes, const lort_alloc *alloc,
                              lort_imatrix *out, lort_error *err);
 void lort_imatrix_free(lort_imatrix *imatrix); /* accepts NULL */

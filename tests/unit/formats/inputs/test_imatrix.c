@@ -155,7 +155,7 @@ static void entries_max(lort_buffer *b)
 }
 static void name_empty(lort_buffer *b) { legacy_start(b, 0, 1, 1); }
 static void name_negative(lort_buffer *b) { legacy_start(b, UINT32_MAX, 1, 1); }
-static void name_256(lort_buffer *b) { legacy_start(b, 256, 1, 1); }
+static void name_1025(lort_buffer *b) { legacy_start(b, 1025, 1, 1); }
 static void calls_negative(lort_buffer *b) { legacy_start(b, 1, UINT32_MAX - 4, 1); }
 static void values_none(lort_buffer *b) { legacy_start(b, 1, 1, 0); }
 static void values_negative(lort_buffer *b) { legacy_start(b, 1, 1, 0x80000000); }
@@ -281,9 +281,9 @@ static const struct malformed {
     {"one entry too many", entries_many, "found 2 entries in 25 bytes, allowed 1 to 1"},
     {"2^32 - 1 entries", entries_max, LEGACY_NEITHER},
     {"name of 0 bytes", name_empty,
-     "entry 1 of 1: length of an entry's name is 0 (allowed: 1 to 255) at offset 4"},
+     "entry 1 of 1: length of an entry's name is 0 (allowed: 1 to 1024) at offset 4"},
     {"name of -1 bytes", name_negative, "length of an entry's name is -1"},
-    {"name of 256 bytes", name_256, "length of an entry's name is 256"},
+    {"name of 1025 bytes", name_1025, "length of an entry's name is 1025"},
     {"calls negative", calls_negative,
      "number of calls of an entry is -5 (allowed: 0 to 2147483647) at offset 9"},
     {"0 values", values_none, "number of values of an entry is 0"},
@@ -444,6 +444,39 @@ static void test_legacy(void **state)
         lort_imatrix_free(&m);
         lort_buffer_free(&b);
     }
+}
+
+/* An entry with a bad value is dropped; the others stay, whatever their order. */
+static void test_dropped(void **state)
+{
+    static const float bad[] = {1, 2, NAN, 4, 5, 6}, counts[] = {2, 0, 2}, minus[] = {-1},
+                       two[] = {2}, halves[] = {0.5f, 1};
+    lort_buffer b = new_buffer();
+    lort_imatrix m;
+    PUT(&b, "imatrix", SUMS("bad", 2, 3, bad), COUNTS("bad", 3, counts), SUMS("good", 2, 1, some),
+        COUNTS("good", 1, two), SUMS("minus", 2, 1, some), COUNTS("minus", 1, minus));
+    parse_good(&b, &m);
+    assert_int_equal(m.count, 1);
+    assert_int_equal(m.dropped, 2);
+    assert_int_equal(m.empty, 0);
+    assert_non_null(strstr(m.reasons[0], "entry 'bad': value 2 "));
+    assert_non_null(strstr(m.reasons[1], "entry 'minus': count 0 "));
+    assert_null(find(&m, "bad"));
+    expect_values(find(&m, "good"), 1, 2, halves);
+    lort_imatrix_free(&m);
+    lort_buffer_free(&b);
+    b = new_buffer();
+    lort_put_u32(&b, 20);
+    for (int i = 0; i < 19; i++)
+        put_entry(&b, "bad", 1, bad, 6);
+    put_entry(&b, "good", 2, some, 2);
+    parse_good(&b, &m);
+    assert_int_equal(m.dropped, 19);
+    assert_int_equal(m.count, 1);
+    assert_non_null(m.reasons[LORT_IMATRIX_REASONS - 1]);
+    expect_values(find(&m, "good"), 1, 2, halves);
+    lort_imatrix_free(&m);
+    lort_buffer_free(&b);
 }
 
 static void test_truncations(void **state)
@@ -707,12 +740,19 @@ static void test_sidefile_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_gguf),        cmocka_unit_test(test_legacy),
-        cmocka_unit_test(test_truncations), cmocka_unit_test(test_memory_failures),
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_real_pair),   cmocka_unit_test(test_real_model),
-        cmocka_unit_test(test_sidefile),    cmocka_unit_test(test_sidefile_changes),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_gguf),
+        cmocka_unit_test(test_legacy),
+        cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_memory_failures),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_real_pair),
+        cmocka_unit_test(test_real_model),
+        cmocka_unit_test(test_sidefile),
+        cmocka_unit_test(test_sidefile_changes),
     };
     return run_chosen(tests, NULL, NULL);
 }
