@@ -424,6 +424,135 @@ static void scaled_columns_are_in_the_codes(void **state)
     lort_arena_free(&arena);
 }
 
+/* An opaque tensor keeps the dims of its file, but its elements are its bytes. */
+static void opaque_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t type, left, slices;
+        int64_t dims[3];
+        uint64_t bytes;
+        bool tensor;
+        lort_term_kind kind;
+        lort_code code;
+    } cases[] = {
+        {LORT_OPAQUE + 156, LORT_OPAQUE + 156, 1, {3, 50, 7}, 40, true, LORT_TERM_RAW, LORT_OK},
+        {LORT_OPAQUE + 65535, LORT_OPAQUE + 65535, 1, {1, 1, 1}, 40, true, LORT_TERM_RAW, LORT_OK},
+        {LORT_OPAQUE + 65536,
+         LORT_OPAQUE + 65536,
+         1,
+         {3, 5, 7},
+         40,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_INPUT},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 157,
+         1,
+         {3, 5, 7},
+         40,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156, LORT_U8, 1, {3, 5, 7}, 40, true, LORT_TERM_RAW, LORT_E_DAMAGED},
+        {LORT_U8, LORT_OPAQUE + 156, 1, {2, 4, 5}, 40, true, LORT_TERM_RAW, LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         3,
+         {3, 5, 7},
+         40,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         1,
+         {3, 0, 7},
+         40,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         1,
+         {INT64_MAX, 2, 1},
+         40,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         1,
+         {3, -5, 7},
+         40,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         1,
+         {3, 5, 7},
+         40,
+         false,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         1,
+         {3, 5, 7},
+         41,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156,
+         LORT_OPAQUE + 156,
+         1,
+         {3, 5, 7},
+         0,
+         true,
+         LORT_TERM_RAW,
+         LORT_E_DAMAGED},
+        {LORT_OPAQUE + 156, LORT_BF16, 1, {1, 40, 1}, 40, true, LORT_TERM_TERNARY, LORT_E_DAMAGED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t rank[3] = {1, 1, 1};
+        lort_term term = {.kind = cases[i].kind,
+                          .left = (lort_dtype)cases[i].left,
+                          .right = (lort_dtype)cases[i].left,
+                          .left_width = 1,
+                          .right_width = 1,
+                          .rank = rank};
+        lort_chunk chunk = {LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), 10, 40, 0, 0, 40, 1};
+        lort_part in = {.tensor = cases[i].tensor,
+                        .name = "",
+                        .dtype = (lort_dtype)cases[i].type,
+                        .n_dims = 3,
+                        .dims = (int64_t *)(uintptr_t)cases[i].dims,
+                        .slices = cases[i].slices,
+                        .source_bytes = cases[i].bytes,
+                        .reason = "",
+                        .terms = &term,
+                        .term_count = 1,
+                        .chunks = &chunk,
+                        .chunk_count = 1,
+                        .payload_bytes = 10};
+        lort_arena arena = {.alloc = &lort_alloc_heap};
+        lort_part p;
+        if (part_code(&in, &p, &arena) != cases[i].code)
+            fail_msg("case %d", (int)i);
+        if (cases[i].code == LORT_OK) {
+            const lort_matrices shape = lort_part_matrices(&p);
+            assert_int_equal(lort_part_elements(&p), 40);
+            assert_true(shape.slices == 1 && shape.rows == 1 && shape.cols == 40);
+            assert_int_equal(p.dims[0], cases[i].dims[0]);
+            assert_int_equal(p.type->id, cases[i].type);
+            assert_string_equal(p.type->name, i ? "type65535" : "type156");
+            assert_false(lort_part_decodes(&p));
+        }
+        lort_arena_free(&arena);
+    }
+}
+
 static void parts_come_back(void **state)
 {
     (void)state;
@@ -1155,6 +1284,7 @@ int main(void)
         cmocka_unit_test(empty_things_are_allowed),
         cmocka_unit_test(scaled_columns_are_in_the_codes),
         cmocka_unit_test(elements_are_bounded),
+        cmocka_unit_test(opaque_parts),
         cmocka_unit_test(parts_come_back),
         cmocka_unit_test(a_part_must_be_its_extent),
         cmocka_unit_test(shapes_of_slices),
