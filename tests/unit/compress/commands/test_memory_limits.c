@@ -67,15 +67,17 @@ static void put_zeros(uint64_t number, uint32_t slices, lort_buffer *body)
     free(term.exponent);
 }
 
-/* A tensor without elements: the smallest record there is. */
+/* A tensor without elements: the smallest record there is. Types that LoRT does not know take the
+ * most memory. */
 static void put_empty(uint64_t number, lort_buffer *body)
 {
     char name[32];
     int64_t dims[] = {0};
+    const lort_dtype type = (lort_dtype)(LORT_OPAQUE + number % 65536);
     uint32_t rank = 1;
     lort_term term = {.kind = LORT_TERM_RAW,
-                      .left = LORT_F16,
-                      .right = LORT_F16,
+                      .left = type,
+                      .right = type,
                       .left_width = 1,
                       .right_width = 1,
                       .rank = &rank};
@@ -84,7 +86,7 @@ static void put_empty(uint64_t number, lort_buffer *body)
                       .tensor = true,
                       .name = name,
                       .name_bytes = (uint32_t)strlen(name),
-                      .dtype = LORT_F16,
+                      .dtype = type,
                       .n_dims = 1,
                       .dims = dims,
                       .slices = 1,
@@ -183,7 +185,7 @@ static uint64_t gguf_keys(const char *name, uint64_t n)
     return written(name, &out);
 }
 
-static uint64_t gguf_tensors(const char *name, uint64_t n)
+static uint64_t put_gguf_tensors(const char *name, uint64_t n, bool opaque)
 {
     lort_buffer out = {.alloc = &lort_alloc_heap};
     lort_put_text(&out, "GGUF");
@@ -194,11 +196,20 @@ static uint64_t gguf_tensors(const char *name, uint64_t n)
         put_gguf_name(&out, i);
         lort_put_u32(&out, 1); /* a dimension: 0 */
         lort_put_u64(&out, 0);
-        lort_put_u32(&out, 0); /* F32 */
+        lort_put_u32(&out, opaque ? 156 + (uint32_t)(i % 60000) : LORT_F32);
         lort_put_u64(&out, 0);
     }
     lort_put_zeros(&out, (32 - out.size % 32) % 32);
     return written(name, &out);
+}
+
+static uint64_t gguf_tensors(const char *name, uint64_t n)
+{
+    return put_gguf_tensors(name, n, false);
+}
+static uint64_t gguf_opaque(const char *name, uint64_t n)
+{
+    return put_gguf_tensors(name, n, true);
 }
 
 static uint64_t json_header(const char *name, uint64_t n, bool metadata)
@@ -230,6 +241,7 @@ static const struct header_case {
     uint64_t entries, most;
 } headers[] = {{"keys.gguf", gguf_keys, 100000, 16},
                {"tensors.gguf", gguf_tensors, 100000, 16},
+               {"opaque.gguf", gguf_opaque, 100000, 16},
                {"metadata.safetensors", json_metadata, 100000, 24},
                {"tensors.safetensors", json_tensors, 60000, 16}};
 #define HEADERS (sizeof headers / sizeof *headers)
