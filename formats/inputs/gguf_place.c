@@ -8,7 +8,11 @@
  * A known type says how many bytes a tensor has; the rest of its space is padding, or a gap. An
  * opaque tensor has all of its space. Forks of ggml gave some ids to types of their own before ggml
  * gave them out. For these ids the space decides: if it differs from the table by more than
- * padding, all tensors of the id are opaque. */
+ * padding, all tensors of the id are opaque.
+ *
+ * Containers store the outcome (docs/FORMAT.md, section 10), and readers compare it with the
+ * header. So a type that gets a row in the table later stays opaque in the files that were opaque
+ * before: the commit that adds the row must see to it. */
 #include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include "formats/types/layout.h"
