@@ -179,6 +179,11 @@ typedef enum lort_reason {
     LORT_REASON_SMALL,        /* a side under min_dim */
     LORT_REASON_QUANTISED,    /* already block-quantised */
     LORT_REASON_EMBEDDING,    /* an embedding or an output head */
+    LORT_REASON_PACKED,    /* the packed weight of a module that is quantised already */
+    LORT_REASON_COMPANION, /* a scale, zero point or the like of a packed weight */
+    LORT_REASON_ROUTER,    /* chooses experts or tokens, so a small error changes the choice */
+    LORT_REASON_MASK,      /* a mask: no weights */
+    LORT_REASON_TABLE,     /* a table of positions, such as cosines */
     /* From the weights: */
     LORT_REASON_ZERO,            /* all zero */
     LORT_REASON_NOT_FINITE,      /* NaN or Inf */
@@ -284,7 +289,10 @@ typedef struct lort_report {
     uint64_t disk_free_bytes; /* compress: at the output; plan: in this directory; 0: unknown */
     /* plan with a sample: time for the sample, and an estimate for all candidates; else NaN */
     double sample_seconds, estimated_seconds;
-    double bpw;   /* 8 x bytes (payload and record) of all tensors / their elements; NaN: none */
+    /* 8 x bytes (payload and record) of all weights / their elements; NaN: none. Packed tensors of
+     * quantised modules, their companions, masks and tables of positions are no
+     * weights. */
+    double bpw;
     double ratio; /* output / input; NaN: none */
     double seconds;
     /* Relative errors of the tensors that are not kept; compare: of all tensors. NaN: none. */
@@ -509,6 +517,9 @@ lort_code lort_weights_rows(lort_weights *weights, uint64_t number, int64_t firs
 
 /* The kind of a tensor, told by its name: a number below 32. */
 unsigned lort_kind_of(const char *name);
+/* The kind of a tensor of a report: its reason tells routers and quantised modules, else its name
+ * does. */
+unsigned lort_kind_of_report(const lort_tensor_report *tensor);
 /* The name of a kind, such as "attention q"; NULL past the last kind. */
 const char *lort_kind_name(unsigned kind);
 

@@ -5,6 +5,7 @@
 #include "compress/goal/goal.h"
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
+#include "compress/write/jobs.h"
 #include "compress/write/pipeline.h"
 #include "compress/write/resume.h"
 #include "compress/write/sample.h"
@@ -282,25 +283,23 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
 
 static double elements_of(const prepared *p)
 {
-    const lort_index *index = lort_model_index(p->model);
     double elements = 0;
-    for (uint64_t i = 0; i < index->count; i++)
-        if (index->tensors[i].type->kind != LORT_KIND_OPAQUE)
-            elements += (double)index->tensors[i].elements;
+    for (uint64_t i = 0; i < p->plan.count; i++)
+        if (lort_tensor_plan_counts(&p->plan.tensors[i]))
+            elements += (double)p->plan.tensors[i].tensor->elements;
     return elements;
 }
 
-/* Bits per weight are the payloads and records of all tensors over their elements. Bytes between
- * tensors do not count. Nor do opaque tensors, whose weights nobody knows. */
+/* Bits per weight are the payloads and records of all weights over their elements. Bytes between
+ * tensors, packed tensors, their companions, masks and tables do not count. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
-    const lort_index *index = lort_model_index(p->model);
     const double elements = elements_of(p);
     double stored = 0;
-    for (uint64_t i = 0; i < index->count; i++)
-        if (index->tensors[i].type->kind != LORT_KIND_OPAQUE)
-            stored += (double)report->tensors[i].bytes_out;
+    for (uint64_t i = 0; i < p->plan.count; i++)
+        if (lort_tensor_plan_counts(&p->plan.tensors[i]))
+            stored += (double)lort_job_report(&p->decider, i)->bytes_out;
     report->output_bytes = bytes;
     report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
     report->bpw = elements > 0 ? 8 * stored / elements : NAN;

@@ -1,6 +1,6 @@
 /* glob: see glob.h. */
 #include "compress/goal/glob.h"
-#include <stddef.h>
+#include <string.h>
 
 bool lort_glob(const char *pattern, const char *name)
 {
@@ -22,6 +22,14 @@ bool lort_glob(const char *pattern, const char *name)
     while (*pattern == '*')
         pattern++;
     return *pattern == '\0';
+}
+
+bool lort_glob_names(const char **patterns, unsigned count, const char *name)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strpbrk(patterns[i], "*?") == NULL && strcmp(patterns[i], name) == 0)
+            return true;
+    return false;
 }
 
 bool lort_glob_any(const char **patterns, unsigned count, const char *name)

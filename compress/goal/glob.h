@@ -8,5 +8,7 @@
 bool lort_glob(const char *pattern, const char *name);
 /* True if one of the patterns matches the name. */
 bool lort_glob_any(const char **patterns, unsigned count, const char *name);
+/* True if one of the patterns is the name itself, without a wildcard. */
+bool lort_glob_names(const char **patterns, unsigned count, const char *name);
 
 #endif

@@ -14,7 +14,9 @@ static const struct kind {
 } kinds[] = {
     {{"norms and biases", 0, 0, false}, {"*norm*", "*ln_*", "*.bias"}},
     {{"moe router", 0, 0, false},
-     {"*ffn_gate_inp*", "*.mlp.gate.*", "*_moe.gate.*", "*shared_expert_gate*", "*router*"}},
+     {"*ffn_gate_inp*", "*.mlp.gate.*", "*_moe.gate.*", "*shared_expert_gate*", "*router*",
+      "*ffn.gate.weight", "*mixer.gate.*", "*.gate.wg.*", "*e_score_correction_bias",
+      "*exp_probs_b*", "*indexer.weights_proj*", "*indexer.wk.*"}},
     {{"attention q", 0, 0, false},
      {"*attn_q.*", "*q_proj*", "*attn.q.*", "*ttention.q.*", "*attention.wq.*", "*self.query.*"}},
     {{"attention k", 8, 0, false},
@@ -44,9 +46,10 @@ static const struct kind {
     /* Many rows belong to tokens that never occur. These rows are alike and often long, and make up
      * most of the norm. So an error of 0.05 of the whole may be half of a row that counts. */
     {{"output head", 16, 16, true}, {"*lm_head*", "output.weight", "*embed_out*"}},
+    {{"quantised", 0, 0, false}, {NULL}}, /* told by reason, not by name */
     {{"others", 0, 0, false}, {"*"}},
 };
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { KINDS = sizeof kinds / sizeof *kinds, ROUTER = 1, QUANTISED = KINDS - 2 };
 
 unsigned lort_kind_of(const char *name)
 {
@@ -96,7 +99,22 @@ lort_kind_info lort_kind_of_tied(uint64_t own, uint64_t others)
     return kind;
 }
 
+unsigned lort_kind_of_report(const lort_tensor_report *tensor)
+{
+    switch (tensor->reason) {
+    case LORT_REASON_ROUTER:
+        return ROUTER;
+    case LORT_REASON_F8_SCALES:
+    case LORT_REASON_PACKED:
+    case LORT_REASON_COMPANION:
+        return QUANTISED;
+    default:
+        return lort_kind_of(tensor->name);
+    }
+}
+
 const char *lort_kind_name(unsigned kind) { return kind < KINDS ? kinds[kind].info.name : NULL; }
+bool lort_kind_is_router(unsigned kind) { return kind == ROUTER; }
 const lort_kind_info *lort_kind_get(const char *name) { return &kinds[lort_kind_of(name)].info; }
 
 /* 2^(-eighths / 8). Without libm all machines compute the same bits. */

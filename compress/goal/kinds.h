@@ -15,6 +15,7 @@ typedef struct lort_kind_info {
     bool by_row; /* readers use single rows, which low rank alone would ruin */
 } lort_kind_info;
 
+bool lort_kind_is_router(unsigned kind);
 const lort_kind_info *lort_kind_get(const char *name); /* by the tensor's name */
 /* True if the tensor is an output head. */
 bool lort_kind_is_head(const char *name);

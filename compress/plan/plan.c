@@ -3,6 +3,7 @@
 #include "compress/plan/plan.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"
+#include "compress/plan/marks.h"
 #include "compress/plan/room.h"
 #include "compress/plan/rules.h"
 
@@ -23,32 +24,31 @@ static void plan_weights(const lort_session *session, const lort_options *option
     planned->scaled |= pays ? LORT_SCALING_COLS : 0;
 }
 
-/* What the names of all tensors say. */
-typedef struct model_kinds {
+/* What all tensors together say about each of them. */
+typedef struct model_facts {
+    lort_marks marks;
     bool has_head;
     uint64_t weights; /* of all tensors of two dimensions or more */
-} model_kinds;
+} model_facts;
 
-static model_kinds look_at_names(const lort_model *model)
+static void look_at_names(const lort_model *model, model_facts *facts)
 {
     const lort_index *index = lort_model_index(model);
-    model_kinds found = {0};
     for (uint64_t i = 0; i < index->count; i++) {
-        found.has_head |= lort_kind_is_head(index->tensors[i].name);
-        found.weights += index->tensors[i].n_dims >= 2 ? index->tensors[i].elements : 0;
+        facts->has_head |= lort_kind_is_head(index->tensors[i].name);
+        facts->weights += index->tensors[i].n_dims >= 2 ? index->tensors[i].elements : 0;
     }
-    return found;
 }
 
-static lort_kind_info kind_of(const lort_tensor *tensor, const model_kinds *all)
+static lort_kind_info kind_of(const lort_tensor *tensor, const model_facts *facts)
 {
-    return !all->has_head && tensor->n_dims >= 2 && lort_kind_may_be_head(tensor->name)
-               ? lort_kind_of_tied(tensor->elements, all->weights - tensor->elements)
+    return !facts->has_head && tensor->n_dims >= 2 && lort_kind_may_be_head(tensor->name)
+               ? lort_kind_of_tied(tensor->elements, facts->weights - tensor->elements)
                : *lort_kind_get(tensor->name);
 }
 
 static void plan_extent(const lort_session *session, const lort_model *model,
-                        const lort_options *options, uint64_t extent, const model_kinds *kinds,
+                        const lort_options *options, const model_facts *facts, uint64_t extent,
                         lort_tensor_plan *planned)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
@@ -57,8 +57,9 @@ static void plan_extent(const lort_session *session, const lort_model *model,
         return;
     planned->tensor = &lort_model_index(model)->tensors[tensor];
     planned->shape = lort_tensor_matrices(planned->tensor);
-    planned->kind = kind_of(planned->tensor, kinds);
-    planned->reason = lort_rules_reason(model, options, planned->tensor);
+    planned->kind = kind_of(planned->tensor, facts);
+    planned->mark = (lort_mark)facts->marks.of[tensor];
+    planned->reason = lort_rules_reason(options, planned->tensor, planned->mark);
     planned->candidate = planned->reason == LORT_REASON_NONE;
     if (!planned->candidate)
         return;
@@ -68,8 +69,42 @@ static void plan_extent(const lort_session *session, const lort_model *model,
     lort_room_pending(options, planned);
 }
 
-lort_code lort_plan_make(lort_session *session, const lort_model *model,
-                         const lort_options *options, lort_work_plan *plan, lort_error *err)
+/* Nothing is left to code, and the reason is that the model is quantised already. */
+static lort_code check_quantised(const lort_options *options, const lort_work_plan *plan,
+                                 lort_error *err)
+{
+    if (!lort_goal_sized(options) || plan->candidates || plan->quantised == 0)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_NUMERIC,
+                     "already quantised: nothing to code; start from the F16 original, or "
+                     "--include NAME");
+}
+
+static lort_code plan_extents(lort_session *session, lort_model *model, const lort_options *options,
+                              lort_work_plan *plan, lort_error *err)
+{
+    model_facts facts = {0};
+    lort_code code = lort_marks_make(session, model, &facts.marks, err);
+    if (code)
+        return code;
+    look_at_names(model, &facts);
+    plan->quantised = facts.marks.quantised;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        lort_tensor_plan *planned = &plan->tensors[i];
+        plan_extent(session, model, options, &facts, i, planned);
+        plan->candidates += planned->candidate;
+        plan->quantised += planned->reason == LORT_REASON_QUANTISED;
+        if (planned->candidate &&
+            (lort_goal_integers(options) || lort_goal_ternary(options) || planned->importance))
+            lort_block_need_add(&plan->blocks, planned->shape.rows, planned->shape.cols);
+    }
+    lort_marks_warn(session, model, options, &facts.marks);
+    lort_marks_free(&facts.marks, &session->alloc);
+    return check_quantised(options, plan, err);
+}
+
+lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_options *options,
+                         lort_work_plan *plan, lort_error *err)
 {
     void *memory;
     *plan = (lort_work_plan){0};
@@ -80,15 +115,10 @@ lort_code lort_plan_make(lort_session *session, const lort_model *model,
         return code;
     plan->tensors = memory;
     plan->blocks.write = true;
-    const model_kinds kinds = look_at_names(model);
-    for (uint64_t i = 0; i < plan->count; i++) {
-        plan_extent(session, model, options, i, &kinds, &plan->tensors[i]);
-        plan->candidates += plan->tensors[i].candidate;
-        if (plan->tensors[i].candidate &&
-            (lort_goal_integers(options) || lort_goal_ternary(options) ||
-             plan->tensors[i].importance))
-            lort_block_need_add(&plan->blocks, plan->tensors[i].shape.rows,
-                                plan->tensors[i].shape.cols);
+    code = plan_extents(session, model, options, plan, err);
+    if (code) {
+        lort_plan_free(plan, &session->alloc);
+        return code;
     }
     plan->limit = lort_session_limit(session, options->memory_bytes);
     lort_estimate_output(model, options, plan);

@@ -12,6 +12,7 @@
 typedef struct lort_work_plan {
     lort_tensor_plan *tensors; /* [count], by extent */
     uint64_t count, candidates;
+    uint64_t quantised;     /* tensors that are kept since they are quantised already */
     lort_block_need blocks; /* of all slices that are read by blocks */
     lort_mode mode;         /* FULL or STREAM */
     unsigned threads, window;
@@ -33,13 +34,14 @@ typedef struct lort_work_plan {
     uint64_t weighed;        /* tensors with importances */
 } lort_work_plan;
 
-/* Makes the plan of a run from headers, and fills the mode, memory and sizes of the report.
+/* Makes the plan of a run from headers and configurations, and fills the mode, memory and sizes of
+ * the report.
  *
- * On failure the plan is empty. If a tensor does not fit into memory, LORT_E_MEMORY names the
- * tensor and the smallest --memory that would do. The plan owns its memory: free it with
- * lort_plan_free. */
-lort_code lort_plan_make(lort_session *session, const lort_model *model,
-                         const lort_options *options, lort_work_plan *plan, lort_error *err);
+ * On failure the plan is empty. LORT_E_NUMERIC: a target size with nothing left to code. If a
+ * tensor does not fit into memory, LORT_E_MEMORY names the tensor and the smallest --memory that
+ * would do. The plan owns its memory: free it with lort_plan_free. */
+lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_options *options,
+                         lort_work_plan *plan, lort_error *err);
 /* Frees the shares, if there are any. Tensors have none then, as after lort_plan_make. */
 void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc);
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);

@@ -3,12 +3,11 @@
 #include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
-#include <stdio.h>
 
 typedef struct rule_input {
-    const lort_model *model;
     const lort_options *options;
     const lort_tensor *tensor;
+    lort_mark mark;
     lort_matrices shape;
 } rule_input;
 
@@ -38,18 +37,14 @@ static bool rule_slices(const rule_input *in) { return in->shape.slices > LORT_M
  * to wrong numbers. */
 static bool rule_scaled_f8(const rule_input *in)
 {
-    static const char *const companions[] = {"_scale_inv", "_scale", ".scale", ".scales"};
-    char name[600];
-    if (in->tensor->type->kind != LORT_KIND_F8)
-        return false;
-    for (unsigned i = 0; i < sizeof companions / sizeof *companions; i++) {
-        int n = snprintf(name, sizeof name, "%s%s", in->tensor->name, companions[i]);
-        if (n > 0 && (size_t)n < sizeof name &&
-            lort_index_find(lort_model_index(in->model), name, (uint64_t)n))
-            return true;
-    }
-    return false;
+    return in->mark == LORT_MARK_PACKED && in->tensor->type->kind == LORT_KIND_F8;
 }
+
+static bool rule_packed(const rule_input *in) { return in->mark == LORT_MARK_PACKED; }
+static bool rule_companion(const rule_input *in) { return in->mark == LORT_MARK_COMPANION; }
+static bool rule_router(const rule_input *in) { return in->mark == LORT_MARK_ROUTER; }
+static bool rule_mask(const rule_input *in) { return in->mark == LORT_MARK_MASK; }
+static bool rule_table(const rule_input *in) { return in->mark == LORT_MARK_TABLE; }
 
 static bool rule_small(const rule_input *in)
 {
@@ -64,27 +59,51 @@ static bool rule_embedding(const rule_input *in)
     return !lort_goal_integers(in->options) && lort_kind_get(in->tensor->name)->by_row;
 }
 
-/* In order: the first rule that holds gives the reason. --include overrides the marked ones. */
+/* Which --include overrides a rule. */
+typedef enum override {
+    OVERRIDE_NEVER,
+    OVERRIDE_BY_NAME,   /* a pattern without a wildcard */
+    OVERRIDE_BY_PATTERN /* any pattern */
+} override;
+
+/* In order: the first rule that holds gives the reason. */
 static const struct keep_rule {
     bool (*holds)(const rule_input *in);
     lort_reason reason;
-    bool overridable;
+    override by;
 } keep_rules[] = {
-    {rule_lossless, LORT_REASON_LOSSLESS, false},    {rule_empty, LORT_REASON_EMPTY, false},
-    {rule_unknown, LORT_REASON_UNKNOWN_TYPE, false}, {rule_vector, LORT_REASON_VECTOR, false},
-    {rule_opaque, LORT_REASON_OPAQUE, false},        {rule_integer, LORT_REASON_NOT_FLOAT, false},
-    {rule_scaled_f8, LORT_REASON_F8_SCALES, false},  {rule_slices, LORT_REASON_SLICES, false},
-    {rule_excluded, LORT_REASON_EXCLUDED, false},    {rule_small, LORT_REASON_SMALL, true},
-    {rule_block, LORT_REASON_QUANTISED, true},       {rule_embedding, LORT_REASON_EMBEDDING, true},
+    {rule_lossless, LORT_REASON_LOSSLESS, OVERRIDE_NEVER},
+    {rule_empty, LORT_REASON_EMPTY, OVERRIDE_NEVER},
+    {rule_unknown, LORT_REASON_UNKNOWN_TYPE, OVERRIDE_NEVER},
+    {rule_scaled_f8, LORT_REASON_F8_SCALES, OVERRIDE_BY_NAME},
+    {rule_packed, LORT_REASON_PACKED, OVERRIDE_BY_NAME},
+    {rule_companion, LORT_REASON_COMPANION, OVERRIDE_BY_NAME},
+    {rule_router, LORT_REASON_ROUTER, OVERRIDE_BY_NAME},
+    {rule_vector, LORT_REASON_VECTOR, OVERRIDE_NEVER},
+    {rule_opaque, LORT_REASON_OPAQUE, OVERRIDE_NEVER},
+    {rule_integer, LORT_REASON_NOT_FLOAT, OVERRIDE_NEVER},
+    {rule_mask, LORT_REASON_MASK, OVERRIDE_BY_NAME},
+    {rule_table, LORT_REASON_TABLE, OVERRIDE_BY_NAME},
+    {rule_slices, LORT_REASON_SLICES, OVERRIDE_NEVER},
+    {rule_excluded, LORT_REASON_EXCLUDED, OVERRIDE_NEVER},
+    {rule_small, LORT_REASON_SMALL, OVERRIDE_BY_PATTERN},
+    {rule_block, LORT_REASON_QUANTISED, OVERRIDE_BY_PATTERN},
+    {rule_embedding, LORT_REASON_EMBEDDING, OVERRIDE_BY_PATTERN},
 };
 
-lort_reason lort_rules_reason(const lort_model *model, const lort_options *options,
-                              const lort_tensor *tensor)
+lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *tensor,
+                              lort_mark mark)
 {
-    const rule_input in = {model, options, tensor, lort_tensor_matrices(tensor)};
-    const bool included = lort_glob_any(options->include, options->include_count, tensor->name);
-    for (unsigned i = 0; i < sizeof keep_rules / sizeof *keep_rules; i++)
-        if (!(included && keep_rules[i].overridable) && keep_rules[i].holds(&in))
+    const rule_input in = {options, tensor, mark, lort_tensor_matrices(tensor)};
+    const override by = lort_glob_names(options->include, options->include_count, tensor->name)
+                            ? OVERRIDE_BY_NAME
+                        : lort_glob_any(options->include, options->include_count, tensor->name)
+                            ? OVERRIDE_BY_PATTERN
+                            : OVERRIDE_NEVER;
+    for (unsigned i = 0; i < sizeof keep_rules / sizeof *keep_rules; i++) {
+        const bool overridden = by != OVERRIDE_NEVER && keep_rules[i].by >= by;
+        if (!overridden && keep_rules[i].holds(&in))
             return keep_rules[i].reason;
+    }
     return LORT_REASON_NONE;
 }

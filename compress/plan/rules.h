@@ -3,11 +3,11 @@
 #define LORT_COMPRESS_PLAN_RULES_H
 
 #include "compress/lort.h"
-#include "loader/model/model.h"
+#include "compress/slice/tensor_plan.h"
 
 /* The reason of the first rule that keeps the tensor. NONE: no rule keeps it, so LoRT tries every
- * slice. */
-lort_reason lort_rules_reason(const lort_model *model, const lort_options *options,
-                              const lort_tensor *tensor);
+ * slice. mark: of the tensor (marks.h). */
+lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *tensor,
+                              lort_mark mark);
 
 #endif

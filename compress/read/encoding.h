@@ -68,7 +68,8 @@ typedef struct lort_encoding {
     uint64_t (*memory)(const lort_part *part, const lort_term *term, uint32_t slice);
     lort_code (*open)(lort_slice *slice, lort_scratch *scratch, lort_error *err);
     /* Puts the cells of the term into dst, dense. RAW and FACTORS set dst; INTEGERS and TERNARY
-     * add to dst; OUTLIERS sets some of it. Threads: any number at a time, with a scratch and a cache each. */
+     * add to dst; OUTLIERS sets some of it. Threads: any number at a time, with a scratch and a
+     * cache each. */
     lort_code (*cells)(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch,
                        lort_chunk_cache *cache, float *dst, lort_error *err);
 } lort_encoding;

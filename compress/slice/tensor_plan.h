@@ -14,12 +14,23 @@ typedef struct lort_share { /* bytes that a target size gives one slice */
 /* About so many bytes of the PART record describe the factors of a slice. */
 #define LORT_FACTORS_RECORD 66
 
+/* What a tensor is beside others of the model (compress/plan/marks.h). */
+typedef enum lort_mark {
+    LORT_MARK_NONE,
+    LORT_MARK_PACKED,    /* the packed weight of a module that is quantised already */
+    LORT_MARK_COMPANION, /* another tensor of such a module */
+    LORT_MARK_ROUTER,    /* chooses experts or tokens */
+    LORT_MARK_MASK,      /* a mask: a constant of the program, and no weights */
+    LORT_MARK_TABLE      /* a table of positions: the same */
+} lort_mark;
+
 typedef struct lort_tensor_plan {
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
     lort_kind_info kind; /* whose weights of errors count */
-    bool candidate;      /* true: every slice is tried; false: the whole tensor is kept */
-    lort_reason reason;  /* why it is kept */
+    lort_mark mark;
+    bool candidate;     /* true: every slice is tried; false: the whole tensor is kept */
+    lort_reason reason; /* why it is kept */
     /* Bytes that one slice's factorisation takes with as many workers as may work on it. */
     uint64_t workspace;
     uint64_t pending; /* bytes of one slice's outcome until it is written */
@@ -36,6 +47,15 @@ typedef struct lort_tensor_plan {
 static inline uint32_t lort_tensor_plan_slices(const lort_tensor_plan *planned)
 {
     return planned->candidate ? (uint32_t)planned->shape.slices : 1;
+}
+
+/* False for tensors that are no weights, or whose weights nobody knows: they do not count in bits
+ * per weight. */
+static inline bool lort_tensor_plan_counts(const lort_tensor_plan *planned)
+{
+    return planned->tensor && planned->tensor->type->kind != LORT_KIND_OPAQUE &&
+           (planned->candidate || planned->mark == LORT_MARK_NONE ||
+            planned->mark == LORT_MARK_ROUTER);
 }
 
 #endif

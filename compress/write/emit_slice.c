@@ -7,6 +7,7 @@
 #include "compress/write/emit_parts.h"
 #include "formats/base/text.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* One progress event per so many chunks of a part. */
@@ -59,8 +60,43 @@ typedef struct raw_run {
     struct raw_slot {
         const uint8_t *src;
         uint64_t bytes, stored, hash;
-    } * slots; /* [window] */
+        uint64_t strange; /* the first element of the chunk that is NaN or Inf; or the elements */
+    } * slots;            /* [window] */
 } raw_run;
+
+/* The other kept tensors are not decoded. A NaN in a scale or a router ruins a whole layer. */
+static bool is_looked_through(const lort_part_draft *part)
+{
+    return part->planned->tensor && part->type->decode &&
+           (part->planned->reason == LORT_REASON_COMPANION ||
+            part->planned->reason == LORT_REASON_ROUTER);
+}
+
+/* The first element of a chunk that is NaN or Inf, or the number of its elements. */
+static uint64_t find_strange(const lort_dtype_info *type, const uint8_t *src, uint64_t elements)
+{
+    float values[LORT_BLOCK_ELEMENTS_MAX];
+    for (uint64_t at = 0; at < elements; at += LORT_BLOCK_ELEMENTS_MAX) {
+        const uint64_t left = elements - at,
+                       n = left < LORT_BLOCK_ELEMENTS_MAX ? left : LORT_BLOCK_ELEMENTS_MAX;
+        type->decode(src + at / type->block_elements * type->block_bytes, values, n);
+        const uint64_t found = lort_find_nonfinite(values, n);
+        if (found < n)
+            return at + found;
+    }
+    return elements;
+}
+
+/* Notes the first NaN or Inf of a part that is kept for another reason. */
+static void note_strange(lort_part_draft *part, uint64_t element)
+{
+    const uint64_t cols = (uint64_t)part->planned->shape.cols;
+    if (part->reason == LORT_REASON_NOT_FINITE)
+        return;
+    part->reason = LORT_REASON_NOT_FINITE;
+    snprintf(part->detail, sizeof part->detail, "first at row %llu, column %llu",
+             (unsigned long long)(element / cols), (unsigned long long)(element % cols));
+}
 
 static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned slot,
                             lort_error *err)
@@ -78,6 +114,10 @@ static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned s
                                  state->bytes, &state->stored, err);
     if (code == LORT_OK)
         state->hash = lort_xxh64(emitter->slots[slot].coded, state->stored);
+    if (code == LORT_OK && is_looked_through(&emitter->part))
+        state->strange = find_strange(emitter->part.type, state->src,
+                                      state->bytes / emitter->part.type->block_bytes *
+                                          emitter->part.type->block_elements);
     return code;
 }
 
@@ -98,6 +138,8 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     if (code)
         return code;
     lort_hasher_add(emitter->part.hasher, state->src, state->bytes);
+    if (is_looked_through(&emitter->part) && state->strange < chunk.count)
+        note_strange(&emitter->part, chunk.first + state->strange);
     code = add_chunk(emitter, &chunk, coded, err);
     say_progress(emitter, state->bytes);
     return code;

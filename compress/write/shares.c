@@ -19,6 +19,7 @@
 #include "compress/write/journal.h"
 #include "compress/write/start.h"
 #include "formats/base/bytes.h"
+#include <stdio.h>
 #include <string.h>
 
 #define FINE 64                                 /* places in an octave of error */
@@ -347,25 +348,21 @@ typedef struct fixed_bytes {
     double tensors, others, elements;
 } fixed_bytes;
 
-/* True if a part counts in bits per weight. Raw parts and opaque tensors have no weights. */
-static bool counts(const lort_tensor *tensor)
-{
-    return tensor && tensor->type->kind != LORT_KIND_OPAQUE;
-}
-
-/* Sums the bytes of kept parts and of records. frames: bytes of HEAD, MODEL and footer. */
+/* Sums the bytes of kept parts and of records. `tensors` has those that count in bits per weight.
+ * frames: bytes of HEAD, MODEL and footer. */
 static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 {
     fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
     for (uint64_t i = 0; i < r->count; i++) {
         const lort_tensor_plan *planned = &r->plan->tensors[r->findings[i].job.extent];
-        *(counts(planned->tensor) ? &f.tensors : &f.others) += (double)r->findings[i].kept;
+        *(lort_tensor_plan_counts(planned) ? &f.tensors : &f.others) += (double)r->findings[i].kept;
     }
     for (uint64_t i = 0; i < r->plan->count; i++) {
-        const lort_tensor *tensor = r->plan->tensors[i].tensor;
-        *(counts(tensor) ? &f.tensors : &f.others) += record_bytes(r, i);
+        const lort_tensor_plan *planned = &r->plan->tensors[i];
+        const bool counts = lort_tensor_plan_counts(planned);
+        *(counts ? &f.tensors : &f.others) += record_bytes(r, i);
         f.others += ENTRY_BYTES;
-        f.elements += counts(tensor) ? (double)tensor->elements : 0;
+        f.elements += counts ? (double)planned->tensor->elements : 0;
     }
     return f;
 }
@@ -384,13 +381,19 @@ static double target_bytes(const reading *r, const fixed_bytes *fixed)
 static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, double least,
                              lort_error *err)
 {
+    char more[160] = "";
+    if (r->plan->quantised)
+        snprintf(more, sizeof more,
+                 "; %llu tensors are already quantised: start from the F16 original, or --include "
+                 "NAME",
+                 (unsigned long long)r->plan->quantised);
     if (r->decider->options->goal == LORT_GOAL_BPW)
         return lort_fail(
-            err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g",
-            r->decider->options->value, 8 * (least + fixed->tensors) / fixed->elements);
-    return lort_fail(err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f",
-                     (unsigned long long)r->plan->size_limit,
-                     least + fixed->tensors + fixed->others);
+            err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g%s",
+            r->decider->options->value, 8 * (least + fixed->tensors) / fixed->elements, more);
+    return lort_fail(
+        err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f%s",
+        (unsigned long long)r->plan->size_limit, least + fixed->tensors + fixed->others, more);
 }
 
 static double error_at(int place)

@@ -1,4 +1,4 @@
-/* kinds: see kinds.h. lort_kind_of tells the kind of a tensor from its name. */
+/* kinds: see kinds.h. lort_kind_of_report tells the kind of a tensor. */
 #include "compress/cli/ui/kinds.h"
 #include "compress/cli/ui/print.h"
 #include <inttypes.h>
@@ -16,7 +16,7 @@ typedef struct tally {
 
 static void count_tensor(tally *all, const lort_tensor_report *tensor)
 {
-    tally *t = &all[lort_kind_of(tensor->name)];
+    tally *t = &all[lort_kind_of_report(tensor)];
     double elements = 1;
     for (uint32_t i = 0; i < tensor->n_dims; i++)
         elements *= (double)tensor->shape[i];

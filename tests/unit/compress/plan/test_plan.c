@@ -70,7 +70,7 @@ static const wanted floats[] = {
     {TINY("layers.0.experts", "BF16", 3, 40, 40), ""},
     {TINY("layers.0.v.weight", "F8_E4M3", 40, 40), ""},
     {TINY("layers.1.v.weight", "F8_E4M3", 40, 40), "F8 with scale companion"},
-    {TINY("layers.1.v.weight_scale_inv", "F32", 1), "fewer than two dimensions"},
+    {TINY("layers.1.v.weight_scale_inv", "F32", 1), "companion of a packed weight"},
     {TINY("layers.0.bias", "F32", 4096), "fewer than two dimensions"},
     {TINY("layers.0.none", "F32", 0, 64), "empty"},
     {TINY("layers.0.low", "F32", 31, 4000), "a side under --min-dim"},

@@ -131,11 +131,15 @@ static void every_way_through(void **state)
         assert_string_equal(entry->detail, wanted[i].detail);
         assert_int_equal(entry->rank, wanted[i].rank);
     }
-    assert_int_equal(report.warning_count, 2);
-    assert_string_equal(report.warnings[0],
+    assert_int_equal(report.warning_count, 3);
+    assert_string_equal(
+        report.warnings[0],
+        "already quantised (fp8): 2 packed tensors and companions kept as they are; "
+        "for a smaller file start from the F16 or BF16 original");
+    assert_string_equal(report.warnings[1],
                         "nan.weight: holds NaN or Inf, first at row 7, column 11");
     assert_string_equal(
-        report.warnings[1],
+        report.warnings[2],
         "mixed.weight: 1 of 4 slices kept: holds NaN or Inf, first at row 0, column 5");
     assert_true(entry_named(&report, "plain.weight")->rel_error < 1e-3);
     assert_true(entry_named(&report, "noise.weight")->rel_error > 0.5);
