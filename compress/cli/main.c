@@ -16,7 +16,8 @@
 /* For the help of compress and plan. */
 #define JOB_NOTES                                                                                  \
     "--include is for tensors that LoRT keeps by default: small and block-quantised matrices,\n"   \
-    "and, without integers, embeddings and output heads.\n"                                        \
+    "and, without integers, embeddings and output heads. Only a name without wildcards takes a\n"  \
+    "tensor of a quantised module or a router.\n"                                                  \
     "--residual int stores integers, ternary stores -1, 0 or 1 times a scale per row, and none\n"  \
     "stores nothing. auto is int for --max-error, --bpw, --size and without a target, else\n"      \
     "none.\n"
