@@ -111,8 +111,7 @@ void lort_marks_warn(lort_session *session, const lort_model *model, const lort_
                           (unsigned long long)marks->quantised - named);
     if (first)
         lort_session_warn(session,
-                          "--include takes %llu tensors of modules that are quantised already (the "
-                          "first: %s): LoRT does not know how their values are used, and an error "
-                          "in a scale is an error in every weight that it scales",
+                          "--include names %llu of the tensors of quantised modules (the first: "
+                          "%s): an error in a scale is an error in every weight that it scales",
                           named, lort_escape(shown, sizeof shown, first->name, first->name_bytes));
 }

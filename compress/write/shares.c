@@ -384,8 +384,8 @@ static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, double 
     char more[160] = "";
     if (r->plan->quantised)
         snprintf(more, sizeof more,
-                 "; %llu tensors are already quantised: start from the F16 original, or --include "
-                 "NAME",
+                 "; already quantised: %llu of the tensors; start from the F16 original, or "
+                 "--include NAME",
                  (unsigned long long)r->plan->quantised);
     if (r->decider->options->goal == LORT_GOAL_BPW)
         return lort_fail(

@@ -70,7 +70,7 @@ warned() {
             rm -rf "$T/back"
             expect 0 "$LORT" compress "$T/$method" -o "$T/a.lort" --force $target
             expect 0 "$LORT" restore "$T/a.lort" -o "$T/back"
-            [ -n "$target" ] && bound=0.2 || bound=0.05
+            [ -n "$target" ] && bound=0.3 || bound=0.05
             python3 $QUANTISE check $method "$T/$method" "$T/back" $bound >"$T/out"
             printed '^6 modules, [1-9][0-9]* other'
         done
@@ -117,8 +117,8 @@ warned() {
     done
     absent "$T/a.lort.part"
     expect 0 "$LORT" compress "$T/q8.gguf" -o "$T/a.lort" --force --bpw 5 --include 'blk.0.attn_q.weight' --include '*attn_k*'
-    expect 7 "$LORT" compress "$T/q8.gguf" -o "$T/b.lort" --bpw 5 --include 'blk.0.attn_q.weight'
-    said 'the smallest is [0-9.]+; 1 tensors are already quantised: start from the F16 original, or --include NAME'
+    expect 7 "$LORT" compress "$T/q8.gguf" -o "$T/b.lort" --bpw 3 --include 'blk.0.attn_q.weight'
+    said 'the smallest is [0-9.]+; already quantised: 1 of the tensors; start from the F16 original, or --include NAME'
 }
 
 @test "only a name without a wildcard overrides, with a warning" {
@@ -129,7 +129,7 @@ warned() {
     done
     expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force --include m.1.up.weight --json "$T/a.json"
     [ "$(count_action "$T/a.json" coded)" -eq 1 ]
-    said 'warning: --include takes 1 tensors of modules that are quantised already \(the first: m\.1\.up\.weight\)'
+    said 'warning: --include names 1 of the tensors of quantised modules \(the first: m\.1\.up\.weight\)'
     said 'already quantised \(awq\): 4 packed tensors'
     expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force --include m.1.up.weight --exclude '*up*' --json "$T/a.json"
     [ "$(count_action "$T/a.json" kept)" -eq 5 ]

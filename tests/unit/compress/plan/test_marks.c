@@ -306,7 +306,7 @@ static void only_a_whole_name_overrides(void **state)
     assert_false(tiny_run_planned(&run, "b.weight")->candidate); /* no decoder */
     assert_int_equal(run.report.warning_count, 3);
     tiny_says(run.report.warnings[1], "2 packed tensors and companions");
-    tiny_says(run.report.warnings[2], "--include takes 2 tensors");
+    tiny_says(run.report.warnings[2], "--include names 2 of the tensors");
     tiny_run_close(&run);
 }
 
