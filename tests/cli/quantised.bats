@@ -145,7 +145,7 @@ warned() {
         lacks "$T/err" 'already quantised'
         # real weights get what is asked for: the rest of the file is the other way round
         [ -z "$target" ] || [ "$(value "$T/a.json" "0.95 * ${target#* } < d['output']['bpw'] <= ${target#* }")" = True ]
-        [ "$(value "$T/a.json" "abs(d['output']['bpw'] - 8 * sum(t['bytes_out'] for t in d['tensors'] if 'rotary' not in t['name'] and not t['name'].endswith('attn.bias')) / sum(__import__('math').prod(t['shape']) for t in d['tensors'] if 'rotary' not in t['name'] and not t['name'].endswith('attn.bias'))) < 1e-9")" = True ]
+        [ "$(value "$T/a.json" "abs(d['output']['bpw'] - 8 * sum(t['bytes_out'] for t in d['tensors'] if 'rotary' not in t['name'] and not t['name'].endswith('attn.bias')) / sum(__import__('math').prod(t['shape']) for t in d['tensors'] if 'rotary' not in t['name'] and not t['name'].endswith('attn.bias'))) < 1e-6")" = True ]
     done
 }
 
