@@ -144,6 +144,12 @@ static bool is_stack(const lort_matrices *shape)
     return shape->slices > 1 && shape->rows > KERNEL_MOST && shape->cols > KERNEL_MOST;
 }
 
+/* Old GGUF has its experts as "blk.0.ffn_up.3": a second number in the name of an ffn matrix. */
+static bool is_ffn(const char *name)
+{
+    return strncmp(lort_kind_name(lort_kind_of(name)), "ffn", 3) == 0;
+}
+
 static place place_of(const lort_tensor *tensor, const lort_matrices *shape)
 {
     const uint32_t end = stem_end(tensor);
@@ -152,11 +158,13 @@ static place place_of(const lort_tensor *tensor, const lort_matrices *shape)
     bool named = false;
     uint64_t number;
     for (uint32_t at = 0; next_part(tensor->name, end, &at, &p);) {
-        const bool last = at > end;
-        if (named && out.experts == 0 && part_number(p, true, &number))
+        const bool last = at > end, numeric = part_number(p, true, &number),
+                   second = numeric && out.block && !named && is_ffn(tensor->name);
+        if (second || (named && numeric && out.experts == 0))
             out.experts = number + 1;
-        else if (!named && out.block == 0 && part_number(p, true, &number))
+        else if (numeric && !named && out.block == 0)
             out.block = (uint32_t)(p.text + p.bytes - tensor->name);
+        named |= second;
         if (named || !is_expert_part(p) || (last && shape->slices < 2))
             continue;
         named = true;

@@ -221,6 +221,9 @@ static void routers_are_told_by_structure(void **state)
         {TINY("layers.3.mlp.choice.weight", "BF16", 40, 64), ROUTER},
         {TINY("layers.3.conv.weight", "BF16", 50, 64, 4), NONE}, /* a kernel, no experts */
         {TINY("layers.3.mlp.kernel.weight", "BF16", 50, 64), NONE},
+        {TINY("blk.5.ffn_up.0.weight", "BF16", 96, 64), NONE}, /* as old GGUF has them */
+        {TINY("blk.5.ffn_up.33.weight", "BF16", 96, 64), NONE},
+        {TINY("blk.5.choice.weight", "BF16", 34, 64), ROUTER},
         {TINY("layers.4.mlp.experts.up_blocks", "U8", 44, 64, 2, 16), NONE},
         {TINY("layers.4.mlp.choice.weight", "BF16", 44, 90), ROUTER}, /* packed: any other side */
     };
@@ -230,7 +233,7 @@ static void routers_are_told_by_structure(void **state)
     memcpy(again, list, sizeof list);
     again[9].mark = ROUTER;
     again[13].mark = ROUTER;
-    again[14].mark = PACKED;
+    again[17].mark = PACKED;
     check_marks(again, COUNT(again),
                 "{\"text_config\": {\"num_experts\": 50,"
                 " \"num_experts_per_tok\": 48},"
