@@ -7,6 +7,8 @@
     quantise.py check METHOD A B F     effective weights of quantised modules are equal bit for bit;
                                        every other tensor has a relative error of at most F
     quantise.py same A B PATTERN...    tensors of these names have equal types, shapes and bytes
+    quantise.py gguf OUT, gguf_moe OUT N
+                                       a block-quantised GGUF; experts of N as llama.expert_count says
     quantise.py types A                name and type of each tensor
 
 METHOD: mlx, gptq, awq, nvfp4, f8. Needs numpy."""
@@ -372,13 +374,24 @@ def layout(name, out):
 
 def gguf(out):
     """Two Q8_0 matrices and a vector."""
+    blob = b"".join(np.float16(0.01).tobytes() + RNG.integers(-127, 128, 32, dtype="i1").tobytes() for _ in range(128 * 4))
+    write_gguf(out, 0, [("blk.0.attn_q.weight", (128, 128), 8, blob), ("blk.0.attn_k.weight", (128, 128), 8, blob),
+                        ("blk.0.attn_norm.weight", (128,), 0, np.ones(128, "<f4").tobytes())])
+
+
+def gguf_moe(out, count):
+    """Two of `count` experts, a router whose name says nothing, and a matrix of another width."""
+    write_gguf(out, int(count), [(name, dims, 1, noise(*dims).astype("<f2").tobytes()) for name, dims in
+                                 (("blk.0.ffn_up.0.weight", (64, 96)), ("blk.0.ffn_up.1.weight", (64, 96)),
+                                  ("blk.0.choice.weight", (64, 40)), ("blk.0.mixer.weight", (80, 40)))])
+
+
+def write_gguf(out, experts, tensors):
     def text(t):
         return struct.pack("<Q", len(t)) + t.encode()
 
-    blob = b"".join(np.float16(0.01).tobytes() + RNG.integers(-127, 128, 32, dtype="i1").tobytes() for _ in range(128 * 4))
-    head = b"GGUF" + struct.pack("<IQQ", 3, 3, 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
-    tensors = [("blk.0.attn_q.weight", (128, 128), 8, blob), ("blk.0.attn_k.weight", (128, 128), 8, blob),
-               ("blk.0.attn_norm.weight", (128,), 0, np.ones(128, "<f4").tobytes())]
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 2) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head += text("llama.expert_count") + struct.pack("<II", 4, experts)
     at, data = 0, b""
     for name, dims, kind, part in tensors:
         head += text(name) + struct.pack("<I%dQIQ" % len(dims), len(dims), *dims, kind, at)
@@ -395,4 +408,4 @@ def types(path):
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (make, layout, moe, check, same, types, gguf)}[sys.argv[1]](*sys.argv[2:])
+    {f.__name__: f for f in (make, layout, moe, check, same, types, gguf, gguf_moe)}[sys.argv[1]](*sys.argv[2:])

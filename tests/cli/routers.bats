@@ -49,6 +49,15 @@ kept() {
     [ "$(value "$T/b.json" '[t["action"] + ", " + t["reason"] for t in d["tensors"] if t["name"].endswith("mlp.gate.weight")]')" = "['kept, router, its order decides']" ]
 }
 
+@test "the number of experts is read from GGUF" {
+    python3 $QUANTISE gguf_moe "$T/a.gguf" 40
+    expect 0 "$LORT" compress "$T/a.gguf" -o "$T/a.lort" --json "$T/a.json"
+    [ "$(value "$T/a.json" '[t["name"] for t in d["tensors"] if t["action"] == "kept"]')" = "['blk.0.choice.weight']" ]
+    python3 $QUANTISE gguf_moe "$T/b.gguf" 0
+    expect 0 "$LORT" compress "$T/b.gguf" -o "$T/b.lort" --json "$T/b.json"
+    [ "$(count_action "$T/b.json" kept)" -eq 0 ]
+}
+
 @test "a trained mixture keeps its routers in both forms" {
     need_models kjv-moe
     TARGETS=("" "--bpw 2" "--rank 4")

@@ -240,7 +240,7 @@ static void routers_are_told_by_structure(void **state)
                 " \"quantization_config\": {}}");
 }
 
-static void a_number_of_experts_comes_from_gguf(void **state)
+static void stacked_experts_of_gguf_have_routers(void **state)
 {
     static const tiny_tensor tensors[] = {
         TINY("blk.0.ffn_down_exps.weight", "F16", 40, 64, 96),
@@ -433,7 +433,7 @@ int main(void)
         TEST(a_configuration_widens_its_modules),
         TEST(routers_are_told_by_name),
         TEST(routers_are_told_by_structure),
-        TEST(a_number_of_experts_comes_from_gguf),
+        TEST(stacked_experts_of_gguf_have_routers),
         TEST(masks_and_tables_are_kept),
         TEST(only_a_whole_name_overrides),
         TEST(a_size_with_nothing_to_code_is_refused),
