@@ -11,6 +11,7 @@ writes a directory NAME.parts with one file per extent instead of the file.
 """
 import argparse
 import collections
+import copy
 import os
 import shutil
 import struct
@@ -31,7 +32,7 @@ except ImportError:
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
 RAW, FACTORS, INTEGERS, TERNARY = 0, 1, 2, 5
 RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
-SCALED_COLUMNS, OPAQUE_TYPES = 1, 1 << 6  # the required features this reader knows
+SCALED_COLUMNS, CONVOLUTION, SAME, OPAQUE_TYPES = 1, 1 << 3, 1 << 4, 1 << 6  # the required features this reader knows
 OPAQUE, OPAQUE_IDS = 65536, 65536  # the number of an opaque type is OPAQUE + its id in the GGUF file
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
@@ -262,7 +263,8 @@ def read_head(body):
     c = Cursor(body, "HEAD")
     need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
     major, minor, zero, required, _ = c.get("HHIQQ")
-    need(major == 1 and not required & ~(SCALED_COLUMNS | OPAQUE_TYPES), f"version {major}.{minor}, features {required:#x}: needs another reader")
+    known = SCALED_COLUMNS | CONVOLUTION | SAME | OPAQUE_TYPES
+    need(major == 1 and not required & ~known, f"version {major}.{minor}, features {required:#x}: needs another reader")
     need(zero == 0, "HEAD: a reserved field is not 0")
     c.end(False)
     return minor
@@ -309,13 +311,19 @@ class Part:
         c = Cursor(body, "PART")
         (self.number, flags, self.type, n_dims, self.slices, self.source_bytes, self.source, self.error, self.payload, chunks, terms,
          name, reason, zero) = c.get("QIIIIQ16sdQQIIII")
-        need(flags <= 3 and zero == 0 and n_dims <= 64 and 1 <= terms <= 16, "PART: a field is out of range")
+        self.same, self.convolution, least = flags == 9, bool(flags & 4), 0 if flags == 9 else 1
+        need((flags <= 3 or flags in (5, 7, 9)) and zero == 0 and n_dims <= 64 and least <= terms <= 16 * least, "PART: a field is out of range")
         need(type_of(self.type), f"element type {self.type}: needs another reader")
         self.tensor, self.has_error = bool(flags & 1), bool(flags & 2)
         self.name = c.take(name)
         self.reason = c.text(reason, 1024)
         self.dims = list(c.get(f"{n_dims}q"))
         self.set_shape()
+        if self.same:
+            self.origin = c.u64()
+            need(self.origin < self.number and self.slices == 1 and chunks == self.payload == reason == 0 and self.error == 0, "PART: the same as another part, but with parts of its own")
+            c.end()
+            return
         self.terms = [self.read_term(c) for _ in range(terms)]
         need(len({(t.kind, t.types) for t in self.terms}) == terms, "PART: two terms are alike")
         self.chunks = [self.read_chunk(c) for _ in range(c.room(chunks, 48))]
@@ -336,7 +344,10 @@ class Part:
         need(elements < 1 << 63 and elements % block == 0 and elements // block * size == self.source_bytes, "PART: source bytes do not fit the shape")
         leading = int(np.prod([int(d) for d in self.dims[:-2]], dtype=object)) if len(self.dims) > 2 else 1
         need(self.slices == 1 or (self.slices == leading and self.slices <= 1 << 24 and elements // self.slices % block == 0), "PART: number of slices does not fit the shape")
+        need(not self.convolution or (self.slices == 1 and len(self.dims) > 2 and block == 1), "PART: slices, dimensions or type of a convolution are wrong")
         self.cols = self.dims[-1] if self.dims else 1
+        if self.convolution and elements:
+            self.cols = elements // self.dims[0]
         self.rows = elements // (self.slices * self.cols) if elements else 0
 
     def read_term(self, c):
@@ -663,7 +674,7 @@ class Archive:
     def read_parts(self, c, at, index):
         count, identity = c.get("Q16s")
         need(count == len(self.model.extents), "INDEX: number of parts differs from MODEL")
-        self.parts = []
+        self.parts, self.shared = [], 0
         for number in range(c.room(count, 16)):
             offset, size = c.get("QQ")
             need(at <= offset <= index and size <= index - offset, f"part {number}: its record is out of place")
@@ -674,6 +685,8 @@ class Archive:
             need(part.tensor == extent.tensor and part.source_bytes == extent.bytes, f"part {number}: differs from its extent")
             need(part.tensor or (part.type == U8 and len(part.dims) == 1 and not part.name), f"part {number}: type, shape or name of a raw part is wrong")
             part.start, at = at, offset + size
+            if part.same:
+                part = self.take_over(part)
             self.parts.append(part)
         need(at == index, "bytes between the last part and INDEX")
         c.end(False)
@@ -681,6 +694,17 @@ class Archive:
         need(len(set(names)) == len(names), "two tensors have one name")
         if xxhash:
             need(xxhash.xxh3_128_digest(b"".join(p.source for p in self.parts)) == identity, "INDEX: the model's identity differs")
+
+
+    def take_over(self, part):
+        """Returns the part that this one is the same as, under the name and number of this one."""
+        origin = self.parts[part.origin]
+        need(origin.tensor and not origin.same and (origin.type, origin.dims, origin.source) == (part.type, part.dims, part.source), f"part {part.number}: is not the same as part {part.origin}")
+        shared = copy.copy(origin)
+        shared.number, shared.name, shared.same, shared.origin, shared.payload = part.number, part.name, True, part.origin, 0
+        self.shared += len(origin.chunks) + origin.slices * len(origin.terms)
+        need(self.shared <= 1 << 26, "the parts that are the same as others have too many chunks and ranks")
+        return shared
 
 
 # ---- chunks to tensors (sections 8, 11) ----

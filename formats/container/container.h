@@ -42,11 +42,16 @@
 #define LORT_FEATURE_ROW_SCALES (1ull << 1)
 /* Required bit: a part may have a term of outliers (docs/FORMAT.md, section 7). */
 #define LORT_FEATURE_OUTLIERS (1ull << 2)
+/* Required bit: a part may be a convolution, one matrix (docs/FORMAT.md, section 6). */
+#define LORT_FEATURE_CONVOLUTION (1ull << 3)
+/* Required bit: a part may be the same as an earlier part (docs/FORMAT.md, section 6). */
+#define LORT_FEATURE_SAME (1ull << 4)
 /* Required bit: a tensor is of an opaque type (docs/FORMAT.md, section 10). */
 #define LORT_FEATURE_OPAQUE (1ull << 6)
 /* Required feature bits that this reader knows. */
 #define LORT_FEATURES_REQUIRED                                                                     \
-    (LORT_FEATURE_SCALES | LORT_FEATURE_ROW_SCALES | LORT_FEATURE_OUTLIERS | LORT_FEATURE_OPAQUE)
+    (LORT_FEATURE_SCALES | LORT_FEATURE_ROW_SCALES | LORT_FEATURE_OUTLIERS |                       \
+     LORT_FEATURE_CONVOLUTION | LORT_FEATURE_SAME | LORT_FEATURE_OPAQUE)
 #define LORT_CHUNK_MAX (16u << 20)   /* decoded bytes of a chunk that readers accept */
 #define LORT_CHUNK_TARGET (1u << 20) /* decoded bytes of a chunk that writers aim at */
 #define LORT_FRAME_HEADER 32u
@@ -73,6 +78,9 @@
 #define LORT_EXPONENT_MAX 4096     /* |exponent| of factors (docs/FORMAT.md, section 7) */
 #define LORT_TERMS_MAX 16u         /* docs/FORMAT.md, section 6 */
 #define LORT_OUTLIERS_ONE_IN 1000u /* at most one element of a slice in so many is an outlier */
+/* Chunks and ranks of all parts that are the same as others, together (docs/FORMAT.md, section
+ * 6). */
+#define LORT_SHARED_MOST (UINT64_C(1) << 26)
 
 typedef enum lort_frame_kind {
     LORT_FRAME_HEAD = 0,
@@ -213,8 +221,14 @@ typedef struct lort_part {
     lort_dtype dtype;            /* raw parts: LORT_U8 */
     const lort_dtype_info *type; /* of dtype; set by lort_part_get, writers need not set it */
     uint32_t n_dims;
-    int64_t *dims;   /* raw parts: [bytes] */
-    uint32_t slices; /* 1 (one matrix), or the product of the leading dims */
+    int64_t *dims;    /* raw parts: [bytes] */
+    uint32_t slices;  /* 1 (one matrix), or the product of the leading dims */
+    bool convolution; /* one matrix: dims[0] rows, all other dims columns */
+    /* The tensor of part `origin`, an earlier one, once more. Its record has no terms and no chunks
+     * of its own: lort_part_share takes over those of the origin. Of any other part the origin is
+     * the part itself. */
+    bool same;
+    uint64_t origin; /* the part whose payload it has */
     uint64_t source_bytes;
     lort_hash128 source; /* XXH3-128 of the source bytes */
     bool has_error;
@@ -259,6 +273,11 @@ lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, 
                         lort_error *err);
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,
                                 lort_index_record *out, lort_error *err);
+/* Takes over what a part that is the same as another one does not store: slices, error, reason,
+ * terms, chunks and payload of `origin`. Both have been decoded; the arrays are the origin's.
+ * On failure: LORT_E_DAMAGED if the origin is no tensor, is itself the same as another one, or
+ * differs in type, shape, bytes or source hash. *part is as it was then. */
+lort_code lort_part_share(lort_part *part, const lort_part *origin, lort_error *err);
 /* Returns the term of this kind that holds slice `slice`, or NULL. */
 const lort_term *lort_part_term(const lort_part *part, uint32_t slice, lort_term_kind kind);
 /* Checks a part against the extent of its number: kind and byte count. On failure:

@@ -79,7 +79,8 @@ void lort_part_put(const lort_part *part, lort_buffer *out)
     uint32_t reason_bytes = part->reason ? (uint32_t)strlen(part->reason) : 0;
     memcpy(&error_bits, &rel_error, sizeof error_bits);
     lort_put_u64(out, part->number);
-    lort_put_u32(out, (part->tensor ? 1u : 0u) | (part->has_error ? 2u : 0u));
+    lort_put_u32(out, (part->tensor ? 1u : 0u) | (part->has_error ? 2u : 0u) |
+                          (part->convolution ? 4u : 0u) | (part->same ? 8u : 0u));
     lort_put_u32(out, (uint32_t)part->dtype);
     lort_put_u32(out, part->n_dims);
     lort_put_u32(out, part->slices);
@@ -96,6 +97,8 @@ void lort_part_put(const lort_part *part, lort_buffer *out)
     lort_put_bytes(out, part->reason, reason_bytes);
     for (uint32_t i = 0; i < part->n_dims; i++)
         lort_put_u64(out, (uint64_t)part->dims[i]);
+    if (part->same)
+        lort_put_u64(out, part->origin);
     for (uint32_t i = 0; i < part->term_count; i++)
         put_term(&part->terms[i], part->slices, out);
     for (uint64_t i = 0; i < part->chunk_count; i++)

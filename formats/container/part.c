@@ -47,6 +47,8 @@ lort_matrices lort_part_matrices(const lort_part *part)
     if (lort_is_opaque((uint32_t)part->dtype))
         return (lort_matrices){1, part->source_bytes ? 1 : 0, (int64_t)part->source_bytes};
     lort_layout_elements(part->dims, part->n_dims, &elements); /* the gate checked it */
+    if (part->convolution && elements)
+        return lort_dims_convolution(part->dims, part->n_dims);
     if (part->n_dims)
         m.cols = part->dims[part->n_dims - 1];
     if (elements)

@@ -13,7 +13,8 @@ bool lort_part_is_raw(const lort_part *part);
 /* True if readers can decode rows to f32: every term has an element type with a decoder. */
 bool lort_part_decodes(const lort_part *part);
 /* Rows and columns of a slice of the part, as lort_tensor_matrices. A part of more than two dims
- * may have one slice. Then cols is the last dim, and rows is the product of the others. A scalar
- * has one column. An opaque tensor is one row of its bytes. */
+ * may have one slice. Then cols is the last dim, and rows is the product of the others; of a
+ * convolution rows is the first dim, and cols the product of the others. A scalar has one column.
+ * An opaque tensor is one row of its bytes. */
 lort_matrices lort_part_matrices(const lort_part *part);
 #endif

@@ -68,6 +68,11 @@ static lort_code check_shape(lort_cursor *c, const lort_part *p, const lort_dtyp
     if (p->slices == 0 || p->slices > LORT_MAX_SLICES)
         return lort_cursor_fail(c, "the part has %u slices (allowed: 1 to %u)", p->slices,
                                 LORT_MAX_SLICES);
+    if (p->convolution && (p->slices != 1 || p->n_dims < 3 || type->block_elements != 1))
+        return lort_cursor_fail(c,
+                                "a convolution has %u slices, %u dimensions and the type %s "
+                                "(allowed: 1 slice, at least 3 dimensions, no type of blocks)",
+                                p->slices, p->n_dims, type->name);
     if (p->slices == 1)
         return LORT_OK;
     if (p->n_dims < 3 || !lort_layout_elements(p->dims, p->n_dims - 2, &leading) ||
@@ -483,11 +488,17 @@ static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort
     memcpy(&p->rel_error, &error_bits, sizeof p->rel_error);
     p->tensor = flags & 1;
     p->has_error = flags & 2;
+    p->convolution = flags & 4;
+    p->same = flags & 8;
+    p->origin = p->number;
     p->dtype = (lort_dtype)dtype;
-    if (flags > 3 || zero != 0)
-        return lort_cursor_fail(
-            c, "part flags are %#x and the reserved field is %#x (allowed: flags 0 to 3, field 0)",
-            flags, zero);
+    /* Only a tensor may be a convolution or the same as another one. The latter has no error, and
+     * is no convolution: it has all of that from the other one. */
+    if (flags > 9 || (flags & 12 && !p->tensor) || (p->same && flags != 9) || zero != 0)
+        return lort_cursor_fail(c,
+                                "part flags are %#x and the reserved field is %#x (allowed: flags "
+                                "0 to 3, 5, 7 and 9, field 0)",
+                                flags, zero);
     /* bits of negative numbers, Inf and NaN lie above */
     if (error_bits > 0x7fefffffffffffffu || (!p->has_error && error_bits))
         return lort_cursor_fail(c,
@@ -501,6 +512,25 @@ static lort_code get_fixed(lort_cursor *c, lort_arena *arena, lort_part *p, lort
     return code
                ? code
                : lort_body_text(c, arena, reason_bytes, LORT_REASON_MAX, "reason", &p->reason, err);
+}
+
+/* Reads which part this one is the same as. It has nothing else of its own. */
+static lort_code get_origin(lort_cursor *c, lort_part *p)
+{
+    p->origin = lort_get_u64(c, "number of the same part");
+    if (c->code)
+        return c->code;
+    if (p->origin >= p->number)
+        return lort_cursor_fail(c, "part %llu is the same as part %llu (allowed: an earlier part)",
+                                (ull)p->number, (ull)p->origin);
+    if (p->slices != 1 || p->term_count || p->chunk_count || p->payload_bytes || *p->reason)
+        return lort_cursor_fail(c,
+                                "part %llu is the same as part %llu, but has %u slices, %u terms, "
+                                "%llu chunks, %llu payload bytes and the reason '%.40s' (allowed: "
+                                "1 slice and none of the others)",
+                                (ull)p->number, (ull)p->origin, p->slices, p->term_count,
+                                (ull)p->chunk_count, (ull)p->payload_bytes, p->reason);
+    return LORT_OK;
 }
 
 static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_error *err)
@@ -520,9 +550,11 @@ static lort_code get_part(lort_cursor *c, lort_arena *arena, lort_part *p, lort_
         code = get_dims(c, arena, p, err);
     if (code == LORT_OK)
         code = check_shape(c, p, type);
-    if (code == LORT_OK)
+    if (code == LORT_OK && p->same)
+        code = get_origin(c, p);
+    if (code == LORT_OK && !p->same)
         code = get_terms(c, arena, p, type, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && !p->same)
         code = get_chunks(c, arena, p, err);
     return code ? code : lort_body_end(c);
 }
@@ -533,6 +565,41 @@ lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, 
     lort_cursor c = lort_body_cursor(body, bytes, err);
     memset(out, 0, sizeof *out);
     return lort_body_or_nothing(get_part(&c, arena, out, err), out, sizeof *out);
+}
+
+static bool same_tensor(const lort_part *a, const lort_part *b)
+{
+    bool same = a->dtype == b->dtype && a->n_dims == b->n_dims &&
+                a->source_bytes == b->source_bytes &&
+                memcmp(a->source.bytes, b->source.bytes, sizeof a->source.bytes) == 0;
+    for (uint32_t i = 0; same && i < a->n_dims; i++)
+        same = a->dims[i] == b->dims[i];
+    return same;
+}
+
+lort_code lort_part_share(lort_part *part, const lort_part *origin, lort_error *err)
+{
+    if (!origin->tensor || origin->same)
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "it is the same as part %llu, which is %s (allowed: a tensor that is "
+                         "stored by itself)",
+                         (ull)part->origin,
+                         origin->tensor ? "itself the same as another part" : "raw bytes");
+    if (!same_tensor(part, origin))
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "it is the same as part %llu, but type, shape, size or source hash differ",
+                         (ull)part->origin);
+    part->slices = origin->slices;
+    part->convolution = origin->convolution;
+    part->has_error = origin->has_error;
+    part->rel_error = origin->rel_error;
+    part->reason = origin->reason;
+    part->terms = origin->terms;
+    part->term_count = origin->term_count;
+    part->chunks = origin->chunks;
+    part->chunk_count = origin->chunk_count;
+    part->payload_bytes = origin->payload_bytes;
+    return LORT_OK;
 }
 
 lort_code lort_part_matches(const lort_part *part, const lort_model_record *model, lort_error *err)

@@ -25,6 +25,22 @@ lort_matrices lort_tensor_matrices(const lort_tensor *tensor)
     return m;
 }
 
+lort_matrices lort_dims_convolution(const int64_t *dims, uint32_t n_dims)
+{
+    lort_matrices m = {1, dims[0], 1};
+    for (uint32_t i = 1; i < n_dims; i++)
+        m.cols *= dims[i];
+    return m;
+}
+
+bool lort_tensor_is_convolution(const lort_tensor *tensor)
+{
+    bool kernels = tensor->n_dims >= 3 && tensor->n_dims <= 5;
+    for (uint32_t i = 2; kernels && i < tensor->n_dims; i++)
+        kernels = tensor->dims[i] <= LORT_KERNEL_MOST;
+    return kernels;
+}
+
 static bool same_name(const lort_tensor *tensor, const char *name, uint64_t name_bytes)
 {
     return tensor->name_bytes == name_bytes && memcmp(tensor->name, name, (size_t)name_bytes) == 0;

@@ -30,6 +30,14 @@ typedef struct lort_matrices {
     int64_t slices, rows, cols;
 } lort_matrices;
 lort_matrices lort_tensor_matrices(const lort_tensor *tensor);
+/* The same elements as one matrix: dims[0] rows, the product of all other dims columns. So peft and
+ * others see the kernels of a convolution [O, I, k...]. dims: at least one, with no overflow of the
+ * product (lort_layout_elements). */
+lort_matrices lort_dims_convolution(const int64_t *dims, uint32_t n_dims);
+/* Told by the shape alone: three to five dims, and all behind the second are at most
+ * LORT_KERNEL_MOST. */
+#define LORT_KERNEL_MOST 16
+bool lort_tensor_is_convolution(const lort_tensor *tensor);
 
 /* Tensors in file order, with a hash table of their names. Owner of tensors and names: the arena of
  * the code that built the index. */

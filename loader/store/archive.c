@@ -248,10 +248,28 @@ static lort_code read_part(lort_archive *a, const lort_record_source *source, ui
     return code;
 }
 
+/* Readers go over slices and chunks of every part, and a small record shares those of a large one.
+ * So the sum over all parts that share has a limit (docs/FORMAT.md, section 6). *sum: so far. */
+static lort_code share_part(lort_archive *a, lort_part *part, uint64_t *sum, lort_error *err)
+{
+    /* the gate has checked that the origin is an earlier part */
+    lort_code code = lort_part_share(part, &a->parts[part->origin], err);
+    if (code)
+        return code;
+    *sum += part->chunk_count + (uint64_t)part->slices * part->term_count;
+    if (*sum > LORT_SHARED_MOST)
+        return lort_fail(err, LORT_E_DAMAGED,
+                         "the parts that are the same as others have %llu chunks and ranks in all "
+                         "(allowed: %llu)",
+                         (ull)*sum, (ull)LORT_SHARED_MOST);
+    return LORT_OK;
+}
+
 static lort_code read_parts(lort_archive *a, const lort_record_source *source, uint64_t start,
                             lort_error *err)
 {
     void *memory;
+    uint64_t shared = 0;
     lort_code code = lort_arena_take(&a->arena, a->index.count * sizeof *a->parts, &memory, err);
     if (code)
         return code;
@@ -261,6 +279,8 @@ static lort_code read_parts(lort_archive *a, const lort_record_source *source, u
         if (a->stop && a->stop(a->stop_ctx))
             return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
         code = read_part(a, source, i, start, err);
+        if (code == LORT_OK && a->parts[i].same)
+            code = share_part(a, &a->parts[i], &shared, err);
         if (code) {
             lort_error_prefix(err, "record of part %llu at offset %llu", (ull)i,
                               (ull)entry->record_offset);
@@ -445,7 +465,7 @@ uint32_t lort_part_stored(const lort_part *part, uint32_t slice)
 
 static uint64_t payload_at(const lort_archive *a, const lort_part *part)
 {
-    return a->index.entries[part->number].record_offset - part->payload_bytes;
+    return a->index.entries[part->origin].record_offset - part->payload_bytes;
 }
 
 /* How the bytes of a chunk's array are split into planes. The gate has checked that the term

@@ -38,7 +38,8 @@ const lort_model_record *lort_archive_model(const lort_archive *archive);
 const lort_index_record *lort_archive_index(const lort_archive *archive);
 /* number of parts, which is the number of extents */
 uint64_t lort_archive_count(const lort_archive *archive);
-/* NULL past the end */
+/* NULL past the end. A part that is the same as an earlier one has the terms, chunks and payload of
+ * that part. */
 const lort_part *lort_archive_part(const lort_archive *archive, uint64_t number);
 /* the part of the tensor of that name, or NULL */
 const lort_part *lort_archive_find(const lort_archive *archive, const char *name,

@@ -553,6 +553,157 @@ static void opaque_parts(void **state)
     }
 }
 
+/* A kept convolution of 3 x 2 x 2 x 1, with one chunk. */
+typedef struct kernels {
+    int64_t dims[4];
+    uint32_t rank[2];
+    lort_term term;
+    lort_chunk chunk;
+    lort_part part;
+} kernels;
+
+static void make_kernels(kernels *k)
+{
+    *k = (kernels){.dims = {3, 2, 2, 1}, .rank = {1, 1}};
+    k->term = (lort_term){.left = LORT_F32, .right = LORT_F32, .left_width = 4, .rank = k->rank};
+    k->chunk = (lort_chunk){.stored = 9, .decoded = 48, .count = 12};
+    k->part = (lort_part){.tensor = true,
+                          .name = "w",
+                          .name_bytes = 1,
+                          .dtype = LORT_F32,
+                          .n_dims = 4,
+                          .dims = k->dims,
+                          .slices = 1,
+                          .convolution = true,
+                          .source_bytes = 48,
+                          .reason = "why",
+                          .terms = &k->term,
+                          .term_count = 1,
+                          .chunks = &k->chunk,
+                          .chunk_count = 1,
+                          .payload_bytes = 9};
+}
+
+static void a_convolution_is_one_matrix(void **state)
+{
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p;
+    kernels k;
+    (void)state;
+    make_kernels(&k);
+    assert_int_equal(part_code(&k.part, &p, &arena), LORT_OK);
+    assert_true(p.convolution);
+    assert_int_equal(lort_part_matrices(&p).rows, 3);
+    assert_int_equal(lort_part_matrices(&p).cols, 4);
+    k.part.convolution = false;
+    assert_int_equal(part_code(&k.part, &p, &arena), LORT_OK);
+    assert_int_equal(lort_part_matrices(&p).rows, 12);
+    k.part.convolution = true;
+    k.part.slices = 6; /* neither one matrix nor slices */
+    assert_int_equal(part_code(&k.part, &p, &arena), LORT_E_DAMAGED);
+    k.part.slices = 1;
+    k.part.n_dims = 2;
+    k.dims[1] = 4;
+    assert_int_equal(part_code(&k.part, &p, &arena), LORT_E_DAMAGED);
+    k.part.n_dims = 3;
+    k.part.dtype = k.term.left = k.term.right = LORT_Q8_0; /* rows could cut blocks */
+    k.dims[0] = 2, k.dims[1] = 2, k.dims[2] = 32;
+    k.part.source_bytes = k.chunk.decoded = 4 * 34;
+    k.chunk.count = 128;
+    k.term.left_width = 1;
+    assert_int_equal(part_code(&k.part, &p, &arena), LORT_E_DAMAGED);
+    k.part.convolution = false;
+    assert_int_equal(part_code(&k.part, &p, &arena), LORT_OK);
+    lort_arena_free(&arena);
+}
+
+/* The part `of`, and the record of a tensor with its bytes. */
+static lort_part same_part(const lort_part *of)
+{
+    lort_part p = *of;
+    p.number = 7;
+    p.name = "v";
+    p.convolution = false;
+    p.same = true;
+    p.origin = 4;
+    p.reason = "";
+    p.term_count = 0;
+    p.chunk_count = p.payload_bytes = 0;
+    return p;
+}
+
+static void a_part_shares_what_an_earlier_one_stores(void **state)
+{
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p, origin;
+    kernels k;
+    (void)state;
+    make_kernels(&k);
+    assert_int_equal(part_code(&k.part, &origin, &arena), LORT_OK);
+    lort_part same = same_part(&k.part);
+    assert_int_equal(part_code(&same, &p, &arena), LORT_OK);
+    assert_int_equal(p.origin, 4);
+    assert_int_equal(lort_part_share(&p, &origin, NULL), LORT_OK);
+    assert_true(p.convolution);
+    assert_ptr_equal(p.chunks, origin.chunks);
+    assert_int_equal(p.payload_bytes, 9);
+    assert_string_equal(p.name, "v");
+    assert_string_equal(p.reason, "why");
+    lort_arena_free(&arena);
+}
+
+static void own_terms(lort_part *p) { p->term_count = 1; }
+static void own_chunks(lort_part *p) { p->chunk_count = 1; }
+static void own_payload(lort_part *p) { p->payload_bytes = 9; }
+static void own_slices(lort_part *p) { p->slices = 6; }
+static void own_reason(lort_part *p) { p->reason = "x"; }
+static void own_error(lort_part *p) { p->has_error = true; }
+static void own_view(lort_part *p) { p->convolution = true; }
+static void of_itself(lort_part *p) { p->origin = 7; }
+static void of_a_later_one(lort_part *p) { p->origin = 8; }
+static void of_raw_bytes(lort_part *p) { p->tensor = false; }
+
+static void a_part_that_shares_has_nothing_of_its_own(void **state)
+{
+    static void (*const spoil[])(lort_part *) = {
+        own_terms, own_chunks, own_payload, own_slices,     own_reason,
+        own_error, own_view,   of_itself,   of_a_later_one, of_raw_bytes};
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p;
+    kernels k;
+    (void)state;
+    make_kernels(&k);
+    for (size_t i = 0; i < sizeof spoil / sizeof *spoil; i++) {
+        lort_part same = same_part(&k.part);
+        spoil[i](&same);
+        if (part_code(&same, &p, &arena) != LORT_E_DAMAGED)
+            fail_msg("case %zu was not refused", i);
+    }
+    lort_arena_free(&arena);
+}
+
+static void raw_origin(lort_part *p) { p->tensor = false; }
+static void shared_origin(lort_part *p) { p->same = true; }
+static void other_type(lort_part *p) { p->dtype = LORT_I32; }
+static void other_dims(lort_part *p) { p->n_dims = 3; }
+static void other_bytes(lort_part *p) { p->source_bytes++; }
+static void other_source(lort_part *p) { p->source.bytes[15]++; }
+
+static void only_equal_tensors_share(void **state)
+{
+    static void (*const spoil[])(lort_part *) = {raw_origin, shared_origin, other_type,
+                                                 other_dims, other_bytes,   other_source};
+    kernels k;
+    (void)state;
+    make_kernels(&k);
+    for (size_t i = 0; i < sizeof spoil / sizeof *spoil; i++) {
+        lort_part origin = k.part, same = same_part(&k.part);
+        spoil[i](&origin);
+        if (lort_part_share(&same, &origin, NULL) != LORT_E_DAMAGED || same.term_count)
+            fail_msg("case %zu was not refused", i);
+    }
+}
+
 static void parts_come_back(void **state)
 {
     (void)state;
@@ -1293,6 +1444,10 @@ int main(void)
         cmocka_unit_test(blocks_are_those_of_the_grid),
         cmocka_unit_test(bodies_with_odd_bytes_are_refused),
         cmocka_unit_test(every_prefix_of_a_body_is_refused),
+        cmocka_unit_test(a_convolution_is_one_matrix),
+        cmocka_unit_test(a_part_shares_what_an_earlier_one_stores),
+        cmocka_unit_test(a_part_that_shares_has_nothing_of_its_own),
+        cmocka_unit_test(only_equal_tensors_share),
         cmocka_unit_test(indexes_come_back_in_order_only),
         cmocka_unit_test(absurd_counts_take_no_memory),
         cmocka_unit_test(every_failed_allocation_is_clean),
