@@ -53,6 +53,11 @@ void lort_hasher_add(lort_hasher *hasher, const void *bytes, uint64_t n)
                                   : XXH3_128bits_update)(hasher->state, bytes, (size_t)n);
 }
 
+void lort_hasher_copy(lort_hasher *to, const lort_hasher *from)
+{
+    XXH3_copyState(to->state, from->state);
+}
+
 lort_hash128 lort_hasher_value(const lort_hasher *hasher)
 {
     return to_canonical(XXH3_128bits_digest(hasher->state));

@@ -17,6 +17,8 @@ lort_hash128 lort_xxh128(const void *bytes, uint64_t n); /* XXH3-128, seed 0 */
 typedef struct lort_hasher lort_hasher;
 lort_code lort_hasher_open(const lort_alloc *alloc, lort_hasher **out, lort_error *err);
 void lort_hasher_add(lort_hasher *hasher, const void *bytes, uint64_t n);
+/* Makes *to hash what *from has hashed so far. */
+void lort_hasher_copy(lort_hasher *to, const lort_hasher *from);
 lort_hash128 lort_hasher_value(const lort_hasher *hasher);
 void lort_hasher_close(lort_hasher *hasher); /* accepts NULL */
 

@@ -20,6 +20,8 @@
 /* Starts a new hash for a new file. */
 static lort_code start_hash(lort_publish *p, lort_error *err)
 {
+    lort_hasher_close(p->marked); /* it was of the file before */
+    p->marked = NULL;
     lort_hasher_close(p->hasher);
     p->hasher = NULL;
     return lort_hasher_open(p->alloc, &p->hasher, err);
@@ -214,6 +216,30 @@ lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lo
 
 uint64_t lort_publish_size(const lort_publish *p) { return p->size; }
 
+lort_code lort_publish_mark(lort_publish *p, lort_error *err)
+{
+    lort_code code = p->marked ? LORT_OK : lort_hasher_open(p->alloc, &p->marked, err);
+    if (code)
+        return code;
+    lort_hasher_copy(p->marked, p->hasher);
+    p->mark = p->size;
+    return LORT_OK;
+}
+
+lort_code lort_publish_rewind(lort_publish *p, lort_error *err)
+{
+    if (!p->marked || p->mark > p->size)
+        return lort_fail(err, LORT_E_INTERNAL, "no mark to go back to");
+    lort_code code = lort_os_truncate(p->file, p->mark, err);
+    if (code)
+        return code;
+    lort_hasher_copy(p->hasher, p->marked);
+    p->size = p->mark;
+    p->flushed = p->flushed < p->size ? p->flushed : p->size;
+    p->settled = false;
+    return LORT_OK;
+}
+
 /* ---- resumable files ---- */
 
 static lort_code leads_to_ours(const lort_publish *p, const char *name, bool *same, lort_error *err)
@@ -372,6 +398,7 @@ void lort_publish_close(lort_publish *p)
         lort_own_remove(p->parent, p->partial, p->file, NULL);
     if (p->lock && p->lock_begun && !stays) /* a partial output that stays needs its notes */
         lort_own_remove(p->parent, p->guard, p->lock, NULL);
+    lort_hasher_close(p->marked);
     lort_hasher_close(p->hasher);
     lort_os_close(p->file, NULL);
     lort_os_close(p->lock, NULL);

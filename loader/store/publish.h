@@ -47,6 +47,11 @@ lort_code lort_publish_append(lort_publish *publish, const void *bytes, uint64_t
                               lort_error *err);
 /* bytes of the current file, appended and adopted */
 uint64_t lort_publish_size(const lort_publish *publish);
+/* Remembers the place in the current file. rewind then cuts off all bytes behind the last mark, as
+ * if they had not been appended. Not for adopted bytes. On failure: LORT_E_MEMORY or
+ * LORT_E_WRITE. */
+lort_code lort_publish_mark(lort_publish *publish, lort_error *err);
+lort_code lort_publish_rewind(lort_publish *publish, lort_error *err);
 /* Syncs the last writes and reads the file back. On failure: LORT_E_WRITE if the bytes differ from
  * the appended bytes. */
 lort_code lort_publish_settle(lort_publish *publish, lort_error *err);

@@ -28,6 +28,8 @@ struct lort_publish {
     lort_file *file;          /* the file that is being written, or NULL */
     uint64_t size;            /* bytes of that file */
     lort_hasher *hasher;      /* of the bytes appended to it */
+    lort_hasher *marked;      /* the hash at the mark; NULL: no mark so far */
+    uint64_t mark;            /* bytes of the file at the mark */
     uint64_t flushed;
     uint64_t found;              /* bytes that an earlier writer left; 0: none, or dropped */
     uint64_t synced_ns, sync_ns; /* end and duration of the last sync */

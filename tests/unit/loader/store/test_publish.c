@@ -101,6 +101,30 @@ static void a_file_appears_whole(void **state)
     unlink(output);
 }
 
+static void what_follows_a_mark_can_be_taken_back(void **state)
+{
+    lort_publish *publish;
+    (void)state;
+    assert_int_equal(lort_publish_begin(output, &(lort_publish_options){.mode = 0600},
+                                        &lort_alloc_heap, &publish, NULL),
+                     LORT_OK);
+    assert_int_equal(lort_publish_file(publish, NULL, NULL), LORT_OK);
+    assert_int_equal(lort_publish_rewind(publish, NULL), LORT_E_INTERNAL); /* there is no mark */
+    assert_int_equal(lort_publish_append(publish, "abc", 3, NULL), LORT_OK);
+    assert_int_equal(lort_publish_mark(publish, NULL), LORT_OK);
+    for (int i = 0; i < 2; i++) { /* the mark stays */
+        assert_int_equal(lort_publish_append(publish, "defghi", 6, NULL), LORT_OK);
+        assert_int_equal(lort_publish_rewind(publish, NULL), LORT_OK);
+        assert_int_equal(lort_publish_size(publish), 3);
+    }
+    assert_int_equal(lort_publish_append(publish, "xy", 2, NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(publish, NULL),
+                     LORT_OK); /* reads back what is there now */
+    lort_publish_close(publish);
+    assert_file(output, "abcxy");
+    unlink(output);
+}
+
 static void nothing_appears_without_commit(void **state)
 {
     (void)state;
@@ -903,6 +927,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_appears_whole),
+        cmocka_unit_test(what_follows_a_mark_can_be_taken_back),
         cmocka_unit_test(nothing_appears_without_commit),
         cmocka_unit_test(existing_output_is_refused_at_once),
         cmocka_unit_test(force_replaces_at_commit_only),
