@@ -7,6 +7,7 @@
  * LoRT reads both sides cell by cell. Sums are f64, one per cell, added in the order of the cells.
  * Equal NaN or Inf at the same place of both sides is no difference and is left out of the sums.
  * NaN or Inf on one side only makes the error undefined. */
+#include "compress/commands/compare_cells.h"
 #include "compress/commands/compare_check.h"
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
@@ -93,30 +94,17 @@ static lort_code open_whole(comparing *c, operand *o, lort_scratch *scratch,
     return o->entry.part && !is_sliced(o) ? open_slice(c, o, 0, scratch, cache, err) : LORT_OK;
 }
 
-/* Reads cells of a model. If they are as wide as the matrix, their rows are contiguous and are read
- * at once. */
-static lort_code view_cells(const lort_entry *entry, int64_t before, int64_t cols,
-                            const lort_cells *cells, const lort_scratch *scratch, float *dst,
-                            lort_error *err)
-{
-    const bool whole = cells->c1 - cells->c0 == cols;
-    const int64_t rows = whole ? cells->r1 - cells->r0 : 1;
-    const uint64_t values = (uint64_t)rows * (uint64_t)(cells->c1 - cells->c0);
-    lort_code code = LORT_OK;
-    for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK; r += rows, dst += values)
-        code = lort_entry_elements(entry,
-                                   (uint64_t)(before + r) * (uint64_t)cols + (uint64_t)cells->c0,
-                                   values, scratch, dst, err);
-    return code;
-}
-
 static lort_code read_cells(comparing *c, operand *o, int64_t slice, lort_cells cells,
                             lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
                             lort_error *err)
 {
     int64_t before = slice * c->shape.rows;
     if (!o->entry.part)
-        return view_cells(&o->entry, before, c->shape.cols, &cells, scratch, dst, err);
+        return lort_compare_model_cells(&o->entry, before, c->shape.cols, &cells, scratch, dst,
+                                        err);
+    if (o->entry.part->slices <= 1 && o->slice.shape.cols != c->shape.cols)
+        return lort_compare_other_cells(&o->slice, (uint64_t)(before * c->shape.cols),
+                                        c->shape.cols, &cells, scratch, cache, dst, err);
     if (o->entry.part->slices <= 1) {
         cells.r0 += before;
         cells.r1 += before;
@@ -194,12 +182,19 @@ static lort_code add_group(void *ctx, int64_t item, unsigned slot, lort_error *e
     return lort_session_check_stop(&c->session, err);
 }
 
-/* The matrices to compare: the slices if a side stores them one by one, else all rows as one. */
+static bool is_convolution(const operand *o) { return o->entry.part && o->entry.part->convolution; }
+
+/* The matrices to compare: the slices if a side stores them one by one, or one matrix as a side
+ * stores it, else all rows as one. */
 static lort_matrices shape_of(const operand *a, const operand *b)
 {
-    lort_matrices shape = lort_tensor_matrices(a->entry.tensor);
-    return is_sliced(a) || is_sliced(b) ? shape
-                                        : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
+    const lort_tensor *tensor = a->entry.tensor;
+    const lort_matrices shape = lort_tensor_matrices(tensor);
+    if (is_sliced(a) || is_sliced(b))
+        return shape;
+    return shape.rows && shape.cols && (is_convolution(a) || is_convolution(b))
+               ? lort_dims_convolution(tensor->dims, tensor->n_dims)
+               : (lort_matrices){1, shape.slices * shape.rows, shape.cols};
 }
 
 /* Chooses the next slices that are not zero on both sides: one slice that a side stores by itself,
@@ -397,6 +392,9 @@ static lort_code compare_all(comparing *c, lort_error *err)
     if (code == LORT_OK)
         code = lort_report_tensors(report, c->a.index->count, err);
     c->session.tensors_total = c->a.index->count;
+    c->session.total_bytes = 0; /* progress goes with the bytes of the tensors of A */
+    for (uint64_t i = 0; i < c->a.index->count; i++)
+        c->session.total_bytes += c->a.index->tensors[i].bytes;
     for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {
         lort_tensor_report *entry = &report->tensors[i];
         take_pair(c, i);
@@ -578,7 +576,6 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
         report->input_format = c.a.model ? lort_model_format(c.a.model) : "lort";
         report->input_bytes =
             c.a.model ? lort_model_bytes(c.a.model) : lort_archive_size(c.a.archive);
-        c.session.total_bytes = report->input_bytes;
         code = open_workers(&c, run, err);
     }
     if (code == LORT_OK)
