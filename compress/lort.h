@@ -179,11 +179,12 @@ typedef enum lort_reason {
     LORT_REASON_SMALL,        /* a side under min_dim */
     LORT_REASON_QUANTISED,    /* already block-quantised */
     LORT_REASON_EMBEDDING,    /* an embedding or an output head */
-    LORT_REASON_PACKED,    /* the packed weight of a module that is quantised already */
-    LORT_REASON_COMPANION, /* a scale, zero point or the like of a packed weight */
-    LORT_REASON_ROUTER,    /* chooses experts or tokens, so a small error changes the choice */
-    LORT_REASON_MASK,      /* a mask: no weights */
-    LORT_REASON_TABLE,     /* a table of positions, such as cosines */
+    LORT_REASON_PACKED,       /* the packed weight of a module that is quantised already */
+    LORT_REASON_COMPANION,    /* a scale, zero point or the like of a packed weight */
+    LORT_REASON_ROUTER,       /* chooses experts or tokens, so a small error changes the choice */
+    LORT_REASON_MASK,         /* a mask: no weights */
+    LORT_REASON_TABLE,        /* a table of positions, such as cosines */
+    LORT_REASON_SAME,         /* not kept itself: its bytes are those of another tensor */
     /* From the weights: */
     LORT_REASON_ZERO,            /* all zero */
     LORT_REASON_NOT_FINITE,      /* NaN or Inf */
@@ -224,6 +225,7 @@ typedef struct lort_tensor_report {
     lort_reason reason;      /* why the tensor, or some of its slices, are kept */
     const char *reason_text; /* the reason for a person: "2 of 8 slices kept: holds NaN or Inf" */
     const char *detail;      /* figures behind the reason */
+    const char *same_as;     /* the tensor with the same bytes, which alone is stored */
     int64_t rank;            /* the largest of the slices; 0 if kept */
     int64_t slices;          /* matrices in the tensor */
     int64_t passes;          /* compress: whole readings of the tensor, the most of its slices */
@@ -236,11 +238,11 @@ typedef struct lort_tensor_report {
     /* compress: of a coded embedding or output head, the relative error of its worst row; NaN: not
      * known. */
     double worst_row_error;
-    double cosine, max_abs;  /* compare: cosine, largest |difference|; NaN for other commands */
-    uint64_t bytes_in;       /* of the original */
-    uint64_t bytes_out;      /* in the container: payload and record; compare: of B */
-    uint64_t offset;         /* inspect: from the start of the file */
-    const char *file;        /* inspect: the name of the file */
+    double cosine, max_abs; /* compare: cosine, largest |difference|; NaN for other commands */
+    uint64_t bytes_in;      /* of the original */
+    uint64_t bytes_out;     /* in the container: payload and record; compare: of B */
+    uint64_t offset;        /* inspect: from the start of the file */
+    const char *file;       /* inspect: the name of the file */
     double seconds;
 } lort_tensor_report;
 

@@ -281,6 +281,7 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
     return code;
 }
 
+/* Tensors with the bytes of another one are no weights of their own. */
 static double elements_of(const prepared *p)
 {
     double elements = 0;

@@ -69,8 +69,11 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
     lort_code code = check_headers(reading, err);
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
-        code = lort_part_is_raw(part) ? lort_reading_check_raw(reading, part, err)
-                                      : verify_slices(reading, part, err);
+        if (part->same) /* its origin was decoded already */
+            code = LORT_OK;
+        else
+            code = lort_part_is_raw(part) ? lort_reading_check_raw(reading, part, err)
+                                          : verify_slices(reading, part, err);
         if (code)
             lort_reading_name_error(part, err);
         else

@@ -47,6 +47,11 @@ void lort_estimate_output(const lort_model *model, const lort_options *options,
     double low = 2000, high = 4000;
     for (uint64_t i = 0; i < count; i++) {
         const lort_tensor_plan *planned = &plan->tensors[i];
+        if (planned->same) {
+            low += 60;
+            high += 400;
+            continue;
+        }
         double kept_low = lort_plan_share(planned, false) * (double)extents[i].bytes,
                kept_high = lort_plan_share(planned, true) * (double)extents[i].bytes;
         if (planned->candidate && lort_goal_integers(options)) {

@@ -35,6 +35,15 @@ lort_code lort_importance_open(lort_session *session, const char *path, lort_ima
     return lort_session_name_limit(session, path, code, err);
 }
 
+/* True if the entry is for the tensor's slices, for all its rows, or for its columns as one matrix
+ * (lort_view_of). */
+static bool fits_tensor(const lort_importance *found, const lort_tensor *tensor)
+{
+    const lort_matrices slices = lort_tensor_matrices(tensor),
+                        convolution = lort_dims_convolution(tensor->dims, tensor->n_dims);
+    return lort_importance_row(found, &slices, 0) || lort_importance_row(found, &convolution, 0);
+}
+
 lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
                                 const lort_index *index, lort_error *err)
 {
@@ -46,7 +55,7 @@ lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
             tensor->n_dims > 1 && tensor->elements && tensor->type->decode
                 ? lort_imatrix_find(imatrix, tensor->name, tensor->name_bytes)
                 : NULL;
-        if (!found || lort_importance_row(found, &matrices, 0))
+        if (!found || fits_tensor(found, tensor))
             continue;
         return lort_fail(err, LORT_E_INPUT,
                          "%s: entry '%s' has %lld x %lld values; for tensor '%s' %s it must have "

@@ -1,19 +1,24 @@
-/* plan: see plan.h. Goes over the extents once, then room.c chooses mode and threads for all of
+/* plan: see plan.h. Goes over the extents, then room.c chooses mode and threads for all of
  * them. */
 #include "compress/plan/plan.h"
 #include "compress/goal/goal.h"
+#include "compress/plan/equal.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/marks.h"
 #include "compress/plan/room.h"
 #include "compress/plan/rules.h"
+#include "compress/plan/view.h"
 
+/* Takes the importances of the tensor, or those of `like`, a tensor with the same bytes. */
 static void plan_weights(const lort_session *session, const lort_options *options,
-                         lort_tensor_plan *planned)
+                         const lort_tensor *like, lort_tensor_plan *planned)
 {
-    if (!session->imatrix)
+    if (!session->imatrix || !planned->candidate || planned->importance)
         return;
-    planned->importance =
-        lort_imatrix_find(session->imatrix, planned->tensor->name, planned->tensor->name_bytes);
+    const lort_importance *found =
+        lort_imatrix_find(session->imatrix, like->name, like->name_bytes);
+    /* A tensor may be one matrix here, while the importances are for its slices. */
+    planned->importance = found && lort_importance_row(found, &planned->shape, 0) ? found : NULL;
     bool pays = false;
     for (int64_t s = 0;
          planned->importance && s < planned->shape.slices && !pays && lort_goal_integers(options);
@@ -47,26 +52,30 @@ static lort_kind_info kind_of(const lort_tensor *tensor, const model_facts *fact
                : *lort_kind_get(tensor->name);
 }
 
-static void plan_extent(const lort_session *session, const lort_model *model,
-                        const lort_options *options, const model_facts *facts, uint64_t extent,
-                        lort_tensor_plan *planned)
+static void plan_extent(const lort_model *model, const lort_options *options,
+                        const model_facts *facts, uint64_t extent, lort_tensor_plan *planned)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
     *planned = (lort_tensor_plan){0};
     if (tensor == UINT64_MAX)
         return;
     planned->tensor = &lort_model_index(model)->tensors[tensor];
-    planned->shape = lort_tensor_matrices(planned->tensor);
     planned->kind = kind_of(planned->tensor, facts);
     planned->mark = (lort_mark)facts->marks.of[tensor];
     planned->reason = lort_rules_reason(options, planned->tensor, planned->mark);
     planned->candidate = planned->reason == LORT_REASON_NONE;
-    if (!planned->candidate)
-        return;
-    if (planned->kind.by_row && lort_goal_integers(options))
-        planned->scaled = LORT_SCALING_ROWS;
-    plan_weights(session, options, planned);
-    lort_room_pending(options, planned);
+    const lort_view view = lort_view_of(options, planned->tensor);
+    planned->shape = view.shape;
+    planned->convolution = view.convolution;
+}
+
+/* A head with the bytes of the embedding is tied, though the file has it twice. */
+static void tie_head(const model_facts *facts, const lort_tensor *tensor, lort_tensor_plan *origin)
+{
+    const char *a = tensor->name, *b = origin->tensor->name;
+    if ((lort_kind_is_head(a) && lort_kind_may_be_head(b)) ||
+        (lort_kind_is_head(b) && lort_kind_may_be_head(a)))
+        origin->kind = lort_kind_of_tied(tensor->elements, facts->weights - 2 * tensor->elements);
 }
 
 /* Nothing is left to code, and the reason is that the model is quantised already. */
@@ -80,6 +89,33 @@ static lort_code check_quantised(const lort_options *options, const lort_work_pl
                      "--include NAME");
 }
 
+/* What depends on the kind of a candidate, which may be that of a tensor with the same bytes. */
+static void finish_extents(const lort_session *session, const lort_options *options,
+                           const model_facts *facts, lort_work_plan *plan)
+{
+    for (uint64_t i = 0; i < plan->count; i++) {
+        lort_tensor_plan *planned = &plan->tensors[i],
+                         *origin = planned->same ? &plan->tensors[planned->origin] : planned;
+        if (planned->same)
+            tie_head(facts, planned->tensor, origin);
+        if (planned->tensor)
+            plan_weights(session, options, planned->tensor, origin);
+    }
+    for (uint64_t i = 0; i < plan->count; i++) {
+        lort_tensor_plan *planned = &plan->tensors[i];
+        plan->quantised += planned->reason == LORT_REASON_QUANTISED;
+        if (!planned->candidate)
+            continue;
+        plan->candidates++;
+        if (planned->kind.by_row && lort_goal_integers(options))
+            planned->scaled |= LORT_SCALING_ROWS;
+        lort_room_pending(options, planned);
+        if (lort_goal_integers(options) || lort_goal_ternary(options) || planned->importance)
+            lort_block_need_add(&plan->blocks, planned->shape.rows, planned->shape.cols);
+    }
+}
+
+/* Plans all extents, and then what equal tensors share. */
 static lort_code plan_extents(lort_session *session, lort_model *model, const lort_options *options,
                               lort_work_plan *plan, lort_error *err)
 {
@@ -89,18 +125,15 @@ static lort_code plan_extents(lort_session *session, lort_model *model, const lo
         return code;
     look_at_names(model, &facts);
     plan->quantised = facts.marks.quantised;
-    for (uint64_t i = 0; i < plan->count; i++) {
-        lort_tensor_plan *planned = &plan->tensors[i];
-        plan_extent(session, model, options, &facts, i, planned);
-        plan->candidates += planned->candidate;
-        plan->quantised += planned->reason == LORT_REASON_QUANTISED;
-        if (planned->candidate &&
-            (lort_goal_integers(options) || lort_goal_ternary(options) || planned->importance))
-            lort_block_need_add(&plan->blocks, planned->shape.rows, planned->shape.cols);
+    for (uint64_t i = 0; i < plan->count; i++)
+        plan_extent(model, options, &facts, i, &plan->tensors[i]);
+    code = lort_equal_find(session, model, options, plan, err);
+    if (code == LORT_OK) {
+        finish_extents(session, options, &facts, plan);
+        lort_marks_warn(session, model, options, &facts.marks);
     }
-    lort_marks_warn(session, model, options, &facts.marks);
     lort_marks_free(&facts.marks, &session->alloc);
-    return check_quantised(options, plan, err);
+    return code ? code : check_quantised(options, plan, err);
 }
 
 lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_options *options,

@@ -1,7 +1,8 @@
 /* plan: the plan of a run as data: a decision for each tensor, the memory of each, the mode and the
  * threads.
  *
- * The room plan owns the decisions before any weight is read. It must not read a weight. */
+ * The room plan owns the decisions before any weight is read. It must not read a weight,
+ * but to find equal tensors (equal.h). */
 #ifndef LORT_COMPRESS_PLAN_PLAN_H
 #define LORT_COMPRESS_PLAN_PLAN_H
 
@@ -34,8 +35,8 @@ typedef struct lort_work_plan {
     uint64_t weighed;        /* tensors with importances */
 } lort_work_plan;
 
-/* Makes the plan of a run from headers and configurations, and fills the mode, memory and sizes of
- * the report.
+/* Makes the plan of a run from headers and configurations, finds equal tensors by their bytes, and
+ * fills the mode, memory and sizes of the report.
  *
  * On failure the plan is empty. LORT_E_NUMERIC: a target size with nothing left to code. If a
  * tensor does not fit into memory, LORT_E_MEMORY names the tensor and the smallest --memory that

@@ -3,12 +3,14 @@
 #include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
+#include "compress/plan/view.h"
 
 typedef struct rule_input {
     const lort_options *options;
     const lort_tensor *tensor;
     lort_mark mark;
     lort_matrices shape;
+    bool small; /* lort_view_of */
 } rule_input;
 
 static bool rule_lossless(const rule_input *in) { return in->options->goal == LORT_GOAL_LOSSLESS; }
@@ -45,11 +47,7 @@ static bool rule_companion(const rule_input *in) { return in->mark == LORT_MARK_
 static bool rule_router(const rule_input *in) { return in->mark == LORT_MARK_ROUTER; }
 static bool rule_mask(const rule_input *in) { return in->mark == LORT_MARK_MASK; }
 static bool rule_table(const rule_input *in) { return in->mark == LORT_MARK_TABLE; }
-
-static bool rule_small(const rule_input *in)
-{
-    return in->shape.rows < in->options->min_dim || in->shape.cols < in->options->min_dim;
-}
+static bool rule_small(const rule_input *in) { return in->small; }
 
 static bool rule_block(const rule_input *in) { return in->tensor->type->kind == LORT_KIND_BLOCK; }
 
@@ -94,7 +92,8 @@ static const struct keep_rule {
 lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *tensor,
                               lort_mark mark)
 {
-    const rule_input in = {options, tensor, mark, lort_tensor_matrices(tensor)};
+    const lort_view view = lort_view_of(options, tensor);
+    const rule_input in = {options, tensor, mark, view.shape, view.small};
     const override by = lort_glob_names(options->include, options->include_count, tensor->name)
                             ? OVERRIDE_BY_NAME
                         : lort_glob_any(options->include, options->include_count, tensor->name)

@@ -526,7 +526,7 @@ uint64_t lort_archive_chunk_max(const lort_archive *archive)
     uint64_t most = LORT_CHUNK_TARGET;
     for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
         const lort_part *part = lort_archive_part(archive, i);
-        for (uint64_t c = 0; c < part->chunk_count;
+        for (uint64_t c = 0; c < part->chunk_count && !part->same;
              c++) { /* blocks are decoded to lort_block_space */
             const bool block = lort_array_get(part->chunks[c].array)->frames;
             const uint64_t bytes = block ? part->chunks[c].stored : part->chunks[c].decoded;

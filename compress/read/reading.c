@@ -7,6 +7,21 @@
 #include <math.h>
 #include <string.h>
 
+/* The entry of the tensor of a part: the tensors are listed by the numbers of their parts. */
+static uint64_t entry_of_part(const lort_archive *archive, uint64_t number)
+{
+    const lort_index *names = lort_archive_names(archive);
+    uint64_t low = 0, high = names->count - 1;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (names->tensors[middle].offset < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Fills entry `at`. last: the tensor before. */
 static void list_part(lort_report *report, const lort_archive *archive, const lort_part *part,
                       uint64_t at, const lort_part *last)
@@ -21,6 +36,8 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
     lort_reading_figures(report, part,
                          lort_archive_index(archive)->entries[part->number].record_bytes, entry);
     entry->slices = part->slices;
+    if (part->same)
+        lort_report_same(report, &report->tensors[entry_of_part(archive, part->origin)], entry);
     entry->bytes_in = part->source_bytes;
     entry->offset = extent->offset;
     entry->file = lort_report_file(report, at, model->files[extent->file].name,
@@ -61,7 +78,7 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
         if (part->type->kind == LORT_KIND_OPAQUE) /* no weights */
             continue;
         stored += (double)report->tensors[at - 1].bytes_out;
-        elements += (double)lort_part_elements(part);
+        elements += part->same ? 0 : (double)lort_part_elements(part);
     }
     if (code)
         return code;
@@ -98,7 +115,7 @@ static part_cost largest_part(const lort_reading *reading, unsigned threads,
     part_cost most = {0};
     for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
-        if (lort_part_is_raw(part))
+        if (part->same || lort_part_is_raw(part))
             continue;
         uint64_t bytes = lort_part_memory(part) + (cost ? cost(ctx, part, threads) : 0);
         if (bytes > most.bytes)
@@ -287,7 +304,7 @@ lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_e
 {
     lort_session *session = &reading->session;
     lort_archive_release(reading->archive, part);
-    session->done_bytes += part->payload_bytes +
+    session->done_bytes += (part->same ? 0 : part->payload_bytes) +
                            lort_archive_index(reading->archive)->entries[part->number].record_bytes;
     lort_code code = lort_session_check_stop(session, err);
     if (code || !part->tensor)

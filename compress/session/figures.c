@@ -24,5 +24,23 @@ void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t r
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_OUTLIERS && s < part->slices; s++)
             entry->outliers += part->terms[t].rank[s];
     entry->rel_error = part->has_error ? part->rel_error : NAN;
-    entry->bytes_out = part->payload_bytes + record_bytes;
+    entry->bytes_out = (part->same ? 0 : part->payload_bytes) + record_bytes;
+}
+
+/* A longer name is cut, so that many small parts cannot repeat it at length. */
+#define NAME_WHOLE 200
+
+void lort_report_same(lort_report *report, const lort_tensor_report *origin,
+                      lort_tensor_report *entry)
+{
+    const bool whole = strlen(origin->name) <= NAME_WHOLE;
+    entry->action = origin->action;
+    entry->rank = origin->rank;
+    entry->slices = origin->slices;
+    entry->rel_error = origin->rel_error;
+    entry->weighted_error = origin->weighted_error;
+    entry->reason = LORT_REASON_SAME;
+    entry->same_as =
+        whole ? origin->name : lort_report_text(report, "%.*s...", NAME_WHOLE - 3, origin->name);
+    entry->reason_text = lort_report_text(report, "same as %s", entry->same_as);
 }

@@ -8,5 +8,9 @@
 /* Fills action, reason, rank, error and stored bytes of an entry from the record of its part. */
 void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes,
                           lort_tensor_report *entry);
+/* Makes an entry that of a tensor with the bytes of `origin`, whose entry is complete: action,
+ * rank, slices and errors are those of the origin, reason and same_as name it. */
+void lort_report_same(lort_report *report, const lort_tensor_report *origin,
+                      lort_tensor_report *entry);
 
 #endif

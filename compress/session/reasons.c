@@ -26,6 +26,7 @@ static const struct {
     [LORT_REASON_MASK] = {"mask", false},
     [LORT_REASON_TABLE] = {"table of positions", false},
     [LORT_REASON_EMBEDDING] = {"embedding or output head", false},
+    [LORT_REASON_SAME] = {"same as another tensor", false},
     [LORT_REASON_ZERO] = {"all zero", false},
     [LORT_REASON_NOT_FINITE] = {"holds NaN or Inf", true},
     [LORT_REASON_NOT_CONVERGED] = {"eigenvalues did not converge", true},

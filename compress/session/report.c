@@ -224,6 +224,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .dtype = "",
                                           .reason_text = "",
                                           .detail = "",
+                                          .same_as = "",
                                           .file = "",
                                           .slices = 1,
                                           .rel_error = NAN,

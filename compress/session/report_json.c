@@ -161,6 +161,7 @@ static const field tensor_fields[] = {
     {"action", ACTION, T(action)},
     {"reason", TEXT, T(reason_text)},
     {"detail", TEXT, T(detail)},
+    {"same_as", TEXT, T(same_as)},
     {"rank", I64, T(rank)},
     {"slices", I64, T(slices)},
     {"passes", I64, T(passes)},

@@ -94,7 +94,7 @@ static lort_code accept_factors(const lort_decider *decider, unsigned worker, ui
         lort_outcome_encode_factors(decider->session, worker, slice, factors, out, err);
     if (code)
         return code;
-    if (out->coded.size >= out->lossless) {
+    if (out->coded.size + LORT_FACTORS_RECORD >= out->lossless) {
         const uint64_t coded = out->coded.size;
         lort_outcome_drop_factors(out, &decider->session->alloc);
         return lort_outcome_keep_larger(out, LORT_REASON_FACTORS_LARGER, coded);

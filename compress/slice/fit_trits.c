@@ -390,7 +390,7 @@ static lort_code accept_trits(alternation *f, lort_error *err)
     if (code)
         return code;
     out->estimate = out->coded.size + f->stored;
-    if (out->estimate >= out->lossless)
+    if (out->estimate + LORT_BLOCKS_RECORD >= out->lossless)
         return lort_outcome_keep_larger(out, LORT_REASON_TRITS_LARGER, out->estimate);
     out->kind = LORT_OUTCOME_TERNARY;
     return LORT_OK;

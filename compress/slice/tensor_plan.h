@@ -13,6 +13,8 @@ typedef struct lort_share { /* bytes that a target size gives one slice */
 } lort_share;
 /* About so many bytes of the PART record describe the factors of a slice. */
 #define LORT_FACTORS_RECORD 66
+/* The same for blocks, beside what a kept slice needs. */
+#define LORT_BLOCKS_RECORD 30
 
 /* What a tensor is beside others of the model (compress/plan/marks.h). */
 typedef enum lort_mark {
@@ -27,8 +29,12 @@ typedef enum lort_mark {
 typedef struct lort_tensor_plan {
     const lort_tensor *tensor; /* NULL: raw bytes */
     lort_matrices shape;
-    lort_kind_info kind; /* whose weights of errors count */
+    bool convolution;    /* the shape is dims[0] rows and all other dims columns */
+    lort_kind_info kind; /* whose weights of errors count: of the strictest tensor of these bytes */
     lort_mark mark;
+    /* The tensor has the bytes of extent `origin`, an earlier one, which alone is stored. */
+    bool same;
+    uint64_t origin;
     bool candidate;     /* true: every slice is tried; false: the whole tensor is kept */
     lort_reason reason; /* why it is kept */
     /* Bytes that one slice's factorisation takes with as many workers as may work on it. */
@@ -49,11 +55,11 @@ static inline uint32_t lort_tensor_plan_slices(const lort_tensor_plan *planned)
     return planned->candidate ? (uint32_t)planned->shape.slices : 1;
 }
 
-/* False for tensors that are no weights, or whose weights nobody knows: they do not count in bits
- * per weight. */
+/* False for tensors that are no weights, whose weights nobody knows, or whose weights another
+ * tensor has: they do not count in bits per weight. */
 static inline bool lort_tensor_plan_counts(const lort_tensor_plan *planned)
 {
-    return planned->tensor && planned->tensor->type->kind != LORT_KIND_OPAQUE &&
+    return planned->tensor && !planned->same && planned->tensor->type->kind != LORT_KIND_OPAQUE &&
            (planned->candidate || planned->mark == LORT_MARK_NONE ||
             planned->mark == LORT_MARK_ROUTER);
 }

@@ -88,6 +88,11 @@ lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan
     code = lort_take_zero(alloc, plan->count * sizeof *emitter->entries, "the index", &memory, err);
     if (code == LORT_OK) {
         emitter->entries = memory;
+        code = lort_take_zero(alloc, plan->count * sizeof *emitter->sources, "source hashes",
+                              &memory, err);
+    }
+    if (code == LORT_OK) {
+        emitter->sources = memory;
         code = open_slots(emitter, err);
     }
     if (code == LORT_OK)
@@ -136,7 +141,8 @@ static void close_part(lort_emitter *emitter)
     emitter->chunk_count = 0;
 }
 
-lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *err)
+static lort_code begin_part(lort_emitter *emitter, uint64_t extent, uint32_t slices,
+                            lort_error *err)
 {
     const lort_tensor_plan *planned = &emitter->plan->tensors[extent];
     uint64_t count;
@@ -150,10 +156,60 @@ lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *er
                           .offset = extents[extent].offset,
                           .bytes = extents[extent].bytes,
                           .start = lort_publish_size(emitter->publish)};
-    lort_code code = take_ranks(emitter, lort_tensor_plan_slices(planned), err);
+    lort_code code = take_ranks(emitter, slices, err);
     if (code == LORT_OK)
         code = lort_hasher_open(lort_emitter_alloc(emitter), &emitter->part.hasher, err);
     return code;
+}
+
+lort_code lort_emit_begin(lort_emitter *emitter, uint64_t extent, lort_error *err)
+{
+    const uint32_t slices = lort_tensor_plan_slices(&emitter->plan->tensors[extent]);
+    lort_code code = begin_part(emitter, extent, slices, err);
+    if (code == LORT_OK && slices > 1)
+        code = lort_publish_mark(emitter->publish, err);
+    return code;
+}
+
+/* Bytes of a record, about: what LoRT needs for a chunk and for a slice (write/shares.c). */
+#define CHUNK_RECORD 18
+#define SLICE_RECORD 12
+
+/* True if the tensor as a whole is smaller losslessly than in its slices. Chunks and records of
+ * many small slices may take more than the slices save. */
+static bool is_smaller_whole(const lort_emitter *emitter)
+{
+    const lort_part_draft *part = &emitter->part;
+    if (part->slices <= 1 || part->bytes / part->slices >= LORT_CHUNK_TARGET)
+        return false;
+    const uint64_t payload = lort_publish_size(emitter->publish) - part->start,
+                   records =
+                       CHUNK_RECORD * emitter->chunk_count + SLICE_RECORD * (uint64_t)part->slices;
+    return part->kept == part->slices || payload + records >= part->lossless;
+}
+
+/* Writes the part again, losslessly as a whole. */
+static lort_code write_whole(lort_emitter *emitter, lort_error *err)
+{
+    const lort_part_draft old = emitter->part; /* its arrays are freed below */
+    lort_part_draft *part = &emitter->part;
+    lort_session *session = lort_emitter_session(emitter);
+    lort_code code = lort_publish_rewind(emitter->publish, err);
+    if (code == LORT_OK)
+        code = begin_part(emitter, old.extent, 1, err);
+    if (code)
+        return code;
+    part->any_raw = true;
+    part->kept = part->ranks[0] = 1;
+    part->passes = old.passes + 1;
+    part->seconds = old.seconds;
+    part->reason = old.kept         ? old.reason
+                   : old.ternary    ? LORT_REASON_TRITS_LARGER
+                   : old.any_blocks ? LORT_REASON_INTEGERS_LARGER
+                                    : LORT_REASON_FACTORS_LARGER;
+    memcpy(part->detail, old.detail, sizeof part->detail);
+    session->done_bytes -= session->done_bytes < part->bytes ? session->done_bytes : part->bytes;
+    return lort_emit_raw(emitter, 0, part->offset, part->bytes, err);
 }
 
 static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
@@ -179,9 +235,32 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
         lossy ? lort_reason_partly(owner, part->kept, part->slices, lort_reason_text(part->reason))
               : lort_reason_text(part->reason);
     report->detail = lort_report_text(owner, "%s", part->detail);
+    report->slices = part->planned->candidate ? part->slices : report->slices;
 }
 
-lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err)
+/* Fills the report of a tensor with the bytes of another one, which is finished. */
+static void report_same(const lort_emitter *emitter, const lort_tensor_plan *planned,
+                        lort_tensor_report *report)
+{
+    lort_report *owner = lort_emitter_session(emitter)->report;
+    const uint64_t origin = lort_model_extent_tensor(emitter->decider->model, planned->origin);
+    lort_report_same(owner, &owner->tensors[origin], report);
+}
+
+/* The plan says that the tensor has the bytes of another one. Its hash must say so too: the plan is
+ * older than the last look at the files. */
+static lort_code check_same(const lort_emitter *emitter, const lort_part *record, lort_error *err)
+{
+    if (!record->same || memcmp(emitter->sources[record->origin].bytes, record->source.bytes,
+                                sizeof record->source.bytes) == 0)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_READ,
+                     "it had the same bytes as part %llu when LoRT planned, and has others now: "
+                     "the input changed; run the command again",
+                     (unsigned long long)record->origin);
+}
+
+static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lort_error *err)
 {
     lort_part_draft *part = &emitter->part;
     const lort_tensor *tensor = part->planned->tensor;
@@ -197,11 +276,14 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
                         .n_dims = tensor ? tensor->n_dims : 1,
                         .dims = tensor ? (int64_t *)(uintptr_t)tensor->dims : &raw_dim,
                         .slices = part->slices,
+                        .convolution = part->planned->convolution && part->planned->candidate,
+                        .same = part->planned->same,
+                        .origin = part->planned->same ? part->planned->origin : part->extent,
                         .source_bytes = part->bytes,
                         .source = lort_hasher_value(part->hasher),
-                        .has_error = !isnan(error),
+                        .has_error = !isnan(error) && !part->planned->same,
                         .rel_error = isnan(error) ? 0 : error,
-                        .reason = lort_reason_text(part->reason),
+                        .reason = part->planned->same ? "" : lort_reason_text(part->reason),
                         .terms = terms,
                         .chunks = emitter->chunks,
                         .chunk_count = emitter->chunk_count,
@@ -212,17 +294,28 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
     entry->record_offset = lort_publish_size(emitter->publish);
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
     /* A part with a record is never made again, so its input must not have changed. */
+    emitter->sources[part->extent] = record.source;
     lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
+    if (code == LORT_OK)
+        code = check_same(emitter, &record, err);
     if (code == LORT_OK)
         code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
     else
         lort_buffer_free(&body);
     if (report)
         fill_report(emitter, report);
+    if (report && part->planned->same)
+        report_same(emitter, part->planned, report);
     if (code == LORT_OK && tensor)
         code = lort_publish_checkpoint(emitter->publish, err);
     lort_model_release(emitter->decider->model, part->file, part->offset, part->bytes);
     return code;
+}
+
+lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err)
+{
+    lort_code code = is_smaller_whole(emitter) ? write_whole(emitter, err) : LORT_OK;
+    return code ? code : end_part(emitter, report, err);
 }
 
 static void report_adopted(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes)
@@ -235,6 +328,11 @@ static void report_adopted(lort_emitter *emitter, const lort_part *part, uint64_
         return;
     lort_tensor_report *report = &owner->tensors[tensor];
     lort_reading_figures(owner, part, record_bytes, report);
+    report->slices = emitter->plan->tensors[part->number].candidate ? part->slices : report->slices;
+    if (part->same) {
+        report_same(emitter, &emitter->plan->tensors[part->number], report);
+        return;
+    }
     for (uint32_t t = 0; t < part->term_count; t++)
         raw = part->terms[t].kind == LORT_TERM_RAW ? &part->terms[t] : raw;
     for (uint32_t s = 0; raw && s < part->slices; s++)
@@ -247,11 +345,19 @@ lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t
                           lort_error *err)
 {
     lort_session *session = lort_emitter_session(emitter);
+    const lort_tensor_plan *planned = &emitter->plan->tensors[part->number];
     const uint64_t record = lort_publish_size(emitter->publish) + part->payload_bytes;
+    if (part->same != planned->same ||
+        (part->same && (part->origin != planned->origin ||
+                        memcmp(emitter->sources[part->origin].bytes, part->source.bytes,
+                               sizeof part->source.bytes) != 0)))
+        return lort_fail(err, LORT_E_DAMAGED, "part %llu has the bytes of another part than before",
+                         (unsigned long long)part->number);
     lort_code code = lort_publish_adopt(emitter->publish, part->payload_bytes + record_bytes, err);
     if (code)
         return code;
     emitter->entries[part->number] = (lort_index_entry){record, record_bytes};
+    emitter->sources[part->number] = part->source;
     lort_hasher_add(emitter->model_hash, part->source.bytes, sizeof part->source.bytes);
     report_adopted(emitter, part, record_bytes);
     session->done_bytes += part->source_bytes;
@@ -287,6 +393,8 @@ void lort_emit_close(lort_emitter *emitter)
     lort_give(alloc, emitter->slots, emitter->window * sizeof *emitter->slots);
     lort_give(alloc, emitter->chunks, emitter->chunk_room * sizeof *emitter->chunks);
     lort_give(alloc, emitter->entries, emitter->plan->count * sizeof *emitter->entries);
+    if (emitter->sources)
+        lort_give(alloc, emitter->sources, emitter->plan->count * sizeof *emitter->sources);
     lort_hasher_close(emitter->model_hash);
     lort_give(alloc, emitter, sizeof *emitter);
 }

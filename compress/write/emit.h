@@ -23,7 +23,8 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
  * changed. */
 lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err);
 /* Takes over the next part, which the partial output already has: its payload and a record of
- * record_bytes bytes. Fills the report of its tensor. */
+ * record_bytes bytes. Fills the report of its tensor. LORT_E_DAMAGED, and nothing taken over, if
+ * the plan has other equal tensors than the part. */
 lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes,
                           lort_error *err);
 /* Writes index and footer. */

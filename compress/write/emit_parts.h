@@ -15,8 +15,13 @@ struct lort_emitter {
     lort_chunk *chunks; /* of the part; grows */
     uint64_t chunk_count, chunk_room;
     lort_index_entry *entries;
+    lort_hash128 *sources; /* [plan->count]: source hashes of the finished parts */
     lort_hasher *model_hash;
 };
+
+/* Appends bytes of the input losslessly, as the raw array of one slice. */
+lort_code lort_emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes,
+                        lort_error *err);
 
 static inline lort_session *lort_emitter_session(const lort_emitter *emitter)
 {

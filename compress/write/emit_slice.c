@@ -145,8 +145,8 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     return code;
 }
 
-static lort_code emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes,
-                          lort_error *err)
+lort_code lort_emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, uint64_t bytes,
+                        lort_error *err)
 {
     raw_run run = {.emitter = emitter, .slice = slice, .offset = offset, .bytes = bytes};
     uint64_t chunk = lort_chunk_bytes(emitter->part.type);
@@ -398,6 +398,7 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     uint64_t bytes = part->planned->candidate ? lort_slice_bytes(part->planned) : part->bytes;
     uint64_t offset = part->offset + slice * bytes;
     part->seconds += outcome->seconds;
+    part->lossless += outcome->lossless;
     part->norm2 += outcome->norm2 + outcome->outliers.energy;
     part->outliers += outcome->outliers.count;
     part->outlier_energy += outcome->outliers.energy;
@@ -408,6 +409,10 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     const uint32_t passes =
         outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
     part->passes = passes > part->passes ? passes : part->passes;
+    if (part->planned->same) {
+        lort_emitter_session(emitter)->done_bytes += bytes;
+        return hash_source(emitter, offset, bytes, err);
+    }
     if (lort_outcome_has_blocks(outcome))
         return emit_integers(emitter, slice, outcome, offset, bytes, err);
     if (outcome->kind == LORT_OUTCOME_FACTORED)
@@ -418,5 +423,5 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
         part->reason = outcome->reason;
         memcpy(part->detail, outcome->detail, sizeof part->detail);
     }
-    return emit_raw(emitter, slice, offset, bytes, err);
+    return lort_emit_raw(emitter, slice, offset, bytes, err);
 }

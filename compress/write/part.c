@@ -41,6 +41,8 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
 {
     const lort_dtype_info *type = part->type;
     *count = 0;
+    if (part->planned->same)
+        return;
     for (unsigned i = 0; i < part->pairs; i++) {
         const lort_dtype_info *left = lort_dtype_get(part->pair[i][0]),
                               *right = lort_dtype_get(part->pair[i][1]);

@@ -27,6 +27,7 @@ typedef struct lort_part_draft {
     unsigned pairs;
     bool any_raw, any_blocks, undefined;
     bool ternary; /* the blocks are trits; a run makes either integers or trits */
+    uint64_t lossless; /* bytes of the lossless forms of all slices, one by one */
     double norm2, error2, seconds;
     double worst_row; /* the largest relative error of a row; 0: not known */
     uint64_t outliers;

@@ -2,6 +2,7 @@
  * them. */
 #include "compress/write/pipeline.h"
 #include "compress/goal/goal.h"
+#include "compress/session/figures.h"
 #include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include "compress/slice/decide.h"
@@ -250,5 +251,10 @@ void lort_pipeline_planned(const lort_decider *decider, const lort_work_plan *pl
                                                                : LORT_ACTION_FACTORED;
         entry->reason = plan->tensors[i].reason;
         entry->reason_text = lort_reason_text(entry->reason);
+        if (plan->tensors[i].candidate)
+            entry->slices = plan->tensors[i].shape.slices;
+        if (plan->tensors[i].same)
+            lort_report_same(decider->session->report,
+                             lort_job_report(decider, plan->tensors[i].origin), entry);
     }
 }

@@ -60,6 +60,8 @@ static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
             candidates_in += (double)planned->tensor->bytes;
             continue;
         }
+        if (planned->same)
+            continue;
         others_low += lort_plan_share(planned, false) * (double)extents[i].bytes;
         others_high += lort_plan_share(planned, true) * (double)extents[i].bytes;
     }

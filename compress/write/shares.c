@@ -207,6 +207,8 @@ static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_er
     const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
     const lort_range range = range_of(r, item);
     const lort_work work = {r->team, worker};
+    if (planned->same) /* stored as another tensor */
+        return LORT_OK;
     if (!planned->candidate)
         return lort_raw_size(r->decider, work,
                              planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
@@ -335,6 +337,8 @@ static double record_bytes(const reading *r, uint64_t extent)
         1 + (double)lort_model_extents(r->decider->model, &count)[extent].bytes / LORT_CHUNK_TARGET;
     if (!planned->tensor)
         return 130 + 18 * raw;
+    if (planned->same)
+        return 140 + 0.8 * planned->tensor->name_bytes;
     if (!planned->candidate)
         return 158 + 0.8 * planned->tensor->name_bytes + 18 * raw;
     const lort_block_grid grid = lort_block_grid_of(planned->shape.rows, planned->shape.cols);

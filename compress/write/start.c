@@ -10,6 +10,8 @@ static uint64_t features_of(const lort_tensor_plan *planned)
     return (planned->scaled & LORT_SCALING_COLS ? LORT_FEATURE_SCALES : 0) |
            (planned->scaled & LORT_SCALING_ROWS ? LORT_FEATURE_ROW_SCALES : 0) |
            (planned->candidate ? LORT_FEATURE_OUTLIERS : 0) |
+           (planned->candidate && planned->convolution ? LORT_FEATURE_CONVOLUTION : 0) |
+           (planned->same ? LORT_FEATURE_SAME : 0) |
            (tensor && tensor->type->kind == LORT_KIND_OPAQUE ? LORT_FEATURE_OPAQUE : 0);
 }
 

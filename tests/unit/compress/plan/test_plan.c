@@ -99,6 +99,128 @@ static void every_tensor_kept_has_its_reason(void **state)
     tiny_run_close(&run);
 }
 
+/* ---- views ---- */
+
+static void shapes_are_seen_as_matrices(void **state)
+{
+    static const struct {
+        tiny_tensor tensor;
+        int64_t slices, rows, cols;
+        bool convolution;
+    } list[] = {
+        {TINY("conv2d", "F16", 64, 40, 3, 3), 1, 64, 360, true},
+        {TINY("conv1d", "F16", 64, 40, 16), 1, 64, 640, true},
+        {TINY("point", "F16", 64, 40, 1, 1), 1, 64, 40, true},
+        {TINY("depth", "F16", 64, 1, 3, 3), 1, 64, 9, true}, /* the squarer way */
+        {TINY("wide", "F16", 64, 40, 17), 1, 64, 680, true}, /* no convolution, but small */
+        {TINY("stack", "F16", 3, 40, 40), 3, 40, 40, false},
+        {TINY("low", "F16", 40, 8, 64), 1, 320, 64, false}, /* rows of all slices */
+        {TINY("rows", "F16", 64, 1, 40), 1, 64, 40, false},
+        {TINY("matrix", "F16", 40, 40), 1, 40, 40, false},
+        {TINY("few", "F16", 8, 32, 3), 1, 8, 96, true}, /* O is below --min-dim */
+    };
+    tiny_tensor tensors[COUNT(list)];
+    tiny_run run;
+    const char *include[] = {"*"};
+    for (size_t i = 0; i < COUNT(list); i++)
+        tensors[i] = list[i].tensor;
+    tiny_safetensors(dir, "m.safetensors", tensors, COUNT(list));
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    run.options.include = include;
+    run.options.include_count = 1;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    for (size_t i = 0; i < COUNT(list); i++) {
+        const lort_tensor_plan *planned = tiny_run_planned(&run, list[i].tensor.name);
+        const lort_matrices *m = &planned->shape;
+        if (!planned->candidate || m->slices != list[i].slices || m->rows != list[i].rows ||
+            m->cols != list[i].cols || planned->convolution != list[i].convolution)
+            fail_msg("%s: %lld of %lld x %lld", list[i].tensor.name, (long long)m->slices,
+                     (long long)m->rows, (long long)m->cols);
+    }
+    tiny_run_close(&run);
+}
+
+static void slices_below_min_dim_stay_kept(void **state)
+{
+    static const wanted list[] = {
+        {TINY("conv", "F16", 64, 40, 3, 3), ""},
+        {TINY("depth", "F16", 64, 1, 3, 3), "a side under --min-dim"},
+        {TINY("wide", "F16", 64, 40, 17), "a side under --min-dim"},
+        {TINY("few", "F16", 31, 64, 3), "a side under --min-dim"},
+    };
+    tiny_tensor tensors[COUNT(list)];
+    tiny_run run;
+    tiny_safetensors(dir, "m.safetensors", tensors, tensors_of(list, COUNT(list), tensors));
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    check_reasons(&run, list, COUNT(list));
+    tiny_run_close(&run);
+}
+
+/* ---- equal tensors ---- */
+
+static float noise[2][64 * 64], zeros[64 * 64];
+
+static void equal_tensors_have_one_origin(void **state)
+{
+    const struct {
+        tiny_tensor tensor;
+        const char *origin; /* NULL: stored by itself */
+    } list[] = {
+        {{"model.embed_tokens.weight", "F32", 2, {64, 64}, noise[0]}, NULL},
+        {{"a", "F32", 2, {64, 64}, noise[1]}, NULL}, /* one weight differs, between the samples */
+        {{"b", "F32", 2, {32, 128}, noise[0]}, NULL},
+        {{"c", "F32", 3, {1, 64, 64}, noise[0]}, NULL},
+        {{"z0", "F32", 2, {64, 64}, zeros}, NULL},
+        {{"z1", "F32", 2, {64, 64}, zeros}, NULL},
+        {{"s0", "F32", 1, {32}, noise[0]}, NULL},
+        {{"s1", "F32", 1, {32}, noise[0]}, NULL}, /* too few bytes */
+        {{"lm_head.weight", "F32", 2, {64, 64}, noise[0]}, "model.embed_tokens.weight"},
+        {{"third", "F32", 2, {64, 64}, noise[0]}, "model.embed_tokens.weight"},
+    };
+    tiny_tensor tensors[COUNT(list)];
+    tiny_run run;
+    for (int i = 0; i < 64 * 64; i++)
+        noise[0][i] = noise[1][i] = (float)(i * 7919 % 4096 - 2048);
+    noise[1][1500] += 1;
+    for (size_t i = 0; i < COUNT(list); i++)
+        tensors[i] = list[i].tensor;
+    tiny_safetensors(dir, "m.safetensors", tensors, COUNT(list));
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    run.options.goal = LORT_GOAL_ERROR;
+    run.options.residual = LORT_RESIDUAL_INT;
+    run.options.value = 0.1;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    for (size_t i = 0; i < COUNT(list); i++) {
+        const lort_tensor_plan *planned = tiny_run_planned(&run, list[i].tensor.name);
+        if (planned->same != (list[i].origin != NULL) || (planned->same && planned->candidate))
+            fail_msg("%s: same %d", list[i].tensor.name, planned->same);
+        if (planned->same)
+            assert_string_equal(run.plan.tensors[planned->origin].tensor->name, list[i].origin);
+    }
+    const lort_tensor_plan *origin = tiny_run_planned(&run, "model.embed_tokens.weight");
+    assert_true(origin->candidate);
+    assert_string_equal(origin->kind->name, "lm_head.weight"); /* the strictest */
+    tiny_run_close(&run);
+}
+
+static void what_keeps_one_keeps_the_group(void **state)
+{
+    const tiny_tensor tensors[] = {{"a", "F32", 2, {64, 64}, noise[0]},
+                                   {"b", "F32", 2, {64, 64}, noise[0]}};
+    const char *exclude[] = {"b"};
+    tiny_run run;
+    tiny_safetensors(dir, "m.safetensors", tensors, 2);
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    run.options.exclude = exclude;
+    run.options.exclude_count = 1;
+    tiny_ok(tiny_run_plan(&run), &run.err);
+    assert_int_equal(tiny_run_planned(&run, "a")->reason, LORT_REASON_EXCLUDED);
+    assert_false(tiny_run_planned(&run, "a")->candidate);
+    assert_int_equal(tiny_run_planned(&run, "b")->reason, LORT_REASON_SAME);
+    tiny_run_close(&run);
+}
+
 static void block_types_are_kept(void **state)
 {
     static const wanted list[] = {
@@ -587,6 +709,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_tensor_kept_has_its_reason),
+        TEST(shapes_are_seen_as_matrices),
+        TEST(slices_below_min_dim_stay_kept),
+        TEST(equal_tensors_have_one_origin),
+        TEST(what_keeps_one_keeps_the_group),
         TEST(block_types_are_kept),
         TEST(include_overrides_habits_but_no_facts),
         cmocka_unit_test(globs_match_whole_names),
