@@ -26,7 +26,7 @@ typedef struct lort_part_draft {
     lort_dtype pair[LORT_FACTOR_TERMS][2];
     unsigned pairs;
     bool any_raw, any_blocks, undefined;
-    bool ternary; /* the blocks are trits; a run makes either integers or trits */
+    bool ternary;      /* the blocks are trits; a run makes either integers or trits */
     uint64_t lossless; /* bytes of the lossless forms of all slices, one by one */
     double norm2, error2, seconds;
     double worst_row; /* the largest relative error of a row; 0: not known */
