@@ -287,6 +287,7 @@ typedef struct lort_report {
     uint64_t output_low, output_high; /* plan: the estimated size lies between them */
     const char *partial_path;         /* compress that ended early: the unfinished output, or "" */
     uint64_t partial_tensors;         /* finished in partial_path */
+    bool partial_other;               /* partial_path is the work of another command */
     uint64_t resumed_tensors;         /* compress: finished by an earlier run */
     uint64_t disk_free_bytes; /* compress: at the output; plan: in this directory; 0: unknown */
     /* plan with a sample: time for the sample, and an estimate for all candidates; else NaN */
@@ -310,6 +311,9 @@ typedef struct lort_report {
     uint64_t meta_count;
     const char **warnings;
     unsigned warning_count;
+    /* Why the command failed; code LORT_OK: it did not. The functions of LoRT leave it empty. A
+     * caller copies the error of a command here for the JSON report. */
+    lort_error error;
     void *owner; /* internal: the memory of the report */
 } lort_report;
 
@@ -331,9 +335,14 @@ typedef struct lort_json lort_json;
  * Owner: the caller, who closes *out with lort_json_close. */
 lort_code lort_json_open(const char *path, bool (*stop)(void *ctx), void *ctx, lort_json **out,
                          lort_error *err);
-/* Writes the report as JSON (docs/lort.1, "JSON"), once.
+/* Writes the report as JSON (docs/lort.1, "JSON"), once. A zeroed report, or one of a command that
+ * failed, gives the figures that are known.
  * On failure: LORT_E_WRITE; LORT_E_EXISTS; LORT_E_MEMORY; LORT_E_STOPPED if `stop` ended a wait. */
 lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error *err);
+/* The same for the reports of several runs of one command: one object with a list "results". Its
+ * error is the first one of the list. count: at least 1. */
+lort_code lort_json_write_list(lort_json *json, const lort_report *reports, unsigned count,
+                               lort_error *err);
 /* Closes the place. Nothing is left of a report that was not written. Accepts NULL. */
 void lort_json_close(lort_json *json);
 /* Opens, writes and closes at once. On failure: the codes of lort_json_open and lort_json_write. */

@@ -3,10 +3,12 @@
 #define _GNU_SOURCE
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/finish.h"
+#include "compress/cli/ui/guess.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/signals.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,24 +26,27 @@
 
 static const lort_cli_command commands[] = {
     {"compress", "MODEL -o OUT.lort", "Compress a model into one container, a .lort file.", 1, 1,
-     true, lort_cli_compress_options,
+     "a container", lort_cli_compress_options,
      "Give at most one target. MODEL is a .gguf file, any shard of a split model, a .safetensors\n"
      "file, an index.json, or a directory that holds one model.\n" JOB_NOTES
      "The output is the same for every --mode, --memory and -T. 'lort restore' makes the same\n"
      "kind of model from it.\n",
      lort_cmd_compress},
     {"plan", "MODEL", "Print what compress would do: mode, memory, disk and size. Writes nothing.",
-     1, 1, false, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan},
-    {"inspect", "PATH", "Print the metadata and the tensors of a model or container.", 1, 1, false,
+     1, 1, NULL, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan},
+    {"inspect", "PATH", "Print the metadata and the tensors of a model or container.", 1, 1, NULL,
      lort_cli_inspect_options, "", lort_cmd_inspect},
-    {"verify", "IN.lort", "Check every hash and shape of a container.", 1, 1, false,
-     lort_cli_verify_options, "", lort_cmd_verify},
-    {"restore", "IN.lort -o PATH", "Write the model that a container holds.", 1, 1, true,
+    {"verify", "IN.lort ...", "Check every hash and shape of containers.", 1, INT_MAX, NULL,
+     lort_cli_verify_options,
+     "LoRT checks every file that is named. The exit code is that of the first one that fails.\n",
+     lort_cmd_verify},
+    {"restore", "IN.lort -o PATH", "Write the model that a container holds.", 1, 1, "a model",
      lort_cli_restore_options,
      "A model of several files becomes a new directory. LoRT never replaces a directory.\n",
      lort_cmd_restore},
     {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2,
-     2, false, lort_cli_compare_options, "", lort_cmd_compare},
+     2, NULL, lort_cli_compare_options,
+     "It prints a summary, and with -v a line for each tensor.\n", lort_cmd_compare},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -63,8 +68,9 @@ static void print_usage(FILE *out)
         fprintf(out, "  %-9s %-18s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].summary);
     fputs(
-        "\n'lort help COMMAND' lists the options of a command. 'lort --version' names the\n"
-        "libraries in use.\n"
+        "\n'lort help COMMAND' lists the options of a command. 'lort --version' (also -V, "
+        "version)\n"
+        "names the libraries in use.\n"
         "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad input, 4 read error, 5 write\n"
         "error, 6 not enough memory, 7 numerical failure or a missed quality limit, 8 damaged\n"
         "container, 9 the output exists or is locked, 75 stopped at a checkpoint, 128+N stopped\n"
@@ -74,26 +80,23 @@ static void print_usage(FILE *out)
 
 static int unknown_command(const char *name)
 {
-    char shown[64];
-    lort_cli_print(stderr, "lort: unknown command '%s'; see 'lort --help'\n",
-                   lort_escape_text(shown, sizeof shown, name));
+    char shown[64], names[128];
+    lort_cli_guess guess;
+    lort_cli_guess_open(&guess, name);
+    for (size_t i = 0; i < COMMANDS; i++)
+        lort_cli_guess_add(&guess, commands[i].name);
+    lort_cli_guess_add(&guess, "help");
+    lort_cli_guess_add(&guess, "version");
+    lort_cli_print(stderr, "lort: unknown command '%s'%s; see 'lort --help'\n",
+                   lort_escape_text(shown, sizeof shown, name),
+                   lort_cli_guess_text(&guess, "", names, sizeof names));
     return LORT_E_USAGE;
 }
 
-static bool is_stopped(void *unused)
-{
-    (void)unused;
-    return lort_cli_signal() != 0;
-}
-
-/* Opens the place of the report, then runs the command. So a report that cannot be written costs no
- * work. */
 static int run_with_report(const lort_cli_command *command, lort_cli_values *values)
 {
     lort_error err = {0};
-    lort_code code = values->json
-                         ? lort_json_open(values->json, is_stopped, NULL, &values->report, &err)
-                         : LORT_OK;
+    lort_code code = lort_cli_open_report(values, &err);
     if (code == LORT_OK)
         return command->run(values);
     lort_cli_print(stderr, "lort: %s\n", err.message);
@@ -113,10 +116,10 @@ static int run_command(const char *name, int argc, char **argv)
                        command->name);
     else if (code)
         lort_cli_print(stderr, "lort: %s\n", err.message);
-    if (code)
-        return (int)code;
     int result = LORT_OK;
-    if (values.help)
+    if (code)
+        result = lort_cli_refuse(command, &values, code, &err);
+    else if (values.help)
         lort_cli_help(command, stdout);
     else
         result = run_with_report(command, &values);
@@ -142,7 +145,8 @@ static int dispatch_command(int argc, char **argv)
         print_usage(stderr);
         return LORT_E_USAGE;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 ||
+        strcmp(argv[1], "version") == 0) {
         puts(lort_version_text());
         return LORT_OK;
     }
@@ -153,12 +157,14 @@ static int dispatch_command(int argc, char **argv)
 }
 
 /* Turns success into a failure if output was lost: a full disk, a closed descriptor, or a reader
- * that takes nothing although a signal asks to stop. */
+ * that takes nothing although a signal asks to stop. A reader that had enough of a table is no
+ * failure: `lort inspect MODEL | head`. A JSON report does not come this way. */
 static int close_stdout(int result)
 {
     errno = 0;
-    const bool flushed = lort_cli_flush(), failed = ferror(stdout) != 0;
-    if (fclose(stdout) || failed) {
+    const bool flushed = lort_cli_flush(), failed = ferror(stdout) != 0,
+               left = lort_cli_reader_left();
+    if ((fclose(stdout) || failed) && !left) {
         lort_cli_print(stderr, "lort: standard output: %s\n",
                        errno ? strerror(errno) : "write error");
         return result ? result : LORT_E_WRITE;

@@ -401,6 +401,7 @@ static lort_code compare_all(comparing *c, lort_error *err)
         code = compare_tensor(c, entry, err);
         if (code) {
             lort_error_prefix(err, "tensor %s", entry->name);
+            lort_error_tensor(err, c->left.entry.tensor->name, c->left.entry.tensor->name_bytes);
             break;
         }
         c->session.tensors_done++;

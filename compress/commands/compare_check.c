@@ -12,8 +12,10 @@ static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const ch
     if (same)
         return LORT_OK;
     char x[200], y[200];
-    return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s is %s in A and %s in B",
-                     name, lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
+    lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s is %s in A and %s in B", name,
+              lort_shape_text(a, x, sizeof x), lort_shape_text(b, y, sizeof y));
+    lort_error_tensor(err, a->name, a->name_bytes);
+    return LORT_E_INPUT;
 }
 
 /* A and B must have the same tensors, with the same shapes. */
@@ -24,9 +26,11 @@ static lort_code check_pairs(const lort_index *a, const lort_index *b, lort_erro
         const lort_tensor *tensor = &a->tensors[i],
                           *other = lort_index_find(b, tensor->name, tensor->name_bytes);
         lort_escape(name, sizeof name, tensor->name, tensor->name_bytes);
-        if (!other)
-            return lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B",
-                             name);
+        if (!other) {
+            lort_fail(err, LORT_E_INPUT, "cannot be compared: tensor %s of A is not in B", name);
+            lort_error_tensor(err, tensor->name, tensor->name_bytes);
+            return LORT_E_INPUT;
+        }
         lort_code code = same_shape(tensor, other, name, err);
         if (code)
             return code;

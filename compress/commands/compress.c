@@ -2,6 +2,7 @@
  *
  * The room does the work of the commands, one file each. It must not print or exit: results go into
  * the report, progress to the observer. */
+#include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
@@ -113,6 +114,21 @@ static void warn_growth(prepared *p)
                           first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
 }
 
+/* Warns of patterns that match no tensor: most are slips of the pen. */
+static void warn_patterns(prepared *p, const char *option, const char **patterns, unsigned count)
+{
+    const lort_index *index = lort_model_index(p->model);
+    char shown[200];
+    for (unsigned i = 0; i < count; i++) {
+        bool any = false;
+        for (uint64_t t = 0; t < index->count && !any; t++)
+            any = lort_glob(patterns[i], index->tensors[t].name);
+        if (!any)
+            lort_session_warn(&p->session, "--%s %s matches no tensor; lort inspect lists them",
+                              option, lort_escape_text(shown, sizeof shown, patterns[i]));
+    }
+}
+
 static void report_input(prepared *p, const char *path)
 {
     lort_report *report = p->session.report;
@@ -185,6 +201,8 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
         return code;
     lort_pipeline_planned(&p->decider, &p->plan);
     warn_growth(p);
+    warn_patterns(p, "include", options->include, options->include_count);
+    warn_patterns(p, "exclude", options->exclude, options->exclude_count);
     return LORT_OK;
 }
 
@@ -389,6 +407,7 @@ static void leave_partial(prepared *p, lort_publish *publish, const char *output
     report->partial_path =
         lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
     report->partial_tensors = p->session.tensors_done;
+    report->partial_other = !p->decider.journal; /* its key is not that of this run */
 }
 
 /* One attempt. If the output misses its size, *over is the bytes too many, and nothing of the
@@ -437,6 +456,7 @@ static void begin_again(prepared *p)
     session->worst_error = NAN;
     session->report->resumed_tensors = session->report->partial_tensors = 0;
     session->report->partial_path = "";
+    session->report->partial_other = false;
 }
 
 /* Makes the next attempt leave unused a quarter more than this attempt had too much. */

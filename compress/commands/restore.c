@@ -13,6 +13,7 @@
 #include "loader/store/publish.h"
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 /* One file to write. */
 typedef struct out_file {
@@ -29,6 +30,7 @@ typedef struct restoring {
     lort_reading reading;
     const lort_restore_options *options;
     const lort_dtype_info *wanted; /* --dtype, or NULL */
+    const lort_part *part;         /* --tensor, or NULL */
     lort_headers headers;
     out_file *files;
     lort_publish *publish;
@@ -339,6 +341,27 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);
 }
 
+/* A model of several files becomes a directory. Nobody means one by the name of a weight file. */
+static lort_code check_name(const restoring *r, const char *output, lort_error *err)
+{
+    static const char *const ends[] = {".gguf", ".safetensors", ".lort", ".json", ".bin"};
+    const size_t n = strlen(output);
+    const bool directory = model_of(r)->directory;
+    char shown[300];
+    for (size_t i = 0; directory && i < sizeof ends / sizeof *ends; i++) {
+        const size_t m = strlen(ends[i]);
+        if (n < m || strcasecmp(output + n - m, ends[i]) != 0)
+            continue;
+        lort_fail(err, LORT_E_USAGE,
+                  "output '%s' has the name of one file: the container holds several files, give a "
+                  "directory (%s/ for a directory of this name)",
+                  lort_escape_text(shown, sizeof shown, output), shown);
+        lort_error_file(err, output);
+        return LORT_E_USAGE;
+    }
+    return LORT_OK;
+}
+
 static lort_code restore_model(restoring *r, const char *output, lort_error *err)
 {
     const lort_model_record *model = model_of(r);
@@ -372,22 +395,17 @@ static lort_code check_headers(restoring *r, lort_error *err)
     return code ? lort_fail(err, code, "%s", why.message) : LORT_OK;
 }
 
-static lort_code restore_tensor(restoring *r, const char *output, const char *name, lort_error *err)
+static lort_code restore_tensor(restoring *r, const char *output, lort_error *err)
 {
-    char shown[200];
-    const lort_part *part = lort_archive_find(r->reading.archive, name, strlen(name));
+    const lort_part *part = r->part;
     lort_code code = check_headers(r, err);
-    if (code == LORT_OK && !part)
-        code =
-            lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them",
-                      lort_escape_text(shown, sizeof shown, name));
     if (code == LORT_OK)
         code = begin_output(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);
     if (code == LORT_OK)
         code = write_part(r, part, err);
-    r->reading.session.report->output_bytes = part ? out_bytes(r, part) : 0;
+    r->reading.session.report->output_bytes = out_bytes(r, part);
     return code;
 }
 
@@ -415,6 +433,23 @@ static void close_files(restoring *r)
         lort_give(alloc_of(r), r->files, model_of(r)->file_count * sizeof *r->files);
 }
 
+/* Checks the names that the caller gives, before any work, and lists the tensors that are to be
+ * written. */
+static lort_code check_request(restoring *r, const char *output, lort_error *err)
+{
+    const char *name = r->options->tensor;
+    char shown[200];
+    if (!name)
+        return check_name(r, output, err);
+    r->part = lort_archive_find(r->reading.archive, name, strlen(name));
+    if (r->part)
+        return lort_reading_list_one(&r->reading, r->part, err);
+    lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them",
+              lort_escape_text(shown, sizeof shown, name));
+    lort_error_tensor(err, name, strlen(name));
+    return LORT_E_USAGE;
+}
+
 lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options,
                        const lort_observer *observer, lort_report *report, lort_error *err)
 {
@@ -424,10 +459,11 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     if (code == LORT_OK)
         code = read_dtype(&r, err);
     if (code == LORT_OK)
+        code = check_request(&r, output, err);
+    if (code == LORT_OK)
         code = lort_reading_start(&r.reading, &options->run, headers_cost(&r), rows_cost, &r, err);
     if (code == LORT_OK)
-        code = options->tensor ? restore_tensor(&r, output, options->tensor, err)
-                               : restore_model(&r, output, err);
+        code = options->tensor ? restore_tensor(&r, output, err) : restore_model(&r, output, err);
     if (code == LORT_OK)
         code = lort_session_check_stop(&r.reading.session, err);
     if (code == LORT_OK)
@@ -437,6 +473,8 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     if (code == LORT_OK)
         report->ratio =
             report->input_bytes ? (double)report->output_bytes / (double)report->input_bytes : NAN;
+    if (code == LORT_E_DAMAGED || code == LORT_E_READ)
+        lort_error_file(err, path);
     lort_publish_close(r.publish);
     if (r.reading.archive)
         close_files(&r);

@@ -108,6 +108,8 @@ lort_code lort_verify(const char *path, const lort_verify_options *options,
         code = lort_archive_unchanged(reading.archive, err);
     if (code == LORT_OK)
         report->verified = options->quick ? "records" : "all";
+    if (code == LORT_E_DAMAGED || code == LORT_E_READ)
+        lort_error_file(err, path);
     lort_reading_close(&reading);
     return code;
 }

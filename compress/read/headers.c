@@ -314,7 +314,6 @@ static lort_code match_model(lort_headers *h, lort_error *err)
 
 lort_code lort_headers_open(lort_headers *headers, lort_reading *reading, lort_error *err)
 {
-    char shown[600];
     *headers = (lort_headers){.reading = reading};
     lort_code code = list_spans(headers, err);
     if (code == LORT_OK)
@@ -322,9 +321,7 @@ lort_code lort_headers_open(lort_headers *headers, lort_reading *reading, lort_e
     if (code == LORT_OK)
         code = match_model(headers, err);
     if (code == LORT_E_DAMAGED && !headers->undecodable) /* else the path stands there already */
-        lort_error_prefix(
-            err, "'%s'",
-            lort_escape_text(shown, sizeof shown, lort_archive_path(reading->archive)));
+        lort_error_path(err, lort_archive_path(reading->archive));
     return code;
 }
 

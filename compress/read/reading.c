@@ -285,6 +285,7 @@ lort_code lort_reading_name_error(const lort_part *part, lort_error *err)
     char name[200];
     if (!part->tensor)
         return lort_error_prefix(err, "part %llu", (unsigned long long)part->number);
+    lort_error_tensor(err, part->name, part->name_bytes);
     return lort_error_prefix(err, "tensor %s",
                              lort_escape(name, sizeof name, part->name, part->name_bytes));
 }
@@ -300,12 +301,34 @@ static const lort_tensor_report *entry_of(lort_reading *reading, const lort_part
     return &reading->session.report->tensors[reading->entry];
 }
 
+/* The bytes that a part adds to the container. */
+static uint64_t part_bytes(const lort_reading *reading, const lort_part *part)
+{
+    return (part->same ? 0 : part->payload_bytes) +
+           lort_archive_index(reading->archive)->entries[part->number].record_bytes;
+}
+
+lort_code lort_reading_list_one(lort_reading *reading, const lort_part *part, lort_error *err)
+{
+    lort_report *report = reading->session.report;
+    const double elements = (double)lort_part_elements(part);
+    report->tensors += entry_of(reading, part) - report->tensors;
+    report->tensor_count = 1;
+    report->bpw = elements > 0 ? 8 * (double)report->tensors->bytes_out / elements : NAN;
+    report->worst_error = NAN;
+    sum_errors(report);
+    reading->part = part->number; /* its place in the report */
+    reading->entry = 0;
+    reading->session.total_bytes = part_bytes(reading, part);
+    reading->session.tensors_total = 1;
+    return lort_report_check(report, err);
+}
+
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_session *session = &reading->session;
     lort_archive_release(reading->archive, part);
-    session->done_bytes += (part->same ? 0 : part->payload_bytes) +
-                           lort_archive_index(reading->archive)->entries[part->number].record_bytes;
+    session->done_bytes += part_bytes(reading, part);
     lort_code code = lort_session_check_stop(session, err);
     if (code || !part->tensor)
         return code;

@@ -53,6 +53,9 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err);
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err);
 /* Puts "tensor NAME: " or "part N: " before the message; returns its code. */
 lort_code lort_reading_name_error(const lort_part *part, lort_error *err);
+/* Leaves the entry of one tensor in the report, and makes the work that of its part. Call before
+ * lort_reading_start. */
+lort_code lort_reading_list_one(lort_reading *reading, const lort_part *part, lort_error *err);
 /* Fills the report entries of an archive's tensors, the input figures, bpw and errors. */
 lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lort_error *err);
 

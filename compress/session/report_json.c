@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* How a field is written. The _KNOWN kinds write null for 0, which means "unknown". */
-typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, ACTION, COMMAND, MODE, NONE } kind;
+typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, ACTION, MODE, NONE } kind;
 typedef struct field {
     const char *name;
     kind kind;
@@ -57,9 +57,7 @@ static json_t *json_text(const char *text)
 
 static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
-_Static_assert(sizeof(lort_action) == sizeof(unsigned) &&
-                   sizeof(lort_command) == sizeof(unsigned) &&
-                   sizeof(lort_mode) == sizeof(unsigned),
+_Static_assert(sizeof(lort_action) == sizeof(unsigned) && sizeof(lort_mode) == sizeof(unsigned),
                "read as unsigned");
 
 static json_t *field_value(const field *f, const char *base)
@@ -90,9 +88,6 @@ static json_t *field_value(const field *f, const char *base)
     case ACTION:
         memcpy(&n, at, sizeof n);
         return json_text(lort_action_text((lort_action)n));
-    case COMMAND:
-        memcpy(&n, at, sizeof n);
-        return json_text(lort_command_text((lort_command)n));
     case MODE:
         memcpy(&n, at, sizeof n);
         return n == LORT_MODE_AUTO ? json_null() : json_text(lort_mode_text((lort_mode)n));
@@ -112,8 +107,7 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 #define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
 #define R(member) offsetof(lort_report, member)
 #define T(member) offsetof(lort_tensor_report, member)
-static const field head_fields[] = {{"command", COMMAND, R(command)},
-                                    {"mode", MODE, R(mode)},
+static const field head_fields[] = {{"mode", MODE, R(mode)},
                                     {"mode_reason", TEXT, R(mode_reason)},
                                     {"verified", TEXT, R(verified)}};
 static const field memory_fields[] = {
@@ -259,9 +253,29 @@ static json_t *with_fields(json_t *root, json_t *fields)
     return NULL;
 }
 
-static json_t *report_json(const lort_report *report)
+/* Null if the command succeeded. */
+static json_t *error_json(const lort_error *error)
+{
+    if (!error->code)
+        return json_null();
+    json_t *object = with_member(json_object(), "code", json_integer(error->code));
+    object = with_member(object, "name", json_text(lort_code_name(error->code)));
+    object = with_member(object, "message", json_text(error->message));
+    object = with_member(object, "file", json_text(error->file));
+    return with_member(object, "tensor", json_text(error->tensor));
+}
+
+/* The members that every report begins with (lort_json_is_own). */
+static json_t *begun_json(lort_command command, const lort_error *error)
 {
     json_t *root = with_member(json_object(), "lort", json_string(LORT_VERSION));
+    root = with_member(root, "command", json_text(lort_command_text(command)));
+    return with_member(root, "error", error_json(error));
+}
+
+static json_t *report_json(const lort_report *report)
+{
+    json_t *root = begun_json(report->command, &report->error);
     root = with_fields(root, OBJECT(head_fields, report));
     root = with_member(root, "memory", memory_json(report));
     root = with_member(root, "threads", json_u64(report->threads));
@@ -274,6 +288,38 @@ static json_t *report_json(const lort_report *report)
     root = with_fields(root, OBJECT(tail_fields, report));
     return with_lists(root, report);
 }
+
+/* A report that no command opened has no texts and no NaN: this one has. */
+static json_t *blank_json(const lort_report *report)
+{
+    lort_report blank;
+    if (lort_report_open(&blank, NULL))
+        return NULL;
+    blank.command = report->command;
+    blank.error = report->error;
+    if (report->input_path)
+        blank.input_path = report->input_path;
+    json_t *root = report_json(&blank);
+    lort_report_free(&blank);
+    return root;
+}
+
+static json_t *any_json(const lort_report *report)
+{
+    return report->owner ? report_json(report) : blank_json(report);
+}
+
+static json_t *list_json(const lort_report *reports, unsigned count)
+{
+    unsigned first = 0;
+    json_t *results = json_array();
+    for (unsigned i = 0; i < count; i++)
+        results = with_item(results, any_json(&reports[i]));
+    while (first + 1 < count && !reports[first].error.code)
+        first++;
+    return with_member(begun_json(reports->command, &reports[first].error), "results", results);
+}
+
 #define DUMP_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
 
 /* ---- writing ---- */
@@ -337,12 +383,10 @@ static lort_code fail_memory(lort_error *err)
     return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
 }
 
-static lort_code write_report(lort_json *json, const lort_report *report, lort_error *err)
+static lort_code write_json(lort_json *json, json_t *root, lort_error *err)
 {
-    lort_code code = lort_report_check(report, err);
-    json_t *root = code ? NULL : report_json(report);
     if (!root)
-        return code ? code : fail_memory(err);
+        return fail_memory(err);
     buffer b = {.json = json, .err = err};
     if (json_dump_callback(root, append_bytes, &b, DUMP_FLAGS) && !b.code)
         b.code = fail_memory(err);
@@ -352,12 +396,34 @@ static lort_code write_report(lort_json *json, const lort_report *report, lort_e
     return b.code ? b.code : lort_json_commit(json, err);
 }
 
+/* A report without an error must be whole. After a failure it has what is known. */
+static lort_code check_report(const lort_report *report, lort_error *err)
+{
+    return report->owner && !report->error.code ? lort_report_check(report, err) : LORT_OK;
+}
+
 /* Rounding decides how decimals are printed. */
 lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error *err)
 {
     lort_float_env caller;
     lort_os_float_enter(&caller);
-    lort_code code = write_report(json, report, err);
+    lort_code code = check_report(report, err);
+    if (code == LORT_OK)
+        code = write_json(json, any_json(report), err);
+    lort_os_float_leave(&caller);
+    return code;
+}
+
+lort_code lort_json_write_list(lort_json *json, const lort_report *reports, unsigned count,
+                               lort_error *err)
+{
+    lort_float_env caller;
+    lort_code code = LORT_OK;
+    lort_os_float_enter(&caller);
+    for (unsigned i = 0; i < count && code == LORT_OK; i++)
+        code = check_report(&reports[i], err);
+    if (code == LORT_OK)
+        code = write_json(json, list_json(reports, count), err);
     lort_os_float_leave(&caller);
     return code;
 }

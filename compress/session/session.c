@@ -158,16 +158,24 @@ lort_code lort_session_name_limit(const lort_session *session, const char *path,
                                   lort_error *err)
 {
     char shown[300], size[32];
-    if (code != LORT_E_MEMORY || !err)
+    if (!err)
+        return code;
+    if (code == LORT_E_INPUT || code == LORT_E_READ || code == LORT_E_DAMAGED ||
+        code == LORT_E_MEMORY)
+        lort_error_file(err, path);
+    if (code != LORT_E_MEMORY)
         return code;
     const lort_error why = *err;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     lort_escape_text(shown, sizeof shown, path);
     /* A model's own messages begin with the name of its file. */
     const bool named = *name && strncmp(why.message, name, strlen(name)) == 0;
-    return lort_fail(err, code, "%s%s%s; the memory limit is %s, and --memory sets it",
-                     named ? "" : shown, named ? "" : ": ", why.message,
-                     lort_size_text(session->report->budget_bytes, size, sizeof size));
+    lort_fail(err, code, "%s%s%s; the memory limit is %s, and --memory sets it", named ? "" : shown,
+              named ? "" : ": ", why.message,
+              lort_size_text(session->report->budget_bytes, size, sizeof size));
+    strcpy(err->file, why.file);
+    strcpy(err->tensor, why.tensor);
+    return code;
 }
 
 lort_code lort_scratch_open(lort_scratch *scratch, const lort_alloc *alloc, uint64_t chunk_bytes,
@@ -232,11 +240,14 @@ lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t sm
     char shown[200] = "the buffers", a[32], b[32];
     if (name)
         lort_escape(shown, sizeof shown, name, name_bytes);
-    return lort_fail(err, LORT_E_MEMORY,
-                     "not enough memory: %s needs %s with one worker, the budget is %s; the "
-                     "smallest --memory that would do is %lluM",
-                     shown, lort_size_text(smallest, a, sizeof a),
-                     lort_size_text(limit, b, sizeof b), (unsigned long long)(smallest >> 20) + 1);
+    lort_fail(err, LORT_E_MEMORY,
+              "not enough memory: %s needs %s with one worker, the budget is %s; the smallest "
+              "--memory that would do is %lluM",
+              shown, lort_size_text(smallest, a, sizeof a), lort_size_text(limit, b, sizeof b),
+              (unsigned long long)(smallest >> 20) + 1);
+    if (name)
+        lort_error_tensor(err, name, name_bytes);
+    return LORT_E_MEMORY;
 }
 
 lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_level,

@@ -65,6 +65,7 @@ lort_code lort_session_open_reader(lort_session *session, lort_command command,
 /* The most bytes so far: of the process when the session was opened, and of the budget. */
 uint64_t lort_session_peak(const lort_session *session);
 /* Adds the path and the memory limit to the message of LORT_E_MEMORY; leaves others as they are.
+ * Notes the path as the file of a failure to read it, unless a nearer file is noted.
  * Returns code. */
 lort_code lort_session_name_limit(const lort_session *session, const char *path, lort_code code,
                                   lort_error *err);

@@ -45,4 +45,6 @@ void lort_job_name_error(const lort_work_plan *plan, uint64_t extent, lort_error
     if (tensor)
         lort_error_prefix(err, "tensor %s",
                           lort_escape(name, sizeof name, tensor->name, tensor->name_bytes));
+    if (tensor)
+        lort_error_tensor(err, tensor->name, tensor->name_bytes);
 }

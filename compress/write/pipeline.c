@@ -53,9 +53,12 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     double limit = p->decider->options->fail_above;
     if (limit < 0 || !(report->rel_error > limit))
         return LORT_OK;
-    return lort_fail(err, LORT_E_NUMERIC,
-                     "%s: relative error %.6g is above --fail-above %g; nothing was published",
-                     report->name, report->rel_error, limit);
+    lort_fail(err, LORT_E_NUMERIC,
+              "%s: relative error %.6g is above --fail-above %g; nothing was published",
+              report->name, report->rel_error, limit);
+    if (err) /* the name is escaped already */
+        snprintf(err->tensor, sizeof err->tensor, "%s", report->name);
+    return LORT_E_NUMERIC;
 }
 
 static void warn_fault(lort_session *session, const lort_tensor_report *report)

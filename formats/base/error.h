@@ -29,7 +29,13 @@ typedef struct lort_error {
     lort_code code;
     /* one line of UTF-8, always NUL-terminated; bytes from outside are escaped */
     char message[1024];
+    /* The file and the tensor that failed, escaped as the texts of a report; "": none, or unknown.
+     * A text that is too long is cut. */
+    char file[512], tensor[256];
 } lort_error;
+
+/* "usage", "input", "read", ...: one word for a code, for programs; "" for LORT_OK. */
+const char *lort_code_name(lort_code code);
 
 #if defined(__GNUC__)
 #define LORT_PRINTF(f, a) __attribute__((format(printf, f, a)))
@@ -37,12 +43,24 @@ typedef struct lort_error {
 #define LORT_PRINTF(f, a)
 #endif
 
-/* Puts code and message into *err and returns `code`. So a caller can write `return lort_fail(err,
- * LORT_E_INPUT, ...)`. err: NULL is allowed. A message that is too long is cut. */
+/* Puts code and message into *err, with no file and no tensor, and returns `code`. So a caller can
+ * write `return lort_fail(err, LORT_E_INPUT, ...)`. err: NULL is allowed. A message that is too
+ * long is cut. */
 lort_code lort_fail(lort_error *err, lort_code code, const char *format, ...) LORT_PRINTF(3, 4);
 
 /* Puts "<context>: " in front of the message in *err, while a failure goes up to the caller.
  * Returns the code in *err, or LORT_E_INTERNAL if err is NULL. */
 lort_code lort_error_prefix(lort_error *err, const char *format, ...) LORT_PRINTF(2, 3);
+
+/* Puts "PATH: " in front of the message, unless it names the path already: at its beginning, or in
+ * quotes. Also notes the file. */
+lort_code lort_error_path(lort_error *err, const char *path);
+
+/* Note the file or the tensor that failed, while a failure goes up to the caller. The first name
+ * stays: it is the nearest to the fault. They change nothing if err is NULL or holds no failure. */
+void lort_error_file(lort_error *err, const char *path);
+void lort_error_tensor(lort_error *err, const void *name, size_t bytes);
+/* The file that was noted is named as its directory lists it: puts the directory in front. */
+void lort_error_inside(lort_error *err, const char *directory, size_t bytes);
 
 #endif

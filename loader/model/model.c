@@ -25,10 +25,16 @@ static lort_code new_model(const lort_alloc *alloc, lort_model **out, lort_error
 }
 
 /* Merges the files that were found. code: of the search for them. */
-static lort_code merge_found(lort_model **model, lort_code code, lort_error *err)
+/* Puts the directory of the model before the name of the file that failed. */
+static void name_place(const lort_model *model, lort_error *err)
 {
-    if (code == LORT_OK)
-        code = lort_model_merge(*model, err);
+    const char *place = model->dir ? lort_os_dir_path(model->dir) : ".";
+    if (strcmp(place, ".") != 0)
+        lort_error_inside(err, place, strlen(place));
+}
+
+static lort_code merged(lort_model **model, lort_code code)
+{
     if (code) {
         lort_model_close(*model);
         *model = NULL;
@@ -47,7 +53,11 @@ lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_f
     code = lort_arena_text(&(*out)->arena, path, strlen(path), &(*out)->path, err);
     if (code == LORT_OK)
         code = lort_model_find(*out, path, err);
-    return merge_found(out, code, err);
+    if (code == LORT_OK)
+        code = lort_model_merge(*out, err);
+    if (code)
+        name_place(*out, err);
+    return merged(out, code);
 }
 
 lort_code lort_model_open_source(const lort_model_source *source, const char *name,
@@ -57,7 +67,8 @@ lort_code lort_model_open_source(const lort_model_source *source, const char *na
     if (code)
         return code;
     (*out)->source = source;
-    return merge_found(out, lort_model_find_source(*out, name, err), err);
+    code = lort_model_find_source(*out, name, err);
+    return merged(out, code ? code : lort_model_merge(*out, err));
 }
 
 const uint8_t *lort_model_head(const lort_model *model, uint32_t file)

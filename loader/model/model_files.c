@@ -128,6 +128,7 @@ static lort_code parse_header(lort_model *model, lort_model_entry *entry, lort_e
     show_name(name, sizeof name, entry);
     if (code) {
         lort_error_prefix(err, "%s", name);
+        lort_error_file(err, entry->shown.name);
         return code;
     }
     if (entry->shown.header.warning[0])

@@ -178,6 +178,7 @@ static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err
         return lort_model_check(model, number, err);
     if (code)
         lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, entry->shown.name));
+    lort_error_file(code ? err : NULL, entry->shown.name);
     return code;
 }
 
@@ -420,7 +421,7 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
     if (info.kind == LORT_FILE_DIRECTORY) {
         code = find_directory(model, path, err);
         if (code)
-            lort_error_prefix(err, "%s", shown);
+            lort_error_path(err, path);
         return code;
     }
     code = lort_os_dir_of(path, &model->dir, &name, err);

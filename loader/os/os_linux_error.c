@@ -9,8 +9,10 @@
 lort_code lort_os_fail(lort_error *err, lort_code code, int why, const char *what, const char *path)
 {
     char shown[600];
-    return lort_fail(err, code, "cannot %s '%s': %s", what,
-                     lort_escape_text(shown, sizeof shown, path), strerror(why));
+    lort_fail(err, code, "cannot %s '%s': %s", what, lort_escape_text(shown, sizeof shown, path),
+              strerror(why));
+    lort_error_file(err, path);
+    return code;
 }
 
 size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name)

@@ -29,8 +29,10 @@ static lort_code new_file(const lort_dir *dir, const char *name, lort_file **out
 static lort_code not_regular(lort_error *err, lort_code code, uint32_t mode, const char *path)
 {
     char shown[600];
-    return lort_fail(err, code, "'%s' is %s; only regular files are accepted",
-                     lort_escape_text(shown, sizeof shown, path), lort_os_kind_name(mode));
+    lort_fail(err, code, "'%s' is %s; only regular files are accepted",
+              lort_escape_text(shown, sizeof shown, path), lort_os_kind_name(mode));
+    lort_error_file(err, path);
+    return code;
 }
 
 int lort_os_openat(int dir, const char *name, int flags, uint32_t mode)
@@ -109,6 +111,7 @@ lort_code lort_os_open_again(lort_dir *dir, const char *name, const lort_file_in
                          "'%s' %s while it was read: the input must not change during a run",
                          lort_escape_text(shown, sizeof shown, path), change);
     if (code) {
+        lort_error_file(err, path);
         lort_os_close(*out, NULL);
         *out = NULL;
     }
@@ -186,16 +189,19 @@ static lort_code fail_offset(lort_error *err, lort_code code, int why, const cha
                              const lort_file *file, uint64_t offset)
 {
     char shown[600];
-    return lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
-                     lort_escape_text(shown, sizeof shown, file->path), offset, strerror(why));
+    lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
+              lort_escape_text(shown, sizeof shown, file->path), offset, strerror(why));
+    lort_error_file(err, file->path);
+    return code;
 }
 
 static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n, uint64_t offset)
 {
     char shown[600];
-    return lort_fail(err, LORT_E_READ,
-                     "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
-                     lort_escape_text(shown, sizeof shown, file->path), n, offset);
+    lort_fail(err, LORT_E_READ, "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
+              lort_escape_text(shown, sizeof shown, file->path), n, offset);
+    lort_error_file(err, file->path);
+    return LORT_E_READ;
 }
 
 static bool is_beyond(uint64_t n, uint64_t offset)

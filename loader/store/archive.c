@@ -374,7 +374,6 @@ lort_code lort_archive_open_until(const char *path, const lort_alloc *alloc,
                                   lort_error *err)
 {
     void *memory;
-    char shown[600];
     *out = NULL;
     lort_code code = lort_take_zero(alloc, sizeof(lort_archive), "an archive", &memory, err);
     if (code)
@@ -387,7 +386,7 @@ lort_code lort_archive_open_until(const char *path, const lort_alloc *alloc,
     if (code == LORT_OK)
         code = read_all(a, err);
     if (code == LORT_E_DAMAGED || code == LORT_E_INPUT)
-        lort_error_prefix(err, "'%s'", lort_escape_text(shown, sizeof shown, path));
+        lort_error_path(err, path);
     if (code) {
         lort_archive_close(a);
         return code;
@@ -503,7 +502,7 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     lort_buffer_free(&read);
     code = as_read_error(a, code, err);
     if (code == LORT_E_DAMAGED)
-        lort_error_prefix(err, "'%s': part %llu, chunk %llu at offset %llu",
+        lort_error_prefix(err, "%s: part %llu, chunk %llu at offset %llu",
                           lort_escape_text(shown, sizeof shown, a->path), (ull)part->number,
                           (ull)number, (ull)(payload_at(a, part) + chunk->offset));
     return code;

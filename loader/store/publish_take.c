@@ -38,6 +38,7 @@ static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
     if (code != LORT_E_INPUT && code != LORT_E_READ)
         return code;
     lort_error_prefix(err, "output '%s'", lort_escape_text(shown, sizeof shown, path));
+    lort_error_file(err, path);
     if (err)
         err->code = LORT_E_WRITE;
     return LORT_E_WRITE;
@@ -97,9 +98,12 @@ static lort_code refuse_existing(lort_publish *p, const char *path, lort_error *
     if (code || !exists)
         return code;
     const char *why = never_replaced(p, &info);
-    if (why)
-        return lort_fail(err, LORT_E_EXISTS, "output '%s' exists%s",
-                         lort_escape_text(shown, sizeof shown, path), why);
+    if (why) {
+        lort_fail(err, LORT_E_EXISTS, "output '%s' exists%s",
+                  lort_escape_text(shown, sizeof shown, path), why);
+        lort_error_file(err, path);
+        return LORT_E_EXISTS;
+    }
     if (p->options.own_only)
         code = lort_own_open(p->parent, p->name, p->options.begins, &found, err);
     lort_os_close(found, NULL);

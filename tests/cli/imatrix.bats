@@ -69,7 +69,7 @@ END
     imatrix "$GGUF" "$T/i.dat"
     sed 's/weight/we1ght/g' "$T/i.dat" >"$T/other.dat"
     expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --imatrix "$T/other.dat"
-    said 'warning +.*other\.dat: none of its [0-9]+ entries is for a matrix'
+    said 'warning: .*other\.dat: none of its [0-9]+ entries is for a matrix'
     expect 0 "$LORT" compress "$GGUF" -o "$T/b.lort" -q
     cmp "$T/a.lort" "$T/b.lort"
 }

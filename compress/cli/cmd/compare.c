@@ -1,4 +1,5 @@
-/* lort compare: prints the difference of two models on stdout, tensor by tensor, as a table. */
+/* lort compare: measures the difference of two models, and prints a summary on stdout. With -v a
+ * table of all tensors comes before it. */
 #include "compress/cli/cmd/command.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
@@ -21,14 +22,55 @@ static void print_comparison(const lort_report *report)
     }
 }
 
+typedef struct findings {
+    uint64_t equal, undefined;
+    const lort_tensor_report *worst, *cosine, *largest; /* NULL: none */
+} findings;
+
+/* Equal: no weight differs. Undefined: they differ, and no error tells how much. */
+static findings find_all(const lort_report *report)
+{
+    findings f = {0};
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *t = &report->tensors[i];
+        const bool same = t->reason == LORT_REASON_SAME_BYTES || t->max_abs == 0 ||
+                          (t->rel_error == 0 && isnan(t->max_abs));
+        f.equal += same;
+        f.undefined += !same && isnan(t->rel_error);
+        if (!isnan(t->rel_error) && (!f.worst || t->rel_error > f.worst->rel_error))
+            f.worst = t;
+        if (!isnan(t->cosine) && (!f.cosine || t->cosine < f.cosine->cosine))
+            f.cosine = t;
+        if (!isnan(t->max_abs) && (!f.largest || t->max_abs > f.largest->max_abs))
+            f.largest = t;
+    }
+    return f;
+}
+
+static void print_extreme(const char *label, const lort_tensor_report *tensor, double value)
+{
+    char text[32];
+    if (tensor)
+        lort_cli_print(stdout, "  %-22s%s (%s)\n", label, lort_cli_number(value, text, sizeof text),
+                       tensor->name);
+}
+
 static void print_total(const lort_report *report)
 {
     char worst[32], mean[32];
-    lort_cli_print(stdout, "%" PRIu64 " tensors compared, worst error %s, mean error %s\n",
-                   report->tensor_count, lort_cli_number(report->worst_error, worst, sizeof worst),
+    const findings f = find_all(report);
+    lort_cli_print(stdout, "%" PRIu64 " tensor%s compared, worst error %s, mean error %s\n",
+                   report->tensor_count, report->tensor_count == 1 ? "" : "s",
+                   lort_cli_number(report->worst_error, worst, sizeof worst),
                    lort_cli_number(report->mean_error, mean, sizeof mean));
-    for (unsigned i = 0; i < report->warning_count; i++)
-        lort_cli_print(stderr, "lort: warning: %s\n", report->warnings[i]);
+    lort_cli_print(stdout, "  %-22s%" PRIu64 "\n", "equal tensors", f.equal);
+    if (f.undefined)
+        lort_cli_print(stdout, "  %-22s%" PRIu64 "\n", "without an error", f.undefined);
+    if (f.equal == report->tensor_count)
+        return;
+    print_extreme("worst error", f.worst, f.worst ? f.worst->rel_error : 0);
+    print_extreme("lowest cosine", f.cosine, f.cosine ? f.cosine->cosine : 0);
+    print_extreme("largest difference", f.largest, f.largest ? f.largest->max_abs : 0);
 }
 
 int lort_cmd_compare(const lort_cli_values *values)
@@ -36,13 +78,14 @@ int lort_cmd_compare(const lort_cli_values *values)
     lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    lort_progress_open(&progress, lort_cli_stopped, false, false, false);
+    lort_progress_open(&progress, lort_cli_stopped, values->quiet, false, false);
     lort_code code = lort_compare(values->path[0], values->path[1], values->fail_above,
                                   &values->run, &progress.observer, &report, &err);
     lort_progress_close(&progress);
-    if ((!code || code == LORT_E_NUMERIC) && lort_cli_prints(values)) {
-        print_comparison(&report);
+    if ((!code || code == LORT_E_NUMERIC) && !values->quiet && lort_cli_prints(values)) {
+        if (values->verbose)
+            print_comparison(&report);
         print_total(&report);
     }
-    return lort_cli_finish(values, &report, code, &err);
+    return lort_cli_finish(values, &progress, &report, code, &err);
 }

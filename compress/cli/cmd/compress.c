@@ -13,5 +13,5 @@ int lort_cmd_compress(const lort_cli_values *values)
     lort_progress_close(&progress);
     if (!code && !values->quiet)
         lort_cli_print_end(stderr, &report);
-    return lort_cli_finish(values, &report, code, &err);
+    return lort_cli_finish(values, &progress, &report, code, &err);
 }

@@ -30,7 +30,8 @@ static void print_meta(const lort_report *report)
         lort_cli_print(stdout, "\n");
 }
 
-static void print_tensor(const lort_tensor_report *tensor, int width, bool container)
+/* verbose: with the slices, and why the tensor was kept. */
+static void print_tensor(const lort_tensor_report *tensor, int width, bool container, bool verbose)
 {
     char shape[80], error[32];
     lort_cli_print(stdout, "%-*s  %-8s %-18s %14" PRIu64 " %14" PRIu64, width, tensor->name,
@@ -40,10 +41,15 @@ static void print_tensor(const lort_tensor_report *tensor, int width, bool conta
         lort_cli_print(stdout, " %14" PRIu64 "  %-8s %6" PRId64 "  %s", tensor->bytes_out,
                        lort_action_text(tensor->action), tensor->rank,
                        lort_cli_number(tensor->rel_error, error, sizeof error));
+    if (verbose && tensor->slices > 1)
+        lort_cli_print(stdout, "  %" PRId64 " matrices", tensor->slices);
+    if (verbose && *tensor->reason_text)
+        lort_cli_print(stdout, "  %s%s%s", tensor->reason_text, *tensor->detail ? ": " : "",
+                       tensor->detail);
     lort_cli_print(stdout, "\n");
 }
 
-static void print_table(const lort_report *report)
+static void print_table(const lort_report *report, bool verbose)
 {
     bool container = report->tensor_count > 0 && report->tensors[0].action != LORT_ACTION_NONE;
     int width = name_width(report);
@@ -61,11 +67,11 @@ static void print_table(const lort_report *report)
         if (report->input_files > 1 && strcmp(file, tensor->file) != 0)
             lort_cli_print(stdout, "%s:\n", tensor->file);
         file = tensor->file;
-        print_tensor(tensor, width, container);
+        print_tensor(tensor, width, container, verbose);
     }
 }
 
-static void print_all(const lort_report *report)
+static void print_all(const lort_report *report, bool verbose)
 {
     char size[32];
     lort_cli_print(stdout, "%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n",
@@ -73,9 +79,7 @@ static void print_all(const lort_report *report)
                    report->input_files == 1 ? "" : "s",
                    lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
     print_meta(report);
-    print_table(report);
-    for (unsigned i = 0; i < report->warning_count; i++)
-        lort_cli_print(stderr, "lort: warning: %s\n", report->warnings[i]);
+    print_table(report, verbose);
 }
 
 int lort_cmd_inspect(const lort_cli_values *values)
@@ -86,7 +90,7 @@ int lort_cmd_inspect(const lort_cli_values *values)
     lort_progress_open(&progress, lort_cli_stopped, true, false, false);
     lort_code code = lort_inspect(values->path[0], &values->run, &progress.observer, &report, &err);
     lort_progress_close(&progress);
-    if (!code && lort_cli_prints(values))
-        print_all(&report);
-    return lort_cli_finish(values, &report, code, &err);
+    if (!code && !values->quiet && lort_cli_prints(values))
+        print_all(&report, values->verbose);
+    return lort_cli_finish(values, &progress, &report, code, &err);
 }

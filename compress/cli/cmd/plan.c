@@ -21,7 +21,6 @@ static void print_plan(const lort_report *report, bool verbose)
         lort_cli_print(stdout, "  %-10sthe sample took %s, all matrices would take about %s\n",
                        "time", lort_cli_seconds(report->sample_seconds, worst, sizeof worst),
                        lort_cli_seconds(report->estimated_seconds, mean, sizeof mean));
-    lort_cli_print_warnings(stdout, report);
 }
 
 int lort_cmd_plan(const lort_cli_values *values)
@@ -34,5 +33,5 @@ int lort_cmd_plan(const lort_cli_values *values)
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))
         print_plan(&report, values->verbose);
-    return lort_cli_finish(values, &report, code, &err);
+    return lort_cli_finish(values, &progress, &report, code, &err);
 }

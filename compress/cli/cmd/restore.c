@@ -8,11 +8,11 @@
 static void print_restored(const lort_report *report)
 {
     char size[32], time[32];
-    lort_cli_print(stderr, "  %-10s%s, %s, %" PRIu64 " tensors\n", "output", report->output_path,
-                   lort_print_size(report->output_bytes, size, sizeof size), report->tensor_count);
+    lort_cli_print(stderr, "  %-10s%s, %s, %" PRIu64 " tensor%s\n", "output", report->output_path,
+                   lort_print_size(report->output_bytes, size, sizeof size), report->tensor_count,
+                   report->tensor_count == 1 ? "" : "s");
     lort_cli_print(stderr, "  %-10s%s\n", "time",
                    lort_cli_seconds(report->seconds, time, sizeof time));
-    lort_cli_print_warnings(stderr, report);
 }
 
 int lort_cmd_restore(const lort_cli_values *values)
@@ -22,11 +22,11 @@ int lort_cmd_restore(const lort_cli_values *values)
     lort_error err = {0};
     const lort_restore_options options = {values->run, values->dtype, values->tensor,
                                           values->force};
-    lort_progress_open(&progress, lort_cli_stopped, false, false, true);
+    lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose, true);
     lort_code code =
         lort_restore(values->path[0], values->output, &options, &progress.observer, &report, &err);
     lort_progress_close(&progress);
-    if (!code)
+    if (!code && !values->quiet)
         print_restored(&report);
-    return lort_cli_finish(values, &report, code, &err);
+    return lort_cli_finish(values, &progress, &report, code, &err);
 }

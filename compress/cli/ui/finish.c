@@ -1,7 +1,6 @@
 /* finish: see finish.h. */
 #include "compress/cli/ui/finish.h"
 #include "compress/cli/ui/print.h"
-#include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/signals.h"
 #include <stdio.h>
 #include <string.h>
@@ -22,53 +21,100 @@ static void say_what_is_left(const lort_report *report)
 {
     if (!report->partial_path || !*report->partial_path)
         return;
-    if (report->partial_tensors)
-        lort_cli_print(
-            stderr,
-            "lort: %s holds %llu of %llu tensors; rerun the command with --resume to resume it\n",
-            report->partial_path, (unsigned long long)report->partial_tensors,
-            (unsigned long long)report->tensor_count);
-    else /* this run finished nothing, or the work belongs to another command */
-        lort_cli_print(
-            stderr,
-            "lort: unfinished work from another run is in %s; rerun that command to resume it\n",
-            report->partial_path);
+    if (report->partial_other)
+        lort_cli_print(stderr,
+                       "lort: %s is unfinished work of another command; that command resumes it\n",
+                       report->partial_path);
+    else if (report->partial_tensors)
+        lort_cli_print(stderr,
+                       "lort: %s holds %llu of %llu tensors; the same command resumes this run\n",
+                       report->partial_path, (unsigned long long)report->partial_tensors,
+                       (unsigned long long)report->tensor_count);
+    else
+        lort_cli_print(stderr,
+                       "lort: %s holds the work so far; the same command resumes this run\n",
+                       report->partial_path);
 }
 
-/* Writes the report, if the user wants one and there are figures. Text that was printed comes
- * first. */
-static lort_code write_report(const lort_cli_values *values, const lort_report *report,
-                              lort_code code)
+int lort_cli_end_run(lort_progress *progress, lort_report *report, lort_code code,
+                     const lort_error *err)
+{
+    const int number = lort_cli_signal();
+    const bool by_signal = code == LORT_E_STOPPED && number;
+    lort_progress_close(progress);
+    if (code)
+        report->error = *err;
+    if (by_signal)
+        snprintf(report->error.message, sizeof report->error.message,
+                 "stopped by signal %d; nothing was published", number);
+    if (code)
+        lort_cli_print(stderr, "lort: %s\n", report->error.message);
+    lort_progress_warnings(progress, report);
+    if (code)
+        say_what_is_left(report);
+    return by_signal && report->command != LORT_COMMAND_COMPRESS ? 128 + number : (int)code;
+}
+
+/* Text that was printed comes before the report. */
+static lort_code write_reports(const lort_cli_values *values, const lort_report *reports,
+                               unsigned count)
 {
     lort_error err = {0};
-    const bool has_figures =
-        (code == LORT_OK || code == LORT_E_NUMERIC || code == LORT_E_STOPPED) &&
-        report->command != LORT_COMMAND_NONE;
-    if (!values->report || !has_figures)
+    if (!values->report)
         return LORT_OK;
     lort_cli_flush();
-    const lort_code written = lort_json_write(values->report, report, &err);
+    const lort_code written = count == 1
+                                  ? lort_json_write(values->report, reports, &err)
+                                  : lort_json_write_list(values->report, reports, count, &err);
     if (written)
         lort_cli_print(stderr, "lort: %s\n", err.message);
     return written;
 }
 
-int lort_cli_finish(const lort_cli_values *values, lort_report *report, lort_code code,
-                    const lort_error *err)
+int lort_cli_end_runs(const lort_cli_values *values, lort_report *reports, unsigned count,
+                      int result)
 {
-    const int number = lort_cli_signal();
-    const bool by_signal = code == LORT_E_STOPPED && number;
-    if (by_signal)
-        lort_cli_print(stderr, "lort: stopped by signal %d; nothing was published\n", number);
-    else if (code)
-        lort_cli_print(stderr, "lort: %s\n", err->message);
-    const lort_code written = write_report(values, report, code);
-    if (code)
-        say_what_is_left(report);
-    const bool at_checkpoint = report->command == LORT_COMMAND_COMPRESS;
-    lort_report_free(report);
-    if (code)
-        return by_signal && !at_checkpoint ? 128 + number : (int)code;
+    const lort_code written = write_reports(values, reports, count);
+    for (unsigned i = 0; i < count; i++)
+        lort_report_free(&reports[i]);
+    if (result)
+        return result;
     /* the work is done, but a signal ended the wait for a reader of its figures */
     return written == LORT_E_STOPPED || lort_cli_gave_up() ? 128 + lort_cli_signal() : (int)written;
+}
+
+int lort_cli_finish(const lort_cli_values *values, lort_progress *progress, lort_report *report,
+                    lort_code code, const lort_error *err)
+{
+    return lort_cli_end_runs(values, report, 1, lort_cli_end_run(progress, report, code, err));
+}
+
+static bool is_stopped(void *unused)
+{
+    (void)unused;
+    return lort_cli_signal() != 0;
+}
+
+lort_code lort_cli_open_report(lort_cli_values *values, lort_error *err)
+{
+    return values->json ? lort_json_open(values->json, is_stopped, NULL, &values->report, err)
+                        : LORT_OK;
+}
+
+static lort_command command_of(const char *name)
+{
+    lort_command command = LORT_COMMAND_COMPARE;
+    while (command != LORT_COMMAND_NONE && strcmp(lort_command_text(command), name) != 0)
+        command--;
+    return command;
+}
+
+int lort_cli_refuse(const lort_cli_command *command, lort_cli_values *values, lort_code code,
+                    const lort_error *err)
+{
+    lort_error why = {0};
+    lort_report report = {.command = command_of(command->name), .error = *err};
+    if (lort_cli_open_report(values, &why))
+        lort_cli_print(stderr, "lort: %s\n", why.message);
+    return lort_cli_end_runs(values, &report, 1, (int)code);
 }

@@ -1,10 +1,9 @@
-/* options: see options.h. The program never calls setlocale. So it reads and writes numbers in the
+/* options: the tables of options, and one setter per kind of value. See options.h; parse.c goes
+ * through a command line. The program never calls setlocale. So it reads and writes numbers in the
  * C locale, whatever LANG says. */
 #include "compress/cli/ui/options.h"
-#include "compress/cli/ui/report_place.h"
 #include <errno.h>
 #include <float.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,26 +25,22 @@ static const char *const modes[] = {"auto", "full", "stream", NULL}; /* order of
 static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
-#define HELP                                                                                       \
-    {                                                                                              \
-        "help", 'h', LORT_CLI_FLAG, AT(help), .help = "print this help"                            \
-    }
-#define QUIET                                                                                      \
-    {                                                                                              \
-        "quiet", 'q', LORT_CLI_FLAG, AT(quiet), .help = "print warnings and errors only"           \
-    }
-#define VERBOSE                                                                                    \
-    {                                                                                              \
-        "verbose", 'v', LORT_CLI_FLAG, AT(verbose), .help = "print one line per tensor"            \
-    }
 #define FORCE                                                                                      \
     {                                                                                              \
         "force", 0, LORT_CLI_FLAG, AT(force), .help = "replace an existing output file"            \
     }
-#define JSON                                                                                       \
+/* The rows that every command has. */
+#define COMMON                                                                                     \
+    {"json",                                                                                       \
+     0,                                                                                            \
+     LORT_CLI_TEXT,                                                                                \
+     AT(json),                                                                                     \
+     .argument = "FILE",                                                                           \
+     .help = "write the report as JSON, after a failure too; - is standard output"},               \
+        {"quiet", 'q', LORT_CLI_FLAG, AT(quiet), .help = "print warnings and errors only"},        \
+        {"verbose", 'v', LORT_CLI_FLAG, AT(verbose), .help = "print more about each tensor"},      \
     {                                                                                              \
-        "json", 0, LORT_CLI_TEXT, AT(json),                                                        \
-            .argument = "FILE", .help = "write the report as JSON; - is standard output"           \
+        "help", 'h', LORT_CLI_FLAG, AT(help), .help = "print this help"                            \
     }
 #define OUTPUT(what)                                                                               \
     {                                                                                              \
@@ -188,36 +183,28 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 const lort_cli_option lort_cli_compress_options[] = {
     OUTPUT("the container to write"),
     JOB,
-    JSON,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
     {"resume", 0, LORT_CLI_FLAG, AT(job.resume),
      .help = "resume an interrupted run; fail if its inputs or options differ"},
     {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9,
      .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
      .help = "stop at a checkpoint after the time T, with exit 75"},
-    QUIET,
-    VERBOSE,
-    HELP,
+    COMMON,
     END};
 const lort_cli_option lort_cli_plan_options[] = {
     JOB,
     {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0, .high = MOST_RANK,
      .allowed = "a whole number from 0 to 1000000", .argument = "N",
      .help = "run N matrices and report their size, error and time"},
-    JSON,
-    QUIET,
-    VERBOSE,
-    HELP,
+    COMMON,
     END};
-const lort_cli_option lort_cli_inspect_options[] = {MEMORY(run.memory_bytes), JSON, HELP, END};
+const lort_cli_option lort_cli_inspect_options[] = {MEMORY(run.memory_bytes), COMMON, END};
 const lort_cli_option lort_cli_verify_options[] = {
     {"quick", 0, LORT_CLI_FLAG, AT(quick_check),
      .help = "check the records only; read no header and no weight"},
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
-    JSON,
-    QUIET,
-    HELP,
+    COMMON,
     END};
 const lort_cli_option lort_cli_restore_options[] = {
     OUTPUT("the file to write, or the new directory if the model has several files"),
@@ -228,20 +215,13 @@ const lort_cli_option lort_cli_restore_options[] = {
     FORCE,
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
-    JSON,
-    HELP,
+    COMMON,
     END};
 const lort_cli_option lort_cli_compare_options[] = {
     FAIL_ABOVE(fail_above, "exit 7 if the relative error of a tensor is above F or undefined"),
-    MEMORY(run.memory_bytes),
-    THREADS(run.threads),
-    JSON,
-    HELP,
-    END};
+    MEMORY(run.memory_bytes), THREADS(run.threads), COMMON, END};
 
 /* ---- one setter per kind of value ---- */
-
-#define MOST_OPTIONS 40
 
 typedef struct setting {
     const lort_cli_command *command;
@@ -400,161 +380,9 @@ static lort_code (*const setters[])(const setting *, lort_error *) = {
     [LORT_CLI_NAME] = set_name, [LORT_CLI_CHOICE] = set_choice};
 _Static_assert(sizeof(lort_mode) == sizeof(int), "set_choice stores an int");
 
-/* ---- parsing ---- */
-
-static bool takes_value(const lort_cli_option *option)
+lort_code lort_cli_set(const lort_cli_command *command, const lort_cli_option *option,
+                       const char *text, lort_cli_values *values, lort_error *err)
 {
-    return option->kind != LORT_CLI_FLAG && option->kind != LORT_CLI_GOAL;
-}
-
-static lort_code choose_goal(const setting *s, lort_error *err)
-{
-    lort_cli_values *values = s->values;
-    if (s->option->goal == LORT_GOAL_DEFAULT)
-        return LORT_OK;
-    if (values->goal_name && strcmp(values->goal_name, s->option->name) != 0)
-        return lort_fail(err, LORT_E_USAGE, "--%s and --%s are both targets: give one",
-                         values->goal_name, s->option->name);
-    values->goal_name = s->option->name;
-    values->job.goal = s->option->goal;
-    return LORT_OK;
-}
-
-/* Builds getopt's tables from the rows. The value of a long option is 256 + row, so that a row
- * without a letter has a value too. */
-static unsigned build_getopt(const lort_cli_option *rows, struct option *longs, char *shorts)
-{
-    unsigned n = 0;
-    *shorts++ = '-'; /* arguments come in order, whatever POSIXLY_CORRECT says */
-    *shorts++ = ':';
-    for (; rows[n].name && n < MOST_OPTIONS; n++) {
-        longs[n] =
-            (struct option){rows[n].name, takes_value(&rows[n]) ? required_argument : no_argument,
-                            NULL, 256 + (int)n};
-        if (rows[n].letter)
-            *shorts++ = rows[n].letter;
-        if (rows[n].letter && takes_value(&rows[n]))
-            *shorts++ = ':';
-    }
-    *shorts = '\0';
-    longs[n] = (struct option){0};
-    return n;
-}
-
-static const lort_cli_option *row_of(const lort_cli_command *command, int value)
-{
-    if (value >= 256)
-        return &command->options[value - 256];
-    for (const lort_cli_option *row = command->options; row->name; row++)
-        if (row->letter == value)
-            return row;
-    return NULL;
-}
-
-/* Reports an option that getopt refused. ':' is a missing value. '?' is an unknown or ambiguous
- * option, or a value for a flag. */
-static lort_code bad_option(const lort_cli_command *command, int result, char **argv,
-                            lort_error *err)
-{
-    char shown[128];
-    const char *given = argv[optind - 1];
-    const lort_cli_option *row = optopt ? row_of(command, optopt) : NULL;
-    lort_escape_text(shown, sizeof shown, given);
-    if (result == ':' && row)
-        return lort_fail(err, LORT_E_USAGE, "--%s needs a value (%s)", row->name, row->argument);
-    if (row)
-        return lort_fail(err, LORT_E_USAGE, "--%s takes no value", row->name);
-    if (optopt)
-        return lort_fail(err, LORT_E_USAGE, "unknown option '-%s'",
-                         lort_escape(shown, sizeof shown, &(char){(char)optopt}, 1));
-    return lort_fail(err, LORT_E_USAGE, "unknown or ambiguous option '%s'", shown);
-}
-
-static lort_code add_path(const lort_cli_command *command, lort_cli_values *values,
-                          const char *path, lort_error *err)
-{
-    char shown[256];
-    if (!*path)
-        return lort_fail(err, LORT_E_USAGE, "an argument is empty; give a path");
-    if (values->paths == command->max_paths)
-        return lort_fail(err, LORT_E_USAGE, "one argument too many: '%s'",
-                         lort_escape_text(shown, sizeof shown, path));
-    values->path[values->paths++] = path;
-    return LORT_OK;
-}
-
-static lort_code check_complete(const lort_cli_command *command, const lort_cli_values *values,
-                                lort_error *err)
-{
-    if (values->help)
-        return LORT_OK;
-    if (values->paths < command->min_paths)
-        return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
-    if (command->needs_output && !values->output)
-        return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
-    return lort_cli_check_report(values, err);
-}
-
-static lort_code parse_all(const lort_cli_command *command, int argc, char **argv,
-                           lort_cli_values *values, lort_error *err)
-{
-    struct option longs[MOST_OPTIONS + 1];
-    char shorts[3 * MOST_OPTIONS];
-    lort_code code = LORT_OK;
-    int result;
-    build_getopt(command->options, longs, shorts);
-    optind = 0; /* glibc: 0 makes getopt start again and read the '-' of shorts */
-    opterr = 0;
-    while (!code && (result = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        if (result == 1) {
-            code = add_path(command, values, optarg, err);
-        } else if (result == '?' || result == ':') {
-            code = bad_option(command, result, argv, err);
-        } else {
-            setting s = {command, row_of(command, result), optarg, values};
-            code = setters[s.option->kind](&s, err);
-            code = code ? code : choose_goal(&s, err);
-        }
-    }
-    for (; !code && optind < argc; optind++)
-        code = add_path(command, values, argv[optind], err);
-    return code ? code : check_complete(command, values, err);
-}
-
-lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
-                         lort_cli_values *values, lort_error *err)
-{
-    memset(values, 0, sizeof *values);
-    lort_options_init(&values->job);
-    values->fail_above = -1;
-    lort_code code = parse_all(command, argc, argv, values, err);
-    if (code)
-        lort_cli_values_free(values);
-    return code;
-}
-
-void lort_cli_values_free(lort_cli_values *values)
-{
-    free(values->job.include);
-    free(values->job.exclude);
-    lort_json_close(values->report);
-    memset(values, 0, sizeof *values);
-}
-
-/* ---- help ---- */
-
-void lort_cli_help(const lort_cli_command *command, FILE *out)
-{
-    fprintf(out, "Usage: lort %s %s [options]\n\n%s\n\nOptions:\n", command->name,
-            command->arguments, command->summary);
-    for (const lort_cli_option *row = command->options; row->name; row++) {
-        char left[64], letter[8] = "    ";
-        if (row->letter)
-            snprintf(letter, sizeof letter, "-%c, ", row->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
-                 row->argument ? row->argument : "");
-        fprintf(out, "  %-28s %s\n", left, row->help);
-    }
-    if (*command->notes)
-        fprintf(out, "\n%s", command->notes);
+    const setting s = {command, option, text, values};
+    return setters[option->kind](&s, err);
 }

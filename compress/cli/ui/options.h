@@ -22,7 +22,7 @@ typedef struct lort_cli_values {
     double fail_above;                          /* compare; < 0: off */
     bool force, help, quiet, verbose, quick_check;
     const char *goal_name; /* the option that chose job.goal; NULL: none */
-    const char *path[2];
+    const char **path;     /* [paths], on the heap */
     int paths;
     lort_json *report; /* the opened place of --json; NULL: none */
 } lort_cli_values;
@@ -58,7 +58,7 @@ typedef struct lort_cli_option {
 typedef struct lort_cli_command {
     const char *name, *arguments, *summary;
     int min_paths, max_paths;
-    bool needs_output;
+    const char *output; /* what -o names, such as "a container"; NULL: the command has no output */
     const lort_cli_option *options;            /* the last row has no name */
     const char *notes;                         /* printed at the end of the help; "": none */
     int (*run)(const lort_cli_values *values); /* returns the exit code */
@@ -68,8 +68,15 @@ extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[
     lort_cli_inspect_options[], lort_cli_verify_options[], lort_cli_restore_options[],
     lort_cli_compare_options[];
 
-/* Parses argv[1..]; argv[0] is the name of the command. lort_cli_values_free frees the values.
+/* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */
+lort_code lort_cli_set(const lort_cli_command *command, const lort_cli_option *option,
+                       const char *text, lort_cli_values *values, lort_error *err);
+
+/* Parses argv[1..]; argv[0] is the name of the command. Call lort_cli_values_free in either case.
+ * On failure: LORT_E_USAGE for the first fault, with a message that names the option and the
+ * allowed values. The values then hold what could be understood. `json` among them is NULL if no
+ * report may be written there. */
 lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
                          lort_cli_values *values, lort_error *err);
 void lort_cli_values_free(lort_cli_values *values);

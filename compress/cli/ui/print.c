@@ -9,6 +9,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SHORT_TEXT 1024     /* bytes of a text that needs no memory from the heap */
 #define PIECE 900           /* bytes of a text that are escaped at once */
@@ -19,6 +20,12 @@
 static bool gave_up[2]; /* stdout, stderr */
 
 bool lort_cli_gave_up(void) { return gave_up[0]; }
+
+bool lort_cli_reader_left(void)
+{
+    struct pollfd place = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&place, 1, 0) > 0 && (place.revents & POLLERR);
+}
 
 /* Waits until the descriptor takes bytes. After a wait that was given up, LoRT only looks. */
 static bool wait_room(FILE *out)

@@ -16,6 +16,8 @@ bool lort_cli_wait_room(FILE *out);
 /* Writes the text that stdio still holds for stdout. False: the wait for room was given up, and the
  * text is dropped. Errors stay in ferror. */
 bool lort_cli_flush(void);
+/* True if stdout is a pipe or a socket whose reader has gone. */
+bool lort_cli_reader_left(void);
 /* True if text for stdout was dropped in that way. */
 bool lort_cli_gave_up(void);
 

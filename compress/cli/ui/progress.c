@@ -213,15 +213,25 @@ static void on_start(lort_progress *progress, const lort_event *event)
 {
     if (progress->start_block && !progress->quiet)
         lort_cli_print_start(stderr, event->report);
+    progress->started = true;
+    lort_progress_warnings(progress, event->report);
 }
 
-static void on_text(lort_progress *progress, const lort_event *event)
+static void on_warning(lort_progress *progress, const lort_event *event)
 {
-    bool warning = event->kind == LORT_EVENT_WARNING;
-    if (progress->quiet && !warning)
+    if (!progress->started)
         return;
     clear_line(progress);
-    lort_cli_print(stderr, "  %s%s\n", warning ? "warning: " : "note: ", event->text);
+    lort_cli_print(stderr, "lort: warning: %s\n", event->text);
+    progress->warned = event->report->warning_count;
+}
+
+static void on_note(lort_progress *progress, const lort_event *event)
+{
+    if (progress->quiet)
+        return;
+    clear_line(progress);
+    lort_cli_print(stderr, "  note: %s\n", event->text);
 }
 
 static void on_work(lort_progress *progress, const lort_event *event)
@@ -244,8 +254,9 @@ static void on_work(lort_progress *progress, const lort_event *event)
 static void on_event(void *ctx, const lort_event *event)
 {
     static void (*const handlers[])(lort_progress *, const lort_event *) = {
-        [LORT_EVENT_START] = on_start, [LORT_EVENT_WARNING] = on_text,  [LORT_EVENT_NOTE] = on_text,
-        [LORT_EVENT_TENSOR] = on_work, [LORT_EVENT_PROGRESS] = on_work,
+        [LORT_EVENT_START] = on_start,   [LORT_EVENT_WARNING] = on_warning,
+        [LORT_EVENT_NOTE] = on_note,     [LORT_EVENT_TENSOR] = on_work,
+        [LORT_EVENT_PROGRESS] = on_work,
     };
     lort_progress *progress = ctx;
     if (event->report)
@@ -272,6 +283,13 @@ void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), b
                                 .seen.worst_error = NAN,
                                 .thread = pthread_self()};
     progress->observer = (lort_observer){on_event, stop, progress};
+}
+
+void lort_progress_warnings(lort_progress *progress, const lort_report *report)
+{
+    clear_line(progress);
+    for (; progress->warned < report->warning_count; progress->warned++)
+        lort_cli_print(stderr, "lort: warning: %s\n", report->warnings[progress->warned]);
 }
 
 void lort_progress_close(lort_progress *progress)

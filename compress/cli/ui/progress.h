@@ -14,6 +14,8 @@ typedef struct lort_progress {
     bool quiet, verbose, live;
     bool start_block; /* print mode, memory and plan once they are known */
     bool shown;       /* a live line is on the screen */
+    bool started;     /* the plan is known: warnings are printed as they come */
+    unsigned warned;  /* warnings of the report that are on the screen */
     uint64_t started_ns, drawn_ns, logged_ns;
     int64_t layer;                      /* layer in work; -1: no layer, -2: nothing yet */
     uint64_t layer_count[LORT_ACTIONS]; /* tensors of the layer, by action */
@@ -31,6 +33,9 @@ void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), b
 /* Prints one line for SIGUSR1, at most ten a second. Returns false if no line was printed: call
  * again then. Threads: any thread may call, but only the thread that opened progress prints. */
 bool lort_progress_answer(lort_progress *progress);
+/* Prints the warnings of the report that are not on the screen yet. Warnings from before the plan
+ * wait for it, so that an error comes before them. */
+void lort_progress_warnings(lort_progress *progress, const lort_report *report);
 /* Removes the live line, or logs the last layer. Call before printing anything else. */
 void lort_progress_close(lort_progress *progress);
 

@@ -82,9 +82,10 @@ void lort_cli_print_start(FILE *out, const lort_report *report)
     lort_cli_print(out, "lort %s%s%s%s%s\n", lort_command_text(report->command),
                    is_given(report->input_path) ? " " : "", report->input_path,
                    is_given(report->output_path) ? " -> " : "", report->output_path);
-    lort_cli_print(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n", "input",
+    lort_cli_print(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensor%s\n", "input",
                    report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
-                   size_text(report->input_bytes, a), report->tensor_count);
+                   size_text(report->input_bytes, a), report->tensor_count,
+                   report->tensor_count == 1 ? "" : "s");
     if (report->mode != LORT_MODE_AUTO)
         lort_cli_print(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode),
                        report->mode_reason);
@@ -204,12 +205,6 @@ static void print_memory(FILE *out, const lort_report *report)
     lort_cli_print(out, "\n");
 }
 
-void lort_cli_print_warnings(FILE *out, const lort_report *report)
-{
-    for (unsigned i = 0; i < report->warning_count; i++)
-        lort_cli_print(out, LABEL "%s\n", "warning", report->warnings[i]);
-}
-
 void lort_cli_print_importance(FILE *out, const lort_report *report)
 {
     if (is_given(report->imatrix_path))
@@ -241,7 +236,6 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
     lort_cli_print_kinds(out, report);
     lort_cli_print(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
     print_memory(out, report);
-    lort_cli_print_warnings(out, report);
 }
 
 void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)

@@ -9,14 +9,13 @@
 /* The start block: input, mode and its reason, every memory source with a mark at the binding one,
  * budget, planned peak, threads, expected output. */
 void lort_cli_print_start(FILE *out, const lort_report *report);
-/* The end block: output, errors, factored and coded tensors, kept tensors by reason, kinds, time,
- * memory, and all warnings again. */
+/* The end block: output, errors, factored and coded tensors, kept tensors by reason, kinds, time
+ * and memory. */
 void lort_cli_print_end(FILE *out, const lort_report *report);
 /* The number of matrices whose importance is known. Prints nothing without an importance matrix. */
 void lort_cli_print_importance(FILE *out, const lort_report *report);
 /* "factored 12 of 38 tensors", and the kept tensors by reason, the most frequent reason first. */
 void lort_cli_print_actions(FILE *out, const lort_report *report);
-void lort_cli_print_warnings(FILE *out, const lort_report *report);
 /* One line with the action and the figures of a tensor. */
 void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor);
 /* Writes "256x768" into out and returns out. */

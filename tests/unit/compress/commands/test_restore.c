@@ -340,7 +340,7 @@ static void the_header_must_be_that_of_the_tensors(void **state)
         lort_report report = {0};
         assert_code(lort_verify(tiny_path(dir, "bad.lort"), &verify, NULL, &report, &err),
                     LORT_E_DAMAGED, &err);
-        assert_says(&err, "bad.lort': ");
+        assert_says(&err, "bad.lort: ");
         lort_report_free(&report);
     }
 }

@@ -39,19 +39,25 @@ static int remove_directory(void **state)
     return rmdir(directory); /* fails if a partial file was left */
 }
 
-/* The report as JSON text; static. */
-static const char *json_of(const lort_report *report)
+/* The text of a file; static. */
+static const char *read_text(const char *path)
 {
     static char text[65536];
-    char path[128];
-    snprintf(path, sizeof path, "%s/r.json", directory);
-    assert_int_equal(lort_report_json(report, path, NULL), LORT_OK);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     size_t n = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[n] = '\0';
     return text;
+}
+
+/* The report as JSON text; static. */
+static const char *json_of(const lort_report *report)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/r.json", directory);
+    assert_int_equal(lort_report_json(report, path, NULL), LORT_OK);
+    return read_text(path);
 }
 
 static void has(const char *json, const char *wanted)
@@ -229,6 +235,64 @@ static void test_reports_are_known_by_their_head(void **state)
     lort_report_free(&report);
 }
 
+/* ---- failures ---- */
+
+static void test_failures_are_told(void **state)
+{
+    lort_report report;
+    assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
+    report.command = LORT_COMMAND_VERIFY;
+    has(json_of(&report), "\"error\": null");
+    lort_fail(&report.error, LORT_E_DAMAGED, "it is broken");
+    lort_error_file(&report.error, "d/a\n.lort");
+    lort_error_file(&report.error, "farther"); /* the nearest name stays */
+    lort_error_tensor(&report.error, "t", 1);
+    const char *json = json_of(&report);
+    has(json, "\"code\": 8");
+    has(json, "\"name\": \"damaged\"");
+    has(json, "\"message\": \"it is broken\"");
+    has(json, "\"file\": \"d/a\\\\x0A.lort\"");
+    has(json, "\"tensor\": \"t\"");
+    lort_report_free(&report);
+}
+
+/* A command that failed before it began a report: nothing is known, and nothing is 0 by mistake. */
+static void test_a_zeroed_report_tells_its_failure(void **state)
+{
+    lort_report report = {.command = LORT_COMMAND_PLAN};
+    lort_fail(&report.error, LORT_E_USAGE, "no such option");
+    const char *json = json_of(&report);
+    assert_true(is_own(json));
+    has(json, "\"name\": \"usage\"");
+    has(json, "\"file\": null");
+    has(json, "\"bpw\": null");
+    has(json, "\"worst_error\": null");
+    has(json, "\"tensors\": []");
+}
+
+static void test_several_reports_are_a_list(void **state)
+{
+    char path[128];
+    lort_json *json;
+    lort_report reports[3] = {0};
+    for (unsigned i = 0; i < 3; i++)
+        reports[i].command = LORT_COMMAND_VERIFY;
+    lort_fail(&reports[1].error, LORT_E_DAMAGED, "the second");
+    lort_fail(&reports[2].error, LORT_E_INPUT, "the third");
+    snprintf(path, sizeof path, "%s/r.json", directory);
+    assert_int_equal(lort_json_open(path, NULL, NULL, &json, NULL), LORT_OK);
+    assert_int_equal(lort_json_write_list(json, reports, 3, NULL), LORT_OK);
+    lort_json_close(json);
+    const char *text = read_text(path);
+    assert_true(is_own(text));
+    const char *results = strstr(text, "\"results\": [");
+    assert_non_null(results);
+    const char *first = strstr(text, "the second"), *again = strstr(results, "the second");
+    assert_true(first && first < results && again);
+    assert_true(strstr(results, "the third") > again);
+    assert_null(strstr(text, "\"tensors\": null"));
+}
+
 static void put_file(const char *path, const char *text)
 {
     FILE *file = fopen(path, "wb");
@@ -338,6 +402,9 @@ int main(void)
                                        TEST(test_unwritable_places),
                                        TEST(test_format_characters),
                                        TEST(test_reports_are_known_by_their_head),
+                                       TEST(test_failures_are_told),
+                                       TEST(test_a_zeroed_report_tells_its_failure),
+                                       TEST(test_several_reports_are_a_list),
                                        TEST(test_foreign_files_stay),
                                        TEST(test_unwritten_places_leave_nothing),
                                        TEST(test_fifos)};

@@ -77,6 +77,56 @@ static void prefixes_go_before_and_the_end_is_cut(void **state)
 
 /* ---- bytes ---- */
 
+static void files_and_tensors_are_noted_once(void **state)
+{
+    lort_error err = {0};
+    lort_error_file(&err, "nothing failed");
+    assert_string_equal(err.file, "");
+    lort_fail(&err, LORT_E_INPUT, "broken");
+    lort_error_file(&err, "a\n.gguf");
+    lort_error_file(&err, "farther");
+    lort_error_tensor(&err, "w\xff", 2);
+    assert_string_equal(err.file, "a\\x0A.gguf");
+    assert_string_equal(err.tensor, "w\\xFF");
+    lort_error_inside(&err, "d/", 2);
+    lort_error_inside(&err, "e", 1); /* it has its directory */
+    assert_string_equal(err.file, "d/a\\x0A.gguf");
+    lort_fail(&err, LORT_E_READ, "another failure");
+    assert_true(!*err.file && !*err.tensor);
+    lort_error_file(NULL, "x");
+    lort_error_tensor(NULL, "x", 1);
+    lort_error_inside(NULL, "x", 1);
+    assert_int_equal(lort_error_path(NULL, "x"), LORT_E_INTERNAL);
+}
+
+static void a_path_stands_once_in_a_message(void **state)
+{
+    static const char *const cases[][3] = {
+        {"broken", "m", "m: broken"},
+        {"m: broken", "m", "m: broken"},
+        {"m/a.gguf: broken", "m", "m/a.gguf: broken"},
+        {"cannot open 'm': no", "m", "cannot open 'm': no"},
+        {"cannot open 'm/x': no", "m", "cannot open 'm/x': no"},
+        {"more is missing", "m", "m: more is missing"},
+        {"cannot open 'mm': no", "m", "m: cannot open 'mm': no"},
+        {"it's 'a\\x0A'", "a\n", "it's 'a\\x0A'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lort_error err;
+        lort_fail(&err, LORT_E_INPUT, "%s", cases[i][0]);
+        assert_int_equal(lort_error_path(&err, cases[i][1]), LORT_E_INPUT);
+        assert_string_equal(err.message, cases[i][2]);
+    }
+}
+
+static void every_code_has_a_name(void **state)
+{
+    assert_string_equal(lort_code_name(LORT_OK), "");
+    assert_string_equal(lort_code_name(LORT_E_USAGE), "usage");
+    assert_string_equal(lort_code_name(LORT_E_STOPPED), "stopped");
+    assert_string_equal(lort_code_name((lort_code)63), "internal");
+}
+
 static void arithmetic_says_no_before_it_wraps(void **state)
 {
     uint64_t out = 42;
@@ -300,6 +350,9 @@ int main(void)
         cmocka_unit_test(escapes_show_what_is_there),
         cmocka_unit_test(escapes_fit_any_room),
         cmocka_unit_test(prefixes_go_before_and_the_end_is_cut),
+        cmocka_unit_test(files_and_tensors_are_noted_once),
+        cmocka_unit_test(a_path_stands_once_in_a_message),
+        cmocka_unit_test(every_code_has_a_name),
         cmocka_unit_test(arithmetic_says_no_before_it_wraps),
         cmocka_unit_test(cursor_reads_little_endian_at_any_address),
         cmocka_unit_test(cursor_keeps_its_first_failure),

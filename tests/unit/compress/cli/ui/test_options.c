@@ -27,7 +27,7 @@ static const lort_cli_command compress = {.name = "compress",
                                           .summary = "A summary.",
                                           .min_paths = 1,
                                           .max_paths = 1,
-                                          .needs_output = true,
+                                          .output = "a container",
                                           .options = lort_cli_compress_options,
                                           .notes = "Some notes.\n"};
 static const lort_cli_command compare = {.name = "compare",
@@ -47,6 +47,7 @@ static lort_code parse(const lort_cli_command *command, const char *line)
     static char text[1024];
     char *argv[MOST_ARGUMENTS + 1] = {(char *)(uintptr_t)command->name};
     int argc = 1;
+    lort_cli_values_free(&values);
     assert_true(strlen(line) < sizeof text);
     strcpy(text, line);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
@@ -70,8 +71,6 @@ static void refused(const lort_cli_command *command, const char *line, const cha
         fail_msg("'%s': code %d", line, (int)code);
     if (!strstr(err.message, words))
         fail_msg("'%s': '%s' lacks '%s'", line, err.message, words);
-    /* nothing is left to free */
-    assert_true(values.paths == 0 && !values.job.include && !values.job.exclude);
 }
 
 static void without_options_all_is_default(void **state)
@@ -187,15 +186,29 @@ static void values_out_of_range_are_refused_with_what_is_allowed(void **state)
 
 static void what_is_no_option_is_named(void **state)
 {
-    refused(&compress, "m -o out --nowhere", "unknown or ambiguous option '--nowhere'");
-    /* max-error, max-rank, memory, ... */
-    refused(&compress, "m -o out --m 3", "unknown or ambiguous option '--m'");
+    refused(&compress, "m -o out --nowhere", "unknown option '--nowhere'");
+    refused(&compress, "m -o out --max-eror 3",
+            "unknown option '--max-eror' (did you mean --max-error?)");
+    refused(&compress, "m -o out --zstd_level=3", "(did you mean --zstd-level?)");
+    refused(&compress, "m -o out --max 3",
+            "'--max' is ambiguous: it may be --max-error, "
+            "--max-rank");
     refused(&compress, "m -o out -z", "unknown option '-z'");
     refused(&compress, "m -o out --force=yes", "--force takes no value");
     refused(&compress, "m -o out --rank", "--rank needs a value (N)");
     refused(&compress, "m -o", "--output needs a value (PATH)");
     parsed(&compress, "m -o out --thr 3"); /* the beginning of one name only */
     assert_int_equal(values.job.threads, 3);
+}
+
+/* A report tells of the first fault, so its place is known even if it stands behind the fault. */
+static void the_rest_of_a_line_is_read_after_a_fault(void **state)
+{
+    refused(&compress, "m --rank x --bpw y --json r.json -o out", "--rank 'x'");
+    assert_string_equal(values.json, "r.json");
+    assert_string_equal(values.output, "out");
+    refused(&compress, "m --rank x --json out -o out", "--rank 'x'");
+    assert_null(values.json); /* no report may stand there */
 }
 
 static void paths_are_counted(void **state)
@@ -205,6 +218,10 @@ static void paths_are_counted(void **state)
     refused(&compress, "m more -o out", "one argument too many: 'more'");
     refused(&compress, "'' -o out", "an argument is empty");
     refused(&compare, "a", "wants A B");
+    refused(&compare, "a -", "'-': LoRT cannot read standard input");
+    refused(&compress, "m -o -", "-o -: a container cannot go to standard output");
+    refused(&compress, "m -o out --imatrix -", "--imatrix -: LoRT cannot read standard input");
+    parsed(&compare, "./- a");
     parsed(&compare, "a --fail-above 0 b");
     assert_true(values.paths == 2 && values.fail_above == 0);
     assert_string_equal(values.path[1], "b");
@@ -293,6 +310,7 @@ int main(void)
         cmocka_unit_test(one_target_and_the_last_of_its_values),
         cmocka_unit_test(values_out_of_range_are_refused_with_what_is_allowed),
         cmocka_unit_test(what_is_no_option_is_named),
+        cmocka_unit_test(the_rest_of_a_line_is_read_after_a_fault),
         cmocka_unit_test(paths_are_counted),
         cmocka_unit_test(a_report_replaces_nothing_of_the_command),
         cmocka_unit_test(names_and_letters_stand_once),

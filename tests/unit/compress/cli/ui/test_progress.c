@@ -133,14 +133,25 @@ static void the_start_is_told_where_it_is_wanted(void **state)
     assert_int_equal(count(logged(false, false, true), "  budget "), 1);
 }
 
-/* Warnings are never held back, notes are by --quiet. */
+/* Warnings wait for the plan, so that an error comes before them. Notes are held back by --quiet,
+ * warnings are not. Each stands there once. */
 static void warnings_and_notes(void **state)
 {
-    const lort_report report = {0};
+    const char *early[] = {"it is early", "look out"};
+    lort_report report = {.warnings = early, .warning_count = 1};
     for (int quiet = 0; quiet < 2; quiet++) {
         lort_progress progress;
         capture();
         lort_progress_open(&progress, never, quiet, false, false);
+        report.warning_count = 1;
+        progress.observer.event(
+            progress.observer.ctx,
+            &(lort_event){.kind = LORT_EVENT_WARNING, .text = "it is early", .report = &report});
+        assert_string_equal(text_of_stderr(), "");
+        capture();
+        progress.observer.event(progress.observer.ctx,
+                                &(lort_event){.kind = LORT_EVENT_START, .report = &report});
+        report.warning_count = 2;
         progress.observer.event(
             progress.observer.ctx,
             &(lort_event){.kind = LORT_EVENT_WARNING, .text = "look out", .report = &report});
@@ -148,8 +159,11 @@ static void warnings_and_notes(void **state)
             progress.observer.ctx,
             &(lort_event){.kind = LORT_EVENT_NOTE, .text = "by the way", .report = &report});
         lort_progress_close(&progress);
-        assert_string_equal(text_of_stderr(), quiet ? "  warning: look out\n"
-                                                    : "  warning: look out\n  note: by the way\n");
+        lort_progress_warnings(&progress, &report);
+        assert_string_equal(text_of_stderr(),
+                            quiet ? "lort: warning: it is early\nlort: warning: look out\n"
+                                  : "lort: warning: it is early\nlort: warning: look out\n"
+                                    "  note: by the way\n");
     }
 }
 
