@@ -103,8 +103,9 @@ picture() { (cd "$T" && find . ! -name out ! -name err ! -path . -printf '%p %y 
         refused 5 "$T/$json" "$LORT" compress "$T/m.gguf" -o "$T/o.lort" -q
         said "$json"
     done
-    expect 3 "$LORT" inspect "$T/none.gguf" --json "$T/r.json" # a command that fails writes no report
-    absent "$T/r.json"
+    expect 3 "$LORT" inspect "$T/none.gguf" --json "$T/r.json" # a command that fails writes a report too
+    [ "$(value "$T/r.json" 'd["error"]["code"]')" = 3 ]
+    rm "$T/r.json"
     no_partial
     exec 5>"$T/fd.json"
     expect 0 "$LORT" inspect "$T/m.gguf" --json /dev/fd/5

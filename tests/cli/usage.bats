@@ -49,10 +49,10 @@ refuse() {
     }
     check compress output $job json force resume time-limit quiet verbose
     check plan $job sample json quiet verbose
-    check inspect memory json
-    check verify quick memory threads json quiet
-    check restore output dtype tensor force memory threads json
-    check compare fail-above memory threads json
+    check inspect memory json quiet verbose
+    check verify quick memory threads json quiet verbose
+    check restore output dtype tensor force memory threads json quiet verbose
+    check compare fail-above memory threads json quiet verbose
 }
 
 @test "version names the libraries in use" {
@@ -85,7 +85,7 @@ refuse() {
 
 @test "options that are not a command's do not exist for it" {
     for option in --resume --time-limit=1h; do
-        refuse "unknown or ambiguous option '${option}'" plan model $option
+        refuse "unknown option '${option}'" plan model $option
     done
     refuse "unknown option '-z'" compress model -o x -z
     refuse "unknown option '-z'" compress model -o x -qz

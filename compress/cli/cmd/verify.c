@@ -27,6 +27,7 @@ static int verify_one(const lort_cli_values *values, const char *path, lort_repo
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))
         print_verified(report, values->quick_check);
+    lort_cli_flush(); /* before the messages of the next one */
     return lort_cli_end_run(&progress, report, code, &err);
 }
 
