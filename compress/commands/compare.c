@@ -47,8 +47,8 @@ typedef struct comparing {
     int64_t group;      /* cells of an item: several, where slices are small */
     sums *slots, total; /* slots: [window][MOST_CELLS] */
     unsigned window;
-    uint64_t undefined; /* tensors that differ, but have no error */
-    const char *first_undefined;
+    uint64_t undefined;       /* tensors that differ, but have no error */
+    uint64_t first_undefined; /* its number */
 } comparing;
 
 /* ---- cells ---- */
@@ -277,7 +277,7 @@ static void note_undefined(comparing *c, const lort_tensor_report *entry, const 
                       left->id == right->id ? "" : " and ",
                       left->id == right->id ? "" : right->name, why);
     if (c->undefined++ == 0)
-        c->first_undefined = entry->name;
+        c->first_undefined = (uint64_t)(entry - c->session.report->tensors);
 }
 
 /* Both sides must have one type: a container may not store a tensor of another type as bytes. */
@@ -540,18 +540,24 @@ static void close_workers(comparing *c)
 
 static lort_code check_quality(const comparing *c, double fail_above, lort_error *err)
 {
-    double worst = c->session.report->worst_error;
-    if (worst > fail_above)
-        return lort_fail(err, LORT_E_NUMERIC,
-                         "the worst relative error %.6g is above --fail-above %g", worst,
-                         fail_above);
-    if (c->undefined)
-        return lort_fail(
-            err, LORT_E_NUMERIC,
-            "%s: the tensors differ, but the error is undefined, which counts as above "
-            "--fail-above %g (such tensors: %llu)",
-            c->first_undefined, fail_above, (unsigned long long)c->undefined);
-    return LORT_OK;
+    const lort_report *report = c->session.report;
+    const double worst = report->worst_error;
+    uint64_t at = c->first_undefined; /* the tensor that fails */
+    if (worst > fail_above) {
+        lort_fail(err, LORT_E_NUMERIC, "the worst relative error %.6g is above --fail-above %g",
+                  worst, fail_above);
+        for (at = 0; report->tensors[at].rel_error != worst;)
+            at++;
+    } else if (c->undefined) {
+        lort_fail(err, LORT_E_NUMERIC,
+                  "%s: the tensors differ, but the error is undefined, which counts as above "
+                  "--fail-above %g (such tensors: %llu)",
+                  report->tensors[at].name, fail_above, (unsigned long long)c->undefined);
+    } else {
+        return LORT_OK;
+    }
+    lort_error_tensor(err, c->a.index->tensors[at].name, c->a.index->tensors[at].name_bytes);
+    return LORT_E_NUMERIC;
 }
 
 static lort_code open_input(comparing *c, const char *path, lort_input *out, lort_error *err)

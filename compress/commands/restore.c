@@ -13,7 +13,6 @@
 #include "loader/store/publish.h"
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 
 /* One file to write. */
 typedef struct out_file {
@@ -341,16 +340,26 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);
 }
 
+/* True if the name ends so, in upper or lower case. `end` is in lower case. */
+static bool ends_so(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    bool same = n >= m;
+    for (size_t i = 0; same && i < m; i++) {
+        const char c = name[n - m + i];
+        same = (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c) == end[i];
+    }
+    return same;
+}
+
 /* A model of several files becomes a directory. Nobody means one by the name of a weight file. */
 static lort_code check_name(const restoring *r, const char *output, lort_error *err)
 {
     static const char *const ends[] = {".gguf", ".safetensors", ".lort", ".json", ".bin"};
-    const size_t n = strlen(output);
     const bool directory = model_of(r)->directory;
     char shown[300];
     for (size_t i = 0; directory && i < sizeof ends / sizeof *ends; i++) {
-        const size_t m = strlen(ends[i]);
-        if (n < m || strcasecmp(output + n - m, ends[i]) != 0)
+        if (!ends_so(output, ends[i]))
             continue;
         lort_fail(err, LORT_E_USAGE,
                   "output '%s' has the name of one file: the container holds several files, give a "
