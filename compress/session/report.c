@@ -203,6 +203,11 @@ const char *lort_report_warn(lort_report *report, const char *format, ...)
     va_start(args, format);
     const char *text = printable_text(report, format_text(report, format, args));
     va_end(args);
+    /* a full report is searched no more: a hostile file may cause millions of warnings */
+    for (unsigned i = 0; i < report->warning_count && report->warning_count < LORT_REPORT_WARNINGS;
+         i++)
+        if (strcmp(report->warnings[i], text) == 0)
+            return NULL;
     if (report->warning_count == LORT_REPORT_WARNINGS) {
         report->warnings[LORT_REPORT_WARNINGS - 1] =
             lort_report_text(report, "and %u more warnings", ++owner->warnings_dropped + 1);

@@ -30,8 +30,9 @@ const char *lort_report_escape(lort_report *report, const void *bytes, size_t n)
 /* The escaped name of the file of entry i. again: the entry before is of the same file, so both
  * share one text. A header may have millions of tensors. */
 const char *lort_report_file(lort_report *report, uint64_t i, const char *name, bool again);
-/* Appends a warning, printable on a terminal, and returns its text. A report has at most
- * LORT_REPORT_WARNINGS; the last one then gives the number of further warnings. */
+/* Appends a warning, printable on a terminal, and returns its text; NULL if the report has the
+ * warning already. A report has at most LORT_REPORT_WARNINGS; the last one then gives the number of
+ * further warnings. */
 #define LORT_REPORT_WARNINGS 1000
 const char *lort_report_warn(lort_report *report, const char *format, ...) LORT_PRINTF(2, 3);
 

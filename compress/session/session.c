@@ -379,7 +379,9 @@ void lort_session_say(lort_session *session, lort_event_kind kind, const lort_te
 void lort_session_warn_text(void *session, const char *text)
 {
     lort_session *s = session;
-    lort_session_say(s, LORT_EVENT_WARNING, NULL, lort_report_warn(s->report, "%s", text));
+    const char *warning = lort_report_warn(s->report, "%s", text);
+    if (warning)
+        lort_session_say(s, LORT_EVENT_WARNING, NULL, warning);
 }
 
 void lort_session_warn(lort_session *session, const char *format, ...)

@@ -104,7 +104,7 @@ bool lort_session_stops(void *session);
 /* Sends an event with the figures of the session to the observer. tensor and text may be NULL. */
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor,
                       const char *text);
-/* Adds a warning to the report and sends it to the observer. */
+/* Adds a warning to the report and sends it to the observer, unless the report has it already. */
 void lort_session_warn(lort_session *session, const char *format, ...) LORT_PRINTF(2, 3);
 /* The same for a finished text; a lort_warn_fn. session: a lort_session. */
 void lort_session_warn_text(void *session, const char *text);

@@ -194,7 +194,7 @@ END
     [ "$(cat "$T/code")" -eq 75 ]
     cd "$T"
     expect 2 "$LORT" compress m.safetensors -o a.lort --rank 3 --resume --json r.json
-    said 'a.lort.part is unfinished work of another command; that command resumes it'
+    said 'a.lort.part is unfinished work of another command, or of other inputs; only these resume it'
     failed r.json 2 usage
     expect 0 "$LORT" compress m.safetensors -o a.lort
 }

@@ -96,7 +96,7 @@ END
         kill -"$signal" "$pid"
         ends 75
         said 'stopped by signal'
-        said "$signal.lort.part holds [1-9][0-9]* of [0-9]+ tensors; rerun the command with --resume to resume it"
+        said "$signal.lort.part holds [1-9][0-9]* of [0-9]+ tensors; the same command resumes this run"
         absent "$T/$signal.lort"
         expect 0 "$LORT" compress "$GGUF" -o "$T/$signal.lort" --resume
         cmp "$T/whole.lort" "$T/$signal.lort"
@@ -165,7 +165,7 @@ for i in range(10000):
         # shellcheck disable=SC2086
         expect 2 "$LORT" compress "$T/m.gguf" -o "$T/a.lort" --resume $options
         said "$words"
-        said 'unfinished work from another run is in .*a.lort.part; rerun that command to resume it'
+        said 'a.lort.part is unfinished work of another command, or of other inputs; only these resume it'
     done <<END
 rank=24 there, rank=25 here|--rank 25
 rank=24 there, energy=0.5 here|--energy 0.5

@@ -23,7 +23,8 @@ static void say_what_is_left(const lort_report *report)
         return;
     if (report->partial_other)
         lort_cli_print(stderr,
-                       "lort: %s is unfinished work of another command; that command resumes it\n",
+                       "lort: %s is unfinished work of another command, or of other inputs; only "
+                       "these resume it\n",
                        report->partial_path);
     else if (report->partial_tensors)
         lort_cli_print(stderr,

@@ -185,7 +185,7 @@ const lort_cli_option lort_cli_compress_options[] = {
     JOB,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
     {"resume", 0, LORT_CLI_FLAG, AT(job.resume),
-     .help = "resume an interrupted run; fail if its inputs or options differ"},
+     .help = "refuse unfinished work of other inputs or options; resuming needs no flag"},
     {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9,
      .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
      .help = "stop at a checkpoint after the time T, with exit 75"},

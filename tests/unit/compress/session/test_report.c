@@ -158,6 +158,8 @@ static void test_warnings_grow_and_are_bounded(void **state)
         char wanted[32];
         snprintf(wanted, sizeof wanted, "warning %d", i);
         assert_string_equal(lort_report_warn(&report, "warning %d", i), wanted);
+        if (i + 1 < LORT_REPORT_WARNINGS) /* each stands there once */
+            assert_null(lort_report_warn(&report, "warning %d", i));
     }
     assert_int_equal(report.warning_count, LORT_REPORT_WARNINGS);
     assert_string_equal(report.warnings[0], "warning 0");
