@@ -742,14 +742,14 @@ static void paths_are_escaped(void **state)
     strcat(path, "\x1b[31m");
     write_file(fix.file.data, fix.file.size - 1);
     assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
-    assert_non_null(strstr(err.message, "a.lort\\x1B[31m': "));
+    assert_non_null(strstr(err.message, "a.lort\\x1B[31m: "));
     /* The last byte of the payload before the record. */
     uint8_t *stored = fix.file.data + fix.entries[0].record_offset - 1;
     *stored ^= 1;
     write_file(fix.file.data, fix.file.size);
     *stored ^= 1;
     assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
-    assert_non_null(strstr(err.message, "a.lort\\x1B[31m': part 0, chunk "));
+    assert_non_null(strstr(err.message, "a.lort\\x1B[31m: part 0, chunk "));
     unlink(path);
     strcpy(path, plain);
 }
