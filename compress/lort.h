@@ -110,8 +110,24 @@ typedef enum lort_event_kind {
     LORT_EVENT_WARNING, /* see `text` */
     LORT_EVENT_NOTE,    /* see `text`; for example the expected ratio after the first matrices */
     LORT_EVENT_TENSOR,  /* one tensor is finished: see `tensor` */
-    LORT_EVENT_PROGRESS /* bytes were moved within a tensor */
+    /* Work goes on, or another phase begins. At most a few a second, so their number depends on the
+     * clock. They come within a tensor too. */
+    LORT_EVENT_PROGRESS
 } lort_event_kind;
+
+/* What a command is at. */
+typedef enum lort_phase {
+    LORT_PHASE_OPENING,      /* headers and records, and all that has no phase of its own */
+    LORT_PHASE_CHECKING,     /* compress: finished tensors of an earlier run; verify: all */
+    LORT_PHASE_LOADING,      /* full mode: the input is read into memory */
+    LORT_PHASE_MEASURING,    /* the first reading, under BPW and SIZE */
+    LORT_PHASE_SAMPLING,     /* plan with a sample */
+    LORT_PHASE_WRITING,      /* compress, restore */
+    LORT_PHASE_READING_BACK, /* compress, restore: the finished output */
+    LORT_PHASE_COMPARING,    /* compare */
+    LORT_PHASES
+} lort_phase;
+const char *lort_phase_text(lort_phase phase); /* "measuring", ... */
 struct lort_report;
 struct lort_tensor_report;
 
@@ -120,13 +136,20 @@ typedef struct lort_event {
     lort_event_kind kind;
     const char *text;                 /* WARNING, NOTE: one line, escaped for a terminal */
     const struct lort_report *report; /* the report as far as it is filled */
-    /* TENSOR: the finished tensor. PROGRESS: the tensor in work, only its name is set. */
+    /* TENSOR: the finished tensor. PROGRESS: the tensor in work, only its name is set; or NULL. */
     const struct lort_tensor_report *tensor;
-    uint64_t done_bytes, total_bytes; /* of the input */
-    uint64_t out_bytes;               /* written so far */
+    lort_phase phase;
+    unsigned attempt; /* 1 and above: LoRT does all again, since the output missed its size */
+    /* Of the phase: bytes of the input, and tensors. READING_BACK: bytes of the output. */
+    uint64_t done_bytes, total_bytes;
     uint64_t tensors_done, tensors_total;
+    uint64_t out_bytes; /* written so far */
     double worst_error; /* relative, of the tensors so far; NaN: none */
     double seconds;     /* since the call began */
+    /* Of all phases together, weighed by the time that they take: the share that is done, 0 to 1,
+     * and the seconds that are left. NaN: not known yet. Work of an earlier run does not count. */
+    double share, seconds_left;
+    double bytes_per_second; /* of this run, in the phase; NaN: not known yet */
 } lort_event;
 
 /* Commands take a pointer to an observer; NULL: nobody listens. */

@@ -145,6 +145,7 @@ static lort_code compare_cell(comparing *c, int64_t number, worker_state *w, sum
     lort_code code = read_cells(c, &c->left, slice, cells, &w->a, &w->cache_a, a, err);
     if (code == LORT_OK)
         code = read_cells(c, &c->right, slice, cells, &w->b, &w->cache_b, b, err);
+    lort_session_tick(&c->session, lort_cell_count(&cells));
     if (code == LORT_OK)
         *out = sum_cells(a, b, lort_cell_count(&cells));
     return code;
@@ -244,7 +245,7 @@ static lort_code compare_slices(comparing *c, lort_error *err)
 /* ---- types without a decoder: bytes are compared ---- */
 
 typedef struct hashing {
-    const comparing *c;
+    comparing *c;
     lort_hasher *hasher;
 } hashing;
 
@@ -385,6 +386,17 @@ static void take_pair(comparing *c, uint64_t number)
                     &c->right.entry);
 }
 
+/* A pair costs its elements. */
+static void expect_pairs(comparing *c)
+{
+    uint64_t cost = 0, bytes = 0;
+    for (uint64_t i = 0; i < c->a.index->count; i++) {
+        cost += c->a.index->tensors[i].elements;
+        bytes += c->a.index->tensors[i].bytes;
+    }
+    lort_meter_expect(&c->session.meter, LORT_PHASE_COMPARING, cost, bytes, c->a.index->count);
+}
+
 static lort_code compare_all(comparing *c, lort_error *err)
 {
     lort_report *report = c->session.report;
@@ -395,9 +407,14 @@ static lort_code compare_all(comparing *c, lort_error *err)
     c->session.total_bytes = 0; /* progress goes with the bytes of the tensors of A */
     for (uint64_t i = 0; i < c->a.index->count; i++)
         c->session.total_bytes += c->a.index->tensors[i].bytes;
+    if (code == LORT_OK) {
+        expect_pairs(c);
+        lort_session_enter(&c->session, LORT_PHASE_COMPARING);
+    }
     for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {
         lort_tensor_report *entry = &report->tensors[i];
         take_pair(c, i);
+        lort_session_work_on(&c->session, entry);
         code = compare_tensor(c, entry, err);
         if (code) {
             lort_error_prefix(err, "tensor %s", entry->name);
@@ -406,6 +423,7 @@ static lort_code compare_all(comparing *c, lort_error *err)
         }
         c->session.tensors_done++;
         c->session.done_bytes += entry->bytes_in;
+        lort_session_did(&c->session, c->left.entry.tensor->elements, entry->bytes_in, 1);
         lort_entry_release(&c->left.entry);
         lort_entry_release(&c->right.entry);
         lort_session_sample(&c->session);
@@ -587,6 +605,8 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     }
     if (code == LORT_OK)
         code = compare_all(&c, err);
+    if (code == LORT_OK)
+        lort_session_end(&c.session);
     if (code == LORT_OK && fail_above >= 0)
         code = check_quality(&c, fail_above, err);
     close_workers(&c);

@@ -288,6 +288,8 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
     if (code == LORT_OK)
         code = lort_emit_open(&p->decider, &p->plan, publish, &emitter, err);
     if (code == LORT_OK)
+        lort_session_enter(&p->session, LORT_PHASE_CHECKING);
+    if (code == LORT_OK)
         code = lort_resume(&p->decider, &p->plan, publish, emitter, &done, err);
     if (code == LORT_OK)
         code = lort_pipeline_run(&p->decider, &p->plan, done, emitter, err);
@@ -368,6 +370,12 @@ static lort_code check_size(const prepared *p, const lort_options *options, uint
                      (unsigned long long)bytes, (unsigned long long)p->plan.size_limit);
 }
 
+/* Tells the meter how much LoRT will read back. */
+static void expect_back(prepared *p, uint64_t bytes)
+{
+    lort_meter_expect(&p->session.meter, LORT_PHASE_READING_BACK, bytes, bytes, 0);
+}
+
 /* Compresses into the partial output and reads it back. The output has no name yet. */
 static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options,
                              uint64_t *over, lort_error *err)
@@ -377,6 +385,9 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     lort_code code = first ? start_workers(p, options, err) : LORT_OK;
     if (code == LORT_OK && first)
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
+    expect_back(p, p->plan.out_low / 2 + p->plan.out_high / 2);
+    if (code == LORT_OK)
+        code = lort_jobs_expect_writing(&p->decider, &p->plan, err);
     if (code == LORT_OK && lort_goal_sized(options))
         code = lort_shares_give(&p->decider, &p->plan, err);
     if (code == LORT_OK)
@@ -389,6 +400,7 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
         warn_ratio(p, options);
         code = lort_session_check_stop(&p->session, err);
     }
+    expect_back(p, lort_publish_size(publish));
     return code ? code : lort_publish_settle(publish, err);
 }
 
@@ -422,7 +434,8 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
                                       .mode = lort_model_mode_bits(p->model),
                                       .expect_bytes = p->plan.out_low,
                                       .stop = lort_session_stops,
-                                      .stop_ctx = &p->session};
+                                      .stop_ctx = &p->session,
+                                      .reads_back = lort_session_reads_back};
     *over = 0;
     lort_code code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
     if (code)
@@ -452,6 +465,7 @@ static void begin_again(prepared *p)
 {
     lort_session *session = &p->session;
     lort_plan_drop_shares(&p->plan, &session->alloc);
+    lort_meter_again(&session->meter, lort_os_clock_ns());
     session->done_bytes = session->out_bytes = session->tensors_done = 0;
     session->worst_error = NAN;
     session->report->resumed_tensors = session->report->partial_tensors = 0;
@@ -528,6 +542,8 @@ lort_code lort_compress(const char *path, const char *output, const lort_options
     lort_code code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, options, observer, report, err);
     if (code == LORT_OK)
         code = run_compress(&p, output, options, err);
+    if (code == LORT_OK)
+        lort_session_end(&p.session);
     close_prepared(&p);
     return code;
 }

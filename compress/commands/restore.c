@@ -158,6 +158,7 @@ static lort_code write_factored(restoring *r, const lort_part *part, lort_error 
 
 static lort_code write_part(restoring *r, const lort_part *part, lort_error *err)
 {
+    lort_reading_begin(&r->reading, part);
     lort_code code =
         lort_part_is_raw(part) ? write_raw(r, part, err) : write_factored(r, part, err);
     if (code)
@@ -334,7 +335,9 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
                                     .mode = info.mode,
                                     .expect_bytes = bytes,
                                     .stop = lort_session_stops,
-                                    .stop_ctx = &r->reading.session};
+                                    .stop_ctx = &r->reading.session,
+                                    .reads_back = lort_session_reads_back};
+    lort_meter_expect(&r->reading.session.meter, LORT_PHASE_READING_BACK, bytes, bytes, 0);
     r->reading.session.report->output_path =
         lort_report_escape(r->reading.session.report, output, strlen(output));
     return lort_publish_begin(output, &publish, alloc_of(r), &r->publish, err);
@@ -409,6 +412,8 @@ static lort_code restore_tensor(restoring *r, const char *output, lort_error *er
     const lort_part *part = r->part;
     lort_code code = check_headers(r, err);
     if (code == LORT_OK)
+        lort_reading_expect(&r->reading, part);
+    if (code == LORT_OK)
         code = begin_output(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);
@@ -479,6 +484,8 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
         code = lort_archive_unchanged(r.reading.archive, err);
     if (code == LORT_OK)
         code = lort_publish_commit(r.publish, err);
+    if (code == LORT_OK)
+        lort_session_end(&r.reading.session);
     if (code == LORT_OK)
         report->ratio =
             report->input_bytes ? (double)report->output_bytes / (double)report->input_bytes : NAN;

@@ -127,6 +127,7 @@ static lort_code decode_raw(const row_run *run, lort_cells band, unsigned worker
             code = lort_session_check_stop(&run->reading->session, err);
         if (code == LORT_OK)
             lort_dtype_encoder(run->type->id)(values, dst, n);
+        lort_session_tick(&run->reading->session, LORT_TICKS_DECODE * n);
         dst += n * run->type->block_bytes;
         at += n;
     }
@@ -145,6 +146,7 @@ static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned 
     for (; cells.c0 < grid->cols && code == LORT_OK; cells.c0 = cells.c1) {
         cells.c1 = grid->cols - cells.c0 < grid->wide ? grid->cols : cells.c0 + grid->wide;
         code = decode_cell(run, cells, worker, run->bytes + slot * run->slot_bytes, cells.r0, err);
+        lort_session_tick(&run->reading->session, LORT_TICKS_DECODE * lort_cell_count(&cells));
         if (code == LORT_OK)
             code = lort_session_check_stop(&run->reading->session, err);
     }

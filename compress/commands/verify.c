@@ -19,6 +19,10 @@ static lort_code verify_block(void *ctx, int64_t item, unsigned worker, unsigned
     (void)slot;
     lort_code code =
         lort_slice_load(run->slice, item, &run->reading->session.scratch[worker], &cache, err);
+    const lort_block_grid grid = lort_block_grid_of(run->slice->shape.rows, run->slice->shape.cols);
+    const lort_block_place place = lort_block_get(&grid, item);
+    lort_session_tick(&run->reading->session,
+                      LORT_TICKS_DECODE * (uint64_t)(place.rows * place.cols));
     return code ? code : lort_session_check_stop(&run->reading->session, err);
 }
 
@@ -69,6 +73,7 @@ lort_code lort_reading_verify(lort_reading *reading, lort_error *err)
     lort_code code = check_headers(reading, err);
     for (uint64_t i = 0; code == LORT_OK && i < lort_archive_count(reading->archive); i++) {
         const lort_part *part = lort_archive_part(reading->archive, i);
+        lort_reading_begin(reading, part);
         if (part->same) /* its origin was decoded already */
             code = LORT_OK;
         else
@@ -106,6 +111,8 @@ lort_code lort_verify(const char *path, const lort_verify_options *options,
         code = verify_payload(&reading, &options->run, err);
     if (code == LORT_OK)
         code = lort_archive_unchanged(reading.archive, err);
+    if (code == LORT_OK && !options->quick)
+        lort_session_end(&reading.session);
     if (code == LORT_OK)
         report->verified = options->quick ? "records" : "all";
     if (code == LORT_E_DAMAGED || code == LORT_E_READ)

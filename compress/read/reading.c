@@ -139,6 +139,39 @@ static lort_code open_window(lort_reading *reading, uint64_t chunk, lort_error *
     return code;
 }
 
+/* The bytes that a part adds to the container. */
+static uint64_t stored_bytes(const lort_reading *reading, const lort_part *part)
+{
+    return (part->same ? 0 : part->payload_bytes) +
+           lort_archive_index(reading->archive)->entries[part->number].record_bytes;
+}
+
+/* What it costs to decode a part. */
+static uint64_t decode_cost(const lort_part *part)
+{
+    return part->same               ? 0
+           : lort_part_is_raw(part) ? part->source_bytes
+                                    : LORT_TICKS_DECODE * lort_part_elements(part);
+}
+
+void lort_reading_expect(lort_reading *reading, const lort_part *part)
+{
+    uint64_t cost = 0, bytes = 0, tensors = 0;
+    for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
+        const lort_part *one = lort_archive_part(reading->archive, i);
+        if (part && one != part)
+            continue;
+        cost += decode_cost(one);
+        bytes += stored_bytes(reading, one);
+        tensors += one->tensor;
+    }
+    lort_meter_expect(&reading->session.meter,
+                      reading->session.report->command == LORT_COMMAND_RESTORE
+                          ? LORT_PHASE_WRITING
+                          : LORT_PHASE_CHECKING,
+                      cost, bytes, tensors);
+}
+
 lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed,
                              lort_part_cost_fn *cost, const void *ctx, lort_error *err)
 {
@@ -163,9 +196,14 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
         lort_session_start(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks, err);
     if (code == LORT_OK)
         code = open_window(reading, chunk, err);
-    if (code == LORT_OK)
-        lort_session_say(session, LORT_EVENT_START, NULL, NULL);
-    return code;
+    if (code)
+        return code;
+    lort_session_say(session, LORT_EVENT_START, NULL, NULL);
+    lort_reading_expect(reading, NULL);
+    lort_session_enter(session, session->report->command == LORT_COMMAND_RESTORE
+                                    ? LORT_PHASE_WRITING
+                                    : LORT_PHASE_CHECKING);
+    return LORT_OK;
 }
 
 lort_code lort_reading_open(lort_reading *reading, lort_command command, const char *path,
@@ -231,6 +269,7 @@ static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error 
     lort_code code = lort_session_check_stop(&run->reading->session, err);
     if (code)
         return code;
+    lort_session_tick(&run->reading->session, chunk->decoded);
     return run->sink ? run->sink(run->ctx, run->reading->slots[slot].bytes, chunk->decoded, err)
                      : LORT_OK;
 }
@@ -301,13 +340,6 @@ static const lort_tensor_report *entry_of(lort_reading *reading, const lort_part
     return &reading->session.report->tensors[reading->entry];
 }
 
-/* The bytes that a part adds to the container. */
-static uint64_t part_bytes(const lort_reading *reading, const lort_part *part)
-{
-    return (part->same ? 0 : part->payload_bytes) +
-           lort_archive_index(reading->archive)->entries[part->number].record_bytes;
-}
-
 lort_code lort_reading_list_one(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_report *report = reading->session.report;
@@ -319,16 +351,22 @@ lort_code lort_reading_list_one(lort_reading *reading, const lort_part *part, lo
     sum_errors(report);
     reading->part = part->number; /* its place in the report */
     reading->entry = 0;
-    reading->session.total_bytes = part_bytes(reading, part);
+    reading->session.total_bytes = stored_bytes(reading, part);
     reading->session.tensors_total = 1;
     return lort_report_check(report, err);
+}
+
+void lort_reading_begin(lort_reading *reading, const lort_part *part)
+{
+    lort_session_work_on(&reading->session, part->tensor ? entry_of(reading, part) : NULL);
 }
 
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err)
 {
     lort_session *session = &reading->session;
     lort_archive_release(reading->archive, part);
-    session->done_bytes += part_bytes(reading, part);
+    session->done_bytes += stored_bytes(reading, part);
+    lort_session_did(session, decode_cost(part), stored_bytes(reading, part), part->tensor);
     lort_code code = lort_session_check_stop(session, err);
     if (code || !part->tensor)
         return code;

@@ -5,6 +5,10 @@
 
 #include "compress/read/encoding.h"
 
+/* Ticks (compress/session/meter.h) to decode a weight that is not stored whole. A byte of the
+ * others costs 1. */
+#define LORT_TICKS_DECODE 4
+
 typedef struct lort_reading {
     lort_session session;
     lort_archive *archive;
@@ -49,6 +53,11 @@ lort_code lort_reading_check_raw(lort_reading *reading, const lort_part *part, l
 /* The work of lort_verify on an archive that is open and started; in commands/verify.c. */
 lort_code lort_reading_verify(lort_reading *reading, lort_error *err);
 
+/* Tells the meter what the command will read: one part, or all (NULL). lort_reading_start did so
+ * for all. */
+void lort_reading_expect(lort_reading *reading, const lort_part *part);
+/* Begins the work on a part, for those who watch. */
+void lort_reading_begin(lort_reading *reading, const lort_part *part);
 /* Ends the work on a part: releases its pages, tells the observer, and asks whether to stop. */
 lort_code lort_reading_done(lort_reading *reading, const lort_part *part, lort_error *err);
 /* Puts "tensor NAME: " or "part N: " before the message; returns its code. */

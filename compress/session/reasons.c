@@ -99,3 +99,14 @@ const char *lort_mode_text(lort_mode mode)
         [LORT_MODE_AUTO] = "auto", [LORT_MODE_FULL] = "full", [LORT_MODE_STREAM] = "stream"};
     return (unsigned)mode < sizeof texts / sizeof *texts ? texts[mode] : "";
 }
+
+const char *lort_phase_text(lort_phase phase)
+{
+    static const char *const texts[LORT_PHASES] = {
+        [LORT_PHASE_OPENING] = "opening",           [LORT_PHASE_CHECKING] = "checking",
+        [LORT_PHASE_LOADING] = "loading",           [LORT_PHASE_MEASURING] = "measuring",
+        [LORT_PHASE_SAMPLING] = "sampling",         [LORT_PHASE_WRITING] = "writing",
+        [LORT_PHASE_READING_BACK] = "reading back", [LORT_PHASE_COMPARING] = "comparing",
+    };
+    return (unsigned)phase < LORT_PHASES ? texts[phase] : "";
+}

@@ -11,7 +11,10 @@
 
 /* bytes from which a block is large: LoRT samples the memory figures when it goes back */
 #define SAMPLE_BLOCK (1u << 20)
+#define SAY_NS 200000000u         /* 0.2 s between two PROGRESS events */
 #define STACK_TOUCHED (64u << 10) /* bytes of its stack that a worker may touch */
+
+static _Thread_local char this_thread; /* its address stands for the thread */
 
 static void *session_take(void *ctx, size_t bytes)
 {
@@ -114,6 +117,9 @@ static lort_code open_report(lort_session *session, lort_command command,
 {
     *session = (lort_session){
         .report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
+    session->thread = &this_thread;
+    session->said_ns = session->start_ns;
+    lort_meter_enter(&session->meter, LORT_PHASE_OPENING, session->start_ns);
     session->alloc = (lort_alloc){session_take, session_give, session};
     lort_host_enter(&session->host);
     lort_code code = lort_report_open(report, err);
@@ -340,9 +346,19 @@ double lort_session_seconds(const lort_session *session)
     return (double)(lort_os_clock_ns() - session->start_ns) * 1e-9;
 }
 
-lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
+/* Tells how far the work is, if nothing was told for a while. */
+static void say_progress(lort_session *session)
+{
+    if (session->thread != &this_thread || !session->observer || !session->observer->event ||
+        lort_os_clock_ns() < session->said_ns + SAY_NS)
+        return;
+    lort_session_say(session, LORT_EVENT_PROGRESS, NULL, NULL);
+}
+
+lort_code lort_session_check_stop(lort_session *session, lort_error *err)
 {
     const lort_observer *observer = session->observer;
+    say_progress(session);
     if (observer && observer->stop && observer->stop(observer->ctx))
         return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
     if (session->time_limit > 0 && lort_session_seconds(session) >= session->time_limit)
@@ -354,22 +370,91 @@ lort_code lort_session_check_stop(const lort_session *session, lort_error *err)
 
 bool lort_session_stops(void *session) { return lort_session_check_stop(session, NULL) != LORT_OK; }
 
+void lort_session_enter(lort_session *session, lort_phase phase)
+{
+    lort_meter_enter(&session->meter, phase, lort_os_clock_ns());
+    lort_session_work_on(session, NULL);
+    lort_session_say(session, LORT_EVENT_PROGRESS, NULL, NULL);
+}
+
+void lort_session_reads_back(void *session, uint64_t done, uint64_t total)
+{
+    lort_session *s = session;
+    if (total == 0)
+        return;
+    if (done == 0) {
+        s->phase_before = s->meter.now;
+        s->back_bytes = 0;
+        lort_session_enter(s, LORT_PHASE_READING_BACK);
+        return;
+    }
+    lort_session_did(s, done - s->back_bytes, done - s->back_bytes, 0);
+    s->back_bytes = done;
+    const lort_meter_phase *before = &s->meter.phases[s->phase_before];
+    if (done == total && before->done_cost < before->cost)
+        lort_session_enter(s, s->phase_before);
+}
+
+void lort_session_end(lort_session *session)
+{
+    lort_meter_end(&session->meter);
+    lort_session_say(session, LORT_EVENT_PROGRESS, NULL, NULL);
+}
+
+void lort_session_did(lort_session *session, uint64_t cost, uint64_t bytes, uint64_t tensors)
+{
+    lort_meter_done(&session->meter, session->meter.now, cost, bytes, tensors);
+}
+
+void lort_session_tick(lort_session *session, uint64_t cost)
+{
+    lort_meter_tick(&session->meter, cost);
+}
+
+void lort_session_work_on(lort_session *session, const lort_tensor_report *entry)
+{
+    session->at_work = entry;
+}
+
+/* The figures of the phase. Phases before and after the writing have bytes and tensors
+ * of their own. */
+static void fill_figures(lort_session *session, lort_event *event)
+{
+    lort_meter *meter = &session->meter;
+    const lort_meter_phase *phase = &meter->phases[meter->now];
+    const lort_meter_figures figures = lort_meter_read(meter, session->said_ns);
+    const bool apart = meter->now == LORT_PHASE_MEASURING || meter->now == LORT_PHASE_READING_BACK;
+    const uint64_t bytes = phase->before_bytes + figures.bytes;
+    event->phase = meter->now;
+    event->attempt = meter->attempt;
+    event->share = figures.share;
+    event->seconds_left = figures.left;
+    event->bytes_per_second = figures.rate;
+    event->total_bytes = apart ? phase->before_bytes + phase->bytes : session->total_bytes;
+    event->done_bytes = apart || bytes > session->done_bytes ? bytes : session->done_bytes;
+    if (event->done_bytes > event->total_bytes)
+        event->done_bytes = event->total_bytes;
+    event->tensors_done =
+        apart ? phase->before_tensors + phase->done_tensors : session->tensors_done;
+    event->tensors_total = apart ? phase->before_tensors + phase->tensors : session->tensors_total;
+}
+
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor,
                       const char *text)
 {
     if (!session->observer || !session->observer->event)
         return;
+    const lort_tensor_report *at_work = session->at_work;
+    const lort_tensor_report shown = {.name = at_work ? at_work->name : ""};
+    session->said_ns = lort_os_clock_ns();
     lort_event event = {.kind = kind,
                         .text = text,
                         .report = session->report,
-                        .tensor = tensor,
-                        .done_bytes = session->done_bytes,
-                        .total_bytes = session->total_bytes,
+                        .tensor = kind == LORT_EVENT_PROGRESS && at_work ? &shown : tensor,
                         .out_bytes = session->out_bytes,
-                        .tensors_done = session->tensors_done,
-                        .tensors_total = session->tensors_total,
                         .worst_error = session->worst_error,
                         .seconds = lort_session_seconds(session)};
+    fill_figures(session, &event);
     session->report->peak_anon_bytes = session->peak_anon;
     lort_host_lend(&session->host);
     session->observer->event(session->observer->ctx, &event);

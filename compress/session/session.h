@@ -7,6 +7,7 @@
 #include "compress/coder/block.h"
 #include "compress/lort.h"
 #include "compress/session/host.h"
+#include "compress/session/meter.h"
 #include "formats/container/container.h"
 #include "formats/inputs/imatrix.h"
 #include "loader/machine/budget.h"
@@ -45,7 +46,13 @@ typedef struct lort_session {
     uint64_t reserved, spare_bytes;
     uint64_t done_bytes, total_bytes, out_bytes, tensors_done, tensors_total;
     double worst_error;
-    const lort_imatrix *imatrix; /* with --imatrix; else NULL */
+    lort_meter meter;
+    const void *thread;                          /* stands for the thread that opened the session */
+    uint64_t said_ns;                            /* the last event */
+    lort_phase phase_before;                     /* READING_BACK */
+    uint64_t back_bytes;                         /* read back of the present file */
+    _Atomic(const lort_tensor_report *) at_work; /* the tensor that was begun last; NULL: none */
+    const lort_imatrix *imatrix;                 /* with --imatrix; else NULL */
 } lort_session;
 
 /* Sets the floating-point environment and OpenBLAS's threads. Probes memory and topology, fills the
@@ -97,13 +104,25 @@ void lort_session_close(lort_session *session);
 /* Samples the memory of the process for the peaks. Any thread may call. */
 void lort_session_sample(lort_session *session);
 /* LORT_E_STOPPED if the observer asks to stop, or the time limit is reached. Any thread may call.
- */
-lort_code lort_session_check_stop(const lort_session *session, lort_error *err);
+ * On the thread that opened the session it sends a PROGRESS event, if the last event is old. */
+lort_code lort_session_check_stop(lort_session *session, lort_error *err);
 /* True if lort_session_check_stop fails; fits callbacks. session: a lort_session. */
 bool lort_session_stops(void *session);
 /* Sends an event with the figures of the session to the observer. tensor and text may be NULL. */
 void lort_session_say(lort_session *session, lort_event_kind kind, const lort_tensor_report *tensor,
                       const char *text);
+/* The meter of the session (meter.h): a phase begins or goes on; a piece is finished; work within a
+ * piece. Entering sends a PROGRESS event. Any thread may call the others. */
+void lort_session_enter(lort_session *session, lort_phase phase);
+/* All work is done: sends a last PROGRESS event, which says so. */
+void lort_session_end(lort_session *session);
+/* For lort_publish_options. The phase is READING_BACK while a file is read back. A byte costs 1. */
+void lort_session_reads_back(void *session, uint64_t done, uint64_t total);
+void lort_session_did(lort_session *session, uint64_t cost, uint64_t bytes, uint64_t tensors);
+void lort_session_tick(lort_session *session, uint64_t cost);
+/* Notes the tensor in work for PROGRESS events. entry: of the report, or NULL. Any thread may call.
+ */
+void lort_session_work_on(lort_session *session, const lort_tensor_report *entry);
 /* Adds a warning to the report and sends it to the observer, unless the report has it already. */
 void lort_session_warn(lort_session *session, const char *format, ...) LORT_PRINTF(2, 3);
 /* The same for a finished text; a lort_warn_fn. session: a lort_session. */

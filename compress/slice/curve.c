@@ -24,16 +24,22 @@ static lort_code curve_point(lort_fitting *f, const lort_block *block, lort_bloc
     const double weights = (double)(block->rows * block->cols);
     lort_block_coded coded;
     double norm2 = 0, error2;
+    lort_code code;
     for (int64_t i = 0; i < block->rows * block->cols; i++)
         norm2 += (double)space->weights[i] * space->weights[i];
     for (int i = 0; i < CURVE_ROUNDS; i++) {
         error2 = lort_block_measure(block, f->step, space);
         if (error2 > 0)
             f->step *= (float)(target / sqrt(error2 / norm2));
+        code = lort_session_check_stop(f->source->decider->session, err);
+        if (code)
+            return code;
+        lort_session_tick(f->source->decider->session, (uint64_t)weights * LORT_TICKS_MEASURE);
     }
-    lort_code code = lort_block_encode(block, f->step,
-                                       f->source->decider->session->scratch[f->work.worker].codec,
-                                       space, &coded, err);
+    lort_session_tick(f->source->decider->session, (uint64_t)weights * LORT_TICKS_ENCODE);
+    code = lort_block_encode(block, f->step,
+                             f->source->decider->session->scratch[f->work.worker].codec, space,
+                             &coded, err);
     *bits = code ? 0 : 8 * (double)coded.stored / weights;
     return code;
 }

@@ -65,6 +65,7 @@ static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigne
     const lort_block block =
         lort_fitting_block(f->source, &place, rows, f->codes, lort_fitting_mean2(f));
     s->weights = rows * place.cols;
+    lort_session_tick(f->source->decider->session, (uint64_t)s->weights * LORT_TICKS_MEASURE);
     s->scaled2 = s->error2 = lort_block_measure(&block, f->step, space);
     if (lort_fitting_is_weighed(f)) {
         s->error = lort_fitting_weigh(f, &place, rows, space->weights, space->decoded);
@@ -163,6 +164,8 @@ lort_code lort_integers_encode(lort_slice_source *source, unsigned worker,
     if (code)
         return code;
     const lort_block block = lort_fitting_block(source, place, place->rows, codes, mean2);
+    lort_session_tick(source->decider->session,
+                      (uint64_t)(place->rows * place->cols) * LORT_TICKS_ENCODE);
     return lort_block_encode(&block, step, scratch->codec, &scratch->block, out, err);
 }
 

@@ -179,6 +179,8 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
     lort_code code = lort_session_check_stop(source->decider->session, err);
     if (code)
         return code;
+    lort_session_tick(source->decider->session,
+                      LORT_TICKS_READ * (uint64_t)((r1 - r0) * (c1 - c0)));
     *ld = source->planned->shape.cols;
     if (!source->outliers && is_ready(source, r0, c0, out))
         return LORT_OK;

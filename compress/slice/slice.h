@@ -10,6 +10,12 @@
 #include "compress/slice/tensor_plan.h"
 #include "loader/model/model.h"
 
+/* Ticks (compress/session/meter.h) of a weight: read as part of a tile, measured by the trellis,
+ * coded into bytes. They are nanoseconds of a core (compress/write/jobs.c). */
+#define LORT_TICKS_READ 1
+#define LORT_TICKS_MEASURE 9
+#define LORT_TICKS_ENCODE 14
+
 typedef struct lort_decider {
     lort_session *session;
     lort_model *model;

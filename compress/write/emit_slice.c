@@ -10,9 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One progress event per so many chunks of a part. */
-#define PROGRESS_CHUNKS 64
-
 /* ---- chunks ---- */
 
 static lort_code add_chunk(lort_emitter *emitter, const lort_chunk *chunk, const void *coded,
@@ -38,18 +35,11 @@ static lort_code add_chunk(lort_emitter *emitter, const lort_chunk *chunk, const
     return lort_publish_append(emitter->publish, coded, chunk->stored, err);
 }
 
-static void say_progress(lort_emitter *emitter, uint64_t bytes)
+static void count_bytes(lort_emitter *emitter, uint64_t bytes)
 {
     lort_session *session = lort_emitter_session(emitter);
     session->done_bytes += bytes;
     session->out_bytes = lort_publish_size(emitter->publish);
-    if (emitter->chunk_count % PROGRESS_CHUNKS || !emitter->part.planned->tensor)
-        return;
-    char name[200];
-    lort_tensor_report shown = {.name = lort_escape(name, sizeof name,
-                                                    emitter->part.planned->tensor->name,
-                                                    emitter->part.planned->tensor->name_bytes)};
-    lort_session_say(session, LORT_EVENT_PROGRESS, &shown, NULL);
 }
 
 /* Bytes of the input that are stored losslessly as one array. */
@@ -140,8 +130,9 @@ static lort_code commit_raw(void *ctx, int64_t item, unsigned slot, lort_error *
     lort_hasher_add(emitter->part.hasher, state->src, state->bytes);
     if (is_looked_through(&emitter->part) && state->strange < chunk.count)
         note_strange(&emitter->part, chunk.first + state->strange);
+    lort_session_tick(lort_emitter_session(emitter), state->bytes);
     code = add_chunk(emitter, &chunk, coded, err);
-    say_progress(emitter, state->bytes);
+    count_bytes(emitter, state->bytes);
     return code;
 }
 
@@ -232,8 +223,8 @@ static lort_code append_block(block_run *run, const struct block_slot *state, lo
     run->done += state->weights;
     run->error2 += state->coded.error2;
     lort_weighed_add(&run->error, &state->error);
-    say_progress(emitter, state->weights / emitter->part.type->block_elements *
-                              emitter->part.type->block_bytes);
+    count_bytes(emitter, state->weights / emitter->part.type->block_elements *
+                             emitter->part.type->block_bytes);
     return code;
 }
 
@@ -386,8 +377,7 @@ static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_
         code = emit_coded(emitter, outcome, true, err);
     part->error2 += outcome->error2;
     lort_weighed_add(&part->error, &outcome->error);
-    lort_emitter_session(emitter)->done_bytes += bytes;
-    lort_emitter_session(emitter)->out_bytes = lort_publish_size(emitter->publish);
+    count_bytes(emitter, bytes);
     return code;
 }
 

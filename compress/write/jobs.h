@@ -19,6 +19,21 @@ void lort_jobs_give(const lort_decider *decider, lort_job *jobs, uint64_t count)
 /* The bytes of the input that a job is for. */
 lort_range lort_job_range(const lort_decider *decider, const lort_work_plan *plan,
                           const lort_job *job);
+/* What the work on a job is expected to cost in a phase: MEASURING or WRITING. The unit is that of
+ * lort_session_tick. */
+uint64_t lort_job_cost(const lort_decider *decider, const lort_work_plan *plan, const lort_job *job,
+                       lort_phase phase);
+/* Tells the meter what the jobs [from, count) will cost in a phase. */
+void lort_jobs_expect(const lort_decider *decider, const lort_work_plan *plan, const lort_job *jobs,
+                      uint64_t count, lort_phase phase);
+/* The same for all extents, before LoRT knows which of them an earlier run finished. */
+lort_code lort_jobs_expect_writing(const lort_decider *decider, const lort_work_plan *plan,
+                                   lort_error *err);
+/* Loads the model into memory in full mode, with a phase of its own. Does nothing the second time.
+ */
+lort_code lort_jobs_load(const lort_decider *decider, lort_error *err);
+/* Tells the meter that a job is done. */
+void lort_job_did(const lort_decider *decider, const lort_work_plan *plan, const lort_job *job);
 /* The report of the extent's tensor. NULL for raw bytes. */
 lort_tensor_report *lort_job_report(const lort_decider *decider, uint64_t extent);
 /* Puts "tensor NAME: " in front of an error message, if the extent is a tensor. */

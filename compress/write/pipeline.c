@@ -134,6 +134,8 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
     lort_outcome_free(&p->outcomes[slot], &session_of(p)->alloc);
     if (code == LORT_E_READ || code == LORT_E_MEMORY)
         lort_job_name_error(p->plan, j->extent, err);
+    if (code == LORT_OK)
+        lort_job_did(p->decider, p->plan, j);
     if (code == LORT_OK && j->last)
         code = finish_part(p, j->extent, err);
     /* The job after those in work. */
@@ -150,6 +152,7 @@ static lort_code decide_job(void *ctx, int64_t item, unsigned worker, unsigned s
     pipeline *p = ctx;
     const lort_job *j = &p->jobs[item];
     const lort_tensor_plan *planned = &p->plan->tensors[j->extent];
+    lort_session_work_on(session_of(p), lort_job_report(p->decider, j->extent));
     lort_code code = lort_decide(p->decider, planned, j->slice, (lort_work){p->team, worker},
                                  &p->outcomes[slot], err);
     if (code)
@@ -168,7 +171,7 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
     for (unsigned i = 0; p->ahead && i < p->window; i++)
         prefetch_job(p, i);
     if (!p->ahead)
-        code = lort_model_load(p->decider->model, &session->alloc, session->pool, err);
+        code = lort_jobs_load(p->decider, err);
     return code ? code
                 : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job,
                                 p, err);
@@ -209,6 +212,8 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     p.outcomes = memory;
     if (code == LORT_OK)
         code = account_done(&p, err);
+    lort_jobs_expect(decider, plan, p.jobs, p.count, LORT_PHASE_WRITING);
+    lort_session_enter(session, LORT_PHASE_WRITING);
     if (code == LORT_OK)
         code = run_jobs(&p, err);
     for (unsigned i = 0; p.outcomes && i < p.window; i++)

@@ -10,6 +10,17 @@ typedef struct sample_sum {
     double in, out, high, seconds;
 } sample_sum;
 
+static uint64_t sample_size(const lort_work_plan *plan, int64_t sample)
+{
+    return (uint64_t)sample < plan->candidates ? (uint64_t)sample : plan->candidates;
+}
+
+/* One slice of a tensor is decided, as for writing. */
+static uint64_t cost_of(const lort_decider *decider, const lort_work_plan *plan, uint64_t extent)
+{
+    return lort_job_cost(decider, plan, &(lort_job){.extent = extent}, LORT_PHASE_WRITING);
+}
+
 static lort_code sample_one(const lort_decider *decider, const lort_work_plan *plan,
                             uint64_t extent, sample_sum *sum, lort_error *err)
 {
@@ -17,6 +28,7 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     lort_session *session = decider->session;
     lort_tensor_report *report = lort_job_report(decider, extent);
     lort_outcome outcome = {0};
+    lort_session_work_on(session, report);
     lort_code code = lort_decide(decider, planned, 0, (lort_work){session->pool, 0}, &outcome, err);
     if (code) {
         lort_job_name_error(plan, extent, err);
@@ -39,8 +51,9 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     sum->out += (double)report->bytes_out;
     sum->seconds += report->seconds;
     lort_outcome_free(&outcome, &session->alloc);
-    session->done_bytes += session->total_bytes / session->tensors_total;
+    session->done_bytes += planned->tensor->bytes;
     session->tensors_done++;
+    lort_session_did(session, cost_of(decider, plan, extent), planned->tensor->bytes, 1);
     lort_session_say(session, LORT_EVENT_TENSOR, report, NULL);
     return lort_session_check_stop(session, err);
 }
@@ -78,22 +91,42 @@ static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
     report->estimated_seconds = sum->in > 0 ? sum->seconds * candidates_in / sum->in : 0;
 }
 
+/* True if the candidate that was seen after `seen` others is in the sample: they are evenly spaced.
+ * done: how many are before it. */
+static bool is_sampled(const lort_work_plan *plan, uint64_t seen, uint64_t done, uint64_t wanted)
+{
+    return done < wanted && seen == done * plan->candidates / wanted;
+}
+
+/* Tells the meter and those who watch what the sample takes. */
+static void expect_sample(const lort_decider *decider, const lort_work_plan *plan, uint64_t wanted)
+{
+    lort_session *session = decider->session;
+    uint64_t seen = 0, done = 0, cost = 0, bytes = 0;
+    for (uint64_t i = 0; i < plan->count; i++)
+        if (plan->tensors[i].candidate && is_sampled(plan, seen++, done, wanted)) {
+            cost += cost_of(decider, plan, i);
+            bytes += plan->tensors[i].tensor->bytes;
+            done++;
+        }
+    session->tensors_total = wanted;
+    session->total_bytes = bytes;
+    lort_meter_expect(&session->meter, LORT_PHASE_SAMPLING, cost, bytes, wanted);
+}
+
 lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample,
                       lort_error *err)
 {
     sample_sum sum = {0};
-    uint64_t wanted = (uint64_t)sample < plan->candidates ? (uint64_t)sample : plan->candidates,
-             seen = 0, done = 0;
+    uint64_t wanted = sample_size(plan, sample), seen = 0, done = 0;
     lort_code code = LORT_OK;
-    decider->session->tensors_total = wanted;
-    for (uint64_t i = 0; i < plan->count && done < wanted && code == LORT_OK; i++) {
-        if (!plan->tensors[i].candidate)
-            continue;
-        if (seen++ == done * plan->candidates / wanted) {
+    expect_sample(decider, plan, wanted);
+    lort_session_enter(decider->session, LORT_PHASE_SAMPLING);
+    for (uint64_t i = 0; i < plan->count && code == LORT_OK; i++)
+        if (plan->tensors[i].candidate && is_sampled(plan, seen++, done, wanted)) {
             code = sample_one(decider, plan, i, &sum, err);
             done++;
         }
-    }
     if (code == LORT_OK && wanted)
         narrow_interval(decider, plan, &sum, wanted);
     return code;

@@ -245,11 +245,15 @@ static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slo
     lort_code code = lort_session_check_stop(r->decider->session, err);
     if (code || (j->read && !r->touched))
         return code;
+    lort_session_work_on(r->decider->session, lort_job_report(r->decider, j->job.extent));
     code = hash_job(r, (uint64_t)item, worker, err);
-    if (code || j->read)
-        return code;
-    code = measure_job(r, (uint64_t)item, worker, err);
-    return code ? code : note_job(r, (uint64_t)item, err);
+    if (code == LORT_OK && !j->read)
+        code = measure_job(r, (uint64_t)item, worker, err);
+    if (code == LORT_OK && !j->read)
+        code = note_job(r, (uint64_t)item, err);
+    if (code == LORT_OK)
+        lort_job_did(r->decider, r->plan, &j->job);
+    return code;
 }
 
 static lort_code list_findings(reading *r, lort_error *err)
@@ -267,12 +271,30 @@ static lort_code list_findings(reading *r, lort_error *err)
     return code;
 }
 
+/* Tells the meter of this reading. Curves of an earlier run cost nothing. */
+static void expect_reading(const reading *r)
+{
+    uint64_t cost = 0, bytes[2] = {0}, tensors[2] = {0};
+    lort_meter *meter = &r->decider->session->meter;
+    for (uint64_t i = 0; i < r->count; i++) {
+        const lort_job *job = &r->findings[i].job;
+        const bool before = r->findings[i].read && !r->touched;
+        cost += before ? 0 : lort_job_cost(r->decider, r->plan, job, LORT_PHASE_MEASURING);
+        bytes[before] += range_of(r, i).bytes;
+        tensors[before] += job->last && r->plan->tensors[job->extent].tensor;
+    }
+    lort_meter_expect(meter, LORT_PHASE_MEASURING, cost, bytes[0], tensors[0]);
+    lort_meter_before(meter, LORT_PHASE_MEASURING, bytes[1], tensors[1]);
+}
+
 static lort_code read_all(reading *r, lort_error *err)
 {
     lort_session *session = r->decider->session;
     lort_code code = LORT_OK;
+    expect_reading(r);
+    lort_session_enter(session, LORT_PHASE_MEASURING);
     if (r->plan->mode == LORT_MODE_FULL) {
-        code = lort_model_load(r->decider->model, &session->alloc, session->pool, err);
+        code = lort_jobs_load(r->decider, err);
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
     }
     for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {

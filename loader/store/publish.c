@@ -67,6 +67,8 @@ static lort_code hash_range(lort_publish *p, uint8_t *piece, uint64_t from, uint
         if (code)
             return code;
         lort_hasher_add(hasher, piece, n);
+        if (!again && p->options.reads_back)
+            p->options.reads_back(p->options.stop_ctx, at + n, p->size);
         if (p->options.stop && p->options.stop(p->options.stop_ctx))
             return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
     }
@@ -109,6 +111,8 @@ lort_code lort_publish_settle(lort_publish *p, lort_error *err)
     lort_hasher *found;
     if (p->settled || !p->file)
         return LORT_OK;
+    if (p->options.reads_back)
+        p->options.reads_back(p->options.stop_ctx, 0, p->size);
     lort_code code = sync_file(p, err);
     if (code)
         return code;

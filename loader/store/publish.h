@@ -32,6 +32,9 @@ typedef struct lort_publish_options {
     /* LoRT calls it while it reads a file back; true: LORT_E_STOPPED. May be NULL. */
     bool (*stop)(void *ctx);
     void *stop_ctx;
+    /* LoRT calls it before it reads a file back, with done 0, and as it goes on; with stop_ctx.
+     * Bytes of the file. May be NULL. */
+    void (*reads_back)(void *ctx, uint64_t done, uint64_t total);
 } lort_publish_options;
 
 /* Starts an output: takes the name and the lock of the partial output. path: the final name. The

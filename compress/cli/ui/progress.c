@@ -1,11 +1,18 @@
 /* progress: see progress.h. It uses only the monotonic clock, so a jump of the wall clock changes
- * nothing. */
+ * nothing.
+ *
+ *   event  --> seen, name --> a line, if the last one is 0.1 s old   } under one mutex
+ *   ticker --> the same line with the time that went by, 4 a second  }
+ *
+ * A line is made of fields. Fields that do not fit the terminal are left out whole, the least
+ * important first. Only the name of the tensor is shortened, in its middle. */
 #define _GNU_SOURCE
 #include "compress/cli/ui/progress.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +21,13 @@
 #include <unistd.h>
 
 #define REDRAW_NS 100000000u      /* 0.1 s between two live lines */
+#define TICK_NS 250000000u        /* 0.25 s between two looks of the ticker */
 #define HEARTBEAT_NS 30000000000u /* 30 s between two lines of a log */
+#define TICKER_STACK (256u << 10) /* bytes */
 #define NAME_COLUMNS 32           /* columns of the live line that a tensor's name takes */
+#define NAME_LEAST 12             /* a name with less room is left out */
 #define ETA_AFTER 0.02            /* part of the work; estimates before that mislead */
+#define GAP "  "                  /* between two fields */
 
 static uint64_t now_ns(void)
 {
@@ -47,45 +58,81 @@ int64_t lort_progress_layer(const char *name)
     return -1;
 }
 
-static double done_share(const lort_event *event)
+/* ---- fields ---- */
+
+enum { HEAD, NAME, SHARE, ETA, ELAPSED, RATE, BYTES, ERROR, RSS, OUT, FIELDS };
+
+/* Texts in the order of the line; "" has nothing to say. */
+typedef struct fields {
+    char text[FIELDS][300];
+} fields;
+
+static double seconds_since(uint64_t from_ns) { return (double)(now_ns() - from_ns) * 1e-9; }
+
+static void put_time(const lort_progress *progress, const lort_event *event, fields *f)
 {
-    return event->total_bytes ? (double)event->done_bytes / (double)event->total_bytes : 0;
+    char text[32];
+    const double left =
+        event->seconds_left - (event->share < 1 ? seconds_since(progress->seen_ns) : 0);
+    if (event->share > 0 || event->phase != LORT_PHASE_OPENING)
+        snprintf(f->text[SHARE], sizeof f->text[SHARE], "%3.0f %%", floor(100 * event->share));
+    if (event->share >= ETA_AFTER && event->share < 1 && !isnan(event->seconds_left))
+        snprintf(f->text[ETA], sizeof f->text[ETA], "ETA %s",
+                 lort_cli_seconds(left > 0 ? left : 0, text, sizeof text));
+    snprintf(f->text[ELAPSED], sizeof f->text[ELAPSED], "elapsed %s",
+             lort_cli_seconds(seconds_since(progress->started_ns), text, sizeof text));
 }
 
-static const char *eta_text(const lort_progress *progress, const lort_event *event, char *out,
-                            size_t cap)
+static void put_figures(const lort_progress *progress, const lort_event *event, fields *f)
 {
-    double done = done_share(event), seconds = (double)(now_ns() - progress->started_ns) * 1e-9;
-    *out = '\0';
-    if (done >= ETA_AFTER && done < 1) {
-        char left[32];
-        snprintf(out, cap, "  ETA %s",
-                 lort_cli_seconds(seconds * (1 - done) / done, left, sizeof left));
-    }
+    char a[32], b[32];
+    if (event->bytes_per_second >= 1)
+        snprintf(f->text[RATE], sizeof f->text[RATE], "%s/s",
+                 lort_print_size((uint64_t)event->bytes_per_second, a, sizeof a));
+    if (event->total_bytes)
+        snprintf(f->text[BYTES], sizeof f->text[BYTES], "%s of %s",
+                 lort_print_size(event->done_bytes, a, sizeof a),
+                 lort_print_size(event->total_bytes, b, sizeof b));
+    if (!isnan(event->worst_error))
+        snprintf(f->text[ERROR], sizeof f->text[ERROR], "worst error %s",
+                 lort_cli_number(event->worst_error, a, sizeof a));
+    if (progress->rss)
+        snprintf(f->text[RSS], sizeof f->text[RSS], "RSS %s",
+                 lort_print_size(progress->rss, a, sizeof a));
+    if (event->out_bytes)
+        snprintf(f->text[OUT], sizeof f->text[OUT], "%s out",
+                 lort_print_size(event->out_bytes, a, sizeof a));
+}
+
+static fields fields_of(const lort_progress *progress, const lort_event *event)
+{
+    fields f = {0};
+    put_time(progress, event, &f);
+    put_figures(progress, event, &f);
+    return f;
+}
+
+/* The phase, and the tensors of it that are done. */
+static const char *phase_text(const lort_event *event, char *out, size_t cap)
+{
+    int n =
+        snprintf(out, cap, "%s%s", lort_phase_text(event->phase), event->attempt ? " again" : "");
+    if (event->tensors_total)
+        snprintf(out + n, cap - (size_t)n, " %" PRIu64 "/%" PRIu64, event->tensors_done,
+                 event->tensors_total);
     return out;
 }
 
-/* The most important figures come first, since a narrow terminal cuts the end. */
+/* All figures, for a log. */
 static const char *figures_text(const lort_progress *progress, const lort_event *event, char *out,
                                 size_t cap)
 {
-    char done[32], total[32], written[32], remaining[64], worst[32],
-        resident[64] = "", error[64] = "", out_text[48] = "";
-    if (!isnan(event->worst_error))
-        snprintf(error, sizeof error, "  worst error %s",
-                 lort_cli_number(event->worst_error, worst, sizeof worst));
-    if (progress->rss) {
-        char size[32];
-        snprintf(resident, sizeof resident, "  RSS %s",
-                 lort_print_size(progress->rss, size, sizeof size));
-    }
-    if (event->out_bytes)
-        snprintf(out_text, sizeof out_text, "  %s out",
-                 lort_print_size(event->out_bytes, written, sizeof written));
-    snprintf(out, cap, "%3.0f %%%s  %s of %s%s%s%s", 100 * done_share(event),
-             eta_text(progress, event, remaining, sizeof remaining),
-             lort_print_size(event->done_bytes, done, sizeof done),
-             lort_print_size(event->total_bytes, total, sizeof total), error, resident, out_text);
+    const fields f = fields_of(progress, event);
+    size_t n = 0;
+    *out = '\0';
+    for (unsigned i = SHARE; i < FIELDS; i++)
+        if (*f.text[i] && n < cap)
+            n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? GAP : "", f.text[i]);
     return out;
 }
 
@@ -98,32 +145,72 @@ static void clear_line(lort_progress *progress)
     progress->shown = false;
 }
 
-/* The bytes of `text` that fill at most `columns`. A UTF-8 sequence counts as one column and is
- * never cut. */
+static bool begins_column(char byte) { return ((unsigned char)byte & 0xC0) != 0x80; }
+
+/* A UTF-8 sequence counts as one column. */
+static size_t columns_of(const char *text)
+{
+    size_t n = 0;
+    for (; *text; text++)
+        n += begins_column(*text);
+    return n;
+}
+
+/* The bytes of `text` that fill at most `columns`. A UTF-8 sequence is never cut. */
 static size_t fit_width(const char *text, size_t columns)
 {
     size_t n = 0;
     for (; text[n]; n++)
-        if (((unsigned char)text[n] & 0xC0) != 0x80 && columns-- == 0)
+        if (begins_column(text[n]) && columns-- == 0)
             break;
     return n;
 }
 
-static void draw_line(lort_progress *progress, const lort_event *event)
+/* Shortens a text in its middle. A name tells most at its end, so more of that stays. */
+static void put_name(const char *name, size_t columns, char *out, size_t cap)
 {
-    char line[512], name[256], rest[400];
-    uint64_t now = now_ns();
+    const size_t all = columns_of(name), front = columns / 3, back = columns - 1 - front;
+    if (all <= columns)
+        snprintf(out, cap, "%s", name);
+    else
+        snprintf(out, cap, "%.*s\xE2\x80\xA6%s", (int)fit_width(name, front), name,
+                 name + fit_width(name, all - back));
+}
+
+/* Makes the line of at most `width` columns. The most important fields get their room first. */
+static void fit_fields(fields *f, const char *name, size_t width, char *out, size_t cap)
+{
+    static const unsigned ranks[] = {SHARE, ETA, ELAPSED, RATE, NAME, BYTES, ERROR, OUT, RSS};
+    bool shown[FIELDS] = {[HEAD] = true};
+    size_t used = columns_of(f->text[HEAD]), n = 0;
+    for (unsigned i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        const size_t room = width > used + strlen(GAP) ? width - used - strlen(GAP) : 0;
+        char *text = f->text[ranks[i]];
+        if (ranks[i] == NAME && *name && room >= NAME_LEAST)
+            put_name(name, room < NAME_COLUMNS ? room : NAME_COLUMNS, text, sizeof *f->text);
+        shown[ranks[i]] = *text && columns_of(text) <= room;
+        used += shown[ranks[i]] ? columns_of(text) + strlen(GAP) : 0;
+    }
+    for (unsigned i = 0; i < FIELDS && n < cap; i++)
+        if (shown[i])
+            n += (size_t)snprintf(out + n, cap - n, "%s%s", i ? GAP : "", f->text[i]);
+}
+
+static void draw_line(lort_progress *progress)
+{
+    static const char turning[] = "|/-\\";
+    char line[4096], head[100];
+    const uint64_t now = now_ns();
+    const size_t width = terminal_width() - 1;
     if (progress->shown && now - progress->drawn_ns < REDRAW_NS)
         return;
-    const char *full = event->tensor ? event->tensor->name : "";
-    /* columns are counted after the escapes */
-    lort_printable(name, sizeof name, full, strlen(full));
-    snprintf(line, sizeof line, "%" PRIu64 "/%" PRIu64 " %.*s %s", event->tensors_done,
-             event->tensors_total, (int)fit_width(name, NAME_COLUMNS), name,
-             figures_text(progress, event, rest, sizeof rest));
+    fields f = fields_of(progress, &progress->seen);
+    snprintf(f.text[HEAD], sizeof *f.text, "%c %s", turning[progress->drawings++ % 4],
+             phase_text(&progress->seen, head, sizeof head));
+    fit_fields(&f, progress->name, width, line, sizeof line);
     if (!lort_cli_wait_room(stderr))
         return;
-    fprintf(stderr, "\r%.*s\033[K", (int)fit_width(line, terminal_width() - 1), line);
+    fprintf(stderr, "\r%.*s\033[K", (int)fit_width(line, width), line);
     fflush(stderr);
     progress->shown = true;
     progress->drawn_ns = now;
@@ -156,7 +243,7 @@ static uint64_t layer_tensors(const lort_progress *progress)
 
 static void log_layer(lort_progress *progress)
 {
-    char name[32] = "other tensors", rest[400], counted[80];
+    char name[32] = "other tensors", rest[1000], counted[80];
     if (layer_tensors(progress) == 0)
         return;
     if (progress->layer >= 0)
@@ -169,29 +256,29 @@ static void log_layer(lort_progress *progress)
     progress->logged_ns = now_ns();
 }
 
-static void log_heartbeat(lort_progress *progress, const lort_event *event)
+static void log_heartbeat(lort_progress *progress)
 {
-    char rest[400];
-    if (now_ns() - progress->logged_ns < HEARTBEAT_NS)
+    char rest[1000], head[100];
+    if (now_ns() - progress->logged_ns < progress->heartbeat_ns)
         return;
-    lort_cli_print(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s  %s\n", "working",
-                   event->tensors_done, event->tensors_total,
-                   figures_text(progress, event, rest, sizeof rest),
-                   event->tensor ? event->tensor->name : "");
+    lort_cli_print(stderr, "  %-22s %s  %s\n", phase_text(&progress->seen, head, sizeof head),
+                   figures_text(progress, &progress->seen, rest, sizeof rest), progress->name);
     progress->logged_ns = now_ns();
 }
 
 bool lort_progress_answer(lort_progress *progress)
 {
-    char rest[400];
+    char rest[1000], head[100];
     if (!pthread_equal(pthread_self(), progress->thread) ||
         now_ns() - progress->answered_ns < REDRAW_NS)
         return false;
+    pthread_mutex_lock(&progress->mutex);
     clear_line(progress);
-    lort_cli_print(stderr, "  %-14s %" PRIu64 "/%" PRIu64 "  %s\n", "so far",
-                   progress->seen.tensors_done, progress->seen.tensors_total,
+    lort_cli_print(stderr, "  so far         %s  %s\n",
+                   phase_text(&progress->seen, head, sizeof head),
                    figures_text(progress, &progress->seen, rest, sizeof rest));
     progress->answered_ns = now_ns();
+    pthread_mutex_unlock(&progress->mutex);
     return true;
 }
 
@@ -205,6 +292,7 @@ static void count_tensor(lort_progress *progress, const lort_event *event)
     progress->last = *event;
     progress->last.tensor = NULL;
     progress->last.report = NULL;
+    progress->last.text = NULL;
 }
 
 /* ---- events ---- */
@@ -234,6 +322,17 @@ static void on_note(lort_progress *progress, const lort_event *event)
     lort_cli_print(stderr, "  note: %s\n", event->text);
 }
 
+/* Shows that time went by. */
+static void show_work(lort_progress *progress)
+{
+    if (progress->quiet)
+        return;
+    if (progress->live)
+        draw_line(progress);
+    else
+        log_heartbeat(progress);
+}
+
 static void on_work(lort_progress *progress, const lort_event *event)
 {
     if (progress->quiet)
@@ -245,10 +344,21 @@ static void on_work(lort_progress *progress, const lort_event *event)
             lort_cli_print_tensor(stderr, event->tensor);
         }
     }
-    if (progress->live)
-        draw_line(progress, event);
-    else
-        log_heartbeat(progress, event);
+    show_work(progress);
+}
+
+static void take_event(lort_progress *progress, const lort_event *event)
+{
+    const char *name = event->tensor ? event->tensor->name : "";
+    if (event->report)
+        progress->rss = event->report->peak_rss_bytes;
+    /* columns are counted after the escapes */
+    lort_printable(progress->name, sizeof progress->name, name, strlen(name));
+    progress->seen_ns = now_ns();
+    progress->seen = *event;
+    progress->seen.tensor = NULL;
+    progress->seen.report = NULL;
+    progress->seen.text = NULL;
 }
 
 static void on_event(void *ctx, const lort_event *event)
@@ -259,12 +369,72 @@ static void on_event(void *ctx, const lort_event *event)
         [LORT_EVENT_PROGRESS] = on_work,
     };
     lort_progress *progress = ctx;
-    if (event->report)
-        progress->rss = event->report->peak_rss_bytes;
-    progress->seen = *event;
-    progress->seen.tensor = NULL;
-    progress->seen.report = NULL;
+    pthread_mutex_lock(&progress->mutex);
+    take_event(progress, event);
     handlers[event->kind](progress, event);
+    pthread_mutex_unlock(&progress->mutex);
+}
+
+/* ---- the ticker ---- */
+
+static struct timespec next_tick(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += TICK_NS;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+static void *tick(void *ctx)
+{
+    lort_progress *progress = ctx;
+    pthread_mutex_lock(&progress->mutex);
+    while (!progress->closing) {
+        const struct timespec until = next_tick();
+        if (pthread_cond_timedwait(&progress->wake, &progress->mutex, &until) && !progress->closing)
+            show_work(progress);
+    }
+    pthread_mutex_unlock(&progress->mutex);
+    return NULL;
+}
+
+/* Without a ticker only events draw. Signals go to the threads that work. */
+static void start_ticker(lort_progress *progress)
+{
+    pthread_attr_t how;
+    sigset_t all, before;
+    if (progress->quiet || pthread_attr_init(&how))
+        return;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    progress->ticks = pthread_attr_setstacksize(&how, TICKER_STACK) == 0 &&
+                      pthread_create(&progress->ticker, &how, tick, progress) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&how);
+}
+
+static void stop_ticker(lort_progress *progress)
+{
+    if (!progress->ticks)
+        return;
+    pthread_mutex_lock(&progress->mutex);
+    progress->closing = true;
+    pthread_cond_signal(&progress->wake);
+    pthread_mutex_unlock(&progress->mutex);
+    pthread_join(progress->ticker, NULL);
+    progress->ticks = false;
+}
+
+static void open_locks(lort_progress *progress)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&progress->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&progress->mutex, NULL);
 }
 
 void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet,
@@ -279,10 +449,14 @@ void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), b
                                         strcmp(term, "dumb") != 0,
                                 .started_ns = now,
                                 .logged_ns = now,
+                                .seen_ns = now,
+                                .heartbeat_ns = HEARTBEAT_NS,
                                 .layer = -2,
-                                .seen.worst_error = NAN,
+                                .seen = {.worst_error = NAN, .seconds_left = NAN},
                                 .thread = pthread_self()};
     progress->observer = (lort_observer){on_event, stop, progress};
+    open_locks(progress);
+    start_ticker(progress);
 }
 
 void lort_progress_warnings(lort_progress *progress, const lort_report *report)
@@ -294,7 +468,13 @@ void lort_progress_warnings(lort_progress *progress, const lort_report *report)
 
 void lort_progress_close(lort_progress *progress)
 {
+    stop_ticker(progress);
     clear_line(progress);
-    if (!progress->live && !progress->verbose && !progress->quiet)
+    if (!progress->live && !progress->verbose && !progress->quiet) {
+        progress->last.share = progress->seen.share;
+        progress->last.seconds_left = progress->seen.seconds_left;
         log_layer(progress);
+    }
+    pthread_cond_destroy(&progress->wake);
+    pthread_mutex_destroy(&progress->mutex);
 }

@@ -1,6 +1,7 @@
 /* progress: an observer that prints the progress of a run to stderr. On a terminal it redraws one
- * live line, at most ten times a second. In a log it prints one plain line per layer, or per 30
- * seconds. */
+ * live line, at most ten times a second and at least four times. In a log it prints one plain line
+ * per layer, and per 30 seconds. A thread of its own ticks, so the line moves where no event comes.
+ */
 #ifndef LORT_COMPRESS_CLI_UI_PROGRESS_H
 #define LORT_COMPRESS_CLI_UI_PROGRESS_H
 
@@ -17,17 +18,26 @@ typedef struct lort_progress {
     bool started;     /* the plan is known: warnings are printed as they come */
     unsigned warned;  /* warnings of the report that are on the screen */
     uint64_t started_ns, drawn_ns, logged_ns;
+    uint64_t heartbeat_ns;              /* between two lines of a log */
     int64_t layer;                      /* layer in work; -1: no layer, -2: nothing yet */
     uint64_t layer_count[LORT_ACTIONS]; /* tensors of the layer, by action */
     uint64_t rss;                       /* peak so far, 0 = unknown */
     lort_event last;                    /* last event of the layer; pointers are NULL */
     lort_event seen;                    /* the newest event; pointers are NULL */
+    char name[256];                     /* of its tensor, as it is printed */
+    uint64_t seen_ns;
+    unsigned drawings;
     uint64_t answered_ns;
     pthread_t thread; /* the thread that opened it, which gets the events */
+    pthread_t ticker; /* if `ticks` */
+    bool ticks, closing;
+    pthread_mutex_t mutex; /* guards all of the above that changes, and stderr */
+    pthread_cond_t wake;   /* of the ticker, to end it */
 } lort_progress;
 
-/* stop: becomes the observer's stop. start_block: print the start block to stderr; compress and
- * restore want it, the other commands print their figures on stdout. */
+/* Close it, always: the ticker uses it until then. stop: becomes the observer's stop. start_block:
+ * print the start block to stderr; compress and restore want it, the other commands print their
+ * figures on stdout. */
 void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet,
                         bool verbose, bool start_block);
 /* Prints one line for SIGUSR1, at most ten a second. Returns false if no line was printed: call

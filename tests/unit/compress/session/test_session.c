@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "compress/math/blas.h"
 #include "loader/os/os.h"
 #include "tests/unit/main.h"
@@ -193,17 +195,24 @@ static void peaks_are_seen_without_looking(void **state)
 typedef struct heard {
     unsigned events, warnings;
     lort_event last;
-    char text[64];
+    char text[64], name[8];
     bool stop;
 } heard;
 
 static void hear(void *ctx, const lort_event *event)
 {
     heard *h = ctx;
-    h->events++;
+    h->events += event->kind != LORT_EVENT_PROGRESS; /* the clock decides about these */
     h->warnings += event->kind == LORT_EVENT_WARNING;
     h->last = *event;
     snprintf(h->text, sizeof h->text, "%s", event->text ? event->text : "");
+    snprintf(h->name, sizeof h->name, "%s", event->tensor ? event->tensor->name : "");
+}
+
+static void *ask_elsewhere(void *asked)
+{
+    lort_session_check_stop(asked, NULL);
+    return NULL;
 }
 
 static bool ask_to_stop(void *ctx) { return ((heard *)ctx)->stop; }
@@ -240,10 +249,33 @@ static void events_carry_the_figures(void **state)
     assert_int_equal(h.last.kind, LORT_EVENT_TENSOR);
     assert_ptr_equal(h.last.tensor, &tensor);
     assert_ptr_equal(h.last.report, &report);
+    assert_int_equal(h.last.phase, LORT_PHASE_OPENING);
     assert_true(h.last.done_bytes == 5 && h.last.total_bytes == 10 && h.last.out_bytes == 4);
     assert_true(h.last.tensors_done == 1 && h.last.tensors_total == 2 &&
                 h.last.worst_error == 0.25);
     assert_true(h.last.seconds >= 0 && h.last.seconds <= lort_session_seconds(&session));
+}
+
+/* Questions send PROGRESS events, on the thread that opened the session. */
+static void questions_tell_how_far_it_is(void **state)
+{
+    heard h = {0};
+    lort_observer observer = {hear, NULL, &h};
+    lort_tensor_report tensor = {.name = "w", .rank = 3};
+    open_session(TINY_PLENTY, 1, &observer);
+    lort_session_work_on(&session, &tensor);
+    session.said_ns = 0; /* long ago */
+    assert_int_equal(lort_session_check_stop(&session, NULL), LORT_OK);
+    assert_int_equal(h.last.kind, LORT_EVENT_PROGRESS);
+    assert_string_equal(h.name, "w");
+    h.last.kind = LORT_EVENT_START;
+    session.said_ns = lort_os_clock_ns() + (uint64_t)60000000000; /* just now, for a minute */
+    assert_int_equal(lort_session_check_stop(&session, NULL), LORT_OK);
+    session.said_ns = 0;
+    pthread_t other;
+    assert_int_equal(pthread_create(&other, NULL, ask_elsewhere, &session), 0);
+    pthread_join(other, NULL);
+    assert_int_equal(h.last.kind, LORT_EVENT_START);
 }
 
 static void stop_is_what_the_observer_says(void **state)
@@ -279,6 +311,7 @@ int main(void)
         TEST(peaks_are_seen_without_looking),
         TEST(warnings_reach_report_and_observer),
         TEST(events_carry_the_figures),
+        TEST(questions_tell_how_far_it_is),
         TEST(stop_is_what_the_observer_says),
     };
     return run_chosen(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 
@@ -112,7 +113,8 @@ static void a_log_has_a_line_per_layer(void **state)
     assert_true(count(text, "  other tensors ") >= 1);
     assert_int_equal(count(text, "blk."), 0);
     assert_int_equal(count(text, " 7/7 "), 1); /* the last line is of all */
-    assert_int_equal(count(text, "100 %  40.8 KiB of 40.8 KiB"), 1);
+    assert_int_equal(count(text, "100 %  elapsed "), 1);
+    assert_int_equal(count(text, "  40.8 KiB of 40.8 KiB"), 1);
     assert_int_equal(count(text, "\r"), 0);
     assert_int_equal(count(text, " 2 factored, 1 kept "), 1); /* layer 0 */
 }
@@ -189,6 +191,10 @@ static void how_far_it_is(void **state)
     lort_progress_open(&progress, never, true, false, false);
     progress.observer.event(progress.observer.ctx, &(lort_event){.kind = LORT_EVENT_PROGRESS,
                                                                  .report = &report,
+                                                                 .phase = LORT_PHASE_MEASURING,
+                                                                 .share = 0.25,
+                                                                 .seconds_left = 90,
+                                                                 .bytes_per_second = 3 << 20,
                                                                  .done_bytes = 1 << 20,
                                                                  .total_bytes = 4 << 20,
                                                                  .tensors_done = 3,
@@ -202,8 +208,9 @@ static void how_far_it_is(void **state)
     assert_null(answered);
     assert_true(first && !second);
     assert_int_equal(count(text, "so far"), 1);
-    assert_int_equal(count(text, " 3/9 "), 1);
-    assert_int_equal(count(text, " 25 %"), 1);
+    assert_int_equal(count(text, " measuring 3/9 "), 1);
+    assert_int_equal(count(text, " 25 %  ETA 90.0 s  elapsed "), 1);
+    assert_int_equal(count(text, "  3 MiB/s  "), 1);
     assert_int_equal(count(text, "1 MiB of 4 MiB"), 1);
     assert_int_equal(count(text, "worst error 0.25"), 1);
 }
@@ -237,7 +244,10 @@ static void layers_are_found_in_names(void **state)
 
 /* ---- a terminal ---- */
 
-/* A terminal of 30 columns in place of standard error; its other end, or -1 where there is none. */
+static unsigned short wide = 30;
+
+/* A terminal of `wide` columns in place of standard error; its other end, or -1 where there is
+ * none. */
 static int open_terminal(void)
 {
     const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
@@ -248,7 +258,7 @@ static int open_terminal(void)
     const int end = open(name, O_RDWR | O_NOCTTY);
     if (end < 0)
         return -1;
-    const struct winsize size = {.ws_row = 10, .ws_col = 30};
+    const struct winsize size = {.ws_row = 10, .ws_col = wide};
     ioctl(end, TIOCSWINSZ, &size);
     replace_stderr(end);
     return terminal;
@@ -272,20 +282,10 @@ static void read_terminal(int terminal, char *text, size_t cap)
     }
 }
 
-static void a_terminal_has_one_line_that_goes_away(void **state)
+/* What a terminal of 30 columns shows of an event that comes again and again for `seconds`. */
+static void watch_terminal(const lort_event *event, double seconds, char *text, size_t cap)
 {
-    const lort_report report = {0};
-    const lort_tensor_report tensor = {
-        .name = "blk.0.\xC3\xA4\xC3\xA4\xC3\xA4.a name that is longer than the terminal is wide"};
-    const lort_event event = {.kind = LORT_EVENT_PROGRESS,
-                              .report = &report,
-                              .tensor = &tensor,
-                              .done_bytes = 1,
-                              .total_bytes = 2,
-                              .tensors_total = 8,
-                              .tensors_done = 4};
     lort_progress progress;
-    char text[4096] = "";
     const int terminal = open_terminal();
     if (terminal < 0) {
         print_message("skipped: no terminal can be made here\n");
@@ -294,21 +294,92 @@ static void a_terminal_has_one_line_that_goes_away(void **state)
     setenv("TERM", "xterm", 1);
     lort_progress_open(&progress, never, false, false, false);
     for (int i = 0; i < EVENTS; i++)
-        progress.observer.event(progress.observer.ctx, &event);
+        progress.observer.event(progress.observer.ctx, event);
+    usleep((useconds_t)(1e6 * seconds));
     lort_progress_close(&progress);
     fflush(stderr);
-    read_terminal(terminal, text, sizeof text);
+    read_terminal(terminal, text, cap);
     put_stderr_back();
     close(terminal);
-    /* 29 columns, of which three take two bytes */
-    const char *line = "\r4/8 blk.0.\xC3\xA4\xC3\xA4\xC3\xA4.a name that is \033[K";
+}
+
+static const lort_report no_report;
+static const lort_tensor_report long_name = {
+    .name = "blk.0.\xC3\xA4\xC3\xA4\xC3\xA4.a name that is longer than the terminal is wide"};
+static const lort_event halfway = {.kind = LORT_EVENT_PROGRESS,
+                                   .report = &no_report,
+                                   .tensor = &long_name,
+                                   .phase = LORT_PHASE_WRITING,
+                                   .done_bytes = 1,
+                                   .total_bytes = 2,
+                                   .share = 0.5,
+                                   .seconds_left = NAN,
+                                   .worst_error = NAN,
+                                   .tensors_total = 8,
+                                   .tensors_done = 4};
+
+static void a_terminal_has_one_line_that_goes_away(void **state)
+{
+    char text[4096] = "";
+    watch_terminal(&halfway, 0, text, sizeof text);
+    /* 29 columns hold no more whole fields: "elapsed 0.0 s" would be one too many */
+    const char *line = "\r| writing 4/8   50 %\033[K";
     const size_t n = strlen(line);
+    assert_memory_equal(text, line, n);
     size_t drawn = 0;
-    while (strncmp(text + drawn * n, line, n) == 0)
+    for (const char *at = text; (at = strstr(at, " writing 4/8   50 %\033[K")); at++)
         drawn++;
-    assert_string_equal(text + drawn * n, "\r\033[K");
     /* at most ten a second: events that come faster do not draw */
     assert_in_range(drawn, 1, EVENTS / 2);
+}
+
+/* The line changes although no event comes. */
+static void a_terminal_sees_time_go_by(void **state)
+{
+    static const char *const turns[] = {"\r| wri", "\r/ wri", "\r- wri"};
+    char text[16384] = "";
+    watch_terminal(&halfway, 1.5, text, sizeof text);
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++)
+        assert_int_not_equal(count(text, turns[i]), 0);
+}
+
+/* A name that has room is shortened in its middle, and never in a character. */
+static void a_long_name_loses_its_middle(void **state)
+{
+    lort_event event = halfway;
+    char text[4096] = "";
+    event.share = 0;
+    event.phase = LORT_PHASE_OPENING;
+    event.tensors_total = 0;
+    event.total_bytes = 0;
+    event.seconds = 0;
+    watch_terminal(&event, 0, text, sizeof text);
+    assert_int_equal(count(text, "\r| opening  elapsed 0.0 s\033[K"), 1);
+    wide = 60;
+    watch_terminal(&halfway, 0, text, sizeof text);
+    wide = 30;
+    assert_int_equal(count(text,
+                           "\r| writing 4/8  blk.0.\xC3\xA4\xE2\x80\xA6rminal is wide   50 %  "
+                           "elapsed 0.0 s\033[K"),
+                     1);
+}
+
+static void heartbeats_name_the_phase(void **state)
+{
+    lort_progress progress;
+    lort_event event = halfway;
+    event.phase = LORT_PHASE_MEASURING;
+    capture();
+    lort_progress_open(&progress, never, false, false, false);
+    pthread_mutex_lock(&progress.mutex);
+    progress.heartbeat_ns = 300000000; /* 0.3 s */
+    pthread_mutex_unlock(&progress.mutex);
+    progress.observer.event(progress.observer.ctx, &event);
+    usleep(1500000);
+    lort_progress_close(&progress);
+    const char *text = text_of_stderr();
+    assert_in_range(count(text, "  measuring 4/8 "), 2, 6);
+    assert_int_equal(count(text, "\r"), 0);
 }
 
 static void a_dumb_terminal_is_a_log(void **state)
@@ -322,11 +393,14 @@ static void a_dumb_terminal_is_a_log(void **state)
     setenv("TERM", "dumb", 1);
     lort_progress_open(&progress, never, false, false, false);
     assert_false(progress.live);
+    lort_progress_close(&progress);
     setenv("TERM", "xterm", 1);
     lort_progress_open(&progress, never, true, false, false); /* quiet */
-    assert_false(progress.live);
+    assert_false(progress.live || progress.ticks);
+    lort_progress_close(&progress);
     lort_progress_open(&progress, never, false, false, false);
     assert_true(progress.live);
+    lort_progress_close(&progress);
     put_stderr_back();
     close(terminal);
 }
@@ -345,6 +419,9 @@ int main(void)
         TEST(how_far_it_is),
         TEST(layers_are_found_in_names),
         TEST(a_terminal_has_one_line_that_goes_away),
+        TEST(a_terminal_sees_time_go_by),
+        TEST(a_long_name_loses_its_middle),
+        TEST(heartbeats_name_the_phase),
         TEST(a_dumb_terminal_is_a_log),
     };
     /* without /sys hwloc writes a line of its own to standard error */
