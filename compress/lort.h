@@ -392,7 +392,11 @@ lort_code lort_compress(const char *model, const char *output, const lort_option
                         const lort_observer *observer, lort_report *report, lort_error *err);
 
 /* Reports the mode, the memory and an interval of the size that lort_compress would have. Writes
- * nothing. Reads headers only, unless options->sample asks for matrices. */
+ * nothing. Reads headers only, unless options->sample asks for matrices. A small model is read too
+ * if headers leave open whether it can have the size that BPW or SIZE asks for.
+ *
+ * LORT_E_NUMERIC: the size is out of reach, as lort_compress would say. If only lort_compress can
+ * tell, a warning says so. */
 lort_code lort_plan(const char *model, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err);
 

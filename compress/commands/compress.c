@@ -4,6 +4,7 @@
  * the report, progress to the observer. */
 #include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
+#include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
 #include "compress/session/report.h"
 #include "compress/write/jobs.h"
@@ -236,6 +237,54 @@ static void report_disk(prepared *p)
     lort_os_dir_close(dir);
 }
 
+#define MEASURE_MOST ((uint64_t)256 << 20) /* bytes of a model that plan reads in seconds */
+
+/* A target that headers put in doubt. Fails with LORT_E_NUMERIC if it is out of reach for sure. */
+static lort_code doubt_size(prepared *p, const lort_options *options, const lort_span *smallest,
+                            lort_error *err)
+{
+    const bool bpw = options->goal == LORT_GOAL_BPW;
+    const double wanted = bpw ? options->value : lort_plan_size(options, p->model);
+    char low[32], high[32], target[32];
+    snprintf(target, sizeof target, bpw ? "%.4g bits per weight" : "%.0f bytes", wanted);
+    snprintf(low, sizeof low, bpw ? "%.4g" : "%.0f", smallest->low);
+    snprintf(high, sizeof high, bpw ? "%.4g" : "%.0f", smallest->high);
+    if (wanted < smallest->low)
+        return lort_fail(err, LORT_E_NUMERIC,
+                         "%s cannot be reached: the smallest is about %s to %s, as the headers "
+                         "tell; --sample 1 measures it",
+                         target, low, high);
+    lort_session_warn(
+        &p->session,
+        "%s may be out of reach: the smallest is at most %s, and headers alone cannot "
+        "tell; --sample 1 measures it, as compress does",
+        target, high);
+    /* what is shown must not be refused: the size is the target, or the smallest one above it */
+    lort_report *report = p->session.report;
+    const double others = bpw ? (double)report->output_high / fmax(wanted, 1e-9) : 1;
+    report->output_high = (uint64_t)fmax((double)report->output_high, smallest->high * others);
+    return LORT_OK;
+}
+
+/* Measures the curves, as compress does, if the user wants a sample. It does so as well where
+ * headers leave open whether the size can be reached, and the model is small. */
+static lort_code plan_size(prepared *p, const lort_options *options, lort_error *err)
+{
+    lort_span smallest;
+    if (!lort_goal_sized(options))
+        return LORT_OK;
+    if (options->sample == 0) {
+        if (lort_estimate_reach(p->model, options, &p->plan, &smallest))
+            return LORT_OK;
+        if (lort_model_bytes(p->model) > MEASURE_MOST)
+            return doubt_size(p, options, &smallest, err);
+        const lort_code code = start_workers(p, options, err);
+        if (code)
+            return code;
+    }
+    return lort_shares_give(&p->decider, &p->plan, err);
+}
+
 lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err)
 {
@@ -244,13 +293,17 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
     p.plan.spare = 0; /* nothing is written, so no coded blocks are held */
     if (code == LORT_OK && options->sample > 0)
         code = start_workers(&p, options, err);
-    if (code == LORT_OK && options->sample > 0 && lort_goal_sized(options))
-        code = lort_shares_give(&p.decider, &p.plan, err);
+    if (code == LORT_OK)
+        lort_sample_expect(&p.decider, &p.plan, options->sample);
+    if (code == LORT_OK)
+        code = plan_size(&p, options, err);
     report_disk(&p);
     if (code == LORT_OK)
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
     if (code == LORT_OK && options->sample > 0)
         code = lort_sample(&p.decider, &p.plan, options->sample, err);
+    if (code == LORT_OK && options->sample > 0)
+        lort_session_end(&p.session);
     close_prepared(&p);
     return code;
 }

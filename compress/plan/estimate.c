@@ -32,58 +32,152 @@ double lort_plan_share(const lort_tensor_plan *planned, bool high)
  * subtracts what classes and low rank may save. The high bound adds what short blocks may cost. */
 static double integer_bits(const lort_options *options, bool high)
 {
-    if (options->goal == LORT_GOAL_BPW)
-        return options->value * (high ? 1 : 0.99);
     const double error = lort_goal_target(options, 1, 1).value,
                  bits = error > 0 ? log2(1 / error) : 32;
     return high ? bits + 0.5 : 0.8 * bits - 0.2 > 0 ? 0.8 * bits - 0.2 : 0;
 }
 
-void lort_estimate_output(const lort_model *model, const lort_options *options,
-                          lort_work_plan *plan)
+#define RECORD_LOW 60 /* bytes of a record and of its place in the index */
+#define RECORD_HIGH 400
+#define START_LOW 2000 /* bytes of all other records */
+#define START_HIGH 4000
+
+/* Bytes of an extent that is stored losslessly. */
+static lort_span kept_span(const lort_tensor_plan *planned, uint64_t bytes)
+{
+    return (lort_span){lort_plan_share(planned, false) * (double)bytes,
+                       lort_plan_share(planned, true) * (double)bytes};
+}
+
+static lort_span ternary_span(const lort_options *options, const lort_tensor_plan *planned)
+{
+    const lort_target target = lort_goal_ternary_target(
+        options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
+    const double sides = (double)planned->shape.slices *
+                         (double)(planned->shape.rows + planned->shape.cols),
+                 weights = (double)planned->tensor->elements / 8;
+    lort_span span = {0.1 * weights, INFINITY};
+    if (target.kind != LORT_TARGET_ERROR) /* else the tensor may be kept */
+        span.high = 1.62 * weights + 2 * (double)target.max_rank * sides + 2 * sides + 400;
+    return span;
+}
+
+static lort_span factors_span(const lort_options *options, const lort_tensor_plan *planned)
+{
+    const int64_t rank =
+        lort_goal_target(options, planned->shape.rows, planned->shape.cols).max_rank;
+    const double factors = 2.0 * (double)rank * (double)planned->shape.slices *
+                           (double)(planned->shape.rows + planned->shape.cols);
+    const bool exact = options->goal == LORT_GOAL_RANK;
+    return (lort_span){exact ? LORT_FACTOR_LEAST * factors : 0.0, exact ? factors : INFINITY};
+}
+
+/* Bytes of a candidate that meets its target, as far as the lossless form is not smaller. */
+static lort_span tried_span(const lort_options *options, const lort_tensor_plan *planned)
+{
+    const double weights = (double)planned->tensor->elements / 8;
+    if (lort_goal_ternary(options))
+        return ternary_span(options, planned);
+    if (!lort_goal_integers(options))
+        return factors_span(options, planned);
+    return (lort_span){weights * integer_bits(options, false),
+                       weights * integer_bits(options, true) + 400};
+}
+
+/* The bytes of a candidate at the coarsest error of the curves (compress/slice/curve.h). Components
+ * alone may reach it in next to nothing; integers take about a bit. */
+static lort_span coarsest_span(const lort_tensor_plan *planned)
+{
+    const double weights = (double)planned->tensor->elements / 8,
+                 sides = (double)planned->shape.slices *
+                         (double)(planned->shape.rows + planned->shape.cols);
+    return (lort_span){0, 1.5 * weights + sides + 400};
+}
+
+/* The whole output if every candidate is stored as its target asks (tried) or at the coarsest
+ * error, and losslessly where that is smaller. */
+static lort_span sum_spans(const lort_model *model, const lort_options *options,
+                           const lort_work_plan *plan, bool tried, bool coarsest)
 {
     uint64_t count;
     const lort_extent *extents = lort_model_extents(model, &count);
-    double low = 2000, high = 4000;
+    lort_span sum = {START_LOW, START_HIGH};
     for (uint64_t i = 0; i < count; i++) {
         const lort_tensor_plan *planned = &plan->tensors[i];
         if (planned->same) {
-            low += 60;
-            high += 400;
+            sum.low += RECORD_LOW;
+            sum.high += RECORD_HIGH;
             continue;
         }
-        double kept_low = lort_plan_share(planned, false) * (double)extents[i].bytes,
-               kept_high = lort_plan_share(planned, true) * (double)extents[i].bytes;
-        if (planned->candidate && lort_goal_integers(options)) {
-            const double weights = (double)planned->tensor->elements / 8;
-            kept_low = fmin(kept_low, weights * integer_bits(options, false));
-            kept_high = fmin(kept_high, weights * integer_bits(options, true) + 400);
-        } else if (planned->candidate && lort_goal_ternary(options)) {
-            const lort_target target = lort_goal_ternary_target(
-                options, planned->shape.rows, planned->shape.cols, lort_slice_bytes(planned));
-            const double sides = (double)planned->shape.slices *
-                                 (double)(planned->shape.rows + planned->shape.cols),
-                         weights = (double)planned->tensor->elements / 8;
-            kept_low = fmin(kept_low, 0.1 * weights);
-            if (target.kind != LORT_TARGET_ERROR) /* else the tensor may be kept */
-                kept_high = fmin(kept_high, 1.62 * weights + 2 * (double)target.max_rank * sides +
-                                                2 * sides + 400);
-        } else if (planned->candidate) {
-            int64_t rank =
-                lort_goal_target(options, planned->shape.rows, planned->shape.cols).max_rank;
-            double factors = 2.0 * (double)rank * (double)planned->shape.slices *
-                             (double)(planned->shape.rows + planned->shape.cols);
-            bool exact = options->goal == LORT_GOAL_RANK;
-            kept_low = fmin(kept_low, exact ? LORT_FACTOR_LEAST * factors : 0.0);
-            kept_high = exact ? fmin(kept_high, factors) : kept_high;
+        lort_span span = kept_span(planned, extents[i].bytes);
+        if (planned->candidate && (tried || coarsest)) {
+            const lort_span lossy =
+                coarsest ? coarsest_span(planned) : tried_span(options, planned);
+            span.low = fmin(span.low, lossy.low);
+            span.high = fmin(span.high, lossy.high);
         }
-        low += kept_low + 60;
-        high += kept_high + 400;
+        sum.low += span.low + RECORD_LOW;
+        sum.high += span.high + RECORD_HIGH;
     }
-    plan->out_low = (uint64_t)low;
-    plan->out_high = (uint64_t)high;
-    if (options->goal == LORT_GOAL_SIZE) {
-        plan->out_low = (uint64_t)(0.98 * lort_plan_size(options, model));
-        plan->out_high = (uint64_t)lort_plan_size(options, model);
+    return sum;
+}
+
+/* Bytes that do not count in bits per weight, and the elements of all tensors that do. */
+static lort_span others_span(const lort_model *model, const lort_work_plan *plan, double *elements)
+{
+    uint64_t count;
+    const lort_extent *extents = lort_model_extents(model, &count);
+    lort_span sum = {0, START_HIGH};
+    *elements = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        const lort_tensor_plan *planned = &plan->tensors[i];
+        if (lort_tensor_plan_counts(planned))
+            *elements += (double)planned->tensor->elements;
+        if (lort_tensor_plan_counts(planned) || planned->same)
+            continue;
+        sum.low += lort_plan_share(planned, false) * (double)extents[i].bytes;
+        sum.high += lort_plan_share(planned, true) * (double)extents[i].bytes + RECORD_HIGH;
     }
+    return sum;
+}
+
+/* The output that --size or --bpw asks for. */
+static lort_span target_span(const lort_model *model, const lort_options *options,
+                             const lort_work_plan *plan)
+{
+    double elements;
+    const lort_span others = others_span(model, plan, &elements);
+    const double bytes = options->value * elements / 8, size = lort_plan_size(options, model);
+    return options->goal == LORT_GOAL_BPW
+               ? (lort_span){0.99 * bytes + others.low, bytes + others.high}
+               : (lort_span){0.98 * size, size};
+}
+
+void lort_estimate_output(const lort_model *model, const lort_options *options,
+                          lort_work_plan *plan)
+{
+    const bool sized = lort_goal_sized(options);
+    lort_span out = sum_spans(model, options, plan, !sized, false);
+    if (sized) { /* the lossless form is all that compress writes, however large the target is */
+        const lort_span target = target_span(model, options, plan);
+        out.low = fmin(out.low, target.low);
+        out.high = fmin(out.high, target.high);
+    }
+    plan->out_low = (uint64_t)out.low;
+    plan->out_high = (uint64_t)out.high;
+}
+
+bool lort_estimate_reach(const lort_model *model, const lort_options *options,
+                         const lort_work_plan *plan, lort_span *smallest)
+{
+    double elements;
+    const lort_span target = target_span(model, options, plan),
+                    others = others_span(model, plan, &elements);
+    *smallest = sum_spans(model, options, plan, false, true);
+    const bool reached = target.high >= smallest->high;
+    if (options->goal == LORT_GOAL_BPW && elements > 0) {
+        smallest->low = 8 * fmax(smallest->low - others.high, 0) / elements;
+        smallest->high = 8 * fmax(smallest->high - others.low, 0) / elements;
+    }
+    return reached;
 }

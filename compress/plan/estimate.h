@@ -9,8 +9,15 @@
 double lort_plan_share(const lort_tensor_plan *planned, bool high);
 /* Bytes of the output that --size asks for. */
 double lort_plan_size(const lort_options *options, const lort_model *model);
-/* Sets out_low and out_high of the plan. */
+typedef struct lort_span {
+    double low, high;
+} lort_span;
+/* Sets out_low and out_high of the plan: never above the lossless form. */
 void lort_estimate_output(const lort_model *model, const lort_options *options,
                           lort_work_plan *plan);
+/* For --size and --bpw. True if compress will surely reach the target. smallest: what is the least
+ * that it can reach, in bytes or in bits per weight; headers tell no more than an interval. */
+bool lort_estimate_reach(const lort_model *model, const lort_options *options,
+                         const lort_work_plan *plan, lort_span *smallest);
 
 #endif

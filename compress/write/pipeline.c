@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RATIO_NOTE_AFTER 12 /* matrices; then a note tells the size to expect */
+/* After so many matrices and such a part of the bytes a note tells the size to expect. */
+#define RATIO_NOTE_AFTER 12
+#define RATIO_NOTE_SHARE 0.1
 
 typedef struct pipeline {
     const lort_decider *decider;
@@ -26,6 +28,7 @@ typedef struct pipeline {
     lort_pool *team; /* helps with one matrix; NULL: only the worker of the job */
     uint64_t done;   /* extents that an earlier run finished */
     uint64_t matrices, matrices_kept;
+    bool noted; /* the size to expect */
     double error_sum;
     uint64_t error_count;
 } pipeline;
@@ -34,17 +37,29 @@ static lort_session *session_of(const pipeline *p) { return p->decider->session;
 
 /* ---- commit ---- */
 
+/* Matrices tell of other matrices by their bytes. Kept tensors of several types do not, and under
+ * --size and --bpw the target is the size. */
+static bool forecasts(const pipeline *p)
+{
+    const lort_session *session = session_of(p);
+    const lort_options *options = p->decider->options;
+    return !p->noted && p->matrices >= RATIO_NOTE_AFTER && options->goal != LORT_GOAL_LOSSLESS &&
+           !lort_goal_sized(options) &&
+           (double)session->done_bytes >= RATIO_NOTE_SHARE * (double)session->total_bytes;
+}
+
 static void note_ratio(pipeline *p)
 {
     lort_session *session = session_of(p);
+    p->noted = true;
     char text[300], size[32];
     double ratio = (double)session->out_bytes / (double)session->done_bytes;
-    snprintf(text, sizeof text,
-             "after %d matrices: %llu of them kept losslessly so far; at this rate the output will "
-             "be about %s (%.2f of the input)",
-             RATIO_NOTE_AFTER, (unsigned long long)p->matrices_kept,
-             lort_size_text((uint64_t)(ratio * (double)session->total_bytes), size, sizeof size),
-             ratio);
+    snprintf(
+        text, sizeof text,
+        "after %llu matrices: %llu of them kept losslessly so far; at this rate the output will "
+        "be about %s (%.2f of the input)",
+        (unsigned long long)p->matrices, (unsigned long long)p->matrices_kept,
+        lort_size_text((uint64_t)(ratio * (double)session->total_bytes), size, sizeof size), ratio);
     lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
 }
 
@@ -96,7 +111,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
         code = count_tensor(p, report, err);
     lort_session_sample(session);
     lort_session_say(session, LORT_EVENT_TENSOR, report, NULL);
-    if (p->matrices == RATIO_NOTE_AFTER && report->n_dims > 1)
+    if (report->n_dims > 1 && forecasts(p))
         note_ratio(p);
     return code;
 }

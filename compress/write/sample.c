@@ -58,6 +58,27 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     return lort_session_check_stop(session, err);
 }
 
+static double shares_bytes(const lort_work_plan *plan)
+{
+    double bytes = 0;
+    for (uint64_t i = 0; i < plan->share_count; i++)
+        bytes += (double)plan->shares[i].bytes;
+    return bytes;
+}
+
+static double within(double value, double low, double high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* A sample only narrows what the headers told. */
+static void narrow_to(lort_work_plan *plan, double low, double high)
+{
+    const double first = (double)plan->out_low, last = (double)plan->out_high;
+    plan->out_low = (uint64_t)within(low, first, last);
+    plan->out_high = (uint64_t)within(high, first, last);
+}
+
 /* Replaces the estimate of the candidates by what the sample measured. The margin is 1 % if the
  * sample has all candidates, else 25 %. */
 static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
@@ -80,11 +101,12 @@ static void narrow_interval(const lort_decider *decider, lort_work_plan *plan,
     }
     double estimate = sum->in > 0 ? sum->out / sum->in * candidates_in : 0,
            slack = sampled < plan->candidates ? 0.25 : 0.01;
-    if (!plan->shares) { /* else the target is the size */
-        plan->out_low = (uint64_t)(others_low + estimate * (1 - slack));
-        plan->out_high =
-            (uint64_t)(others_high + estimate * (1 + slack)) + 200 * plan->count + 4000;
+    if (plan->shares) { /* the target gives every candidate its bytes */
+        estimate = shares_bytes(plan);
+        slack = 0.01;
     }
+    narrow_to(plan, others_low + estimate * (1 - slack),
+              others_high + estimate * (1 + slack) + 400 * (double)plan->count + 4000);
     report->output_low = plan->out_low;
     report->output_high = plan->out_high;
     report->sample_seconds = sum->seconds;
@@ -109,9 +131,12 @@ static void expect_sample(const lort_decider *decider, const lort_work_plan *pla
             bytes += plan->tensors[i].tensor->bytes;
             done++;
         }
-    session->tensors_total = wanted;
-    session->total_bytes = bytes;
     lort_meter_expect(&session->meter, LORT_PHASE_SAMPLING, cost, bytes, wanted);
+}
+
+void lort_sample_expect(const lort_decider *decider, const lort_work_plan *plan, int64_t sample)
+{
+    expect_sample(decider, plan, sample_size(plan, sample));
 }
 
 lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t sample,
@@ -121,6 +146,8 @@ lort_code lort_sample(const lort_decider *decider, lort_work_plan *plan, int64_t
     uint64_t wanted = sample_size(plan, sample), seen = 0, done = 0;
     lort_code code = LORT_OK;
     expect_sample(decider, plan, wanted);
+    decider->session->tensors_total = wanted;
+    decider->session->total_bytes = decider->session->meter.phases[LORT_PHASE_SAMPLING].bytes;
     lort_session_enter(decider->session, LORT_PHASE_SAMPLING);
     for (uint64_t i = 0; i < plan->count && code == LORT_OK; i++)
         if (plan->tensors[i].candidate && is_sampled(plan, seen++, done, wanted)) {

@@ -3,7 +3,66 @@
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
+#include <inttypes.h>
 #include <math.h>
+
+/* What helps where no tensor is tried, by the reason that keeps most bytes. "": nothing does. */
+static const char *help_for(lort_reason reason)
+{
+    static const char *const texts[LORT_REASONS] = {
+        [LORT_REASON_QUANTISED] =
+            "start from the F16 or BF16 original, or try one with --include NAME",
+        [LORT_REASON_EMBEDDING] = "--include NAME tries one",
+        [LORT_REASON_EXCLUDED] = "--exclude keeps them",
+        [LORT_REASON_F8_SCALES] = "start from the F16 or BF16 original",
+    };
+    return texts[reason] ? texts[reason] : "";
+}
+
+/* The smaller side of the matrices of a tensor. */
+static int64_t side_of(const lort_tensor_report *tensor)
+{
+    const int64_t *last = tensor->n_dims < 2 ? NULL : tensor->shape + tensor->n_dims - 2;
+    return !last ? 0 : last[0] < last[1] ? last[0] : last[1];
+}
+
+static void print_small(const lort_report *report)
+{
+    uint64_t small = 0;
+    int64_t least = INT64_MAX;
+    for (uint64_t i = 0; i < report->tensor_count; i++)
+        if (report->tensors[i].reason == LORT_REASON_SMALL) {
+            const int64_t side = side_of(&report->tensors[i]);
+            least = side > 0 && side < least ? side : least;
+            small++;
+        }
+    lort_cli_print(stdout, "  %-10s--min-dim %" PRId64 " tries %" PRIu64 " of them\n", "help",
+                   least, small);
+}
+
+/* Says why nothing is tried, and what would help. The counts by reason stand above. */
+static void print_help(const lort_report *report)
+{
+    uint64_t bytes[LORT_REASONS] = {0};
+    unsigned most = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        if (report->tensors[i].action != LORT_ACTION_KEPT)
+            return;
+        bytes[report->tensors[i].reason] += report->tensors[i].bytes_in;
+    }
+    for (unsigned i = 0; i < LORT_REASONS; i++)
+        most = bytes[i] > bytes[most] ? i : most;
+    if (most == LORT_REASON_LOSSLESS || report->tensor_count == 0)
+        return;
+    if (most == LORT_REASON_SMALL)
+        print_small(report);
+    else
+        lort_cli_print(stdout, "  %-10s%s\n", "help",
+                       *help_for((lort_reason)most)
+                           ? help_for((lort_reason)most)
+                           : "nothing here can be tried: LoRT compresses matrices of "
+                             "floating-point numbers, and stores all else losslessly");
+}
 
 static void print_plan(const lort_report *report, bool verbose)
 {
@@ -13,6 +72,8 @@ static void print_plan(const lort_report *report, bool verbose)
     for (uint64_t i = 0; verbose && i < report->tensor_count; i++)
         lort_cli_print_tensor(stdout, &report->tensors[i]);
     lort_cli_print_actions(stdout, report);
+    if (isnan(report->worst_error)) /* else a sample has decided about some */
+        print_help(report);
     if (!isnan(report->worst_error))
         lort_cli_print(stdout, "  %-10sworst %s, mean %s (of the sampled matrices)\n", "error",
                        lort_cli_number(report->worst_error, worst, sizeof worst),
