@@ -81,9 +81,9 @@ def check(events):
             continue
         shown = line
         changes.append(at)
-        phase = LINE.match(line)
-        if phase and (not phases or phases[-1] != phase[1].strip()):
-            phases.append(phase[1].strip())
+        for phase in LINE.findall(piece):
+            if not phases or phases[-1] != phase.strip():
+                phases.append(phase.strip())
         eta = ETA.search(line)
         if eta:
             etas.append((at, at + seconds(eta)))

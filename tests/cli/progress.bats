@@ -1,0 +1,133 @@
+#!/usr/bin/env bats
+# What people see while LoRT works: on a terminal, in a log, and when they stop it.
+load helper
+
+# record FILE COMMAND...: what the command draws on a terminal of 120 columns.
+record() { python3 tests/bench/terminal.py record "$@" || { tail -n 3 "$1"; return 1; }; }
+
+# Rows of noise over a few strong directions: several MB, so that a run takes some time.
+several_mb() {
+    f32_model "$1" <<'END2'
+random.seed(5)
+n = 640
+tensors = {f"model.layers.{i}.mlp.up_proj.weight": [n, n] for i in range(4)}
+base = [random.gauss(0, 1) for _ in range(n * n)]
+values = [v for i in range(4) for v in base[i * 100:] + base[:i * 100]]
+END2
+}
+
+@test "on a terminal the line changes at least once a second, in every phase, and the ETA ends right" {
+    several_mb "$T/m.safetensors"
+    record "$T/cast" nice -n 19 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4 -T 1
+    python3 tests/bench/terminal.py check "$T/cast" >"$T/out"
+    printed '^phases (opening, )?(loading, )?measuring, (checking, )?writing, reading back$'
+    python3 - "$T/out" <<'END2'
+import re, sys
+text = open(sys.argv[1]).read()
+silence = float(re.search(r"longest silence ([0-9.]+)", text)[1])
+# the machine may hold all threads up for a moment, which no line can help
+assert silence < 2, text
+late = [abs(float(e)) for at, e in re.findall(r"ETA at ([0-9.]+) of the time: ([-+0-9.]+)%", text) if float(at) > 0.6]
+assert late and max(late) < 60, text
+END2
+    grep -q '100 %' "$T/cast"
+    grep -qE 'measuring [0-9]+/4' "$T/cast"
+    grep -qE 'writing [0-9]+/4' "$T/cast"
+}
+
+@test "verify, restore, compare and plan --sample draw their line, which ends at 100 %" {
+    several_mb "$T/m.safetensors"
+    "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4 -q
+    record "$T/verify" "$LORT" verify "$T/m.lort"
+    record "$T/restore" "$LORT" restore "$T/m.lort" -o "$T/back.safetensors"
+    record "$T/compare" "$LORT" compare "$T/m.lort" "$T/m.safetensors"
+    record "$T/plan" "$LORT" plan "$T/m.safetensors" --bpw 4 --sample 2
+    grep -qE '. checking [0-4]/4' "$T/verify"
+    grep -qE '. writing [0-4]/4' "$T/restore"
+    grep -qE '. reading back' "$T/restore"
+    grep -qE '. comparing [0-4]/4' "$T/compare"
+    grep -qE '. measuring [0-4]/4' "$T/plan"
+    for command in verify restore compare plan; do
+        python3 - "$T/$command" <<'END2'
+import json, re, sys
+text = "".join(json.loads(line)[2] for line in open(sys.argv[1]).read().splitlines()[1:])
+shares = [int(s) for s in re.findall(r"\r[|/\\-] [^\r\n]*? ([0-9]+) %", text)]
+assert max(shares) <= 100 and shares == sorted(shares), shares
+END2
+    done
+}
+
+@test "no line is wider than the terminal, and no word is cut" {
+    several_mb "$T/m.safetensors"
+    for columns in 40 60 90; do
+        record "$T/cast" --columns $columns "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4 -T 1 --force
+        python3 - "$T/cast" $columns <<'END2'
+import json, re, sys
+text = "".join(json.loads(line)[2] for line in open(sys.argv[1]).read().splitlines()[1:])
+lines = re.findall(r"\r([^\r\n]*)\x1b\[K", text)
+field = re.compile(r"[|/\\-] [a-z ]+( [0-9]+/[0-9]+)?$|model\..*weight$|[0-9]+ %$|ETA [0-9:.]+ (s|min|h)$|elapsed [0-9:.]+ (s|min|h)$"
+                   r"|[0-9.]+ ([KMGT]i)?B/s$|[0-9.]+ ([KMGT]i)?B of [0-9.]+ ([KMGT]i)?B$|worst error [0-9.e-]+$|RSS [0-9.]+ ([KMGT]i)?B$|[0-9.]+ ([KMGT]i)?B out$")
+assert len(lines) > 3
+for line in filter(None, lines):
+    assert len(line) < int(sys.argv[2]), line
+    for part in re.split(r"  +", line):
+        assert field.match(part), (part, line)
+END2
+    done
+}
+
+@test "a first run that is stopped while it measures is not called an earlier run" {
+    several_mb "$T/m.safetensors"
+    expect 75 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4 -T 1 --time-limit 0.2
+    lacks "$T/err" 'another run|earlier run'
+    if [ -e "$T/m.lort.part" ]; then said 'the same command resumes this run'; fi
+    expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4
+}
+
+@test "under --lossless nothing is forecast from tensors that are not like the rest" {
+    f32_model "$T/m.safetensors" <<'END2'
+random.seed(5)
+tensors = {f"zero.{i}.weight": [64, 64] for i in range(14)} | {"noise.weight": [512, 512]}
+values = [0.0] * (14 * 64 * 64) + [random.gauss(0, 1) for _ in range(512 * 512)]
+END2
+    expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --lossless
+    lacks "$T/err" 'at this rate'
+}
+
+@test "a plan refuses a size that compress refuses, with its words and its exit code" {
+    for target in "--bpw 0.1" "--size 1%"; do
+        expect 7 "$LORT" compress "$ONE_HF" -o "$T/m.lort" $target
+        grep '^lort: .*cannot be reached' "$T/err" >"$T/refused"
+        expect 7 "$LORT" plan "$ONE_HF" $target
+        grep '^lort: .*cannot be reached' "$T/err" | diff - "$T/refused"
+        expect 7 "$LORT" plan "$ONE_HF" $target --sample 2
+        lacks "$T/out" expected
+    done
+}
+
+@test "a plan never expects more than the lossless form, and compress keeps within it" {
+    for target in "--size 1G" "--bpw 30" "--bpw 4" "--max-error 0.03" "--lossless"; do
+        expect 0 "$LORT" plan "$ONE_HF" $target --json "$T/plan.json"
+        expect 0 "$LORT" plan "$ONE_HF" $target --sample 3 --json "$T/sample.json"
+        expect 0 "$LORT" compress "$ONE_HF" -o "$T/m.lort" $target --force --json "$T/run.json"
+        python3 - "$T" "$target" <<'END2'
+import json, sys
+first, sample, run = (json.load(open(f"{sys.argv[1]}/{n}.json")) for n in ("plan", "sample", "run"))
+print(sys.argv[2], first["output"], sample["output"], run["output"]["bytes"])
+low, high = (first["output"][k] for k in ("estimate_low_bytes", "estimate_high_bytes"))
+assert high <= first["input"]["bytes"] and low <= run["output"]["bytes"] <= high
+assert low <= sample["output"]["estimate_low_bytes"] <= sample["output"]["estimate_high_bytes"] <= high
+END2
+    done
+}
+
+@test "where nothing is tried, a plan says why and what would help" {
+    expect 0 "$LORT" plan "$ONE_HF" --min-dim 100000
+    printed '0 of [0-9]+ tensors'
+    printed 'a side under --min-dim'
+    printed 'help +--min-dim [0-9]+ tries [0-9]+ of them'
+    expect 0 "$LORT" plan "$ONE_HF" --exclude '*'
+    printed 'help +--exclude keeps them'
+    expect 0 "$LORT" plan "$ONE_HF"
+    lacks "$T/out" '^ +help'
+}
