@@ -386,17 +386,6 @@ static void take_pair(comparing *c, uint64_t number)
                     &c->right.entry);
 }
 
-/* A pair costs its elements. */
-static void expect_pairs(comparing *c)
-{
-    uint64_t cost = 0, bytes = 0;
-    for (uint64_t i = 0; i < c->a.index->count; i++) {
-        cost += c->a.index->tensors[i].elements;
-        bytes += c->a.index->tensors[i].bytes;
-    }
-    lort_meter_expect(&c->session.meter, LORT_PHASE_COMPARING, cost, bytes, c->a.index->count);
-}
-
 static lort_code compare_all(comparing *c, lort_error *err)
 {
     lort_report *report = c->session.report;
@@ -408,7 +397,7 @@ static lort_code compare_all(comparing *c, lort_error *err)
     for (uint64_t i = 0; i < c->a.index->count; i++)
         c->session.total_bytes += c->a.index->tensors[i].bytes;
     if (code == LORT_OK) {
-        expect_pairs(c);
+        lort_compare_expect(&c->session, c->a.index);
         lort_session_enter(&c->session, LORT_PHASE_COMPARING);
     }
     for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {

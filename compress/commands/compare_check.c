@@ -75,3 +75,13 @@ lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_erro
     lort_code code = check_pairs(a->index, b->index, err);
     return code ? code : check_work(a, b, err);
 }
+
+void lort_compare_expect(lort_session *session, const lort_index *index)
+{
+    uint64_t cost = 0, bytes = 0;
+    for (uint64_t i = 0; i < index->count; i++) {
+        cost += index->tensors[i].elements;
+        bytes += index->tensors[i].bytes;
+    }
+    lort_meter_expect(&session->meter, LORT_PHASE_COMPARING, cost, bytes, index->count);
+}

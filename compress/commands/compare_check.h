@@ -3,10 +3,14 @@
 #define LORT_COMPRESS_COMMANDS_COMPARE_CHECK_H
 
 #include "compress/read/input.h"
+#include "compress/session/session.h"
 
 /* A and B must have the same tensors with the same shapes. Two containers must not ask for more
  * work than their bytes allow (compress/read/work.h).
  * On failure: LORT_E_INPUT, with the tensor. */
 lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_error *err);
+
+/* Tells the meter what it takes to compare all tensors of A: a pair costs its elements. */
+void lort_compare_expect(lort_session *session, const lort_index *index);
 
 #endif

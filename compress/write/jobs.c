@@ -96,7 +96,6 @@ lort_code lort_jobs_expect_writing(const lort_decider *decider, const lort_work_
 lort_code lort_jobs_load(const lort_decider *decider, lort_error *err)
 {
     lort_session *session = decider->session;
-    const lort_phase phase = session->meter.now;
     const uint64_t bytes = lort_model_bytes(decider->model);
     if (session->meter.phases[LORT_PHASE_LOADING].done_cost)
         return lort_model_load(decider->model, &session->alloc, session->pool, err);
@@ -104,7 +103,6 @@ lort_code lort_jobs_load(const lort_decider *decider, lort_error *err)
     lort_session_enter(session, LORT_PHASE_LOADING);
     lort_code code = lort_model_load(decider->model, &session->alloc, session->pool, err);
     lort_session_did(session, bytes, bytes, 0);
-    lort_session_enter(session, phase);
     return code;
 }
 

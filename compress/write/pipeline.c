@@ -187,6 +187,7 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
         prefetch_job(p, i);
     if (!p->ahead)
         code = lort_jobs_load(p->decider, err);
+    lort_session_enter(session, LORT_PHASE_WRITING);
     return code ? code
                 : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job,
                                 p, err);
@@ -228,7 +229,6 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     if (code == LORT_OK)
         code = account_done(&p, err);
     lort_jobs_expect(decider, plan, p.jobs, p.count, LORT_PHASE_WRITING);
-    lort_session_enter(session, LORT_PHASE_WRITING);
     if (code == LORT_OK)
         code = run_jobs(&p, err);
     for (unsigned i = 0; p.outcomes && i < p.window; i++)

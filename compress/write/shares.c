@@ -290,13 +290,12 @@ static void expect_reading(const reading *r)
 static lort_code read_all(reading *r, lort_error *err)
 {
     lort_session *session = r->decider->session;
-    lort_code code = LORT_OK;
+    const bool full = r->plan->mode == LORT_MODE_FULL;
     expect_reading(r);
+    lort_code code = full ? lort_jobs_load(r->decider, err) : LORT_OK;
     lort_session_enter(session, LORT_PHASE_MEASURING);
-    if (r->plan->mode == LORT_MODE_FULL) {
-        code = lort_jobs_load(r->decider, err);
+    if (code || full)
         return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
-    }
     for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
         if (i + 1 < r->count && (r->touched || !r->findings[i + 1].read)) {
             const lort_range next = range_of(r, i + 1);

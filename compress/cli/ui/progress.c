@@ -202,7 +202,9 @@ static void draw_line(lort_progress *progress)
     char line[4096], head[100];
     const uint64_t now = now_ns();
     const size_t width = terminal_width() - 1;
-    if (progress->shown && now - progress->drawn_ns < REDRAW_NS)
+    const bool end = progress->seen.share >= 1;
+    if (progress->shown && now - progress->drawn_ns < REDRAW_NS &&
+        progress->seen.phase == progress->drawn_phase && end == progress->drawn_end)
         return;
     fields f = fields_of(progress, &progress->seen);
     snprintf(f.text[HEAD], sizeof *f.text, "%c %s", turning[progress->drawings++ % 4],
@@ -214,6 +216,8 @@ static void draw_line(lort_progress *progress)
     fflush(stderr);
     progress->shown = true;
     progress->drawn_ns = now;
+    progress->drawn_phase = progress->seen.phase;
+    progress->drawn_end = end;
 }
 
 /* ---- the log ---- */

@@ -27,6 +27,8 @@ typedef struct lort_progress {
     char name[256];                     /* of its tensor, as it is printed */
     uint64_t seen_ns;
     unsigned drawings;
+    lort_phase drawn_phase;
+    bool drawn_end; /* the last line said 100 % */
     uint64_t answered_ns;
     pthread_t thread; /* the thread that opened it, which gets the events */
     pthread_t ticker; /* if `ticks` */
