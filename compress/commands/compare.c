@@ -396,10 +396,7 @@ static lort_code compare_all(comparing *c, lort_error *err)
     c->session.total_bytes = 0; /* progress goes with the bytes of the tensors of A */
     for (uint64_t i = 0; i < c->a.index->count; i++)
         c->session.total_bytes += c->a.index->tensors[i].bytes;
-    if (code == LORT_OK) {
-        lort_compare_expect(&c->session, c->a.index);
-        lort_session_enter(&c->session, LORT_PHASE_COMPARING);
-    }
+    lort_compare_expect(&c->session, c->a.index);
     for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {
         lort_tensor_report *entry = &report->tensors[i];
         take_pair(c, i);

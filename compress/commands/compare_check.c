@@ -84,4 +84,5 @@ void lort_compare_expect(lort_session *session, const lort_index *index)
         bytes += index->tensors[i].bytes;
     }
     lort_meter_expect(&session->meter, LORT_PHASE_COMPARING, cost, bytes, index->count);
+    lort_session_enter(session, LORT_PHASE_COMPARING);
 }

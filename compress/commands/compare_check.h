@@ -10,7 +10,8 @@
  * On failure: LORT_E_INPUT, with the tensor. */
 lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_error *err);
 
-/* Tells the meter what it takes to compare all tensors of A: a pair costs its elements. */
+/* Tells the meter what it takes to compare all tensors of A: a pair costs its elements. The phase
+ * begins. */
 void lort_compare_expect(lort_session *session, const lort_index *index);
 
 #endif
