@@ -24,7 +24,7 @@ changed() {
         code=0
         FILE=$file SIZE=$(stat -c %s "$file") timeout -k 2 300 tests/cli/paused.py "${changes[$change]}" "$@" >"$T/out" 2>"$T/err" </dev/null || code=$?
         [ "$code" -eq 4 ] || { echo "$change: exit $code: $*"; cat "$T/err"; return 1; }
-        grep -v ' to resume it$' "$T/err" | tail -n 1 >"$T/last"
+        grep -vE ' to resume it$| resumes this run$' "$T/err" | tail -n 1 >"$T/last"
         grep -qE 'shrank|grew|was replaced|was modified|changed' "$T/last" && grep -qF "${file##*/}" "$T/last" || { echo "$change:"; cat "$T/last"; return 1; }
         absent "$T/o"
     done
