@@ -292,7 +292,8 @@ def run(box, command, fault=None, seed=0, folder=None):
     return result
 
 
-KEPT = re.compile(r"(holds [0-9]+ of [0-9]+ tensors; rerun the command with --resume|unfinished work from another run is in .*; rerun that command) to resume it")
+KEPT = re.compile(r"(holds ([0-9]+ of [0-9]+ tensors|what this run measured); the same command resumes this run|"
+                  r"unfinished work from another run is in .*; rerun that command to resume it)")
 # in a message: it is about the output
 OUTPUT = re.compile(r"out\b|report|lort-partial|lort-lock|'\.'")
 
