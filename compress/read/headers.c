@@ -155,21 +155,18 @@ static lort_code list_spans(lort_headers *h, lort_error *err)
 
 /* ---- the model ---- */
 
-/* The file by which LoRT opens the restored model; NULL: by its directory. LoRT takes the only
- * weight file of a directory for the model, so an index of another name must be named. */
+/* The file by which LoRT opens the restored model; NULL: by its directory. An index of another name
+ * must be named: LoRT may not see from the start of the file that it is one. */
 static const char *opening_file(const lort_model_record *record)
 {
     const char *odd = NULL;
-    uint32_t weights = 0;
     if (!record->directory)
         return record->files[0].name;
-    for (uint32_t i = 0; i < record->file_count; i++) {
-        const lort_input_file *file = &record->files[i];
-        weights += file->role == LORT_ROLE_WEIGHTS;
-        if (file->role == LORT_ROLE_INDEX && !lort_model_finds_index(file->name))
-            odd = file->name;
-    }
-    return weights == 1 ? odd : NULL;
+    for (uint32_t i = 0; i < record->file_count; i++)
+        if (record->files[i].role == LORT_ROLE_INDEX &&
+            !lort_model_finds_index(record->files[i].name))
+            odd = record->files[i].name;
+    return odd;
 }
 
 static lort_code note_files(lort_headers *h, lort_error *err)

@@ -32,6 +32,16 @@ static bool is_device(const char *name, uint64_t bytes)
     return port && ((n == 4 && stem[3] >= '0' && stem[3] <= '9') || superscript);
 }
 
+static bool is_odd(char c)
+{
+    return c == '/' || c == '\\' || c == ':' || (uint8_t)c < 0x20 || c == 0x7f;
+}
+
+static bool begins_up(const char *name, uint64_t bytes)
+{
+    return (bytes == 1 && name[0] == '.') || (bytes >= 2 && memcmp(name, "..", 2) == 0);
+}
+
 /* The rule that the name breaks, as words that follow the name, or NULL. */
 static const char *plain_name_fault(const char *name, uint64_t bytes)
 {
@@ -48,7 +58,7 @@ static const char *plain_name_fault(const char *name, uint64_t bytes)
         if (c < 0x20 || c == 0x7f)
             return "holds a control character";
     }
-    if ((bytes == 1 && name[0] == '.') || (bytes >= 2 && memcmp(name, "..", 2) == 0))
+    if (begins_up(name, bytes))
         return "begins with '..' or is '.'";
     if (name[bytes - 1] == '.' || name[bytes - 1] == ' ')
         return "ends with a dot or a space";
@@ -63,4 +73,35 @@ lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err)
         return LORT_OK;
     return lort_fail(err, LORT_E_INPUT, "file name '%s' %s; a plain file name is allowed",
                      lort_escape(shown, sizeof shown, name, bytes), fault);
+}
+
+/* Bytes of the character at `text`, or 0 if it is not valid UTF-8. */
+static uint64_t character_bytes(const char *text)
+{
+    const uint64_t left = strlen(text);
+    for (uint64_t n = 1; n <= 4 && n <= left; n++)
+        if (lort_utf8_valid(text, n))
+            return n;
+    return 0;
+}
+
+void lort_plain_name_make(const char *name, uint32_t lead, char out[LORT_PLAIN_NAME_MAX + 1])
+{
+    uint64_t n = lead < LORT_PLAIN_NAME_MAX ? lead : LORT_PLAIN_NAME_MAX;
+    memset(out, '_', (size_t)n);
+    while (*name) {
+        const uint64_t bytes = character_bytes(name), step = bytes ? bytes : 1;
+        if (n + step > LORT_PLAIN_NAME_MAX)
+            break;
+        memcpy(out + n, bytes && !is_odd(*name) ? name : "_", (size_t)step);
+        name += step;
+        n += step;
+    }
+    if (n == 0)
+        out[n++] = '_';
+    out[n] = 0;
+    if (out[n - 1] == '.' || out[n - 1] == ' ')
+        out[n - 1] = '_';
+    if (begins_up(out, n) || is_device(out, n))
+        out[0] = '_';
 }

@@ -13,4 +13,9 @@
  * or a space. It is not the name of a Windows device. On failure: LORT_E_INPUT; the message says
  * which rule the name breaks. */
 lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err);
+/* Makes a plain name of any name: `_` stands for each byte that it may not have. `_` also stands
+ * for the first byte of "..x" and of a device name, and for a dot or space at the end. A longer
+ * name is cut. lead: `_` in front, for a caller that needs another name. A plain name stays as it
+ * is. */
+void lort_plain_name_make(const char *name, uint32_t lead, char out[LORT_PLAIN_NAME_MAX + 1]);
 #endif

@@ -17,24 +17,51 @@
 
 /* --- index.json --- */
 
+/* Bytes of a byte order mark, which editors on Windows put in front of a text. */
+static uint64_t mark_bytes(const uint8_t *data, uint64_t n)
+{
+    return n >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
+bool lort_shards_may_be(const uint8_t *head, uint64_t n)
+{
+    uint64_t at = mark_bytes(head, n);
+    while (at < n && head[at] && strchr(" \t\r\n", head[at]))
+        at++;
+    /* a NUL: a safetensors file with a header of 0x..7b bytes */
+    return n - at >= 2 && head[at] == '{' && head[at + 1] != 0;
+}
+
 bool lort_shards_bid(const uint8_t *head, uint64_t n)
 {
     static const char key[] = "\"weight_map\"";
-    uint64_t at = 0;
-    while (at < n && head[at] && strchr(" \t\r\n", head[at]))
-        at++;
-    if (n - at < 2 || head[at] != '{' ||
-        head[at + 1] == 0) /* a NUL: a safetensors file with a header of 0x..7b bytes */
+    if (!lort_shards_may_be(head, n))
         return false;
-    for (; n - at >= sizeof key - 1; at++) {
+    for (uint64_t at = 0; n - at >= sizeof key - 1; at++) {
         if (head[at] == '"' && memcmp(head + at, key, sizeof key - 1) == 0)
             return true;
     }
     return false;
 }
 
+bool lort_shards_bid_whole(const uint8_t *data, uint64_t size)
+{
+    const uint64_t mark = mark_bytes(data, size);
+    lort_json j = lort_json_start(data + mark, size - mark, NULL);
+    if (lort_json_next(&j) != LORT_JSON_OBJECT)
+        return false;
+    while (lort_json_next(&j) == LORT_JSON_KEY) {
+        if (lort_json_text_is(&j, "weight_map"))
+            return true;
+        if (!lort_json_skip(&j, lort_json_next(&j)))
+            return false;
+    }
+    return false;
+}
+
 typedef struct walker {
     lort_json json;
+    uint64_t mark; /* bytes of the byte order mark in front of the JSON */
     lort_shard_list *list;
     bool filling;
     uint64_t entries, text; /* walk 1 counts; in walk 2 what is left */
@@ -127,41 +154,88 @@ static lort_code walk_map(walker *w)
     return j->code;
 }
 
-/* Reads digits, or digits and ".0": some writers compute the size as a float. */
-static lort_code read_total(walker *w, lort_json_token token)
+/* Appends digits to *value. Returns how many, or 0 if there are none or they do not fit. */
+static uint64_t take_digits(const uint8_t *text, uint64_t n, uint64_t *value)
 {
-    lort_json *j = &w->json, whole = *j;
-    uint64_t n = 0;
-    bool zeros = true;
-    if (token != LORT_JSON_NUMBER) /* a token of another kind has no text */
-        return lort_json_fail(j, "metadata.total_size must be a whole number");
-    while (n < j->text_size && j->data[j->text + n] != '.')
-        n++;
-    for (uint64_t i = n + 1; i < j->text_size; i++)
-        zeros &= j->data[j->text + i] == '0';
-    whole.text_size = n;
-    if (!zeros || !lort_json_u64(&whole, &w->list->total_size))
-        return lort_json_fail(j, "metadata.total_size must be a whole number below 2^64");
-    w->list->has_total = true;
-    w->list->total_at = j->text;
-    w->list->total_text_bytes = j->text_size;
-    return LORT_OK;
+    uint64_t at = 0;
+    for (; at < n && text[at] >= '0' && text[at] <= '9'; at++) {
+        const uint64_t digit = text[at] - (uint64_t)'0';
+        if (*value > (UINT64_MAX - digit) / 10)
+            return 0;
+        *value = *value * 10 + digit;
+    }
+    return at;
+}
+
+static bool scale_by_ten(uint64_t *value, int64_t power)
+{
+    for (; power < 0 && *value; power++) {
+        if (*value % 10)
+            return false;
+        *value /= 10;
+    }
+    for (; power > 0 && *value; power--) {
+        if (*value > UINT64_MAX / 10)
+            return false;
+        *value *= 10;
+    }
+    return true;
+}
+
+/* Reads a whole number in any form of JSON: 8, 8.0 or 2.6e+05. Some writers compute a size as a
+ * float. */
+static bool read_whole(const uint8_t *text, uint64_t n, uint64_t *out)
+{
+    uint64_t exponent = 0, more = 0, value = 0, at = take_digits(text, n, &value);
+    int64_t power = 0;
+    if (at && at < n && text[at] == '.') {
+        more = take_digits(text + at + 1, n - at - 1, &value);
+        power = -(int64_t)more;
+        at = more ? at + 1 + more : 0;
+    }
+    if (at && at < n && (text[at] == 'e' || text[at] == 'E')) {
+        const bool minus = ++at < n && text[at] == '-';
+        at += minus || (at < n && text[at] == '+');
+        more = take_digits(text + at, n - at, &exponent);
+        if (!more || exponent > 1000)
+            return false;
+        power += minus ? -(int64_t)exponent : (int64_t)exponent;
+        at += more;
+    }
+    if (!at || at != n || !scale_by_ten(&value, power))
+        return false;
+    *out = value;
+    return true;
+}
+
+/* The size is advice. LoRT leaves alone what is no number, and a size that stands twice. */
+static void read_total(walker *w, lort_json_token token)
+{
+    lort_json *j = &w->json;
+    lort_shard_list *list = w->list;
+    const bool again = list->has_total || list->odd_total,
+               readable = token == LORT_JSON_NUMBER || token == LORT_JSON_STRING;
+    list->has_total =
+        !again && readable && read_whole(j->data + j->text, j->text_size, &list->total_size);
+    list->odd_total = !list->has_total;
+    list->total_at = list->has_total ? w->mark + j->text : 0;
+    list->total_text_bytes = list->has_total ? j->text_size : 0;
+    list->total_size = list->has_total ? list->total_size : 0;
 }
 
 static lort_code walk_metadata(walker *w)
 {
     lort_json *j = &w->json;
-    bool seen = false;
     lort_json_token token = lort_json_next(j);
+    w->list->has_total = w->list->odd_total = false; /* as the first walk left them */
     if (token != LORT_JSON_OBJECT)
         return lort_json_skip(j, token) ? LORT_OK : j->code;
     while (lort_json_next(j) == LORT_JSON_KEY) {
         bool total = lort_json_text_is(j, "total_size");
-        if (total && seen)
-            return lort_json_fail(j, "metadata.total_size stands twice");
-        seen |= total;
         token = lort_json_next(j);
-        if (total ? read_total(w, token) != LORT_OK : !lort_json_skip(j, token))
+        if (total)
+            read_total(w, token);
+        if (!lort_json_skip(j, token))
             return j->code;
     }
     return j->code;
@@ -263,6 +337,14 @@ static lort_code sort_files(walker *w, lort_error *err)
     return LORT_OK;
 }
 
+/* Messages count offsets from the start of the file. */
+static lort_json start_index(const uint8_t *json, uint64_t size, uint64_t mark, lort_error *err)
+{
+    lort_json j = lort_json_start(json, size, err);
+    j.base = mark;
+    return j;
+}
+
 static lort_code fill_list(walker *w, lort_error *err)
 {
     lort_shard_list *list = w->list;
@@ -276,7 +358,7 @@ static lort_code fill_list(walker *w, lort_error *err)
     list->entries = entries;
     w->pool = pool;
     w->filling = true;
-    w->json = lort_json_start(w->json.data, w->json.size, err);
+    w->json = start_index(w->json.data, w->json.size, w->mark, err);
     code = walk_index(w);
     return code ? code : sort_files(w, err);
 }
@@ -289,7 +371,9 @@ lort_code lort_shards_parse(const uint8_t *data, uint64_t size, const lort_alloc
         return lort_fail(err, LORT_E_INPUT,
                          "the index has %" PRIu64 " bytes; at most %u are allowed", size, MAX_JSON);
     lort_shard_list list = {.arena.alloc = alloc};
-    walker w = {.json = lort_json_start(data, size, err),
+    const uint64_t mark = mark_bytes(data, size);
+    walker w = {.json = start_index(data + mark, size - mark, mark, err),
+                .mark = mark,
                 .list = &list,
                 .tensors.alloc = alloc,
                 .files.alloc = alloc};
@@ -325,44 +409,4 @@ lort_code lort_shards_rewrite(const lort_shard_list *list, const uint8_t *data, 
         lort_put_bytes(out, data, size);
     }
     return lort_buffer_check(out, err);
-}
-
-/* --- split names --- */
-
-static bool five_digits(const char *p, uint32_t *out)
-{
-    *out = 0;
-    for (int i = 0; i < 5; i++) {
-        if (p[i] < '0' || p[i] > '9')
-            return false;
-        *out = *out * 10 + (uint32_t)(p[i] - '0');
-    }
-    return true;
-}
-
-bool lort_split_name_parse(const char *name, uint32_t *prefix_bytes, uint32_t *number,
-                           uint32_t *count)
-{
-    static const char form[] = "-00001-of-00003.gguf"; /* every such ending has this length */
-    size_t n = strlen(name), ending = sizeof form - 1;
-    *prefix_bytes = *number = *count = 0;
-    if (n <= ending || n - ending > UINT32_MAX)
-        return false;
-    const char *p = name + n - ending;
-    uint32_t a, b;
-    bool good = p[0] == '-' && five_digits(p + 1, &a) && memcmp(p + 6, "-of-", 4) == 0 &&
-                five_digits(p + 10, &b) && strcmp(p + 15, ".gguf") == 0 && a >= 1 && a <= b;
-    if (!good)
-        return false;
-    *prefix_bytes = (uint32_t)(n - ending);
-    *number = a;
-    *count = b;
-    return true;
-}
-
-void lort_split_name_make(const char *name, uint32_t prefix_bytes, uint32_t number, uint32_t count,
-                          char *out, size_t cap)
-{
-    snprintf(out, cap, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)prefix_bytes, name, number,
-             count);
 }

@@ -1,4 +1,5 @@
 /* model_files: opens, maps and reads the files of a model, and gives views into them. */
+#include "formats/base/plain_name.h"
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
 #include <stdarg.h>
@@ -11,12 +12,12 @@
 
 static const char *show_name(char *out, size_t cap, const lort_model_entry *entry)
 {
-    return lort_escape_text(out, cap, entry->shown.name);
+    return lort_escape_text(out, cap, entry->name);
 }
 
 void lort_model_warn(lort_model *model, const char *format, ...)
 {
-    char text[700];
+    char text[1000];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -63,7 +64,7 @@ static lort_code check_ctime(lort_model *model, const lort_model_entry *entry, l
 lort_code lort_model_open_again(lort_model *model, const lort_model_entry *entry, lort_file **out,
                                 lort_error *err)
 {
-    lort_code code = lort_os_open_again(model->dir, entry->shown.name, &entry->info, out, err);
+    lort_code code = lort_os_open_again(model->dir, entry->name, &entry->info, out, err);
     if (code == LORT_OK && model->watch)
         code = check_ctime(model, entry, *out, err);
     if (code) {
@@ -78,7 +79,7 @@ static lort_code model_read(lort_model *model, const lort_model_entry *entry, vo
 {
     lort_file *again = NULL;
     if (model->source) /* only a whole index.json is read again */
-        return model->source->read(model->source->ctx, entry->shown.name, buffer, n, err);
+        return model->source->read(model->source->ctx, entry->name, buffer, n, err);
     lort_code code = entry->file ? LORT_OK : lort_model_open_again(model, entry, &again, err);
     if (code == LORT_OK)
         code = lort_os_read(entry->file ? entry->file : again, buffer, n, offset, err);
@@ -166,6 +167,51 @@ static lort_code map_file(lort_model_entry *entry, lort_error *err)
     return code == LORT_E_MEMORY ? LORT_OK : code; /* it is read in windows */
 }
 
+bool lort_model_name_is_free(const lort_model *model, const char *name, uint32_t lead)
+{
+    char plain[LORT_PLAIN_NAME_MAX + 1];
+    lort_file_info info;
+    bool exists = false;
+    lort_plain_name_make(name, lead, plain);
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (strcmp(model->files[i].shown.name, plain) == 0)
+            return false;
+    return !model->dir ||
+           (lort_os_look(model->dir, plain, &info, &exists, NULL) == LORT_OK && !exists);
+}
+
+/* Writes the name that the stored one is made from. LoRT must find an index again by its name. */
+static const char *findable(const char *name, lort_role role, char *out, size_t cap)
+{
+    if (role != LORT_ROLE_INDEX || lort_model_index_is_found(name))
+        return name;
+    const bool hidden = name[0] == '.';
+    snprintf(out, cap, "%s%s%s", hidden ? "_" : "", name + hidden,
+             lort_model_index_is_found(name + hidden) ? "" : ".index.json");
+    return out;
+}
+
+/* Gives the entry its two names. The names in a source are plain. */
+static lort_code name_entry(lort_model *model, lort_model_entry *entry, const char *name,
+                            lort_error *err)
+{
+    char plain[LORT_PLAIN_NAME_MAX + 1], shown[200], room[600];
+    uint32_t lead = model->lead;
+    lort_code code = lort_arena_text(&model->arena, name, strlen(name), &entry->name, err);
+    entry->shown.name = entry->name;
+    const char *from = findable(name, entry->shown.role, room, sizeof room);
+    if (code || model->source || (from == name && !lort_plain_name(name, strlen(name), NULL)))
+        return code;
+    while (!lort_model_name_is_free(model, from, lead))
+        if (++lead == LORT_PLAIN_NAME_MAX)
+            return lort_fail(err, LORT_E_INPUT, "%s: no plain name is left for it; rename it",
+                             show_name(shown, sizeof shown, entry));
+    lort_plain_name_make(from, lead, plain);
+    lort_model_warn(model, "%s is stored under the name %s", show_name(shown, sizeof shown, entry),
+                    plain);
+    return lort_arena_text(&model->arena, plain, strlen(plain), &entry->shown.name, err);
+}
+
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
 {
     const lort_model_source *source = model->source;
@@ -174,7 +220,7 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
         return code;
     lort_model_entry *entry = &model->files[model->file_count];
     *entry = (lort_model_entry){.shown.role = role};
-    code = lort_arena_text(&model->arena, name, strlen(name), &entry->shown.name, err);
+    code = name_entry(model, entry, name, err);
     if (code == LORT_OK)
         code = source ? source->size(source->ctx, name, &entry->info.size, err)
                       : lort_os_open(model->dir, name, &entry->file, err);

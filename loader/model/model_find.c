@@ -30,21 +30,10 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* LoRT must refuse a broken file whose name claims weights. It may neither carry nor leave out such
- * a file. */
-static bool claims_weights(const char *name)
+bool lort_model_finds_index(const char *name)
 {
-    return ends_with(name, ".gguf") || ends_with(name, ".safetensors");
+    return lort_model_index_is_found(name) && lort_model_claims_index(name);
 }
-
-/* In many models the PyTorch index lies beside the safetensors index. LoRT does not read its .bin
- * files as weights. */
-static bool claims_index(const char *name)
-{
-    return ends_with(name, "index.json") && !ends_with(name, ".bin.index.json");
-}
-
-bool lort_model_finds_index(const char *name) { return name[0] != '.' && claims_index(name); }
 
 /* Unfinished files of LoRT itself, or of a download. LoRT's output may go into the directory of its
  * model. */
@@ -58,14 +47,12 @@ static bool is_unfinished(const char *name)
 static found_kind tell_kind(const char *name, const uint8_t *head, uint64_t n, uint64_t size)
 {
     const lort_format *format = NULL;
-    if (claims_index(name) && lort_shards_bid(head, n))
-        return FOUND_INDEX;
     if (lort_format_tell(head, n, size, &format, NULL) == LORT_OK &&
         format->bid(head, n, size) >= LORT_BID_SURE)
         return format == &lort_format_gguf ? FOUND_GGUF : FOUND_SAFETENSORS;
-    return !claims_weights(name)      ? FOUND_SIDE
-           : ends_with(name, ".gguf") ? FOUND_GGUF
-                                      : FOUND_SAFETENSORS;
+    return !lort_model_claims_weights(name) ? FOUND_SIDE
+           : ends_with(name, ".gguf")       ? FOUND_GGUF
+                                            : FOUND_SAFETENSORS;
 }
 
 static lort_code read_source_head(const lort_model_source *source, const char *name, uint8_t *head,
@@ -108,24 +95,34 @@ static lort_code see_file(void *ctx, const char *name, lort_error *err)
     lort_error why = {0};
     if (name[0] == '.')
         return LORT_OK;
+    if (list->model->dir && lort_os_dangles(list->model->dir, name, name, err))
+        return LORT_E_INPUT;
     if (read_head(list->model, name, head, &n, &size, &why) != LORT_OK) {
-        if (why.code != LORT_E_INPUT || claims_weights(name) || claims_index(name))
+        if (why.code != LORT_E_INPUT || lort_model_claims_weights(name) ||
+            lort_model_claims_index(name))
             return lort_fail(err, why.code, "%s", why.message);
         lort_model_warn(list->model, "left out: %s", why.message);
         return LORT_OK;
     }
-    if (lort_plain_name(name, strlen(name), &why) != LORT_OK) {
+    bool index = false;
+    lort_code code = LORT_OK;
+    if (lort_model_claims_index(name))
+        code = lort_model_tell_index(list->model, name, head, n, size, &index, err);
+    const found_kind kind = index ? FOUND_INDEX : tell_kind(name, head, n, size);
+    if (code)
+        return code;
+    if (kind == FOUND_SIDE && lort_plain_name(name, strlen(name), &why) != LORT_OK) {
         lort_model_warn(list->model, "left out: %s: %s",
                         lort_escape_text(shown, sizeof shown, name), why.message);
         return LORT_OK;
     }
-    lort_code code = lort_arena_take(&list->model->arena, sizeof(found_file), &memory, err);
+    code = lort_arena_take(&list->model->arena, sizeof(found_file), &memory, err);
     if (code)
         return code;
     found_file *found = memory;
-    found->kind = tell_kind(name, head, n, size);
-    found->lists_shards = found->kind == FOUND_SIDE && !ends_with(name, ".bin.index.json") &&
-                          lort_shards_bid(head, n);
+    found->kind = kind;
+    found->lists_shards =
+        kind == FOUND_SIDE && !lort_model_foreign_index(name) && lort_shards_bid(head, n);
     found->size = size;
     code = lort_arena_text(&list->model->arena, name, strlen(name), &found->name, err);
     if (code)
@@ -144,94 +141,75 @@ static found_file *first_of(found_list *list, found_kind kind)
     return NULL;
 }
 
-/* The one file that lists shards under a name of its own; NULL: there is none, or several. */
-static found_file *odd_index(found_list *list)
+/* Looks at whole files called .json for the list of shards. What a source lists was named before.
+ */
+static lort_code look_for_lists(found_list *list, lort_error *err)
 {
-    found_file *only = NULL;
-    for (found_file *f = list->first; f; f = f->next) {
-        if (f->lists_shards && only)
-            return NULL;
-        only = f->lists_shards ? f : only;
+    uint8_t head[HEAD_BYTES];
+    uint64_t n, size;
+    lort_code code = LORT_OK;
+    for (found_file *f = list->first; f && code == LORT_OK; f = f->next) {
+        if (f->kind != FOUND_SIDE || f->lists_shards || !ends_with(f->name, ".json") ||
+            list->model->source || lort_model_foreign_index(f->name))
+            continue;
+        code = read_head(list->model, f->name, head, &n, &size, err);
+        if (code == LORT_OK)
+            code =
+                lort_model_tell_index(list->model, f->name, head, n, size, &f->lists_shards, err);
     }
-    return only;
+    return code;
+}
+
+/* The one file that lists shards under a name of its own; NULL: there is none, or several. */
+static lort_code odd_index(found_list *list, const char **name, lort_error *err)
+{
+    lort_code code = look_for_lists(list, err);
+    *name = NULL;
+    for (found_file *f = list->first; f && code == LORT_OK; f = f->next) {
+        if (f->lists_shards && *name) {
+            *name = NULL;
+            return LORT_OK;
+        }
+        *name = f->lists_shards ? f->name : *name;
+    }
+    return code;
 }
 
 /* ---- the three shapes of a model ---- */
 
-/* A mapped index needs no memory of its own. */
-static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err)
+/* Adds the set of numbered shards to which a name belongs. *found: there is one of several shards.
+ * A safetensors file that a container holds as one file stays one file. */
+static lort_code add_numbered(lort_model *model, const char *name, bool *found, lort_error *err)
 {
-    const lort_model_entry *entry = &model->files[number];
-    const uint8_t *data;
-    void *scratch = NULL;
-    char shown[200];
-    lort_code code =
-        entry->map ? LORT_OK
-                   : lort_take(model->alloc, entry->info.size, "an index.json", &scratch, err);
+    lort_numbered form;
+    lort_folder folder;
+    lort_shard_sets sets = {0};
+    *found =
+        lort_numbered_parse(name, &form) && !(model->source && ends_with(name, ".safetensors"));
+    if (!*found)
+        return LORT_OK;
+    lort_code code = lort_model_names(model, &folder, err);
+    folder.place = model->dir ? lort_os_dir_path(model->dir) : NULL;
     if (code == LORT_OK)
-        code = lort_model_view(model, number, 0, entry->info.size, scratch, &data, err);
-    if (code == LORT_OK)
-        code = lort_shards_parse(data, entry->info.size, model->alloc, &model->shards, err);
-    lort_give(model->alloc, scratch, entry->info.size);
-    /* After a fault the text was zeros, and the parser's message means nothing. */
-    if (lort_model_check(model, number, NULL))
-        return lort_model_check(model, number, err);
-    if (code)
-        lort_error_prefix(err, "%s", lort_escape_text(shown, sizeof shown, entry->shown.name));
-    lort_error_file(code ? err : NULL, entry->shown.name);
-    return code;
-}
-
-static lort_code add_index(lort_model *model, const char *name, lort_error *err)
-{
-    lort_code code = lort_model_add(model, name, LORT_ROLE_INDEX, err);
+        code = lort_shard_sets_find(&folder, model->alloc, &sets, err);
     if (code)
         return code;
-    model->index_file = model->file_count - 1;
-    code = parse_index(model, model->index_file, err);
-    for (uint32_t i = 0; i < model->shards.file_count && code == LORT_OK; i++)
-        code = lort_model_add(model, model->shards.files[i], LORT_ROLE_WEIGHTS, err);
-    return code;
-}
-
-static lort_code check_number(const char *shown, const lort_header *header, uint32_t number,
-                              uint32_t count, lort_error *err)
-{
-    if (header->split && header->split_count == count && header->split_no == number - 1)
-        return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT,
-                     "%s: its name says shard %u of %u, its split.* keys say %llu of %u", shown,
-                     number, count, header->split ? header->split_no + 1ull : 1,
-                     header->split ? header->split_count : 1);
-}
-
-static lort_code add_split(lort_model *model, const char *name, uint32_t prefix, uint32_t count,
-                           lort_error *err)
-{
-    char shard[300], shown[200];
-    lort_code code = LORT_OK;
-    for (uint32_t i = 1; i <= count && code == LORT_OK; i++) {
-        lort_split_name_make(name, prefix, i, count, shard, sizeof shard);
-        code = lort_model_add(model, shard, LORT_ROLE_WEIGHTS, err);
-        if (code) {
-            lort_error_prefix(err, "shard %u of %u", i, count);
-            return i > 1 ? lort_model_explain_glued(model, 0, code, err) : code;
-        }
-        lort_escape_text(shown, sizeof shown, shard);
-        code =
-            check_number(shown, &model->files[model->file_count - 1].shown.header, i, count, err);
-    }
-    model->directory = true;
+    const uint32_t set = lort_shard_sets_of(&sets, name);
+    *found = set != LORT_NO_SET && sets.sets[set].have + sets.sets[set].lack > 1;
+    if (*found)
+        code = lort_model_add_set(model, &sets, set, err);
+    lort_shard_sets_free(&sets);
     return code;
 }
 
 static lort_code add_weights(lort_model *model, const char *name, lort_error *err)
 {
-    uint32_t prefix, number, count;
+    bool found;
     char shown[200];
-    if (lort_split_name_parse(name, &prefix, &number, &count) && count > 1)
-        return add_split(model, name, prefix, count, err);
-    lort_code code = lort_model_add(model, name, LORT_ROLE_WEIGHTS, err);
+    lort_code code = add_numbered(model, name, &found, err);
+    if (code || found)
+        return code;
+    code = lort_model_add(model, name, LORT_ROLE_WEIGHTS, err);
     if (code)
         return lort_model_explain_piece(name, code, err);
     const lort_header *header = &model->files[model->file_count - 1].shown.header;
@@ -245,41 +223,7 @@ static lort_code add_weights(lort_model *model, const char *name, lort_error *er
     return lort_model_explain_glued(model, model->file_count - 1, code, err);
 }
 
-/* Warns about a name such as "x-00001-of-00002.safetensors". */
-static void warn_lone_shard(lort_model *model, const char *name)
-{
-    static const char ending[] = ".safetensors";
-    uint32_t prefix, number, count;
-    char as_split[300], shown[200];
-    if (!ends_with(name, ending))
-        return;
-    snprintf(as_split, sizeof as_split, "%.*s.gguf", (int)(strlen(name) - strlen(ending)), name);
-    if (lort_split_name_parse(as_split, &prefix, &number, &count) && count > 1)
-        lort_model_warn(model,
-                        "%s looks like one shard of several: give the directory or its index.json "
-                        "for the whole model",
-                        lort_escape_text(shown, sizeof shown, name));
-}
-
 /* ---- a directory ---- */
-
-/* True if all GGUF files belong to one split. *name is its first shard, or the one file. */
-static bool one_gguf_set(found_list *list, const char **name)
-{
-    uint32_t prefix, number, count, other, others;
-    found_file *first = first_of(list, FOUND_GGUF);
-    *name = first->name;
-    if (list->counts[FOUND_GGUF] == 1)
-        return true;
-    if (!lort_split_name_parse(first->name, &prefix, &number, &count))
-        return false;
-    for (found_file *f = first; f; f = f->next)
-        if (f->kind == FOUND_GGUF &&
-            (!lort_split_name_parse(f->name, &other, &number, &others) || other != prefix ||
-             others != count || strncmp(f->name, first->name, prefix) != 0))
-            return false;
-    return true;
-}
 
 static lort_code refuse_several(found_list *list, found_kind kind, const char *what,
                                 lort_error *err)
@@ -296,32 +240,97 @@ static lort_code refuse_several(found_list *list, found_kind kind, const char *w
                      what, names);
 }
 
+/* The names of the weight files of a kind that were found. */
+static lort_code folder_of(found_list *list, found_kind kind, lort_folder *out, lort_error *err)
+{
+    void *memory;
+    lort_code code =
+        lort_arena_take(&list->model->arena, list->counts[kind] * sizeof(char *), &memory, err);
+    if (code)
+        return code;
+    const char **names = memory;
+    *out = (lort_folder){.path = "", .names = names};
+    for (found_file *f = list->first; f; f = f->next)
+        if (f->kind == kind)
+            names[out->count++] = f->name;
+    return LORT_OK;
+}
+
+/* The set that stands for all files of the folder: the only one, or the only whole one of several.
+ * LORT_NO_SET if the user must name one. An incomplete set stands for itself, and is refused. */
+static uint32_t choose_set(const lort_shard_sets *sets, bool alone)
+{
+    uint32_t chosen = LORT_NO_SET;
+    for (uint32_t i = 0; i < sets->folder.count && alone; i++)
+        if (sets->set_of[i] != sets->set_of[0])
+            return LORT_NO_SET;
+    for (uint32_t i = 0; i < sets->count; i++) {
+        if (sets->sets[i].lack)
+            return i;
+        if (sets->sets[i].have > 1 && chosen != LORT_NO_SET)
+            return LORT_NO_SET;
+        chosen = sets->sets[i].have > 1 ? i : chosen;
+    }
+    return chosen;
+}
+
+/* Adds the numbered set of the folder. *added: there is one. A container may hold a shard alone. */
+static lort_code add_directory_set(found_list *list, found_kind kind, bool *added, lort_error *err)
+{
+    lort_folder folder;
+    lort_shard_sets sets = {0};
+    lort_code code = folder_of(list, kind, &folder, err);
+    *added = false;
+    if (code == LORT_OK)
+        code = lort_shard_sets_find(&folder, list->model->alloc, &sets, err);
+    if (code)
+        return code;
+    const uint32_t set = choose_set(&sets, kind == FOUND_GGUF);
+    *added = set != LORT_NO_SET &&
+             !(list->model->source && list->counts[kind] == 1 && kind == FOUND_SAFETENSORS);
+    if (*added)
+        code = lort_model_add_set(list->model, &sets, set, err);
+    lort_shard_sets_free(&sets);
+    return code;
+}
+
+static lort_code add_directory_index(found_list *list, const char *name, lort_error *err)
+{
+    lort_folder folder;
+    lort_code code = lort_model_names(list->model, &folder, err);
+    return code ? code : lort_model_add_index(list->model, &folder, name, err);
+}
+
 static lort_code add_directory_model(lort_model *model, found_list *list, lort_error *err)
 {
-    const char *name;
+    static const char *const many[] = {
+        [FOUND_SAFETENSORS] = ".safetensors files and no index.json", [FOUND_GGUF] = "GGUF models"};
+    const found_kind kind = list->counts[FOUND_SAFETENSORS] ? FOUND_SAFETENSORS : FOUND_GGUF;
+    const char *odd = NULL;
+    bool added;
+    lort_code code = LORT_OK;
     if (list->counts[FOUND_INDEX] > 1)
         return refuse_several(list, FOUND_INDEX, "index.json files", err);
     if (list->counts[FOUND_INDEX] == 1)
-        return add_index(model, first_of(list, FOUND_INDEX)->name, err);
-    if (list->counts[FOUND_SAFETENSORS] > 1 && odd_index(list))
-        return add_index(model, odd_index(list)->name, err);
+        return add_directory_index(list, first_of(list, FOUND_INDEX)->name, err);
     if (list->counts[FOUND_SAFETENSORS] > 1)
-        return refuse_several(list, FOUND_SAFETENSORS, ".safetensors files and no index.json", err);
-    if (list->counts[FOUND_SAFETENSORS] == 1)
-        return lort_model_add(model, first_of(list, FOUND_SAFETENSORS)->name, LORT_ROLE_WEIGHTS,
-                              err);
-    if (list->counts[FOUND_GGUF] == 0)
+        code = odd_index(list, &odd, err);
+    if (code || odd)
+        return code ? code : add_directory_index(list, odd, err);
+    if (list->counts[kind] == 0)
         return lort_fail(err, LORT_E_INPUT,
                          "the directory holds no .gguf, .safetensors or index.json");
-    if (!one_gguf_set(list, &name))
-        return refuse_several(list, FOUND_GGUF, "GGUF models", err);
-    return add_weights(model, name, err);
+    code = add_directory_set(list, kind, &added, err);
+    if (code || added)
+        return code;
+    return list->counts[kind] > 1 ? refuse_several(list, kind, many[kind], err)
+                                  : add_weights(model, first_of(list, kind)->name, err);
 }
 
 static bool is_added(const lort_model *model, const char *name)
 {
     for (uint32_t i = 0; i < model->file_count; i++)
-        if (strcmp(model->files[i].shown.name, name) == 0)
+        if (strcmp(model->files[i].name, name) == 0)
             return true;
     return false;
 }
@@ -362,37 +371,27 @@ static lort_code find_directory(lort_model *model, const char *path, lort_error 
     return code;
 }
 
-/* Refuses names by which LoRT would not find the model in the directory that restore makes. */
-static lort_code check_findable(const lort_model *model, const char *name, lort_error *err)
-{
-    const bool index = model->index_file != UINT32_MAX;
-    char shown[200];
-    if (name[0] != '.' && !(index && (claims_weights(name) || ends_with(name, ".bin.index.json"))))
-        return LORT_OK;
-    return lort_fail(err, LORT_E_INPUT,
-                     "%s: LoRT does not find a model of several files by this name in a directory; "
-                     "rename the file",
-                     lort_escape_text(shown, sizeof shown, name));
-}
-
 /* Adds the model to which the file `name` belongs. */
 static lort_code find_by_file(lort_model *model, const char *name, lort_error *err)
 {
     uint8_t head[HEAD_BYTES];
     uint64_t n, size;
-    lort_code code = lort_plain_name(name, strlen(name), err);
+    bool index = false;
+    lort_folder folder;
+    char shown[200];
+    lort_code code = read_head(model, name, head, &n, &size, err);
     if (code == LORT_OK)
-        code = read_head(model, name, head, &n, &size, err);
+        code = lort_model_tell_index(model, name, head, n, size, &index, err);
+    if (code || !index)
+        return code ? code : add_weights(model, name, err);
+    if (model->source && !lort_model_index_is_found(name))
+        return lort_fail(err, LORT_E_INPUT, "%s: LoRT finds no index by this name in a directory",
+                         lort_escape_text(shown, sizeof shown, name));
+    code = lort_model_names(model, &folder, err);
     if (code)
         return code;
-    if (lort_shards_bid(head, n)) {
-        model->directory = true;
-        code = add_index(model, name, err);
-    } else {
-        warn_lone_shard(model, name);
-        code = add_weights(model, name, err);
-    }
-    return code == LORT_OK && model->directory ? check_findable(model, name, err) : code;
+    folder.place = model->dir ? lort_os_dir_path(model->dir) : NULL;
+    return lort_model_add_index(model, &folder, name, err);
 }
 
 lort_code lort_model_find_source(lort_model *model, const char *name, lort_error *err)
@@ -406,6 +405,21 @@ lort_code lort_model_find_source(lort_model *model, const char *name, lort_error
     return code ? code : add_directory_model(model, &list, err);
 }
 
+static lort_code refuse_missing(const char *path, lort_error *err)
+{
+    lort_dir *dir;
+    const char *name;
+    char shown[300];
+    bool dangles = false;
+    if (lort_os_dir_of(path, &dir, &name, NULL) == LORT_OK) {
+        dangles = lort_os_dangles(dir, name, path, err);
+        lort_os_dir_close(dir);
+    }
+    return dangles ? LORT_E_INPUT
+                   : lort_fail(err, LORT_E_INPUT, "%s: no such file or directory",
+                               lort_escape_text(shown, sizeof shown, path));
+}
+
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
 {
     lort_file_info info;
@@ -415,9 +429,8 @@ lort_code lort_model_find(lort_model *model, const char *path, lort_error *err)
     lort_code code = lort_os_stat(path, &info, &exists, err);
     if (code)
         return code;
-    lort_escape_text(shown, sizeof shown, path);
     if (!exists)
-        return lort_fail(err, LORT_E_INPUT, "%s: no such file or directory", shown);
+        return refuse_missing(path, err);
     if (info.kind == LORT_FILE_DIRECTORY) {
         code = find_directory(model, path, err);
         if (code)

@@ -1,5 +1,6 @@
 /* model_index: builds one index over all files, checks shards against each other, and lists the
  * extents that tile every file. */
+#include "formats/base/names.h"
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
 #include <stdio.h>
@@ -16,8 +17,8 @@ static lort_code name_twice(const lort_model *model, lort_error *err)
         if (other && other != tensor)
             return lort_fail(err, LORT_E_INPUT, "tensor '%s' stands in two shards, %s and %s",
                              lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
-                             lort_escape_text(a, sizeof a, model->files[other->file].shown.name),
-                             lort_escape_text(b, sizeof b, model->files[tensor->file].shown.name));
+                             lort_escape_text(a, sizeof a, model->files[other->file].name),
+                             lort_escape_text(b, sizeof b, model->files[tensor->file].name));
     }
     return LORT_E_INPUT; /* something else is wrong with the names */
 }
@@ -93,44 +94,88 @@ static lort_code check_split(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
-/* Fails if weight_map names a tensor that its shard lacks. */
-static lort_code check_entry(const lort_model *model, const lort_shard_entry *entry,
-                             lort_error *err)
+/* Warns about tensors that weight_map gives no shard that has them. */
+static void warn_entries(lort_model *model, const char *shown)
 {
-    const lort_tensor *tensor = lort_index_find(&model->index, entry->tensor, entry->tensor_bytes);
-    const char *want = model->shards.files[entry->file];
-    char index[200], a[200], b[200];
-    if (tensor && strcmp(model->files[tensor->file].shown.name, want) == 0)
-        return LORT_OK;
-    return lort_fail(
-        err, LORT_E_INPUT, "%s: weight_map says tensor '%s' is in %s; it is %s",
-        lort_escape_text(index, sizeof index, model->files[model->index_file].shown.name),
-        lort_escape(a, sizeof a, entry->tensor, entry->tensor_bytes),
-        lort_escape_text(b, sizeof b, want), tensor ? "in another shard" : "not there");
+    lort_name_text gone = {0}, moved = {0};
+    uint64_t n_gone = 0, n_moved = 0;
+    for (uint64_t i = 0; i < model->shards.entry_count; i++) {
+        const lort_shard_entry *e = &model->shards.entries[i];
+        const lort_tensor *tensor = lort_index_find(&model->index, e->tensor, e->tensor_bytes);
+        if (!tensor) {
+            n_gone++;
+            lort_name_text_add(&gone, e->tensor, e->tensor_bytes);
+        } else if (strcmp(model->files[tensor->file].name, model->shards.files[e->file])) {
+            n_moved++;
+            lort_name_text_add(&moved, e->tensor, e->tensor_bytes);
+        }
+    }
+    if (n_gone)
+        lort_model_warn(model, "%s: weight_map names %llu tensors that no shard has: %s", shown,
+                        (unsigned long long)n_gone, lort_name_text_end(&gone));
+    if (n_moved)
+        lort_model_warn(model, "%s: weight_map gives the wrong shard for %llu tensors: %s", shown,
+                        (unsigned long long)n_moved, lort_name_text_end(&moved));
 }
 
-static lort_code check_shard_list(lort_model *model, lort_error *err)
+static lort_code name_entries(const lort_model *model, lort_names *names, lort_error *err)
+{
+    bool is_new;
+    uint32_t found;
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < model->shards.entry_count && code == LORT_OK; i++) {
+        const lort_shard_entry *e = &model->shards.entries[i];
+        code = lort_names_add(names, e->tensor, e->tensor_bytes, 0, &is_new, &found, err);
+    }
+    return code;
+}
+
+/* Warns about tensors of the shards that weight_map lacks. */
+static lort_code warn_unlisted(lort_model *model, const char *shown, lort_error *err)
+{
+    lort_names names = {.alloc = model->alloc};
+    lort_name_text list = {0};
+    uint64_t n = 0;
+    lort_code code = name_entries(model, &names, err);
+    for (uint64_t i = 0; i < model->index.count && code == LORT_OK; i++) {
+        const lort_tensor *tensor = &model->index.tensors[i];
+        if (lort_names_find(&names, tensor->name, tensor->name_bytes))
+            continue;
+        n++;
+        lort_name_text_add(&list, tensor->name, tensor->name_bytes);
+    }
+    lort_names_free(&names);
+    if (code == LORT_OK && n)
+        lort_model_warn(model,
+                        "%s: %llu tensors of the shards are not in weight_map; LoRT includes "
+                        "them: %s",
+                        shown, (unsigned long long)n, lort_name_text_end(&list));
+    return code;
+}
+
+static void warn_total(lort_model *model, const char *shown)
 {
     uint64_t total = 0;
-    lort_code code = LORT_OK;
-    char name[200];
-    if (model->index_file == UINT32_MAX)
-        return LORT_OK;
-    for (uint64_t i = 0; i < model->shards.entry_count && code == LORT_OK; i++)
-        code = check_entry(model, &model->shards.entries[i], err);
-    if (code)
-        return code;
     for (uint64_t i = 0; i < model->index.count; i++)
         total += model->index.tensors[i].bytes;
-    lort_escape_text(name, sizeof name, model->files[model->index_file].shown.name);
-    if (model->index.count > model->shards.entry_count)
-        lort_model_warn(model,
-                        "%s: %llu tensors of the shards are not in weight_map; LoRT includes them",
-                        name, (unsigned long long)(model->index.count - model->shards.entry_count));
+    if (model->shards.odd_total)
+        lort_model_warn(model, "%s: metadata.total_size is no whole number below 2^64", shown);
     if (model->shards.has_total && model->shards.total_size != total)
-        lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes", name,
-                        (unsigned long long)model->shards.total_size, (unsigned long long)total);
-    return LORT_OK;
+        lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes",
+                        shown, (unsigned long long)model->shards.total_size,
+                        (unsigned long long)total);
+}
+
+/* What an index says beside the names of its shards is advice. */
+static lort_code check_shard_list(lort_model *model, lort_error *err)
+{
+    char shown[200];
+    if (model->index_file == UINT32_MAX || !model->warn)
+        return LORT_OK;
+    lort_escape_text(shown, sizeof shown, model->files[model->index_file].name);
+    warn_entries(model, shown);
+    warn_total(model, shown);
+    return warn_unlisted(model, shown, err);
 }
 
 /* ---- extents ---- */

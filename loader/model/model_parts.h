@@ -5,10 +5,14 @@
 
 #include "formats/inputs/shards.h"
 #include "loader/model/model.h"
+#include "loader/model/model_shards.h"
+
+#define LORT_INDEX_MAX (1u << 30) /* bytes of an index.json */
 
 typedef struct lort_model_entry {
-    lort_model_file shown;
-    lort_file *file; /* NULL: closed; readers open it again */
+    lort_model_file shown; /* its name is the plain one */
+    const char *name;      /* on the disk, or of the source */
+    lort_file *file;       /* NULL: closed; readers open it again */
     lort_file_info info;
     lort_map *map;   /* NULL: empty, or could not be mapped */
     uint8_t *loaded; /* full mode: the bytes in memory */
@@ -38,7 +42,8 @@ struct lort_model {
     lort_model_entry *files;
     uint32_t file_count, file_room, open_count;
     bool directory;
-    bool watch;             /* a new ctime is a failure */
+    uint32_t lead; /* `_` in front of names that are made plain, so that no name comes twice */
+    bool watch;    /* a new ctime is a failure */
     _Atomic bool touched;   /* it was one */
     lort_shard_list shards; /* of the index.json, if there is one */
     uint32_t index_file;    /* number of the index.json, or UINT32_MAX */
@@ -60,8 +65,34 @@ lort_code lort_model_open_again(lort_model *model, const lort_model_entry *entry
                                 lort_error *err);
 /* Copies the entry's size, identity and times to what callers see. */
 void lort_model_show_info(lort_model_entry *entry);
-/* Opens and maps `name` in the model's directory and appends it. Parses the header of weights. */
+/* True if LoRT can give the file `name` a plain name that no other file of the directory has, with
+ * `lead` times `_` in front. */
+bool lort_model_name_is_free(const lort_model *model, const char *name, uint32_t lead);
+/* Opens and maps `name` in the model's directory and appends it. Parses the header of weights.
+ * Gives another name, with a warning, to a file whose name is not plain, and to an index that LoRT
+ * would not find in the restored directory. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
+/* Lists the names of the model's directory, or of its source, into the arena of the model. */
+lort_code lort_model_names(lort_model *model, lort_folder *out, lort_error *err);
+/* True if the name is that of an index.json of safetensors, such as "x.index.json" and
+ * "x.index.fp16.json". The contents must be looked at too. */
+bool lort_model_claims_index(const char *name);
+/* True for an index of PyTorch's .bin files and the like. */
+bool lort_model_foreign_index(const char *name);
+bool lort_model_claims_weights(const char *name);
+/* True if LoRT can find an index of this name in a directory. Other names must be named. */
+bool lort_model_index_is_found(const char *name);
+/* Sets *is to true if the file is an index.json by its contents. Reads the whole file only if it
+ * may be one and the key stands late. head: its first n bytes. On failure: as lort_os_read. */
+lort_code lort_model_tell_index(lort_model *model, const char *name, const uint8_t *head,
+                                uint64_t n, uint64_t size, bool *is, lort_error *err);
+/* Adds an index.json of the folder, and the shards that it names. On failure: LORT_E_INPUT, with
+ * the names of the shards that the folder lacks. */
+lort_code lort_model_add_index(lort_model *model, const lort_folder *folder, const char *name,
+                               lort_error *err);
+/* Adds the shards of a set, by number. On failure: as lort_shard_set_check. */
+lort_code lort_model_add_set(lort_model *model, const lort_shard_sets *sets, uint32_t number,
+                             lort_error *err);
 /* Finds and adds every file behind the path. */
 lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
 /* The same for the source: a directory if name is NULL. */

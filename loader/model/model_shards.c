@@ -205,8 +205,8 @@ static const lort_shard_set *whole_set(const lort_shard_sets *sets)
     return NULL;
 }
 
-lort_code lort_shards_refuse(const lort_shard_sets *sets, uint32_t lack, uint32_t all,
-                             lort_name_text *names, lort_error *err)
+lort_code lort_shards_refuse(const lort_shard_sets *sets, const char *index, uint32_t lack,
+                             uint32_t all, lort_name_text *names, lort_error *err)
 {
     const lort_shard_set *other = whole_set(sets);
     char first[200], last[200], more[500] = "";
@@ -216,9 +216,13 @@ lort_code lort_shards_refuse(const lort_shard_sets *sets, uint32_t lack, uint32_
                  lort_escape_text(first, sizeof first, other->name),
                  lort_escape_text(last, sizeof last,
                                   lort_shard_set_member(sets, other, other->have - 1)));
-    return lort_fail(err, LORT_E_INPUT,
-                     "%u of %u shards are missing: %s; is the download complete?%s", lack, all,
-                     lort_name_text_end(names), more);
+    lort_fail(err, LORT_E_INPUT, "%u of %u shards are missing: %s; is the download complete?%s",
+              lack, all, lort_name_text_end(names), more);
+    if (index)
+        lort_error_prefix(err, "%s", lort_escape_text(first, sizeof first, index));
+    if (sets->folder.place)
+        lort_error_prefix(err, "%s", lort_escape_text(first, sizeof first, sets->folder.place));
+    return LORT_E_INPUT;
 }
 
 lort_code lort_shard_set_check(const lort_shard_sets *sets, uint32_t number, lort_error *err)
@@ -240,5 +244,5 @@ lort_code lort_shard_set_check(const lort_shard_sets *sets, uint32_t number, lor
         lort_numbered_make(set->name, &set->form, i, name, sizeof name);
         lort_name_text_add(&names, name, (uint32_t)strlen(name));
     }
-    return lort_shards_refuse(sets, set->lack, set->high - set->low + 1, &names, err);
+    return lort_shards_refuse(sets, NULL, set->lack, set->high - set->low + 1, &names, err);
 }

@@ -13,6 +13,7 @@ typedef struct lort_folder {
     const char *path; /* goes before each name: "" or "unet/" */
     const char *const *names;
     uint32_t count;
+    const char *place; /* what a refusal names; NULL: the caller names it */
 } lort_folder;
 
 typedef struct lort_shard_set {
@@ -56,8 +57,8 @@ void lort_name_text_add(lort_name_text *list, const char *name, uint32_t bytes);
 /* The finished text. */
 const char *lort_name_text_end(lort_name_text *list);
 /* Fails: "LACK of ALL shards are missing: NAMES; is the download complete?". sets: a whole set of
- * them is named. */
-lort_code lort_shards_refuse(const lort_shard_sets *sets, uint32_t lack, uint32_t all,
-                             lort_name_text *names, lort_error *err);
+ * them is named. index: the file that lists the shards, or NULL. */
+lort_code lort_shards_refuse(const lort_shard_sets *sets, const char *index, uint32_t lack,
+                             uint32_t all, lort_name_text *names, lort_error *err);
 
 #endif

@@ -80,6 +80,9 @@ lort_code lort_os_restrict(lort_file *file, uint32_t mode, lort_error *err);
  * and returns LORT_OK. Takes no memory and no descriptor. On failure: LORT_E_WRITE. */
 lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,
                        lort_error *err);
+/* True if `name` is a symbolic link that leads to nothing. *err then says where the link leads, and
+ * names it by `shown`. */
+bool lort_os_dangles(lort_dir *dir, const char *name, const char *shown, lort_error *err);
 /* True if `owner` is the owner of files that this process makes in dir. */
 bool lort_os_is_own_user(lort_dir *dir, uint64_t owner);
 /* Sets *same to true if `name` leads to this very file, and to false where there is nothing. Takes

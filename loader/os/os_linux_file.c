@@ -67,6 +67,8 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
         /* open fails on a socket, so fstat cannot name it */
         if (fstatat(dir->fd, name, &st, 0) == 0 && !S_ISREG(st.st_mode))
             code = not_regular(err, LORT_E_INPUT, st.st_mode, file->path);
+        else if (lort_os_dangles(dir, name, file->path, err))
+            code = LORT_E_INPUT;
         else
             code = lort_os_fail(err, lort_os_open_code(why), why, "open", file->path);
     } else if (fstat(file->fd, &st) != 0)

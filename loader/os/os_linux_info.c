@@ -1,10 +1,12 @@
 /* os_linux_info: tells what a path, a name or an open file is. */
 #define _GNU_SOURCE
+#include "formats/base/text.h"
 #include "loader/os/os_linux.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 const char *lort_os_kind_name(uint32_t mode)
 {
@@ -85,6 +87,19 @@ lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bo
     fill_info(info, &st);
     info->birth_ns = birth_of(dir->fd, name, 0);
     return LORT_OK;
+}
+
+bool lort_os_dangles(lort_dir *dir, const char *name, const char *shown, lort_error *err)
+{
+    struct stat st;
+    char target[300], names[600], leads[400];
+    const ssize_t n = readlinkat(dir->fd, name, target, sizeof target - 1);
+    if (n < 0 || fstatat(dir->fd, name, &st, 0) == 0 || errno != ENOENT)
+        return false;
+    lort_fail(err, LORT_E_INPUT, "%s is a link to %s, which does not exist",
+              lort_escape_text(names, sizeof names, shown),
+              lort_escape(leads, sizeof leads, target, (uint64_t)n));
+    return true;
 }
 
 static lort_code is_same(lort_dir *dir, const char *name, int fd, const char *path, bool *same,

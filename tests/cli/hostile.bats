@@ -115,7 +115,7 @@ END
             one_line
         done
     done <<'END'
-gone:shard 2 of 2: .*m-00002-of-00002.gguf.*No such file
+gone:1 of 2 shards are missing: m-00002-of-00002.gguf; is the download complete
 count:its name says shard 1 of 2, its split.* keys say 1 of 3
 again:its name says shard 2 of 2, its split.* keys say 1 of 2
 total:m-00001-of-00002.gguf: split.tensors.count is 5, the shards hold 2 tensors

@@ -54,7 +54,7 @@ lies() {
 
 @test "lies in the container of shards with an index.json" {
     contain shards --residual int
-    lies shards 22
+    lies shards 19
 }
 
 @test "lies in the container of a split GGUF model" {
@@ -98,10 +98,11 @@ lies() {
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/r"
     expect 0 "$LORT" inspect "$T/r"
     cp "$T/odd/list.json" "$T/odd/.list.json"
-    expect 3 "$LORT" compress "$T/odd/.list.json" -o "$T/b.lort" # it would not be found in the restored directory
-    said 'rename the file'
+    expect 0 "$LORT" compress "$T/odd/.list.json" -o "$T/b.lort" # LoRT would not find it in the restored directory
+    said '\.list\.json is stored under the name _list\.json'
+    expect 0 "$LORT" verify "$T/b.lort"
     cp "$T/odd/list.json" "$T/odd/again.json"
-    expect 2 "$LORT" inspect "$T/odd"
+    expect 0 "$LORT" inspect "$T/odd" # which of them counts is unclear, and the numbers of the shards decide
 }
 
 @test "a header that cannot be decoded costs the model, not its tensors" {

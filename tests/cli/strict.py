@@ -345,10 +345,6 @@ def no_shard(c):
     c["files"].remove(weights(c)[-1])
 
 
-def no_index(c):
-    c["files"].remove(index(c))
-
-
 def same_name(c):
     c["files"][-1]["name"] = c["files"][0]["name"]
 
@@ -365,17 +361,6 @@ def first(c):
 
 def map_to(shard):
     return lambda c: edit_index(c, lambda m, d: m.update({sorted(m)[0]: shard}))
-
-
-def unknown_tensor(c):
-    edit_index(c, lambda m, d: m.update({"nothing.of.this.name": sorted(m.values())[0]}))
-
-
-def other_shard(c):
-    def change(m, d):
-        files = sorted(set(m.values()))
-        m.update({k: files[1] if m[k] == files[0] else files[0] for k in m})
-    edit_index(c, change)
 
 
 def one_file_only(c):
@@ -411,15 +396,12 @@ LIES = {
     "a tensor less": (ALL, smaller_file),
     "a header in two parts": (ALL, move_bytes),
     "a shard less": (("shards", "split"), no_shard),
-    "no index": (("shards",), no_index),
     "two files of one name": (("shards", "split"), same_name),
     "index is a side file": (("shards",), set_file(index, role=2, format=b"bytes")),
     "index of another format": (("shards",), set_file(index, format=b"bytes")),
     "index is none": (("shards",), lambda c: set_bytes(index(c), b"{}")),
     "index is no JSON": (("shards",), lambda c: edit(index(c), lambda b: bytes(len(b)))),
     "index names a missing shard": (("shards",), map_to("gone.safetensors")),
-    "index names another shard": (("shards",), other_shard),
-    "index names an unknown tensor": (("shards",), unknown_tensor),
     "duplicate tensors": (("shards",), duplicate_tensor),
     "several files as one": (("shards", "split"), one_file_only),
     "an index that looks like weights": (("shards",), set_file(index, name=b"list.gguf")),

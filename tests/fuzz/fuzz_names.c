@@ -1,11 +1,11 @@
 /* Fuzz target: names. The set and the index find the names that were put in, and nothing else.
- * Plain names are plain. Names of splits are written as they are read. Escaped names are printable,
+ * Plain names are plain. Names of shards are written as they are read. Escaped names are printable,
  * well-formed, and end within their room. Input: names behind line feeds. */
 #include "formats/base/bytes.h"
 #include "formats/base/names.h"
 #include "formats/base/plain_name.h"
 #include "formats/base/text.h"
-#include "formats/inputs/shards.h"
+#include "formats/inputs/numbered.h"
 #include "fuzz_header.h"
 #include "fuzz_input.h"
 
@@ -83,17 +83,29 @@ static void check_plain(const char *text, uint32_t bytes)
     CHECK(!(bytes == 1 && text[0] == '.') && !(bytes >= 2 && text[0] == '.' && text[1] == '.'));
 }
 
-static void check_split(const char *text)
+static void check_numbered(const char *text)
 {
-    uint32_t prefix, number, count;
+    lort_numbered form;
     char again[300];
-    if (!lort_split_name_parse(text, &prefix, &number, &count)) {
-        CHECK(prefix == 0 && number == 0 && count == 0);
+    if (!lort_numbered_parse(text, &form)) {
+        CHECK(form.prefix_bytes == 0 && form.digits == 0 && form.number == 0 && form.count == 0);
         return;
     }
-    CHECK(number >= 1 && number <= count && prefix > 0 && prefix < strlen(text));
-    lort_split_name_make(text, prefix, number, count, again, sizeof again);
+    CHECK(form.number <= form.count && form.count <= LORT_NUMBERED_MOST);
+    CHECK(form.prefix_bytes + form.digits < strlen(text));
+    lort_numbered_make(text, &form, form.number, again, sizeof again);
     CHECK(strlen(text) >= sizeof again || strcmp(again, text) == 0);
+}
+
+static void check_made_plain(const char *text)
+{
+    char plain[LORT_PLAIN_NAME_MAX + 1];
+    for (uint32_t lead = 0; lead < 3; lead++) {
+        lort_plain_name_make(text, lead, plain);
+        CHECK(lort_plain_name(plain, strlen(plain), NULL) == LORT_OK);
+    }
+    lort_plain_name_make(text, 0, plain);
+    CHECK(lort_plain_name(text, strlen(text), NULL) != LORT_OK || strcmp(text, plain) == 0);
 }
 
 static void check_escaped(const char *text, uint32_t bytes)
@@ -128,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(text, names[i].text, names[i].bytes);
         text[names[i].bytes] = '\0';
         check_plain(names[i].text, names[i].bytes);
-        check_split(text);
+        check_numbered(text);
+        check_made_plain(text);
         check_escaped(names[i].text, names[i].bytes);
         free(text);
     }

@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lort_error err = {0};
     lort_shard_list list;
     lort_shards_bid(data, size);
+    lort_shards_bid_whole(data, size);
     lort_code code = lort_shards_parse(data, size, &alloc, &list, &err);
     CHECK(l.peak <= (1u << 20) + 64 * (uint64_t)size);
     if (code) {

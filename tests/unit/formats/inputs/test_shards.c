@@ -1,5 +1,6 @@
 /* Tests of index.json, plain file names and split names. */
 #include "formats/base/plain_name.h"
+#include "formats/inputs/numbered.h"
 #include "formats/inputs/shards.h"
 #include "tests/unit/main.h"
 #include "tests/unit/malformed.h"
@@ -55,21 +56,6 @@ static const struct malformed {
     {"dots", MAP(".."), "begins with '..' or is '.'"},
     {"256 bytes", MAP(LETTERS LETTERS LETTERS LETTERS LETTERS "x"), "is longer than 255 bytes"},
     {"total_size never closed", "{\"metadata\":{\"total_size\":\"}}", "it ends within a string"},
-    {"total_size negative", "{\"metadata\":{\"total_size\":-1},\"weight_map\":{\"w\":\"a\"}}",
-     "total_size must be a whole number"},
-    {"total_size a string", "{\"metadata\":{\"total_size\":\"8\"},\"weight_map\":{\"w\":\"a\"}}",
-     "total_size must be a whole number"},
-    {"total_size 1e3", "{\"metadata\":{\"total_size\":1e3},\"weight_map\":{\"w\":\"a\"}}",
-     "total_size must be a whole number"},
-    {"total_size 1.5", "{\"metadata\":{\"total_size\":1.5},\"weight_map\":{\"w\":\"a\"}}",
-     "total_size must be a whole number"},
-    {"total_size 2^64",
-     "{\"metadata\":{\"total_size\":18446744073709551616},\"weight_map\":{\"w\":\"a\"}}",
-     "below 2^64"},
-    {"total_size twice",
-     "{\"metadata\":{\"total_size\":1,\"total_size\":1},\"weight_map\":{\"w\":\"a\"}}",
-     "total_size stands twice"},
-    {"byte order mark", "\xef\xbb\xbf" MAP("a"), "where a value is expected"},
     {"trailing text", MAP("a") "x", "'x' where the end is expected"},
     {"cut", "{\"weight_map\":{\"w\":\"a\"}", "it ends where"},
     {"invalid UTF-8", MAP("\xff"), "not valid UTF-8"},
@@ -146,15 +132,31 @@ static void test_totals(void **state)
 {
     static const struct {
         const char *metadata;
-        bool has;
+        bool has, odd;
         uint64_t total;
     } cases[] = {
-        {"{\"total_size\":18446744073709551615}", true, UINT64_MAX},
-        {"{\"total_size\":8.0}", true, 8},
-        {"{\"total_size\":0}", true, 0},
-        {"{}", false, 0},
-        {"null", false, 0},
-        {"[[]]", false, 0},
+        {"{\"total_size\":18446744073709551615}", true, false, UINT64_MAX},
+        {"{\"total_size\":8.0}", true, false, 8},
+        {"{\"total_size\":0}", true, false, 0},
+        {"{\"total_size\":\"123\"}", true, false, 123},
+        {"{\"total_size\":2.6e+05}", true, false, 260000},
+        {"{\"total_size\":2600E-2}", true, false, 26},
+        {"{\"total_size\":0e999}", true, false, 0},
+        {"{\"total_size\":1.5}", false, true, 0},
+        {"{\"total_size\":25e-1}", false, true, 0},
+        {"{\"total_size\":-1}", false, true, 0},
+        {"{\"total_size\":18446744073709551616}", false, true, 0},
+        {"{\"total_size\":2e19}", false, true, 0},
+        {"{\"total_size\":1e99999999999999999999}", false, true, 0},
+        {"{\"total_size\":\"\"}", false, true, 0},
+        {"{\"total_size\":\"8 GB\"}", false, true, 0},
+        {"{\"total_size\":\"\\u0038\"}", false, true, 0},
+        {"{\"total_size\":null}", false, true, 0},
+        {"{\"total_size\":{\"total_size\":8}}", false, true, 0},
+        {"{\"total_size\":1,\"total_size\":1}", false, true, 0},
+        {"{}", false, false, 0},
+        {"null", false, false, 0},
+        {"[[]]", false, false, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[200];
@@ -162,10 +164,39 @@ static void test_totals(void **state)
         int n = snprintf(json, sizeof json, "{\"weight_map\":{\"w\":\"a\"},\"metadata\":%s}",
                          cases[i].metadata);
         assert_int_equal(parse(json, (uint64_t)n, &lort_alloc_heap, &list, NULL), LORT_OK);
-        assert_int_equal(list.has_total, cases[i].has);
+        if (list.has_total != cases[i].has || list.odd_total != cases[i].odd)
+            fail_msg("%s: has %d, odd %d", cases[i].metadata, list.has_total, list.odd_total);
         assert_true(list.total_size == cases[i].total);
         lort_shards_free(&list);
     }
+}
+
+/* A byte order mark stays, and a text stays a text. */
+static void test_rewrite_text(void **state)
+{
+    static const char json[] = "\xef\xbb\xbf{\"metadata\":{\"total_size\": \"77\"},\r\n"
+                               "\"weight_map\":{\"w\":\"a\"}}\r\n",
+                      want[] = "\xef\xbb\xbf{\"metadata\":{\"total_size\": \"1234\"},\r\n"
+                               "\"weight_map\":{\"w\":\"a\"}}\r\n";
+    lort_shard_list list;
+    lort_buffer out = new_buffer();
+    assert_int_equal(parse(json, strlen(json), &lort_alloc_heap, &list, NULL), LORT_OK);
+    assert_int_equal(list.total_size, 77);
+    assert_int_equal(
+        lort_shards_rewrite(&list, (const uint8_t *)json, strlen(json), 1234, &out, NULL), LORT_OK);
+    assert_int_equal(out.size, strlen(want));
+    assert_memory_equal(out.data, want, out.size);
+    lort_shards_free(&list);
+    lort_buffer_free(&out);
+}
+
+static void test_offsets_count_the_mark(void **state)
+{
+    lort_shard_list list;
+    lort_error err = {0};
+    static const char json[] = "\xef\xbb\xbf{\"weight_map\":3}";
+    assert_int_equal(parse(json, strlen(json), &lort_alloc_heap, &list, &err), LORT_E_INPUT);
+    assert_non_null(strstr(err.message, "weight_map must be an object at offset 17"));
 }
 
 static void test_rewrite(void **state)
@@ -256,6 +287,27 @@ static void test_too_many(void **state)
     lort_buffer_free(&b);
 }
 
+static void test_bid_whole(void **state)
+{
+    static const struct {
+        const char *text;
+        bool bid;
+    } cases[] = {
+        {"{\"weight_map\":{}}", true},
+        {"\xef\xbb\xbf {\"metadata\":{\"a\":[1,{}]},\r\n\"weight_map\"", false},
+        {"\xef\xbb\xbf {\"metadata\":{\"a\":[1,{}]},\r\n\"weight_map\":", true},
+        {"{\"metadata\":{\"weight_map\":{}}}", false},
+        {"{\"a\":\"weight_map\"}", false},
+        {"{\"a\":bad,\"weight_map\":{}}", false},
+        {"[]", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (lort_shards_bid_whole((const uint8_t *)cases[i].text, strlen(cases[i].text)) !=
+            cases[i].bid)
+            fail_msg("%s", cases[i].text);
+}
+
 static void test_bid(void **state)
 {
     static const struct {
@@ -263,6 +315,7 @@ static void test_bid(void **state)
         bool bid;
     } cases[] = {
         {"{\"weight_map\":{}}", true},
+        {"\xef\xbb\xbf{\"weight_map\":{}}", true},
         {" \n\t{ \"metadata\": {\"total_size\": 1}, \"weight_map\" : {}}", true},
         {"{\"model_type\":\"llama\"}", false},
         {"[\"weight_map\"]", false},
@@ -334,42 +387,90 @@ static void test_plain_names(void **state)
     assert_int_equal(lort_plain_name("a\0b", 3, NULL), LORT_E_INPUT);
 }
 
-static void test_split_names(void **state)
+static void test_plain_names_are_made(void **state)
+{
+    static const struct {
+        const char *name, *plain;
+    } cases[] = {
+        {"model.gguf", "model.gguf"},
+        {"sha256:00ff", "sha256_00ff"},
+        {"a\\b:c\x01\x7f", "a_b_c__"},
+        {"aux.gguf", "_ux.gguf"},
+        {"..x", "_.x"},
+        {".hidden", ".hidden"},
+        {"name.", "name_"},
+        {"name ", "name_"},
+        {"caf\xe9.gguf", "caf_.gguf"},
+        {"caf\xc3\xa9.gguf", "caf\xc3\xa9.gguf"},
+        {"\xe4\xb8\xad\xe6", "\xe4\xb8\xad_"},
+        {"", "_"},
+    };
+    char out[LORT_PLAIN_NAME_MAX + 1], longest[400];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lort_plain_name_make(cases[i].name, 0, out);
+        assert_string_equal(out, cases[i].plain);
+        assert_int_equal(lort_plain_name(out, strlen(out), NULL), LORT_OK);
+    }
+    lort_plain_name_make("a:b", 2, out);
+    assert_string_equal(out, "__a_b");
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest + 254, "\xc3\xa9", 3);
+    lort_plain_name_make(longest, 0, out);
+    assert_int_equal(strlen(out), 254);
+    for (uint32_t lead = 0; lead < 300; lead++) {
+        lort_plain_name_make("con.\xff", lead, out);
+        assert_int_equal(lort_plain_name(out, strlen(out), NULL), LORT_OK);
+    }
+}
+
+static void test_numbered_names(void **state)
 {
     static const struct {
         const char *name;
-        uint32_t prefix, number, count;
+        uint32_t prefix, digits, number, count;
+        const char *second;
     } good[] = {
-        {"model-00001-of-00003.gguf", 5, 1, 3},
-        {"a-00001-of-00001.gguf", 1, 1, 1},
-        {"x-00001-of-00002-65535-of-65535.gguf", 16, 65535, 65535},
+        {"model-00001-of-00003.safetensors", 6, 5, 1, 3, "model-00002-of-00003.safetensors"},
+        {"model-00001-of-000001.safetensors", 6, 5, 1, 1, "model-00002-of-000001.safetensors"},
+        {"m-00001-of-00002.fp16.safetensors", 2, 5, 1, 2, "m-00002-of-00002.fp16.safetensors"},
+        {"m_1-of-10.safetensors", 2, 1, 1, 10, "m_2-of-10.safetensors"},
+        {"00000-of-00002.safetensors", 0, 5, 0, 2, "00002-of-00002.safetensors"},
+        {"a-of-b-1-of-2.safetensors", 7, 1, 1, 2, "a-of-b-2-of-2.safetensors"},
+        {"a-0000000000000001-of-99999.safetensors", 2, 16, 1, 99999,
+         "a-0000000000000002-of-99999.safetensors"},
+        {"model-00001-of-00003.gguf", 6, 5, 1, 3, "model-00002-of-00003.gguf"},
     };
-    static const char *const bad[] = {"",
-                                      "model.gguf",
-                                      "-00001-of-00003.gguf",
+    static const char *const bad[] = {"model.safetensors",
+                                      "model-00004-of-00003.safetensors",
+                                      "model-00001-of-00000.safetensors",
+                                      "model-1-of-100000.safetensors",
+                                      "model-1-of-99999999999999999999.safetensors",
+                                      "model-1-of-.safetensors",
+                                      "model--of-2.safetensors",
+                                      "model1-of-2.safetensors",
+                                      "model-1-of-2safetensors",
+                                      "model-1-of-2.bin",
+                                      "model-1-of-2.safetensors.part",
+                                      "model-1-of-2.gguf",
                                       "model-00000-of-00003.gguf",
-                                      "model-00004-of-00003.gguf",
-                                      "model-0001-of-00003.gguf",
-                                      "model-00001-of-00003.GGUF",
-                                      "model-00001-of-00003.gguf ",
-                                      "model-0000x-of-00003.gguf",
-                                      "model_00001-of-00003.gguf"};
-    uint32_t prefix, number, count;
+                                      "model_00001-of-00003.gguf",
+                                      "-00001-of-00003.gguf"};
+    lort_numbered form;
     char out[80];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(lort_split_name_parse(good[i].name, &prefix, &number, &count));
-        assert_int_equal(prefix, good[i].prefix);
-        assert_int_equal(number, good[i].number);
-        assert_int_equal(count, good[i].count);
-        lort_split_name_make(good[i].name, prefix, number, count, out, sizeof out);
-        assert_string_equal(out, good[i].name);
+        if (!lort_numbered_parse(good[i].name, &form))
+            fail_msg("%s", good[i].name);
+        assert_int_equal(form.prefix_bytes, good[i].prefix);
+        assert_int_equal(form.digits, good[i].digits);
+        assert_int_equal(form.number, good[i].number);
+        assert_int_equal(form.count, good[i].count);
+        lort_numbered_make(good[i].name, &form, 2, out, sizeof out);
+        assert_string_equal(out, good[i].second);
     }
-    lort_split_name_make("model-00001-of-00003.gguf", 5, 2, 3, out, sizeof out);
-    assert_string_equal(out, "model-00002-of-00003.gguf");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (lort_split_name_parse(bad[i], &prefix, &number, &count))
-            fail_msg("'%s' is taken for a split name", bad[i]);
-        assert_int_equal(prefix + number + count, 0);
+        if (lort_numbered_parse(bad[i], &form))
+            fail_msg("'%s' is taken for a shard", bad[i]);
+        assert_int_equal(form.prefix_bytes + form.digits + form.number + form.count, 0);
     }
 }
 
@@ -415,12 +516,22 @@ static void test_real_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_5000_characters),
-        cmocka_unit_test(test_sample),      cmocka_unit_test(test_totals),
-        cmocka_unit_test(test_rewrite),     cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_truncated),   cmocka_unit_test(test_many),
-        cmocka_unit_test(test_too_many),    cmocka_unit_test(test_bid),
-        cmocka_unit_test(test_plain_names), cmocka_unit_test(test_split_names),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_5000_characters),
+        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_totals),
+        cmocka_unit_test(test_rewrite),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_bid),
+        cmocka_unit_test(test_bid_whole),
+        cmocka_unit_test(test_rewrite_text),
+        cmocka_unit_test(test_offsets_count_the_mark),
+        cmocka_unit_test(test_plain_names),
+        cmocka_unit_test(test_plain_names_are_made),
+        cmocka_unit_test(test_numbered_names),
         cmocka_unit_test(test_real_files),
     };
     return run_chosen(tests, NULL, NULL);

@@ -225,12 +225,38 @@ static void shards_are_found_by_their_index(void **state)
     check_and_close("", 5, 3, true, "safetensors");
     check_and_close("model.safetensors.index.json", 4, 3, true, "safetensors");
     assert_string_equal(said, "");
-    check_and_close(shard_name(2, 3, ".safetensors"), 1, 1, false, "safetensors");
-    tiny_says(said, "looks like one shard of several");
-    said[0] = '\0';
+}
+
+static void shards_are_found_by_their_numbers(void **state)
+{
+    write_shards(3);
+    assert_int_equal(unlink(tiny_path(dir, "model.safetensors.index.json")), 0);
+    check_and_close("", 3, 3, true, "safetensors");
+    for (unsigned i = 1; i <= 3; i++)
+        check_and_close(shard_name(i, 3, ".safetensors"), 3, 3, true, "safetensors");
     tiny_safetensors(dir, "y-00001-of-00001.safetensors", two, 2);
     check_and_close("y-00001-of-00001.safetensors", 1, 2, false, "safetensors");
     assert_string_equal(said, "");
+}
+
+static void what_lacks_of_a_set_is_named(void **state)
+{
+    static const char asks[] = "2 of 3 shards are missing: x-00001-of-00003.safetensors, "
+                               "x-00002-of-00003.safetensors; is the download complete?";
+    write_shards(3);
+    assert_int_equal(unlink(tiny_path(dir, shard_name(1, 3, ".safetensors"))), 0);
+    assert_int_equal(unlink(tiny_path(dir, shard_name(2, 3, ".safetensors"))), 0);
+    assert_refused("", LORT_E_INPUT, asks);
+    tiny_says(err.message, "model.safetensors.index.json: 2 of 3");
+    assert_int_equal(unlink(tiny_path(dir, "model.safetensors.index.json")), 0);
+    assert_refused("", LORT_E_INPUT, asks);
+    assert_refused(shard_name(3, 3, ".safetensors"), LORT_E_INPUT, asks);
+    tiny_says(err.message, dir);
+    tiny_safetensors(dir, "m-1-of-2.safetensors", two, 2);
+    tiny_safetensors(dir, "m-2-of-2.safetensors", other, 1);
+    assert_refused("", LORT_E_INPUT, asks);
+    tiny_says(err.message, "m-1-of-2.safetensors to m-2-of-2.safetensors");
+    check_and_close("m-2-of-2.safetensors", 2, 3, true, "safetensors");
 }
 
 static void a_split_is_found_by_any_of_its_shards(void **state)
@@ -353,13 +379,12 @@ static void an_index_must_fit_its_shards(void **state)
     tiny_index(dir, name,
                (const char *[]){"a", "1.safetensors", "b", "1.safetensors", "c", "1.safetensors",
                                 "d", "2.safetensors", NULL});
-    assert_refused(name, LORT_E_INPUT,
-                   "model.safetensors.index.json: weight_map says tensor 'c' is in 1.safetensors; "
-                   "it is in another shard");
-    tiny_index(dir, name, (const char *[]){"a", "1.safetensors", "d", "2.safetensors", NULL});
-    assert_refused(name, LORT_E_INPUT, "'d' is in 2.safetensors; it is not there");
+    check_and_close(name, 3, 3, true, "safetensors");
+    tiny_says(said, "index.json: weight_map gives the wrong shard for 1 tensors: c");
+    tiny_says(said, "index.json: weight_map names 1 tensors that no shard has: d");
+    said[0] = '\0';
     tiny_index(dir, name, (const char *[]){"a", "3.safetensors", NULL});
-    assert_refused(name, LORT_E_INPUT, "3.safetensors");
+    assert_refused(name, LORT_E_INPUT, "1 of 1 shards are missing: 3.safetensors");
     tiny_index(dir, name, (const char *[]){"a", "../1.safetensors", NULL});
     assert_refused(name, LORT_E_INPUT, name);
     tiny_text(dir, name, "{\"weight_map\":{\"a\":\"1.safetensors\"");
@@ -368,7 +393,8 @@ static void an_index_must_fit_its_shards(void **state)
               "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2."
               "safetensors\"}}");
     check_and_close(name, 3, 3, true, "safetensors");
-    tiny_says(said, "model.safetensors.index.json: 1 tensors of the shards are not in weight_map");
+    tiny_says(said,
+              "index.json: 1 tensors of the shards are not in weight_map; LoRT includes them: b");
     tiny_says(said,
               "model.safetensors.index.json: metadata.total_size is 1, the tensors have 128 bytes");
 }
@@ -389,7 +415,7 @@ static void a_split_must_be_whole_and_of_one_model(void **state)
     const char *second = shard_name(2, 3, ".gguf");
     write_split();
     assert_int_equal(unlink(tiny_path(dir, second)), 0);
-    assert_refused(shard_name(3, 3, ".gguf"), LORT_E_INPUT, "shard 2 of 3");
+    assert_refused(shard_name(3, 3, ".gguf"), LORT_E_INPUT, "1 of 3 shards are missing");
     assert_refused("", LORT_E_INPUT, second);
     write_split_shard(2, &(tiny_split){0, 3, 3, NULL}); /* the first one again */
     assert_refused("", LORT_E_INPUT, "its name says shard 2 of 3, its split.* keys say 1 of 3");
@@ -773,6 +799,8 @@ int main(void)
         TEST(a_directory_has_its_side_files),
         TEST(what_is_left_out_is_said),
         TEST(shards_are_found_by_their_index),
+        TEST(shards_are_found_by_their_numbers),
+        TEST(what_lacks_of_a_set_is_named),
         TEST(a_split_is_found_by_any_of_its_shards),
         TEST(links_lead_to_the_model),
         TEST(outputs_get_no_more_rights_than_all_inputs),
