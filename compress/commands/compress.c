@@ -163,6 +163,28 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, lort_err
     return code;
 }
 
+/* Says which file the container stores under another name, since its own is not plain. */
+static void warn_names(prepared *p)
+{
+    const lort_model_file *first = NULL;
+    uint32_t more = 0;
+    char own[300], name[300], others[40] = "";
+    for (uint32_t i = 0; i < lort_model_file_count(p->model); i++) {
+        const lort_model_file *file = lort_model_get_file(p->model, i);
+        if (strcmp(file->name, file->own_name) == 0)
+            continue;
+        more += first != NULL;
+        first = first ? first : file;
+    }
+    if (!first)
+        return;
+    if (more)
+        snprintf(others, sizeof others, ", and %u more likewise", more);
+    lort_session_warn(&p->session, "'%s' is stored under the name '%s'%s",
+                      lort_escape_text(own, sizeof own, first->own_name),
+                      lort_escape_text(name, sizeof name, first->name), others);
+}
+
 /* Opens the model and lists its tensors. Both count before the plan sees what memory is left. */
 static lort_code open_model(prepared *p, const char *path, const lort_options *options,
                             lort_error *err)
@@ -174,6 +196,7 @@ static lort_code open_model(prepared *p, const char *path, const lort_options *o
         p->session.time_limit = options->time_limit;
         lort_model_stop_when(p->model, lort_session_stops, &p->session);
         report_input(p, path);
+        warn_names(p);
         code = lort_pipeline_list(&p->decider, err);
     }
     return lort_session_name_limit(&p->session, path, code, err);

@@ -112,7 +112,6 @@ static const struct field {
 } fields[] = {{"dtype", read_dtype}, {"shape", read_shape}, {"data_offsets", read_offsets}};
 
 #define FIELDS (sizeof fields / sizeof *fields)
-#define ALL_FIELDS ((1u << FIELDS) - 1)
 
 static lort_code read_field(lort_json *j, entry *e, unsigned *seen)
 {
@@ -195,6 +194,19 @@ static lort_code walk_entry(lort_json *j, const visitor *v)
     return code ? code : v->on_entry(v->ctx, &e, j->error);
 }
 
+static lort_code check_padding(lort_json *j)
+{
+    uint64_t nul = 0;
+    while (j->at < j->size && j->data[j->at] == ' ')
+        j->at++;
+    for (uint64_t i = j->token_at = j->at; i < j->size; i++)
+        nul += j->data[i] == 0;
+    if (nul && nul == j->size - j->at)
+        return lort_json_fail(j, "pad with spaces: the header ends in %" PRIu64 " NUL bytes", nul);
+    return j->at == j->size ? LORT_OK
+                            : lort_json_fail(j, "only spaces may follow the header's JSON");
+}
+
 static lort_code walk_top(lort_json *j, const visitor *v)
 {
     bool has_meta = false;
@@ -208,15 +220,7 @@ static lort_code walk_top(lort_json *j, const visitor *v)
         has_meta |= meta;
         code = meta ? walk_meta(j, v) : walk_entry(j, v);
     }
-    if (code || j->code)
-        return code ? code : j->code;
-    for (uint64_t i = j->at; i < j->size; i++) {
-        if (j->data[i] != ' ') {
-            j->token_at = i;
-            return lort_json_fail(j, "only spaces may follow the header's JSON");
-        }
-    }
-    return LORT_OK;
+    return code ? code : j->code ? j->code : check_padding(j);
 }
 
 static lort_json start_header(const uint8_t *data, uint64_t header_bytes, lort_error *err)
@@ -443,15 +447,11 @@ static lort_code fill_all(const uint8_t *data, uint64_t file_size, lort_header *
               second = start_header(data, h->header_bytes, err);
     lort_code code = walk_top(&first, &(visitor){count_entry, count_meta, NULL, &counted});
     f.left = counted;
-    if (!code)
-        code = take_all(h, &counted, &f, err);
-    if (!code)
-        code = walk_top(&second, &(visitor){fill_entry, fill_meta, NULL, &f});
+    code = code ? code : take_all(h, &counted, &f, err);
+    code = code ? code : walk_top(&second, &(visitor){fill_entry, fill_meta, NULL, &f});
     code = code ? code : check_meta(h, err);
-    if (!code)
-        code = lort_layout_sort(h->index.tensors, h->index.count, h->arena.alloc, err);
-    if (!code)
-        code = lort_index_build(&h->index, &h->arena, err);
+    code = code ? code : lort_layout_sort(h->index.tensors, h->index.count, h->arena.alloc, err);
+    code = code ? code : lort_index_build(&h->index, &h->arena, err);
     return code ? code : check_dense(h, file_size, err);
 }
 

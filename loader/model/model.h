@@ -16,7 +16,8 @@
                  */
 
 typedef struct lort_model_file {
-    const char *name; /* plain base name */
+    const char *name;     /* plain base name, under which a container stores the file */
+    const char *own_name; /* on the disk */
     lort_role role;
     uint64_t size;
     uint64_t device, inode;

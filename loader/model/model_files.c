@@ -198,7 +198,7 @@ static lort_code name_entry(lort_model *model, lort_model_entry *entry, const ch
     char plain[LORT_PLAIN_NAME_MAX + 1], shown[200], room[600];
     uint32_t lead = model->lead;
     lort_code code = lort_arena_text(&model->arena, name, strlen(name), &entry->name, err);
-    entry->shown.name = entry->name;
+    entry->shown.name = entry->shown.own_name = entry->name;
     const char *from = findable(name, entry->shown.role, room, sizeof room);
     if (code || model->source || (from == name && !lort_plain_name(name, strlen(name), NULL)))
         return code;
@@ -207,8 +207,6 @@ static lort_code name_entry(lort_model *model, lort_model_entry *entry, const ch
             return lort_fail(err, LORT_E_INPUT, "%s: no plain name is left for it; rename it",
                              show_name(shown, sizeof shown, entry));
     lort_plain_name_make(from, lead, plain);
-    lort_model_warn(model, "%s is stored under the name %s", show_name(shown, sizeof shown, entry),
-                    plain);
     return lort_arena_text(&model->arena, plain, strlen(plain), &entry->shown.name, err);
 }
 

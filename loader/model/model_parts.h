@@ -69,8 +69,8 @@ void lort_model_show_info(lort_model_entry *entry);
  * `lead` times `_` in front. */
 bool lort_model_name_is_free(const lort_model *model, const char *name, uint32_t lead);
 /* Opens and maps `name` in the model's directory and appends it. Parses the header of weights.
- * Gives another name, with a warning, to a file whose name is not plain, and to an index that LoRT
- * would not find in the restored directory. */
+ * Gives another name to a file whose name is not plain, and to an index that LoRT would not find in
+ * the restored directory. */
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Lists the names of the model's directory, or of its source, into the arena of the model. */
 lort_code lort_model_names(lort_model *model, lort_folder *out, lort_error *err);

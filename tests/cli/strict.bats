@@ -99,7 +99,7 @@ lies() {
     expect 0 "$LORT" inspect "$T/r"
     cp "$T/odd/list.json" "$T/odd/.list.json"
     expect 0 "$LORT" compress "$T/odd/.list.json" -o "$T/b.lort" # LoRT would not find it in the restored directory
-    said '\.list\.json is stored under the name _list\.json'
+    said "'.list.json' is stored under the name '_list.json'"
     expect 0 "$LORT" verify "$T/b.lort"
     cp "$T/odd/list.json" "$T/odd/again.json"
     expect 0 "$LORT" inspect "$T/odd" # which of them counts is unclear, and the numbers of the shards decide
