@@ -1,6 +1,5 @@
 /* model_index: builds one index over all files, checks shards against each other, and lists the
  * extents that tile every file. */
-#include "formats/base/names.h"
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
 #include <stdio.h>
@@ -94,8 +93,16 @@ static lort_code check_split(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
-/* Warns about tensors that weight_map gives no shard that has them. */
-static void warn_entries(lort_model *model, const char *shown)
+/* The name in its folder, as an index.json there has it. */
+static const char *base_name(const lort_model_entry *file)
+{
+    const char *slash = strrchr(file->name, '/');
+    return slash ? slash + 1 : file->name;
+}
+
+/* Warns about tensors that weight_map gives no shard that has them. Marks in `listed` the tensors
+ * of the shards that it has. */
+static void warn_entries(lort_model *model, const char *shown, bool *listed)
 {
     lort_name_text gone = {0}, moved = {0};
     uint64_t n_gone = 0, n_moved = 0;
@@ -105,7 +112,10 @@ static void warn_entries(lort_model *model, const char *shown)
         if (!tensor) {
             n_gone++;
             lort_name_text_add(&gone, e->tensor, e->tensor_bytes);
-        } else if (strcmp(model->files[tensor->file].name, model->shards.files[e->file])) {
+            continue;
+        }
+        listed[tensor - model->index.tensors] = true;
+        if (strcmp(base_name(&model->files[tensor->file]), model->shards.files[e->file]) != 0) {
             n_moved++;
             lort_name_text_add(&moved, e->tensor, e->tensor_bytes);
         }
@@ -118,39 +128,22 @@ static void warn_entries(lort_model *model, const char *shown)
                         (unsigned long long)n_moved, lort_name_text_end(&moved));
 }
 
-static lort_code name_entries(const lort_model *model, lort_names *names, lort_error *err)
-{
-    bool is_new;
-    uint32_t found;
-    lort_code code = LORT_OK;
-    for (uint64_t i = 0; i < model->shards.entry_count && code == LORT_OK; i++) {
-        const lort_shard_entry *e = &model->shards.entries[i];
-        code = lort_names_add(names, e->tensor, e->tensor_bytes, 0, &is_new, &found, err);
-    }
-    return code;
-}
-
 /* Warns about tensors of the shards that weight_map lacks. */
-static lort_code warn_unlisted(lort_model *model, const char *shown, lort_error *err)
+static void warn_unlisted(lort_model *model, const char *shown, const bool *listed)
 {
-    lort_names names = {.alloc = model->alloc};
     lort_name_text list = {0};
     uint64_t n = 0;
-    lort_code code = name_entries(model, &names, err);
-    for (uint64_t i = 0; i < model->index.count && code == LORT_OK; i++) {
+    for (uint64_t i = 0; i < model->index.count; i++) {
         const lort_tensor *tensor = &model->index.tensors[i];
-        if (lort_names_find(&names, tensor->name, tensor->name_bytes))
-            continue;
-        n++;
-        lort_name_text_add(&list, tensor->name, tensor->name_bytes);
+        n += !listed[i];
+        if (!listed[i])
+            lort_name_text_add(&list, tensor->name, tensor->name_bytes);
     }
-    lort_names_free(&names);
-    if (code == LORT_OK && n)
+    if (n)
         lort_model_warn(model,
                         "%s: %llu tensors of the shards are not in weight_map; LoRT includes "
                         "them: %s",
                         shown, (unsigned long long)n, lort_name_text_end(&list));
-    return code;
 }
 
 static void warn_total(lort_model *model, const char *shown)
@@ -170,12 +163,19 @@ static void warn_total(lort_model *model, const char *shown)
 static lort_code check_shard_list(lort_model *model, lort_error *err)
 {
     char shown[200];
+    void *listed;
     if (model->index_file == UINT32_MAX || !model->warn)
         return LORT_OK;
+    lort_code code =
+        lort_take_zero(model->alloc, model->index.count, "a list of tensors", &listed, err);
+    if (code)
+        return code;
     lort_escape_text(shown, sizeof shown, model->files[model->index_file].name);
-    warn_entries(model, shown);
+    warn_entries(model, shown, listed);
+    warn_unlisted(model, shown, listed);
     warn_total(model, shown);
-    return warn_unlisted(model, shown, err);
+    lort_give(model->alloc, listed, model->index.count);
+    return LORT_OK;
 }
 
 /* ---- extents ---- */
