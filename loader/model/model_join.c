@@ -154,7 +154,7 @@ lort_code lort_model_tell_index(lort_model *model, const char *name, const uint8
 {
     lort_file *file;
     char shown[200];
-    *is = lort_shards_bid(head, n);
+    *is = lort_shards_bid(head, n) || (n == size && lort_shards_bid_whole(head, n));
     if (*is || n == size || size > LORT_INDEX_MAX || !lort_shards_may_be(head, n))
         return LORT_OK;
     if (model->source)
