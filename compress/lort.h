@@ -374,7 +374,7 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
 /* ---- the commands ---- */
 
 /* Common to all commands:
- *   - A path of a model names a .gguf file, any shard of a split model, a .safetensors file, or an
+ *   - A path of a model names a .gguf file, a .safetensors file, any shard of a numbered set, or an
  *     index.json. It may also name a directory that holds one model. LoRT detects the type from the
  *     contents.
  *   - report is filled from scratch. After a failure it holds the figures known so far. Call

@@ -30,8 +30,8 @@ typedef struct lort_model lort_model;
 /* Receives each warning as one escaped line. May be NULL. */
 typedef void lort_warn_fn(void *ctx, const char *text);
 
-/* Opens the model at `path`: a .gguf, any shard of a split, a .safetensors, an index.json or a
- * directory. The contents decide, not the name. Owner: lort_model_close frees the model. On
+/* Opens the model at `path`: a .gguf, a .safetensors, any shard of a numbered set, an index.json or
+ * a directory. The contents decide, not the name. Owner: lort_model_close frees the model. On
  * failure: LORT_E_USAGE if a directory holds several models, LORT_E_INPUT if a file is malformed.
  * Else LORT_E_READ or LORT_E_MEMORY. */
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,

@@ -179,7 +179,8 @@ void lort_name_text_add(lort_name_text *list, const char *name, uint32_t bytes)
 {
     char shown[300];
     const size_t at = strlen(list->text);
-    lort_escape(shown, sizeof shown, name, bytes);
+    if (list->more == 0 && list->shown < NAMES_SHOWN)
+        lort_escape(shown, sizeof shown, name, bytes);
     if (list->more || list->shown == NAMES_SHOWN || at + strlen(shown) + 24 > sizeof list->text) {
         list->more++;
         return;
