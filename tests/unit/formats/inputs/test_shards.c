@@ -1,4 +1,4 @@
-/* Tests of index.json, plain file names and split names. */
+/* Tests of index.json, plain file names and names of shards. */
 #include "formats/base/plain_name.h"
 #include "formats/inputs/numbered.h"
 #include "formats/inputs/shards.h"
