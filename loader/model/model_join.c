@@ -7,12 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool ends_with(const char *text, size_t n, const char *end)
-{
-    const size_t m = strlen(end);
-    return n >= m && memcmp(text + n - m, end, m) == 0;
-}
-
 /* ---- the names of a folder ---- */
 
 typedef struct lister {
@@ -63,53 +57,6 @@ static lort_code add_member(lort_model *model, const lort_folder *folder, const 
 }
 
 /* ---- an index.json ---- */
-
-/* Endings of the files that an index of another framework lists. */
-static bool is_foreign(const char *name, size_t bytes)
-{
-    static const char *const endings[] = {".bin",     ".pt",   ".pth", ".h5",
-                                          ".msgpack", ".ckpt", ".onnx"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (ends_with(name, bytes, endings[i]))
-            return true;
-    return false;
-}
-
-/* "model.safetensors.index.json", and "x.safetensors.index.fp16.json" of diffusers. */
-static const char *index_part(const char *name)
-{
-    const char *last = NULL;
-    if (!ends_with(name, strlen(name), ".json"))
-        return NULL;
-    for (const char *at = strstr(name, ".index."); at; at = strstr(at + 1, ".index."))
-        last = at;
-    return last;
-}
-
-bool lort_model_foreign_index(const char *name)
-{
-    const char *part = index_part(name);
-    return part && is_foreign(name, (size_t)(part - name));
-}
-
-bool lort_model_claims_index(const char *name)
-{
-    return (index_part(name) || ends_with(name, strlen(name), "index.json")) &&
-           !lort_model_foreign_index(name);
-}
-
-/* LoRT must refuse a broken file whose name claims weights. It may neither carry nor leave out such
- * a file. */
-bool lort_model_claims_weights(const char *name)
-{
-    const size_t n = strlen(name);
-    return ends_with(name, n, ".gguf") || ends_with(name, n, ".safetensors");
-}
-
-bool lort_model_index_is_found(const char *name)
-{
-    return name[0] != '.' && !lort_model_claims_weights(name) && !lort_model_foreign_index(name);
-}
 
 /* Looks at the whole file. A mapping needs no memory. */
 static lort_code look_whole(lort_file *file, uint64_t size, const lort_alloc *alloc, bool *is,

@@ -74,14 +74,6 @@ bool lort_model_name_is_free(const lort_model *model, const char *name, uint32_t
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
 /* Lists the names of the model's directory, or of its source, into the arena of the model. */
 lort_code lort_model_names(lort_model *model, lort_folder *out, lort_error *err);
-/* True if the name is that of an index.json of safetensors, such as "x.index.json" and
- * "x.index.fp16.json". The contents must be looked at too. */
-bool lort_model_claims_index(const char *name);
-/* True for an index of PyTorch's .bin files and the like. */
-bool lort_model_foreign_index(const char *name);
-bool lort_model_claims_weights(const char *name);
-/* True if LoRT can find an index of this name in a directory. Other names must be named. */
-bool lort_model_index_is_found(const char *name);
 /* Sets *is to true if the file is an index.json by its contents. Reads the whole file only if it
  * may be one and the key stands late. head: its first n bytes. On failure: as lort_os_read. */
 lort_code lort_model_tell_index(lort_model *model, const char *name, const uint8_t *head,

@@ -61,4 +61,13 @@ const char *lort_name_text_end(lort_name_text *list);
 lort_code lort_shards_refuse(const lort_shard_sets *sets, const char *index, uint32_t lack,
                              uint32_t all, lort_name_text *names, lort_error *err);
 
+/* True if the name is that of an index.json of safetensors, such as "x.index.json" and
+ * "x.index.fp16.json". The contents must be looked at too. */
+bool lort_model_claims_index(const char *name);
+/* True for an index of PyTorch's .bin files and the like. */
+bool lort_model_foreign_index(const char *name);
+bool lort_model_claims_weights(const char *name);
+/* True if LoRT can find an index of this name in a directory. Other names must be named. */
+bool lort_model_index_is_found(const char *name);
+
 #endif
