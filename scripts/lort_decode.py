@@ -32,7 +32,7 @@ except ImportError:
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
 RAW, FACTORS, INTEGERS, TERNARY = 0, 1, 2, 5
 RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
-SCALED_COLUMNS, CONVOLUTION, SAME, OPAQUE_TYPES = 1, 1 << 3, 1 << 4, 1 << 6  # the required features this reader knows
+SCALED_COLUMNS, CONVOLUTION, SAME, PATHS, OPAQUE_TYPES = 1, 1 << 3, 1 << 4, 1 << 5, 1 << 6  # the required features this reader knows
 OPAQUE, OPAQUE_IDS = 65536, 65536  # the number of an opaque type is OPAQUE + its id in the GGUF file
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
@@ -263,11 +263,11 @@ def read_head(body):
     c = Cursor(body, "HEAD")
     need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
     major, minor, zero, required, _ = c.get("HHIQQ")
-    known = SCALED_COLUMNS | CONVOLUTION | SAME | OPAQUE_TYPES
+    known = SCALED_COLUMNS | CONVOLUTION | SAME | PATHS | OPAQUE_TYPES
     need(major == 1 and not required & ~known, f"version {major}.{minor}, features {required:#x}: needs another reader")
     need(zero == 0, "HEAD: a reserved field is not 0")
     c.end(False)
-    return minor
+    return minor, required
 
 
 Model = collections.namedtuple("Model", "algorithm directory seed producer options libraries files extents")
@@ -279,6 +279,14 @@ def plain_name(name):
     return 1 <= len(name.encode()) <= 255 and name not in (".", "..") and not any(x in '/\\:' or ord(x) < 32 for x in name)
 
 
+def plain_path(name):
+    return len(name.encode()) <= 1024 and name.count("/") < 16 and all(map(plain_name, name.split("/")))
+
+
+def folders(name):
+    return {name[:i] for i, x in enumerate(name) if x == "/"}
+
+
 def read_model(body):
     c = Cursor(body, "MODEL")
     algorithm, flags, seed, extents, files, zero = c.get("IIQQII")
@@ -287,9 +295,12 @@ def read_model(body):
     listed = []
     for _ in range(c.room(files, 20)):
         size, role = c.get("QI")
-        listed.append(File(c.text(most=255), size, role, c.text(most=32)))
-        need(role <= 2 and size < 1 << 63 and plain_name(listed[-1].name), f"MODEL: name, size or role of file {len(listed) - 1} is wrong")
-    need(len({f.name for f in listed}) == files, "MODEL: two files have one name")
+        listed.append(File(c.text(most=1024), size, role, c.text(most=32)))
+        need(role <= 2 and size < 1 << 63 and plain_path(listed[-1].name), f"MODEL: name, size or role of file {len(listed) - 1} is wrong")
+    names = {f.name for f in listed}
+    need(len(names) == files, "MODEL: two files have one name")
+    need(not any(folders(n) & names for n in names), "MODEL: a file has the name of a folder")
+    need(flags or "/" not in listed[0].name, "MODEL: a single file has a path")
     left, last, tiles = [f.size for f in listed], 0, []
     for _ in range(c.room(extents, 16)):
         file, kind, size = c.get("IIQ")
@@ -658,7 +669,7 @@ class Archive:
         self.file = open(path, "rb")
         self.size = os.path.getsize(path)
         need(self.size >= HEAD_BYTES + FOOTER_BYTES, "incomplete: no room for head and footer")
-        self.minor = read_head(read_record(self.file, HEAD, 0, HEAD_BYTES)[0])
+        self.minor, required = read_head(read_record(self.file, HEAD, 0, HEAD_BYTES)[0])
         try:
             footer, _ = read_record(self.file, FOOTER, self.size - FOOTER_BYTES, self.size)
         except Bad as error:
@@ -667,6 +678,7 @@ class Archive:
         need(mark == b"LORTEND\0" and model == HEAD_BYTES and size == self.size and index + index_bytes + FOOTER_BYTES == size, "FOOTER: a field is wrong")
         body, at = read_record(self.file, MODEL, HEAD_BYTES, index)
         self.model = read_model(body)
+        need(required & PATHS or not any("/" in f.name for f in self.model.files), "HEAD: files have paths, but bit 5 is not set")
         body, end = read_record(self.file, INDEX, index, index + index_bytes)
         need(end == index + index_bytes, "bytes behind INDEX")
         self.read_parts(Cursor(body, "INDEX"), at, index)
@@ -814,6 +826,7 @@ def restore(archive, outdir, wanted):
         for number, file in enumerate(archive.model.files):
             parts = [p for p, e in zip(archive.parts, archive.model.extents) if e.file == number]
             place = os.path.join(outdir, file.name)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
             if any(restored_type(p, wanted) != p.type for p in parts):
                 restore_parts(archive, parts, place, wanted)
                 continue

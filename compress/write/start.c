@@ -2,6 +2,7 @@
 #include "compress/write/start.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
+#include "formats/base/plain_path.h"
 #include "loader/store/record.h"
 
 static uint64_t features_of(const lort_tensor_plan *planned)
@@ -15,9 +16,19 @@ static uint64_t features_of(const lort_tensor_plan *planned)
            (tensor && tensor->type->kind == LORT_KIND_OPAQUE ? LORT_FEATURE_OPAQUE : 0);
 }
 
-static void put_head(const lort_work_plan *plan, lort_buffer *body)
+static uint64_t paths_of(const lort_model *model)
 {
-    lort_head head = {.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR};
+    bool any = false;
+    for (uint32_t i = 0; i < lort_model_file_count(model); i++)
+        any |= lort_path_folder(lort_model_get_file(model, i)->name) != 0;
+    return any ? LORT_FEATURE_PATHS : 0;
+}
+
+static void put_head(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *body)
+{
+    lort_head head = {.major = LORT_CONTAINER_MAJOR,
+                      .minor = LORT_CONTAINER_MINOR,
+                      .required = paths_of(decider->model)};
     for (uint64_t i = 0; i < plan->count; i++)
         head.required |= features_of(&plan->tensors[i]);
     lort_head_put(&head, body);
@@ -82,7 +93,7 @@ lort_code lort_start_put(const lort_decider *decider, const lort_work_plan *plan
     const lort_alloc *alloc = &decider->session->alloc;
     lort_codec *codec = decider->session->scratch[0].codec;
     lort_buffer head = {.alloc = alloc}, model = {.alloc = alloc};
-    put_head(plan, &head);
+    put_head(decider, plan, &head);
     lort_code code = put_model(decider, plan, &model, err);
     if (code == LORT_OK)
         code = lort_buffer_check(&head, err);

@@ -46,12 +46,12 @@
 #define LORT_FEATURE_CONVOLUTION (1ull << 3)
 /* Required bit: a part may be the same as an earlier part (docs/FORMAT.md, section 6). */
 #define LORT_FEATURE_SAME (1ull << 4)
+/* Required bit: a file has a relative path with a '/' for a name (docs/FORMAT.md, section 5). */
+#define LORT_FEATURE_PATHS (1ull << 5)
 /* Required bit: a tensor is of an opaque type (docs/FORMAT.md, section 10). */
 #define LORT_FEATURE_OPAQUE (1ull << 6)
-/* Required feature bits that this reader knows. */
-#define LORT_FEATURES_REQUIRED                                                                     \
-    (LORT_FEATURE_SCALES | LORT_FEATURE_ROW_SCALES | LORT_FEATURE_OUTLIERS |                       \
-     LORT_FEATURE_CONVOLUTION | LORT_FEATURE_SAME | LORT_FEATURE_OPAQUE)
+/* Required feature bits that this reader knows: bits 0 to 6. */
+#define LORT_FEATURES_REQUIRED ((1ull << 7) - 1)
 #define LORT_CHUNK_MAX (16u << 20)   /* decoded bytes of a chunk that readers accept */
 #define LORT_CHUNK_TARGET (1u << 20) /* decoded bytes of a chunk that writers aim at */
 #define LORT_FRAME_HEADER 32u
@@ -106,7 +106,7 @@ typedef struct lort_footer {
 
 typedef enum lort_role { LORT_ROLE_WEIGHTS = 0, LORT_ROLE_INDEX = 1, LORT_ROLE_SIDE = 2 } lort_role;
 typedef struct lort_input_file {
-    const char *name; /* a plain base name */
+    const char *name; /* a plain name, or a plain path (formats/base/plain_path.h) */
     uint64_t size;
     lort_role role;
     const char *format; /* "gguf", "safetensors", "json", "bytes" */
@@ -269,6 +269,8 @@ lort_code lort_head_get(const uint8_t *body, uint64_t bytes, lort_head *out, lor
 lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out, lort_error *err);
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,
                                 lort_model_record *out, lort_error *err);
+/* True if the name of a file is a path with a '/': HEAD must then have LORT_FEATURE_PATHS. */
+bool lort_model_record_has_paths(const lort_model_record *model);
 lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out,
                         lort_error *err);
 lort_code lort_index_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,

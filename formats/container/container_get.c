@@ -2,7 +2,7 @@
  * container: it checks every field and the rules between fields. No allocation is larger than a
  * small multiple of the body. Layouts: docs/FORMAT.md. */
 #include "formats/base/bytes.h"
-#include "formats/base/plain_name.h"
+#include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "formats/container/body.h"
 #include "formats/container/container.h"
@@ -22,6 +22,24 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Fails if a file has the name of a folder in which another file lies. names: sorted. */
+static lort_code no_file_is_a_folder(const lort_model_record *m, const char **names,
+                                     lort_error *err)
+{
+    char folder[LORT_PLAIN_PATH_MAX + 1], text[300];
+    const char *key = folder;
+    for (uint32_t i = 0; i < m->file_count; i++)
+        for (const char *at = strchr(names[i], '/'); at; at = strchr(at + 1, '/')) {
+            const size_t n = (size_t)(at - names[i]); /* at most LORT_PLAIN_PATH_MAX */
+            memcpy(folder, names[i], n);
+            folder[n] = 0;
+            if (bsearch(&key, names, m->file_count, sizeof *names, by_name))
+                return lort_fail(err, LORT_E_DAMAGED, "'%s' is a file and a folder",
+                                 lort_escape_text(text, sizeof text, folder));
+        }
+    return LORT_OK;
+}
+
 static lort_code names_differ(const lort_model_record *m, lort_arena *arena, lort_error *err)
 {
     void *memory;
@@ -38,19 +56,19 @@ static lort_code names_differ(const lort_model_record *m, lort_arena *arena, lor
             return lort_fail(err, LORT_E_DAMAGED, "two files are named '%s'",
                              lort_escape_text(text, sizeof text, names[i]));
     }
-    return LORT_OK;
+    return no_file_is_a_folder(m, names, err);
 }
 
 static lort_code get_file(lort_cursor *c, lort_arena *arena, lort_input_file *file, lort_error *err)
 {
     file->size = lort_get_u64(c, "file size");
     uint32_t role = lort_get_u32(c, "file role");
-    lort_code code = lort_body_string(c, arena, 255, "file name", &file->name, err);
+    lort_code code = lort_body_string(c, arena, LORT_PLAIN_PATH_MAX, "file name", &file->name, err);
     if (code == LORT_OK)
         code = lort_body_string(c, arena, 32, "file format", &file->format, err);
     if (code)
         return code;
-    if (lort_plain_name(file->name, strlen(file->name), err) != LORT_OK) {
+    if (lort_plain_path(file->name, strlen(file->name), err) != LORT_OK) {
         lort_error_prefix(err, "file name in the container");
         if (err)
             err->code = LORT_E_DAMAGED;
@@ -81,6 +99,8 @@ static lort_code get_files(lort_cursor *c, lort_arena *arena, lort_model_record 
     m->files = memory;
     for (uint32_t i = 0; i < m->file_count && code == LORT_OK; i++)
         code = get_file(c, arena, &m->files[i], err);
+    if (code == LORT_OK && !m->directory && lort_path_folder(m->files[0].name))
+        code = lort_cursor_fail(c, "the model is one file, but its name is a path");
     return code ? code : names_differ(m, arena, err);
 }
 
@@ -163,6 +183,14 @@ static lort_code get_model(lort_cursor *c, lort_arena *arena, lort_model_record 
     if (code == LORT_OK)
         code = get_extents(c, arena, m, err);
     return code ? code : lort_body_end(c);
+}
+
+bool lort_model_record_has_paths(const lort_model_record *model)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < model->file_count; i++)
+        any |= lort_path_folder(model->files[i].name) != 0;
+    return any;
 }
 
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,

@@ -193,6 +193,10 @@ static lort_code read_model(lort_archive *a, const lort_record_source *source, u
                                       a->footer.index_offset, &record, err);
     if (code == LORT_OK)
         code = lort_model_record_get(record.body, record.bytes, &a->arena, &a->model, err);
+    if (code == LORT_OK && lort_model_record_has_paths(&a->model) &&
+        !(a->head.required & LORT_FEATURE_PATHS))
+        code = lort_fail(err, LORT_E_DAMAGED,
+                         "files have paths, but bit 5 of the required features is not set");
     *end = LORT_HEADER_BYTES + record.frame_bytes;
     lort_record_free(&record);
     if (code)

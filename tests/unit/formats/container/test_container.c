@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "formats/base/bytes.h"
+#include "formats/base/plain_path.h"
 #include "formats/container/part.h"
 #include "tests/unit/container_fixture.h"
 #include "tests/unit/main.h"
@@ -237,6 +238,38 @@ static void models_come_back(void **state)
 
 static void two_of_a_name(model_case *c) { c->files[1].name = c->files[0].name; }
 static void up_a_directory(model_case *c) { c->files[0].name = "../x"; }
+static void from_the_root(model_case *c) { c->files[0].name = "/x"; }
+static void up_in_between(model_case *c) { c->files[0].name = "a/../x"; }
+static void here_in_between(model_case *c) { c->files[0].name = "a/./x"; }
+static void nothing_in_between(model_case *c) { c->files[0].name = "a//x"; }
+static void nothing_behind(model_case *c) { c->files[0].name = "a/"; }
+static void device_for_a_folder(model_case *c) { c->files[0].name = "CON/x"; }
+static void device_in_a_folder(model_case *c) { c->files[0].name = "a/aux.txt"; }
+static void other_slash(model_case *c) { c->files[0].name = "a\\x"; }
+static void drive(model_case *c) { c->files[0].name = "C:/x"; }
+static void seventeen_names(model_case *c)
+{
+    c->files[0].name = "1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/x";
+}
+static void very_long(model_case *c)
+{
+    static char path[LORT_PLAIN_PATH_MAX + 2];
+    memset(path, 'x', sizeof path - 1);
+    for (size_t i = 200; i < sizeof path - 1; i += 200)
+        path[i] = '/';
+    c->files[0].name = path;
+}
+static void file_that_is_a_folder(model_case *c)
+{
+    c->files[0].name = "a";
+    c->files[1].name = "a-b"; /* stands between the two in the order of names */
+    c->files[2].name = "a/x";
+}
+static void file_that_is_an_outer_folder(model_case *c)
+{
+    c->files[0].name = "a/b/c";
+    c->files[1].name = "a";
+}
 static void no_name(model_case *c) { c->files[0].name = ""; }
 static void role_of_the_future(model_case *c) { c->files[0].role = (lort_role)3; }
 static void files_without_directory(model_case *c) { c->model.directory = false; }
@@ -261,6 +294,19 @@ static void unsound_models_are_refused(void **state)
     static void (*const spoil[])(model_case *) = {
         two_of_a_name,
         up_a_directory,
+        from_the_root,
+        up_in_between,
+        here_in_between,
+        nothing_in_between,
+        nothing_behind,
+        device_for_a_folder,
+        device_in_a_folder,
+        other_slash,
+        drive,
+        seventeen_names,
+        very_long,
+        file_that_is_a_folder,
+        file_that_is_an_outer_folder,
         no_name,
         role_of_the_future,
         files_without_directory,
@@ -288,6 +334,27 @@ static void unsound_models_are_refused(void **state)
             fail_msg("case %d", (int)i);
         lort_arena_free(&arena);
     }
+}
+
+static void files_have_paths(void **state)
+{
+    (void)state;
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_model_record m;
+    model_case c = {.model = fix.model};
+    memcpy(c.files, fix.files, sizeof fix.files);
+    c.model.files = c.files;
+    assert_false(lort_model_record_has_paths(&c.model));
+    c.files[0].name = "unet/model.safetensors";
+    c.files[1].name = "unet-2/a/b/c/d/e/f/g/h/i/j/k/l/m/n/x";
+    c.files[2].name = ".gitattributes";
+    assert_int_equal(model_code(&c.model, &m, &arena), LORT_OK);
+    assert_string_equal(m.files[0].name, "unet/model.safetensors");
+    assert_true(lort_model_record_has_paths(&m));
+    c.model.directory = false;
+    c.model.file_count = 1;
+    assert_int_equal(model_code(&c.model, &m, &arena), LORT_E_DAMAGED);
+    lort_arena_free(&arena);
 }
 
 /* Empty files have no extents; tensors may be empty. */
@@ -1431,6 +1498,7 @@ int main(void)
         cmocka_unit_test(reserved_bits_of_a_frame_are_zero),
         cmocka_unit_test(head_and_footer_come_back),
         cmocka_unit_test(models_come_back),
+        cmocka_unit_test(files_have_paths),
         cmocka_unit_test(unsound_models_are_refused),
         cmocka_unit_test(empty_things_are_allowed),
         cmocka_unit_test(scaled_columns_are_in_the_codes),
