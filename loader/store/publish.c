@@ -1,7 +1,9 @@
 /* publish: writes the partial file (or directory) beside the output and holds its lock. It must not
  * touch anything under the final name before the one rename in commit. publish_take.c takes the
- * partial output, and publish_guard.c owns the lock file. */
+ * partial output, publish_tree.c has the files of a directory, and publish_guard.c owns the lock
+ * file. */
 #include "formats/base/bytes.h"
+#include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "loader/store/publish_parts.h"
 #include <stdio.h>
@@ -142,33 +144,28 @@ static lort_code finish_file(lort_publish *p, lort_error *err)
     return lort_os_close(file, err);
 }
 
-/* Keeps the name and the identity of the file, and notes the identity in the lock file. */
-static lort_code note_file(lort_publish *p, const char *name, lort_error *err)
+static lort_code note_file(lort_publish *p, const char *path, lort_error *err)
 {
-    void *memory;
     lort_file_info info;
     lort_code code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
-    if (code == LORT_OK)
-        code =
-            lort_arena_take(&p->arena, sizeof(lort_publish_name) + strlen(name) + 1, &memory, err);
-    if (code)
-        return code;
-    lort_publish_name *file = memory;
-    *file = (lort_publish_name){.next = p->files, .device = info.device, .inode = info.inode};
-    strcpy(file->name, name);
-    p->files = file;
-    return lort_publish_guard_note(p, &info, err);
+    return code ? code : lort_publish_made(p, path, (uint32_t)strlen(path), &info, err);
 }
 
 /* Removes the file again if it cannot be noted: nobody could prove later that LoRT made it. */
-static lort_code create_file(lort_publish *p, const char *name, lort_error *err)
+static lort_code create_file(lort_publish *p, const char *path, lort_error *err)
 {
-    lort_code code = lort_os_create(p->dir, name, p->options.mode, &p->file, err);
+    lort_dir *folder;
+    lort_code code = lort_publish_enter(p, path, lort_path_folder(path), true, &folder, err);
     if (code)
         return code;
-    code = note_file(p, name, err);
-    if (code && (!p->files || strcmp(p->files->name, name) != 0))
-        lort_own_remove(p->dir, name, p->file, NULL);
+    lort_dir *dir = folder ? folder : p->dir;
+    code = lort_os_create(dir, lort_path_base(path), p->options.mode, &p->file, err);
+    if (code == LORT_OK) {
+        code = note_file(p, path, err);
+        if (code && (!p->files || strcmp(p->files->name, path) != 0))
+            lort_own_remove(dir, lort_path_base(path), p->file, NULL);
+    }
+    lort_os_dir_close(folder);
     return code;
 }
 

@@ -42,8 +42,8 @@ typedef struct lort_publish_options {
  * another writer holds the lock; LORT_E_WRITE, LORT_E_USAGE or LORT_E_MEMORY. */
 lort_code lort_publish_begin(const char *path, const lort_publish_options *options,
                              const lort_alloc *alloc, lort_publish **out, lort_error *err);
-/* Starts a file. name: its plain name in a directory; ignored for a single file. Only one file is
- * open at a time. */
+/* Starts a file. name: its plain path below a directory, whose folders are made; ignored for a
+ * single file. Only one file is open at a time. */
 lort_code lort_publish_file(lort_publish *publish, const char *name, lort_error *err);
 /* Appends n bytes to the current file. On failure: LORT_E_WRITE. */
 lort_code lort_publish_append(lort_publish *publish, const void *bytes, uint64_t n,

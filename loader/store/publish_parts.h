@@ -7,8 +7,9 @@
 
 typedef struct lort_publish_name {
     struct lort_publish_name *next;
-    uint64_t device, inode; /* of the file that LoRT made under this name */
-    char name[];
+    uint64_t device, inode; /* of what LoRT made under this name */
+    bool folder;
+    char name[]; /* a path below the partial directory */
 } lort_publish_name;
 
 struct lort_publish {
@@ -20,7 +21,7 @@ struct lort_publish {
     const char *partial;      /* name of the partial output in parent */
     const char *guard;        /* not resumable: name of the lock file in parent */
     lort_dir *dir;            /* directory form: the partial directory */
-    lort_publish_name *files; /* directory form: files begun in it */
+    lort_publish_name *files; /* directory form: files begun and folders made in it */
     lort_file *lock;          /* not resumable: the lock file, locked */
     uint64_t lock_bytes;      /* its size */
     bool lock_found;          /* an earlier run left it */
@@ -42,12 +43,30 @@ struct lort_publish {
 /* publish_take.c: takes the name and the lock of the partial output, new or found. On failure:
  * LORT_E_EXISTS or LORT_E_WRITE if something is in the way, or if the disk is too full. */
 lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err);
-/* Directory form: removes the partial directory and the files begun in it. Leaves what LoRT did not
- * make. */
+
+/* publish_tree.c: the directory form. */
+/* Makes the partial directory, enters it and notes it. On failure: LORT_E_EXISTS or LORT_E_WRITE.
+ */
+lort_code lort_publish_make_dir(lort_publish *p, lort_error *err);
+/* Enters the folder of n bytes at `path` below the partial directory. make: makes the folders that
+ * this run has not made yet. *out: the caller closes it; NULL if n is 0. On failure: LORT_E_WRITE
+ * if a folder is not the one that this run made. */
+lort_code lort_publish_enter(lort_publish *p, const char *path, uint32_t n, bool make,
+                             lort_dir **out, lort_error *err);
+/* Keeps path and identity of a file or folder that this run made, and notes it in the lock file.
+ */
+lort_code lort_publish_made(lort_publish *p, const char *path, uint32_t n,
+                            const lort_file_info *info, lort_error *err);
+/* Removes the partial directory, and what this run made in it. Leaves all else. */
 void lort_publish_remove_dir(lort_publish *p);
-/* Directory form: LORT_E_WRITE if the partial directory does not hold exactly the files that LoRT
- * made. */
+/* Syncs the folders. LORT_E_WRITE if the partial directory does not hold exactly what LoRT made. */
 lort_code lort_publish_check_dir(lort_publish *p, lort_error *err);
+/* Removes the partial directory that an earlier run left. On failure: LORT_E_EXISTS if a file or
+ * folder in it has no note. */
+lort_code lort_publish_bury_dir(lort_publish *p, const lort_file_info *info, lort_error *err);
+/* LORT_E_EXISTS if no earlier run noted the file. below: it lies in a noted directory. */
+lort_code lort_publish_check_left(lort_publish *p, lort_dir *dir, const char *name, bool below,
+                                  lort_error *err);
 
 /* publish_guard.c: names, and the lock file of outputs that are not resumable. */
 typedef struct lort_publish_hold {

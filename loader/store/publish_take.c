@@ -2,7 +2,7 @@
  *
  *   resumable:  DIR/NAME.part                     locked while written, renamed to DIR/NAME
  *   file:       DIR/.NAME.lort-partial            renamed to DIR/NAME
- *   directory:  DIR/.NAME.lort-partial/FILE ...   renamed to DIR/NAME
+ *   directory:  DIR/.NAME.lort-partial/PATH ...   renamed to DIR/NAME (publish_tree.c)
  *   both:       DIR/.NAME.lort-lock               locked meanwhile; removed after the rename
  *
  * A partial output that nobody locks belongs to a dead writer. A writer that gets the lock removes
@@ -149,72 +149,14 @@ static lort_code take_resumable(lort_publish *p, lort_error *err)
     return LORT_OK;
 }
 
-/* ---- what a killed run left ---- */
-
-static lort_code refuse_unknown(lort_dir *dir, const char *name, const lort_file_info *info,
-                                lort_error *err)
-{
-    char why[80];
-    snprintf(why, sizeof why, "it is %s, and no run of LoRT has noted it", info->kind_text);
-    return lort_own_refuse(dir, name, why, err);
-}
-
-/* LORT_E_EXISTS if no earlier run noted the file. */
-static lort_code check_left_file(lort_publish *p, lort_dir *dir, const char *name, bool below,
-                                 lort_error *err)
+static lort_code make_partial_file(lort_publish *p, lort_error *err)
 {
     lort_file_info info;
-    bool exists, noted;
-    lort_code code = lort_os_look(dir, name, &info, &exists, err);
-    if (code || !exists)
-        return code;
-    code = lort_own_check(dir, name, &info, err);
+    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, &p->file, err);
+    p->made = code == LORT_OK;
     if (code == LORT_OK)
-        code = lort_publish_guard_knows(p, &info, info.size == 0, &noted, err);
-    /* a file that was made in a noted directory, and not noted yet, is empty */
-    return code || noted || (below && info.size == 0) ? code
-                                                      : refuse_unknown(dir, name, &info, err);
-}
-
-static lort_code count_one(void *count, const char *name, lort_error *err)
-{
-    (void)name;
-    (void)err;
-    ++*(uint64_t *)count;
-    return LORT_OK;
-}
-
-static lort_code check_one(void *ctx, const char *name, lort_error *err)
-{
-    lort_publish *p = ctx;
-    return check_left_file(p, p->dir, name, true, err);
-}
-
-static lort_code remove_one(void *ctx, const char *name, lort_error *err)
-{
-    lort_publish *p = ctx;
-    return lort_os_remove(p->dir, name, false, err);
-}
-
-/* Removes the partial directory that an earlier writer left, with its files. */
-static lort_code bury_dir(lort_publish *p, const lort_file_info *info, lort_error *err)
-{
-    bool noted;
-    uint64_t count = 0;
-    lort_code code = lort_os_dir_enter(p->parent, p->partial, &p->dir, err);
-    if (code == LORT_OK)
-        code = lort_os_dir_list(p->dir, count_one, &count, err);
-    if (code == LORT_OK)
-        code = lort_publish_guard_knows(p, info, count == 0, &noted, err);
-    if (code == LORT_OK && !noted)
-        code = refuse_unknown(p->parent, p->partial, info, err);
-    if (code == LORT_OK)
-        code = lort_os_dir_list(p->dir, check_one, p, err);
-    if (code == LORT_OK)
-        code = lort_os_dir_list(p->dir, remove_one, p, err);
-    lort_os_dir_close(p->dir);
-    p->dir = NULL;
-    return code ? code : lort_os_remove(p->parent, p->partial, true, err);
+        code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
+    return code ? code : lort_publish_guard_begin(p, &info, err);
 }
 
 /* Removes the partial output that an earlier writer left. */
@@ -226,8 +168,8 @@ static lort_code bury(lort_publish *p, lort_error *err)
     if (code || !exists)
         return code;
     if (info.kind == LORT_FILE_DIRECTORY)
-        return bury_dir(p, &info, err);
-    code = check_left_file(p, p->parent, p->partial, false, err);
+        return lort_publish_bury_dir(p, &info, err);
+    code = lort_publish_check_left(p, p->parent, p->partial, false, err);
     return code ? code : lort_os_remove(p->parent, p->partial, false, err);
 }
 
@@ -238,96 +180,6 @@ static lort_code bury_durably(lort_publish *p, lort_error *err)
     return code || !p->lock_found ? code : lort_os_dir_sync(p->parent, err);
 }
 
-/* ---- the directory form ---- */
-
-static bool is_made(const lort_publish_name *file, const lort_file_info *info)
-{
-    return info->device == file->device && info->inode == file->inode;
-}
-
-/* Takes no memory: the names in our own directory are known. */
-void lort_publish_remove_dir(lort_publish *p)
-{
-    lort_file_info info;
-    bool exists;
-    for (const lort_publish_name *file = p->files; file; file = file->next)
-        if (lort_os_look(p->dir, file->name, &info, &exists, NULL) == LORT_OK && exists &&
-            is_made(file, &info))
-            lort_os_remove(p->dir, file->name, false, NULL);
-    if (lort_os_leads_to_dir(p->parent, p->partial, p->dir, &exists, NULL) == LORT_OK && exists)
-        lort_os_remove(p->parent, p->partial, true, NULL);
-    lort_os_dir_close(p->dir);
-    p->dir = NULL;
-}
-
-static lort_code check_made(void *ctx, const char *name, lort_error *err)
-{
-    const lort_publish *p = ctx;
-    lort_file_info info;
-    bool exists;
-    char shown[300];
-    const lort_publish_name *file = p->files;
-    while (file && strcmp(file->name, name) != 0)
-        file = file->next;
-    lort_code code = lort_os_look(p->dir, name, &info, &exists, err);
-    if (code || (file && exists && is_made(file, &info)))
-        return code;
-    return lort_fail(err, LORT_E_WRITE,
-                     "somebody changed the partial output '%s': '%s' is not from this run; nothing "
-                     "was published",
-                     p->partial, lort_escape_text(shown, sizeof shown, name));
-}
-
-lort_code lort_publish_check_dir(lort_publish *p, lort_error *err)
-{
-    uint64_t made = 0, there = 0;
-    for (const lort_publish_name *file = p->files; file; file = file->next)
-        made++;
-    lort_code code = lort_publish_of_output(lort_os_dir_list(p->dir, check_made, p, err), err);
-    if (code == LORT_OK)
-        code = lort_publish_of_output(lort_os_dir_list(p->dir, count_one, &there, err), err);
-    if (code == LORT_OK && made != there)
-        code = lort_fail(err, LORT_E_WRITE,
-                         "somebody removed files of the partial output '%s' (%llu of %llu are "
-                         "left); nothing was published",
-                         p->partial, (unsigned long long)there, (unsigned long long)made);
-    return code;
-}
-
-static lort_code make_partial_dir(lort_publish *p, lort_error *err)
-{
-    lort_file_info info;
-    bool exists = false, same = false;
-    /* readers of the files may enter */
-    uint32_t mode = p->options.mode | (p->options.mode & 0444) >> 2 | 0700;
-    lort_code code = lort_os_make_dir(p->parent, p->partial, mode, err);
-    if (code)
-        return code;
-    code = lort_os_look(p->parent, p->partial, &info, &exists, err);
-    if (code == LORT_OK && exists)
-        code = lort_os_dir_enter(p->parent, p->partial, &p->dir, err);
-    if (p->dir)
-        code = lort_os_leads_to_dir(p->parent, p->partial, p->dir, &same, err);
-    if (code == LORT_OK && !same)
-        code = lort_fail(err, LORT_E_WRITE, "somebody removed or replaced '%s'", p->partial);
-    if (code == LORT_OK)
-        code = lort_publish_guard_begin(p, &info, err);
-    if (code && !same) /* only an empty directory goes */
-        lort_os_remove(p->parent, p->partial, true, NULL);
-    p->made = same;
-    return code;
-}
-
-static lort_code make_partial_file(lort_publish *p, lort_error *err)
-{
-    lort_file_info info;
-    lort_code code = lort_os_create(p->parent, p->partial, p->options.mode, &p->file, err);
-    p->made = code == LORT_OK;
-    if (code == LORT_OK)
-        code = lort_publish_of_output(lort_os_info(p->file, &info, err), err);
-    return code ? code : lort_publish_guard_begin(p, &info, err);
-}
-
 static lort_code take_guarded(lort_publish *p, lort_error *err)
 {
     lort_code code = lort_publish_guard_take(p, err);
@@ -335,7 +187,7 @@ static lort_code take_guarded(lort_publish *p, lort_error *err)
         code = bury_durably(p, err);
     if (code)
         return code;
-    return p->options.directory ? make_partial_dir(p, err) : make_partial_file(p, err);
+    return p->options.directory ? lort_publish_make_dir(p, err) : make_partial_file(p, err);
 }
 
 lort_code lort_publish_take(lort_publish *p, const char *path, lort_error *err)

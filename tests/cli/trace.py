@@ -4,7 +4,7 @@
   trace.py LOG DIRECTORY NAME...
 
 NAMEs are the outputs in DIRECTORY; their partial outputs, journals and locks are LoRT's names too. Every open, rename, unlink,
-mkdir and link of such a name must be an *at call, with a descriptor of DIRECTORY (or of the partial directory in it), with one
+mkdir and link of such a name must be an *at call, with a descriptor of DIRECTORY (or of the partial directory in it, or of a folder below that), with one
 component, and without following links. Exits 1 on a fault, and where the log shows no output that got its name.
 """
 import re
@@ -71,6 +71,8 @@ class Watch:
             self.held.add(result)
         elif call == "openat" and pairs[0][0].isdigit() and int(pairs[0][0]) in self.held and pairs[0][1].endswith("lort-partial") and "O_DIRECTORY" in text:
             self.inner.add(result)
+        elif call == "openat" and pairs[0][0].isdigit() and int(pairs[0][0]) in self.inner and "O_DIRECTORY" in text and pairs[0][1] != ".":
+            self.inner.add(result)  # a folder of the partial directory
         elif call.startswith("renameat"):
             self.published.add(pairs[-1][1])
 

@@ -241,6 +241,147 @@ static void a_directory_appears_whole(void **state)
     rmdir(output);
 }
 
+/* ---- trees ---- */
+
+static const lort_publish_options tree = {.mode = 0640, .directory = true};
+
+static const char *below(const char *place, const char *name)
+{
+    static char paths[4][200];
+    static int at;
+    at = (at + 1) % 4;
+    snprintf(paths[at], sizeof paths[at], "%s/%s", place, name);
+    return paths[at];
+}
+
+static lort_publish *begin_tree(void)
+{
+    lort_publish *p;
+    assert_int_equal(begin(&p, tree, NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "a/b/c", NULL), LORT_OK);
+    assert_int_equal(lort_publish_append(p, "one", 3, NULL), LORT_OK);
+    return p;
+}
+
+static void a_tree_appears_whole(void **state)
+{
+    (void)state;
+    struct stat st;
+    lort_publish *p = begin_tree();
+    assert_int_equal(lort_publish_file(p, "a/d", NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "e", NULL), LORT_OK);
+    assert_int_equal(lort_publish_file(p, "a/b", NULL), LORT_E_EXISTS); /* a folder */
+    assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 1);
+    assert_int_equal(names_in(output), 2);
+    assert_int_equal(names_in(below(output, "a")), 2);
+    assert_file(below(output, "a/b/c"), "one");
+    assert_int_equal(stat(below(output, "a/b"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0750);
+    static const char *const files[] = {"a/b/c", "a/d", "e"};
+    for (int i = 0; i < 3; i++)
+        unlink(below(output, files[i]));
+    rmdir(below(output, "a/b"));
+    rmdir(below(output, "a"));
+    rmdir(output);
+}
+
+static void a_tree_without_commit_is_gone(void **state)
+{
+    (void)state;
+    lort_publish *p = begin_tree();
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+/* The folder becomes a link out of the tree, or another directory. */
+static void a_replaced_folder_is_not_entered(void **state)
+{
+    (void)state;
+    lort_error err;
+    for (int link = 0; link < 2; link++) {
+        lort_publish *p = begin_tree();
+        assert_int_equal(mkdir(below(dir, "victim"), 0700), 0);
+        assert_int_equal(rename(below(partial, "a/b"), below(dir, "moved")), 0);
+        if (link)
+            assert_int_equal(symlink("../../victim", below(partial, "a/b")), 0);
+        else
+            assert_int_equal(mkdir(below(partial, "a/b"), 0700), 0);
+        assert_int_equal(lort_publish_file(p, "a/b/d", &err), LORT_E_WRITE);
+        assert_non_null(strstr(err.message, "is not from this run"));
+        assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+        lort_publish_close(p);
+        assert_int_equal(names_in(below(dir, "victim")), 0);
+        assert_file(below(dir, "moved/c"), "one");
+        unlink(below(dir, "moved/c"));
+        rmdir(below(dir, "moved"));
+        rmdir(below(dir, "victim"));
+        assert_int_equal(link ? unlink(below(partial, "a/b")) : rmdir(below(partial, "a/b")), 0);
+        rmdir(below(partial, "a"));
+        rmdir(partial);
+        unlink(guard);
+        assert_int_equal(names_in(dir), 0);
+    }
+}
+
+static void only_written_files_get_into_the_tree(void **state)
+{
+    (void)state;
+    lort_error err;
+    lort_publish *p = begin_tree();
+    put_file(below(partial, "a/b/notes"), "mine");
+    assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "a/b/notes"));
+    lort_publish_close(p);
+    assert_file(below(partial, "a/b/notes"), "mine");
+    unlink(below(partial, "a/b/notes"));
+    rmdir(below(partial, "a/b"));
+    rmdir(below(partial, "a"));
+    rmdir(partial);
+    unlink(guard);
+    p = begin_tree();
+    assert_int_equal(unlink(below(partial, "a/b/c")), 0);
+    assert_int_equal(lort_publish_file(p, "x", NULL), LORT_OK);
+    assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "removed files"));
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static void die_in_a_tree(void)
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        lort_publish *p;
+        _exit(begin(&p, tree, NULL) || lort_publish_file(p, "a/b/c", NULL) ||
+              lort_publish_file(p, "a/d", NULL));
+    }
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void a_dead_writers_tree_is_taken_over(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    lort_error err;
+    die_in_a_tree();
+    put_file(below(partial, "a/b/notes"), "mine");
+    assert_int_equal(begin(&p, tree, &err), LORT_E_EXISTS);
+    assert_non_null(strstr(err.message, "no run of LoRT"));
+    assert_file(below(partial, "a/b/notes"), "mine");
+    assert_int_equal(names_in(below(partial, "a")), 2);
+    unlink(below(partial, "a/b/notes"));
+    assert_int_equal(mkdir(below(partial, "a/other"), 0700), 0); /* empty: made, and not noted */
+    assert_int_equal(begin(&p, tree, &err), LORT_OK);
+    assert_int_equal(names_in(partial), 0);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
 static void a_second_writer_is_refused(void **state)
 {
     (void)state;
@@ -933,6 +1074,11 @@ int main(void)
         cmocka_unit_test(force_replaces_at_commit_only),
         cmocka_unit_test(a_late_file_survives),
         cmocka_unit_test(a_directory_appears_whole),
+        cmocka_unit_test(a_tree_appears_whole),
+        cmocka_unit_test(a_tree_without_commit_is_gone),
+        cmocka_unit_test(a_replaced_folder_is_not_entered),
+        cmocka_unit_test(only_written_files_get_into_the_tree),
+        cmocka_unit_test(a_dead_writers_tree_is_taken_over),
         cmocka_unit_test(a_second_writer_is_refused),
         cmocka_unit_test(a_dead_writers_partial_is_taken_over),
         cmocka_unit_test(foreign_files_stay_as_they_are),
