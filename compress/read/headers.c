@@ -5,6 +5,7 @@
  *     records (roles, parts) <------------- compared ----------------------'
  */
 #include "compress/read/headers.h"
+#include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "formats/container/part.h"
 #include <string.h>
@@ -185,7 +186,7 @@ static lort_code open_model(lort_headers *h, lort_error *err)
 {
     const lort_model_record *record = record_of(h);
     h->source = (lort_model_source){list_files, file_size, read_start, h};
-    lort_code code = lort_model_open_source(&h->source, opening_file(record),
+    lort_code code = lort_model_open_source(&h->source, opening_file(record), record->directory,
                                             &h->reading->session.alloc, &h->model, err);
     if (code == LORT_OK && lort_model_directory(h->model) != record->directory)
         code = lort_fail(err, LORT_E_INPUT, "it has several files, but is restored as one file");

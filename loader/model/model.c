@@ -19,12 +19,10 @@ static lort_code new_model(const lort_alloc *alloc, lort_model **out, lort_error
     lort_model *model = memory;
     model->alloc = alloc;
     model->arena.alloc = alloc;
-    model->index_file = UINT32_MAX;
     *out = model;
     return LORT_OK;
 }
 
-/* Merges the files that were found. code: of the search for them. */
 /* Puts the directory of the model before the name of the file that failed. */
 static void name_place(const lort_model *model, lort_error *err)
 {
@@ -33,9 +31,13 @@ static void name_place(const lort_model *model, lort_error *err)
         lort_error_inside(err, place, strlen(place));
 }
 
-static lort_code merged(lort_model **model, lort_code code)
+/* Merges the files that were found. code: of the search for them. */
+static lort_code merge_found(lort_model **model, lort_code code, lort_error *err)
 {
+    if (code == LORT_OK)
+        code = lort_model_merge(*model, err);
     if (code) {
+        name_place(*model, err);
         lort_model_close(*model);
         *model = NULL;
     }
@@ -45,6 +47,17 @@ static lort_code merged(lort_model **model, lort_code code)
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           void *warn_ctx, lort_model **out, lort_error *err)
 {
+    lort_code code =
+        lort_model_open_as(path, &(lort_model_options){0}, alloc, warn, warn_ctx, out, err);
+    if (code == LORT_OK)
+        lort_model_say(*out);
+    return code;
+}
+
+lort_code lort_model_open_as(const char *path, const lort_model_options *options,
+                             const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx,
+                             lort_model **out, lort_error *err)
+{
     lort_code code = new_model(alloc, out, err);
     if (code)
         return code;
@@ -52,23 +65,18 @@ lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_f
     (*out)->warn_ctx = warn_ctx;
     code = lort_arena_text(&(*out)->arena, path, strlen(path), &(*out)->path, err);
     if (code == LORT_OK)
-        code = lort_model_find(*out, path, err);
-    if (code == LORT_OK)
-        code = lort_model_merge(*out, err);
-    if (code)
-        name_place(*out, err);
-    return merged(out, code);
+        code = lort_model_find(*out, path, options, err);
+    return merge_found(out, code, err);
 }
 
-lort_code lort_model_open_source(const lort_model_source *source, const char *name,
+lort_code lort_model_open_source(const lort_model_source *source, const char *name, bool directory,
                                  const lort_alloc *alloc, lort_model **out, lort_error *err)
 {
     lort_code code = new_model(alloc, out, err);
     if (code)
         return code;
     (*out)->source = source;
-    code = lort_model_find_source(*out, name, err);
-    return merged(out, code ? code : lort_model_merge(*out, err));
+    return merge_found(out, lort_model_find_source(*out, name, directory, err), err);
 }
 
 const uint8_t *lort_model_head(const lort_model *model, uint32_t file)
@@ -85,18 +93,35 @@ static void close_file(lort_model *model, lort_model_entry *entry)
     lort_os_close(entry->file, NULL);
 }
 
+void lort_model_drop(lort_model *model, uint32_t first)
+{
+    for (uint32_t i = first; i < model->file_count; i++) {
+        model->open_count -= model->files[i].file != NULL;
+        close_file(model, &model->files[i]);
+    }
+    while (model->indexes && model->indexes->file >= first) {
+        lort_shards_free(&model->indexes->list);
+        model->indexes = model->indexes->next;
+    }
+    model->file_count = first < model->file_count ? first : model->file_count;
+}
+
 void lort_model_close(lort_model *model)
 {
     if (!model)
         return;
     lort_model_ahead_close(model);
-    for (uint32_t i = 0; i < model->file_count; i++)
-        close_file(model, &model->files[i]);
+    lort_model_drop(model, 0);
     lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
-    lort_shards_free(&model->shards);
     lort_arena_free(&model->arena);
     lort_os_dir_close(model->dir);
     lort_give(model->alloc, model, sizeof *model);
+}
+
+void lort_model_left_out(const lort_model *model, uint64_t *files, uint64_t *bytes)
+{
+    *files = model->left_files;
+    *bytes = model->left_bytes;
 }
 
 bool lort_model_directory(const lort_model *model) { return model->directory; }

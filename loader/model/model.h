@@ -16,7 +16,9 @@
                  */
 
 typedef struct lort_model_file {
-    const char *name;     /* plain base name, under which a container stores the file */
+    /* a plain path below the model's directory, under which a container stores the file
+     * (formats/base/plain_path.h) */
+    const char *name;
     const char *own_name; /* on the disk */
     lort_role role;
     uint64_t size;
@@ -36,7 +38,25 @@ typedef void lort_warn_fn(void *ctx, const char *text);
  * Else LORT_E_READ or LORT_E_MEMORY. */
 lort_code lort_model_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           void *warn_ctx, lort_model **out, lort_error *err);
+/* What the user says about a directory. */
+typedef struct lort_model_options {
+    /* The form of the weights to take: the name of an index, of a weight file, or of a variant such
+     * as fp16. NULL: LoRT chooses (loader/model/model_forms.c). */
+    const char *weights;
+    /* Take also copies of the weights in other frameworks, hidden files and large files. */
+    bool all_side_files;
+    bool index_named; /* weights is the path of an index.json, whatever its name is */
+} lort_model_options;
+/* The same, with options. The caller calls lort_model_say once nothing else can go wrong with the
+ * command line. On failure also: LORT_E_USAGE if no form has the name. */
+lort_code lort_model_open_as(const char *path, const lort_model_options *options,
+                             const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx,
+                             lort_model **out, lort_error *err);
 void lort_model_close(lort_model *model); /* accepts NULL */
+/* Warns about what is left out of the model. lort_model_open has done so. Accepts NULL. */
+void lort_model_say(lort_model *model);
+/* Files of the directory that are no part of the model, and their bytes. */
+void lort_model_left_out(const lort_model *model, uint64_t *files, uint64_t *bytes);
 
 /* Files that do not lie on a disk, such as those that a container restores. */
 typedef struct lort_model_source {
@@ -52,10 +72,11 @@ typedef struct lort_model_source {
 } lort_model_source;
 
 /* Opens the model of a source by the rules of lort_model_open, without a file. Side files are not
- * added. name: the file by which to open; NULL: the files are a directory. The model answers
+ * added, and no weights are left out. directory: the files are a directory, and name is its
+ * index.json, or NULL; else name is the file by which to open. The model answers
  * questions about its files, tensors and extents, and lort_model_head. It gives no views.
  * Owner: the caller, who closes *out. On failure: as lort_model_open. */
-lort_code lort_model_open_source(const lort_model_source *source, const char *name,
+lort_code lort_model_open_source(const lort_model_source *source, const char *name, bool directory,
                                  const lort_alloc *alloc, lort_model **out, lort_error *err);
 /* The bytes that the header of a weight file of a source was parsed from. Owner: the model. */
 const uint8_t *lort_model_head(const lort_model *model, uint32_t file);

@@ -1,5 +1,5 @@
 /* model_files: opens, maps and reads the files of a model, and gives views into them. */
-#include "formats/base/plain_name.h"
+#include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
 #include <stdarg.h>
@@ -17,13 +17,45 @@ static const char *show_name(char *out, size_t cap, const lort_model_entry *entr
 
 void lort_model_warn(lort_model *model, const char *format, ...)
 {
-    char text[1000];
+    char text[1600];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (model->warn)
         model->warn(model->warn_ctx, text);
+}
+
+/* Without memory the warning is lost, and the next step fails. */
+void lort_model_hold(lort_model *model, const char *format, ...)
+{
+    char text[1600];
+    void *memory;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (lort_arena_take(&model->arena, sizeof(lort_model_note), &memory, NULL))
+        return;
+    lort_model_note *note = memory;
+    *note = (lort_model_note){.next = model->held};
+    if (lort_arena_text(&model->arena, text, strlen(text), &note->text, NULL) == LORT_OK)
+        model->held = note;
+}
+
+void lort_model_say(lort_model *model)
+{
+    lort_model_note *first = NULL;
+    if (!model)
+        return;
+    for (lort_model_note *one = model->held, *next; one; one = next) { /* turns the list round */
+        next = one->next;
+        one->next = first;
+        first = one;
+    }
+    for (; first; first = first->next)
+        lort_model_warn(model, "%s", first->text);
+    model->held = NULL;
 }
 
 /* Makes room for one more file. The array moves only here, before anybody holds a pointer into
@@ -46,6 +78,37 @@ static lort_code room_for_file(lort_model *model, lort_error *err)
     return LORT_OK;
 }
 
+/* ---- paths ---- */
+
+lort_code lort_model_enter(lort_model *model, const char *path, uint32_t n, lort_dir **out,
+                           lort_error *err)
+{
+    char name[LORT_PLAIN_NAME_MAX + 1];
+    lort_code code = LORT_OK;
+    *out = NULL;
+    for (uint32_t at = 0, end; at < n && code == LORT_OK; at = end + 1) {
+        lort_dir *above = *out;
+        for (end = at; end < n && path[end] != '/'; end++)
+            ;
+        snprintf(name, sizeof name, "%.*s", (int)(end - at), path + at);
+        code = lort_os_dir_down(above ? above : model->dir, name, out, err);
+        lort_os_dir_close(above);
+    }
+    return code;
+}
+
+lort_code lort_model_open_path(lort_model *model, const char *path, lort_file **out,
+                               lort_error *err)
+{
+    lort_dir *folder;
+    *out = NULL;
+    lort_code code = lort_model_enter(model, path, lort_path_folder(path), &folder, err);
+    if (code == LORT_OK)
+        code = lort_os_open(folder ? folder : model->dir, lort_path_base(path), out, err);
+    lort_os_dir_close(folder);
+    return code;
+}
+
 /* Fails if the file has another ctime than at open. */
 static lort_code check_ctime(lort_model *model, const lort_model_entry *entry, lort_file *file,
                              lort_error *err)
@@ -64,7 +127,16 @@ static lort_code check_ctime(lort_model *model, const lort_model_entry *entry, l
 lort_code lort_model_open_again(lort_model *model, const lort_model_entry *entry, lort_file **out,
                                 lort_error *err)
 {
-    lort_code code = lort_os_open_again(model->dir, entry->name, &entry->info, out, err);
+    lort_dir *folder;
+    const char *path = entry->name;
+    *out = NULL;
+    lort_code code = lort_model_enter(model, path, lort_path_folder(path), &folder, err);
+    if (code == LORT_E_INPUT) /* the folder was there before */
+        code = lort_fail(err, LORT_E_READ, "the input changed during the run: a folder is gone");
+    if (code == LORT_OK)
+        code = lort_os_open_again(folder ? folder : model->dir, lort_path_base(path), &entry->info,
+                                  out, err);
+    lort_os_dir_close(folder);
     if (code == LORT_OK && model->watch)
         code = check_ctime(model, entry, *out, err);
     if (code) {
@@ -200,8 +272,9 @@ static lort_code name_entry(lort_model *model, lort_model_entry *entry, const ch
     lort_code code = lort_arena_text(&model->arena, name, strlen(name), &entry->name, err);
     entry->shown.name = entry->shown.own_name = entry->name;
     const char *from = findable(name, entry->shown.role, room, sizeof room);
-    if (code || model->source || (from == name && !lort_plain_name(name, strlen(name), NULL)))
-        return code;
+    if (code || model->source || lort_path_folder(name) ||
+        (from == name && !lort_plain_name(name, strlen(name), NULL)))
+        return code; /* LoRT takes only plain names from folders */
     while (!lort_model_name_is_free(model, from, lead))
         if (++lead == LORT_PLAIN_NAME_MAX)
             return lort_fail(err, LORT_E_INPUT, "%s: no plain name is left for it; rename it",
@@ -221,7 +294,7 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
     code = name_entry(model, entry, name, err);
     if (code == LORT_OK)
         code = source ? source->size(source->ctx, name, &entry->info.size, err)
-                      : lort_os_open(model->dir, name, &entry->file, err);
+                      : lort_model_open_path(model, name, &entry->file, err);
     if (code)
         return code;
     model->file_count++; /* from here close() cleans up */

@@ -1,5 +1,7 @@
 /* model_index: builds one index over all files, checks shards against each other, and lists the
  * extents that tile every file. */
+#include "formats/base/bytes.h"
+#include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "loader/model/model_parts.h"
 #include <stdio.h>
@@ -22,6 +24,31 @@ static lort_code name_twice(const lort_model *model, lort_error *err)
     return LORT_E_INPUT; /* something else is wrong with the names */
 }
 
+/* In a folder the model's name of a tensor is FOLDER/name. The header keeps the file's own
+ * spelling. */
+static lort_code name_tensor(lort_model *model, const char *path, lort_tensor *tensor,
+                             lort_error *err)
+{
+    const uint32_t folder = lort_path_folder(path);
+    void *memory;
+    if (!folder)
+        return LORT_OK;
+    if (tensor->name_bytes > UINT32_MAX - folder - 2)
+        return lort_fail(err, LORT_E_INPUT, "the name of a tensor has %u bytes",
+                         tensor->name_bytes);
+    const uint32_t bytes = folder + 1 + tensor->name_bytes;
+    lort_code code = lort_arena_take(&model->arena, bytes + 1ull, &memory, err);
+    if (code)
+        return code;
+    char *name = memory;
+    memcpy(name, path, folder + 1ull);
+    memcpy(name + folder + 1, tensor->name, tensor->name_bytes);
+    name[bytes] = 0;
+    tensor->name = name;
+    tensor->name_bytes = bytes;
+    return LORT_OK;
+}
+
 /* The index of file i, where no other file has tensors, serves the model too. */
 static void share_index(lort_model *model, uint32_t i)
 {
@@ -37,7 +64,8 @@ static lort_code merge_tensors(lort_model *model, lort_error *err)
     for (uint32_t i = 0; i < model->file_count; i++)
         model->index.count += model->files[i].shown.header.index.count;
     for (uint32_t i = 0; i < model->file_count; i++)
-        if (model->index.count && model->files[i].shown.header.index.count == model->index.count) {
+        if (model->index.count && model->files[i].shown.header.index.count == model->index.count &&
+            !lort_path_folder(model->files[i].shown.name)) {
             share_index(model, i);
             return LORT_OK;
         }
@@ -48,96 +76,150 @@ static lort_code merge_tensors(lort_model *model, lort_error *err)
     model->index.tensors = memory;
     for (uint32_t i = 0; i < model->file_count; i++) {
         const lort_index *own = &model->files[i].shown.header.index;
-        for (uint64_t t = 0; t < own->count; t++, at++) {
+        for (uint64_t t = 0; t < own->count && code == LORT_OK; t++, at++) {
             model->index.tensors[at] = own->tensors[t];
             model->index.tensors[at].file = i;
+            code = name_tensor(model, model->files[i].shown.name, &model->index.tensors[at], err);
         }
     }
+    if (code)
+        return code;
     code = lort_index_build(&model->index, &model->arena, err);
     return code == LORT_E_INPUT ? name_twice(model, err) : code;
 }
 
 /* ---- shards against each other ---- */
 
-static lort_code check_split(lort_model *model, lort_error *err)
+/* Compares a shard of a split with the first one in its folder. */
+static lort_code check_shard(const lort_model_file *file, const lort_model_file *first,
+                             lort_error *err)
 {
-    const lort_model_file *first = NULL;
     char name[200], is[100], was[100];
-    for (uint32_t i = 0; i < model->file_count; i++) {
-        const lort_model_file *file = &model->files[i].shown;
-        if (file->role != LORT_ROLE_WEIGHTS || !file->header.split)
-            continue;
-        first = first ? first : file;
-        if (file->header.split_tensors != first->header.split_tensors)
-            return lort_fail(err, LORT_E_INPUT,
-                             "%s: split.tensors.count is %llu, in the first shard it is %llu: a "
-                             "shard of another model?",
-                             lort_escape_text(name, sizeof name, file->name),
-                             (unsigned long long)file->header.split_tensors,
-                             (unsigned long long)first->header.split_tensors);
-        if (file->header.architecture[0] && first->header.architecture[0] &&
-            strcmp(file->header.architecture, first->header.architecture) != 0)
-            return lort_fail(err, LORT_E_INPUT,
-                             "%s: architecture '%s' differs from the first shard's '%s': a shard "
-                             "of another model?",
-                             lort_escape_text(name, sizeof name, file->name),
-                             lort_escape_text(is, sizeof is, file->header.architecture),
-                             lort_escape_text(was, sizeof was, first->header.architecture));
-    }
-    if (first && first->header.split_tensors != model->index.count)
+    lort_escape_text(name, sizeof name, file->name);
+    if (file->header.split_tensors != first->header.split_tensors)
         return lort_fail(err, LORT_E_INPUT,
-                         "%s: split.tensors.count is %llu, the shards hold %llu tensors",
-                         lort_escape_text(name, sizeof name, first->name),
-                         (unsigned long long)first->header.split_tensors,
-                         (unsigned long long)model->index.count);
+                         "%s: split.tensors.count is %llu, in the first shard it is %llu: a "
+                         "shard of another model?",
+                         name, (unsigned long long)file->header.split_tensors,
+                         (unsigned long long)first->header.split_tensors);
+    if (file->header.architecture[0] && first->header.architecture[0] &&
+        strcmp(file->header.architecture, first->header.architecture) != 0)
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s: architecture '%s' differs from the first shard's '%s': a shard "
+                         "of another model?",
+                         name, lort_escape_text(is, sizeof is, file->header.architecture),
+                         lort_escape_text(was, sizeof was, first->header.architecture));
     return LORT_OK;
 }
 
-/* The name in its folder, as an index.json there has it. */
-static const char *base_name(const lort_model_entry *file)
+/* Checks the split that begins with file *at, and moves *at behind its shards. A folder has one
+ * split at most, and its shards follow one another. */
+static lort_code check_split_at(const lort_model *model, uint32_t *at, lort_error *err)
 {
-    const char *slash = strrchr(file->name, '/');
-    return slash ? slash + 1 : file->name;
+    const lort_model_file *first = &model->files[*at].shown;
+    uint64_t tensors = 0;
+    char name[200];
+    lort_code code = LORT_OK;
+    for (; *at < model->file_count && code == LORT_OK; ++*at) {
+        const lort_model_file *file = &model->files[*at].shown;
+        if (file->role != LORT_ROLE_WEIGHTS || !file->header.split ||
+            !lort_path_same_folder(file->name, first->name))
+            break;
+        tensors += file->header.index.count;
+        code = check_shard(file, first, err);
+    }
+    if (code || first->header.split_tensors == tensors)
+        return code;
+    return lort_fail(err, LORT_E_INPUT,
+                     "%s: split.tensors.count is %llu, the shards hold %llu tensors",
+                     lort_escape_text(name, sizeof name, first->name),
+                     (unsigned long long)first->header.split_tensors, (unsigned long long)tensors);
+}
+
+static lort_code check_splits(const lort_model *model, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint32_t at = 0; at < model->file_count && code == LORT_OK;) {
+        const lort_model_file *file = &model->files[at].shown;
+        if (file->role == LORT_ROLE_WEIGHTS && file->header.split)
+            code = check_split_at(model, &at, err);
+        else
+            at++;
+    }
+    return code;
+}
+
+/* True if the tensor stands in a shard of the index. The shards follow it in the list of files. */
+static bool is_listed_by(const lort_model_shards *index, const lort_tensor *tensor)
+{
+    return tensor->file > index->file && tensor->file <= index->file + index->list.file_count;
+}
+
+/* Finds the tensor that an entry names. room: for the name with the folder of the index. */
+static lort_code find_entry(const lort_model *model, const lort_model_shards *index,
+                            const lort_shard_entry *e, lort_buffer *room, const lort_tensor **out,
+                            lort_error *err)
+{
+    const char *path = model->files[index->file].shown.name;
+    const uint32_t folder = lort_path_folder(path);
+    if (!folder) {
+        *out = lort_index_find(&model->index, e->tensor, e->tensor_bytes);
+        return LORT_OK;
+    }
+    room->size = 0;
+    lort_put_bytes(room, path, folder + 1ull);
+    lort_put_bytes(room, e->tensor, e->tensor_bytes);
+    lort_code code = lort_buffer_check(room, err);
+    *out = code ? NULL : lort_index_find(&model->index, (const char *)room->data, room->size);
+    return code;
 }
 
 /* Warns about tensors that weight_map gives no shard that has them. Marks in `listed` the tensors
  * of the shards that it has. */
-static void warn_entries(lort_model *model, const char *shown, bool *listed)
+static lort_code warn_entries(lort_model *model, const lort_model_shards *index, const char *shown,
+                              bool *listed, lort_error *err)
 {
     lort_name_text gone = {0}, moved = {0};
     uint64_t n_gone = 0, n_moved = 0;
-    for (uint64_t i = 0; i < model->shards.entry_count; i++) {
-        const lort_shard_entry *e = &model->shards.entries[i];
-        const lort_tensor *tensor = lort_index_find(&model->index, e->tensor, e->tensor_bytes);
-        if (!tensor) {
+    lort_buffer room = {.alloc = model->alloc};
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < index->list.entry_count && code == LORT_OK; i++) {
+        const lort_shard_entry *e = &index->list.entries[i];
+        const lort_tensor *tensor;
+        code = find_entry(model, index, e, &room, &tensor, err);
+        if (!tensor || !is_listed_by(index, tensor)) {
             n_gone++;
             lort_name_text_add(&gone, e->tensor, e->tensor_bytes);
             continue;
         }
         listed[tensor - model->index.tensors] = true;
-        if (strcmp(base_name(&model->files[tensor->file]), model->shards.files[e->file]) != 0) {
+        if (tensor->file != index->file + 1 + e->file) {
             n_moved++;
             lort_name_text_add(&moved, e->tensor, e->tensor_bytes);
         }
     }
+    lort_buffer_free(&room);
     if (n_gone)
         lort_model_warn(model, "%s: weight_map names %llu tensors that no shard has: %s", shown,
                         (unsigned long long)n_gone, lort_name_text_end(&gone));
     if (n_moved)
         lort_model_warn(model, "%s: weight_map gives the wrong shard for %llu tensors: %s", shown,
                         (unsigned long long)n_moved, lort_name_text_end(&moved));
+    return code;
 }
 
 /* Warns about tensors of the shards that weight_map lacks. */
-static void warn_unlisted(lort_model *model, const char *shown, const bool *listed)
+static void warn_unlisted(lort_model *model, const lort_model_shards *index, const char *shown,
+                          const bool *listed)
 {
     lort_name_text list = {0};
     uint64_t n = 0;
     for (uint64_t i = 0; i < model->index.count; i++) {
         const lort_tensor *tensor = &model->index.tensors[i];
-        n += !listed[i];
-        if (!listed[i])
-            lort_name_text_add(&list, tensor->name, tensor->name_bytes);
+        if (listed[i] || !is_listed_by(index, tensor))
+            continue;
+        n++;
+        lort_name_text_add(&list, tensor->name, tensor->name_bytes);
     }
     if (n)
         lort_model_warn(model,
@@ -146,36 +228,47 @@ static void warn_unlisted(lort_model *model, const char *shown, const bool *list
                         shown, (unsigned long long)n, lort_name_text_end(&list));
 }
 
-static void warn_total(lort_model *model, const char *shown)
+static void warn_total(lort_model *model, const lort_model_shards *index, const char *shown)
 {
     uint64_t total = 0;
     for (uint64_t i = 0; i < model->index.count; i++)
-        total += model->index.tensors[i].bytes;
-    if (model->shards.odd_total)
+        if (is_listed_by(index, &model->index.tensors[i]))
+            total += model->index.tensors[i].bytes;
+    if (index->list.odd_total)
         lort_model_warn(model, "%s: metadata.total_size is no whole number below 2^64", shown);
-    if (model->shards.has_total && model->shards.total_size != total)
+    if (index->list.has_total && index->list.total_size != total)
         lort_model_warn(model, "%s: metadata.total_size is %llu, the tensors have %llu bytes",
-                        shown, (unsigned long long)model->shards.total_size,
+                        shown, (unsigned long long)index->list.total_size,
                         (unsigned long long)total);
 }
 
 /* What an index says beside the names of its shards is advice. */
-static lort_code check_shard_list(lort_model *model, lort_error *err)
+static lort_code check_shard_list(lort_model *model, const lort_model_shards *index,
+                                  lort_error *err)
 {
-    char shown[200];
+    char shown[300];
     void *listed;
-    if (model->index_file == UINT32_MAX || !model->warn)
-        return LORT_OK;
     lort_code code =
         lort_take_zero(model->alloc, model->index.count, "a list of tensors", &listed, err);
     if (code)
         return code;
-    lort_escape_text(shown, sizeof shown, model->files[model->index_file].name);
-    warn_entries(model, shown, listed);
-    warn_unlisted(model, shown, listed);
-    warn_total(model, shown);
+    lort_escape_text(shown, sizeof shown, model->files[index->file].name);
+    code = warn_entries(model, index, shown, listed, err);
+    if (code == LORT_OK) {
+        warn_unlisted(model, index, shown, listed);
+        warn_total(model, index, shown);
+    }
     lort_give(model->alloc, listed, model->index.count);
-    return LORT_OK;
+    return code;
+}
+
+static lort_code check_shard_lists(lort_model *model, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (const lort_model_shards *index = model->warn ? model->indexes : NULL;
+         index && code == LORT_OK; index = index->next)
+        code = check_shard_list(model, index, err);
+    return code;
 }
 
 /* ---- extents ---- */
@@ -235,9 +328,9 @@ lort_code lort_model_merge(lort_model *model, lort_error *err)
 {
     lort_code code = merge_tensors(model, err);
     if (code == LORT_OK)
-        code = check_split(model, err);
+        code = check_splits(model, err);
     if (code == LORT_OK)
-        code = check_shard_list(model, err);
+        code = check_shard_lists(model, err);
     if (code == LORT_OK)
         lort_model_warn_opaque(model);
     return code ? code : list_extents(model, err);

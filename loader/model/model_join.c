@@ -106,7 +106,7 @@ lort_code lort_model_tell_index(lort_model *model, const char *name, const uint8
         return LORT_OK;
     if (model->source)
         return look_at_source(model, name, size, is, err);
-    lort_code code = lort_os_open(model->dir, name, &file, err);
+    lort_code code = lort_model_open_path(model, name, &file, err);
     if (code)
         return code;
     code = look_whole(file, size, model->alloc, is, err);
@@ -117,7 +117,8 @@ lort_code lort_model_tell_index(lort_model *model, const char *name, const uint8
 }
 
 /* A mapped index needs no memory of its own. */
-static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err)
+static lort_code parse_index(lort_model *model, uint32_t number, lort_shard_list *list,
+                             lort_error *err)
 {
     const lort_model_entry *entry = &model->files[number];
     const uint8_t *data;
@@ -129,7 +130,7 @@ static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err
     if (code == LORT_OK)
         code = lort_model_view(model, number, 0, entry->info.size, scratch, &data, err);
     if (code == LORT_OK)
-        code = lort_shards_parse(data, entry->info.size, model->alloc, &model->shards, err);
+        code = lort_shards_parse(data, entry->info.size, model->alloc, list, err);
     lort_give(model->alloc, scratch, entry->info.size);
     /* After a fault the text was zeros, and the parser's message means nothing. */
     if (lort_model_check(model, number, NULL))
@@ -140,8 +141,8 @@ static lort_code parse_index(lort_model *model, uint32_t number, lort_error *err
 }
 
 /* Refuses an index that names files which the folder lacks. */
-static lort_code check_listed(const lort_model *model, const lort_folder *folder, const char *index,
-                              lort_error *err)
+static lort_code check_listed(const lort_model *model, const lort_folder *folder,
+                              const lort_shard_list *list, const char *index, lort_error *err)
 {
     lort_names names = {.alloc = model->alloc};
     lort_name_text lacking = {0};
@@ -151,8 +152,8 @@ static lort_code check_listed(const lort_model *model, const lort_folder *folder
     for (uint32_t i = 0; i < folder->count && code == LORT_OK; i++)
         code = lort_names_add(&names, folder->names[i], (uint32_t)strlen(folder->names[i]), i,
                               &is_new, &found, err);
-    for (uint32_t i = 0; i < model->shards.file_count && code == LORT_OK; i++) {
-        const char *name = model->shards.files[i];
+    for (uint32_t i = 0; i < list->file_count && code == LORT_OK; i++) {
+        const char *name = list->files[i];
         const uint32_t bytes = (uint32_t)strlen(name);
         if (lort_names_find(&names, name, bytes))
             continue;
@@ -165,23 +166,39 @@ static lort_code check_listed(const lort_model *model, const lort_folder *folder
     lort_shard_sets sets;
     code = lort_shard_sets_find(folder, model->alloc, &sets, err);
     if (code == LORT_OK)
-        code = lort_shards_refuse(&sets, index, lack, model->shards.file_count, &lacking, err);
+        code = lort_shards_refuse(&sets, index, lack, list->file_count, &lacking, err);
     lort_shard_sets_free(&sets);
     return code;
+}
+
+/* Makes room for the list of one more index: the file that was added last. */
+static lort_code new_index(lort_model *model, lort_model_shards **out, lort_error *err)
+{
+    void *memory;
+    lort_code code = lort_arena_take(&model->arena, sizeof **out, &memory, err);
+    if (code)
+        return code;
+    *out = memory;
+    **out = (lort_model_shards){.next = model->indexes, .file = model->file_count - 1};
+    model->indexes = *out;
+    return LORT_OK;
 }
 
 lort_code lort_model_add_index(lort_model *model, const lort_folder *folder, const char *name,
                                lort_error *err)
 {
+    lort_model_shards *index;
     lort_code code = add_member(model, folder, name, LORT_ROLE_INDEX, err);
+    if (code == LORT_OK)
+        code = new_index(model, &index, err);
+    if (code == LORT_OK)
+        code = parse_index(model, index->file, &index->list, err);
+    if (code == LORT_OK)
+        code = check_listed(model, folder, &index->list, name, err);
     if (code)
         return code;
-    model->index_file = model->file_count - 1;
-    code = parse_index(model, model->index_file, err);
-    if (code == LORT_OK)
-        code = check_listed(model, folder, name, err);
-    for (uint32_t i = 0; i < model->shards.file_count && code == LORT_OK; i++)
-        code = add_member(model, folder, model->shards.files[i], LORT_ROLE_WEIGHTS, err);
+    for (uint32_t i = 0; i < index->list.file_count && code == LORT_OK; i++)
+        code = add_member(model, folder, index->list.files[i], LORT_ROLE_WEIGHTS, err);
     model->directory = true;
     return code;
 }

@@ -32,6 +32,20 @@ typedef struct lort_model_ahead {
     bool closing, refused;
 } lort_model_ahead;
 
+/* An index.json and its list. Its shards follow it in the list of files. */
+typedef struct lort_model_shards {
+    struct lort_model_shards *next;
+    uint32_t file; /* number of the index.json */
+    lort_shard_list list;
+} lort_model_shards;
+
+#define LORT_MODEL_HEAD LORT_FORMAT_HEAD /* bytes that tell what a file is */
+
+typedef struct lort_model_note {
+    struct lort_model_note *next;
+    const char *text;
+} lort_model_note;
+
 struct lort_model {
     const lort_alloc *alloc;
     const lort_alloc *load_alloc;
@@ -44,9 +58,9 @@ struct lort_model {
     bool directory;
     uint32_t lead; /* `_` in front of names that are made plain, so that no name comes twice */
     bool watch;    /* a new ctime is a failure */
-    _Atomic bool touched;   /* it was one */
-    lort_shard_list shards; /* of the index.json, if there is one */
-    uint32_t index_file;    /* number of the index.json, or UINT32_MAX */
+    _Atomic bool touched;            /* it was one */
+    lort_model_shards *indexes;      /* the last one first; NULL: none */
+    uint64_t left_files, left_bytes; /* what is left out */
     lort_index index;
     lort_extent *extents;
     uint64_t *extent_tensor;
@@ -56,22 +70,41 @@ struct lort_model {
     void *stop_ctx;
     lort_warn_fn *warn;
     void *warn_ctx;
+    lort_model_note *held; /* warnings that wait for lort_model_say, the last one first */
 };
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
+/* Keeps a warning for lort_model_say: words about files that are left out come after errors. */
+void lort_model_hold(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
 /* Opens a closed file again. On failure: LORT_E_READ if it is not the same file any more, or has
  * another ctime while LoRT watches. The caller closes *out. */
 lort_code lort_model_open_again(lort_model *model, const lort_model_entry *entry, lort_file **out,
                                 lort_error *err);
 /* Copies the entry's size, identity and times to what callers see. */
 void lort_model_show_info(lort_model_entry *entry);
+/* Enters the folder of n bytes at `path` below the model's directory, one name at a time, without
+ * following a link. *out: the caller closes it; NULL if n is 0. On failure: the codes of
+ * lort_os_stat. */
+lort_code lort_model_enter(lort_model *model, const char *path, uint32_t n, lort_dir **out,
+                           lort_error *err);
+/* Opens the file of a path below the model's directory. On failure: as lort_os_open. */
+lort_code lort_model_open_path(lort_model *model, const char *path, lort_file **out,
+                               lort_error *err);
+/* Reads the first LORT_MODEL_HEAD bytes of a file that is not in the model yet, or fewer: *n. */
+lort_code lort_model_read_head(lort_model *model, const char *path, uint8_t *head, uint64_t *n,
+                               uint64_t *size, lort_error *err);
+/* Reads the first n bytes of such a file. */
+lort_code lort_model_read_whole(lort_model *model, const char *path, void *buffer, uint64_t n,
+                                lort_error *err);
+/* Takes back the files from number `first` on, and their indexes. */
+void lort_model_drop(lort_model *model, uint32_t first);
 /* True if LoRT can give the file `name` a plain name that no other file of the directory has, with
  * `lead` times `_` in front. */
 bool lort_model_name_is_free(const lort_model *model, const char *name, uint32_t lead);
-/* Opens and maps `name` in the model's directory and appends it. Parses the header of weights.
- * Gives another name to a file whose name is not plain, and to an index that LoRT would not find in
- * the restored directory. */
-lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err);
+/* Opens and maps the file of a path below the model's directory and appends it. Parses the header
+ * of weights. Gives another name to a file whose name is not plain, and to an
+ * index that LoRT would not find in the restored directory. */
+lort_code lort_model_add(lort_model *model, const char *path, lort_role role, lort_error *err);
 /* Lists the names of the model's directory, or of its source, into the arena of the model. */
 lort_code lort_model_names(lort_model *model, lort_folder *out, lort_error *err);
 /* Sets *is to true if the file is an index.json by its contents. Reads the whole file only if it
@@ -85,10 +118,15 @@ lort_code lort_model_add_index(lort_model *model, const lort_folder *folder, con
 /* Adds the shards of a set, by number. On failure: as lort_shard_set_check. */
 lort_code lort_model_add_set(lort_model *model, const lort_shard_sets *sets, uint32_t number,
                              lort_error *err);
+/* Adds a weight file that is no shard of a set. On failure: LORT_E_INPUT if its header says that it
+ * is one. */
+lort_code lort_model_add_single(lort_model *model, const char *path, lort_error *err);
 /* Finds and adds every file behind the path. */
-lort_code lort_model_find(lort_model *model, const char *path, lort_error *err);
-/* The same for the source: a directory if name is NULL. */
-lort_code lort_model_find_source(lort_model *model, const char *name, lort_error *err);
+lort_code lort_model_find(lort_model *model, const char *path, const lort_model_options *options,
+                          lort_error *err);
+/* The same for the source. directory: name is the index.json of the model, or NULL. */
+lort_code lort_model_find_source(lort_model *model, const char *name, bool directory,
+                                 lort_error *err);
 /* Warns once for each type of which tensors are kept, since LoRT does not know the type. */
 void lort_model_warn_opaque(lort_model *model);
 /* code: of a failure to add the file. If the name or the bytes behind the data tell more than the

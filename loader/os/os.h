@@ -47,6 +47,8 @@ lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
 /* Opens the directory `name` in dir; the caller closes *out. Never follows a symlink. On failure:
  * LORT_E_WRITE. */
 lort_code lort_os_dir_enter(lort_dir *dir, const char *name, lort_dir **out, lort_error *err);
+/* The same for a directory that is only read. On failure: the codes of lort_os_stat. */
+lort_code lort_os_dir_down(lort_dir *dir, const char *name, lort_dir **out, lort_error *err);
 const char *lort_os_dir_path(const lort_dir *dir); /* the path given to open, for messages */
 /* Calls each() with every plain name, in bytewise sorted order, without "." and "..". Stops at the
  * first failure and returns its code. */
@@ -80,6 +82,10 @@ lort_code lort_os_restrict(lort_file *file, uint32_t mode, lort_error *err);
  * and returns LORT_OK. Takes no memory and no descriptor. On failure: LORT_E_WRITE. */
 lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,
                        lort_error *err);
+/* Describes what this name leads to; follows symlinks. Where there is nothing, also behind a link,
+ * sets *exists to false and returns LORT_OK. On failure: LORT_E_READ. */
+lort_code lort_os_follow(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,
+                         lort_error *err);
 /* True if `name` is a symbolic link that leads to nothing. *err then says where the link leads, and
  * names it by `shown`. */
 bool lort_os_dangles(lort_dir *dir, const char *name, const char *shown, lort_error *err);

@@ -42,7 +42,8 @@ lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err)
     return LORT_OK;
 }
 
-lort_code lort_os_dir_enter(lort_dir *dir, const char *name, lort_dir **out, lort_error *err)
+/* *why: an errno value, if the directory cannot be opened. Then *out is NULL. */
+static lort_code enter(lort_dir *dir, const char *name, lort_dir **out, int *why, lort_error *err)
 {
     lort_dir *entered;
     *out = NULL;
@@ -52,13 +53,27 @@ lort_code lort_os_dir_enter(lort_dir *dir, const char *name, lort_dir **out, lor
         return code;
     lort_os_join(entered->path, n + 1, dir, name);
     entered->fd = lort_os_openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-    if (entered->fd < 0) {
-        int why = errno;
+    *why = entered->fd < 0 ? errno : 0;
+    if (*why)
         free(entered);
-        return lort_os_fail_at(err, LORT_E_WRITE, why, "open directory", dir, name);
-    }
-    *out = entered;
+    else
+        *out = entered;
     return LORT_OK;
+}
+
+lort_code lort_os_dir_enter(lort_dir *dir, const char *name, lort_dir **out, lort_error *err)
+{
+    int why = 0;
+    lort_code code = enter(dir, name, out, &why, err);
+    return why ? lort_os_fail_at(err, LORT_E_WRITE, why, "open directory", dir, name) : code;
+}
+
+lort_code lort_os_dir_down(lort_dir *dir, const char *name, lort_dir **out, lort_error *err)
+{
+    int why = 0;
+    lort_code code = enter(dir, name, out, &why, err);
+    return why ? lort_os_fail_at(err, lort_os_open_code(why), why, "open directory", dir, name)
+               : code;
 }
 
 const char *lort_os_dir_path(const lort_dir *dir) { return dir->path; }

@@ -89,6 +89,21 @@ lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bo
     return LORT_OK;
 }
 
+lort_code lort_os_follow(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,
+                         lort_error *err)
+{
+    struct stat st;
+    memset(info, 0, sizeof *info);
+    *exists = false;
+    if (fstatat(dir->fd, name, &st, 0) != 0)
+        return errno == ENOENT || errno == ELOOP
+                   ? LORT_OK
+                   : lort_os_fail_at(err, LORT_E_READ, errno, "stat", dir, name);
+    *exists = true;
+    fill_info(info, &st);
+    return LORT_OK;
+}
+
 bool lort_os_dangles(lort_dir *dir, const char *name, const char *shown, lort_error *err)
 {
     struct stat st;

@@ -209,7 +209,7 @@ index_of() {
     index_of loop
     ln -s m.safetensors "$T/hf/loop"
     expect 3 "$LORT" inspect "$T/hf"
-    said 'm\.safetensors.*symbolic links'
+    said 'loop.*symbolic links'
     mkdir "$T/blobs"
     hostile tiny "$T/blobs/0a1b"
     index_of ../blobs/0a1b

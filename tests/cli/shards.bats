@@ -177,8 +177,10 @@ index('m/pytorch_model.bin.index.json', {'a': 'pytorch_model-1.bin'})
 index('m/diffusion_pytorch_model.bin.index.fp16.json', {'a': 'x.fp16.bin'})
 index('m/flax_model.msgpack.index.json', {'a': 'x.msgpack'})
 put('m/model_index.json', b'{\"_class_name\": \"X\"}')"
-    exact "$T/m"
+    exact "$T/m" 'but for the indexes of copies'
     exact "$T/m/diffusion_pytorch_model.safetensors.index.fp16.json"
+    [ "$(diff -r "$T/m" "$T/r" | wc -l)" -eq 3 ]
+    said 'copies of the weights.*flax_model.msgpack.index.json'
 }
 
 # total WRITTEN RESTORED: metadata.total_size, and what it is once the types changed.

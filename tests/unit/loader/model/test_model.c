@@ -193,10 +193,15 @@ static void a_directory_has_its_side_files(void **state)
     tiny_text(dir, "empty.txt", "");
     tiny_text(dir, "pytorch_model.bin.index.json", "{\"weight_map\":{\"a\":\"x.bin\"}}");
     tiny_text(dir, ".hidden", "x");
+    tiny_text(dir, ".gitattributes", "*.bin binary");
     tiny_write(dir, "merges.bin", guess, sizeof guess);
     check_and_close("", 5, 2, true, "safetensors");
-    assert_string_equal(said, "");
+    tiny_says(said, "left out: copies of the weights in other frameworks: "
+                    "pytorch_model.bin.index.json (28 B); --side-files all takes them");
+    tiny_says(said, "left out: hidden files: .hidden (1 B)");
+    said[0] = '\0';
     check_and_close("model.safetensors", 1, 2, false, "safetensors");
+    tiny_says(said, "side files are not taken: config.json, empty.txt, merges.bin; name");
 }
 
 static void what_is_left_out_is_said(void **state)
@@ -204,17 +209,17 @@ static void what_is_left_out_is_said(void **state)
     tiny_safetensors(dir, "model.safetensors", two, 2);
     tiny_index(dir, "model.safetensors.index.json",
                (const char *[]){"a", "model.safetensors", "b", "model.safetensors", NULL});
-    tiny_safetensors(dir, "spare.safetensors", other, 1);
+    tiny_safetensors(dir, "spare.safetensors", two, 2);
     tiny_text(dir, "large.bin", "x");
     assert_int_equal(truncate(tiny_path(dir, "large.bin"), LORT_SIDE_FILE_MAX + 1), 0);
     assert_int_equal(mkdir(tiny_path(dir, "onnx"), 0700), 0);
     assert_int_equal(mkfifo(tiny_path(dir, "pipe"), 0600), 0);
     tiny_text(dir, "new\nline", "x");
     check_and_close("", 2, 2, true, "safetensors");
-    tiny_says(said, "left out: spare.safetensors: weights");
+    tiny_says(said, "left out: other forms of the weights: spare.safetensors");
+    tiny_says(said, "LoRT takes model.safetensors.index.json");
     tiny_says(said, "left out: large.bin: 67108865 bytes");
-    tiny_says(said, "onnx");
-    tiny_says(said, "pipe");
+    tiny_says(said, "left out: pipe: a FIFO");
     tiny_says(said, "left out: new\\x0Aline");
 }
 
@@ -223,7 +228,7 @@ static void shards_are_found_by_their_index(void **state)
     write_shards(3);
     tiny_text(dir, "config.json", "{}");
     check_and_close("", 5, 3, true, "safetensors");
-    check_and_close("model.safetensors.index.json", 4, 3, true, "safetensors");
+    check_and_close("model.safetensors.index.json", 5, 3, true, "safetensors");
     assert_string_equal(said, "");
 }
 
@@ -338,10 +343,10 @@ static void several_models_are_for_the_user_to_settle(void **state)
     tiny_gguf(dir, "b.gguf", other, 1, NULL);
     assert_refused("", LORT_E_USAGE, "a.gguf, b.gguf");
     tiny_safetensors(dir, "a.safetensors", two, 2);
-    tiny_safetensors(dir, "b.safetensors", other, 1);
+    tiny_safetensors(dir, "b.safetensors", two, 2);
     assert_refused("", LORT_E_USAGE, "a.safetensors, b.safetensors");
     tiny_index(dir, "a.index.json", (const char *[]){"a", "a.safetensors", NULL});
-    tiny_index(dir, "b.index.json", (const char *[]){"c", "b.safetensors", NULL});
+    tiny_index(dir, "b.index.json", (const char *[]){"a", "b.safetensors", NULL});
     assert_refused("", LORT_E_USAGE, "a.index.json, b.index.json");
 }
 

@@ -1,0 +1,96 @@
+/* model_names: what the name of a file or folder says about its part in a model. The names are
+ * those of the repositories of Hugging Face. Contents decide what weights are; a name decides only
+ * what LoRT does not read. */
+#include "formats/base/plain_path.h"
+#include "loader/model/model_tree.h"
+#include <string.h>
+
+bool lort_name_ends(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+static bool begins(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
+}
+
+/* A '*' at the beginning or the end of a pattern stands for anything. */
+static bool fits(const char *pattern, const char *name)
+{
+    const size_t n = strlen(pattern);
+    const bool open = n && pattern[n - 1] == '*';
+    char middle[64];
+    if (pattern[0] != '*')
+        return open ? strncmp(name, pattern, n - 1) == 0 : strcmp(name, pattern) == 0;
+    if (!open)
+        return lort_name_ends(name, pattern + 1);
+    memcpy(middle, pattern + 1, n - 2);
+    middle[n - 2] = 0;
+    return strstr(name, middle) != NULL;
+}
+
+static bool fits_any(const char *const *patterns, const char *name)
+{
+    while (*patterns && !fits(*patterns, name))
+        patterns++;
+    return *patterns != NULL;
+}
+
+/* ---- copies in other frameworks ---- */
+
+static const char *const copy_folders[] = {"onnx",        "openvino",   "coreml",
+                                           "tflite",      "tensorrt",   "saved_model",
+                                           "*.mlpackage", "*.mlmodelc", NULL};
+static const char *const copy_files[] = {
+    "*.pth",  "*.pt",        "*.ckpt",      "*.h5",           "*.msgpack",      "*.ot",
+    "*.onnx", "*.onnx_data", "*.onnx.data", "*.tflite",       "*.mlmodel",      "*.pdparams",
+    "*.pb",   "*.keras",     "*.engine",    "openvino_*.xml", "openvino_*.bin", NULL};
+/* A .bin file may hold anything. These hold weights. */
+static const char *const weight_bins[] = {"*model*", "*weights*", "consolidated*", NULL};
+static const char *const other_bins[] = {"*token*", "*vocab*", "*spm*", NULL};
+static const char *const pickles[] = {"*.pth", "*.pt", "*.ckpt", NULL};
+
+static bool is_weight_bin(const char *name)
+{
+    return lort_name_ends(name, ".bin") && fits_any(weight_bins, name) &&
+           !fits_any(other_bins, name);
+}
+
+bool lort_name_is_pickle(const char *name)
+{
+    return (is_weight_bin(name) && !begins(name, "openvino_")) || fits_any(pickles, name);
+}
+
+lort_name_class lort_name_tell(const char *name, bool folder)
+{
+    if (strcmp(name, ".git") == 0 || strcmp(name, ".cache") == 0)
+        return LORT_NAME_NEVER;
+    if (name[0] == '.')
+        return strcmp(name, ".gitattributes") == 0 && !folder ? LORT_NAME_PLAIN : LORT_NAME_HIDDEN;
+    if (folder)
+        return fits_any(copy_folders, name) ? LORT_NAME_COPY : LORT_NAME_PLAIN;
+    return fits_any(copy_files, name) || is_weight_bin(name) || lort_model_foreign_index(name)
+               ? LORT_NAME_COPY
+               : LORT_NAME_PLAIN;
+}
+
+/* ---- weights and folders ---- */
+
+bool lort_name_is_save(const char *name)
+{
+    static const char *const saves[] = {"original", "metal", "checkpoint-*", "global_step*", NULL};
+    return fits_any(saves, name);
+}
+
+bool lort_name_is_unfinished(const char *name)
+{
+    return lort_name_ends(name, ".part") || lort_name_ends(name, ".part.journal");
+}
+
+bool lort_model_finds_index(const char *name)
+{
+    const char *base = lort_path_base(name);
+    return lort_model_index_is_found(base) && lort_model_claims_index(base);
+}
