@@ -64,6 +64,14 @@ typedef enum lort_residual {
     LORT_RESIDUAL_TERNARY
 } lort_residual;
 
+/* Which files of a directory belong to the model besides its weights. */
+typedef enum lort_side_files {
+    LORT_SIDE_FILES_USUAL, /* all but those that ALL adds; the default */
+    /* Also copies of the weights in other frameworks, hidden files, and files over 64 MiB. Never
+     * .git and .cache. */
+    LORT_SIDE_FILES_ALL
+} lort_side_files;
+
 /* Options of lort_compress and lort_plan. lort_options_init sets the defaults. The caller owns the
  * strings and lists; they must live until the call returns. */
 typedef struct lort_options {
@@ -82,6 +90,10 @@ typedef struct lort_options {
     unsigned include_count;
     const char **exclude;
     unsigned exclude_count;
+    /* Of a directory with several forms of the weights, the form to take: the name of its index, of
+     * a weight file, or of a variant such as fp16. NULL: LoRT chooses. */
+    const char *weights;
+    lort_side_files side_files; /* default: USUAL */
     /* Path of an importance matrix that llama.cpp wrote, or NULL. LoRT weighs errors by it, column
      * by column, and keeps them low where importance is high. */
     const char *imatrix;
@@ -303,6 +315,9 @@ typedef struct lort_report {
     const char *input_path, *input_format;
     uint64_t input_bytes;
     uint64_t input_files;
+    /* Files of the input's directory that are no part of the model, and their bytes. The warnings
+     * name them. */
+    uint64_t left_files, left_bytes;
     uint64_t input_version; /* inspect: of the file format; 0: unknown */
     const char *verified;   /* verify: "all" or "records"; "": not verified */
     const char *output_path;
@@ -374,9 +389,10 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
 /* ---- the commands ---- */
 
 /* Common to all commands:
- *   - A path of a model names a .gguf file, a .safetensors file, any shard of a numbered set, or an
- *     index.json. It may also name a directory that holds one model. LoRT detects the type from the
- *     contents.
+ *   - A path of a model names a .gguf file, a .safetensors file, or any shard of a
+ *     numbered set. It may also name a directory that holds one model, with its folders. An
+ * index.json stands for its directory. LoRT detects the type from the contents.
+ *   - A tensor of a file in a folder has the name FOLDER/name: in reports, patterns and weights.
  *   - report is filled from scratch. After a failure it holds the figures known so far. Call
  *     lort_report_free in either case.
  *   - LORT_E_USAGE: options that do not fit together. LORT_E_INPUT: a malformed or unsupported
@@ -405,6 +421,9 @@ typedef struct lort_run_options {
      * a file on. What headers and records take counts, and so does the report. */
     uint64_t memory_bytes;
     unsigned threads; /* worker threads; 0: cores that the process may use */
+    /* inspect, compare: as in lort_options, for each model that is a directory. */
+    const char *weights;
+    lort_side_files side_files;
 } lort_run_options;
 
 /* Reports the metadata and the tensors of a model or container. Reads no weight and starts no

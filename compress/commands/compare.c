@@ -564,10 +564,13 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
     return LORT_E_NUMERIC;
 }
 
-static lort_code open_input(comparing *c, const char *path, lort_input *out, lort_error *err)
+static lort_code open_input(comparing *c, const char *path, const lort_run_options *run,
+                            lort_input *out, lort_error *err)
 {
-    lort_code code = lort_input_open(path, &c->session.alloc, lort_session_warn_text,
-                                     lort_session_stops, &c->session, out, err);
+    const lort_model_options files = {.weights = run->weights,
+                                      .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
+    lort_code code = lort_input_open_as(path, &files, &c->session.alloc, lort_session_warn_text,
+                                        lort_session_stops, &c->session, out, err);
     return lort_session_name_limit(&c->session, path, code, err);
 }
 
@@ -578,9 +581,9 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes,
                                        run->threads, observer, report, err);
     if (code == LORT_OK)
-        code = open_input(&c, a, &c.a, err);
+        code = open_input(&c, a, run, &c.a, err);
     if (code == LORT_OK)
-        code = open_input(&c, b, &c.b, err);
+        code = open_input(&c, b, run, &c.b, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));
@@ -589,8 +592,11 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
             c.a.model ? lort_model_bytes(c.a.model) : lort_archive_size(c.a.archive);
         code = open_workers(&c, run, err);
     }
-    if (code == LORT_OK)
+    if (code == LORT_OK) {
+        lort_model_say(c.a.model);
+        lort_model_say(c.b.model);
         code = compare_all(&c, err);
+    }
     if (code == LORT_OK)
         lort_session_end(&c.session);
     if (code == LORT_OK && fail_above >= 0)

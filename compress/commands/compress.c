@@ -137,6 +137,7 @@ static void report_input(prepared *p, const char *path)
     report->input_format = lort_model_format(p->model);
     report->input_bytes = lort_model_bytes(p->model);
     report->input_files = lort_model_file_count(p->model);
+    lort_model_left_out(p->model, &report->left_files, &report->left_bytes);
     p->session.total_bytes = report->input_bytes;
     p->session.tensors_total = lort_model_index(p->model)->count;
 }
@@ -189,8 +190,10 @@ static void warn_names(prepared *p)
 static lort_code open_model(prepared *p, const char *path, const lort_options *options,
                             lort_error *err)
 {
-    lort_code code = lort_model_open(path, &p->session.alloc, lort_session_warn_text, &p->session,
-                                     &p->model, err);
+    const lort_model_options files = {.weights = options->weights,
+                                      .all_side_files = options->side_files == LORT_SIDE_FILES_ALL};
+    lort_code code = lort_model_open_as(path, &files, &p->session.alloc, lort_session_warn_text,
+                                        &p->session, &p->model, err);
     if (code == LORT_OK) {
         p->decider = (lort_decider){&p->session, p->model, options, NULL};
         p->session.time_limit = options->time_limit;
@@ -321,8 +324,10 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
     if (code == LORT_OK)
         code = plan_size(&p, options, err);
     report_disk(&p);
-    if (code == LORT_OK)
+    if (code == LORT_OK) {
+        lort_model_say(p.model);
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
+    }
     if (code == LORT_OK && options->sample > 0)
         code = lort_sample(&p.decider, &p.plan, options->sample, err);
     if (code == LORT_OK && options->sample > 0)
@@ -459,8 +464,10 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     /* In a further attempt the workers run already. */
     const bool first = p->session.pool == NULL;
     lort_code code = first ? start_workers(p, options, err) : LORT_OK;
-    if (code == LORT_OK && first)
+    if (code == LORT_OK && first) {
+        lort_model_say(p->model);
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
+    }
     expect_back(p, p->plan.out_low / 2 + p->plan.out_high / 2);
     if (code == LORT_OK)
         code = lort_jobs_expect_writing(&p->decider, &p->plan, err);

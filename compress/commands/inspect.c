@@ -74,6 +74,7 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
     report->input_format = lort_model_format(model);
     report->input_bytes = lort_model_bytes(model);
     report->input_files = lort_model_file_count(model);
+    lort_model_left_out(model, &report->left_files, &report->left_bytes);
     for (uint32_t f = 0; f < lort_model_file_count(model); f++)
         if (lort_model_get_file(model, f)->role == LORT_ROLE_WEIGHTS)
             report->input_version = lort_model_get_file(model, f)->header.version;
@@ -126,16 +127,21 @@ static lort_code inspect_archive(lort_session *session, const char *path, lort_e
     return code;
 }
 
-static lort_code inspect_model(lort_session *session, const char *path, lort_error *err)
+static lort_code inspect_model(lort_session *session, const char *path, const lort_run_options *run,
+                               lort_error *err)
 {
     lort_model *model;
-    lort_code code =
-        lort_model_open(path, &session->alloc, add_warning, session->report, &model, err);
+    const lort_model_options files = {.weights = run->weights,
+                                      .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
+    lort_code code = lort_model_open_as(path, &files, &session->alloc, add_warning, session->report,
+                                        &model, err);
     if (code)
         return code;
     code = lort_session_check_stop(session, err);
     if (code == LORT_OK)
         code = list_model(model, session->report, err);
+    if (code == LORT_OK)
+        lort_model_say(model);
     lort_model_close(model);
     return code;
 }
@@ -152,7 +158,8 @@ lort_code lort_inspect(const char *path, const lort_run_options *run, const lort
         code = lort_archive_told(path, &archive, err);
     }
     if (code == LORT_OK)
-        code = archive ? inspect_archive(&session, path, err) : inspect_model(&session, path, err);
+        code = archive ? inspect_archive(&session, path, err)
+                       : inspect_model(&session, path, run, err);
     if (code == LORT_OK)
         code = lort_report_check(report, err);
     if (code == LORT_OK)

@@ -8,10 +8,12 @@
 #include "compress/read/headers.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"
+#include "formats/base/plain_path.h"
 #include "formats/container/part.h"
 #include "formats/inputs/shards.h"
 #include "loader/store/publish.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* One file to write. */
@@ -233,25 +235,53 @@ static lort_code too_large(lort_error *err)
     return lort_fail(err, LORT_E_WRITE, "the output needs more than 2^64 bytes");
 }
 
-/* Writes index.json anew, with the sum of the new sizes as total_size. */
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Adds up the new bytes of all tensors of the shards that an index lists. *any: one of the shards
+ * has tensors that change their type. */
+static lort_code sum_shards(const restoring *r, const char *index, const lort_shard_list *shards,
+                            uint64_t *total, bool *any, lort_error *err)
+{
+    const lort_model_record *model = model_of(r);
+    *total = 0;
+    *any = false;
+    for (uint32_t f = 0; f < model->file_count; f++) {
+        const out_file *file = &r->files[f];
+        const char *base = lort_path_base(model->files[f].name);
+        if (!lort_path_same_folder(model->files[f].name, index) ||
+            !bsearch(&base, shards->files, shards->file_count, sizeof *shards->files, by_text))
+            continue;
+        *any |= file->retyped;
+        for (uint64_t i = file->first; i < file->first + file->count; i++)
+            if (part_of(r, i)->tensor && !lort_add_u64(*total, out_bytes(r, part_of(r, i)), total))
+                return too_large(err);
+    }
+    return LORT_OK;
+}
+
+/* Writes index.json anew, with the sum of the new sizes as total_size, if a size changes. */
 static lort_code rewrite_index(restoring *r, uint32_t file, lort_error *err)
 {
     out_file *out = &r->files[file];
     lort_buffer old = {.alloc = alloc_of(r)};
     lort_shard_list shards = {0};
-    uint64_t total = 0;
-    out->text.alloc = alloc_of(r);
-    for (uint64_t i = 0; i < lort_archive_count(r->reading.archive); i++)
-        if (part_of(r, i)->tensor && !lort_add_u64(total, out_bytes(r, part_of(r, i)), &total))
-            return too_large(err);
+    uint64_t total;
+    bool any = false;
     lort_code code = out->count ? lort_reading_bytes(&r->reading, part_of(r, out->first), 0,
                                                      collect_bytes, &old, err)
                                 : LORT_OK;
     if (code == LORT_OK)
         code = lort_shards_parse(old.data, old.size, alloc_of(r), &shards, err);
     if (code == LORT_OK)
+        code = sum_shards(r, model_of(r)->files[file].name, &shards, &total, &any, err);
+    if (code == LORT_OK && any) {
+        out->text.alloc = alloc_of(r);
         code = lort_shards_rewrite(&shards, old.data, old.size, total, &out->text, err);
-    out->size = out->text.size;
+        out->size = out->text.size;
+    }
     lort_shards_free(&shards);
     lort_buffer_free(&old);
     return code;

@@ -51,13 +51,21 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds, ROUTER = 1, QUANTISED = KINDS - 2 };
 
-unsigned lort_kind_of(const char *name)
+static unsigned kind_by_name(const char *name)
 {
     for (unsigned kind = 0; kind < KINDS; kind++)
         for (unsigned i = 0; i < MOST_GLOBS && kinds[kind].globs[i]; i++)
             if (lort_glob(kinds[kind].globs[i], name))
                 return kind;
     return KINDS - 1;
+}
+
+/* In a model of several folders a name is FOLDER/name. */
+unsigned lort_kind_of(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    const unsigned kind = kind_by_name(name);
+    return kind == KINDS - 1 && slash ? kind_by_name(slash + 1) : kind;
 }
 
 /* Embeddings that a model may use as its output head. Positions and types of tokens are none. */
@@ -67,6 +75,8 @@ static const char *const token_globs[] = {
 
 bool lort_kind_may_be_head(const char *name)
 {
+    const char *slash = strrchr(name, '/');
+    name = slash ? slash + 1 : name;
     for (unsigned i = 0; i < sizeof token_globs / sizeof *token_globs; i++)
         if (lort_glob(token_globs[i], name))
             return true;

@@ -5,13 +5,20 @@
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           bool (*stop)(void *ctx), void *ctx, lort_input *out, lort_error *err)
 {
+    return lort_input_open_as(path, &(lort_model_options){0}, alloc, warn, stop, ctx, out, err);
+}
+
+lort_code lort_input_open_as(const char *path, const lort_model_options *options,
+                             const lort_alloc *alloc, lort_warn_fn *warn, bool (*stop)(void *ctx),
+                             void *ctx, lort_input *out, lort_error *err)
+{
     bool archive;
     *out = (lort_input){0};
     lort_code code = lort_archive_told(path, &archive, err);
     if (code)
         return code;
     code = archive ? lort_archive_open_until(path, alloc, stop, ctx, &out->archive, err)
-                   : lort_model_open(path, alloc, warn, ctx, &out->model, err);
+                   : lort_model_open_as(path, options, alloc, warn, ctx, &out->model, err);
     if (code == LORT_OK)
         out->index = archive ? lort_archive_names(out->archive) : lort_model_index(out->model);
     return code;

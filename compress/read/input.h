@@ -17,6 +17,10 @@ typedef struct lort_input {
  * On failure: the codes of lort_model_open and lort_archive_open_until. */
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           bool (*stop)(void *ctx), void *ctx, lort_input *out, lort_error *err);
+/* The same, with options for a model. */
+lort_code lort_input_open_as(const char *path, const lort_model_options *options,
+                             const lort_alloc *alloc, lort_warn_fn *warn, bool (*stop)(void *ctx),
+                             void *ctx, lort_input *out, lort_error *err);
 void lort_input_close(lort_input *input); /* accepts a zeroed one */
 /* LORT_E_READ if any file changed since it was opened, or could not be read. */
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err);

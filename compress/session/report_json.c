@@ -124,11 +124,11 @@ static const field memory_fields[] = {
     {"cgroup_peak_bytes", U64_KNOWN, R(cgroup_peak_bytes)},
 };
 static const field blas_fields[] = {{"config", TEXT, R(blas_config)}, {"core", TEXT, R(blas_core)}};
-static const field input_fields[] = {{"path", TEXT, R(input_path)},
-                                     {"bytes", U64, R(input_bytes)},
-                                     {"format", TEXT, R(input_format)},
-                                     {"files", U64, R(input_files)},
-                                     {"version", U64_KNOWN, R(input_version)}};
+static const field input_fields[] = {
+    {"path", TEXT, R(input_path)},           {"bytes", U64, R(input_bytes)},
+    {"format", TEXT, R(input_format)},       {"files", U64, R(input_files)},
+    {"left_out_files", U64, R(left_files)},  {"left_out_bytes", U64, R(left_bytes)},
+    {"version", U64_KNOWN, R(input_version)}};
 static const field output_fields[] = {{"path", TEXT, R(output_path)},
                                       {"bytes", U64_KNOWN, R(output_bytes)},
                                       {"bpw", REAL, R(bpw)},

@@ -39,7 +39,7 @@ refuse() {
 }
 
 @test "each command has exactly the options of the contract" {
-    local job='rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads seed zstd-level'
+    local job='rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads seed zstd-level weights side-files'
     check() { # command options...
         local command=$1
         shift
@@ -49,10 +49,10 @@ refuse() {
     }
     check compress output $job json force resume time-limit quiet verbose
     check plan $job sample json quiet verbose
-    check inspect memory json quiet verbose
+    check inspect weights side-files memory json quiet verbose
     check verify quick memory threads json quiet verbose
     check restore output dtype tensor force memory threads json quiet verbose
-    check compare fail-above memory threads json quiet verbose
+    check compare fail-above weights side-files memory threads json quiet verbose
 }
 
 @test "version names the libraries in use" {

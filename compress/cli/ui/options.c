@@ -23,6 +23,7 @@
 static const char *const modes[] = {"auto", "full", "stream", NULL}; /* order of lort_mode */
 /* order of lort_residual */
 static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};
+static const char *const side_files[] = {"usual", "all", NULL}; /* order of lort_side_files */
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
 #define FORCE                                                                                      \
@@ -62,6 +63,18 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
         "threads", 'T', LORT_CLI_WHOLE, AT(member),                                                \
             .low = 1, .high = 1024, .allowed = "a whole number from 1 to 1024", .argument = "N",   \
             .help = "worker threads (default: the cores that this process may use)"                \
+    }
+#define WEIGHTS(member)                                                                            \
+    {                                                                                              \
+        "weights", 0, LORT_CLI_TEXT, AT(member.weights),                                           \
+            .argument = "NAME",                                                                    \
+            .help = "of several forms of the weights in a directory, the one to take"              \
+    }
+#define SIDE_FILES(member)                                                                         \
+    {                                                                                              \
+        "side-files", 0, LORT_CLI_CHOICE, AT(member.side_files),                                   \
+            .choices = side_files, .argument = "usual|all",                                        \
+            .help = "all: also copies of the weights, hidden and large files of a directory"       \
     }
 #define FAIL_ABOVE(member, what)                                                                   \
     {                                                                                              \
@@ -164,7 +177,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .choices = modes,                                                                         \
          .argument = "auto|full|stream",                                                           \
          .help = "hold the model in memory (full) or read it through a window (stream)"},          \
-        MEMORY(job.memory_bytes), THREADS(job.threads),                                            \
+        WEIGHTS(job), SIDE_FILES(job), MEMORY(job.memory_bytes), THREADS(job.threads),             \
         {"seed",                                                                                   \
          0,                                                                                        \
          LORT_CLI_WHOLE,                                                                           \
@@ -198,7 +211,8 @@ const lort_cli_option lort_cli_plan_options[] = {
      .help = "run N matrices and report their size, error and time"},
     COMMON,
     END};
-const lort_cli_option lort_cli_inspect_options[] = {MEMORY(run.memory_bytes), COMMON, END};
+const lort_cli_option lort_cli_inspect_options[] = {WEIGHTS(run), SIDE_FILES(run),
+                                                    MEMORY(run.memory_bytes), COMMON, END};
 const lort_cli_option lort_cli_verify_options[] = {
     {"quick", 0, LORT_CLI_FLAG, AT(quick_check),
      .help = "check the records only; read no header and no weight"},
@@ -219,7 +233,12 @@ const lort_cli_option lort_cli_restore_options[] = {
     END};
 const lort_cli_option lort_cli_compare_options[] = {
     FAIL_ABOVE(fail_above, "exit 7 if the relative error of a tensor is above F or undefined"),
-    MEMORY(run.memory_bytes), THREADS(run.threads), COMMON, END};
+    WEIGHTS(run),
+    SIDE_FILES(run),
+    MEMORY(run.memory_bytes),
+    THREADS(run.threads),
+    COMMON,
+    END};
 
 /* ---- one setter per kind of value ---- */
 
@@ -378,7 +397,8 @@ static lort_code (*const setters[])(const setting *, lort_error *) = {
     [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes,  [LORT_CLI_TIME] = set_time,
     [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,    [LORT_CLI_LIST] = set_list,
     [LORT_CLI_NAME] = set_name, [LORT_CLI_CHOICE] = set_choice};
-_Static_assert(sizeof(lort_mode) == sizeof(int), "set_choice stores an int");
+_Static_assert(sizeof(lort_mode) == sizeof(int) && sizeof(lort_side_files) == sizeof(int),
+               "set_choice stores an int");
 
 lort_code lort_cli_set(const lort_cli_command *command, const lort_cli_option *option,
                        const char *text, lort_cli_values *values, lort_error *err)

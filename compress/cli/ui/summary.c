@@ -223,6 +223,18 @@ static void print_weighted(FILE *out, const lort_report *report)
                        lort_cli_number(report->weighted_mean, mean, sizeof mean));
 }
 
+/* The last line: a container that lacks files must not look like a copy of the directory. */
+static void print_left_out(FILE *out, const lort_report *report)
+{
+    char size[32];
+    if (report->left_files)
+        lort_cli_print(out,
+                       LABEL "%" PRIu64 " file%s, %s: not in the container; the warnings say "
+                             "which\n",
+                       "left out", report->left_files, report->left_files == 1 ? "" : "s",
+                       size_text(report->left_bytes, size));
+}
+
 void lort_cli_print_end(FILE *out, const lort_report *report)
 {
     char worst[32], mean[32], time[32];
@@ -236,6 +248,7 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
     lort_cli_print_kinds(out, report);
     lort_cli_print(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
     print_memory(out, report);
+    print_left_out(out, report);
 }
 
 void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
