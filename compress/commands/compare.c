@@ -362,21 +362,6 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     return code;
 }
 
-static void sum_up(lort_report *report)
-{
-    double sum = 0;
-    uint64_t count = 0;
-    for (uint64_t i = 0; i < report->tensor_count; i++) {
-        double error = report->tensors[i].rel_error;
-        if (isnan(error))
-            continue;
-        sum += error;
-        count++;
-        report->worst_error = fmax(error, isnan(report->worst_error) ? 0 : report->worst_error);
-    }
-    report->mean_error = count ? sum / (double)count : NAN;
-}
-
 /* Takes tensor `number` of A and the tensor of its name in B. */
 static void take_pair(comparing *c, uint64_t number)
 {
@@ -416,7 +401,7 @@ static lort_code compare_all(comparing *c, lort_error *err)
         lort_session_say(&c->session, LORT_EVENT_TENSOR, entry, NULL);
         code = lort_session_check_stop(&c->session, err);
     }
-    sum_up(report);
+    lort_compare_sum_up(report);
     if (code == LORT_OK)
         code = lort_input_unchanged(&c->a, err);
     if (code == LORT_OK)

@@ -2,6 +2,7 @@
 #include "compress/commands/compare_check.h"
 #include "compress/read/work.h"
 #include "formats/base/text.h"
+#include <math.h>
 
 static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name,
                             lort_error *err)
@@ -85,4 +86,19 @@ void lort_compare_expect(lort_session *session, const lort_index *index)
     }
     lort_meter_expect(&session->meter, LORT_PHASE_COMPARING, cost, bytes, index->count);
     lort_session_enter(session, LORT_PHASE_COMPARING);
+}
+
+void lort_compare_sum_up(lort_report *report)
+{
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        double error = report->tensors[i].rel_error;
+        if (isnan(error))
+            continue;
+        sum += error;
+        count++;
+        report->worst_error = fmax(error, isnan(report->worst_error) ? 0 : report->worst_error);
+    }
+    report->mean_error = count ? sum / (double)count : NAN;
 }

@@ -1,4 +1,5 @@
-/* compare_check: tells whether two inputs can be compared, before a weight is read. */
+/* compare_check: what compare does before it reads a weight and after the last one: tells whether
+ * two inputs can be compared, and sums up the errors. */
 #ifndef LORT_COMPRESS_COMMANDS_COMPARE_CHECK_H
 #define LORT_COMPRESS_COMMANDS_COMPARE_CHECK_H
 
@@ -13,5 +14,8 @@ lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_erro
 /* Tells the meter what it takes to compare all tensors of A: a pair costs its elements. The phase
  * begins. */
 void lort_compare_expect(lort_session *session, const lort_index *index);
+
+/* Puts the worst and the mean error of the tensors into the report. */
+void lort_compare_sum_up(lort_report *report);
 
 #endif

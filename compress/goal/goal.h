@@ -24,6 +24,8 @@
 /* The smallest share it takes: noise in Q8_0, whose numbers have less than 8 bits of entropy. */
 #define LORT_FACTOR_LEAST 0.45
 
+/* Checks that the options go together and are in range. On failure: LORT_E_USAGE. */
+lort_code lort_goal_check(const lort_options *options, lort_error *err);
 /* True if the options code matrices as integers. --residual auto does so for DEFAULT, ERROR, BPW
  * and SIZE. */
 bool lort_goal_integers(const lort_options *options);

@@ -232,21 +232,35 @@ static void choose_lead(lort_model *model, const lort_shard_sets *sets, const lo
         }
 }
 
+/* A set may lack shards because somebody joined them with cat. code: of the set that lacks some. */
+static lort_code explain_lack(lort_model *model, const lort_shard_sets *sets,
+                              const lort_shard_set *set, lort_code code, lort_error *err)
+{
+    const uint32_t first = model->file_count;
+    if (set->have == 0 || add_member(model, &sets->folder, lort_shard_set_member(sets, set, 0),
+                                     LORT_ROLE_WEIGHTS, NULL))
+        return code;
+    return lort_model_explain_glued(model, first, code, err);
+}
+
 lort_code lort_model_add_set(lort_model *model, const lort_shard_sets *sets, uint32_t number,
                              lort_error *err)
 {
     const lort_shard_set *set = &sets->sets[number];
+    const uint32_t first = model->file_count;
     lort_code code = lort_shard_set_check(sets, number, err);
-    if (code == LORT_OK)
-        choose_lead(model, sets, set);
+    if (code)
+        return explain_lack(model, sets, set, code, err);
+    choose_lead(model, sets, set);
     for (uint32_t i = 0; i < set->have && code == LORT_OK; i++) {
         const char *name = lort_shard_set_member(sets, set, i);
         code = add_member(model, &sets->folder, name, LORT_ROLE_WEIGHTS, err);
-        if (code)
+        if (code) {
             lort_error_prefix(err, "shard %u of %u", i + 1, set->have);
-        else
-            code = check_number(&model->files[model->file_count - 1], set->low + i, set->form.count,
-                                err);
+            return i ? lort_model_explain_glued(model, first, code, err) : code;
+        }
+        code =
+            check_number(&model->files[model->file_count - 1], set->low + i, set->form.count, err);
     }
     if (set->have > 1)
         model->directory = true;
