@@ -84,28 +84,6 @@ const uint8_t *lort_model_head(const lort_model *model, uint32_t file)
     return model->files[file].head;
 }
 
-static void close_file(lort_model *model, lort_model_entry *entry)
-{
-    lort_header_free(&entry->shown.header);
-    lort_os_unmap(entry->map);
-    lort_give(model->alloc, entry->head, entry->head_bytes);
-    lort_give(model->load_alloc, entry->loaded, entry->info.size);
-    lort_os_close(entry->file, NULL);
-}
-
-void lort_model_drop(lort_model *model, uint32_t first)
-{
-    for (uint32_t i = first; i < model->file_count; i++) {
-        model->open_count -= model->files[i].file != NULL;
-        close_file(model, &model->files[i]);
-    }
-    while (model->indexes && model->indexes->file >= first) {
-        lort_shards_free(&model->indexes->list);
-        model->indexes = model->indexes->next;
-    }
-    model->file_count = first < model->file_count ? first : model->file_count;
-}
-
 void lort_model_close(lort_model *model)
 {
     if (!model)

@@ -332,3 +332,25 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
     return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
                      show_name(name, sizeof name, entry));
 }
+
+static void close_file(lort_model *model, lort_model_entry *entry)
+{
+    lort_header_free(&entry->shown.header);
+    lort_os_unmap(entry->map);
+    lort_give(model->alloc, entry->head, entry->head_bytes);
+    lort_give(model->load_alloc, entry->loaded, entry->info.size);
+    lort_os_close(entry->file, NULL);
+}
+
+void lort_model_drop(lort_model *model, uint32_t first)
+{
+    for (uint32_t i = first; i < model->file_count; i++) {
+        model->open_count -= model->files[i].file != NULL;
+        close_file(model, &model->files[i]);
+    }
+    while (model->indexes && model->indexes->file >= first) {
+        lort_shards_free(&model->indexes->list);
+        model->indexes = model->indexes->next;
+    }
+    model->file_count = first < model->file_count ? first : model->file_count;
+}

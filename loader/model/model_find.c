@@ -78,22 +78,6 @@ static lort_code add_numbered(lort_model *model, const char *name, bool *found, 
     return code;
 }
 
-lort_code lort_model_add_single(lort_model *model, const char *path, lort_error *err)
-{
-    char shown[300];
-    lort_code code = lort_model_add(model, path, LORT_ROLE_WEIGHTS, err);
-    if (code)
-        return lort_model_explain_piece(path, code, err);
-    const lort_header *header = &model->files[model->file_count - 1].shown.header;
-    if (header->split)
-        code = lort_fail(err, LORT_E_INPUT,
-                         "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, "
-                         "so the others cannot be found",
-                         lort_escape_text(shown, sizeof shown, path), header->split_no + 1ull,
-                         header->split_count, header->split_no + 1ull, header->split_count);
-    return lort_model_explain_glued(model, model->file_count - 1, code, err);
-}
-
 /* Adds the model to which the file `name` belongs. *index: it is an index.json, and stands for its
  * directory. */
 static lort_code find_by_file(lort_model *model, const char *name, bool *index, lort_error *err)

@@ -266,3 +266,19 @@ lort_code lort_model_add_set(lort_model *model, const lort_shard_sets *sets, uin
         model->directory = true;
     return code;
 }
+
+lort_code lort_model_add_single(lort_model *model, const char *path, lort_error *err)
+{
+    char shown[300];
+    lort_code code = lort_model_add(model, path, LORT_ROLE_WEIGHTS, err);
+    if (code)
+        return lort_model_explain_piece(path, code, err);
+    const lort_header *header = &model->files[model->file_count - 1].shown.header;
+    if (header->split)
+        code = lort_fail(err, LORT_E_INPUT,
+                         "%s: is shard %llu of %u, but its name is not PREFIX-%05llu-of-%05u.gguf, "
+                         "so the others cannot be found",
+                         lort_escape_text(shown, sizeof shown, path), header->split_no + 1ull,
+                         header->split_count, header->split_no + 1ull, header->split_count);
+    return lort_model_explain_glued(model, model->file_count - 1, code, err);
+}

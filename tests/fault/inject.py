@@ -292,15 +292,18 @@ def run(box, command, fault=None, seed=0, folder=None):
     return result
 
 
-KEPT = re.compile(r"(holds ([0-9]+ of [0-9]+ tensors|what this run measured); the same command resumes this run|"
-                  r"unfinished work from another run is in .*; rerun that command to resume it)")
+KEPT = re.compile(r"holds ([0-9]+ of [0-9]+ tensors|the work so far); the same command resumes this run|"
+                  r"is unfinished work of another command, or of other inputs; only these resume it")
+# After a failure LoRT writes a report too. If that fails as well, another line says so.
+LOST = re.compile(r"^lort: (no memory for the JSON report|the JSON report: )")
 # in a message: it is about the output
 OUTPUT = re.compile(r"out\b|report|lort-partial|lort-lock|'\.'")
 
 
 def said(err):
     """Returns the lines that report a failure."""
-    return [line for line in err.splitlines() if line.startswith("lort: ") and not line.startswith("lort: warning: ") and not KEPT.search(line)]
+    lines = [line for line in err.splitlines() if line.startswith("lort: ") and not line.startswith("lort: warning: ") and not KEPT.search(line)]
+    return lines[:-1] if len(lines) > 1 and LOST.search(lines[-1]) else lines
 
 
 def left_behind(command, fault, result):
@@ -358,7 +361,7 @@ def problems_of_failure(command, fault, result):
     if result.code not in fault.codes:
         wanted = " or ".join(str(c) for c in fault.codes) or "0"
         return [f"exit {result.code}, not {wanted}"]
-    if len(lines) != 1 or [line for line in result.err.splitlines() if not KEPT.search(line)][-1:] != lines:
+    if len(lines) != 1 or [line for line in result.err.splitlines() if not KEPT.search(line) and (line in lines or not LOST.search(line))][-1:] != lines:
         found.append(f"{len(lines)} lines of error, not one at the end")
     if fault.codes == (4, 5) and not any("journal" in line for line in lines) and result.code != (5 if any(OUTPUT.search(line) for line in lines) else 4):
         found.append(f"exit {result.code} for what is {'read' if result.code == 5 else 'written'}")
