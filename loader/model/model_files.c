@@ -1,6 +1,7 @@
 /* model_files: opens, maps and reads the files of a model, and gives views into them. */
 #include "formats/base/plain_path.h"
 #include "formats/base/text.h"
+#include "formats/inputs/header.h"
 #include "loader/model/model_parts.h"
 #include <stdarg.h>
 #include <stdio.h>
