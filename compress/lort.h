@@ -270,8 +270,8 @@ typedef struct lort_tensor_report {
      * same error over the others; NaN: there are no outliers. */
     uint64_t outliers;
     double rel_error_rest;
-    /* compress: of a coded embedding or output head, the relative error of its worst row; NaN: not
-     * known. */
+    /* compress: of an embedding or output head that is coded without factors, the relative error of
+     * its worst row, without outliers; NaN: not known. */
     double worst_row_error;
     double cosine, max_abs; /* compare: cosine, largest |difference|; NaN for other commands */
     uint64_t bytes_in;      /* of the original */

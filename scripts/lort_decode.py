@@ -30,10 +30,12 @@ except ImportError:
     zstandard = None
 
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
-RAW, FACTORS, INTEGERS, TERNARY = 0, 1, 2, 5
-RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS = range(7)
-SCALED_COLUMNS, CONVOLUTION, SAME, PATHS, OPAQUE_TYPES = 1, 1 << 3, 1 << 4, 1 << 5, 1 << 6  # the required features this reader knows
+RAW, FACTORS, INTEGERS, TERNARY, OUTLIERS = 0, 1, 2, 5, 6
+RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS, PLACES, OUTLIER_VALUES = range(9)
+# The required features this reader knows: scaled columns, scaled rows, outliers, convolutions, same parts, paths, opaque types.
+FEATURES, PATHS = 127, 1 << 5
 OPAQUE, OPAQUE_IDS = 65536, 65536  # the number of an opaque type is OPAQUE + its id in the GGUF file
+COLUMNS, ROWS = 1, 2  # bits of Term.scaled
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
 
 TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
@@ -52,7 +54,7 @@ TYPES = {  # id: (name, elements of a block, bytes of a block, has numbers)
     137: ("F8_E5M2FNUZ", 1, 1, True), 138: ("U16", 1, 2, False), 139: ("U32", 1, 4, False), 140: ("C64", 1, 8, False),
     141: ("U64", 1, 8, False),
 }
-F32, F16, BF16, F64, U8, Q8_0 = 0, 1, 30, 28, 132, 8
+F32, F16, BF16, F64, U8, U64, Q8_0 = 0, 1, 30, 28, 132, 141, 8
 
 
 def type_of(number):
@@ -263,8 +265,7 @@ def read_head(body):
     c = Cursor(body, "HEAD")
     need(c.take(8) == b"LORT\r\n\x1a\n", "not a .lort file")
     major, minor, zero, required, _ = c.get("HHIQQ")
-    known = SCALED_COLUMNS | CONVOLUTION | SAME | PATHS | OPAQUE_TYPES
-    need(major == 1 and not required & ~known, f"version {major}.{minor}, features {required:#x}: needs another reader")
+    need(major == 1 and required & ~FEATURES == 0, f"version {major}.{minor}, features {required:#x}: needs another reader")
     need(zero == 0, "HEAD: a reserved field is not 0")
     c.end(False)
     return minor, required
@@ -363,9 +364,9 @@ class Part:
 
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
-        need(kind in (RAW, FACTORS, INTEGERS, TERNARY), f"term of kind {kind}: needs another reader")
-        need(flags <= 7 and (kind == INTEGERS or flags <= 3), "PART: flags of a term are out of range")
-        scaled, flags = bool(flags & 4), flags & 3
+        need(kind in (RAW, FACTORS, INTEGERS, TERNARY, OUTLIERS), f"term of kind {kind}: needs another reader")
+        need(flags <= 15 and (kind == INTEGERS or flags <= 3), "PART: flags of a term are out of range")
+        scaled, flags = flags >> 2, flags & 3
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
         exponent = step = None
@@ -379,9 +380,13 @@ class Part:
             c.room(self.slices, 4)
             step = np.frombuffer(c.take(4 * self.slices), "<f4")
             need(self.tensor and type_of(self.type)[3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "PART: types, widths or slices of a term of integers are wrong")
-            need(all(2.0**-100 <= x <= 2.0**100 if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), "PART: a step is out of range (allowed 2^-100 to 2^100)")
+            octaves = 84 if scaled & ROWS else 100
+            need(all(2.0**-octaves <= x <= 2.0**octaves if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), f"PART: a step is out of range (allowed 2^-{octaves} to 2^{octaves})")
         elif kind == TERNARY:
             need(self.tensor and type_of(self.type)[3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "PART: types, widths or slices of a term of trits are wrong")
+        elif kind == OUTLIERS:
+            need(self.tensor and type_of(self.type)[3] and (left, right) == (F32, U64), "PART: wrong types of outliers")
+            need(max(rank) <= self.rows * self.cols // 1000, "PART: more outliers than one in a thousand")
         else:
             need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "PART: types, widths or slices of a raw term are wrong")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
@@ -402,7 +407,7 @@ class Part:
         """Returns {kind: term} of the terms of slice s; none if the slice is zero."""
         found = {t.kind: t for t in self.terms if t.rank[s]}
         count = sum(t.rank[s] != 0 for t in self.terms)
-        need(count == len(found) and not (RAW in found and count > 1) and not (INTEGERS in found and TERNARY in found) and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
+        need(count == len(found) and not (RAW in found and count > 1) and not (INTEGERS in found and TERNARY in found) and set(found) != {OUTLIERS} and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
         return found
 
     def arrays(self, s):
@@ -414,17 +419,20 @@ class Part:
             yield LEFT, terms[FACTORS], self.rows * terms[FACTORS].rank[s]
             yield RIGHT, terms[FACTORS], terms[FACTORS].rank[s] * self.cols
         if INTEGERS in terms:
-            yield CODES, terms[INTEGERS], self.rows + self.cols + self.cols * terms[INTEGERS].scaled
+            yield CODES, terms[INTEGERS], self.rows + self.cols + self.cols * (terms[INTEGERS].scaled & COLUMNS != 0) + self.rows * (terms[INTEGERS].scaled & ROWS != 0)
             yield BLOCKS, terms[INTEGERS], self.rows * self.cols
         if TERNARY in terms:
             yield SCALES, terms[TERNARY], self.rows
             yield TRITS, terms[TERNARY], self.rows * self.cols
+        if OUTLIERS in terms:
+            yield PLACES, terms[OUTLIERS], terms[OUTLIERS].rank[s]
+            yield OUTLIER_VALUES, terms[OUTLIERS], terms[OUTLIERS].rank[s]
 
     def check_chunks(self):
         at = payload = 0
         for s in range(self.slices):
             for array, term, elements in self.arrays(s):
-                _, block, size, _ = type_of(term.types[array in (RIGHT, TRITS)])
+                _, block, size, _ = type_of(term.types[array in (RIGHT, TRITS, PLACES)])
                 blocks = [rows * cols for _, _, rows, cols in grid_of(self.rows, self.cols)] if array in (BLOCKS, TRITS) else None
                 done = number = 0
                 while done < elements:
@@ -635,11 +643,17 @@ def integers_slice(part, s, arrays):
         out[row : row + rows, col : col + cols] = read_block(
             arrays[BLOCKS << 24 | s][number], rows, cols, codes[row : row + rows], codes[part.rows + col : part.rows + col + cols],
             part.terms_of(s)[INTEGERS].step[s], f"part {part.number}, slice {s}, block {number}")
-    return out if not part.terms_of(s)[INTEGERS].scaled else out * inverse_scales(codes[part.rows + part.cols :], f"part {part.number}, slice {s}")
+    scaled, at = part.terms_of(s)[INTEGERS].scaled, part.rows + part.cols
+    if scaled & COLUMNS:
+        out = out * inverse_scales(codes[at : at + part.cols], 96, 160, f"part {part.number}, slice {s}: a scale of a column")
+        at += part.cols
+    if scaled & ROWS:
+        out = out * inverse_scales(codes[at:], 64, 192, f"part {part.number}, slice {s}: a scale of a row")[:, None]
+    return out
 
 
-def inverse_scales(codes, what):
-    need(not codes.size or (codes.min() >= 96 and codes.max() <= 160), f"{what}: a scale of a column is out of range (allowed 96 to 160)")
+def inverse_scales(codes, least, most, what):
+    need(not codes.size or (codes.min() >= least and codes.max() <= most), f"{what} is out of range (allowed {least} to {most})")
     quarters = np.array([0x3F800000, 0x3F9837F0, 0x3FB504F3, 0x3FD744FD], "<u4").view("<f4")
     inverse = 256 - codes.astype(np.int32)
     return np.ldexp(quarters[inverse % 4], inverse // 4 - 32).astype("<f4")
@@ -662,6 +676,14 @@ def ternary_slice(part, s, arrays):
         out[row : row + rows, col : col + cols] = read_trits(
             arrays[TRITS << 24 | s][number], rows, cols, scales[row : row + rows], f"part {part.number}, slice {s}, block {number}")
     return out
+
+
+def outliers_slice(part, s, arrays):
+    places = np.frombuffer(b"".join(arrays[PLACES << 24 | s]), "<u8")
+    values = numbers(b"".join(arrays[OUTLIER_VALUES << 24 | s]), F32).astype("<f4")
+    need(np.all(places < part.rows * part.cols) and np.all(places[1:] > places[:-1]), f"part {part.number}, slice {s}: the places of outliers do not ascend, or are outside")
+    need(np.all(np.isfinite(values)), f"part {part.number}, slice {s}: an outlier is not finite")
+    return places.astype(np.int64), values
 
 
 class Archive:
@@ -748,8 +770,9 @@ def read_arrays(archive, part):
     arrays = collections.defaultdict(list)
     for pieces, k in zip(frames, part.chunks):
         split, array, terms = b"".join(next(decoded) for _ in pieces), k.array >> 24, part.terms_of(k.array & 0xFFFFFF)
-        if array <= RIGHT or array == SCALES:
-            term, side = terms[{RAW_ELEMENTS: RAW, SCALES: TERNARY}.get(array, FACTORS)], int(array == RIGHT)
+        if array not in (CODES, BLOCKS, TRITS):
+            term = terms[{RAW_ELEMENTS: RAW, SCALES: TERNARY, PLACES: OUTLIERS, OUTLIER_VALUES: OUTLIERS}.get(array, FACTORS)]
+            side = int(array in (RIGHT, PLACES))
             split = join_planes(split, term.widths[side], term.rotate[side])
         arrays[k.array].append(split)
     return arrays
@@ -783,8 +806,10 @@ def slice_bytes(part, s, arrays, kind):
         data = b"".join(arrays[s])
         yield data if kind == part.type else as_type(numbers(data, part.type), kind)
         return
+    places, outliers = outliers_slice(part, s, arrays) if OUTLIERS in terms else ([], [])
     integers = integers_slice(part, s, arrays) if INTEGERS in terms else ternary_slice(part, s, arrays) if TERNARY in terms else np.zeros((part.rows, part.cols), "<f4")
     if FACTORS not in terms:
+        integers.reshape(-1)[places] = outliers
         yield as_type(integers, kind)
         return
     term = terms[FACTORS]
@@ -792,7 +817,10 @@ def slice_bytes(part, s, arrays, kind):
     right = numbers(b"".join(arrays[RIGHT << 24 | s]), term.types[1]).reshape(term.rank[s], part.cols)
     step = max(1, (8 << 20) // max(1, part.cols))
     for row in range(0, part.rows, step):
-        yield as_type(np.ldexp(left[row : row + step] @ right, term.exponent[s]) + integers[row : row + step], kind)
+        rows = np.ldexp(left[row : row + step] @ right, term.exponent[s]) + integers[row : row + step]
+        first, end = np.searchsorted(places, [row * part.cols, (row + step) * part.cols])
+        rows.reshape(-1)[np.asarray(places[first:end], np.int64) - row * part.cols] = outliers[first:end]
+        yield as_type(rows, kind)
 
 
 def write_part(archive, part, out, wanted):
@@ -847,7 +875,7 @@ def show(archive):
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
         types = "".join(f"{type_of(t.types[0])[0]} x {type_of(t.types[1])[0]}  " for t in part.terms if t.kind == FACTORS)
-        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == INTEGERS for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms)) or "raw"
+        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == INTEGERS for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms) + ["outliers"] * any(t.kind == OUTLIERS for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
         print(f"{part.number:6d}  {type_of(part.type)[0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
               f"  {part.error:.6g}  {types}{name}")
