@@ -379,29 +379,35 @@ static lort_code outliers_open(lort_slice *slice, lort_scratch *scratch, lort_er
                 : load_array(slice, LORT_ARRAY_OUTLIERS, LORT_F32, scratch, slice->outliers, err);
 }
 
-static lort_code outliers_cells(const lort_slice *slice, const lort_cells *cells,
-                                lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
-                                lort_error *err)
+/* The first outlier at `place` or behind it. A search in each row of a cell bounds the work,
+ * however many outliers a row has outside the cell. */
+static uint64_t first_outlier(const lort_slice *slice, uint64_t count, uint64_t place)
 {
-    const uint64_t cols = (uint64_t)slice->shape.cols, c0 = (uint64_t)cells->c0,
-                   c1 = (uint64_t)cells->c1, r0 = (uint64_t)cells->r0,
-                   end = (uint64_t)cells->r1 * cols;
-    uint64_t low = 0, high = slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice];
-    const uint64_t count = high;
-    (void)scratch;
-    (void)cache;
-    (void)err;
-    while (low < high) { /* the first one in these rows */
+    uint64_t low = 0, high = count;
+    while (low < high) {
         const uint64_t middle = low + (high - low) / 2;
-        if (slice->places[middle] < r0 * cols)
+        if (slice->places[middle] < place)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < count && slice->places[low] < end; low++) {
-        const uint64_t row = slice->places[low] / cols, col = slice->places[low] % cols;
-        if (col >= c0 && col < c1)
-            dst[(row - r0) * (c1 - c0) + col - c0] = slice->outliers[low];
+    return low;
+}
+
+static lort_code outliers_cells(const lort_slice *slice, const lort_cells *cells,
+                                lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
+                                lort_error *err)
+{
+    const uint64_t count = slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice],
+                   wide = (uint64_t)(cells->c1 - cells->c0);
+    (void)scratch;
+    (void)cache;
+    (void)err;
+    for (int64_t r = cells->r0; r < cells->r1; r++, dst += wide) {
+        const uint64_t start = (uint64_t)r * (uint64_t)slice->shape.cols + (uint64_t)cells->c0;
+        for (uint64_t i = first_outlier(slice, count, start);
+             i < count && slice->places[i] < start + wide; i++)
+            dst[slice->places[i] - start] = slice->outliers[i];
     }
     return LORT_OK;
 }

@@ -115,7 +115,8 @@ static unsigned find_border(const search *s, uint64_t *above)
         return BINS;
     double below[BINS];
     for (unsigned i = 0; i < FIRST_NONFINITE; i++) {
-        const double middle = ((double)bin_start(i) + (double)bin_start(i + 1)) / 2;
+        /* Zeros are in bin 0, with numbers so small that they count as zeros. */
+        const double middle = i ? ((double)bin_start(i) + (double)bin_start(i + 1)) / 2 : 0;
         below[i] = energy;
         energy += (double)s->counts[i] * middle * middle;
     }
@@ -168,23 +169,6 @@ static lort_code take_tile(void *ctx, int64_t item, unsigned slot, lort_error *e
     return LORT_OK;
 }
 
-/* Tiles of one row of tiles come in the order of their columns, so places may not ascend yet. */
-static void sort_places(lort_outliers *out)
-{
-    for (uint64_t gap = out->count / 2; gap > 0; gap /= 2)
-        for (uint64_t i = gap; i < out->count; i++) {
-            const uint64_t place = out->places[i];
-            const float value = out->values[i];
-            uint64_t k = i;
-            for (; k >= gap && out->places[k - gap] > place; k -= gap) {
-                out->places[k] = out->places[k - gap];
-                out->values[k] = out->values[k - gap];
-            }
-            out->places[k] = place;
-            out->values[k] = value;
-        }
-}
-
 static lort_code take_outliers(search *s, uint64_t count, lort_error *err)
 {
     const lort_alloc *alloc = &s->source->decider->session->alloc;
@@ -199,7 +183,6 @@ static lort_code take_outliers(search *s, uint64_t count, lort_error *err)
     s->source->passes++;
     code = lort_pool_run(s->work.pool, (s->rows + s->high - 1) / s->high * s->across,
                          lort_pool_window(s->work.pool), look_tile, take_tile, s, err);
-    sort_places(s->out);
     return code;
 }
 
@@ -252,6 +235,7 @@ static search search_of(lort_slice_source *source, lort_work work, lort_outliers
     const lort_matrices *shape = &source->planned->shape;
     search s = {
         .source = source, .work = work, .rows = shape->rows, .cols = shape->cols, .out = out};
+    /* A tile is whole rows, or a part of one row. So places ascend from tile to tile. */
     s.wide = s.cols < TILE_VALUES ? s.cols : TILE_VALUES;
     s.high = TILE_VALUES / s.wide;
     s.across = (s.cols + s.wide - 1) / s.wide;

@@ -151,12 +151,10 @@ static uint64_t first_outlier(const lort_outliers *outliers, uint64_t place)
 static void blank_outliers(const lort_outliers *outliers, uint64_t cols, uint64_t r0, uint64_t r1,
                            uint64_t c0, uint64_t c1, float *tile)
 {
-    for (uint64_t i = first_outlier(outliers, r0 * cols);
-         i < outliers->count && outliers->places[i] < r1 * cols; i++) {
-        const uint64_t row = outliers->places[i] / cols, col = outliers->places[i] % cols;
-        if (col >= c0 && col < c1)
-            tile[(row - r0) * (c1 - c0) + col - c0] = 0;
-    }
+    for (uint64_t r = r0; r < r1; r++)
+        for (uint64_t i = first_outlier(outliers, r * cols + c0);
+             i < outliers->count && outliers->places[i] < r * cols + c1; i++)
+            tile[(r - r0) * (c1 - c0) + outliers->places[i] - r * cols - c0] = 0;
 }
 
 static lort_code read_copy(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1,

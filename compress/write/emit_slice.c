@@ -289,14 +289,15 @@ static double worst_row(const block_run *run)
     return sqrt(worst2);
 }
 
-/* Writes the blocks. Where readers use single rows, measures the error of each row too. */
+/* Writes the blocks. Where readers use single rows, measures the error of each row too. Beside
+ * factors the blocks are a residual, and the norms of the rows are not known. */
 static lort_code run_rows(block_run *run, lort_error *err)
 {
     const uint64_t bytes =
         (uint64_t)run->grid.rows * (uint64_t)run->grid.across * sizeof *run->rows;
     lort_part_draft *part = &run->emitter->part;
     void *memory;
-    if (!part->planned->kind.by_row)
+    if (!part->planned->kind.by_row || run->source.factors)
         return run_blocks(run, err);
     lort_code code =
         lort_take_zero(lort_emitter_alloc(run->emitter), bytes, "errors of rows", &memory, err);

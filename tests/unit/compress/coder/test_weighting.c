@@ -161,6 +161,62 @@ static void sums_are_those_of_the_plain_loop(void **state)
     }
 }
 
+/* The code of a row's scale is that of its size, turned around one; it stops at the limits. */
+static void rows_get_one_norm(void **state)
+{
+    (void)state;
+    uint8_t sizes[256], codes[256];
+    for (int i = 0; i < 256; i++)
+        sizes[i] = (uint8_t)i;
+    lort_row_scale_codes(sizes, 256, codes);
+    assert_int_equal(codes[0], LORT_SCALE_ONE); /* a row of zeros */
+    for (int i = 1; i < 256; i++) {
+        assert_int_equal(codes[i], i > 192 ? 64 : i < 64 ? 192 : 256 - i);
+        if (i >= 64 && i <= 192)
+            assert_int_equal(lort_scale_inverse(codes[i]), i);
+    }
+    assert_true(LORT_ROW_SCALE_LEAST == 64 && LORT_ROW_SCALE_MOST == 192);
+}
+
+/* A block in the midst of its slice, with all ways of scales. Columns are undone first, as readers
+ * do (docs/FORMAT.md). */
+static void blocks_are_scaled_and_back(void **state)
+{
+    enum { UP = 32, LEFT = 7, HIGH = 40, WIDE = 90, USED = 37 };
+    static float x[HIGH * WIDE], y[HIGH * WIDE];
+    static uint8_t cols[LEFT + WIDE], rows[UP + HIGH];
+    const lort_block_place place = {UP, LEFT, HIGH, WIDE};
+    (void)state;
+    for (int c = 0; c < LEFT + WIDE; c++)
+        cols[c] = (uint8_t)(LORT_SCALE_LEAST + 3 * c % 65);
+    for (int r = 0; r < UP + HIGH; r++)
+        rows[r] = (uint8_t)(LORT_ROW_SCALE_LEAST + 11 * r % 129);
+    for (int with = 0; with < 4; with++) {
+        const lort_scales scales = {with & 1 ? cols : NULL, with & 2 ? rows : NULL};
+        for (int i = 0; i < HIGH * WIDE; i++)
+            x[i] = y[i] = (float)(i % 23 - 11) * 0.37f;
+        lort_scale_block(y, &place, USED, &scales);
+        for (int i = 0; i < USED * WIDE; i++) {
+            const float column = with & 1 ? lort_scale_of(cols[LEFT + i % WIDE]) : 1,
+                        row = with & 2 ? lort_scale_of(rows[UP + i / WIDE]) : 1;
+            assert_true(y[i] == x[i] * column * row);
+        }
+        for (int i = 0; i < USED * WIDE; i++) { /* decoded values: what the scales undo */
+            const float column =
+                            with & 1 ? lort_scale_of(lort_scale_inverse(cols[LEFT + i % WIDE])) : 1,
+                        row = with & 2 ? lort_scale_of(lort_scale_inverse(rows[UP + i / WIDE])) : 1;
+            const float half = y[i] * column;
+            x[i] = half * row;
+        }
+        lort_unscale_block(y, &place, USED, &scales);
+        for (int i = 0; i < HIGH * WIDE; i++) {
+            const float first = (float)(i % 23 - 11) * 0.37f;
+            assert_true(y[i] == x[i]); /* rows beyond USED are left alone */
+            assert_true(fabsf(y[i] - first) <= 8e-7f * fabsf(first));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +227,8 @@ int main(void)
         cmocka_unit_test(nothing_known_means_all_alike),
         cmocka_unit_test(columns_are_scaled_and_back),
         cmocka_unit_test(sums_are_those_of_the_plain_loop),
+        cmocka_unit_test(rows_get_one_norm),
+        cmocka_unit_test(blocks_are_scaled_and_back),
     };
     return run_chosen(tests, NULL, NULL);
 }

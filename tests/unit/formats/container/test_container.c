@@ -431,9 +431,9 @@ static void elements_are_bounded(void **state)
     lort_arena_free(&arena);
 }
 
-/* Only terms of integers have scaled columns, and then CODES end with a code of each column. The
+/* Only terms of integers have scales, and then CODES end with a code of each column or row. The
  * part has one slice of 3 x 4. */
-static void scaled_columns_are_in_the_codes(void **state)
+static void scales_are_in_the_codes(void **state)
 {
     (void)state;
     uint32_t rank = 1;
@@ -446,7 +446,7 @@ static void scaled_columns_are_in_the_codes(void **state)
                       .right_width = 1,
                       .rank = &rank,
                       .step = &step,
-                      .scaled = true};
+                      .scaled = LORT_SCALING_COLS};
     lort_chunk chunks[] = {
         {.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 11, .count = 11},
         {.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
@@ -472,20 +472,40 @@ static void scaled_columns_are_in_the_codes(void **state)
     lort_part p;
     assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
     assert_true(p.terms[0].scaled);
-    const lort_matrices shape = lort_part_matrices(&p);
-    assert_int_equal(lort_codes_bytes(p.terms[0].scaled, &shape), 11);
-    chunks[0].decoded = 7;
-    chunks[0].count = 7; /* the count without scales */
-    assert_int_equal(part_code(&in, &p, &arena), LORT_E_DAMAGED);
-    term.scaled = false;
-    assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
-    assert_false(p.terms[0].scaled);
+    /* 3 + 4 codes, then 4 of columns, then 3 of rows */
+    static const struct {
+        unsigned scaled;
+        uint32_t bytes;
+    } cases[] = {{0, 7},
+                 {LORT_SCALING_COLS, 11},
+                 {LORT_SCALING_ROWS, 10},
+                 {LORT_SCALING_COLS | LORT_SCALING_ROWS, 14}};
+    for (unsigned i = 0; i < 16; i++) {
+        const bool fits = i / 4 == i % 4;
+        term.scaled = cases[i % 4].scaled;
+        chunks[0].decoded = cases[i / 4].bytes;
+        chunks[0].count = chunks[0].decoded;
+        assert_int_equal(part_code(&in, &p, &arena), fits ? LORT_OK : LORT_E_DAMAGED);
+        if (!fits)
+            continue;
+        assert_int_equal(p.terms[0].scaled, term.scaled);
+        const lort_matrices shape = lort_part_matrices(&p);
+        assert_int_equal(lort_codes_bytes(p.terms[0].scaled, &shape), chunks[0].decoded);
+        uint8_t codes[14];
+        const lort_scales views = lort_scales_in(codes, term.scaled, &shape);
+        assert_ptr_equal(views.cols, term.scaled & LORT_SCALING_COLS ? codes + 7 : NULL);
+        assert_ptr_equal(views.rows, !(term.scaled & LORT_SCALING_ROWS) ? NULL
+                                     : term.scaled & LORT_SCALING_COLS  ? codes + 11
+                                                                        : codes + 7);
+    }
     for (uint32_t i = 0; i < FIXTURE_PARTS; i++) {
         fixture_part *f = &fix.parts[i];
         for (uint32_t k = 0; k < f->part.term_count; k++) {
-            f->terms[k].scaled = true;
-            assert_int_equal(part_code(&f->part, &p, &arena), LORT_E_DAMAGED);
-            f->terms[k].scaled = false;
+            for (unsigned scaled = 1; scaled < 5; scaled++) { /* 4: no flag at all */
+                f->terms[k].scaled = scaled;
+                assert_int_equal(part_code(&f->part, &p, &arena), LORT_E_DAMAGED);
+            }
+            f->terms[k].scaled = 0;
         }
     }
     lort_arena_free(&arena);
@@ -769,6 +789,273 @@ static void only_equal_tensors_share(void **state)
         if (lort_part_share(&same, &origin, NULL) != LORT_E_DAMAGED || same.term_count)
             fail_msg("case %zu was not refused", i);
     }
+}
+
+/* Scales of rows take octaves from the steps. */
+static void steps_have_their_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        float step;
+        bool plain, rows;
+    } cases[] = {{0x1p-84f, true, true},     {0x1p84f, true, true},      {0x1.8p84f, true, false},
+                 {0x1.8p-85f, true, false},  {0x1p100f, true, false},    {0x1p-100f, true, false},
+                 {0x1.8p100f, false, false}, {0x1.8p-101f, false, false}};
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p;
+    fixture_part *f = &fix.parts[7];
+    const float before = f->step[0];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        f->step[0] = cases[i].step;
+        assert_int_equal(part_code(&f->part, &p, &arena),
+                         cases[i].plain ? LORT_OK : LORT_E_DAMAGED);
+    }
+    f->step[0] = before;
+    uint32_t rank = 1;
+    float step;
+    int64_t dims[2] = {1, 1};
+    lort_term term = {.kind = LORT_TERM_INTEGERS,
+                      .left = LORT_U8,
+                      .right = LORT_U8,
+                      .left_width = 1,
+                      .right_width = 1,
+                      .rank = &rank,
+                      .step = &step,
+                      .scaled = LORT_SCALING_ROWS};
+    lort_chunk chunks[] = {
+        {.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 3, .count = 3},
+        {.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
+         .stored = 9,
+         .decoded = 20,
+         .offset = 9,
+         .count = 1}};
+    const lort_part in = {.tensor = true,
+                          .name = "w",
+                          .name_bytes = 1,
+                          .dtype = LORT_F32,
+                          .n_dims = 2,
+                          .dims = dims,
+                          .slices = 1,
+                          .source_bytes = 4,
+                          .reason = "",
+                          .terms = &term,
+                          .term_count = 1,
+                          .chunks = chunks,
+                          .chunk_count = 2,
+                          .payload_bytes = 18};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        step = cases[i].step;
+        assert_int_equal(part_code(&in, &p, &arena), cases[i].rows ? LORT_OK : LORT_E_DAMAGED);
+    }
+    lort_arena_free(&arena);
+}
+
+/* ---- outliers: a part of two slices of 40 x 50 beside integers, 2 outliers in slice 0 ---- */
+
+typedef struct outlier_case {
+    lort_part part;
+    int64_t dims[3];
+    uint32_t ranks[3][2];
+    float steps[2];
+    lort_term terms[3];
+    lort_chunk chunks[8];
+    lort_dtype dtype;
+} outlier_case;
+
+static void add_array(outlier_case *o, uint32_t id, uint32_t decoded, uint64_t count)
+{
+    o->chunks[o->part.chunk_count++] = (lort_chunk){.array = id,
+                                                    .stored = 9,
+                                                    .decoded = decoded,
+                                                    .offset = o->part.payload_bytes,
+                                                    .count = count};
+    o->part.payload_bytes += 9;
+}
+
+/* Makes the chunks of both slices; `count` outliers in slice 0. */
+static void add_arrays(outlier_case *o, uint32_t count)
+{
+    o->part.chunk_count = o->part.payload_bytes = 0;
+    for (uint32_t s = 0; s < 2; s++) {
+        add_array(o, LORT_ARRAY_ID(LORT_ARRAY_CODES, s), 90, 90);
+        add_array(o, LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, s), 900, 2000);
+        if (s || !count)
+            continue;
+        add_array(o, LORT_ARRAY_ID(LORT_ARRAY_PLACES, s), 8 * count, count);
+        add_array(o, LORT_ARRAY_ID(LORT_ARRAY_OUTLIERS, s), 4 * count, count);
+    }
+}
+
+static void make_outliers(outlier_case *o)
+{
+    *o = (outlier_case){.dims = {2, 40, 50}, .ranks = {{1, 1}, {2, 0}}, .steps = {0.5f, 0.5f}};
+    o->terms[0] = (lort_term){.kind = LORT_TERM_INTEGERS,
+                              .left = LORT_U8,
+                              .right = LORT_U8,
+                              .left_width = 1,
+                              .right_width = 1,
+                              .rank = o->ranks[0],
+                              .step = o->steps};
+    o->terms[1] = (lort_term){.kind = LORT_TERM_OUTLIERS,
+                              .left = LORT_F32,
+                              .right = LORT_U64,
+                              .left_width = 4,
+                              .right_width = 8,
+                              .left_rotate = true,
+                              .rank = o->ranks[1]};
+    o->terms[2] = (lort_term){.kind = LORT_TERM_RAW,
+                              .left = LORT_F32,
+                              .right = LORT_F32,
+                              .left_width = 1,
+                              .right_width = 1,
+                              .rank = o->ranks[2]};
+    o->part = (lort_part){.tensor = true,
+                          .name = "w",
+                          .name_bytes = 1,
+                          .dtype = LORT_F32,
+                          .n_dims = 3,
+                          .dims = o->dims,
+                          .slices = 2,
+                          .source_bytes = 16000,
+                          .reason = "",
+                          .terms = o->terms,
+                          .term_count = 2,
+                          .chunks = o->chunks};
+    add_arrays(o, 2);
+}
+
+static void outliers_come_back(void **state)
+{
+    (void)state;
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    lort_part p;
+    outlier_case o;
+    make_outliers(&o);
+    assert_int_equal(part_code(&o.part, &p, &arena), LORT_OK);
+    assert_int_equal(p.terms[1].kind, LORT_TERM_OUTLIERS);
+    assert_true(p.terms[1].left == LORT_F32 && p.terms[1].right == LORT_U64);
+    assert_true(p.terms[1].left_rotate && !p.terms[1].right_rotate);
+    assert_true(p.terms[1].left_width == 4 && p.terms[1].right_width == 8);
+    assert_true(p.terms[1].rank[0] == 2 && p.terms[1].rank[1] == 0);
+    assert_null(p.terms[1].step);
+    assert_null(p.terms[1].exponent);
+    assert_non_null(lort_part_term(&p, 0, LORT_TERM_OUTLIERS));
+    assert_null(lort_part_term(&p, 1, LORT_TERM_OUTLIERS));
+    assert_true(lort_part_decodes(&p) && !lort_part_is_raw(&p));
+    o.ranks[1][0] = 1; /* fewer than may be */
+    add_arrays(&o, 1);
+    assert_int_equal(part_code(&o.part, &p, &arena), LORT_OK);
+    o.ranks[1][0] = 0; /* none at all */
+    add_arrays(&o, 0);
+    assert_int_equal(part_code(&o.part, &p, &arena), LORT_OK);
+    lort_arena_free(&arena);
+}
+
+static void outliers_too_many(outlier_case *o)
+{
+    o->ranks[1][0] = 3; /* of 2000 */
+    add_arrays(o, 3);
+}
+static void outliers_of_doubles(outlier_case *o) { o->terms[1].left = LORT_F64; }
+static void outliers_of_halves(outlier_case *o) { o->terms[1].left = LORT_F16; }
+static void places_of_u32(outlier_case *o) { o->terms[1].right = LORT_U32; }
+static void places_of_i64(outlier_case *o) { o->terms[1].right = LORT_I64; }
+static void outliers_scaled(outlier_case *o) { o->terms[1].scaled = LORT_SCALING_COLS; }
+static void outliers_rotated_by_one(outlier_case *o) { o->terms[1].left_width = 1; }
+static void places_in_no_planes(outlier_case *o) { o->terms[1].right_width = 0; }
+static void outliers_of_no_numbers(outlier_case *o) { o->part.dtype = LORT_I32; }
+static void outliers_twice(outlier_case *o)
+{
+    o->terms[2] = o->terms[1];
+    o->terms[2].rank = o->ranks[2];
+    o->part.term_count = 3;
+}
+static void outliers_alone(outlier_case *o)
+{
+    o->ranks[0][0] = 0;
+    o->steps[0] = 0;
+    for (uint64_t i = 2; i < o->part.chunk_count; i++) {
+        o->chunks[i - 2] = o->chunks[i];
+        o->chunks[i - 2].offset -= 18;
+    }
+    o->part.chunk_count -= 2;
+    o->part.payload_bytes -= 18;
+}
+static void outliers_beside_raw(outlier_case *o)
+{
+    outliers_alone(o);
+    o->ranks[2][0] = 1;
+    o->part.term_count = 3;
+    for (uint64_t i = o->part.chunk_count++; i > 0; i--) {
+        o->chunks[i] = o->chunks[i - 1];
+        o->chunks[i].offset += 9;
+    }
+    o->chunks[0] = (lort_chunk){
+        .array = LORT_ARRAY_ID(LORT_ARRAY_RAW, 0), .stored = 9, .decoded = 8000, .count = 2000};
+    o->part.payload_bytes += 9;
+}
+static void places_missing(outlier_case *o)
+{
+    for (uint64_t i = 3; i < o->part.chunk_count; i++) {
+        o->chunks[i - 1] = o->chunks[i];
+        o->chunks[i - 1].offset -= 9;
+    }
+    o->part.chunk_count--;
+    o->part.payload_bytes -= 9;
+}
+static void places_behind_outliers(outlier_case *o)
+{
+    o->chunks[2].array = LORT_ARRAY_ID(LORT_ARRAY_OUTLIERS, 0);
+    o->chunks[2].decoded = 8;
+    o->chunks[3].array = LORT_ARRAY_ID(LORT_ARRAY_PLACES, 0);
+    o->chunks[3].decoded = 16;
+}
+static void places_too_few(outlier_case *o)
+{
+    o->chunks[2].count = 1;
+    o->chunks[2].decoded = 8;
+}
+static void places_of_other_size(outlier_case *o) { o->chunks[2].decoded = 8; }
+static void outliers_of_other_size(outlier_case *o) { o->chunks[3].decoded = 16; }
+static void outliers_of_no_term(outlier_case *o) { o->part.term_count = 1; }
+static void outliers_in_the_other_slice(outlier_case *o)
+{
+    o->ranks[1][0] = 0;
+    o->ranks[1][1] = 2;
+}
+
+static void unsound_outliers_are_refused(void **state)
+{
+    (void)state;
+    static void (*const cases[])(outlier_case *) = {outliers_too_many,
+                                                    outliers_of_doubles,
+                                                    outliers_of_halves,
+                                                    places_of_u32,
+                                                    places_of_i64,
+                                                    outliers_scaled,
+                                                    outliers_rotated_by_one,
+                                                    places_in_no_planes,
+                                                    outliers_of_no_numbers,
+                                                    outliers_twice,
+                                                    outliers_alone,
+                                                    outliers_beside_raw,
+                                                    places_missing,
+                                                    places_behind_outliers,
+                                                    places_too_few,
+                                                    places_of_other_size,
+                                                    outliers_of_other_size,
+                                                    outliers_of_no_term,
+                                                    outliers_in_the_other_slice};
+    lort_arena arena = {.alloc = &lort_alloc_heap};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        outlier_case o;
+        lort_part p;
+        make_outliers(&o);
+        cases[i](&o);
+        if (part_code(&o.part, &p, &arena) != LORT_E_DAMAGED)
+            fail_msg("case %d", (int)i);
+    }
+    lort_arena_free(&arena);
 }
 
 static void parts_come_back(void **state)
@@ -1501,7 +1788,10 @@ int main(void)
         cmocka_unit_test(files_have_paths),
         cmocka_unit_test(unsound_models_are_refused),
         cmocka_unit_test(empty_things_are_allowed),
-        cmocka_unit_test(scaled_columns_are_in_the_codes),
+        cmocka_unit_test(scales_are_in_the_codes),
+        cmocka_unit_test(steps_have_their_limits),
+        cmocka_unit_test(outliers_come_back),
+        cmocka_unit_test(unsound_outliers_are_refused),
         cmocka_unit_test(elements_are_bounded),
         cmocka_unit_test(opaque_parts),
         cmocka_unit_test(parts_come_back),
