@@ -127,10 +127,10 @@ static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtyp
             return code;
         type->decode(scratch->bytes, dst + chunk->first, chunk->count);
         if (lort_find_nonfinite(dst + chunk->first, chunk->count) < chunk->count)
-            return lort_fail(err, LORT_E_DAMAGED, "a %s holds NaN or Inf",
-                             array == LORT_ARRAY_SCALES     ? "scale"
-                             : array == LORT_ARRAY_OUTLIERS ? "outlier"
-                                                            : "factor");
+            return lort_fail(err, LORT_E_DAMAGED, "%s holds NaN or Inf",
+                             array == LORT_ARRAY_SCALES     ? "a scale"
+                             : array == LORT_ARRAY_OUTLIERS ? "an outlier"
+                                                            : "a factor");
     }
     return LORT_OK;
 }

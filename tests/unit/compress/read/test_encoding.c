@@ -385,6 +385,209 @@ static void nan_in_a_factor_is_damage(void **state)
     close_container(&o);
 }
 
+/* ---- outliers and scaled rows ---- */
+
+enum { HUGE_COUNT = 12 };
+/* At the corners of cells, in cells beside each other, and several in one row. */
+static const int64_t huge_at[HUGE_COUNT][2] = {{0, 0},     {0, 1},    {0, 1023}, {0, 1024},
+                                               {0, 4199},  {3, 4095}, {3, 4096}, {63, 2048},
+                                               {63, 4199}, {64, 0},   {64, 1},   {64, 4199}};
+
+static float *with_outliers(const char *name, const lort_options *options, float *values)
+{
+    for (int i = 0; i < HUGE_COUNT; i++)
+        values[huge_at[i][0] * COLS + huge_at[i][1]] = (float)(i % 2 ? -1 : 1) * (2e4f + (float)i);
+    tiny_safetensors(dir, "m", &(tiny_tensor){name, "F32", 2, {ROWS, COLS}, values}, 1);
+    compress_to("m", "a.lort", options);
+    return values;
+}
+
+/* Puts zeros in the places of the outliers, which must be exact. */
+static void take_out(float *found, float *values)
+{
+    for (int i = 0; i < HUGE_COUNT; i++) {
+        const int64_t at = huge_at[i][0] * COLS + huge_at[i][1];
+        assert_true(found[at] == values[at]);
+        found[at] = values[at] = 0;
+    }
+}
+
+static void outliers_stand_in_place_of_the_sum(void **state)
+{
+    lort_options trits = options_rank(4), factors = options_rank(4);
+    trits.residual = LORT_RESIDUAL_TERNARY;
+    factors.residual = LORT_RESIDUAL_NONE;
+    trits.force = factors.force = true;
+    const struct {
+        lort_options options;
+        lort_term_kind kind;
+        double most;
+    } cases[] = {{options_integers(0.05), LORT_TERM_INTEGERS, 0.05},
+                 {trits, LORT_TERM_TERNARY, 0.6},
+                 {factors, LORT_TERM_FACTORS, 1}};
+    float *values = calloc(SLICE, sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tiny_fill_noise(values, SLICE, 5);
+        with_outliers("w", &cases[i].options, values);
+        opened o = open_container("a.lort");
+        const lort_part *part = part_named(&o, "w");
+        assert_non_null(lort_part_term(part, 0, cases[i].kind));
+        assert_int_equal(lort_part_term(part, 0, LORT_TERM_OUTLIERS)->rank[0], HUGE_COUNT);
+        float *found = decode_slice(&o, part, 0);
+        take_out(found, values);
+        const double error = relative_error(found, values, SLICE);
+        if (!(error > 0 && error <= cases[i].most))
+            fail_msg("case %d: %g", (int)i, error);
+        free(found);
+        close_container(&o);
+    }
+    free(values);
+}
+
+/* Norms of rows over twelve octaves, in an order that is not that of the rows. */
+static void fill_rows(float *values)
+{
+    tiny_fill_noise(values, SLICE, 9);
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLS; c++)
+            values[r * COLS + c] *= ldexpf(1, -(7 * r % 13));
+}
+
+static void each_row_keeps_the_target(void **state)
+{
+    static const double targets[] = {0.2, 0.02};
+    float *values = calloc(SLICE, sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < 2 * sizeof targets / sizeof *targets; i++) {
+        const double target = targets[i / 2];
+        const lort_options options = options_integers(target);
+        fill_rows(values);
+        if (i % 2)
+            with_outliers("lm_head.weight", &options, values);
+        else {
+            tiny_safetensors(dir, "m",
+                             &(tiny_tensor){"lm_head.weight", "F32", 2, {ROWS, COLS}, values}, 1);
+            compress_to("m", "a.lort", &options);
+        }
+        opened o = open_container("a.lort");
+        const lort_part *part = part_named(&o, "lm_head.weight");
+        assert_int_equal(lort_part_term(part, 0, LORT_TERM_INTEGERS)->scaled, LORT_SCALING_ROWS);
+        float *found = decode_slice(&o, part, 0);
+        assert_true((lort_part_term(part, 0, LORT_TERM_OUTLIERS) != NULL) == (i % 2 == 1));
+        if (i % 2)
+            take_out(found, values);
+        assert_true(relative_error(found, values, SLICE) <= target);
+        for (int r = 0; r < ROWS; r++) {
+            const double error = relative_error(found + r * COLS, values + r * COLS, COLS);
+            if (!(error < 1.5 * target))
+                fail_msg("row %d: %g of %g", r, error, target);
+        }
+        free(found);
+        close_container(&o);
+    }
+    free(values);
+}
+
+/* Opening takes the bytes that the plan counts. Any allocation of them may fail. */
+static void outliers_take_what_was_said(void **state)
+{
+    const lort_options options = options_integers(0.1);
+    float *values = calloc(SLICE, sizeof *values);
+    tiny_failing failing;
+    lort_slice slice;
+    int64_t takes = 0;
+    lort_code code;
+    assert_non_null(values);
+    fill_rows(values);
+    free(with_outliers("lm_head.weight", &options, values));
+    opened o = open_container("a.lort");
+    const lort_part *part = part_named(&o, "lm_head.weight");
+    do {
+        tiny_failing_start(&failing, takes++);
+        code = lort_slice_open(o.archive, part, 0, &o.scratch, &failing.alloc, &slice, NULL);
+        if (code) {
+            assert_int_equal(code, LORT_E_MEMORY);
+            assert_int_equal(failing.live, 0);
+        }
+    } while (code);
+    assert_int_equal(takes - 1, 2); /* codes and outliers */
+    assert_int_equal((uint64_t)failing.bytes, lort_slice_memory(part, 0));
+    lort_slice_close(&slice);
+    assert_int_equal(failing.live, 0);
+    assert_int_equal(failing.bytes, 0);
+    close_container(&o);
+}
+
+/* Edits of decoded chunks. Every hash is right afterwards. */
+static struct {
+    lort_array array;
+    uint64_t at, value;
+    unsigned bytes;
+} spoiled;
+
+static void spoil(const lort_part *part, const lort_chunk *chunk, uint8_t *bytes, uint64_t n)
+{
+    (void)part;
+    if (chunk->array >> 24 != (uint32_t)spoiled.array)
+        return;
+    assert_true(spoiled.at + spoiled.bytes <= n);
+    for (unsigned i = 0; i < spoiled.bytes; i++)
+        bytes[spoiled.at + i] = (uint8_t)(spoiled.value >> 8 * i);
+}
+
+static void damage_is_named(void **state)
+{
+    static const struct {
+        lort_array array;
+        uint64_t at, value;
+        unsigned bytes;
+        const char *says; /* NULL: no damage */
+    } cases[] = {
+        {LORT_ARRAY_PLACES, 0, 0, 8, NULL},
+        {LORT_ARRAY_PLACES, 8, 0, 8, "outlier 1 is at element 0"}, /* twice */
+        {LORT_ARRAY_PLACES, 0, 2, 8, "outlier 1 is at element 1"}, /* descends */
+        {LORT_ARRAY_PLACES, 8 * (HUGE_COUNT - 1), SLICE - 1, 8, NULL},
+        {LORT_ARRAY_PLACES, 8 * (HUGE_COUNT - 1), SLICE, 8, "outlier 11 is at element 273000"},
+        {LORT_ARRAY_PLACES, 8 * (HUGE_COUNT - 1), UINT64_MAX, 8, "outlier 11"},
+        {LORT_ARRAY_PLACES, 0, UINT64_MAX, 8, "outlier 0"},
+        {LORT_ARRAY_OUTLIERS, 4, 0x7f7fffff, 4, NULL},
+        {LORT_ARRAY_OUTLIERS, 4, 0x7f800000, 4, "an outlier holds NaN or Inf"},
+        {LORT_ARRAY_OUTLIERS, 0, 0xff800000, 4, "NaN or Inf"},
+        {LORT_ARRAY_OUTLIERS, 4 * (HUGE_COUNT - 1), 0x7fc00000, 4, "NaN or Inf"},
+        {LORT_ARRAY_CODES, ROWS + COLS, 64, 1, NULL},
+        {LORT_ARRAY_CODES, ROWS + COLS, 63, 1, "the scale of row 0 has code 63 (allowed 64"},
+        {LORT_ARRAY_CODES, 2 * ROWS + COLS - 1, 192, 1, NULL},
+        {LORT_ARRAY_CODES, 2 * ROWS + COLS - 1, 193, 1, "the scale of row 64 has code 193"},
+        {LORT_ARRAY_CODES, ROWS + COLS + 5, 0, 1, "the scale of row 5 has code 0"}};
+    const lort_options options = options_integers(0.1);
+    float *values = calloc(SLICE, sizeof *values);
+    assert_non_null(values);
+    fill_rows(values);
+    free(with_outliers("lm_head.weight", &options, values));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tiny_failing counting;
+        lort_slice slice;
+        lort_error err = {0};
+        spoiled.array = cases[i].array;
+        spoiled.at = cases[i].at;
+        spoiled.value = cases[i].value;
+        spoiled.bytes = cases[i].bytes;
+        rewrite_container("a.lort", "bad.lort", spoil);
+        opened o = open_container("bad.lort");
+        tiny_failing_start(&counting, -1);
+        assert_code(lort_slice_open(o.archive, part_named(&o, "lm_head.weight"), 0, &o.scratch,
+                                    &counting.alloc, &slice, &err),
+                    cases[i].says ? LORT_E_DAMAGED : LORT_OK, &err);
+        if (cases[i].says)
+            assert_says(&err, cases[i].says);
+        else
+            lort_slice_close(&slice);
+        assert_int_equal(counting.live, 0);
+        close_container(&o);
+    }
+}
+
 static void one_row_per_kind(void **state)
 {
     for (int kind = LORT_TERM_RAW; kind <= LORT_TERM_INTEGERS; kind++)
@@ -407,6 +610,10 @@ int main(void)
         command_test(the_error_of_a_stack_is_over_all),
         command_test(what_integers_cannot_reach_is_kept),
         command_test(factors_and_integers_are_summed),
+        command_test(outliers_stand_in_place_of_the_sum),
+        command_test(each_row_keeps_the_target),
+        command_test(outliers_take_what_was_said),
+        command_test(damage_is_named),
         cmocka_unit_test(one_row_per_kind),
     };
     return run_chosen(tests, NULL, NULL);
