@@ -51,7 +51,7 @@ static void use_part(const uint8_t *body, uint64_t bytes, lort_arena *arena)
         uint32_t slice = p.chunks[i].array & (LORT_MAX_SLICES - 1);
         const uint32_t array = p.chunks[i].array >> 24;
         const lort_term *term =
-            slice < p.slices && array <= LORT_ARRAY_TRITS
+            slice < p.slices && array <= LORT_ARRAY_OUTLIERS
                 ? lort_part_term(&p, slice, lort_array_get(p.chunks[i].array)->term)
                 : NULL;
         CHECK(term && p.chunks[i].decoded <= LORT_CHUNK_MAX);

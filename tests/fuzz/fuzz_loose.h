@@ -120,7 +120,7 @@ static inline void loose_get_term(loose *c, input *in, const lort_part *part, lo
         t->kind = LORT_TERM_RAW;
     t->left_rotate = flags & 1;
     t->right_rotate = flags & 2;
-    t->scaled = flags & 4;
+    t->scaled = flags >> 2 & 3;
     t->left = (lort_dtype)input_u32(in);
     t->right = (lort_dtype)input_u32(in);
     t->left_width = input_u16(in);

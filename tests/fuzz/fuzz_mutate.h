@@ -232,7 +232,7 @@ static inline void mutate_term(mutation *m)
         }
         break;
     case 6:
-        t->scaled = !t->scaled;
+        t->scaled ^= 1 + (unsigned)mutate_random(m, 3);
         break;
     default:
         t->rank[slice] = (uint32_t)mutate_number(m, t->rank[slice]);

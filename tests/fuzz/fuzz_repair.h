@@ -44,14 +44,20 @@ static inline void repair_slices(loose *c, lort_part *part, uint32_t slices)
     part->slices = slices;
 }
 
+static inline uint64_t repair_most(const lort_part *part, lort_term_kind kind)
+{
+    const lort_matrices m = lort_part_matrices(part);
+    if (kind == LORT_TERM_OUTLIERS)
+        return (uint64_t)m.rows * (uint64_t)m.cols / LORT_OUTLIERS_ONE_IN;
+    return kind == LORT_TERM_FACTORS ? (uint64_t)(m.rows < m.cols ? m.rows : m.cols) : 1;
+}
+
 /* Ranks no higher than the shape allows. */
 static inline void repair_ranks(lort_part *part)
 {
-    const lort_matrices m = lort_part_matrices(part);
-    const uint64_t least = (uint64_t)(m.rows < m.cols ? m.rows : m.cols);
     for (uint32_t i = 0; i < part->term_count; i++)
         for (uint32_t s = 0; s < part->slices; s++) {
-            const uint64_t most = part->terms[i].kind == LORT_TERM_FACTORS ? least : 1;
+            const uint64_t most = repair_most(part, part->terms[i].kind);
             if (part->terms[i].rank[s] > most)
                 part->terms[i].rank[s] = (uint32_t)most;
         }
@@ -144,7 +150,8 @@ static inline void repair_tile_array(const lort_part *part, uint32_t slice, uint
                  : array == LORT_ARRAY_LEFT   ? rows * rank
                  : array == LORT_ARRAY_RIGHT  ? cols * rank
                  : array == LORT_ARRAY_SCALES ? rows
-                                              : lort_codes_bytes(term->scaled, &m);
+                 : array == LORT_ARRAY_CODES  ? lort_codes_bytes(term->scaled, &m)
+                                              : rank;
     const uint64_t step = !type   ? 1
                           : small ? 32 * (uint64_t)type->block_elements
                                   : LORT_CHUNK_TARGET / type->block_bytes * type->block_elements;
@@ -159,7 +166,7 @@ static inline void repair_tile(loose *c, loose_part *p)
 {
     repair_tiles t = {.chunks = loose_take(c, LOOSE_CHUNKS * sizeof(lort_chunk))};
     for (uint32_t s = 0; s < p->part.slices && !t.many; s++)
-        for (uint32_t a = LORT_ARRAY_RAW; a <= LORT_ARRAY_TRITS && !t.many; a++)
+        for (uint32_t a = LORT_ARRAY_RAW; a <= LORT_ARRAY_OUTLIERS && !t.many; a++)
             repair_tile_array(&p->part, s, a, c->how & LOOSE_CHUNKS_SMALL, &t);
     if (t.many)
         return;
@@ -170,7 +177,7 @@ static inline void repair_tile(loose *c, loose_part *p)
 static inline const lort_term *repair_term(const lort_part *part, const lort_chunk *chunk)
 {
     const uint32_t slice = chunk->array & (LORT_MAX_SLICES - 1);
-    if (chunk->array >> 24 > LORT_ARRAY_TRITS || slice >= part->slices)
+    if (chunk->array >> 24 > LORT_ARRAY_OUTLIERS || slice >= part->slices)
         return NULL;
     return lort_part_term(part, slice, lort_array_get(chunk->array)->term);
 }

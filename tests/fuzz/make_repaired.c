@@ -178,6 +178,26 @@ static void seed_models(void)
     seed_model("zeros-huge", LOOSE_HEADERS, "m.safetensors", &factors, SEED_HUGE_ZEROS);
 }
 
+/* An embedding with scaled rows, and a matrix; both have two outliers. */
+static void seed_outliers(void)
+{
+    enum { HIGH = 50, WIDE = 40, ALL = HIGH * WIDE };
+    static float values[ALL];
+    tiny_tensor tensors[] = {TINY("token_embd.weight", "F32", HIGH, WIDE),
+                             TINY("b.weight", "BF16", HIGH, WIDE)};
+    const lort_options integers = options_of(LORT_GOAL_ERROR, LORT_RESIDUAL_INT, 0.3),
+                       trits = options_of(LORT_GOAL_ERROR, LORT_RESIDUAL_TERNARY, 0.9),
+                       factors = options_of(LORT_GOAL_RANK, LORT_RESIDUAL_NONE, 0);
+    tiny_fill_noise(values, ALL, 3);
+    values[77] = 3e4f;
+    values[1234] = -2e3f;
+    tensors[0].values = tensors[1].values = values;
+    tiny_safetensors(dir, "outliers.safetensors", tensors, 2);
+    seed_model("outliers-integers", LOOSE_HEADERS, "outliers.safetensors", &integers, SEED_PLAIN);
+    seed_model("outliers-trits", 0, "outliers.safetensors", &trits, SEED_PLAIN);
+    seed_model("outliers-factors", 0, "outliers.safetensors", &factors, SEED_PLAIN);
+}
+
 static void seed_fixture(void)
 {
     static fixture f;
@@ -193,6 +213,7 @@ int main(void)
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
     tiny_dir(dir);
     seed_models();
+    seed_outliers();
     seed_fixture();
     tiny_remove(dir);
     lort_codec_close(codec);

@@ -13,7 +13,7 @@ static void reserved_and_future_kinds_have_no_row(void **state)
 
 static void every_array_belongs_to_a_term(void **state)
 {
-    for (uint32_t array = LORT_ARRAY_RAW; array <= LORT_ARRAY_TRITS; array++) {
+    for (uint32_t array = LORT_ARRAY_RAW; array <= LORT_ARRAY_OUTLIERS; array++) {
         const lort_array_info *info = lort_array_get(LORT_ARRAY_ID(array, 5));
         const lort_term_info *term = lort_term_get((uint32_t)info->term);
         assert_non_null(term);
