@@ -437,14 +437,26 @@ static lort_code check_headers(restoring *r, lort_error *err)
     return code ? lort_fail(err, code, "%s", why.message) : LORT_OK;
 }
 
+static lort_code refuse_name(const char *name, lort_error *err)
+{
+    char shown[200];
+    lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them",
+              lort_escape_text(shown, sizeof shown, name));
+    lort_error_tensor(err, name, strlen(name));
+    return LORT_E_USAGE;
+}
+
+/* A container whose headers lie is damaged, whatever tensor is asked for. */
 static lort_code restore_tensor(restoring *r, const char *output, lort_error *err)
 {
     const lort_part *part = r->part;
     lort_code code = check_headers(r, err);
-    if (code == LORT_OK)
-        lort_reading_expect(&r->reading, part);
-    if (code == LORT_OK)
-        code = begin_output(r, output, out_bytes(r, part), false, err);
+    if (code == LORT_OK && !part)
+        code = refuse_name(r->options->tensor, err);
+    if (code)
+        return code;
+    lort_reading_expect(&r->reading, part);
+    code = begin_output(r, output, out_bytes(r, part), false, err);
     if (code == LORT_OK)
         code = lort_publish_file(r->publish, NULL, err);
     if (code == LORT_OK)
@@ -477,21 +489,14 @@ static void close_files(restoring *r)
         lort_give(alloc_of(r), r->files, model_of(r)->file_count * sizeof *r->files);
 }
 
-/* Checks the names that the caller gives, before any work, and lists the tensors that are to be
- * written. */
+/* Checks the name of the output before any work, and lists the tensor that is to be written. */
 static lort_code check_request(restoring *r, const char *output, lort_error *err)
 {
     const char *name = r->options->tensor;
-    char shown[200];
     if (!name)
         return check_name(r, output, err);
     r->part = lort_archive_find(r->reading.archive, name, strlen(name));
-    if (r->part)
-        return lort_reading_list_one(&r->reading, r->part, err);
-    lort_fail(err, LORT_E_USAGE, "no tensor '%s' in the container: lort inspect lists them",
-              lort_escape_text(shown, sizeof shown, name));
-    lort_error_tensor(err, name, strlen(name));
-    return LORT_E_USAGE;
+    return r->part ? lort_reading_list_one(&r->reading, r->part, err) : LORT_OK;
 }
 
 lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options,

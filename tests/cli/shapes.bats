@@ -154,7 +154,7 @@ END
         expect 0 "$LORT" compare "$T/b.lort" "$T/a.lort"
     done
     decodes "$T/b.lort" "$T/restored/tied.safetensors"
-    [ "$(value "$T/b.json" '[t["rel_error"] < 0.0126 for t in d["tensors"]][:3]')" = "[True, False, True]" ] # as strict as a head
+    [ "$(value "$T/b.json" '[t["rel_error"] < 0.0251 for t in d["tensors"]][:3]')" = "[True, False, True]" ] # as strict as an embedding
     expect 0 "$LORT" restore "$T/b.lort" -o "$T/bf16.safetensors" --dtype BF16
     [ "$(bytes "$T/bf16.safetensors" lm_head.weight)" = "$(bytes "$T/bf16.safetensors" model.embed_tokens.weight)" ]
     expect 0 "$LORT" restore "$T/b.lort" --tensor lm_head.weight -o "$T/head.bin"
