@@ -139,6 +139,7 @@ static bool is_added(const lort_model *model, const char *path)
 typedef struct beside {
     lort_model *model;
     lort_name_text names;
+    bool is_model; /* a config or a tokenizer lies there: the directory is that of a model */
 } beside;
 
 static lort_code see_beside(void *ctx, const char *name, lort_error *err)
@@ -152,8 +153,10 @@ static lort_code see_beside(void *ctx, const char *name, lort_error *err)
         !lort_name_is_unfinished(name) && !lort_name_ends(name, ".lort") &&
         !is_added(b->model, name) &&
         lort_os_follow(b->model->dir, name, &info, &exists, NULL) == LORT_OK && exists &&
-        info.kind == LORT_FILE_REGULAR)
+        info.kind == LORT_FILE_REGULAR) {
         lort_name_text_add(&b->names, name, (uint32_t)strlen(name));
+        b->is_model |= strcmp(name, "config.json") == 0 || strncmp(name, "tokenizer", 9) == 0;
+    }
     return LORT_OK;
 }
 
@@ -162,7 +165,7 @@ void lort_side_note(lort_model *model, const char *name)
     beside b = {.model = model};
     char shown[300];
     if (!lort_name_ends(name, ".safetensors") ||
-        lort_os_dir_list(model->dir, see_beside, &b, NULL) || !b.names.shown)
+        lort_os_dir_list(model->dir, see_beside, &b, NULL) || !b.is_model)
         return;
     lort_model_hold(model, "%s: side files are not taken: %s; name the directory to take them",
                     lort_escape_text(shown, sizeof shown, name), lort_name_text_end(&b.names));

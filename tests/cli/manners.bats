@@ -224,13 +224,13 @@ END
         expect 0 "$LORT" $command d --json r.json
         n=$(value r.json 'len(d["warnings"])')
         [ "$n" -ge 1 ]
-        [ "$(grep -c 'warning' err)" -eq "$n" ] || { cat err; return 1; }
+        [ "$(grep -c 'warning:' err)" -eq "$n" ] || { cat err; return 1; }
     done
     expect 9 "$LORT" compress d -o a.lort --json r.json -q
-    [ "$(grep -c warning err)" -eq "$(value r.json 'len(d["warnings"])')" ]
+    [ "$(grep -c warning: err)" -eq "$(value r.json 'len(d["warnings"])')" ]
     expect 6 "$LORT" compress d -o b.lort --memory 1M --json r.json
     head -n 1 err | grep -q '^lort: .*memory'
-    [ "$(grep -c warning err)" -ge 1 ]
+    [ "$(grep -c warning: err)" -ge 1 ]
 }
 
 @test "an error names the path once" {

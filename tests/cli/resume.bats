@@ -141,7 +141,7 @@ for i in range(10000):
     if i == 0:
         os.kill(int(sys.argv[1]), signal.SIGCONT)' "$pid" 2>/dev/null || true
     ends 0
-    said '^  so far +[0-9]+/[0-9]+ '
+    said '^  so far +[a-z ]*[0-9]+/[0-9]+ '
     [ "$(grep -c 'so far' "$T/err")" -lt 100 ]
     expect 0 "$LORT" verify -q "$T/a.lort"
 }
