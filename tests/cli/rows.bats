@@ -199,3 +199,54 @@ END
     expect 0 "$LORT" inspect "$T/a.lort" --json "$T/i.json"
     [ "$(value "$T/i.json" "[t['outliers'] for t in d['tensors'] if t['name'] == '$MATRIX']")" = "[1]" ]
 }
+
+# required FILE: the required features of a container, as a number.
+required() { python3 -c 'import struct, sys; print(struct.unpack("<Q", open(sys.argv[1], "rb").read()[48:56])[0])' "$1"; }
+
+@test "columns and rows are scaled together" {
+    rows make both F32 "$T/m"
+    imatrix "$T/m" "$T/i.dat"
+    expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --imatrix "$T/i.dat" --json "$T/a.json"
+    [ "$(required "$T/a.lort")" -eq 7 ]
+    expect 0 "$LORT" verify "$T/a.lort"
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/back"
+    rows check "$T/m" "$T/back" "$T/a.json"
+    rows exact "$T/m" "$T/back"
+    # bits 1 and 2 without importances, none where nothing is coded
+    coded b
+    [ "$(required "$T/b.lort")" -eq 6 ]
+    expect 0 "$LORT" compress "$T/m" -o "$T/c.lort" --lossless
+    [ "$(required "$T/c.lort")" -eq 0 ]
+    command -v zstd >/dev/null || numpy -c 'import zstandard' 2>/dev/null || skip "no zstd"
+    rows make rows F32 "$T/m"
+    expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --imatrix "$T/i.dat" --force
+    [ "$(required "$T/a.lort")" -eq 7 ]
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/back" --force
+    expect 0 numpy scripts/lort_decode.py "$T/a.lort" "$T/two"
+    cmp "$T/back" "$T/two/m"
+}
+
+@test "an outlier that a type cannot hold is named" {
+    rows make huge F32 "$T/m"
+    python3 - "$T/m" <<'END'
+import struct, sys
+data = open(sys.argv[1], "rb").read().replace(struct.pack("<f", 3e4), struct.pack("<f", 1e6))
+open(sys.argv[1], "wb").write(data)
+END
+    coded a
+    expect 7 "$LORT" restore "$T/a.lort" -o "$T/half" --dtype F16
+    said 'does not fit'
+    absent "$T/half"
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/half" --dtype BF16
+}
+
+@test "rows of trits beside factors are not known" {
+    rows make rows F32 "$T/m"
+    expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --rank 8 --residual ternary --include "$EMBEDDING" --json "$T/a.json"
+    [ "$(figure a $EMBEDDING action)" = coded ]
+    [ "$(figure a $EMBEDDING rank)" -eq 8 ]
+    [ "$(figure a $EMBEDDING worst_row_error)" = None ]
+    coded b --rank 0 --residual ternary --include $EMBEDDING
+    [ "$(figure b $EMBEDDING action)" = coded ]
+    [ "$(figure b $EMBEDDING worst_row_error)" != None ]
+}
