@@ -411,6 +411,53 @@ static void kinds_have_their_places(void **state)
                     1e-15 * exp2(-place / 8.0));
 }
 
+/* place = 4 log2(others / own) - 2, rounded down, 0 to 24. */
+static void a_tied_embedding_is_placed_by_its_part(void **state)
+{
+    static const struct {
+        uint64_t own, others;
+        int place;
+    } cases[] = {{1000, 0, 0},        {1000, 1, 0},        {1000, 1000, 0},
+                 {1000, 1681, 0},     {1000, 1682, 1},     {1000, 2000, 2},
+                 {1000, 16000, 14},   {1000, 90509, 23},   {1000, 90510, 24},
+                 {1000, 1000000, 24}, {1, UINT64_MAX, 24}, {UINT64_MAX / 2, UINT64_MAX / 2, 0},
+                 {1, UINT64_C(2), 2}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const lort_kind_info kind = lort_kind_of_tied(cases[i].own, cases[i].others);
+        if (kind.size != cases[i].place || kind.error != (kind.size > 8 ? kind.size : 8))
+            fail_msg("case %zu: %d and %d", i, kind.size, kind.error);
+        assert_true(kind.by_row);
+        assert_string_equal(kind.name, "embeddings");
+    }
+}
+
+static void names_of_heads_and_of_what_may_be_one(void **state)
+{
+    static const struct {
+        const char *name;
+        bool head, may;
+    } cases[] = {{"output.weight", true, false},
+                 {"lm_head.weight", true, false},
+                 {"model.lm_head.weight", true, false},
+                 {"embed_out.weight", true, false},
+                 {"blk.0.attn_output.weight", false, false},
+                 {"token_embd.weight", false, true},
+                 {"model.embed_tokens.weight", false, true},
+                 {"transformer.wte.weight", false, true},
+                 {"wte", false, true},
+                 {"gpt_neox.embed_in.weight", false, true},
+                 {"shared.weight", false, true},
+                 {"bert.embeddings.word_embeddings.weight", false, true},
+                 {"transformer.wpe.weight", false, false},
+                 {"position_embd.weight", false, false},
+                 {"token_types.weight", false, false},
+                 {"model.layers.0.mlp.up_proj.weight", false, false}};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        if (lort_kind_is_head(cases[i].name) != cases[i].head ||
+            lort_kind_may_be_head(cases[i].name) != cases[i].may)
+            fail_msg("%s", cases[i].name);
+}
+
 /* Factors of the break-even rank may be smaller than the lossless form. Those of one rank more may
  * not. */
 static void break_even_is_the_last_rank_that_pays(void **state)
@@ -719,6 +766,8 @@ int main(void)
         cmocka_unit_test(globs_match_whole_names),
         cmocka_unit_test(targets_follow_the_options),
         cmocka_unit_test(kinds_have_their_places),
+        cmocka_unit_test(a_tied_embedding_is_placed_by_its_part),
+        cmocka_unit_test(names_of_heads_and_of_what_may_be_one),
         cmocka_unit_test(break_even_is_the_last_rank_that_pays),
         cmocka_unit_test(the_options_text_has_what_decides_bytes_and_nothing_else),
         TEST(the_plan_is_a_function_of_model_and_options),
