@@ -355,3 +355,49 @@ void lort_model_drop(lort_model *model, uint32_t first)
     }
     model->file_count = first < model->file_count ? first : model->file_count;
 }
+
+/* ---- files that are only looked at ---- */
+
+static lort_code read_source_head(const lort_model_source *source, const char *name, uint8_t *head,
+                                  uint64_t *n, uint64_t *size, lort_error *err)
+{
+    lort_code code = source->size(source->ctx, name, size, err);
+    if (code)
+        return code;
+    *n = *size < LORT_MODEL_HEAD ? *size : LORT_MODEL_HEAD;
+    return source->read(source->ctx, name, head, *n, err);
+}
+
+lort_code lort_model_read_head(lort_model *model, const char *path, uint8_t *head, uint64_t *n,
+                               uint64_t *size, lort_error *err)
+{
+    lort_file *file;
+    lort_file_info info;
+    *n = 0;
+    if (model->source)
+        return read_source_head(model->source, path, head, n, size, err);
+    lort_code code = lort_model_open_path(model, path, &file, err);
+    if (code)
+        return code;
+    code = lort_os_info(file, &info, err);
+    if (code == LORT_OK) {
+        *size = info.size;
+        *n = info.size < LORT_MODEL_HEAD ? info.size : LORT_MODEL_HEAD;
+        code = lort_os_read(file, head, *n, 0, err);
+    }
+    lort_os_close(file, NULL);
+    return code;
+}
+
+lort_code lort_model_read_whole(lort_model *model, const char *path, void *buffer, uint64_t n,
+                                lort_error *err)
+{
+    lort_file *file;
+    if (model->source)
+        return model->source->read(model->source->ctx, path, buffer, n, err);
+    lort_code code = lort_model_open_path(model, path, &file, err);
+    if (code == LORT_OK)
+        code = lort_os_read(file, buffer, n, 0, err);
+    lort_os_close(file, NULL);
+    return code;
+}
