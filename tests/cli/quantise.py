@@ -374,8 +374,9 @@ def layout(name, out):
 
 def gguf(out):
     """Two Q8_0 matrices and a vector."""
-    blob = b"".join(np.float16(0.01).tobytes() + RNG.integers(-127, 128, 32, dtype="i1").tobytes() for _ in range(128 * 4))
-    write_gguf(out, 0, [("blk.0.attn_q.weight", (128, 128), 8, blob), ("blk.0.attn_k.weight", (128, 128), 8, blob),
+    def blocks():
+        return b"".join(np.float16(0.01).tobytes() + RNG.integers(-127, 128, 32, dtype="i1").tobytes() for _ in range(128 * 4))
+    write_gguf(out, 0, [("blk.0.attn_q.weight", (128, 128), 8, blocks()), ("blk.0.attn_k.weight", (128, 128), 8, blocks()),
                         ("blk.0.attn_norm.weight", (128,), 0, np.ones(128, "<f4").tobytes())])
 
 

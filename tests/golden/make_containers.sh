@@ -21,7 +21,8 @@ list_versions() {
 2 a2ce9b1
 3 a83119b
 4 bb37066
-5 HEAD
+5 8bd7c1d
+6 HEAD
 END
 }
 
@@ -42,6 +43,10 @@ list_cases() {
 3 scaled tiny.gguf --max-error 0.1 --max-rank 0 --imatrix MODELS/imatrix.dat
 3 trits tiny.gguf --residual ternary --rank 0
 3 hf-trits-rank1 tiny-hf --residual ternary --rank 1
+6 rows rows.safetensors --max-error 0.05
+6 rows-rank1 rows.safetensors --rank 1
+6 tree tree --max-error 0.05
+6 fork fork.gguf --max-error 0.05
 END
 }
 

@@ -7,6 +7,9 @@
     both.safetensors  two experts under a strong component, large enough for factors beside integers in each version
     one.safetensors   one matrix, for factors of a rank above 1
     imatrix.dat       importances of the columns of tiny.gguf, in the legacy form
+    rows.safetensors  an embedding whose rows have norms over eight octaves, a head with its bytes, a convolution, huge weights
+    tree/             a pipeline of two folders with tensors of the same name
+    fork.gguf         a tensor of a type that no table has
 
 Every number comes from integers of random.Random and exact arithmetic, so each machine writes the same bytes.
 """
@@ -129,6 +132,37 @@ def write_hf(folder):
         pass
 
 
+def write_rows(path):
+    embedding = [x * 2.0 ** (i // 32 % 9 - 4) for i, x in enumerate(matrix(64, 32))]
+    huge = matrix(64, 32, strength=16)
+    huge[100], huge[1500] = 3e4, -2e4
+    write_safetensors(path, [
+        ("model.embed_tokens.weight", "BF16", [64, 32], bf16(embedding)),
+        ("model.layers.0.self_attn.q_proj.weight", "BF16", [64, 32], bf16(huge)),
+        ("model.layers.0.conv.weight", "F16", [32, 16, 3], f16(matrix(32, 48))),
+        ("lm_head.weight", "BF16", [64, 32], bf16(embedding)),
+    ])
+
+
+def write_tree(folder):
+    for part in ("unet", "vae"):
+        os.makedirs(os.path.join(folder, part))
+        write_safetensors(os.path.join(folder, part, "model.safetensors"), [("w", "F32", [32, 32], f32(matrix(32, 32)))])
+    with open(os.path.join(folder, "model_index.json"), "w", encoding="utf-8") as file:
+        json.dump({"_class_name": "Golden"}, file)
+
+
+def write_fork(path):
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    known, raw = f32(matrix(32, 32)), rng.randbytes(416)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2, 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head += text("a") + struct.pack("<IQQIQ", 2, 32, 32, 0, 0) + text("b") + struct.pack("<IQQIQ", 2, 64, 13, 156, len(known))
+    with open(path, "wb") as file:
+        file.write(head + bytes(-len(head) % 32) + known + raw)
+
+
 def write_imatrix(path):
     names = {"blk.0.attn_q.weight": 64, "blk.0.attn_k.weight": 64, "blk.0.attn_v.weight": 64, "token_embd.weight": 64}
     with open(path, "wb") as file:
@@ -147,6 +181,9 @@ def main():
     write_safetensors(os.path.join(folder, "both.safetensors"), [("model.layers.0.mlp.experts.up_proj", "BF16", [2, 64, 128], bf16(experts))])
     write_safetensors(os.path.join(folder, "one.safetensors"), [("model.layers.0.mlp.up_proj.weight", "F32", [40, 48], f32(matrix(40, 48, 0.02, 6)))])
     write_imatrix(os.path.join(folder, "imatrix.dat"))
+    write_rows(os.path.join(folder, "rows.safetensors"))
+    write_tree(os.path.join(folder, "tree"))
+    write_fork(os.path.join(folder, "fork.gguf"))
 
 
 main()
