@@ -223,6 +223,27 @@ static void print_weighted(FILE *out, const lort_report *report)
                        lort_cli_number(report->weighted_mean, mean, sizeof mean));
 }
 
+/* The error of a tensor counts its outliers, which hold most of its norm. So the error of the rest
+ * is shown too. */
+static void print_outliers(FILE *out, const lort_report *report)
+{
+    uint64_t weights = 0, tensors = 0;
+    double worst = 0;
+    char shown[32];
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *tensor = &report->tensors[i];
+        weights += tensor->outliers;
+        tensors += tensor->outliers > 0;
+        worst = fmax(worst, isnan(tensor->rel_error_rest) ? 0 : tensor->rel_error_rest);
+    }
+    if (weights)
+        lort_cli_print(out,
+                       LABEL "%" PRIu64 " weight%s of %" PRIu64 " tensor%s stored exactly; worst "
+                             "error of the rest of them %s\n",
+                       "outliers", weights, weights == 1 ? "" : "s", tensors,
+                       tensors == 1 ? "" : "s", lort_cli_number(worst, shown, sizeof shown));
+}
+
 /* The last line: a container that lacks files must not look like a copy of the directory. */
 static void print_left_out(FILE *out, const lort_report *report)
 {
@@ -244,6 +265,7 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
                        lort_cli_number(report->worst_error, worst, sizeof worst),
                        worst_name(report), lort_cli_number(report->mean_error, mean, sizeof mean));
     print_weighted(out, report);
+    print_outliers(out, report);
     lort_cli_print_actions(out, report);
     lort_cli_print_kinds(out, report);
     lort_cli_print(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
