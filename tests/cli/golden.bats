@@ -51,3 +51,4 @@ reads_as_it_did() { # algorithm
 @test "containers of algorithm 3 restore as their own LoRT restored them" { reads_as_it_did 3; }
 @test "containers of algorithm 4 restore as their own LoRT restored them" { reads_as_it_did 4; }
 @test "containers of algorithm 5 restore as their own LoRT restored them" { reads_as_it_did 5; }
+@test "containers of algorithm 6 restore as their own LoRT restored them" { reads_as_it_did 6; }
