@@ -5,6 +5,10 @@
 #include "compress/goal/glob.h"
 #include <string.h>
 
+/* Kinds that code asks for. */
+#define HEAD_TITLE "output head"
+#define ROUTER_TITLE "moe router"
+#define QUANTISED_TITLE "quantised"
 #define MOST_GLOBS 16
 
 /* In order: the first kind with a pattern that matches. */
@@ -13,7 +17,7 @@ static const struct kind {
     const char *globs[MOST_GLOBS];
 } kinds[] = {
     {{"norms and biases", 0, 0, false}, {"*norm*", "*ln_*", "*.bias"}},
-    {{"moe router", 0, 0, false},
+    {{ROUTER_TITLE, 0, 0, false},
      {"*ffn_gate_inp*", "*.mlp.gate.*", "*_moe.gate.*", "*shared_expert_gate*", "*router*",
       "*ffn.gate.weight", "*mixer.gate.*", "*.gate.wg.*", "*e_score_correction_bias",
       "*exp_probs_b*", "*indexer.weights_proj*", "*indexer.wk.*"}},
@@ -45,11 +49,20 @@ static const struct kind {
       "shared.weight", "*.shared.weight"}},
     /* Many rows belong to tokens that never occur. These rows are alike and often long, and make up
      * most of the norm. So an error of 0.05 of the whole may be half of a row that counts. */
-    {{"output head", 16, 16, true}, {"*lm_head*", "output.weight", "*embed_out*"}},
-    {{"quantised", 0, 0, false}, {NULL}}, /* told by reason, not by name */
+    {{HEAD_TITLE, 16, 16, true}, {"*lm_head*", "output.weight", "*embed_out*"}},
+    {{QUANTISED_TITLE, 0, 0, false}, {NULL}}, /* told by reason, not by name */
     {{"others", 0, 0, false}, {"*"}},
 };
-enum { KINDS = sizeof kinds / sizeof *kinds, ROUTER = 1, QUANTISED = KINDS - 2 };
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* The row of the table with this title, which must be there. */
+static unsigned kind_titled(const char *title)
+{
+    unsigned kind = 0;
+    while (strcmp(kinds[kind].info.name, title) != 0)
+        kind++;
+    return kind;
+}
 
 static unsigned kind_by_name(const char *name)
 {
@@ -83,11 +96,9 @@ bool lort_kind_may_be_head(const char *name)
     return false;
 }
 
-static const char head_name[] = "output head";
-
 bool lort_kind_is_head(const char *name)
 {
-    return strcmp(lort_kind_get(name)->name, head_name) == 0;
+    return lort_kind_get(name) == &kinds[kind_titled(HEAD_TITLE)].info;
 }
 
 /* Every use of the model reads the embedding twice, whatever its size. Where it is a small part of
@@ -113,18 +124,18 @@ unsigned lort_kind_of_report(const lort_tensor_report *tensor)
 {
     switch (tensor->reason) {
     case LORT_REASON_ROUTER:
-        return ROUTER;
+        return kind_titled(ROUTER_TITLE);
     case LORT_REASON_F8_SCALES:
     case LORT_REASON_PACKED:
     case LORT_REASON_COMPANION:
-        return QUANTISED;
+        return kind_titled(QUANTISED_TITLE);
     default:
         return lort_kind_of(tensor->name);
     }
 }
 
 const char *lort_kind_name(unsigned kind) { return kind < KINDS ? kinds[kind].info.name : NULL; }
-bool lort_kind_is_router(unsigned kind) { return kind == ROUTER; }
+bool lort_kind_is_router(unsigned kind) { return kind == kind_titled(ROUTER_TITLE); }
 const lort_kind_info *lort_kind_get(const char *name) { return &kinds[lort_kind_of(name)].info; }
 
 /* 2^(-eighths / 8). Without libm all machines compute the same bits. */
