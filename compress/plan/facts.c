@@ -215,8 +215,7 @@ static void read_metadata(const lort_header *header, lort_facts *facts)
     }
 }
 
-/* Lists the spared modules in a hash set, once their texts stay where they are. */
-static lort_code list_spared(lort_facts *facts, lort_error *err)
+lort_code lort_facts_list(lort_facts *facts, lort_error *err)
 {
     const char *text = (const char *)facts->spared.data;
     lort_code code = lort_buffer_check(&facts->spared, err);
@@ -247,7 +246,7 @@ lort_code lort_facts_read(lort_session *session, lort_model *model, lort_facts *
             code = read_file(session, model, f, facts, err);
     }
     if (code == LORT_OK)
-        code = list_spared(facts, err);
+        code = lort_facts_list(facts, err);
     if (code)
         lort_facts_free(facts);
     return code;

@@ -32,5 +32,8 @@ void lort_facts_free(lort_facts *facts);
  * allocator. On failure: LORT_E_INPUT for no JSON; what was read so far counts. */
 lort_code lort_facts_parse(const char *name, const void *text, uint64_t bytes, lort_facts *facts,
                            lort_error *err);
+/* Lists the names of spared modules in facts->names. No text is parsed into *facts afterwards. On
+ * failure: LORT_E_MEMORY. */
+lort_code lort_facts_list(lort_facts *facts, lort_error *err);
 
 #endif

@@ -41,6 +41,7 @@ static inline uint8_t *exact_copy(const void *bytes, size_t n, unsigned shift)
 {
     uint8_t *copy = malloc(n + shift ? n + shift : 1);
     CHECK(copy);
+    *copy = 0;
     if (n)
         memcpy(copy + shift, bytes, n);
     return copy + shift;
