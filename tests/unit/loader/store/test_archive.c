@@ -282,37 +282,94 @@ static void the_identity_is_checked(void **state)
     assert_non_null(strstr(err.message, "model hash"));
 }
 
+/* Writes index and footer behind the records in *file, and the whole to the disk. `extra`: how much
+ * later the records from `at` on lie than in the fixture. */
+static void write_end(lort_buffer *file, uint32_t at, uint64_t extra, lort_codec *codec)
+{
+    lort_buffer body = {.alloc = &lort_alloc_heap};
+    lort_index_entry entries[FIXTURE_PARTS];
+    lort_index_record index = {entries, FIXTURE_PARTS, fix.index.model};
+    lort_footer footer = {.model_offset = LORT_HEADER_BYTES, .index_offset = file->size};
+    for (uint32_t i = 0; i < FIXTURE_PARTS; i++)
+        entries[i] = (lort_index_entry){fix.entries[i].record_offset + (i >= at ? extra : 0),
+                                        fix.entries[i].record_bytes};
+    lort_index_record_put(&index, &body);
+    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 64, file,
+                    NULL);
+    lort_buffer_free(&body);
+    footer.index_bytes = file->size - footer.index_offset;
+    footer.file_size = file->size + LORT_FOOTER_BYTES;
+    lort_footer_put(&footer, &body);
+    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, file,
+                    NULL);
+    write_file(file->data, file->size);
+    lort_buffer_free(&body);
+}
+
 /* Writes the fixture again, every record sound, with `extra` bytes in front of record `at` that
  * belong to nothing (FIXTURE_PARTS: in front of the index). */
 static void write_with_gap(uint32_t at, uint64_t extra)
 {
-    lort_buffer file = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
-    lort_index_entry entries[FIXTURE_PARTS];
-    lort_index_record index = {entries, FIXTURE_PARTS, fix.index.model};
-    lort_footer footer = {.model_offset = LORT_HEADER_BYTES};
+    lort_buffer file = {.alloc = &lort_alloc_heap};
     lort_codec *codec;
     assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
     uint64_t cut = at < FIXTURE_PARTS ? fix.entries[at].record_offset : fix.footer.index_offset;
     lort_put_bytes(&file, fix.file.data, cut);
     lort_put_zeros(&file, extra);
     lort_put_bytes(&file, fix.file.data + cut, fix.footer.index_offset - cut);
-    for (uint32_t i = 0; i < FIXTURE_PARTS; i++)
-        entries[i] = (lort_index_entry){fix.entries[i].record_offset + (i >= at ? extra : 0),
-                                        fix.entries[i].record_bytes};
-    footer.index_offset = file.size;
-    lort_index_record_put(&index, &body);
-    lort_record_put(LORT_FRAME_INDEX, body.data, body.size, codec, &lort_alloc_heap, 64, &file,
-                    NULL);
-    lort_buffer_free(&body);
-    footer.index_bytes = file.size - footer.index_offset;
-    footer.file_size = file.size + LORT_FOOTER_BYTES;
-    lort_footer_put(&footer, &body);
-    lort_record_put(LORT_FRAME_FOOTER, body.data, body.size, codec, &lort_alloc_heap, 4096, &file,
-                    NULL);
-    write_file(file.data, file.size);
+    write_end(&file, at, extra, codec);
     lort_codec_close(codec);
-    lort_buffer_free(&body);
     lort_buffer_free(&file);
+}
+
+/* Writes the fixture again, every record sound, with these required features, and with this name
+ * for its last file. */
+static void write_with_name(const char *name, uint64_t required)
+{
+    lort_buffer file = {.alloc = &lort_alloc_heap}, body = {.alloc = &lort_alloc_heap};
+    lort_input_file files[FIXTURE_FILES];
+    lort_model_record model = fix.model;
+    lort_codec *codec;
+    const uint64_t parts = fix.entries[0].record_offset - fix.parts[0].part.payload_bytes;
+    assert_int_equal(lort_codec_open(1, &codec, NULL), LORT_OK);
+    lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .required = required}, &body);
+    lort_record_put(LORT_FRAME_HEAD, body.data, body.size, codec, &lort_alloc_heap, 4096, &file,
+                    NULL);
+    lort_buffer_free(&body);
+    memcpy(files, fix.files, sizeof files);
+    files[FIXTURE_FILES - 1].name = name;
+    model.files = files;
+    lort_model_record_put(&model, &body);
+    lort_record_put(LORT_FRAME_MODEL, body.data, body.size, codec, &lort_alloc_heap, 4096, &file,
+                    NULL);
+    lort_buffer_free(&body);
+    const uint64_t extra = file.size - parts; /* may be below 0: the sums wrap */
+    lort_put_bytes(&file, fix.file.data + parts, fix.footer.index_offset - parts);
+    write_end(&file, 0, extra, codec);
+    lort_codec_close(codec);
+    lort_buffer_free(&file);
+}
+
+static void paths_need_their_feature(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t required;
+        lort_code code;
+    } cases[] = {{"vocab.txt", 0, LORT_OK},
+                 {"vocab.txt", LORT_FEATURE_PATHS, LORT_OK},
+                 {"unet/vocab.txt", LORT_FEATURE_PATHS, LORT_OK},
+                 {"unet/vocab.txt", LORT_FEATURES_REQUIRED, LORT_OK},
+                 {"unet/vocab.txt", LORT_FEATURES_REQUIRED & ~LORT_FEATURE_PATHS, LORT_E_DAMAGED},
+                 {"a/b", 0, LORT_E_DAMAGED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lort_error err = {0};
+        write_with_name(cases[i].name, cases[i].required);
+        assert_int_equal(read_everything(&lort_alloc_heap, true, &err), cases[i].code);
+        if (cases[i].code)
+            assert_non_null(strstr(err.message, "model record: files have paths, but bit 5"));
+    }
 }
 
 static void no_byte_belongs_to_nothing(void **state)
@@ -767,6 +824,7 @@ int main(void)
         cmocka_unit_test(the_future_is_refused),
         cmocka_unit_test(the_identity_is_checked),
         cmocka_unit_test(no_byte_belongs_to_nothing),
+        cmocka_unit_test(paths_need_their_feature),
         cmocka_unit_test(records_come_back_in_pieces),
         cmocka_unit_test(pieces_must_fit_together),
         cmocka_unit_test(every_failed_allocation_is_clean),
