@@ -151,18 +151,18 @@ warned() {
 
 @test "the cases of shared/cases are kept" {
     [ -e ../shared/cases ] || skip "../shared/cases is not here"
-    for name in mlx mlx_true awq ct_w4a16 fp8_comfy bnb_nf4; do
+    for name in mlx mlx_true awq ct_w4a16 fp8_block fp8_comfy bnb_nf4; do
         python3 ../shared/cases/gen_$name.py "$T/$name" >"$T/out"
         case $name in
         mlx) names='*' count=' (mlx): 9' ;;
         mlx_true) names='*' count=' (mlx): 3' ;;
         awq) names='*' count=' (awq): 8' ;;
         ct_w4a16) names='*layers*' count=' (compressed-tensors): 6' ;;
+        fp8_block) names='*' count=' (fp8): 2' ;;
         fp8_comfy) names='*' count=' (fp8): 6' ;;
         bnb_nf4) names='*layers*' count=' (bitsandbytes): 12' ;;
         esac
         model=$T/$name
-        [ $name = fp8_comfy ] && model=$T/$name
         warned "$model" "${count%:*}" "${count##* }"
         TARGETS=("" "--bpw 4" "--rank 8")
         kept "$model" "$names"

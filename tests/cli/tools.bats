@@ -177,3 +177,29 @@ program() { printf '#!/bin/sh\n%s\n' "$2" >"$T/$1" && chmod +x "$T/$1"; }
     expect 0 make -s help
     for target in all check check-fast lint demo install fuzz bench clean; do printed "^  $target "; done
 }
+
+# untested DIR FILE...: the generators of DIR that no test of the bats files runs, by `gen_NAME.py` or as a word of its `for` line.
+untested() {
+    python3 - "$@" <<'END_OF_PYTHON'
+import glob, os, re, sys
+named = set()
+for path in sys.argv[2:]:
+    for test in re.findall(r'^@test .*?^}$', open(path, encoding="utf-8").read(), re.M | re.S):
+        named.update(re.findall(r"/gen_(\w+)\.py", test))
+        if "/gen_$" in test:
+            named.update(" ".join(re.findall(r"^ *for \w+ in (.*); do$", test, re.M)).split())
+made = {os.path.basename(path)[4:-3] for path in glob.glob(sys.argv[1] + "/gen_*.py")}
+print(f"{len(made)} generators, without a test: {' '.join(sorted(made - named)) or 'none'}")
+END_OF_PYTHON
+}
+
+@test "every generator of ../shared/cases is run by a test" {
+    touch "$T"/gen_{loop,call,word,late}.py
+    printf '@test "a" {\n    for case in loop x; do\n        python3 c/gen_$case.py\n    done\n    python3 c/gen_call.py word\n}\n' >"$T/a.bats"
+    printf '@test "b" {\n    for case in word late; do\n        echo $case\n    done\n}\n' >"$T/b.bats"
+    expect 0 untested "$T" "$T/a.bats" "$T/b.bats"
+    [ "$(cat "$T/out")" = '4 generators, without a test: late word' ]
+    [ -e ../shared/cases ] || skip "../shared/cases is not here"
+    expect 0 untested ../shared/cases tests/cli/*.bats
+    printed '^[1-9][0-9]* generators, without a test: none$'
+}
