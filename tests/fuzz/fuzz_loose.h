@@ -155,6 +155,8 @@ static inline void loose_get_fixed(input *in, lort_part *part, uint32_t *name, u
     const uint32_t flags = input_u32(in);
     part->tensor = flags & 1;
     part->has_error = flags & 2;
+    part->convolution = flags & 4;
+    part->same = flags & 8;
     part->dtype = (lort_dtype)input_u32(in);
     part->n_dims = input_u32(in) % (LOOSE_DIMS + 1);
     part->slices = input_u32(in) % (LOOSE_SLICES + 1);
@@ -187,6 +189,7 @@ static inline void loose_get_part(loose *c, loose_part *p)
     part->chunks = loose_take(c, part->chunk_count * sizeof *part->chunks);
     for (uint32_t i = 0; i < part->n_dims; i++)
         part->dims[i] = (int64_t)input_u64(&in);
+    part->origin = part->same ? input_u64(&in) : part->number;
     for (uint32_t i = 0; i < part->term_count; i++)
         loose_get_term(c, &in, part, &part->terms[i]);
     for (uint64_t i = 0; i < part->chunk_count; i++)

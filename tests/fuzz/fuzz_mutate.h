@@ -74,6 +74,12 @@ static inline const char *mutate_name(mutation *m)
                                         ".new.lort-partial",
                                         ".new.lort-lock",
                                         "sub/inner",
+                                        "unet/model.safetensors",
+                                        "unet",
+                                        "a/../../secret",
+                                        "a//b",
+                                        "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q",
+                                        "unet/CON",
                                         "../../secret",
                                         "..\\secret",
                                         "link",
@@ -171,9 +177,20 @@ static inline void mutate_fixed(mutation *m)
     if (!p)
         return;
     lort_part *part = &p->part;
-    switch (mutate_random(m, 7)) {
+    switch (mutate_random(m, 10)) {
     case 0:
         part->dtype = mutate_type(m);
+        break;
+    case 7: /* a type that LoRT does not know */
+        part->dtype = (lort_dtype)(LORT_OPAQUE + mutate_random(m, 50));
+        p->flags |= LOOSE_SOURCE_STANDS;
+        break;
+    case 8:
+        part->convolution = !part->convolution;
+        break;
+    case 9:
+        part->same = !part->same;
+        part->origin = mutate_random(m, m->c->count);
         break;
     case 1:
         part->tensor = !part->tensor;

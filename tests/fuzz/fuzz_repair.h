@@ -4,6 +4,7 @@
 #ifndef LORT_TESTS_FUZZ_REPAIR_H
 #define LORT_TESTS_FUZZ_REPAIR_H
 
+#include "formats/types/opaque.h"
 #include "formats/types/planes.h"
 #include "fuzz_loose.h"
 #include "loader/store/codec.h"
@@ -77,13 +78,35 @@ static inline bool repair_shape(loose *c, loose_part *p)
         !lort_dtype_bytes(lort_dtype_get((uint32_t)part->dtype), elements, &bytes) ||
         elements > LORT_ELEMENTS_MAX)
         return false;
+    if (lort_is_opaque((uint32_t)part->dtype)) /* its shape says nothing about its bytes */
+        bytes = part->source_bytes;
     if (!(p->flags & LOOSE_SOURCE_STANDS))
         part->source_bytes = bytes;
-    const uint64_t leading = repair_leading(part);
+    const uint64_t leading = part->convolution ? 1 : repair_leading(part);
     if (part->slices == 0 || (part->slices != 1 && part->slices != leading))
         repair_slices(c, part, leading ? (uint32_t)leading : 1);
     repair_ranks(part);
-    return part->term_count > 0;
+    return part->same || part->term_count > 0;
+}
+
+/* Leaves nothing but the shape to a part that is the same as another one, and gives it the shape
+ * of that one. */
+static inline void repair_same(loose *c, loose_part *p)
+{
+    lort_part *part = &p->part;
+    part->slices = 1;
+    part->term_count = 0;
+    part->chunk_count = 0;
+    part->has_error = part->convolution = false;
+    part->reason = "";
+    p->content.left = 0;
+    if (part->origin >= c->count || p->flags & LOOSE_SOURCE_STANDS)
+        return;
+    const lort_part *origin = &c->parts[part->origin].part;
+    part->dtype = origin->dtype;
+    part->n_dims = origin->n_dims;
+    part->source_bytes = origin->source_bytes;
+    memmove(part->dims, origin->dims, LOOSE_DIMS * sizeof *part->dims);
 }
 
 /* ---- chunks ---- */
@@ -234,7 +257,8 @@ static inline void repair_payload(loose_part *p, lort_codec *codec, lort_buffer 
         chunk->hash =
             lort_xxh64(payload->data ? payload->data + chunk->offset : content, chunk->stored);
     }
-    if (!(p->flags & (LOOSE_HASH_STANDS | LOOSE_BODY_STANDS)) && !stands && lort_part_is_raw(part))
+    if (!(p->flags & (LOOSE_HASH_STANDS | LOOSE_BODY_STANDS)) && !stands && !part->same &&
+        lort_part_is_raw(part))
         part->source = lort_xxh128(content, bytes);
     part->payload_bytes = payload->size;
     free(content);
@@ -242,11 +266,30 @@ static inline void repair_payload(loose_part *p, lort_codec *codec, lort_buffer 
 
 /* ---- headers made of the tensors ---- */
 
-static inline void repair_json_name(lort_buffer *out, const lort_part *part)
+/* The number of the file that a part is in: as MODEL says it, and never falling. */
+static inline uint32_t repair_file(const loose *c, uint32_t part)
+{
+    uint32_t file = 0;
+    for (uint32_t i = 0; i <= part && i < c->model.extent_count; i++)
+        if (c->model.extents[i].file > file)
+            file = c->model.extents[i].file;
+    return c->model.file_count && file >= c->model.file_count ? c->model.file_count - 1 : file;
+}
+
+/* Returns the name that the header of a file has for the part: without the folder of the file. */
+static inline input repair_name(const loose *c, uint32_t file, const lort_part *part)
+{
+    const char *path = c->model.files[file].name, *slash = strrchr(path, '/');
+    const size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    const size_t cut = n <= part->name_bytes && memcmp(part->name, path, n) == 0 ? n : 0;
+    return (input){(const uint8_t *)part->name + cut, part->name_bytes - cut};
+}
+
+static inline void repair_json_name(lort_buffer *out, input name)
 {
     lort_put_u8(out, '"');
-    for (uint32_t i = 0; i < part->name_bytes; i++) {
-        const uint8_t byte = (uint8_t)part->name[i];
+    for (size_t i = 0; i < name.left; i++) {
+        const uint8_t byte = name.at[i];
         if (byte < 0x20 || byte == '"' || byte == '\\')
             lort_put_text(out, "\\u%04x", byte);
         else
@@ -268,7 +311,7 @@ static inline void repair_safetensors(const loose *c, uint32_t first, uint32_t e
         if (!part->tensor || !type)
             continue;
         lort_put_text(out, "%s", comma);
-        repair_json_name(out, part);
+        repair_json_name(out, repair_name(c, repair_file(c, i), part));
         lort_put_text(out, ":{\"dtype\":\"%s\",\"shape\":[", type->name);
         for (uint32_t k = 0; k < part->n_dims; k++)
             lort_put_text(out, "%s%lld", k ? "," : "", (long long)part->dims[k]);
@@ -294,12 +337,14 @@ static inline void repair_gguf(const loose *c, uint32_t first, uint32_t end, lor
     for (uint32_t i = first; i < end; i++) {
         const lort_part *part = &c->parts[i].part;
         if (part->tensor) {
-            lort_put_u64(out, part->name_bytes);
-            lort_put_bytes(out, part->name, part->name_bytes);
+            const input name = repair_name(c, repair_file(c, i), part);
+            lort_put_u64(out, name.left);
+            lort_put_bytes(out, name.at, name.left);
             lort_put_u32(out, part->n_dims);
             for (uint32_t k = part->n_dims; k > 0; k--)
                 lort_put_u64(out, (uint64_t)part->dims[k - 1]);
-            lort_put_u32(out, (uint32_t)part->dtype);
+            lort_put_u32(out, (uint32_t)part->dtype -
+                                  (lort_is_opaque((uint32_t)part->dtype) ? LORT_OPAQUE : 0));
             lort_put_u64(out, at);
         }
         if (i > first)
@@ -307,16 +352,6 @@ static inline void repair_gguf(const loose *c, uint32_t first, uint32_t end, lor
     }
     while (out->size % 32)
         lort_put_u8(out, 0);
-}
-
-/* The number of the file that a part is in: as MODEL says it, and never falling. */
-static inline uint32_t repair_file(const loose *c, uint32_t part)
-{
-    uint32_t file = 0;
-    for (uint32_t i = 0; i <= part && i < c->model.extent_count; i++)
-        if (c->model.extents[i].file > file)
-            file = c->model.extents[i].file;
-    return c->model.file_count && file >= c->model.file_count ? c->model.file_count - 1 : file;
 }
 
 /* Makes the first part of each file its header, if it is no tensor. */
@@ -422,6 +457,8 @@ static inline void repair_write(loose *c, lort_codec *codec, lort_buffer *out)
     for (uint32_t i = 0; i < c->count; i++) {
         shaped[i] = !(c->parts[i].flags & LOOSE_BODY_STANDS) && repair_shape(c, &c->parts[i]);
         c->parts[i].part.number = i;
+        if (c->parts[i].part.same && shaped[i])
+            repair_same(c, &c->parts[i]);
     }
     if (c->how & LOOSE_HEADERS)
         repair_headers(c);
@@ -432,7 +469,9 @@ static inline void repair_write(loose *c, lort_codec *codec, lort_buffer *out)
         repair_extents(c);
     repair_start(c, codec, out);
     for (uint32_t i = 0; i < c->count; i++) {
-        const uint64_t before = out->size;
+        const uint64_t before = out->size, origin = c->parts[i].part.origin;
+        if (c->parts[i].part.same && origin < i && !(c->parts[i].flags & LOOSE_HASH_STANDS))
+            c->parts[i].part.source = c->parts[origin].part.source;
         repair_write_part(&c->parts[i], codec, out);
         const uint64_t payload = c->parts[i].part.payload_bytes;
         entries[i] = (lort_index_entry){before + payload, out->size - before - payload};

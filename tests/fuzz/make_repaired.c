@@ -3,7 +3,7 @@
  * changed:
  *
  *   make build/release/tests/fuzz/make_repaired && build/release/tests/fuzz/make_repaired */
-#define _XOPEN_SOURCE 700
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -198,6 +198,59 @@ static void seed_outliers(void)
     seed_model("outliers-factors", 0, "outliers.safetensors", &factors, SEED_PLAIN);
 }
 
+/* Convolutions, and a head that is the same as an embedding. */
+static void seed_shapes(void)
+{
+    tiny_tensor tensors[] = {
+        TINY("conv.weight", "F32", 12, 4, 3, 3), TINY("embed.weight", "F16", 16, 24),
+        TINY("head.weight", "F16", 16, 24), TINY("conv.again", "F32", 12, 4, 3, 3)};
+    static float values[432];
+    tiny_fill_noise(values, 432, 9);
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+        tensors[i].values = values;
+    tiny_safetensors(dir, "shapes.safetensors", tensors, 4);
+    seed_all_ways("shapes", "shapes.safetensors");
+}
+
+/* A directory with folders. */
+static void seed_tree(void)
+{
+    tiny_tensor tensor = TINY("a.weight", "BF16", 16, 12);
+    const lort_options kept = options_of(LORT_GOAL_LOSSLESS, LORT_RESIDUAL_AUTO, 0),
+                       integers = options_of(LORT_GOAL_ERROR, LORT_RESIDUAL_INT, 0.2);
+    static const char *const folders[] = {"tree", "tree/unet", "tree/vae", "tree/vae/deep"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        assert_int_equal(mkdir(tiny_path(dir, folders[i]), 0700), 0);
+    tiny_text(dir, "tree/model_index.json", "{}");
+    tiny_text(dir, "tree/unet/config.json", "{}");
+    tiny_text(dir, "tree/vae/deep/merges.txt", "x");
+    tiny_safetensors(dir, "tree/unet/model.safetensors", &tensor, 1);
+    tiny_safetensors(dir, "tree/vae/model.safetensors", &tensor, 1);
+    seed_model("tree-kept", 0, "tree", &kept, SEED_PLAIN);
+    seed_model("tree-integers", 0, "tree", &integers, SEED_PLAIN);
+    seed_model("tree-made", LOOSE_HEADERS, "tree", &kept, SEED_PLAIN);
+}
+
+/* A GGUF file whose second tensor has a type that LoRT does not know. */
+static void seed_opaque(void)
+{
+    static const uint8_t before[] = {1, 0, 0, 0, 0, 0, 0, 0, 'q', 2, 0, 0, 0};
+    static uint8_t bytes[1 << 16];
+    tiny_tensor tensors[] = {TINY("a.weight", "F16", 16, 12), TINY("q", "Q8_0", 2, 32)};
+    const lort_options kept = options_of(LORT_GOAL_LOSSLESS, LORT_RESIDUAL_AUTO, 0);
+    tiny_gguf(dir, "opaque.gguf", tensors, 2, NULL);
+    FILE *f = fopen(tiny_path(dir, "opaque.gguf"), "rb");
+    assert_non_null(f);
+    const size_t n = fread(bytes, 1, sizeof bytes, f);
+    assert_int_equal(fclose(f), 0);
+    uint8_t *at = memmem(bytes, n, before, sizeof before);
+    assert_non_null(at);
+    at[sizeof before + 16] = 200; /* behind two dimensions */
+    tiny_write(dir, "opaque.gguf", bytes, n);
+    seed_model("opaque", 0, "opaque.gguf", &kept, SEED_PLAIN);
+    seed_model("opaque-made", LOOSE_HEADERS, "opaque.gguf", &kept, SEED_PLAIN);
+}
+
 static void seed_fixture(void)
 {
     static fixture f;
@@ -214,6 +267,9 @@ int main(void)
     tiny_dir(dir);
     seed_models();
     seed_outliers();
+    seed_shapes();
+    seed_tree();
+    seed_opaque();
     seed_fixture();
     tiny_remove(dir);
     lort_codec_close(codec);
