@@ -225,6 +225,7 @@ typedef enum lort_reason {
     LORT_REASON_NOT_FINITE,      /* NaN or Inf */
     LORT_REASON_NOT_CONVERGED,   /* the eigenvalues did not converge */
     LORT_REASON_LOW_RANK,        /* low rank cannot meet the target */
+    LORT_REASON_OUTLIERS,        /* too many weights are far larger than all others */
     LORT_REASON_INTEGERS,        /* integers cannot meet the target */
     LORT_REASON_TRITS,           /* trits leave an error of 100 % or more */
     LORT_REASON_TRITS_LOW_RANK,  /* trits and low rank cannot meet the target */

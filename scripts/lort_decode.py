@@ -380,7 +380,7 @@ class Part:
             c.room(self.slices, 4)
             step = np.frombuffer(c.take(4 * self.slices), "<f4")
             need(self.tensor and type_of(self.type)[3] and left == right == U8 and left_width == right_width == 1 and max(rank) <= 1, "PART: types, widths or slices of a term of integers are wrong")
-            octaves = 84 if scaled & ROWS else 100
+            octaves = 68 if scaled & ROWS else 100
             need(all(2.0**-octaves <= x <= 2.0**octaves if r else x.tobytes() == bytes(4) for r, x in zip(rank, step)), f"PART: a step is out of range (allowed 2^-{octaves} to 2^{octaves})")
         elif kind == TERNARY:
             need(self.tensor and type_of(self.type)[3] and (left, right, right_width, flags & 2) == (BF16, U8, 1, 0) and max(rank) <= 1, "PART: types, widths or slices of a term of trits are wrong")
@@ -648,7 +648,7 @@ def integers_slice(part, s, arrays):
         out = out * inverse_scales(codes[at : at + part.cols], 96, 160, f"part {part.number}, slice {s}: a scale of a column")
         at += part.cols
     if scaled & ROWS:
-        out = out * inverse_scales(codes[at:], 64, 192, f"part {part.number}, slice {s}: a scale of a row")[:, None]
+        out = out * inverse_scales(codes[at:], 1, 255, f"part {part.number}, slice {s}: a scale of a row")[:, None]
     return out
 
 

@@ -30,7 +30,7 @@ typedef struct prepared {
     lort_work_plan plan;
 } prepared;
 
-/* Warns once, before hours of work, that quantised and F64 tensors are restored as F16. */
+/* Warns once, before hours of work, that quantised tensors are restored as F16. */
 static void warn_growth(prepared *p)
 {
     const lort_tensor *first = NULL;

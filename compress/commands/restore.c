@@ -56,6 +56,8 @@ static const lort_dtype_info *out_type(const restoring *r, const lort_part *part
         return own;
     if (r->wanted)
         return r->wanted;
+    if (own->id == LORT_F64)
+        return lort_dtype_get(LORT_F32);
     return lort_dtype_encoder(own->id) ? own : lort_dtype_get(LORT_F16);
 }
 

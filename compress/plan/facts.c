@@ -148,7 +148,10 @@ static void take_value(walk *w, lort_json_token token, key of)
 lort_code lort_facts_parse(const char *name, const void *text, uint64_t bytes, lort_facts *facts,
                            lort_error *err)
 {
-    walk w = {.json = lort_json_start(text, bytes, err), .file = find_file(name), .facts = facts};
+    const uint64_t mark = bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    walk w = {.json = lort_json_start((const uint8_t *)text + mark, bytes - mark, err),
+              .file = find_file(name),
+              .facts = facts};
     key next = KEY_OTHER;
     if (!w.file)
         return LORT_OK;

@@ -7,21 +7,53 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MASK_SAMPLE 4096 /* bytes of a mask that are looked at, twice */
+
 static const char *last_part(const char *name)
 {
     const char *dot = strrchr(name, '.');
     return dot ? dot + 1 : name;
 }
 
-/* [1, 1, n, n] is no weight of any layer. A square whose name says so is a mask too. */
-static bool is_mask(const lort_tensor *tensor)
+/* True if the first elements and those in the middle have at most two values, as in masks. */
+static bool has_two_values(lort_model *model, const lort_tensor *tensor)
+{
+    uint8_t scratch[MASK_SAMPLE];
+    const uint64_t each = tensor->type->block_bytes,
+                   n = (tensor->bytes < sizeof scratch ? tensor->bytes : sizeof scratch) / each,
+                   starts[] = {0, tensor->bytes / 2 / each * each};
+    uint64_t seen[2], count = 0;
+    for (unsigned s = 0; s < 2; s++) {
+        const uint8_t *view;
+        const uint64_t left = (tensor->bytes - starts[s]) / each, some = n < left ? n : left;
+        if (lort_model_view(model, tensor->file, tensor->offset + starts[s], some * each, scratch,
+                            &view, NULL))
+            return false;
+        for (uint64_t i = 0; i < some; i++) {
+            uint64_t value = 0;
+            memcpy(&value, view + i * each, (size_t)each);
+            if ((count > 0 && value == seen[0]) || (count > 1 && value == seen[1]))
+                continue;
+            if (count == 2)
+                return false;
+            seen[count++] = value;
+        }
+    }
+    return true;
+}
+
+/* [1, 1, n, n] with two values is no weight of any layer. A square whose name says so is a mask
+ * too. */
+static bool is_mask(lort_model *model, const lort_tensor *tensor)
 {
     const char *last = last_part(tensor->name);
     const uint32_t n = tensor->n_dims;
     if (n < 2 || tensor->elements < 4 || tensor->dims[n - 1] != tensor->dims[n - 2] ||
         lort_tensor_matrices(tensor).slices != 1)
         return false;
-    return n >= 4 || strstr(last, "mask") || strcmp(last, "tril") == 0;
+    if (strstr(last, "mask") || strcmp(last, "tril") == 0)
+        return true;
+    return n >= 4 && tensor->type->block_elements == 1 && has_two_values(model, tensor);
 }
 
 /* Cosines, sines and frequencies of positions. */
@@ -36,19 +68,21 @@ static bool is_table(const lort_tensor *tensor)
     return strstr(tensor->name, "rotary_emb.") != NULL;
 }
 
-static void mark_constants(const lort_index *index, uint8_t *marks)
+static void mark_constants(lort_model *model, uint8_t *marks)
 {
+    const lort_index *index = lort_model_index(model);
     for (uint64_t i = 0; i < index->count; i++)
-        marks[i] = is_mask(&index->tensors[i])    ? LORT_MARK_MASK
-                   : is_table(&index->tensors[i]) ? LORT_MARK_TABLE
-                                                  : LORT_MARK_NONE;
+        marks[i] = is_mask(model, &index->tensors[i]) ? LORT_MARK_MASK
+                   : is_table(&index->tensors[i])     ? LORT_MARK_TABLE
+                                                      : LORT_MARK_NONE;
 }
 
-static lort_code mark_all(const lort_index *index, const lort_facts *facts, const lort_alloc *alloc,
+static lort_code mark_all(lort_model *model, const lort_facts *facts, const lort_alloc *alloc,
                           lort_marks *marks, lort_error *err)
 {
+    const lort_index *index = lort_model_index(model);
     const char *method = "";
-    mark_constants(index, marks->of);
+    mark_constants(model, marks->of);
     lort_code code = lort_quantised_mark(index, facts, alloc, marks->of, &method, err);
     if (code == LORT_OK)
         code = lort_routers_mark(index, facts, alloc, marks->of, err);
@@ -72,7 +106,7 @@ lort_code lort_marks_make(lort_session *session, lort_model *model, lort_marks *
     if (code == LORT_OK) {
         marks->of = memory;
         marks->count = index->count;
-        code = mark_all(index, &facts, &session->alloc, marks, err);
+        code = mark_all(model, &facts, &session->alloc, marks, err);
     }
     lort_facts_free(&facts);
     if (code)

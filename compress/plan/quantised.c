@@ -144,12 +144,43 @@ static lort_code add_module(finder *f, const char *name, uint32_t bytes, uint32_
     return code;
 }
 
-/* The bytes of the name of a packed tensor's module. Without a dot the tensor is its own module:
- * the others without a dot have nothing to do with it. */
+/* True for a name that is the last part of names of quantised modules, and nothing else. All of
+ * these together are the module without a name. */
+static bool is_bare(const lort_tensor *tensor)
+{
+    static const char *const parts[] = {"weight",
+                                        "qweight",
+                                        "weight_packed",
+                                        "scales",
+                                        "biases",
+                                        "qzeros",
+                                        "zeros",
+                                        "g_idx",
+                                        "scale",
+                                        "weight_scale",
+                                        "weight_scale_2",
+                                        "weight_scale_inv",
+                                        "weight_shape",
+                                        "weight_g_idx",
+                                        "scale_weight",
+                                        "scale_input",
+                                        "weight_zero_point",
+                                        "input_scale",
+                                        "absmax",
+                                        "quant_map",
+                                        "SCB"};
+    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strcmp(tensor->name, parts[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The bytes of the name of a packed tensor's module. Another name without a dot is a module of its
+ * own: the others without a dot have nothing to do with it. */
 static uint32_t module_bytes(const lort_tensor *tensor)
 {
     const uint32_t stem = stem_bytes(tensor), prefix = prefix_bytes(tensor, 1);
-    return stem ? stem : prefix ? prefix : tensor->name_bytes;
+    return stem ? stem : prefix ? prefix : is_bare(tensor) ? 0 : tensor->name_bytes;
 }
 
 static lort_code list_packed(finder *f, uint64_t i, lort_error *err)
@@ -183,7 +214,7 @@ static unsigned find_owners(const finder *f, const lort_tensor *tensor, owner *o
     unsigned count = 0;
     const uint32_t stem = stem_bytes(tensor), near = prefix_bytes(tensor, 1),
                    far = prefix_bytes(tensor, 2);
-    module *m = near ? find_module(f, tensor->name, near) : NULL;
+    module *m = near || is_bare(tensor) ? find_module(f, tensor->name, near) : NULL;
     if (m)
         out[count++] = (owner){m, m->bytes, false};
     m = stem ? find_module(f, tensor->name, stem) : NULL;

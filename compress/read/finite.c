@@ -10,8 +10,8 @@
 #include <math.h>
 
 /* The largest integer is below 2^20, its gain below 2, and the inverse scales of a row and a column
- * are at most 2^16 and 2^8. */
-#define MOST_STEPS 0x1p45
+ * are at most 2^32 and 2^8. */
+#define MOST_STEPS 0x1p61
 /* Elements decoded per stored byte of the part. Factors of rank 1 in Q8_0 of 16384 x 16384 have
  * 7,700. */
 #define MOST_RATIO 8192

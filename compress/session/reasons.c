@@ -31,6 +31,7 @@ static const struct {
     [LORT_REASON_NOT_FINITE] = {"holds NaN or Inf", true},
     [LORT_REASON_NOT_CONVERGED] = {"eigenvalues did not converge", true},
     [LORT_REASON_LOW_RANK] = {"target out of reach of low rank", false},
+    [LORT_REASON_OUTLIERS] = {"too many weights are far larger than the others", false},
     [LORT_REASON_INTEGERS] = {"target out of reach of integers", false},
     [LORT_REASON_TRITS] = {"out of reach of trits", false},
     [LORT_REASON_TRITS_LOW_RANK] = {"target out of reach of trits and low rank", false},

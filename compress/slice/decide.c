@@ -317,7 +317,8 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
     if (code == LORT_OK)
         code = lort_outliers_find(&source, work, &outliers, err);
     source.outliers = outliers.count ? &outliers : NULL;
-    if (code == LORT_OK)
+    curve->raw = outliers.crowded && !(planned->scaled & LORT_SCALING_ROWS);
+    if (code == LORT_OK && !curve->raw)
         code = find_points(&source, slice, work, curve, err);
     curve->codes += outliers.stored;
     lort_outliers_free(&outliers, &decider->session->alloc);
@@ -386,7 +387,9 @@ static lort_code decide_slice(lort_slice_source *source, uint32_t slice, lort_ta
     out->lossless -= stored; /* what the rest may take */
     source->share = given ? &share : NULL;
     source->outliers = outliers.count ? &outliers : NULL;
-    code = decide_rest(source, slice, target, work, out, err);
+    code = outliers.crowded && !(source->planned->scaled & LORT_SCALING_ROWS)
+               ? keep_unseen(source, work.worker, LORT_REASON_OUTLIERS, out, err)
+               : decide_rest(source, slice, target, work, out, err);
     source->share = NULL;
     source->outliers = NULL;
     out->lossless += stored;

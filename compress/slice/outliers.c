@@ -2,6 +2,7 @@
  *
  *     pass 1   counts magnitudes in bins; a bin is a quarter of an octave, linear in the octave
  *     border   from the top bin down: at most n / 1000 weights above, 16 times the rms below
+ *     crowd    more than that, but at most n / 100, are so large: LoRT keeps the slice
  *     pass 2   only if a border was found: takes the places and values above it, in order
  *
  * Counts are integers, so the border does not depend on the order of the work. */
@@ -9,8 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-#define OUTLIERS_RMS 16 /* an outlier is so many times as large as the rms of the others */
-#define BINS 1024       /* a sign-less f32 has 8 bits of exponent; 2 bits of its fraction count */
+#define CROWD_ONE_IN 100 /* from here on large weights are no outliers, but weights like others */
+#define OUTLIERS_RMS 16  /* an outlier is so many times as large as the rms of the others */
+#define BINS 1024        /* a sign-less f32 has 8 bits of exponent; 2 bits of its fraction count */
 #define BIN_SHIFT 21
 #define FIRST_NONFINITE 1020 /* bin of Inf; NaN lies in it or above it */
 #define TILE_VALUES (1 << 14)
@@ -122,14 +124,18 @@ static unsigned find_border(const search *s, uint64_t *above)
     }
     for (unsigned i = FIRST_NONFINITE; i-- > 0;) {
         left += s->counts[i];
-        if ((double)left * LORT_OUTLIERS_ONE_IN > n)
+        const bool few = (double)left * LORT_OUTLIERS_ONE_IN <= n;
+        if (!few && (border < BINS || (double)left * CROWD_ONE_IN > n))
             break;
         const double start = (double)bin_start(i), rest = n - (double)left;
-        if (left > 0 && below[i] > 0 &&
-            start * start * rest >= OUTLIERS_RMS * OUTLIERS_RMS * below[i]) {
-            border = i;
-            *above = left;
-        }
+        if (left == 0 || !(below[i] > 0) ||
+            start * start * rest < OUTLIERS_RMS * OUTLIERS_RMS * below[i])
+            continue;
+        s->out->crowded = !few;
+        if (!few)
+            return BINS;
+        border = i;
+        *above = left;
     }
     return border;
 }
@@ -177,7 +183,8 @@ static lort_code take_outliers(search *s, uint64_t count, lort_error *err)
         lort_take(alloc, count * LORT_OUTLIER_BYTES, "outliers of a matrix", &memory, err);
     if (code)
         return code;
-    *s->out = (lort_outliers){.places = memory, .room = count};
+    s->out->places = memory;
+    s->out->room = count;
     s->out->values = (float *)(void *)(s->out->places + count);
     s->room = count;
     s->source->passes++;

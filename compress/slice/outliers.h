@@ -5,6 +5,9 @@
  *     rms(t)     root mean square of the weights whose magnitude is below t
  *     outliers   weights of magnitude t or more: at most n / 1000 of them, and t >= 16 rms(t)
  *
+ * If 1 to 10 in a thousand are so large, the slice is crowded. It has no outliers, and LoRT keeps
+ * it: what it codes would lose all other weights. Rows with scales of their own do not need this.
+ *
  * Of all borders t that fulfil both, LoRT takes the smallest. Borders are quarters of the way
  * between powers of two. All other code of this room sees zeros in place of the outliers, and the
  * target holds for the rest. docs/NUMERICS.md, "Outliers", has the reasons. */

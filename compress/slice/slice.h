@@ -38,6 +38,8 @@ typedef struct lort_outliers {
     uint64_t count, room;
     uint64_t stored; /* bytes in the container */
     double energy;   /* sum of their squares */
+    /* There are too many to be stored so. A step for them would be too coarse for the others. */
+    bool crowded;
 } lort_outliers;
 void lort_outliers_free(lort_outliers *outliers,
                         const lort_alloc *alloc); /* accepts a zeroed one */

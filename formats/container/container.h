@@ -149,7 +149,7 @@ typedef struct lort_term {
     uint32_t *rank;
     int32_t *exponent; /* [slices]; FACTORS only, else NULL */
     /* [slices]; INTEGERS only, else NULL. 2^-100 to 2^100 if the slice is in this term, else 0.
-     * With scaled rows 2^-84 to 2^84. */
+     * With scaled rows 2^-68 to 2^68. */
     float *step;
     unsigned scaled; /* lort_scaling; INTEGERS only: which scales follow in CODES */
 } lort_term;
@@ -167,16 +167,16 @@ typedef struct lort_term {
  * the grid, in any number of zstd frames. SCALES are rows elements. A chunk of TRITS is one block
  * of that grid, five trits a byte. */
 #define LORT_STEP_OCTAVES 100    /* steps are 2^-100 to 2^100 */
-#define LORT_ROW_STEP_OCTAVES 84 /* with scaled rows */
+#define LORT_ROW_STEP_OCTAVES 68 /* with scaled rows */
 /* Which scales a term of integers has, a bit each. */
 typedef enum lort_scaling { LORT_SCALING_COLS = 1, LORT_SCALING_ROWS = 2 } lort_scaling;
 /* Codes of scales, 2^((code - 128) / 4). Scales of columns go at most 8 octaves either way, scales
- * of rows 16, so that no product of a reader leaves the normal numbers. */
+ * of rows 32, so that no product of a reader leaves the normal numbers. */
 #define LORT_SCALE_ONE 128
 #define LORT_SCALE_LEAST 96
 #define LORT_SCALE_MOST 160
-#define LORT_ROW_SCALE_LEAST 64
-#define LORT_ROW_SCALE_MOST 192
+#define LORT_ROW_SCALE_LEAST 1
+#define LORT_ROW_SCALE_MOST 255
 /* Bytes of CODES of a slice of this shape in a term of integers. scaled: lort_scaling. */
 uint64_t lort_codes_bytes(unsigned scaled, const lort_matrices *shape);
 /* Views of the codes of the scales in CODES; NULL: not scaled. */

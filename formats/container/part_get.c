@@ -147,7 +147,7 @@ static lort_code get_exponents(lort_cursor *c, const lort_part *p, lort_term *t)
     return c->code;
 }
 
-/* Steps are 2^-100 to 2^100, so that decoded values stay normal numbers. Scales of rows take 16
+/* Steps are 2^-100 to 2^100, so that decoded values stay normal numbers. Scales of rows take 32
  * octaves of this range. */
 static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
 {

@@ -250,3 +250,39 @@ END
     [ "$(figure b $EMBEDDING action)" = coded ]
     [ "$(figure b $EMBEDDING worst_row_error)" != None ]
 }
+
+# rough FILE TYPE COUNT VALUE: a matrix of 128 x 128 whose first COUNT weights of every other row are VALUE, the others noise of 0.02.
+rough() {
+    python3 - "$@" <<'END'
+import json, random, struct, sys
+path, dtype, count, value = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+rng, form = random.Random(7), {"F32": "f", "F64": "d"}[dtype]
+rows = [[value if c < count and r % 2 else rng.gauss(0, 0.02) for c in range(128)] for r in range(128)]
+data = b"".join(struct.pack(f"<128{form}", *row) for row in rows)
+head = json.dumps({"l.up_proj.weight": {"dtype": dtype, "shape": [128, 128], "data_offsets": [0, len(data)]}}).encode()
+head += b" " * (-len(head) % 8)
+open(path, "wb").write(struct.pack("<Q", len(head)) + head + data)
+END
+}
+
+@test "where too many weights are huge, a matrix is kept: the others are not lost" {
+    rough "$T/m.safetensors" F32 1 300 # 64 of 16384: 0.4 %
+    for options in '' '--max-error 0.3' '--bpw 30' '--rank 8' '--residual ternary'; do
+        # shellcheck disable=SC2086
+        expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --force --json "$T/m.json" $options
+        [ "$(value "$T/m.json" 'd["tensors"][0]["action"], d["tensors"][0]["reason"]')" = "('kept', 'too many weights are far larger than the others')" ]
+    done
+    rough "$T/m.safetensors" F32 40 300 # 16 %: these are weights like others
+    expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --force --json "$T/m.json"
+    [ "$(value "$T/m.json" 'd["tensors"][0]["action"]')" = factored ]
+}
+
+@test "F64 comes back as F32: large weights fit, and the error keeps its target" {
+    rough "$T/m.safetensors" F64 0 0
+    expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --max-error 0.0001 --json "$T/m.json"
+    [ "$(value "$T/m.json" 'd["tensors"][0]["action"]')" = coded ]
+    expect 0 "$LORT" restore "$T/m.lort" -o "$T/r.safetensors"
+    expect 0 "$LORT" inspect "$T/r.safetensors"
+    printed 'l\.up_proj\.weight +F32 '
+    expect 0 "$LORT" compare "$T/m.safetensors" "$T/r.safetensors" --fail-above 0.0001
+}

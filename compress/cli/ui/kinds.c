@@ -22,7 +22,7 @@ static void count_tensor(tally *all, const lort_tensor_report *tensor)
         elements *= (double)tensor->shape[i];
     t->tensors++;
     t->bytes += tensor->bytes_out;
-    t->elements += elements;
+    t->elements += *tensor->same_as ? 0 : elements; /* stored once, with the other */
     if (tensor->action != LORT_ACTION_KEPT && !isnan(tensor->rel_error)) {
         t->lossy++;
         t->errors += tensor->rel_error;

@@ -261,9 +261,15 @@ static void stacked_experts_of_gguf_have_routers(void **state)
 
 static void masks_and_tables_are_kept(void **state)
 {
+    static float noise[64 * 64], lower[64 * 64];
+    for (int i = 0; i < 64 * 64; i++) {
+        noise[i] = (float)(i * 7919 % 4096 - 2048);
+        lower[i] = i % 64 <= i / 64;
+    }
     static const wanted list[] = {
-        {TINY("h.0.attn.bias", "F32", 1, 1, 64, 64), LORT_MARK_MASK},
-        {TINY("h.1.attn.bias", "U8", 1, 1, 64, 64), LORT_MARK_MASK},
+        {{"h.0.attn.bias", "F32", 4, {1, 1, 64, 64}, lower}, LORT_MARK_MASK},
+        {{"h.0.attn.rel", "F32", 4, {1, 1, 64, 64}, noise}, NONE},
+        {TINY("h.1.attn.mask", "U8", 1, 1, 64, 64), LORT_MARK_MASK},
         {TINY("h.1.attn.masked_bias", "F32", 1), NONE},
         {TINY("h.2.attn.causal_mask", "F32", 64, 64), LORT_MARK_MASK},
         {TINY("h.2.attn.tril", "F32", 64, 64), LORT_MARK_MASK},

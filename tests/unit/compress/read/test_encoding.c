@@ -555,10 +555,10 @@ static void damage_is_named(void **state)
         {LORT_ARRAY_OUTLIERS, 4, 0x7f800000, 4, "an outlier holds NaN or Inf"},
         {LORT_ARRAY_OUTLIERS, 0, 0xff800000, 4, "NaN or Inf"},
         {LORT_ARRAY_OUTLIERS, 4 * (HUGE_COUNT - 1), 0x7fc00000, 4, "NaN or Inf"},
-        {LORT_ARRAY_CODES, ROWS + COLS, 64, 1, NULL},
-        {LORT_ARRAY_CODES, ROWS + COLS, 63, 1, "the scale of row 0 has code 63 (allowed 64"},
-        {LORT_ARRAY_CODES, 2 * ROWS + COLS - 1, 192, 1, NULL},
-        {LORT_ARRAY_CODES, 2 * ROWS + COLS - 1, 193, 1, "the scale of row 64 has code 193"},
+        {LORT_ARRAY_CODES, ROWS + COLS, 1, 1, NULL},
+        {LORT_ARRAY_CODES, ROWS + COLS, 0, 1, "the scale of row 0 has code 0 (allowed 1"},
+        {LORT_ARRAY_CODES, 2 * ROWS + COLS - 1, 255, 1, NULL},
+        {LORT_ARRAY_CODES, 2 * ROWS + COLS - 1, 0, 1, "the scale of row 64 has code 0"},
         {LORT_ARRAY_CODES, ROWS + COLS + 5, 0, 1, "the scale of row 5 has code 0"}};
     const lort_options options = options_integers(0.1);
     float *values = calloc(SLICE, sizeof *values);
