@@ -28,11 +28,13 @@ double lort_plan_share(const lort_tensor_plan *planned, bool high)
     return high ? 1.01 : type && type->kind == LORT_KIND_BLOCK ? 0.90 : 0.20;
 }
 
-/* Bits per weight of integers at a relative error: those of a normal distribution. The low bound
- * subtracts what classes and low rank may save. The high bound adds what short blocks may cost. */
-static double integer_bits(const lort_options *options, bool high)
+/* Bits per weight of integers at the relative error of this tensor, whose kind counts: those of a
+ * normal distribution. The low bound subtracts what classes and low rank may save. The high bound
+ * adds what short blocks may cost. */
+static double integer_bits(const lort_options *options, const lort_tensor_plan *planned, bool high)
 {
-    const double error = lort_goal_target(options, 1, 1).value,
+    const double error = lort_goal_target(options, 1, 1).value *
+                         lort_kind_scale(lort_goal_place(options, &planned->kind)),
                  bits = error > 0 ? log2(1 / error) : 32;
     return high ? bits + 0.5 : 0.8 * bits - 0.2 > 0 ? 0.8 * bits - 0.2 : 0;
 }
@@ -80,8 +82,8 @@ static lort_span tried_span(const lort_options *options, const lort_tensor_plan 
         return ternary_span(options, planned);
     if (!lort_goal_integers(options))
         return factors_span(options, planned);
-    return (lort_span){weights * integer_bits(options, false),
-                       weights * integer_bits(options, true) + 400};
+    return (lort_span){weights * integer_bits(options, planned, false),
+                       weights * integer_bits(options, planned, true) + 400};
 }
 
 /* The bytes of a candidate at the coarsest error of the curves (compress/slice/curve.h). Components
