@@ -12,7 +12,7 @@ double lort_plan_size(const lort_options *options, const lort_model *model)
 
 /* The figures say how large the lossless form of each type usually is (docs/NUMERICS.md,
  * "Lossless"). */
-double lort_plan_share(const lort_tensor_plan *planned, bool high)
+static double share_of_type(const lort_tensor_plan *planned, bool high)
 {
     const lort_dtype_info *type = planned->tensor ? planned->tensor->type : NULL;
     static const struct {
@@ -26,6 +26,17 @@ double lort_plan_share(const lort_tensor_plan *planned, bool high)
         if (type && shares[i].type == type->id)
             return high ? shares[i].high : shares[i].low;
     return high ? 1.01 : type && type->kind == LORT_KIND_BLOCK ? 0.90 : 0.20;
+}
+
+/* What a sample tells sets the high share. The pieces of the sample are shorter than chunks, so the
+ * low share stays that of the type, or less. */
+double lort_plan_share(const lort_tensor_plan *planned, bool high)
+{
+    const double type = share_of_type(planned, high), sampled = planned->lossless_share;
+    if (sampled <= 0)
+        return type;
+    return high ? fmin(1.01, sampled * (planned->lossless_whole ? 1.01 : 1.08) + 0.01)
+                : fmin(type, 0.9 * sampled);
 }
 
 /* Bits per weight of integers at the relative error of this tensor, whose kind counts: those of a

@@ -1,4 +1,5 @@
-/* estimate: how large the output will be, estimated from headers alone. */
+/* estimate: how large the output will be, estimated from headers and samples of the lossless form.
+ */
 #ifndef LORT_COMPRESS_PLAN_ESTIMATE_H
 #define LORT_COMPRESS_PLAN_ESTIMATE_H
 

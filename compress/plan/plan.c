@@ -4,6 +4,7 @@
 #include "compress/goal/goal.h"
 #include "compress/plan/equal.h"
 #include "compress/plan/estimate.h"
+#include "compress/plan/lossless.h"
 #include "compress/plan/marks.h"
 #include "compress/plan/room.h"
 #include "compress/plan/rules.h"
@@ -149,6 +150,8 @@ lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_op
     plan->tensors = memory;
     plan->blocks.write = true;
     code = plan_extents(session, model, options, plan, err);
+    if (code == LORT_OK)
+        code = lort_lossless_sample(session, model, plan, err);
     if (code) {
         lort_plan_free(plan, &session->alloc);
         return code;

@@ -2,7 +2,7 @@
  * threads.
  *
  * The room plan owns the decisions before any weight is read. It must not read a weight,
- * but to find equal tensors (equal.h). */
+ * but to find equal tensors (equal.h) and to sample the lossless size (lossless.h). */
 #ifndef LORT_COMPRESS_PLAN_PLAN_H
 #define LORT_COMPRESS_PLAN_PLAN_H
 

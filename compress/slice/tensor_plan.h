@@ -47,6 +47,10 @@ typedef struct lort_tensor_plan {
     /* lort_scaling: the columns of its integers are scaled by importance, its rows by their norm.
      */
     unsigned scaled;
+    /* Lossless bytes of one byte of the tensor, by a sample (compress/plan/lossless.h); 0: unknown
+     */
+    double lossless_share;
+    bool lossless_whole; /* the sample has all bytes */
 } lort_tensor_plan;
 
 /* The number of jobs of the extent: one per slice of a candidate, else one. */
