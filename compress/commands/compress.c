@@ -199,6 +199,24 @@ static void report_disk(prepared *p)
     lort_os_dir_close(dir);
 }
 
+/* Raises a forecast to the smallest size: what is shown must not be refused. */
+static void raise_forecast(prepared *p, const lort_options *options, const lort_span *smallest)
+{
+    lort_report *report = p->session.report;
+    const double high = (double)report->output_high,
+                 unit = options->goal == LORT_GOAL_BPW ? high / fmax(options->value, 1e-9) : 1;
+    report->output_high = (uint64_t)fmax(high, smallest->high * unit);
+}
+
+/* Compress measures what headers leave open. Until then it forecasts nothing for a size that may be
+ * out of reach. */
+static void doubt_forecast(prepared *p, const lort_options *options)
+{
+    lort_span smallest;
+    if (lort_goal_sized(options) && !lort_estimate_reach(p->model, options, &p->plan, &smallest))
+        p->session.report->output_low = p->session.report->output_high = 0;
+}
+
 #define MEASURE_MOST ((uint64_t)256 << 20) /* bytes of a model that plan reads in seconds */
 
 /* A target that headers put in doubt. Fails with LORT_E_NUMERIC if it is out of reach for sure. */
@@ -221,10 +239,7 @@ static lort_code doubt_size(prepared *p, const lort_options *options, const lort
         "%s may be out of reach: the smallest is at most %s, and headers alone cannot "
         "tell; --sample 1 measures it, as compress does",
         target, high);
-    /* what is shown must not be refused: the size is the target, or the smallest one above it */
-    lort_report *report = p->session.report;
-    const double others = bpw ? (double)report->output_high / fmax(wanted, 1e-9) : 1;
-    report->output_high = (uint64_t)fmax((double)report->output_high, smallest->high * others);
+    raise_forecast(p, options, smallest);
     return LORT_OK;
 }
 
@@ -401,6 +416,7 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     const bool first = p->session.pool == NULL;
     lort_code code = first ? start_workers(p, options, err) : LORT_OK;
     if (code == LORT_OK && first) {
+        doubt_forecast(p, options);
         lort_model_say(p->model);
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     }

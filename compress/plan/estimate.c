@@ -52,7 +52,7 @@ static double integer_bits(const lort_options *options, const lort_tensor_plan *
 
 #define RECORD_LOW 60 /* bytes of a record and of its place in the index */
 #define RECORD_HIGH 400
-#define START_LOW 2000 /* bytes of all other records */
+#define START_LOW 700 /* bytes of all other records */
 #define START_HIGH 4000
 
 /* Bytes of an extent that is stored losslessly. */

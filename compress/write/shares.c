@@ -19,6 +19,7 @@
 #include "compress/write/journal.h"
 #include "compress/write/start.h"
 #include "formats/base/bytes.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -403,22 +404,65 @@ static double target_bytes(const reading *r, const fixed_bytes *fixed)
     return size - fixed->others;
 }
 
-static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, double least,
-                             lort_error *err)
+#define NAMED_TRIES 8 /* for a size whose own digits change the size; the second always did */
+
+/* The least size that would be accepted. The MODEL record names the target, so its bytes depend on
+ * the digits of the size. rest: all bytes but those of HEAD, MODEL and footer. */
+static lort_code least_size(const reading *r, double rest, uint64_t *size, lort_error *err)
+{
+    lort_options options = *r->decider->options;
+    lort_decider decider = *r->decider;
+    decider.options = &options;
+    options.size_bytes = *size = (uint64_t)ceil(rest);
+    for (int i = 0; i < NAMED_TRIES; i++) {
+        uint64_t frames;
+        lort_code code = lort_start_frame_bytes(&decider, r->plan, &frames, err);
+        if (code)
+            return code;
+        if (rest + (double)frames <= (double)*size)
+            return LORT_OK;
+        options.size_bytes = *size = (uint64_t)ceil(rest + (double)frames);
+    }
+    return LORT_OK;
+}
+
+/* The least number of four digits that is not below the value. */
+static double four_digits_up(double value)
+{
+    const double unit = value > 0 ? pow(10, floor(log10(value)) - 3) : 1;
+    return ceil(value / unit) * unit;
+}
+
+/* Records are estimated. The named target has so much room that a further attempt, which leaves
+ * unused what the first one missed, finds room as well. */
+#define NAMED_SPARE 32      /* bytes */
+#define NAMED_SPARE_EACH 16 /* bytes for each extent; a model of 25 tensors needed 9 */
+
+/* Names the least target that is accepted. least: bytes of the candidates and of what the shares
+ * leave unused. */
+static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, uint64_t frames,
+                             double least, lort_error *err)
 {
     char more[160] = "";
+    uint64_t size;
+    least += NAMED_SPARE + NAMED_SPARE_EACH * (double)r->plan->count;
     if (r->plan->quantised)
         snprintf(more, sizeof more,
                  "; already quantised: %llu of the tensors; start from the F16 original, or "
                  "--include NAME",
                  (unsigned long long)r->plan->quantised);
     if (r->decider->options->goal == LORT_GOAL_BPW)
-        return lort_fail(
-            err, LORT_E_NUMERIC, "%.4g bits per weight cannot be reached: the smallest is %.4g%s",
-            r->decider->options->value, 8 * (least + fixed->tensors) / fixed->elements, more);
-    return lort_fail(
-        err, LORT_E_NUMERIC, "%llu bytes cannot be reached: the smallest size is %.0f%s",
-        (unsigned long long)r->plan->size_limit, least + fixed->tensors + fixed->others, more);
+        return lort_fail(err, LORT_E_NUMERIC,
+                         "%.4g bits per weight cannot be reached: the smallest is %.4g%s",
+                         r->decider->options->value,
+                         four_digits_up(8 * (least + fixed->tensors) / fixed->elements), more);
+    const lort_code code =
+        least_size(r, least + fixed->tensors + fixed->others - (double)frames, &size, err);
+    return code
+               ? code
+               : lort_fail(err, LORT_E_NUMERIC,
+                           "%llu bytes cannot be reached: the smallest size is %llu%s",
+                           (unsigned long long)r->plan->size_limit, (unsigned long long)size, more);
 }
 
 static double error_at(int place)
@@ -482,7 +526,7 @@ static lort_code share_out(const reading *r, lort_error *err)
     const double target = target_bytes(r, &fixed),
                  room = target - fixed.tensors - (double)r->plan->reserve;
     if (sum_at(r, FIRST) > room)
-        return refuse_size(r, &fixed, sum_at(r, FIRST), err);
+        return refuse_size(r, &fixed, frames, sum_at(r, FIRST) + (double)r->plan->reserve, err);
     int low = FIRST, high = LAST; /* the error falls as the place rises */
     while (low < high) {
         const int middle = low + (high - low + 1) / 2;

@@ -131,3 +131,51 @@ END2
     expect 0 "$LORT" plan "$ONE_HF"
     lacks "$T/out" '^ +help'
 }
+
+@test "a plan knows the lossless size where F32 tensors hold BF16 values" {
+    f32_model "$T/m.safetensors" <<'END2'
+random.seed(5)
+tensors = {f"model.layers.{i}.mlp.up_proj.weight": [256, 512] for i in range(3)}
+short = lambda v: struct.unpack(">f", struct.pack(">f", v)[:2] + bytes(2))[0]
+values = [short(random.gauss(0, 0.02)) for _ in range(3 * 256 * 512)]
+END2
+    "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --lossless -q
+    lossless=$(stat -c %s "$T/m.lort")
+    for target in "--size 50M" "--bpw 30" "--lossless"; do
+        expect 0 "$LORT" plan "$T/m.safetensors" $target --json "$T/plan.json"
+        high=$(value "$T/plan.json" "d['output']['estimate_high_bytes']")
+        [ "$high" -ge "$lossless" ] && [ "$high" -le $((lossless * 11 / 10)) ] || { echo "$target: $high, lossless $lossless"; return 1; }
+    done
+}
+
+@test "a plan counts with the smaller errors of embeddings and heads" {
+    f32_model "$T/m.safetensors" <<'END2'
+random.seed(6)
+tensors = {"model.embed_tokens.weight": [1024, 128], "lm_head.weight": [1024, 128],
+           "model.layers.0.mlp.up_proj.weight": [128, 128]}
+values = [random.gauss(0, 0.02) for _ in range(2 * 1024 * 128 + 128 * 128)]
+END2
+    for target in "" "--max-error 0.2" "--max-error 0.01"; do
+        expect 0 "$LORT" plan "$T/m.safetensors" $target --json "$T/plan.json"
+        expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" $target --force --json "$T/run.json"
+        bytes=$(value "$T/run.json" "d['output']['bytes']")
+        echo "$target: $bytes"
+        value "$T/plan.json" "d['output']['estimate_low_bytes'] <= $bytes <= d['output']['estimate_high_bytes']" | grep True
+    done
+}
+
+@test "compress accepts the smallest target that it names, and forecasts nothing below it" {
+    for model in "$ONE_HF" "$ONE_GGUF"; do
+        for target in "--size 1000" "--size 0.1%" "--bpw 0.01"; do
+            expect 7 "$LORT" compress "$model" -o "$T/m.lort" $target --force
+            lacks "$T/err" '^  expected'
+            least=$(grep -oE 'the smallest( size)? is [0-9.]+' "$T/err" | grep -oE '[0-9.]+$')
+            expect 0 "$LORT" compress "$model" -o "$T/m.lort" ${target%% *} "$least" --force
+        done
+    done
+}
+
+@test "a share of the input above 100 % is refused with what is allowed" {
+    expect 2 "$LORT" plan "$ONE_HF" --size 300%
+    said "'300%'.*at most 100%.*lossless"
+}
