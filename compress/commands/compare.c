@@ -553,6 +553,7 @@ static lort_code open_input(comparing *c, const char *path, const lort_run_optio
                             lort_input *out, lort_error *err)
 {
     const lort_model_options files = {.weights = run->weights,
+                                      .weights_elsewhere = true,
                                       .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
     lort_code code = lort_input_open_as(path, &files, &c->session.alloc, lort_session_warn_text,
                                         lort_session_stops, &c->session, out, err);

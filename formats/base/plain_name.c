@@ -42,8 +42,7 @@ static bool begins_up(const char *name, uint64_t bytes)
     return (bytes == 1 && name[0] == '.') || (bytes >= 2 && memcmp(name, "..", 2) == 0);
 }
 
-/* The rule that the name breaks, as words that follow the name, or NULL. */
-static const char *plain_name_fault(const char *name, uint64_t bytes)
+const char *lort_plain_name_fault(const char *name, uint64_t bytes)
 {
     if (bytes == 0)
         return "is empty";
@@ -68,7 +67,7 @@ static const char *plain_name_fault(const char *name, uint64_t bytes)
 lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err)
 {
     char shown[SHOWN];
-    const char *fault = plain_name_fault(name, bytes);
+    const char *fault = lort_plain_name_fault(name, bytes);
     if (!fault)
         return LORT_OK;
     return lort_fail(err, LORT_E_INPUT, "file name '%s' %s; a plain file name is allowed",

@@ -13,6 +13,8 @@
  * or a space. It is not the name of a Windows device. On failure: LORT_E_INPUT; the message says
  * which rule the name breaks. */
 lort_code lort_plain_name(const char *name, uint64_t bytes, lort_error *err);
+/* The rule that the name breaks, as words that follow the name, such as "is empty". NULL: none. */
+const char *lort_plain_name_fault(const char *name, uint64_t bytes);
 /* Makes a plain name of any name: `_` stands for each byte that it may not have. `_` also stands
  * for the first byte of "..x" and of a device name, and for a dot or space at the end. A longer
  * name is cut. lead: `_` in front, for a caller that needs another name. A plain name stays as it

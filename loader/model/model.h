@@ -43,6 +43,8 @@ typedef struct lort_model_options {
     /* The form of the weights to take: the name of an index, of a weight file, or of a variant such
      * as fp16. NULL: LoRT chooses (loader/model/model_forms.c). */
     const char *weights;
+    bool
+        weights_elsewhere; /* another input may have that form: a file is no error, but a warning */
     /* Take also copies of the weights in other frameworks, hidden files and large files. */
     bool all_side_files;
     bool index_named; /* weights is the path of an index.json, whatever its name is */

@@ -40,10 +40,11 @@ typedef struct form {
     bool gguf;
     const char *path; /* of the index, or of its first file */
     char stem[LORT_PLAIN_NAME_MAX + 1];
-    char word[32];     /* of the variant */
-    lort_found *index; /* NULL: none */
-    uint32_t set;      /* its numbered set; LORT_NO_SET: none */
-    uint32_t number;   /* before the forms were sorted: lort_found.form */
+    char full[LORT_PLAIN_NAME_MAX + 34]; /* stem and variant: "model.fp16" */
+    char word[32];                       /* of the variant */
+    lort_found *index;                   /* NULL: none */
+    uint32_t set;                        /* its numbered set; LORT_NO_SET: none */
+    uint32_t number;                     /* before the forms were sorted: lort_found.form */
     uint64_t bytes, files;
     uint32_t first_file, end_file; /* taken: its files of the model */
 } form;
@@ -116,6 +117,7 @@ static void name_form(form *f)
     if (!f->variant && !f->gguf)
         split_variant(f);
     cut_end(f->stem, "-");
+    snprintf(f->full, sizeof f->full, "%s%s%s", f->stem, f->variant ? "." : "", f->word);
     f->consolidated = strncmp(f->stem, "consolidated", 12) == 0;
     f->rank = f->gguf                             ? RANK_GGUF
               : f->consolidated                   ? RANK_CONSOLIDATED
@@ -134,8 +136,11 @@ static bool is_named(const char *name, const char *path)
 static void mark_named(const chooser *c, form *f)
 {
     const char *name = c->tree->options->weights;
-    bool named = name && (is_named(name, f->path) || strcmp(name, f->stem) == 0 ||
-                          (f->variant && strcmp(name, f->word) == 0));
+    const size_t n = strlen(c->all.path); /* "unet/" in front of a stem */
+    const char *below = name && strncmp(name, c->all.path, n) == 0 ? name + n : name;
+    bool named =
+        name && (is_named(name, f->path) || strcmp(below, f->stem) == 0 ||
+                 strcmp(below, f->full) == 0 || (f->variant && strcmp(below, f->word) == 0));
     for (const lort_found *one = c->folder->first; one && name && !named; one = one->next)
         named = one->form == f->number && is_named(name, one->path);
     if (!named)

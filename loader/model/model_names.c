@@ -3,6 +3,7 @@
  * what LoRT does not read. */
 #include "formats/base/plain_path.h"
 #include "loader/model/model_tree.h"
+#include <stdio.h>
 #include <string.h>
 
 bool lort_name_ends(const char *name, const char *end)
@@ -84,9 +85,44 @@ bool lort_name_is_save(const char *name)
     return fits_any(saves, name);
 }
 
+bool lort_name_in_save(const char *path)
+{
+    char name[LORT_PLAIN_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "/"), path);
+    return lort_name_is_save(name);
+}
+
+bool lort_name_is_temporary(const char *name)
+{
+    return name[0] == '.' &&
+           (lort_name_ends(name, ".lort-lock") || lort_name_ends(name, ".lort-partial"));
+}
+
 bool lort_name_is_unfinished(const char *name)
 {
     return lort_name_ends(name, ".part") || lort_name_ends(name, ".part.journal");
+}
+
+static unsigned names_in(const char *path)
+{
+    unsigned names = 1;
+    for (; *path; path++)
+        names += *path == '/';
+    return names;
+}
+
+void lort_name_fault(const char *path, char *out, uint64_t cap)
+{
+    const char *base = lort_path_base(path), *fault = lort_plain_name_fault(base, strlen(base));
+    if (fault)
+        snprintf(out, cap, "its name %s", fault);
+    else if (strlen(path) > LORT_PLAIN_PATH_MAX)
+        snprintf(out, cap, "its path has %zu bytes, of which at most %u are allowed", strlen(path),
+                 LORT_PLAIN_PATH_MAX);
+    else
+        snprintf(out, cap, "%s more than the %u names that are allowed",
+                 names_in(path) > LORT_PLAIN_PATH_DEPTH ? "its path has" : "a file below it has",
+                 LORT_PLAIN_PATH_DEPTH);
 }
 
 bool lort_model_finds_index(const char *name)

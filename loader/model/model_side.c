@@ -5,6 +5,7 @@
 #include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "loader/model/model_tree.h"
+#include "loader/store/archive.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static const struct line {
     [LORT_LEFT_COPY] = {"copies of the weights in other frameworks",
                         "; --side-files all takes them"},
     [LORT_LEFT_HIDDEN] = {"hidden files", "; --side-files all takes them"},
+    [LORT_LEFT_OUTPUT] = {"containers of LoRT, earlier outputs", ""},
     [LORT_LEFT_NEVER] = {"no part of a model", ""},
 };
 
@@ -94,12 +96,50 @@ static void leave_by_name(lort_tree *tree, const lort_found_folder *folder, cons
     folder->top->left_bytes += f->size;
 }
 
+/* The partial output of a run, or its journal. */
+static bool is_own_work(const lort_found_folder *folder, const lort_found *f)
+{
+    const size_t n = strlen(f->path) - strlen(".journal");
+    if (lort_name_ends(f->path, ".part"))
+        return f->container;
+    for (const lort_found *one = folder->first; one; one = one->next)
+        if (strncmp(one->path, f->path, n) == 0 && !one->path[n])
+            return one->container || one->size == 0;
+    return false;
+}
+
+/* A file that LoRT has not looked into is hidden, or in a folder of copies. */
+static lort_code tell_container(lort_tree *tree, const lort_found *f, bool *is, lort_error *err)
+{
+    uint8_t head[LORT_MODEL_HEAD];
+    uint64_t n, size;
+    *is = f->container;
+    if (f->looked)
+        return LORT_OK;
+    lort_code code = lort_model_read_head(tree->model, f->path, head, &n, &size, err);
+    *is = code == LORT_OK && n > LORT_FRAME_HEADER && lort_archive_bid(head, n);
+    return code;
+}
+
+static lort_code carry(lort_tree *tree, const lort_found *f, lort_error *err)
+{
+    bool container;
+    lort_code code = tell_container(tree, f, &container, err);
+    if (code || !container)
+        return code ? code : lort_model_add(tree->model, f->path, LORT_ROLE_SIDE, err);
+    lort_left_add(tree, LORT_LEFT_OUTPUT, f->path, 1, f->size);
+    return LORT_OK;
+}
+
 static lort_code add_one(lort_tree *tree, const lort_found_folder *folder, const lort_found *f,
                          lort_error *err)
 {
     const bool all = tree->options->all_side_files;
-    if (lort_name_is_unfinished(lort_path_base(f->path)))
-        lort_left_warn(tree, f->path, f->size, "unfinished work");
+    if (lort_name_is_unfinished(lort_path_base(f->path))) {
+        if (!is_own_work(folder, f))
+            lort_left_warn(tree, f->path, f->size, "unfinished work");
+    } else if (f->container)
+        return carry(tree, f, err);
     else if (!all && f->name_class != LORT_NAME_PLAIN)
         leave_by_name(tree, folder, f);
     else if (!all && f->size > LORT_SIDE_FILE_MAX)
@@ -107,8 +147,23 @@ static lort_code add_one(lort_tree *tree, const lort_found_folder *folder, const
                        "%llu bytes, a side file may have at most %u; --side-files all takes it",
                        (unsigned long long)f->size, LORT_SIDE_FILE_MAX);
     else
-        return lort_model_add(tree->model, f->path, LORT_ROLE_SIDE, err);
+        return carry(tree, f, err);
     return LORT_OK;
+}
+
+static void say_empty(lort_tree *tree)
+{
+    lort_name_text names = {0};
+    unsigned count = 0;
+    for (const lort_found_folder *f = tree->first; f; f = f->next) {
+        if (f->filled || (f->top && !tree->options->all_side_files))
+            continue;
+        lort_name_text_add(&names, f->path, (uint32_t)strlen(f->path));
+        count++;
+    }
+    if (count)
+        lort_model_hold(tree->model, "left out: %u empty folder%s: %s", count,
+                        count == 1 ? "" : "s", lort_name_text_end(&names));
 }
 
 lort_code lort_side_add(lort_tree *tree, lort_error *err)
@@ -123,6 +178,7 @@ lort_code lort_side_add(lort_tree *tree, lort_error *err)
     add_folders(tree);
     for (int why = 0; why < LORT_LEFTS; why++)
         say_line(tree, (lort_left)why);
+    say_empty(tree);
     return LORT_OK;
 }
 

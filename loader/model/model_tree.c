@@ -6,6 +6,7 @@
 #include "loader/model/model_tree.h"
 #include "formats/base/plain_path.h"
 #include "formats/base/text.h"
+#include "loader/store/archive.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -159,6 +160,8 @@ static lort_code look_into(lort_tree *tree, const lort_found_folder *folder, lor
         *taken = false;
         return LORT_OK;
     }
+    found->looked = true;
+    found->container = n > LORT_FRAME_HEADER && lort_archive_bid(head, n);
     if (found->name_class == LORT_NAME_COPY) {
         if (!is_sure(head, n, found->size, &format))
             return LORT_OK;
@@ -167,11 +170,26 @@ static lort_code look_into(lort_tree *tree, const lort_found_folder *folder, lor
     return tell_kind(tree, found, named, head, n, err);
 }
 
+/* Leaves out a file, or a folder, whose name no container may hold. weights: it holds some, which
+ * the model would lack. */
+static lort_code leave_name(lort_tree *tree, const char *path, bool weights, uint64_t files,
+                            uint64_t bytes, lort_error *err)
+{
+    char fault[200], shown[300];
+    lort_name_fault(path, fault, sizeof fault);
+    if (weights && !lort_name_in_save(path))
+        return lort_fail(err, LORT_E_INPUT,
+                         "%s holds weights, and %s, so no container may hold it; rename it",
+                         lort_escape_text(shown, sizeof shown, path), fault);
+    lort_left_warn(tree, path, bytes, "%s, so no container may hold it; rename it", fault);
+    tree->model->left_files += files ? files - 1 : 0;
+    return LORT_OK;
+}
+
 static lort_code see_file(lort_tree *tree, lort_found_folder *folder, lort_found *found,
                           lort_error *err)
 {
     bool taken;
-    lort_error why = {0};
     const char *name = lort_path_base(found->path);
     found->name_class =
         folder->name_class != LORT_NAME_PLAIN ? folder->name_class : lort_name_tell(name, false);
@@ -179,11 +197,9 @@ static lort_code see_file(lort_tree *tree, lort_found_folder *folder, lort_found
     if (code || !taken)
         return code;
     /* weights whose name is not plain get a plain one (model_files.c) */
-    if (lort_plain_path(found->path, strlen(found->path), &why) &&
-        (folder->path[0] || found->kind == LORT_FOUND_SIDE)) {
-        lort_left_warn(tree, found->path, found->size, "%s", why.message);
-        return LORT_OK;
-    }
+    if (lort_plain_path(found->path, strlen(found->path), NULL) &&
+        (folder->path[0] || found->kind == LORT_FOUND_SIDE))
+        return leave_name(tree, found->path, found->kind != LORT_FOUND_SIDE, 1, found->size, err);
     return add_found(tree, folder, found, err);
 }
 
@@ -221,8 +237,27 @@ typedef struct level {
 typedef struct measure {
     lort_dir *dir;
     unsigned depth;
+    bool weights; /* beside copies and hidden files */
     uint64_t files, bytes;
 } measure;
+
+static bool holds_weights(lort_dir *dir, const char *name)
+{
+    const lort_format *format;
+    lort_file *file;
+    lort_file_info info;
+    uint8_t head[LORT_MODEL_HEAD];
+    if (lort_model_claims_weights(name))
+        return true;
+    if (lort_os_open(dir, name, &file, NULL))
+        return false;
+    bool is = lort_os_info(file, &info, NULL) == LORT_OK;
+    const uint64_t n = is && info.size < sizeof head ? info.size : sizeof head;
+    is = is && lort_os_read(file, head, n, 0, NULL) == LORT_OK &&
+         is_sure(head, n, info.size, &format);
+    lort_os_close(file, NULL);
+    return is;
+}
 
 static lort_code measure_one(void *ctx, const char *name, lort_error *err)
 {
@@ -233,22 +268,25 @@ static lort_code measure_one(void *ctx, const char *name, lort_error *err)
         return LORT_OK;
     m->files += info.kind != LORT_FILE_DIRECTORY;
     m->bytes += info.kind == LORT_FILE_REGULAR ? info.size : 0;
+    const bool plain = lort_name_tell(name, info.kind == LORT_FILE_DIRECTORY) == LORT_NAME_PLAIN;
+    if (plain && !m->weights && info.kind != LORT_FILE_DIRECTORY)
+        m->weights = holds_weights(m->dir, name);
     if (info.kind != LORT_FILE_DIRECTORY || inner.depth > LORT_PLAIN_PATH_DEPTH ||
         lort_os_dir_down(m->dir, name, &inner.dir, err))
         return LORT_OK;
     lort_os_dir_list(inner.dir, measure_one, &inner, err);
     lort_os_dir_close(inner.dir);
+    m->weights |= plain && inner.weights;
     m->files += inner.files;
     m->bytes += inner.bytes;
     return LORT_OK;
 }
 
-static void measure_name(lort_dir *dir, const char *name, uint64_t *files, uint64_t *bytes)
+static measure measure_name(lort_dir *dir, const char *name)
 {
     measure m = {.dir = dir};
     measure_one(&m, name, NULL);
-    *files = m.files;
-    *bytes = m.bytes;
+    return m;
 }
 
 static unsigned names_in(const char *path)
@@ -264,8 +302,6 @@ static lort_code see_folder(const level *l, const char *name, const char *path, 
     lort_tree *tree = l->tree;
     lort_file_info info;
     bool exists;
-    uint64_t files, bytes;
-    lort_error why = {0};
     lort_found_folder *folder;
     char shown[300];
     lort_code code = lort_os_look(l->dir, name, &info, &exists, err);
@@ -278,25 +314,22 @@ static lort_code see_folder(const level *l, const char *name, const char *path, 
     if (lort_model_claims_weights(name) || lort_model_claims_index(name))
         return lort_fail(err, LORT_E_INPUT, "%s is a directory, but its name is that of a file",
                          lort_escape_text(shown, sizeof shown, path));
-    if (lort_plain_path(path, strlen(path), &why) == LORT_OK &&
+    if (lort_plain_path(path, strlen(path), NULL) == LORT_OK &&
         names_in(path) < LORT_PLAIN_PATH_DEPTH)
         return add_folder(tree, path, (uint32_t)strlen(path), l->folder, &folder, err);
-    measure_name(l->dir, name, &files, &bytes);
-    if (!why.code)
-        lort_fail(&why, LORT_E_INPUT, "a file below it has more than the %u names that are allowed",
-                  LORT_PLAIN_PATH_DEPTH);
-    lort_left_warn(tree, path, bytes, "%s", why.message);
-    tree->model->left_files += files ? files - 1 : 0;
-    return LORT_OK;
+    const measure m = measure_name(l->dir, name);
+    return leave_name(tree, path, m.weights && l->folder->name_class == LORT_NAME_PLAIN, m.files,
+                      m.bytes, err);
 }
 
 static bool is_never(const level *l, const char *name, const char *path)
 {
-    uint64_t files, bytes;
+    if (lort_name_is_temporary(name))
+        return true;
     if (lort_name_tell(name, true) != LORT_NAME_NEVER)
         return false;
-    measure_name(l->dir, name, &files, &bytes);
-    lort_left_add(l->tree, LORT_LEFT_NEVER, path, files, bytes);
+    const measure m = measure_name(l->dir, name);
+    lort_left_add(l->tree, LORT_LEFT_NEVER, path, m.files, m.bytes);
     return true;
 }
 
@@ -307,6 +340,7 @@ static lort_code see_name(void *ctx, const char *name, lort_error *err)
     bool exists;
     char path[LORT_PLAIN_PATH_MAX + LORT_PLAIN_NAME_MAX + 2], shown[300];
     snprintf(path, sizeof path, "%s%s%s", l->folder->path, l->folder->path[0] ? "/" : "", name);
+    l->folder->filled = true;
     if (is_never(l, name, path))
         return LORT_OK;
     lort_code code = lort_os_follow(l->dir, name, &info, &exists, err);
@@ -353,9 +387,10 @@ static lort_code list_folder(lort_tree *tree, lort_found_folder *folder, lort_er
 
 /* ---- directories that are no model ---- */
 
-static bool has_folder(const lort_tree *tree, const char *path)
+lort_found_folder *lort_tree_folder(const lort_tree *tree, const char *path)
 {
-    return lort_names_find(&tree->by_path, path, (uint32_t)strlen(path)) != NULL;
+    const lort_names_slot *slot = lort_names_find(&tree->by_path, path, (uint32_t)strlen(path));
+    return slot ? tree->folders[slot->value] : NULL;
 }
 
 typedef struct cache_names {
@@ -396,8 +431,8 @@ static lort_code refuse_cache(lort_tree *tree, lort_error *err)
     cache_names names = {0};
     char above[300];
     lort_code code = LORT_OK;
-    bool any =
-        has_folder(tree, "snapshots") && (has_folder(tree, "blobs") || has_folder(tree, "refs"));
+    bool any = lort_tree_folder(tree, "snapshots") &&
+               (lort_tree_folder(tree, "blobs") || lort_tree_folder(tree, "refs"));
     if (any)
         code = name_snapshots(tree, "", &names, err);
     for (const lort_found_folder *f = tree->first->next; f && !code && !any; f = f->next) {
@@ -413,142 +448,9 @@ static lort_code refuse_cache(lort_tree *tree, lort_error *err)
                      lort_name_text_end(&names.text));
 }
 
-static bool has_weights(const lort_found_folder *f)
-{
-    return f->name_class == LORT_NAME_PLAIN && f->counts[LORT_FOUND_INDEX] +
-                                                       f->counts[LORT_FOUND_SAFETENSORS] +
-                                                       f->counts[LORT_FOUND_GGUF] >
-                                                   0;
-}
-
-static void name_models(const lort_tree *tree, lort_name_text *names)
-{
-    for (const lort_found_folder *f = tree->first; f; f = f->next)
-        if (has_weights(f) && f->path[0])
-            lort_name_text_add(names, f->path, (uint32_t)strlen(f->path));
-}
-
-static const lort_found *first_pickle(const lort_found_folder *f)
-{
-    for (const lort_found *one = f->first; one; one = one->next)
-        if (one->name_class == LORT_NAME_COPY && lort_name_is_pickle(lort_path_base(one->path)))
-            return one;
-    return NULL;
-}
-
-static const lort_found *first_copy(const lort_tree *tree)
-{
-    const lort_found *copy = NULL;
-    for (const lort_found_folder *f = tree->first; f; f = f->next) {
-        const lort_found *pickle = first_pickle(f);
-        if (pickle)
-            return pickle;
-        for (const lort_found *one = f->first; one && !copy; one = one->next)
-            copy = one->name_class == LORT_NAME_COPY ? one : NULL;
-    }
-    return copy;
-}
-
-static lort_code refuse_no_weights(const lort_tree *tree, lort_error *err)
-{
-    const lort_found *copy = first_copy(tree);
-    char shown[300];
-    if (!copy)
-        return lort_fail(err, LORT_E_INPUT,
-                         "the directory holds no .gguf, .safetensors or index.json");
-    lort_escape_text(shown, sizeof shown, copy->path);
-    if (lort_name_is_pickle(lort_path_base(copy->path)))
-        return lort_fail(err, LORT_E_INPUT, "%s is a pickle: convert it to safetensors", shown);
-    return lort_fail(err, LORT_E_INPUT,
-                     "%s holds weights of another framework: convert them to safetensors", shown);
-}
-
-/* A folder of a pipeline whose only weights are a pickle. */
-static lort_code refuse_pickle(const lort_tree *tree, const lort_found *pickle, lort_error *err)
-{
-    lort_name_text names = {0};
-    char shown[300];
-    name_models(tree, &names);
-    return lort_fail(err, LORT_E_INPUT,
-                     "the pipeline cannot be taken whole: %s is a pickle: convert it to "
-                     "safetensors, or give --side-files all, which stores it as it is; folders "
-                     "that hold a model: %s",
-                     lort_escape_text(shown, sizeof shown, pickle->path),
-                     names.shown ? lort_name_text_end(&names) : "none");
-}
-
-/* ---- which folders are the model ---- */
-
-static bool has_file(const lort_found_folder *folder, const char *name)
-{
-    for (const lort_found *f = folder->first; f; f = f->next)
-        if (strcmp(lort_path_base(f->path), name) == 0)
-            return true;
-    return false;
-}
-
-/* Leaves out the weights of a folder that holds another save of the model. */
-static void leave_weights(lort_tree *tree, lort_found_folder *folder)
-{
-    for (lort_found *f = folder->first; f; f = f->next)
-        if (f->kind != LORT_FOUND_SIDE && !f->left) {
-            f->left = true;
-            lort_left_add(tree, LORT_LEFT_FORM, f->path, 1, f->size);
-        }
-}
-
-static bool is_save(const char *path)
-{
-    char name[LORT_PLAIN_NAME_MAX + 1];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "/"), path);
-    return lort_name_is_save(name);
-}
-
-/* Without a list of its folders a directory of models is no model. */
-static lort_code refuse_folders(const lort_tree *tree, lort_error *err)
-{
-    lort_name_text names = {0};
-    name_models(tree, &names);
-    return lort_fail(err, LORT_E_INPUT,
-                     "the directory holds no weights of its own, and no model_index.json or "
-                     "modules.json that makes its folders one model; name one of its folders "
-                     "that hold a model: %s",
-                     lort_name_text_end(&names));
-}
-
-static lort_code add_weights(lort_tree *tree, lort_error *err)
-{
-    lort_code code = LORT_OK;
-    const bool source = tree->model->source != NULL,
-               listed = has_file(tree->first, "model_index.json") ||
-                        has_file(tree->first, "modules.json"),
-               own = has_weights(tree->first);
-    uint32_t any = own;
-    for (const lort_found_folder *f = tree->first->next; f; f = f->next)
-        any += has_weights(f);
-    if (!any)
-        return refuse_no_weights(tree, err);
-    if (!own && !listed && !source)
-        return refuse_folders(tree, err);
-    for (lort_found_folder *f = tree->first; f && code == LORT_OK; f = f->next) {
-        const lort_found *pickle = first_pickle(f);
-        if (has_weights(f) && !listed && !source && is_save(f->path))
-            leave_weights(tree, f);
-        else if (has_weights(f))
-            code = lort_forms_add(tree, f, err);
-        else if (listed && !source && pickle && f->name_class == LORT_NAME_PLAIN && f->path[0] &&
-                 !tree->options->all_side_files)
-            code = refuse_pickle(tree, pickle, err);
-    }
-    if (code == LORT_OK && tree->options->weights && !tree->chosen)
-        code = lort_fail(err, LORT_E_USAGE, "no weights '%.100s' here: there are %s",
-                         tree->options->weights, lort_name_text_end(&tree->forms));
-    return code;
-}
-
 /* ---- the whole ---- */
 
-static lort_code find_names(lort_tree *tree, lort_error *err)
+lort_code lort_tree_list(lort_tree *tree, lort_error *err)
 {
     lort_found_folder *root;
     const lort_model_source *source = tree->model->source;
@@ -560,20 +462,5 @@ static lort_code find_names(lort_tree *tree, lort_error *err)
         if (code == LORT_OK && f == root)
             code = refuse_cache(tree, err);
     }
-    return code;
-}
-
-lort_code lort_model_find_tree(lort_model *model, const lort_model_options *options,
-                               lort_error *err)
-{
-    lort_tree tree = {.model = model, .options = options, .by_path.alloc = model->alloc};
-    tree.last = &tree.first;
-    model->directory = true;
-    lort_code code = find_names(&tree, err);
-    if (code == LORT_OK)
-        code = add_weights(&tree, err);
-    if (code == LORT_OK && !model->source)
-        code = lort_side_add(&tree, err);
-    lort_tree_free(&tree);
     return code;
 }

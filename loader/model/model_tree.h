@@ -1,7 +1,8 @@
-/* model_tree: what lies in the directory of a model, before LoRT chooses. The files model_tree.c,
- * model_forms.c, model_side.c and model_names.c share it. No other room includes it.
+/* model_tree: what lies in the directory of a model, before LoRT chooses. The files model_find.c,
+ * model_tree.c, model_forms.c, model_side.c and model_names.c share it. No other room includes it.
  *
  *     model_tree.c    names of the directory, its folders and theirs     -> lort_tree
+ *     model_find.c    which folders are the model, and which must be there
  *     model_names.c   what a name alone says: a copy in a framework, a hidden file, an index
  *     model_forms.c   the weights of each folder, of which one form is taken
  *     model_side.c    the other files, and the words about what is left out */
@@ -40,6 +41,8 @@ typedef struct lort_found {
     lort_name_class name_class;
     bool lists_shards; /* SIDE only: the contents of an index.json under another name */
     bool left;         /* weights or an index that is left out */
+    bool looked;       /* LoRT has read its head */
+    bool container;    /* looked: it begins as a container of LoRT */
     uint64_t size;
     uint32_t form; /* place in the forms of its folder; UINT32_MAX: none */
 } lort_found;
@@ -51,6 +54,7 @@ typedef struct lort_found_folder {
     struct lort_found_folder *top; /* the uppermost folder of this class; NULL for PLAIN */
     lort_found *first, **last;
     unsigned counts[LORT_FOUND_KINDS];
+    bool filled;                     /* the disk has a name in it, of whatever kind */
     uint64_t left_files, left_bytes; /* of a `top` folder: what is left out below it */
 } lort_found_folder;
 
@@ -59,6 +63,7 @@ typedef enum lort_left {
     LORT_LEFT_FORM,
     LORT_LEFT_COPY,
     LORT_LEFT_HIDDEN,
+    LORT_LEFT_OUTPUT,
     LORT_LEFT_NEVER,
     LORT_LEFTS
 } lort_left;
@@ -86,6 +91,12 @@ lort_name_class lort_name_tell(const char *name, bool folder);
 bool lort_name_is_pickle(const char *name);
 /* A folder of another save of the model beside it, such as checkpoint-500. */
 bool lort_name_is_save(const char *name);
+/* The path leads through such a folder. */
+bool lort_name_in_save(const char *path);
+/* Files and directories that LoRT puts beside an output for a while. */
+bool lort_name_is_temporary(const char *name);
+/* Says which rule of docs/FORMAT.md, section 5, the last name of the path breaks, or the path. */
+void lort_name_fault(const char *path, char *out, uint64_t cap);
 bool lort_name_ends(const char *name, const char *end);
 /* Unfinished files of LoRT itself, or of a download. */
 bool lort_name_is_unfinished(const char *name);
@@ -93,9 +104,11 @@ bool lort_name_is_unfinished(const char *name);
 /* ---- model_tree.c ---- */
 
 void lort_tree_free(lort_tree *tree);
-/* Adds all files of the model's directory to the model. */
-lort_code lort_model_find_tree(lort_model *model, const lort_model_options *options,
-                               lort_error *err);
+/* Lists the files and folders of the model's directory, or of its source. On failure also:
+ * LORT_E_INPUT for the root of a Hugging Face cache. */
+lort_code lort_tree_list(lort_tree *tree, lort_error *err);
+/* The folder of this path; NULL: none. */
+lort_found_folder *lort_tree_folder(const lort_tree *tree, const char *path);
 
 /* ---- model_forms.c ---- */
 

@@ -89,6 +89,8 @@ lort_code lort_os_follow(lort_dir *dir, const char *name, lort_file_info *info, 
 /* True if `name` is a symbolic link that leads to nothing. *err then says where the link leads, and
  * names it by `shown`. */
 bool lort_os_dangles(lort_dir *dir, const char *name, const char *shown, lort_error *err);
+/* Writes where the symbolic link `name` leads into out, escaped; "" if that is unknown. */
+void lort_os_link_text(lort_dir *dir, const char *name, char *out, uint64_t cap);
 /* True if `owner` is the owner of files that this process makes in dir. */
 bool lort_os_is_own_user(lort_dir *dir, uint64_t owner);
 /* Sets *same to true if `name` leads to this very file, and to false where there is nothing. Takes

@@ -117,6 +117,13 @@ bool lort_os_dangles(lort_dir *dir, const char *name, const char *shown, lort_er
     return true;
 }
 
+void lort_os_link_text(lort_dir *dir, const char *name, char *out, uint64_t cap)
+{
+    char target[300];
+    const ssize_t n = readlinkat(dir->fd, name, target, sizeof target);
+    lort_escape(out, cap, target, n < 0 ? 0 : (uint64_t)n);
+}
+
 static lort_code is_same(lort_dir *dir, const char *name, int fd, const char *path, bool *same,
                          lort_error *err)
 {

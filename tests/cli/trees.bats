@@ -332,6 +332,129 @@ there_and_back() {
     said 'left out: d1/.*/d15/d16: a file below it has more than the 16 names'
 }
 
+# list DIRECTORY FOLDER...: a model_index.json that names the folders.
+list() { python3 -c 'import json, sys
+d = {"_class_name": "P", "_ignore": ["a", "b"], "safety_checker": [None, None], "sizes": [1, 2], "force": False}
+json.dump({**d, **{n: ["diffusers", "M"] for n in sys.argv[2:]}}, open(sys.argv[1] + "/model_index.json", "w"))' "$@"; }
+
+@test "a folder that model_index.json names must be there, and be no link" {
+    pipeline "$T/p"
+    list "$T/p" unet text_encoder text_encoder_2 tokenizer
+    there_and_back "$T/p"
+    diff -r "$T/p" "$T/r"
+    lacks "$T/err" warning
+    mv "$T/p/unet" "$T/elsewhere"
+    expect 3 "$LORT" compress "$T/p" -o "$T/b.lort"
+    said 'p: model_index.json names unet, which is missing; is the download complete'
+    ln -s ../elsewhere "$T/p/unet"
+    for all in usual all; do
+        expect 3 "$LORT" compress "$T/p" -o "$T/b.lort" --side-files $all
+        said 'p: unet is a link to the directory ../elsewhere, .*model_index.json names it.* replace the link'
+    done
+    rm "$T/p/unet"
+    mkdir "$T/p/unet"
+    expect 3 "$LORT" inspect "$T/p"
+    said 'model_index.json names unet, where no file lies'
+    side "$T/p/unet/config.json"
+    expect 0 "$LORT" inspect "$T/p"
+    said 'model_index.json names unet, where a config.json lies and no weights'
+    rm -r "$T/p/"*/
+    expect 3 "$LORT" inspect "$T/p"
+    said 'names unet, text_encoder, text_encoder_2, tokenizer, which are missing'
+    list "$T/p" c{1..12}
+    expect 3 "$LORT" inspect "$T/p"
+    said 'names c1, .*, c10 and 2 more, which are missing'
+}
+
+@test "modules.json names folders too, and Normalize has none" {
+    model "$T/s/model.safetensors" encoder.weight
+    side "$T/s/1_Pooling/config.json"
+    side "$T/s/modules.json" '[{"path": ""}, {"path": "1_Pooling", "type": "st.models.Pooling"}, {"path": "2_Normalize", "type": "st.models.Normalize"}]'
+    there_and_back "$T/s"
+    diff -r "$T/s" "$T/r"
+    lacks "$T/err" warning
+    side "$T/s/modules.json" '[{"path": ""}, {"path": "./2_Dense/", "type": "st.models.Dense"}]'
+    expect 3 "$LORT" inspect "$T/s"
+    said 'modules.json names 2_Dense, which is missing'
+    for text in '[{"path": "2_Dense"' '{}' '[{"path": "../x"}, {"path": "/"}, 1, [[]]]'; do
+        side "$T/s/modules.json" "$text"
+        there_and_back "$T/s"
+        diff -r "$T/s" "$T/r"
+    done
+    side "$T/s/modules.json" '[{"path": "2_Dense"'
+    expect 0 "$LORT" inspect "$T/s"
+    said 'modules.json: not read as a list of folders: '
+}
+
+@test "weights under a name that no container may hold are exit 3" {
+    pipeline "$T/p"
+    model "$T/p/aux/model.safetensors" w
+    expect 3 "$LORT" compress "$T/p" -o "$T/b.lort"
+    said 'aux holds weights, and its name is the name of a Windows device, so no container may hold it; rename it'
+    mv "$T/p/aux/model.safetensors" "$T/p/aux/data"
+    expect 3 "$LORT" inspect "$T/p" # the contents tell
+    said 'aux holds weights'
+    rm -r "$T/p/aux"
+    model "$T/p/vae/con.safetensors" w
+    expect 3 "$LORT" inspect "$T/p"
+    said 'vae/con.safetensors holds weights, and its name is'
+    mv "$T/p/vae/con.safetensors" "$T/p/vae/model.safetensors"
+    side "$T/p/vae/con.txt"
+    expect 0 "$LORT" inspect "$T/p"
+    said 'left out: vae/con.txt: its name is the name of a Windows device, so no container may hold it; rename it$'
+}
+
+@test "containers and temporary files of LoRT are no side files" {
+    model "$T/m/model.safetensors" w
+    for all in usual all; do
+        expect 0 "$LORT" compress "$T/m" -o "$T/m/x.lort" --lossless --force --side-files $all
+        expect 0 "$LORT" compress "$T/m" -o "$T/m/x.lort" --lossless --force --side-files $all
+        said 'left out: containers of LoRT, earlier outputs: x.lort \([0-9.]+ KiB\)'
+    done
+    expect 0 "$LORT" restore "$T/m/x.lort" -o "$T/r"
+    [ "$(ls -A "$T/r")" = model.safetensors ]
+    cp "$T/m/x.lort" "$T/m/y.lort.part"
+    mv "$T/m/x.lort" "$T/m/.hidden"
+    side "$T/m/y.lort.part.journal" x
+    side "$T/m/.r.json.lort-lock"
+    side "$T/m/.r.lort-partial/config.json"
+    there_and_back "$T/m"
+    [ "$(value "$T/j" 'len(d["warnings"])')" -eq 1 ] # .hidden
+    there_and_back "$T/m" --side-files all
+    [ "$(ls -A "$T/r")" = model.safetensors ]
+    [ "$(value "$T/j" 'd["warnings"]' | grep -c 'earlier outputs: .hidden')" -eq 1 ]
+    [ "$(value "$T/j" 'len(d["warnings"])')" -eq 1 ]
+    side "$T/m/z.part" x # a download of another program
+    there_and_back "$T/m"
+    said 'left out: z.part: unfinished work'
+}
+
+@test "--weights takes a stem with its variant, and has no place beside a file" {
+    pipeline "$T/p"
+    model "$T/p/text_encoder/model.fp16.safetensors" layers.0.self_attn.q_proj.weight
+    for name in model.fp16 text_encoder/model.fp16 text_encoder/fp16; do
+        there_and_back "$T/p" --weights $name
+        [ "$(diff -r "$T/p" "$T/r")" = "Only in $T/p/text_encoder: model.safetensors" ]
+    done
+    expect 2 "$LORT" inspect "$T/p" --weights model.fp17
+    said "no weights 'model.fp17' here: there are .*text_encoder/model.fp16.safetensors"
+    index "$T/p/unet/x.safetensors.index.json" mid.attn.to_q.weight=diffusion_pytorch_model.safetensors mid.attn.to_k.weight=diffusion_pytorch_model.safetensors
+    for file in text_encoder/model.safetensors unet/x.safetensors.index.json; do
+        expect 2 "$LORT" compress "$T/p/$file" -o "$T/b.lort" --weights fp16
+        said 'is named, so --weights has no place: leave it out, or name the directory'
+    done
+    expect 0 "$LORT" compare "$T/p/text_encoder" "$T/p/text_encoder/model.fp16.safetensors" --weights fp16 --fail-above 0
+    said '--weights changes nothing here'
+}
+
+@test "empty folders are named once" {
+    model "$T/m/model.safetensors" w
+    mkdir -p "$T/m/a/b" "$T/m/c" "$T/m/.d"
+    there_and_back "$T/m"
+    [ "$(value "$T/j" 'd["warnings"]')" = "['left out: 2 empty folders: c, a/b']" ] ||
+        [ "$(value "$T/j" 'd["warnings"]')" = "['left out: 2 empty folders: a/b, c']" ]
+}
+
 @test "a weight file that is named says which side files are not taken" {
     model "$T/m/model.safetensors" w
     side "$T/m/config.json"

@@ -6,6 +6,7 @@
 #include "formats/base/alloc.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
+#include "formats/inputs/components.h"
 #include "formats/inputs/json.h"
 #include "fuzz_input.h"
 #include <jansson.h>
@@ -164,6 +165,25 @@ static void compare_with_jansson(const uint8_t *data, size_t size, bool accepted
     json_decref(tree);
 }
 
+static void take_component(void *ctx, const char *path, bool bare)
+{
+    (void)bare;
+    CHECK(*path && strlen(path) <= 1024);
+    ++*(unsigned *)ctx;
+}
+
+/* A list of folders is JSON, and at most one of the two forms. */
+static void check_components(const uint8_t *data, size_t size, bool accepted)
+{
+    unsigned count[2] = {0};
+    const bool index = lort_components_parse(LORT_COMPONENTS_INDEX, data, size, take_component,
+                                             &count[0], NULL) == LORT_OK,
+               modules = lort_components_parse(LORT_COMPONENTS_MODULES, data, size, take_component,
+                                               &count[1], NULL) == LORT_OK;
+    CHECK(!(index && modules) && (accepted || (!index && !modules)));
+    CHECK(count[0] <= size && count[1] <= size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     lort_error err = {0};
@@ -173,6 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(accepted ||
           (err.code == LORT_E_INPUT && lort_utf8_valid(err.message, strlen(err.message))));
     check_skip(data, size, accepted);
+    check_components(data, size, accepted);
     compare_with_jansson(data, size, accepted, nul, &err);
     if (accepted) {
         check_same(data, size, &again);
