@@ -146,8 +146,10 @@ typedef struct components {
     lort_tree *tree;
     const char *file;
     lort_components_form form;
-    lort_name_text missing, empty, bare; /* bare: a config and no weights */
-    char linked[800];                    /* the first one that is a link */
+    lort_name_text missing, empty;
+    lort_name_text left; /* copies in other frameworks, hidden folders */
+    lort_name_text bare; /* a config and no weights */
+    char linked[800];    /* the first one that is a link */
 } components;
 
 static void see_here(components *c, const lort_found_folder *f, bool bare)
@@ -156,7 +158,9 @@ static void see_here(components *c, const lort_found_folder *f, bool bare)
     bool copies = false;
     for (const lort_found *one = f->first; one; one = one->next)
         copies |= one->name_class == LORT_NAME_COPY;
-    if (!f->filled && !bare)
+    if (f->top && !c->tree->options->all_side_files)
+        list = &c->left;
+    else if (!f->filled && !bare)
         list = &c->empty;
     else if (c->form == LORT_COMPONENTS_INDEX && has_file(f, "config.json") && !has_weights(f) &&
              !copies)
@@ -234,6 +238,11 @@ static lort_code judge(components *c, lort_error *err)
                          "%s names %s, where no file lies; is the download "
                          "complete?",
                          c->file, lort_name_text_end(&c->empty));
+    if (c->left.shown)
+        return lort_fail(
+            err, LORT_E_INPUT,
+            "%s names %s, which LoRT leaves out by its name; --side-files all takes it", c->file,
+            lort_name_text_end(&c->left));
     if (c->bare.shown)
         lort_model_hold(c->tree->model,
                         "%s names %s, where a config.json lies and no weights; is the download "

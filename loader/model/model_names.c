@@ -103,7 +103,7 @@ bool lort_name_is_unfinished(const char *name)
     return lort_name_ends(name, ".part") || lort_name_ends(name, ".part.journal");
 }
 
-static unsigned names_in(const char *path)
+unsigned lort_name_depth(const char *path)
 {
     unsigned names = 1;
     for (; *path; path++)
@@ -121,7 +121,8 @@ void lort_name_fault(const char *path, char *out, uint64_t cap)
                  LORT_PLAIN_PATH_MAX);
     else
         snprintf(out, cap, "%s more than the %u names that are allowed",
-                 names_in(path) > LORT_PLAIN_PATH_DEPTH ? "its path has" : "a file below it has",
+                 lort_name_depth(path) > LORT_PLAIN_PATH_DEPTH ? "its path has"
+                                                               : "a file below it has",
                  LORT_PLAIN_PATH_DEPTH);
 }
 

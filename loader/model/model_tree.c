@@ -289,14 +289,6 @@ static measure measure_name(lort_dir *dir, const char *name)
     return m;
 }
 
-static unsigned names_in(const char *path)
-{
-    unsigned names = 1;
-    for (; *path; path++)
-        names += *path == '/';
-    return names;
-}
-
 static lort_code see_folder(const level *l, const char *name, const char *path, lort_error *err)
 {
     lort_tree *tree = l->tree;
@@ -315,7 +307,7 @@ static lort_code see_folder(const level *l, const char *name, const char *path, 
         return lort_fail(err, LORT_E_INPUT, "%s is a directory, but its name is that of a file",
                          lort_escape_text(shown, sizeof shown, path));
     if (lort_plain_path(path, strlen(path), NULL) == LORT_OK &&
-        names_in(path) < LORT_PLAIN_PATH_DEPTH)
+        lort_name_depth(path) < LORT_PLAIN_PATH_DEPTH)
         return add_folder(tree, path, (uint32_t)strlen(path), l->folder, &folder, err);
     const measure m = measure_name(l->dir, name);
     return leave_name(tree, path, m.weights && l->folder->name_class == LORT_NAME_PLAIN, m.files,

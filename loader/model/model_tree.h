@@ -95,6 +95,8 @@ bool lort_name_is_save(const char *name);
 bool lort_name_in_save(const char *path);
 /* Files and directories that LoRT puts beside an output for a while. */
 bool lort_name_is_temporary(const char *name);
+/* How many names the path has. */
+unsigned lort_name_depth(const char *path);
 /* Says which rule of docs/FORMAT.md, section 5, the last name of the path breaks, or the path. */
 void lort_name_fault(const char *path, char *out, uint64_t cap);
 bool lort_name_ends(const char *name, const char *end);

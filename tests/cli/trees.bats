@@ -361,6 +361,12 @@ json.dump({**d, **{n: ["diffusers", "M"] for n in sys.argv[2:]}}, open(sys.argv[
     rm -r "$T/p/"*/
     expect 3 "$LORT" inspect "$T/p"
     said 'names unet, text_encoder, text_encoder_2, tokenizer, which are missing'
+    side "$T/p/onnx/model.onnx"
+    model "$T/p/unet/model.safetensors" w
+    list "$T/p" onnx
+    expect 3 "$LORT" inspect "$T/p"
+    said 'model_index.json names onnx, which LoRT leaves out by its name; --side-files all takes it'
+    expect 0 "$LORT" inspect "$T/p" --side-files all
     list "$T/p" c{1..12}
     expect 3 "$LORT" inspect "$T/p"
     said 'names c1, .*, c10 and 2 more, which are missing'
