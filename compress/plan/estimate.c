@@ -52,7 +52,7 @@ static double integer_bits(const lort_options *options, const lort_tensor_plan *
 
 #define RECORD_LOW 60 /* bytes of a record and of its place in the index */
 #define RECORD_HIGH 400
-#define START_LOW 700 /* bytes of all other records */
+#define START_LOW 500 /* bytes of all other records */
 #define START_HIGH 4000
 
 /* Bytes of an extent that is stored losslessly. */
@@ -162,8 +162,8 @@ static lort_span target_span(const lort_model *model, const lort_options *option
     const lort_span others = others_span(model, plan, &elements);
     const double bytes = options->value * elements / 8, size = lort_plan_size(options, model);
     return options->goal == LORT_GOAL_BPW
-               ? (lort_span){0.99 * bytes + others.low, bytes + others.high}
-               : (lort_span){0.98 * size, size};
+               ? (lort_span){0.97 * bytes + others.low, bytes + others.high}
+               : (lort_span){0.97 * size, size};
 }
 
 void lort_estimate_output(const lort_model *model, const lort_options *options,
