@@ -33,7 +33,7 @@ static void plan_weights(const lort_session *session, const lort_options *option
 /* What all tensors together say about each of them. */
 typedef struct model_facts {
     lort_marks marks;
-    bool has_head;
+    bool has_head, has_embedding;
     uint64_t weights; /* of all tensors of two dimensions or more */
 } model_facts;
 
@@ -42,13 +42,17 @@ static void look_at_names(const lort_model *model, model_facts *facts)
     const lort_index *index = lort_model_index(model);
     for (uint64_t i = 0; i < index->count; i++) {
         facts->has_head |= lort_kind_is_head(index->tensors[i].name);
+        facts->has_embedding |= lort_kind_may_be_head(index->tensors[i].name);
         facts->weights += index->tensors[i].n_dims >= 2 ? index->tensors[i].elements : 0;
     }
 }
 
+/* Embedding and head may be one tensor, under the name of either. */
 static lort_kind_info kind_of(const lort_tensor *tensor, const model_facts *facts)
 {
-    return !facts->has_head && tensor->n_dims >= 2 && lort_kind_may_be_head(tensor->name)
+    const bool tied = facts->has_head ? !facts->has_embedding && lort_kind_is_head(tensor->name)
+                                      : lort_kind_may_be_head(tensor->name);
+    return tied && tensor->n_dims >= 2
                ? lort_kind_of_tied(tensor->elements, facts->weights - tensor->elements)
                : *lort_kind_get(tensor->name);
 }

@@ -412,6 +412,26 @@ static void kinds_have_their_places(void **state)
 }
 
 /* place = 4 log2(others / own) - 2, rounded down, 0 to 24. */
+/* One tensor may be embedding and head, under the name of either. */
+static void a_model_with_one_of_both_is_tied(void **state)
+{
+    static const char *const names[] = {"model.embed_tokens.weight", "lm_head.weight"};
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) { /* the third model has both */
+        tiny_tensor list[] = {{names[i % 2], "F32", 2, {64, 64}, noise[0]},
+                              {"a.q_proj.weight", "F32", 2, {256, 256}, NULL},
+                              {names[1], "F32", 2, {64, 64}, noise[1]}};
+        tiny_run run;
+        tiny_safetensors(dir, "m.safetensors", list, i < 2 ? 2 : 3);
+        tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+        tiny_ok(tiny_run_plan(&run), &run.err);
+        const lort_kind_info kind = tiny_run_planned(&run, names[i % 2])->kind;
+        assert_true(kind.by_row);
+        assert_int_equal(kind.size, i < 2 ? 14 : 0); /* 4 log2 16 - 2 eighths */
+        tiny_run_close(&run);
+    }
+}
+
 static void a_tied_embedding_is_placed_by_its_part(void **state)
 {
     static const struct {
@@ -766,6 +786,7 @@ int main(void)
         cmocka_unit_test(globs_match_whole_names),
         cmocka_unit_test(targets_follow_the_options),
         cmocka_unit_test(kinds_have_their_places),
+        TEST(a_model_with_one_of_both_is_tied),
         cmocka_unit_test(a_tied_embedding_is_placed_by_its_part),
         cmocka_unit_test(names_of_heads_and_of_what_may_be_one),
         cmocka_unit_test(break_even_is_the_last_rank_that_pays),
