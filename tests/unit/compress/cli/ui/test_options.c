@@ -163,7 +163,7 @@ static void values_out_of_range_are_refused_with_what_is_allowed(void **state)
         {"--max-error 1", "a number from 0, below 1"},
         {"--bpw 65", "a number from 0.01 to 64"},
         {"--size 0%", "must be a share above 0% and at most 100%"},
-        {"--size 101%", "a size such as 500M"},
+        {"--size 101%", "at most 100%"},
         {"--size 5%%", "a size such as 500M"},
         {"--memory 1K", "a size from 1M to 4194304T"},
         {"--threads 0", "a whole number from 1 to 1024"},
