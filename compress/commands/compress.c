@@ -2,7 +2,6 @@
  *
  * The room does the work of the commands, one file each. It must not print or exit: results go into
  * the report, progress to the observer. */
-#include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
@@ -12,6 +11,7 @@
 #include "compress/write/resume.h"
 #include "compress/write/sample.h"
 #include "compress/write/shares.h"
+#include "formats/base/glob.h"
 #include "loader/store/archive.h"
 #include <math.h>
 #include <stdio.h>

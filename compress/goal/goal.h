@@ -1,7 +1,7 @@
 /* goal: turns the options of the user into the target of one matrix, and into the text that
  * containers hold.
  *
- * The room goal owns the targets, the kinds of tensors and the name patterns. It sees the shape and
+ * The room goal owns the targets, the kinds of tensors and the options. It sees the shape and
  * name of a tensor, and must not see a weight. */
 #ifndef LORT_COMPRESS_GOAL_GOAL_H
 #define LORT_COMPRESS_GOAL_GOAL_H

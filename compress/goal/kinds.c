@@ -2,7 +2,7 @@
  * (docs/NUMERICS.md, "Kinds of tensors"). The measure is how much the same relative error of one
  * kind changes the distribution of the next token, per weight. */
 #include "compress/goal/kinds.h"
-#include "compress/goal/glob.h"
+#include "formats/base/glob.h"
 #include <string.h>
 
 /* Kinds that code asks for. */

@@ -1,8 +1,8 @@
 /* marks: see marks.h. */
 #include "compress/plan/marks.h"
-#include "compress/goal/glob.h"
 #include "compress/plan/quantised.h"
 #include "compress/plan/routers.h"
+#include "formats/base/glob.h"
 #include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* rules: see rules.h. */
 #include "compress/plan/rules.h"
-#include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
 #include "compress/plan/view.h"
+#include "formats/base/glob.h"
 
 typedef struct rule_input {
     const lort_options *options;

@@ -1,6 +1,7 @@
 /* model_names: what the name of a file or folder says about its part in a model. The names are
  * those of the repositories of Hugging Face. Contents decide what weights are; a name decides only
  * what LoRT does not read. */
+#include "formats/base/glob.h"
 #include "formats/base/plain_path.h"
 #include "loader/model/model_tree.h"
 #include <stdio.h>
@@ -17,24 +18,9 @@ static bool begins(const char *name, const char *with)
     return strncmp(name, with, strlen(with)) == 0;
 }
 
-/* A '*' at the beginning or the end of a pattern stands for anything. */
-static bool fits(const char *pattern, const char *name)
-{
-    const size_t n = strlen(pattern);
-    const bool open = n && pattern[n - 1] == '*';
-    char middle[64];
-    if (pattern[0] != '*')
-        return open ? strncmp(name, pattern, n - 1) == 0 : strcmp(name, pattern) == 0;
-    if (!open)
-        return lort_name_ends(name, pattern + 1);
-    memcpy(middle, pattern + 1, n - 2);
-    middle[n - 2] = 0;
-    return strstr(name, middle) != NULL;
-}
-
 static bool fits_any(const char *const *patterns, const char *name)
 {
-    while (*patterns && !fits(*patterns, name))
+    while (*patterns && !lort_glob(*patterns, name))
         patterns++;
     return *patterns != NULL;
 }

@@ -2,10 +2,10 @@
  * strtod and its unit. A glob matches by the definition of '*' and '?', checked with a table over
  * all ends of the name. Every name is of one kind. Input: the work to do, and the text; pattern and
  * name have a NUL between them. */
-#include "compress/goal/glob.h"
 #include "compress/goal/kinds.h"
 #include "compress/plan/plan.h"
 #include "formats/base/bytes.h"
+#include "formats/base/glob.h"
 #include "fuzz_input.h"
 #include <math.h>
 

@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-#include "compress/goal/glob.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
 #include "compress/plan/plan.h"
+#include "formats/base/glob.h"
 #include "tests/unit/main.h"
 #include "tests/unit/tiny_run.h"
 

@@ -1,6 +1,7 @@
-/* glob: patterns of tensor names. '*' matches any run of bytes, '?' matches any one byte. */
-#ifndef LORT_COMPRESS_GOAL_GLOB_H
-#define LORT_COMPRESS_GOAL_GLOB_H
+/* glob: patterns of names, of tensors and of files. '*' matches any run of bytes, '?' matches any
+ * one byte. */
+#ifndef LORT_FORMATS_BASE_GLOB_H
+#define LORT_FORMATS_BASE_GLOB_H
 
 #include <stdbool.h>
 

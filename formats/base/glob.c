@@ -1,5 +1,5 @@
 /* glob: see glob.h. */
-#include "compress/goal/glob.h"
+#include "formats/base/glob.h"
 #include <string.h>
 
 bool lort_glob(const char *pattern, const char *name)
