@@ -3,9 +3,11 @@
  * kind changes the distribution of the next token, per weight. */
 #include "compress/goal/kinds.h"
 #include "formats/base/glob.h"
+#include "formats/base/plain_path.h"
 #include <string.h>
 
 /* Kinds that code asks for. */
+#define EMBEDDING_TITLE "embeddings"
 #define HEAD_TITLE "output head"
 #define ROUTER_TITLE "moe router"
 #define QUANTISED_TITLE "quantised"
@@ -43,7 +45,7 @@ static const struct kind {
      {"*ffn_down*", "*down_proj*", "*mlp.c_proj*", "*fc2*", "*.w2.*", "*.w2", "*4h_to_h*"}},
     /* Half the error under a bound for each error. Without it, models of mostly embeddings would do
      * worse by the default than with all embeddings at a quarter. */
-    {{"embeddings", 0, 8, true},
+    {{EMBEDDING_TITLE, 0, 8, true},
      {"*token_embd*", "*position_embd*", "*token_types*", "*embed_tokens*", "*embed_positions*",
       "*embed_in*", "*_embeddings*", "*embeddings.*", "*wte.weight", "*wpe.weight", "wte", "wpe",
       "shared.weight", "*.shared.weight"}},
@@ -76,9 +78,8 @@ static unsigned kind_by_name(const char *name)
 /* In a model of several folders a name is FOLDER/name. */
 unsigned lort_kind_of(const char *name)
 {
-    const char *slash = strrchr(name, '/');
     const unsigned kind = kind_by_name(name);
-    return kind == KINDS - 1 && slash ? kind_by_name(slash + 1) : kind;
+    return kind == KINDS - 1 ? kind_by_name(lort_path_base(name)) : kind;
 }
 
 /* Embeddings that a model may use as its output head. Positions and types of tokens are none. */
@@ -88,8 +89,7 @@ static const char *const token_globs[] = {
 
 bool lort_kind_may_be_head(const char *name)
 {
-    const char *slash = strrchr(name, '/');
-    name = slash ? slash + 1 : name;
+    name = lort_path_base(name);
     for (unsigned i = 0; i < sizeof token_globs / sizeof *token_globs; i++)
         if (lort_glob(token_globs[i], name))
             return true;
@@ -109,7 +109,7 @@ bool lort_kind_is_head(const char *name)
 
 lort_kind_info lort_kind_of_tied(uint64_t own, uint64_t others)
 {
-    lort_kind_info kind = *lort_kind_get("token_embd.weight");
+    lort_kind_info kind = kinds[kind_titled(EMBEDDING_TITLE)].info;
     int place = 0;
     /* error^2 falls by a quarter of an octave for each eighth of the error */
     while (place < TIED_MOST &&

@@ -1,5 +1,6 @@
 /* facts: see facts.h. */
 #include "compress/plan/facts.h"
+#include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "formats/inputs/json.h"
 #include <string.h>
@@ -177,12 +178,6 @@ lort_code lort_facts_parse(const char *name, const void *text, uint64_t bytes, l
     return w.json.code;
 }
 
-static const char *base_name(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    return slash ? slash + 1 : name;
-}
-
 static lort_code read_file(lort_session *session, lort_model *model, uint32_t number,
                            lort_facts *facts, lort_error *err)
 {
@@ -196,7 +191,7 @@ static lort_code read_file(lort_session *session, lort_model *model, uint32_t nu
         return code;
     code = lort_model_view(model, number, 0, file->size, scratch, &text, err);
     if (code == LORT_OK &&
-        lort_facts_parse(base_name(file->name), text, file->size, facts, &why) != LORT_OK)
+        lort_facts_parse(lort_path_base(file->name), text, file->size, facts, &why) != LORT_OK)
         lort_session_warn(session, "%s: not read as a configuration: %s",
                           lort_escape_text(shown, sizeof shown, file->name), why.message);
     if (code == LORT_OK)
@@ -244,8 +239,8 @@ lort_code lort_facts_read(lort_session *session, lort_model *model, lort_facts *
         const lort_model_file *file = lort_model_get_file(model, f);
         if (file->role == LORT_ROLE_WEIGHTS)
             read_metadata(&file->header, facts);
-        else if (file->role == LORT_ROLE_SIDE && find_file(base_name(file->name)) && file->size &&
-                 file->size <= FILE_MOST && read++ < FILES_MOST)
+        else if (file->role == LORT_ROLE_SIDE && find_file(lort_path_base(file->name)) &&
+                 file->size && file->size <= FILE_MOST && read++ < FILES_MOST)
             code = read_file(session, model, f, facts, err);
     }
     if (code == LORT_OK)

@@ -2,6 +2,7 @@
  * list packed tensors by name, look for companions, mark. */
 #include "compress/plan/quantised.h"
 #include "formats/base/names.h"
+#include "formats/base/text.h"
 #include <string.h>
 
 #define DOTS_MOST 4      /* parts behind the name of a packed tensor, in names of companions */
@@ -57,8 +58,7 @@ static uint32_t prefix_bytes(const lort_tensor *tensor, unsigned dots)
 
 static bool ends_with(const lort_tensor *tensor, const char *end)
 {
-    const size_t n = strlen(end);
-    return tensor->name_bytes >= n && memcmp(tensor->name + tensor->name_bytes - n, end, n) == 0;
+    return lort_text_ends_in(tensor->name, tensor->name_bytes, end);
 }
 
 /* The bytes of x in x_blocks, x_scales and x_bias; 0: the name has another form. */

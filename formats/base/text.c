@@ -93,3 +93,14 @@ const char *lort_size_text(uint64_t bytes, char *out, size_t cap)
         snprintf(out, cap, "%" PRIu64 " %s", whole, units[u]);
     return out;
 }
+
+bool lort_text_ends_in(const char *text, uint64_t bytes, const char *end)
+{
+    const size_t n = strlen(end);
+    return bytes >= n && memcmp(text + bytes - n, end, n) == 0;
+}
+
+bool lort_text_ends(const char *text, const char *end)
+{
+    return lort_text_ends_in(text, strlen(text), end);
+}

@@ -1,4 +1,5 @@
-/* text: UTF-8, escaping for a terminal or a message (escape.h), and sizes such as "1.5 GiB". */
+/* text: UTF-8, escaping for a terminal or a message (escape.h), sizes such as "1.5 GiB", endings.
+ */
 #ifndef LORT_FORMATS_BASE_TEXT_H
 #define LORT_FORMATS_BASE_TEXT_H
 
@@ -13,4 +14,7 @@
 lort_code lort_size_parse(const char *text, uint64_t *bytes, lort_error *err);
 /* Writes a size such as "1.5 GiB" to `out`, and returns `out`. */
 const char *lort_size_text(uint64_t bytes, char *out, size_t cap);
+/* True if the text, or its first `bytes` bytes, ends with `end`. */
+bool lort_text_ends(const char *text, const char *end);
+bool lort_text_ends_in(const char *text, uint64_t bytes, const char *end);
 #endif

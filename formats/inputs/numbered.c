@@ -1,5 +1,6 @@
 /* numbered: see numbered.h. */
 #include "formats/inputs/numbered.h"
+#include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -27,12 +28,6 @@ static bool is_gguf_split(const char *ending, const lort_numbered *form, uint32_
            form->number > 0 && form->prefix_bytes > 1;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* of: the "-of-" of the name */
 static bool parse_at(const char *name, const char *of, lort_numbered *out)
 {
@@ -47,7 +42,7 @@ static bool parse_at(const char *name, const char *of, lort_numbered *out)
         return false;
     *out = (lort_numbered){(uint32_t)(first - name), digits, number, count};
     return (before == '-' && is_gguf_split(ending, out, more)) ||
-           (strchr("-_.", before) && ends_with(ending, ".safetensors"));
+           (strchr("-_.", before) && lort_text_ends(ending, ".safetensors"));
 }
 
 bool lort_numbered_parse(const char *name, lort_numbered *out)

@@ -1,15 +1,10 @@
 /* topology: counts packages, NUMA nodes, cores and PUs with hwloc. It binds and changes nothing. */
 #include "loader/machine/topology.h"
 
+#include "formats/base/text.h"
 #include "loader/os/os.h"
 #include <hwloc.h>
 #include <string.h>
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 /* Leaves out I/O devices, the slow part of a discovery. Leaves out the x86 component, which would
  * bind this thread to every PU in turn. */
@@ -20,7 +15,7 @@ static bool configure_hwloc(hwloc_topology_t topology, const char *synthetic)
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL))
         return false;
     if (synthetic)
-        return ends_with(synthetic, ".xml")
+        return lort_text_ends(synthetic, ".xml")
                    ? hwloc_topology_set_xml(topology, synthetic) == 0
                    : hwloc_topology_set_synthetic(topology, synthetic) == 0;
     (void)hwloc_topology_set_components(topology, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");

@@ -316,7 +316,7 @@ static lort_code add_numbered(lort_model *model, const char *name, bool *found, 
     lort_folder folder;
     lort_shard_sets sets = {0};
     *found = lort_numbered_parse(name, &form) &&
-             !(model->source && lort_name_ends(name, ".safetensors"));
+             !(model->source && lort_text_ends(name, ".safetensors"));
     if (!*found)
         return LORT_OK;
     lort_code code = lort_model_names(model, &folder, err);

@@ -82,7 +82,7 @@ static void split_variant(form *f)
 
 static void cut_end(char *text, const char *end)
 {
-    if (lort_name_ends(text, end))
+    if (lort_text_ends(text, end))
         text[strlen(text) - strlen(end)] = 0;
 }
 
@@ -220,7 +220,7 @@ static lort_code look_for_lists(chooser *c, lort_error *err)
     lort_code code = LORT_OK;
     for (lort_found *f = c->folder->first; f && code == LORT_OK; f = f->next) {
         if (f->kind != LORT_FOUND_SIDE || f->name_class != LORT_NAME_PLAIN || f->lists_shards ||
-            !lort_name_ends(f->path, ".json") || c->tree->model->source)
+            !lort_text_ends(f->path, ".json") || c->tree->model->source)
             continue;
         code = lort_model_read_head(c->tree->model, f->path, head, &n, &size, err);
         if (code == LORT_OK)

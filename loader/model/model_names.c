@@ -3,15 +3,10 @@
  * what LoRT does not read. */
 #include "formats/base/glob.h"
 #include "formats/base/plain_path.h"
+#include "formats/base/text.h"
 #include "loader/model/model_tree.h"
 #include <stdio.h>
 #include <string.h>
-
-bool lort_name_ends(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
 
 static bool begins(const char *name, const char *with)
 {
@@ -41,7 +36,7 @@ static const char *const pickles[] = {"*.pth", "*.pt", "*.ckpt", NULL};
 
 static bool is_weight_bin(const char *name)
 {
-    return lort_name_ends(name, ".bin") && fits_any(weight_bins, name) &&
+    return lort_text_ends(name, ".bin") && fits_any(weight_bins, name) &&
            !fits_any(other_bins, name);
 }
 
@@ -81,12 +76,12 @@ bool lort_name_in_save(const char *path)
 bool lort_name_is_temporary(const char *name)
 {
     return name[0] == '.' &&
-           (lort_name_ends(name, ".lort-lock") || lort_name_ends(name, ".lort-partial"));
+           (lort_text_ends(name, ".lort-lock") || lort_text_ends(name, ".lort-partial"));
 }
 
 bool lort_name_is_unfinished(const char *name)
 {
-    return lort_name_ends(name, ".part") || lort_name_ends(name, ".part.journal");
+    return lort_text_ends(name, ".part") || lort_text_ends(name, ".part.journal");
 }
 
 unsigned lort_name_depth(const char *path)

@@ -250,19 +250,13 @@ lort_code lort_shard_set_check(const lort_shard_sets *sets, uint32_t number, lor
 
 /* ---- what a name claims ---- */
 
-static bool ends_with(const char *text, size_t n, const char *end)
-{
-    const size_t m = strlen(end);
-    return n >= m && memcmp(text + n - m, end, m) == 0;
-}
-
 /* Endings of the files that an index of another framework lists. */
 static bool is_foreign(const char *name, size_t bytes)
 {
     static const char *const endings[] = {".bin",     ".pt",   ".pth", ".h5",
                                           ".msgpack", ".ckpt", ".onnx"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (ends_with(name, bytes, endings[i]))
+        if (lort_text_ends_in(name, bytes, endings[i]))
             return true;
     return false;
 }
@@ -271,7 +265,7 @@ static bool is_foreign(const char *name, size_t bytes)
 static const char *index_part(const char *name)
 {
     const char *last = NULL;
-    if (!ends_with(name, strlen(name), ".json"))
+    if (!lort_text_ends(name, ".json"))
         return NULL;
     for (const char *at = strstr(name, ".index."); at; at = strstr(at + 1, ".index."))
         last = at;
@@ -286,7 +280,7 @@ bool lort_model_foreign_index(const char *name)
 
 bool lort_model_claims_index(const char *name)
 {
-    return (index_part(name) || ends_with(name, strlen(name), "index.json")) &&
+    return (index_part(name) || lort_text_ends(name, "index.json")) &&
            !lort_model_foreign_index(name);
 }
 
@@ -295,7 +289,7 @@ bool lort_model_claims_index(const char *name)
 bool lort_model_claims_weights(const char *name)
 {
     const size_t n = strlen(name);
-    return ends_with(name, n, ".gguf") || ends_with(name, n, ".safetensors");
+    return lort_text_ends_in(name, n, ".gguf") || lort_text_ends_in(name, n, ".safetensors");
 }
 
 bool lort_model_index_is_found(const char *name)

@@ -100,7 +100,7 @@ static void leave_by_name(lort_tree *tree, const lort_found_folder *folder, cons
 static bool is_own_work(const lort_found_folder *folder, const lort_found *f)
 {
     const size_t n = strlen(f->path) - strlen(".journal");
-    if (lort_name_ends(f->path, ".part"))
+    if (lort_text_ends(f->path, ".part"))
         return f->container;
     for (const lort_found *one = folder->first; one; one = one->next)
         if (strncmp(one->path, f->path, n) == 0 && !one->path[n])
@@ -206,7 +206,7 @@ static lort_code see_beside(void *ctx, const char *name, lort_error *err)
     (void)err;
     if (name[0] != '.' && lort_name_tell(name, false) == LORT_NAME_PLAIN &&
         !lort_model_claims_weights(name) && !lort_model_claims_index(name) &&
-        !lort_name_is_unfinished(name) && !lort_name_ends(name, ".lort") &&
+        !lort_name_is_unfinished(name) && !lort_text_ends(name, ".lort") &&
         !is_added(b->model, name) &&
         lort_os_follow(b->model->dir, name, &info, &exists, NULL) == LORT_OK && exists &&
         info.kind == LORT_FILE_REGULAR) {
@@ -220,7 +220,7 @@ void lort_side_note(lort_model *model, const char *name)
 {
     beside b = {.model = model};
     char shown[300];
-    if (!lort_name_ends(name, ".safetensors") ||
+    if (!lort_text_ends(name, ".safetensors") ||
         lort_os_dir_list(model->dir, see_beside, &b, NULL) || !b.is_model)
         return;
     lort_model_hold(model, "%s: side files are not taken: %s; name the directory to take them",

@@ -27,7 +27,7 @@ static lort_found_kind tell_weights(const char *name, const uint8_t *head, uint6
     if (is_sure(head, n, size, &format))
         return format == &lort_format_gguf ? LORT_FOUND_GGUF : LORT_FOUND_SAFETENSORS;
     return !lort_model_claims_weights(name) ? LORT_FOUND_SIDE
-           : lort_name_ends(name, ".gguf")  ? LORT_FOUND_GGUF
+           : lort_text_ends(name, ".gguf")  ? LORT_FOUND_GGUF
                                             : LORT_FOUND_SAFETENSORS;
 }
 

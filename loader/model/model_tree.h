@@ -99,7 +99,6 @@ bool lort_name_is_temporary(const char *name);
 unsigned lort_name_depth(const char *path);
 /* Says which rule of docs/FORMAT.md, section 5, the last name of the path breaks, or the path. */
 void lort_name_fault(const char *path, char *out, uint64_t cap);
-bool lort_name_ends(const char *name, const char *end);
 /* Unfinished files of LoRT itself, or of a download. */
 bool lort_name_is_unfinished(const char *name);
 
