@@ -4,6 +4,7 @@
 #include "formats/inputs/shards.h"
 #include "formats/base/names.h"
 #include "formats/base/plain_name.h"
+#include "formats/base/sort.h"
 #include "formats/base/text.h"
 #include "formats/inputs/json.h"
 #include <inttypes.h>
@@ -278,34 +279,10 @@ static lort_code walk_index(walker *w)
 
 /* --- files sorted by name --- */
 
-static bool name_before(const lort_names_slot *a, const lort_names_slot *b)
+static bool name_before(const void *a, const void *b)
 {
-    return strcmp(a->name, b->name) < 0; /* plain names hold no NUL */
-}
-
-static void sift_down(lort_names_slot *heap, uint64_t at, uint64_t n)
-{
-    for (uint64_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && name_before(&heap[child], &heap[child + 1]))
-            child++;
-        if (!name_before(&heap[at], &heap[child]))
-            return;
-        lort_names_slot swap = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swap;
-    }
-}
-
-static void heap_sort(lort_names_slot *slots, uint64_t n)
-{
-    for (uint64_t i = n / 2; i-- > 0;)
-        sift_down(slots, i, n);
-    for (uint64_t i = n; i-- > 1;) {
-        lort_names_slot swap = slots[0];
-        slots[0] = slots[i];
-        slots[i] = swap;
-        sift_down(slots, 0, i);
-    }
+    const lort_names_slot *x = a, *y = b;
+    return strcmp(x->name, y->name) < 0; /* plain names hold no NUL */
 }
 
 /* Packs and sorts the slots of the set in place. Then every entry gets its new file number. */
@@ -318,7 +295,7 @@ static lort_code sort_files(walker *w, lort_error *err)
         if (w->files.slots[i].name)
             w->files.slots[n++] = w->files.slots[i];
     }
-    heap_sort(w->files.slots, n);
+    lort_sort(w->files.slots, n, sizeof *w->files.slots, name_before);
     lort_code code = lort_arena_take(&list->arena, n * sizeof *list->files, &files, err);
     if (!code)
         code = lort_take(list->arena.alloc, n * sizeof(uint32_t), "shard numbers", &numbers, err);

@@ -2,6 +2,7 @@
  * then tells what lacks. So a folder of many names takes no longer than their sort. */
 #include "loader/model/model_shards.h"
 #include "formats/base/names.h"
+#include "formats/base/sort.h"
 #include "formats/base/text.h"
 #include <stdio.h>
 #include <string.h>
@@ -21,36 +22,12 @@ typedef struct finder {
     uint32_t count;
 } finder;
 
-static bool comes_before(const member *a, const member *b)
+static bool comes_before(const void *left, const void *right)
 {
+    const member *a = left, *b = right;
     return a->set != b->set         ? a->set < b->set
            : a->number != b->number ? a->number < b->number
                                     : a->place < b->place;
-}
-
-static void sift_down(member *heap, uint32_t at, uint32_t n)
-{
-    for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
-        if (child + 1 < n && comes_before(&heap[child], &heap[child + 1]))
-            child++;
-        if (!comes_before(&heap[at], &heap[child]))
-            return;
-        member swap = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swap;
-    }
-}
-
-static void heap_sort(member *members, uint32_t n)
-{
-    for (uint32_t i = n / 2; i-- > 0;)
-        sift_down(members, i, n);
-    for (uint32_t i = n; i-- > 1;) {
-        member swap = members[0];
-        members[0] = members[i];
-        members[i] = swap;
-        sift_down(members, 0, i);
-    }
 }
 
 /* Names of one set differ in the number alone. '/' stands for it in the key: no name has one. */
@@ -141,7 +118,7 @@ lort_code lort_shard_sets_find(const lort_folder *folder, const lort_alloc *allo
     if (code == LORT_OK)
         code = group_names(&f, err);
     if (code == LORT_OK) {
-        heap_sort(f.members, f.count);
+        lort_sort(f.members, f.count, sizeof *f.members, comes_before);
         fill_sets(&f);
     }
     lort_names_free(&f.keys);

@@ -4,6 +4,7 @@
 
 #include "formats/base/hash.h"
 #include "formats/base/names.h"
+#include "formats/base/sort.h"
 #include "formats/base/text.h"
 #include "formats/types/layout.h"
 #include <string.h>
@@ -344,9 +345,39 @@ static void element_counts_are_checked(void **state)
     assert_false(lort_layout_elements((const int64_t[]){4, -1}, 2, &n));
 }
 
+typedef struct thing {
+    uint32_t key, place;
+    uint8_t more[7];
+} thing;
+
+static bool thing_before(const void *a, const void *b)
+{
+    const thing *x = a, *y = b;
+    return x->key != y->key ? x->key < y->key : x->place < y->place;
+}
+
+static void items_are_sorted(void **state)
+{
+    enum { MOST = 300 };
+    thing things[MOST];
+    (void)state;
+    for (uint32_t n = 0; n < MOST; n += n < 8 ? 1 : 97)
+        for (uint32_t spread = 1; spread < 1000; spread += 333) { /* 1: all keys are equal */
+            for (uint32_t i = 0; i < n; i++)
+                things[i] = (thing){i * 7919u % spread, i, {(uint8_t)i, 1, 2, 3, 4, 5, 6}};
+            lort_sort(things, n, sizeof *things, thing_before);
+            for (uint32_t i = 0; i < n; i++) {
+                assert_int_equal(things[i].key, things[i].place * 7919u % spread);
+                assert_int_equal(things[i].more[0], (uint8_t)things[i].place);
+                assert_true(i == 0 || thing_before(&things[i - 1], &things[i]));
+            }
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_are_sorted),
         cmocka_unit_test(escapes_show_what_is_there),
         cmocka_unit_test(escapes_fit_any_room),
         cmocka_unit_test(prefixes_go_before_and_the_end_is_cut),
