@@ -9,14 +9,13 @@
 #include "compress/plan/equal.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
+#include "formats/base/names.h"
 #include <string.h>
 
 #define LEAST_BYTES 1024 /* less would save next to nothing: a record takes a hundred */
 #define SAMPLES 3        /* at the beginning, in the middle and at the end */
 #define SAMPLE_BYTES 4096u
 #define PIECE_BYTES (1u << 20) /* hashed at once */
-/* As in formats/types/tensor.c: a longer run of slots is made on purpose, and finds no group. */
-#define MAX_PROBES 256u
 
 typedef struct item {
     lort_hash128 key;
@@ -31,8 +30,6 @@ typedef struct search {
     lort_work_plan *plan;
     item *items; /* [count] */
     uint64_t count, room;
-    uint32_t *slots; /* number of an item + 1; 0: free */
-    uint64_t slot_count;
     uint8_t *piece; /* [PIECE_BYTES] */
 } search;
 
@@ -43,47 +40,34 @@ static const lort_tensor *tensor_of(const search *s, uint64_t number)
 
 /* ---- keys ---- */
 
-static bool equal_keys(const item *a, const item *b)
+/* Finds the first item of every key, and counts the others. Keys that were made to collide end the
+ * search: the items from there on are alone. */
+static lort_code match_keys(search *s, lort_error *err)
 {
-    return memcmp(a->key.bytes, b->key.bytes, sizeof a->key.bytes) == 0;
-}
-
-/* The slot of the key, or a free one; NULL after MAX_PROBES slots. */
-static uint32_t *find_slot(const search *s, const item *wanted)
-{
-    const uint64_t mask = s->slot_count - 1;
-    uint64_t at;
-    memcpy(&at, wanted->key.bytes, sizeof at);
-    for (unsigned tries = 0; tries < MAX_PROBES; tries++) {
-        uint32_t *slot = &s->slots[(at + tries) & mask];
-        if (!*slot || equal_keys(&s->items[*slot - 1], wanted))
-            return slot;
+    lort_names keys = {.alloc = &s->session->alloc};
+    lort_error why = {0};
+    lort_code code = LORT_OK;
+    for (uint32_t i = 0; i < s->count; i++) {
+        item *it = &s->items[i];
+        bool is_new;
+        it->first = i;
+        it->others = 0;
+        if (code == LORT_OK)
+            code = lort_names_add(&keys, (const char *)it->key.bytes, sizeof it->key.bytes, i,
+                                  &is_new, &it->first, &why);
+        if (code)
+            it->first = i;
+        s->items[it->first].others += it->first != i;
     }
-    return NULL;
-}
-
-/* Finds the first item of every key, and counts the others. */
-static void match_keys(search *s)
-{
-    memset(s->slots, 0, (size_t)(s->slot_count * sizeof *s->slots));
-    for (uint64_t i = 0; i < s->count; i++) {
-        uint32_t *slot = find_slot(s, &s->items[i]);
-        s->items[i].first = (uint32_t)i;
-        s->items[i].others = 0;
-        if (slot && !*slot)
-            *slot = (uint32_t)i + 1;
-        if (!slot)
-            continue;
-        s->items[i].first = *slot - 1;
-        s->items[*slot - 1].others += *slot - 1 != i;
-    }
+    lort_names_free(&keys);
+    return code && code != LORT_E_INPUT ? lort_fail(err, code, "%s", why.message) : LORT_OK;
 }
 
 /* Drops the items whose key is theirs alone. */
-static void drop_single(search *s)
+static lort_code drop_single(search *s, lort_error *err)
 {
     uint64_t kept = 0;
-    match_keys(s);
+    lort_code code = match_keys(s, err);
     for (uint64_t i = 0; i < s->count; i++)
         s->items[i].others =
             s->items[s->items[i].first].others; /* first <= i: still in its place */
@@ -91,6 +75,7 @@ static void drop_single(search *s)
         if (s->items[i].others)
             s->items[kept++] = s->items[i];
     s->count = kept;
+    return code;
 }
 
 static void key_of_shape(const lort_tensor *tensor, lort_hasher *hasher)
@@ -227,15 +212,16 @@ static void join_group(const lort_options *options, uint64_t origin, lort_tensor
     other->reason = LORT_REASON_SAME;
 }
 
-static void join_groups(search *s, const lort_options *options)
+static lort_code join_groups(search *s, const lort_options *options, lort_error *err)
 {
-    match_keys(s);
-    for (uint64_t i = 0; i < s->count; i++) {
+    lort_code code = match_keys(s, err);
+    for (uint64_t i = 0; i < s->count && code == LORT_OK; i++) {
         const uint64_t first = s->items[i].first, origin = s->items[first].extent;
         if (first != i && equal_shapes(tensor_of(s, first), tensor_of(s, i)))
             join_group(options, origin, &s->plan->tensors[origin],
                        &s->plan->tensors[s->items[i].extent]);
     }
+    return code;
 }
 
 static lort_code open_search(search *s, lort_error *err)
@@ -243,15 +229,9 @@ static lort_code open_search(search *s, lort_error *err)
     const lort_alloc *alloc = &s->session->alloc;
     void *memory;
     s->room = s->plan->count;
-    for (s->slot_count = 8; s->slot_count < 2 * s->room;)
-        s->slot_count *= 2;
     lort_code code =
         lort_take(alloc, s->room * sizeof *s->items, "the search for equal tensors", &memory, err);
     s->items = code ? NULL : memory;
-    if (code == LORT_OK)
-        code = lort_take(alloc, s->slot_count * sizeof *s->slots, "the search for equal tensors",
-                         &memory, err);
-    s->slots = code ? NULL : memory;
     if (code == LORT_OK)
         code = lort_take(alloc, PIECE_BYTES, "the search for equal tensors", &memory, err);
     s->piece = code ? NULL : memory;
@@ -263,8 +243,6 @@ static void close_search(search *s)
     const lort_alloc *alloc = &s->session->alloc;
     if (s->items)
         lort_give(alloc, s->items, s->room * sizeof *s->items);
-    if (s->slots)
-        lort_give(alloc, s->slots, s->slot_count * sizeof *s->slots);
     if (s->piece)
         lort_give(alloc, s->piece, PIECE_BYTES);
 }
@@ -276,16 +254,16 @@ lort_code lort_equal_find(lort_session *session, lort_model *model, const lort_o
     lort_code code = open_search(&s, err);
     if (code == LORT_OK)
         code = list_items(&s, err);
-    if (code == LORT_OK) {
-        drop_single(&s);
-        code = read_items(&s, add_samples, false, err);
-    }
-    if (code == LORT_OK) {
-        drop_single(&s);
-        code = read_items(&s, add_all, true, err);
-    }
     if (code == LORT_OK)
-        join_groups(&s, options);
+        code = drop_single(&s, err);
+    if (code == LORT_OK)
+        code = read_items(&s, add_samples, false, err);
+    if (code == LORT_OK)
+        code = drop_single(&s, err);
+    if (code == LORT_OK)
+        code = read_items(&s, add_all, true, err);
+    if (code == LORT_OK)
+        code = join_groups(&s, options, err);
     close_search(&s);
     return code;
 }
