@@ -378,9 +378,6 @@ static lort_code compare_all(comparing *c, lort_error *err)
     if (code == LORT_OK)
         code = lort_report_tensors(report, c->a.index->count, err);
     c->session.tensors_total = c->a.index->count;
-    c->session.total_bytes = 0; /* progress goes with the bytes of the tensors of A */
-    for (uint64_t i = 0; i < c->a.index->count; i++)
-        c->session.total_bytes += c->a.index->tensors[i].bytes;
     lort_compare_expect(&c->session, c->a.index);
     for (uint64_t i = 0; code == LORT_OK && i < c->a.index->count; i++) {
         lort_tensor_report *entry = &report->tensors[i];

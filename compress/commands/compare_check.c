@@ -84,6 +84,7 @@ void lort_compare_expect(lort_session *session, const lort_index *index)
         cost += index->tensors[i].elements;
         bytes += index->tensors[i].bytes;
     }
+    session->total_bytes = bytes;
     lort_meter_expect(&session->meter, LORT_PHASE_COMPARING, cost, bytes, index->count);
     lort_session_enter(session, LORT_PHASE_COMPARING);
 }

@@ -11,8 +11,8 @@
  * On failure: LORT_E_INPUT, with the tensor. */
 lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_error *err);
 
-/* Tells the meter what it takes to compare all tensors of A: a pair costs its elements. The phase
- * begins. */
+/* Tells the session what it takes to compare all tensors of A: a pair costs its elements, and
+ * progress goes with the bytes of A. The phase begins. */
 void lort_compare_expect(lort_session *session, const lort_index *index);
 
 /* Puts the worst and the mean error of the tensors into the report. */

@@ -148,8 +148,9 @@ static lort_span others_span(const lort_model *model, const lort_work_plan *plan
             *elements += (double)planned->tensor->elements;
         if (lort_tensor_plan_counts(planned) || planned->same)
             continue;
-        sum.low += lort_plan_share(planned, false) * (double)extents[i].bytes;
-        sum.high += lort_plan_share(planned, true) * (double)extents[i].bytes + RECORD_HIGH;
+        const lort_span span = kept_span(planned, extents[i].bytes);
+        sum.low += span.low;
+        sum.high += span.high + RECORD_HIGH;
     }
     return sum;
 }

@@ -113,6 +113,23 @@ static uint64_t factors_memory(const lort_part *part, const lort_term *term, uin
     return (uint64_t)(shape.rows + shape.cols) * term->rank[slice] * sizeof(float);
 }
 
+/* Loads an array whose elements need no decoding, of so many bytes each. */
+static lort_code load_bytes(const lort_slice *slice, lort_array array, uint64_t each,
+                            lort_scratch *scratch, uint8_t *dst, lort_error *err)
+{
+    uint64_t first, count;
+    lort_part_array(slice->part, array, slice->slice, &first, &count);
+    for (uint64_t i = first; i < first + count; i++) {
+        const lort_chunk *chunk = &slice->part->chunks[i];
+        lort_code code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec,
+                                            scratch->planes, scratch->bytes, err);
+        if (code)
+            return code;
+        memcpy(dst + chunk->first * each, scratch->bytes, (size_t)(chunk->count * each));
+    }
+    return LORT_OK;
+}
+
 static lort_code load_array(const lort_slice *slice, lort_array array, lort_dtype dtype,
                             lort_scratch *scratch, float *dst, lort_error *err)
 {
@@ -205,20 +222,14 @@ static uint64_t integers_memory(const lort_part *part, const lort_term *term, ui
 
 static lort_code integers_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
 {
-    uint64_t first, count;
     void *memory;
     lort_code code = lort_take(
         slice->alloc, lort_codes_bytes(slice->term[LORT_TERM_INTEGERS]->scaled, &slice->shape),
         "codes of rows and columns", &memory, err);
+    if (code)
+        return code;
     slice->codes = memory;
-    lort_part_array(slice->part, LORT_ARRAY_CODES, slice->slice, &first, &count);
-    for (uint64_t i = first; i < first + count && code == LORT_OK; i++) {
-        const lort_chunk *chunk = &slice->part->chunks[i];
-        code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec, scratch->planes,
-                                  scratch->bytes, err);
-        if (code == LORT_OK)
-            memcpy(slice->codes + chunk->first, scratch->bytes, (size_t)chunk->count);
-    }
+    code = load_bytes(slice, LORT_ARRAY_CODES, 1, scratch, slice->codes, err);
     return code ? code : check_scales(slice, err);
 }
 
@@ -332,36 +343,22 @@ static lort_code block_cells(const lort_slice *slice, const lort_cells *cells,
 
 /* ---- outliers ---- */
 
-#define OUTLIER_BYTES (sizeof(uint64_t) + sizeof(float))
-
 static uint64_t outliers_memory(const lort_part *part, const lort_term *term, uint32_t slice)
 {
     (void)part;
-    return term->rank[slice] * OUTLIER_BYTES;
+    return term->rank[slice] * LORT_OUTLIER_BYTES;
 }
 
-static lort_code load_places(const lort_slice *slice, lort_scratch *scratch, lort_error *err)
+static lort_code check_places(const lort_slice *slice, uint64_t count, lort_error *err)
 {
     const uint64_t elements = (uint64_t)slice->shape.rows * (uint64_t)slice->shape.cols;
-    uint64_t first, count, next = 0;
-    lort_part_array(slice->part, LORT_ARRAY_PLACES, slice->slice, &first, &count);
-    for (uint64_t i = first; i < first + count; i++) {
-        const lort_chunk *chunk = &slice->part->chunks[i];
-        lort_code code = lort_archive_chunk(slice->archive, slice->part, i, scratch->codec,
-                                            scratch->planes, scratch->bytes, err);
-        if (code)
-            return code;
-        for (uint64_t k = 0; k < chunk->count; k++) {
-            const uint64_t place = lort_load_u64(scratch->bytes + 8 * k);
-            if (place < next || place >= elements)
-                return lort_fail(err, LORT_E_DAMAGED,
-                                 "outlier %llu is at element %llu (allowed: %llu to %llu)",
-                                 (unsigned long long)(chunk->first + k), (unsigned long long)place,
-                                 (unsigned long long)next, (unsigned long long)elements - 1);
-            slice->places[chunk->first + k] = place;
-            next = place + 1;
-        }
-    }
+    uint64_t next = 0;
+    for (uint64_t i = 0; i < count; next = slice->places[i++] + 1)
+        if (slice->places[i] < next || slice->places[i] >= elements)
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "outlier %llu is at element %llu (allowed: %llu to %llu)",
+                             (unsigned long long)i, (unsigned long long)slice->places[i],
+                             (unsigned long long)next, (unsigned long long)elements - 1);
     return LORT_OK;
 }
 
@@ -369,31 +366,21 @@ static lort_code outliers_open(lort_slice *slice, lort_scratch *scratch, lort_er
 {
     const uint32_t count = slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice];
     void *memory;
-    lort_code code = lort_take(slice->alloc, count * OUTLIER_BYTES, "outliers", &memory, err);
+    lort_code code = lort_take(slice->alloc, count * LORT_OUTLIER_BYTES, "outliers", &memory, err);
     if (code)
         return code;
     slice->places = memory;
     slice->outliers = (float *)(void *)(slice->places + count);
-    code = load_places(slice, scratch, err);
+    code = load_bytes(slice, LORT_ARRAY_PLACES, sizeof *slice->places, scratch,
+                      (uint8_t *)slice->places, err);
+    if (code == LORT_OK)
+        code = check_places(slice, count, err);
     return code ? code
                 : load_array(slice, LORT_ARRAY_OUTLIERS, LORT_F32, scratch, slice->outliers, err);
 }
 
-/* The first outlier at `place` or behind it. A search in each row of a cell bounds the work,
- * however many outliers a row has outside the cell. */
-static uint64_t first_outlier(const lort_slice *slice, uint64_t count, uint64_t place)
-{
-    uint64_t low = 0, high = count;
-    while (low < high) {
-        const uint64_t middle = low + (high - low) / 2;
-        if (slice->places[middle] < place)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
+/* A search in each row of a cell bounds the work, however many outliers a row has outside the
+ * cell. */
 static lort_code outliers_cells(const lort_slice *slice, const lort_cells *cells,
                                 lort_scratch *scratch, lort_chunk_cache *cache, float *dst,
                                 lort_error *err)
@@ -405,7 +392,7 @@ static lort_code outliers_cells(const lort_slice *slice, const lort_cells *cells
     (void)err;
     for (int64_t r = cells->r0; r < cells->r1; r++, dst += wide) {
         const uint64_t start = (uint64_t)r * (uint64_t)slice->shape.cols + (uint64_t)cells->c0;
-        for (uint64_t i = first_outlier(slice, count, start);
+        for (uint64_t i = lort_outliers_from(slice->places, count, start);
              i < count && slice->places[i] < start + wide; i++)
             dst[slice->places[i] - start] = slice->outliers[i];
     }
@@ -500,7 +487,7 @@ void lort_slice_close(lort_slice *slice)
         lort_give(slice->alloc, slice->scales, scales_bytes(slice->part));
     if (slice->places)
         lort_give(slice->alloc, slice->places,
-                  slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice] * OUTLIER_BYTES);
+                  slice->term[LORT_TERM_OUTLIERS]->rank[slice->slice] * LORT_OUTLIER_BYTES);
     *slice = (lort_slice){0};
 }
 

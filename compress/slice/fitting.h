@@ -50,7 +50,7 @@ static inline bool lort_fitting_is_weighed(const lort_fitting *f)
 /* The smallest and the largest step that readers accept. */
 static inline float lort_fitting_step_most(const lort_fitting *f)
 {
-    return f->source->planned->scaled & LORT_SCALING_ROWS ? 0x1p68f : 0x1p100f;
+    return lort_step_most(f->source->planned->scaled);
 }
 static inline float lort_fitting_step_least(const lort_fitting *f)
 {

@@ -133,26 +133,12 @@ void lort_outliers_free(lort_outliers *outliers, const lort_alloc *alloc)
     *outliers = (lort_outliers){0};
 }
 
-/* The first outlier at `place` or behind it. */
-static uint64_t first_outlier(const lort_outliers *outliers, uint64_t place)
-{
-    uint64_t low = 0, high = outliers->count;
-    while (low < high) {
-        const uint64_t middle = low + (high - low) / 2;
-        if (outliers->places[middle] < place)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Puts zeros in place of the outliers of a tile. */
 static void blank_outliers(const lort_outliers *outliers, uint64_t cols, uint64_t r0, uint64_t r1,
                            uint64_t c0, uint64_t c1, float *tile)
 {
     for (uint64_t r = r0; r < r1; r++)
-        for (uint64_t i = first_outlier(outliers, r * cols + c0);
+        for (uint64_t i = lort_outliers_from(outliers->places, outliers->count, r * cols + c0);
              i < outliers->count && outliers->places[i] < r * cols + c1; i++)
             tile[(r - r0) * (c1 - c0) + outliers->places[i] - r * cols - c0] = 0;
 }

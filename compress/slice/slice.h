@@ -30,19 +30,18 @@ typedef struct lort_range {
 } lort_range;
 
 /* Weights that are stored exactly (compress/slice/outliers.h), in row-major order. */
-#define LORT_OUTLIER_BYTES (sizeof(uint64_t) + sizeof(float))
 typedef struct lort_outliers {
-    uint64_t
-        *places;   /* [count]: row * cols + column, ascending. One block of memory with values. */
-    float *values; /* [count] */
+    /* [count]: row * cols + column, ascending; and the values. One block of memory. */
+    uint64_t *places;
+    float *values;
     uint64_t count, room;
     uint64_t stored; /* bytes in the container */
     double energy;   /* sum of their squares */
     /* There are too many to be stored so. A step for them would be too coarse for the others. */
     bool crowded;
 } lort_outliers;
-void lort_outliers_free(lort_outliers *outliers,
-                        const lort_alloc *alloc); /* accepts a zeroed one */
+/* Accepts a zeroed one. */
+void lort_outliers_free(lort_outliers *outliers, const lort_alloc *alloc);
 
 typedef struct lort_slice_source {
     const lort_decider *decider;

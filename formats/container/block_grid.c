@@ -1,4 +1,5 @@
-/* block_grid: cuts a matrix into blocks (docs/FORMAT.md, section 8, "Blocks of integers").
+/* block_grid: cuts a matrix into blocks (docs/FORMAT.md, section 8, "Blocks of integers"). Also
+ * what readers and writers of coded slices find alike: codes of scales, steps, places of outliers.
  *
  *     even(total, most, unit) = total (1 for 0)               if total <= most
  *                             = unit ceil(ceil(total / n) / unit), n = ceil(total / most)
@@ -6,6 +7,7 @@
  *     high = even(rows, 64 floor(524288 / wide / 64), 64)
  */
 #include "formats/container/container.h"
+#include <math.h>
 
 static int64_t count_pieces(int64_t total, int64_t size)
 {
@@ -51,4 +53,22 @@ lort_scales lort_scales_in(const uint8_t *codes, unsigned scaled, const lort_mat
                   *rows = cols + (scaled & LORT_SCALING_COLS ? shape->cols : 0);
     return (lort_scales){scaled & LORT_SCALING_COLS ? cols : NULL,
                          scaled & LORT_SCALING_ROWS ? rows : NULL};
+}
+
+float lort_step_most(unsigned scaled)
+{
+    return ldexpf(1, scaled & LORT_SCALING_ROWS ? LORT_ROW_STEP_OCTAVES : LORT_STEP_OCTAVES);
+}
+
+uint64_t lort_outliers_from(const uint64_t *places, uint64_t count, uint64_t place)
+{
+    uint64_t low = 0, high = count;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (places[middle] < place)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }

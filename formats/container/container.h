@@ -185,6 +185,14 @@ typedef struct lort_scales {
 } lort_scales;
 lort_scales lort_scales_in(const uint8_t *codes, unsigned scaled, const lort_matrices *shape);
 
+/* An outlier in memory: its place, row * cols + column, and its value. */
+#define LORT_OUTLIER_BYTES (sizeof(uint64_t) + sizeof(float))
+/* The number of the first of these ascending places that is `place` or behind it; count: none. */
+uint64_t lort_outliers_from(const uint64_t *places, uint64_t count, uint64_t place);
+/* The largest step that readers accept, for scales such as `scaled` (lort_scaling). The smallest is
+ * its inverse. */
+float lort_step_most(unsigned scaled);
+
 /* The grid of blocks of a coded slice, numbered row of blocks by row of blocks. Blocks are as even
  * as they can be. A block has at most LORT_BLOCK_COLS columns (whole rows where they fit) and at
  * most LORT_BLOCK_WEIGHTS weights. Its sides are multiples of the units, except at the edges of the

@@ -13,7 +13,6 @@
 #include "formats/container/part.h"
 #include "formats/types/layout.h"
 #include "formats/types/opaque.h"
-#include <math.h>
 #include <string.h>
 
 typedef unsigned long long ull;
@@ -153,7 +152,7 @@ static lort_code get_steps(lort_cursor *c, const lort_part *p, lort_term *t)
 {
     const uint8_t *values = get_values(c, p, "step");
     const int most = t->scaled & LORT_SCALING_ROWS ? LORT_ROW_STEP_OCTAVES : LORT_STEP_OCTAVES;
-    const float largest = ldexpf(1, most), smallest = ldexpf(1, -most);
+    const float largest = lort_step_most(t->scaled), smallest = 1 / largest;
     for (uint32_t i = 0; values && i < p->slices; i++) {
         uint32_t bits = value_at(values, i);
         memcpy(&t->step[i], &bits, sizeof bits);
