@@ -107,10 +107,16 @@ static lort_span coarsest_span(const lort_tensor_plan *planned)
     return (lort_span){0, 1.5 * weights + sides + 400};
 }
 
-/* The whole output if every candidate is stored as its target asks (tried) or at the coarsest
- * error, and losslessly where that is smaller. */
+/* What the estimate supposes of every candidate. Where the lossless form is smaller, it counts. */
+typedef enum supposed {
+    SUPPOSED_KEPT,
+    SUPPOSED_TRIED,   /* stored as its target asks */
+    SUPPOSED_COARSEST /* stored at the coarsest error */
+} supposed;
+
+/* The whole output. */
 static lort_span sum_spans(const lort_model *model, const lort_options *options,
-                           const lort_work_plan *plan, bool tried, bool coarsest)
+                           const lort_work_plan *plan, supposed as)
 {
     uint64_t count;
     const lort_extent *extents = lort_model_extents(model, &count);
@@ -123,9 +129,9 @@ static lort_span sum_spans(const lort_model *model, const lort_options *options,
             continue;
         }
         lort_span span = kept_span(planned, extents[i].bytes);
-        if (planned->candidate && (tried || coarsest)) {
+        if (planned->candidate && as != SUPPOSED_KEPT) {
             const lort_span lossy =
-                coarsest ? coarsest_span(planned) : tried_span(options, planned);
+                as == SUPPOSED_COARSEST ? coarsest_span(planned) : tried_span(options, planned);
             span.low = fmin(span.low, lossy.low);
             span.high = fmin(span.high, lossy.high);
         }
@@ -171,7 +177,7 @@ void lort_estimate_output(const lort_model *model, const lort_options *options,
                           lort_work_plan *plan)
 {
     const bool sized = lort_goal_sized(options);
-    lort_span out = sum_spans(model, options, plan, !sized, false);
+    lort_span out = sum_spans(model, options, plan, sized ? SUPPOSED_KEPT : SUPPOSED_TRIED);
     if (sized) { /* the lossless form is all that compress writes, however large the target is */
         const lort_span target = target_span(model, options, plan);
         out.low = fmin(out.low, target.low);
@@ -187,7 +193,7 @@ bool lort_estimate_reach(const lort_model *model, const lort_options *options,
     double elements;
     const lort_span target = target_span(model, options, plan),
                     others = others_span(model, plan, &elements);
-    *smallest = sum_spans(model, options, plan, false, true);
+    *smallest = sum_spans(model, options, plan, SUPPOSED_COARSEST);
     const bool reached = target.high >= smallest->high;
     if (options->goal == LORT_GOAL_BPW && elements > 0) {
         smallest->low = 8 * fmax(smallest->low - others.high, 0) / elements;

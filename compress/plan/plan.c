@@ -67,11 +67,11 @@ static void plan_extent(const lort_model *model, const lort_options *options,
     planned->tensor = &lort_model_index(model)->tensors[tensor];
     planned->kind = kind_of(planned->tensor, facts);
     planned->mark = (lort_mark)facts->marks.of[tensor];
-    planned->reason = lort_rules_reason(options, planned->tensor, planned->mark);
-    planned->candidate = planned->reason == LORT_REASON_NONE;
     const lort_view view = lort_view_of(options, planned->tensor);
     planned->shape = view.shape;
     planned->convolution = view.convolution;
+    planned->reason = lort_rules_reason(options, planned->tensor, &view, planned->mark);
+    planned->candidate = planned->reason == LORT_REASON_NONE;
 }
 
 /* A head with the bytes of the embedding is tied, though the file has it twice. */

@@ -2,7 +2,6 @@
 #include "compress/plan/rules.h"
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
-#include "compress/plan/view.h"
 #include "formats/base/glob.h"
 
 typedef struct rule_input {
@@ -90,10 +89,9 @@ static const struct keep_rule {
 };
 
 lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *tensor,
-                              lort_mark mark)
+                              const lort_view *view, lort_mark mark)
 {
-    const lort_view view = lort_view_of(options, tensor);
-    const rule_input in = {options, tensor, mark, view.shape, view.small};
+    const rule_input in = {options, tensor, mark, view->shape, view->small};
     const override by = lort_glob_names(options->include, options->include_count, tensor->name)
                             ? OVERRIDE_BY_NAME
                         : lort_glob_any(options->include, options->include_count, tensor->name)

@@ -3,11 +3,12 @@
 #define LORT_COMPRESS_PLAN_RULES_H
 
 #include "compress/lort.h"
+#include "compress/plan/view.h"
 #include "compress/slice/tensor_plan.h"
 
 /* The reason of the first rule that keeps the tensor. NONE: no rule keeps it, so LoRT tries every
- * slice. mark: of the tensor (marks.h). */
+ * slice. view, mark: of the tensor (view.h, marks.h). */
 lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *tensor,
-                              lort_mark mark);
+                              const lort_view *view, lort_mark mark);
 
 #endif
