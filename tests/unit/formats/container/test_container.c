@@ -431,46 +431,62 @@ static void elements_are_bounded(void **state)
     lort_arena_free(&arena);
 }
 
+/* A part of integers of one slice, with scales. */
+typedef struct scaled_case {
+    int64_t dims[2];
+    uint32_t rank;
+    float step;
+    lort_term term;
+    lort_chunk chunks[2];
+    lort_part part;
+} scaled_case;
+
+/* codes: the bytes of CODES. */
+static void make_scaled(scaled_case *c, uint32_t rows, uint32_t cols, unsigned scaled,
+                        uint32_t codes)
+{
+    *c = (scaled_case){.dims = {rows, cols}, .rank = 1, .step = 0.5f};
+    c->term = (lort_term){.kind = LORT_TERM_INTEGERS,
+                          .left = LORT_U8,
+                          .right = LORT_U8,
+                          .left_width = 1,
+                          .right_width = 1,
+                          .rank = &c->rank,
+                          .step = &c->step,
+                          .scaled = scaled};
+    c->chunks[0] = (lort_chunk){
+        .array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = codes, .count = codes};
+    c->chunks[1] = (lort_chunk){.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
+                                .stored = 9,
+                                .decoded = 20,
+                                .offset = 9,
+                                .count = (uint64_t)rows * cols};
+    c->part = (lort_part){.tensor = true,
+                          .name = "w",
+                          .name_bytes = 1,
+                          .dtype = LORT_F32,
+                          .n_dims = 2,
+                          .dims = c->dims,
+                          .slices = 1,
+                          .source_bytes = (uint64_t)rows * cols * 4,
+                          .reason = "",
+                          .terms = &c->term,
+                          .term_count = 1,
+                          .chunks = c->chunks,
+                          .chunk_count = 2,
+                          .payload_bytes = 18};
+}
+
 /* Only terms of integers have scales, and then CODES end with a code of each column or row. The
  * part has one slice of 3 x 4. */
 static void scales_are_in_the_codes(void **state)
 {
     (void)state;
-    uint32_t rank = 1;
-    float step = 0.5f;
-    int64_t dims[2] = {3, 4};
-    lort_term term = {.kind = LORT_TERM_INTEGERS,
-                      .left = LORT_U8,
-                      .right = LORT_U8,
-                      .left_width = 1,
-                      .right_width = 1,
-                      .rank = &rank,
-                      .step = &step,
-                      .scaled = LORT_SCALING_COLS};
-    lort_chunk chunks[] = {
-        {.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 11, .count = 11},
-        {.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
-         .stored = 9,
-         .decoded = 20,
-         .offset = 9,
-         .count = 12}};
-    const lort_part in = {.tensor = true,
-                          .name = "w",
-                          .name_bytes = 1,
-                          .dtype = LORT_F32,
-                          .n_dims = 2,
-                          .dims = dims,
-                          .slices = 1,
-                          .source_bytes = 48,
-                          .reason = "",
-                          .terms = &term,
-                          .term_count = 1,
-                          .chunks = chunks,
-                          .chunk_count = 2,
-                          .payload_bytes = 18};
+    scaled_case c;
+    make_scaled(&c, 3, 4, LORT_SCALING_COLS, 11);
     lort_arena arena = {.alloc = &lort_alloc_heap};
     lort_part p;
-    assert_int_equal(part_code(&in, &p, &arena), LORT_OK);
+    assert_int_equal(part_code(&c.part, &p, &arena), LORT_OK);
     assert_true(p.terms[0].scaled);
     /* 3 + 4 codes, then 4 of columns, then 3 of rows */
     static const struct {
@@ -482,21 +498,21 @@ static void scales_are_in_the_codes(void **state)
                  {LORT_SCALING_COLS | LORT_SCALING_ROWS, 14}};
     for (unsigned i = 0; i < 16; i++) {
         const bool fits = i / 4 == i % 4;
-        term.scaled = cases[i % 4].scaled;
-        chunks[0].decoded = cases[i / 4].bytes;
-        chunks[0].count = chunks[0].decoded;
-        assert_int_equal(part_code(&in, &p, &arena), fits ? LORT_OK : LORT_E_DAMAGED);
+        c.term.scaled = cases[i % 4].scaled;
+        c.chunks[0].decoded = cases[i / 4].bytes;
+        c.chunks[0].count = c.chunks[0].decoded;
+        assert_int_equal(part_code(&c.part, &p, &arena), fits ? LORT_OK : LORT_E_DAMAGED);
         if (!fits)
             continue;
-        assert_int_equal(p.terms[0].scaled, term.scaled);
+        assert_int_equal(p.terms[0].scaled, c.term.scaled);
         const lort_matrices shape = lort_part_matrices(&p);
-        assert_int_equal(lort_codes_bytes(p.terms[0].scaled, &shape), chunks[0].decoded);
+        assert_int_equal(lort_codes_bytes(p.terms[0].scaled, &shape), c.chunks[0].decoded);
         uint8_t codes[14];
-        const lort_scales views = lort_scales_in(codes, term.scaled, &shape);
-        assert_ptr_equal(views.cols, term.scaled & LORT_SCALING_COLS ? codes + 7 : NULL);
-        assert_ptr_equal(views.rows, !(term.scaled & LORT_SCALING_ROWS) ? NULL
-                                     : term.scaled & LORT_SCALING_COLS  ? codes + 11
-                                                                        : codes + 7);
+        const lort_scales views = lort_scales_in(codes, c.term.scaled, &shape);
+        assert_ptr_equal(views.cols, c.term.scaled & LORT_SCALING_COLS ? codes + 7 : NULL);
+        assert_ptr_equal(views.rows, !(c.term.scaled & LORT_SCALING_ROWS) ? NULL
+                                     : c.term.scaled & LORT_SCALING_COLS  ? codes + 11
+                                                                          : codes + 7);
     }
     for (uint32_t i = 0; i < FIXTURE_PARTS; i++) {
         fixture_part *f = &fix.parts[i];
@@ -811,41 +827,11 @@ static void steps_have_their_limits(void **state)
                          cases[i].plain ? LORT_OK : LORT_E_DAMAGED);
     }
     f->step[0] = before;
-    uint32_t rank = 1;
-    float step;
-    int64_t dims[2] = {1, 1};
-    lort_term term = {.kind = LORT_TERM_INTEGERS,
-                      .left = LORT_U8,
-                      .right = LORT_U8,
-                      .left_width = 1,
-                      .right_width = 1,
-                      .rank = &rank,
-                      .step = &step,
-                      .scaled = LORT_SCALING_ROWS};
-    lort_chunk chunks[] = {
-        {.array = LORT_ARRAY_ID(LORT_ARRAY_CODES, 0), .stored = 9, .decoded = 3, .count = 3},
-        {.array = LORT_ARRAY_ID(LORT_ARRAY_BLOCKS, 0),
-         .stored = 9,
-         .decoded = 20,
-         .offset = 9,
-         .count = 1}};
-    const lort_part in = {.tensor = true,
-                          .name = "w",
-                          .name_bytes = 1,
-                          .dtype = LORT_F32,
-                          .n_dims = 2,
-                          .dims = dims,
-                          .slices = 1,
-                          .source_bytes = 4,
-                          .reason = "",
-                          .terms = &term,
-                          .term_count = 1,
-                          .chunks = chunks,
-                          .chunk_count = 2,
-                          .payload_bytes = 18};
+    scaled_case c;
+    make_scaled(&c, 1, 1, LORT_SCALING_ROWS, 3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        step = cases[i].step;
-        assert_int_equal(part_code(&in, &p, &arena), cases[i].rows ? LORT_OK : LORT_E_DAMAGED);
+        c.step = cases[i].step;
+        assert_int_equal(part_code(&c.part, &p, &arena), cases[i].rows ? LORT_OK : LORT_E_DAMAGED);
     }
     lort_arena_free(&arena);
 }
