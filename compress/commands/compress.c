@@ -457,6 +457,26 @@ static void leave_partial(prepared *p, lort_publish *publish, const char *output
     report->partial_other = !p->decider.journal; /* its key is not that of this run */
 }
 
+/* The options of the decider count: a further attempt may have others than the first. */
+static lort_code open_journal(prepared *p, lort_publish *publish, lort_error *err)
+{
+    const lort_options *options = p->decider.options;
+    const lort_input input = {.model = p->model};
+    lort_buffer words = {.alloc = &p->session.alloc};
+    lort_goal_text(options, &words);
+    lort_plan_importance_text(&p->plan, &words);
+    const lort_journal_run run = {.session = &p->session,
+                                  .input = &input,
+                                  .options = &words,
+                                  .resume = options->resume,
+                                  .sized = lort_goal_sized(options)};
+    lort_code code = lort_buffer_check(&words, err);
+    if (code == LORT_OK)
+        code = lort_journal_open(&run, publish, &p->decider.journal, err);
+    lort_buffer_free(&words);
+    return code;
+}
+
 /* One attempt. If the output misses its size, *over is the bytes too many, and nothing of the
  * attempt is left; else *over is 0. */
 static lort_code attempt_output(prepared *p, const char *output, const lort_options *options,
@@ -476,7 +496,7 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     if (code)
         return code;
     lort_os_free_space(lort_publish_dir(publish), &p->session.report->disk_free_bytes, NULL);
-    code = lort_journal_open(&p->decider, &p->plan, publish, &p->decider.journal, err);
+    code = open_journal(p, publish, err);
     if (code == LORT_OK)
         code = make_output(p, publish, options, over, err);
     if (code == LORT_OK)

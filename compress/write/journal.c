@@ -13,9 +13,9 @@
  * before the run is in doubt. Its line then ends with the time of the run, so no other key has the
  * same line, and the next run compares contents. */
 #include "compress/write/journal.h"
-#include "compress/goal/goal.h"
 #include "compress/session/versions.h"
 #include "formats/base/bytes.h"
+#include "formats/base/plain_path.h"
 #include "loader/os/os.h"
 #include <stdio.h>
 #include <string.h>
@@ -50,21 +50,40 @@ struct lort_journal {
 
 /* ---- the key ---- */
 
+/* A file of the input, as a key tells it. */
+typedef struct key_file {
+    const char *name;
+    uint64_t size, device, inode;
+    int64_t mtime_ns, ctime_ns;
+} key_file;
+
 /* XXH3-128 of the bytes before the data of a weight file, or of a whole file of another role. */
-static lort_code hash_header(const lort_decider *decider, uint32_t number, lort_hasher *hasher,
-                             void *scratch, lort_error *err)
+static lort_code hash_header(lort_model *model, uint32_t number, lort_hasher *hasher, void *scratch,
+                             lort_error *err)
 {
-    const lort_model_file *file = lort_model_get_file(decider->model, number);
+    const lort_model_file *file = lort_model_get_file(model, number);
     const uint64_t bytes = file->role == LORT_ROLE_WEIGHTS ? file->header.header_bytes : file->size;
-    lort_code code =
-        lort_model_hash(decider->model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
-    return code ? code : lort_model_check(decider->model, number, err);
+    lort_code code = lort_model_hash(model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
+    return code ? code : lort_model_check(model, number, err);
+}
+
+/* The hashes of all chunks tell a container: reading checks each chunk against its hash. */
+static void hash_chunks(const lort_archive *archive, lort_hasher *hasher)
+{
+    for (uint64_t i = 0; i < lort_archive_count(archive); i++) {
+        const lort_part *part = lort_archive_part(archive, i);
+        lort_hasher_add(hasher, part->source.bytes, sizeof part->source.bytes);
+        for (uint64_t c = 0; c < part->chunk_count; c++) {
+            uint8_t hash[8];
+            lort_store_u64(hash, part->chunks[c].hash);
+            lort_hasher_add(hasher, hash, sizeof hash);
+        }
+    }
 }
 
 /* now: the time of day in ns. A clock of a file server that is behind ours by more than the grain
  * is not noticed; one that is ahead puts files in doubt. */
-static void put_identity(const lort_model_file *file, const char *name, int64_t now,
-                         lort_buffer *key)
+static void put_identity(const key_file *file, const char *name, int64_t now, lort_buffer *key)
 {
     const int64_t changed = file->ctime_ns > file->mtime_ns ? file->ctime_ns : file->mtime_ns;
     lort_put_text(key, TIME_LABEL "%s\t%lld %lld %llu %llu", name, (long long)file->mtime_ns,
@@ -75,68 +94,83 @@ static void put_identity(const lort_model_file *file, const char *name, int64_t 
     lort_put_text(key, "\n");
 }
 
-static lort_code put_file(const lort_decider *decider, uint32_t number, void *scratch,
-                          lort_buffer *key, lort_error *err)
+static void put_file(const key_file *file, uint32_t number, lort_hash128 hash, lort_buffer *key)
 {
-    const lort_alloc *alloc = &decider->session->alloc;
-    const lort_model_file *file = lort_model_get_file(decider->model, number);
     char name[600];
+    lort_escape_text(name, sizeof name, file->name);
+    lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n", number,
+                  name, name, (unsigned long long)file->size, name,
+                  (unsigned long long)lort_load_u64(hash.bytes),
+                  (unsigned long long)lort_load_u64(hash.bytes + 8));
+    put_identity(file, name, lort_os_time_ns(), key);
+}
+
+static lort_code put_model_file(const lort_journal_run *run, uint32_t number, void *scratch,
+                                lort_buffer *key, lort_error *err)
+{
+    const lort_model_file *f = lort_model_get_file(run->input->model, number);
+    const key_file file = {f->name, f->size, f->device, f->inode, f->mtime_ns, f->ctime_ns};
     lort_hasher *hasher;
-    lort_code code = lort_hasher_open(alloc, &hasher, err);
+    lort_code code = lort_hasher_open(&run->session->alloc, &hasher, err);
     if (code == LORT_OK)
-        code = hash_header(decider, number, hasher, scratch, err);
-    if (code == LORT_OK) {
-        const lort_hash128 hash = lort_hasher_value(hasher);
-        lort_escape_text(name, sizeof name, file->name);
-        lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n", number,
-                      name, name, (unsigned long long)file->size, name,
-                      (unsigned long long)lort_load_u64(hash.bytes),
-                      (unsigned long long)lort_load_u64(hash.bytes + 8));
-        put_identity(file, name, lort_os_time_ns(), key);
-    }
+        code = hash_header(run->input->model, number, hasher, scratch, err);
+    if (code == LORT_OK)
+        put_file(&file, number, lort_hasher_value(hasher), key);
     lort_hasher_close(hasher);
     return code;
 }
 
-static lort_code put_files(const lort_decider *decider, lort_buffer *key, lort_error *err)
+static lort_code put_model(const lort_journal_run *run, lort_buffer *key, lort_error *err)
 {
     void *scratch;
-    lort_code code =
-        lort_take(&decider->session->alloc, HASH_PIECE, "reading headers", &scratch, err);
+    lort_code code = lort_take(&run->session->alloc, HASH_PIECE, "reading headers", &scratch, err);
     if (code)
         return code;
-    for (uint32_t i = 0; i < lort_model_file_count(decider->model) && code == LORT_OK; i++)
-        code = put_file(decider, i, scratch, key, err);
-    lort_give(&decider->session->alloc, scratch, HASH_PIECE);
+    for (uint32_t i = 0; i < lort_model_file_count(run->input->model) && code == LORT_OK; i++)
+        code = put_model_file(run, i, scratch, key, err);
+    lort_give(&run->session->alloc, scratch, HASH_PIECE);
     return code;
 }
 
-/* One line for each option, so that a message can name the first one that differs. */
-static void put_options(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key)
+static lort_code put_archive(const lort_journal_run *run, lort_buffer *key, lort_error *err)
 {
-    lort_buffer words = {.alloc = key->alloc};
-    lort_goal_text(decider->options, &words);
-    lort_plan_importance_text(plan, &words);
-    for (uint64_t at = 0, n; at < words.size; at += n + 1) {
-        const uint8_t *end = memchr(words.data + at, ' ', words.size - at);
-        n = (end ? (uint64_t)(end - words.data) : words.size) - at;
-        lort_put_text(key, "option\t");
-        lort_put_bytes(key, words.data + at, n);
-        lort_put_text(key, "\n");
-    }
-    if (words.error.code)
-        key->error = words.error;
-    lort_buffer_free(&words);
+    const lort_archive *archive = run->input->archive;
+    const lort_file_info *f = lort_archive_info(archive);
+    const key_file file = {lort_path_base(lort_archive_path(archive)),
+                           f->size,
+                           f->device,
+                           f->inode,
+                           f->mtime_ns,
+                           f->ctime_ns};
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(&run->session->alloc, &hasher, err);
+    if (code)
+        return code;
+    hash_chunks(archive, hasher);
+    put_file(&file, 0, lort_hasher_value(hasher), key);
+    lort_hasher_close(hasher);
+    return LORT_OK;
 }
 
-static lort_code make_key(const lort_decider *decider, const lort_work_plan *plan, lort_buffer *key,
-                          lort_error *err)
+/* One line for each option, so that a message can name the first one that differs. */
+static void put_options(const lort_buffer *words, lort_buffer *key)
+{
+    for (uint64_t at = 0, n; at < words->size; at += n + 1) {
+        const uint8_t *end = memchr(words->data + at, ' ', words->size - at);
+        n = (end ? (uint64_t)(end - words->data) : words->size) - at;
+        lort_put_text(key, "option\t");
+        lort_put_bytes(key, words->data + at, n);
+        lort_put_text(key, "\n");
+    }
+}
+
+static lort_code make_key(const lort_journal_run *run, lort_buffer *key, lort_error *err)
 {
     char libraries[LORT_LIBRARIES_TEXT];
     lort_library_versions(libraries, sizeof libraries);
     lort_put_text(key, "algorithm\t%d\nlibraries\t%s\n", LORT_ALGORITHM, libraries);
-    put_options(decider, plan, key);
-    lort_code code = put_files(decider, key, err);
+    put_options(run->options, key);
+    lort_code code = run->input->archive ? put_archive(run, key, err) : put_model(run, key, err);
     return code ? code : lort_buffer_check(key, err);
 }
 
@@ -363,13 +397,13 @@ lort_code lort_journal_drop(lort_journal *j, const char *why, lort_error *err)
 }
 
 /* Without --resume this run replaces work that has another key. */
-static lort_code start_journal(lort_journal *j, const lort_options *options, lort_error *err)
+static lort_code start_journal(lort_journal *j, bool resume, lort_error *err)
 {
     lort_error found = {0};
     note n = {.whole.alloc = j->key.alloc};
     lort_code code = judge_key(j, &n, &found);
     lort_buffer_free(&n.whole);
-    if ((code == LORT_E_USAGE || code == LORT_E_READ) && !options->resume)
+    if ((code == LORT_E_USAGE || code == LORT_E_READ) && !resume)
         return lort_journal_drop(j, found.message, err);
     if (code && err)
         *err = found;
@@ -399,33 +433,45 @@ static lort_code name_file(lort_journal *j, lort_error *err)
     return code;
 }
 
-lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan,
-                            lort_publish *publish, lort_journal **out, lort_error *err)
+/* Opens the file of the journal, or makes one. */
+static lort_code open_file(lort_journal *j, const lort_journal_run *run, lort_error *err)
 {
-    const lort_alloc *alloc = &decider->session->alloc;
+    lort_code code = lort_own_open(j->dir, j->name, begins_as_journal, &j->file, err);
+    if (code == LORT_OK && !j->file && run->anonymous && lort_publish_found(j->publish)) {
+        lort_publish_keep(j->publish, true);
+        return lort_own_refuse(j->dir, lort_publish_partial(j->publish),
+                               "there is no journal of LoRT beside it", err);
+    }
+    if (code == LORT_OK && !j->file)
+        code = lort_os_create(j->dir, j->name, 0600, &j->file, err);
+    return code;
+}
+
+lort_code lort_journal_open(const lort_journal_run *run, lort_publish *publish, lort_journal **out,
+                            lort_error *err)
+{
+    const lort_alloc *alloc = &run->session->alloc;
     void *memory;
     *out = NULL;
     lort_code code = lort_take_zero(alloc, sizeof(lort_journal), "the journal", &memory, err);
     if (code)
         return code;
     lort_journal *j = memory;
-    *j = (lort_journal){.session = decider->session,
+    *j = (lort_journal){.session = run->session,
                         .publish = publish,
                         .arena.alloc = alloc,
                         .key.alloc = alloc,
                         .dir = lort_publish_dir(publish),
-                        .sized = lort_goal_sized(decider->options)};
+                        .sized = run->sized};
     code = name_file(j, err);
     if (code == LORT_OK)
         code = lort_os_mutex_open(&j->mutex, err);
     if (code == LORT_OK)
-        code = make_key(decider, plan, &j->key, err);
+        code = make_key(run, &j->key, err);
     if (code == LORT_OK)
-        code = lort_own_open(j->dir, j->name, begins_as_journal, &j->file, err);
-    if (code == LORT_OK && !j->file)
-        code = lort_os_create(j->dir, j->name, 0600, &j->file, err);
+        code = open_file(j, run, err);
     if (code == LORT_OK)
-        code = start_journal(j, decider->options, err);
+        code = start_journal(j, run->resume, err);
     if (code)
         lort_journal_close(j, lort_publish_stays(publish));
     else

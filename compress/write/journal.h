@@ -16,8 +16,7 @@
 #ifndef LORT_COMPRESS_WRITE_JOURNAL_H
 #define LORT_COMPRESS_WRITE_JOURNAL_H
 
-#include "compress/plan/plan.h"
-#include "compress/slice/decide.h"
+#include "compress/read/input.h"
 #include "loader/store/publish.h"
 
 typedef struct lort_journal lort_journal;
@@ -28,7 +27,9 @@ typedef enum lort_note_kind {
     LORT_NOTE_SHARES = 2,  /* number: bytes that the shares leave unused; body: their hash */
     LORT_NOTE_FIGURES = 3, /* number: extent; body: write/resume.c */
     LORT_NOTE_BAD = 4,     /* the last sync of the output failed */
-    LORT_NOTE_TOUCHED = 5  /* from here on notes may be of other weights than the key's */
+    LORT_NOTE_TOUCHED = 5, /* from here on notes may be of other weights than the key's */
+    LORT_NOTE_PIECE = 6,   /* number: piece; body: compress/quantize/notes.c */
+    LORT_NOTE_KEEP = 7     /* number: a tensor that holds NaN or Inf */
 } lort_note_kind;
 
 typedef enum lort_journal_state {
@@ -39,13 +40,26 @@ typedef enum lort_journal_state {
     LORT_JOURNAL_TOUCHED
 } lort_journal_state;
 
+/* What a journal must know of its run. */
+typedef struct lort_journal_run {
+    lort_session *session;
+    const lort_input *input;
+    /* All options that decide bytes, as words with a space before each. */
+    const lort_buffer *options;
+    bool resume; /* --resume was given */
+    bool sized;  /* the target is a size: finished parts were made within shares */
+    /* The beginning of the output does not tell that LoRT made it. So without a journal beside it
+     * the partial output is refused (LORT_E_EXISTS), and stays. */
+    bool anonymous;
+} lort_journal_run;
+
 /* Opens the journal of `publish`, a resumable output that has just begun. If unfinished work has
  * another key, --resume decides. With --resume the first difference is an error: LORT_E_READ for
  * the input, LORT_E_USAGE for options. Without it LoRT drops the work with a warning.
  *
  * Free with lort_journal_close. On failure *out is NULL. */
-lort_code lort_journal_open(const lort_decider *decider, const lort_work_plan *plan,
-                            lort_publish *publish, lort_journal **out, lort_error *err);
+lort_code lort_journal_open(const lort_journal_run *run, lort_publish *publish, lort_journal **out,
+                            lort_error *err);
 lort_journal_state lort_journal_get_state(const lort_journal *journal); /* NULL: FRESH */
 /* Calls `each` for the notes of this kind that an earlier run left, in order. A journal that is
  * NULL or FRESH has none. */

@@ -51,6 +51,9 @@ bool lort_gguf_may_differ(const lort_dtype_info *type);
 /* The bytes of a tensor whose rows are no whole blocks of such a type, until its place is known. */
 #define LORT_GGUF_UNFIT UINT64_MAX
 
+/* Puts the bytes of a tensor in another type into *bytes. Returns false if GGUF cannot hold it so.
+ * An opaque tensor keeps its type and its bytes. It is in gguf_write.c. */
+bool lort_gguf_bytes_as(const lort_tensor *t, const lort_dtype_info *type, uint64_t *bytes);
 /* As lort_format.rewrite; it is in gguf_write.c. */
 lort_code lort_gguf_rewrite(const lort_header *header, const uint8_t *data,
                             const lort_dtype_info *const *types, lort_buffer *out,

@@ -7,9 +7,7 @@
 #include "formats/types/opaque.h"
 #include <inttypes.h>
 
-/* Puts the bytes of a tensor in another type into *bytes. Returns false if GGUF cannot hold it so.
- * An opaque tensor keeps its type and its bytes. */
-static bool bytes_as(const lort_tensor *t, const lort_dtype_info *type, uint64_t *bytes)
+bool lort_gguf_bytes_as(const lort_tensor *t, const lort_dtype_info *type, uint64_t *bytes)
 {
     const uint64_t row = t->n_dims ? (uint64_t)t->dims[t->n_dims - 1] : 1;
     *bytes = t->bytes;
@@ -31,7 +29,7 @@ static lort_code place_tensors(const lort_header *h, const lort_dtype_info *cons
         const lort_tensor *t = &h->index.tensors[i];
         uint64_t bytes, end = 0;
         offsets[i] = h->header_bytes + at;
-        if (!bytes_as(t, types[i], &bytes) || !lort_add_u64(at, bytes, &end) ||
+        if (!lort_gguf_bytes_as(t, types[i], &bytes) || !lort_add_u64(at, bytes, &end) ||
             !lort_align_up(end, h->alignment, &at) || at > UINT64_MAX - h->header_bytes)
             return lort_fail(
                 err, LORT_E_USAGE, "tensor '%s' cannot be written to a GGUF file as %s",

@@ -413,6 +413,7 @@ void lort_archive_close(lort_archive *a)
 /* ---- what is in it ---- */
 
 const char *lort_archive_path(const lort_archive *a) { return a->path; }
+const lort_file_info *lort_archive_info(const lort_archive *archive) { return &archive->info; }
 uint64_t lort_archive_size(const lort_archive *a) { return a->size; }
 const lort_head *lort_archive_head(const lort_archive *a) { return &a->head; }
 const lort_model_record *lort_archive_model(const lort_archive *a) { return &a->model; }

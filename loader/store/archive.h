@@ -3,6 +3,7 @@
 #define LORT_LOADER_STORE_ARCHIVE_H
 
 #include "formats/container/container.h"
+#include "loader/os/os.h"
 #include "loader/store/codec.h"
 
 typedef struct lort_archive lort_archive;
@@ -33,6 +34,7 @@ lort_code lort_archive_unchanged(const lort_archive *archive, lort_error *err);
 
 const char *lort_archive_path(const lort_archive *archive);
 uint64_t lort_archive_size(const lort_archive *archive);
+const lort_file_info *lort_archive_info(const lort_archive *archive); /* of the file, at open */
 const lort_head *lort_archive_head(const lort_archive *archive);
 const lort_model_record *lort_archive_model(const lort_archive *archive);
 const lort_index_record *lort_archive_index(const lort_archive *archive);
