@@ -173,10 +173,6 @@ class Importance(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.POINTER(ctypes.c_float)), ("size", ctypes.c_size_t)]
 
 
-class Override(ctypes.Structure):
-    _fields_ = [("pattern", ctypes.c_char_p), ("type", ctypes.c_int)]
-
-
 LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -193,17 +189,14 @@ class Library:
         self.lib.llama_log_set(self.keep, None)
         self.lib.llama_backend_init()
 
-    def types(self, source, out, mix, imatrix, pure, dry, overrides=()):
+    def types(self, source, out, mix, imatrix, pure, dry):
         """{name: letter} as the library says, or None where it refuses."""
         params = self.lib.llama_model_quantize_default_params()
         params.ftype, params.pure, params.dry_run, params.nthread = MIXES[mix], pure, dry, 1
         one = (ctypes.c_float * 1)(1)
         entries = (Importance * 2)(Importance(b"none", one, 1), Importance(None, None, 0))
-        listed = (Override * (len(overrides) + 1))(*[Override(p.encode(), t) for p, t in overrides], Override(None, 0))
         if imatrix:
             params.imatrix = ctypes.addressof(entries)
-        if overrides:
-            params.types = ctypes.addressof(listed)
         self.log.clear()
         if self.lib.llama_model_quantize(source.encode(), out.encode(), ctypes.byref(params)):
             return None
