@@ -9,9 +9,9 @@
 
 #include "formats/types/dtype.h"
 
-/* Encodes n finite numbers, which are whole blocks. importance: [n], finite and at least 0, or NULL:
- * all 1. dst: the bytes of the blocks, any alignment, no overlap. Equal inputs give equal bytes on
- * every processor. Threads: any number at a time. */
+/* Encodes n finite numbers, which are whole blocks. importance: [n], finite and at least 0, or
+ * NULL: all 1. dst: the bytes of the blocks, any alignment, no overlap. Equal inputs give equal
+ * bytes on every processor. Threads: any number at a time. */
 typedef void lort_quantise_fn(const float *x, const float *importance, uint64_t n, void *dst);
 
 /* Returns the encoder of Q8_0, Q6_K, Q5_K, Q4_K, Q3_K, Q2_K, IQ4_XS, IQ4_NL, Q5_1, Q5_0, Q4_1 or
