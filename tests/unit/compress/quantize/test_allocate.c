@@ -1,0 +1,340 @@
+/* allocate: the least cost, found by trial of all choices where these are few; bounds and fill
+ * where they are many. */
+#include "compress/quantize/allocate.h"
+#include "tests/unit/main.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#define MOST_SMALL (6 * 9)
+#define TYPES 9u
+
+/* Bytes per 256 weights of Q2_K to Q8_0, and what their errors are like. */
+static const uint64_t type_bytes[TYPES] = {84, 110, 136, 144, 160, 176, 192, 210, 272};
+static const double type_errors[TYPES] = {.09, .03, .0095, .0075, .005, .002, .0019, .0005, .00004};
+
+static uint64_t seed;
+
+static uint64_t draw(uint64_t below)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (seed >> 33) % below;
+}
+static double draw_real(void) { return (double)draw(1 << 30) / (1 << 30); }
+
+/* An allocator that counts. */
+typedef struct tally {
+    uint64_t bytes, peak;
+    int64_t refuse_at; /* the take that fails; -1: none */
+} tally;
+
+static void *count_take(void *ctx, size_t bytes)
+{
+    tally *t = ctx;
+    if (t->refuse_at >= 0 && t->refuse_at-- == 0)
+        return NULL;
+    t->bytes += bytes;
+    t->peak = t->bytes > t->peak ? t->bytes : t->peak;
+    return lort_alloc_heap.take(lort_alloc_heap.ctx, bytes);
+}
+static void count_give(void *ctx, void *memory, size_t bytes)
+{
+    ((tally *)ctx)->bytes -= bytes;
+    lort_alloc_heap.give(lort_alloc_heap.ctx, memory, bytes);
+}
+
+static lort_allocation run(const lort_choice *choices, uint64_t count, uint32_t types,
+                           uint64_t budget, uint8_t *chosen)
+{
+    lort_allocation out;
+    lort_error err = {0};
+    if (lort_allocate(&lort_alloc_heap, choices, count, types, budget, chosen, &out, &err))
+        fail_msg("%s", err.message);
+    uint64_t bytes = 0;
+    double cost = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        assert_true(chosen[i] < types && isfinite(choices[i * types + chosen[i]].cost));
+        bytes += choices[i * types + chosen[i]].bytes;
+        cost += choices[i * types + chosen[i]].cost;
+    }
+    assert_int_equal(out.bytes, bytes);
+    assert_true(out.cost == cost);
+    assert_true(out.bound <= out.cost);
+    if (out.state != LORT_ALLOCATION_TOO_SMALL)
+        assert_true(bytes <= budget);
+    return out;
+}
+
+/* The best of all choices; cost INFINITY if none fits. */
+static void try_all(const lort_choice *choices, uint64_t count, uint32_t types, uint64_t budget,
+                    uint64_t bytes, double cost, double *best_cost, uint64_t *best_bytes)
+{
+    if (bytes > budget)
+        return;
+    if (count == 0) {
+        if (cost < *best_cost || (cost == *best_cost && bytes < *best_bytes)) {
+            *best_cost = cost;
+            *best_bytes = bytes;
+        }
+        return;
+    }
+    for (uint32_t k = 0; k < types; k++)
+        if (isfinite(choices[k].cost))
+            try_all(choices + types, count - 1, types, budget, bytes + choices[k].bytes,
+                    cost + choices[k].cost, best_cost, best_bytes);
+}
+
+/* whole: costs are small whole numbers, so that many choices cost the same. */
+static void draw_small(lort_choice *choices, uint64_t count, uint32_t types, bool whole)
+{
+    const uint64_t most_bytes = draw(2) ? 12 : 4000, most_cost = draw(2) ? 5 : 30;
+    for (uint64_t i = 0; i < count * types; i++) {
+        choices[i].bytes = draw(most_bytes) + (draw(2) ? 32 : 0);
+        choices[i].cost = whole ? (double)draw(most_cost) : draw_real();
+        if (draw(8) == 0 && i % types > 0)
+            choices[i].cost = draw(2) ? NAN : INFINITY;
+        if (draw(20) == 0)
+            choices[i].cost = -choices[i].cost;
+    }
+    if (draw(4) == 0) /* equal tensors */
+        for (uint64_t i = types; i < count * types; i++)
+            choices[i] = choices[i % types];
+}
+
+static void small_cases_equal_the_trial_of_all(void **state)
+{
+    unsigned met = 0, missed = 0;
+    seed = 7;
+    for (unsigned trial = 0; trial < 6000; trial++) {
+        lort_choice choices[MOST_SMALL];
+        uint8_t chosen[6];
+        const uint64_t count = 1 + draw(6);
+        const uint32_t types = (uint32_t)(1 + draw(count > 4 ? 5 : TYPES));
+        draw_small(choices, count, types, trial % 2);
+        const uint64_t budget = draw(count * (draw(2) ? 3000 : 60) + 10);
+        double cost = INFINITY;
+        uint64_t bytes = 0;
+        try_all(choices, count, types, budget, 0, 0, &cost, &bytes);
+        const lort_allocation out = run(choices, count, types, budget, chosen);
+        assert_int_equal(out.state == LORT_ALLOCATION_TOO_SMALL, cost == INFINITY);
+        if (cost == INFINITY) {
+            assert_true(out.smallest > budget && out.bytes == out.smallest);
+            missed++;
+            continue;
+        }
+        met++;
+        assert_int_equal(out.state, LORT_ALLOCATION_BEST);
+        if (fabs(out.cost - cost) > 1e-13 * (1 + fabs(cost)))
+            fail_msg("trial %u: %.17g, best %.17g", trial, out.cost, cost);
+        if (trial % 2)
+            assert_int_equal(out.bytes, bytes); /* of equal costs, the fewest bytes */
+    }
+    assert_true(met > 2000 && missed > 300);
+}
+
+/* The step with the best ratio leaves no room for two others that save more together. */
+static void greedy_steps_would_fail(void **state)
+{
+    const lort_choice choices[] = {{0, 100}, {60, 30}, {0, 100}, {50, 50}, {0, 100}, {50, 50}};
+    uint8_t chosen[3];
+    const lort_allocation out = run(choices, 3, 2, 100, chosen);
+    assert_true(out.cost == 200);
+    assert_memory_equal(chosen, ((uint8_t[]){0, 1, 1}), 3);
+}
+
+/* A type that no price chooses, above the hull, may fill the rest best. */
+static void a_type_above_the_hull_is_chosen(void **state)
+{
+    const lort_choice choices[] = {{0, 100}, {50, 60}, {100, 0}};
+    uint8_t chosen[1];
+    assert_true(run(choices, 1, 3, 99, chosen).cost == 60);
+    assert_int_equal(chosen[0], 1);
+}
+
+static void ends_of_the_budget(void **state)
+{
+    const lort_choice choices[] = {{10, 5}, {20, 1}, {30, 1}, {8, 9}, {64, NAN}, {16, 2}};
+    uint8_t chosen[2];
+    lort_allocation out = run(choices, 2, 3, 17, chosen);
+    assert_int_equal(out.state, LORT_ALLOCATION_TOO_SMALL);
+    assert_int_equal(out.smallest, 18);
+    out = run(choices, 2, 3, 18, chosen);
+    assert_int_equal(out.state, LORT_ALLOCATION_BEST);
+    assert_int_equal(out.bytes, 18);
+    out = run(choices, 2, 3, UINT64_MAX, chosen);
+    assert_memory_equal(chosen, ((uint8_t[]){1, 2}), 2); /* the same cost in fewer bytes */
+    out = run(NULL, 0, 3, 0, NULL);
+    assert_int_equal(out.state, LORT_ALLOCATION_BEST);
+    assert_int_equal(out.bytes, 0);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    const lort_choice none[] = {{1, NAN}, {2, INFINITY}}, large[] = {{UINT64_MAX / 2, 1}, {1, 2}},
+                      two[] = {{UINT64_MAX / 3, 1}, {UINT64_MAX / 3, 1}};
+    uint8_t chosen[2];
+    lort_allocation out;
+    lort_error err;
+    const lort_alloc *heap = &lort_alloc_heap;
+    assert_int_equal(lort_allocate(heap, none, 1, 2, 9, chosen, &out, &err), LORT_E_INTERNAL);
+    assert_non_null(strstr(err.message, "tensor 0"));
+    assert_int_equal(lort_allocate(heap, two, 2, 1, 9, chosen, &out, &err), LORT_E_INTERNAL);
+    assert_int_equal(lort_allocate(heap, two, 2, 0, 9, chosen, &out, &err), LORT_E_INTERNAL);
+    assert_int_equal(lort_allocate(heap, two, 2, 33, 9, chosen, &out, &err), LORT_E_INTERNAL);
+    assert_int_equal(lort_allocate(heap, large, 1, 2, 9, chosen, &out, &err), LORT_OK);
+    assert_int_equal(chosen[0], 1);
+}
+
+/* Models: `count` tensors of `layers` equal layers; each tensor has one of seven shapes. noise: how
+ * far errors of equal tensors differ. */
+static void draw_model(lort_choice *choices, uint64_t count, uint64_t scale, double noise)
+{
+    static const uint64_t blocks[7] = {16, 4, 4, 16, 43, 43, 43};
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t shape = i ? i % 7 : 0, size = scale * (i ? blocks[shape] : 500);
+        const double weight = (i ? 1 : 4) * sqrt((double)size) * (1 + noise * draw_real());
+        for (uint32_t k = 0; k < TYPES; k++) {
+            choices[i * TYPES + k].bytes = (size * type_bytes[k] + 31) / 32 * 32;
+            choices[i * TYPES + k].cost = weight * type_errors[k] * (1 + noise * .3 * draw_real());
+        }
+    }
+}
+
+static uint64_t budget_of(const lort_choice *choices, uint64_t count, double share)
+{
+    uint64_t least = 0, most = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        least += choices[i * TYPES].bytes;
+        most += choices[i * TYPES + TYPES - 1].bytes;
+    }
+    return least + (uint64_t)(share * (double)(most - least));
+}
+
+/* The worst of some runs. */
+typedef struct worst {
+    double gap, fill, seconds;
+} worst;
+
+/* Every budget: the best, or near; filled; and twice the same. */
+static void judge_models(lort_choice *choices, uint8_t *chosen, uint8_t *again, uint64_t count,
+                         worst *w)
+{
+    static const double shares[] = {.003, .05, .2, .5, .9, .997};
+    for (unsigned k = 0; k < sizeof shares / sizeof *shares; k++) {
+        const uint64_t budget = budget_of(choices, count, shares[k]);
+        const clock_t start = clock();
+        const lort_allocation out = run(choices, count, TYPES, budget, chosen);
+        w->seconds = fmax(w->seconds, (double)(clock() - start) / CLOCKS_PER_SEC);
+        w->gap = fmax(w->gap, 1 - out.bound / out.cost);
+        w->fill = fmin(w->fill, (double)out.bytes / (double)budget);
+        if (count < 10000) {
+            assert_int_equal(out.state, LORT_ALLOCATION_BEST);
+            (void)run(choices, count, TYPES, budget, again);
+            assert_memory_equal(chosen, again, count);
+        }
+    }
+}
+
+static void models_are_filled_at_the_least_cost(void **state)
+{
+    enum { MOST = 100000 };
+    void *memory = NULL;
+    const uint64_t bytes = MOST * (TYPES * sizeof(lort_choice) + 2);
+    assert_int_equal(lort_take(&lort_alloc_heap, bytes, "choices", &memory, NULL), LORT_OK);
+    lort_choice *choices = memory;
+    uint8_t *chosen = (uint8_t *)(choices + MOST * TYPES), *again = chosen + MOST;
+    static const uint64_t counts[] = {1, 8, 30, 100, 201, 723, 5000, MOST};
+    seed = 3;
+    for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+        worst w = {.fill = 1};
+        for (unsigned noise = 0; noise < 2; noise++) {
+            draw_model(choices, counts[i], i % 2 ? 4096 : 7, .5 * noise);
+            judge_models(choices, chosen, again, counts[i], &w);
+        }
+        print_message("%6llu tensors: gap %.1e (bar 1e-4), fill %.4f (from 30 on: 0.995), %.3f s\n",
+                      (unsigned long long)counts[i], w.gap, w.fill, w.seconds);
+        assert_true(w.gap <= 1e-4);
+        assert_true(counts[i] < 30 || w.fill >= .995);
+        assert_true(w.seconds < 20); /* 0.25 s seen; a slow machine, and sanitizers */
+    }
+    lort_give(&lort_alloc_heap, memory, bytes);
+}
+
+/* Equal layers: the first get more bytes, and the search is short. */
+static void equal_layers_are_served_in_order(void **state)
+{
+    enum { COUNT = 50000 };
+    static lort_choice choices[COUNT * 2];
+    static uint8_t chosen[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        choices[2 * i] = (lort_choice){1024, .3};
+        choices[2 * i + 1] = (lort_choice){1536, .1};
+    }
+    const lort_allocation out =
+        run(choices, COUNT, 2, UINT64_C(1024) * COUNT + 512 * 1000 + 511, chosen);
+    assert_int_equal(out.state, LORT_ALLOCATION_BEST);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(chosen[i], i < 1000);
+}
+
+/* Costs that go with bytes alone: all tensors have the same price, and only bytes must fit. */
+static void equal_prices_still_fill(void **state)
+{
+    enum { COUNT = 3000 };
+    static lort_choice choices[COUNT * 2];
+    static uint8_t chosen[COUNT];
+    uint64_t least = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        const uint64_t size = 32 * (i % 3 == 0 ? 70 : i % 3 == 1 ? 110 : 1540);
+        choices[2 * i] = (lort_choice){size, 3 * (double)size};
+        choices[2 * i + 1] = (lort_choice){2 * size, (double)size};
+        least += size;
+    }
+    const lort_allocation out = run(choices, COUNT, 2, least + 32 * 50010 + 31, chosen);
+    assert_int_equal(out.state, LORT_ALLOCATION_BEST);
+    assert_int_equal(out.bytes, least + 32 * 50010); /* a sum of 70, 110 and 1540 */
+}
+
+static void memory_is_bounded_and_given_back(void **state)
+{
+    enum { COUNT = 60 };
+    static lort_choice choices[COUNT * TYPES];
+    static uint8_t chosen[COUNT];
+    tally t = {.refuse_at = -1};
+    const lort_alloc alloc = {count_take, count_give, &t};
+    lort_allocation out;
+    seed = 9;
+    draw_model(choices, COUNT, 911, .7);
+    const uint64_t budget = budget_of(choices, COUNT, .31);
+    int64_t takes = 0;
+    for (lort_code code = LORT_E_MEMORY; code != LORT_OK; takes++) {
+        t.refuse_at = takes;
+        code = lort_allocate(&alloc, choices, COUNT, TYPES, budget, chosen, &out, NULL);
+        assert_true(code == LORT_OK || code == LORT_E_MEMORY);
+        assert_int_equal(t.bytes, 0);
+    }
+    assert_true(takes > 3);
+    assert_true(t.peak < 40u << 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_cases_equal_the_trial_of_all),
+        cmocka_unit_test(greedy_steps_would_fail),
+        cmocka_unit_test(a_type_above_the_hull_is_chosen),
+        cmocka_unit_test(ends_of_the_budget),
+        cmocka_unit_test(bad_arguments_are_refused),
+        cmocka_unit_test(models_are_filled_at_the_least_cost),
+        cmocka_unit_test(equal_layers_are_served_in_order),
+        cmocka_unit_test(equal_prices_still_fill),
+        cmocka_unit_test(memory_is_bounded_and_given_back),
+    };
+    return run_chosen(tests, NULL, NULL);
+}
