@@ -47,7 +47,8 @@ typedef enum lort_goal {
     LORT_GOAL_ERROR,    /* an upper bound for the relative error of each matrix */
     LORT_GOAL_LOSSLESS, /* every tensor is kept */
     LORT_GOAL_BPW,      /* bits per weight over all tensors, records included */
-    LORT_GOAL_SIZE      /* the size of the output file */
+    LORT_GOAL_SIZE,     /* the size of the output file */
+    LORT_GOAL_TYPE      /* lort_quantize only: a mix of types by its name */
 } lort_goal;
 
 /* How LoRT stores the residual: the part of a matrix that low-rank factors do not capture. */
@@ -181,21 +182,25 @@ typedef enum lort_command {
     LORT_COMMAND_INSPECT,
     LORT_COMMAND_VERIFY,
     LORT_COMMAND_RESTORE,
-    LORT_COMMAND_COMPARE
+    LORT_COMMAND_COMPARE,
+    LORT_COMMAND_QUANTIZE
 } lort_command;
+#define LORT_COMMANDS (LORT_COMMAND_QUANTIZE + 1)
 const char *lort_command_text(lort_command command); /* "compress", "plan", ...; "" for NONE */
 const char *lort_mode_text(lort_mode mode);          /* "auto", "full", "stream" */
 
 /* How a command treated a tensor. */
 typedef enum lort_action {
-    LORT_ACTION_NONE,     /* not at all: inspect reads the headers of a model only */
-    LORT_ACTION_KEPT,     /* stored losslessly */
-    LORT_ACTION_FACTORED, /* stored as low-rank factors alone */
-    LORT_ACTION_CODED,    /* stored as integers or trits, with or without factors beside them */
-    LORT_ACTION_COMPARED  /* compared with another tensor */
+    LORT_ACTION_NONE,      /* not at all: inspect reads the headers of a model only */
+    LORT_ACTION_KEPT,      /* stored losslessly */
+    LORT_ACTION_FACTORED,  /* stored as low-rank factors alone */
+    LORT_ACTION_CODED,     /* stored as integers or trits, with or without factors beside them */
+    LORT_ACTION_COMPARED,  /* compared with another tensor */
+    LORT_ACTION_QUANTISED, /* written in a block type of llama.cpp */
+    LORT_ACTION_CONVERTED  /* written in another plain type */
 } lort_action;
-#define LORT_ACTIONS (LORT_ACTION_COMPARED + 1)
-/* "kept", "factored", "coded", "compared"; "" for NONE. */
+#define LORT_ACTIONS (LORT_ACTION_CONVERTED + 1)
+/* "kept", "factored", "coded", "compared", "quantised", "converted"; "" for NONE. */
 const char *lort_action_text(lort_action action);
 
 /* Why a tensor is kept, or why compare has no figures. A trit is -1, 0 or 1. */
@@ -234,6 +239,9 @@ typedef enum lort_reason {
     LORT_REASON_FACTORS_LARGER,  /* factors were found, but are not smaller than lossless */
     LORT_REASON_INTEGERS_LARGER, /* the same for integers */
     LORT_REASON_TRITS_LARGER,    /* the same for trits */
+    /* From quantize: */
+    LORT_REASON_NAME,      /* llama.cpp's types are for known matrices, and the name is none */
+    LORT_REASON_LIKE_TYPE, /* the tensor has the wished type already */
     /* From compare: */
     LORT_REASON_SAME_BYTES,          /* no decoder, and the bytes are equal */
     LORT_REASON_BYTES_DIFFER,        /* no decoder, and the bytes differ */
@@ -257,6 +265,7 @@ typedef struct lort_tensor_report {
     uint32_t n_dims;
     const int64_t *shape; /* n_dims numbers, the slowest dimension first */
     const char *dtype;    /* element type of the original, such as "BF16" */
+    const char *type;     /* quantize: element type as written, such as "Q4_K" */
     lort_action action;
     lort_reason reason;      /* why the tensor, or some of its slices, are kept */
     const char *reason_text; /* the reason for a person: "2 of 8 slices kept: holds NaN or Inf" */
@@ -416,6 +425,44 @@ lort_code lort_compress(const char *model, const char *output, const lort_option
  * tell, a warning says so. */
 lort_code lort_plan(const char *model, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err);
+
+/* Options of lort_quantize. lort_quantize_options_init sets the defaults. The caller owns the
+ * strings and lists; they must live until the call returns. */
+typedef struct lort_quantize_options {
+    lort_goal goal; /* TYPE, BPW or SIZE; there is no default */
+    /* TYPE: the name of a mix as llama-quantize spells it, such as "Q4_K_M". Case does not count.
+     */
+    const char *type;
+    /* BPW: 8 x bytes of the whole file / elements of all tensors, at most. SIZE: per cent of the
+     * input, used if size_bytes is 0. */
+    double value;
+    uint64_t size_bytes; /* SIZE: the most bytes of the output */
+    const char *imatrix; /* path of an importance matrix that llama.cpp wrote, or NULL */
+    const char
+        *types; /* BPW and SIZE: the types to choose from, with commas; NULL: all good ones */
+    const char **tensor_types; /* "GLOB=TYPE"; the first one that matches a name counts */
+    unsigned tensor_type_count;
+    bool pure;             /* TYPE: every quantised tensor in the base type of the mix */
+    bool allow_requantize; /* accept a model that is quantised already */
+    bool keep_split;       /* a split model gives a directory of as many shards */
+    bool dry_run;          /* choose types and sizes; write nothing */
+    const char *recipe; /* write the choice here, as llama-quantize --tensor-type-file reads it */
+    lort_mode mode;     /* default: AUTO */
+    uint64_t memory_bytes;
+    unsigned threads;
+    bool force, resume; /* as in lort_options */
+    double time_limit;  /* seconds; 0: no limit */
+} lort_quantize_options;
+void lort_quantize_options_init(lort_quantize_options *options);
+
+/* Writes a GGUF model anew in block types that llama.cpp runs.
+ * model: a GGUF file, the first shard of one, or a container made from one. output: the new GGUF
+ * file; with keep_split a new directory; NULL for a dry run. The output appears complete and
+ * checked, or not at all.
+ * LORT_E_INPUT: the model is no GGUF, or is quantised already. LORT_E_NUMERIC: the size cannot be
+ * reached. */
+lort_code lort_quantize(const char *model, const char *output, const lort_quantize_options *options,
+                        const lort_observer *observer, lort_report *report, lort_error *err);
 
 typedef struct lort_run_options {
     /* Memory that LoRT may use; 0: LoRT probes the machine. The limit holds from the first byte of

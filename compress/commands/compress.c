@@ -289,29 +289,6 @@ lort_code lort_plan(const char *path, const lort_options *options, const lort_ob
 
 /* ---- compress ---- */
 
-/* Refuses an output that is an input file, by whatever name. The partial output and the journal are
- * written too, so they are checked as well. */
-static lort_code check_output(const prepared *p, const char *output, lort_error *err)
-{
-    static const char *const written[] = {"", ".part", ".part.journal"};
-    const size_t room = strlen(output) + sizeof ".part.journal";
-    char shown[300];
-    void *name;
-    lort_code code = lort_take(&p->session.alloc, room, "a name", &name, err);
-    for (size_t i = 0; i < sizeof written / sizeof *written && code == LORT_OK; i++) {
-        lort_file_info info;
-        bool exists;
-        snprintf(name, room, "%s%s", output, written[i]);
-        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists &&
-            lort_model_owns(p->model, &info))
-            code =
-                lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files",
-                          lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");
-    }
-    lort_give(&p->session.alloc, name, room);
-    return code;
-}
-
 static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
 {
     lort_emitter *emitter = NULL;
@@ -582,7 +559,8 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
     p->decider.options = &again;
     lort_model_watch(p->model);
-    lort_code code = check_output(p, output, err);
+    const lort_input input = {.model = p->model};
+    lort_code code = lort_input_refuse(&input, output, &p->session.alloc, err);
     if (code == LORT_OK)
         code = attempt_sizes(p, output, &again, err);
     for (int i = 0; code == LORT_E_READ && lort_model_touched(p->model) && i < TOUCH_ATTEMPTS; i++)

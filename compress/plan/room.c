@@ -258,28 +258,42 @@ static void fit_stream(const lort_session *session, const lort_options *options,
     plan->peak = both;
 }
 
+lort_mode lort_room_mode(lort_session *session, lort_mode asked, uint64_t need)
+{
+    char need_text[32], available[32];
+    lort_report *report = session->report;
+    const char *source = session->memory.sources[session->memory.binding].name;
+    const bool fits = (double)need <= LORT_MEMORY_SHARE * (double)session->memory.available;
+    lort_size_text(need, need_text, sizeof need_text);
+    lort_size_text(session->memory.available, available, sizeof available);
+    report->mode = asked != LORT_MODE_AUTO ? asked : fits ? LORT_MODE_FULL : LORT_MODE_STREAM;
+    report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)",
+                                           asked == LORT_MODE_AUTO ? "" : "asked for; ", need_text,
+                                           fits ? "<=" : ">", available, source);
+    return report->mode;
+}
+
+lort_code lort_room_refuse_full(uint64_t need, uint64_t limit, lort_error *err)
+{
+    char need_text[32], limit_text[32];
+    return lort_fail(err, LORT_E_MEMORY,
+                     "not enough memory for --mode full: it needs %s, the budget is %s; "
+                     "--mode stream would fit",
+                     lort_size_text(need, need_text, sizeof need_text),
+                     lort_size_text(limit, limit_text, sizeof limit_text));
+}
+
 lort_code lort_room_choose(lort_session *session, const lort_model *model,
                            const lort_options *options, lort_work_plan *plan, lort_error *err)
 {
-    char need[32], available[32], limit[32];
     const lort_tensor *which;
-    lort_report *report = session->report;
-    const char *source = session->memory.sources[session->memory.binding].name;
     plan->need = full_cost(session, model, options, plan, session->threads, false);
-    bool fits = (double)plan->need <= LORT_MEMORY_SHARE * (double)session->memory.available;
-    plan->mode = options->mode == LORT_MODE_AUTO ? (fits ? LORT_MODE_FULL : LORT_MODE_STREAM)
-                                                 : options->mode;
+    plan->mode = lort_room_mode(session, options->mode, plan->need);
     plan->threads = session->threads;
     if (plan->mode == LORT_MODE_FULL)
         fit_full(session, model, options, plan);
     else
         fit_stream(session, options, plan);
-    lort_size_text(plan->need, need, sizeof need);
-    lort_size_text(session->memory.available, available, sizeof available);
-    report->mode = plan->mode;
-    report->mode_reason = lort_report_text(report, "%sneed %s %s 80 %% of %s available (%s)",
-                                           options->mode == LORT_MODE_AUTO ? "" : "asked for; ",
-                                           need, fits ? "<=" : ">", available, source);
     if (plan->peak <= plan->limit) {
         hold_blocks(plan);
         return LORT_OK;
@@ -288,10 +302,7 @@ lort_code lort_room_choose(lort_session *session, const lort_model *model,
     if (smallest < lort_session_peak(session))
         smallest = lort_session_peak(session);
     if (plan->mode == LORT_MODE_FULL && smallest <= plan->limit)
-        return lort_fail(err, LORT_E_MEMORY,
-                         "not enough memory for --mode full: it needs %s, the budget is %s; "
-                         "--mode stream would fit",
-                         need, lort_size_text(plan->limit, limit, sizeof limit));
+        return lort_room_refuse_full(plan->need, plan->limit, err);
     return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest,
                                plan->limit, err);
 }

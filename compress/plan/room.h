@@ -13,4 +13,10 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned);
 lort_code lort_room_choose(lort_session *session, const lort_model *model,
                            const lort_options *options, lort_work_plan *plan, lort_error *err);
 
+/* The mode of a run that needs `need` bytes in full mode. Puts it into the report, with its reason.
+ * asked: by the user; AUTO: full if `need` is at most LORT_MEMORY_SHARE of what is available. */
+lort_mode lort_room_mode(lort_session *session, lort_mode asked, uint64_t need);
+/* LORT_E_MEMORY: full mode was asked for and does not fit; stream mode would. */
+lort_code lort_room_refuse_full(uint64_t need, uint64_t limit, lort_error *err);
+
 #endif

@@ -1,6 +1,8 @@
 /* input: see input.h. */
 #include "compress/read/input.h"
 #include "formats/container/part.h"
+#include <stdio.h>
+#include <string.h>
 
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           bool (*stop)(void *ctx), void *ctx, lort_input *out, lort_error *err)
@@ -35,6 +37,35 @@ lort_code lort_input_unchanged(const lort_input *input, lort_error *err)
 {
     return input->archive ? lort_archive_unchanged(input->archive, err)
                           : lort_model_unchanged(input->model, err);
+}
+
+static bool owns(const lort_input *input, const lort_file_info *info)
+{
+    if (input->model)
+        return lort_model_owns(input->model, info);
+    const lort_file_info *own = lort_archive_info(input->archive);
+    return info->device == own->device && info->inode == own->inode;
+}
+
+lort_code lort_input_refuse(const lort_input *input, const char *output, const lort_alloc *alloc,
+                            lort_error *err)
+{
+    static const char *const written[] = {"", ".part", ".part.journal"};
+    const size_t room = strlen(output) + sizeof ".part.journal";
+    char shown[300];
+    void *name;
+    lort_code code = lort_take(alloc, room, "a name", &name, err);
+    for (size_t i = 0; i < sizeof written / sizeof *written && code == LORT_OK; i++) {
+        lort_file_info info;
+        bool exists;
+        snprintf(name, room, "%s%s", output, written[i]);
+        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists && owns(input, &info))
+            code =
+                lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files",
+                          lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");
+    }
+    lort_give(alloc, name, room);
+    return code;
 }
 
 /* ---- tensors ---- */

@@ -40,6 +40,8 @@ static const struct {
     [LORT_REASON_FACTORS_LARGER] = {"factors not smaller than the lossless form", false},
     [LORT_REASON_INTEGERS_LARGER] = {"integers not smaller than the lossless form", false},
     [LORT_REASON_TRITS_LARGER] = {"trits not smaller than the lossless form", false},
+    [LORT_REASON_NAME] = {"not a matrix that llama.cpp quantises", false},
+    [LORT_REASON_LIKE_TYPE] = {"has the type already", false},
     [LORT_REASON_SAME_BYTES] = {"same bytes", false},
     [LORT_REASON_BYTES_DIFFER] = {"bytes differ; the type has no decoder", false},
     [LORT_REASON_TYPES_DIFFER] = {"types differ; one has no decoder", false},
@@ -80,17 +82,19 @@ const char *lort_action_text(lort_action action)
                                         [LORT_ACTION_KEPT] = "kept",
                                         [LORT_ACTION_FACTORED] = "factored",
                                         [LORT_ACTION_CODED] = "coded",
-                                        [LORT_ACTION_COMPARED] = "compared"};
+                                        [LORT_ACTION_COMPARED] = "compared",
+                                        [LORT_ACTION_QUANTISED] = "quantised",
+                                        [LORT_ACTION_CONVERTED] = "converted"};
     return (unsigned)action < sizeof texts / sizeof *texts ? texts[action] : "";
 }
 
 const char *lort_command_text(lort_command command)
 {
     static const char *const texts[] = {
-        [LORT_COMMAND_NONE] = "",          [LORT_COMMAND_COMPRESS] = "compress",
-        [LORT_COMMAND_PLAN] = "plan",      [LORT_COMMAND_INSPECT] = "inspect",
-        [LORT_COMMAND_VERIFY] = "verify",  [LORT_COMMAND_RESTORE] = "restore",
-        [LORT_COMMAND_COMPARE] = "compare"};
+        [LORT_COMMAND_NONE] = "",           [LORT_COMMAND_COMPRESS] = "compress",
+        [LORT_COMMAND_PLAN] = "plan",       [LORT_COMMAND_INSPECT] = "inspect",
+        [LORT_COMMAND_VERIFY] = "verify",   [LORT_COMMAND_RESTORE] = "restore",
+        [LORT_COMMAND_COMPARE] = "compare", [LORT_COMMAND_QUANTIZE] = "quantize"};
     return (unsigned)command < sizeof texts / sizeof *texts ? texts[command] : "";
 }
 

@@ -227,6 +227,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
     for (uint64_t i = 0; i < count; i++)
         tensors[i] = (lort_tensor_report){.name = "",
                                           .dtype = "",
+                                          .type = "",
                                           .reason_text = "",
                                           .detail = "",
                                           .same_as = "",

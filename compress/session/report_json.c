@@ -152,6 +152,7 @@ static const field tensor_fields[] = {
     {"name", TEXT, T(name)},
     {"shape", NONE, 0},
     {"dtype", TEXT, T(dtype)},
+    {"type", TEXT, T(type)},
     {"action", ACTION, T(action)},
     {"reason", TEXT, T(reason_text)},
     {"detail", TEXT, T(detail)},

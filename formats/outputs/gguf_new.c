@@ -1,8 +1,8 @@
 /* gguf_new: see gguf_new.h. Keys of versions 2 and 3 are copied byte by byte. Counts of version 1
  * have 32 bits, so its keys are written anew. */
 #include "formats/outputs/gguf_new.h"
-#include "formats/base/text.h"
 #include "formats/base/names.h"
+#include "formats/base/text.h"
 #include "formats/inputs/gguf.h"
 #include "formats/types/opaque.h"
 #include <stdlib.h>

@@ -14,5 +14,6 @@ int lort_cmd_inspect(const lort_cli_values *values);
 int lort_cmd_verify(const lort_cli_values *values);
 int lort_cmd_restore(const lort_cli_values *values);
 int lort_cmd_compare(const lort_cli_values *values);
+int lort_cmd_quantize(const lort_cli_values *values);
 
 #endif

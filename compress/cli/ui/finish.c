@@ -37,6 +37,12 @@ static void say_what_is_left(const lort_report *report)
                        report->partial_path);
 }
 
+/* True for commands whose work a later run resumes. */
+static bool resumes(lort_command command)
+{
+    return command == LORT_COMMAND_COMPRESS || command == LORT_COMMAND_QUANTIZE;
+}
+
 int lort_cli_end_run(lort_progress *progress, lort_report *report, lort_code code,
                      const lort_error *err)
 {
@@ -53,7 +59,7 @@ int lort_cli_end_run(lort_progress *progress, lort_report *report, lort_code cod
     lort_progress_warnings(progress, report);
     if (code)
         say_what_is_left(report);
-    return by_signal && report->command != LORT_COMMAND_COMPRESS ? 128 + number : (int)code;
+    return by_signal && !resumes(report->command) ? 128 + number : (int)code;
 }
 
 /* Text that was printed comes before the report. */
@@ -104,7 +110,7 @@ lort_code lort_cli_open_report(lort_cli_values *values, lort_error *err)
 
 static lort_command command_of(const char *name)
 {
-    lort_command command = LORT_COMMAND_COMPARE;
+    lort_command command = LORT_COMMANDS - 1;
     while (command != LORT_COMMAND_NONE && strcmp(lort_command_text(command), name) != 0)
         command--;
     return command;

@@ -193,15 +193,24 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
             .help = "effort of the lossless coder (default 1)"                                     \
     }
 
+#define RESUME                                                                                     \
+    {                                                                                              \
+        "resume", 0, LORT_CLI_FLAG, AT(job.resume),                                                \
+            .help = "refuse unfinished work of other inputs or options; resuming needs no flag"    \
+    }
+#define TIME_LIMIT                                                                                 \
+    {                                                                                              \
+        "time-limit", 0, LORT_CLI_TIME, AT(job.time_limit),                                        \
+            .low = 0.001, .high = 1e9, .allowed = "a time such as 90, 90s, 15m, 12h or 2d",        \
+            .argument = "T", .help = "stop at a checkpoint after the time T, with exit 75"         \
+    }
+
 const lort_cli_option lort_cli_compress_options[] = {
     OUTPUT("the container to write"),
     JOB,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
-    {"resume", 0, LORT_CLI_FLAG, AT(job.resume),
-     .help = "refuse unfinished work of other inputs or options; resuming needs no flag"},
-    {"time-limit", 0, LORT_CLI_TIME, AT(job.time_limit), .low = 0.001, .high = 1e9,
-     .allowed = "a time such as 90, 90s, 15m, 12h or 2d", .argument = "T",
-     .help = "stop at a checkpoint after the time T, with exit 75"},
+    RESUME,
+    TIME_LIMIT,
     COMMON,
     END};
 const lort_cli_option lort_cli_plan_options[] = {
@@ -237,6 +246,45 @@ const lort_cli_option lort_cli_compare_options[] = {
     SIDE_FILES(run),
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
+    COMMON,
+    END};
+
+#define QUANTIZE_LIST(member)                                                                      \
+    AT(quantize.member##s), .count = offsetof(lort_cli_values, quantize.member##_count)
+const lort_cli_option lort_cli_quantize_options[] = {
+    OUTPUT("the GGUF file to write; with --keep-split a new directory"),
+    {"type", 0, LORT_CLI_TEXT, LORT_GOAL_TYPE, AT(quantize.type), .argument = "NAME",
+     .help = "target: a mix of llama-quantize, such as Q4_K_M, Q6_K or Q8_0"},
+    {"size", 0, LORT_CLI_SIZE, LORT_GOAL_SIZE, AT(job.size_bytes),
+     .count = offsetof(lort_cli_values, job.value), .low = 1, .high = 4611686018427387904.0,
+     .allowed = "a size such as 4G, or a share of the input such as 30%", .argument = "BYTES|P%",
+     .help = "target: size of the output file; the file is never larger"},
+    {"bpw", 0, LORT_CLI_REAL, LORT_GOAL_BPW, AT(job.value), .low = 0.01, .high = 64,
+     .allowed = "a number from 0.01 to 64", .argument = "B",
+     .help = "target: 8 x bytes of the file / weights, at most B"},
+    {"imatrix", 0, LORT_CLI_TEXT, AT(job.imatrix), .argument = "FILE",
+     .help = "importance matrix of llama.cpp; LoRT weighs errors by it"},
+    {"types", 0, LORT_CLI_TEXT, AT(quantize.types), .argument = "LIST",
+     .help = "with --size and --bpw: the types to choose from, such as Q4_K,Q6_K"},
+    {"tensor-type", 0, LORT_CLI_LIST, QUANTIZE_LIST(tensor_type), .argument = "GLOB=TYPE",
+     .help = "type of the tensors of these names; the first match counts; repeatable"},
+    {"pure", 0, LORT_CLI_FLAG, AT(quantize.pure),
+     .help = "with --type: every quantised tensor in the base type of the mix"},
+    {"allow-requantize", 0, LORT_CLI_FLAG, AT(quantize.allow_requantize),
+     .help = "accept a model that is quantised already"},
+    {"keep-split", 0, LORT_CLI_FLAG, AT(quantize.keep_split),
+     .help = "a split model gives as many shards, in a new directory"},
+    {"dry-run", 0, LORT_CLI_FLAG, AT(quantize.dry_run),
+     .help = "print types, size, memory and time; write nothing"},
+    {"recipe", 0, LORT_CLI_TEXT, AT(quantize.recipe), .argument = "FILE",
+     .help = "write the types for llama-quantize --tensor-type-file"},
+    {"mode", 0, LORT_CLI_CHOICE, AT(job.mode), .choices = modes, .argument = "auto|full|stream",
+     .help = "hold the model in memory (full) or read it through a window (stream)"},
+    MEMORY(job.memory_bytes),
+    THREADS(job.threads),
+    {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
+    RESUME,
+    TIME_LIMIT,
     COMMON,
     END};
 

@@ -18,6 +18,7 @@
 typedef struct lort_cli_values {
     lort_options job; /* compress, plan */
     lort_run_options run;
+    lort_quantize_options quantize; /* what job has too is taken from there */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     double fail_above;                          /* compare; < 0: off */
     bool force, help, quiet, verbose, quick_check;
@@ -66,7 +67,7 @@ typedef struct lort_cli_command {
 
 extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[],
     lort_cli_inspect_options[], lort_cli_verify_options[], lort_cli_restore_options[],
-    lort_cli_compare_options[];
+    lort_cli_compare_options[], lort_cli_quantize_options[];
 
 /* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */

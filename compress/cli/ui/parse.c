@@ -139,7 +139,7 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
         return LORT_OK;
     if (values->paths < command->min_paths)
         return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
-    if (command->output && !values->output)
+    if (command->output && !values->output && !values->quantize.dry_run)
         return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
     return refuse_streams(command, values, err);
 }
@@ -198,6 +198,7 @@ void lort_cli_values_free(lort_cli_values *values)
 {
     free(values->job.include);
     free(values->job.exclude);
+    free(values->quantize.tensor_types);
     free(values->path);
     lort_json_close(values->report);
     memset(values, 0, sizeof *values);

@@ -121,6 +121,8 @@ static void count_tensor(tally *t, const lort_tensor_report *tensor)
     case LORT_ACTION_CODED:
         t->coded++;
         break;
+    case LORT_ACTION_QUANTISED:
+    case LORT_ACTION_CONVERTED:
     case LORT_ACTION_NONE:
     case LORT_ACTION_COMPARED:
         break;
@@ -266,8 +268,10 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
                        worst_name(report), lort_cli_number(report->mean_error, mean, sizeof mean));
     print_weighted(out, report);
     print_outliers(out, report);
-    lort_cli_print_actions(out, report);
-    lort_cli_print_kinds(out, report);
+    if (report->command != LORT_COMMAND_QUANTIZE) { /* which shows its types instead */
+        lort_cli_print_actions(out, report);
+        lort_cli_print_kinds(out, report);
+    }
     lort_cli_print(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
     print_memory(out, report);
     print_left_out(out, report);

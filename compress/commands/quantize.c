@@ -1,0 +1,577 @@
+/* quantize: the command quantize, from options to a published GGUF file. */
+#include "compress/quantize/head.h"
+#include "compress/quantize/notes.h"
+#include "compress/quantize/pieces.h"
+#include "compress/quantize/space.h"
+#include "compress/quantize/targets.h"
+#include "compress/session/report.h"
+#include "formats/base/bytes.h"
+#include "formats/base/plain_path.h"
+#include "loader/os/os.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TOUCH_ATTEMPTS 16 /* for inputs that somebody touches; backups and links do so rarely */
+#define LOSSY_SOURCE 0.02 /* error of a container from which on its codes are felt */
+
+void lort_quantize_options_init(lort_quantize_options *options)
+{
+    *options = (lort_quantize_options){.goal = LORT_GOAL_DEFAULT};
+}
+
+/* ---- options ---- */
+
+static lort_code check_sized(const lort_quantize_options *o, lort_error *err)
+{
+    const bool bytes = o->goal == LORT_GOAL_SIZE && o->size_bytes;
+    if (!bytes && !(o->value > 0 && o->value <= 100))
+        return lort_fail(err, LORT_E_USAGE,
+                         "size or bits per weight %g: must be above 0 and at most 100", o->value);
+    if (o->pure)
+        return lort_fail(err, LORT_E_USAGE,
+                         "--pure goes with --type: a size is met by a choice of "
+                         "types");
+    return LORT_OK;
+}
+
+static lort_code check_options(const lort_quantize_options *o, const char *output, lort_error *err)
+{
+    const bool sized = o->goal == LORT_GOAL_SIZE || o->goal == LORT_GOAL_BPW;
+    if (!sized && o->goal != LORT_GOAL_TYPE)
+        return lort_fail(err, LORT_E_USAGE, "wants a target: --type NAME, --size BYTES or --bpw B");
+    if (!output && !o->dry_run)
+        return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
+    if (o->types && !sized)
+        return lort_fail(err, LORT_E_USAGE,
+                         "--types goes with --size and --bpw: it lists the "
+                         "types to choose from");
+    return sized ? check_sized(o, err) : LORT_OK;
+}
+
+static void put_hash(lort_buffer *out, const lort_hash128 *hash)
+{
+    for (unsigned i = 0; i < sizeof hash->bytes; i++)
+        lort_put_text(out, "%02x", hash->bytes[i]);
+}
+
+static lort_code put_imatrix(lort_quantizer *q, lort_buffer *out, lort_error *err)
+{
+    lort_hasher *hasher;
+    lort_code code = lort_hasher_open(&lort_session_of(q)->alloc, &hasher, err);
+    if (code)
+        return code;
+    for (uint64_t i = 0; i < q->imatrix.count; i++) {
+        const lort_importance *entry = &q->imatrix.entries[i];
+        lort_hasher_add(hasher, entry->name, entry->name_bytes + 1u);
+        lort_hasher_add(hasher, entry->mean_square,
+                        (uint64_t)entry->n_mat * (uint64_t)entry->n_in * sizeof(float));
+    }
+    const lort_hash128 hash = lort_hasher_value(hasher);
+    lort_put_text(out, " imatrix=%s:", lort_path_base(q->options->imatrix));
+    put_hash(out, &hash);
+    lort_hasher_close(hasher);
+    return LORT_OK;
+}
+
+/* The options that decide bytes, as words. */
+static lort_code put_options(lort_quantizer *q, const lort_wishes *wishes, lort_buffer *out,
+                             lort_error *err)
+{
+    const lort_quantize_options *o = q->options;
+    lort_put_text(out, " quantize");
+    if (wishes->mix)
+        lort_put_text(out, " type=%s%s", lort_mix_name(wishes->mix), o->pure ? " pure" : "");
+    else if (o->goal == LORT_GOAL_SIZE && o->size_bytes)
+        lort_put_text(out, " size=%llu", (unsigned long long)o->size_bytes);
+    else
+        lort_put_text(out, " %s=%.17g", o->goal == LORT_GOAL_BPW ? "bpw" : "size%", o->value);
+    for (uint32_t i = 0; i < wishes->types.count && !wishes->mix; i++)
+        lort_put_text(out, "%s%s", i ? "," : " types=", wishes->types.types[i]->name);
+    for (uint64_t i = 0; i < wishes->count; i++)
+        lort_put_text(out, " tensor-type=%s=%s", wishes->overrides[i].pattern,
+                      wishes->overrides[i].type->name);
+    lort_code code = q->imatrix.count ? put_imatrix(q, out, err) : LORT_OK;
+    return code ? code : lort_buffer_check(out, err);
+}
+
+/* ---- the input ---- */
+
+static void report_input(lort_quantizer *q, const char *path)
+{
+    lort_session *session = lort_session_of(q);
+    lort_report *report = session->report;
+    report->input_path = lort_report_escape(report, path, strlen(path));
+    report->input_format = q->input.model ? lort_model_format(q->input.model) : "lort";
+    report->input_bytes =
+        q->input.model ? lort_model_bytes(q->input.model) : lort_archive_size(q->input.archive);
+    report->input_files = q->input.model ? lort_model_file_count(q->input.model)
+                                         : lort_archive_model(q->input.archive)->file_count;
+    session->tensors_total = q->input.index->count;
+    for (uint64_t i = 0; i < q->input.index->count; i++)
+        session->total_bytes += q->input.index->tensors[i].bytes;
+}
+
+static lort_code open_imatrix(lort_quantizer *q, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    const char *path = q->options->imatrix;
+    if (!path)
+        return LORT_OK;
+    lort_code code = lort_importance_open(session, path, &q->imatrix, err);
+    if (code == LORT_OK)
+        code = lort_importance_check(&q->imatrix, path, q->input.index, err);
+    session->imatrix = &q->imatrix;
+    return code;
+}
+
+/* Says whose errors are weighed. Embeddings have no importance, since text does not multiply
+ * them. */
+static void note_imatrix(lort_quantizer *q)
+{
+    lort_session *session = lort_session_of(q);
+    lort_report *report = session->report;
+    uint64_t without = 0;
+    if (!q->options->imatrix)
+        return;
+    for (uint64_t i = 0; i < q->count; i++) {
+        report->imatrix_matrices += q->tensors[i].importance && q->tensors[i].use != LORT_USE_KEPT;
+        without += !q->tensors[i].importance && q->tensors[i].use != LORT_USE_KEPT;
+    }
+    report->imatrix_path =
+        lort_report_escape(report, q->options->imatrix, strlen(q->options->imatrix));
+    report->imatrix_entries = q->imatrix.count;
+    if (report->imatrix_matrices == 0)
+        lort_session_warn(session,
+                          "%s: none of its %llu entries is for a matrix that is quantised "
+                          "here; nothing is weighed",
+                          report->imatrix_path, (unsigned long long)q->imatrix.count);
+    else if (without)
+        lort_session_warn(session,
+                          "%s: no entry for %llu matrices, such as embeddings; all their "
+                          "columns count alike",
+                          report->imatrix_path, (unsigned long long)without);
+}
+
+/* The error of a container and the error of the types add up. */
+static void warn_lossy(lort_quantizer *q)
+{
+    double worst = 0;
+    if (!q->input.archive)
+        return;
+    for (uint64_t i = 0; i < q->count; i++)
+        worst = fmax(worst, q->tensors[i].entry.part->rel_error);
+    q->source_error = worst;
+    if (worst > LOSSY_SOURCE)
+        lort_session_warn(lort_session_of(q),
+                          "the source is a container whose weights have a relative error of up to "
+                          "%.3g; the errors of the report come on top of it. Start from the "
+                          "original, or from a container of --max-error 0.02",
+                          worst);
+}
+
+static lort_code open_source(lort_quantizer *q, const char *path, const lort_wishes *wishes,
+                             lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    const lort_model_options files = {0};
+    lort_code code = lort_input_open_as(path, &files, &session->alloc, lort_session_warn_text,
+                                        lort_session_stops, session, &q->input, err);
+    if (code)
+        return lort_session_name_limit(session, path, code, err);
+    q->reading.archive = q->input.archive;
+    if (q->input.archive)
+        lort_archive_block_need(q->input.archive, &q->reading.blocks);
+    else
+        lort_model_stop_when(q->input.model, lort_session_stops, session);
+    report_input(q, path);
+    code = open_imatrix(q, err);
+    if (code == LORT_OK)
+        code = lort_targets_list(q, wishes, err);
+    return lort_session_name_limit(session, path, code, err);
+}
+
+static lort_code open_all(lort_quantizer *q, const char *path, lort_wishes *wishes, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    lort_code code = lort_wishes_parse(q, wishes, err);
+    if (code == LORT_OK && wishes->mix && lort_mix_asks_importance(wishes->mix) &&
+        !q->options->imatrix)
+        code = lort_fail(err, LORT_E_USAGE, "--type %s wants an importance matrix (--imatrix FILE)",
+                         lort_mix_name(wishes->mix));
+    if (code == LORT_OK)
+        code = open_source(q, path, wishes, err);
+    if (code == LORT_OK)
+        code = lort_space_start(q, err);
+    if (code == LORT_OK && q->input.archive)
+        code = lort_headers_open(&q->headers, &q->reading, err);
+    if (code == LORT_OK)
+        code = lort_head_open(q, err);
+    if (code)
+        return code;
+    if (q->input.model)
+        lort_model_say(q->input.model);
+    note_imatrix(q);
+    warn_lossy(q);
+    return lort_session_check_stop(session, err);
+}
+
+/* ---- the report ---- */
+
+static void report_errors(lort_quantizer *q)
+{
+    lort_report *report = lort_session_of(q)->report;
+    double sum = 0, weighed = 0;
+    uint64_t count = 0, weighed_count = 0;
+    for (uint64_t i = 0; i < q->count; i++) {
+        const lort_tensor_report *entry = &report->tensors[i];
+        if (entry->action == LORT_ACTION_KEPT || isnan(entry->rel_error))
+            continue;
+        report->worst_error = fmax(report->worst_error, entry->rel_error);
+        sum += entry->rel_error;
+        count++;
+        if (isnan(entry->weighted_error))
+            continue;
+        report->weighted_worst = fmax(report->weighted_worst, entry->weighted_error);
+        weighed += entry->weighted_error;
+        weighed_count++;
+    }
+    report->mean_error = count ? sum / (double)count : NAN;
+    report->weighted_mean = weighed_count ? weighed / (double)weighed_count : NAN;
+}
+
+static void report_size(lort_quantizer *q)
+{
+    lort_report *report = lort_session_of(q)->report;
+    report->output_low = report->output_high = q->file_size;
+    report->ratio = report->input_bytes ? (double)q->file_size / (double)report->input_bytes : NAN;
+    report->bpw = q->elements > 0 ? 8 * (double)q->file_size / q->elements : NAN;
+}
+
+/* Says that the choice rests on a sample. */
+static void note_sample(lort_quantizer *q, const lort_wishes *wishes)
+{
+    char text[160];
+    uint64_t whole = 0, part = 0;
+    if (wishes->mix)
+        return;
+    for (uint64_t i = 0; i < q->count; i++)
+        if (!q->tensors[i].fixed)
+            *(lort_source_runs(&q->tensors[i].entry) * lort_run_pieces(&q->tensors[i].entry) <= 4
+                  ? &whole
+                  : &part) += 1;
+    if (!part)
+        return;
+    snprintf(text, sizeof text,
+             "types are chosen by the errors of a sample (one weight in %d of %llu tensors); the "
+             "errors of the report are of all weights",
+             LORT_SAMPLE_ONE_IN, (unsigned long long)part);
+    lort_session_say(lort_session_of(q), LORT_EVENT_NOTE, NULL, text);
+}
+
+/* ---- the output ---- */
+
+/* GGUF, version 3. The journal proves that LoRT made the file. */
+static bool begins_as_output(const uint8_t *head, uint64_t n)
+{
+    static const uint8_t wanted[8] = {'G', 'G', 'U', 'F', 3, 0, 0, 0};
+    return lort_own_resembles(head, wanted, n < sizeof wanted ? n : sizeof wanted);
+}
+
+static lort_code write_recipe(lort_quantizer *q, lort_error *err)
+{
+    const lort_publish_options how = {.mode = 0644, .force = q->options->force};
+    lort_publish *publish = NULL;
+    lort_buffer text = {.alloc = &lort_session_of(q)->alloc};
+    if (!q->options->recipe)
+        return LORT_OK;
+    lort_targets_recipe(q, &text);
+    lort_code code = lort_buffer_check(&text, err);
+    if (code == LORT_OK)
+        code = lort_publish_begin(q->options->recipe, &how, text.alloc, &publish, err);
+    if (code == LORT_OK)
+        code = lort_publish_file(publish, NULL, err);
+    if (code == LORT_OK)
+        code = lort_publish_append(publish, text.data, text.size, err);
+    if (code == LORT_OK)
+        code = lort_publish_commit(publish, err);
+    lort_publish_close(publish);
+    lort_buffer_free(&text);
+    return code;
+}
+
+static void expect_writing(lort_quantizer *q)
+{
+    lort_meter *meter = &lort_session_of(q)->meter;
+    uint64_t cost = 0, bytes = 0;
+    for (uint64_t i = 0; i < q->count; i++) {
+        const lort_target_tensor *t = &q->tensors[i];
+        cost += lort_target_copied(t) ? t->bytes_out : t->entry.tensor->elements;
+        bytes += t->entry.tensor->bytes;
+    }
+    lort_meter_expect(meter, LORT_PHASE_WRITING, cost, bytes, q->count);
+    lort_meter_expect(meter, LORT_PHASE_READING_BACK, q->file_size, q->file_size, 0);
+}
+
+static lort_code write_output(lort_quantizer *q, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    uint64_t done = 0;
+    lort_code code = lort_publish_file(q->publish, NULL, err);
+    if (code == LORT_OK)
+        lort_session_enter(session, LORT_PHASE_CHECKING);
+    if (code == LORT_OK)
+        code = lort_notes_adopt(q, &done, err);
+    if (code == LORT_OK)
+        code = lort_notes_put_kept(q, err);
+    if (code == LORT_OK)
+        lort_session_enter(session, LORT_PHASE_WRITING);
+    if (code == LORT_OK)
+        code = lort_pieces_write(q, done, err);
+    if (code == LORT_OK)
+        code = lort_input_unchanged(&q->input, err);
+    if (code == LORT_OK)
+        code = lort_session_check_stop(session, err);
+    return code ? code : lort_publish_settle(q->publish, err);
+}
+
+static lort_code make_output(lort_quantizer *q, const lort_wishes *wishes, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    lort_code code = lort_notes_take_kept(q, err);
+    if (code == LORT_OK)
+        code = lort_targets_choose(q, wishes, err);
+    if (code)
+        return code;
+    report_size(q);
+    expect_writing(q);
+    lort_session_say(session, LORT_EVENT_START, NULL, NULL);
+    note_sample(q, wishes);
+    return write_output(q, err);
+}
+
+static lort_code open_journal(lort_quantizer *q, const lort_wishes *wishes, bool resume,
+                              lort_error *err)
+{
+    lort_buffer words = {.alloc = &lort_session_of(q)->alloc};
+    const lort_journal_run run = {.session = lort_session_of(q),
+                                  .input = &q->input,
+                                  .options = &words,
+                                  .resume = resume,
+                                  .sized = true, /* without notes no piece is known */
+                                  .anonymous = true};
+    lort_code code = put_options(q, wishes, &words, err);
+    if (code == LORT_OK)
+        code = lort_journal_open(&run, q->publish, &q->journal, err);
+    lort_buffer_free(&words);
+    return code;
+}
+
+/* Decides whether the partial output stays. */
+static void leave_partial(lort_quantizer *q, const char *output, lort_code code)
+{
+    lort_report *report = lort_session_of(q)->report;
+    if (lort_journal_worth(q->journal) && code != LORT_E_NUMERIC &&
+        (!lort_publish_bad(q->publish) || lort_journal_distrust(q->journal, NULL) == LORT_OK))
+        lort_publish_keep(q->publish, true);
+    if (code == LORT_E_NUMERIC)
+        lort_publish_keep(q->publish, false);
+    if (!lort_publish_stays(q->publish))
+        return;
+    report->partial_path =
+        lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
+    report->partial_tensors = lort_session_of(q)->tensors_done;
+    report->partial_other = !q->journal;
+}
+
+static lort_code attempt_output(lort_quantizer *q, const char *output, const lort_wishes *wishes,
+                                bool resume, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    lort_file_info info = {.mode = 0600};
+    bool exists;
+    if (q->input.archive)
+        (void)lort_os_stat(lort_archive_path(q->input.archive), &info, &exists, NULL);
+    const lort_publish_options how = {.force = q->options->force,
+                                      .resumable = true,
+                                      .begins = begins_as_output,
+                                      .mode = q->input.model ? lort_model_mode_bits(q->input.model)
+                                                             : info.mode,
+                                      .stop = lort_session_stops,
+                                      .stop_ctx = session,
+                                      .reads_back = lort_session_reads_back};
+    lort_code code = lort_publish_begin(output, &how, &session->alloc, &q->publish, err);
+    if (code)
+        return code;
+    lort_os_free_space(lort_publish_dir(q->publish), &session->report->disk_free_bytes, NULL);
+    code = open_journal(q, wishes, resume, err);
+    if (code == LORT_OK)
+        code = make_output(q, wishes, err);
+    if (code == LORT_OK)
+        code = write_recipe(q, err);
+    if (code == LORT_OK)
+        code = lort_journal_remove(q->journal, err);
+    if (code == LORT_OK)
+        code = lort_publish_commit(q->publish, err);
+    if (code == LORT_E_STOPPED)
+        (void)lort_session_check_stop(session, err); /* fills err with the reason of the stop */
+    if (code)
+        leave_partial(q, output, code);
+    lort_journal_close(q->journal, lort_publish_stays(q->publish));
+    lort_publish_close(q->publish);
+    q->journal = NULL;
+    q->publish = NULL;
+    return code;
+}
+
+/* Makes the figures ready for a further attempt. */
+static void begin_again(lort_quantizer *q)
+{
+    lort_session *session = lort_session_of(q);
+    lort_meter_again(&session->meter, lort_os_clock_ns());
+    session->done_bytes = session->out_bytes = session->tensors_done = 0;
+    session->worst_error = NAN;
+    session->report->resumed_tensors = session->report->partial_tensors = 0;
+    session->report->partial_path = "";
+    session->report->partial_other = false;
+}
+
+/* Names the tensors that an attempt found to hold NaN or Inf. */
+static void say_not_finite(lort_quantizer *q)
+{
+    char name[200];
+    for (uint64_t i = 0; i < q->count; i++)
+        if (q->tensors[i].not_finite)
+            lort_session_warn(lort_session_of(q),
+                              "tensor '%s' holds NaN or Inf: it is kept as it is",
+                              lort_escape(name, sizeof name, q->tensors[i].entry.tensor->name,
+                                          q->tensors[i].entry.tensor->name_bytes));
+}
+
+/* Attempts until nothing is in the way: tensors with NaN or Inf change the plan, and somebody may
+ * touch an input. */
+static lort_code attempt_all(lort_quantizer *q, const char *output, const lort_wishes *wishes,
+                             lort_error *err)
+{
+    bool resume = q->options->resume;
+    lort_code code = LORT_OK;
+    for (int i = 0; i < TOUCH_ATTEMPTS; i++) {
+        q->found_not_finite = false;
+        code = attempt_output(q, output, wishes, resume, err);
+        const bool touched =
+            code == LORT_E_READ && q->input.model && lort_model_touched(q->input.model);
+        if (!q->found_not_finite && !touched)
+            return code;
+        begin_again(q);
+        if (!touched)
+            continue;
+        code = lort_model_accept(q->input.model, err);
+        if (code)
+            return code;
+        resume = true;
+        lort_session_say(lort_session_of(q), LORT_EVENT_NOTE, NULL,
+                         "an input was touched (contents, names or permissions): LoRT compares it "
+                         "with the finished tensors");
+    }
+    return code;
+}
+
+static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_wishes *wishes,
+                              lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    session->report->output_path = lort_report_escape(session->report, output, strlen(output));
+    session->time_limit = q->options->time_limit;
+    if (q->input.model)
+        lort_model_watch(q->input.model);
+    lort_code code = lort_input_refuse(&q->input, output, &session->alloc, err);
+    if (code == LORT_OK)
+        code = attempt_all(q, output, wishes, err);
+    if (code)
+        return code;
+    say_not_finite(q);
+    report_errors(q);
+    session->report->output_bytes = q->file_size;
+    return LORT_OK;
+}
+
+/* ---- the dry run ---- */
+
+/* Times one piece of each type, and reports what all would take. */
+static lort_code estimate_seconds(lort_quantizer *q, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    double seconds = 0, rates[64] = {0};
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < q->count && code == LORT_OK; i++) {
+        const lort_target_tensor *t = &q->tensors[i];
+        const uint32_t id = (uint32_t)t->type->id;
+        if (lort_target_copied(t) || id >= 64 || t->entry.tensor->elements == 0)
+            continue;
+        if (rates[id] == 0) {
+            lort_error_sums sums = {0};
+            const lort_stretch stretch = lort_run_piece(&t->entry, 0, 0);
+            code = lort_run_open(q, t, 0, err);
+            const uint64_t begun = lort_os_clock_ns();
+            if (code == LORT_OK)
+                code = lort_run_read(q, t, stretch, 0, err);
+            if (code == LORT_OK)
+                lort_stretch_encode(&q->workers[0], t, t->type, stretch, NULL, &sums);
+            lort_run_close(q);
+            rates[id] = (double)(lort_os_clock_ns() - begun) * 1e-9 / (double)stretch.count;
+        }
+        seconds += rates[id] * (double)t->entry.tensor->elements / session->threads;
+    }
+    session->report->estimated_seconds = seconds;
+    return code;
+}
+
+static lort_code run_dry(lort_quantizer *q, const lort_wishes *wishes, lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    session->time_limit = q->options->time_limit;
+    lort_code code = lort_targets_choose(q, wishes, err);
+    if (code)
+        return code;
+    report_size(q);
+    lort_session_say(session, LORT_EVENT_START, NULL, NULL);
+    note_sample(q, wishes);
+    say_not_finite(q);
+    code = estimate_seconds(q, err);
+    return code ? code : write_recipe(q, err);
+}
+
+static void close_all(lort_quantizer *q)
+{
+    if (lort_session_of(q)->budget) {
+        lort_space_close(q);
+        lort_headers_close(&q->headers);
+        lort_buffer_free(&q->header);
+        lort_arena_free(&q->arena);
+        lort_imatrix_free(&q->imatrix);
+        lort_input_close(&q->input);
+    }
+    lort_session_close(lort_session_of(q));
+}
+
+lort_code lort_quantize(const char *model, const char *output, const lort_quantize_options *options,
+                        const lort_observer *observer, lort_report *report, lort_error *err)
+{
+    lort_quantizer q = {.options = options};
+    lort_wishes wishes;
+    lort_session *session = lort_session_of(&q);
+    lort_code code = lort_session_open(session, LORT_COMMAND_QUANTIZE, options->memory_bytes,
+                                       options->threads, observer, report, err);
+    q.arena.alloc = q.header.alloc = &session->alloc;
+    if (code == LORT_OK)
+        code = check_options(options, output, err);
+    if (code == LORT_OK)
+        code = open_all(&q, model, &wishes, err);
+    if (code == LORT_OK)
+        code =
+            options->dry_run ? run_dry(&q, &wishes, err) : run_quantize(&q, output, &wishes, err);
+    if (code == LORT_OK)
+        lort_session_end(session);
+    close_all(&q);
+    return code;
+}
