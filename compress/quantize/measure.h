@@ -3,7 +3,7 @@
 #define LORT_COMPRESS_QUANTIZE_MEASURE_H
 
 #include "compress/quantize/quantizer.h"
-#include "compress/quantize/recipe.h"
+#include "compress/choice/recipe.h"
 
 /* The types that a tensor may get, its own among them. */
 lort_type_list lort_candidates(const lort_type_list *wanted, const lort_target_tensor *t);

@@ -1,7 +1,7 @@
 /* notes: see notes.h. Notes come in the order of the pieces. Those of a run that resumed follow
  * older ones of the same numbers, so a note counts where its bytes are those of the file. */
 #include "compress/quantize/notes.h"
-#include "compress/quantize/pieces.h"
+#include "compress/quantize/source.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"
 #include <math.h>

@@ -66,14 +66,6 @@ static void measure_errors(const float *x, const float *y, const float *weights,
     *e2 += sum_of(e_lanes);
 }
 
-void lort_sums_add(lort_error_sums *to, const lort_error_sums *from)
-{
-    to->x2 += from->x2;
-    to->e2 += from->e2;
-    to->wx2 += from->wx2;
-    to->we2 += from->we2;
-}
-
 static void encode_values(const lort_dtype_info *type, const float *x, const float *importance,
                           uint64_t n, uint8_t *out)
 {
@@ -103,22 +95,6 @@ void lort_stretch_encode(const lort_quantize_worker *w, const lort_target_tensor
 }
 
 /* ---- the pieces of a tensor ---- */
-
-bool lort_target_copied(const lort_target_tensor *t)
-{
-    return t->type->id == t->entry.tensor->type->id &&
-           (!t->entry.part || lort_part_is_raw(t->entry.part));
-}
-
-uint64_t lort_target_pieces(const lort_target_tensor *t)
-{
-    return lort_target_copied(t) ? 1 : lort_source_runs(&t->entry) * lort_run_pieces(&t->entry);
-}
-
-uint64_t lort_stretch_bytes(const lort_target_tensor *t, lort_stretch stretch)
-{
-    return stretch.count / t->type->block_elements * t->type->block_bytes;
-}
 
 typedef struct tensor_run {
     lort_quantizer *q;

@@ -9,13 +9,6 @@
 void lort_stretch_encode(const lort_quantize_worker *w, const lort_target_tensor *t,
                          const lort_dtype_info *type, lort_stretch stretch, uint8_t *out,
                          lort_error_sums *sums);
-void lort_sums_add(lort_error_sums *to, const lort_error_sums *from);
-/* True if LoRT copies the bytes of the tensor as they are: one piece, whatever its size. */
-bool lort_target_copied(const lort_target_tensor *t);
-/* Pieces of a tensor in the new file. */
-uint64_t lort_target_pieces(const lort_target_tensor *t);
-/* Bytes of a stretch in the type that is written. */
-uint64_t lort_stretch_bytes(const lort_target_tensor *t, lort_stretch stretch);
 /* Writes header and tensors from piece `done` on. The publish has what is before it.
  * On failure with q->found_not_finite: LORT_E_NUMERIC; tensors hold NaN or Inf, and are marked. */
 lort_code lort_pieces_write(lort_quantizer *q, uint64_t done, lort_error *err);

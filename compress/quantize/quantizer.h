@@ -6,12 +6,13 @@
  *   pieces    encodes the stretches, measures what they decode to, and writes them in order
  *   notes     tells a later run which pieces are finished
  *   space     mode, threads and memory
- */
+ *
+ * Room compress/quantize: owns the work of `lort quantize`. It must not print. */
 #ifndef LORT_COMPRESS_QUANTIZE_QUANTIZER_H
 #define LORT_COMPRESS_QUANTIZE_QUANTIZER_H
 
 #include "compress/plan/importance.h"
-#include "compress/quantize/mixes.h"
+#include "compress/choice/mixes.h"
 #include "compress/read/headers.h"
 #include "compress/write/journal.h"
 #include "formats/outputs/gguf_new.h"

@@ -109,3 +109,29 @@ const float *lort_stretch_importance(const lort_target_tensor *t, lort_stretch s
     }
     return out;
 }
+
+/* ---- tensors as pieces of the output ---- */
+
+void lort_sums_add(lort_error_sums *to, const lort_error_sums *from)
+{
+    to->x2 += from->x2;
+    to->e2 += from->e2;
+    to->wx2 += from->wx2;
+    to->we2 += from->we2;
+}
+
+bool lort_target_copied(const lort_target_tensor *t)
+{
+    return t->type->id == t->entry.tensor->type->id &&
+           (!t->entry.part || lort_part_is_raw(t->entry.part));
+}
+
+uint64_t lort_target_pieces(const lort_target_tensor *t)
+{
+    return lort_target_copied(t) ? 1 : lort_source_runs(&t->entry) * lort_run_pieces(&t->entry);
+}
+
+uint64_t lort_stretch_bytes(const lort_target_tensor *t, lort_stretch stretch)
+{
+    return stretch.count / t->type->block_elements * t->type->block_bytes;
+}

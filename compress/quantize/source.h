@@ -32,4 +32,12 @@ lort_code lort_run_read(lort_quantizer *q, const lort_target_tensor *t, lort_str
  * for this tensor. */
 const float *lort_stretch_importance(const lort_target_tensor *t, lort_stretch stretch, float *out);
 
+void lort_sums_add(lort_error_sums *to, const lort_error_sums *from);
+/* True if LoRT copies the bytes of the tensor as they are: one piece, whatever its size. */
+bool lort_target_copied(const lort_target_tensor *t);
+/* Pieces of a tensor in the new file. */
+uint64_t lort_target_pieces(const lort_target_tensor *t);
+/* Bytes of a stretch in the type that is written. */
+uint64_t lort_stretch_bytes(const lort_target_tensor *t, lort_stretch stretch);
+
 #endif

@@ -1,8 +1,8 @@
 /* targets: see targets.h. */
 #include "compress/quantize/targets.h"
-#include "compress/quantize/allocate.h"
+#include "compress/choice/allocate.h"
 #include "compress/quantize/head.h"
-#include "compress/quantize/law.h"
+#include "compress/choice/law.h"
 #include "compress/quantize/pieces.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"

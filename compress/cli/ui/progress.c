@@ -222,17 +222,19 @@ static void draw_line(lort_progress *progress)
 
 /* ---- the log ---- */
 
+/* What a command does with tensors, the most telling first. */
 static const char *counts_text(const lort_progress *progress, char *out, size_t cap)
 {
+    static const lort_action shown[] = {LORT_ACTION_COMPARED, LORT_ACTION_CODED,
+                                        LORT_ACTION_QUANTISED, LORT_ACTION_CONVERTED,
+                                        LORT_ACTION_FACTORED};
     const uint64_t *n = progress->layer_count;
-    if (n[LORT_ACTION_COMPARED])
-        snprintf(out, cap, "%" PRIu64 " compared", n[LORT_ACTION_COMPARED]);
-    else if (n[LORT_ACTION_CODED])
-        snprintf(out, cap, "%" PRIu64 " coded, %" PRIu64 " kept", n[LORT_ACTION_CODED],
-                 n[LORT_ACTION_KEPT]);
-    else
-        snprintf(out, cap, "%" PRIu64 " factored, %" PRIu64 " kept", n[LORT_ACTION_FACTORED],
-                 n[LORT_ACTION_KEPT]);
+    unsigned i = 0;
+    while (i + 1 < sizeof shown / sizeof *shown && !n[shown[i]])
+        i++;
+    const int used = snprintf(out, cap, "%" PRIu64 " %s", n[shown[i]], lort_action_text(shown[i]));
+    if (shown[i] != LORT_ACTION_COMPARED && used > 0 && (size_t)used < cap)
+        snprintf(out + used, cap - (size_t)used, ", %" PRIu64 " kept", n[LORT_ACTION_KEPT]);
     return out;
 }
 

@@ -1,7 +1,7 @@
 /* recipe: see recipe.h. llama-quantize splits its file at white space and each word at its first
  * "=". It turns the letters of the pattern to lower case, but not those of the tensor's name. So
  * bytes that these rules would change are written as \xHH, whose digits are lower case. */
-#include "compress/quantize/recipe.h"
+#include "compress/choice/recipe.h"
 #include "formats/base/glob.h"
 #include "formats/base/text.h"
 #include <stdio.h>

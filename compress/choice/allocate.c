@@ -1,6 +1,6 @@
 /* allocate: see allocate.h. It owns the lists of useful types, the hulls and the price. */
-#include "compress/quantize/allocate.h"
-#include "compress/quantize/exchange.h"
+#include "compress/choice/allocate.h"
+#include "compress/choice/exchange.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,12 +1,13 @@
 /* roles: what a tensor of a GGUF file is for, told by its name, and which type fits its rows.
  *
- * Room compress/quantize: owns the work of `lort quantize`. It must not print.
+ * Room compress/choice: owns which type each tensor gets under `lort quantize`: as data, from names,
+ * shapes and errors. It must not read a file or a weight.
  *
  * LoRT quantises only tensors on a list of names (QUANTIZE.md, section 6). New architectures bring
  * new names every month, and a wrong guess ruins a model. LoRT keeps all other tensors and says
  * why. */
-#ifndef LORT_COMPRESS_QUANTIZE_ROLES_H
-#define LORT_COMPRESS_QUANTIZE_ROLES_H
+#ifndef LORT_COMPRESS_CHOICE_ROLES_H
+#define LORT_COMPRESS_CHOICE_ROLES_H
 
 #include "formats/types/dtype.h"
 

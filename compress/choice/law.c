@@ -1,5 +1,5 @@
 /* law: see law.h. */
-#include "compress/quantize/law.h"
+#include "compress/choice/law.h"
 #include <math.h>
 
 #define SIZE_EXPONENT 0.5

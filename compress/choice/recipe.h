@@ -1,7 +1,7 @@
 /* recipe: types of single tensors as text: what llama-quantize reads (--recipe), and what users
  * write (--tensor-type, --types). */
-#ifndef LORT_COMPRESS_QUANTIZE_RECIPE_H
-#define LORT_COMPRESS_QUANTIZE_RECIPE_H
+#ifndef LORT_COMPRESS_CHOICE_RECIPE_H
+#define LORT_COMPRESS_CHOICE_RECIPE_H
 
 #include "formats/base/alloc.h"
 #include "formats/types/dtype.h"

@@ -6,7 +6,7 @@
  *
  * A state that has slack s can leave it (price per byte) or change it (at least the rate of the
  * tensors that are left). States with a bound above the gap are dropped. */
-#include "compress/quantize/exchange.h"
+#include "compress/choice/exchange.h"
 #include "formats/base/sort.h"
 #include <math.h>
 

@@ -3,10 +3,10 @@
  *
  *     cost = weight * relative error^2 * elements^exponent
  */
-#ifndef LORT_COMPRESS_QUANTIZE_LAW_H
-#define LORT_COMPRESS_QUANTIZE_LAW_H
+#ifndef LORT_COMPRESS_CHOICE_LAW_H
+#define LORT_COMPRESS_CHOICE_LAW_H
 
-#include "compress/quantize/roles.h"
+#include "compress/choice/roles.h"
 
 /* What the law asks of a model. */
 typedef struct lort_law_model {

@@ -1,5 +1,5 @@
 /* roles: names on the list, names that look like them, and rows that are not whole blocks. */
-#include "compress/quantize/roles.h"
+#include "compress/choice/roles.h"
 #include "tests/unit/main.h"
 #include <setjmp.h>
 #include <stdarg.h>

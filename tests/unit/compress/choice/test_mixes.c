@@ -1,6 +1,6 @@
 /* mixes: every type is the one that llama.cpp's library chose (tests/golden/llama_types.tsv, which
  * tests/models/llama_types.py makes). */
-#include "compress/quantize/mixes.h"
+#include "compress/choice/mixes.h"
 #include "tests/unit/main.h"
 #include <setjmp.h>
 #include <stdarg.h>

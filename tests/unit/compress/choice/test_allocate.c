@@ -1,6 +1,6 @@
 /* allocate: the least cost, found by trial of all choices where these are few; bounds and fill
  * where they are many. */
-#include "compress/quantize/allocate.h"
+#include "compress/choice/allocate.h"
 #include "tests/unit/main.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* roles: see roles.h. Three tables: names that LoRT quantises, parts of names that tell why a
  * tensor is kept, and types for rows that are not whole blocks. */
-#include "compress/quantize/roles.h"
+#include "compress/choice/roles.h"
 #include "formats/base/text.h"
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* mixes: see mixes.h. One row per mix; an exception of type F32 (0) is none. more(i, n): the first
  * eighth, the last eighth and every third between. */
-#include "compress/quantize/mixes.h"
+#include "compress/choice/mixes.h"
 #include "formats/base/sort.h"
 #include <string.h>
 

@@ -5,8 +5,8 @@
  * over the convex hulls of the tensors. Then an exact search for the exchanges that fill the rest
  * (exchange.h). Sinha and Zoltners 1979, Pisinger 1995 ("A minimal algorithm for the
  * multiple-choice knapsack problem"). */
-#ifndef LORT_COMPRESS_QUANTIZE_ALLOCATE_H
-#define LORT_COMPRESS_QUANTIZE_ALLOCATE_H
+#ifndef LORT_COMPRESS_CHOICE_ALLOCATE_H
+#define LORT_COMPRESS_CHOICE_ALLOCATE_H
 
 #include "formats/base/alloc.h"
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* recipe: lines for llama-quantize, and what users write. */
-#include "compress/quantize/recipe.h"
+#include "compress/choice/recipe.h"
 #include "tests/unit/main.h"
 #include <setjmp.h>
 #include <stdarg.h>

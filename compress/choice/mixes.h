@@ -3,10 +3,10 @@
  * A mix has a base type and exceptions: attention values, outputs and ffn_down get more bits. The
  * facts come from llama.cpp, src/llama-quant.cpp. tests/golden/llama_types.tsv has the types that
  * llama.cpp's own library chose. */
-#ifndef LORT_COMPRESS_QUANTIZE_MIXES_H
-#define LORT_COMPRESS_QUANTIZE_MIXES_H
+#ifndef LORT_COMPRESS_CHOICE_MIXES_H
+#define LORT_COMPRESS_CHOICE_MIXES_H
 
-#include "compress/quantize/roles.h"
+#include "compress/choice/roles.h"
 #include "formats/base/alloc.h"
 
 typedef struct lort_mix lort_mix; /* a row of the table in mixes.c */

@@ -5,10 +5,10 @@
  * leaves its first type only for a loss below the gap between the best found and the bound. The
  * search takes tensors in the order of loss per byte, and keeps partial exchanges that no other
  * one dominates and that may still close the gap. */
-#ifndef LORT_COMPRESS_QUANTIZE_EXCHANGE_H
-#define LORT_COMPRESS_QUANTIZE_EXCHANGE_H
+#ifndef LORT_COMPRESS_CHOICE_EXCHANGE_H
+#define LORT_COMPRESS_CHOICE_EXCHANGE_H
 
-#include "compress/quantize/allocate.h"
+#include "compress/choice/allocate.h"
 
 /* Types of all tensors that are of use: of tensor t, order[t * types + 0 .. n[t]), by rising bytes
  * and falling cost. */
