@@ -295,8 +295,8 @@ static lort_code refuse_size(lort_quantizer *q, uint64_t limit, uint64_t smalles
 {
     if (q->options->goal == LORT_GOAL_BPW)
         return lort_fail(err, LORT_E_NUMERIC,
-                         "%.6g bits per weight cannot be reached: the smallest is %.6g",
-                         q->options->value, 8 * (double)smallest / q->elements);
+                         "%.6g bits per weight cannot be reached: the smallest is %.4f",
+                         q->options->value, ceil(8e4 * (double)smallest / q->elements) / 1e4);
     return lort_fail(err, LORT_E_NUMERIC,
                      "%llu bytes cannot be reached: the smallest is %llu bytes",
                      (unsigned long long)limit, (unsigned long long)smallest);

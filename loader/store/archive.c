@@ -8,6 +8,7 @@
 #include "loader/store/archive.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
+#include "formats/container/part.h"
 #include "formats/types/planes.h"
 #include "loader/os/os.h"
 #include "loader/store/own.h"
@@ -29,7 +30,7 @@ struct lort_archive {
     lort_model_record model;
     lort_index_record index;
     lort_part *parts; /* [model.extent_count] */
-    /* Unused: tensors[i].file and elements. tensors[i].offset is the number of the part. */
+    /* Unused: tensors[i].file. tensors[i].offset is the number of the part. */
     lort_index names;
     bool (*stop)(void *ctx); /* during open; may be NULL */
     void *stop_ctx;
@@ -332,6 +333,7 @@ static lort_code build_names(lort_archive *a, lort_error *err)
                                                                .n_dims = part->n_dims,
                                                                .dims = part->dims,
                                                                .type = part->type,
+                                                               .elements = lort_part_elements(part),
                                                                .bytes = part->source_bytes,
                                                                .offset = i};
     }
