@@ -46,6 +46,9 @@ static lort_code check_options(const lort_quantize_options *o, const char *outpu
         return lort_fail(err, LORT_E_USAGE,
                          "--types goes with --size and --bpw: it lists the "
                          "types to choose from");
+    if (o->keep_split && o->resume)
+        return lort_fail(err, LORT_E_USAGE,
+                         "--resume does not go with --keep-split: a directory is begun anew");
     return sized ? check_sized(o, err) : LORT_OK;
 }
 
@@ -313,17 +316,23 @@ static void expect_writing(lort_quantizer *q)
     lort_meter_expect(meter, LORT_PHASE_READING_BACK, q->file_size, q->file_size, 0);
 }
 
+/* Takes over what an earlier run finished. A directory of shards is begun anew. */
+static lort_code adopt_pieces(lort_quantizer *q, uint64_t *done, lort_error *err)
+{
+    if (lort_head_splits(q))
+        return LORT_OK;
+    lort_session_enter(lort_session_of(q), LORT_PHASE_CHECKING);
+    lort_code code = lort_publish_file(q->publish, NULL, err);
+    if (code == LORT_OK)
+        code = lort_notes_adopt(q, done, err);
+    return code ? code : lort_notes_put_kept(q, err);
+}
+
 static lort_code write_output(lort_quantizer *q, lort_error *err)
 {
     lort_session *session = lort_session_of(q);
     uint64_t done = 0;
-    lort_code code = lort_publish_file(q->publish, NULL, err);
-    if (code == LORT_OK)
-        lort_session_enter(session, LORT_PHASE_CHECKING);
-    if (code == LORT_OK)
-        code = lort_notes_adopt(q, &done, err);
-    if (code == LORT_OK)
-        code = lort_notes_put_kept(q, err);
+    lort_code code = adopt_pieces(q, &done, err);
     if (code == LORT_OK)
         lort_session_enter(session, LORT_PHASE_WRITING);
     if (code == LORT_OK)
@@ -354,6 +363,8 @@ static lort_code open_journal(lort_quantizer *q, const lort_wishes *wishes, bool
                               lort_error *err)
 {
     lort_buffer words = {.alloc = &lort_session_of(q)->alloc};
+    if (lort_head_splits(q))
+        return LORT_OK;
     const lort_journal_run run = {.session = lort_session_of(q),
                                   .input = &q->input,
                                   .options = &words,
@@ -384,40 +395,65 @@ static void leave_partial(lort_quantizer *q, const char *output, lort_code code)
     report->partial_other = !q->journal;
 }
 
+static uint32_t mode_bits(const lort_quantizer *q)
+{
+    lort_file_info info = {.mode = 0600};
+    bool exists;
+    if (q->input.model)
+        return lort_model_mode_bits(q->input.model);
+    (void)lort_os_stat(lort_archive_path(q->input.archive), &info, &exists, NULL);
+    return info.mode;
+}
+
+/* Puts the bytes of the output into *bytes: of a size they are the most that is allowed. */
+static lort_code expected_bytes(lort_quantizer *q, const lort_wishes *wishes, uint64_t *bytes,
+                                lort_error *err)
+{
+    lort_code code = wishes->mix ? lort_targets_choose(q, wishes, err) : LORT_OK;
+    *bytes = wishes->mix ? q->file_size : lort_targets_limit(q);
+    return code;
+}
+
+static lort_code begin_output(lort_quantizer *q, const char *output, const lort_wishes *wishes,
+                              lort_error *err)
+{
+    lort_session *session = lort_session_of(q);
+    const bool splits = lort_head_splits(q);
+    lort_publish_options how = {.directory = splits,
+                                .force = q->options->force,
+                                .resumable = !splits,
+                                .begins = begins_as_output,
+                                .mode = mode_bits(q),
+                                .stop = lort_session_stops,
+                                .stop_ctx = session,
+                                .reads_back = lort_session_reads_back};
+    lort_code code = expected_bytes(q, wishes, &how.expect_bytes, err);
+    if (code == LORT_OK)
+        code = lort_publish_begin(output, &how, &session->alloc, &q->publish, err);
+    if (code == LORT_OK && !splits)
+        lort_os_free_space(lort_publish_dir(q->publish), &session->report->disk_free_bytes, NULL);
+    return code;
+}
+
 static lort_code attempt_output(lort_quantizer *q, const char *output, const lort_wishes *wishes,
                                 bool resume, lort_error *err)
 {
-    lort_session *session = lort_session_of(q);
-    lort_file_info info = {.mode = 0600};
-    bool exists;
-    if (q->input.archive)
-        (void)lort_os_stat(lort_archive_path(q->input.archive), &info, &exists, NULL);
-    const lort_publish_options how = {.force = q->options->force,
-                                      .resumable = true,
-                                      .begins = begins_as_output,
-                                      .mode = q->input.model ? lort_model_mode_bits(q->input.model)
-                                                             : info.mode,
-                                      .stop = lort_session_stops,
-                                      .stop_ctx = session,
-                                      .reads_back = lort_session_reads_back};
-    lort_code code = lort_publish_begin(output, &how, &session->alloc, &q->publish, err);
-    if (code)
-        return code;
-    lort_os_free_space(lort_publish_dir(q->publish), &session->report->disk_free_bytes, NULL);
-    code = open_journal(q, wishes, resume, err);
+    lort_code code = begin_output(q, output, wishes, err);
+    if (code == LORT_OK)
+        code = open_journal(q, wishes, resume, err);
     if (code == LORT_OK)
         code = make_output(q, wishes, err);
     if (code == LORT_OK)
         code = write_recipe(q, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && q->journal)
         code = lort_journal_remove(q->journal, err);
     if (code == LORT_OK)
         code = lort_publish_commit(q->publish, err);
-    if (code == LORT_E_STOPPED)
-        (void)lort_session_check_stop(session, err); /* fills err with the reason of the stop */
-    if (code)
+    if (code == LORT_E_STOPPED) /* fills err with the reason of the stop */
+        (void)lort_session_check_stop(lort_session_of(q), err);
+    if (code && q->publish)
         leave_partial(q, output, code);
-    lort_journal_close(q->journal, lort_publish_stays(q->publish));
+    lort_journal_close(q->journal, q->publish && lort_publish_stays(q->publish));
     lort_publish_close(q->publish);
     q->journal = NULL;
     q->publish = NULL;
@@ -546,7 +582,8 @@ static void close_all(lort_quantizer *q)
     if (lort_session_of(q)->budget) {
         lort_space_close(q);
         lort_headers_close(&q->headers);
-        lort_buffer_free(&q->header);
+        for (uint32_t i = 0; i < q->file_count; i++)
+            lort_buffer_free(&q->files[i].header);
         lort_arena_free(&q->arena);
         lort_imatrix_free(&q->imatrix);
         lort_input_close(&q->input);
@@ -562,7 +599,7 @@ lort_code lort_quantize(const char *model, const char *output, const lort_quanti
     lort_session *session = lort_session_of(&q);
     lort_code code = lort_session_open(session, LORT_COMMAND_QUANTIZE, options->memory_bytes,
                                        options->threads, observer, report, err);
-    q.arena.alloc = q.header.alloc = &session->alloc;
+    q.arena.alloc = &session->alloc;
     if (code == LORT_OK)
         code = check_options(options, output, err);
     if (code == LORT_OK)

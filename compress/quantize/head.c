@@ -47,6 +47,8 @@ static lort_code copy_header(lort_quantizer *q, uint32_t file, lort_gguf_origin 
 static lort_code open_header(lort_quantizer *q, uint32_t file, const char *name, lort_error *err)
 {
     char shown[200];
+    q->files[q->origin_count] = (lort_new_file){
+        .name = name, .header.alloc = &lort_session_of(q)->alloc, .first = q->count};
     lort_gguf_origin *origin = &q->origins[q->origin_count++];
     lort_code code = LORT_OK;
     if (q->input.archive)
@@ -68,21 +70,74 @@ static lort_code open_header(lort_quantizer *q, uint32_t file, const char *name,
     return LORT_OK;
 }
 
-lort_code lort_head_open(lort_quantizer *q, lort_error *err)
+/* The file of a tensor, as a number of the input. */
+static uint32_t file_of(const lort_quantizer *q, uint64_t number)
 {
-    void *memory;
+    const lort_entry *entry = &q->tensors[number].entry;
+    return entry->part ? lort_archive_model(q->input.archive)->extents[entry->part->number].file
+                       : entry->tensor->file;
+}
+
+/* Gives each new file its tensors, which lie file by file. `at`: numbers of the files. */
+static void share_tensors(lort_quantizer *q, const uint32_t *at)
+{
+    uint64_t next = 0;
+    for (uint32_t f = 0; f < q->file_count; f++) {
+        lort_new_file *file = &q->files[f];
+        file->first = next;
+        while (next < q->count && file_of(q, next) == at[f])
+            next++;
+        file->count = next - file->first;
+    }
+}
+
+static lort_code open_headers(lort_quantizer *q, uint32_t *at, lort_error *err)
+{
     const char *name;
-    lort_code code =
-        lort_arena_take(&q->arena, (file_count(q) + 1ull) * sizeof *q->origins, &memory, err);
-    if (code)
-        return code;
-    q->origins = memory;
+    lort_code code = LORT_OK;
     for (uint32_t i = 0; i < file_count(q) && code == LORT_OK; i++)
-        if (holds_weights(q, i, &name))
+        if (holds_weights(q, i, &name)) {
+            at[q->origin_count] = i;
             code = open_header(q, i, name, err);
+        }
     if (code == LORT_OK && q->origin_count == 0)
         return lort_fail(err, LORT_E_INPUT, "the input has no weights: quantize reads GGUF models");
+    q->file_count = lort_head_splits(q) ? q->origin_count : 1;
+    if (lort_head_splits(q))
+        share_tensors(q, at);
+    else
+        q->files[0] =
+            (lort_new_file){.header.alloc = &lort_session_of(q)->alloc, .count = q->count};
     return code;
+}
+
+lort_code lort_head_open(lort_quantizer *q, lort_error *err)
+{
+    void *origins, *files, *at;
+    const uint64_t most = file_count(q) + 1ull;
+    lort_code code = lort_arena_take(&q->arena, most * sizeof *q->origins, &origins, err);
+    if (code == LORT_OK)
+        code = lort_arena_take(&q->arena, most * sizeof *q->files, &files, err);
+    if (code == LORT_OK)
+        code = lort_arena_take(&q->arena, most * sizeof(uint32_t), &at, err);
+    if (code)
+        return code;
+    q->origins = origins;
+    q->files = files;
+    return open_headers(q, at, err);
+}
+
+bool lort_head_splits(const lort_quantizer *q)
+{
+    return q->options->keep_split && q->origin_count > 1;
+}
+
+uint64_t lort_head_bytes(const lort_quantizer *q)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < q->file_count; i++)
+        bytes += q->files[i].header.size;
+    return bytes;
 }
 
 uint64_t lort_head_alignment(const lort_quantizer *q) { return q->origins[0].header->alignment; }
@@ -164,45 +219,70 @@ static uint32_t imatrix_keys(const lort_quantizer *q, lort_gguf_change *out)
     return n;
 }
 
-static lort_code make(lort_quantizer *q, const lort_wishes *wishes, const lort_tensor **tensors,
-                      const lort_dtype_info **types, uint64_t *offsets, lort_error *err)
+/* The lists that a header is made from. */
+typedef struct head_lists {
+    const lort_tensor **tensors;
+    const lort_dtype_info **types;
+    uint64_t *offsets;
+} head_lists;
+
+/* A shard keeps its own keys, those of the split among them. */
+static lort_code make_file(lort_quantizer *q, const lort_wishes *wishes, uint32_t number,
+                           const head_lists *lists, lort_error *err)
 {
+    const bool splits = lort_head_splits(q);
+    lort_new_file *file = &q->files[number];
     lort_gguf_change changes[8] = {
         {.key = "general.quantization_version",
          .action = LORT_GGUF_SET_U32,
          .u32 = QUANTIZATION_VERSION},
-        {.key = "general.file_type", .action = LORT_GGUF_SET_U32, .u32 = file_type_of(q, wishes)},
-        {.key = "split.", .action = LORT_GGUF_DROP_PREFIX}};
-    const lort_gguf_plan plan = {.origins = q->origins,
-                                 .origin_count = q->origin_count,
+        {.key = "general.file_type", .action = LORT_GGUF_SET_U32, .u32 = file_type_of(q, wishes)}};
+    uint32_t count = 2 + imatrix_keys(q, changes + 2);
+    if (!splits)
+        changes[count++] = (lort_gguf_change){.key = "split.", .action = LORT_GGUF_DROP_PREFIX};
+    const lort_gguf_plan plan = {.origins = q->origins + (splits ? number : 0),
+                                 .origin_count = splits ? 1 : q->origin_count,
                                  .changes = changes,
-                                 .change_count = 3 + imatrix_keys(q, changes + 3),
-                                 .tensors = tensors,
-                                 .types = types,
-                                 .count = q->count};
+                                 .change_count = splits && number ? 0 : count,
+                                 .tensors = lists->tensors + file->first,
+                                 .types = lists->types + file->first,
+                                 .count = file->count};
+    file->header.size = 0;
+    return lort_gguf_make(&plan, &lort_session_of(q)->alloc, &file->header,
+                          lists->offsets + file->first, &file->size, err);
+}
+
+static lort_code make_files(lort_quantizer *q, const lort_wishes *wishes, const head_lists *lists,
+                            lort_error *err)
+{
+    lort_code code = LORT_OK;
     for (uint64_t i = 0; i < q->count; i++) {
-        tensors[i] = q->tensors[i].entry.tensor;
-        types[i] = q->tensors[i].type;
+        lists->tensors[i] = q->tensors[i].entry.tensor;
+        lists->types[i] = q->tensors[i].type;
     }
-    q->header.size = 0;
-    lort_code code =
-        lort_gguf_make(&plan, &lort_session_of(q)->alloc, &q->header, offsets, &q->file_size, err);
+    q->file_size = 0;
+    for (uint32_t f = 0; f < q->file_count && code == LORT_OK; f++) {
+        code = make_file(q, wishes, f, lists, err);
+        if (code == LORT_OK && !lort_add_u64(q->file_size, q->files[f].size, &q->file_size))
+            code = lort_fail(err, LORT_E_INPUT, "the output needs more than 2^64 bytes");
+    }
     for (uint64_t i = 0; i < q->count && code == LORT_OK; i++)
-        q->tensors[i].offset = offsets[i];
+        q->tensors[i].offset = lists->offsets[i];
     return code;
 }
 
 lort_code lort_head_make(lort_quantizer *q, const lort_wishes *wishes, lort_error *err)
 {
     const lort_alloc *alloc = &lort_session_of(q)->alloc;
-    const uint64_t each = 2 * sizeof(void *) + sizeof(uint64_t), bytes = q->count * each;
+    const uint64_t bytes = q->count * (2 * sizeof(void *) + sizeof(uint64_t));
     void *memory;
     lort_code code = lort_take(alloc, bytes, "the new header", &memory, err);
     if (code)
         return code;
-    const lort_tensor **tensors = memory;
-    const lort_dtype_info **types = (const lort_dtype_info **)(void *)(tensors + q->count);
-    code = make(q, wishes, tensors, types, (uint64_t *)(void *)(types + q->count), err);
+    head_lists lists = {.tensors = memory};
+    lists.types = (const lort_dtype_info **)(void *)(lists.tensors + q->count);
+    lists.offsets = (uint64_t *)(void *)(lists.types + q->count);
+    code = make_files(q, wishes, &lists, err);
     lort_give(alloc, memory, bytes);
     return code;
 }

@@ -2,8 +2,8 @@
 #ifndef LORT_COMPRESS_QUANTIZE_MEASURE_H
 #define LORT_COMPRESS_QUANTIZE_MEASURE_H
 
-#include "compress/quantize/quantizer.h"
 #include "compress/choice/recipe.h"
+#include "compress/quantize/quantizer.h"
 
 /* The types that a tensor may get, its own among them. */
 lort_type_list lort_candidates(const lort_type_list *wanted, const lort_target_tensor *t);

@@ -78,7 +78,7 @@ static place next_place(const adoption *a)
 {
     const lort_quantizer *q = a->q;
     if (a->number == 0)
-        return (place){.bytes = q->header.size, .copied = true};
+        return (place){.bytes = q->files[0].header.size, .copied = true};
     const lort_target_tensor *t = &q->tensors[a->tensor];
     if (lort_target_copied(t))
         return (place){.offset = t->offset, .bytes = t->bytes_out, .copied = true};

@@ -333,11 +333,11 @@ static lort_code not_finite(lort_quantizer *q, uint64_t number, lort_error *err)
     return code ? code : LORT_E_NUMERIC;
 }
 
-static lort_code write_header(lort_quantizer *q, lort_error *err)
+static lort_code write_header(lort_quantizer *q, const lort_buffer *header, lort_error *err)
 {
-    const lort_piece_note note = {.bytes = q->header.size,
-                                  .out = lort_xxh128(q->header.data, q->header.size)};
-    lort_code code = lort_publish_append(q->publish, q->header.data, q->header.size, err);
+    const lort_piece_note note = {.bytes = header->size,
+                                  .out = lort_xxh128(header->data, header->size)};
+    lort_code code = lort_publish_append(q->publish, header->data, header->size, err);
     return code ? code : lort_notes_put(q, 0, &note, err);
 }
 
@@ -355,15 +355,26 @@ static void tell_tensor(lort_quantizer *q, uint64_t number)
     lort_session_say(session, LORT_EVENT_TENSOR, &session->report->tensors[number], NULL);
 }
 
-lort_code lort_pieces_write(lort_quantizer *q, uint64_t done, lort_error *err)
+static lort_code write_file(lort_quantizer *q, const lort_new_file *file, uint64_t done,
+                            lort_error *err)
 {
-    lort_code code = done ? LORT_OK : write_header(q, err);
-    for (uint64_t i = 0; i < q->count && code == LORT_OK; i++) {
+    lort_code code = file->name ? lort_publish_file(q->publish, file->name, err) : LORT_OK;
+    if (code == LORT_OK && done == 0)
+        code = write_header(q, &file->header, err);
+    for (uint64_t i = file->first; i < file->first + file->count && code == LORT_OK; i++) {
         code = write_tensor(q, i, done, err);
         if (code == LORT_E_NUMERIC)
             code = not_finite(q, i, err);
         if (code == LORT_OK)
             tell_tensor(q, i);
     }
-    return code ? code : pad_to(q, q->file_size, err);
+    return code ? code : pad_to(q, file->size, err);
+}
+
+lort_code lort_pieces_write(lort_quantizer *q, uint64_t done, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint32_t f = 0; f < q->file_count && code == LORT_OK; f++)
+        code = write_file(q, &q->files[f], done, err);
+    return code;
 }

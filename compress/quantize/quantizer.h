@@ -11,8 +11,8 @@
 #ifndef LORT_COMPRESS_QUANTIZE_QUANTIZER_H
 #define LORT_COMPRESS_QUANTIZE_QUANTIZER_H
 
-#include "compress/plan/importance.h"
 #include "compress/choice/mixes.h"
+#include "compress/plan/importance.h"
 #include "compress/read/headers.h"
 #include "compress/write/journal.h"
 #include "formats/outputs/gguf_new.h"
@@ -42,6 +42,13 @@ typedef struct lort_target_tensor {
     double *errors;
     uint32_t measured;
 } lort_target_tensor;
+
+/* A file to write. It has tensors [first, first + count). */
+typedef struct lort_new_file {
+    const char *name; /* in a new directory; NULL: the one file of the output */
+    lort_buffer header;
+    uint64_t size, first, count;
+} lort_new_file;
 
 /* Elements that are read, encoded and written at once. */
 #define LORT_PIECE_ELEMENTS ((uint64_t)1 << 18)
@@ -79,8 +86,9 @@ typedef struct lort_quantizer {
     double elements;           /* of all tensors */
     lort_gguf_origin *origins; /* the headers of the input */
     uint32_t origin_count;
-    lort_buffer header; /* of the output */
-    uint64_t file_size;
+    lort_new_file *files; /* of the output: one, or with --keep-split as many as the input has */
+    uint32_t file_count;
+    uint64_t file_size; /* of all files */
     lort_publish *publish;
     lort_journal *journal;
     bool found_not_finite; /* a tensor was found to hold NaN or Inf: the plan changes */

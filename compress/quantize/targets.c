@@ -1,8 +1,8 @@
 /* targets: see targets.h. */
 #include "compress/quantize/targets.h"
 #include "compress/choice/allocate.h"
-#include "compress/quantize/head.h"
 #include "compress/choice/law.h"
+#include "compress/quantize/head.h"
 #include "compress/quantize/pieces.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"
@@ -247,8 +247,7 @@ static uint64_t padded(const lort_quantizer *q, const lort_target_tensor *t,
     return end;
 }
 
-/* The most bytes of the whole file. */
-static uint64_t size_limit(lort_quantizer *q)
+uint64_t lort_targets_limit(lort_quantizer *q)
 {
     const lort_quantize_options *options = q->options;
     if (options->goal == LORT_GOAL_SIZE && options->size_bytes)
@@ -305,7 +304,7 @@ static lort_code refuse_size(lort_quantizer *q, uint64_t limit, uint64_t smalles
 /* Bytes of the file beside the tensors that are open to choice. */
 static uint64_t fixed_bytes(const lort_quantizer *q)
 {
-    uint64_t bytes = q->header.size;
+    uint64_t bytes = lort_head_bytes(q);
     for (uint64_t i = 0; i < q->count; i++)
         if (q->tensors[i].fixed)
             bytes += padded(q, &q->tensors[i], q->tensors[i].type);
@@ -316,7 +315,7 @@ static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_cho
                           uint8_t *chosen, lort_error *err)
 {
     const lort_law_model law = law_of(q);
-    const uint64_t limit = size_limit(q), fixed = fixed_bytes(q);
+    const uint64_t limit = lort_targets_limit(q), fixed = fixed_bytes(q);
     lort_allocation found = {0};
     uint64_t open = 0;
     for (uint64_t i = 0; i < q->count; i++)

@@ -64,19 +64,13 @@ static void print_types(FILE *out, const lort_report *report)
     }
 }
 
-static void print_row(const lort_tensor_report *tensor)
-{
-    lort_cli_print(stdout, "%-44s %-6s -> %-7s %s\n", tensor->name, tensor->dtype, tensor->type,
-                   tensor->reason_text);
-}
-
 static void print_dry_run(const lort_report *report, bool verbose)
 {
     char size[32], time[32];
     lort_cli_print_start(stdout, report);
     lort_cli_print_importance(stdout, report);
     for (uint64_t i = 0; verbose && i < report->tensor_count; i++)
-        print_row(&report->tensors[i]);
+        lort_cli_print_tensor(stdout, &report->tensors[i]);
     print_types(stdout, report);
     lort_cli_print(stdout, "  %-10s%s (%" PRIu64 " bytes), %.4g bits per weight\n", "size",
                    lort_print_size(report->output_high, size, sizeof size), report->output_high,

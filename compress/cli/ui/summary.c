@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LABEL "  %-10s"
 
@@ -277,15 +278,23 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
     print_left_out(out, report);
 }
 
+/* The element type, and behind it that of the output where it is another one. */
+static const char *types_text(const lort_tensor_report *tensor, char *out, size_t cap)
+{
+    const bool changes = is_given(tensor->type) && strcmp(tensor->type, tensor->dtype) != 0;
+    snprintf(out, cap, "%s%s%s", tensor->dtype, changes ? " -> " : "", changes ? tensor->type : "");
+    return out;
+}
+
 void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
 {
-    char shape[80], error[32], in[32], bytes[32], rank[32] = "";
+    char shape[80], types[64], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
     lort_cli_print(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n",
-                   tensor->name, tensor->dtype, lort_cli_shape(tensor, shape, sizeof shape),
-                   lort_action_text(tensor->action), rank,
-                   lort_cli_number(tensor->rel_error, error, sizeof error),
+                   tensor->name, types_text(tensor, types, sizeof types),
+                   lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action),
+                   rank, lort_cli_number(tensor->rel_error, error, sizeof error),
                    size_text(tensor->bytes_in, in), size_text(tensor->bytes_out, bytes),
                    tensor->reason_text,
                    is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "",
