@@ -1,22 +1,19 @@
 /* law: how much the error of a tensor costs the model. Without running the model, the allocation
  * goes by it (docs/NUMERICS.md, "Types of tensors").
  *
- *     cost = weight * relative error^2 * elements^exponent
- */
+ *     cost = weight * relative error^2
+ *
+ * The Kullback-Leibler divergence of a file is the sum of such terms to 3 % (measured). A matrix of
+ * a layer counts the same in every layer and at every size. So a head, which stands alone, counts
+ * as several layers do together. */
 #ifndef LORT_COMPRESS_CHOICE_LAW_H
 #define LORT_COMPRESS_CHOICE_LAW_H
 
 #include "compress/choice/roles.h"
 
-/* What the law asks of a model. */
-typedef struct lort_law_model {
-    bool tied;       /* the embedding is the output head, too */
-    int64_t layers;  /* 1 + the largest layer; at least 1 */
-    double elements; /* of all tensors that can be quantised */
-} lort_law_model;
-
-/* use, layer, elements: of the tensor. error2: relative error squared. */
-double lort_law_cost(const lort_law_model *model, lort_use use, int64_t layer, double elements,
-                     double error2);
+/* Returns the cost of a tensor. tied: the model has no output head, so its embedding is one.
+ * layers: of the model, at least 1. error2: the relative error squared, weighed by importance where
+ * that is known. */
+double lort_law_cost(lort_use use, bool tied, int64_t layers, double error2);
 
 #endif
