@@ -1,32 +1,28 @@
-/* encode_search: the scale of least weighted squared error for each sub-block, before anything is
- * rounded but the codes; and then the error of scales as they are stored. */
+/* encode_search: the passes over the numbers of one vector of lanes. A pass costs about a dozen
+ * instructions for eight weights. Codes are always those nearest to the numbers. */
 #ifndef LORT_FORMATS_TYPES_ENCODE_SEARCH_H
 #define LORT_FORMATS_TYPES_ENCODE_SEARCH_H
 
 #include "formats/types/encode_lanes.h"
 
-/* Scales and minima of unrounded best fits. */
-typedef struct lort_fit {
-    lort_f32x8 scale, min;
-} lort_fit;
+/* Finds the scale, and the minimum if the type has one, that err least before they are rounded. */
+void lort_fit_lanes(const lort_grid *grid, const lort_side *side, lort_fit *fit);
 
-void lort_fit_scale(const lort_grid *grid, const lort_side *side, lort_fit *best);
-void lort_fit_range(const lort_grid *grid, const lort_side *side, lort_fit *best);
+/* Tries the neighbours of stored scales and minima, in units of d and dmin, and keeps those that
+ * err least. reach: how many steps up and down. error: the weighted sum of squares. */
+void lort_try_neighbours(const lort_grid *grid, const lort_side *side, const lort_fit *unit,
+                         int reach, lort_fit *stored, lort_f32x8 *error);
 
-/* What is known of a vector of lanes: stored scales and minima as integers, and the weighted
- * squared error of what is decoded. */
-typedef struct lort_stored {
-    lort_f32x8 scale, min, error;
-} lort_stored;
+/* Weighted sums over the codes q and the numbers x of each lane. */
+typedef struct lort_sums {
+    lort_f32x8 q, qq, qx;
+} lort_sums;
 
-/* Tries the neighbours of the stored scales (and minima) under d and dmin (of each lane) and keeps
- * what errs least. reach: how far. Codes are rounded anew. */
-void lort_try_scales(const lort_grid *grid, const lort_side *side, const lort_fit *unit, int reach,
-                     lort_stored *best);
-/* Weighted sums over the elements of each lane, with codes rounded for a scale and a minimum. */
 void lort_code_sums(const lort_grid *grid, const lort_side *side, const lort_fit *fit,
                     lort_sums *sums);
-/* The codes, from 0. codes: [lane][element] of one vector. */
-void lort_codes_of(const lort_grid *grid, const lort_side *side, const lort_fit *fit,
-                   uint8_t *codes);
+
+/* Writes the codes, from 0 on. codes: [lane][element]. */
+void lort_write_codes(const lort_grid *grid, const lort_side *side, const lort_fit *fit,
+                      uint8_t *codes);
+
 #endif
