@@ -265,7 +265,7 @@ LORT_INLINE void begin(const blocks *b, const lort_fit *fit, lort_fit peak, floa
     const lort_grid *grid = b->grid;
     const float min_top = grid->m_high * top / grid->s_high;
     now->unit.scale = to_halves(b, peak.scale / top, true);
-    now->unit.min = to_halves(b, peak.min / min_top, true);
+    now->unit.min = to_halves(b, peak.min / min_top, false);
     for (int v = 0; v < b->sides; v++) {
         now->stored[v].scale = lort_round(fit[v].scale * lort_inverse(now->unit.scale));
         now->stored[v].min = lort_round(fit[v].min * lort_inverse(now->unit.min));
@@ -284,7 +284,9 @@ LORT_INLINE void choose(const blocks *b, choice *best)
         min[v] = lort_magnitude(fit[v].min);
     }
     peak = grid->lanes > 1 ? (lort_fit){block_most(b, scale), block_most(b, min)} : fit[0];
-    *best = (choice){{zero, zero}, {{zero, zero}, {zero, zero}}, b->squares};
+    /* where a scale may be too small for F16, zeros may be best */
+    const lort_f32x8 error = lort_pick(b->unit > 1, lort_splat(FLT_MAX), b->squares);
+    *best = (choice){{zero, zero}, {{zero, zero}, {zero, zero}}, error};
     for (int t = 0; t < grid->tries; t++) {
         choice now;
         begin(b, fit, peak, grid->top - grid->down * (float)t, &now);

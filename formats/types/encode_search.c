@@ -114,7 +114,7 @@ LORT_INLINE void try_scales(const lort_grid *grid, lort_levels levels, const lor
 /* Ranges that are narrower than the numbers, at several places of them. */
 LORT_INLINE void try_ranges(const lort_grid *grid, const lort_side *side, trial *best)
 {
-    lort_f32x8 low = grid->lanes > 1 ? lort_splat(0) : side->x[0], high = low;
+    lort_f32x8 high = side->x[0], low = grid->lanes > 1 ? lort_splat(0) : high;
     for (int i = 0; i < grid->depth; i++) {
         low = lort_least(low, side->x[i]);
         high = lort_most(high, side->x[i]);
@@ -152,24 +152,30 @@ LORT_VECTORS void lort_fit_lanes(const lort_grid *grid, const lort_side *side, l
 
 /* ---- as they are stored ---- */
 
+/* The weighted squared error of what is decoded, of one element. */
 LORT_INLINE lort_f32x8 error_at(lort_levels levels, const lort_side *side, int i,
-                                const lort_fit *fit, lort_f32x8 inverse, lort_bounds codes)
+                                const lort_fit *fit, const lort_fit *inverse, lort_bounds codes)
 {
-    const lort_f32x8 x = levels == LORT_STEPS_MIN ? side->x[i] + fit->min : side->x[i],
-                     off = x - fit->scale * nearest(levels, x * inverse, codes);
-    return side->w[i] * off * off;
+    const lort_f32x8 x = side->x[i], t = x * inverse->scale;
+    lort_f32x8 y;
+    if (levels == LORT_STEPS_MIN)
+        y = fit->scale * nearest(levels, t + inverse->min, codes) - fit->min;
+    else
+        y = fit->scale * nearest(levels, t, codes);
+    return side->w[i] * (x - y) * (x - y);
 }
 
 /* Two sums, because an addition has to wait for the one before. */
 LORT_INLINE lort_f32x8 error_of(const lort_grid *grid, lort_levels levels, const lort_side *side,
                                 const lort_fit *fit)
 {
-    const lort_f32x8 inverse = lort_inverse(fit->scale);
+    const lort_f32x8 per_scale = lort_inverse(fit->scale);
+    const lort_fit inverse = {per_scale, fit->min * per_scale};
     const lort_bounds codes = lort_bounds_of(grid->low, grid->high);
     lort_f32x8 even = lort_splat(0), odd = lort_splat(0);
     for (int i = 0; i < grid->depth; i += 2) {
-        even += error_at(levels, side, i, fit, inverse, codes);
-        odd += error_at(levels, side, i + 1, fit, inverse, codes);
+        even += error_at(levels, side, i, fit, &inverse, codes);
+        odd += error_at(levels, side, i + 1, fit, &inverse, codes);
     }
     return even + odd;
 }
@@ -222,9 +228,9 @@ LORT_VECTORS void lort_write_codes(const lort_grid *grid, const lort_side *side,
                                    const lort_fit *fit, uint8_t *codes)
 {
     const lort_bounds bounds = lort_bounds_of(grid->low, grid->high);
-    const lort_f32x8 inverse = lort_inverse(fit->scale);
+    const lort_f32x8 inverse = lort_inverse(fit->scale), shift = fit->min * inverse;
     for (int i = 0; i < grid->depth; i++) {
-        const lort_i32x8 q = code_of(grid, (side->x[i] + fit->min) * inverse, bounds);
+        const lort_i32x8 q = code_of(grid, side->x[i] * inverse + shift, bounds);
         for (int l = 0; l < LORT_SIDE; l++)
             codes[l * grid->depth + i] = (uint8_t)q[l];
     }
