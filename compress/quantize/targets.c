@@ -286,7 +286,7 @@ static void fill_choices(const lort_quantizer *q, const law_facts *law, const lo
         const uint64_t bytes = padded(q, t, list.types[i]);
         if (bytes != UINT64_MAX)
             choices[i] =
-                (lort_choice){bytes, lort_law_cost(law, t->use, t->layer, elements, t->errors[i])};
+                (lort_choice){bytes, lort_law_cost(t->use, law->tied, law->layers, t->errors[i])};
     }
 }
 
