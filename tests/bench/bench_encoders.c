@@ -192,7 +192,7 @@ static bool row(const tally *t, int k)
 
 int main(int argc, char **argv)
 {
-    tally t = {.choice = {.prefix = "", .every = bench_every()}};
+    tally t = {.choice = {.prefix = "transformer.h.", .every = bench_every()}};
     bool fine = true;
     double sum = 0;
     t.only = argv + 1;
