@@ -1,17 +1,16 @@
 /* lort.h: the public API of liblort, and the only header that a program needs.
  *
- * The library never prints, never exits, never forks and sets no signal handler. One exception: it
- * handles SIGBUS of mapped input files. Its handler stays set, and passes every other SIGBUS to the
- * handler before it.
+ * The library never prints, exits or forks, and sets one signal handler: that of SIGBUS, for mapped
+ * input files. It stays set, and passes every other SIGBUS to the handler before it.
  *
  * A call gives the host program its state back, after failures too:
- *   - the floating-point environment of the calling thread: rounding mode, traps, flags, and
- * whether tiny numbers are zero. Inside the call LoRT rounds to nearest, without traps. `event` and
- * the functions of streams run in the caller's environment, `stop` in LoRT's.
+ *   - the floating-point environment of the calling thread: rounding, traps, flags, tiny numbers.
+ *     Inside the call LoRT rounds to nearest, without traps. `event` and the functions of streams
+ *     run in the caller's environment, `stop` in LoRT's.
  *   - the number of threads of OpenBLAS. It is 1 while any call runs, also for the host's own
  *     products. The host must not set it meanwhile. The last call that ends gives it back.
- * Where address space is limited (ulimit -v), all threads of the process share one heap from the
- * first worker on (M_ARENA_MAX of glibc), and OpenBLAS keeps the buffers that LoRT mapped.
+ * Under ulimit -v all threads of the process share one heap from the first worker on (M_ARENA_MAX
+ * of glibc), and OpenBLAS keeps the buffers that LoRT mapped.
  *
  * A command is one call. It takes options, fills a report, and tells an observer what happens
  * meanwhile. Every call that can fail returns a lort_code, which is also the exit code of `lort`
@@ -265,7 +264,7 @@ typedef struct lort_tensor_report {
     uint32_t n_dims;
     const int64_t *shape; /* n_dims numbers, the slowest dimension first */
     const char *dtype;    /* element type of the original, such as "BF16" */
-    const char *type;     /* quantize: element type as written, such as "Q4_K" */
+    const char *type;     /* quantize: as written; compare: in B; else "" */
     lort_action action;
     lort_reason reason;      /* why the tensor, or some of its slices, are kept */
     const char *reason_text; /* the reason for a person: "2 of 8 slices kept: holds NaN or Inf" */
@@ -306,6 +305,13 @@ typedef struct lort_meta_report {
     bool is_text, is_array;
 } lort_meta_report;
 
+/* inspect, compare: sums over the tensors of equal dtype and type; past 63 of them, "others". */
+typedef struct lort_type_report {
+    const char *dtype, *type;
+    uint64_t tensors, elements, bytes, bytes_out;
+    double worst_error, mean_error; /* of the tensors with an error; NaN: none */
+} lort_type_report;
+
 typedef struct lort_report {
     lort_command command;
     lort_mode mode;          /* AUTO: the command has no mode */
@@ -325,11 +331,10 @@ typedef struct lort_report {
     const char *input_path, *input_format;
     uint64_t input_bytes;
     uint64_t input_files;
-    /* Files of the input's directory that are no part of the model, and their bytes. The warnings
-     * name them. */
-    uint64_t left_files, left_bytes;
-    uint64_t input_version; /* inspect: of the file format; 0: unknown */
-    const char *verified;   /* verify: "all" or "records"; "": not verified */
+    double input_bpw; /* inspect: 8 x bytes of weight files / elements of all tensors; NaN: none */
+    uint64_t left_files, left_bytes; /* in the input's directory, but no part of the model */
+    uint64_t input_version;          /* inspect: of the file format; 0: unknown */
+    const char *verified;            /* verify: "all" or "records"; "": not verified */
     const char *output_path;
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: the estimated size lies between them */
@@ -340,9 +345,8 @@ typedef struct lort_report {
     uint64_t disk_free_bytes; /* compress: at the output; plan: in this directory; 0: unknown */
     /* plan with a sample: time for the sample, and an estimate for all candidates; else NaN */
     double sample_seconds, estimated_seconds;
-    /* 8 x bytes (payload and record) of all weights / their elements; NaN: none. Packed tensors of
-     * quantised modules, their companions, masks and tables of positions are no
-     * weights. */
+    /* 8 x bytes (payload and record) of all weights / their elements; NaN: none. No weights: packed
+     * tensors of quantised modules, their companions, masks and tables of positions. */
     double bpw;
     double ratio; /* output / input; NaN: none */
     double seconds;
@@ -355,6 +359,8 @@ typedef struct lort_report {
     uint64_t imatrix_entries, imatrix_matrices;
     lort_tensor_report *tensors;
     uint64_t tensor_count;
+    lort_type_report *types; /* inspect, compare: the most bytes first */
+    uint64_t type_count;
     lort_meta_report *meta; /* inspect: the metadata of the headers */
     uint64_t meta_count;
     const char **warnings;
@@ -368,8 +374,7 @@ typedef struct lort_report {
 /* Frees what a report points to. Accepts a zeroed report. */
 void lort_report_free(lort_report *report);
 
-/* A place for a JSON report. Open it before the work, so that a report that cannot be written costs
- * no work. */
+/* A place for a JSON report. Open it before the work: if it cannot be written, no work is lost. */
 typedef struct lort_json lort_json;
 /* Opens the place.
  * path: a file, a FIFO with a reader, a character device, or a descriptor such as /dev/fd/3; "-" is
@@ -399,9 +404,8 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
 /* ---- the commands ---- */
 
 /* Common to all commands:
- *   - A path of a model names a .gguf file, a .safetensors file, or any shard of a
- *     numbered set. It may also name a directory that holds one model, with its folders. An
- * index.json stands for its directory. LoRT detects the type from the contents.
+ *   - A path of a model names a .gguf file, a .safetensors file, any shard of a numbered set, or a
+ *     directory that holds one model, with its folders. An index.json stands for its directory.
  *   - A tensor of a file in a folder has the name FOLDER/name: in reports, patterns and weights.
  *   - report is filled from scratch. After a failure it holds the figures known so far. Call
  *     lort_report_free in either case.

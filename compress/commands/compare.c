@@ -12,6 +12,7 @@
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
 #include "compress/session/report.h"
+#include "compress/session/type_totals.h"
 #include "loader/os/os.h"
 #include <math.h>
 #include <string.h>
@@ -47,8 +48,9 @@ typedef struct comparing {
     int64_t group;      /* cells of an item: several, where slices are small */
     sums *slots, total; /* slots: [window][MOST_CELLS] */
     unsigned window;
-    uint64_t undefined;       /* tensors that differ, but have no error */
-    uint64_t first_undefined; /* its number */
+    uint64_t undefined;          /* tensors that differ, but have no error */
+    uint64_t first_undefined;    /* its number */
+    lort_compare_undecoded told; /* pairs of types */
 } comparing;
 
 /* ---- cells ---- */
@@ -270,15 +272,17 @@ static lort_code hash_operand(comparing *c, const operand *o, lort_hash128 *out,
     return code;
 }
 
-/* Warns of a difference that has no error. It counts as above any --fail-above. */
-static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
+/* Counts a difference that has no error. It is as one above any --fail-above. */
+static void count_undefined(comparing *c, const lort_tensor_report *entry)
 {
-    const lort_dtype_info *left = c->left.entry.tensor->type, *right = c->right.entry.tensor->type;
-    lort_session_warn(&c->session, "%s (%s%s%s): %s", entry->name, left->name,
-                      left->id == right->id ? "" : " and ",
-                      left->id == right->id ? "" : right->name, why);
     if (c->undefined++ == 0)
         c->first_undefined = (uint64_t)(entry - c->session.report->tensors);
+}
+
+static void note_undefined(comparing *c, const lort_tensor_report *entry, const char *why)
+{
+    lort_compare_warn(&c->session, entry, why);
+    count_undefined(c, entry);
 }
 
 /* Both sides must have one type: a container may not store a tensor of another type as bytes. */
@@ -310,8 +314,11 @@ static lort_code compare_bytes(comparing *c, lort_tensor_report *entry, lort_err
     set_reason(entry, same        ? LORT_REASON_SAME_BYTES
                       : same_type ? LORT_REASON_BYTES_DIFFER
                                   : LORT_REASON_TYPES_DIFFER);
-    if (!same)
-        note_undefined(c, entry, "the bytes differ, and a type has no decoder");
+    if (same)
+        return LORT_OK;
+    lort_compare_warn_undecoded(&c->session, &c->told, entry, lort_entry_decodes(&c->left.entry),
+                                lort_entry_decodes(&c->right.entry));
+    count_undefined(c, entry);
     return LORT_OK;
 }
 
@@ -342,6 +349,7 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     uint64_t start = lort_os_clock_ns();
     entry->name = lort_report_escape(report, left->name, left->name_bytes);
     entry->dtype = lort_report_dtype(report, left->type);
+    entry->type = lort_report_dtype(report, c->right.entry.tensor->type);
     entry->n_dims = left->n_dims;
     entry->shape = lort_report_shape(report, left->dims, left->n_dims);
     entry->bytes_in = left->bytes;
@@ -399,6 +407,8 @@ static lort_code compare_all(comparing *c, lort_error *err)
         code = lort_session_check_stop(&c->session, err);
     }
     lort_compare_sum_up(report);
+    if (code == LORT_OK)
+        code = lort_report_type_totals(report, err);
     if (code == LORT_OK)
         code = lort_input_unchanged(&c->a, err);
     if (code == LORT_OK)
@@ -570,9 +580,7 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));
-        report->input_format = c.a.model ? lort_model_format(c.a.model) : "lort";
-        report->input_bytes =
-            c.a.model ? lort_model_bytes(c.a.model) : lort_archive_size(c.a.archive);
+        lort_compare_sides(&c.a, &c.b, report);
         code = open_workers(&c, run, err);
     }
     if (code == LORT_OK) {

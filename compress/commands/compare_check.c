@@ -3,6 +3,8 @@
 #include "compress/read/work.h"
 #include "formats/base/text.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name,
                             lort_error *err)
@@ -87,6 +89,65 @@ void lort_compare_expect(lort_session *session, const lort_index *index)
     session->total_bytes = bytes;
     lort_meter_expect(&session->meter, LORT_PHASE_COMPARING, cost, bytes, index->count);
     lort_session_enter(session, LORT_PHASE_COMPARING);
+}
+
+static uint64_t bytes_of(const lort_input *input)
+{
+    return input->model ? lort_model_bytes(input->model) : lort_archive_size(input->archive);
+}
+
+void lort_compare_sides(const lort_input *a, const lort_input *b, lort_report *report)
+{
+    report->input_format = a->model ? lort_model_format(a->model) : "lort";
+    report->input_files = a->model ? lort_model_file_count(a->model) : 1;
+    report->input_bytes = bytes_of(a);
+    report->output_bytes = bytes_of(b);
+    if (report->input_bytes)
+        report->ratio = (double)report->output_bytes / (double)report->input_bytes;
+}
+
+/* Writes "Q4_K", or "F16 and Q4_K" where the sides differ. */
+static const char *types_text(const lort_tensor_report *entry, char *out, size_t cap)
+{
+    const bool one = strcmp(entry->dtype, entry->type) == 0;
+    snprintf(out, cap, "%s%s%s", entry->dtype, one ? "" : " and ", one ? "" : entry->type);
+    return out;
+}
+
+void lort_compare_warn(lort_session *session, const lort_tensor_report *entry, const char *why)
+{
+    char types[64];
+    lort_session_warn(session, "%s (%s): %s", entry->name, types_text(entry, types, sizeof types),
+                      why);
+}
+
+static bool was_told(lort_compare_undecoded *told, const lort_tensor_report *entry)
+{
+    const unsigned most = sizeof told->types / sizeof *told->types;
+    for (unsigned i = 0; i < told->count; i++)
+        if (strcmp(told->types[i][0], entry->dtype) == 0 &&
+            strcmp(told->types[i][1], entry->type) == 0)
+            return true;
+    if (told->count < most) {
+        told->types[told->count][0] = entry->dtype;
+        told->types[told->count++][1] = entry->type;
+    }
+    return false;
+}
+
+void lort_compare_warn_undecoded(lort_session *session, lort_compare_undecoded *told,
+                                 const lort_tensor_report *entry, bool left, bool right)
+{
+    char types[64], why[200];
+    if (was_told(told, entry))
+        return;
+    types_text(entry, types, sizeof types);
+    snprintf(why, sizeof why, "%sLoRT has no decoder for %s, so such tensors have no error",
+             strcmp(entry->dtype, entry->type) == 0 ? "the bytes differ; " : "",
+             left    ? entry->type
+             : right ? entry->dtype
+                     : types);
+    lort_compare_warn(session, entry, why);
 }
 
 void lort_compare_sum_up(lort_report *report)

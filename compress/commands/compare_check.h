@@ -15,6 +15,22 @@ lort_code lort_compare_check(const lort_input *a, const lort_input *b, lort_erro
  * progress goes with the bytes of A. The phase begins. */
 void lort_compare_expect(lort_session *session, const lort_index *index);
 
+/* Puts format, files and bytes of A, and the bytes of B, into the report. */
+void lort_compare_sides(const lort_input *a, const lort_input *b, lort_report *report);
+
+/* Warns "NAME (F16 and Q4_K): why". */
+void lort_compare_warn(lort_session *session, const lort_tensor_report *entry, const char *why);
+
+/* The pairs of types of which a warning tells. */
+typedef struct lort_compare_undecoded {
+    const char *types[16][2];
+    unsigned count;
+} lort_compare_undecoded;
+/* Warns of a tensor without an error, since LoRT has no decoder for a type. One warning a pair of
+ * types; past 16 pairs, one a tensor. left, right: LoRT has a decoder for this side. */
+void lort_compare_warn_undecoded(lort_session *session, lort_compare_undecoded *told,
+                                 const lort_tensor_report *entry, bool left, bool right);
+
 /* Puts the worst and the mean error of the tensors into the report. */
 void lort_compare_sum_up(lort_report *report);
 

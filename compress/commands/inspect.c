@@ -2,6 +2,7 @@
  * weight. */
 #include "compress/read/reading.h"
 #include "compress/session/report.h"
+#include "compress/session/type_totals.h"
 #include "loader/model/model.h"
 #include <math.h>
 #include <stdio.h>
@@ -54,6 +55,16 @@ static lort_code list_meta(const lort_model *model, lort_report *report, lort_er
     return code;
 }
 
+/* bytes: of the weight files, or of the container. */
+static lort_code list_types(lort_report *report, uint64_t bytes, lort_error *err)
+{
+    lort_code code = lort_report_type_totals(report, err);
+    const uint64_t elements = lort_report_elements(report);
+    if (code == LORT_OK && elements)
+        report->input_bpw = 8 * (double)bytes / (double)elements;
+    return code;
+}
+
 static lort_code list_model(const lort_model *model, lort_report *report, lort_error *err)
 {
     const lort_index *index = lort_model_index(model);
@@ -75,9 +86,16 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
     report->input_bytes = lort_model_bytes(model);
     report->input_files = lort_model_file_count(model);
     lort_model_left_out(model, &report->left_files, &report->left_bytes);
-    for (uint32_t f = 0; f < lort_model_file_count(model); f++)
-        if (lort_model_get_file(model, f)->role == LORT_ROLE_WEIGHTS)
-            report->input_version = lort_model_get_file(model, f)->header.version;
+    uint64_t weights = 0;
+    for (uint32_t f = 0; f < lort_model_file_count(model); f++) {
+        const lort_model_file *file = lort_model_get_file(model, f);
+        if (file->role != LORT_ROLE_WEIGHTS)
+            continue;
+        report->input_version = file->header.version;
+        weights += file->size;
+    }
+    if (code == LORT_OK)
+        code = list_types(report, weights, err);
     return code ? code : list_meta(model, report, err);
 }
 
@@ -110,7 +128,8 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
                                   (unsigned long long)model->files[f].size,
                                   model->files[f].format));
     }
-    return lort_reading_list(archive, report, err);
+    code = lort_reading_list(archive, report, err);
+    return code ? code : list_types(report, report->input_bytes, err);
 }
 
 static void add_warning(void *report, const char *text) { lort_report_warn(report, "%s", text); }

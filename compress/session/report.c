@@ -89,6 +89,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .estimated_seconds = NAN,
                             .bpw = NAN,
                             .ratio = NAN,
+                            .input_bpw = NAN,
                             .worst_error = NAN,
                             .mean_error = NAN,
                             .weighted_worst = NAN,
@@ -265,6 +266,16 @@ lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err)
         meta[i].key = meta[i].type = meta[i].text = "";
     report->meta = meta;
     report->meta_count = count;
+    return LORT_OK;
+}
+
+lort_code lort_report_types(lort_report *report, uint64_t count, lort_error *err)
+{
+    lort_type_report *types = take_zeroed(report, count, sizeof *types);
+    if (!types)
+        return lort_report_check(report, err);
+    report->types = types;
+    report->type_count = count;
     return LORT_OK;
 }
 

@@ -107,6 +107,7 @@ static json_t *object_of(const field *fields, size_t count, const void *base)
 #define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
 #define R(member) offsetof(lort_report, member)
 #define T(member) offsetof(lort_tensor_report, member)
+#define Y(member) offsetof(lort_type_report, member)
 static const field head_fields[] = {{"mode", MODE, R(mode)},
                                     {"mode_reason", TEXT, R(mode_reason)},
                                     {"verified", TEXT, R(verified)}};
@@ -124,11 +125,14 @@ static const field memory_fields[] = {
     {"cgroup_peak_bytes", U64_KNOWN, R(cgroup_peak_bytes)},
 };
 static const field blas_fields[] = {{"config", TEXT, R(blas_config)}, {"core", TEXT, R(blas_core)}};
-static const field input_fields[] = {
-    {"path", TEXT, R(input_path)},           {"bytes", U64, R(input_bytes)},
-    {"format", TEXT, R(input_format)},       {"files", U64, R(input_files)},
-    {"left_out_files", U64, R(left_files)},  {"left_out_bytes", U64, R(left_bytes)},
-    {"version", U64_KNOWN, R(input_version)}};
+static const field input_fields[] = {{"path", TEXT, R(input_path)},
+                                     {"bytes", U64, R(input_bytes)},
+                                     {"format", TEXT, R(input_format)},
+                                     {"files", U64, R(input_files)},
+                                     {"left_out_files", U64, R(left_files)},
+                                     {"left_out_bytes", U64, R(left_bytes)},
+                                     {"version", U64_KNOWN, R(input_version)},
+                                     {"bpw", REAL, R(input_bpw)}};
 static const field output_fields[] = {{"path", TEXT, R(output_path)},
                                       {"bytes", U64_KNOWN, R(output_bytes)},
                                       {"bpw", REAL, R(bpw)},
@@ -172,6 +176,17 @@ static const field tensor_fields[] = {
     {"file", TEXT, T(file)},
     {"offset", U64, T(offset)},
     {"seconds", REAL, T(seconds)},
+};
+
+static const field type_fields[] = {
+    {"dtype", TEXT, Y(dtype)},
+    {"type", TEXT, Y(type)},
+    {"tensors", U64, Y(tensors)},
+    {"elements", U64, Y(elements)},
+    {"bytes", U64, Y(bytes)},
+    {"bytes_out", U64_KNOWN, Y(bytes_out)},
+    {"worst_error", REAL, Y(worst_error)},
+    {"mean_error", REAL, Y(mean_error)},
 };
 
 static json_t *tensor_json(const lort_tensor_report *tensor)
@@ -230,7 +245,7 @@ static json_t *memory_json(const lort_report *report)
 
 static json_t *with_lists(json_t *root, const lort_report *report)
 {
-    json_t *warnings = json_array(), *tensors = json_array(),
+    json_t *warnings = json_array(), *tensors = json_array(), *types = json_array(),
            *meta = report->meta_count ? json_array() : NULL;
     for (unsigned i = 0; i < report->warning_count; i++)
         warnings = with_item(warnings, json_text(report->warnings[i]));
@@ -238,9 +253,12 @@ static json_t *with_lists(json_t *root, const lort_report *report)
         meta = with_item(meta, meta_json(&report->meta[i]));
     for (uint64_t i = 0; i < report->tensor_count; i++)
         tensors = with_item(tensors, tensor_json(&report->tensors[i]));
+    for (uint64_t i = 0; i < report->type_count; i++)
+        types = with_item(types, OBJECT(type_fields, &report->types[i]));
     root = with_member(root, "warnings", warnings);
     if (report->meta_count)
         root = with_member(root, "meta", meta);
+    root = with_member(root, "types", types);
     return with_member(root, "tensors", tensors);
 }
 

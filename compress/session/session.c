@@ -243,7 +243,7 @@ uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes)
 lort_code lort_session_refuse(const char *name, uint64_t name_bytes, uint64_t smallest,
                               uint64_t limit, lort_error *err)
 {
-    char shown[200] = "the buffers", a[32], b[32];
+    char shown[200] = "the command", a[32], b[32];
     if (name)
         lort_escape(shown, sizeof shown, name, name_bytes);
     lort_fail(err, LORT_E_MEMORY,

@@ -6,19 +6,31 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Writes "F16", or "F16 -> Q4_K" where B has another type. */
+static const char *types_text(const char *a, const char *b, char *out, size_t cap)
+{
+    const bool same = !*b || strcmp(a, b) == 0;
+    snprintf(out, cap, "%s%s%s", a, same ? "" : " -> ", same ? "" : b);
+    return out;
+}
 
 static void print_comparison(const lort_report *report)
 {
-    char shape[80], error[32], cosine[32], largest[32];
-    lort_cli_print(stdout, "%-44s %-18s %-10s %-10s %s\n", "name", "shape", "rel error", "cosine",
-                   "max abs");
+    char shape[80], types[64], error[32], cosine[32], largest[32];
+    lort_cli_print(stdout, "%-44s %-18s %-16s %-10s %-10s %s\n", "name", "shape", "type",
+                   "rel error", "cosine", "max abs");
     for (uint64_t i = 0; i < report->tensor_count; i++) {
         const lort_tensor_report *t = &report->tensors[i];
-        lort_cli_print(stdout, "%-44s %-18s %-10s %-10s %s\n", t->name,
+        lort_cli_print(stdout, "%-44s %-18s %-16s %-10s %-10s %s%s%s\n", t->name,
                        lort_cli_shape(t, shape, sizeof shape),
+                       types_text(t->dtype, t->type, types, sizeof types),
                        lort_cli_number(t->rel_error, error, sizeof error),
                        lort_cli_number(t->cosine, cosine, sizeof cosine),
-                       lort_cli_number(t->max_abs, largest, sizeof largest));
+                       lort_cli_number(t->max_abs, largest, sizeof largest),
+                       *t->reason_text ? "  " : "", t->reason_text);
     }
 }
 
@@ -55,6 +67,36 @@ static void print_extreme(const char *label, const lort_tensor_report *tensor, d
                        tensor->name);
 }
 
+/* The sizes of A and B, where they differ. */
+static void print_sizes(const lort_report *report)
+{
+    char a[32], b[32];
+    if (report->input_bytes != report->output_bytes)
+        lort_cli_print(stdout, "  %-22s%s and %s (%.1f %%)\n", "files",
+                       lort_print_size(report->input_bytes, a, sizeof a),
+                       lort_print_size(report->output_bytes, b, sizeof b), 100 * report->ratio);
+}
+
+/* One line for each pair of types, if any tensor has another type in B. */
+static void print_types(const lort_report *report)
+{
+    char types[64], worst[32], mean[32];
+    bool differ = false;
+    for (uint64_t i = 0; i < report->type_count; i++)
+        differ = differ || strcmp(report->types[i].dtype, report->types[i].type) != 0;
+    if (!differ)
+        return;
+    lort_cli_print(stdout, "  %-20s  %-8s %14s %14s  %-11s %s\n", "types", "tensors", "bytes in A",
+                   "bytes in B", "worst error", "mean error");
+    for (uint64_t i = 0; i < report->type_count; i++) {
+        const lort_type_report *t = &report->types[i];
+        lort_cli_print(stdout, "  %-20s  %-8" PRIu64 " %14" PRIu64 " %14" PRIu64 "  %-11s %s\n",
+                       types_text(t->dtype, t->type, types, sizeof types), t->tensors, t->bytes,
+                       t->bytes_out, lort_cli_number(t->worst_error, worst, sizeof worst),
+                       lort_cli_number(t->mean_error, mean, sizeof mean));
+    }
+}
+
 static void print_total(const lort_report *report)
 {
     char worst[32], mean[32];
@@ -66,11 +108,13 @@ static void print_total(const lort_report *report)
     lort_cli_print(stdout, "  %-22s%" PRIu64 "\n", "equal tensors", f.equal);
     if (f.undefined)
         lort_cli_print(stdout, "  %-22s%" PRIu64 "\n", "without an error", f.undefined);
-    if (f.equal == report->tensor_count)
-        return;
-    print_extreme("worst error", f.worst, f.worst ? f.worst->rel_error : 0);
-    print_extreme("lowest cosine", f.cosine, f.cosine ? f.cosine->cosine : 0);
-    print_extreme("largest difference", f.largest, f.largest ? f.largest->max_abs : 0);
+    if (f.equal < report->tensor_count) {
+        print_extreme("worst error", f.worst, f.worst ? f.worst->rel_error : 0);
+        print_extreme("lowest cosine", f.cosine, f.cosine ? f.cosine->cosine : 0);
+        print_extreme("largest difference", f.largest, f.largest ? f.largest->max_abs : 0);
+    }
+    print_sizes(report);
+    print_types(report);
 }
 
 int lort_cmd_compare(const lort_cli_values *values)

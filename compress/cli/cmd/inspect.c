@@ -71,6 +71,34 @@ static void print_table(const lort_report *report, bool verbose)
     }
 }
 
+/* The tensors by element type. container: the types are those of the originals. */
+static void print_types(const lort_report *report)
+{
+    const bool container = report->tensor_count > 0 && report->tensors[0].action;
+    double elements = 0, bytes = 0;
+    for (uint64_t i = 0; i < report->type_count; i++) {
+        elements += (double)report->types[i].elements;
+        bytes += (double)report->types[i].bytes;
+    }
+    if (report->type_count == 0)
+        return;
+    lort_cli_print(stdout, "\n%-16s %8s %14s %14s %7s", container ? "original type" : "type",
+                   "tensors", "elements", "bytes", "share");
+    lort_cli_print(stdout, container ? " %14s\n" : "\n", "stored");
+    for (uint64_t i = 0; i < report->type_count; i++) {
+        const lort_type_report *type = &report->types[i];
+        lort_cli_print(stdout, "%-16s %8" PRIu64 " %14" PRIu64 " %14" PRIu64 " %5.1f %%",
+                       type->dtype, type->tensors, type->elements, type->bytes,
+                       bytes > 0 ? 100 * (double)type->bytes / bytes : 0);
+        if (container)
+            lort_cli_print(stdout, " %14" PRIu64, type->bytes_out);
+        lort_cli_print(stdout, "\n");
+    }
+    if (elements > 0)
+        lort_cli_print(stdout, "%.4g bits per weight (8 x file bytes / %.0f elements)\n",
+                       report->input_bpw, elements);
+}
+
 static void print_all(const lort_report *report, bool verbose)
 {
     char size[32];
@@ -80,6 +108,7 @@ static void print_all(const lort_report *report, bool verbose)
                    lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
     print_meta(report);
     print_table(report, verbose);
+    print_types(report);
 }
 
 int lort_cmd_inspect(const lort_cli_values *values)

@@ -366,7 +366,7 @@ static void a_wide_matrix_is_an_ordinary_one(void **state)
     write_pair();
     left = "a";
     right = "b";
-    uint64_t small = least_memory(run_in, "the buffers need");
+    uint64_t small = least_memory(run_in, "the command needs");
     left = "m";
     right = "a.lort";
     uint64_t wide = least_memory(run_in, "wide needs ");

@@ -52,6 +52,10 @@ static void a_model(void **state)
     assert_int_equal(report.input_files, 1);
     assert_int_equal(report.input_bytes, file.size);
     assert_int_equal(report.tensor_count, 4);
+    assert_int_equal(report.type_count, 3);
+    assert_string_equal(report.types[0].dtype, "F32");
+    assert_int_equal(report.types[0].elements, 3 * 40 * 48 + 48);
+    assert_true(report.input_bpw == 8.0 * (double)file.size / (4 * 40 * 48 + 48 + 40 * 64));
     const lort_tensor_report *t = entry_named(&report, "experts");
     assert_int_equal(t->n_dims, 3);
     assert_int_equal(t->shape[0], 3);
@@ -100,6 +104,10 @@ static void a_container(void **state)
                     made.bpw == readers[i]->bpw);
         assert_string_equal(b->file, "m.safetensors");
     }
+    assert_int_equal(report.type_count, 1);
+    assert_int_equal(report.types[0].bytes_out, made.tensors[0].bytes_out);
+    assert_true(report.types[0].mean_error == made.tensors[0].rel_error);
+    assert_true(report.input_bpw == 8.0 * (double)made.output_bytes / (3 * 40 * 48));
     assert_string_equal(meta_of(&report, "producer")->text, "lort " LORT_VERSION);
     assert_int_equal(atoi(meta_of(&report, "algorithm")->text), LORT_ALGORITHM);
     assert_non_null(strstr(meta_of(&report, "options")->text, "rank=2"));

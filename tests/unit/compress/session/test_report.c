@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* mkdtemp */
 #include "compress/session/json_place.h"
 #include "compress/session/report.h"
+#include "compress/session/type_totals.h"
 #include "tests/unit/main.h"
 
 #include <math.h>
@@ -147,6 +148,112 @@ static void test_sources_and_metadata(void **state)
     has(json, "\"value\": \"nan\"");
     has(json, "\"count\": 512,\n   \"value\": null");
     has(json, "\"value\": \"\"");
+    lort_report_free(&report);
+}
+
+static const int64_t few[] = {2, 3}, none[] = {4, 0}, huge[] = {INT64_MAX, 3};
+
+static void totals_of(lort_report *report, const lort_tensor_report *tensors, uint64_t count)
+{
+    assert_int_equal(lort_report_open(report, NULL), LORT_OK);
+    assert_int_equal(lort_report_tensors(report, count, NULL), LORT_OK);
+    for (uint64_t i = 0; i < count; i++) {
+        report->tensors[i] = tensors[i];
+        report->tensors[i].name = "";
+    }
+    assert_int_equal(lort_report_type_totals(report, NULL), LORT_OK);
+}
+
+static void test_totals_of_types(void **state)
+{
+    const lort_tensor_report tensors[] = {
+        {.dtype = "F32", .type = "F32", .n_dims = 2, .shape = few, .bytes_in = 24, .bytes_out = 24},
+        {.dtype = "F16",
+         .type = "F32",
+         .n_dims = 2,
+         .shape = few,
+         .bytes_in = 12,
+         .rel_error = NAN},
+        {.dtype = "F32",
+         .type = "Q4_0",
+         .n_dims = 0,
+         .shape = none,
+         .bytes_in = 40,
+         .rel_error = 0.25},
+        {.dtype = "F16",
+         .type = "F32",
+         .n_dims = 2,
+         .shape = none,
+         .bytes_in = 12,
+         .rel_error = NAN},
+        {.dtype = "F32",
+         .type = "Q4_0",
+         .n_dims = 2,
+         .shape = few,
+         .bytes_in = 24,
+         .rel_error = 0.5},
+        {.dtype = "F32",
+         .type = "Q4_0",
+         .n_dims = 2,
+         .shape = few,
+         .bytes_in = 8,
+         .rel_error = NAN},
+    };
+    lort_report report;
+    totals_of(&report, tensors, 6);
+    assert_int_equal(report.type_count, 3);
+    const lort_type_report *t = report.types;
+    assert_string_equal(t[0].type, "Q4_0");
+    assert_int_equal(t[0].tensors, 3);
+    assert_int_equal(t[0].elements, 1 + 6 + 6); /* no dims: a scalar */
+    assert_int_equal(t[0].bytes, 72);
+    assert_true(t[0].worst_error == 0.5 && t[0].mean_error == 0.375);
+    assert_string_equal(t[1].dtype, "F16"); /* as many bytes: by name */
+    assert_int_equal(t[1].elements, 6);
+    assert_true(isnan(t[1].worst_error) && isnan(t[1].mean_error));
+    assert_int_equal(t[2].bytes_out, 24);
+    assert_true(t[2].worst_error == 0 && t[2].mean_error == 0);
+    assert_int_equal(lort_report_elements(&report), 13 + 6 + 6);
+    const char *json = json_of(&report);
+    has(json,
+        "\"types\": [\n  {\n   \"dtype\": \"F32\",\n   \"type\": \"Q4_0\",\n   \"tensors\": 3,");
+    has(json, "\"bytes_out\": null");
+    lort_report_free(&report);
+}
+
+/* Of a hostile header: any number of types, and sums beyond 2^64. */
+static void test_totals_are_bounded(void **state)
+{
+    enum { COUNT = 1000 };
+    static char names[COUNT][12];
+    static lort_tensor_report tensors[COUNT];
+    lort_report report;
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "type%u", i);
+        tensors[i] = (lort_tensor_report){
+            .dtype = names[i], .type = "", .n_dims = 1, .shape = few, .bytes_in = 1};
+    }
+    totals_of(&report, tensors, COUNT);
+    assert_int_equal(report.type_count, LORT_TYPE_TOTALS);
+    assert_string_equal(report.types[0].dtype, LORT_TYPE_OTHERS);
+    assert_int_equal(report.types[0].tensors, COUNT - LORT_TYPE_TOTALS + 1);
+    assert_int_equal(lort_report_elements(&report), 2 * COUNT);
+    lort_report_free(&report);
+    for (unsigned i = 0; i < COUNT; i++)
+        tensors[i] = (lort_tensor_report){.dtype = "F32",
+                                          .type = "",
+                                          .n_dims = i == 9 ? 2 : 1,
+                                          .shape = huge,
+                                          .bytes_in = UINT64_MAX / 4};
+    totals_of(&report, tensors, COUNT);
+    assert_true(report.types[0].elements == UINT64_MAX && report.types[0].bytes == UINT64_MAX);
+    assert_true(lort_report_elements(&report) == UINT64_MAX);
+    lort_report_free(&report);
+    totals_of(&report, tensors + 9, 1); /* a product beyond 2^63 counts as none */
+    assert_int_equal(report.types[0].elements, 0);
+    lort_report_free(&report);
+    totals_of(&report, tensors, 0);
+    assert_int_equal(report.type_count, 0);
     lort_report_free(&report);
 }
 
@@ -399,6 +506,8 @@ int main(void)
                                        TEST(test_tensors_default_to_unmeasured),
                                        TEST(test_escaped_texts_are_whole),
                                        TEST(test_sources_and_metadata),
+                                       TEST(test_totals_of_types),
+                                       TEST(test_totals_are_bounded),
                                        TEST(test_warnings_grow_and_are_bounded),
                                        TEST(test_running_out_of_memory_is_remembered),
                                        TEST(test_unwritable_places),
