@@ -140,12 +140,13 @@ bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences
 
 install: all ## install the command, library, headers, lort.pc and man page
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lort/formats/base \
-	           $(DESTDIR)$(PREFIX)/share/man/man1
+	           $(DESTDIR)$(PREFIX)/include/lort/compress $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/lort $(DESTDIR)$(PREFIX)/bin/lort
 	install -m 644 $(BUILD)/liblort.a $(DESTDIR)$(PREFIX)/lib/liblort.a
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' lort.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lort.pc
 	install -m 644 compress/lort.h $(DESTDIR)$(PREFIX)/include/lort/lort.h
+	install -m 644 compress/lort_report.h $(DESTDIR)$(PREFIX)/include/lort/compress/lort_report.h
 	install -m 644 formats/base/error.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/error.h
 	install -m 644 formats/base/escape.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/escape.h
 	install -m 644 formats/base/text.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/text.h

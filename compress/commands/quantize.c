@@ -5,6 +5,7 @@
 #include "compress/quantize/space.h"
 #include "compress/quantize/targets.h"
 #include "compress/session/report.h"
+#include "compress/session/type_totals.h"
 #include "formats/base/bytes.h"
 #include "formats/base/plain_path.h"
 #include "loader/os/os.h"
@@ -18,84 +19,6 @@
 void lort_quantize_options_init(lort_quantize_options *options)
 {
     *options = (lort_quantize_options){.goal = LORT_GOAL_DEFAULT};
-}
-
-/* ---- options ---- */
-
-static lort_code check_sized(const lort_quantize_options *o, lort_error *err)
-{
-    const bool bytes = o->goal == LORT_GOAL_SIZE && o->size_bytes;
-    if (!bytes && !(o->value > 0 && o->value <= 100))
-        return lort_fail(err, LORT_E_USAGE,
-                         "size or bits per weight %g: must be above 0 and at most 100", o->value);
-    if (o->pure)
-        return lort_fail(err, LORT_E_USAGE,
-                         "--pure goes with --type: a size is met by a choice of "
-                         "types");
-    return LORT_OK;
-}
-
-static lort_code check_options(const lort_quantize_options *o, const char *output, lort_error *err)
-{
-    const bool sized = o->goal == LORT_GOAL_SIZE || o->goal == LORT_GOAL_BPW;
-    if (!sized && o->goal != LORT_GOAL_TYPE)
-        return lort_fail(err, LORT_E_USAGE, "wants a target: --type NAME, --size BYTES or --bpw B");
-    if (!output && !o->dry_run)
-        return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
-    if (o->types && !sized)
-        return lort_fail(err, LORT_E_USAGE,
-                         "--types goes with --size and --bpw: it lists the "
-                         "types to choose from");
-    if (o->keep_split && o->resume)
-        return lort_fail(err, LORT_E_USAGE,
-                         "--resume does not go with --keep-split: a directory is begun anew");
-    return sized ? check_sized(o, err) : LORT_OK;
-}
-
-static void put_hash(lort_buffer *out, const lort_hash128 *hash)
-{
-    for (unsigned i = 0; i < sizeof hash->bytes; i++)
-        lort_put_text(out, "%02x", hash->bytes[i]);
-}
-
-static lort_code put_imatrix(lort_quantizer *q, lort_buffer *out, lort_error *err)
-{
-    lort_hasher *hasher;
-    lort_code code = lort_hasher_open(&lort_session_of(q)->alloc, &hasher, err);
-    if (code)
-        return code;
-    for (uint64_t i = 0; i < q->imatrix.count; i++) {
-        const lort_importance *entry = &q->imatrix.entries[i];
-        lort_hasher_add(hasher, entry->name, entry->name_bytes + 1u);
-        lort_hasher_add(hasher, entry->mean_square,
-                        (uint64_t)entry->n_mat * (uint64_t)entry->n_in * sizeof(float));
-    }
-    const lort_hash128 hash = lort_hasher_value(hasher);
-    lort_put_text(out, " imatrix=%s:", lort_path_base(q->options->imatrix));
-    put_hash(out, &hash);
-    lort_hasher_close(hasher);
-    return LORT_OK;
-}
-
-/* The options that decide bytes, as words. */
-static lort_code put_options(lort_quantizer *q, const lort_wishes *wishes, lort_buffer *out,
-                             lort_error *err)
-{
-    const lort_quantize_options *o = q->options;
-    lort_put_text(out, " quantize");
-    if (wishes->mix)
-        lort_put_text(out, " type=%s%s", lort_mix_name(wishes->mix), o->pure ? " pure" : "");
-    else if (o->goal == LORT_GOAL_SIZE && o->size_bytes)
-        lort_put_text(out, " size=%llu", (unsigned long long)o->size_bytes);
-    else
-        lort_put_text(out, " %s=%.17g", o->goal == LORT_GOAL_BPW ? "bpw" : "size%", o->value);
-    for (uint32_t i = 0; i < wishes->types.count && !wishes->mix; i++)
-        lort_put_text(out, "%s%s", i ? "," : " types=", wishes->types.types[i]->name);
-    for (uint64_t i = 0; i < wishes->count; i++)
-        lort_put_text(out, " tensor-type=%s=%s", wishes->overrides[i].pattern,
-                      wishes->overrides[i].type->name);
-    lort_code code = q->imatrix.count ? put_imatrix(q, out, err) : LORT_OK;
-    return code ? code : lort_buffer_check(out, err);
 }
 
 /* ---- the input ---- */
@@ -371,7 +294,7 @@ static lort_code open_journal(lort_quantizer *q, const lort_wishes *wishes, bool
                                   .resume = resume,
                                   .sized = true, /* without notes no piece is known */
                                   .anonymous = true};
-    lort_code code = put_options(q, wishes, &words, err);
+    lort_code code = lort_wishes_put(q, wishes, &words, err);
     if (code == LORT_OK)
         code = lort_journal_open(&run, q->publish, &q->journal, err);
     lort_buffer_free(&words);
@@ -528,7 +451,7 @@ static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_
     say_not_finite(q);
     report_errors(q);
     session->report->output_bytes = q->file_size;
-    return LORT_OK;
+    return lort_report_type_totals(session->report, err);
 }
 
 /* ---- the dry run ---- */
@@ -574,6 +497,8 @@ static lort_code run_dry(lort_quantizer *q, const lort_wishes *wishes, lort_erro
     note_sample(q, wishes);
     say_not_finite(q);
     code = estimate_seconds(q, err);
+    if (code == LORT_OK)
+        code = lort_report_type_totals(session->report, err);
     return code ? code : write_recipe(q, err);
 }
 
@@ -601,7 +526,7 @@ lort_code lort_quantize(const char *model, const char *output, const lort_quanti
                                        options->threads, observer, report, err);
     q.arena.alloc = &session->alloc;
     if (code == LORT_OK)
-        code = check_options(options, output, err);
+        code = lort_wishes_check(options, output, err);
     if (code == LORT_OK)
         code = open_all(&q, model, &wishes, err);
     if (code == LORT_OK)

@@ -14,56 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- options ---- */
-
-/* For rows of whole blocks of 256; lort_fit_type gives those of other rows, and these add what it
- * does not give. */
-static const lort_dtype usual_types[] = {LORT_Q2_K, LORT_Q3_K, LORT_IQ4_XS, LORT_Q4_K,
-                                         LORT_Q5_K, LORT_Q6_K, LORT_Q8_0};
-
-static lort_code parse_types(lort_quantizer *q, lort_wishes *out, lort_error *err)
-{
-    if (q->options->types)
-        return lort_type_list_parse(q->options->types, &out->types, err);
-    for (unsigned i = 0; i < sizeof usual_types / sizeof *usual_types; i++)
-        out->types.types[out->types.count++] = lort_dtype_get(usual_types[i]);
-    return LORT_OK;
-}
-
-static lort_code parse_mix(lort_quantizer *q, lort_wishes *out, lort_error *err)
-{
-    char names[400];
-    size_t at = 0;
-    if (q->options->goal != LORT_GOAL_TYPE)
-        return LORT_OK;
-    out->mix = q->options->type ? lort_mix_by_name(q->options->type) : NULL;
-    if (out->mix)
-        return LORT_OK;
-    *names = '\0';
-    for (uint32_t i = 0; lort_mix_at(i) && at < sizeof names; i++)
-        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "",
-                               lort_mix_name(lort_mix_at(i)));
-    return lort_fail(err, LORT_E_USAGE, "--type %.40s: allowed are %s",
-                     q->options->type ? q->options->type : "(none)", names);
-}
-
-lort_code lort_wishes_parse(lort_quantizer *q, lort_wishes *out, lort_error *err)
-{
-    void *memory;
-    *out = (lort_wishes){.count = q->options->tensor_type_count};
-    lort_code code = parse_mix(q, out, err);
-    if (code == LORT_OK)
-        code = parse_types(q, out, err);
-    if (code == LORT_OK)
-        code = lort_arena_take(&q->arena, (out->count + 1) * sizeof *out->overrides, &memory, err);
-    if (code)
-        return code;
-    out->overrides = memory;
-    for (uint64_t i = 0; i < out->count && code == LORT_OK; i++)
-        code = lort_override_parse(q->options->tensor_types[i], &q->arena, &out->overrides[i], err);
-    return code;
-}
-
 /* Warns of patterns that match no tensor: most are slips of the pen. */
 static void warn_patterns(lort_quantizer *q, const lort_wishes *wishes)
 {

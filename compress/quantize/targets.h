@@ -4,17 +4,8 @@
 #define LORT_COMPRESS_QUANTIZE_TARGETS_H
 
 #include "compress/quantize/measure.h"
+#include "compress/quantize/wishes.h"
 
-/* What --types and --tensor-type say. */
-typedef struct lort_wishes {
-    lort_type_list types;     /* to choose from */
-    lort_override *overrides; /* [count], in the arena of the quantizer */
-    uint64_t count;
-    const lort_mix *mix; /* TYPE; else NULL */
-} lort_wishes;
-
-/* Parses the options. On failure: LORT_E_USAGE, or LORT_E_MEMORY. */
-lort_code lort_wishes_parse(lort_quantizer *q, lort_wishes *out, lort_error *err);
 /* Lists the tensors of the input, and what each is for. On failure: LORT_E_INPUT for a source that
  * is quantised already, or whose tensors are no tensors of one GGUF model. */
 lort_code lort_targets_list(lort_quantizer *q, const lort_wishes *wishes, lort_error *err);

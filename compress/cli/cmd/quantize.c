@@ -3,64 +3,22 @@
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 #include <inttypes.h>
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
-/* What the tensors of one type add up to. */
-typedef struct type_row {
-    const char *type;
-    uint64_t tensors, bytes;
-    double elements;
-} type_row;
-enum { TYPES_MOST = 48 };
-
-static double elements_of(const lort_tensor_report *tensor)
-{
-    double elements = 1;
-    for (uint32_t i = 0; i < tensor->n_dims; i++)
-        elements *= (double)tensor->shape[i];
-    return elements;
-}
-
-static unsigned row_of(type_row *rows, unsigned *count, const char *type)
-{
-    unsigned i = 0;
-    while (i < *count && strcmp(rows[i].type, type) != 0)
-        i++;
-    if (i == *count && *count < TYPES_MOST)
-        rows[(*count)++] = (type_row){.type = type};
-    return i < TYPES_MOST ? i : TYPES_MOST - 1;
-}
-
-static unsigned most_bytes(const type_row *rows, unsigned count)
-{
-    unsigned best = 0;
-    for (unsigned i = 1; i < count; i++)
-        best = rows[i].bytes > rows[best].bytes ? i : best;
-    return best;
-}
-
+/* One row for each pair of types. */
 static void print_types(FILE *out, const lort_report *report)
 {
-    type_row rows[TYPES_MOST];
-    unsigned count = 0;
-    double all = 0;
-    char size[32];
-    for (uint64_t i = 0; i < report->tensor_count; i++) {
-        const lort_tensor_report *tensor = &report->tensors[i];
-        type_row *row = &rows[row_of(rows, &count, tensor->type)];
-        row->tensors++;
-        row->bytes += tensor->bytes_out;
-        row->elements += elements_of(tensor);
-        all += elements_of(tensor);
-    }
-    for (const char *label = "types"; count; label = "") {
-        type_row *row = &rows[most_bytes(rows, count)];
-        lort_cli_print(out, "  %-10s%-7s %6" PRIu64 " tensor%s %5.1f %% of the weights, %s\n",
-                       label, row->type, row->tensors, row->tensors == 1 ? ", " : "s,",
-                       all > 0 ? 100 * row->elements / all : 0,
-                       lort_print_size(row->bytes, size, sizeof size));
-        *row = rows[--count];
+    char size[32], types[48];
+    const char *label = "types";
+    for (uint64_t i = 0; i < report->type_count; i++, label = "") {
+        const lort_type_report *row = &report->types[i];
+        const bool changes = strcmp(row->dtype, row->type) != 0;
+        snprintf(types, sizeof types, "%s%s%s", row->dtype, changes ? " -> " : "",
+                 changes ? row->type : "");
+        lort_cli_print(out, "  %-10s%-16s %6" PRIu64 " tensor%s %14" PRIu64 " weights %12s\n",
+                       label, types, row->tensors, row->tensors == 1 ? ", " : "s,", row->elements,
+                       lort_print_size(row->bytes_out, size, sizeof size));
     }
 }
 
