@@ -10,10 +10,11 @@
 #include "formats/base/sort.h"
 #include <math.h>
 
-#define STATES_MOST (UINT64_C(1) << 17)
+#define STATES_MOST (UINT64_C(1) << 16)
+#define STATES_CUT (UINT64_C(1) << 12) /* once the search is cut */
 #define STEPS_MOST (UINT64_C(1) << 25) /* half a second */
 #define NODES_OF_BLOCK (UINT32_C(1) << 16)
-#define BLOCKS_MOST 32u
+#define BLOCKS_MOST 16u
 #define EQUAL (1 + 1e-9) /* a bound this close to the gap is no reason to drop a state */
 #define ROUNDS 4
 
@@ -59,7 +60,11 @@ typedef struct search {
     node *blocks[BLOCKS_MOST];
     uint32_t n_nodes;
     uint64_t steps;
-    bool is_cut; /* the search met a limit */
+    /* Once there were too many states: the largest slack of a state, up or down, and the slack that
+     * states share of which one is kept. Before: INT64_MAX and 0. */
+    int64_t window, width;
+    bool is_cut;  /* some states were dropped, so the best may be missed */
+    bool is_full; /* no more nodes or steps: the search ends */
 } search;
 
 /* Puts the changes of a tensor whose loss is at most the gap into changes[]. */
@@ -138,7 +143,7 @@ static lort_code add_node(search *s, uint32_t parent, uint32_t tensor, uint8_t t
     const uint32_t block = s->n_nodes / NODES_OF_BLOCK;
     *number = 0;
     if (block == BLOCKS_MOST) {
-        s->is_cut = true;
+        s->is_cut = s->is_full = true;
         return LORT_OK;
     }
     if (!s->blocks[block]) {
@@ -169,7 +174,7 @@ static lort_code fill_greedily(search *s, lort_error *err)
 {
     change changes[LORT_ALLOCATE_TYPES];
     state filled = {.slack = s->slack};
-    for (uint64_t i = 0; i < s->n_places && filled.slack > 0 && !s->is_cut; i++) {
+    for (uint64_t i = 0; i < s->n_places && filled.slack > 0 && !s->is_full; i++) {
         const change *most = NULL;
         for (uint32_t k = list_changes(s, s->places[i].tensor, changes); k-- > 0;)
             if (changes[k].bytes > 0 && changes[k].bytes <= filled.slack &&
@@ -184,7 +189,7 @@ static lort_code fill_greedily(search *s, lort_error *err)
         filled.slack -= most->bytes;
         filled.cost += most->cost;
     }
-    if (!s->is_cut)
+    if (!s->is_full)
         note_best(s, &filled);
     return LORT_OK;
 }
@@ -248,33 +253,92 @@ static uint32_t next_state(const search *s, merge *m, state *out)
     return found;
 }
 
+static bool is_outside(const search *s, const state *at)
+{
+    return at->slack > s->window || at->slack < -s->window;
+}
+
+/* The last state of the next list if only one of it and `at` is kept, or NULL. */
+static state *rival_of(search *s, const state *at)
+{
+    state *last = s->next.count ? &s->next.states[s->next.count - 1] : NULL;
+    return last && s->width && last->slack / s->width == at->slack / s->width ? last : NULL;
+}
+
+/* Adds a state to the next list, unless it is dropped. */
+static void append(search *s, const state *at)
+{
+    state *rival = rival_of(s, at);
+    if (is_outside(s, at))
+        return;
+    if (!rival)
+        s->next.states[s->next.count++] = *at;
+    else if (at->loss < rival->loss)
+        *rival = *at;
+}
+
+/* There are too many states: from now on keeps only some. Exchanges can be ordered so that their
+ * slack stays within the largest change, so that is the window. */
+static void narrow(search *s)
+{
+    change changes[LORT_ALLOCATE_TYPES];
+    const uint64_t count = s->next.count;
+    s->is_cut = true;
+    s->window = 1;
+    for (uint64_t i = 0; i < s->n_places; i++)
+        for (uint32_t k = list_changes(s, s->places[i].tensor, changes); k-- > 0;) {
+            const int64_t bytes = changes[k].bytes < 0 ? -changes[k].bytes : changes[k].bytes;
+            s->window = bytes > s->window ? bytes : s->window;
+        }
+    s->width = s->window / (STATES_CUT / 2) + 1;
+    s->next.count = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        const state at = s->next.states[i];
+        append(s, &at);
+    }
+}
+
+/* Adds a state that change k made to the next list. */
+static lort_code keep_state(search *s, const merge *m, uint32_t k, state *at, lort_error *err)
+{
+    if (s->next.count == STATES_MOST)
+        narrow(s);
+    if (k > 0) {
+        const lort_code code = add_node(s, at->node, m->tensor, m->changes[k].type, &at->node, err);
+        if (code != LORT_OK || s->is_full)
+            return code;
+    }
+    note_best(s, at);
+    append(s, at);
+    return LORT_OK;
+}
+
+/* Whether a state may become, or is, the best. */
+static bool is_of_use(search *s, const state *at, double rate)
+{
+    if (at->slack >= 0 && at->cost <= s->best.cost)
+        return true;
+    if (is_outside(s, at) || bound_of(s, at, rate) > s->gap * EQUAL)
+        return false;
+    const state *rival = rival_of(s, at);
+    return !rival || at->loss < rival->loss;
+}
+
 /* Merges the lists of one tensor into s->next. */
 static lort_code merge_lists(search *s, merge *m, double rate, lort_error *err)
 {
     double least = INFINITY;
     state at = {0};
     s->next.count = 0;
-    for (uint32_t k; (k = next_state(s, m, &at)) < m->n && !s->is_cut;) {
+    for (uint32_t k; !s->is_full && (k = next_state(s, m, &at)) < m->n;) {
         if (at.cost >= least)
             continue;
         least = at.cost;
-        const bool is_best = at.slack >= 0 && at.cost <= s->best.cost;
-        if (!is_best && bound_of(s, &at, rate) > s->gap * EQUAL)
+        if (!is_of_use(s, &at, rate))
             continue;
-        if (s->next.count == STATES_MOST) {
-            s->is_cut = true;
-            break;
-        }
-        if (k > 0) {
-            const lort_code code =
-                add_node(s, at.node, m->tensor, m->changes[k].type, &at.node, err);
-            if (code != LORT_OK)
-                return code;
-        }
-        if (!s->is_cut) {
-            note_best(s, &at);
-            s->next.states[s->next.count++] = at;
-        }
+        const lort_code code = keep_state(s, m, k, &at, err);
+        if (code != LORT_OK)
+            return code;
     }
     return LORT_OK;
 }
@@ -286,8 +350,8 @@ static lort_code extend(search *s, uint32_t tensor, double rate, lort_error *err
     m.n = 1 + list_changes(s, tensor, m.changes + 1);
     s->steps += s->now.count * m.n;
     if (s->steps > STEPS_MOST)
-        s->is_cut = true;
-    if (m.n == 1 || s->is_cut)
+        s->is_cut = s->is_full = true;
+    if (m.n == 1 || s->is_full)
         return LORT_OK;
     uint64_t count = s->now.count * m.n;
     if (count > STATES_MOST)
@@ -312,7 +376,7 @@ static lort_code run(search *s, lort_error *err)
     s->now.states[0] = (state){.slack = s->slack};
     s->now.count = 1;
     for (uint64_t i = 0; i < s->n_places && s->now.count > 0; i++) {
-        if (s->gap <= s->noise || s->is_cut)
+        if (s->gap <= s->noise || s->is_full)
             break;
         const double rate = i + 1 < s->n_places ? s->places[i + 1].rate : INFINITY;
         code = extend(s, s->places[i].tensor, rate, err);
@@ -338,6 +402,7 @@ lort_code lort_exchange(const lort_alloc *alloc, const lort_menu *menu, double p
     void *memory = NULL;
     s.chosen = chosen;
     s.slack = slack;
+    s.window = INT64_MAX;
     *gap = 0;
     trim_slack(&s);
     s.best.slack = s.slack;
