@@ -34,7 +34,7 @@ typedef struct lort_allocation {
 /* Chooses a type for each of `count` tensors. choices: [count][types]. chosen: [count], indices of
  * types. Of equal costs the one with fewer bytes wins. Of equal tensors the first get more bytes.
  * Equal inputs give equal choices: the search ends after a number of steps, never by a clock.
- * Time: about a second for 100,000 tensors of 9 types. Memory: 2 types + 34 bytes a tensor, and up
+ * Time: 0.3 s for 100,000 tensors of 9 types. Memory: 2 types + 18 bytes a tensor, and up
  * to 17 MiB for the search. On failure: LORT_E_MEMORY, or LORT_E_INTERNAL if a tensor has no type
  * or the bytes add up to 2^63 or more. */
 lort_code lort_allocate(const lort_alloc *alloc, const lort_choice *choices, uint64_t count,
