@@ -1,6 +1,7 @@
 /* allocate: the least cost, found by trial of all choices where these are few; bounds and fill
  * where they are many. */
 #include "compress/choice/allocate.h"
+#include "compress/choice/fill.h"
 #include "tests/unit/main.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -454,6 +455,121 @@ static void memory_is_bounded_and_given_back(void **state)
     assert_true(t.peak < 17u << 20);
 }
 
+/* The least cost of all choices with bytes in [least, budget], or INFINITY. */
+static double try_all_filled(const lort_choice *choices, uint64_t count, uint32_t types,
+                             uint64_t least, uint64_t budget, uint64_t bytes, double cost)
+{
+    double best = INFINITY;
+    if (bytes > budget)
+        return INFINITY;
+    if (count == 0)
+        return bytes >= least ? cost : INFINITY;
+    for (uint32_t k = 0; k < types; k++)
+        if (isfinite(choices[k].cost))
+            best = fmin(best, try_all_filled(choices + types, count - 1, types, least, budget,
+                                             bytes + choices[k].bytes, cost + choices[k].cost));
+    return best;
+}
+
+static void filled_choices_equal_the_trial_of_all(void **state)
+{
+    unsigned changed = 0, missing = 0;
+    seed = 13;
+    for (unsigned trial = 0; trial < 3000; trial++) {
+        lort_choice choices[MOST_SMALL];
+        uint8_t chosen[6];
+        const uint64_t count = 1 + draw(5);
+        const uint32_t types = (uint32_t)(1 + draw(5));
+        draw_small(choices, count, types, false);
+        uint64_t budget = draw(20); /* above a sum of bytes that there is */
+        for (uint64_t i = 0; i < count; i++) {
+            const lort_choice *choice = &choices[i * types + draw(types)];
+            budget += choice->bytes;
+        }
+        const uint64_t least = budget - budget / 50;
+        lort_allocation out = run(choices, count, types, budget, chosen);
+        const lort_allocation before = out;
+        bool filled = false;
+        assert_int_equal(lort_allocate_fill(&lort_alloc_heap, choices, count, types, least, budget,
+                                            chosen, &out, &filled, NULL),
+                         LORT_OK);
+        const double cost = try_all_filled(choices, count, types, least, budget, 0, 0);
+        if (out.state == LORT_ALLOCATION_TOO_SMALL || before.bytes >= least || cost == INFINITY) {
+            assert_false(filled);
+            assert_true(out.bytes == before.bytes && out.cost == before.cost);
+            missing += cost == INFINITY;
+            continue;
+        }
+        changed++;
+        assert_true(filled && out.bytes >= least && out.bytes <= budget);
+        assert_true(out.cost >= before.cost && fabs(out.cost - cost) <= 1e-12);
+        uint64_t bytes = 0;
+        for (uint64_t i = 0; i < count; i++)
+            bytes += choices[i * types + chosen[i]].bytes;
+        assert_int_equal(bytes, out.bytes);
+    }
+    print_message("%u changed, %u cannot be filled\n", changed, missing);
+    assert_true(changed > 200 && missing > 20);
+}
+
+/* 15 tensors between Q8_0 and F16: 1 % and more stays unused without the table. */
+static void few_tensors_are_filled(void **state)
+{
+    static const uint64_t sizes[15] = {8192, 512, 256, 256, 512,  1536, 1536, 1536,
+                                       512,  256, 256, 512, 1536, 1536, 1536};
+    lort_choice choices[15 * 3];
+    uint8_t chosen[15];
+    tally t = {.refuse_at = -1};
+    const lort_alloc alloc = {count_take, count_give, &t};
+    bool filled = false;
+    uint64_t changed = 0;
+    for (uint64_t budget = 700000; budget <= 1300000; budget += 50000) {
+        for (unsigned i = 0; i < 15; i++) {
+            const double weight = sqrt((double)sizes[i]);
+            choices[3 * i] = (lort_choice){sizes[i] * 24, weight * 2e-3};
+            choices[3 * i + 1] = (lort_choice){sizes[i] * 34, weight * 3e-5};
+            choices[3 * i + 2] = (lort_choice){sizes[i] * 64, weight * 1e-8};
+        }
+        lort_allocation out = run(choices, 15, 3, budget, chosen);
+        const double cost = out.cost;
+        assert_int_equal(lort_allocate_fill(&alloc, choices, 15, 3, budget - budget / 200, budget,
+                                            chosen, &out, &filled, NULL),
+                         LORT_OK);
+        changed += filled;
+        assert_true((double)out.bytes >= .995 * (double)budget);
+        assert_true(out.cost >= cost);
+    }
+    assert_true(changed > 0);
+    assert_true(t.bytes == 0 && t.peak > 0 && t.peak < 21u << 20);
+}
+
+static void a_table_is_bounded_and_may_be_refused(void **state)
+{
+    enum { COUNT = 700 };
+    static lort_choice choices[COUNT * TYPES];
+    static uint8_t chosen[COUNT], before[COUNT];
+    tally t = {.refuse_at = -1};
+    const lort_alloc alloc = {count_take, count_give, &t};
+    bool filled = true;
+    seed = 17;
+    draw_model(choices, COUNT, 100003, .5);
+    const uint64_t budget = budget_of(choices, COUNT, .4);
+    lort_allocation out = run(choices, COUNT, TYPES, budget, chosen);
+    memcpy(before, chosen, COUNT);
+    assert_int_equal(lort_allocate_fill(&alloc, choices, COUNT, TYPES, budget, budget, chosen, &out,
+                                        &filled, NULL),
+                     LORT_OK);
+    assert_true(t.peak < 21u << 20);
+    t.refuse_at = 0;
+    memcpy(chosen, before, COUNT);
+    out.bytes = 0;
+    assert_int_equal(lort_allocate_fill(&alloc, choices, COUNT, TYPES, budget, budget, chosen, &out,
+                                        &filled, NULL),
+                     LORT_E_MEMORY);
+    assert_false(filled);
+    assert_memory_equal(chosen, before, COUNT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +584,9 @@ int main(void)
         cmocka_unit_test(models_are_filled_at_the_least_cost),
         cmocka_unit_test(equal_layers_are_served_in_order),
         cmocka_unit_test(equal_prices_still_fill),
+        cmocka_unit_test(filled_choices_equal_the_trial_of_all),
+        cmocka_unit_test(few_tensors_are_filled),
+        cmocka_unit_test(a_table_is_bounded_and_may_be_refused),
         cmocka_unit_test(memory_is_bounded_and_given_back),
     };
     return run_chosen(tests, NULL, NULL);
