@@ -28,6 +28,7 @@ IDS = {1: "f16", 30: "bf16", 2: "q4_0", 3: "q4_1", 6: "q5_0", 7: "q5_1", 8: "q8_
        23: "iq4_xs"}
 REAL = ["kjv-3m/kjv-3m-f16.gguf", "kjv-moe/kjv-moe-f16.gguf", "stories260K/stories260K.gguf", "tinystories-656k-gguf/TinyStories-656K-f16.gguf"]
 PLAIN = ["attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight", "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"]
+SMALL = ["attn_v.weight", "ffn_down.weight"]
 FUSED = ["attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight"]
 EXPERTS = PLAIN[:4] + ["ffn_gate_inp.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight"]
 SHARED_EXPERTS = EXPERTS + ["ffn_gate_shexp.weight", "ffn_up_shexp.weight", "ffn_down_shexp.weight"]
@@ -62,6 +63,13 @@ MODELS = {
     "llama-80-alone": lambda: model("llama", 80, 64, 64, 0, PLAIN, False),
     "llama-80-halves": lambda: model("llama", 80, 64, 32, 0, PLAIN, False),
     "qwen2-80": lambda: model("qwen2", 80, 64, 64, 0, PLAIN, False),
+    "llama-embed-80": lambda: model("llama-embed", 80, 64, 8, 0, SMALL, False),
+    "deci-80": lambda: model("deci", 80, 64, 8, 0, SMALL, False),
+    "olmo-80": lambda: model("olmo", 80, 64, 64, 0, SMALL, False),
+    "jais2-68": lambda: model("jais2", 68, 64, 64, 0, SMALL, False),
+    "jais2-80": lambda: model("jais2", 80, 64, 64, 0, SMALL, False),
+    "qwen3-80": lambda: model("qwen3", 80, 64, 64, 0, SMALL, False),
+    "experts-4-shared": lambda: model("llama", 24, 16, 16, 4, SHARED_EXPERTS, True),
     "experts-8": lambda: model("llama", 32, 32, 8, 8, EXPERTS, False),
     "experts-8-80": lambda: model("llama", 80, 64, 32, 8, EXPERTS, False),
     "experts-4-tied": lambda: model("llama", 24, 16, 16, 4, EXPERTS, True),

@@ -172,7 +172,7 @@ static void every_type_is_that_of_llama_cpp(void **state)
         }
     }
     fclose(table);
-    assert_true(models >= 25);
+    assert_true(models >= 32);
     assert_true(compared > 100000);
 }
 
