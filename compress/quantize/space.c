@@ -6,6 +6,8 @@
 
 /* Bytes for records, hashers, notes and the read-back of the output. */
 #define SMALL_THINGS ((uint64_t)4 << 20)
+/* Bytes that a choice of types takes at most (choice/allocate.h, fill.h). */
+#define CHOICE_BYTES ((uint64_t)22 << 20)
 #define SLOT_BYTES sizeof(float) /* of an element in the largest type that is written */
 
 static uint64_t chunk_of(const lort_quantizer *q)
@@ -50,6 +52,7 @@ static uint64_t cost(lort_quantizer *q, unsigned threads, lort_mode mode)
            lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk_of(q), &q->reading.blocks) +
            headers_bytes(q) + slice_bytes(q) + threads * worker_bytes(q) +
            2 * threads * SLOT_BYTES * q->piece_elements + SMALL_THINGS +
+           (q->options->goal == LORT_GOAL_TYPE ? 0 : CHOICE_BYTES) +
            (mode == LORT_MODE_FULL && q->input.model ? lort_model_load_bytes(q->input.model) : 0);
 }
 

@@ -1,6 +1,6 @@
 /* targets: see targets.h. */
 #include "compress/quantize/targets.h"
-#include "compress/choice/allocate.h"
+#include "compress/choice/fill.h"
 #include "compress/choice/law.h"
 #include "compress/quantize/head.h"
 #include "compress/quantize/pieces.h"
@@ -261,26 +261,45 @@ static uint64_t fixed_bytes(const lort_quantizer *q)
     return bytes;
 }
 
-static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_choice *choices,
-                          uint8_t *chosen, lort_error *err)
+/* Takes the types that the choice gave to the tensors that are open. */
+static void take_choice(lort_quantizer *q, const lort_wishes *wishes, const uint8_t *chosen)
 {
-    const law_facts law = facts_of(q);
-    const uint64_t limit = lort_targets_limit(q), fixed = fixed_bytes(q);
-    lort_allocation found = {0};
     uint64_t open = 0;
     for (uint64_t i = 0; i < q->count; i++)
-        if (!q->tensors[i].fixed)
-            fill_choices(q, &law, wishes, &q->tensors[i], choices + LORT_TYPES_MOST * open++);
-    lort_code code = lort_allocate(&lort_session_of(q)->alloc, choices, open, LORT_TYPES_MOST,
-                                   limit > fixed ? limit - fixed : 0, chosen, &found, err);
-    if (code == LORT_OK && (found.state == LORT_ALLOCATION_TOO_SMALL || limit < fixed))
-        return refuse_size(q, limit, fixed + found.smallest, err);
-    open = 0;
-    for (uint64_t i = 0; i < q->count && code == LORT_OK; i++)
         if (!q->tensors[i].fixed) {
             const lort_type_list list = lort_candidates(&wishes->types, &q->tensors[i]);
             q->tensors[i].type = list.types[chosen[open++]];
         }
+}
+
+/* The output has at least this share of the bytes that the user allows, where types allow it. */
+#define FILL 0.995
+
+static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_choice *choices,
+                          uint8_t *chosen, lort_error *err)
+{
+    const law_facts law = facts_of(q);
+    const lort_alloc *alloc = &lort_session_of(q)->alloc;
+    const uint64_t limit = lort_targets_limit(q), fixed = fixed_bytes(q),
+                   budget = limit > fixed ? limit - fixed : 0,
+                   wished = (uint64_t)ceil(FILL * (double)limit);
+    lort_allocation found = {0};
+    uint64_t open = 0;
+    bool filled;
+    for (uint64_t i = 0; i < q->count; i++)
+        if (!q->tensors[i].fixed)
+            fill_choices(q, &law, wishes, &q->tensors[i], choices + LORT_TYPES_MOST * open++);
+    lort_code code =
+        lort_allocate(alloc, choices, open, LORT_TYPES_MOST, budget, chosen, &found, err);
+    if (code)
+        return code;
+    if (found.state == LORT_ALLOCATION_TOO_SMALL || limit < fixed)
+        return refuse_size(q, limit, fixed + found.smallest, err);
+    code = lort_allocate_fill(alloc, choices, open, LORT_TYPES_MOST,
+                              wished > fixed ? wished - fixed : 0, budget, chosen, &found, &filled,
+                              err);
+    if (code == LORT_OK)
+        take_choice(q, wishes, chosen);
     return code;
 }
 
