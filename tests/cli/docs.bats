@@ -107,10 +107,11 @@ A path: `tests/later/`.'
 
 @test "the examples of the manual work, in their order" {
     cp -r "$HF" "$T/model"
+    cp "$GGUF" "$T/model.gguf"
     mkdir "$T/bin"
     ln -s "$LORT" "$T/bin/lort"
     sed -n '/^\.SH EXAMPLES/,$p' docs/lort.1 | grep '^lort ' | sed 's/\\-/-/g' >"$T/examples"
-    [ "$(wc -l <"$T/examples")" -ge 5 ]
+    [ "$(wc -l <"$T/examples")" -ge 8 ]
     cd "$T"
     PATH=$T/bin:$PATH expect 0 sh -eu examples
 }

@@ -23,7 +23,7 @@ refuse() {
 }
 
 @test "every command has a help with every option it takes" {
-    for command in compress plan inspect verify restore compare; do
+    for command in compress plan inspect verify restore compare quantize; do
         expect 0 "$LORT" $command --help
         printed "Usage: lort $command "
         printed '^ +(-h, )?--help'
@@ -34,7 +34,7 @@ refuse() {
         [ ! -s "$T/err" ]
     done
     expect 0 "$LORT" --help
-    for command in compress plan inspect verify restore compare; do printed "^ +$command "; done
+    for command in compress plan inspect verify restore compare quantize; do printed "^ +$command "; done
     expect 0 "$LORT" help
 }
 
@@ -53,6 +53,7 @@ refuse() {
     check verify quick memory threads json quiet verbose
     check restore output dtype tensor force memory threads json quiet verbose
     check compare fail-above weights side-files memory threads json quiet verbose
+    check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit json quiet verbose
 }
 
 @test "version names the libraries in use" {
@@ -72,6 +73,7 @@ refuse() {
     refuse 'wants MODEL' compress -o "$T/x.lort"
     refuse 'wants an output: -o PATH' compress model
     refuse 'wants an output: -o PATH' restore in.lort
+    refuse 'wants an output: -o PATH' quantize model.gguf --type Q4_K
     refuse 'wants A B' compare a
     refuse 'wants PATH' inspect
     refuse 'wants IN.lort' verify
@@ -145,6 +147,7 @@ END
     refuse '--lossless and --rank are both targets' compress model -o x --lossless --rank 4
     refuse '--bpw and --max-error are both targets' compress model -o x --bpw 4 --max-error 0.1
     refuse '--size and --bpw are both targets' compress model -o x --size 50% --bpw 4
+    refuse '--type and --size are both targets' quantize model.gguf -o x --type Q4_K --size 50%
     for target in --bpw=4 --size=50%; do
         expect 2 "$LORT" compress "$GGUF" -o "$T/x" --residual none $target
         said 'residual none cannot meet a size'
@@ -186,7 +189,7 @@ END
 manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
 
 @test "the manual has every option of every command, and no other" {
-    for command in compress plan inspect verify restore compare; do
+    for command in compress plan inspect verify restore compare quantize; do
         "$LORT" help "$command"
     done | grep -oE -- ' --[a-z-]+' | sort -u >"$T/known"
     [ "$(wc -l <"$T/known")" -gt 20 ]
