@@ -1,7 +1,7 @@
 /* roles: what a tensor of a GGUF file is for, told by its name, and which type fits its rows.
  *
- * Room compress/choice: owns which type each tensor gets under `lort quantize`: as data, from names,
- * shapes and errors. It must not read a file or a weight.
+ * Room compress/choice: owns which type each tensor gets under `lort quantize`: as data, from
+ * names, shapes and errors. It must not read a file or a weight.
  *
  * LoRT quantises only tensors on a list of names (QUANTIZE.md, section 6). New architectures bring
  * new names every month, and a wrong guess ruins a model. LoRT keeps all other tensors and says

@@ -47,10 +47,10 @@ static const lort_cli_command commands[] = {
     {"quantize", "MODEL.gguf -o OUT.gguf",
      "Write a GGUF model in smaller types that llama.cpp runs.", 1, 1, "a GGUF file",
      lort_cli_quantize_options,
-     "Give one target. MODEL is a .gguf file in F32, F16 or BF16, any shard of a split model, or a\n"
-     ".lort container of one. --type takes the names of llama-quantize, and its mixes; --size and\n"
-     "--bpw choose the types by measured errors. The output is the same for every --mode, --memory\n"
-     "and -T.\n",
+     "Give one target. MODEL is a .gguf file in F32, F16 or BF16, any shard of a split model, or\n"
+     "a .lort container of one. --type takes the names of llama-quantize, and its mixes; --size\n"
+     "and --bpw choose the types by measured errors. The output is the same for every --mode,\n"
+     "--memory and -T.\n",
      lort_cmd_quantize},
     {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2,
      2, NULL, lort_cli_compare_options,

@@ -18,7 +18,7 @@
 typedef struct lort_cli_values {
     lort_options job; /* compress, plan */
     lort_run_options run;
-    lort_quantize_options quantize; /* what job has too is taken from there */
+    lort_quantize_options quantize;             /* what job has too is taken from there */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     double fail_above;                          /* compare; < 0: off */
     bool force, help, quiet, verbose, quick_check;
