@@ -204,9 +204,33 @@ static bool begins_as_output(const uint8_t *head, uint64_t n)
     return lort_own_resembles(head, wanted, n < sizeof wanted ? n : sizeof wanted);
 }
 
+static lort_publish_options recipe_how(const lort_quantizer *q)
+{
+    return (lort_publish_options){.mode = 0644, .force = q->options->force};
+}
+
+/* Takes the place of the recipe before the work, and gives it back: a recipe that cannot be written
+ * costs no work. A recipe never replaces an input. */
+static lort_code check_recipe(lort_quantizer *q, const char *output, lort_error *err)
+{
+    const char *recipe = q->options->recipe;
+    const lort_alloc *alloc = &lort_session_of(q)->alloc;
+    const lort_publish_options how = recipe_how(q);
+    lort_publish *publish = NULL;
+    if (!recipe)
+        return LORT_OK;
+    if (output && strcmp(recipe, output) == 0)
+        return lort_fail(err, LORT_E_USAGE, "--recipe names the output: choose another file");
+    lort_code code = lort_input_refuse(&q->input, recipe, alloc, err);
+    if (code == LORT_OK)
+        code = lort_publish_begin(recipe, &how, alloc, &publish, err);
+    lort_publish_close(publish);
+    return code;
+}
+
 static lort_code write_recipe(lort_quantizer *q, lort_error *err)
 {
-    const lort_publish_options how = {.mode = 0644, .force = q->options->force};
+    const lort_publish_options how = recipe_how(q);
     lort_publish *publish = NULL;
     lort_buffer text = {.alloc = &lort_session_of(q)->alloc};
     if (!q->options->recipe)
@@ -529,6 +553,8 @@ lort_code lort_quantize(const char *model, const char *output, const lort_quanti
         code = lort_wishes_check(options, output, err);
     if (code == LORT_OK)
         code = open_all(&q, model, &wishes, err);
+    if (code == LORT_OK)
+        code = check_recipe(&q, output, err);
     if (code == LORT_OK)
         code =
             options->dry_run ? run_dry(&q, &wishes, err) : run_quantize(&q, output, &wishes, err);

@@ -184,3 +184,23 @@ END
     absent "$T/out"
     no_partial
 }
+
+@test "a recipe replaces no input, and a place that it cannot have costs no work" {
+    cp "$ONE_GGUF" "$T/m.gguf"
+    for how in "-o $T/o.gguf" --dry-run; do
+        # shellcheck disable=SC2086
+        expect 2 "$LORT" quantize "$T/m.gguf" $how --type Q4_K --force --recipe "$T/m.gguf"
+        said 'm.gguf: the output is one of the input files'
+        cmp "$T/m.gguf" "$ONE_GGUF"
+    done
+    expect 2 "$LORT" quantize "$T/m.gguf" -o "$T/o.gguf" --type Q4_K --recipe "$T/o.gguf"
+    said 'recipe names the output'
+    echo mine >"$T/r"
+    expect 9 "$LORT" quantize "$T/m.gguf" -o "$T/o.gguf" --type Q4_K --recipe "$T/r"
+    [ "$(cat "$T/r")" = mine ]
+    expect 5 "$LORT" quantize "$T/m.gguf" -o "$T/o.gguf" --type Q4_K --recipe "$T/nowhere/r"
+    [ "$(find "$T" -name '*o.gguf*')" = '' ]
+    expect 0 "$LORT" quantize "$T/m.gguf" -o "$T/o.gguf" --type Q4_K --recipe "$T/r" --force
+    grep -q '=Q4_K$' "$T/r"
+    [ "$(find "$T" -name '.*')" = '' ]
+}
