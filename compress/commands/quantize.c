@@ -336,6 +336,8 @@ static void leave_partial(lort_quantizer *q, const char *output, lort_code code)
         lort_publish_keep(q->publish, false);
     if (!lort_publish_stays(q->publish))
         return;
+    if (code == LORT_E_EXISTS && !q->journal) /* the file is not from LoRT */
+        return;
     report->partial_path =
         lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
     report->partial_tensors = lort_session_of(q)->tensors_done;

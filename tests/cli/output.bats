@@ -204,3 +204,12 @@ END
     grep -q '=Q4_K$' "$T/r"
     [ "$(find "$T" -name '.*')" = '' ]
 }
+
+@test "a foreign OUT.gguf.part is not called unfinished work" {
+    cp "$ONE_GGUF" "$T/o.gguf.part"
+    expect 9 "$LORT" quantize "$ONE_GGUF" -o "$T/o.gguf" --type Q4_K --json "$T/j"
+    said 'there is no journal of LoRT beside it'
+    lacks "$T/err" 'is unfinished work'
+    [ "$(value "$T/j" "d['output']['partial_path']")" = None ]
+    cmp "$T/o.gguf.part" "$ONE_GGUF"
+}
