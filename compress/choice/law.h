@@ -1,19 +1,23 @@
 /* law: how much the error of a tensor costs the model. Without running the model, the allocation
  * goes by it (docs/NUMERICS.md, "Types of tensors").
  *
- *     cost = weight * relative error^2
+ *     cost = weight * depth * relative error^2
  *
- * The Kullback-Leibler divergence of a file is the sum of such terms to 3 % (measured). A matrix of
- * a layer counts the same in every layer and at every size. So a head, which stands alone, counts
- * as several layers do together. */
+ * The Kullback-Leibler divergence of a file is the sum of such terms to 3 % (measured). The size of
+ * a matrix does not count. So a head, which stands alone, counts as several layers do together. A
+ * stack of experts counts as one matrix. */
 #ifndef LORT_COMPRESS_CHOICE_LAW_H
 #define LORT_COMPRESS_CHOICE_LAW_H
 
 #include "compress/choice/roles.h"
 
-/* Returns the cost of a tensor. tied: the model has no output head, so its embedding is one.
- * layers: of the model, at least 1. error2: the relative error squared, weighed by importance where
- * that is known. */
-double lort_law_cost(lort_use use, bool tied, int64_t layers, double error2);
+/* What the law asks of a model. */
+typedef struct lort_law_model {
+    bool tied;      /* the model has no output head, so its embedding is one */
+    int64_t layers; /* at least 1 */
+} lort_law_model;
+
+/* Returns the cost of a tensor. layer: of the tensor, or -1. error2: the relative error squared. */
+double lort_law_cost(const lort_law_model *model, lort_use use, int64_t layer, double error2);
 
 #endif

@@ -111,15 +111,15 @@ static lort_code sample_run(sampling *s, lort_error *err)
     return code;
 }
 
-/* The relative error squared of a type, weighed by importance where there is one. */
+/* The relative error squared of a type. With importance it is the plain error times the weighted
+ * error: the divergence goes with neither, but with the mean of both (docs/NUMERICS.md). */
 static double error_of(const sampling *s, uint32_t type)
 {
     const lort_error_sums *sums = &s->all.sums[type];
+    const double plain = sums->x2 > 0 ? sums->e2 / sums->x2 : 0;
     if (is_exact(s, type))
         return 0;
-    if (s->t->importance && sums->wx2 > 0)
-        return sums->we2 / sums->wx2;
-    return sums->x2 > 0 ? sums->e2 / sums->x2 : 0;
+    return s->t->importance && sums->wx2 > 0 ? sqrt(plain * sums->we2 / sums->wx2) : plain;
 }
 
 static lort_code sample_tensor(sampling *s, lort_error *err)

@@ -209,25 +209,20 @@ uint64_t lort_targets_limit(lort_quantizer *q)
     return most >= 1.8e19 ? UINT64_MAX : (uint64_t)most;
 }
 
-/* What the law asks of the model. */
-typedef struct law_facts {
-    bool tied;
-    int64_t layers;
-} law_facts;
-
-static law_facts facts_of(const lort_quantizer *q)
+static lort_law_model law_of(const lort_quantizer *q)
 {
     lort_mix_facts facts;
     lort_head_facts(q, &facts);
-    law_facts law = {.tied = true, .layers = facts.n_layer > 1 ? facts.n_layer : 1};
+    lort_law_model law = {.tied = true, .layers = facts.n_layer > 1 ? facts.n_layer : 1};
     for (uint64_t i = 0; i < q->count; i++)
         law.tied &= q->tensors[i].use != LORT_USE_OUTPUT;
     return law;
 }
 
 /* The choices of one tensor: one for each of its candidates. */
-static void fill_choices(const lort_quantizer *q, const law_facts *law, const lort_wishes *wishes,
-                         const lort_target_tensor *t, lort_choice *choices)
+static void fill_choices(const lort_quantizer *q, const lort_law_model *law,
+                         const lort_wishes *wishes, const lort_target_tensor *t,
+                         lort_choice *choices)
 {
     const lort_type_list list = lort_candidates(&wishes->types, t);
     for (uint32_t i = 0; i < LORT_TYPES_MOST; i++)
@@ -235,8 +230,7 @@ static void fill_choices(const lort_quantizer *q, const law_facts *law, const lo
     for (uint32_t i = 0; i < list.count && i < t->measured; i++) {
         const uint64_t bytes = padded(q, t, list.types[i]);
         if (bytes != UINT64_MAX)
-            choices[i] =
-                (lort_choice){bytes, lort_law_cost(t->use, law->tied, law->layers, t->errors[i])};
+            choices[i] = (lort_choice){bytes, lort_law_cost(law, t->use, t->layer, t->errors[i])};
     }
 }
 
@@ -278,7 +272,7 @@ static void take_choice(lort_quantizer *q, const lort_wishes *wishes, const uint
 static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_choice *choices,
                           uint8_t *chosen, lort_error *err)
 {
-    const law_facts law = facts_of(q);
+    const lort_law_model law = law_of(q);
     const lort_alloc *alloc = &lort_session_of(q)->alloc;
     const uint64_t limit = lort_targets_limit(q), fixed = fixed_bytes(q),
                    budget = limit > fixed ? limit - fixed : 0,
