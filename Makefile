@@ -52,7 +52,7 @@ MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
-ONE_THREAD := archive basics block codec container dtype format gguf half held imatrix integers json memory planes publish quant random rans report \
+ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json memory planes publish quant random rans report \
               safetensors shards tensor terms trellis weighting
 UNIT_SRC := $(filter-out $(foreach name,$(ONE_THREAD),%/test_$(name).c),$(UNIT_SRC))
 FUZZ_SRC :=
@@ -66,7 +66,7 @@ UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
-QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference lossless quality ternary)
+QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference encoders lossless quality ternary)
 SPEED_BIN := $(filter-out $(QUALITY_BIN),$(BENCH_BIN))
 OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
 

@@ -18,8 +18,8 @@ static const lort_grid grids[] = {
     {LORT_Q2_K,    LORT_STEPS_MIN, 16, 16, 0,       3,      0,    15,  15,  1, 8,   1.5f,   .35f,  3,   2,  15,   2,   3,  2,   1,  84,  lort_pack_q2_k},
     {LORT_Q3_K,    LORT_STEPS,     16, 16, -4,      3,      -32,  31,  1,   1, 8,   2.4f,   .3f,   1,   2,  31,   4,   3,  6,   2,  110, lort_pack_q3_k},
     {LORT_Q4_K,    LORT_STEPS_MIN, 32, 8,  0,       15,     0,    63,  63,  2, 8,   12,     .7f,   4,   2,  63,   2,   3,  1,   1,  144, lort_pack_q4_k},
-    {LORT_Q5_K,    LORT_STEPS_MIN, 32, 8,  0,       31,     0,    63,  63,  2, 8,   26.5f,  .9f,   3,   1,  63,   0,   3,  3,   1,  176, lort_pack_q5_k},
-    {LORT_Q6_K,    LORT_STEPS,     16, 16, -32,     31,     -128, 127, 1,   0, 12,  29,     .3f,   1,   1,  127,  0,   2,  16,  4,  210, lort_pack_q6_k},
+    {LORT_Q5_K,    LORT_STEPS_MIN, 32, 8,  0,       31,     0,    63,  63,  2, 8,   26.5f,  .9f,   3,   2,  63,   5,   2,  3,   1,  176, lort_pack_q5_k},
+    {LORT_Q6_K,    LORT_STEPS,     16, 16, -32,     31,     -128, 127, 1,   0, 12,  29,     .3f,   1,   1,  127,  0,   2,  20,  6,  210, lort_pack_q6_k},
     {LORT_IQ4_XS,  LORT_IQ4,       32, 8,  -127.5f, 127.5f, -32,  31,  1,   0, 8,   100,    5,     1,   2,  31,   1,   3,  2,   1,  136, lort_pack_iq4_xs},
 };
 // clang-format on

@@ -33,8 +33,8 @@ static const struct kind {
     {LORT_Q2_K, lort_pack_q2_k, 16, 16, 4, 0, 0, 15, 15, 0xda095e8fa0ccc035},
     {LORT_Q3_K, lort_pack_q3_k, 16, 16, 8, -4, -32, 31, 0, 0xcf2b2189cb0366e6},
     {LORT_Q4_K, lort_pack_q4_k, 32, 8, 16, 0, 0, 63, 63, 0xbea851e7d3a7d6b4},
-    {LORT_Q5_K, lort_pack_q5_k, 32, 8, 32, 0, 0, 63, 63, 0x27873c1638924e59},
-    {LORT_Q6_K, lort_pack_q6_k, 16, 16, 64, -32, -128, 127, 0, 0xac567d6641a1d173},
+    {LORT_Q5_K, lort_pack_q5_k, 32, 8, 32, 0, 0, 63, 63, 0x1bff3b0ec0c8bdb7},
+    {LORT_Q6_K, lort_pack_q6_k, 16, 16, 64, -32, -128, 127, 0, 0xe50790eb01db1998},
     {LORT_IQ4_XS, lort_pack_iq4_xs, 32, 8, 16, 0, -32, 31, 0, 0x747db9f9d8424a97},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0], BLOCKS = 13, MOST = BLOCKS * 256 };
