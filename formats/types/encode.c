@@ -7,20 +7,19 @@
 
 // clang-format off
 static const lort_grid grids[] = {
-    /* type       levels          depth lanes  codes       scales    minima roots
-                                                     starts from by  shifts tries top down rounds wide reach  bytes */
-    {LORT_Q4_0,    LORT_STEPS,     32, 1,  -8,      7,      1,    1,   1,   0, 16,  6.5f,   .15f,  1,   1,  1,    0,   2,  0,   0,  18,  lort_pack_q4_0},
-    {LORT_Q5_0,    LORT_STEPS,     32, 1,  -16,     15,     1,    1,   1,   0, 16,  14,     .2f,   1,   1,  1,    0,   2,  0,   0,  22,  lort_pack_q5_0},
-    {LORT_Q8_0,    LORT_STEPS,     32, 1,  -127,    127,    1,    1,   1,   0, 12,  115,    1.1f,  1,   1,  1,    0,   2,  0,   0,  34,  lort_pack_q8_0},
-    {LORT_IQ4_NL,  LORT_IQ4,       32, 1,  -127.5f, 127.5f, 1,    1,   1,   0, 12,  95,     4,     1,   1,  1,    0,   3,  0,   0,  18,  lort_pack_q4_0},
-    {LORT_Q4_1,    LORT_STEPS_MIN, 32, 1,  0,       15,     1,    1,   1,   0, 12,  12,     .4f,   5,   1,  1,    0,   2,  0,   0,  20,  lort_pack_q4_1},
-    {LORT_Q5_1,    LORT_STEPS_MIN, 32, 1,  0,       31,     1,    1,   1,   0, 12,  28,     .4f,   4,   1,  1,    0,   2,  0,   0,  24,  lort_pack_q5_1},
-    {LORT_Q2_K,    LORT_STEPS_MIN, 16, 16, 0,       3,      0,    15,  15,  1, 8,   1.5f,   .35f,  3,   2,  15,   2,   3,  2,   1,  84,  lort_pack_q2_k},
-    {LORT_Q3_K,    LORT_STEPS,     16, 16, -4,      3,      -32,  31,  1,   1, 8,   2.4f,   .3f,   1,   2,  31,   4,   3,  6,   2,  110, lort_pack_q3_k},
-    {LORT_Q4_K,    LORT_STEPS_MIN, 32, 8,  0,       15,     0,    63,  63,  2, 8,   12,     .7f,   4,   2,  63,   2,   3,  1,   1,  144, lort_pack_q4_k},
-    {LORT_Q5_K,    LORT_STEPS_MIN, 32, 8,  0,       31,     0,    63,  63,  2, 8,   26.5f,  .9f,   3,   2,  63,   5,   2,  3,   1,  176, lort_pack_q5_k},
-    {LORT_Q6_K,    LORT_STEPS,     16, 16, -32,     31,     -128, 127, 1,   0, 12,  29,     .3f,   1,   1,  127,  0,   2,  20,  6,  210, lort_pack_q6_k},
-    {LORT_IQ4_XS,  LORT_IQ4,       32, 8,  -127.5f, 127.5f, -32,  31,  1,   0, 8,   100,    5,     1,   2,  31,   1,   3,  2,   1,  136, lort_pack_iq4_xs},
+    /*               levels          deep  lanes  low      high    s_low  s_high  m_high  roots  starts  from   by    shifts  tries  top  down  rounds  wide  reach  bytes */
+    [LORT_Q4_0]   = {LORT_STEPS,     32,   1,     -8,      7,      1,     1,      1,      0,     16,     6.5f,  .15f, 1,      1,     1,   0,    2,      0,    0,     18,    lort_pack_q4_0},
+    [LORT_Q4_1]   = {LORT_STEPS_MIN, 32,   1,     0,       15,     1,     1,      1,      0,     12,     12,    .4f,  5,      1,     1,   0,    2,      0,    0,     20,    lort_pack_q4_1},
+    [LORT_Q5_0]   = {LORT_STEPS,     32,   1,     -16,     15,     1,     1,      1,      0,     16,     14,    .2f,  1,      1,     1,   0,    2,      0,    0,     22,    lort_pack_q5_0},
+    [LORT_Q5_1]   = {LORT_STEPS_MIN, 32,   1,     0,       31,     1,     1,      1,      0,     12,     28,    .4f,  4,      1,     1,   0,    2,      0,    0,     24,    lort_pack_q5_1},
+    [LORT_Q8_0]   = {LORT_STEPS,     32,   1,     -127,    127,    1,     1,      1,      0,     12,     115,   1.1f, 1,      1,     1,   0,    2,      0,    0,     34,    lort_pack_q8_0},
+    [LORT_IQ4_NL] = {LORT_IQ4,       32,   1,     -127.5f, 127.5f, 1,     1,      1,      0,     12,     95,    4,    1,      1,     1,   0,    3,      0,    0,     18,    lort_pack_q4_0},
+    [LORT_Q2_K]   = {LORT_STEPS_MIN, 16,   16,    0,       3,      0,     15,     15,     1,     8,      1.5f,  .35f, 3,      2,     15,  2,    3,      2,    1,     84,    lort_pack_q2_k},
+    [LORT_Q3_K]   = {LORT_STEPS,     16,   16,    -4,      3,      -32,   31,     1,      1,     8,      2.4f,  .3f,  1,      2,     31,  4,    3,      6,    2,     110,   lort_pack_q3_k},
+    [LORT_Q4_K]   = {LORT_STEPS_MIN, 32,   8,     0,       15,     0,     63,     63,     2,     8,      12,    .7f,  4,      2,     63,  2,    3,      1,    1,     144,   lort_pack_q4_k},
+    [LORT_Q5_K]   = {LORT_STEPS_MIN, 32,   8,     0,       31,     0,     63,     63,     2,     8,      26.5f, .9f,  3,      2,     63,  5,    2,      3,    1,     176,   lort_pack_q5_k},
+    [LORT_Q6_K]   = {LORT_STEPS,     16,   16,    -32,     31,     -128,  127,    1,      0,     12,     29,    .3f,  1,      1,     127, 0,    2,      20,   6,     210,   lort_pack_q6_k},
+    [LORT_IQ4_XS] = {LORT_IQ4,       32,   8,     -127.5f, 127.5f, -32,   31,     1,      0,     8,      100,   5,    1,      2,     31,  1,    3,      2,    1,     136,   lort_pack_iq4_xs},
 };
 // clang-format on
 
@@ -351,33 +350,22 @@ LORT_VECTORS static void encode(const lort_grid *grid, const float *x, const flo
     }
 }
 
-/* A function of each row, because an encoder has no place for the row. */
-#define ENCODER(name, row)                                                                         \
-    static void name(const float *x, const float *importance, uint64_t n, void *dst)               \
+// clang-format off
+#define EACH_TYPE(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(IQ4_NL) \
+                     X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_XS)
+// clang-format on
+
+/* An encoder has no place for its row of the table, so each row has a function. */
+#define ENCODER(type)                                                                              \
+    static void encode_##type(const float *x, const float *importance, uint64_t n, void *dst)      \
     {                                                                                              \
-        encode(&grids[row], x, importance, n, dst);                                                \
+        encode(&grids[LORT_##type], x, importance, n, dst);                                        \
     }
-ENCODER(encode_q4_0, 0)
-ENCODER(encode_q5_0, 1)
-ENCODER(encode_q8_0, 2)
-ENCODER(encode_iq4_nl, 3)
-ENCODER(encode_q4_1, 4)
-ENCODER(encode_q5_1, 5)
-ENCODER(encode_q2_k, 6)
-ENCODER(encode_q3_k, 7)
-ENCODER(encode_q4_k, 8)
-ENCODER(encode_q5_k, 9)
-ENCODER(encode_q6_k, 10)
-ENCODER(encode_iq4_xs, 11)
+EACH_TYPE(ENCODER)
 
 lort_quantise_fn *lort_dtype_quantiser(lort_dtype id)
 {
-    static lort_quantise_fn *const encoders[] = {
-        encode_q4_0, encode_q5_0, encode_q8_0, encode_iq4_nl, encode_q4_1, encode_q5_1,
-        encode_q2_k, encode_q3_k, encode_q4_k, encode_q5_k,   encode_q6_k, encode_iq4_xs,
-    };
-    for (unsigned i = 0; i < sizeof grids / sizeof grids[0]; i++)
-        if (grids[i].id == id)
-            return encoders[i];
-    return NULL;
+#define ENTRY(type) [LORT_##type] = encode_##type,
+    static lort_quantise_fn *const encoders[] = {EACH_TYPE(ENTRY)};
+    return (size_t)id < sizeof encoders / sizeof encoders[0] ? encoders[id] : NULL;
 }

@@ -32,7 +32,6 @@ typedef struct lort_packed {
 
 /* A block type: a row of the table in encode.c. */
 typedef struct lort_grid {
-    lort_dtype id;
     lort_levels levels;
     int depth, lanes;        /* elements of a sub-block; sub-blocks of a block: 1, 8 or 16 */
     float low, high;         /* codes; of IQ4, what the levels reach */
