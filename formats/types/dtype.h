@@ -2,8 +2,8 @@
  * decoder, and how lossless storage splits the bytes. A new type is a new row in dtype.c, and a
  * decoder in quant.c or half.c.
  *
- * Room formats/types: owns element types with their decoders, byte planes, the view of a tensor and
- * the order of tensors. It must not know where a tensor comes from. */
+ * Room formats/types: owns element types with their decoders and encoders, byte planes, the view of
+ * a tensor and the order of tensors. It must not know where a tensor comes from. */
 #ifndef LORT_FORMATS_TYPES_DTYPE_H
 #define LORT_FORMATS_TYPES_DTYPE_H
 
