@@ -8,9 +8,9 @@
 // clang-format off
 static const lort_grid grids[] = {
     /*               levels          deep  lanes  low      high    s_low  s_high  m_high  roots  starts  from   by    shifts  tries  top  down  rounds  wide  reach  bytes */
-    [LORT_Q4_0]   = {LORT_STEPS,     32,   1,     -8,      7,      1,     1,      1,      0,     16,     6.5f,  .15f, 1,      1,     1,   0,    2,      0,    0,     18,    lort_pack_q4_0},
-    [LORT_Q4_1]   = {LORT_STEPS_MIN, 32,   1,     0,       15,     1,     1,      1,      0,     12,     12,    .4f,  5,      1,     1,   0,    2,      0,    0,     20,    lort_pack_q4_1},
-    [LORT_Q5_0]   = {LORT_STEPS,     32,   1,     -16,     15,     1,     1,      1,      0,     16,     14,    .2f,  1,      1,     1,   0,    2,      0,    0,     22,    lort_pack_q5_0},
+    [LORT_Q4_0]   = {LORT_STEPS,     32,   1,     -8,      7,      1,     1,      1,      1,     16,     6.5f,  .15f, 1,      1,     1,   0,    2,      0,    0,     18,    lort_pack_q4_0},
+    [LORT_Q4_1]   = {LORT_STEPS_MIN, 32,   1,     0,       15,     1,     1,      1,      2,     12,     12,    .4f,  5,      1,     1,   0,    2,      0,    0,     20,    lort_pack_q4_1},
+    [LORT_Q5_0]   = {LORT_STEPS,     32,   1,     -16,     15,     1,     1,      1,      2,     16,     14,    .2f,  1,      1,     1,   0,    2,      0,    0,     22,    lort_pack_q5_0},
     [LORT_Q5_1]   = {LORT_STEPS_MIN, 32,   1,     0,       31,     1,     1,      1,      0,     12,     28,    .4f,  4,      1,     1,   0,    2,      0,    0,     24,    lort_pack_q5_1},
     [LORT_Q8_0]   = {LORT_STEPS,     32,   1,     -127,    127,    1,     1,      1,      0,     12,     115,   1.1f, 1,      1,     1,   0,    2,      0,    0,     34,    lort_pack_q8_0},
     [LORT_IQ4_NL] = {LORT_IQ4,       32,   1,     -127.5f, 127.5f, 1,     1,      1,      0,     12,     95,    4,    1,      1,     1,   0,    3,      0,    0,     18,    lort_pack_q4_0},

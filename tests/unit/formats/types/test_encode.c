@@ -24,11 +24,11 @@ static const struct kind {
     int depth, lanes, codes, base, s_low, s_high, m_high;
     uint64_t digest; /* of what random numbers are encoded to */
 } kinds[] = {
-    {LORT_Q4_0, lort_pack_q4_0, 32, 1, 16, -8, 1, 1, 0, 0x9e1bd0e6930658d9},
-    {LORT_Q5_0, lort_pack_q5_0, 32, 1, 32, -16, 1, 1, 0, 0xf0757c8d3d5089b7},
+    {LORT_Q4_0, lort_pack_q4_0, 32, 1, 16, -8, 1, 1, 0, 0xdabcdaf04e879911},
+    {LORT_Q5_0, lort_pack_q5_0, 32, 1, 32, -16, 1, 1, 0, 0x04569f97d41649f2},
     {LORT_Q8_0, lort_pack_q8_0, 32, 1, 255, -127, 1, 1, 0, 0x855c65c2333e1f2d},
     {LORT_IQ4_NL, lort_pack_q4_0, 32, 1, 16, 0, 1, 1, 0, 0x54a7065210b9f100},
-    {LORT_Q4_1, lort_pack_q4_1, 32, 1, 16, 0, 1, 1, 1, 0xf5552d60853013b8},
+    {LORT_Q4_1, lort_pack_q4_1, 32, 1, 16, 0, 1, 1, 1, 0x97caf0fde881fb0d},
     {LORT_Q5_1, lort_pack_q5_1, 32, 1, 32, 0, 1, 1, 1, 0xc2e7c09972f98036},
     {LORT_Q2_K, lort_pack_q2_k, 16, 16, 4, 0, 0, 15, 15, 0xda095e8fa0ccc035},
     {LORT_Q3_K, lort_pack_q3_k, 16, 16, 8, -4, -32, 31, 0, 0xcf2b2189cb0366e6},
