@@ -560,7 +560,7 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     p->decider.options = &again;
     lort_model_watch(p->model);
     const lort_input input = {.model = p->model};
-    lort_code code = lort_input_refuse(&input, output, &p->session.alloc, err);
+    lort_code code = lort_input_refuse(&input, options->imatrix, output, &p->session.alloc, err);
     if (code == LORT_OK)
         code = attempt_sizes(p, output, &again, err);
     for (int i = 0; code == LORT_E_READ && lort_model_touched(p->model) && i < TOUCH_ATTEMPTS; i++)

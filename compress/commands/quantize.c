@@ -221,7 +221,7 @@ static lort_code check_recipe(lort_quantizer *q, const char *output, lort_error 
         return LORT_OK;
     if (output && strcmp(recipe, output) == 0)
         return lort_fail(err, LORT_E_USAGE, "--recipe names the output: choose another file");
-    lort_code code = lort_input_refuse(&q->input, recipe, alloc, err);
+    lort_code code = lort_input_refuse(&q->input, q->options->imatrix, recipe, alloc, err);
     if (code == LORT_OK)
         code = lort_publish_begin(recipe, &how, alloc, &publish, err);
     lort_publish_close(publish);
@@ -469,7 +469,8 @@ static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_
     session->time_limit = q->options->time_limit;
     if (q->input.model)
         lort_model_watch(q->input.model);
-    lort_code code = lort_input_refuse(&q->input, output, &session->alloc, err);
+    lort_code code =
+        lort_input_refuse(&q->input, q->options->imatrix, output, &session->alloc, err);
     if (code == LORT_OK)
         code = attempt_all(q, output, wishes, err);
     if (code)

@@ -204,18 +204,28 @@ static uint32_t file_type_of(const lort_quantizer *q, const lort_wishes *wishes)
 }
 
 /* The keys of the importance matrix, as llama-quantize names them. The file has its name without
- * folders, so that equal inputs give equal bytes. */
+ * folders, so that equal inputs give equal bytes. out: room for IMATRIX_KEYS. */
+enum { IMATRIX_KEYS = 4 };
 static uint32_t imatrix_keys(const lort_quantizer *q, lort_gguf_change *out)
 {
+    const lort_imatrix *imatrix = &q->imatrix;
     uint32_t n = 0;
-    if (!q->imatrix.count)
+    if (!imatrix->count)
         return 0;
     out[n++] = (lort_gguf_change){.key = "quantize.imatrix.file",
                                   .action = LORT_GGUF_SET_TEXT,
                                   .text = lort_path_base(q->options->imatrix)};
+    if (imatrix->dataset)
+        out[n++] = (lort_gguf_change){.key = "quantize.imatrix.dataset",
+                                      .action = LORT_GGUF_SET_TEXT,
+                                      .text = imatrix->dataset};
     out[n++] = (lort_gguf_change){.key = "quantize.imatrix.entries_count",
                                   .action = LORT_GGUF_SET_U32,
-                                  .u32 = (uint32_t)q->imatrix.count};
+                                  .u32 = (uint32_t)imatrix->count};
+    if (imatrix->chunks)
+        out[n++] = (lort_gguf_change){.key = "quantize.imatrix.chunks_count",
+                                      .action = LORT_GGUF_SET_U32,
+                                      .u32 = imatrix->chunks};
     return n;
 }
 
@@ -232,7 +242,7 @@ static lort_code make_file(lort_quantizer *q, const lort_wishes *wishes, uint32_
 {
     const bool splits = lort_head_splits(q);
     lort_new_file *file = &q->files[number];
-    lort_gguf_change changes[8] = {
+    lort_gguf_change changes[3 + IMATRIX_KEYS] = {
         {.key = "general.quantization_version",
          .action = LORT_GGUF_SET_U32,
          .u32 = QUANTIZATION_VERSION},

@@ -52,6 +52,9 @@ static lort_code put_imatrix(lort_quantizer *q, lort_buffer *out, lort_error *er
         lort_hasher_add(hasher, entry->mean_square,
                         (uint64_t)entry->n_mat * (uint64_t)entry->n_in * sizeof(float));
     }
+    if (q->imatrix.dataset)
+        lort_hasher_add(hasher, q->imatrix.dataset, strlen(q->imatrix.dataset));
+    lort_hasher_add(hasher, &q->imatrix.chunks, sizeof q->imatrix.chunks);
     const lort_hash128 hash = lort_hasher_value(hasher);
     lort_put_text(out, " imatrix=%s:", lort_path_base(q->options->imatrix));
     put_hash(out, &hash);

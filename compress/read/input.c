@@ -39,16 +39,25 @@ lort_code lort_input_unchanged(const lort_input *input, lort_error *err)
                           : lort_model_unchanged(input->model, err);
 }
 
-static bool owns(const lort_input *input, const lort_file_info *info)
+static bool same_file(const lort_file_info *a, const lort_file_info *b)
 {
-    if (input->model)
-        return lort_model_owns(input->model, info);
-    const lort_file_info *own = lort_archive_info(input->archive);
-    return info->device == own->device && info->inode == own->inode;
+    return a->device == b->device && a->inode == b->inode;
 }
 
-lort_code lort_input_refuse(const lort_input *input, const char *output, const lort_alloc *alloc,
-                            lort_error *err)
+static bool owns(const lort_input *input, const char *imatrix, const lort_file_info *info)
+{
+    lort_file_info other;
+    bool exists;
+    if (imatrix && lort_os_stat(imatrix, &other, &exists, NULL) == LORT_OK && exists &&
+        same_file(info, &other))
+        return true;
+    if (input->model)
+        return lort_model_owns(input->model, info);
+    return same_file(info, lort_archive_info(input->archive));
+}
+
+lort_code lort_input_refuse(const lort_input *input, const char *imatrix, const char *output,
+                            const lort_alloc *alloc, lort_error *err)
 {
     static const char *const written[] = {"", ".part", ".part.journal"};
     const size_t room = strlen(output) + sizeof ".part.journal";
@@ -59,7 +68,8 @@ lort_code lort_input_refuse(const lort_input *input, const char *output, const l
         lort_file_info info;
         bool exists;
         snprintf(name, room, "%s%s", output, written[i]);
-        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists && owns(input, &info))
+        if (lort_os_stat(name, &info, &exists, NULL) == LORT_OK && exists &&
+            owns(input, imatrix, &info))
             code =
                 lort_fail(err, LORT_E_USAGE, "%s: the output%s is one of the input files",
                           lort_escape_text(shown, sizeof shown, name), i ? "'s partial file" : "");

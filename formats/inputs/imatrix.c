@@ -242,6 +242,21 @@ static lort_code check_type(const builder *b, const lort_header *h)
     return LORT_OK;
 }
 
+/* Notes what text the importances come from, where the file says so. */
+static lort_code note_text(builder *b, const lort_header *h)
+{
+    const lort_kv *chunks = lort_header_find(h, "imatrix.chunk_count"),
+                  *texts = lort_header_find(h, "imatrix.datasets");
+    if (chunks && chunks->kind == LORT_KV_U64 && chunks->v.u <= UINT32_MAX)
+        b->out->chunks = (uint32_t)chunks->v.u;
+    if (h->version < 2 || !texts || texts->kind != LORT_KV_ARRAY || texts->v.array.count == 0 ||
+        strcmp(texts->type, "string") != 0)
+        return LORT_OK;
+    const uint8_t *at = b->data + texts->v.array.at;
+    return lort_arena_text(&b->out->arena, at + 8, (size_t)lort_load_u64(at), &b->out->dataset,
+                           b->err);
+}
+
 static lort_code parse_gguf(builder *b, uint64_t bytes)
 {
     lort_header header;
@@ -261,6 +276,8 @@ static lort_code parse_gguf(builder *b, uint64_t bytes)
         code = take_all(b);
     if (code == LORT_OK)
         code = walk_gguf(b, &header, true);
+    if (code == LORT_OK)
+        code = note_text(b, &header);
     lort_header_free(&header);
     return code;
 }
@@ -289,15 +306,19 @@ static lort_code get_entry(lort_cursor *c, source *out)
     return c->code;
 }
 
-static lort_code get_tail(lort_cursor *c)
+static lort_code get_tail(builder *b, lort_cursor *c)
 {
     if (c->code || c->at == c->limit)
         return c->code;
-    lort_get_u32(c, "number of the last chunk");
-    lort_get_bytes(c, get_number(c, 0, INT32_MAX, "length of the text's name"), "name of the text");
+    const uint32_t chunks = lort_get_u32(c, "number of the last chunk"),
+                   bytes = get_number(c, 0, INT32_MAX, "length of the text's name");
+    const uint8_t *name = lort_get_bytes(c, bytes, "name of the text");
     if (c->code == LORT_OK && c->at != c->limit)
         lort_cursor_fail(c, "%" PRIu64 " bytes follow the name of the text", c->limit - c->at);
-    return c->code;
+    if (c->code || bytes == 0 || b->out->dataset)
+        return c->code;
+    b->out->chunks = chunks;
+    return lort_arena_text(&b->out->arena, name, bytes, &b->out->dataset, b->err);
 }
 
 static lort_code walk_legacy(builder *b, uint64_t bytes, bool filling)
@@ -322,7 +343,7 @@ static lort_code walk_legacy(builder *b, uint64_t bytes, bool filling)
         if (!filling)
             count_entry(b, &s);
     }
-    return get_tail(&c);
+    return get_tail(b, &c);
 }
 
 static lort_code parse_legacy(builder *b, uint64_t bytes)

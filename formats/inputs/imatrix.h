@@ -41,6 +41,8 @@ typedef struct lort_imatrix {
      * LORT_IMATRIX_REASONS of them. */
     uint64_t dropped;
     const char *reasons[LORT_IMATRIX_REASONS];
+    const char *dataset; /* the name of the first text that was read; NULL: unknown */
+    uint32_t chunks;     /* of text that were read; 0: unknown */
     lort_names names;
     lort_arena arena;
 } lort_imatrix;

@@ -439,6 +439,10 @@ static void test_legacy(void **state)
         parse_good(&b, &m);
         assert_int_equal(m.count, 2);
         assert_int_equal(m.empty, 1);
+        assert_int_equal(m.chunks, tail ? 5 : 0);
+        assert_int_equal(m.dataset != NULL, tail);
+        if (tail)
+            assert_string_equal(m.dataset, "text");
         expect_values(find(&m, "blk.0.ffn_up_exps.weight"), 1, 6, stack);
         expect_values(find(&m, "output.weight"), 1, 4, ones);
         lort_imatrix_free(&m);
