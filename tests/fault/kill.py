@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills lort compress at random instants and resumes it; the bytes must be the same.
+"""Kills lort compress and quantize at random instants and resumes them; the bytes must be the same.
 
 The output must have the bytes of a run without kills. Also kills restore, which begins anew.
 
@@ -29,8 +29,10 @@ LORT = os.path.realpath(os.environ.get("LORT", "build/release/lort"))
 FAULT = os.path.realpath(os.environ.get("FAULT", "build/release/tests/fault/fault.so"))
 KJV = os.path.realpath("tests/data/kjv-3m")
 MODELS = {"gguf": f"{KJV}/kjv-3m-f16.gguf", "directory": f"{KJV}/hf"}
-TARGETS = {"default": [], "lossless": ["--lossless"], "rank": ["--rank", "24"], "size": ["--size", "40%"], "trits": ["--residual", "ternary", "--rank", "4"],
-           "energy": ["--energy", "0.6"], "restore": None}
+TARGETS = {"default": ["compress"], "lossless": ["compress", "--lossless"], "rank": ["compress", "--rank", "24"], "size": ["compress", "--size", "40%"],
+           "trits": ["compress", "--residual", "ternary", "--rank", "4"], "energy": ["compress", "--energy", "0.6"],
+           "mix": ["quantize", "--type", "Q4_K_M"], "bpw": ["quantize", "--bpw", "4"], "restore": None}
+KINDS = [(model, target) for model in MODELS for target, words in TARGETS.items() if model == "gguf" or not words or words[0] != "quantize"]
 MACHINES = [["--mode", "full"], ["--mode", "stream"], ["--mode", "full", "-T", "1"], ["--mode", "stream", "-T", "1"], ["--memory", "200M"]]
 MOST_KILLS = 8  # of one job
 
@@ -44,7 +46,7 @@ def run(model, target, out, extra, env=None):
         extra = [word for word in extra if word not in ("--mode", "full", "stream", "--resume")]
         command = [LORT, "restore", f"{work}/{model}-default.lort", "-o", out] + extra
     else:
-        command = [LORT, "compress", MODELS[model], "-o", out, "-q"] + TARGETS[target] + extra
+        command = [LORT, TARGETS[target][0], MODELS[model], "-o", out, "-q"] + TARGETS[target][1:] + extra
     return subprocess.Popen(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE)
 
@@ -68,7 +70,7 @@ class Reference:
     """Content and seconds of a whole run."""
 
     def __init__(self, model, target):
-        out, begin = f"{work}/{model}-{target}.lort", time.monotonic()
+        out, begin = f"{work}/{model}-{target}" + (".lort" if target == "default" else ""), time.monotonic()
         process = run(model, target, out, [])
         message = process.communicate()[1]
         assert process.returncode == 0, message
@@ -130,7 +132,7 @@ def work_job(job, reference):
 
 
 def jobs_of(kills, losing, seed):
-    draw, kinds = random.Random(seed), [(m, t) for m in MODELS for t in TARGETS]
+    draw, kinds = random.Random(seed), KINDS
     for left, lose in ((kills - losing, False), (losing, True)):
         while left > 0:
             model, target = draw.choice(kinds)
@@ -150,7 +152,7 @@ def main():
         sys.exit(f"{FAULT} is not there: make builds it")
     jobs = [Job(i, *rest) for i, rest in enumerate(jobs_of(given.kills, given.losing, given.seed))]
     needed = {(j.model, j.target) for j in jobs} | {(j.model, "default") for j in jobs if j.target == "restore"}
-    references = {(m, t): Reference(m, t) for t in TARGETS for m in MODELS if (m, t) in needed}  # "default" before "restore"
+    references = {kind: Reference(*kind) for kind in sorted(KINDS, key=lambda kind: kind[1] == "restore") if kind in needed}
     results = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
         for result in pool.map(lambda j: work_job(j, references[j.model, j.target]), jobs):
