@@ -87,7 +87,7 @@ lort_code lort_wishes_put(lort_quantizer *q, const lort_wishes *wishes, lort_buf
 /* For rows of whole blocks of 256; lort_fit_type gives those of other rows, and these add what it
  * does not give. */
 static const lort_dtype usual_types[] = {LORT_Q2_K, LORT_Q3_K, LORT_IQ4_XS, LORT_Q4_K,
-                                         LORT_Q5_K, LORT_Q6_K, LORT_Q8_0};
+                                         LORT_Q5_K, LORT_Q6_K, LORT_Q8_0,   LORT_F16};
 
 static lort_code parse_types(lort_quantizer *q, lort_wishes *out, lort_error *err)
 {
