@@ -2,6 +2,7 @@
 #include "compress/quantize/head.h"
 #include "compress/quantize/notes.h"
 #include "compress/quantize/pieces.h"
+#include "compress/quantize/remarks.h"
 #include "compress/quantize/space.h"
 #include "compress/quantize/targets.h"
 #include "compress/session/report.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 
 #define TOUCH_ATTEMPTS 16 /* for inputs that somebody touches; backups and links do so rarely */
-#define LOSSY_SOURCE 0.02 /* error of a container from which on its codes are felt */
 
 void lort_quantize_options_init(lort_quantize_options *options)
 {
@@ -49,51 +49,6 @@ static lort_code open_imatrix(lort_quantizer *q, lort_error *err)
         code = lort_importance_check(&q->imatrix, path, q->input.index, err);
     session->imatrix = &q->imatrix;
     return code;
-}
-
-/* Says whose errors are weighed. Embeddings have no importance, since text does not multiply
- * them. */
-static void note_imatrix(lort_quantizer *q)
-{
-    lort_session *session = lort_session_of(q);
-    lort_report *report = session->report;
-    uint64_t without = 0;
-    if (!q->options->imatrix)
-        return;
-    for (uint64_t i = 0; i < q->count; i++) {
-        report->imatrix_matrices += q->tensors[i].importance && q->tensors[i].use != LORT_USE_KEPT;
-        without += !q->tensors[i].importance && q->tensors[i].use != LORT_USE_KEPT;
-    }
-    report->imatrix_path =
-        lort_report_escape(report, q->options->imatrix, strlen(q->options->imatrix));
-    report->imatrix_entries = q->imatrix.count;
-    if (report->imatrix_matrices == 0)
-        lort_session_warn(session,
-                          "%s: none of its %llu entries is for a matrix that is quantised "
-                          "here; nothing is weighed",
-                          report->imatrix_path, (unsigned long long)q->imatrix.count);
-    else if (without)
-        lort_session_warn(session,
-                          "%s: no entry for %llu matrices, such as embeddings; all their "
-                          "columns count alike",
-                          report->imatrix_path, (unsigned long long)without);
-}
-
-/* The error of a container and the error of the types add up. */
-static void warn_lossy(lort_quantizer *q)
-{
-    double worst = 0;
-    if (!q->input.archive)
-        return;
-    for (uint64_t i = 0; i < q->count; i++)
-        worst = fmax(worst, q->tensors[i].entry.part->rel_error);
-    q->source_error = worst;
-    if (worst > LOSSY_SOURCE)
-        lort_session_warn(lort_session_of(q),
-                          "the source is a container whose weights have a relative error of up to "
-                          "%.3g; the errors of the report come on top of it. Start from the "
-                          "original, or from a container of --max-error 0.02",
-                          worst);
 }
 
 static lort_code open_source(lort_quantizer *q, const char *path, const lort_wishes *wishes,
@@ -137,62 +92,9 @@ static lort_code open_all(lort_quantizer *q, const char *path, lort_wishes *wish
         return code;
     if (q->input.model)
         lort_model_say(q->input.model);
-    note_imatrix(q);
-    warn_lossy(q);
+    lort_remark_imatrix(q);
+    lort_remark_source(q);
     return lort_session_check_stop(session, err);
-}
-
-/* ---- the report ---- */
-
-static void report_errors(lort_quantizer *q)
-{
-    lort_report *report = lort_session_of(q)->report;
-    double sum = 0, weighed = 0;
-    uint64_t count = 0, weighed_count = 0;
-    for (uint64_t i = 0; i < q->count; i++) {
-        const lort_tensor_report *entry = &report->tensors[i];
-        if (entry->action == LORT_ACTION_KEPT || isnan(entry->rel_error))
-            continue;
-        report->worst_error = fmax(report->worst_error, entry->rel_error);
-        sum += entry->rel_error;
-        count++;
-        if (isnan(entry->weighted_error))
-            continue;
-        report->weighted_worst = fmax(report->weighted_worst, entry->weighted_error);
-        weighed += entry->weighted_error;
-        weighed_count++;
-    }
-    report->mean_error = count ? sum / (double)count : NAN;
-    report->weighted_mean = weighed_count ? weighed / (double)weighed_count : NAN;
-}
-
-static void report_size(lort_quantizer *q)
-{
-    lort_report *report = lort_session_of(q)->report;
-    report->output_low = report->output_high = q->file_size;
-    report->ratio = report->input_bytes ? (double)q->file_size / (double)report->input_bytes : NAN;
-    report->bpw = q->elements > 0 ? 8 * (double)q->file_size / q->elements : NAN;
-}
-
-/* Says that the choice rests on a sample. */
-static void note_sample(lort_quantizer *q, const lort_wishes *wishes)
-{
-    char text[160];
-    uint64_t whole = 0, part = 0;
-    if (wishes->mix)
-        return;
-    for (uint64_t i = 0; i < q->count; i++)
-        if (!q->tensors[i].fixed)
-            *(lort_source_runs(&q->tensors[i].entry) * lort_run_pieces(&q->tensors[i].entry) <= 4
-                  ? &whole
-                  : &part) += 1;
-    if (!part)
-        return;
-    snprintf(text, sizeof text,
-             "types are chosen by the errors of a sample (one weight in %d of %llu tensors); the "
-             "errors of the report are of all weights",
-             LORT_SAMPLE_ONE_IN, (unsigned long long)part);
-    lort_session_say(lort_session_of(q), LORT_EVENT_NOTE, NULL, text);
 }
 
 /* ---- the output ---- */
@@ -299,10 +201,10 @@ static lort_code make_output(lort_quantizer *q, const lort_wishes *wishes, lort_
         code = lort_targets_choose(q, wishes, err);
     if (code)
         return code;
-    report_size(q);
+    lort_remark_size(q);
     expect_writing(q);
     lort_session_say(session, LORT_EVENT_START, NULL, NULL);
-    note_sample(q, wishes);
+    lort_remark_sample(q, wishes);
     return write_output(q, err);
 }
 
@@ -421,18 +323,6 @@ static void begin_again(lort_quantizer *q)
     session->report->partial_other = false;
 }
 
-/* Names the tensors that an attempt found to hold NaN or Inf. */
-static void say_not_finite(lort_quantizer *q)
-{
-    char name[200];
-    for (uint64_t i = 0; i < q->count; i++)
-        if (q->tensors[i].not_finite)
-            lort_session_warn(lort_session_of(q),
-                              "tensor '%s' holds NaN or Inf: it is kept as it is",
-                              lort_escape(name, sizeof name, q->tensors[i].entry.tensor->name,
-                                          q->tensors[i].entry.tensor->name_bytes));
-}
-
 /* Attempts until nothing is in the way: tensors with NaN or Inf change the plan, and somebody may
  * touch an input. */
 static lort_code attempt_all(lort_quantizer *q, const char *output, const lort_wishes *wishes,
@@ -475,8 +365,9 @@ static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_
         code = attempt_all(q, output, wishes, err);
     if (code)
         return code;
-    say_not_finite(q);
-    report_errors(q);
+    lort_remark_not_finite(q);
+    lort_remark_errors(q);
+    lort_remark_lost(q);
     session->report->output_bytes = q->file_size;
     return lort_report_type_totals(session->report, err);
 }
@@ -519,10 +410,10 @@ static lort_code run_dry(lort_quantizer *q, const lort_wishes *wishes, lort_erro
     lort_code code = lort_targets_choose(q, wishes, err);
     if (code)
         return code;
-    report_size(q);
+    lort_remark_size(q);
     lort_session_say(session, LORT_EVENT_START, NULL, NULL);
-    note_sample(q, wishes);
-    say_not_finite(q);
+    lort_remark_sample(q, wishes);
+    lort_remark_not_finite(q);
     code = estimate_seconds(q, err);
     if (code == LORT_OK)
         code = lort_report_type_totals(session->report, err);

@@ -340,6 +340,9 @@ lort_code lort_targets_choose(lort_quantizer *q, const lort_wishes *wishes, lort
 {
     const bool sized = !wishes->mix;
     uint64_t piece = 1;
+    if (q->options->goal == LORT_GOAL_BPW && !(q->elements > 0))
+        return lort_fail(err, LORT_E_INPUT,
+                         "the model has no weights: --bpw B counts bits of each");
     fix_types(q);
     lort_code code = sized ? lort_measure(q, &wishes->types, err) : assign_mix(q, wishes, err);
     if (code == LORT_OK && sized) {

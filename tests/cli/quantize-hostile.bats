@@ -86,8 +86,8 @@ for ran, file in both(tensors, targets=[("--type", "Q4_K_S"), ("--type", "Q8_0")
     for name in lost:
         assert len(ran.warnings(f"'{name}'")) == 1 and "--tensor-type" in ran.warnings(f"'{name}'")[0], ran.err
     assert len(ran.warnings()) == len(lost)
-for ran, file in both(tensors, "--tensor-type", f"{Q}=F32", "--tensor-type", f"{K}=BF16", targets=[("--type", "Q4_K_S")]):
-    assert not ran.warnings() and ran.tensors[Q]["rel_error"] == 0 and ran.tensors[K]["rel_error"] < 0.01
+for ran, file in both(tensors, "--tensor-type", f"{Q}=BF16", "--tensor-type", f"{K}=BF16", targets=[("--type", "Q4_K_S")]):
+    assert not ran.warnings() and ran.tensors[Q]["rel_error"] < 0.01 and ran.tensors[K]["rel_error"] < 0.01
 END_PY
 }
 

@@ -66,12 +66,17 @@ static void print_expected(FILE *out, const lort_report *report)
     char low[32], high[32], free_text[32];
     if (!report->output_high)
         return;
-    lort_cli_print(out, LABEL "%s to %s", "expected", size_text(report->output_low, low),
-                   size_text(report->output_high, high));
-    if (report->input_bytes)
-        lort_cli_print(out, " (%.3f to %.3f of the input)",
-                       (double)report->output_low / (double)report->input_bytes,
-                       (double)report->output_high / (double)report->input_bytes);
+    const double input = (double)report->input_bytes;
+    if (report->output_low == report->output_high)
+        lort_cli_print(out, LABEL "%s", "expected", size_text(report->output_high, high));
+    else
+        lort_cli_print(out, LABEL "%s to %s", "expected", size_text(report->output_low, low),
+                       size_text(report->output_high, high));
+    if (report->input_bytes && report->output_low == report->output_high)
+        lort_cli_print(out, " (%.3f of the input)", (double)report->output_high / input);
+    else if (report->input_bytes)
+        lort_cli_print(out, " (%.3f to %.3f of the input)", (double)report->output_low / input,
+                       (double)report->output_high / input);
     if (report->disk_free_bytes)
         lort_cli_print(out, ", %s free on the disk", size_text(report->disk_free_bytes, free_text));
     lort_cli_print(out, "\n");
@@ -291,6 +296,8 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     char shape[80], types[64], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
+    else if (is_given(tensor->type)) /* as quantize writes it */
+        snprintf(rank, sizeof rank, " %s", tensor->type);
     lort_cli_print(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n",
                    tensor->name, types_text(tensor, types, sizeof types),
                    lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action),
