@@ -172,9 +172,9 @@ static lort_code adopt_pieces(lort_quantizer *q, uint64_t *done, lort_error *err
         return LORT_OK;
     lort_session_enter(lort_session_of(q), LORT_PHASE_CHECKING);
     lort_code code = lort_publish_file(q->publish, NULL, err);
-    if (code == LORT_OK)
-        code = lort_notes_adopt(q, done, err);
-    return code ? code : lort_notes_put_kept(q, err);
+    if (code == LORT_OK) /* before adopting makes this run's key the one that counts */
+        code = lort_notes_put_kept(q, err);
+    return code ? code : lort_notes_adopt(q, done, err);
 }
 
 static lort_code write_output(lort_quantizer *q, lort_error *err)
@@ -323,6 +323,15 @@ static void begin_again(lort_quantizer *q)
     session->report->partial_other = false;
 }
 
+/* What was found of the weights may not hold for those that are there now. */
+static void forget_weights(lort_quantizer *q)
+{
+    for (uint64_t i = 0; i < q->count; i++) {
+        q->tensors[i].measured = 0;
+        q->tensors[i].not_finite = q->tensors[i].noted_not_finite = false;
+    }
+}
+
 /* Attempts until nothing is in the way: tensors with NaN or Inf change the plan, and somebody may
  * touch an input. */
 static lort_code attempt_all(lort_quantizer *q, const char *output, const lort_wishes *wishes,
@@ -343,6 +352,7 @@ static lort_code attempt_all(lort_quantizer *q, const char *output, const lort_w
         code = lort_model_accept(q->input.model, err);
         if (code)
             return code;
+        forget_weights(q);
         resume = true;
         lort_session_say(lort_session_of(q), LORT_EVENT_NOTE, NULL,
                          "an input was touched (contents, names or permissions): LoRT compares it "

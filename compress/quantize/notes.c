@@ -5,6 +5,7 @@
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { NOTE_BYTES = 8 + 16 + 16 + 4 * 8 };
@@ -159,6 +160,22 @@ static bool equal(const lort_hash128 *a, const lort_hash128 *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+/* The source of a finished piece is another now. --resume makes this an error. Without --resume
+ * LoRT makes this piece and all behind it again. */
+static lort_code refuse_changed(const adoption *a, lort_error *err)
+{
+    char name[200];
+    const lort_tensor *tensor = a->q->tensors[a->tensor].entry.tensor;
+    if (!a->q->options->resume)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_READ,
+                     "tensor '%s' in %s changed since %s was begun; restore the input, or leave "
+                     "--resume out to start again",
+                     lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
+                     lort_model_get_file(a->q->input.model, tensor->file)->name,
+                     lort_publish_partial(a->q->publish));
+}
+
 /* True if the found bytes, and where in doubt the source, are those of the note. */
 static lort_code check_piece(const adoption *a, const place *p, const lort_piece_note *note,
                              bool *good, lort_error *err)
@@ -172,10 +189,17 @@ static lort_code check_piece(const adoption *a, const place *p, const lort_piece
     if (code == LORT_OK && *good)
         code = hash_found(a, p->offset, p->bytes, &hash, err);
     *good = *good && equal(&hash, &note->out);
+    if (code == LORT_OK && *good && a->number == 0) { /* other weights give other types */
+        const lort_buffer *header = &a->q->files[0].header;
+        hash = lort_xxh128(header->data, header->size);
+        *good = equal(&hash, &note->out);
+    }
     /* Reading checks a container against hashes that the key has. */
     if (code == LORT_OK && *good && a->compare && a->number && a->q->input.model) {
         code = hash_source(a, p, &hash, err);
         *good = equal(&hash, &note->source);
+        if (code == LORT_OK && !*good)
+            code = refuse_changed(a, err);
     }
     return code;
 }
@@ -209,14 +233,36 @@ static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint
     return code;
 }
 
+static void say_resumed(lort_quantizer *q, uint64_t found)
+{
+    lort_session *session = lort_session_of(q);
+    const uint64_t tensors = session->report->resumed_tensors;
+    char text[400], size[32];
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < tensors; i++)
+        bytes += q->tensors[i].entry.tensor->bytes;
+    snprintf(text, sizeof text,
+             "resuming %.200s: %llu of %llu tensors are finished, %s of the input",
+             lort_publish_partial(q->publish), (unsigned long long)tensors,
+             (unsigned long long)q->count, lort_size_text(bytes, size, sizeof size));
+    if (found)
+        lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
+    else if (q->options->resume)
+        lort_session_say(session, LORT_EVENT_NOTE, NULL,
+                         "nothing to resume: started from the beginning");
+}
+
 lort_code lort_notes_adopt(lort_quantizer *q, uint64_t *done, lort_error *err)
 {
+    const uint64_t found = lort_publish_found(q->publish);
     const lort_scratch *scratch = &lort_session_of(q)->scratch[0];
     adoption a = {.q = q,
                   .buffer = scratch->planes,
                   .size = scratch->size,
                   .compare = lort_journal_get_state(q->journal) == LORT_JOURNAL_TOUCHED};
     lort_code code = lort_journal_each(q->journal, LORT_NOTE_PIECE, take_note, &a, err);
+    if (code == LORT_E_READ)
+        lort_journal_revert(q->journal);
     if (code == LORT_OK)
         code = lort_publish_drop(q->publish, err);
     if (code == LORT_OK)
@@ -224,15 +270,20 @@ lort_code lort_notes_adopt(lort_quantizer *q, uint64_t *done, lort_error *err)
     *done = a.number;
     for (uint64_t i = 0; i < a.tensor && a.number; i++)
         lort_session_of(q)->report->resumed_tensors++;
+    if (code == LORT_OK)
+        say_resumed(q, found);
     return code;
 }
 
 /* ---- tensors with NaN or Inf ---- */
 
+/* The number of a note that makes all earlier ones void: they may be of other weights. */
+#define KEPT_NONE UINT64_MAX
+
 lort_code lort_notes_put_kept(lort_quantizer *q, lort_error *err)
 {
     const lort_buffer none = {.alloc = &lort_session_of(q)->alloc};
-    lort_code code = LORT_OK;
+    lort_code code = lort_journal_note(q->journal, LORT_NOTE_KEEP, KEPT_NONE, &none, err);
     for (uint64_t i = 0; i < q->count && code == LORT_OK; i++)
         if (q->tensors[i].not_finite)
             code = lort_journal_note(q->journal, LORT_NOTE_KEEP, i, &none, err);
@@ -244,8 +295,11 @@ static lort_code take_kept(void *ctx, uint64_t number, const uint8_t *body, uint
 {
     lort_quantizer *q = ctx;
     (void)body, (void)bytes, (void)err;
-    if (number < q->count)
-        q->tensors[number].not_finite = true;
+    for (uint64_t i = 0; i < q->count && number == KEPT_NONE; i++)
+        if (q->tensors[i].noted_not_finite)
+            q->tensors[i].not_finite = q->tensors[i].noted_not_finite = false;
+    if (number < q->count && !q->tensors[number].not_finite)
+        q->tensors[number].not_finite = q->tensors[number].noted_not_finite = true;
     return LORT_OK;
 }
 
