@@ -6,6 +6,8 @@ import json
 import math
 import os
 import random
+import resource
+import signal
 import struct
 import subprocess
 
@@ -320,3 +322,28 @@ def quantize(source, out, *words, code=0):
         os.remove(f"{out}.json")
         ran.tensors = {t["name"]: t for t in ran.report.get("tensors", [])}
     return ran
+
+
+def tiled(shape, seed, kind="F16"):
+    """Bytes of many weights, soon made: one random row of blocks, turned by another amount each time."""
+    elements, base = math.prod(shape), encode(kind, gauss(1 << 15, seed))
+    size = TYPES[kind][2]
+    return b"".join(base[size * (37 * i % 1000):] + base[:size * (37 * i % 1000)] for i in range(-(-elements // (1 << 15))))[:size * elements]
+
+
+def large():
+    """Tensors of several pieces (2^18 weights each), and of less than one, of every kind."""
+    shapes = [("token_embd.weight", [1100, 512]), ("output_norm.weight", [512]), ("blk.0.attn_norm.weight", [512]), ("blk.0.attn_q.weight", [1500, 512]),
+              ("blk.0.attn_v.weight", [96, 512]), ("blk.0.ffn_up_exps.weight", [3, 300, 512]), ("blk.0.ffn_down.weight", [512, 160]), ("blk.0.odd.weight", [700, 500])]
+    return [(name, shape, "F16", tiled(shape, name)) if len(shape) > 1 else (name, shape, "F32", gauss(shape[0], name)) for name, shape in shapes]
+
+
+def cut(source, out, at, *words):
+    """A run whose disk is full after `at` bytes. Returns the run: it is finished, or the work so far lies beside the output."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (at, at))
+    done = subprocess.run([LORT, "quantize", source, "-o", out, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          check=False, preexec_fn=limit)
+    assert done.returncode in (0, 5), done.stderr
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
