@@ -231,11 +231,14 @@ static lort_code open_journal(lort_quantizer *q, const lort_wishes *wishes, bool
 static void leave_partial(lort_quantizer *q, const char *output, lort_code code)
 {
     lort_report *report = lort_session_of(q)->report;
-    if (lort_journal_worth(q->journal) && code != LORT_E_NUMERIC &&
+    /* Once NaN was found, the next attempt takes the file over. */
+    const bool missed = code == LORT_E_NUMERIC && !q->found_not_finite;
+    if (lort_journal_worth(q->journal) && !missed &&
         (!lort_publish_bad(q->publish) || lort_journal_distrust(q->journal, NULL) == LORT_OK))
         lort_publish_keep(q->publish, true);
-    if (code == LORT_E_NUMERIC)
+    if (missed)
         lort_publish_keep(q->publish, false);
+    report->partial_path = "";
     if (!lort_publish_stays(q->publish))
         return;
     if (code == LORT_E_EXISTS && !q->journal) /* the file is not from LoRT */
@@ -286,6 +289,13 @@ static lort_code begin_output(lort_quantizer *q, const char *output, const lort_
     return code;
 }
 
+/* The journal proves that LoRT made the partial output. So it goes once the output has its name. */
+static lort_code remove_journal(lort_quantizer *q, lort_error *err)
+{
+    const lort_code code = lort_journal_remove(q->journal, err);
+    return code ? lort_error_prefix(err, "the output is complete; after the rename") : LORT_OK;
+}
+
 static lort_code attempt_output(lort_quantizer *q, const char *output, const lort_wishes *wishes,
                                 bool resume, lort_error *err)
 {
@@ -296,14 +306,16 @@ static lort_code attempt_output(lort_quantizer *q, const char *output, const lor
         code = make_output(q, wishes, err);
     if (code == LORT_OK)
         code = write_recipe(q, err);
-    if (code == LORT_OK && q->journal)
-        code = lort_journal_remove(q->journal, err);
     if (code == LORT_OK)
         code = lort_publish_commit(q->publish, err);
+    if (code == LORT_OK && q->journal)
+        code = remove_journal(q, err);
     if (code == LORT_E_STOPPED) /* fills err with the reason of the stop */
         (void)lort_session_check_stop(lort_session_of(q), err);
     if (code && q->publish)
         leave_partial(q, output, code);
+    else if (code == LORT_OK) /* an attempt before may have left one */
+        lort_session_of(q)->report->partial_path = "";
     lort_journal_close(q->journal, q->publish && lort_publish_stays(q->publish));
     lort_publish_close(q->publish);
     q->journal = NULL;
@@ -319,7 +331,6 @@ static void begin_again(lort_quantizer *q)
     session->done_bytes = session->out_bytes = session->tensors_done = 0;
     session->worst_error = NAN;
     session->report->resumed_tensors = session->report->partial_tensors = 0;
-    session->report->partial_path = "";
     session->report->partial_other = false;
 }
 
