@@ -227,8 +227,8 @@ static lort_code open_journal(lort_quantizer *q, const lort_wishes *wishes, bool
     return code;
 }
 
-/* Decides whether the partial output stays. */
-static void leave_partial(lort_quantizer *q, const char *output, lort_code code)
+/* Decides whether the partial output stays, and with it the journal: it is asked once. */
+static bool leave_partial(lort_quantizer *q, const char *output, lort_code code)
 {
     lort_report *report = lort_session_of(q)->report;
     /* Once NaN was found, the next attempt takes the file over. */
@@ -238,15 +238,18 @@ static void leave_partial(lort_quantizer *q, const char *output, lort_code code)
         lort_publish_keep(q->publish, true);
     if (missed)
         lort_publish_keep(q->publish, false);
+    const bool stays = lort_publish_stays(q->publish);
+    lort_publish_keep(q->publish, stays);
     report->partial_path = "";
-    if (!lort_publish_stays(q->publish))
-        return;
+    if (!stays)
+        return false;
     if (code == LORT_E_EXISTS && !q->journal) /* the file is not from LoRT */
-        return;
+        return true;
     report->partial_path =
         lort_report_text(report, "%s.part", lort_report_escape(report, output, strlen(output)));
     report->partial_tensors = lort_session_of(q)->tensors_done;
     report->partial_other = !q->journal;
+    return true;
 }
 
 static uint32_t mode_bits(const lort_quantizer *q)
@@ -299,6 +302,7 @@ static lort_code remove_journal(lort_quantizer *q, lort_error *err)
 static lort_code attempt_output(lort_quantizer *q, const char *output, const lort_wishes *wishes,
                                 bool resume, lort_error *err)
 {
+    bool stays = false;
     lort_code code = begin_output(q, output, wishes, err);
     if (code == LORT_OK)
         code = open_journal(q, wishes, resume, err);
@@ -313,10 +317,10 @@ static lort_code attempt_output(lort_quantizer *q, const char *output, const lor
     if (code == LORT_E_STOPPED) /* fills err with the reason of the stop */
         (void)lort_session_check_stop(lort_session_of(q), err);
     if (code && q->publish)
-        leave_partial(q, output, code);
+        stays = leave_partial(q, output, code);
     else if (code == LORT_OK) /* an attempt before may have left one */
         lort_session_of(q)->report->partial_path = "";
-    lort_journal_close(q->journal, q->publish && lort_publish_stays(q->publish));
+    lort_journal_close(q->journal, stays);
     lort_publish_close(q->publish);
     q->journal = NULL;
     q->publish = NULL;
