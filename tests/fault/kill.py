@@ -33,6 +33,7 @@ TARGETS = {"default": ["compress"], "lossless": ["compress", "--lossless"], "ran
            "trits": ["compress", "--residual", "ternary", "--rank", "4"], "energy": ["compress", "--energy", "0.6"],
            "mix": ["quantize", "--type", "Q4_K_M"], "bpw": ["quantize", "--bpw", "4"], "restore": None}
 KINDS = [(model, target) for model in MODELS for target, words in TARGETS.items() if model == "gguf" or not words or words[0] != "quantize"]
+KINDS += [("container", "mix"), ("container", "bpw")]  # of the model that compress makes without options
 MACHINES = [["--mode", "full"], ["--mode", "stream"], ["--mode", "full", "-T", "1"], ["--mode", "stream", "-T", "1"], ["--memory", "200M"]]
 MOST_KILLS = 8  # of one job
 
@@ -46,7 +47,8 @@ def run(model, target, out, extra, env=None):
         extra = [word for word in extra if word not in ("--mode", "full", "stream", "--resume")]
         command = [LORT, "restore", f"{work}/{model}-default.lort", "-o", out] + extra
     else:
-        command = [LORT, TARGETS[target][0], MODELS[model], "-o", out, "-q"] + TARGETS[target][1:] + extra
+        source = MODELS.get(model, f"{work}/gguf-default.lort")
+        command = [LORT, TARGETS[target][0], source, "-o", out, "-q"] + TARGETS[target][1:] + extra
     return subprocess.Popen(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE)
 
@@ -152,7 +154,8 @@ def main():
         sys.exit(f"{FAULT} is not there: make builds it")
     jobs = [Job(i, *rest) for i, rest in enumerate(jobs_of(given.kills, given.losing, given.seed))]
     needed = {(j.model, j.target) for j in jobs} | {(j.model, "default") for j in jobs if j.target == "restore"}
-    references = {kind: Reference(*kind) for kind in sorted(KINDS, key=lambda kind: kind[1] == "restore") if kind in needed}
+    needed |= {("gguf", "default") for j in jobs if j.model == "container"}
+    references = {kind: Reference(*kind) for kind in sorted(KINDS, key=lambda kind: kind[1] != "default") if kind in needed}
     results = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
         for result in pool.map(lambda j: work_job(j, references[j.model, j.target]), jobs):
