@@ -80,7 +80,7 @@ TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/ch
 LINT      = plain:scripts/check-format
 # Left out of check-fast: each takes more than 5 s of processor time.
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
-    $(foreach name,attacks changes docs format golden hostile imatrix limits models outside report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
+    $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
 check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
