@@ -268,7 +268,7 @@ END_PY
     [ ! -s "$T/out" ] && [ ! -s "$T/err" ]
     expect 0 "$LORT" quantize "$MODEL" -o "$T/v.gguf" --type Q4_K_M -v
     [ "$(grep -c 'blk\.0\..*Q4_K\|blk\.0\..*Q6_K\|blk\.0\..*Q5_0\|blk\.0\..*Q8_0' "$T/err")" -ge 7 ]
-    said 'types +Q4_K'
+    said 'types +(F16 -> )?Q4_K'
     [ ! -s "$T/out" ]
     cmp "$T/q.gguf" "$T/v.gguf"
     expect 0 "$LORT" quantize "$MODEL" --type Q4_K_M --dry-run -v

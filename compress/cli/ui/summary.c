@@ -296,8 +296,6 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     char shape[80], types[64], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
-    else if (is_given(tensor->type)) /* as quantize writes it */
-        snprintf(rank, sizeof rank, " %s", tensor->type);
     lort_cli_print(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n",
                    tensor->name, types_text(tensor, types, sizeof types),
                    lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action),
