@@ -33,9 +33,10 @@ END_PY
 make_whole(*TARGETS)
 least = run("quantize", words[0], "-o", f"{T}/o", *TARGETS["bpw"], "--memory", "1M", code=6)
 assert not os.path.exists(f"{T}/o") and "--memory" in least.err, least.err
+least = least.err.split("the smallest --memory that would do is ")[1].split()[0]
 bound = os.environ.get("MODE", "release") == "release"  # a sanitizer takes memory of its own
 for name, how in TARGETS.items():
-    for machine in (["-T", "1"], ["-T", "2", "--mode", "full"], ["-T", "5", "--mode", "stream"], ["-T", "1", "--mode", "stream"] + ["--memory", "28M"] * bound, ["--memory", "64M"] if bound else []):
+    for machine in (["-T", "1"], ["-T", "2", "--mode", "full"], ["-T", "5", "--mode", "stream"], ["-T", "1", "--mode", "stream"] + ["--memory", least] * bound, ["--memory", "80M"] if bound else []):
         ran = quantize(words[0], f"{T}/o", *how, *machine)
         same_figures(ran.report, name)
         finished(f"{T}/o", name)
@@ -83,6 +84,9 @@ for name in whole:
         # A signal may come before LoRT heeds it.
         ends = {signal.SIGKILL: (-9, 0), signal.SIGTERM: (75, -15, 0), signal.SIGHUP: (75, -1, 0), None: (75, 0)}[number]
         assert process.returncode in ends, (number, process.returncode, err)
+        if process.returncode == -9 and os.path.exists(f"{T}/o"):  # killed behind the rename; the journal may be there yet
+            assert open(f"{T}/o", "rb").read() == whole[name]
+            os.remove(f"{T}/o")
         assert process.returncode == 0 or not os.path.exists(f"{T}/o")
         assert process.returncode != 75 or "stopped by signal" in err or "time limit" in err, err
         kills[process.returncode] = kills.get(process.returncode, 0) + 1
@@ -323,10 +327,10 @@ with open(f"{T}/m.gguf", "wb") as out:
     out.truncate(start + 2 * rows * cols)
 for source in ("m.gguf",):
     for target in (("--type", "Q4_0"), ("--bpw", "6", "--types", "Q4_0,Q8_0")):
-        ran = quantize(f"{T}/{source}", f"{T}/o.gguf", *target, "--memory", "40M", "--force")
+        ran = quantize(f"{T}/{source}", f"{T}/o.gguf", *target, "--memory", "64M", "--force")
         memory = ran.report["memory"]
-        assert ran.report["mode"] == "stream" and memory["budget_bytes"] == 40 << 20
-        assert memory["peak_anon_bytes"] <= memory["planned_peak_bytes"] <= 40 << 20, memory
+        assert ran.report["mode"] == "stream" and memory["budget_bytes"] == 64 << 20
+        assert memory["peak_anon_bytes"] <= memory["planned_peak_bytes"] <= 64 << 20, memory
         File(f"{T}/o.gguf").check_layout()
 END_PY
 }
