@@ -241,6 +241,35 @@ assert not os.path.exists(f"{T}/d.gguf")
 END_PY
 }
 
+@test "--keep-split: as many shards, of the same tensors, in a new directory" {
+    hostile <<'END_PY'
+tensors = small(layers=1)
+tensors[5][3][9] = math.nan
+os.mkdir(f"{T}/s")
+for i, some in enumerate((tensors[:2], tensors[2:6], tensors[6:])):
+    split = [("split.no", "u16", i), ("split.count", "u16", 3), ("split.tensors.count", "i32", len(tensors))]
+    write(f"{T}/s/m-0000{i + 1}-of-00003.gguf", some, keys=(KEYS if i == 0 else []) + split)
+for target in (("--type", "Q4_K_M"), ("--bpw", "7")):
+    ran = quantize(f"{T}/s", f"{T}/o", *target, "--keep-split")
+    one = quantize(f"{T}/s", f"{T}/o.gguf", *target, "--force")
+    assert len(ran.warnings("NaN")) == 1 and sorted(os.listdir(f"{T}/o")) == sorted(os.listdir(f"{T}/s"))
+    assert ran.report["output"]["bytes"] == sum(os.path.getsize(f"{T}/o/{n}") for n in os.listdir(f"{T}/o"))
+    assert json.loads(run("quantize", f"{T}/s", "--keep-split", "--dry-run", "--json", "-", "--type", "Q8_0").out)["output"]["estimate_high_bytes"] > 0
+    whole = File(f"{T}/o.gguf")
+    for name in os.listdir(f"{T}/o"):
+        was, now = File(f"{T}/s/{name}"), File(f"{T}/o/{name}")
+        now.check_layout()
+        assert [t.name for t in was.tensors] == [t.name for t in now.tensors]
+        assert all(now.keys[k] == was.keys[k] for k in was.keys if k != "general.file_type")
+        if target[0] == "--type":
+            assert all(now.bytes(t.name) == whole.bytes(t.name) for t in now.tensors)
+    assert ran.report["output"]["bpw"] <= 7 or target[0] == "--type"
+    quantize(f"{T}/s", f"{T}/o", *target, "--keep-split", "--force", code=9)
+    shutil.rmtree(f"{T}/o")
+    assert sorted(os.listdir(T)) == ["o.gguf", "s"]
+END_PY
+}
+
 @test "big-endian, safetensors, quantised: exit 3, and what to do" {
     hostile <<'END_PY'
 for ran, _ in both([BASE], order=">", code=3):

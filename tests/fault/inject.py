@@ -120,14 +120,17 @@ def data_of(name, shape, dtype):
     return stored(values(math.prod(shape[:-1]), shape[-1], name), dtype)
 
 
-def write_gguf(path, tensors=None, spoil=False):
-    """spoil: the last element of the last tensor is Inf."""
+def write_gguf(path, tensors=None, spoil=False, shard=None):
+    """spoil: the last element of the last tensor is Inf. shard: its number, of two, and all tensors."""
     tensors = tensors or GGUF
 
     def text(s):
         return struct.pack("<Q", len(s)) + s.encode()
 
-    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama"), b""
+    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 4 if shard else 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama"), b""
+    if shard:
+        head += text("split.no") + struct.pack("<IH", 2, shard[0]) + text("split.count") + struct.pack("<IH", 2, 2)
+        head += text("split.tensors.count") + struct.pack("<Ii", 5, shard[1])
     for name, shape, dtype in tensors:
         head += text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", d) for d in reversed(shape))
         head += struct.pack("<IQ", {"F32": 0, "F16": 1}[dtype], len(data))
@@ -204,6 +207,7 @@ COMMANDS = [
     Command("quantize --force, NaN", "quantize {in}/nan.gguf -o out -q -T 1 --type Q8_0 --force", "out", old=True, again=True),
     Command("quantize container", "quantize {in}/gguf.lort -o out -q -T 2 --bpw 12", "out"),
     Command("quantize --resume", "quantize {in}/q.gguf -o out -q -T 2 --bpw 9 --resume", "out", begun=True),
+    Command("quantize --keep-split", "quantize {in}/split -o out -q -T 2 --type Q4_0 --keep-split", "out"),
     Command("quantize --dry-run", "quantize {in}/q.gguf -T 1 --bpw 9 --dry-run --json -", told="json"),
     Command("plan --sample", "plan {in}/m.gguf -T 2 --sample 1 --json -", told="json"),
     Command("inspect model", "inspect {in}/m.gguf", told="all"),
@@ -509,6 +513,9 @@ def make_inputs(box):
     os.mkdir(box.inputs)
     write_gguf(os.path.join(box.inputs, "m.gguf"))
     write_gguf(os.path.join(box.inputs, "q.gguf"), BLOCKS)
+    os.mkdir(os.path.join(box.inputs, "split"))
+    for i, some in enumerate((BLOCKS[:2], BLOCKS[2:])):
+        write_gguf(os.path.join(box.inputs, "split", f"m-0000{i + 1}-of-00002.gguf"), some, shard=(i, len(BLOCKS)))
     write_gguf(os.path.join(box.inputs, "nan.gguf"), BLOCKS, spoil=True)
     write_safetensors(os.path.join(box.inputs, "hf"))
     write_imatrix(os.path.join(box.inputs, "im.dat"))
