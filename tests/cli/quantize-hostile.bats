@@ -56,7 +56,7 @@ for mode in ("full", "stream"):
         for name in bad:
             assert len(ran.warnings(f"'{name}' holds NaN or Inf")) == 1, ran.err
             assert ran.tensors[name]["action"] == "kept" and ran.tensors[name]["reason"] == "holds NaN or Inf"
-        assert ran.tensors[UP]["action"] == ran.tensors[K]["action"] == "quantised"
+        assert "kept" not in (ran.tensors[UP]["action"], ran.tensors[K]["action"]), ran.tensors
 for target in TARGETS[0], ("--bpw", "18"):
     ran = quantize(f"{T}/m.gguf", f"{T}/o.gguf", *target, "--dry-run")
     want = quantize(f"{T}/m.gguf", f"{T}/p.gguf", *target, "--force")
