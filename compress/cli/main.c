@@ -44,9 +44,8 @@ static const lort_cli_command commands[] = {
      lort_cli_restore_options,
      "A model of several files becomes a new directory. LoRT never replaces a directory.\n",
      lort_cmd_restore},
-    {"quantize", "MODEL -o OUT.gguf",
-     "Write a GGUF model in smaller types that llama.cpp runs.", 1, 1, "a GGUF file",
-     lort_cli_quantize_options,
+    {"quantize", "MODEL -o OUT.gguf", "Write a GGUF model in smaller types that llama.cpp runs.", 1,
+     1, "a GGUF file", lort_cli_quantize_options,
      "Give one target. MODEL is a .gguf file in F32, F16 or BF16, any shard of a split model, or\n"
      "a .lort container of one. --type takes the names of llama-quantize, and its mixes; --size\n"
      "and --bpw choose the types by measured errors. The output is the same for every --mode,\n"

@@ -25,9 +25,9 @@ void lort_input_close(lort_input *input); /* accepts a zeroed one */
 /* LORT_E_READ if any file changed since it was opened, or could not be read. */
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err);
 
-/* Refuses a resumable output that is a file of the input or its importance matrix, by whatever name.
- * Its partial output and its journal are written too, so they are checked as well. imatrix: may be
- * NULL. On failure: LORT_E_USAGE or LORT_E_MEMORY. */
+/* Refuses a resumable output that is a file of the input or its importance matrix, by whatever
+ * name. Its partial output and its journal are written too, so they are checked as well. imatrix:
+ * may be NULL. On failure: LORT_E_USAGE or LORT_E_MEMORY. */
 lort_code lort_input_refuse(const lort_input *input, const char *imatrix, const char *output,
                             const lort_alloc *alloc, lort_error *err);
 
