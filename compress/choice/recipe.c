@@ -8,8 +8,8 @@
 #include <string.h>
 
 static const lort_dtype written_types[] = {
-    LORT_Q2_K, LORT_Q3_K, LORT_IQ4_XS, LORT_IQ4_NL, LORT_Q4_0, LORT_Q4_K, LORT_Q4_1,
-    LORT_Q5_0, LORT_Q5_K, LORT_Q5_1,   LORT_Q6_K,   LORT_Q8_0, LORT_F16,  LORT_BF16,
+    LORT_Q2_K, LORT_Q3_K, LORT_IQ4_XS, LORT_IQ4_NL, LORT_Q4_0, LORT_Q4_K, LORT_Q4_1, LORT_Q5_0,
+    LORT_Q5_K, LORT_Q5_1, LORT_Q6_K,   LORT_Q8_0,   LORT_F16,  LORT_BF16, LORT_F32,
 };
 enum { WRITTEN_TYPES = sizeof written_types / sizeof *written_types };
 _Static_assert(WRITTEN_TYPES <= LORT_TYPES_MOST, "a list holds all types");

@@ -296,12 +296,14 @@ void lort_cli_print_tensor(FILE *out, const lort_tensor_report *tensor)
     char shape[80], types[64], error[32], in[32], bytes[32], rank[32] = "";
     if (tensor->rank)
         snprintf(rank, sizeof rank, " rank %" PRId64, tensor->rank);
-    lort_cli_print(out, "%-44s %-5s %-14s %-8s%-10s error %-9s %11s -> %-11s %s%s%s\n",
-                   tensor->name, types_text(tensor, types, sizeof types),
-                   lort_cli_shape(tensor, shape, sizeof shape), lort_action_text(tensor->action),
-                   rank, lort_cli_number(tensor->rel_error, error, sizeof error),
-                   size_text(tensor->bytes_in, in), size_text(tensor->bytes_out, bytes),
-                   tensor->reason_text,
-                   is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "",
-                   is_given(tensor->detail) ? tensor->detail : "");
+    const int types_width = is_given(tensor->type) ? 15 : 5,
+              action_width = is_given(tensor->type) ? 10 : 8, rank_width = 18 - action_width;
+    lort_cli_print(
+        out, "%-44s %-*s %-14s %-*s%-*s error %-9s %11s -> %-11s %s%s%s\n", tensor->name,
+        types_width, types_text(tensor, types, sizeof types),
+        lort_cli_shape(tensor, shape, sizeof shape), action_width, lort_action_text(tensor->action),
+        rank_width, rank, lort_cli_number(tensor->rel_error, error, sizeof error),
+        size_text(tensor->bytes_in, in), size_text(tensor->bytes_out, bytes), tensor->reason_text,
+        is_given(tensor->reason_text) && is_given(tensor->detail) ? ": " : "",
+        is_given(tensor->detail) ? tensor->detail : "");
 }
