@@ -391,6 +391,7 @@ static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_
     if (code)
         return code;
     lort_remark_not_finite(q);
+    lort_remark_nothing(q);
     lort_remark_errors(q);
     lort_remark_lost(q);
     session->report->output_bytes = q->file_size;
@@ -439,6 +440,7 @@ static lort_code run_dry(lort_quantizer *q, const lort_wishes *wishes, lort_erro
     lort_session_say(session, LORT_EVENT_START, NULL, NULL);
     lort_remark_sample(q, wishes);
     lort_remark_not_finite(q);
+    lort_remark_nothing(q);
     code = estimate_seconds(q, err);
     if (code == LORT_OK)
         code = lort_report_type_totals(session->report, err);

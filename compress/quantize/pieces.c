@@ -9,6 +9,7 @@
 #include "formats/container/part.h"
 #include "formats/types/encode.h"
 #include "formats/types/vectors.h"
+#include <math.h>
 #include <string.h>
 
 enum { LANES = 8 };
@@ -114,13 +115,29 @@ static lort_stretch stretch_of(const tensor_run *run, int64_t item)
     return lort_run_piece(&run->t->entry, run->run, run->skip + (uint64_t)item);
 }
 
-static lort_code refuse_not_finite(const lort_target_tensor *t, uint64_t element, lort_error *err)
+/* The index of the first value that is NaN or Inf, or would become Inf in the type, or n. */
+static uint64_t find_unheld(const float *values, uint64_t n, lort_dtype type)
+{
+    const float first = type == LORT_F16 ? 65520.0f : type == LORT_BF16 ? 0x1.ffp127f : INFINITY;
+    uint64_t i = 0;
+    if (type != LORT_F16 && type != LORT_BF16)
+        return lort_find_nonfinite(values, n);
+    while (i < n && fabsf(values[i]) < first) /* false for NaN */
+        i++;
+    return i;
+}
+
+static lort_code check_values(const lort_target_tensor *t, const float *values,
+                              lort_stretch stretch, lort_error *err)
 {
     char name[200];
     const lort_tensor *tensor = t->entry.tensor;
-    return lort_fail(err, LORT_E_NUMERIC, "tensor '%s' holds NaN or Inf: element %llu",
+    const uint64_t bad = find_unheld(values, stretch.count, t->type->id);
+    if (bad == stretch.count)
+        return LORT_OK;
+    return lort_fail(err, LORT_E_NUMERIC, "tensor '%s': %s cannot hold element %llu, which is %g",
                      lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
-                     (unsigned long long)element);
+                     t->type->name, (unsigned long long)(stretch.first + bad), (double)values[bad]);
 }
 
 static lort_code encode_piece(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -134,11 +151,10 @@ static lort_code encode_piece(void *ctx, int64_t item, unsigned worker, unsigned
     lort_code code = lort_session_check_stop(lort_session_of(q), err);
     if (code == LORT_OK)
         code = lort_run_read(q, run->t, stretch, worker, err);
+    if (code == LORT_OK)
+        code = check_values(run->t, w->values, stretch, err);
     if (code)
         return code;
-    const uint64_t bad = lort_find_nonfinite(w->values, stretch.count);
-    if (bad < stretch.count)
-        return refuse_not_finite(run->t, stretch.first + bad, err);
     *note = (lort_piece_note){.bytes = lort_stretch_bytes(run->t, stretch)};
     lort_stretch_encode(w, run->t, run->t->type, stretch, slot_of(q, slot), &note->sums);
     note->source = lort_xxh128(w->values, stretch.count * sizeof *w->values);
@@ -281,7 +297,7 @@ static lort_code write_tensor(lort_quantizer *q, uint64_t number, uint64_t done,
     return code;
 }
 
-/* Looks through a tensor for NaN and Inf. */
+/* Looks through a tensor for values that its type cannot hold. */
 static lort_code scan_piece(void *ctx, int64_t item, unsigned worker, unsigned slot,
                             lort_error *err)
 {
@@ -291,15 +307,10 @@ static lort_code scan_piece(void *ctx, int64_t item, unsigned worker, unsigned s
     lort_code code = lort_session_check_stop(lort_session_of(run->q), err);
     if (code == LORT_OK)
         code = lort_run_read(run->q, run->t, stretch, worker, err);
-    if (code)
-        return code;
-    const float *values = run->q->workers[worker].values;
-    const uint64_t bad = lort_find_nonfinite(values, stretch.count);
-    return bad < stretch.count ? refuse_not_finite(run->t, stretch.first + bad, err) : LORT_OK;
+    return code ? code : check_values(run->t, run->q->workers[worker].values, stretch, err);
 }
 
-/* Marks all tensors from `number` on that hold NaN or Inf, so that one further attempt is
- * enough. */
+/* Marks all tensors from `number` on with such values, so that one further attempt is enough. */
 static lort_code mark_not_finite(lort_quantizer *q, uint64_t number, lort_error *err)
 {
     for (; number < q->count; number++) {
@@ -315,7 +326,10 @@ static lort_code mark_not_finite(lort_quantizer *q, uint64_t number, lort_error 
                                       scan_piece, &run, err);
             lort_run_close(q);
         }
-        t->not_finite |= code == LORT_E_NUMERIC;
+        if (code == LORT_E_NUMERIC) {
+            t->not_finite = true;
+            t->unheld = t->type;
+        }
         if (code && code != LORT_E_NUMERIC)
             return code;
     }

@@ -31,8 +31,9 @@ typedef struct lort_target_tensor {
     const lort_dtype_info *wish;       /* by --tensor-type; NULL: none */
     const lort_dtype_info *type;       /* as written */
     bool fixed;                        /* the type is not open to choice */
-    bool not_finite;                   /* holds NaN or Inf, so it is kept */
-    bool noted_not_finite;             /* the journal says so; this run did not find it */
+    bool not_finite; /* holds NaN, Inf, or a value that `unheld` cannot hold: it is kept */
+    const lort_dtype_info *unheld; /* NULL: not known */
+    bool noted_not_finite;         /* the journal says so; this run did not find it */
     lort_action action;
     const char *why;            /* why it is kept, or has another type than wished; "" */
     uint64_t bytes_out, offset; /* in the new file */

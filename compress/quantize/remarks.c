@@ -105,16 +105,28 @@ void lort_remark_sample(lort_quantizer *q, const lort_wishes *wishes)
     lort_session_say(lort_session_of(q), LORT_EVENT_NOTE, NULL, text);
 }
 
+void lort_remark_nothing(lort_quantizer *q)
+{
+    uint64_t known = 0;
+    for (uint64_t i = 0; i < q->count; i++)
+        known += q->tensors[i].use != LORT_USE_KEPT || q->tensors[i].wish;
+    if (!known)
+        lort_session_warn(lort_session_of(q),
+                          "nothing is quantised: none of %llu tensors is a matrix of a language "
+                          "model that LoRT knows by its name; -v shows the reasons",
+                          (unsigned long long)q->count);
+}
+
 /* Names the tensors that an attempt found to hold NaN or Inf. */
 void lort_remark_not_finite(lort_quantizer *q)
 {
     char name[200];
     for (uint64_t i = 0; i < q->count; i++)
         if (q->tensors[i].not_finite)
-            lort_session_warn(lort_session_of(q),
-                              "tensor '%s' holds NaN or Inf: it is kept as it is",
+            lort_session_warn(lort_session_of(q), "tensor '%s' %s: it is kept as it is",
                               lort_escape(name, sizeof name, q->tensors[i].entry.tensor->name,
-                                          q->tensors[i].entry.tensor->name_bytes));
+                                          q->tensors[i].entry.tensor->name_bytes),
+                              q->tensors[i].why);
 }
 
 /* F16, and so the scales of block types, hold neither 1e-9 nor 1e9; BF16 does. */

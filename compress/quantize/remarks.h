@@ -9,6 +9,8 @@ void lort_remark_source(lort_quantizer *q);
 void lort_remark_sample(lort_quantizer *q, const lort_wishes *wishes);
 /* Sizes and bits of the planned file. */
 void lort_remark_size(lort_quantizer *q);
+/* Warns if no tensor is on the list of names. */
+void lort_remark_nothing(lort_quantizer *q);
 /* Names the tensors that hold NaN or Inf. */
 void lort_remark_not_finite(lort_quantizer *q);
 /* Worst and mean errors of all tensors. Call it once the tensors are finished, as the next one. */

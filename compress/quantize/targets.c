@@ -151,7 +151,9 @@ static void fix_types(lort_quantizer *q)
     for (uint64_t i = 0; i < q->count; i++) {
         lort_target_tensor *t = &q->tensors[i];
         if (t->not_finite)
-            t->why = lort_reason_text(LORT_REASON_NOT_FINITE);
+            t->why = t->unheld && lort_dtype_encoder(t->unheld->id)
+                         ? "holds NaN, Inf or numbers that are too large for the type"
+                         : lort_reason_text(LORT_REASON_NOT_FINITE);
         if (*t->why)
             set_type(t, kept_type(t), true);
         else if (t->wish)
@@ -289,9 +291,10 @@ static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_cho
         return code;
     if (found.state == LORT_ALLOCATION_TOO_SMALL || limit < fixed)
         return refuse_size(q, limit, fixed + found.smallest, err);
-    code = lort_allocate_fill(alloc, choices, open, LORT_TYPES_MOST,
-                              wished > fixed ? wished - fixed : 0, budget, chosen, &found, &filled,
-                              err);
+    if (found.cost > 0) /* else nothing is lost, and more bytes would be wasted */
+        code = lort_allocate_fill(alloc, choices, open, LORT_TYPES_MOST,
+                                  wished > fixed ? wished - fixed : 0, budget, chosen, &found,
+                                  &filled, err);
     if (code == LORT_OK)
         take_choice(q, wishes, chosen);
     return code;

@@ -381,8 +381,7 @@ static lort_code set_size(const setting *s, lort_error *err)
         return set_bytes(s, err);
     const double percent = strtod(s->text, &end);
     if (*end != '%' || !(percent > 0 && percent <= 100))
-        return refuse_value(
-            s, "a share above 0% and at most 100%, or bytes; the lossless form is below 100%", err);
+        return refuse_value(s, "a share above 0% and at most 100%, or bytes", err);
     memcpy((char *)s->values + s->option->count, &percent, sizeof percent);
     return LORT_OK;
 }

@@ -232,6 +232,10 @@ static const char *counts_text(const lort_progress *progress, char *out, size_t 
     unsigned i = 0;
     while (i + 1 < sizeof shown / sizeof *shown && !n[shown[i]])
         i++;
+    if (!n[shown[i]]) { /* all tensors so far are kept */
+        snprintf(out, cap, "%" PRIu64 " kept", n[LORT_ACTION_KEPT]);
+        return out;
+    }
     const int used = snprintf(out, cap, "%" PRIu64 " %s", n[shown[i]], lort_action_text(shown[i]));
     if (shown[i] != LORT_ACTION_COMPARED && used > 0 && (size_t)used < cap)
         snprintf(out + used, cap - (size_t)used, ", %" PRIu64 " kept", n[LORT_ACTION_KEPT]);
