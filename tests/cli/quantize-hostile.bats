@@ -65,6 +65,20 @@ for target in TARGETS[0], ("--bpw", "18"):
 END_PY
 }
 
+@test "a number that F16 cannot hold: the tensor is kept and named" {
+    hostile <<'END_PY'
+large = matrix(Q, kind="F32")
+large[3][70] = 1e6
+for target in (("--type", "F16"), ("--type", "Q8_0", "--tensor-type", f"{Q}=F16"), ("--bpw", "17")):
+    for ran, file in both([BASE, large, matrix(K, kind="F32")], targets=[target]):
+        assert ran.tensors[Q]["action"] in ("kept", "quantised") and max(abs(v) for v in file.values(Q)) < math.inf, target
+        if "F16" in " ".join(target):
+            assert len(ran.warnings(f"'{Q}' holds NaN, Inf or numbers that are too large")) == 1 and ran.tensors[Q]["action"] == "kept", ran.err
+for ran, file in both([BASE, large], targets=[("--type", "BF16")]):
+    assert ran.tensors[Q]["type"] == "BF16" and not ran.warnings("too large"), ran.err
+END_PY
+}
+
 @test "zeros stay zeros; tiny and huge weights are measured as they are decoded" {
     hostile <<'END_PY'
 spread = [0.0] * 300 + [1e4] + [1e-5] * (64 * 256 - 301)
