@@ -392,6 +392,7 @@ static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_
         return code;
     lort_remark_not_finite(q);
     lort_remark_nothing(q);
+    lort_remark_choice(q, wishes);
     lort_remark_errors(q);
     lort_remark_lost(q);
     session->report->output_bytes = q->file_size;
@@ -441,6 +442,7 @@ static lort_code run_dry(lort_quantizer *q, const lort_wishes *wishes, lort_erro
     lort_remark_sample(q, wishes);
     lort_remark_not_finite(q);
     lort_remark_nothing(q);
+    lort_remark_choice(q, wishes);
     code = estimate_seconds(q, err);
     if (code == LORT_OK)
         code = lort_report_type_totals(session->report, err);

@@ -84,6 +84,40 @@ void lort_remark_size(lort_quantizer *q)
     report->bpw = q->elements > 0 ? 8 * (double)q->file_size / q->elements : NAN;
 }
 
+#define FEW_BITS 3.0 /* below them i-quants are better */
+
+/* LoRT writes no i-quants below 4 bits. They need tables and an importance matrix. */
+static void remark_bits(lort_quantizer *q)
+{
+    double bits = 0, weights = 0;
+    for (uint64_t i = 0; i < q->count; i++) {
+        const lort_target_tensor *t = &q->tensors[i];
+        if (t->action != LORT_ACTION_QUANTISED)
+            continue;
+        bits += 8 * (double)t->bytes_out;
+        weights += (double)t->entry.tensor->elements;
+    }
+    if (weights > 0 && bits / weights < FEW_BITS)
+        lort_session_warn(lort_session_of(q),
+                          "%.2f bits per quantised weight: below %g bits the i-quants of "
+                          "llama-quantize (IQ2_S, IQ3_XXS) with an importance matrix lose less; "
+                          "LoRT does not write them",
+                          bits / weights, FEW_BITS);
+}
+
+void lort_remark_choice(lort_quantizer *q, const lort_wishes *wishes)
+{
+    const double limit = wishes->mix ? 0 : (double)lort_targets_limit(q);
+    bool changes = false;
+    for (uint64_t i = 0; i < q->count; i++)
+        changes |= q->tensors[i].action != LORT_ACTION_KEPT;
+    if (changes && (double)q->file_size < LORT_SIZE_USED * limit)
+        lort_session_warn(lort_session_of(q),
+                          "the output takes %.2f %% of the size: no types that fill it lose less",
+                          100 * (double)q->file_size / limit);
+    remark_bits(q);
+}
+
 /* Says that the choice rests on a sample. */
 void lort_remark_sample(lort_quantizer *q, const lort_wishes *wishes)
 {

@@ -14,18 +14,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Warns of patterns that match no tensor: most are slips of the pen. */
-static void warn_patterns(lort_quantizer *q, const lort_wishes *wishes)
+/* Warns of patterns that change nothing: most are slips of the pen. */
+static void warn_pattern(lort_quantizer *q, const lort_wishes *wishes, uint64_t number)
 {
-    for (uint64_t i = 0; i < wishes->count; i++) {
-        bool any = false;
-        for (uint64_t t = 0; t < q->count && !any; t++)
-            any = lort_glob(wishes->overrides[i].pattern, q->tensors[t].entry.tensor->name);
-        if (!any)
-            lort_session_warn(lort_session_of(q),
-                              "--tensor-type %s matches no tensor; lort inspect lists them",
-                              q->options->tensor_types[i]);
+    const lort_override *override = &wishes->overrides[number];
+    const char *text = q->options->tensor_types[number], *why = NULL;
+    for (uint64_t i = 0; i < q->count; i++) {
+        const lort_target_tensor *t = &q->tensors[i];
+        if (!lort_glob(override->pattern, t->entry.tensor->name))
+            continue;
+        if (!*t->why)
+            return;
+        why = why ? why : t->why;
     }
+    if (why)
+        lort_session_warn(lort_session_of(q),
+                          "--tensor-type %s matches only tensors that are kept (%s)", text, why);
+    else
+        lort_session_warn(lort_session_of(q),
+                          "--tensor-type %s matches no tensor; lort inspect lists them", text);
 }
 
 /* ---- the list ---- */
@@ -40,12 +47,13 @@ static const char *why_kept(const lort_target_tensor *t, const lort_override *wi
     const lort_keep keep =
         lort_keep_why(tensor->name, tensor->name_bytes, tensor->dims, tensor->n_dims);
     const bool named = wish && !has_wildcard(wish->pattern);
-    const bool shape = keep == LORT_KEEP_VECTOR || keep == LORT_KEEP_EMPTY;
+    const bool never =
+        keep == LORT_KEEP_VECTOR || keep == LORT_KEEP_EMPTY || keep == LORT_KEEP_ROUTER;
     if (tensor->type->kind == LORT_KIND_OPAQUE)
         return lort_reason_text(LORT_REASON_UNKNOWN_TYPE);
     if (!lort_entry_decodes(&t->entry))
         return lort_reason_text(LORT_REASON_OPAQUE);
-    if (keep != LORT_KEEP_NOT && (shape || !named))
+    if (keep != LORT_KEEP_NOT && (never || !named))
         return lort_keep_text(keep);
     if (tensor->type->kind != LORT_KIND_FLOAT && tensor->type->kind != LORT_KIND_BLOCK)
         return lort_reason_text(LORT_REASON_NOT_FLOAT);
@@ -121,7 +129,8 @@ lort_code lort_targets_list(lort_quantizer *q, const lort_wishes *wishes, lort_e
         list_tensor(q, wishes, i);
         report_tensor(q, i);
     }
-    warn_patterns(q, wishes);
+    for (uint64_t i = 0; i < wishes->count; i++)
+        warn_pattern(q, wishes, i);
     code = lort_report_check(lort_session_of(q)->report, err);
     return code ? code : refuse_quantised(q, err);
 }
@@ -268,8 +277,29 @@ static void take_choice(lort_quantizer *q, const lort_wishes *wishes, const uint
         }
 }
 
-/* The output has at least this share of the bytes that the user allows, where types allow it. */
-#define FILL 0.995
+/* The output has at least this share of the bytes that the user allows, unless that costs more than
+ * FILL_COST times the least cost: few types lie between Q8_0 and F16, and a larger file would lose
+ * more. */
+#define FILL LORT_SIZE_USED
+#define FILL_COST 1.1
+
+/* Changes a choice so that it fills the budget. chosen: [count], and room for as many. */
+static lort_code fill(lort_quantizer *q, const lort_choice *choices, uint64_t open, uint64_t least,
+                      uint64_t budget, uint8_t *chosen, const lort_allocation *best,
+                      lort_error *err)
+{
+    uint8_t *other = chosen + q->count;
+    lort_allocation found = *best;
+    bool filled;
+    if (!(best->cost > 0)) /* nothing is lost */
+        return LORT_OK;
+    memcpy(other, chosen, (size_t)open);
+    lort_code code = lort_allocate_fill(&lort_session_of(q)->alloc, choices, open, LORT_TYPES_MOST,
+                                        least, budget, other, &found, &filled, err);
+    if (code == LORT_OK && filled && found.cost <= FILL_COST * best->cost)
+        memcpy(chosen, other, (size_t)open);
+    return code;
+}
 
 static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_choice *choices,
                           uint8_t *chosen, lort_error *err)
@@ -281,7 +311,6 @@ static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_cho
                    wished = (uint64_t)ceil(FILL * (double)limit);
     lort_allocation found = {0};
     uint64_t open = 0;
-    bool filled;
     for (uint64_t i = 0; i < q->count; i++)
         if (!q->tensors[i].fixed)
             fill_choices(q, &law, wishes, &q->tensors[i], choices + LORT_TYPES_MOST * open++);
@@ -291,10 +320,7 @@ static lort_code allocate(lort_quantizer *q, const lort_wishes *wishes, lort_cho
         return code;
     if (found.state == LORT_ALLOCATION_TOO_SMALL || limit < fixed)
         return refuse_size(q, limit, fixed + found.smallest, err);
-    if (found.cost > 0) /* else nothing is lost, and more bytes would be wasted */
-        code = lort_allocate_fill(alloc, choices, open, LORT_TYPES_MOST,
-                                  wished > fixed ? wished - fixed : 0, budget, chosen, &found,
-                                  &filled, err);
+    code = fill(q, choices, open, wished > fixed ? wished - fixed : 0, budget, chosen, &found, err);
     if (code == LORT_OK)
         take_choice(q, wishes, chosen);
     return code;
@@ -310,11 +336,11 @@ static lort_code choose_types(lort_quantizer *q, const lort_wishes *wishes, lort
     if (code == LORT_OK)
         code = lort_take(alloc, choices_bytes, "choices", &choices, err);
     if (code == LORT_OK)
-        code = lort_take(alloc, q->count, "choices", &chosen, err);
+        code = lort_take(alloc, 2 * q->count, "choices", &chosen, err);
     if (code == LORT_OK)
         code = allocate(q, wishes, choices, chosen, err);
     lort_give(alloc, choices, choices_bytes);
-    lort_give(alloc, chosen, q->count);
+    lort_give(alloc, chosen, 2 * q->count);
     return code;
 }
 

@@ -13,6 +13,8 @@ lort_code lort_targets_list(lort_quantizer *q, const lort_wishes *wishes, lort_e
  * the tensors. Call it again after more tensors are found to hold NaN or Inf. On failure:
  * LORT_E_NUMERIC, which names the smallest size. */
 lort_code lort_targets_choose(lort_quantizer *q, const lort_wishes *wishes, lort_error *err);
+/* BPW, SIZE: the share of the bytes that the output has at least, where types allow it. */
+#define LORT_SIZE_USED 0.995
 /* BPW, SIZE: the most bytes of the output. */
 uint64_t lort_targets_limit(lort_quantizer *q);
 /* Appends the choice as text for llama-quantize --tensor-type-file. */

@@ -148,7 +148,9 @@ got = odd()
 assert got["blk.0.ffn_gate_inp.weight"] == ("F32", "router, its order decides") and got["strange.weight"] == ("F32", "name is not on the list"), got
 assert odd("*=Q8_0")["strange.weight"][0] == "F32"
 got = odd("strange.weight=Q8_0", "blk.0.ffn_gate_inp.weight=BF16")
-assert got["strange.weight"][0] == "Q8_0" and got["blk.0.ffn_gate_inp.weight"][0] == "BF16", got
+assert got["strange.weight"][0] == "Q8_0" and got["blk.0.ffn_gate_inp.weight"][0] == "F32", got  # a router never
+ran = quantize(f"{T}/odd.gguf", f"{T}/o.gguf", "--type", "Q4_K_S", "--force", "--tensor-type", "blk.0.ffn_gate_inp.weight=BF16")
+assert len(ran.warnings("matches only tensors that are kept (router")) == 1, ran.err
 ran, got = types("blk.7.*=Q8_0", "nothing=Q2_K")
 assert got == plain and len(ran.warnings("matches no tensor")) == 2, ran.err
 assert len(ran.report["warnings"]) == 2
