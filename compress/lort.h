@@ -265,6 +265,40 @@ void lort_quantize_options_init(lort_quantize_options *options);
 lort_code lort_quantize(const char *model, const char *output, const lort_quantize_options *options,
                         const lort_observer *observer, lort_report *report, lort_error *err);
 
+/* Options of lort_extract. lort_extract_options_init sets the defaults. The caller owns the strings
+ * and lists; they must live until the call returns. */
+typedef struct lort_extract_options {
+    /* DEFAULT: updates of low rank whole, of the others together ENERGY 0.98. RANK. ENERGY: a share
+     * of the squared norm of all updates together; of updates of low rank, each. ERROR: the
+     * relative error of each update, at most. SIZE: of all factors, at most. */
+    lort_goal goal;
+    int64_t rank;
+    double value;         /* ENERGY, ERROR; SIZE: per cent of the fine-tune if size_bytes is 0 */
+    uint64_t size_bytes;  /* SIZE */
+    int64_t max_rank;     /* no rank is above it; default 256. Not for RANK. */
+    const char *outtype;  /* "F32", "F16", "BF16", or "Q8_0" (GGUF only); NULL: F16 */
+    const char **include; /* patterns of names; if any is given, no other tensor is looked at */
+    unsigned include_count;
+    const char **exclude; /* tensors of these names are not looked at */
+    unsigned exclude_count;
+    bool drop_unsupported; /* leave out what an adapter cannot hold, with a warning each */
+    const char *weights;   /* as in lort_options, for both models */
+    lort_mode mode;        /* default: AUTO */
+    uint64_t memory_bytes;
+    unsigned threads;
+    bool force; /* replace an existing GGUF file; a directory is never replaced */
+} lort_extract_options;
+void lort_extract_options_init(lort_extract_options *options);
+
+/* Writes the difference of a fine-tune and its base as a LoRA adapter.
+ * tuned, base: both GGUF models, or both of safetensors. output: of GGUF a file for llama.cpp that
+ * ends in .gguf, else a new directory for PEFT. It appears whole, or not at all.
+ * LORT_E_INPUT: the two do not fit together; nothing differs; or something differs that an adapter
+ * cannot hold, unless drop_unsupported. LORT_E_NUMERIC: max_rank does not reach ERROR. */
+lort_code lort_extract(const char *tuned, const char *base, const char *output,
+                       const lort_extract_options *options, const lort_observer *observer,
+                       lort_report *report, lort_error *err);
+
 typedef struct lort_run_options {
     /* Memory that LoRT may use; 0: LoRT probes the machine. The limit holds from the first byte of
      * a file on. What headers and records take counts, and so does the report. */

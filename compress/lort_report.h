@@ -23,9 +23,10 @@ typedef enum lort_command {
     LORT_COMMAND_VERIFY,
     LORT_COMMAND_RESTORE,
     LORT_COMMAND_COMPARE,
-    LORT_COMMAND_QUANTIZE
+    LORT_COMMAND_QUANTIZE,
+    LORT_COMMAND_EXTRACT
 } lort_command;
-#define LORT_COMMANDS (LORT_COMMAND_QUANTIZE + 1)
+#define LORT_COMMANDS (LORT_COMMAND_EXTRACT + 1)
 const char *lort_command_text(lort_command command); /* "compress", "plan", ...; "" for NONE */
 const char *lort_mode_text(lort_mode mode);          /* "auto", "full", "stream" */
 
@@ -82,6 +83,12 @@ typedef enum lort_reason {
     /* From quantize: */
     LORT_REASON_NAME,      /* llama.cpp's types are for known matrices, and the name is none */
     LORT_REASON_LIKE_TYPE, /* the tensor has the wished type already */
+    /* From extract-lora: */
+    LORT_REASON_UNCHANGED, /* equal in both models */
+    LORT_REASON_LOST,      /* it differs, and the adapter has no form for it */
+    LORT_REASON_NOISE,     /* what differs is rounding of the type */
+    LORT_REASON_SPARED,    /* its update is too small to count under the target */
+    LORT_REASON_WHOLE,     /* stored whole, as modules_to_save of PEFT */
     /* From compare: */
     LORT_REASON_SAME_BYTES,          /* no decoder, and the bytes are equal */
     LORT_REASON_BYTES_DIFFER,        /* no decoder, and the bytes differ */
@@ -123,6 +130,9 @@ typedef struct lort_tensor_report {
     /* compress: of an embedding or output head that is coded without factors, the relative error of
      * its worst row, without outliers; NaN: not known. */
     double worst_row_error;
+    /* extract-lora: the share of the squared norm of the update that the factors hold; NaN: none.
+     * There rel_error is that of the update. */
+    double energy;
     double cosine, max_abs; /* compare: cosine, largest |difference|; NaN for other commands */
     uint64_t bytes_in;      /* of the original */
     uint64_t bytes_out;     /* in the container: payload and record; compare: of B */

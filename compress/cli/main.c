@@ -31,29 +31,37 @@ static const lort_cli_command commands[] = {
      "file, an index.json, or a directory that holds one model.\n" JOB_NOTES
      "The output is the same for every --mode, --memory and -T. 'lort restore' makes the same\n"
      "kind of model from it.\n",
-     lort_cmd_compress},
+     lort_cmd_compress, false},
     {"plan", "MODEL", "Print what compress would do: mode, memory, disk and size. Writes nothing.",
-     1, 1, NULL, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan},
+     1, 1, NULL, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan, false},
     {"inspect", "PATH", "Print the metadata and the tensors of a model or container.", 1, 1, NULL,
-     lort_cli_inspect_options, "", lort_cmd_inspect},
+     lort_cli_inspect_options, "", lort_cmd_inspect, false},
     {"verify", "IN.lort ...", "Check every hash and shape of containers.", 1, INT_MAX, NULL,
      lort_cli_verify_options,
      "LoRT checks every file that is named. The exit code is that of the first one that fails.\n",
-     lort_cmd_verify},
+     lort_cmd_verify, false},
     {"restore", "IN.lort -o PATH", "Write the model that a container holds.", 1, 1, "a model",
      lort_cli_restore_options,
      "A model of several files becomes a new directory. LoRT never replaces a directory.\n",
-     lort_cmd_restore},
+     lort_cmd_restore, false},
     {"quantize", "MODEL -o OUT.gguf", "Write a GGUF model in smaller types that llama.cpp runs.", 1,
      1, "a GGUF file", lort_cli_quantize_options,
      "Give one target. MODEL is a .gguf file in F32, F16 or BF16, any shard of a split model, or\n"
      "a .lort container of one. --type takes the names of llama-quantize, and its mixes; --size\n"
      "and --bpw choose the types by measured errors. The output is the same for every --mode,\n"
      "--memory and -T.\n",
-     lort_cmd_quantize},
+     lort_cmd_quantize, false},
+    {"extract-lora", "FINETUNE --base BASE -o OUT",
+     "Write what a fine-tune adds to its base as an adapter.", 1, 1, "an adapter",
+     lort_cli_extract_options,
+     "Two GGUF models give a file for llama.cpp (--lora), two Hugging Face models a directory for\n"
+     "PEFT. Without a target, updates of low rank are taken whole, and 0.98 of the energy of all\n"
+     "others. No component is taken that may be rounding noise of the fine-tune. What differs and\n"
+     "has no form in an adapter, such as norms in GGUF, ends the run unless --drop-unsupported.\n",
+     lort_cmd_extract_lora, true},
     {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2,
      2, NULL, lort_cli_compare_options,
-     "It prints a summary, and with -v a line for each tensor.\n", lort_cmd_compare},
+     "It prints a summary, and with -v a line for each tensor.\n", lort_cmd_compare, false},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

@@ -123,6 +123,53 @@ static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err
     return LORT_OK;
 }
 
+static lort_code find_values(lort_factoring *f, double *values, lort_values *out, lort_error *err)
+{
+    lort_reach reach;
+    lort_partial bad;
+    double unused = 0;
+    lort_code code = lort_factor_scan(f, &out->verdict, &bad, err);
+
+    out->norm2 = ldexp(f->norm2, 2 * f->exponent);
+    if (code == LORT_OK && out->verdict == LORT_NONFINITE) {
+        out->bad_row = bad.row;
+        out->bad_col = bad.col;
+    }
+    if (code != LORT_OK || out->verdict != LORT_FACTORED)
+        return code;
+    code = grow_basis(f, &reach, &unused, err);
+    out->count = lort_min64(f->d, f->grid.rank_cap);
+    for (int64_t i = 0; i < out->count && code == LORT_OK; i++)
+        values[i] = ldexp(fmax(f->ritz[i], 0), 2 * f->exponent);
+    return code;
+}
+
+lort_code lort_factor_values(const lort_matrix_source *source, const lort_target *target,
+                             lort_pool *pool, const lort_alloc *alloc, double *values,
+                             lort_values *out, lort_error *err)
+{
+    lort_factoring f = {.source = source,
+                        .target = target,
+                        .pool = pool,
+                        .alloc = alloc,
+                        .workers = lort_pool_workers(pool)};
+    lort_code code;
+
+    *out = (lort_values){.verdict = LORT_NOT_CONVERGED};
+    if (!lort_factor_grid_make(source->rows, source->cols, source->element_bytes, target, &f.grid))
+        return LORT_OK;
+    code = lort_factoring_take(&f, err);
+    if (code == LORT_OK)
+        code = find_values(&f, values, out, err);
+    if (code == LORT_E_NUMERIC) {
+        *out = (lort_values){.verdict = LORT_NOT_CONVERGED, .norm2 = out->norm2};
+        code = LORT_OK;
+    }
+    out->passes = f.passes;
+    lort_give(alloc, f.memory, f.memory_bytes);
+    return code;
+}
+
 static lort_code run_factoring(lort_factoring *f, lort_factors *out, lort_error *err)
 {
     lort_partial bad;

@@ -40,21 +40,28 @@ typedef enum lort_target_kind {
     LORT_TARGET_RANK,
     LORT_TARGET_ENERGY,
     LORT_TARGET_ERROR,
-    LORT_TARGET_GAIN
+    LORT_TARGET_GAIN,
+    LORT_TARGET_VALUES /* lort_factor_values only: no factors */
 } lort_target_kind;
 typedef struct lort_target {
     lort_target_kind kind;
     int64_t rank; /* RANK: wanted; the result is smaller if the matrix has a lower exact rank */
     /* ENERGY: share of ||W||^2 to capture. ERROR: relative Frobenius error not to exceed. GAIN:
-     * cost v of a component; LoRT takes the k with the least max(energy left, floor) * exp(k v). */
+     * cost v of a component; LoRT takes the k with the least max(energy left, floor) * exp(k v).
+     * VALUES: share of ||W||^2 at which enough values are known. */
     double value;
     /* no rank above this is tried: the least of --max-rank, break-even rank and min(rows, cols) */
     int64_t max_rank;
     uint64_t key; /* lort_matrix_key */
-    /* GAIN: share of the energy that may be left; less than this saves nothing more */
+    /* GAIN: share of the energy that may be left; less than this saves nothing more. VALUES: the
+     * squared singular value below which no value counts. */
     double floor;
     /* GAIN: relative error that the stored matrix shall have in the end; 0: unknown */
     double aim;
+    /* RANK: the factors have exactly this rank and these types, and the exponent 0. A type is F32,
+     * F16, BF16, or Q8_0, whose blocks must fill the rows of that factor. */
+    bool fixed;
+    lort_dtype left_type, right_type;
 } lort_target;
 
 typedef enum lort_verdict {
@@ -104,6 +111,20 @@ uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
  * lort_factors_free. */
 lort_code lort_factor(const lort_matrix_source *source, const lort_target *target, lort_pool *pool,
                       const lort_alloc *alloc, lort_factors *out, lort_error *err);
+/* The largest squared singular values of a matrix. */
+typedef struct lort_values {
+    lort_verdict verdict; /* FACTORED: values are known; ZERO, NONFINITE or NOT_CONVERGED */
+    int64_t count;        /* values that are known, at most max_rank */
+    double norm2;         /* ||W||_F^2 */
+    int passes;
+    int64_t bad_row, bad_col; /* NONFINITE */
+} lort_values;
+/* Finds values until those above target->floor are all known, or reach the share target->value, or
+ * are max_rank. target: of kind VALUES. values: [max_rank], descending. Memory: lort_factor_bound.
+ * On failure: as lort_factor. */
+lort_code lort_factor_values(const lort_matrix_source *source, const lort_target *target,
+                             lort_pool *pool, const lort_alloc *alloc, double *values,
+                             lort_values *out, lort_error *err);
 void lort_factors_free(lort_factors *factors, const lort_alloc *alloc); /* accepts a zeroed one */
 
 #endif

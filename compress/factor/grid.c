@@ -161,7 +161,7 @@ uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
         return 0;
     /* the block and two results, each rounded up to whole pages */
     return lay_out_memory(&g, workers, offsets) +
-           2 * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
+           (target->fixed ? 4 : 2) * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
 }
 
 lort_code lort_factoring_take(lort_factoring *f, lort_error *err)

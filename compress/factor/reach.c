@@ -11,6 +11,7 @@
 
 /* A pass that adds less than this share to the energy of the wanted rank is the last one. */
 #define RANK_GAIN 0.01
+#define FIXED_GAIN 0.001 /* the same for a fixed rank, which no other term completes */
 /* share of the energy far below what rounding the factors to f16 costs */
 #define NEGLIGIBLE 1e-10
 #define ROUNDING 3e-8 /* share of the energy that rounding to f16 costs, about */
@@ -89,7 +90,8 @@ static lort_reach rank_step(const lort_factoring *f)
     const int64_t k = f->grid.rank_cap;
     const double now = lort_ritz_sum(f, k), gain = now - sum_before(f, k);
 
-    return (f->d >= k && gain <= RANK_GAIN * now) || now >= (1 - NEGLIGIBLE) * f->norm2
+    const double enough = f->target->fixed ? FIXED_GAIN : RANK_GAIN;
+    return (f->d >= k && gain <= enough * now) || now >= (1 - NEGLIGIBLE) * f->norm2
                ? LORT_REACH_DONE
                : LORT_REACH_MORE;
 }
@@ -163,8 +165,38 @@ static lort_reach gain_step(const lort_factoring *f, double *best_energy)
                                                                        : LORT_REACH_MORE;
 }
 
+/* Returns how many of n values are above `floor`. */
+static int64_t count_above(const double *ritz, int64_t n, double floor)
+{
+    int64_t count = 0;
+
+    while (count < n && ritz[count] > floor)
+        count++;
+    return count;
+}
+
+/* Values grow from pass to pass. So a value that is below the floor counts once a whole pass found
+ * no further one above it. */
+static lort_reach values_step(const lort_factoring *f)
+{
+    const int64_t cap = f->grid.rank_cap;
+    const double floor = ldexp(f->target->floor, -2 * f->exponent);
+    const int64_t above = count_above(f->ritz, f->d, floor),
+                  above_before = count_above(f->ritz_before, f->before, floor),
+                  now = smallest_rank(f->ritz, f->d, energy_wanted(f)),
+                  before = smallest_rank(f->ritz_before, f->before, energy_wanted(f));
+
+    if (f->before > 0 && above < f->d && above == above_before)
+        return LORT_REACH_DONE;
+    if (now > 0 && before > 0 && before - now <= now / 32)
+        return LORT_REACH_DONE;
+    return f->before >= cap && rank_step(f) == LORT_REACH_DONE ? LORT_REACH_DONE : LORT_REACH_MORE;
+}
+
 lort_reach lort_reach_step(const lort_factoring *f, double *best_energy)
 {
+    if (f->target->kind == LORT_TARGET_VALUES)
+        return values_step(f);
     if (f->target->kind == LORT_TARGET_GAIN)
         return gain_step(f, best_energy);
     return f->target->kind == LORT_TARGET_RANK ? rank_step(f) : target_step(f, best_energy);
@@ -188,6 +220,8 @@ int64_t lort_reach_rank(const lort_factoring *f)
 {
     const int64_t cap = f->grid.rank_cap < f->d ? f->grid.rank_cap : f->d;
 
+    if (f->target->fixed) /* components beyond the basis are zero */
+        return f->grid.rank_cap;
     if (f->target->kind == LORT_TARGET_RANK)
         return trim_rank(f, cap);
     if (f->target->kind == LORT_TARGET_GAIN)

@@ -28,13 +28,23 @@ typedef struct factor_type {
     void (*store)(const float *src, void *dst, uint64_t n);
     void (*load)(const void *src, float *dst, uint64_t n);
 } factor_type;
-enum { HALF, BRAIN, EIGHT };
-_Static_assert(EIGHT + 1 == LORT_FACTOR_TYPES, "a sum for each type");
-static const factor_type factor_types[LORT_FACTOR_TYPES] = {
+enum { HALF, BRAIN, EIGHT, WHOLE, TYPES };
+_Static_assert(EIGHT + 1 == LORT_FACTOR_TYPES, "a sum for each type that LoRT chooses from");
+static const factor_type factor_types[TYPES] = {
     [HALF] = {LORT_F16, 1, 2, lort_store_f16, lort_load_f16},
     [BRAIN] = {LORT_BF16, 1, 2, lort_store_bf16, lort_load_bf16},
     [EIGHT] = {LORT_Q8_0, 32, 34, lort_store_q8_0, lort_decode_q8_0},
+    [WHOLE] = {LORT_F32, 1, 4, lort_store_f32, lort_load_f32}, /* only where it is asked for */
 };
+
+static const factor_type *find_type(lort_dtype id)
+{
+    int t = 0;
+
+    while (t + 1 < TYPES && factor_types[t].id != id)
+        t++;
+    return &factor_types[t];
+}
 
 typedef struct refit_run {
     lort_factoring *f;
@@ -96,7 +106,7 @@ static void round_each(const float *x, int64_t first, int64_t n, int64_t total,
 
 static double singular_value(const lort_factoring *f, int64_t i)
 {
-    const double square = f->values[f->d - 1 - i];
+    const double square = i < f->d ? f->values[f->d - 1 - i] : 0;
 
     return square > 0 ? sqrt(square) : 0;
 }
@@ -154,7 +164,7 @@ static void solve_coefficients(const lort_factoring *f, int64_t rank)
     float *c = (float *)f->work;
 
     for (int64_t i = 0; i < rank; i++) {
-        const double *v = f->gram + (f->d - 1 - i) * f->grid.cap,
+        const double *v = f->gram + lort_max64(f->d - 1 - i, 0) * f->grid.cap,
                      scale = sqrt(singular_value(f, i));
         root_weights(f)[i] = (float)scale;
         for (int64_t j = 0; j < f->d; j++)
@@ -230,7 +240,8 @@ static lort_code build_right(refit_run *run, lort_error *err)
         code = lort_pool_each(f->pool, items, measure_run, run, err);
     if (code != LORT_OK)
         return code;
-    run->right = choose_types(run, items, numbers);
+    run->right =
+        f->target->fixed ? find_type(f->target->right_type) : choose_types(run, items, numbers);
     run->out->right_bytes = stored_bytes(run->right, numbers);
     code =
         lort_take(f->alloc, run->out->right_bytes, "right factor", (void **)&run->out->right, err);
@@ -266,10 +277,12 @@ static lort_code choose_left(refit_run *run, lort_error *err)
     const int64_t panels = lort_factor_items(f->grid.rows, f->grid.panel),
                   numbers = f->grid.rows * run->rank;
 
-    lort_code code = lort_pool_each(f->pool, panels, left_panel, run, err);
+    lort_code code =
+        f->target->fixed ? LORT_OK : lort_pool_each(f->pool, panels, left_panel, run, err);
     if (code != LORT_OK)
         return code;
-    run->left = choose_types(run, panels, numbers);
+    run->left =
+        f->target->fixed ? find_type(f->target->left_type) : choose_types(run, panels, numbers);
     run->out->left_bytes = stored_bytes(run->left, numbers);
     return lort_take(f->alloc, run->out->left_bytes, "left factor", (void **)&run->out->left, err);
 }

@@ -137,7 +137,7 @@ lort_code lort_factor_scan(lort_factoring *f, lort_verdict *verdict, lort_partia
         max = f->partials[i].max > max ? f->partials[i].max : max;
     }
     *verdict = max > 0 ? LORT_FACTORED : LORT_ZERO;
-    if (max > 0)
+    if (max > 0 && !f->target->fixed)
         frexpf(max, &f->exponent);
     f->rescale = f->exponent > PLAIN_EXPONENT || f->exponent < -PLAIN_EXPONENT;
     f->alpha = f->rescale ? 1.0f : ldexpf(1.0f, -f->exponent);

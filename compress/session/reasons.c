@@ -42,6 +42,11 @@ static const struct {
     [LORT_REASON_TRITS_LARGER] = {"trits not smaller than the lossless form", false},
     [LORT_REASON_NAME] = {"not a matrix that llama.cpp quantises", false},
     [LORT_REASON_LIKE_TYPE] = {"has the type already", false},
+    [LORT_REASON_UNCHANGED] = {"equal in both models", false},
+    [LORT_REASON_LOST] = {"differs, and has no form in the adapter", false},
+    [LORT_REASON_NOISE] = {"differs by rounding only", false},
+    [LORT_REASON_SPARED] = {"its update is too small for the target", false},
+    [LORT_REASON_WHOLE] = {"stored whole", false},
     [LORT_REASON_SAME_BYTES] = {"same bytes", false},
     [LORT_REASON_BYTES_DIFFER] = {"bytes differ; the type has no decoder", false},
     [LORT_REASON_TYPES_DIFFER] = {"types differ; one has no decoder", false},
@@ -90,11 +95,15 @@ const char *lort_action_text(lort_action action)
 
 const char *lort_command_text(lort_command command)
 {
-    static const char *const texts[] = {
-        [LORT_COMMAND_NONE] = "",           [LORT_COMMAND_COMPRESS] = "compress",
-        [LORT_COMMAND_PLAN] = "plan",       [LORT_COMMAND_INSPECT] = "inspect",
-        [LORT_COMMAND_VERIFY] = "verify",   [LORT_COMMAND_RESTORE] = "restore",
-        [LORT_COMMAND_COMPARE] = "compare", [LORT_COMMAND_QUANTIZE] = "quantize"};
+    static const char *const texts[] = {[LORT_COMMAND_NONE] = "",
+                                        [LORT_COMMAND_COMPRESS] = "compress",
+                                        [LORT_COMMAND_PLAN] = "plan",
+                                        [LORT_COMMAND_INSPECT] = "inspect",
+                                        [LORT_COMMAND_VERIFY] = "verify",
+                                        [LORT_COMMAND_RESTORE] = "restore",
+                                        [LORT_COMMAND_COMPARE] = "compare",
+                                        [LORT_COMMAND_QUANTIZE] = "quantize",
+                                        [LORT_COMMAND_EXTRACT] = "extract-lora"};
     return (unsigned)command < sizeof texts / sizeof *texts ? texts[command] : "";
 }
 

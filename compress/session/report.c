@@ -238,6 +238,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .weighted_error = NAN,
                                           .rel_error_rest = NAN,
                                           .worst_row_error = NAN,
+                                          .energy = NAN,
                                           .cosine = NAN,
                                           .max_abs = NAN};
     report->tensors = tensors;

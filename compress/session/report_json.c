@@ -169,6 +169,7 @@ static const field tensor_fields[] = {
     {"outliers", U64, T(outliers)},
     {"rel_error_rest", REAL, T(rel_error_rest)},
     {"worst_row_error", REAL, T(worst_row_error)},
+    {"energy", REAL, T(energy)},
     {"cosine", REAL, T(cosine)},
     {"max_abs", REAL, T(max_abs)},
     {"bytes_in", U64, T(bytes_in)},

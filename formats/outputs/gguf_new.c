@@ -7,7 +7,10 @@
 #include "formats/types/opaque.h"
 #include <stdlib.h>
 
-enum { GGUF_U32 = 4, GGUF_TEXT = 8, NEW_VERSION = 3 };
+enum { GGUF_U32 = 4, GGUF_F32 = 6, GGUF_TEXT = 8, NEW_VERSION = 3 };
+static const uint32_t gguf_types[] = {[LORT_GGUF_SET_U32] = GGUF_U32,
+                                      [LORT_GGUF_SET_F32] = GGUF_F32,
+                                      [LORT_GGUF_SET_TEXT] = GGUF_TEXT};
 
 typedef struct maker {
     const lort_gguf_plan *plan;
@@ -27,14 +30,14 @@ static void put_string(lort_buffer *out, const void *bytes, uint64_t n)
 
 static void put_change(maker *m, const lort_gguf_change *change)
 {
-    if (change->action != LORT_GGUF_SET_U32 && change->action != LORT_GGUF_SET_TEXT)
+    if (change->action > LORT_GGUF_SET_TEXT)
         return;
     put_string(m->out, change->key, strlen(change->key));
-    lort_put_u32(m->out, change->action == LORT_GGUF_SET_U32 ? GGUF_U32 : GGUF_TEXT);
-    if (change->action == LORT_GGUF_SET_U32)
-        lort_put_u32(m->out, change->u32);
-    else
+    lort_put_u32(m->out, gguf_types[change->action]);
+    if (change->action == LORT_GGUF_SET_TEXT)
         put_string(m->out, change->text, strlen(change->text));
+    else
+        lort_put_u32(m->out, change->u32);
     m->keys++;
 }
 

@@ -11,9 +11,10 @@
  */
 typedef enum lort_gguf_action {
     LORT_GGUF_SET_U32,
+    LORT_GGUF_SET_F32, /* `u32` has the bits */
     LORT_GGUF_SET_TEXT,
     LORT_GGUF_DROP,       /* the key is left out */
-    LORT_GGUF_DROP_PREFIX /* all keys that begin so are left out */
+    LORT_GGUF_DROP_PREFIX /* all keys that begin so are left out; an earlier change of one counts */
 } lort_gguf_action;
 typedef struct lort_gguf_change {
     const char *key;

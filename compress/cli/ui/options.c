@@ -288,6 +288,44 @@ const lort_cli_option lort_cli_quantize_options[] = {
     COMMON,
     END};
 
+static const char *const outtypes[] = {"F32", "F16", "BF16", "Q8_0", NULL};
+const lort_cli_option lort_cli_extract_options[] = {
+    {"base", 0, LORT_CLI_TEXT, AT(base), .argument = "BASE",
+     .help = "the model that the fine-tune began from"},
+    OUTPUT("of a GGUF pair the adapter, OUT.gguf; else the new directory for PEFT"),
+    {"rank", 0, LORT_CLI_WHOLE, LORT_GOAL_RANK, AT(job.rank), .low = 1, .high = MOST_RANK,
+     .allowed = "a whole number from 1 to 1000000", .argument = "N",
+     .help = "target: rank N for each tensor"},
+    {"energy", 0, LORT_CLI_REAL, LORT_GOAL_ENERGY, AT(job.value), .low = DBL_TRUE_MIN, .high = 1,
+     .allowed = "a number above 0, at most 1", .argument = "F",
+     .help = "target: the share F of the squared norm of all updates (default 0.98)"},
+    {"max-error", 0, LORT_CLI_REAL, LORT_GOAL_ERROR, AT(job.value), .low = 0, .high = BELOW_1,
+     .allowed = "a number from 0, below 1", .argument = "F",
+     .help = "target: relative error of each update, at most F"},
+    {"size", 0, LORT_CLI_SIZE, LORT_GOAL_SIZE, AT(job.size_bytes),
+     .count = offsetof(lort_cli_values, job.value), .low = 1, .high = 4611686018427387904.0,
+     .allowed = "a size such as 100M, or a share of the fine-tune such as 5%",
+     .argument = "BYTES|P%", .help = "target: bytes of all factors, at most"},
+    {"max-rank", 0, LORT_CLI_WHOLE, AT(job.max_rank), .low = 1, .high = MOST_RANK,
+     .allowed = "a whole number from 1 to 1000000", .argument = "N",
+     .help = "no rank is above N (default 256)"},
+    {"outtype", 0, LORT_CLI_NAME, AT(extract.outtype), .choices = outtypes,
+     .argument = "F32|F16|BF16|Q8_0", .help = "type of the factors (default F16); Q8_0: GGUF only"},
+    {"include", 0, LORT_CLI_LIST, LISTS(include), .argument = "GLOB",
+     .help = "look at tensors of these names only; repeatable"},
+    {"exclude", 0, LORT_CLI_LIST, LISTS(exclude), .argument = "GLOB",
+     .help = "do not look at tensors of these names; wins over --include; repeatable"},
+    {"drop-unsupported", 0, LORT_CLI_FLAG, AT(extract.drop_unsupported),
+     .help = "leave out what differs and an adapter cannot hold, with a warning each"},
+    {"mode", 0, LORT_CLI_CHOICE, AT(job.mode), .choices = modes, .argument = "auto|full|stream",
+     .help = "hold the models in memory (full) or read them through a window (stream)"},
+    WEIGHTS(job),
+    MEMORY(job.memory_bytes),
+    THREADS(job.threads),
+    {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing adapter file"},
+    COMMON,
+    END};
+
 /* ---- one setter per kind of value ---- */
 
 typedef struct setting {

@@ -19,7 +19,9 @@ typedef struct lort_cli_values {
     lort_options job; /* compress, plan */
     lort_run_options run;
     lort_quantize_options quantize;             /* what job has too is taken from there */
+    lort_extract_options extract;               /* the same */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
+    const char *base;                           /* extract-lora; NULL: not given */
     double fail_above;                          /* compare; < 0: off */
     bool force, help, quiet, verbose, quick_check;
     const char *goal_name; /* the option that chose job.goal; NULL: none */
@@ -63,11 +65,12 @@ typedef struct lort_cli_command {
     const lort_cli_option *options;            /* the last row has no name */
     const char *notes;                         /* printed at the end of the help; "": none */
     int (*run)(const lort_cli_values *values); /* returns the exit code */
+    bool wants_base;                           /* --base must be given */
 } lort_cli_command;
 
 extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[],
     lort_cli_inspect_options[], lort_cli_verify_options[], lort_cli_restore_options[],
-    lort_cli_compare_options[], lort_cli_quantize_options[];
+    lort_cli_compare_options[], lort_cli_quantize_options[], lort_cli_extract_options[];
 
 /* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */

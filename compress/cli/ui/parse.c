@@ -125,6 +125,10 @@ static lort_code refuse_streams(const lort_cli_command *command, const lort_cli_
             return lort_fail(err, LORT_E_USAGE,
                              "'-': LoRT cannot read standard input; name a file (./- for this "
                              "name)");
+    if (values->base && strcmp(values->base, "-") == 0)
+        return lort_fail(err, LORT_E_USAGE,
+                         "--base -: LoRT cannot read standard input; name a file (./- for this "
+                         "name)");
     if (values->job.imatrix && strcmp(values->job.imatrix, "-") == 0)
         return lort_fail(err, LORT_E_USAGE,
                          "--imatrix -: LoRT cannot read standard input; name a file (./- for this "
@@ -141,6 +145,8 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
         return lort_fail(err, LORT_E_USAGE, "wants %s", command->arguments);
     if (command->output && !values->output && !values->quantize.dry_run)
         return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
+    if (command->wants_base && !values->base)
+        return lort_fail(err, LORT_E_USAGE, "wants the base of the fine-tune: --base BASE");
     return refuse_streams(command, values, err);
 }
 
