@@ -39,6 +39,7 @@ typedef struct lort_module {
     int64_t count, above; /* values that are known; those above the noise */
     bool low;             /* the update ends at rank `above`, far above the noise */
     int64_t rank;         /* 0: left out */
+    bool closed;          /* SIZE: the next piece did not fit */
     bool floored;         /* the noise stopped it before the target */
     const lort_dtype_info *left, *right; /* types of the stored factors of D = L R */
     double error2;                       /* ||D - L R||^2 */
@@ -105,8 +106,11 @@ lort_target lort_values_target(const lort_extractor *x);
 lort_target lort_factor_target(const lort_extractor *x, int64_t rank);
 
 /* ---- ranks.c ---- */
-/* Chooses rank and types of each module by the goal. On failure: LORT_E_NUMERIC. */
-lort_code lort_ranks_choose(lort_extractor *x, lort_error *err);
+/* Chooses rank and types of each module by the goal. other_bytes: of the output, that are no
+ * factors. On failure: LORT_E_NUMERIC if max_rank does not reach ERROR. */
+lort_code lort_ranks_choose(lort_extractor *x, uint64_t other_bytes, lort_error *err);
+/* SIZE: the most bytes of the output. */
+uint64_t lort_ranks_limit(const lort_extractor *x);
 
 /* ---- files.c ---- */
 /* Makes the header of the new file, and the configuration of PEFT. */

@@ -6,7 +6,6 @@
 #include "formats/inputs/json.h"
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define CONFIG_MOST (8u << 20)
 
@@ -32,10 +31,16 @@ static lort_code check_formats(lort_extractor *x, lort_error *err)
     return LORT_OK;
 }
 
+/* True if the text ends so, in upper or lower case. `end` is in lower case. */
 static bool has_end(const char *text, const char *end)
 {
     const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcasecmp(text + n - m, end) == 0;
+    bool same = n >= m;
+    for (size_t i = 0; same && i < m; i++) {
+        const char c = text[n - m + i];
+        same = (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) == end[i];
+    }
+    return same;
 }
 
 static lort_code check_output(const lort_extractor *x, const char *output, lort_error *err)

@@ -289,6 +289,7 @@ static lort_code make_config(lort_extractor *x, lort_error *err)
 
 lort_code lort_files_make(lort_extractor *x, lort_error *err)
 {
+    lort_files_free(x);
     x->header.alloc = x->config.alloc = &x->session.alloc;
     lort_code code = list_tensors(x, err);
     if (code)

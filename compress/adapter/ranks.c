@@ -66,15 +66,16 @@ static bool is_shared(const lort_extractor *x, const lort_module *m)
     return m->above > 0 && (x->options->goal == LORT_GOAL_SIZE || !m->low);
 }
 
-/* Takes pieces until `energy` is captured, or the next one goes beyond `bytes`. */
+/* Takes pieces until `energy` is captured. One that would go beyond `bytes` closes its module. */
 static void take_segments(lort_extractor *x, const segment *list, uint64_t count, double energy,
                           double bytes)
 {
     double captured = 0, used = 0;
     for (uint64_t i = 0; i < count && captured < energy; i++) {
         lort_module *m = &x->modules[list[i].module];
-        if (used + list[i].bytes > bytes)
-            break;
+        m->closed |= used + list[i].bytes > bytes;
+        if (m->closed)
+            continue;
         captured += list[i].energy;
         used += list[i].bytes;
         m->rank = list[i].rank;
@@ -117,11 +118,14 @@ int64_t lort_rank_of_energy(const double *values, int64_t count, double energy)
     return count + 1;
 }
 
-static void take_low(lort_module *m, double share)
+/* Takes the smallest rank that reaches the energy, or all of an update of low rank if that is
+ * little more, or all above the noise if no rank reaches it. */
+static void take_energy(lort_module *m, double energy)
 {
-    const int64_t rank = lort_rank_of_energy(m->values, m->above, share * m->norm2);
-    m->rank = rank > m->above || m->above <= rank + rank / WHOLE_MORE + 1 ? m->above : rank;
+    const int64_t rank = lort_rank_of_energy(m->values, m->above, energy);
+    const bool whole = m->low && m->above <= rank + rank / WHOLE_MORE + 1;
     m->floored = rank > m->above;
+    m->rank = m->floored || whole ? m->above : rank;
 }
 
 /* Rounding of the factors adds to the error, so a little less is left. */
@@ -133,9 +137,7 @@ static lort_code take_error(lort_extractor *x, lort_module *m, lort_error *err)
     const double left = fmax(0.98 * bound * bound - rounding, 0);
     const lort_tensor *t = m->tensor->base.tensor;
     char name[200];
-    const int64_t rank = lort_rank_of_energy(m->values, m->above, (1 - left) * m->norm2);
-    m->floored = rank > m->above;
-    m->rank = m->floored ? m->above : rank;
+    take_energy(m, (1 - left) * m->norm2);
     if (!m->floored || m->above < m->count || m->count < x->options->max_rank)
         return LORT_OK;
     lort_fail(err, LORT_E_NUMERIC,
@@ -156,7 +158,7 @@ static void round_up(const lort_extractor *x, lort_module *m)
 
 /* ---- all ---- */
 
-static uint64_t size_limit(const lort_extractor *x)
+uint64_t lort_ranks_limit(const lort_extractor *x)
 {
     const lort_extract_options *o = x->options;
     return o->size_bytes
@@ -170,6 +172,8 @@ static lort_code choose_each(lort_extractor *x, lort_error *err)
     lort_code code = LORT_OK;
     for (uint64_t i = 0; i < x->count && code == LORT_OK; i++) {
         lort_module *m = &x->modules[i];
+        m->rank = 0;
+        m->closed = false;
         if (!m->has_factors || m->above == 0)
             continue;
         switch (o->goal) {
@@ -183,7 +187,7 @@ static lort_code choose_each(lort_extractor *x, lort_error *err)
             break;
         case LORT_GOAL_ENERGY:
             if (m->low)
-                take_low(m, o->value);
+                take_energy(m, o->value * m->norm2);
             break;
         default:
             if (m->low && o->goal == LORT_GOAL_DEFAULT)
@@ -193,12 +197,14 @@ static lort_code choose_each(lort_extractor *x, lort_error *err)
     return code;
 }
 
-lort_code lort_ranks_choose(lort_extractor *x, lort_error *err)
+lort_code lort_ranks_choose(lort_extractor *x, uint64_t other_bytes, lort_error *err)
 {
     const lort_goal goal = x->options->goal;
+    const uint64_t limit = lort_ranks_limit(x);
     lort_code code = choose_each(x, err);
     if (code == LORT_OK && goal == LORT_GOAL_SIZE)
-        code = share_ranks(x, INFINITY, (double)size_limit(x), err);
+        code =
+            share_ranks(x, INFINITY, limit > other_bytes ? (double)(limit - other_bytes) : 0, err);
     if (code == LORT_OK && (goal == LORT_GOAL_ENERGY || goal == LORT_GOAL_DEFAULT))
         code = share_ranks(x, goal == LORT_GOAL_ENERGY ? x->options->value : DEFAULT_ENERGY,
                            INFINITY, err);

@@ -6,9 +6,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define Q4_BITS 4.5 /* of a weight in Q4_K */
+#define SIZE_ATTEMPTS 16
 
 void lort_extract_options_init(lort_extract_options *options)
 {
@@ -32,11 +32,11 @@ static lort_code check_options(lort_extractor *x, lort_error *err)
         return lort_fail(err, LORT_E_USAGE, "--max-rank: must be 1 at least");
     x->type = lort_dtype_get(LORT_F16);
     for (size_t i = 0; o->outtype && i < sizeof types / sizeof *types; i++)
-        if (strcasecmp(o->outtype, lort_dtype_get(types[i])->name) == 0) {
+        if (strcmp(o->outtype, lort_dtype_get(types[i])->name) == 0) {
             x->type = lort_dtype_get(types[i]);
             return LORT_OK;
         }
-    return o->outtype ? lort_fail(err, LORT_E_USAGE, "--outtype: must be f32, f16, bf16 or q8_0")
+    return o->outtype ? lort_fail(err, LORT_E_USAGE, "--outtype: must be F32, F16, BF16 or Q8_0")
                       : LORT_OK;
 }
 
@@ -90,6 +90,8 @@ static lort_code open_pair(lort_extractor *x, const char *tuned, const char *out
 
 /* ---- the report ---- */
 
+static uint64_t output_bytes(const lort_extractor *x) { return x->file_size + x->config.size; }
+
 static void report_errors(lort_extractor *x)
 {
     lort_report *report = x->session.report;
@@ -105,7 +107,7 @@ static void report_errors(lort_extractor *x)
         count++;
     }
     report->mean_error = count ? sum / (double)count : NAN;
-    report->output_bytes = x->file_size + x->config.size;
+    report->output_bytes = output_bytes(x);
     report->ratio =
         report->input_bytes ? (double)report->output_bytes / (double)report->input_bytes : NAN;
 }
@@ -198,15 +200,31 @@ static lort_code begin_output(lort_extractor *x, const char *output, lort_error 
     return lort_publish_begin(output, &how, &x->session.alloc, &x->publish, err);
 }
 
+/* A size holds for all files. So what is no factor is known once the headers are made. */
+static lort_code choose_ranks(lort_extractor *x, lort_error *err)
+{
+    uint64_t other = 0;
+    lort_code code = LORT_OK;
+    for (int i = 0; i < SIZE_ATTEMPTS; i++) {
+        code = lort_ranks_choose(x, other, err);
+        if (code == LORT_OK)
+            code = lort_files_make(x, err);
+        const uint64_t bytes = output_bytes(x), limit = lort_ranks_limit(x);
+        if (code || x->options->goal != LORT_GOAL_SIZE || bytes <= limit)
+            return code;
+        other += bytes - limit;
+    }
+    return lort_fail(err, LORT_E_NUMERIC, "no adapter of these tensors has %llu bytes",
+                     (unsigned long long)lort_ranks_limit(x));
+}
+
 static lort_code measure(lort_extractor *x, lort_error *err)
 {
     lort_code code = lort_measure_others(x, err);
     if (code == LORT_OK)
         code = lort_measure_modules(x, err);
     if (code == LORT_OK)
-        code = lort_ranks_choose(x, err);
-    if (code == LORT_OK)
-        code = lort_files_make(x, err);
+        code = choose_ranks(x, err);
     if (code == LORT_OK && x->tensor_count == 0)
         return lort_fail(err, LORT_E_INPUT,
                          "no update is above the noise of rounding, or within the target: the "
