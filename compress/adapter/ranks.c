@@ -200,7 +200,7 @@ static lort_code choose_each(lort_extractor *x, lort_error *err)
 lort_code lort_ranks_choose(lort_extractor *x, uint64_t other_bytes, lort_error *err)
 {
     const lort_goal goal = x->options->goal;
-    const uint64_t limit = lort_ranks_limit(x);
+    const uint64_t limit = goal == LORT_GOAL_SIZE ? lort_ranks_limit(x) : 0;
     lort_code code = choose_each(x, err);
     if (code == LORT_OK && goal == LORT_GOAL_SIZE)
         code =

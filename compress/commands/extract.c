@@ -1,8 +1,7 @@
 /* extract: the command extract-lora, from a pair of models to a published adapter. */
 #include "compress/adapter/adapter.h"
+#include "compress/goal/kinds.h"
 #include "compress/session/report.h"
-#include "compress/session/type_totals.h"
-#include "loader/os/os.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,6 +155,24 @@ static void say_notes(lort_extractor *x)
     }
 }
 
+/* Transformers shares the embedding with the head, but not what PEFT adds to it. */
+static void warn_tied(lort_extractor *x)
+{
+    bool head = false;
+    for (uint64_t i = 0; i < x->count; i++)
+        head |= lort_kind_is_head(lort_module_tensor(&x->modules[i])->name);
+    for (uint64_t i = 0; i < x->count && !head && !x->gguf; i++) {
+        const lort_module *m = &x->modules[i];
+        const lort_tensor *t = lort_module_tensor(m);
+        char name[200];
+        if (m->rank > 0 && m->form == LORT_FORM_EMBEDDING && lort_kind_may_be_head(t->name))
+            lort_session_warn(&x->session,
+                              "tensor '%s' is the output head too, as the model has none of its "
+                              "own: an adapter of PEFT changes the input side only",
+                              lort_escape(name, sizeof name, t->name, t->name_bytes));
+    }
+}
+
 static lort_code check_errors(lort_extractor *x, lort_error *err)
 {
     const double bound = x->options->value;
@@ -259,6 +276,7 @@ static lort_code run(lort_extractor *x, const char *output, lort_error *err)
         return code;
     report_errors(x);
     say_notes(x);
+    warn_tied(x);
     return lort_report_check(session->report, err);
 }
 

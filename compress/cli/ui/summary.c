@@ -274,7 +274,8 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
                        worst_name(report), lort_cli_number(report->mean_error, mean, sizeof mean));
     print_weighted(out, report);
     print_outliers(out, report);
-    if (report->command != LORT_COMMAND_QUANTIZE) { /* which shows its types instead */
+    /* these two show types, or ranks, instead */
+    if (report->command != LORT_COMMAND_QUANTIZE && report->command != LORT_COMMAND_EXTRACT) {
         lort_cli_print_actions(out, report);
         lort_cli_print_kinds(out, report);
     }
