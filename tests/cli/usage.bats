@@ -23,7 +23,7 @@ refuse() {
 }
 
 @test "every command has a help with every option it takes" {
-    for command in compress plan inspect verify restore compare quantize; do
+    for command in compress plan inspect verify restore compare quantize extract-lora; do
         expect 0 "$LORT" $command --help
         printed "Usage: lort $command "
         printed '^ +(-h, )?--help'
@@ -34,7 +34,7 @@ refuse() {
         [ ! -s "$T/err" ]
     done
     expect 0 "$LORT" --help
-    for command in compress plan inspect verify restore compare quantize; do printed "^ +$command "; done
+    for command in compress plan inspect verify restore compare quantize extract-lora; do printed "^ +$command "; done
     expect 0 "$LORT" help
 }
 
@@ -54,6 +54,7 @@ refuse() {
     check restore output dtype tensor force memory threads json quiet verbose
     check compare fail-above weights side-files memory threads json quiet verbose
     check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit json quiet verbose
+    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force json quiet verbose
 }
 
 @test "version names the libraries in use" {
@@ -189,7 +190,7 @@ END
 manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
 
 @test "the manual has every option of every command, and no other" {
-    for command in compress plan inspect verify restore compare quantize; do
+    for command in compress plan inspect verify restore compare quantize extract-lora; do
         "$LORT" help "$command"
     done | sed -nE 's/^ +(-., )?(--[a-z-]+).*/ \2/p' | sort -u >"$T/known" # a help text may name llama.cpp's options
     [ "$(wc -l <"$T/known")" -gt 20 ]
