@@ -51,7 +51,7 @@ static const lort_cli_command commands[] = {
      "and --bpw choose the types by measured errors. The output is the same for every --mode,\n"
      "--memory and -T.\n",
      lort_cmd_quantize, false},
-    {"extract-lora", "FINETUNE --base BASE -o OUT",
+    {"extract-lora", "TUNED --base BASE -o OUT",
      "Write what a fine-tune adds to its base as an adapter.", 1, 1, "an adapter",
      lort_cli_extract_options,
      "Two GGUF models give a file for llama.cpp (--lora), two Hugging Face models a directory for\n"
@@ -80,7 +80,7 @@ static void print_usage(FILE *out)
           "than memory.\n\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-9s %-18s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  %-12s %-22s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].summary);
     fputs(
         "\n'lort help COMMAND' lists the options of a command. 'lort --version' (also -V, "
