@@ -102,7 +102,7 @@ lort_code lort_measure_others(lort_extractor *x, lort_error *err);
  * differs. */
 lort_code lort_measure_modules(lort_extractor *x, lort_error *err);
 /* The target of lort_factor_values, and of lort_factor at the most. */
-lort_target lort_values_target(const lort_extractor *x);
+lort_target lort_values_target(const lort_extractor *x, const lort_module *module);
 lort_target lort_factor_target(const lort_extractor *x, int64_t rank);
 
 /* ---- ranks.c ---- */

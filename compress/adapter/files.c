@@ -108,12 +108,15 @@ static lort_code list_tensors(lort_extractor *x, lort_error *err)
 
 /* ---- GGUF ---- */
 
+/* general.file_type, as llama.cpp numbers types. It is a label only. */
 static uint32_t file_type(const lort_extractor *x)
 {
-    return x->type->id == LORT_F32    ? 0
-           : x->type->id == LORT_F16  ? 1
-           : x->type->id == LORT_BF16 ? 32
-                                      : 7;
+    static const uint32_t numbers[][2] = {
+        {LORT_F32, 0}, {LORT_F16, 1}, {LORT_Q8_0, 7}, {LORT_BF16, 32}};
+    uint32_t i = 0;
+    while (numbers[i][0] != (uint32_t)x->type->id)
+        i++;
+    return numbers[i][1];
 }
 
 static lort_code make_gguf(lort_extractor *x, const lort_header *base, const uint8_t *data,
@@ -193,22 +196,24 @@ static void put_module_name(lort_buffer *out, const lort_tensor *t, bool escape)
     lort_put_json_text(out, name);
 }
 
-/* The rank that most modules have; of two as frequent the lower. */
-static int64_t common_rank(const lort_extractor *x)
+/* The rank that most modules have; of two as frequent the lower. 0: there is none. */
+static lort_code common_rank(const lort_extractor *x, int64_t *common, lort_error *err)
 {
-    int64_t best = 0;
-    uint64_t most = 0;
-    for (uint64_t i = 0; i < x->count; i++) {
-        const int64_t rank = x->modules[i].rank;
-        uint64_t count = 0;
-        for (uint64_t j = 0; rank > 0 && rank != best && j < x->count; j++)
-            count += x->modules[j].rank == rank;
-        if (count > most || (count == most && rank < best && count)) {
-            most = count;
-            best = rank;
-        }
-    }
-    return best;
+    int64_t most = 0;
+    void *memory;
+    for (uint64_t i = 0; i < x->count; i++)
+        most = x->modules[i].rank > most ? x->modules[i].rank : most;
+    const uint64_t bytes = ((uint64_t)most + 1) * sizeof(uint32_t);
+    lort_code code = lort_take_zero(&x->session.alloc, bytes, "counts of ranks", &memory, err);
+    uint32_t *counts = memory;
+    *common = 0;
+    for (uint64_t i = 0; i < x->count && code == LORT_OK; i++)
+        counts[x->modules[i].rank] += x->modules[i].rank > 0;
+    for (int64_t rank = 1; rank <= most && code == LORT_OK; rank++)
+        *common = counts[rank] > counts[*common] ? rank : *common;
+    if (code == LORT_OK)
+        lort_give(&x->session.alloc, memory, bytes);
+    return code;
 }
 
 static void put_pattern(lort_extractor *x, const char *key, int64_t common)
@@ -267,7 +272,11 @@ static void put_saved(lort_extractor *x)
 
 static lort_code make_config(lort_extractor *x, lort_error *err)
 {
-    const int64_t common = common_rank(x), rank = common ? common : 8;
+    int64_t common;
+    lort_code code = common_rank(x, &common, err);
+    if (code)
+        return code;
+    const int64_t rank = common ? common : 8; /* PEFT wants one, used or not */
     lort_put_text(&x->config, "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\"");
     lort_put_text(&x->config, ",\n  \"base_model_name_or_path\": ");
     lort_put_json_text(&x->config, x->base_path);

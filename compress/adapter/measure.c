@@ -165,29 +165,30 @@ static lort_code sum_slice(lort_extractor *x, lort_module *m, double *floor, boo
 
 /* ---- singular values ---- */
 
-lort_target lort_values_target(const lort_extractor *x)
+lort_target lort_values_target(const lort_extractor *x, const lort_module *m)
 {
     const lort_extract_options *o = x->options;
+    const lort_matrices shape = m->tensor->shape;
+    const int64_t side = shape.rows < shape.cols ? shape.rows : shape.cols,
+                  most = o->goal == LORT_GOAL_RANK ? o->rank : o->max_rank;
     /* a quarter of what may be left: one threshold for all modules goes deeper in some */
     const double energy = o->goal == LORT_GOAL_ERROR    ? 1 - 0.9 * o->value * o->value
                           : o->goal == LORT_GOAL_ENERGY ? 1 - (1 - o->value) / 4
                           : o->goal == LORT_GOAL_RANK   ? 1
                           : o->goal == LORT_GOAL_SIZE   ? 0.999
                                                         : 0.995;
-    return (lort_target){.kind = LORT_TARGET_VALUES,
-                         .value = energy,
-                         .max_rank = o->goal == LORT_GOAL_RANK ? o->rank : o->max_rank};
+    return (lort_target){
+        .kind = LORT_TARGET_VALUES, .value = energy, .max_rank = most < side ? most : side};
 }
 
 lort_target lort_factor_target(const lort_extractor *x, int64_t rank)
 {
-    (void)x;
     return (lort_target){.kind = LORT_TARGET_RANK,
                          .rank = rank,
                          .max_rank = rank,
                          .fixed = true,
-                         .left_type = LORT_F32,
-                         .right_type = LORT_F32};
+                         .left_type = x->type->id,
+                         .right_type = x->type->id};
 }
 
 /* Adds the values of a slice to those of its module. */
@@ -209,7 +210,7 @@ static lort_code find_slice_values(lort_extractor *x, lort_module *m, int64_t sl
 {
     const lort_matrix_source source = lort_update_source(x, m);
     const lort_tensor *t = m->tensor->base.tensor;
-    lort_target target = lort_values_target(x);
+    lort_target target = lort_values_target(x, m);
     lort_values found;
     char name[200];
     target.floor = floor;
@@ -246,7 +247,7 @@ static lort_code measure_slice(lort_extractor *x, lort_module *m, int64_t slice,
 
 static lort_code measure_module(lort_extractor *x, lort_module *m, lort_error *err)
 {
-    const lort_target target = lort_values_target(x);
+    const lort_target target = lort_values_target(x, m);
     void *memory;
     lort_code code =
         lort_arena_take(&x->arena, 2 * (uint64_t)target.max_rank * sizeof(double), &memory, err);

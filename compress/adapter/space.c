@@ -20,17 +20,14 @@ typedef struct largest {
 
 static lort_target widest(const lort_extractor *x, const lort_module *m)
 {
-    const lort_target values = lort_values_target(x);
-    const lort_matrices shape = m->tensor->shape;
-    const int64_t side = shape.rows < shape.cols ? shape.rows : shape.cols;
-    return lort_factor_target(x, values.max_rank < side ? values.max_rank : side);
+    return lort_factor_target(x, lort_values_target(x, m).max_rank);
 }
 
 static uint64_t module_cost(lort_extractor *x, const lort_module *m, unsigned threads)
 {
     const lort_matrices shape = m->tensor->shape;
     const lort_matrix_source source = lort_update_source(x, m);
-    const lort_target targets[] = {lort_values_target(x), widest(x, m)};
+    const lort_target targets[] = {lort_values_target(x, m), widest(x, m)};
     uint64_t most = 0;
     for (int i = 0; i < 2; i++) {
         const uint64_t bytes =
@@ -62,7 +59,7 @@ static void measure_tiles(lort_extractor *x)
         if (!m->has_factors)
             continue;
         const lort_matrix_source source = lort_update_source(x, m);
-        const lort_target targets[] = {lort_values_target(x), widest(x, m)};
+        const lort_target targets[] = {lort_values_target(x, m), widest(x, m)};
         for (int k = 0; k < 2; k++) {
             lort_factor_grid g;
             const uint64_t floats = lort_factor_grid_make(source.rows, source.cols,
@@ -94,16 +91,16 @@ static uint64_t common_cost(lort_extractor *x, unsigned threads, const lort_tens
     lort_block_need blocks = {0};
     lort_pair_needs(&x->pair, &chunk, &blocks);
     for (uint64_t i = 0; i < x->count; i++)
-        modules += x->modules[i].has_factors;
+        if (x->modules[i].has_factors)
+            modules += (uint64_t)lort_values_target(x, &x->modules[i]).max_rank * RANK_BYTES +
+                       2 * NAME_BYTES;
     for (uint32_t i = 0; i < lort_model_file_count(x->pair.base.model); i++)
         headers += lort_model_get_file(x->pair.base.model, i)->header.header_bytes;
     *which = most.tensor;
     return session->base_anon + lort_budget_used(session->budget) +
            lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &blocks) +
            lort_pair_cost(&x->pair, threads, x->tile_floats) + noise_bytes(threads) +
-           column_bytes(x, threads) + most.bytes +
-           modules * ((uint64_t)lort_values_target(x).max_rank * RANK_BYTES + 2 * NAME_BYTES) +
-           2 * headers + SMALL_THINGS;
+           column_bytes(x, threads) + most.bytes + modules + 2 * headers + SMALL_THINGS;
 }
 
 static uint64_t load_bytes(const lort_extractor *x)

@@ -14,9 +14,9 @@ static bool must_shrink(const lort_factoring *f)
 {
     const lort_factor_grid *g = &f->grid;
 
-    return f->target->kind != LORT_TARGET_RANK && f->target->kind != LORT_TARGET_GAIN &&
-           f->passes < MOST_PASSES && f->d > g->rank_cap && f->d + f->width + g->block > g->cap &&
-           g->cap < lort_min64(g->rows, g->cols);
+    return (f->target->kind != LORT_TARGET_RANK || f->target->fixed) &&
+           f->target->kind != LORT_TARGET_GAIN && f->passes < MOST_PASSES && f->d > g->rank_cap &&
+           f->d + f->width + g->block > g->cap && g->cap < lort_min64(g->rows, g->cols);
 }
 
 static lort_code grow_basis(lort_factoring *f, lort_reach *reach, double *best_energy,

@@ -55,7 +55,7 @@ static void set_widths(lort_factor_grid *g, const lort_target *target)
     if (target->kind == LORT_TARGET_GAIN) {
         g->block = 32;
         cap = g->rank_cap + 2 * g->block;
-    } else if (target->kind == LORT_TARGET_RANK) {
+    } else if (target->kind == LORT_TARGET_RANK && !target->fixed) {
         g->block =
             g->rank_cap > 128 ? 128 : lort_max64(32, lort_min64(64, round_up(g->rank_cap, 16)));
         /* real spectra need 2.7 to 9 times the rank (docs/NUMERICS.md) */
@@ -151,6 +151,13 @@ static uint64_t lay_out_memory(const lort_factor_grid *g, unsigned workers,
     return total;
 }
 
+/* Bytes of a number of a result, at most. */
+static uint64_t result_bytes(const lort_target *target)
+{
+    return target->fixed && (target->left_type == LORT_F32 || target->right_type == LORT_F32) ? 4
+                                                                                              : 2;
+}
+
 uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
                            const lort_target *target, unsigned workers)
 {
@@ -161,7 +168,7 @@ uint64_t lort_factor_bound(int64_t rows, int64_t cols, uint32_t element_bytes,
         return 0;
     /* the block and two results, each rounded up to whole pages */
     return lay_out_memory(&g, workers, offsets) +
-           (target->fixed ? 4 : 2) * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
+           result_bytes(target) * (uint64_t)g.rank_cap * (uint64_t)(rows + cols) + 3 * PAGE;
 }
 
 lort_code lort_factoring_take(lort_factoring *f, lort_error *err)
