@@ -2,6 +2,7 @@
  *
  *   modules   what an adapter makes of each tensor, by name and shape
  *   check     whether fine-tune and base fit together
+ *   update    differences as the factorisation reads them
  *   measure   which tensors differ; norms, noise of rounding and singular values of the updates
  *   ranks     the rank of each module
  *   files     the headers of the output, and the configuration of PEFT
@@ -94,6 +95,15 @@ uint64_t lort_module_bytes(const lort_extractor *x, const lort_module *module, i
  * On failure: LORT_E_INPUT or LORT_E_USAGE. */
 lort_code lort_check_pair(lort_extractor *x, const char *output, lort_error *err);
 
+/* ---- update.c ---- */
+/* A tile of D as the factorisation reads it; ctx: the extractor, whose pair has an open slice. */
+lort_code lort_update_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
+                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err);
+lort_matrix_source lort_update_source(lort_extractor *x, const lort_module *module);
+/* The target of lort_factor_values, and of lort_factor at the most. */
+lort_target lort_values_target(const lort_extractor *x, const lort_module *module);
+lort_target lort_factor_target(const lort_extractor *x, int64_t rank);
+
 /* ---- measure.c ---- */
 /* Compares the tensors that have no factors. With drop_unsupported warns of each one that is lost;
  * else LORT_E_INPUT, which names them. */
@@ -101,10 +111,6 @@ lort_code lort_measure_others(lort_extractor *x, lort_error *err);
 /* Finds norms, noise and singular values of the updates. On failure: LORT_E_INPUT if nothing
  * differs. */
 lort_code lort_measure_modules(lort_extractor *x, lort_error *err);
-/* The target of lort_factor_values, and of lort_factor at the most. */
-lort_target lort_values_target(const lort_extractor *x, const lort_module *module);
-lort_target lort_factor_target(const lort_extractor *x, int64_t rank);
-
 /* ---- ranks.c ---- */
 /* Chooses rank and types of each module by the goal. other_bytes: of the output, that are no
  * factors. On failure: LORT_E_NUMERIC if max_rank does not reach ERROR. */
@@ -120,11 +126,6 @@ void lort_files_free(lort_extractor *x);
 /* ---- factors.c ---- */
 /* Writes header, factors and whole tensors to x->publish. */
 lort_code lort_factors_write(lort_extractor *x, lort_error *err);
-/* A tile of D as the factorisation reads it; ctx: the extractor, whose pair has an open slice. */
-lort_code lort_update_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
-                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err);
-lort_matrix_source lort_update_source(lort_extractor *x, const lort_module *module);
-
 /* ---- space.c ---- */
 /* Chooses mode and threads, starts the workers and takes their buffers. */
 lort_code lort_space_open(lort_extractor *x, lort_error *err);

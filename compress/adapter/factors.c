@@ -11,29 +11,6 @@
 #define PIECE_BYTES 65536 /* of a factor that is written turned */
 #define Q4_BITS 4.5       /* of a weight in Q4_K */
 
-lort_code lort_update_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
-                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err)
-{
-    lort_extractor *x = ctx;
-    *out = dst;
-    *ld = c1 - c0;
-    lort_code code = lort_session_check_stop(&x->session, err);
-    return code ? code
-                : lort_pair_tile(&x->pair, LORT_PAIR_DIFFERENCE, worker, r0, r1, c0, c1, dst, err);
-}
-
-lort_matrix_source lort_update_source(lort_extractor *x, const lort_module *m)
-{
-    const lort_pair_tensor *t = m->tensor;
-    const uint32_t a = lort_dtype_element_bytes(t->tuned.tensor->type),
-                   b = lort_dtype_element_bytes(t->base.tensor->type);
-    return (lort_matrix_source){.rows = t->shape.rows,
-                                .cols = t->shape.cols,
-                                .element_bytes = a + b,
-                                .read = lort_update_read,
-                                .ctx = x};
-}
-
 /* ---- writing ---- */
 
 static lort_code pad_to(lort_extractor *x, uint64_t offset, lort_error *err)

@@ -165,32 +165,6 @@ static lort_code sum_slice(lort_extractor *x, lort_module *m, double *floor, boo
 
 /* ---- singular values ---- */
 
-lort_target lort_values_target(const lort_extractor *x, const lort_module *m)
-{
-    const lort_extract_options *o = x->options;
-    const lort_matrices shape = m->tensor->shape;
-    const int64_t side = shape.rows < shape.cols ? shape.rows : shape.cols,
-                  most = o->goal == LORT_GOAL_RANK ? o->rank : o->max_rank;
-    /* a quarter of what may be left: one threshold for all modules goes deeper in some */
-    const double energy = o->goal == LORT_GOAL_ERROR    ? 1 - 0.9 * o->value * o->value
-                          : o->goal == LORT_GOAL_ENERGY ? 1 - (1 - o->value) / 4
-                          : o->goal == LORT_GOAL_RANK   ? 1
-                          : o->goal == LORT_GOAL_SIZE   ? 0.999
-                                                        : 0.995;
-    return (lort_target){
-        .kind = LORT_TARGET_VALUES, .value = energy, .max_rank = most < side ? most : side};
-}
-
-lort_target lort_factor_target(const lort_extractor *x, int64_t rank)
-{
-    return (lort_target){.kind = LORT_TARGET_RANK,
-                         .rank = rank,
-                         .max_rank = rank,
-                         .fixed = true,
-                         .left_type = x->type->id,
-                         .right_type = x->type->id};
-}
-
 /* Adds the values of a slice to those of its module. */
 static void add_values(lort_module *m, const double *values, const lort_values *found, double floor)
 {
