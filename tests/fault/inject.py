@@ -116,11 +116,11 @@ SAFE = {"model-00001-of-00002.safetensors": [("model.norm.weight", [64], "F32"),
         "model-00002-of-00002.safetensors": [("model.layers.0.mlp.up_proj.weight", [96, 64], "BF16")]}
 
 
-def data_of(name, shape, dtype):
-    return stored(values(math.prod(shape[:-1]), shape[-1], name), dtype)
+def data_of(name, shape, dtype, salt):
+    return stored(values(math.prod(shape[:-1]), shape[-1], name + salt), dtype)
 
 
-def write_gguf(path, tensors=None, spoil=False, shard=None):
+def write_gguf(path, tensors=None, spoil=False, shard=None, salt=""):
     """spoil: the last element of the last tensor is Inf. shard: its number, of two, and all tensors."""
     tensors = tensors or GGUF
 
@@ -134,20 +134,20 @@ def write_gguf(path, tensors=None, spoil=False, shard=None):
     for name, shape, dtype in tensors:
         head += text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", d) for d in reversed(shape))
         head += struct.pack("<IQ", {"F32": 0, "F16": 1}[dtype], len(data))
-        data += data_of(name, shape, dtype)
+        data += data_of(name, shape, dtype, salt)
         data = data[:-4] + struct.pack("<f", math.inf) if spoil and name == tensors[-1][0] else data
         data += bytes(-len(data) % 32)
     with open(path, "wb") as out:
         out.write(head + bytes(-len(head) % 32) + data)
 
 
-def write_safetensors(folder):
+def write_safetensors(folder, salt=""):
     os.mkdir(folder)
     places = {}
     for file, tensors in SAFE.items():
         head, data = {}, b""
         for name, shape, dtype in tensors:
-            bytes_ = data_of(name, shape, dtype)
+            bytes_ = data_of(name, shape, dtype, salt)
             head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(bytes_)]}
             places[name] = file
             data += bytes_
@@ -218,6 +218,8 @@ COMMANDS = [
     Command("restore directory", "restore {in}/hf.lort -o out -T 2", "out"),
     Command("restore --dtype", "restore {in}/hf.lort -o out -T 1 --dtype F16", "out"),
     Command("restore --tensor", "restore {in}/gguf.lort -o out -T 1 --tensor blk.0.attn_q.weight", "out"),
+    Command("extract-lora gguf", "extract-lora {in}/tuned.gguf --base {in}/m.gguf -o out.gguf -q -T 2 --drop-unsupported --rank 4", "out.gguf"),
+    Command("extract-lora directory", "extract-lora {in}/tuned --base {in}/hf -o out -q -T 2 --mode stream --rank 4", "out"),
     Command("compare", "compare {in}/hf {in}/hf.lort -T 2", told="all"),
     Command("compare --json", "compare {in}/m.gguf {in}/gguf.lort -T 1 --json -", told="json"),
 ]
@@ -518,6 +520,8 @@ def make_inputs(box):
         write_gguf(os.path.join(box.inputs, "split", f"m-0000{i + 1}-of-00002.gguf"), some, shard=(i, len(BLOCKS)))
     write_gguf(os.path.join(box.inputs, "nan.gguf"), BLOCKS, spoil=True)
     write_safetensors(os.path.join(box.inputs, "hf"))
+    write_gguf(os.path.join(box.inputs, "tuned.gguf"), salt=" tuned")
+    write_safetensors(os.path.join(box.inputs, "tuned"), " tuned")
     write_imatrix(os.path.join(box.inputs, "im.dat"))
     for name, source, how in (("gguf.lort", "m.gguf", []), ("hf.lort", "hf", ["--max-error", "0.1"]), ("factors.lort", "m.gguf", ["--rank", "4"])):
         subprocess.run([LORT, "compress", os.path.join(box.inputs, source), "-o", os.path.join(box.inputs, name), "-q", *how], check=True)
