@@ -94,6 +94,8 @@ typedef struct lort_options {
     /* Path of an importance matrix that llama.cpp wrote, or NULL. LoRT weighs errors by it, column
      * by column, and keeps them low where importance is high. */
     const char *imatrix;
+    /* Path of the base model of a fine-tune, or NULL: the container holds differences to it. */
+    const char *base;
     /* A tensor with a relative error above it makes the run fail with LORT_E_NUMERIC, and nothing
      * is published. Below 0: no limit, the default. */
     double fail_above;
@@ -307,6 +309,9 @@ typedef struct lort_run_options {
     /* inspect, compare: as in lort_options, for each model that is a directory. */
     const char *weights;
     lort_side_files side_files;
+    /* restore, verify, compare: the base model of a container that holds differences; else NULL.
+     * A model, or a container that holds it losslessly. */
+    const char *base;
 } lort_run_options;
 
 /* Reports the metadata and the tensors of a model or container. Reads no weight and starts no

@@ -117,12 +117,14 @@ typedef struct lort_tensor_report {
     lort_reason reason;      /* why the tensor, or some of its slices, are kept */
     const char *reason_text; /* the reason for a person: "2 of 8 slices kept: holds NaN or Inf" */
     const char *detail;      /* figures behind the reason */
-    const char *same_as;     /* the tensor with the same bytes, which alone is stored */
-    int64_t rank;            /* the largest of the slices; 0 if kept */
-    int64_t slices;          /* matrices in the tensor */
-    int64_t passes;          /* compress: whole readings of the tensor, the most of its slices */
-    double rel_error;        /* norm(W - W') / norm(W), Frobenius; NaN: undefined, null in JSON */
-    double weighted_error;   /* the same, weighed by an importance matrix; NaN: not known */
+    /* How it is stored beside a base: "difference", or why not; "": there is no base. */
+    const char *base;
+    const char *same_as;   /* the tensor with the same bytes, which alone is stored */
+    int64_t rank;          /* the largest of the slices; 0 if kept */
+    int64_t slices;        /* matrices in the tensor */
+    int64_t passes;        /* compress: whole readings of the tensor, the most of its slices */
+    double rel_error;      /* norm(W - W') / norm(W), Frobenius; NaN: undefined, null in JSON */
+    double weighted_error; /* the same, weighed by an importance matrix; NaN: not known */
     /* compress: weights that are stored exactly because they are far larger than the others. The
      * same error over the others; NaN: there are no outliers. */
     uint64_t outliers;
@@ -184,8 +186,10 @@ typedef struct lort_report {
     uint64_t input_files;
     double input_bpw; /* inspect: 8 x bytes of weight files / elements of all tensors; NaN: none */
     uint64_t left_files, left_bytes; /* in the input's directory, but no part of the model */
-    uint64_t input_version;          /* inspect: of the file format; 0: unknown */
-    const char *verified;            /* verify: "all" or "records"; "": not verified */
+    const char *base_path;           /* of --base, or "" */
+    uint64_t base_bytes, base_files;
+    uint64_t input_version; /* inspect: of the file format; 0: unknown */
+    const char *verified;   /* verify: "all" or "records"; "": not verified */
     const char *output_path;
     uint64_t output_bytes;
     uint64_t output_low, output_high; /* plan: the estimated size lies between them */

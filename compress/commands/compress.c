@@ -2,6 +2,7 @@
  *
  * The room does the work of the commands, one file each. It must not print or exit: results go into
  * the report, progress to the observer. */
+#include "compress/delta/base.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
@@ -100,6 +101,22 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, lort_err
     return code;
 }
 
+static lort_code open_base(prepared *p, const lort_options *options, lort_error *err)
+{
+    const lort_index *index = lort_model_index(p->model);
+    if (options->goal != LORT_GOAL_LOSSLESS)
+        return lort_fail(err, LORT_E_USAGE, "--base goes with --lossless");
+    lort_code code =
+        lort_base_open(&p->session, options->base, options->weights, &p->session.base, err);
+    for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
+        uint64_t number;
+        const lort_base_match match = lort_base_find(p->session.base, &index->tensors[i], &number);
+        p->session.report->tensors[i].base =
+            match == LORT_BASE_WHOLE ? "difference" : lort_base_match_text(match);
+    }
+    return code;
+}
+
 /* Says which file the container stores under another name, since its own is not plain. */
 static void warn_names(prepared *p)
 {
@@ -154,6 +171,8 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
         code = open_model(p, path, options, err);
     if (code == LORT_OK && options->imatrix)
         code = open_imatrix(p, options, err);
+    if (code == LORT_OK && options->base)
+        code = open_base(p, options, err);
     if (code == LORT_OK)
         code = lort_session_check_stop(&p->session, err);
     if (code == LORT_OK)
@@ -186,6 +205,7 @@ static void close_prepared(prepared *p)
     lort_plan_free(&p->plan, &p->session.alloc);
     lort_imatrix_free(&p->imatrix);
     lort_model_close(p->model);
+    lort_base_close(p->session.base);
     lort_session_close(&p->session);
 }
 
@@ -304,6 +324,8 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
         code = lort_pipeline_run(&p->decider, &p->plan, done, emitter, err);
     if (code == LORT_OK)
         code = lort_model_unchanged(p->model, err);
+    if (code == LORT_OK)
+        code = lort_base_unchanged(p->session.base, err);
     if (code == LORT_OK)
         code = lort_emit_finish(emitter, err);
     lort_emit_close(emitter);
@@ -444,6 +466,7 @@ static lort_code open_journal(prepared *p, lort_publish *publish, lort_error *er
     lort_plan_importance_text(&p->plan, &words);
     const lort_journal_run run = {.session = &p->session,
                                   .input = &input,
+                                  .base = p->session.base ? lort_base_input(p->session.base) : NULL,
                                   .options = &words,
                                   .resume = options->resume,
                                   .sized = lort_goal_sized(options)};
@@ -561,6 +584,9 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     lort_model_watch(p->model);
     const lort_input input = {.model = p->model};
     lort_code code = lort_input_refuse(&input, options->imatrix, output, &p->session.alloc, err);
+    if (code == LORT_OK && p->session.base)
+        code = lort_input_refuse(lort_base_input(p->session.base), NULL, output, &p->session.alloc,
+                                 err);
     if (code == LORT_OK)
         code = attempt_sizes(p, output, &again, err);
     for (int i = 0; code == LORT_E_READ && lort_model_touched(p->model) && i < TOUCH_ATTEMPTS; i++)

@@ -4,6 +4,7 @@
  * own type if it is F32, F16 or BF16, else in F16; --dtype overrides that. Where a type changes,
  * the header of the file, its offsets and total_size of index.json change along. */
 #include "compress/commands/restore_rows.h"
+#include "compress/delta/base.h"
 #include "compress/read/finite.h"
 #include "compress/read/headers.h"
 #include "compress/session/report.h"
@@ -36,6 +37,7 @@ typedef struct restoring {
     out_file *files;
     lort_publish *publish;
     lort_hasher *hasher;
+    lort_base *base; /* NULL: none */
 } restoring;
 
 static const lort_alloc *alloc_of(const restoring *r) { return &r->reading.session.alloc; }
@@ -512,13 +514,21 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     if (code == LORT_OK)
         code = check_request(&r, output, err);
     if (code == LORT_OK)
-        code = lort_reading_start(&r.reading, &options->run, headers_cost(&r), rows_cost, &r, err);
+        code = lort_base_attach(&r.reading.session, options->run.base, r.reading.archive, &r.base,
+                                err);
+    if (code == LORT_OK)
+        code =
+            lort_reading_start(&r.reading, &options->run,
+                               headers_cost(&r) + lort_base_cost(r.base, r.reading.session.threads),
+                               rows_cost, &r, err);
     if (code == LORT_OK)
         code = options->tensor ? restore_tensor(&r, output, err) : restore_model(&r, output, err);
     if (code == LORT_OK)
         code = lort_session_check_stop(&r.reading.session, err);
     if (code == LORT_OK)
         code = lort_archive_unchanged(r.reading.archive, err);
+    if (code == LORT_OK)
+        code = lort_base_unchanged(r.base, err);
     if (code == LORT_OK)
         code = lort_publish_commit(r.publish, err);
     if (code == LORT_OK)
@@ -531,6 +541,7 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     lort_publish_close(r.publish);
     if (r.reading.archive)
         close_files(&r);
+    lort_base_close(r.base);
     lort_reading_close(&r.reading);
     return code;
 }

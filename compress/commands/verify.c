@@ -1,5 +1,6 @@
 /* verify: decodes a whole container, and so checks every hash and every shape. First it opens the
  * model that restore would write. The quick form decodes records only. */
+#include "compress/delta/base.h"
 #include "compress/read/finite.h"
 #include "compress/read/headers.h"
 #include "compress/session/report.h"
@@ -94,9 +95,22 @@ static uint64_t part_cost(const void *ctx, const lort_part *part, unsigned threa
     return lort_finite_bytes(part);
 }
 
-static lort_code verify_payload(lort_reading *reading, const lort_run_options *run, lort_error *err)
+/* Without a base LoRT checks all but the restored bytes. */
+static lort_code open_base(lort_reading *reading, const lort_run_options *run, lort_base **base,
+                           lort_error *err)
 {
-    lort_code code = lort_reading_start(reading, run, lort_headers_cost(reading->archive, false),
+    if (run->base || !lort_archive_has_base(reading->archive))
+        return lort_base_attach(&reading->session, run->base, reading->archive, base, err);
+    lort_archive_set_base(reading->archive, &(lort_base_reader){.absent = true});
+    return LORT_OK;
+}
+
+static lort_code verify_payload(lort_reading *reading, const lort_run_options *run,
+                                const lort_base *base, lort_error *err)
+{
+    lort_code code = lort_reading_start(reading, run,
+                                        lort_headers_cost(reading->archive, false) +
+                                            lort_base_cost(base, reading->session.threads),
                                         part_cost, NULL, err);
     return code ? code : lort_reading_verify(reading, err);
 }
@@ -105,18 +119,26 @@ lort_code lort_verify(const char *path, const lort_verify_options *options,
                       const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_reading reading;
+    lort_base *base = NULL;
     lort_code code = lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, &options->run, observer,
                                        report, err);
+    if (code == LORT_OK && !options->quick)
+        code = open_base(&reading, &options->run, &base, err);
     if (code == LORT_OK && !options->quick) /* open has read all records */
-        code = verify_payload(&reading, &options->run, err);
+        code = verify_payload(&reading, &options->run, base, err);
     if (code == LORT_OK)
         code = lort_archive_unchanged(reading.archive, err);
+    if (code == LORT_OK)
+        code = lort_base_unchanged(base, err);
     if (code == LORT_OK && !options->quick)
         lort_session_end(&reading.session);
     if (code == LORT_OK)
-        report->verified = options->quick ? "records" : "all";
+        report->verified = options->quick                                    ? "records"
+                           : lort_archive_has_base(reading.archive) && !base ? "without base"
+                                                                             : "all";
     if (code == LORT_E_DAMAGED || code == LORT_E_READ)
         lort_error_file(err, path);
+    lort_base_close(base);
     lort_reading_close(&reading);
     return code;
 }

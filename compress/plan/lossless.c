@@ -1,5 +1,6 @@
 /* lossless: see lossless.h. */
 #include "compress/plan/lossless.h"
+#include "compress/slice/chunk.h"
 #include "formats/types/planes.h"
 #include "loader/store/codec.h"
 
@@ -19,9 +20,10 @@ typedef struct sampler {
 } sampler;
 
 /* Encodes one piece as a chunk is encoded. */
-static lort_code encode_piece(const sampler *s, const lort_tensor *tensor, uint64_t at, uint64_t n,
-                              uint64_t *stored, lort_error *err)
+static lort_code encode_piece(const sampler *s, const lort_tensor_plan *planned, uint64_t at,
+                              uint64_t n, uint64_t *stored, lort_error *err)
 {
+    const lort_tensor *tensor = planned->tensor;
     const uint32_t width = tensor->type->plane_width;
     const uint8_t *src;
     lort_code code = lort_session_check_stop(s->session, err);
@@ -29,6 +31,11 @@ static lort_code encode_piece(const sampler *s, const lort_tensor *tensor, uint6
         code = lort_model_view(s->model, tensor->file, tensor->offset + at, n, s->piece, &src, err);
     if (code)
         return code;
+    if (planned->base)
+        return lort_chunk_encode_against(
+            s->session, planned->base - 1, at, s->codec,
+            &(lort_scratch){.planes = s->planes, .coded = s->coded, .coded_size = s->coded_size},
+            tensor->type, src, n, stored, err);
     if (width > 1) {
         lort_planes_split(src, s->planes, n, width, tensor->type->rotate);
         src = s->planes;
@@ -51,7 +58,7 @@ static lort_code sample_tensor(const sampler *s, lort_tensor_plan *planned, lort
         const uint64_t at = (some < 2 ? 0 : i * (all - 1) / (some - 1)) * piece,
                        left = tensor->bytes - at, n = left < piece ? left : piece;
         uint64_t stored = 0;
-        code = encode_piece(s, tensor, at, n, &stored, err);
+        code = encode_piece(s, planned, at, n, &stored, err);
         in += n;
         out += stored;
     }

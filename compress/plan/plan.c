@@ -1,6 +1,7 @@
 /* plan: see plan.h. Goes over the extents, then room.c chooses mode and threads for all of
  * them. */
 #include "compress/plan/plan.h"
+#include "compress/delta/base.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/equal.h"
 #include "compress/plan/estimate.h"
@@ -57,8 +58,9 @@ static lort_kind_info kind_of(const lort_tensor *tensor, const model_facts *fact
                : *lort_kind_get(tensor->name);
 }
 
-static void plan_extent(const lort_model *model, const lort_options *options,
-                        const model_facts *facts, uint64_t extent, lort_tensor_plan *planned)
+static void plan_extent(const lort_session *session, const lort_model *model,
+                        const lort_options *options, const model_facts *facts, uint64_t extent,
+                        lort_tensor_plan *planned)
 {
     uint64_t tensor = lort_model_extent_tensor(model, extent);
     *planned = (lort_tensor_plan){0};
@@ -72,6 +74,9 @@ static void plan_extent(const lort_model *model, const lort_options *options,
     planned->convolution = view.convolution;
     planned->reason = lort_rules_reason(options, planned->tensor, &view, planned->mark);
     planned->candidate = planned->reason == LORT_REASON_NONE;
+    uint64_t number;
+    if (session->base && lort_base_find(session->base, planned->tensor, &number) <= LORT_BASE_ROWS)
+        planned->base = number + 1;
 }
 
 /* A head with the bytes of the embedding is tied, though the file has it twice. */
@@ -131,7 +136,7 @@ static lort_code plan_extents(lort_session *session, lort_model *model, const lo
     look_at_names(model, &facts);
     plan->quantised = facts.marks.quantised;
     for (uint64_t i = 0; i < plan->count; i++)
-        plan_extent(model, options, &facts, i, &plan->tensors[i]);
+        plan_extent(session, model, options, &facts, i, &plan->tensors[i]);
     code = lort_equal_find(session, model, options, plan, err);
     if (code == LORT_OK) {
         finish_extents(session, options, &facts, plan);

@@ -16,6 +16,7 @@
 #include "compress/plan/room.h"
 #include "compress/goal/goal.h"
 #include "compress/session/report.h"
+#include "compress/slice/chunk.h"
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fit_trits.h"
 #include "compress/slice/outliers.h"
@@ -158,7 +159,7 @@ static uint64_t common_cost(const lort_session *session, const lort_options *opt
 {
     return session->base_anon + lort_budget_used(session->budget) +
            lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) +
-           window_cost(2 * threads, &plan->blocks);
+           window_cost(2 * threads, &plan->blocks) + lort_chunk_against_cost(session, threads);
 }
 
 static void set_workspaces(const lort_options *options, lort_work_plan *plan, unsigned workers)

@@ -313,7 +313,7 @@ lort_code lort_reading_check_raw(lort_reading *reading, const lort_part *part, l
     lort_code code = lort_hasher_open(&reading->session.alloc, &hasher, err);
     if (code == LORT_OK)
         code = lort_reading_all_bytes(reading, part, lort_reading_hash, hasher, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && !lort_archive_part_absent(reading->archive, part))
         code = lort_reading_check_hash(part, hasher, err);
     lort_hasher_close(hasher);
     return code;

@@ -2,6 +2,7 @@
 #include "compress/session/figures.h"
 #include "compress/session/reasons.h"
 #include "compress/session/report.h"
+#include "formats/container/base.h"
 #include "formats/container/part.h"
 #include <math.h>
 #include <string.h>
@@ -19,6 +20,7 @@ void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t r
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_FACTORS && s < part->slices; s++)
             entry->rank =
                 part->terms[t].rank[s] > entry->rank ? part->terms[t].rank[s] : entry->rank;
+    entry->base = lort_part_base(part) ? "difference" : "";
     entry->outliers = 0;
     for (uint32_t t = 0; t < part->term_count; t++)
         for (uint32_t s = 0; part->terms[t].kind == LORT_TERM_OUTLIERS && s < part->slices; s++)
@@ -39,6 +41,7 @@ void lort_report_same(lort_report *report, const lort_tensor_report *origin,
     entry->slices = origin->slices;
     entry->rel_error = origin->rel_error;
     entry->weighted_error = origin->weighted_error;
+    entry->base = origin->base;
     entry->reason = LORT_REASON_SAME;
     entry->same_as =
         whole ? origin->name : lort_report_text(report, "%.*s...", NAME_WHOLE - 3, origin->name);

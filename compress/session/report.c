@@ -95,6 +95,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .weighted_worst = NAN,
                             .weighted_mean = NAN,
                             .imatrix_path = "",
+                            .base_path = "",
                             .owner = owner};
     return LORT_OK;
 }
@@ -231,6 +232,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .type = "",
                                           .reason_text = "",
                                           .detail = "",
+                                          .base = "",
                                           .same_as = "",
                                           .file = "",
                                           .slices = 1,

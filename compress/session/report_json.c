@@ -152,6 +152,8 @@ static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
 static const field imatrix_fields[] = {{"path", TEXT, R(imatrix_path)},
                                        {"entries", U64, R(imatrix_entries)},
                                        {"matrices", U64, R(imatrix_matrices)}};
+static const field base_fields[] = {
+    {"path", TEXT, R(base_path)}, {"bytes", U64, R(base_bytes)}, {"files", U64, R(base_files)}};
 static const field tensor_fields[] = {
     {"name", TEXT, T(name)},
     {"shape", NONE, 0},
@@ -160,6 +162,7 @@ static const field tensor_fields[] = {
     {"action", ACTION, T(action)},
     {"reason", TEXT, T(reason_text)},
     {"detail", TEXT, T(detail)},
+    {"base", TEXT, T(base)},
     {"same_as", TEXT, T(same_as)},
     {"rank", I64, T(rank)},
     {"slices", I64, T(slices)},
@@ -305,6 +308,8 @@ static json_t *report_json(const lort_report *report)
     root = with_member(root, "output", OBJECT(output_fields, report));
     root = with_member(root, "imatrix",
                        *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
+    root =
+        with_member(root, "base", *report->base_path ? OBJECT(base_fields, report) : json_null());
     root = with_fields(root, OBJECT(tail_fields, report));
     return with_lists(root, report);
 }

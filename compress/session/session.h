@@ -53,6 +53,7 @@ typedef struct lort_session {
     uint64_t back_bytes;                         /* read back of the present file */
     _Atomic(const lort_tensor_report *) at_work; /* the tensor that was begun last; NULL: none */
     const lort_imatrix *imatrix;                 /* with --imatrix; else NULL */
+    struct lort_base *base;                      /* compress, plan: with --base; else NULL */
 } lort_session;
 
 /* Sets the floating-point environment and OpenBLAS's threads. Probes memory and topology, fills the

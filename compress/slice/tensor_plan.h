@@ -51,6 +51,7 @@ typedef struct lort_tensor_plan {
      */
     double lossless_share;
     bool lossless_whole; /* the sample has all bytes */
+    uint64_t base;       /* the number of its tensor in the base, + 1; 0: it has none */
 } lort_tensor_plan;
 
 /* The number of jobs of the extent: one per slice of a candidate, else one. */

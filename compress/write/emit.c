@@ -1,6 +1,7 @@
 /* emit: the bytes of the container in order. The pool encodes chunks. The thread of the caller
  * hashes and appends them. */
 #include "compress/write/emit.h"
+#include "compress/delta/base.h"
 #include "compress/session/figures.h"
 #include "compress/session/reasons.h"
 #include "compress/session/report.h"
@@ -288,6 +289,10 @@ static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lor
                         .chunks = emitter->chunks,
                         .chunk_count = emitter->chunk_count,
                         .payload_bytes = lort_publish_size(emitter->publish) - part->start};
+    lort_code code = LORT_OK;
+    if (part->any_base)
+        code = lort_base_describe(lort_emitter_session(emitter)->base, part->planned->base - 1,
+                                  &part->base, err);
     lort_part_draft_terms(part, terms, &record.term_count);
     lort_part_put(&record, &body);
     lort_index_entry *entry = &emitter->entries[part->extent];
@@ -295,7 +300,8 @@ static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lor
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
     /* A part with a record is never made again, so its input must not have changed. */
     emitter->sources[part->extent] = record.source;
-    lort_code code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
+    if (code == LORT_OK)
+        code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
     if (code == LORT_OK)
         code = check_same(emitter, &record, err);
     if (code == LORT_OK)

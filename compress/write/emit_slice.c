@@ -99,9 +99,10 @@ static lort_code encode_raw(void *ctx, int64_t item, unsigned worker, unsigned s
     lort_code code = lort_model_view(emitter->decider->model, emitter->part.file, run->offset + at,
                                      state->bytes, emitter->slots[slot].bytes, &state->src, err);
     if (code == LORT_OK)
-        code = lort_chunk_encode(lort_emitter_session(emitter)->scratch[worker].codec,
-                                 &emitter->slots[slot], emitter->part.type, state->src,
-                                 state->bytes, &state->stored, err);
+        code = lort_chunk_encode_planned(emitter->decider, emitter->part.planned, run->offset + at,
+                                         lort_emitter_session(emitter)->scratch[worker].codec,
+                                         &emitter->slots[slot], state->src, state->bytes,
+                                         &state->stored, err);
     if (code == LORT_OK)
         state->hash = lort_xxh64(emitter->slots[slot].coded, state->stored);
     if (code == LORT_OK && is_looked_through(&emitter->part))
@@ -147,6 +148,7 @@ lort_code lort_emit_raw(lort_emitter *emitter, uint32_t slice, uint64_t offset, 
     if (code)
         return code;
     run.slots = memory;
+    lort_part_draft_base(&emitter->part, slice);
     code =
         lort_pool_run(lort_emitter_session(emitter)->pool, (int64_t)((bytes + chunk - 1) / chunk),
                       emitter->window, encode_raw, commit_raw, &run, err);

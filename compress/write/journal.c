@@ -57,6 +57,14 @@ typedef struct key_file {
     int64_t mtime_ns, ctime_ns;
 } key_file;
 
+/* The files of one input. */
+typedef struct key_set {
+    const lort_input *input;
+    const lort_alloc *alloc;
+    const char *label; /* before their names */
+    uint32_t first;    /* number of the first file */
+} key_set;
+
 /* XXH3-128 of the bytes before the data of a weight file, or of a whole file of another role. */
 static lort_code hash_header(lort_model *model, uint32_t number, lort_hasher *hasher, void *scratch,
                              lort_error *err)
@@ -105,49 +113,60 @@ static void put_file(const key_file *file, uint32_t number, lort_hash128 hash, l
     put_identity(file, name, lort_os_time_ns(), key);
 }
 
-static lort_code put_model_file(const lort_journal_run *run, uint32_t number, void *scratch,
+/* A file of the base has "base " before its name. */
+#define KEY_NAME (LORT_PLAIN_PATH_MAX + 8)
+static const char *key_name(const key_set *set, const char *name, char out[KEY_NAME])
+{
+    snprintf(out, KEY_NAME, "%s%s", set->label, name);
+    return out;
+}
+
+static lort_code put_model_file(const key_set *set, uint32_t number, void *scratch,
                                 lort_buffer *key, lort_error *err)
 {
-    const lort_model_file *f = lort_model_get_file(run->input->model, number);
-    const key_file file = {f->name, f->size, f->device, f->inode, f->mtime_ns, f->ctime_ns};
+    const lort_model_file *f = lort_model_get_file(set->input->model, number);
+    char name[KEY_NAME];
+    const key_file file = {
+        key_name(set, f->name, name), f->size, f->device, f->inode, f->mtime_ns, f->ctime_ns};
     lort_hasher *hasher;
-    lort_code code = lort_hasher_open(&run->session->alloc, &hasher, err);
+    lort_code code = lort_hasher_open(set->alloc, &hasher, err);
     if (code == LORT_OK)
-        code = hash_header(run->input->model, number, hasher, scratch, err);
+        code = hash_header(set->input->model, number, hasher, scratch, err);
     if (code == LORT_OK)
-        put_file(&file, number, lort_hasher_value(hasher), key);
+        put_file(&file, set->first + number, lort_hasher_value(hasher), key);
     lort_hasher_close(hasher);
     return code;
 }
 
-static lort_code put_model(const lort_journal_run *run, lort_buffer *key, lort_error *err)
+static lort_code put_model(const key_set *set, lort_buffer *key, lort_error *err)
 {
     void *scratch;
-    lort_code code = lort_take(&run->session->alloc, HASH_PIECE, "reading headers", &scratch, err);
+    lort_code code = lort_take(set->alloc, HASH_PIECE, "reading headers", &scratch, err);
     if (code)
         return code;
-    for (uint32_t i = 0; i < lort_model_file_count(run->input->model) && code == LORT_OK; i++)
-        code = put_model_file(run, i, scratch, key, err);
-    lort_give(&run->session->alloc, scratch, HASH_PIECE);
+    for (uint32_t i = 0; i < lort_model_file_count(set->input->model) && code == LORT_OK; i++)
+        code = put_model_file(set, i, scratch, key, err);
+    lort_give(set->alloc, scratch, HASH_PIECE);
     return code;
 }
 
-static lort_code put_archive(const lort_journal_run *run, lort_buffer *key, lort_error *err)
+static lort_code put_archive(const key_set *set, lort_buffer *key, lort_error *err)
 {
-    const lort_archive *archive = run->input->archive;
+    const lort_archive *archive = set->input->archive;
+    char name[KEY_NAME];
     const lort_file_info *f = lort_archive_info(archive);
-    const key_file file = {lort_path_base(lort_archive_path(archive)),
+    const key_file file = {key_name(set, lort_path_base(lort_archive_path(archive)), name),
                            f->size,
                            f->device,
                            f->inode,
                            f->mtime_ns,
                            f->ctime_ns};
     lort_hasher *hasher;
-    lort_code code = lort_hasher_open(&run->session->alloc, &hasher, err);
+    lort_code code = lort_hasher_open(set->alloc, &hasher, err);
     if (code)
         return code;
     hash_chunks(archive, hasher);
-    put_file(&file, 0, lort_hasher_value(hasher), key);
+    put_file(&file, set->first, lort_hasher_value(hasher), key);
     lort_hasher_close(hasher);
     return LORT_OK;
 }
@@ -164,13 +183,22 @@ static void put_options(const lort_buffer *words, lort_buffer *key)
     }
 }
 
+static lort_code put_input(const key_set *set, lort_buffer *key, lort_error *err)
+{
+    return set->input->archive ? put_archive(set, key, err) : put_model(set, key, err);
+}
+
 static lort_code make_key(const lort_journal_run *run, lort_buffer *key, lort_error *err)
 {
     char libraries[LORT_LIBRARIES_TEXT];
     lort_library_versions(libraries, sizeof libraries);
     lort_put_text(key, "algorithm\t%d\nlibraries\t%s\n", LORT_ALGORITHM, libraries);
     put_options(run->options, key);
-    lort_code code = run->input->archive ? put_archive(run, key, err) : put_model(run, key, err);
+    lort_code code = put_input(&(key_set){run->input, &run->session->alloc, "", 0}, key, err);
+    if (code == LORT_OK && run->base)
+        code = put_input(&(key_set){run->base, &run->session->alloc, "base ",
+                                    lort_model_file_count(run->input->model)},
+                         key, err);
     return code ? code : lort_buffer_check(key, err);
 }
 

@@ -44,6 +44,7 @@ typedef enum lort_journal_state {
 typedef struct lort_journal_run {
     lort_session *session;
     const lort_input *input;
+    const lort_input *base; /* with --base; else NULL */
     /* All options that decide bytes, as words with a space before each. */
     const lort_buffer *options;
     bool resume; /* --resume was given */

@@ -24,6 +24,14 @@ void lort_part_draft_factors(lort_part_draft *part, uint32_t slice, const lort_o
         outcome->product.rank > part->top_rank ? outcome->product.rank : part->top_rank;
 }
 
+void lort_part_draft_base(lort_part_draft *part, uint32_t slice)
+{
+    if (!part->planned->base)
+        return;
+    part->any_base = true;
+    part->ranks[(LORT_DRAFT_TERMS - 1) * (uint64_t)part->slices + slice] = 1;
+}
+
 static lort_term outliers_term(const lort_part_draft *part)
 {
     const lort_dtype_info *values = lort_dtype_get(LORT_F32), *places = lort_dtype_get(LORT_U64);
@@ -76,6 +84,15 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
                                         .scaled = part->planned->scaled};
     if (part->outliers)
         terms[(*count)++] = outliers_term(part);
+    if (part->any_base)
+        terms[(*count)++] =
+            (lort_term){.kind = LORT_TERM_BASE,
+                        .left = type->id,
+                        .right = type->id,
+                        .left_width = 1,
+                        .right_width = 1,
+                        .rank = part->ranks + (LORT_DRAFT_TERMS - 1) * (uint64_t)part->slices,
+                        .base = part->base};
     if (part->any_raw)
         terms[(*count)++] = (lort_term){.kind = LORT_TERM_RAW,
                                         .left = type->id,

@@ -7,7 +7,7 @@
 #include "formats/container/container.h"
 
 #define LORT_FACTOR_TERMS 9 /* one per pair of storage types */
-#define LORT_DRAFT_TERMS (LORT_FACTOR_TERMS + 3)
+#define LORT_DRAFT_TERMS (LORT_FACTOR_TERMS + 4)
 
 typedef struct lort_part_draft {
     uint64_t extent;
@@ -19,15 +19,16 @@ typedef struct lort_part_draft {
     lort_hasher *hasher;
     uint64_t start; /* where the payload begins in the output */
     /* [LORT_DRAFT_TERMS][slices]. Row 0 is for RAW, row 1 for INTEGERS or TERNARY, row 2 for
-     * OUTLIERS, the others for FACTORS. */
+     * OUTLIERS, the last for BASE, the others for FACTORS. */
     uint32_t *ranks;
     int32_t *exponents; /* [slices] */
     float *steps;       /* [slices] */
     lort_dtype pair[LORT_FACTOR_TERMS][2];
     unsigned pairs;
-    bool any_raw, any_blocks, undefined;
-    bool ternary;      /* the blocks are trits; a run makes either integers or trits */
-    uint64_t lossless; /* bytes of the lossless forms of all slices, one by one */
+    bool any_raw, any_blocks, any_base, undefined;
+    lort_base_tensor base; /* any_base: what the record says of it */
+    bool ternary;          /* the blocks are trits; a run makes either integers or trits */
+    uint64_t lossless;     /* bytes of the lossless forms of all slices, one by one */
     double norm2, error2, seconds;
     double worst_row; /* the largest relative error of a row; 0: not known */
     uint64_t outliers;
@@ -42,6 +43,8 @@ typedef struct lort_part_draft {
 
 /* Notes the exponent of a slice's factors, and their rank in the row of their pair of types. */
 void lort_part_draft_factors(lort_part_draft *part, uint32_t slice, const lort_outcome *outcome);
+/* Notes that a slice is a difference, if the plan has a tensor of the base. */
+void lort_part_draft_base(lort_part_draft *part, uint32_t slice);
 /* Fills the terms of the record, at most LORT_DRAFT_TERMS. */
 void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *count);
 /* The relative error over all slices. 0 if all slices are kept; NaN if the norm is unknown, zero or

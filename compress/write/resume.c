@@ -1,6 +1,8 @@
 /* resume: see resume.h. Nothing is mapped: LoRT reads the file through a window of one chunk. */
 #include "compress/write/resume.h"
+#include "compress/delta/base.h"
 #include "formats/base/bytes.h"
+#include "formats/container/base.h"
 #include "loader/store/record.h"
 #include <stdio.h>
 #include <string.h>
@@ -130,6 +132,26 @@ static lort_code check_source(unfinished *u, const lort_part *part, lort_error *
         lort_publish_partial(u->publish));
 }
 
+/* Compares the tensor of the base with the hash in the record of a part. */
+static lort_code check_base(unfinished *u, const lort_part *part, lort_error *err)
+{
+    const lort_tensor_plan *planned = &u->plan->tensors[part->number];
+    const lort_term *term = lort_part_base(part);
+    lort_base_tensor now;
+    if (!term && !planned->base)
+        return LORT_OK;
+    lort_code code = LORT_OK;
+    if (planned->base)
+        code = lort_base_describe(u->decider->session->base, planned->base - 1, &now, err);
+    if (code || (term && planned->base &&
+                 memcmp(term->base.hash.bytes, now.hash.bytes, sizeof now.hash.bytes) == 0))
+        return code;
+    return lort_fail(err, u->decider->options->resume ? LORT_E_READ : LORT_E_DAMAGED,
+                     "a tensor of the base changed since %s was begun; restore the base, or leave "
+                     "--resume out to start again",
+                     lort_publish_partial(u->publish));
+}
+
 /* Takes over the part behind those already taken over. LORT_E_DAMAGED ends the search. */
 static lort_code adopt_part(unfinished *u, const lort_record_source *source, uint64_t number,
                             lort_error *err)
@@ -154,6 +176,8 @@ static lort_code adopt_part(unfinished *u, const lort_record_source *source, uin
         code = check_chunks(u, &part, start, err);
     if (code == LORT_OK && u->compare)
         code = check_source(u, &part, err);
+    if (code == LORT_OK && u->compare)
+        code = check_base(u, &part, err);
     if (code == LORT_OK)
         code = lort_emit_adopt(u->emitter, &part, record.frame_bytes, err);
     u->bytes += code ? 0 : part.source_bytes;

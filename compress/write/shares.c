@@ -211,9 +211,7 @@ static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_er
     if (planned->same) /* stored as another tensor */
         return LORT_OK;
     if (!planned->candidate)
-        return lort_raw_size(r->decider, work,
-                             planned->tensor ? planned->tensor->type : lort_dtype_get(LORT_U8),
-                             &range, UINT64_MAX, &j->kept, err);
+        return lort_raw_size(r->decider, work, planned, &range, UINT64_MAX, &j->kept, err);
     return lort_decide_curve(r->decider, planned, j->job.slice, work, &j->curve, err);
 }
 

@@ -1,5 +1,6 @@
 /* start: see start.h. */
 #include "compress/write/start.h"
+#include "compress/delta/base.h"
 #include "compress/goal/goal.h"
 #include "compress/session/versions.h"
 #include "formats/base/plain_path.h"
@@ -12,7 +13,7 @@ static uint64_t features_of(const lort_tensor_plan *planned)
            (planned->scaled & LORT_SCALING_ROWS ? LORT_FEATURE_ROW_SCALES : 0) |
            (planned->candidate ? LORT_FEATURE_OUTLIERS : 0) |
            (planned->candidate && planned->convolution ? LORT_FEATURE_CONVOLUTION : 0) |
-           (planned->same ? LORT_FEATURE_SAME : 0) |
+           (planned->same ? LORT_FEATURE_SAME : 0) | (planned->base ? LORT_FEATURE_BASE : 0) |
            (tensor && tensor->type->kind == LORT_KIND_OPAQUE ? LORT_FEATURE_OPAQUE : 0);
 }
 
@@ -56,6 +57,14 @@ static lort_code list_files(const lort_model *model, lort_arena *arena, lort_mod
     return code;
 }
 
+static bool has_base(const lort_work_plan *plan)
+{
+    bool any = false;
+    for (uint64_t i = 0; i < plan->count; i++)
+        any |= plan->tensors[i].base != 0;
+    return any;
+}
+
 /* Makes the body of the MODEL record. */
 static lort_code put_model(const lort_decider *decider, const lort_work_plan *plan,
                            lort_buffer *body, lort_error *err)
@@ -80,6 +89,8 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
     lort_code code = lort_buffer_check(&options, err);
     if (code == LORT_OK)
         code = list_files(decider->model, &arena, &record, err);
+    if (code == LORT_OK && has_base(plan))
+        code = lort_base_list(decider->session->base, &arena, &record, err);
     if (code == LORT_OK)
         lort_model_record_put(&record, body);
     lort_arena_free(&arena);

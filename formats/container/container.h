@@ -50,8 +50,10 @@
 #define LORT_FEATURE_PATHS (1ull << 5)
 /* Required bit: a tensor is of an opaque type (docs/FORMAT.md, section 10). */
 #define LORT_FEATURE_OPAQUE (1ull << 6)
-/* Required feature bits that this reader knows: bits 0 to 6. */
-#define LORT_FEATURES_REQUIRED ((1ull << 7) - 1)
+/* Required bit: the container holds differences to a base model (docs/FORMAT.md, section 5). */
+#define LORT_FEATURE_BASE (1ull << 7)
+/* Required feature bits that this reader knows: bits 0 to 7. */
+#define LORT_FEATURES_REQUIRED ((1ull << 8) - 1)
 #define LORT_CHUNK_MAX (16u << 20)   /* decoded bytes of a chunk that readers accept */
 #define LORT_CHUNK_TARGET (1u << 20) /* decoded bytes of a chunk that writers aim at */
 #define LORT_FRAME_HEADER 32u
@@ -121,6 +123,13 @@ typedef struct lort_extent {
     uint64_t offset, bytes;
 } lort_extent;
 
+/* A weight file of the base model. */
+typedef struct lort_base_file {
+    const char *name; /* as that of lort_input_file */
+    uint64_t size;
+    lort_hash128 header; /* XXH3-128 of the bytes before its first tensor */
+} lort_base_file;
+
 typedef struct lort_model_record {
     uint32_t algorithm; /* LoRT's algorithm version: two versions may give different bytes */
     uint64_t seed;
@@ -134,12 +143,23 @@ typedef struct lort_model_record {
     uint32_t file_count;
     lort_extent *extents;
     uint64_t extent_count;
+    lort_base_file *base; /* the base's weight files; base_count 0: there is no base */
+    uint32_t base_count;
 } lort_model_record;
+
+/* The tensor of the base that a part is a difference to. */
+typedef struct lort_base_tensor {
+    const char *name;
+    uint32_t name_bytes;
+    uint64_t bytes;
+    lort_hash128 hash; /* XXH3-128 of its bytes */
+} lort_base_tensor;
 
 typedef struct lort_term {
     lort_term_kind kind;
     /* RAW: both are the tensor's type. FACTORS: F32, F16, BF16 or Q8_0, whose blocks may cross
-     * rows. INTEGERS: U8 and U8. TERNARY: BF16 and U8. OUTLIERS: F32 and U64. */
+     * rows. INTEGERS: U8 and U8. TERNARY: BF16 and U8. OUTLIERS: F32 and U64. BASE: both are the
+     * tensor's type. */
     lort_dtype left, right;
     /* Plane widths of the stored chunks (formats/types/planes.h); 1: not split. */
     uint16_t left_width, right_width;
@@ -151,14 +171,15 @@ typedef struct lort_term {
     /* [slices]; INTEGERS only, else NULL. 2^-100 to 2^100 if the slice is in this term, else 0.
      * With scaled rows 2^-68 to 2^68. */
     float *step;
-    unsigned scaled; /* lort_scaling; INTEGERS only: which scales follow in CODES */
+    unsigned scaled;       /* lort_scaling; INTEGERS only: which scales follow in CODES */
+    lort_base_tensor base; /* BASE only */
 } lort_term;
 
-/* Version 1 has at most one RAW, one INTEGERS, one TERNARY and one OUTLIERS term. It has at most
- * one FACTORS term for each pair of types. Terms stand in any order. A slice is in RAW alone, or in
- * at most one FACTORS term and at most one of INTEGERS and TERNARY. The slice is the sum of these.
- * A slice in no term is all zero; this is allowed only beside terms other than RAW. The elements of
- * a slice are rows x cols, row-major (lort_part_matrices).
+/* Version 1 has at most one RAW, one INTEGERS, one TERNARY, one OUTLIERS and one BASE term. It has
+ * at most one FACTORS term for each pair of types. Terms stand in any order. A slice is in RAW
+ * alone, or in at most one FACTORS term and at most one of INTEGERS and TERNARY. The slice is the
+ * sum of these. A slice in no term is all zero; this is allowed only beside terms other than RAW.
+ * The elements of a slice are rows x cols, row-major (lort_part_matrices).
  *
  * A payload goes slice by slice: RAW, or LEFT,
  * RIGHT, CODES, BLOCKS, SCALES, TRITS, PLACES, OUTLIERS of slice 0, then of slice 1, and so on. The
@@ -277,6 +298,9 @@ lort_code lort_head_get(const uint8_t *body, uint64_t bytes, lort_head *out, lor
 lort_code lort_footer_get(const uint8_t *body, uint64_t bytes, lort_footer *out, lort_error *err);
 lort_code lort_model_record_get(const uint8_t *body, uint64_t bytes, lort_arena *arena,
                                 lort_model_record *out, lort_error *err);
+/* The base's files in a MODEL record, and the base's tensor in a term (base.c). */
+void lort_base_files_put(const lort_model_record *model, lort_buffer *out);
+void lort_base_tensor_put(const lort_base_tensor *base, lort_buffer *out);
 /* True if the name of a file is a path with a '/': HEAD must then have LORT_FEATURE_PATHS. */
 bool lort_model_record_has_paths(const lort_model_record *model);
 lort_code lort_part_get(const uint8_t *body, uint64_t bytes, lort_arena *arena, lort_part *out,

@@ -4,6 +4,7 @@
 #include "formats/base/bytes.h"
 #include "formats/base/plain_path.h"
 #include "formats/base/text.h"
+#include "formats/container/base.h"
 #include "formats/container/body.h"
 #include "formats/container/container.h"
 #include <stdlib.h>
@@ -168,10 +169,9 @@ static lort_code get_model(lort_cursor *c, lort_arena *arena, lort_model_record 
     m->file_count = lort_get_u32(c, "file count");
     uint32_t zero = lort_get_u32(c, "reserved field");
     m->directory = flags & 1;
-    if (c->code == LORT_OK && (flags > 1 || zero != 0))
+    if (c->code == LORT_OK && (flags > 3 || zero != 0))
         return lort_cursor_fail(
-            c,
-            "model flags are %#x and the reserved field is %#x (allowed: flags 0 and 1, field 0)",
+            c, "model flags are %#x and the reserved field is %#x (allowed: flags 0 to 3, field 0)",
             flags, zero);
     lort_code code = lort_body_string(c, arena, LORT_TEXT_MAX, "producer", &m->producer, err);
     if (code == LORT_OK)
@@ -182,6 +182,8 @@ static lort_code get_model(lort_cursor *c, lort_arena *arena, lort_model_record 
         code = get_files(c, arena, m, err);
     if (code == LORT_OK)
         code = get_extents(c, arena, m, err);
+    if (code == LORT_OK && flags & 2)
+        code = lort_base_files_get(c, arena, m, err);
     return code ? code : lort_body_end(c);
 }
 

@@ -14,7 +14,7 @@ static void put_string(lort_buffer *out, const char *text)
 void lort_model_record_put(const lort_model_record *model, lort_buffer *out)
 {
     lort_put_u32(out, model->algorithm);
-    lort_put_u32(out, model->directory ? 1 : 0);
+    lort_put_u32(out, (model->directory ? 1u : 0u) | (model->base_count ? 2u : 0u));
     lort_put_u64(out, model->seed);
     lort_put_u64(out, model->extent_count);
     lort_put_u32(out, model->file_count);
@@ -35,6 +35,8 @@ void lort_model_record_put(const lort_model_record *model, lort_buffer *out)
         lort_put_u32(out, extent->tensor ? 1 : 0);
         lort_put_u64(out, extent->bytes);
     }
+    if (model->base_count)
+        lort_base_files_put(model, out);
     lort_put_u32(out, 0); /* extension */
 }
 
@@ -58,6 +60,8 @@ static void put_term(const lort_term *term, uint32_t slices, lort_buffer *out)
         memcpy(&bits, &term->step[i], sizeof bits);
         lort_put_u32(out, bits);
     }
+    if (info->base)
+        lort_base_tensor_put(&term->base, out);
 }
 
 static void put_chunk(const lort_chunk *chunk, lort_buffer *out)

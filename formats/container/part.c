@@ -26,7 +26,7 @@ uint64_t lort_part_elements(const lort_part *part)
 bool lort_part_is_raw(const lort_part *part)
 {
     for (uint32_t i = 0; i < part->term_count; i++)
-        if (part->terms[i].kind != LORT_TERM_RAW)
+        if (part->terms[i].kind != LORT_TERM_RAW && part->terms[i].kind != LORT_TERM_BASE)
             return false;
     return true;
 }

@@ -8,6 +8,7 @@
  *               each array tiled by its chunks in order, the payload tiled by all chunks
  */
 #include "formats/base/bytes.h"
+#include "formats/container/base.h"
 #include "formats/container/body.h"
 #include "formats/container/container.h"
 #include "formats/container/part.h"
@@ -99,7 +100,8 @@ static bool plane_ok(uint32_t width, bool rotate)
 static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype_info *type,
                             const lort_term *t)
 {
-    const lort_dtype only = t->kind == LORT_TERM_RAW ? p->dtype : LORT_U8;
+    const bool own = t->kind == LORT_TERM_RAW || t->kind == LORT_TERM_BASE;
+    const lort_dtype only = own ? p->dtype : LORT_U8;
     if (!plane_ok(t->left_width, t->left_rotate) || !plane_ok(t->right_width, t->right_rotate))
         return lort_cursor_fail(
             c, "plane widths are %u and %u (allowed: 1 to %u; 2, 4 or 8 if rotated)", t->left_width,
@@ -112,9 +114,11 @@ static lort_code check_term(lort_cursor *c, const lort_part *p, const lort_dtype
         fits = t->left == LORT_BF16 && t->right == LORT_U8 && t->right_width == 1;
     if (t->kind == LORT_TERM_OUTLIERS)
         fits = t->left == LORT_F32 && t->right == LORT_U64;
-    if (t->kind != LORT_TERM_RAW)
+    if (!own)
         fits &= p->tensor && type->decode;
-    if (t->kind == LORT_TERM_INTEGERS)
+    if (t->kind == LORT_TERM_BASE)
+        fits &= p->tensor;
+    if (t->kind == LORT_TERM_INTEGERS || t->kind == LORT_TERM_BASE)
         fits &= t->left_width == 1;
     if (!fits)
         return lort_cursor_fail(c, "%s of type %d and %d for a part of type %s",
@@ -197,6 +201,8 @@ static lort_code get_term_arrays(lort_cursor *c, lort_arena *arena, const lort_p
             return lort_cursor_fail(c, "rank is %u for slice %u (at most %llu)", t->rank[i], i,
                                     (ull)max);
     }
+    if (info->base && c->code == LORT_OK)
+        return lort_base_tensor_get(c, arena, &t->base, err);
     return t->exponent ? get_exponents(c, p, t) : t->step ? get_steps(c, p, t) : c->code;
 }
 
@@ -260,7 +266,9 @@ static lort_code check_sum(lort_cursor *c, const lort_part *p, uint32_t slice, b
     const unsigned whole = in[LORT_TERM_INTEGERS] + in[LORT_TERM_TERNARY],
                    sum = in[LORT_TERM_FACTORS] + whole;
     if (in[LORT_TERM_FACTORS] > 1 || whole > 1 || (in[LORT_TERM_RAW] && sum) ||
-        (in[LORT_TERM_RAW] + sum == 0 && lossless) || (in[LORT_TERM_OUTLIERS] && !sum))
+        (in[LORT_TERM_RAW] + sum == 0 && lossless) || (in[LORT_TERM_OUTLIERS] && !sum) ||
+        in[LORT_TERM_BASE] > 1 || (in[LORT_TERM_BASE] && !in[LORT_TERM_RAW] && !sum) ||
+        (in[LORT_TERM_BASE] && sum && !lort_dtype_encoder(p->dtype)))
         return lort_cursor_fail(
             c, "slice %u is in %u terms, which is too few or not a combination that is allowed",
             slice, in[LORT_TERM_RAW] + sum);
@@ -272,7 +280,7 @@ static lort_code check_slices(lort_cursor *c, const lort_part *p)
     bool lossless = true;
     uint32_t any[SLICES_AT_ONCE];
     for (uint32_t i = 0; i < p->term_count; i++) {
-        lossless &= p->terms[i].kind == LORT_TERM_RAW;
+        lossless &= p->terms[i].kind == LORT_TERM_RAW || p->terms[i].kind == LORT_TERM_BASE;
         for (uint32_t k = 0; k < i; k++)
             if (same_term(&p->terms[i], &p->terms[k]))
                 return lort_cursor_fail(c, "terms %u and %u are alike", k, i);

@@ -6,6 +6,7 @@ static const lort_term_info terms[LORT_TERM_KINDS] = {
     [LORT_TERM_RAW] = {.name = "raw term"},
     [LORT_TERM_FACTORS] = {.name = "factors", .two_sided = true, .exponents = true},
     [LORT_TERM_INTEGERS] = {.name = "integers", .steps = true, .blocks = true},
+    [LORT_TERM_BASE] = {.name = "base", .base = true},
     [LORT_TERM_TERNARY] = {.name = "trits", .two_sided = true, .blocks = true},
     [LORT_TERM_OUTLIERS] = {.name = "outliers", .two_sided = true},
 };

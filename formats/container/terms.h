@@ -14,7 +14,7 @@ typedef enum lort_term_kind {
     /* Per slice step * integers of a trellis, in blocks. */
     LORT_TERM_INTEGERS = 2,
     LORT_TERM_SCALE = 3, /* reserved: row or column scales */
-    /* Reserved: {XXH3-128 of a base model, tensor name}, for differences of two models. */
+    /* The elements of a tensor of the base model, to which the other terms are a difference. */
     LORT_TERM_BASE = 4,
     LORT_TERM_TERNARY = 5, /* per row a scale (type left) times -1, 0 or 1, in blocks */
     /* Some elements of a slice with other terms: values (type left) and their places (right), which
@@ -29,6 +29,7 @@ typedef struct lort_term_info {
     bool exponents;   /* an exponent per slice stands in the record */
     bool steps;       /* a step per slice stands in the record */
     bool blocks;      /* it is stored in blocks of the grid */
+    bool base;        /* a tensor of the base stands in the record */
 } lort_term_info;
 
 /* Returns the row of a kind, or NULL if this version does not know the kind. */

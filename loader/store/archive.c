@@ -8,6 +8,7 @@
 #include "loader/store/archive.h"
 #include "formats/base/bytes.h"
 #include "formats/base/text.h"
+#include "formats/container/base.h"
 #include "formats/container/part.h"
 #include "formats/types/planes.h"
 #include "loader/os/os.h"
@@ -34,6 +35,7 @@ struct lort_archive {
     lort_index names;
     bool (*stop)(void *ctx); /* during open; may be NULL */
     void *stop_ctx;
+    lort_base_reader base;
 };
 
 static const uint8_t head_start[] = {0x50, 0x2A, 0x4D, 0x18};
@@ -198,6 +200,9 @@ static lort_code read_model(lort_archive *a, const lort_record_source *source, u
         !(a->head.required & LORT_FEATURE_PATHS))
         code = lort_fail(err, LORT_E_DAMAGED,
                          "files have paths, but bit 5 of the required features is not set");
+    if (code == LORT_OK && a->model.base_count && !(a->head.required & LORT_FEATURE_BASE))
+        code = lort_fail(err, LORT_E_DAMAGED,
+                         "there is a base, but bit 7 of the required features is not set");
     *end = LORT_HEADER_BYTES + record.frame_bytes;
     lort_record_free(&record);
     if (code)
@@ -249,6 +254,8 @@ static lort_code read_part(lort_archive *a, const lort_record_source *source, ui
         code = lort_fail(
             err, LORT_E_DAMAGED, "it says part %llu with %llu payload bytes where %llu bytes lie",
             (ull)part->number, (ull)part->payload_bytes, (ull)(entry->record_offset - start));
+    if (code == LORT_OK && lort_part_base(part) && a->model.base_count == 0)
+        code = lort_fail(err, LORT_E_DAMAGED, "it is a difference, but there is no base");
     lort_record_free(&record);
     return code;
 }
@@ -500,11 +507,16 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
     if (code == LORT_OK && lort_xxh64(stored, chunk->stored) != chunk->hash)
         code = lort_fail(err, LORT_E_DAMAGED, "the hash of its %u stored bytes does not match",
                          chunk->stored);
-    if (code == LORT_OK)
+    const bool differs = chunk->array >> 24 == LORT_ARRAY_RAW && lort_part_base(part);
+    bool done = false;
+    if (code == LORT_OK && differs)
+        code = lort_base_chunk(&a->base, part, chunk, stored, codec, a->alloc, scratch, dst, &done,
+                               err);
+    if (code == LORT_OK && !done)
         code =
             (lort_array_get(chunk->array)->frames ? lort_codec_decode_frames : lort_codec_decode)(
                 codec, stored, chunk->stored, width == 1 ? dst : scratch, chunk->decoded, err);
-    if (code == LORT_OK && width > 1)
+    if (code == LORT_OK && width > 1 && !done)
         lort_planes_join(scratch, dst, chunk->decoded, width, rotate);
     lort_buffer_free(&read);
     code = as_read_error(a, code, err);
@@ -513,6 +525,15 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
                           lort_escape_text(shown, sizeof shown, a->path), (ull)part->number,
                           (ull)number, (ull)(payload_at(a, part) + chunk->offset));
     return code;
+}
+
+void lort_archive_set_base(lort_archive *a, const lort_base_reader *base) { a->base = *base; }
+
+bool lort_archive_has_base(const lort_archive *a) { return a->model.base_count != 0; }
+
+bool lort_archive_part_absent(const lort_archive *a, const lort_part *part)
+{
+    return a->base.absent && lort_part_base(part);
 }
 
 void lort_archive_release(const lort_archive *a, const lort_part *part)

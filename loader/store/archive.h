@@ -4,6 +4,7 @@
 
 #include "formats/container/container.h"
 #include "loader/os/os.h"
+#include "loader/store/base_chunk.h"
 #include "loader/store/codec.h"
 
 typedef struct lort_archive lort_archive;
@@ -62,6 +63,12 @@ uint32_t lort_part_stored(const lort_part *part, uint32_t slice);
  * LORT_E_READ or LORT_E_MEMORY. */
 lort_code lort_archive_chunk(const lort_archive *archive, const lort_part *part, uint64_t chunk,
                              lort_codec *codec, void *scratch, void *dst, lort_error *err);
+/* Gives the archive its base, before any chunk is read. */
+void lort_archive_set_base(lort_archive *archive, const lort_base_reader *base);
+/* True if the archive holds differences to a base. */
+bool lort_archive_has_base(const lort_archive *archive);
+/* True if chunks of this part give zeros, since its base is absent (lort_base_reader). */
+bool lort_archive_part_absent(const lort_archive *archive, const lort_part *part);
 /* Releases the pages of a part's payload, behind a reader. Advice only. */
 void lort_archive_release(const lort_archive *archive, const lort_part *part);
 

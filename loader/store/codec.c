@@ -525,18 +525,28 @@ static uint64_t window_of(const uint8_t *frame)
     return single_segment ? 0 : base + base / 8 * (frame[5] & 7);
 }
 
-lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst,
-                            uint64_t decoded, lort_error *err)
+lort_code lort_codec_content(const void *src, uint64_t stored, uint64_t *bytes, lort_error *err)
 {
     unsigned long long claimed = ZSTD_CONTENTSIZE_ERROR;
     if (stored >= 6 &&
         /* 6: the shortest header. Skippable frames hold no data. */
         memcmp(src, "\x28\xb5\x2f\xfd", 4) == 0)
         claimed = ZSTD_getFrameContentSize(src, (size_t)stored);
+    *bytes = claimed;
     if (claimed == ZSTD_CONTENTSIZE_ERROR ||
         ZSTD_findFrameCompressedSize(src, (size_t)stored) != stored)
         return lort_fail(err, LORT_E_DAMAGED, "%llu stored bytes are not one zstd frame",
                          (unsigned long long)stored);
+    return LORT_OK;
+}
+
+lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst,
+                            uint64_t decoded, lort_error *err)
+{
+    uint64_t claimed;
+    lort_code code = lort_codec_content(src, stored, &claimed, err);
+    if (code)
+        return code;
     if (claimed != decoded)
         return lort_fail(err, LORT_E_DAMAGED,
                          "zstd frame says %lld decoded bytes where %llu are expected",

@@ -53,6 +53,9 @@ lort_code lort_codec_encode_symbols(lort_codec *codec, const void *src, uint64_t
  * failure: LORT_E_DAMAGED, also for a window of more than 128 MiB. */
 lort_code lort_codec_decode(lort_codec *codec, const void *src, uint64_t stored, void *dst,
                             uint64_t decoded, lort_error *err);
+/* Sets *bytes to the content size that the one frame of `stored` bytes states. On failure:
+ * LORT_E_DAMAGED. */
+lort_code lort_codec_content(const void *src, uint64_t stored, uint64_t *bytes, lort_error *err);
 /* Decodes one frame behind the other, each like lort_codec_decode. */
 lort_code lort_codec_decode_frames(lort_codec *codec, const void *src, uint64_t stored, void *dst,
                                    uint64_t decoded, lort_error *err);

@@ -76,6 +76,10 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
             .choices = side_files, .argument = "usual|all",                                        \
             .help = "all: also copies of the weights, hidden and large files of a directory"       \
     }
+#define BASE(member, what)                                                                         \
+    {                                                                                              \
+        "base", 0, LORT_CLI_TEXT, AT(member), .argument = "MODEL", .help = what                    \
+    }
 #define FAIL_ABOVE(member, what)                                                                   \
     {                                                                                              \
         "fail-above", 0, LORT_CLI_REAL, AT(member),                                                \
@@ -177,6 +181,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .choices = modes,                                                                         \
          .argument = "auto|full|stream",                                                           \
          .help = "hold the model in memory (full) or read it through a window (stream)"},          \
+        BASE(job.base, "store the difference to this base model; restore needs it too"),           \
         WEIGHTS(job), SIDE_FILES(job), MEMORY(job.memory_bytes), THREADS(job.threads),             \
         {"seed",                                                                                   \
          0,                                                                                        \
@@ -225,6 +230,7 @@ const lort_cli_option lort_cli_inspect_options[] = {WEIGHTS(run), SIDE_FILES(run
 const lort_cli_option lort_cli_verify_options[] = {
     {"quick", 0, LORT_CLI_FLAG, AT(quick_check),
      .help = "check the records only; read no header and no weight"},
+    BASE(run.base, "the base model of a difference; without it restored bytes are not checked"),
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
     COMMON,
@@ -235,6 +241,7 @@ const lort_cli_option lort_cli_restore_options[] = {
      .help = "type of factored and coded tensors, instead of their own"},
     {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME",
      .help = "write the bytes of this tensor only"},
+    BASE(run.base, "the base model of a difference"),
     FORCE,
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
@@ -242,6 +249,7 @@ const lort_cli_option lort_cli_restore_options[] = {
     END};
 const lort_cli_option lort_cli_compare_options[] = {
     FAIL_ABOVE(fail_above, "exit 7 if the relative error of a tensor is above F or undefined"),
+    BASE(run.base, "the base model of a difference among the two"),
     WEIGHTS(run),
     SIDE_FILES(run),
     MEMORY(run.memory_bytes),
