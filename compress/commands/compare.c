@@ -9,6 +9,7 @@
  * NaN or Inf on one side only makes the error undefined. */
 #include "compress/commands/compare_cells.h"
 #include "compress/commands/compare_check.h"
+#include "compress/delta/base.h"
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
 #include "compress/session/report.h"
@@ -51,6 +52,7 @@ typedef struct comparing {
     uint64_t undefined;          /* tensors that differ, but have no error */
     uint64_t first_undefined;    /* its number */
     lort_compare_undecoded told; /* pairs of types */
+    lort_base *base;             /* NULL: none */
 } comparing;
 
 /* ---- cells ---- */
@@ -413,6 +415,8 @@ static lort_code compare_all(comparing *c, lort_error *err)
         code = lort_input_unchanged(&c->a, err);
     if (code == LORT_OK)
         code = lort_input_unchanged(&c->b, err);
+    if (code == LORT_OK)
+        code = lort_base_unchanged(c->base, err);
     return code ? code : lort_report_check(report, err);
 }
 
@@ -462,9 +466,9 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
     const lort_tensor *which = NULL;
     uint64_t limit = lort_session_limit(&c->session, run->memory_bytes),
              factors = most_factors(c, &which);
-    uint64_t base =
-        c->session.base_anon + lort_budget_used(c->session.budget) + factors + SMALL_THINGS;
     *threads = c->session.threads;
+    uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors +
+                    SMALL_THINGS + lort_base_cost(c->base, *threads);
     while (*threads > 1 && base + *threads * worker_cost(chunk, &c->blocks) > limit)
         --*threads;
     report->planned_peak_bytes = base + *threads * worker_cost(chunk, &c->blocks);
@@ -556,17 +560,6 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
     return LORT_E_NUMERIC;
 }
 
-static lort_code open_input(comparing *c, const char *path, const lort_run_options *run,
-                            lort_input *out, lort_error *err)
-{
-    const lort_model_options files = {.weights = run->weights,
-                                      .weights_elsewhere = true,
-                                      .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
-    lort_code code = lort_input_open_as(path, &files, &c->session.alloc, lort_session_warn_text,
-                                        lort_session_stops, &c->session, out, err);
-    return lort_session_name_limit(&c->session, path, code, err);
-}
-
 lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run,
                        const lort_observer *observer, lort_report *report, lort_error *err)
 {
@@ -574,9 +567,11 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes,
                                        run->threads, observer, report, err);
     if (code == LORT_OK)
-        code = open_input(&c, a, run, &c.a, err);
+        code = lort_compare_open(&c.session, a, run, &c.a, err);
     if (code == LORT_OK)
-        code = open_input(&c, b, run, &c.b, err);
+        code = lort_compare_open(&c.session, b, run, &c.b, err);
+    if (code == LORT_OK)
+        code = lort_base_attach_two(&c.session, run->base, &c.a, &c.b, &c.base, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));
@@ -595,6 +590,7 @@ lort_code lort_compare(const char *a, const char *b, double fail_above, const lo
     close_workers(&c);
     lort_input_close(&c.a);
     lort_input_close(&c.b);
+    lort_base_close(c.base);
     lort_session_close(&c.session);
     return code;
 }

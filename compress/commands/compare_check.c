@@ -6,6 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+lort_code lort_compare_open(lort_session *session, const char *path, const lort_run_options *run,
+                            lort_input *out, lort_error *err)
+{
+    const lort_model_options files = {.weights = run->weights,
+                                      .weights_elsewhere = true,
+                                      .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
+    lort_code code = lort_input_open_as(path, &files, &session->alloc, lort_session_warn_text,
+                                        lort_session_stops, session, out, err);
+    return lort_session_name_limit(session, path, code, err);
+}
+
 static lort_code same_shape(const lort_tensor *a, const lort_tensor *b, const char *name,
                             lort_error *err)
 {

@@ -6,6 +6,10 @@
 #include "compress/read/input.h"
 #include "compress/session/session.h"
 
+/* Opens A or B. On failure: the codes of lort_input_open_as. */
+lort_code lort_compare_open(lort_session *session, const char *path, const lort_run_options *run,
+                            lort_input *out, lort_error *err);
+
 /* A and B must have the same tensors with the same shapes. Two containers must not ask for more
  * work than their bytes allow (compress/read/work.h).
  * On failure: LORT_E_INPUT, with the tensor. */

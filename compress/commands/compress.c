@@ -101,22 +101,6 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, lort_err
     return code;
 }
 
-static lort_code open_base(prepared *p, const lort_options *options, lort_error *err)
-{
-    const lort_index *index = lort_model_index(p->model);
-    if (options->goal != LORT_GOAL_LOSSLESS)
-        return lort_fail(err, LORT_E_USAGE, "--base goes with --lossless");
-    lort_code code =
-        lort_base_open(&p->session, options->base, options->weights, &p->session.base, err);
-    for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
-        uint64_t number;
-        const lort_base_match match = lort_base_find(p->session.base, &index->tensors[i], &number);
-        p->session.report->tensors[i].base =
-            match == LORT_BASE_WHOLE ? "difference" : lort_base_match_text(match);
-    }
-    return code;
-}
-
 /* Says which file the container stores under another name, since its own is not plain. */
 static void warn_names(prepared *p)
 {
@@ -172,7 +156,7 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
     if (code == LORT_OK && options->imatrix)
         code = open_imatrix(p, options, err);
     if (code == LORT_OK && options->base)
-        code = open_base(p, options, err);
+        code = lort_base_open_for(&p->session, options, lort_model_index(p->model), err);
     if (code == LORT_OK)
         code = lort_session_check_stop(&p->session, err);
     if (code == LORT_OK)

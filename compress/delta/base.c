@@ -122,6 +122,21 @@ lort_code lort_base_open(lort_session *session, const char *path, const char *we
     return lort_session_name_limit(session, path, code, err);
 }
 
+lort_code lort_base_open_for(lort_session *session, const lort_options *options,
+                             const lort_index *tensors, lort_error *err)
+{
+    if (options->goal != LORT_GOAL_LOSSLESS)
+        return lort_fail(err, LORT_E_USAGE, "--base goes with --lossless");
+    lort_code code = lort_base_open(session, options->base, options->weights, &session->base, err);
+    for (uint64_t i = 0; code == LORT_OK && i < tensors->count; i++) {
+        uint64_t number;
+        const lort_base_match match = lort_base_find(session->base, &tensors->tensors[i], &number);
+        session->report->tensors[i].base =
+            match == LORT_BASE_WHOLE ? "difference" : lort_base_match_text(match);
+    }
+    return code;
+}
+
 static void close_reader(const lort_base *base, chunk_reader *reader)
 {
     lort_codec_close(reader->codec);
@@ -491,20 +506,44 @@ static lort_code read_checked(void *ctx, const lort_part *part, const lort_base_
     return lort_base_bytes(base, number, offset, n, dst, err);
 }
 
-lort_code lort_base_attach(lort_session *session, const char *path, lort_archive *archive,
-                           lort_base **out, lort_error *err)
+static lort_code attach(lort_base *base, lort_archive *archive, lort_error *err)
 {
+    if (!archive || !lort_archive_has_base(archive))
+        return LORT_OK;
+    lort_archive_set_base(archive, &(lort_base_reader){.read = read_checked, .ctx = base});
+    return check_files(base, lort_archive_model(archive), err);
+}
+
+static bool needs_base(const lort_archive *archive)
+{
+    return archive && lort_archive_has_base(archive);
+}
+
+static lort_code attach_both(lort_session *session, const char *path, lort_archive *a,
+                             lort_archive *b, lort_base **out, lort_error *err)
+{
+    const bool needed = needs_base(a) || needs_base(b);
     *out = NULL;
     if (!path)
-        return lort_archive_has_base(archive) ? lort_base_missing(err) : LORT_OK;
-    if (!lort_archive_has_base(archive)) {
-        lort_session_warn(session, "the container holds no differences: --base is not used");
+        return needed ? lort_base_missing(err) : LORT_OK;
+    if (!needed) {
+        lort_session_warn(session, "there are no differences to a base: --base is not used");
         return LORT_OK;
     }
     lort_code code = lort_base_open(session, path, NULL, out, err);
     if (code == LORT_OK)
-        code = check_files(*out, lort_archive_model(archive), err);
-    if (code == LORT_OK)
-        lort_archive_set_base(archive, &(lort_base_reader){.read = read_checked, .ctx = *out});
-    return code;
+        code = attach(*out, a, err);
+    return code ? code : attach(*out, b, err);
+}
+
+lort_code lort_base_attach(lort_session *session, const char *path, lort_archive *archive,
+                           lort_base **out, lort_error *err)
+{
+    return attach_both(session, path, archive, NULL, out, err);
+}
+
+lort_code lort_base_attach_two(lort_session *session, const char *path, const lort_input *a,
+                               const lort_input *b, lort_base **out, lort_error *err)
+{
+    return attach_both(session, path, a->archive, b->archive, out, err);
 }

@@ -25,6 +25,10 @@ typedef enum lort_base_match {
  * Owner: the caller, who closes *out with lort_base_close. */
 lort_code lort_base_open(lort_session *session, const char *path, const char *weights,
                          lort_base **out, lort_error *err);
+/* Opens the base of a fine-tune with these tensors as session->base, and notes in the report how
+ * each tensor stands to it. The report has its entries. */
+lort_code lort_base_open_for(lort_session *session, const lort_options *options,
+                             const lort_index *tensors, lort_error *err);
 void lort_base_close(lort_base *base); /* accepts NULL */
 /* LORT_E_READ if a file of the base changed since it was opened. */
 lort_code lort_base_unchanged(const lort_base *base, lort_error *err);
@@ -56,5 +60,8 @@ lort_code lort_base_list(lort_base *base, lort_arena *arena, lort_model_record *
  * LORT_E_INPUT: it is another base. */
 lort_code lort_base_attach(lort_session *session, const char *path, lort_archive *archive,
                            lort_base **out, lort_error *err);
+/* The same for two inputs. Models among them need no base. */
+lort_code lort_base_attach_two(lort_session *session, const char *path, const lort_input *a,
+                               const lort_input *b, lort_base **out, lort_error *err);
 
 #endif

@@ -7,13 +7,17 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void print_verified(const lort_report *report, bool quick)
 {
     char size[32], time[32];
     lort_cli_print(stdout, "%s: ok, %" PRIu64 " tensors, %s, %s in %s\n", report->input_path,
                    report->tensor_count, lort_print_size(report->input_bytes, size, sizeof size),
-                   quick ? "records checked, weights not read" : "every hash and shape checked",
+                   quick ? "records checked, weights not read"
+                   : strcmp(report->verified, "without base") == 0
+                       ? "every hash and shape checked, restored bytes not (give --base)"
+                       : "every hash and shape checked",
                    lort_cli_seconds(report->seconds, time, sizeof time));
 }
 
