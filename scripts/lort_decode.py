@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """An independent reader of .lort containers, written from docs/FORMAT.md alone.
 
-    lort_decode.py FILE.lort OUTDIR [--dtype F32]   restores all files into a new directory
+    lort_decode.py FILE.lort OUTDIR [--dtype F32] [--base BASE.lort]   restores all files into a new directory
     lort_decode.py --list FILE.lort                 lists the parts
 
 Needs numpy, and the zstandard module or the zstd command. It checks every XXH64, in Python if the
 xxhash module is absent. It checks source hashes (XXH3-128) only with the xxhash module. If a tensor
 of a file changed its element type, the file's header would have to be rewritten. The program then
-writes a directory NAME.parts with one file per extent instead of the file.
+writes a directory NAME.parts with one file per extent instead of the file. The base of a difference
+is a container that holds it losslessly.
 """
 import argparse
 import collections
@@ -30,10 +31,10 @@ except ImportError:
     zstandard = None
 
 HEAD, MODEL, PART, INDEX, FOOTER = range(5)
-RAW, FACTORS, INTEGERS, TERNARY, OUTLIERS = 0, 1, 2, 5, 6
+RAW, FACTORS, INTEGERS, BASE, TERNARY, OUTLIERS = 0, 1, 2, 4, 5, 6
 RAW_ELEMENTS, LEFT, RIGHT, CODES, BLOCKS, SCALES, TRITS, PLACES, OUTLIER_VALUES = range(9)
-# The required features this reader knows: scaled columns, scaled rows, outliers, convolutions, same parts, paths, opaque types.
-FEATURES, PATHS = 127, 1 << 5
+# The required features this reader knows: scaled columns, scaled rows, outliers, convolutions, same parts, paths, opaque types, differences.
+FEATURES, PATHS, DIFFERENCES = 255, 1 << 5, 1 << 7
 OPAQUE, OPAQUE_IDS = 65536, 65536  # the number of an opaque type is OPAQUE + its id in the GGUF file
 COLUMNS, ROWS = 1, 2  # bits of Term.scaled
 BODY_MAX, CHUNK_MAX, HEAD_BYTES, FOOTER_BYTES = 1 << 30, 16 << 20, 72, 80
@@ -271,7 +272,8 @@ def read_head(body):
     return minor, required
 
 
-Model = collections.namedtuple("Model", "algorithm directory seed producer options libraries files extents")
+Model = collections.namedtuple("Model", "algorithm directory seed producer options libraries files extents base")
+BaseFile = collections.namedtuple("BaseFile", "size header name")
 File = collections.namedtuple("File", "name size role format")
 Extent = collections.namedtuple("Extent", "file tensor bytes")
 
@@ -291,6 +293,7 @@ def folders(name):
 def read_model(body):
     c = Cursor(body, "MODEL")
     algorithm, flags, seed, extents, files, zero = c.get("IIQQII")
+    differs, flags = flags >> 1, flags & 1 if flags <= 3 else 4
     need(flags <= 1 and zero == 0 and files >= 1 and (flags or files == 1), "MODEL: flags or counts out of range")
     texts = [c.text() for _ in range(3)]
     listed = []
@@ -310,11 +313,18 @@ def read_model(body):
         tiles.append(Extent(file, kind == 1, size))
         last = file
     need(not any(left), "MODEL: extents do not tile the files")
+    base = []
+    if differs:
+        for _ in range(c.room(c.u32(), 28)):
+            base.append(BaseFile(*c.get("Q16s"), c.text(most=1024)))
+            need(base[-1].size < 1 << 63 and plain_path(base[-1].name), "MODEL: size or name of a file of the base is wrong")
+        need(base, "MODEL: the base has no files")
     c.end()
-    return Model(algorithm, bool(flags), seed, *texts, listed, tiles)
+    return Model(algorithm, bool(flags), seed, *texts, listed, tiles, base)
 
 
-Term = collections.namedtuple("Term", "kind types widths rotate rank exponent step scaled")
+Term = collections.namedtuple("Term", "kind types widths rotate rank exponent step scaled base")
+BaseTensor = collections.namedtuple("BaseTensor", "bytes hash name")
 Chunk = collections.namedtuple("Chunk", "array stored decoded offset first count hash")
 
 
@@ -364,12 +374,12 @@ class Part:
 
     def read_term(self, c):
         kind, flags, left, right, left_width, right_width = c.get("4IHH")
-        need(kind in (RAW, FACTORS, INTEGERS, TERNARY, OUTLIERS), f"term of kind {kind}: needs another reader")
+        need(kind in (RAW, FACTORS, INTEGERS, BASE, TERNARY, OUTLIERS), f"term of kind {kind}: needs another reader")
         need(flags <= 15 and (kind == INTEGERS or flags <= 3), "PART: flags of a term are out of range")
         scaled, flags = flags >> 2, flags & 3
         c.room(self.slices, 4)
         rank = c.get(f"{self.slices}I")
-        exponent = step = None
+        exponent = step = base = None
         if kind == FACTORS:
             c.room(self.slices, 4)
             exponent = c.get(f"{self.slices}i")
@@ -387,11 +397,15 @@ class Part:
         elif kind == OUTLIERS:
             need(self.tensor and type_of(self.type)[3] and (left, right) == (F32, U64), "PART: wrong types of outliers")
             need(max(rank) <= self.rows * self.cols // 1000, "PART: more outliers than one in a thousand")
+        elif kind == BASE:
+            size, digest, name = c.get("Q16sI")
+            base = BaseTensor(size, digest, c.take(name))
+            need(self.tensor and left == right == self.type and max(rank) <= 1 and left_width == right_width == 1 and size < 1 << 63, "PART: types, widths, slices or size of a base term are wrong")
         else:
             need(left == right == self.type and max(rank) <= 1 and left_width == right_width, "PART: types, widths or slices of a raw term are wrong")
         for width, turned in ((left_width, flags & 1), (right_width, flags & 2)):
             need(1 <= width <= 1024 and (not turned or width in (2, 4, 8)), "PART: width or turn of planes is out of range")
-        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent, step, scaled)
+        return Term(kind, (left, right), (left_width, right_width), (bool(flags & 1), bool(flags & 2)), rank, exponent, step, scaled, base)
 
     @staticmethod
     def read_chunk(c):
@@ -401,13 +415,15 @@ class Part:
 
     @property
     def lossy(self):
-        return any(t.kind != RAW for t in self.terms)
+        return any(t.kind not in (RAW, BASE) for t in self.terms)
 
     def terms_of(self, s):
         """Returns {kind: term} of the terms of slice s; none if the slice is zero."""
         found = {t.kind: t for t in self.terms if t.rank[s]}
         count = sum(t.rank[s] != 0 for t in self.terms)
-        need(count == len(found) and not (RAW in found and count > 1) and not (INTEGERS in found and TERNARY in found) and set(found) != {OUTLIERS} and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
+        terms = set(found) - {BASE}
+        need(BASE not in found or RAW in found or (terms and self.type in (F32, F16, BF16)), f"PART: the base of slice {s} has nothing beside it, or a wrong type")
+        need(count == len(found) and not (RAW in found and len(terms) > 1) and not (INTEGERS in found and TERNARY in found) and terms != {OUTLIERS} and (found or self.lossy), f"PART: terms of slice {s} do not go together ({count} terms)")
         return found
 
     def arrays(self, s):
@@ -703,7 +719,10 @@ class Archive:
         need(required & PATHS or not any("/" in f.name for f in self.model.files), "HEAD: files have paths, but bit 5 is not set")
         body, end = read_record(self.file, INDEX, index, index + index_bytes)
         need(end == index + index_bytes, "bytes behind INDEX")
+        need(required & DIFFERENCES or not self.model.base, "HEAD: there is a base, but bit 7 is not set")
+        self.base = self.known = None  # the Archive of the base; the number of its part that was read last
         self.read_parts(Cursor(body, "INDEX"), at, index)
+        need(self.model.base or not any(t.kind == BASE for p in self.parts for t in p.terms), "a part is a difference, but there is no base")
 
     def read_parts(self, c, at, index):
         count, identity = c.get("Q16s")
@@ -755,6 +774,84 @@ def join_planes(split, width, rotate):
     return joined.tobytes() + split[items * width :]
 
 
+# ---- differences (section 8) ----
+
+class Differences:
+    """Decodes the body of one chunk of differences."""
+
+    def __init__(self, body, kind):
+        self.width, self.exponent = {F32: (4, 8), BF16: (2, 8), F16: (2, 5)}.get(kind, (1, 0))
+        self.body, self.at, self.range, self.chances = body, 4, 0xFFFFFFFF, {}
+        self.code = int.from_bytes(body[:4].ljust(4, b"\0"), "big")
+        self.top = 1 << (8 * self.width - 1)
+
+    def bit(self, *key):
+        quick, slow, seen = self.chances.get(key, (32768, 32768, 0))
+        bound = (self.range >> 16) * min(max((quick + slow) >> 1, 32), 65504)
+        bit = self.code < bound
+        a, b = min(seen + 1, 5), min(seen + 1, 8)
+        if bit:
+            self.range = bound
+            quick, slow = quick + (65535 - quick >> a), slow + (65535 - slow >> b)
+        else:
+            self.code, self.range = self.code - bound, self.range - bound
+            quick, slow = quick - (quick >> a), slow - (slow >> b)
+        self.chances[key] = quick, slow, min(seen + 1, 8)
+        while self.range < 1 << 24:
+            byte = self.body[self.at] if self.at < len(self.body) else 0
+            self.code, self.range, self.at = self.code << 8 & 0xFFFFFFFF | byte, self.range << 8, self.at + 1
+        return int(bit)
+
+    def ordered(self, bits):
+        return bits ^ (self.top - 1) if self.exponent and bits & self.top else bits
+
+    def element(self, base):
+        group = (base & (self.top - 1)) >> (8 * self.width - 1 - self.exponent) if self.exponent else 0
+        if not self.bit("any", group):
+            return base
+        node = 1
+        for _ in range(5):
+            node = 2 * node + self.bit("size", group, node)
+        size, sign = node - 31, self.bit("sign", group, base >= self.top if self.exponent else False)
+        need(size <= 8 * self.width, "a chunk of differences has a number that is too large")
+        m = node = 1
+        for i in range(size - 2, -1, -1):
+            high = size - 1 - i <= 3
+            bit = self.bit("high", size, node) if high else self.bit("low", size, i)
+            m, node = 2 * m + bit, 2 * node + bit if high else node
+        return self.ordered(self.ordered(base) + (-m if sign else m) & (2 * self.top - 1))
+
+
+def base_bytes(archive, part, at, n):
+    """Returns n bytes from place `at` on of the base's tensor of a part, with zeros behind its end."""
+    term = next(t.base for t in part.terms if t.kind == BASE)
+    need(archive.base, "the container holds differences: give the base as --base BASE.lort")
+    found = [p for p in archive.base.parts if p.tensor and p.name == term.name]
+    need(found and found[0].source == term.hash and found[0].source_bytes == term.bytes and found[0].type == part.type and not found[0].lossy, f"part {part.number}: the base has another tensor {term.name!r}")
+    if archive.known != found[0].number:
+        arrays = read_arrays(archive.base, found[0])
+        archive.known, archive.known_bytes = found[0].number, b"".join(b"".join(arrays[s]) for s in range(found[0].slices))
+    return archive.known_bytes[at : at + n].ljust(n, b"\0")
+
+
+def base_numbers(archive, part, s):
+    n = part.source_bytes // part.slices
+    return numbers(base_bytes(archive, part, s * n, n), part.type).astype("<f4").reshape(part.rows, part.cols)
+
+
+def apply_difference(archive, part, k, body):
+    _, block, size, _ = type_of(part.type)
+    at = (k.array & 0xFFFFFF) * (part.source_bytes // part.slices) + k.first // block * size
+    base = base_bytes(archive, part, at, k.decoded)
+    if not body:
+        return base
+    coder = Differences(body, part.type)
+    kind = f"<u{coder.width}"
+    out = np.array([coder.element(int(x)) for x in np.frombuffer(base, kind)], kind).tobytes()
+    need(coder.at == len(body), f"part {part.number}: a chunk of differences has too few or too many bytes")
+    return out
+
+
 def read_arrays(archive, part):
     """Returns {array id: decoded chunks} of all arrays of a part."""
     stored = [read_at(archive.file, part.start + k.offset, k.stored) for k in part.chunks]
@@ -763,14 +860,17 @@ def read_arrays(archive, part):
     frames = [split_frames(data) for data in stored]
     for number, (pieces, k) in enumerate(zip(frames, part.chunks)):
         sizes = [content_size(frame) for frame in pieces]
-        need(None not in sizes and sum(sizes) == k.decoded, f"part {part.number}: decoded size of chunk {number} differs")
+        differs = k.array >> 24 == RAW_ELEMENTS and BASE in part.terms_of(k.array & 0xFFFFFF)
+        need(None not in sizes and (sum(sizes) == k.decoded or (differs and sum(sizes) < k.decoded)), f"part {part.number}: decoded size of chunk {number} differs")
         need(len(sizes) == 1 or k.array >> 24 == BLOCKS, f"part {part.number}: chunk {number} has more than one frame")
     flat = [frame for pieces in frames for frame in pieces]
     decoded = iter(unzstd(flat, [content_size(frame) for frame in flat]))
     arrays = collections.defaultdict(list)
     for pieces, k in zip(frames, part.chunks):
         split, array, terms = b"".join(next(decoded) for _ in pieces), k.array >> 24, part.terms_of(k.array & 0xFFFFFF)
-        if array not in (CODES, BLOCKS, TRITS):
+        if array == RAW_ELEMENTS and len(split) < k.decoded:
+            split = apply_difference(archive, part, k, split)
+        elif array not in (CODES, BLOCKS, TRITS):
             term = terms[{RAW_ELEMENTS: RAW, SCALES: TERNARY, PLACES: OUTLIERS, OUTLIER_VALUES: OUTLIERS}.get(array, FACTORS)]
             side = int(array in (RIGHT, PLACES))
             split = join_planes(split, term.widths[side], term.rotate[side])
@@ -800,7 +900,7 @@ def restored_type(part, wanted=None):
     return part.type if not part.lossy else wanted if wanted is not None else part.type if part.type in (F32, F16, BF16) else F16
 
 
-def slice_bytes(part, s, arrays, kind):
+def slice_bytes(archive, part, s, arrays, kind):
     terms = part.terms_of(s)
     if RAW in terms:
         data = b"".join(arrays[s])
@@ -808,9 +908,10 @@ def slice_bytes(part, s, arrays, kind):
         return
     places, outliers = outliers_slice(part, s, arrays) if OUTLIERS in terms else ([], [])
     integers = integers_slice(part, s, arrays) if INTEGERS in terms else ternary_slice(part, s, arrays) if TERNARY in terms else np.zeros((part.rows, part.cols), "<f4")
+    base = base_numbers(archive, part, s) if BASE in terms else np.zeros((part.rows, 1), "<f4")
     if FACTORS not in terms:
         integers.reshape(-1)[places] = outliers
-        yield as_type(integers, kind)
+        yield as_type(integers + base, kind)
         return
     term = terms[FACTORS]
     left = numbers(b"".join(arrays[LEFT << 24 | s]), term.types[0]).reshape(part.rows, term.rank[s])
@@ -820,14 +921,14 @@ def slice_bytes(part, s, arrays, kind):
         rows = np.ldexp(left[row : row + step] @ right, term.exponent[s]) + integers[row : row + step]
         first, end = np.searchsorted(places, [row * part.cols, (row + step) * part.cols])
         rows.reshape(-1)[np.asarray(places[first:end], np.int64) - row * part.cols] = outliers[first:end]
-        yield as_type(rows, kind)
+        yield as_type(rows + base[row : row + step], kind)
 
 
 def write_part(archive, part, out, wanted):
     arrays, kind = read_arrays(archive, part), restored_type(part, wanted)
     source = xxhash.xxh3_128() if xxhash and not part.lossy else None
     for s in range(part.slices):
-        for data in slice_bytes(part, s, arrays, kind):
+        for data in slice_bytes(archive, part, s, arrays, kind):
             out.write(data)
             if source:
                 source.update(data)
@@ -875,7 +976,7 @@ def show(archive):
     for part in archive.parts:
         ranks = [r for t in part.terms if t.kind == FACTORS for r in t.rank]
         types = "".join(f"{type_of(t.types[0])[0]} x {type_of(t.types[1])[0]}  " for t in part.terms if t.kind == FACTORS)
-        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["integers"] * any(t.kind == INTEGERS for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms) + ["outliers"] * any(t.kind == OUTLIERS for t in part.terms)) or "raw"
+        how = " + ".join(([f"rank {max(ranks)}"] if ranks else []) + ["base"] * any(t.kind == BASE for t in part.terms) + ["integers"] * any(t.kind == INTEGERS for t in part.terms) + ["trits"] * any(t.kind == TERNARY for t in part.terms) + ["outliers"] * any(t.kind == OUTLIERS for t in part.terms)) or "raw"
         name = part.name.decode("utf-8", "backslashreplace") if part.tensor else "-"
         print(f"{part.number:6d}  {type_of(part.type)[0]:8s} {str(part.dims):22s} {how:9s} {part.source_bytes:12d} -> {part.payload:12d}"
               f"  {part.error:.6g}  {types}{name}")
@@ -886,12 +987,14 @@ def main():
     parser.add_argument("--list", action="store_true", help="list the parts instead of restoring")
     parser.add_argument("file")
     parser.add_argument("outdir", nargs="?", help="new directory for the restored files")
+    parser.add_argument("--base", help="the base of a difference, as a lossless container")
     parser.add_argument("--dtype", choices=("F32", "F16", "BF16"), help="element type of the tensors that are not stored losslessly")
     args = parser.parse_args()
     if bool(args.outdir) == args.list:
         parser.error("give OUTDIR, or --list")
     try:
         archive = Archive(args.file)
+        archive.base = Archive(args.base) if args.base else None
         if args.list:
             show(archive)
         else:
