@@ -119,12 +119,13 @@ typedef struct lort_tensor_report {
     const char *detail;      /* figures behind the reason */
     /* How it is stored beside a base: "difference", or why not; "": there is no base. */
     const char *base;
-    const char *same_as;   /* the tensor with the same bytes, which alone is stored */
-    int64_t rank;          /* the largest of the slices; 0 if kept */
-    int64_t slices;        /* matrices in the tensor */
-    int64_t passes;        /* compress: whole readings of the tensor, the most of its slices */
-    double rel_error;      /* norm(W - W') / norm(W), Frobenius; NaN: undefined, null in JSON */
-    double weighted_error; /* the same, weighed by an importance matrix; NaN: not known */
+    const char *same_as;     /* the tensor with the same bytes, which alone is stored */
+    int64_t rank;            /* the largest of the slices; 0 if kept */
+    int64_t slices;          /* matrices in the tensor */
+    int64_t passes;          /* compress: whole readings of the tensor, the most of its slices */
+    double rel_error;        /* norm(W - W') / norm(W), Frobenius; NaN: undefined, null in JSON */
+    double rel_error_update; /* with a base: norm(W - W') / norm(W - base); NaN: not known */
+    double weighted_error;   /* the same, weighed by an importance matrix; NaN: not known */
     /* compress: weights that are stored exactly because they are far larger than the others. The
      * same error over the others; NaN: there are no outliers. */
     uint64_t outliers;

@@ -125,8 +125,6 @@ lort_code lort_base_open(lort_session *session, const char *path, const char *we
 lort_code lort_base_open_for(lort_session *session, const lort_options *options,
                              const lort_index *tensors, lort_error *err)
 {
-    if (options->goal != LORT_GOAL_LOSSLESS)
-        return lort_fail(err, LORT_E_USAGE, "--base goes with --lossless");
     lort_code code = lort_base_open(session, options->base, options->weights, &session->base, err);
     for (uint64_t i = 0; code == LORT_OK && i < tensors->count; i++) {
         uint64_t number;
@@ -378,6 +376,26 @@ lort_code lort_base_bytes(lort_base *base, uint64_t number, uint64_t offset, uin
         code = model_bytes(base, tensor, offset, some, dst, err);
     memset(dst + some, 0, (size_t)(n - some));
     return code ? lort_error_prefix(err, "base %s", base->shown) : LORT_OK;
+}
+
+lort_code lort_base_subtract(lort_base *base, uint64_t number, uint64_t first, uint64_t n,
+                             float *dst, lort_error *err)
+{
+    enum { RUN = 1024 };
+    const lort_dtype_info *type = base->input.index->tensors[number].type;
+    uint8_t bytes[RUN * sizeof(double)];
+    float values[RUN];
+    for (uint64_t at = 0; at < n; at += RUN) {
+        const uint64_t some = n - at < RUN ? n - at : RUN;
+        lort_code code = lort_base_bytes(base, number, (first + at) * type->block_bytes,
+                                         some * type->block_bytes, bytes, err);
+        if (code)
+            return code;
+        type->decode(bytes, values, some);
+        for (uint64_t i = 0; i < some; i++)
+            dst[at + i] -= values[i];
+    }
+    return LORT_OK;
 }
 
 /* ---- files ---- */

@@ -49,6 +49,10 @@ lort_code lort_base_describe(lort_base *base, uint64_t number, lort_base_tensor 
  * number at a time. On failure: LORT_E_READ, LORT_E_DAMAGED, LORT_E_MEMORY. */
 lort_code lort_base_bytes(lort_base *base, uint64_t number, uint64_t offset, uint64_t n,
                           uint8_t *dst, lort_error *err);
+/* Subtracts elements [first, first + n) of a tensor from dst; behind its end nothing. The type has
+ * one element a block. On failure: as lort_base_bytes. */
+lort_code lort_base_subtract(lort_base *base, uint64_t number, uint64_t first, uint64_t n,
+                             float *dst, lort_error *err);
 /* Lists the weight files of the base in a MODEL record. Owner of the list: the arena. */
 lort_code lort_base_list(lort_base *base, lort_arena *arena, lort_model_record *record,
                          lort_error *err);

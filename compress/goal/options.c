@@ -58,6 +58,9 @@ lort_code lort_goal_check(const lort_options *options, lort_error *err)
             err, LORT_E_USAGE,
             "an importance matrix does not go with residual ternary: LoRT fits trits by "
             "plain errors only");
+    if (options->base && ternary)
+        return lort_fail(err, LORT_E_USAGE,
+                         "residual ternary does not go with a base: use integers or factors");
     if (options->max_rank < (lort_goal_integers(options) || ternary ? 0 : 1) ||
         options->min_dim < 1)
         return lort_fail(

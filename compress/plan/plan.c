@@ -77,6 +77,8 @@ static void plan_extent(const lort_session *session, const lort_model *model,
     uint64_t number;
     if (session->base && lort_base_find(session->base, planned->tensor, &number) <= LORT_BASE_ROWS)
         planned->base = number + 1;
+    if (planned->candidate && !lort_dtype_encoder(planned->tensor->type->id))
+        planned->base = 0; /* a reader cannot round the sum to this type */
 }
 
 /* A head with the bytes of the embedding is tied, though the file has it twice. */
@@ -120,7 +122,8 @@ static void finish_extents(const lort_session *session, const lort_options *opti
         if (planned->kind.by_row && lort_goal_integers(options))
             planned->scaled |= LORT_SCALING_ROWS;
         lort_room_pending(options, planned);
-        if (lort_goal_integers(options) || lort_goal_ternary(options) || planned->importance)
+        if (lort_goal_integers(options) || lort_goal_ternary(options) || planned->importance ||
+            planned->base)
             lort_block_need_add(&plan->blocks, planned->shape.rows, planned->shape.cols);
     }
 }

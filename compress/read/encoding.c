@@ -399,12 +399,60 @@ static lort_code outliers_cells(const lort_slice *slice, const lort_cells *cells
     return LORT_OK;
 }
 
+/* ---- base ---- */
+
+static lort_code base_open(lort_slice *slice, lort_scratch *scratch, lort_error *err)
+{
+    (void)slice;
+    (void)scratch;
+    (void)err;
+    return LORT_OK;
+}
+
+/* Adds elements [first, first + n) of the base's tensor to dst. */
+static lort_code add_base(const lort_slice *slice, uint64_t first, uint64_t n, float *dst,
+                          lort_error *err)
+{
+    enum { RUN = 1024 };
+    const lort_dtype_info *type = slice->part->type;
+    uint8_t bytes[RUN * sizeof(float)]; /* F32, F16 or BF16: the gate checked it */
+    float values[RUN];
+    for (uint64_t at = 0; at < n; at += RUN) {
+        const uint64_t some = n - at < RUN ? n - at : RUN;
+        lort_code code =
+            lort_archive_base_bytes(slice->archive, slice->part, (first + at) * type->block_bytes,
+                                    some * type->block_bytes, bytes, err);
+        if (code)
+            return code;
+        type->decode(bytes, values, some);
+        for (uint64_t i = 0; i < some; i++)
+            dst[at + i] += values[i];
+    }
+    return LORT_OK;
+}
+
+/* The chunks of a raw slice have the base in them already. */
+static lort_code base_cells(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch,
+                            lort_chunk_cache *cache, float *dst, lort_error *err)
+{
+    const uint64_t cols = (uint64_t)slice->shape.cols, wide = (uint64_t)(cells->c1 - cells->c0),
+                   start = slice->slice * (uint64_t)slice->shape.rows * cols;
+    lort_code code = LORT_OK;
+    (void)scratch;
+    (void)cache;
+    for (int64_t r = cells->r0; r < cells->r1 && code == LORT_OK && !slice->term[LORT_TERM_RAW];
+         r++, dst += wide)
+        code = add_base(slice, start + (uint64_t)r * cols + (uint64_t)cells->c0, wide, dst, err);
+    return code;
+}
+
 static const lort_encoding encodings[] = {
     {LORT_TERM_RAW, "raw", raw_memory, raw_open, raw_cells},
     {LORT_TERM_FACTORS, "factors", factors_memory, factors_open, factors_cells},
     {LORT_TERM_INTEGERS, "integers", integers_memory, integers_open, block_cells},
     {LORT_TERM_TERNARY, "trits", ternary_memory, ternary_open, block_cells},
     {LORT_TERM_OUTLIERS, "outliers", outliers_memory, outliers_open, outliers_cells},
+    {LORT_TERM_BASE, "base", raw_memory, base_open, base_cells},
 };
 #define ENCODINGS (sizeof encodings / sizeof *encodings)
 

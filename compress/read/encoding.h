@@ -5,6 +5,7 @@
  *           = [factors +] integers      coded
  *           = [factors +] trits         coded
  *             with outliers in place of some elements
+ *             and the base of a difference added
  *
  * One table has a row per term of a container (docs/FORMAT.md). A row names the memory that
  * reading needs, and the functions that open a slice and decode it. A new encoding is a row here
@@ -68,8 +69,8 @@ typedef struct lort_encoding {
     uint64_t (*memory)(const lort_part *part, const lort_term *term, uint32_t slice);
     lort_code (*open)(lort_slice *slice, lort_scratch *scratch, lort_error *err);
     /* Puts the cells of the term into dst, dense. RAW and FACTORS set dst; INTEGERS and TERNARY
-     * add to dst; OUTLIERS sets some of it. Threads: any number at a time, with a scratch and a
-     * cache each. */
+     * add to dst; OUTLIERS sets some of it; BASE adds to dst, unless the slice is RAW. Threads: any
+     * number at a time, with a scratch and a cache each. */
     lort_code (*cells)(const lort_slice *slice, const lort_cells *cells, lort_scratch *scratch,
                        lort_chunk_cache *cache, float *dst, lort_error *err);
 } lort_encoding;

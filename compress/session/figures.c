@@ -40,6 +40,7 @@ void lort_report_same(lort_report *report, const lort_tensor_report *origin,
     entry->rank = origin->rank;
     entry->slices = origin->slices;
     entry->rel_error = origin->rel_error;
+    entry->rel_error_update = origin->rel_error_update;
     entry->weighted_error = origin->weighted_error;
     entry->base = origin->base;
     entry->reason = LORT_REASON_SAME;

@@ -237,6 +237,7 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .file = "",
                                           .slices = 1,
                                           .rel_error = NAN,
+                                          .rel_error_update = NAN,
                                           .weighted_error = NAN,
                                           .rel_error_rest = NAN,
                                           .worst_row_error = NAN,

@@ -168,6 +168,7 @@ static const field tensor_fields[] = {
     {"slices", I64, T(slices)},
     {"passes", I64, T(passes)},
     {"rel_error", REAL, T(rel_error)},
+    {"rel_error_update", REAL, T(rel_error_update)},
     {"weighted_error", REAL, T(weighted_error)},
     {"outliers", U64, T(outliers)},
     {"rel_error_rest", REAL, T(rel_error_rest)},

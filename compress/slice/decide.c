@@ -140,7 +140,8 @@ static lort_code factor_slice(const lort_decider *decider, lort_slice_source *so
         lort_outcome_judge(&factors, target, source->weighting.on, out);
     if (code == LORT_OK && factors.verdict == LORT_FACTORED)
         code = accept_factors(decider, work.worker, slice, &factors, out, err);
-    if (code == LORT_OK && lort_outcome_has_factors(out) && source->weighting.on)
+    if (code == LORT_OK && lort_outcome_has_factors(out) &&
+        (source->weighting.on || source->planned->base))
         code = weigh_factors(source, &factors, target, work, out, err);
     lort_factors_free(&factors, alloc);
     return code;

@@ -32,6 +32,8 @@
 /* Errors below this grow about like the step (change_of_step). */
 #define SMALL_ERROR 0.7
 #define SIZE_ROUNDS 12
+/* The error of the residual to begin with where rounding leaves too much beside factors. */
+#define MOST_BESIDE 0.9
 /* The search for a size starts at this error of the residual, or below. */
 #define FIRST_MOST 0.5
 /* So much of a share may stay unused (0.2 % in docs/NUMERICS.md, "Targets"). */
@@ -68,10 +70,11 @@ static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigne
     lort_session_tick(f->source->decider->session, (uint64_t)s->weights * LORT_TICKS_MEASURE);
     s->scaled2 = s->error2 = lort_block_measure(&block, f->step, space);
     if (lort_fitting_is_weighed(f)) {
-        s->error = lort_fitting_weigh(f, &place, rows, space->weights, space->decoded);
+        code = lort_fitting_errors(f, worker, &place, rows, space->weights, space->decoded,
+                                   &s->error, err);
         s->error2 = s->error.weighed;
     }
-    return LORT_OK;
+    return code;
 }
 
 static lort_code add_error(void *ctx, int64_t item, unsigned slot, lort_error *err)
@@ -186,7 +189,8 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
                              .rows = s->rows,
                              .cols = s->cols};
     if (code == LORT_OK && lort_fitting_is_weighed(f)) {
-        s->error = lort_fitting_weigh(f, &place, place.rows, space->weights, space->decoded);
+        code = lort_fitting_errors(f, worker, &place, place.rows, space->weights, space->decoded,
+                                   &s->error, err);
         s->error2 = s->measured2 = s->error.weighed;
     }
     if (code == LORT_OK)
@@ -419,16 +423,23 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
     out->has_norm = isfinite(f->norm2);
     out->error = f->total.norm;
     out->error2 = lort_fitting_is_weighed(f) ? f->total.norm.plain : f->norm2;
+    const double allowed2 = target * target * out->norm2;
     /* With factors the norms of `out` are those of the whole slice. So the target becomes relative
      * to the residual. */
     if (lort_outcome_has_factors(out))
-        target *= sqrt((lort_fitting_is_weighed(f) ? out->norm.weighed : out->norm2) / f->judged2);
+        target *= sqrt((f->source->weighting.on ? out->norm.weighed : out->norm2) / f->judged2);
     else {
         out->norm = out->error;
         out->norm2 = out->error2;
     }
-    if (lort_outcome_has_factors(out) && (!(f->norm2 > 0) || (target >= 1 && !share)))
-        return LORT_OK; /* the factors alone meet the target */
+    if (lort_outcome_has_factors(out) && (!(f->norm2 > 0) || (target >= 1 && !share))) {
+        if (f->source->planned->base)
+            out->error2 = f->total.error.plain;
+        /* Rounding may leave more than the factors alone do. */
+        if (!f->source->planned->base || !(f->norm2 > 0) || out->error2 <= allowed2)
+            return LORT_OK; /* the factors alone meet the target */
+        target = MOST_BESIDE;
+    }
     if (!lort_fitting_can_be_coded(f))
         return out->has_norm ? lort_outcome_keep(out, LORT_REASON_ZERO)
                              : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);

@@ -4,6 +4,7 @@
 #include "compress/coder/integers.h"
 #include "compress/coder/weighting.h"
 #include "compress/session/session.h"
+#include "compress/slice/rounded.h"
 #include "compress/slice/slice.h"
 #include "compress/slice/tensor_plan.h"
 #include "formats/base/alloc.h"
@@ -19,10 +20,18 @@ lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker)
     return &f->source->decider->session->scratch[lort_work_worker(f->work, worker)].block;
 }
 
-lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows,
-                                const float *a, const float *b)
+lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place,
+                                const float *a)
 {
-    return lort_weighed_sum(&f->source->weighting, &f->source->scales, place, rows, a, b);
+    return lort_weighed_sum(&f->source->weighting, &f->source->scales, place, place->rows, a, NULL);
+}
+
+lort_code lort_fitting_errors(const lort_fitting *f, unsigned worker, const lort_block_place *place,
+                              int64_t rows, const float *a, const float *b, lort_weighed *out,
+                              lort_error *err)
+{
+    return lort_slice_errors(f->source, lort_work_worker(f->work, worker), place, rows, a, b, out,
+                             err);
 }
 
 static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -38,8 +47,12 @@ static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned
         return code;
     lort_energies(space->weights, place.rows, place.cols, s->rows, s->cols, &s->peak);
     if (lort_fitting_is_weighed(f))
-        s->norm = lort_fitting_weigh(f, &place, place.rows, space->weights, NULL);
-    return LORT_OK;
+        s->norm = lort_fitting_weigh(f, &place, space->weights);
+    /* What is left if nothing is stored but the factors. */
+    if (f->source->planned->base)
+        code = lort_fitting_errors(f, worker, &place, place.rows, space->weights, NULL, &s->error,
+                                   err);
+    return code;
 }
 
 static lort_code add_energies(void *ctx, int64_t item, unsigned slot, lort_error *err)
@@ -55,6 +68,8 @@ static lort_code add_energies(void *ctx, int64_t item, unsigned slot, lort_error
         f->col_energy[place.col + c] += s->cols[c];
     f->total.peak = s->peak > f->total.peak ? s->peak : f->total.peak;
     lort_weighed_add(&f->total.norm, &s->norm);
+    if (f->source->planned->base)
+        lort_weighed_add(&f->total.error, &s->error);
     return lort_session_check_stop(f->source->decider->session, err);
 }
 

@@ -80,8 +80,13 @@ lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_
                               int64_t rows, const uint8_t *codes, double mean2);
 /* The block space of the worker that a run of the pool calls `worker`. */
 lort_block_space *lort_fitting_space(const lort_fitting *f, unsigned worker);
-/* Sums of (a - b)^2, plain and weighed by importance. b NULL: of the weights a themselves. */
-lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place, int64_t rows,
-                                const float *a, const float *b);
+/* The squares of the weights a of a block, plain and weighed by importance. */
+lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *place,
+                                const float *a);
+/* The squared errors of decoded weights b in place of a (lort_slice_errors). worker: of a run of
+ * the pool. */
+lort_code lort_fitting_errors(const lort_fitting *f, unsigned worker, const lort_block_place *place,
+                              int64_t rows, const float *a, const float *b, lort_weighed *out,
+                              lort_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* slice: see slice.h. */
 #include "compress/slice/slice.h"
+#include "compress/delta/base.h"
 #include <string.h>
 
 uint64_t lort_slice_bytes(const lort_tensor_plan *planned)
@@ -143,12 +144,32 @@ static void blank_outliers(const lort_outliers *outliers, uint64_t cols, uint64_
             tile[(r - r0) * (c1 - c0) + outliers->places[i] - r * cols - c0] = 0;
 }
 
+/* Makes a tile the difference to the base. */
+static lort_code take_base(const lort_slice_source *source, int64_t r0, int64_t r1, int64_t c0,
+                           int64_t c1, float *tile, lort_error *err)
+{
+    const lort_tensor_plan *planned = source->planned;
+    const uint64_t cols = (uint64_t)planned->shape.cols,
+                   start = (source->base - planned->tensor->offset) /
+                           planned->tensor->type->block_bytes;
+    const bool whole = c1 - c0 == planned->shape.cols;
+    const int64_t step = whole ? r1 - r0 : 1;
+    lort_code code = LORT_OK;
+    for (int64_t r = r0; r < r1 && code == LORT_OK; r += step, tile += c1 - c0)
+        code = lort_base_subtract(source->decider->session->base, planned->base - 1,
+                                  start + (uint64_t)r * cols + (uint64_t)c0,
+                                  (uint64_t)(step * (c1 - c0)), tile, err);
+    return code;
+}
+
 static lort_code read_copy(const lort_slice_source *source, unsigned worker, int64_t r0, int64_t r1,
                            int64_t c0, int64_t c1, float *dst, lort_error *err)
 {
     lort_code code = c1 - c0 == source->planned->shape.cols
                          ? read_rows(source, worker, r0, r1, dst, err)
                          : read_parts(source, worker, r0, r1, c0, c1, dst, err);
+    if (code == LORT_OK && source->planned->base)
+        code = take_base(source, r0, r1, c0, c1, dst, err);
     if (code == LORT_OK && source->outliers)
         blank_outliers(source->outliers, (uint64_t)source->planned->shape.cols, (uint64_t)r0,
                        (uint64_t)r1, (uint64_t)c0, (uint64_t)c1, dst);
@@ -166,7 +187,7 @@ lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, in
     lort_session_tick(source->decider->session,
                       LORT_TICKS_READ * (uint64_t)((r1 - r0) * (c1 - c0)));
     *ld = source->planned->shape.cols;
-    if (!source->outliers && is_ready(source, r0, c0, out))
+    if (!source->outliers && !source->planned->base && is_ready(source, r0, c0, out))
         return LORT_OK;
     *out = dst;
     *ld = c1 - c0;

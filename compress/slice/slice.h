@@ -71,10 +71,12 @@ typedef struct lort_row_sum {
 void lort_slice_row_sums(const lort_slice_source *source, const lort_block_place *place,
                          const float *weights, const float *decoded, int64_t stride,
                          lort_row_sum *sums);
-/* True if errors are summed in the weights' own units beside the units that the integers code. */
+/* True if errors are summed in the weights' own units beside the units that the integers code, or
+ * of rounded sums (rounded.h). */
 static inline bool lort_slice_weighs(const lort_slice_source *source)
 {
-    return source->weighting.on || source->planned->scaled & LORT_SCALING_ROWS;
+    return source->weighting.on || source->planned->scaled & LORT_SCALING_ROWS ||
+           source->planned->base;
 }
 
 /* The stored bytes of one slice, which bound its lossless form. */

@@ -1,5 +1,6 @@
 /* weigh: one pass by blocks; sums are added in block order. */
 #include "compress/slice/weigh.h"
+#include "compress/slice/rounded.h"
 #include <math.h>
 
 typedef struct weighing {
@@ -32,8 +33,8 @@ static lort_code weigh_block(void *ctx, int64_t item, unsigned worker, unsigned 
     code = lort_slice_block(w->source, worker, &place, place.rows, space->weights, space->decoded,
                             err);
     if (code == LORT_OK)
-        w->slots[slot].left =
-            lort_weighed_sum(by, &(lort_scales){0}, &place, place.rows, space->weights, NULL);
+        code = lort_slice_errors(w->source, worker, &place, place.rows, space->weights, NULL,
+                                 &w->slots[slot].left, err);
     return code;
 }
 

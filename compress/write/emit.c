@@ -224,6 +224,7 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->rank = part->top_rank;
     report->rel_error = lort_part_draft_error(part);
     report->weighted_error = lort_part_draft_weighed_error(part);
+    report->rel_error_update = part->planned->candidate ? lort_part_draft_error_update(part) : NAN;
     report->outliers = part->outliers;
     report->rel_error_rest = lort_part_draft_error_rest(part);
     report->worst_row_error = part->worst_row > 0 ? part->worst_row : NAN;

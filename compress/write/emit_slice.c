@@ -4,6 +4,7 @@
 #include "compress/slice/chunk.h"
 #include "compress/slice/fit_integers.h"
 #include "compress/slice/fit_trits.h"
+#include "compress/slice/rounded.h"
 #include "compress/write/emit_parts.h"
 #include "formats/base/text.h"
 #include <math.h>
@@ -192,8 +193,8 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
             : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2,
                                    outcome->step, &state->coded, err);
     if (code == LORT_OK && lort_slice_weighs(&run->source))
-        state->error = lort_weighed_sum(&run->source.weighting, &run->source.scales, &place,
-                                        place.rows, scratch->block.weights, scratch->block.decoded);
+        code = lort_slice_errors(&run->source, worker, &place, place.rows, scratch->block.weights,
+                                 scratch->block.decoded, &state->error, err);
     if (code == LORT_OK && run->rows)
         lort_slice_row_sums(&run->source, &place, scratch->block.weights, scratch->block.decoded,
                             run->grid.across,
@@ -322,6 +323,26 @@ static lort_code hash_source(lort_emitter *emitter, uint64_t offset, uint64_t by
                            scratch->bytes, scratch->size, emitter->part.hasher, err);
 }
 
+/* Adds up the squares of the weights themselves: the error in a record is relative to them. */
+static lort_code sum_source(lort_emitter *emitter, uint64_t offset, uint64_t bytes, lort_error *err)
+{
+    lort_part_draft *part = &emitter->part;
+    const uint64_t each = part->type->block_bytes, most = LORT_BLOCK_ELEMENTS_MAX * each;
+    float values[LORT_BLOCK_ELEMENTS_MAX];
+    lort_code code = LORT_OK;
+    for (uint64_t at = 0; at < bytes && code == LORT_OK; at += most) {
+        const uint64_t n = bytes - at < most ? bytes - at : most;
+        const uint8_t *src;
+        code = lort_model_view(emitter->decider->model, part->file, offset + at, n,
+                               emitter->slots[0].bytes, &src, err);
+        if (code == LORT_OK)
+            part->type->decode(src, values, n / each);
+        for (uint64_t i = 0; code == LORT_OK && i < n / each; i++)
+            part->source2 += (double)values[i] * values[i];
+    }
+    return code;
+}
+
 /* ---- slices ---- */
 
 /* Appends the arrays of an outcome that stand in front of its blocks, or those behind them. */
@@ -356,6 +377,7 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
     part->ternary = outcome->kind == LORT_OUTCOME_TERNARY;
     part->ranks[part->slices + slice] = 1;
     part->steps[slice] = outcome->step;
+    lort_part_draft_base(part, slice);
     lort_code code = hash_source(emitter, offset, bytes, err);
     if (code == LORT_OK)
         code = emit_coded(emitter, outcome, false, err);
@@ -373,6 +395,7 @@ static lort_code emit_factors(lort_emitter *emitter, uint32_t slice, const lort_
 {
     lort_part_draft *part = &emitter->part;
     lort_part_draft_factors(part, slice, outcome);
+    lort_part_draft_base(part, slice);
     lort_code code = hash_source(emitter, offset, bytes, err);
     if (code == LORT_OK)
         code = emit_coded(emitter, outcome, false, err);
@@ -402,6 +425,11 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     const uint32_t passes =
         outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
     part->passes = passes > part->passes ? passes : part->passes;
+    if (part->planned->base && part->planned->candidate && !part->planned->same) {
+        lort_code code = sum_source(emitter, offset, bytes, err);
+        if (code)
+            return code;
+    }
     if (part->planned->same) {
         lort_emitter_session(emitter)->done_bytes += bytes;
         return hash_source(emitter, offset, bytes, err);

@@ -108,9 +108,15 @@ double lort_part_draft_error(const lort_part_draft *part)
 {
     if (part->pairs == 0 && !part->any_blocks)
         return 0.0;
-    return part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2)
-               ? NAN
-               : sqrt(part->error2 / part->norm2);
+    const double norm2 = part->any_base ? part->source2 : part->norm2;
+    return part->undefined || !(norm2 > 0) || !isfinite(norm2) ? NAN : sqrt(part->error2 / norm2);
+}
+
+double lort_part_draft_error_update(const lort_part_draft *part)
+{
+    if (!part->any_base || part->undefined || !(part->norm2 > 0) || !isfinite(part->norm2))
+        return NAN;
+    return part->pairs || part->any_blocks ? sqrt(part->error2 / part->norm2) : 0;
 }
 
 double lort_part_draft_error_rest(const lort_part_draft *part)

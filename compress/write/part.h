@@ -30,6 +30,7 @@ typedef struct lort_part_draft {
     bool ternary;          /* the blocks are trits; a run makes either integers or trits */
     uint64_t lossless;     /* bytes of the lossless forms of all slices, one by one */
     double norm2, error2, seconds;
+    double source2;   /* of a difference: the square of the weights; norm2 is that of the update */
     double worst_row; /* the largest relative error of a row; 0: not known */
     uint64_t outliers;
     double outlier_energy;    /* part of norm2 */
@@ -50,6 +51,8 @@ void lort_part_draft_terms(lort_part_draft *part, lort_term *terms, uint32_t *co
 /* The relative error over all slices. 0 if all slices are kept; NaN if the norm is unknown, zero or
  * not finite. */
 double lort_part_draft_error(const lort_part_draft *part);
+/* The error of a difference relative to the difference itself; NaN: there is none. */
+double lort_part_draft_error_update(const lort_part_draft *part);
 /* Likewise over the weights that are no outliers. NaN if there are no outliers. */
 double lort_part_draft_error_rest(const lort_part_draft *part);
 /* Likewise, weighed by importance. NaN if no importance of the columns is known. */

@@ -529,6 +529,18 @@ lort_code lort_archive_chunk(const lort_archive *a, const lort_part *part, uint6
 
 void lort_archive_set_base(lort_archive *a, const lort_base_reader *base) { a->base = *base; }
 
+lort_code lort_archive_base_bytes(const lort_archive *a, const lort_part *part, uint64_t offset,
+                                  uint64_t n, uint8_t *dst, lort_error *err)
+{
+    if (a->base.absent)
+        memset(dst, 0, (size_t)n);
+    else if (!a->base.read)
+        return lort_base_missing(err);
+    return a->base.absent
+               ? LORT_OK
+               : a->base.read(a->base.ctx, part, &lort_part_base(part)->base, offset, n, dst, err);
+}
+
 bool lort_archive_has_base(const lort_archive *a) { return a->model.base_count != 0; }
 
 bool lort_archive_part_absent(const lort_archive *a, const lort_part *part)

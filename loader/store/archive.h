@@ -69,6 +69,10 @@ void lort_archive_set_base(lort_archive *archive, const lort_base_reader *base);
 bool lort_archive_has_base(const lort_archive *archive);
 /* True if chunks of this part give zeros, since its base is absent (lort_base_reader). */
 bool lort_archive_part_absent(const lort_archive *archive, const lort_part *part);
+/* Puts bytes [offset, offset + n) of the base's tensor of a part that has one into dst. Zeros if
+ * the base is absent. On failure: LORT_E_USAGE without a base, and as lort_base_reader. */
+lort_code lort_archive_base_bytes(const lort_archive *archive, const lort_part *part,
+                                  uint64_t offset, uint64_t n, uint8_t *dst, lort_error *err);
 /* Releases the pages of a part's payload, behind a reader. Advice only. */
 void lort_archive_release(const lort_archive *archive, const lort_part *part);
 

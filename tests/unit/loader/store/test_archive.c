@@ -228,8 +228,8 @@ static void the_future_is_refused(void **state)
                  {42, 9, LORT_OK, ""},
                  {48, LORT_FEATURE_SCALES, LORT_OK, ""},
                  {48, LORT_FEATURE_OPAQUE, LORT_OK, ""},
-                 {48, 0x7f, LORT_OK, ""},
-                 {48, 0x80, LORT_E_INPUT, "needs a newer LoRT"},
+                 {48, 0xff, LORT_OK, ""},
+                 {49, 1, LORT_E_INPUT, "needs a newer LoRT"},
                  {55, 0x80, LORT_E_INPUT, "needs a newer LoRT"},
                  {56, 1, LORT_OK, ""},
                  {44, 1, LORT_E_DAMAGED, "reserved"}};
