@@ -80,6 +80,9 @@ typedef enum lort_reason {
     LORT_REASON_FACTORS_LARGER,  /* factors were found, but are not smaller than lossless */
     LORT_REASON_INTEGERS_LARGER, /* the same for integers */
     LORT_REASON_TRITS_LARGER,    /* the same for trits */
+    /* The lossless difference to the base is smaller. Rounding to the type of the file bounds how
+     * small the error of another one can be. */
+    LORT_REASON_DIFFERENCE,
     /* From quantize: */
     LORT_REASON_NAME,      /* llama.cpp's types are for known matrices, and the name is none */
     LORT_REASON_LIKE_TYPE, /* the tensor has the wished type already */

@@ -405,6 +405,17 @@ static lort_code decide_slice(lort_slice_source *source, uint32_t slice, lort_ta
     return code;
 }
 
+/* A lossy difference that does not pay is kept as a lossless one, for a reason of its own. */
+static void name_difference(const lort_tensor_plan *planned, lort_outcome *out)
+{
+    static const lort_reason reasons[] = {LORT_REASON_LOW_RANK, LORT_REASON_INTEGERS,
+                                          LORT_REASON_BREAK_EVEN, LORT_REASON_FACTORS_LARGER,
+                                          LORT_REASON_INTEGERS_LARGER};
+    for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (planned->base && out->kind == LORT_OUTCOME_KEPT && out->reason == reasons[i])
+            out->reason = LORT_REASON_DIFFERENCE;
+}
+
 lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *planned, uint32_t slice,
                       lort_work work, lort_outcome *out, lort_error *err)
 {
@@ -422,6 +433,7 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
         lort_matrix_key(decider->options->seed,
                         lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
     code = decide_slice(&source, slice, &target, work, out, err);
+    name_difference(planned, out);
     out->passes = source.passes;
     out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
     if (code)

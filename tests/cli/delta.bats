@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# compress --base: lossless differences of a fine-tune to its base.
+# compress --base: lossless and lossy differences of a fine-tune to its base.
 load helper
 
 # pair HOW [FROM]: a fine-tune $T/ft of FROM
@@ -179,4 +179,57 @@ state() { value "$T/d.json" "sorted({t['base'] for t in d['tensors']})"; }
     python3 scripts/lort_decode.py "$T/d.lort" "$T/decoded" --base "$T/base.lort"
     diff -r "$T/decoded" "$T/ft"
     expect 8 python3 scripts/lort_decode.py "$T/d.lort" "$T/other"
+}
+
+# lossy OPTIONS: a lossy difference of $T/ft, restored in $T/back
+lossy() {
+    "$LORT" compress "$T/ft" --base "$ONE_HF" -o "$T/d.lort" -q --force --json "$T/d.json" "$@"
+    rm -rf "$T/back"
+    "$LORT" restore "$T/d.lort" --base "$ONE_HF" -o "$T/back" -q
+}
+
+@test "a lossy difference keeps the error of the update after rounding, and reports both errors" {
+    pair dense
+    for e in 0.5 0.05; do
+        lossy --max-error $e
+        [ "$(count_action "$T/d.json" coded)" -ge 5 ]
+        python3 tests/cli/delta.py errors "$ONE_HF" "$T" "$e"
+    done
+    lossy --energy 0.5
+    python3 tests/cli/delta.py errors "$ONE_HF" "$T" 0.72
+    lossy --size 20%
+    [ "$(bytes "$T/d.lort")" -le $(($(weigh "$T/ft") / 5)) ]
+    python3 tests/cli/delta.py errors "$ONE_HF" "$T" 1
+}
+
+@test "a lossy difference: verify with and without the base, compare, threads, mode, a container as base" {
+    pair dense
+    lossy --max-error 0.2
+    mv "$T/d.lort" "$T/first.lort"
+    expect 0 "$LORT" verify "$T/first.lort"
+    expect 0 "$LORT" verify "$T/first.lort" --base "$ONE_HF"
+    expect 0 "$LORT" compare "$T/back" "$T/first.lort" --base "$ONE_HF" --fail-above 0.003
+    expect 2 "$LORT" restore "$T/first.lort" -o "$T/x"
+    expect 3 "$LORT" restore "$T/first.lort" --base "$T/ft" -o "$T/x"
+    absent "$T/x"
+    for how in "-T 1" "--mode stream" "--mode full -T 2"; do
+        "$LORT" compress "$T/ft" --base "$ONE_HF" --max-error 0.2 -o "$T/d.lort" -q --force $how
+        cmp "$T/d.lort" "$T/first.lort"
+    done
+    "$LORT" compress "$ONE_HF" --lossless -o "$T/base.lort" -q
+    "$LORT" compress "$T/ft" --base "$T/base.lort" --max-error 0.2 -o "$T/d.lort" -q --force
+    cmp "$T/d.lort" "$T/first.lort"
+}
+
+@test "below what rounding allows the difference is lossless, and the reason says so" {
+    pair dense
+    lossy --max-error 0.001
+    diff -r "$T/back" "$T/ft"
+    value "$T/d.json" "{t['reason'] for t in d['tensors'] if len(t['shape']) > 1}" | grep -q 'rounding to the type is a floor'
+}
+
+@test "a lossy difference of a grown vocabulary" {
+    pair grown
+    lossy --max-error 0.1 --include '*embed*'
+    python3 tests/cli/delta.py errors "$ONE_HF" "$T" 0.1
 }

@@ -1,7 +1,9 @@
 """Makes fine-tunes of a small model. delta.py HOW FROM TO: FROM is a .gguf, or a directory of safetensors files.
 
 dense, sparse: the floating-point numbers change, all or 2 % by one code. HF only: grown: more rows of the embedding.
-missing: FROM lacks a tensor that TO has. dtype: one tensor as F32. shape: one tensor transposed. joined: one file."""
+missing: FROM lacks a tensor that TO has. dtype: one tensor as F32. shape: one tensor transposed. joined: one file.
+
+errors BASE DIR MOST: checks DIR/d.json by the models DIR/ft and DIR/back: errors of updates are at most MOST."""
 import json
 import os
 import shutil
@@ -11,7 +13,7 @@ import sys
 
 import numpy as np
 
-how, source, target = sys.argv[1:]
+how, source, target = sys.argv[1:4]
 random = np.random.default_rng(5)
 
 
@@ -61,7 +63,31 @@ def one_tensor(name, tensor):
     return dtype, shape, change(data, dtype)
 
 
-if os.path.isdir(source):
+def values(folder):
+    tensors = {}
+    for name in sorted(n for n in os.listdir(folder) if n.endswith(".safetensors")):
+        tensors.update({k: (np.frombuffer(d, "<u2").astype("<u4") << 16).view("<f4").astype(float) for k, (_, _, d) in read(f"{folder}/{name}").items()})
+    return tensors
+
+
+def check_errors(most):
+    base, tuned, back = values(source), values(f"{target}/ft"), values(f"{target}/back")
+    with open(f"{target}/d.json") as file:
+        report = {t["name"]: t for t in json.load(file)["tensors"]}
+    for name, w in tuned.items():
+        t, error, old = report[name], np.linalg.norm(w - back[name]), np.zeros(w.size)
+        n = min(w.size, base[name].size)
+        old[:n] = base[name][:n]
+        if t["action"] == "kept":
+            assert error == 0, name
+            continue
+        update, whole = error / np.linalg.norm(w - old), error / np.linalg.norm(w)
+        assert update <= most and abs(update - t["rel_error_update"]) < 1e-4 * update and abs(whole - t["rel_error"]) < 1e-4 * whole, (name, update, t)
+
+
+if how == "errors":
+    check_errors(float(sys.argv[4]))
+elif os.path.isdir(source):
     files = sorted(n for n in os.listdir(source) if n.endswith(".safetensors"))
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors"))
     tensors = {n: {k: one_tensor(k, t) for k, t in read(f"{source}/{n}").items()} for n in files}

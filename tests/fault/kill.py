@@ -29,8 +29,10 @@ LORT = os.path.realpath(os.environ.get("LORT", "build/release/lort"))
 FAULT = os.path.realpath(os.environ.get("FAULT", "build/release/tests/fault/fault.so"))
 KJV = os.path.realpath("tests/data/kjv-3m")
 MODELS = {"gguf": f"{KJV}/kjv-3m-f16.gguf", "directory": f"{KJV}/hf"}
+BASE = object()  # stands for the base of the model
 TARGETS = {"default": ["compress"], "lossless": ["compress", "--lossless"], "rank": ["compress", "--rank", "24"], "size": ["compress", "--size", "40%"],
            "trits": ["compress", "--residual", "ternary", "--rank", "4"], "energy": ["compress", "--energy", "0.6"],
+           "delta": ["compress", "--lossless", "--base", BASE], "update": ["compress", "--max-error", "0.2", "--base", BASE],
            "mix": ["quantize", "--type", "Q4_K_M"], "bpw": ["quantize", "--bpw", "4"], "restore": None}
 KINDS = [(model, target) for model in MODELS for target, words in TARGETS.items() if model == "gguf" or not words or words[0] != "quantize"]
 KINDS += [("container", "mix"), ("container", "bpw")]  # of the model that compress makes without options
@@ -38,8 +40,24 @@ MACHINES = [["--mode", "full"], ["--mode", "stream"], ["--mode", "full", "-T", "
 MOST_KILLS = 8  # of one job
 
 work = tempfile.mkdtemp(prefix="lort-kill-", dir=os.environ.get("TMPDIR", "/tmp"))
+bases = {}  # of the models; main makes them
 Job = collections.namedtuple("Job", "number model target losing kills seed")
 Result = collections.namedtuple("Result", "job failure kills resumed tensors")
+
+
+def make_base(model):
+    """Copies a model with other low bytes in its second half, which has no header."""
+    place = f"{work}/base-{model}"
+    (shutil.copytree if os.path.isdir(MODELS[model]) else shutil.copy)(MODELS[model], place)
+    for name in [place] if os.path.isfile(place) else [f"{place}/{n}" for n in os.listdir(place) if n.endswith(".safetensors")]:
+        os.chmod(name, 0o600)
+        with open(name, "r+b") as file:
+            data = bytearray(file.read())
+            for i in range(len(data) // 4 * 2, len(data), 6):
+                data[i] ^= 1
+            file.seek(0)
+            file.write(data)
+    return place
 
 
 def run(model, target, out, extra, env=None):
@@ -48,7 +66,8 @@ def run(model, target, out, extra, env=None):
         command = [LORT, "restore", f"{work}/{model}-default.lort", "-o", out] + extra
     else:
         source = MODELS.get(model, f"{work}/gguf-default.lort")
-        command = [LORT, TARGETS[target][0], source, "-o", out, "-q"] + TARGETS[target][1:] + extra
+        words = [bases[model] if word is BASE else word for word in TARGETS[target][1:]]
+        command = [LORT, TARGETS[target][0], source, "-o", out, "-q"] + words + extra
     return subprocess.Popen(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE)
 
@@ -155,6 +174,7 @@ def main():
     jobs = [Job(i, *rest) for i, rest in enumerate(jobs_of(given.kills, given.losing, given.seed))]
     needed = {(j.model, j.target) for j in jobs} | {(j.model, "default") for j in jobs if j.target == "restore"}
     needed |= {("gguf", "default") for j in jobs if j.model == "container"}
+    bases.update({model: make_base(model) for model in MODELS})
     references = {kind: Reference(*kind) for kind in sorted(KINDS, key=lambda kind: kind[1] != "default") if kind in needed}
     results = []
     with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:

@@ -47,6 +47,8 @@ list_cases() {
 6 rows-rank1 rows.safetensors --rank 1
 6 tree tree --max-error 0.05
 6 fork fork.gguf --max-error 0.05
+6 delta tuned.gguf --lossless --base MODELS/tiny.gguf
+6 delta-int tuned.gguf --max-error 0.4 --max-rank 0 --base MODELS/tiny.gguf
 END
 }
 
@@ -76,7 +78,10 @@ make_case() { # version, name, model, options
     rm -rf "$work/restored" "$out/$name.lort"
     # shellcheck disable=SC2086 # options are words
     "$lort" compress "$model" -o "$out/$name.lort" -q --min-dim 16 $options
-    "$lort" restore "$out/$name.lort" -o "$work/restored" 2>/dev/null
+    base=
+    case $name in *-delta*) base="--base $work/models/tiny.gguf" ;; esac
+    # shellcheck disable=SC2086 # base is two words, or none
+    "$lort" restore "$out/$name.lort" $base -o "$work/restored" 2>/dev/null
     case $name in
     *-rank4) mv "$work/restored" "$out/$name.safetensors" && printf '%s\t%s\t-\tnear\n' "$name" "$version" ;;
     *) print_hashes "$name" "$version" "$work/restored" ;;

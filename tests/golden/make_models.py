@@ -6,6 +6,7 @@
     wide.safetensors  one matrix wider than a block of integers
     both.safetensors  two experts under a strong component, large enough for factors beside integers in each version
     one.safetensors   one matrix, for factors of a rank above 1
+    tuned.gguf        a fine-tune of tiny.gguf: every third number differs
     imatrix.dat       importances of the columns of tiny.gguf, in the legacy form
     rows.safetensors  an embedding whose rows have norms over eight octaves, a head with its bytes, a convolution, huge weights
     tree/             a pipeline of two folders with tensors of the same name
@@ -89,6 +90,16 @@ def write_gguf(path):
     with open(path, "wb") as file:
         for piece in [head] + [t[3] for t in tensors]:
             file.write(piece + bytes(-len(piece) % 32))
+    return -(-len(head) // 32) * 32
+
+
+def write_tuned(path, base, head):
+    with open(base, "rb") as file:
+        data = bytearray(file.read())
+    for i in range(head, len(data), 6):
+        data[i] ^= 1
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def write_safetensors(path, tensors):
@@ -174,7 +185,8 @@ def write_imatrix(path):
 
 def main():
     folder = sys.argv[1]
-    write_gguf(os.path.join(folder, "tiny.gguf"))
+    head = write_gguf(os.path.join(folder, "tiny.gguf"))
+    write_tuned(os.path.join(folder, "tuned.gguf"), os.path.join(folder, "tiny.gguf"), head)
     write_hf(os.path.join(folder, "tiny-hf"))
     write_safetensors(os.path.join(folder, "wide.safetensors"), [("model.layers.0.mlp.up_proj.weight", "BF16", [16, 8448], bf16(matrix(16, 8448)))])
     experts = matrix(64, 128, strength=16) + matrix(64, 128, 0.5, strength=16)

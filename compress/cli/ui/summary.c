@@ -198,6 +198,9 @@ static void print_output(FILE *out, const lort_report *report)
     lort_cli_print(out, "\n");
 }
 
+/* Most tensors without a difference that the summary names. */
+#define BASE_LINES 8
+
 static void print_memory(FILE *out, const lort_report *report)
 {
     char anon[32], file[32], planned[32];
@@ -219,6 +222,37 @@ void lort_cli_print_importance(FILE *out, const lort_report *report)
         lort_cli_print(
             out, LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n",
             "imatrix", report->imatrix_matrices, report->imatrix_entries, report->imatrix_path);
+}
+
+/* How the tensors stand to the base: the differences, and what has none, by the reason. */
+static void print_base(FILE *out, const lort_report *report)
+{
+    char size[32], shown[32];
+    uint64_t differences = 0;
+    double worst = NAN;
+    if (!is_given(report->base_path))
+        return;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *tensor = &report->tensors[i];
+        differences += strcmp(tensor->base, "difference") == 0;
+        if (!isnan(tensor->rel_error_update))
+            worst = fmax(tensor->rel_error_update, isnan(worst) ? 0 : worst);
+    }
+    lort_cli_print(out, LABEL "%s, %s; %" PRIu64 " of %" PRIu64 " tensors as differences\n", "base",
+                   report->base_path, size_text(report->base_bytes, size), differences,
+                   report->tensor_count);
+    if (!isnan(worst))
+        lort_cli_print(out, LABEL "worst error of an update %s\n", "",
+                       lort_cli_number(worst, shown, sizeof shown));
+    for (uint64_t i = 0, last = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *tensor = &report->tensors[i];
+        if (!is_given(tensor->base) || strcmp(tensor->base, "difference") == 0)
+            continue;
+        if (last++ < BASE_LINES)
+            lort_cli_print(out, LABEL "%s: %s\n", "", tensor->name, tensor->base);
+        else if (last == BASE_LINES + 1)
+            lort_cli_print(out, LABEL "and more (--json lists them)\n", "");
+    }
 }
 
 static void print_weighted(FILE *out, const lort_report *report)
@@ -272,6 +306,7 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
         lort_cli_print(out, LABEL "worst %s (%s), mean %s\n", "error",
                        lort_cli_number(report->worst_error, worst, sizeof worst),
                        worst_name(report), lort_cli_number(report->mean_error, mean, sizeof mean));
+    print_base(out, report);
     print_weighted(out, report);
     print_outliers(out, report);
     /* these two show types, or ranks, instead */
