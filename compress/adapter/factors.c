@@ -13,17 +13,6 @@
 
 /* ---- writing ---- */
 
-static lort_code pad_to(lort_extractor *x, uint64_t offset, lort_error *err)
-{
-    static const uint8_t zeros[4096];
-    lort_code code = LORT_OK;
-    while (code == LORT_OK && lort_publish_size(x->publish) < offset) {
-        const uint64_t n = offset - lort_publish_size(x->publish);
-        code = lort_publish_append(x->publish, zeros, n < sizeof zeros ? n : sizeof zeros, err);
-    }
-    return code;
-}
-
 /* Appends a rows x cols matrix of plain elements as cols x rows. */
 static lort_code append_turned(lort_extractor *x, const uint8_t *from, int64_t rows, int64_t cols,
                                uint32_t element, lort_error *err)
@@ -87,7 +76,7 @@ static lort_code append_zeros(lort_extractor *x, const lort_module *m, bool left
     uint64_t bytes = 0;
     lort_dtype_bytes(left ? m->left : m->right,
                      (uint64_t)m->rank * (uint64_t)(left ? shape.rows : shape.cols), &bytes);
-    return pad_to(x, lort_publish_size(x->publish) + bytes, err);
+    return lort_publish_pad(x->publish, lort_publish_size(x->publish) + bytes, err);
 }
 
 /* Writes the first or the second factor of all slices. Of one slice both are made at once. */
@@ -96,7 +85,7 @@ static lort_code write_slices(lort_extractor *x, lort_module *m, uint64_t number
 {
     const bool left_first = m->form != LORT_FORM_LINEAR, left = second ? !left_first : left_first;
     const bool alone = m->tensor->shape.slices == 1;
-    lort_code code = pad_to(x, x->offsets[number], err);
+    lort_code code = lort_publish_pad(x->publish, x->offsets[number], err);
     if (!second)
         m->error2 = 0;
     for (int64_t i = 0; i < m->tensor->shape.slices && code == LORT_OK; i++) {
@@ -107,7 +96,7 @@ static lort_code write_slices(lort_extractor *x, lort_module *m, uint64_t number
         const bool zero = f.verdict == LORT_ZERO;
         code = zero ? append_zeros(x, m, left, err) : append_factor(x, m, &f, left, err);
         if (code == LORT_OK && alone)
-            code = pad_to(x, x->offsets[number + 1], err);
+            code = lort_publish_pad(x->publish, x->offsets[number + 1], err);
         if (code == LORT_OK && alone)
             code = append_factor(x, m, &f, !left, err);
         m->error2 += second || zero ? 0 : f.error2;
@@ -133,7 +122,7 @@ static lort_code append_bytes(void *ctx, const void *bytes, uint64_t n, lort_err
 static lort_code write_whole(lort_extractor *x, const lort_module *m, uint64_t number,
                              lort_error *err)
 {
-    lort_code code = pad_to(x, x->offsets[number], err);
+    lort_code code = lort_publish_pad(x->publish, x->offsets[number], err);
     if (code == LORT_OK)
         code = lort_entry_bytes(&m->tensor->tuned, &x->session.scratch[0], append_bytes, x->publish,
                                 err);
@@ -228,7 +217,7 @@ static lort_code write_tensors(lort_extractor *x, lort_error *err)
         lort_session_sample(&x->session);
         code = lort_session_check_stop(&x->session, err);
     }
-    return code ? code : pad_to(x, x->file_size, err);
+    return code ? code : lort_publish_pad(x->publish, x->file_size, err);
 }
 
 lort_code lort_factors_write(lort_extractor *x, lort_error *err)

@@ -7,6 +7,7 @@
  * A state that has slack s can leave it (price per byte) or change it (at least the rate of the
  * tensors that are left). States with a bound above the gap are dropped. */
 #include "compress/choice/exchange.h"
+#include "formats/base/bytes.h"
 #include "formats/base/sort.h"
 #include <math.h>
 
@@ -85,16 +86,6 @@ static uint32_t list_changes(const search *s, uint64_t tensor, change *changes)
     return n;
 }
 
-static uint64_t divisor(uint64_t a, uint64_t b)
-{
-    while (b) {
-        const uint64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* Bytes change by multiples of one number only, so a part of the slack cannot be filled. Without
  * that part the gap is smaller, and fewer changes are left. */
 static void trim_slack(search *s)
@@ -106,7 +97,7 @@ static void trim_slack(search *s)
         for (uint64_t i = 0; i < s->menu->count && unit != 1; i++)
             for (uint32_t k = list_changes(s, i, changes); k-- > 0;) {
                 const int64_t bytes = changes[k].bytes;
-                unit = divisor(unit, (uint64_t)(bytes < 0 ? -bytes : bytes));
+                unit = lort_gcd(unit, (uint64_t)(bytes < 0 ? -bytes : bytes));
             }
         const int64_t whole = unit ? (int64_t)((uint64_t)s->slack / unit * unit) : 0;
         if (whole == s->slack)

@@ -1,5 +1,6 @@
 /* fill: see fill.h. Column j of the table stands for j units of bytes above the least there is. */
 #include "compress/choice/fill.h"
+#include "formats/base/bytes.h"
 #include <math.h>
 #include <string.h>
 
@@ -13,16 +14,6 @@ typedef struct table {
     double *now, *next; /* [columns]: least cost of j units */
     uint8_t *picks;     /* [count][columns] */
 } table;
-
-static uint64_t divisor(uint64_t a, uint64_t b)
-{
-    while (b) {
-        const uint64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
 
 static uint64_t least_bytes(const table *t, uint64_t tensor)
 {
@@ -43,7 +34,7 @@ static void choose_unit(table *t, uint64_t room)
         const uint64_t least = least_bytes(t, i);
         for (uint32_t k = 0; k < t->types; k++)
             if (isfinite(t->choices[i * t->types + k].cost))
-                t->unit = divisor(t->unit, t->choices[i * t->types + k].bytes - least);
+                t->unit = lort_gcd(t->unit, t->choices[i * t->types + k].bytes - least);
     }
     if (t->unit == 0)
         t->unit = 1;

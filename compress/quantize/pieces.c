@@ -244,18 +244,6 @@ static lort_code copy_tensor(lort_quantizer *q, lort_target_tensor *t, lort_erro
 
 /* ---- the file ---- */
 
-/* Appends zeros until the output has `size` bytes. */
-static lort_code pad_to(lort_quantizer *q, uint64_t size, lort_error *err)
-{
-    static const uint8_t zeros[4096];
-    lort_code code = LORT_OK;
-    while (code == LORT_OK && lort_publish_size(q->publish) < size) {
-        const uint64_t n = size - lort_publish_size(q->publish);
-        code = lort_publish_append(q->publish, zeros, n < sizeof zeros ? n : sizeof zeros, err);
-    }
-    return code;
-}
-
 /* done: pieces of the file that are finished. */
 static lort_code write_encoded(lort_quantizer *q, lort_target_tensor *t, uint64_t done,
                                lort_error *err)
@@ -285,7 +273,7 @@ static lort_code write_tensor(lort_quantizer *q, uint64_t number, uint64_t done,
     lort_code code = LORT_OK;
     lort_session_work_on(lort_session_of(q), entry);
     if (done < t->first_piece + lort_target_pieces(t)) {
-        code = pad_to(q, t->offset, err);
+        code = lort_publish_pad(q->publish, t->offset, err);
         read_ahead(q, t);
         if (code == LORT_OK)
             code = lort_target_copied(t) ? copy_tensor(q, t, err) : write_encoded(q, t, done, err);
@@ -382,7 +370,7 @@ static lort_code write_file(lort_quantizer *q, const lort_new_file *file, uint64
         if (code == LORT_OK)
             tell_tensor(q, i);
     }
-    return code ? code : pad_to(q, file->size, err);
+    return code ? code : lort_publish_pad(q->publish, file->size, err);
 }
 
 lort_code lort_pieces_write(lort_quantizer *q, uint64_t done, lort_error *err)

@@ -28,6 +28,16 @@ bool lort_align_up(uint64_t v, uint64_t alignment, uint64_t *out)
     return true;
 }
 
+uint64_t lort_gcd(uint64_t a, uint64_t b)
+{
+    while (b) {
+        const uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 lort_cursor lort_cursor_make(const void *data, uint64_t available, uint64_t limit,
                              lort_code overrun, lort_error *err)
 {

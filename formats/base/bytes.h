@@ -45,6 +45,7 @@ static inline void lort_store_u64(void *p, uint64_t v)
 bool lort_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool lort_mul_u64(uint64_t a, uint64_t b, uint64_t *out);
 bool lort_align_up(uint64_t v, uint64_t alignment, uint64_t *out);
+uint64_t lort_gcd(uint64_t a, uint64_t b); /* the greatest common divisor; gcd(a, 0) = a */
 
 /* A cursor over the first `available` bytes of a file of `limit` bytes. The two are equal if the
  * whole file is mapped. A read past `limit` is a failure. So is a read past `available`, but it

@@ -217,6 +217,17 @@ lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lo
 
 uint64_t lort_publish_size(const lort_publish *p) { return p->size; }
 
+lort_code lort_publish_pad(lort_publish *p, uint64_t size, lort_error *err)
+{
+    static const uint8_t zeros[4096];
+    lort_code code = LORT_OK;
+    while (code == LORT_OK && lort_publish_size(p) < size) {
+        const uint64_t n = size - lort_publish_size(p);
+        code = lort_publish_append(p, zeros, n < sizeof zeros ? n : sizeof zeros, err);
+    }
+    return code;
+}
+
 lort_code lort_publish_mark(lort_publish *p, lort_error *err)
 {
     lort_code code = p->marked ? LORT_OK : lort_hasher_open(p->alloc, &p->marked, err);

@@ -48,6 +48,8 @@ lort_code lort_publish_file(lort_publish *publish, const char *name, lort_error 
 /* Appends n bytes to the current file. On failure: LORT_E_WRITE. */
 lort_code lort_publish_append(lort_publish *publish, const void *bytes, uint64_t n,
                               lort_error *err);
+/* Appends zeros until the current file has `size` bytes. On failure: LORT_E_WRITE. */
+lort_code lort_publish_pad(lort_publish *publish, uint64_t size, lort_error *err);
 /* bytes of the current file, appended and adopted */
 uint64_t lort_publish_size(const lort_publish *publish);
 /* Remembers the place in the current file. rewind then cuts off all bytes behind the last mark, as
