@@ -108,6 +108,9 @@ A path: `tests/later/`.'
 @test "the examples of the manual work, in their order" {
     cp -r "$HF" "$T/model"
     cp "$GGUF" "$T/model.gguf"
+    cp "$GGUF" "$T/base.gguf"
+    "$LORT" compress "$GGUF" -o "$T/lossy.lort" --max-error 0.1 -q # differs from the base: as good as a fine-tune
+    "$LORT" restore "$T/lossy.lort" -o "$T/tuned.gguf" -q
     mkdir "$T/bin"
     ln -s "$LORT" "$T/bin/lort"
     sed -n '/^\.SH EXAMPLES/,$p' docs/lort.1 | grep '^lort ' | sed 's/\\-/-/g' >"$T/examples"
