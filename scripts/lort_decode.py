@@ -789,7 +789,7 @@ class Differences:
         quick, slow, seen = self.chances.get(key, (32768, 32768, 0))
         bound = (self.range >> 16) * min(max((quick + slow) >> 1, 32), 65504)
         bit = self.code < bound
-        a, b = min(seen + 1, 5), min(seen + 1, 8)
+        a, b = min(seen + 1, 6), min(seen + 1, 8)
         if bit:
             self.range = bound
             quick, slow = quick + (65535 - quick >> a), slow + (65535 - slow >> b)

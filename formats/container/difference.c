@@ -7,7 +7,7 @@
 #include "formats/container/difference.h"
 #include "formats/base/bytes.h"
 
-#define QUICK 5   /* of `quick` a 32nd is new with each bit */
+#define QUICK 6   /* of `quick` a 64th is new with each bit */
 #define SLOW 8    /* of `slow` a 256th */
 #define LEAST 32u /* chances are 32 to 65504 of 65536 */
 #define TOP 0x1000000u
