@@ -109,7 +109,8 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
                  {"options", model->options},
                  {"libraries", model->libraries}};
     enum { FACTS = sizeof facts / sizeof *facts, FILES = FACTS + 1 };
-    lort_code code = lort_report_meta(report, FILES + model->file_count, err);
+    const uint64_t base = FILES + (uint64_t)model->file_count; /* where the base's files begin */
+    lort_code code = lort_report_meta(report, base + model->base_count, err);
     if (code)
         return code;
     for (unsigned i = 0; i < FACTS; i++) {
@@ -127,6 +128,13 @@ static lort_code list_container(const lort_archive *archive, lort_report *report
                  lort_report_text(report, "%s, %llu bytes, %s", model->files[f].name,
                                   (unsigned long long)model->files[f].size,
                                   model->files[f].format));
+    }
+    for (uint32_t f = 0; f < model->base_count; f++) {
+        report->meta[base + f] = (lort_meta_report){
+            .key = lort_report_text(report, "base file %u", f), .type = "string"};
+        put_text(report, &report->meta[base + f],
+                 lort_report_text(report, "%s, %llu bytes", model->base[f].name,
+                                  (unsigned long long)model->base[f].size));
     }
     code = lort_reading_list(archive, report, err);
     return code ? code : list_types(report, report->input_bytes, err);
