@@ -39,7 +39,7 @@ refuse() {
 }
 
 @test "each command has exactly the options of the contract" {
-    local job='rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads seed zstd-level weights side-files'
+    local job='base rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads seed zstd-level weights side-files'
     check() { # command options...
         local command=$1
         shift
@@ -50,9 +50,9 @@ refuse() {
     check compress output $job json force resume time-limit quiet verbose
     check plan $job sample json quiet verbose
     check inspect weights side-files memory json quiet verbose
-    check verify quick memory threads json quiet verbose
-    check restore output dtype tensor force memory threads json quiet verbose
-    check compare fail-above weights side-files memory threads json quiet verbose
+    check verify base quick memory threads json quiet verbose
+    check restore base output dtype tensor force memory threads json quiet verbose
+    check compare base fail-above weights side-files memory threads json quiet verbose
     check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit json quiet verbose
     check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force json quiet verbose
 }
