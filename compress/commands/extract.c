@@ -173,6 +173,18 @@ static void warn_tied(lort_extractor *x)
     }
 }
 
+/* Only vectors differ: an adapter of modules_to_save alone. */
+static void warn_no_targets(lort_extractor *x)
+{
+    bool any = x->gguf;
+    for (uint64_t i = 0; i < x->count; i++)
+        any |= x->modules[i].rank > 0;
+    if (!any)
+        lort_session_warn(&x->session,
+                          "no matrix has factors, so the adapter has no target modules: "
+                          "versions of PEFT refuse that");
+}
+
 static lort_code check_errors(lort_extractor *x, lort_error *err)
 {
     const double bound = x->options->value;
@@ -277,6 +289,7 @@ static lort_code run(lort_extractor *x, const char *output, lort_error *err)
     report_errors(x);
     say_notes(x);
     warn_tied(x);
+    warn_no_targets(x);
     return lort_report_check(session->report, err);
 }
 

@@ -109,6 +109,10 @@ adapter_model.safetensors" ]
     python3 tests/cli/pairs.py tensors "$T/a/adapter_model.safetensors" >"$T/names"
     grep -qx 'base_model.model.model.norm.weight BF16 64' "$T/names"
     grep -qx 'base_model.model.model.norm.bias BF16 64' "$T/names"
+    rm -r "$T/a"
+    peft hf-only-norm hf-base
+    modules 0
+    said 'warning: no matrix has factors'
 }
 
 @test "what an adapter cannot hold is named: exit 3, or a warning each" {

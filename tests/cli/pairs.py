@@ -168,7 +168,7 @@ def make_hf(folder):
     tuned = changed(base, **{n: low(*base[n][1].shape, r, base[n][1]) for n, r in names.items()})
     config = {"model_type": "llama", "num_attention_heads": 4}
     for name, tensors in {"hf-base": base, "hf": tuned, "hf-norm": changed(tuned, **{"model.norm.bias": 0.1}),
-                          "hf-bias": changed(tuned, **{"layers.1.q_proj.bias": 0.1})}.items():
+                          "hf-only-norm": changed(base, **{"model.norm.weight": 0.1}), "hf-bias": changed(tuned, **{"layers.1.q_proj.bias": 0.1})}.items():
         write_hf(f"{folder}/{name}", tensors, config)
     write_hf(f"{folder}/hf-other", tuned, dict(config, model_type="qwen2"))
     tied = {n: t for n, t in base.items() if n != "lm_head.weight"}
