@@ -17,6 +17,16 @@
 #define WHOLE_MORE 4
 #define DEFAULT_ENERGY 0.98
 
+/* The energy of an update without that of rounding noise. Noise accounts for no more than what is
+ * left below the floor: weights that did not change have none. */
+static double signal_of(const lort_module *m)
+{
+    double above = 0;
+    for (int64_t i = 0; i < m->above; i++)
+        above += m->values[i];
+    return fmax(m->norm2 - m->noise2, above);
+}
+
 /* ---- the hull ---- */
 
 /* A piece of the hull of one module: up to `rank` it captures `energy` more with `bytes` more. */
@@ -49,7 +59,7 @@ static uint64_t put_hull(const lort_extractor *x, uint32_t module, segment *out)
         for (;; n--) {
             const double e0 = n ? out[n - 1].energy : 0, b0 = n ? out[n - 1].bytes : 0;
             next.slope = next.bytes > b0 ? (next.energy - e0) / (next.bytes - b0) : INFINITY;
-            if (n == 0 || (next.bytes > b0 && next.slope < out[n - 1].slope))
+            if (n == 0 || (next.bytes > b0 && next.slope <= out[n - 1].slope))
                 break;
         }
         out[n++] = next;
@@ -91,7 +101,7 @@ static lort_code share_ranks(lort_extractor *x, double share, double bytes, lort
     for (uint64_t i = 0; i < x->count; i++)
         if (is_shared(x, &x->modules[i])) {
             most += (uint64_t)x->modules[i].above;
-            energy += x->modules[i].norm2;
+            energy += signal_of(&x->modules[i]);
         }
     lort_code code = lort_take(alloc, most * sizeof(segment), "ranks", &memory, err);
     if (code)
@@ -187,7 +197,7 @@ static lort_code choose_each(lort_extractor *x, lort_error *err)
             break;
         case LORT_GOAL_ENERGY:
             if (m->low)
-                take_energy(m, o->value * m->norm2);
+                take_energy(m, o->value * signal_of(m));
             break;
         default:
             if (m->low && o->goal == LORT_GOAL_DEFAULT)

@@ -145,6 +145,24 @@ static void an_update_of_low_rank_has_its_own_energy(void **state)
     assert_int_equal(f.modules[1].rank, 8);
 }
 
+/* A tenth of the norm is noise, so 0.95 of the rest is 0.855 of all. Noise that would be more than
+ * what lies below the floor is not believed. */
+static void noise_does_not_count_in_a_share(void **state)
+{
+    fixture f;
+    make(&f, LORT_GOAL_ENERGY, 0.95);
+    set_values(&f, 0, 1, 1, 60, 54);
+    f.modules[0].noise2 = 6;
+    choose(&f);
+    assert_int_equal(f.modules[0].rank, 52); /* 51.3 of 54 */
+    f.modules[0].noise2 = 600;
+    choose(&f);
+    assert_int_equal(f.modules[0].rank, 52);
+    f.modules[0].noise2 = 0;
+    choose(&f);
+    assert_int_equal(f.modules[0].rank, 54); /* 57 of 60 are out of reach */
+}
+
 static void a_size_is_never_exceeded(void **state)
 {
     fixture f;
@@ -188,6 +206,7 @@ int main(void)
         cmocka_unit_test(an_error_out_of_reach_of_the_largest_rank_fails),
         cmocka_unit_test(an_energy_is_one_threshold),
         cmocka_unit_test(an_update_of_low_rank_has_its_own_energy),
+        cmocka_unit_test(noise_does_not_count_in_a_share),
         cmocka_unit_test(a_size_is_never_exceeded),
         cmocka_unit_test(blocks_fill_rows),
     };
