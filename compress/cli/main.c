@@ -80,7 +80,7 @@ static void print_usage(FILE *out)
           "than memory.\n\n",
           out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-12s %-22s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  %-12s %-24s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].summary);
     fputs(
         "\n'lort help COMMAND' lists the options of a command. 'lort --version' (also -V, "
