@@ -398,6 +398,13 @@ lort_code lort_base_subtract(lort_base *base, uint64_t number, uint64_t first, u
     return LORT_OK;
 }
 
+void lort_base_release(lort_base *base, uint64_t number)
+{
+    const lort_tensor *tensor = &base->input.index->tensors[number];
+    if (base->input.model)
+        lort_model_release(base->input.model, tensor->file, tensor->offset, tensor->bytes);
+}
+
 /* ---- files ---- */
 
 /* The hash of the header of a file, and its first extent. */

@@ -53,6 +53,8 @@ lort_code lort_base_bytes(lort_base *base, uint64_t number, uint64_t offset, uin
  * one element a block. On failure: as lort_base_bytes. */
 lort_code lort_base_subtract(lort_base *base, uint64_t number, uint64_t first, uint64_t n,
                              float *dst, lort_error *err);
+/* Releases the pages of a tensor of a model, behind a reader. Advice only. */
+void lort_base_release(lort_base *base, uint64_t number);
 /* Lists the weight files of the base in a MODEL record. Owner of the list: the arena. */
 lort_code lort_base_list(lort_base *base, lort_arena *arena, lort_model_record *record,
                          lort_error *err);

@@ -316,6 +316,8 @@ static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lor
     if (code == LORT_OK && tensor)
         code = lort_publish_checkpoint(emitter->publish, err);
     lort_model_release(emitter->decider->model, part->file, part->offset, part->bytes);
+    if (part->planned->base)
+        lort_base_release(lort_emitter_session(emitter)->base, part->planned->base - 1);
     return code;
 }
 
