@@ -82,6 +82,10 @@ static lort_code open_all(lort_quantizer *q, const char *path, lort_wishes *wish
                          lort_mix_name(wishes->mix));
     if (code == LORT_OK)
         code = open_source(q, path, wishes, err);
+    if (code == LORT_OK && q->input.archive && lort_archive_has_base(q->input.archive))
+        code = lort_fail(err, LORT_E_USAGE,
+                         "the container holds differences to a base model, which quantize does not "
+                         "read: restore it with --base first");
     if (code == LORT_OK)
         code = lort_space_start(q, err);
     if (code == LORT_OK && q->input.archive)

@@ -233,3 +233,28 @@ lossy() {
     lossy --max-error 0.1 --include '*embed*'
     python3 tests/cli/delta.py errors "$ONE_HF" "$T" 0.1
 }
+
+@test "NaN, Inf, -0 and subnormal numbers on either side come back" {
+    pair odd
+    delta
+    back
+    lossy --max-error 0.3
+    diff -r "$T/back" "$T/ft"
+    mv "$T/ft" "$T/odd"
+    pair dense
+    delta "$T/odd"
+    back "$T/odd"
+    "$LORT" compress "$T/ft" --base "$T/odd" --max-error 0.3 -o "$T/d.lort" -q --force --json "$T/d.json"
+    "$LORT" restore "$T/d.lort" --base "$T/odd" -o "$T/again" -q
+    expect 0 "$LORT" compare "$T/ft" "$T/again" --fail-above 0.01
+    [ "$(value "$T/d.json" "{t['reason'] for t in d['tensors'] if t['name'].endswith(('q_proj.weight', 'up_proj.weight'))}")" = "{'holds NaN or Inf'}" ]
+}
+
+@test "quantize reads no difference and says what to do" {
+    LORT=$LORT python3 tests/cli/delta.py dense "$ONE_GGUF" "$T/ft.gguf"
+    delta "$ONE_GGUF" "$T/ft.gguf"
+    expect 2 "$LORT" quantize "$T/d.lort" --type Q8_0 -o "$T/q.gguf"
+    said 'restore it with --base first'
+    absent "$T/q.gguf"
+    absent "$T/q.gguf.part"
+}

@@ -1,7 +1,7 @@
 """Makes fine-tunes of a small model. delta.py HOW FROM TO: FROM is a .gguf, or a directory of safetensors files.
 
 dense, sparse: the floating-point numbers change, all or 2 % by one code. HF only: grown: more rows of the embedding.
-missing: FROM lacks a tensor that TO has. dtype: one tensor as F32. shape: one tensor transposed. joined: one file.
+missing: FROM lacks a tensor that TO has. dtype: one tensor as F32. shape: one tensor transposed. joined: one file. odd: NaN, Inf, -0 and a subnormal number.
 
 errors BASE DIR MOST: checks DIR/d.json by the models DIR/ft and DIR/back: errors of updates are at most MOST."""
 import json
@@ -54,6 +54,8 @@ def write(path, tensors):
 
 def one_tensor(name, tensor):
     dtype, shape, data = tensor
+    if how == "odd" and name.endswith(("q_proj.weight", "up_proj.weight")):
+        return dtype, shape, struct.pack("<4H", 0x7FC0, 0xFF80, 0x8000, 0x0001) + data[8:]
     if how == "grown" and "embed" in name:
         return dtype, [shape[0] + 3] + shape[1:], data + data[: 3 * len(data) // shape[0]]
     if how == "dtype" and name.endswith("q_proj.weight"):
