@@ -414,6 +414,18 @@ static lort_code spend_share(lort_fitting *f, double target, const lort_share *s
     return find_step_of_size(f, target, share->bytes > spent ? share->bytes - spent : 0, err);
 }
 
+/* True if the factors alone meet the target. Beside a base the error of the rounded sum counts,
+ * which may be more or less than what the factors leave. target: of what they leave. */
+static bool factors_suffice(const lort_fitting *f, double target, double allowed2,
+                            const lort_share *share, const lort_outcome *out)
+{
+    if (!lort_outcome_has_factors(out) || (share && f->norm2 > 0))
+        return false;
+    if (!f->source->planned->base || !(f->norm2 > 0))
+        return !(f->norm2 > 0) || target >= 1;
+    return (f->source->weighting.on ? out->error.weighed : out->error.plain) <= allowed2;
+}
+
 static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const lort_share *share,
                            lort_outcome *out, lort_error *err)
 {
@@ -421,9 +433,12 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
     if (code)
         return code;
     out->has_norm = isfinite(f->norm2);
-    out->error = f->total.norm;
-    out->error2 = lort_fitting_is_weighed(f) ? f->total.norm.plain : f->norm2;
-    const double allowed2 = target * target * out->norm2;
+    /* What the factors leave, if there are any. */
+    const bool rounded = f->source->planned->base && lort_outcome_has_factors(out);
+    out->error = rounded ? f->total.error : f->total.norm;
+    out->error2 = lort_fitting_is_weighed(f) ? out->error.plain : f->norm2;
+    const double allowed2 =
+        target * target * (f->source->weighting.on ? out->norm.weighed : out->norm2);
     /* With factors the norms of `out` are those of the whole slice. So the target becomes relative
      * to the residual. */
     if (lort_outcome_has_factors(out))
@@ -432,14 +447,9 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
         out->norm = out->error;
         out->norm2 = out->error2;
     }
-    if (lort_outcome_has_factors(out) && (!(f->norm2 > 0) || (target >= 1 && !share))) {
-        if (f->source->planned->base)
-            out->error2 = f->total.error.plain;
-        /* Rounding may leave more than the factors alone do. */
-        if (!f->source->planned->base || !(f->norm2 > 0) || out->error2 <= allowed2)
-            return LORT_OK; /* the factors alone meet the target */
-        target = MOST_BESIDE;
-    }
+    if (factors_suffice(f, target, allowed2, share, out))
+        return LORT_OK;
+    target = rounded && target >= 1 ? MOST_BESIDE : target;
     if (!lort_fitting_can_be_coded(f))
         return out->has_norm ? lort_outcome_keep(out, LORT_REASON_ZERO)
                              : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);
