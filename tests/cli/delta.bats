@@ -225,7 +225,7 @@ lossy() {
     pair dense
     lossy --max-error 0.001
     diff -r "$T/back" "$T/ft"
-    value "$T/d.json" "{t['reason'] for t in d['tensors'] if len(t['shape']) > 1}" | grep -q 'rounding to the type is a floor'
+    value "$T/d.json" "{t['reason'] for t in d['tensors'] if len(t['shape']) > 1}" | grep -q 'rounding is a floor'
 }
 
 @test "a lossy difference of a grown vocabulary" {
