@@ -218,6 +218,10 @@ COMMANDS = [
     Command("restore directory", "restore {in}/hf.lort -o out -T 2", "out"),
     Command("restore --dtype", "restore {in}/hf.lort -o out -T 1 --dtype F16", "out"),
     Command("restore --tensor", "restore {in}/gguf.lort -o out -T 1 --tensor blk.0.attn_q.weight", "out"),
+    Command("compress --base --lossless", "compress {in}/tuned.gguf --base {in}/m.gguf -o out -q -T 2 --lossless", "out"),
+    Command("compress --base", "compress {in}/tuned --base {in}/hf -o out -q -T 1 --max-error 0.3 --mode stream", "out"),
+    Command("restore --base", "restore {in}/delta.lort --base {in}/m.gguf -o out -T 2", "out"),
+    Command("verify --base", "verify {in}/delta.lort --base {in}/m.gguf -T 2 --json -", told="json"),
     Command("extract-lora gguf", "extract-lora {in}/tuned.gguf --base {in}/m.gguf -o out.gguf -q -T 2 --drop-unsupported --rank 4", "out.gguf"),
     Command("extract-lora directory", "extract-lora {in}/tuned --base {in}/hf -o out -q -T 2 --mode stream --rank 4", "out"),
     Command("compare", "compare {in}/hf {in}/hf.lort -T 2", told="all"),
@@ -525,6 +529,8 @@ def make_inputs(box):
     write_imatrix(os.path.join(box.inputs, "im.dat"))
     for name, source, how in (("gguf.lort", "m.gguf", []), ("hf.lort", "hf", ["--max-error", "0.1"]), ("factors.lort", "m.gguf", ["--rank", "4"])):
         subprocess.run([LORT, "compress", os.path.join(box.inputs, source), "-o", os.path.join(box.inputs, name), "-q", *how], check=True)
+    subprocess.run([LORT, "compress", os.path.join(box.inputs, "tuned.gguf"), "--base", os.path.join(box.inputs, "m.gguf"), "-o", os.path.join(box.inputs, "delta.lort"), "-q",
+                    "--lossless"], check=True)
 
 
 def begin(box, command):
