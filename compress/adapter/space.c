@@ -108,33 +108,10 @@ static uint64_t load_bytes(const lort_extractor *x)
     return lort_model_load_bytes(x->pair.tuned.model) + lort_model_load_bytes(x->pair.base.model);
 }
 
-static lort_code choose(lort_extractor *x, unsigned *threads, lort_error *err)
+static uint64_t cost(void *ctx, lort_mode mode, unsigned threads, const lort_tensor **which)
 {
-    lort_session *session = &x->session;
-    lort_report *report = session->report;
-    const lort_tensor *which = NULL;
-    const uint64_t limit = lort_session_limit(session, x->options->memory_bytes),
-                   need = common_cost(x, session->threads, &which) + load_bytes(x);
-    *threads = session->threads;
-    x->mode = lort_room_mode(session, x->options->mode, need);
-    const uint64_t loaded = x->mode == LORT_MODE_FULL ? load_bytes(x) : 0;
-    uint64_t peak = common_cost(x, *threads, &which) + loaded;
-    while (peak > limit && *threads > 1)
-        peak = common_cost(x, --*threads, &which) + loaded;
-    report->need_bytes = need;
-    report->planned_peak_bytes = peak;
-    report->budget_bytes = limit;
-    if (peak <= limit) {
-        lort_budget_limit(session->budget, limit);
-        return LORT_OK;
-    }
-    uint64_t smallest = common_cost(x, 1, &which);
-    if (smallest < lort_session_peak(session))
-        smallest = lort_session_peak(session);
-    if (x->mode == LORT_MODE_FULL && smallest <= limit)
-        return lort_room_refuse_full(need, limit, err);
-    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest,
-                               limit, err);
+    lort_extractor *x = ctx;
+    return common_cost(x, threads, which) + (mode == LORT_MODE_FULL ? load_bytes(x) : 0);
 }
 
 static lort_code load_models(lort_extractor *x, lort_error *err)
@@ -171,7 +148,8 @@ lort_code lort_space_open(lort_extractor *x, lort_error *err)
     lort_block_need blocks = {0};
     measure_tiles(x);
     lort_pair_needs(&x->pair, &chunk, &blocks);
-    lort_code code = choose(x, &threads, err);
+    lort_code code = lort_room_fit(&x->session, x->options->mode, x->options->memory_bytes, cost, x,
+                                   &x->mode, &threads, err);
     if (code == LORT_OK)
         code =
             lort_session_start(&x->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &blocks, err);

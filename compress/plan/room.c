@@ -284,6 +284,35 @@ lort_code lort_room_refuse_full(uint64_t need, uint64_t limit, lort_error *err)
                      lort_size_text(limit, limit_text, sizeof limit_text));
 }
 
+lort_code lort_room_fit(lort_session *session, lort_mode asked, uint64_t memory_bytes,
+                        lort_room_cost_fn *cost, void *ctx, lort_mode *mode, unsigned *threads,
+                        lort_error *err)
+{
+    lort_report *report = session->report;
+    const lort_tensor *which = NULL;
+    const uint64_t limit = lort_session_limit(session, memory_bytes),
+                   need = cost(ctx, LORT_MODE_FULL, session->threads, &which);
+    *threads = session->threads;
+    *mode = lort_room_mode(session, asked, need);
+    uint64_t peak = cost(ctx, *mode, *threads, &which);
+    while (peak > limit && *threads > 1)
+        peak = cost(ctx, *mode, --*threads, &which);
+    report->need_bytes = need;
+    report->planned_peak_bytes = peak;
+    report->budget_bytes = limit;
+    if (peak <= limit) {
+        lort_budget_limit(session->budget, limit);
+        return LORT_OK;
+    }
+    uint64_t smallest = cost(ctx, LORT_MODE_STREAM, 1, &which);
+    if (smallest < lort_session_peak(session))
+        smallest = lort_session_peak(session);
+    if (*mode == LORT_MODE_FULL && smallest <= limit)
+        return lort_room_refuse_full(need, limit, err);
+    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest,
+                               limit, err);
+}
+
 lort_code lort_room_choose(lort_session *session, const lort_model *model,
                            const lort_options *options, lort_work_plan *plan, lort_error *err)
 {

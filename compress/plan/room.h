@@ -19,4 +19,15 @@ lort_mode lort_room_mode(lort_session *session, lort_mode asked, uint64_t need);
 /* LORT_E_MEMORY: full mode was asked for and does not fit; stream mode would. */
 lort_code lort_room_refuse_full(uint64_t need, uint64_t limit, lort_error *err);
 
+/* Bytes that a command takes in a mode with so many workers. *which: the tensor that takes the
+ * most, or NULL. */
+typedef uint64_t lort_room_cost_fn(void *ctx, lort_mode mode, unsigned threads,
+                                   const lort_tensor **which);
+/* Chooses the mode, and as many threads as fit, of a command with this cost. Sets the memory
+ * figures of the report and the limit of the budget. asked, memory_bytes: by the user. On failure:
+ * LORT_E_MEMORY, which names the tensor and the smallest --memory that would do. */
+lort_code lort_room_fit(lort_session *session, lort_mode asked, uint64_t memory_bytes,
+                        lort_room_cost_fn *cost, void *ctx, lort_mode *mode, unsigned *threads,
+                        lort_error *err);
+
 #endif

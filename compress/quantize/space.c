@@ -45,19 +45,8 @@ static uint64_t slice_bytes(const lort_quantizer *q)
     return most;
 }
 
-static uint64_t cost(lort_quantizer *q, unsigned threads, lort_mode mode)
-{
-    const lort_session *session = &q->reading.session;
-    return session->base_anon + lort_budget_used(session->budget) +
-           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk_of(q), &q->reading.blocks) +
-           headers_bytes(q) + slice_bytes(q) + threads * worker_bytes(q) +
-           2 * threads * SLOT_BYTES * q->piece_elements + SMALL_THINGS +
-           (q->options->goal == LORT_GOAL_TYPE ? 0 : CHOICE_BYTES) +
-           (mode == LORT_MODE_FULL && q->input.model ? lort_model_load_bytes(q->input.model) : 0);
-}
-
-/* The tensor with the largest pieces. */
-static const lort_tensor *largest(lort_quantizer *q)
+/* Finds the tensor with the largest pieces. */
+static const lort_tensor *find_largest(lort_quantizer *q)
 {
     const lort_tensor *which = NULL;
     q->piece_elements = LORT_ENCODE_ELEMENTS;
@@ -71,32 +60,24 @@ static const lort_tensor *largest(lort_quantizer *q)
     return which;
 }
 
-static lort_code choose(lort_quantizer *q, unsigned *threads, lort_error *err)
+/* What a plan knows of a quantizer. */
+typedef struct need {
+    lort_quantizer *q;
+    const lort_tensor *largest;
+} need;
+
+static uint64_t cost(void *ctx, lort_mode mode, unsigned threads, const lort_tensor **which)
 {
-    lort_session *session = lort_session_of(q);
-    lort_report *report = session->report;
-    const lort_tensor *which = largest(q);
-    const uint64_t limit = lort_session_limit(session, q->options->memory_bytes),
-                   need = cost(q, session->threads, LORT_MODE_FULL);
-    *threads = session->threads;
-    q->mode = lort_room_mode(session, q->options->mode, need);
-    uint64_t peak = cost(q, *threads, q->mode);
-    while (peak > limit && *threads > 1)
-        peak = cost(q, --*threads, q->mode);
-    report->need_bytes = need;
-    report->planned_peak_bytes = peak;
-    report->budget_bytes = limit;
-    if (peak <= limit) {
-        lort_budget_limit(session->budget, limit);
-        return LORT_OK;
-    }
-    uint64_t smallest = cost(q, 1, LORT_MODE_STREAM);
-    if (smallest < lort_session_peak(session))
-        smallest = lort_session_peak(session);
-    if (q->mode == LORT_MODE_FULL && smallest <= limit)
-        return lort_room_refuse_full(need, limit, err);
-    return lort_session_refuse(which ? which->name : NULL, which ? which->name_bytes : 0, smallest,
-                               limit, err);
+    const need *n = ctx;
+    const lort_quantizer *q = n->q;
+    const lort_session *session = &q->reading.session;
+    *which = n->largest;
+    return session->base_anon + lort_budget_used(session->budget) +
+           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk_of(q), &q->reading.blocks) +
+           headers_bytes(q) + slice_bytes(q) + threads * worker_bytes(q) +
+           2 * threads * SLOT_BYTES * q->piece_elements + SMALL_THINGS +
+           (q->options->goal == LORT_GOAL_TYPE ? 0 : CHOICE_BYTES) +
+           (mode == LORT_MODE_FULL && q->input.model ? lort_model_load_bytes(q->input.model) : 0);
 }
 
 static uint64_t per_worker(const lort_quantizer *q)
@@ -147,7 +128,9 @@ static lort_code load_model(lort_quantizer *q, lort_error *err)
 lort_code lort_space_start(lort_quantizer *q, lort_error *err)
 {
     unsigned threads;
-    lort_code code = choose(q, &threads, err);
+    need n = {q, find_largest(q)};
+    lort_code code = lort_room_fit(lort_session_of(q), q->options->mode, q->options->memory_bytes,
+                                   cost, &n, &q->mode, &threads, err);
     if (code == LORT_OK)
         code = lort_session_start(lort_session_of(q), threads, LORT_ZSTD_LEVEL_DEFAULT, chunk_of(q),
                                   &q->reading.blocks, err);
