@@ -144,21 +144,27 @@ static lort_code find_values(lort_factoring *f, double *values, lort_values *out
     return code;
 }
 
+/* Lays out a factorisation and takes its memory. *any: false if there is nothing to factor. */
+static lort_code open_factoring(lort_factoring *f, bool *any, lort_error *err)
+{
+    const lort_matrix_source *source = f->source;
+    f->workers = lort_pool_workers(f->pool);
+    *any = lort_factor_grid_make(source->rows, source->cols, source->element_bytes, f->target,
+                                 &f->grid);
+    return *any ? lort_factoring_take(f, err) : LORT_OK;
+}
+
 lort_code lort_factor_values(const lort_matrix_source *source, const lort_target *target,
                              lort_pool *pool, const lort_alloc *alloc, double *values,
                              lort_values *out, lort_error *err)
 {
-    lort_factoring f = {.source = source,
-                        .target = target,
-                        .pool = pool,
-                        .alloc = alloc,
-                        .workers = lort_pool_workers(pool)};
-    lort_code code;
+    lort_factoring f = {.source = source, .target = target, .pool = pool, .alloc = alloc};
+    bool any;
 
     *out = (lort_values){.verdict = LORT_NOT_CONVERGED};
-    if (!lort_factor_grid_make(source->rows, source->cols, source->element_bytes, target, &f.grid))
+    lort_code code = open_factoring(&f, &any, err);
+    if (!any)
         return LORT_OK;
-    code = lort_factoring_take(&f, err);
     if (code == LORT_OK)
         code = find_values(&f, values, out, err);
     if (code == LORT_E_NUMERIC) {
@@ -189,17 +195,13 @@ static lort_code run_factoring(lort_factoring *f, lort_factors *out, lort_error 
 lort_code lort_factor(const lort_matrix_source *source, const lort_target *target, lort_pool *pool,
                       const lort_alloc *alloc, lort_factors *out, lort_error *err)
 {
-    lort_factoring f = {.source = source,
-                        .target = target,
-                        .pool = pool,
-                        .alloc = alloc,
-                        .workers = lort_pool_workers(pool)};
-    lort_code code;
+    lort_factoring f = {.source = source, .target = target, .pool = pool, .alloc = alloc};
+    bool any;
 
     *out = (lort_factors){.verdict = LORT_NOT_CONVERGED};
-    if (!lort_factor_grid_make(source->rows, source->cols, source->element_bytes, target, &f.grid))
+    lort_code code = open_factoring(&f, &any, err);
+    if (!any)
         return LORT_OK;
-    code = lort_factoring_take(&f, err);
     if (code != LORT_OK)
         goto done;
     code = run_factoring(&f, out, err);
