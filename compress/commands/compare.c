@@ -12,6 +12,7 @@
 #include "compress/delta/base.h"
 #include "compress/factor/factor.h"
 #include "compress/read/input.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
 #include "compress/session/type_totals.h"
 #include "loader/os/os.h"
@@ -349,16 +350,11 @@ static lort_code compare_tensor(comparing *c, lort_tensor_report *entry, lort_er
     lort_report *report = c->session.report;
     const lort_tensor *left = c->left.entry.tensor;
     uint64_t start = lort_os_clock_ns();
-    entry->name = lort_report_escape(report, left->name, left->name_bytes);
-    entry->dtype = lort_report_dtype(report, left->type);
+    lort_report_tensor(report, left, entry);
     entry->type = lort_report_dtype(report, c->right.entry.tensor->type);
-    entry->n_dims = left->n_dims;
-    entry->shape = lort_report_shape(report, left->dims, left->n_dims);
-    entry->bytes_in = left->bytes;
     entry->bytes_out = c->right.entry.tensor->bytes;
     entry->action = LORT_ACTION_COMPARED;
     c->shape = shape_of(&c->left, &c->right);
-    entry->slices = lort_tensor_matrices(left).slices;
     c->total = (sums){0};
     bool numbers = lort_entry_decodes(&c->left.entry) && lort_entry_decodes(&c->right.entry);
     lort_code code = numbers ? compare_slices(c, err) : compare_bytes(c, entry, err);

@@ -1,6 +1,7 @@
 /* extract: the command extract-lora, from a pair of models to a published adapter. */
 #include "compress/adapter/adapter.h"
 #include "compress/goal/kinds.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
 #include <math.h>
 #include <stdio.h>
@@ -39,15 +40,6 @@ static lort_code check_options(lort_extractor *x, lort_error *err)
                       : LORT_OK;
 }
 
-static void fill_entry(lort_report *report, const lort_tensor *t, lort_tensor_report *entry)
-{
-    entry->name = lort_report_escape(report, t->name, t->name_bytes);
-    entry->dtype = lort_report_dtype(report, t->type);
-    entry->n_dims = t->n_dims;
-    entry->shape = lort_report_shape(report, t->dims, t->n_dims);
-    entry->bytes_in = t->bytes;
-}
-
 static lort_code report_inputs(lort_extractor *x, const char *tuned, const char *output,
                                lort_error *err)
 {
@@ -63,7 +55,8 @@ static lort_code report_inputs(lort_extractor *x, const char *tuned, const char 
     lort_code code = lort_report_tensors(report, x->pair.count, err);
     for (uint64_t i = 0; i < x->pair.count && code == LORT_OK; i++) {
         const lort_pair_tensor *t = &x->pair.tensors[i];
-        fill_entry(report, t->tuned.tensor ? t->tuned.tensor : t->base.tensor, &report->tensors[i]);
+        lort_report_tensor(report, t->tuned.tensor ? t->tuned.tensor : t->base.tensor,
+                           &report->tensors[i]);
         session->total_bytes += report->tensors[i].bytes_in;
     }
     session->tensors_total = x->pair.count;

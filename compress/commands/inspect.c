@@ -1,6 +1,7 @@
 /* inspect: the metadata and tensors of a model or container, from headers and records. It reads no
  * weight. */
 #include "compress/read/reading.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
 #include "compress/session/type_totals.h"
 #include "loader/model/model.h"
@@ -72,12 +73,7 @@ static lort_code list_model(const lort_model *model, lort_report *report, lort_e
     for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
         const lort_tensor *tensor = &index->tensors[i];
         lort_tensor_report *entry = &report->tensors[i];
-        entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
-        entry->n_dims = tensor->n_dims;
-        entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
-        entry->dtype = lort_report_dtype(report, tensor->type);
-        entry->slices = lort_tensor_matrices(tensor).slices;
-        entry->bytes_in = tensor->bytes;
+        lort_report_tensor(report, tensor, entry);
         entry->offset = tensor->offset;
         entry->file = lort_report_file(report, i, lort_model_get_file(model, tensor->file)->name,
                                        i && tensor->file == index->tensors[i - 1].file);

@@ -5,6 +5,7 @@
 #include "compress/quantize/remarks.h"
 #include "compress/quantize/space.h"
 #include "compress/quantize/targets.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
 #include "compress/session/type_totals.h"
 #include "formats/base/bytes.h"
@@ -397,7 +398,8 @@ static lort_code run_quantize(lort_quantizer *q, const char *output, const lort_
     lort_remark_not_finite(q);
     lort_remark_nothing(q);
     lort_remark_choice(q, wishes);
-    lort_remark_errors(q);
+    lort_report_errors(session->report);
+    lort_report_weighted(session->report);
     lort_remark_lost(q);
     session->report->output_bytes = q->file_size;
     return lort_report_type_totals(session->report, err);

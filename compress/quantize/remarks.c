@@ -54,28 +54,6 @@ void lort_remark_source(lort_quantizer *q)
                           worst);
 }
 
-void lort_remark_errors(lort_quantizer *q)
-{
-    lort_report *report = lort_session_of(q)->report;
-    double sum = 0, weighed = 0;
-    uint64_t count = 0, weighed_count = 0;
-    for (uint64_t i = 0; i < q->count; i++) {
-        const lort_tensor_report *entry = &report->tensors[i];
-        if (entry->action == LORT_ACTION_KEPT || isnan(entry->rel_error))
-            continue;
-        report->worst_error = fmax(report->worst_error, entry->rel_error);
-        sum += entry->rel_error;
-        count++;
-        if (isnan(entry->weighted_error))
-            continue;
-        report->weighted_worst = fmax(report->weighted_worst, entry->weighted_error);
-        weighed += entry->weighted_error;
-        weighed_count++;
-    }
-    report->mean_error = count ? sum / (double)count : NAN;
-    report->weighted_mean = weighed_count ? weighed / (double)weighed_count : NAN;
-}
-
 void lort_remark_size(lort_quantizer *q)
 {
     lort_report *report = lort_session_of(q)->report;

@@ -15,9 +15,7 @@ void lort_remark_choice(lort_quantizer *q, const lort_wishes *wishes);
 void lort_remark_nothing(lort_quantizer *q);
 /* Names the tensors that hold NaN or Inf. */
 void lort_remark_not_finite(lort_quantizer *q);
-/* Worst and mean errors of all tensors. Call it once the tensors are finished, as the next one. */
-void lort_remark_errors(lort_quantizer *q);
-/* Warns of tensors whose weights the written type cannot hold. */
+/* Warns of tensors whose weights the written type cannot hold. Call it once all are finished. */
 void lort_remark_lost(lort_quantizer *q);
 
 #endif

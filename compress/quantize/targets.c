@@ -4,6 +4,7 @@
 #include "compress/choice/law.h"
 #include "compress/quantize/head.h"
 #include "compress/quantize/pieces.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
 #include "formats/base/bytes.h"
 #include "formats/base/glob.h"
@@ -79,19 +80,6 @@ static void list_tensor(lort_quantizer *q, const lort_wishes *wishes, uint64_t n
     q->elements += (double)tensor->elements;
 }
 
-static void report_tensor(lort_quantizer *q, uint64_t number)
-{
-    lort_report *report = lort_session_of(q)->report;
-    const lort_tensor *tensor = q->tensors[number].entry.tensor;
-    lort_tensor_report *entry = &report->tensors[number];
-    entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
-    entry->n_dims = tensor->n_dims;
-    entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
-    entry->dtype = lort_report_dtype(report, tensor->type);
-    entry->slices = q->tensors[number].shape.slices;
-    entry->bytes_in = tensor->bytes;
-}
-
 /* Codes of codes add both errors. */
 static lort_code refuse_quantised(lort_quantizer *q, lort_error *err)
 {
@@ -127,7 +115,8 @@ lort_code lort_targets_list(lort_quantizer *q, const lort_wishes *wishes, lort_e
     for (uint64_t i = 0; i < q->count; i++) {
         q->tensors[i].errors = (double *)errors + i * LORT_TYPES_MOST;
         list_tensor(q, wishes, i);
-        report_tensor(q, i);
+        lort_report_tensor(lort_session_of(q)->report, q->tensors[i].entry.tensor,
+                           &lort_session_of(q)->report->tensors[i]);
     }
     for (uint64_t i = 0; i < wishes->count; i++)
         warn_pattern(q, wishes, i);

@@ -44,22 +44,6 @@ static void list_part(lort_report *report, const lort_archive *archive, const lo
                                    last && model->extents[last->number].file == extent->file);
 }
 
-static void sum_errors(lort_report *report)
-{
-    double sum = 0;
-    uint64_t count = 0;
-    for (uint64_t i = 0; i < report->tensor_count; i++) {
-        const lort_tensor_report *entry = &report->tensors[i];
-        if (entry->action == LORT_ACTION_KEPT || isnan(entry->rel_error))
-            continue;
-        sum += entry->rel_error;
-        count++;
-        report->worst_error =
-            fmax(entry->rel_error, isnan(report->worst_error) ? 0 : report->worst_error);
-    }
-    report->mean_error = count ? sum / (double)count : NAN;
-}
-
 lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lort_error *err)
 {
     const lort_model_record *model = lort_archive_model(archive);
@@ -82,7 +66,7 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
     }
     if (code)
         return code;
-    sum_errors(report);
+    lort_report_errors(report);
     report->input_format = "lort";
     report->input_bytes = lort_archive_size(archive);
     report->input_files = model->file_count;
@@ -348,7 +332,7 @@ lort_code lort_reading_list_one(lort_reading *reading, const lort_part *part, lo
     report->tensor_count = 1;
     report->bpw = elements > 0 ? 8 * (double)report->tensors->bytes_out / elements : NAN;
     report->worst_error = NAN;
-    sum_errors(report);
+    lort_report_errors(report);
     reading->part = part->number; /* its place in the report */
     reading->entry = 0;
     reading->session.total_bytes = stored_bytes(reading, part);

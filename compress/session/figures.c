@@ -7,6 +7,45 @@
 #include <math.h>
 #include <string.h>
 
+void lort_report_tensor(lort_report *report, const lort_tensor *tensor, lort_tensor_report *entry)
+{
+    entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
+    entry->n_dims = tensor->n_dims;
+    entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
+    entry->dtype = lort_report_dtype(report, tensor->type);
+    entry->slices = lort_tensor_matrices(tensor).slices;
+    entry->bytes_in = tensor->bytes;
+}
+
+/* Worst and mean of the error at offset `at` of all tensors that are not kept. */
+static void sum_errors(const lort_report *report, size_t at, double *worst, double *mean)
+{
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report->tensor_count; i++) {
+        const lort_tensor_report *entry = &report->tensors[i];
+        const double error = *(const double *)(const void *)((const char *)entry + at);
+        if (entry->action == LORT_ACTION_KEPT || isnan(error))
+            continue;
+        sum += error;
+        count++;
+        *worst = fmax(error, isnan(*worst) ? 0 : *worst);
+    }
+    *mean = count ? sum / (double)count : NAN;
+}
+
+void lort_report_errors(lort_report *report)
+{
+    sum_errors(report, offsetof(lort_tensor_report, rel_error), &report->worst_error,
+               &report->mean_error);
+}
+
+void lort_report_weighted(lort_report *report)
+{
+    sum_errors(report, offsetof(lort_tensor_report, weighted_error), &report->weighted_worst,
+               &report->weighted_mean);
+}
+
 void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t record_bytes,
                           lort_tensor_report *entry)
 {

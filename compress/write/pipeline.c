@@ -193,22 +193,6 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
                                 p, err);
 }
 
-static void sum_weighted(lort_report *report)
-{
-    double sum = 0;
-    uint64_t count = 0;
-    for (uint64_t i = 0; i < report->tensor_count; i++) {
-        const lort_tensor_report *tensor = &report->tensors[i];
-        if (tensor->action == LORT_ACTION_KEPT || isnan(tensor->weighted_error))
-            continue;
-        sum += tensor->weighted_error;
-        count++;
-        report->weighted_worst = fmax(tensor->weighted_error,
-                                      isnan(report->weighted_worst) ? 0 : report->weighted_worst);
-    }
-    report->weighted_mean = count ? sum / (double)count : NAN;
-}
-
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done,
                             lort_emitter *emitter, lort_error *err)
 {
@@ -236,7 +220,7 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     lort_give(alloc, p.outcomes, p.window * sizeof *p.outcomes);
     lort_jobs_give(decider, p.jobs, p.count);
     session->report->worst_error = session->worst_error;
-    sum_weighted(session->report);
+    lort_report_weighted(session->report);
     session->report->mean_error = p.error_count ? p.error_sum / (double)p.error_count : NAN;
     return code;
 }
@@ -249,16 +233,11 @@ lort_code lort_pipeline_list(const lort_decider *decider, lort_error *err)
     for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
         const lort_tensor *tensor = &index->tensors[i];
         lort_tensor_report *entry = &report->tensors[i];
-        entry->name = lort_report_escape(report, tensor->name, tensor->name_bytes);
-        entry->n_dims = tensor->n_dims;
-        entry->shape = lort_report_shape(report, tensor->dims, tensor->n_dims);
-        entry->dtype = lort_report_dtype(report, tensor->type);
-        entry->bytes_in = tensor->bytes;
+        lort_report_tensor(report, tensor, entry);
         entry->offset = tensor->offset;
         entry->file =
             lort_report_file(report, i, lort_model_get_file(decider->model, tensor->file)->name,
                              i && tensor->file == index->tensors[i - 1].file);
-        entry->slices = lort_tensor_matrices(tensor).slices;
     }
     return code ? code : lort_report_check(report, err);
 }
