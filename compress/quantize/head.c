@@ -2,6 +2,7 @@
 #include "compress/quantize/head.h"
 #include "formats/base/bytes.h"
 #include "formats/base/plain_path.h"
+#include "formats/inputs/header.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -163,12 +164,9 @@ static uint64_t fact(const lort_quantizer *q, const char *key, uint64_t other)
     const lort_gguf_origin *origin = &q->origins[0];
     char name[200];
     const int n = snprintf(name, sizeof name, "%s.%s", origin->header->architecture, key);
-    for (uint64_t i = 0; i < origin->header->kv_count; i++) {
-        const lort_kv *kv = &origin->header->kv[i];
-        if (n > 0 && kv->key_bytes == (uint32_t)n && memcmp(kv->key, name, (size_t)n) == 0)
-            return number_of(origin, kv, other);
-    }
-    return other;
+    const lort_kv *kv =
+        n > 0 && (size_t)n < sizeof name ? lort_header_find(origin->header, name) : NULL;
+    return kv ? number_of(origin, kv, other) : other;
 }
 
 void lort_head_facts(const lort_quantizer *q, lort_mix_facts *out)
