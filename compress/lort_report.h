@@ -84,7 +84,6 @@ typedef enum lort_reason {
      * small the error of another one can be. */
     LORT_REASON_DIFFERENCE,
     /* From quantize: */
-    LORT_REASON_NAME,      /* llama.cpp's types are for known matrices, and the name is none */
     LORT_REASON_LIKE_TYPE, /* the tensor has the wished type already */
     /* From extract-lora: */
     LORT_REASON_UNCHANGED, /* equal in both models */

@@ -94,7 +94,6 @@ typedef struct lort_quantizer {
     lort_publish *publish;
     lort_journal *journal;
     bool found_not_finite; /* a tensor was found to hold NaN or Inf: the plan changes */
-    double source_error;   /* of a container: its worst error; else 0 */
 } lort_quantizer;
 
 static inline lort_session *lort_session_of(lort_quantizer *q) { return &q->reading.session; }

@@ -45,7 +45,6 @@ void lort_remark_source(lort_quantizer *q)
         return;
     for (uint64_t i = 0; i < q->count; i++)
         worst = fmax(worst, q->tensors[i].entry.part->rel_error);
-    q->source_error = worst;
     if (worst > LOSSY_SOURCE)
         lort_session_warn(lort_session_of(q),
                           "the source is a container whose weights have a relative error of up to "

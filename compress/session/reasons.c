@@ -41,7 +41,6 @@ static const struct {
     [LORT_REASON_INTEGERS_LARGER] = {"integers not smaller than the lossless form", false},
     [LORT_REASON_TRITS_LARGER] = {"trits not smaller than the lossless form", false},
     [LORT_REASON_DIFFERENCE] = {"lossless difference smaller: rounding is a floor", false},
-    [LORT_REASON_NAME] = {"not a matrix that llama.cpp quantises", false},
     [LORT_REASON_LIKE_TYPE] = {"has the type already", false},
     [LORT_REASON_UNCHANGED] = {"equal in both models", false},
     [LORT_REASON_LOST] = {"differs, and has no form in the adapter", false},
