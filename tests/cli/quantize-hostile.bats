@@ -79,6 +79,18 @@ for ran, file in both([BASE, large], targets=[("--type", "BF16")]):
 END_PY
 }
 
+@test "an architecture with a long name: its keys are found, or count as absent" {
+    hostile <<'END_PY'
+for length in (180, 187, 188, 189, 300, 5000):
+    arch = "a" * length
+    keys = [("general.architecture", "text", arch), (f"{arch}.block_count", "u32", 2), (f"{arch}.attention.head_count", "u32", 4)]
+    write(f"{T}/m.gguf", [BASE, matrix(Q)], keys=keys)
+    for target in TARGETS:
+        ran = quantize(f"{T}/m.gguf", f"{T}/o.gguf", *target, "--force")
+        assert ran.tensors[Q]["action"] == "quantised", ran.err
+END_PY
+}
+
 @test "zeros stay zeros; tiny and huge weights are measured as they are decoded" {
     hostile <<'END_PY'
 spread = [0.0] * 300 + [1e4] + [1e-5] * (64 * 256 - 301)
