@@ -12,11 +12,11 @@
  * relative error for all of them together. LoRT spreads that error so that every weight of every
  * matrix has the same error. One step for all matrices would do that too. */
 #include "tests/bench/bench.h"
+#include "tests/bench/ggml.h"
 
 #include "compress/coder/block.h"
 #include "loader/store/archive.h"
 #include "tests/numerics/matrices.h"
-#include <dlfcn.h>
 
 #define STEP_BYTES 4
 #define MOST_ERROR 0.95 /* largest error of one matrix when they are pooled */
@@ -48,43 +48,16 @@ enum { WAYS = sizeof ways / sizeof ways[0] };
 
 /* ---- llama.cpp ---- */
 
-typedef struct ggml_traits { /* as in ggml.h */
-    const char *name;
-    int64_t block, interleave;
-    size_t size;
-    bool quantised;
-    void (*to_float)(const void *, float *, int64_t);
-    void *from_float;
-} ggml_traits;
-
-static struct {
-    size_t (*quantise)(int type, const float *src, void *dst, int64_t start, int64_t rows,
-                       int64_t cols, const float *importance);
-    const ggml_traits *(*traits)(int type);
-} ggml;
-
-static void *symbol(void *library, const char *name)
-{
-    void *at = dlsym(library, name);
-    bench_need(at != NULL, name);
-    return at;
-}
+static ggml_library ggml;
 
 static bool open_ggml(void)
 {
     const char *path = getenv("LORT_GGML_LIB");
-    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!library) {
+    const bool open = path && ggml_open(&ggml, path);
+    if (!open)
         printf("bench_bits skipped: LORT_GGML_LIB names no libggml-base.so%s%s\n", path ? ": " : "",
                path ? dlerror() : "");
-        return false;
-    }
-    void *quantise = symbol(library, "ggml_quantize_chunk"),
-         *traits = symbol(library, "ggml_get_type_traits");
-    /* ISO C has no cast from void * to a function */
-    memcpy(&ggml.quantise, &quantise, sizeof quantise);
-    memcpy(&ggml.traits, &traits, sizeof traits);
-    return true;
+    return open;
 }
 
 /* Returns the relative error of the quantiser, and its bytes. */

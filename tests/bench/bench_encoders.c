@@ -10,10 +10,10 @@
  * numbers must be equal bits; ggml_validate_row_data must accept it. So must blocks of numbers of
  * every size. */
 #include "tests/bench/bench.h"
+#include "tests/bench/ggml.h"
 
 #include "formats/types/encode.h"
 #include "tests/numerics/matrices.h"
-#include <dlfcn.h>
 
 #define ROWS 256 /* of each matrix */
 #define MOST_SUM 500.0
@@ -32,28 +32,7 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
-typedef struct ggml_traits { /* as in ggml.h */
-    const char *name;
-    int64_t block, interleave;
-    size_t size;
-    bool quantised;
-    void (*to_float)(const void *, float *, int64_t);
-    void *from_float;
-} ggml_traits;
-
-static struct {
-    size_t (*quantise)(int type, const float *src, void *dst, int64_t start, int64_t rows,
-                       int64_t cols, const float *importance);
-    const ggml_traits *(*traits)(int type);
-    bool (*validate)(int type, const void *data, size_t bytes);
-} ggml;
-
-static void symbol(void *library, const char *name, void *to)
-{
-    void *at = dlsym(library, name);
-    bench_need(at != NULL, name);
-    memcpy(to, &at, sizeof at); /* ISO C has no cast from void * to a function */
-}
+static ggml_library ggml;
 
 static bool open_ggml(void)
 {
@@ -63,17 +42,12 @@ static bool open_ggml(void)
              file     ? file
              : folder ? folder
                       : ".");
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
+    const bool open = ggml_open(&ggml, path);
+    if (!open)
         printf("bench_encoders skipped: neither LORT_GGML_LIB nor LORT_ORACLE leads to "
                "libggml-base.so: %s\n",
                dlerror());
-        return false;
-    }
-    symbol(library, "ggml_quantize_chunk", &ggml.quantise);
-    symbol(library, "ggml_get_type_traits", &ggml.traits);
-    symbol(library, "ggml_validate_row_data", &ggml.validate);
-    return true;
+    return open;
 }
 
 static double processor_now(void)
