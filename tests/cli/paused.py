@@ -4,7 +4,8 @@
   paused.py ACTION COMMAND...
 
 Its stderr is a pipe that holds a single write. Nobody reads on after that line until ACTION, a shell command, has ended, so the command gets
-no further than its next two lines meanwhile. ACTION finds the command's number in PID. Exits as the command does, 128 + N for signal N; 99 where there was no
+no further than its next two lines meanwhile. ACTION finds the command's number in PID. With ROWS=N in the environment the stop is at the N-th row of a
+tensor (-v). Exits as the command does, 128 + N for signal N; 99 where there was no
 tensor, or ACTION failed."""
 import fcntl
 import os
@@ -13,9 +14,11 @@ import subprocess
 import sys
 
 F_SETPIPE_SZ = 1031
-TENSOR = re.compile(rb"^\S+ +(F32|F16|BF16|U8) +[0-9]+|^  (layer [0-9]+|other tensors) ", re.M)
+ROW = re.compile(rb"^\S+ +(?:F32|F16|BF16|U8) +[0-9]+", re.M)
+LAYER = re.compile(rb"^  (layer [0-9]+|other tensors) ", re.M)
 
 action, command = sys.argv[1], sys.argv[2:]
+wanted, rows = int(os.environ.get("ROWS", "0")), 0
 reader, writer = os.pipe2(os.O_DIRECT)  # what is written at once is read at once, and takes a page
 fcntl.fcntl(writer, F_SETPIPE_SZ, 1)
 child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=writer)
@@ -23,7 +26,8 @@ os.close(writer)
 result = None
 while text := os.read(reader, 1 << 16):
     os.write(2, text)
-    if result is None and TENSOR.search(text):
+    rows += len(ROW.findall(text))
+    if result is None and (rows >= wanted if wanted else rows or LAYER.search(text)):
         result = subprocess.run(["sh", "-c", action], env=dict(os.environ, PID=str(child.pid))).returncode
 code = child.wait()
 if result != 0:
