@@ -25,6 +25,7 @@
 #include "formats/base/error.h"
 #include "formats/base/text.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -34,6 +35,29 @@ extern "C" {
 #define LORT_VERSION "0.1.0"
 /* Raised whenever equal inputs and options may give other bytes than the version before gave. */
 #define LORT_ALGORITHM 6
+
+/* The interface of this header: major version << 16 | minor version.
+ *   - The minor version rises with each function, member and value that programs may use and that
+ *     the version before lacks. A program needs the minor version that has what it uses.
+ *   - The major version rises when a program that is built already would go wrong. The number of
+ *     the shared library (liblort.so.0) and the node of its symbols (LORT_0) rise with it. */
+#define LORT_API_VERSION 0x00000001u
+/* The interface of the library that runs. It may be newer than LORT_API_VERSION of the program. A
+ * program that finds an older one may ask for a newer library. */
+uint32_t lort_api_version(void);
+
+/* Structs that grow. A program and a shared library may be of different versions, so:
+ *   - Options begin with their size. The init function of a struct sets the size and the defaults.
+ *     Call it first, then change members. New members come at the end, and zero or the default
+ *     means what the version before did. A program may be older than the library, or newer:
+ *     LORT_E_USAGE says that the struct was not initialised, or that the program sets a member that
+ *     the library does not know. NULL in place of options means the defaults.
+ *   - Structs that LoRT fills, or takes without a size, end with reserved members. A new member
+ *     takes the place of some of them, so sizes and offsets stay. LoRT zeroes the reserved members
+ *     that it fills. The caller zeroes those of an observer.
+ *   - An event is handed out by pointer. It may grow at its end. Do not copy one by its size.
+ *   - New values of an enum come at its end, in front of a count. So a program must expect values
+ *     that it does not know. */
 
 /* The target that the user chose. docs/lort.1 has the details, "TARGETS OF COMPRESS AND PLAN". */
 typedef enum lort_goal {
@@ -72,6 +96,7 @@ typedef enum lort_side_files {
 /* Options of lort_compress and lort_plan. lort_options_init sets the defaults. The caller owns the
  * strings and lists; they must live until the call returns. */
 typedef struct lort_options {
+    size_t size;    /* set by lort_options_init */
     lort_goal goal; /* default: DEFAULT, a relative error of at most 0.05 */
     int64_t rank;   /* RANK: at least 1; with TERNARY at least 0 */
     /* ENERGY: the share, above 0, at most 1. ERROR: the bound, from 0, below 1. BPW: the bits.
@@ -112,7 +137,11 @@ typedef struct lort_options {
     double time_limit;
     int64_t sample; /* plan: compress so many matrices and report the figures; 0: none */
 } lort_options;
-void lort_options_init(lort_options *options);
+void lort_options_init_sized(lort_options *options, size_t size);
+static inline void lort_options_init(lort_options *options)
+{
+    lort_options_init_sized(options, sizeof *options);
+}
 
 /* ---- events: the progress of a command ---- */
 
@@ -170,7 +199,8 @@ typedef struct lort_observer {
     /* May be NULL. True asks the command to stop: it returns LORT_E_STOPPED and publishes nothing.
      * Any thread of LoRT may call it, and calls are frequent. */
     bool (*stop)(void *ctx);
-    void *ctx; /* goes to both functions */
+    void *ctx;            /* goes to both functions */
+    uint64_t reserved[5]; /* zero */
 } lort_observer;
 
 /* A place for a JSON report. Open it before the work: if it cannot be written, no work is lost. */
@@ -232,6 +262,7 @@ lort_code lort_plan(const char *model, const lort_options *options, const lort_o
 /* Options of lort_quantize. lort_quantize_options_init sets the defaults. The caller owns the
  * strings and lists; they must live until the call returns. */
 typedef struct lort_quantize_options {
+    size_t size;    /* set by lort_quantize_options_init */
     lort_goal goal; /* TYPE, BPW or SIZE; there is no default */
     /* TYPE: the name of a mix as llama-quantize spells it, such as "Q4_K_M". Case does not count.
      */
@@ -256,7 +287,11 @@ typedef struct lort_quantize_options {
     bool force, resume; /* as in lort_options */
     double time_limit;  /* seconds; 0: no limit */
 } lort_quantize_options;
-void lort_quantize_options_init(lort_quantize_options *options);
+void lort_quantize_options_init_sized(lort_quantize_options *options, size_t size);
+static inline void lort_quantize_options_init(lort_quantize_options *options)
+{
+    lort_quantize_options_init_sized(options, sizeof *options);
+}
 
 /* Writes a GGUF model anew in block types that llama.cpp runs.
  * model: a GGUF file, the first shard of one, or a container made from one. output: the new GGUF
@@ -270,6 +305,7 @@ lort_code lort_quantize(const char *model, const char *output, const lort_quanti
 /* Options of lort_extract. lort_extract_options_init sets the defaults. The caller owns the strings
  * and lists; they must live until the call returns. */
 typedef struct lort_extract_options {
+    size_t size; /* set by lort_extract_options_init */
     /* DEFAULT: updates of low rank whole, of the others together ENERGY 0.98. RANK. ENERGY: a share
      * of the squared norm of all updates together; of updates of low rank, each. ERROR: the
      * relative error of each update, at most. SIZE: of all factors, at most. */
@@ -290,7 +326,11 @@ typedef struct lort_extract_options {
     unsigned threads;
     bool force; /* replace an existing GGUF file; a directory is never replaced */
 } lort_extract_options;
-void lort_extract_options_init(lort_extract_options *options);
+void lort_extract_options_init_sized(lort_extract_options *options, size_t size);
+static inline void lort_extract_options_init(lort_extract_options *options)
+{
+    lort_extract_options_init_sized(options, sizeof *options);
+}
 
 /* Writes the difference of a fine-tune and its base as a LoRA adapter.
  * tuned, base: both GGUF models, or both of safetensors. output: of GGUF a file for llama.cpp that
@@ -301,7 +341,10 @@ lort_code lort_extract(const char *tuned, const char *base, const char *output,
                        const lort_extract_options *options, const lort_observer *observer,
                        lort_report *report, lort_error *err);
 
+/* Options of commands that read. lort_run_options_init sets the defaults, and so does NULL in place
+ * of a pointer to them. */
 typedef struct lort_run_options {
+    size_t size; /* set by lort_run_options_init */
     /* Memory that LoRT may use; 0: LoRT probes the machine. The limit holds from the first byte of
      * a file on. What headers and records take counts, and so does the report. */
     uint64_t memory_bytes;
@@ -313,16 +356,28 @@ typedef struct lort_run_options {
      * A model, or a container that holds it losslessly. */
     const char *base;
 } lort_run_options;
+void lort_run_options_init_sized(lort_run_options *options, size_t size);
+static inline void lort_run_options_init(lort_run_options *options)
+{
+    lort_run_options_init_sized(options, sizeof *options);
+}
 
 /* Reports the metadata and the tensors of a model or container. Reads no weight and starts no
  * thread: run->threads is not used. */
 lort_code lort_inspect(const char *path, const lort_run_options *run, const lort_observer *observer,
                        lort_report *report, lort_error *err);
 
+/* Options of lort_verify. lort_verify_options_init sets the defaults. */
 typedef struct lort_verify_options {
-    lort_run_options run;
+    size_t size;                 /* set by lort_verify_options_init */
+    const lort_run_options *run; /* the caller's; NULL: the defaults */
     bool quick; /* check structure and hashes of records only; read no header and no weight */
 } lort_verify_options;
+void lort_verify_options_init_sized(lort_verify_options *options, size_t size);
+static inline void lort_verify_options_init(lort_verify_options *options)
+{
+    lort_verify_options_init_sized(options, sizeof *options);
+}
 
 /* Checks a container: every hash, every shape, and that its files are a model that LoRT opens. It
  * decodes everything, unless options->quick. lort_restore accepts a container that passes the full
@@ -331,14 +386,21 @@ typedef struct lort_verify_options {
 lort_code lort_verify(const char *path, const lort_verify_options *options,
                       const lort_observer *observer, lort_report *report, lort_error *err);
 
+/* Options of lort_restore. lort_restore_options_init sets the defaults. */
 typedef struct lort_restore_options {
-    lort_run_options run;
+    size_t size;                 /* set by lort_restore_options_init */
+    const lort_run_options *run; /* the caller's; NULL: the defaults */
     /* "F32", "F16" or "BF16" for factored and coded tensors. NULL: their original type if it is one
      * of these, else F16. */
     const char *dtype;
     const char *tensor; /* write only the bytes of this tensor; NULL: the whole model */
     bool force;         /* replace an existing output file; a directory is never replaced */
 } lort_restore_options;
+void lort_restore_options_init_sized(lort_restore_options *options, size_t size);
+static inline void lort_restore_options_init(lort_restore_options *options)
+{
+    lort_restore_options_init_sized(options, sizeof *options);
+}
 
 /* Writes the model of a container: one file, or a new directory if the model has several files.
  * Kept tensors come back byte for byte. LORT_E_NUMERIC: a value does not fit the type. */
@@ -377,17 +439,19 @@ typedef struct lort_tensor_info {
     /* lort_weights_bytes works: a tensor of a model, or a tensor that a container keeps. */
     bool has_bytes;
     bool has_rows; /* lort_weights_rows works: LoRT has a decoder for the type */
+    uint64_t reserved[9];
 } lort_tensor_info;
 
 /* Opens a model or a container.
  * path: as for lort_inspect.
- * memory_bytes: the memory that the handle may take, for its records and streams; the mapped file
- * and the caller's buffers do not count. 0: 80 % of the memory available now. A container takes
- * about 15 MiB for its streams, a model 2 MiB.
+ * run: memory_bytes is the memory that the handle may take, for its records and streams; the mapped
+ * file and the caller's buffers do not count. 0: 80 % of the memory available now. A container
+ * takes about 15 MiB for its streams, a model 2 MiB. `weights` and `side_files` as for
+ * lort_inspect. `threads` are not used. NULL: the defaults.
  * On failure *out is NULL: LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ or LORT_E_DAMAGED as for the
  * commands; LORT_E_MEMORY.
  * Owner: the caller, who closes *out with lort_weights_close. */
-lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out,
+lort_code lort_weights_open(const char *path, const lort_run_options *run, lort_weights **out,
                             lort_error *err);
 /* Closes a handle. Its names, dims and addresses end with it. Accepts NULL. */
 void lort_weights_close(lort_weights *weights);

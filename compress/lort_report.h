@@ -144,6 +144,7 @@ typedef struct lort_tensor_report {
     uint64_t offset;        /* inspect: from the start of the file */
     const char *file;       /* inspect: the name of the file */
     double seconds;
+    uint64_t reserved[12];
 } lort_tensor_report;
 
 /* One limit of memory that applies. */
@@ -151,6 +152,7 @@ typedef struct lort_source_report {
     const char *name, *where; /* such as "MemAvailable" and "/proc/meminfo" */
     uint64_t bytes;           /* left by this limit */
     bool binds;               /* the smallest of all: report->available_bytes */
+    uint64_t reserved[4];
 } lort_source_report;
 
 /* One value of a header. */
@@ -159,6 +161,7 @@ typedef struct lort_meta_report {
     const char *text; /* the value: plain text if is_text, "" if is_array, else a JSON literal */
     uint64_t count;   /* is_array: its length */
     bool is_text, is_array;
+    uint64_t reserved[4];
 } lort_meta_report;
 
 /* inspect, compare: sums over the tensors of equal dtype and type; past 63 of them, "others". */
@@ -166,6 +169,7 @@ typedef struct lort_type_report {
     const char *dtype, *type;
     uint64_t tensors, elements, bytes, bytes_out;
     double worst_error, mean_error; /* of the tensors with an error; NaN: none */
+    uint64_t reserved[8];
 } lort_type_report;
 
 typedef struct lort_report {
@@ -227,6 +231,7 @@ typedef struct lort_report {
      * caller copies the error of a command here for the JSON report. */
     lort_error error;
     void *owner; /* internal: the memory of the report */
+    uint64_t reserved[32];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

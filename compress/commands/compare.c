@@ -11,6 +11,7 @@
 #include "compress/commands/compare_check.h"
 #include "compress/delta/base.h"
 #include "compress/factor/factor.h"
+#include "compress/goal/given.h"
 #include "compress/read/input.h"
 #include "compress/session/figures.h"
 #include "compress/session/report.h"
@@ -556,23 +557,28 @@ static lort_code check_quality(const comparing *c, double fail_above, lort_error
     return LORT_E_NUMERIC;
 }
 
-lort_code lort_compare(const char *a, const char *b, double fail_above, const lort_run_options *run,
-                       const lort_observer *observer, lort_report *report, lort_error *err)
+lort_code lort_compare(const char *a, const char *b, double fail_above,
+                       const lort_run_options *given, const lort_observer *observer,
+                       lort_report *report, lort_error *err)
 {
     comparing c = {0};
-    lort_code code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run->memory_bytes,
-                                       run->threads, observer, report, err);
+    lort_run_options run;
+    lort_code code = lort_given_run(given, &run, report, err);
+    if (code)
+        return code;
+    code = lort_session_open(&c.session, LORT_COMMAND_COMPARE, run.memory_bytes, run.threads,
+                             observer, report, err);
     if (code == LORT_OK)
-        code = lort_compare_open(&c.session, a, run, &c.a, err);
+        code = lort_compare_open(&c.session, a, &run, &c.a, err);
     if (code == LORT_OK)
-        code = lort_compare_open(&c.session, b, run, &c.b, err);
+        code = lort_compare_open(&c.session, b, &run, &c.b, err);
     if (code == LORT_OK)
-        code = lort_base_attach_two(&c.session, run->base, &c.a, &c.b, &c.base, err);
+        code = lort_base_attach_two(&c.session, run.base, &c.a, &c.b, &c.base, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, a, strlen(a));
         report->output_path = lort_report_escape(report, b, strlen(b));
         lort_compare_sides(&c.a, &c.b, report);
-        code = open_workers(&c, run, err);
+        code = open_workers(&c, &run, err);
     }
     if (code == LORT_OK) {
         lort_model_say(c.a.model);

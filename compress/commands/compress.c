@@ -3,6 +3,7 @@
  * The room does the work of the commands, one file each. It must not print or exit: results go into
  * the report, progress to the observer. */
 #include "compress/delta/base.h"
+#include "compress/goal/given.h"
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
@@ -266,26 +267,30 @@ static lort_code plan_size(prepared *p, const lort_options *options, lort_error 
     return lort_shares_give(&p->decider, &p->plan, err);
 }
 
-lort_code lort_plan(const char *path, const lort_options *options, const lort_observer *observer,
+lort_code lort_plan(const char *path, const lort_options *given, const lort_observer *observer,
                     lort_report *report, lort_error *err)
 {
     prepared p;
-    lort_code code = prepare_run(&p, LORT_COMMAND_PLAN, path, options, observer, report, err);
+    lort_options options;
+    lort_code code = lort_given_options(given, &options, report, err);
+    if (code)
+        return code;
+    code = prepare_run(&p, LORT_COMMAND_PLAN, path, &options, observer, report, err);
     p.plan.spare = 0; /* nothing is written, so no coded blocks are held */
-    if (code == LORT_OK && options->sample > 0)
-        code = start_workers(&p, options, err);
+    if (code == LORT_OK && options.sample > 0)
+        code = start_workers(&p, &options, err);
     if (code == LORT_OK)
-        lort_sample_expect(&p.decider, &p.plan, options->sample);
+        lort_sample_expect(&p.decider, &p.plan, options.sample);
     if (code == LORT_OK)
-        code = plan_size(&p, options, err);
+        code = plan_size(&p, &options, err);
     report_disk(&p);
     if (code == LORT_OK) {
         lort_model_say(p.model);
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
     }
-    if (code == LORT_OK && options->sample > 0)
-        code = lort_sample(&p.decider, &p.plan, options->sample, err);
-    if (code == LORT_OK && options->sample > 0)
+    if (code == LORT_OK && options.sample > 0)
+        code = lort_sample(&p.decider, &p.plan, options.sample, err);
+    if (code == LORT_OK && options.sample > 0)
         lort_session_end(&p.session);
     close_prepared(&p);
     return code;
@@ -578,13 +583,17 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     return code;
 }
 
-lort_code lort_compress(const char *path, const char *output, const lort_options *options,
+lort_code lort_compress(const char *path, const char *output, const lort_options *given,
                         const lort_observer *observer, lort_report *report, lort_error *err)
 {
     prepared p;
-    lort_code code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, options, observer, report, err);
+    lort_options options;
+    lort_code code = lort_given_options(given, &options, report, err);
+    if (code)
+        return code;
+    code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, &options, observer, report, err);
     if (code == LORT_OK)
-        code = run_compress(&p, output, options, err);
+        code = run_compress(&p, output, &options, err);
     if (code == LORT_OK)
         lort_session_end(&p.session);
     close_prepared(&p);

@@ -1,5 +1,6 @@
 /* extract: the command extract-lora, from a pair of models to a published adapter. */
 #include "compress/adapter/adapter.h"
+#include "compress/goal/given.h"
 #include "compress/goal/kinds.h"
 #include "compress/session/figures.h"
 #include "compress/session/report.h"
@@ -9,11 +10,6 @@
 
 #define Q4_BITS 4.5 /* of a weight in Q4_K */
 #define SIZE_ATTEMPTS 16
-
-void lort_extract_options_init(lort_extract_options *options)
-{
-    *options = (lort_extract_options){.goal = LORT_GOAL_DEFAULT, .max_rank = 256};
-}
 
 /* ---- options and inputs ---- */
 
@@ -299,13 +295,17 @@ static void close_all(lort_extractor *x)
 }
 
 lort_code lort_extract(const char *tuned, const char *base, const char *output,
-                       const lort_extract_options *options, const lort_observer *observer,
+                       const lort_extract_options *given, const lort_observer *observer,
                        lort_report *report, lort_error *err)
 {
-    lort_extractor x = {.options = options, .base_path = base};
+    lort_extract_options options;
+    lort_extractor x = {.options = &options, .base_path = base};
     lort_session *session = &x.session;
-    lort_code code = lort_session_open(session, LORT_COMMAND_EXTRACT, options->memory_bytes,
-                                       options->threads, observer, report, err);
+    lort_code code = lort_given_extract(given, &options, report, err);
+    if (code)
+        return code;
+    code = lort_session_open(session, LORT_COMMAND_EXTRACT, options.memory_bytes, options.threads,
+                             observer, report, err);
     x.arena.alloc = &session->alloc;
     if (code == LORT_OK)
         code = check_options(&x, err);

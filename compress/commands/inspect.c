@@ -1,5 +1,6 @@
 /* inspect: the metadata and tensors of a model or container, from headers and records. It reads no
  * weight. */
+#include "compress/goal/given.h"
 #include "compress/read/reading.h"
 #include "compress/session/figures.h"
 #include "compress/session/report.h"
@@ -169,20 +170,24 @@ static lort_code inspect_model(lort_session *session, const char *path, const lo
     return code;
 }
 
-lort_code lort_inspect(const char *path, const lort_run_options *run, const lort_observer *observer,
-                       lort_report *report, lort_error *err)
+lort_code lort_inspect(const char *path, const lort_run_options *given,
+                       const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_session session;
+    lort_run_options run;
     bool archive;
-    lort_code code = lort_session_open_reader(&session, LORT_COMMAND_INSPECT, run->memory_bytes,
-                                              observer, report, err);
+    lort_code code = lort_given_run(given, &run, report, err);
+    if (code)
+        return code;
+    code = lort_session_open_reader(&session, LORT_COMMAND_INSPECT, run.memory_bytes, observer,
+                                    report, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, path, strlen(path));
         code = lort_archive_told(path, &archive, err);
     }
     if (code == LORT_OK)
         code = archive ? inspect_archive(&session, path, err)
-                       : inspect_model(&session, path, run, err);
+                       : inspect_model(&session, path, &run, err);
     if (code == LORT_OK)
         code = lort_report_check(report, err);
     if (code == LORT_OK)

@@ -1,4 +1,5 @@
 /* quantize: the command quantize, from options to a published GGUF file. */
+#include "compress/goal/given.h"
 #include "compress/quantize/head.h"
 #include "compress/quantize/notes.h"
 #include "compress/quantize/pieces.h"
@@ -16,11 +17,6 @@
 #include <string.h>
 
 #define TOUCH_ATTEMPTS 16 /* for inputs that somebody touches; backups and links do so rarely */
-
-void lort_quantize_options_init(lort_quantize_options *options)
-{
-    *options = (lort_quantize_options){.goal = LORT_GOAL_DEFAULT};
-}
 
 /* ---- the input ---- */
 
@@ -469,24 +465,27 @@ static void close_all(lort_quantizer *q)
     lort_session_close(lort_session_of(q));
 }
 
-lort_code lort_quantize(const char *model, const char *output, const lort_quantize_options *options,
+lort_code lort_quantize(const char *model, const char *output, const lort_quantize_options *given,
                         const lort_observer *observer, lort_report *report, lort_error *err)
 {
-    lort_quantizer q = {.options = options};
+    lort_quantize_options options;
+    lort_quantizer q = {.options = &options};
     lort_wishes wishes;
     lort_session *session = lort_session_of(&q);
-    lort_code code = lort_session_open(session, LORT_COMMAND_QUANTIZE, options->memory_bytes,
-                                       options->threads, observer, report, err);
+    lort_code code = lort_given_quantize(given, &options, report, err);
+    if (code)
+        return code;
+    code = lort_session_open(session, LORT_COMMAND_QUANTIZE, options.memory_bytes, options.threads,
+                             observer, report, err);
     q.arena.alloc = &session->alloc;
     if (code == LORT_OK)
-        code = lort_wishes_check(options, output, err);
+        code = lort_wishes_check(&options, output, err);
     if (code == LORT_OK)
         code = open_all(&q, model, &wishes, err);
     if (code == LORT_OK)
         code = check_recipe(&q, output, err);
     if (code == LORT_OK)
-        code =
-            options->dry_run ? run_dry(&q, &wishes, err) : run_quantize(&q, output, &wishes, err);
+        code = options.dry_run ? run_dry(&q, &wishes, err) : run_quantize(&q, output, &wishes, err);
     if (code == LORT_OK)
         lort_session_end(session);
     close_all(&q);

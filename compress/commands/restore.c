@@ -5,6 +5,7 @@
  * the header of the file, its offsets and total_size of index.json change along. */
 #include "compress/commands/restore_rows.h"
 #include "compress/delta/base.h"
+#include "compress/goal/given.h"
 #include "compress/read/finite.h"
 #include "compress/read/headers.h"
 #include "compress/session/report.h"
@@ -503,26 +504,30 @@ static lort_code check_request(restoring *r, const char *output, lort_error *err
     return r->part ? lort_reading_list_one(&r->reading, r->part, err) : LORT_OK;
 }
 
-lort_code lort_restore(const char *path, const char *output, const lort_restore_options *options,
+lort_code lort_restore(const char *path, const char *output, const lort_restore_options *given,
                        const lort_observer *observer, lort_report *report, lort_error *err)
 {
-    restoring r = {.options = options};
-    lort_code code = lort_reading_open(&r.reading, LORT_COMMAND_RESTORE, path, &options->run,
-                                       observer, report, err);
+    lort_restore_options options;
+    lort_run_options run;
+    restoring r = {.options = &options};
+    lort_code code = lort_given_restore(given, &options, report, err);
+    if (code == LORT_OK)
+        code = lort_given_run(options.run, &run, report, err);
+    if (code)
+        return code;
+    code = lort_reading_open(&r.reading, LORT_COMMAND_RESTORE, path, &run, observer, report, err);
     if (code == LORT_OK)
         code = read_dtype(&r, err);
     if (code == LORT_OK)
         code = check_request(&r, output, err);
     if (code == LORT_OK)
-        code = lort_base_attach(&r.reading.session, options->run.base, r.reading.archive, &r.base,
-                                err);
+        code = lort_base_attach(&r.reading.session, run.base, r.reading.archive, &r.base, err);
     if (code == LORT_OK)
-        code =
-            lort_reading_start(&r.reading, &options->run,
-                               headers_cost(&r) + lort_base_cost(r.base, r.reading.session.threads),
-                               rows_cost, &r, err);
+        code = lort_reading_start(
+            &r.reading, &run, headers_cost(&r) + lort_base_cost(r.base, r.reading.session.threads),
+            rows_cost, &r, err);
     if (code == LORT_OK)
-        code = options->tensor ? restore_tensor(&r, output, err) : restore_model(&r, output, err);
+        code = options.tensor ? restore_tensor(&r, output, err) : restore_model(&r, output, err);
     if (code == LORT_OK)
         code = lort_session_check_stop(&r.reading.session, err);
     if (code == LORT_OK)

@@ -1,6 +1,7 @@
 /* verify: decodes a whole container, and so checks every hash and every shape. First it opens the
  * model that restore would write. The quick form decodes records only. */
 #include "compress/delta/base.h"
+#include "compress/goal/given.h"
 #include "compress/read/finite.h"
 #include "compress/read/headers.h"
 #include "compress/session/report.h"
@@ -115,25 +116,31 @@ static lort_code verify_payload(lort_reading *reading, const lort_run_options *r
     return code ? code : lort_reading_verify(reading, err);
 }
 
-lort_code lort_verify(const char *path, const lort_verify_options *options,
+lort_code lort_verify(const char *path, const lort_verify_options *given,
                       const lort_observer *observer, lort_report *report, lort_error *err)
 {
     lort_reading reading;
+    lort_verify_options options;
+    lort_run_options run;
     lort_base *base = NULL;
-    lort_code code = lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, &options->run, observer,
-                                       report, err);
-    if (code == LORT_OK && !options->quick)
-        code = open_base(&reading, &options->run, &base, err);
-    if (code == LORT_OK && !options->quick) /* open has read all records */
-        code = verify_payload(&reading, &options->run, base, err);
+    lort_code code = lort_given_verify(given, &options, report, err);
+    if (code == LORT_OK)
+        code = lort_given_run(options.run, &run, report, err);
+    if (code)
+        return code;
+    code = lort_reading_open(&reading, LORT_COMMAND_VERIFY, path, &run, observer, report, err);
+    if (code == LORT_OK && !options.quick)
+        code = open_base(&reading, &run, &base, err);
+    if (code == LORT_OK && !options.quick) /* open has read all records */
+        code = verify_payload(&reading, &run, base, err);
     if (code == LORT_OK)
         code = lort_archive_unchanged(reading.archive, err);
     if (code == LORT_OK)
         code = lort_base_unchanged(base, err);
-    if (code == LORT_OK && !options->quick)
+    if (code == LORT_OK && !options.quick)
         lort_session_end(&reading.session);
     if (code == LORT_OK)
-        report->verified = options->quick                                    ? "records"
+        report->verified = options.quick                                     ? "records"
                            : lort_archive_has_base(reading.archive) && !base ? "without base"
                                                                              : "all";
     if (code == LORT_E_DAMAGED || code == LORT_E_READ)

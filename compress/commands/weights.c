@@ -1,5 +1,6 @@
 /* weights: the weights of a model or container for a program, by name, by address or streamed. It
  * owns the budget of a handle, and the values that the last stream decoded. */
+#include "compress/goal/given.h"
 #include "compress/math/blas.h"
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
@@ -68,20 +69,25 @@ static lort_code open_decoder(lort_weights *w, lort_error *err)
     return code ? code : lort_block_space_open(&w->scratch.block, w->alloc, &need, err);
 }
 
-lort_code lort_weights_open(const char *path, uint64_t memory_bytes, lort_weights **out,
+lort_code lort_weights_open(const char *path, const lort_run_options *given, lort_weights **out,
                             lort_error *err)
 {
     void *memory;
+    lort_run_options run;
     *out = NULL;
-    lort_code code =
-        lort_take_zero(&lort_alloc_heap, sizeof(lort_weights), "a handle of weights", &memory, err);
+    lort_code code = lort_given_run(given, &run, NULL, err);
+    if (code == LORT_OK)
+        code = lort_take_zero(&lort_alloc_heap, sizeof(lort_weights), "a handle of weights",
+                              &memory, err);
     if (code)
         return code;
     lort_weights *w = memory;
     lort_host_enter(&w->host);
-    code = open_budget(w, memory_bytes, err);
+    const lort_model_options files = {.weights = run.weights,
+                                      .all_side_files = run.side_files == LORT_SIDE_FILES_ALL};
+    code = open_budget(w, run.memory_bytes, err);
     if (code == LORT_OK)
-        code = lort_input_open(path, w->alloc, NULL, NULL, NULL, &w->input, err);
+        code = lort_input_open_as(path, &files, w->alloc, NULL, NULL, NULL, &w->input, err);
     if (code == LORT_OK)
         code = w->input.archive
                    ? open_decoder(w, err)

@@ -1,13 +1,6 @@
-/* options: the options of compress: their defaults, and which of them go together. */
+/* options: the options of compress: which of them go together. */
 #include "compress/goal/goal.h"
 #include "formats/base/text.h"
-#include "loader/store/codec.h"
-
-void lort_options_init(lort_options *options)
-{
-    *options = (lort_options){
-        .max_rank = 256, .min_dim = 32, .fail_above = -1, .zstd_level = LORT_ZSTD_LEVEL_DEFAULT};
-}
 
 lort_code lort_parse_size(const char *text, uint64_t *bytes, lort_error *err)
 {

@@ -18,6 +18,8 @@ void lort_library_versions(char *out, size_t room)
              lort_blas_core(), lort_codec_version());
 }
 
+uint32_t lort_api_version(void) { return LORT_API_VERSION; }
+
 const char *lort_version_text(void)
 {
     static char text[512];

@@ -32,6 +32,7 @@ typedef struct lort_error {
     /* The file and the tensor that failed, escaped as the texts of a report; "": none, or unknown.
      * A text that is too long is cut. */
     char file[512], tensor[256];
+    char reserved[252]; /* for members to come; LoRT neither reads nor sets it */
 } lort_error;
 
 /* "usage", "input", "read", ...: one word for a code, for programs; "" for LORT_OK. */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LORT_SORT_BYTES_MAX 64u /* of one item */
+#define LORT_SORT_BYTES_MAX 128u /* of one item */
 
 /* True if the item at `a` comes before the one at `b`. A total order, or equal items may change
  * places. */

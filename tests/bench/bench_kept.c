@@ -2,6 +2,7 @@
  * byte planes. For zstd the chunks are already split, and only the coding counts. One thread and
  * all cores; files are in memory (/dev/shm). Times include checksums and reading back. */
 #include "tests/bench/spectra.h"
+#include "tests/unit/sized.h"
 
 #define BAR 0.70
 
@@ -42,7 +43,8 @@ static double compress(const bench_files *f, const path *way, unsigned threads, 
 
 static double restore(const bench_files *f, unsigned threads)
 {
-    const lort_restore_options options = {.run = {.threads = threads}, .force = true};
+    const lort_restore_options options = {
+        RESTORE_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = threads}, .force = true};
     lort_report report = {0};
     lort_error err = {0};
     remove(f->back);

@@ -10,6 +10,7 @@
 
 #include "formats/types/half.h"
 #include "tests/numerics/matrices.h"
+#include "tests/unit/sized.h"
 
 #define Q8_WEIGHTS 32
 
@@ -83,7 +84,9 @@ typedef struct tally {
 
 static void check_back(const tally *t, const void *bytes, size_t n)
 {
-    const lort_restore_options options = {.run = {.threads = 1}, .tensor = "w", .force = true};
+    const lort_restore_options options = {RESTORE_SIZE,
+                                          .run = &(lort_run_options){RUN_SIZE, .threads = 1},
+                                          .tensor = "w", .force = true};
     lort_report report = {0};
     lort_error err;
     uint8_t *back = malloc(n + 1);

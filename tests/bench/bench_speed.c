@@ -11,6 +11,7 @@
 
 #include "compress/math/random.h"
 #include "formats/types/half.h"
+#include "tests/unit/sized.h"
 
 #define COMPRESS_BAR 100
 #define RESTORE_BAR 400
@@ -71,7 +72,8 @@ static void measure_zstd(const uint8_t *bytes, size_t n, int level)
 
 static double time_restore(const bench_files *f)
 {
-    const lort_restore_options options = {.run = {.threads = 1}, .force = true};
+    const lort_restore_options options = {
+        RESTORE_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 1}, .force = true};
     lort_report report = {0};
     lort_error err;
     const double begin = bench_now();

@@ -43,11 +43,10 @@ int main(int argc, char **argv)
         return LORT_E_USAGE;
     }
     const double limit = strtod(argv[3], NULL);
-    const lort_run_options run = {.memory_bytes = 0, .threads = 0}; /* 0: what the machine has */
     lort_report report = {0};
     lort_error error = {0};
-    /* NULL: no observer */
-    lort_code code = lort_compare(argv[1], argv[2], limit, &run, NULL, &report, &error);
+    /* NULL: the default options; no observer */
+    lort_code code = lort_compare(argv[1], argv[2], limit, NULL, NULL, &report, &error);
 
     if (code == LORT_OK || code == LORT_E_NUMERIC) { /* the report is complete after both */
         print_worst(&report, limit);

@@ -12,13 +12,14 @@
 #include "formats/container/part.h"
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
+#include "tests/unit/sized.h"
 #include <dirent.h>
 
 #define OUT_MOST (1u << 20) /* of all tensors, in f32 */
 #define SLICES_MOST 4096
 
 static lort_codec *codec;
-static const lort_run_options alone = {.memory_bytes = UINT64_C(1) << 30, .threads = 1};
+static const lort_run_options alone = {RUN_SIZE, .memory_bytes = UINT64_C(1) << 30, .threads = 1};
 
 static void check_error(lort_code code, const lort_error *err)
 {
@@ -31,7 +32,7 @@ static lort_code run_verify(const char *path)
     lort_report report = {0};
     lort_error err = {0};
     const lort_code code =
-        lort_verify(path, &(lort_verify_options){.run = alone}, NULL, &report, &err);
+        lort_verify(path, &(lort_verify_options){VERIFY_SIZE, .run = &alone}, NULL, &report, &err);
     check_error(code, &err);
     CHECK(code == LORT_OK || code == LORT_E_DAMAGED);
     lort_report_free(&report);
@@ -110,7 +111,8 @@ static void run_restore(const char *path, const sealed *s, const char *dtype, co
     char from[600], to[600];
     lort_report report = {0};
     lort_error err = {0};
-    const lort_restore_options options = {.run = alone, .dtype = dtype, .tensor = tensor};
+    const lort_restore_options options = {RESTORE_SIZE, .run = &alone, .dtype = dtype,
+                                          .tensor = tensor};
     strcpy(from, path);
     strcpy(to, fuzz_path("out"));
     const lort_code code = lort_restore(from, to, &options, NULL, &report, &err);

@@ -17,6 +17,7 @@
 #include "fuzz_mutate.h"
 #include "fuzz_repair.h"
 #include "loader/os/os.h"
+#include "tests/unit/sized.h"
 #include <math.h>
 
 #define OUT_MOST (4u << 20)                /* bytes of a restored model */
@@ -30,7 +31,7 @@ const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "quarantine_size_mb=4"; }
 
 static lort_codec *codec;
-static lort_run_options limits = {.threads = 1};
+static lort_run_options limits = {RUN_SIZE, .threads = 1};
 
 static char said[sizeof((lort_error *)NULL)->message]; /* of the last error */
 
@@ -112,7 +113,7 @@ static lort_code call_verify(const char *path)
     lort_error err = {0};
     const uint64_t before = memory_start();
     const lort_code code =
-        lort_verify(path, &(lort_verify_options){.run = limits}, NULL, &report, &err);
+        lort_verify(path, &(lort_verify_options){VERIFY_SIZE, .run = &limits}, NULL, &report, &err);
     memory_check(before, "verify");
     check_error("verify", code, &err);
     lort_report_free(&report);
@@ -151,7 +152,8 @@ static lort_code call_restore(const char *path, const char *to, const char *dtyp
     lort_report report = {0};
     lort_error err = {0};
     const uint64_t before = memory_start();
-    const lort_restore_options options = {.run = limits, .dtype = dtype, .tensor = tensor};
+    const lort_restore_options options = {RESTORE_SIZE, .run = &limits, .dtype = dtype,
+                                          .tensor = tensor};
     const lort_code code = lort_restore(path, to, &options, NULL, &report, &err);
     memory_check(before, "restore");
     check_error("restore", code, &err);

@@ -12,6 +12,7 @@
 #include "formats/base/hash.h"
 #include "fuzz_dir.h"
 #include "loader/store/own.h"
+#include "tests/unit/sized.h"
 
 #define MOST (1 << 16)
 enum { SIDE = 24, TENSORS = 3 };
@@ -56,7 +57,7 @@ static lort_code run(bool sized, bool resume, stopping *s, lort_error *err)
     char from[600], to[600];
     lort_options options;
     lort_report report = {0};
-    const lort_observer observer = {NULL, stop, s};
+    const lort_observer observer = {.event = NULL, .stop = stop, .ctx = s};
     lort_options_init(&options);
     options.goal = sized ? LORT_GOAL_SIZE : LORT_GOAL_ERROR;
     options.value = sized ? 80 : 0.1;
@@ -135,14 +136,15 @@ static void seal(content *c)
 
 static void check_output(bool sized)
 {
-    const lort_run_options alone = {.memory_bytes = UINT64_C(1) << 30, .threads = 1};
+    const lort_run_options alone = {RUN_SIZE, .memory_bytes = UINT64_C(1) << 30, .threads = 1};
     const content *whole = &known[sized].whole;
     content out = read_content("out");
     char path[600];
     lort_report report = {0};
     strcpy(path, fuzz_path("out"));
     CHECK(sized || is_same(&out, whole));
-    CHECK(lort_verify(path, &(lort_verify_options){.run = alone}, NULL, &report, NULL) == LORT_OK);
+    CHECK(lort_verify(path, &(lort_verify_options){VERIFY_SIZE, .run = &alone}, NULL, &report,
+                      NULL) == LORT_OK);
     lort_report_free(&report);
     fuzz_unlink("out");
     CHECK(access(fuzz_path("out.part"), F_OK) != 0 &&

@@ -11,8 +11,10 @@
 #include "fuzz_dir.h"
 #include "fuzz_sealed.h"
 #include "loader/store/codec.h"
+#include "tests/unit/sized.h"
 
 #define MEMORY (UINT64_C(1) << 29)
+static const lort_run_options limits = {RUN_SIZE, .memory_bytes = MEMORY};
 #define BYTES_MOST (1u << 19) /* of a tensor that is streamed, in f32 too */
 
 static lort_codec *codec;
@@ -159,7 +161,7 @@ static void check_file(const uint8_t *bytes, size_t n, uint64_t piece, unsigned 
     lort_tensor_info info;
     lort_error err = {0};
     uint64_t number;
-    const lort_code code = lort_weights_open(fuzz_write("m", bytes, n), MEMORY, &w, &err);
+    const lort_code code = lort_weights_open(fuzz_write("m", bytes, n), &limits, &w, &err);
     CHECK((code == LORT_OK) == (w != NULL) &&
           (code == LORT_OK || (err.code == code && err.message[0])));
     CHECK(code == LORT_OK || code == LORT_E_INPUT || code == LORT_E_DAMAGED);

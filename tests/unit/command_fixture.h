@@ -8,6 +8,7 @@
 #include "loader/store/archive.h"
 #include "loader/store/record.h"
 #include "tests/unit/sanitized.h"
+#include "tests/unit/sized.h"
 #include "tests/unit/tiny_model.h"
 
 #include <dirent.h>
@@ -16,7 +17,7 @@
 #include <stdatomic.h>
 
 /* For commands whose memory is not what a test is about. */
-static const lort_run_options plenty = {.memory_bytes = UINT64_C(64) << 30, .threads = 2};
+static const lort_run_options plenty = {RUN_SIZE, .memory_bytes = UINT64_C(64) << 30, .threads = 2};
 
 /* ---- files ---- */
 

@@ -20,8 +20,12 @@ int lort_cmd_restore(const lort_cli_values *values)
     lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    const lort_restore_options options = {values->run, values->dtype, values->tensor,
-                                          values->force};
+    lort_restore_options options;
+    lort_restore_options_init(&options);
+    options.run = &values->run;
+    options.dtype = values->dtype;
+    options.tensor = values->tensor;
+    options.force = values->force;
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose, true);
     lort_code code =
         lort_restore(values->path[0], values->output, &options, &progress.observer, &report, &err);

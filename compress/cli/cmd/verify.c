@@ -25,7 +25,10 @@ static int verify_one(const lort_cli_values *values, const char *path, lort_repo
 {
     lort_progress progress;
     lort_error err = {0};
-    const lort_verify_options options = {.run = values->run, .quick = values->quick_check};
+    lort_verify_options options;
+    lort_verify_options_init(&options);
+    options.run = &values->run;
+    options.quick = values->quick_check;
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose, false);
     lort_code code = lort_verify(path, &options, &progress.observer, report, &err);
     lort_progress_close(&progress);

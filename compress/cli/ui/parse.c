@@ -189,6 +189,9 @@ lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
 {
     memset(values, 0, sizeof *values);
     lort_options_init(&values->job);
+    lort_run_options_init(&values->run);
+    lort_quantize_options_init(&values->quantize);
+    lort_extract_options_init(&values->extract);
     values->fail_above = -1;
     values->path = calloc((size_t)argc + 1, sizeof *values->path);
     if (!values->path)

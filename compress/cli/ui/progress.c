@@ -464,7 +464,7 @@ void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), b
                                 .layer = -2,
                                 .seen = {.worst_error = NAN, .seconds_left = NAN},
                                 .thread = pthread_self()};
-    progress->observer = (lort_observer){on_event, stop, progress};
+    progress->observer = (lort_observer){.event = on_event, .stop = stop, .ctx = progress};
     open_locks(progress);
     start_ticker(progress);
 }

@@ -8,6 +8,7 @@
 
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 enum { ROWS = 70, COLS = 80, SIZE = ROWS * COLS };
 
@@ -46,7 +47,7 @@ static lort_code compare_files(const char *a, const char *b, double fail_above,
                                const lort_observer *observer, lort_report *report, lort_error *err)
 {
     return lort_compare(tiny_path(dir, a), tiny_path(dir, b), fail_above,
-                        &(lort_run_options){.threads = 2}, observer, report, err);
+                        &(lort_run_options){RUN_SIZE, .threads = 2}, observer, report, err);
 }
 
 /* Compares and must succeed; returns the report. */
@@ -341,8 +342,8 @@ static const char *left = "m", *right = "a.lort";
 static lort_code run_in(uint64_t memory, lort_report *report, lort_error *err)
 {
     return lort_compare(tiny_path(dir, left), tiny_path(dir, right), -1,
-                        &(lort_run_options){.threads = 3, .memory_bytes = memory}, NULL, report,
-                        err);
+                        &(lort_run_options){RUN_SIZE, .threads = 3, .memory_bytes = memory}, NULL,
+                        report, err);
 }
 
 static void memory_is_a_promise(void **state)

@@ -19,13 +19,15 @@
 #include "formats/types/half.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 enum { ROWS = 64, COLS = 32, SIZE = ROWS * COLS };
 enum { EVERY = SANITIZED ? 13 : 1 }; /* one bit or place in so many; 13: all bits of a byte occur */
 
 static float low_rank[SIZE], noise[SIZE], near[SIZE];
-static const lort_run_options alone = {.threads = 1};
-static const lort_verify_options checking = {.run = {.threads = 1}};
+static const lort_run_options alone = {RUN_SIZE, .threads = 1};
+static const lort_verify_options checking = {VERIFY_SIZE,
+                                             .run = &(lort_run_options){RUN_SIZE, .threads = 1}};
 
 static int fill(void **state)
 {

@@ -8,6 +8,7 @@
 
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 static const tiny_tensor model[] = {{"experts", "F32", 3, {3, 40, 48}, NULL},
                                     {"q", "Q8_0", 2, {40, 64}, NULL},
@@ -85,7 +86,9 @@ static void a_container(void **state)
                               NULL, &made, &err),
                 LORT_OK, &err);
     lort_report report = inspected("a.lort");
-    assert_code(lort_verify(tiny_path(dir, "a.lort"), &(lort_verify_options){.run = {.threads = 2}},
+    assert_code(lort_verify(tiny_path(dir, "a.lort"),
+                            &(lort_verify_options){
+                                VERIFY_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 2}},
                             NULL, &verified, &err),
                 LORT_OK, &err);
     const lort_report *const readers[] = {&report, &verified};

@@ -16,6 +16,7 @@
 #include "loader/os/os.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define LIMIT (16 * MIB)
@@ -260,14 +261,14 @@ static lort_code do_inspect(const char *path, const lort_run_options *run, lort_
 static lort_code do_verify(const char *path, const lort_run_options *run, lort_report *report,
                            lort_error *err)
 {
-    const lort_verify_options options = {.run = *run};
+    const lort_verify_options options = {VERIFY_SIZE, .run = run};
     return lort_verify(path, &options, NULL, report, err);
 }
 
 static lort_code do_restore(const char *path, const lort_run_options *run, lort_report *report,
                             lort_error *err)
 {
-    const lort_restore_options options = {.run = *run};
+    const lort_restore_options options = {RESTORE_SIZE, .run = run};
     return lort_restore(path, tiny_path(dir, "out"), &options, NULL, report, err);
 }
 
@@ -299,7 +300,7 @@ static lort_code do_weights(const char *path, const lort_run_options *run, lort_
                             lort_error *err)
 {
     lort_weights *weights;
-    lort_code code = lort_weights_open(path, run->memory_bytes, &weights, err);
+    lort_code code = lort_weights_open(path, run, &weights, err);
     lort_weights_close(weights);
     return code;
 }
@@ -317,7 +318,7 @@ static const struct command {
 /* The command refuses the file while it parses it, and the process stays within the limit. */
 static void refused_within(const struct command *command, const char *name)
 {
-    const lort_run_options run = {.memory_bytes = LIMIT, .threads = 1};
+    const lort_run_options run = {RUN_SIZE, .memory_bytes = LIMIT, .threads = 1};
     lort_process_memory before;
     lort_report report = {0};
     lort_error err = {0};

@@ -11,6 +11,7 @@
 
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 static const tiny_tensor tensors[] = {TINY("token_embd.weight", "F16", 40, 256),
                                       TINY("blk.0.attn_norm.weight", "F32", 256),
@@ -20,9 +21,10 @@ static const tiny_tensor tensors[] = {TINY("token_embd.weight", "F16", 40, 256),
                                       TINY("strange.weight", "F32", 10, 30)};
 enum { TENSORS = sizeof tensors / sizeof *tensors };
 
-static const lort_quantize_options by_type = {
-    .goal = LORT_GOAL_TYPE, .type = "Q4_0", .memory_bytes = UINT64_C(1) << 30, .threads = 2};
-static const lort_quantize_options by_bits = {.goal = LORT_GOAL_BPW,
+static const lort_quantize_options by_type = {QUANTIZE_SIZE, .goal = LORT_GOAL_TYPE, .type = "Q4_0",
+                                              .memory_bytes = UINT64_C(1) << 30, .threads = 2};
+static const lort_quantize_options by_bits = {QUANTIZE_SIZE,
+                                              .goal = LORT_GOAL_BPW,
                                               .value = 8,
                                               .types = "Q4_0,Q8_0",
                                               .memory_bytes = UINT64_C(1) << 30,
@@ -157,6 +159,7 @@ static void options_that_do_not_go_together(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         lort_error err = {0};
         lort_quantize_options options = rows[i].options;
+        options.size = sizeof options;
         options.memory_bytes = UINT64_C(1) << 30;
         assert_code(quantize_with("o.gguf", &options, NULL, NULL, &err), LORT_E_USAGE, &err);
         assert_says(&err, rows[i].says);

@@ -8,6 +8,7 @@
 
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 enum { ROWS = 130, COLS = 72, SIZE = ROWS * COLS };
 
@@ -42,7 +43,8 @@ static void write_container(void)
     compress_to("m", "a.lort", &options);
 }
 
-static const lort_restore_options as_it_was = {.run = {.threads = 2}};
+static const lort_restore_options as_it_was = {RESTORE_SIZE,
+                                               .run = &(lort_run_options){RUN_SIZE, .threads = 2}};
 
 static void restore_ok(const char *container, const char *output,
                        const lort_restore_options *options)
@@ -57,7 +59,7 @@ static double worst_between(const char *a, const char *b)
     lort_report report = {0};
     lort_error err = {0};
     assert_code(lort_compare(tiny_path(dir, a), tiny_path(dir, b), -1,
-                             &(lort_run_options){.threads = 2}, NULL, &report, &err),
+                             &(lort_run_options){RUN_SIZE, .threads = 2}, NULL, &report, &err),
                 LORT_OK, &err);
     double worst = 0;
     for (uint64_t i = 0; i < report.tensor_count; i++)
@@ -117,7 +119,8 @@ static void the_same_with_any_threads(void **state)
     for (size_t t = 0; t < 4; t++)
         for (unsigned threads = 1; threads <= 7; threads += 3) {
             lort_restore_options options = {
-                .run = {.threads = threads}, .dtype = types[t], .force = true};
+                RESTORE_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = threads},
+                .dtype = types[t], .force = true};
             restore_ok("a.lort", threads == 1 ? "one" : "many", &options);
             assert_true(threads == 1 || same_files("one", "many"));
         }
@@ -133,8 +136,9 @@ static void types_follow(void **state)
     } wanted[] = {{"F32", 0, 0}, {"F16", 1e-5, 5e-4}, {"BF16", 1e-4, 4e-3}};
     write_container();
     for (size_t i = 0; i < 3; i++) {
-        lort_restore_options options = {
-            .run = {.threads = 2}, .dtype = wanted[i].dtype, .force = true};
+        lort_restore_options options = {RESTORE_SIZE,
+                                        .run = &(lort_run_options){RUN_SIZE, .threads = 2},
+                                        .dtype = wanted[i].dtype, .force = true};
         lort_report report = {0};
         restore_ok("a.lort", "out", &options);
         double worst = worst_between("a.lort", "out");
@@ -154,7 +158,8 @@ static void types_follow(void **state)
 static void what_does_not_fit_is_refused(void **state)
 {
     lort_options compress = options_rank(3);
-    lort_restore_options options = {.run = {.threads = 2}, .dtype = "F16"};
+    lort_restore_options options = {
+        RESTORE_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 2}, .dtype = "F16"};
     lort_error err = {0};
     tiny_safetensors(dir, "m", &(tiny_tensor){"big", "F32", 2, {ROWS, COLS}, large}, 1);
     compress_to("m", "a.lort", &compress);
@@ -253,7 +258,9 @@ static void nan_in_a_factor_is_damage(void **state)
     assert_false(file_exists("out"));
     lort_report report = {0};
     assert_code(lort_verify(tiny_path(dir, "bad.lort"),
-                            &(lort_verify_options){.run = {.threads = 2}}, NULL, &report, &err),
+                            &(lort_verify_options){
+                                VERIFY_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 2}},
+                            NULL, &report, &err),
                 LORT_E_DAMAGED, &err);
     lort_report_free(&report);
 }
@@ -277,7 +284,8 @@ static void no_edit(const lort_part *part, const lort_chunk *chunk, uint8_t *byt
 static lort_code verify_one(const char *name)
 {
     lort_report report = {0};
-    const lort_verify_options options = {.run = {.threads = 2}};
+    const lort_verify_options options = {VERIFY_SIZE,
+                                         .run = &(lort_run_options){RUN_SIZE, .threads = 2}};
     const lort_code code = lort_verify(tiny_path(dir, name), &options, NULL, &report, NULL);
     lort_report_free(&report);
     return code;
@@ -289,7 +297,8 @@ static void bytes_that_are_not_copied_have_their_hash(void **state)
 {
     static const char *const types[] = {NULL, "F16", "BF16", "F32"};
     lort_options rank = options_rank(3);
-    lort_restore_options options = {.run = {.threads = 2}};
+    lort_restore_options options = {RESTORE_SIZE,
+                                    .run = &(lort_run_options){RUN_SIZE, .threads = 2}};
     lort_error err = {0};
     unsigned refused = 0;
     compress_directory(&rank);
@@ -319,8 +328,10 @@ static void the_header_must_be_that_of_the_tensors(void **state)
                  {"[130,72]", "[72,130]"},
                  {"{\"w.f32\"", "[\"w.f32\""}};
     static const char *const types[] = {NULL, "F16", "BF16", "F32"};
-    const lort_verify_options verify = {.run = {.threads = 2}};
-    lort_restore_options options = {.run = {.threads = 2}};
+    const lort_verify_options verify = {VERIFY_SIZE,
+                                        .run = &(lort_run_options){RUN_SIZE, .threads = 2}};
+    lort_restore_options options = {RESTORE_SIZE,
+                                    .run = &(lort_run_options){RUN_SIZE, .threads = 2}};
     lort_error err = {0};
     write_container();
     for (size_t i = 0; i < sizeof swaps / sizeof *swaps; i++) {
@@ -481,7 +492,10 @@ static void read_zeros(const char *name)
     lort_error err = {0};
     static float buffer[1000];
     uint64_t seen = 0;
-    assert_code(lort_weights_open(tiny_path(dir, name), 64 << 20, &w, &err), LORT_OK, &err);
+    assert_code(lort_weights_open(tiny_path(dir, name),
+                                  &(lort_run_options){RUN_SIZE, .memory_bytes = 64 << 20}, &w,
+                                  &err),
+                LORT_OK, &err);
     lort_code code = lort_weights_rows(w, 0, 0, 1, buffer, sizeof buffer, take_one, &seen, &err);
     assert_true(code == LORT_E_MEMORY || (code == LORT_E_STOPPED && seen > 0));
     lort_weights_close(w);
@@ -494,7 +508,7 @@ static void zeros_without_end_are_answered_or_refused(void **state)
     /* Without the limit, 4 bytes times the elements would overflow to a small number. */
     const int64_t beyond[][2] = {
         {1, most + 1}, {4 * most + 1000, 1}, {1, 4 * most + 1000}, {INT64_MAX - 1000, 1}};
-    const lort_run_options run = {.threads = 2, .memory_bytes = 256 << 20};
+    const lort_run_options run = {RUN_SIZE, .threads = 2, .memory_bytes = 256 << 20};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         lort_report seen = {0}, verified = {0}, compared = {0};
         lort_error err = {0};
@@ -503,13 +517,14 @@ static void zeros_without_end_are_answered_or_refused(void **state)
         assert_code(lort_inspect(tiny_path(dir, "z.lort"), &plenty, NULL, &seen, &err), LORT_OK,
                     &err);
         assert_int_equal(seen.tensors[0].bytes_in, shapes[i][0] * shapes[i][1]);
-        const lort_verify_options check = {.run = run};
+        const lort_verify_options check = {VERIFY_SIZE, .run = &run};
         assert_code(lort_verify(tiny_path(dir, "z.lort"), &check, NULL, &verified, &err), LORT_OK,
                     &err);
         /* nothing is written yet: disk space or memory of a slot is missing */
         for (int way = 0; way < 3; way++) {
-            const lort_restore_options options = {
-                .run = run, .dtype = way == 1 ? "F32" : NULL, .tensor = way == 2 ? "w" : NULL};
+            const lort_restore_options options = {RESTORE_SIZE, .run = &run,
+                                                  .dtype = way == 1 ? "F32" : NULL,
+                                                  .tensor = way == 2 ? "w" : NULL};
             lort_code code = restore_with("z.lort", "out", &options, NULL, &err);
             assert_true(code == LORT_E_WRITE || code == LORT_E_MEMORY);
             assert_int_equal(names_left(), 1);
@@ -538,7 +553,8 @@ static const char *container = "a.lort";
 static lort_code run_in(uint64_t memory, lort_report *report, lort_error *err)
 {
     lort_restore_options options = {
-        .run = {.threads = 3, .memory_bytes = memory}, .dtype = "F16", .force = true};
+        RESTORE_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 3, .memory_bytes = memory},
+        .dtype = "F16", .force = true};
     lort_code code =
         lort_restore(tiny_path(dir, container), tiny_path(dir, "out"), &options, NULL, report, err);
     if (code == LORT_OK)
@@ -549,7 +565,7 @@ static lort_code run_in(uint64_t memory, lort_report *report, lort_error *err)
 static void memory_is_a_promise(void **state)
 {
     write_container();
-    restore_ok("a.lort", "reference", &(lort_restore_options){.dtype = "F16"});
+    restore_ok("a.lort", "reference", &(lort_restore_options){RESTORE_SIZE, .dtype = "F16"});
     sweep_memory(run_in);
 }
 
@@ -564,7 +580,7 @@ static void a_wide_matrix_is_an_ordinary_one(void **state)
     tiny_safetensors(dir, "m", &(tiny_tensor){"wide", "F16", 2, {HIGH, WIDE}, values}, 1);
     free(values);
     compress_to("m", "a.lort", &compress);
-    restore_ok("a.lort", "reference", &(lort_restore_options){.dtype = "F16"});
+    restore_ok("a.lort", "reference", &(lort_restore_options){RESTORE_SIZE, .dtype = "F16"});
     tiny_safetensors(dir, "s", model, 1);
     compress_to("s", "s.lort", &compress);
     container = "s.lort";

@@ -9,6 +9,7 @@
 #include "loader/os/os.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 enum { ROWS = 150, COLS = 72, SIZE = ROWS * COLS, WIDE = 9000 };
 #define GGUF "tests/data/kjv-3m/kjv-3m-f16.gguf"
@@ -76,7 +77,7 @@ static lort_weights *open_path(const char *path)
 {
     lort_weights *w;
     lort_error err = {0};
-    assert_code(lort_weights_open(path, 0, &w, &err), LORT_OK, &err);
+    assert_code(lort_weights_open(path, NULL, &w, &err), LORT_OK, &err);
     return w;
 }
 
@@ -390,7 +391,9 @@ static void shapes_are_matrices(void **state)
 static int check_container(const char *name)
 {
     lort_error err = {0};
-    lort_restore_options options = {.run = {.threads = 2}, .dtype = "F32", .force = true};
+    lort_restore_options options = {RESTORE_SIZE,
+                                    .run = &(lort_run_options){RUN_SIZE, .threads = 2},
+                                    .dtype = "F32", .force = true};
     lort_weights *w = open_name(name);
     int lossy = 0;
     for (uint64_t i = 0; i < lort_weights_count(w); i++) {
@@ -511,7 +514,7 @@ static void wrong_calls_are_refused(void **state)
         {-1, 1}, {0, ROWS + 1},          {ROWS, 1},     {ROWS + 1, LORT_ROWS_ALL},
         {0, -2}, {INT64_MAX, INT64_MAX}, {1, INT64_MAX}};
     write_models();
-    assert_code(lort_weights_open(tiny_path(dir, "missing"), 0, &w, &err), LORT_E_INPUT, &err);
+    assert_code(lort_weights_open(tiny_path(dir, "missing"), NULL, &w, &err), LORT_E_INPUT, &err);
     assert_null(w);
     lort_weights_close(NULL);
     w = open_name("m");
@@ -716,7 +719,8 @@ static void damage_is_told(void **state)
     lort_weights_close(w);
     bytes.data[bytes.size - 20] ^= 1;
     tiny_write_buffer(dir, "bad.lort", &bytes);
-    assert_code(lort_weights_open(tiny_path(dir, "bad.lort"), 0, &w, &err), LORT_E_DAMAGED, &err);
+    assert_code(lort_weights_open(tiny_path(dir, "bad.lort"), NULL, &w, &err), LORT_E_DAMAGED,
+                &err);
     assert_null(w);
 }
 
@@ -763,9 +767,9 @@ static void what_a_writer_got_wrong_is_damage(void **state)
     w = open_name("huge.lort");
     must_refuse_rows(w, 0, LORT_E_NUMERIC, "does not fit F32");
     lort_weights_close(w);
-    assert_code(
-        restore_with("huge.lort", "out", &(lort_restore_options){.dtype = "F32"}, NULL, &err),
-        LORT_E_NUMERIC, &err);
+    assert_code(restore_with("huge.lort", "out",
+                             &(lort_restore_options){RESTORE_SIZE, .dtype = "F32"}, NULL, &err),
+                LORT_E_NUMERIC, &err);
     assert_says(&err, "does not fit F32");
     options.goal = LORT_GOAL_LOSSLESS;
     compress_to("wide", "kept.lort", &options);
@@ -793,7 +797,8 @@ static lort_code all_rows_within(const char *name, uint64_t memory)
     lort_error err = {0};
     static float buffer[256];
     prefix p = {.want = NULL};
-    lort_code code = lort_weights_open(tiny_path(dir, name), memory, &w, &err);
+    lort_code code = lort_weights_open(
+        tiny_path(dir, name), &(lort_run_options){RUN_SIZE, .memory_bytes = memory}, &w, &err);
     p.want = wide;
     for (int turn = 0; turn < 2 && code == LORT_OK; turn++)
         code = lort_weights_rows(w, 0, 0, LORT_ROWS_ALL, buffer, sizeof buffer, compare_rows, &p,

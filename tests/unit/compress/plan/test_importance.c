@@ -15,6 +15,7 @@
 #include "compress/coder/weighting.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 /* wide: two blocks across. stack: three matrices, the last without an importance. none: a tensor
  * without an entry. */
@@ -174,7 +175,7 @@ static errors measure(const char *container, const char *tensor, const float *w,
                       int64_t rows, int64_t cols, const float *e)
 {
     lort_error err = {0};
-    lort_restore_options restore = {.dtype = "F32", .tensor = tensor, .force = true};
+    lort_restore_options restore = {RESTORE_SIZE, .dtype = "F32", .tensor = tensor, .force = true};
     double norm[2] = {0, 0}, error[2] = {0, 0};
     assert_code(restore_with(container, "t.bin", &restore, NULL, &err), LORT_OK, &err);
     lort_buffer back = file_read("t.bin");
@@ -403,13 +404,17 @@ static void a_scale_out_of_range_is_damage(void **state)
     compress_to("m.gguf", "a.lort", &options);
     rewrite_container("a.lort", "bad.lort", spoil_scale);
     assert_code(lort_verify(tiny_path(dir, "bad.lort"),
-                            &(lort_verify_options){.run = {.threads = 1}}, NULL, &report, &err),
+                            &(lort_verify_options){
+                                VERIFY_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 1}},
+                            NULL, &report, &err),
                 LORT_E_DAMAGED, &err);
     assert_says(&err, "scale of column 199");
     lort_report_free(&report);
-    assert_code(
-        restore_with("bad.lort", "out", &(lort_restore_options){.run.threads = 1}, NULL, &err),
-        LORT_E_DAMAGED, &err);
+    assert_code(restore_with("bad.lort", "out",
+                             &(lort_restore_options){
+                                 RESTORE_SIZE, .run = &(lort_run_options){RUN_SIZE, .threads = 1}},
+                             NULL, &err),
+                LORT_E_DAMAGED, &err);
     assert_false(file_exists("out"));
 }
 

@@ -10,6 +10,7 @@
 
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 
 #include <fenv.h>
 #include <pthread.h>
@@ -109,7 +110,7 @@ static bool ask(void *ctx)
         atomic_fetch_add(&asked_outside, 1);
     return false;
 }
-static const lort_observer observer = {hear, ask, NULL};
+static const lort_observer observer = {.event = hear, .stop = ask, .ctx = NULL};
 
 static lort_options options_max_error(void)
 {
@@ -157,9 +158,11 @@ static lort_code write_facts(lort_report *report)
 
 static lort_code read_it(lort_command command, const char *in)
 {
-    const lort_run_options run = {.threads = 2};
-    const lort_verify_options check = {.run = run};
-    const lort_restore_options how = {.run = {.threads = 2}, .dtype = "F32", .force = true};
+    const lort_run_options run = {RUN_SIZE, .threads = 2};
+    const lort_verify_options check = {VERIFY_SIZE, .run = &run};
+    const lort_restore_options how = {RESTORE_SIZE,
+                                      .run = &(lort_run_options){RUN_SIZE, .threads = 2},
+                                      .dtype = "F32", .force = true};
     lort_report report = {0};
     lort_code code = command == LORT_COMMAND_VERIFY
                          ? lort_verify(tiny_path(dir, in), &check, &observer, &report, NULL)
@@ -199,7 +202,7 @@ static lort_code weights_it(void)
 {
     static float buffer[4 * COLS];
     lort_weights *w;
-    lort_code code = lort_weights_open(tiny_path(dir, "whole"), 0, &w, NULL);
+    lort_code code = lort_weights_open(tiny_path(dir, "whole"), NULL, &w, NULL);
     rows = fopen(tiny_path(dir, "rows"), "wb");
     for (uint64_t i = 0; code == LORT_OK && i < lort_weights_count(w); i++)
         code =
@@ -214,7 +217,7 @@ static lort_code weights_it(void)
 static lort_code weights_of_nothing(void)
 {
     lort_weights *w;
-    return lort_weights_open(tiny_path(dir, "missing"), 0, &w, NULL);
+    return lort_weights_open(tiny_path(dir, "missing"), NULL, &w, NULL);
 }
 
 static const struct {

@@ -134,13 +134,17 @@ static void test_sources_and_metadata(void **state)
     lort_report report;
     assert_int_equal(lort_report_open(&report, NULL), LORT_OK);
     assert_int_equal(lort_report_sources(&report, 1, NULL), LORT_OK);
-    report.sources[0] = (lort_source_report){"cgroup v2", "/sys/fs/cgroup/memory.max", 12345, true};
+    report.sources[0] = (lort_source_report){
+        .name = "cgroup v2", .where = "/sys/fs/cgroup/memory.max", .bytes = 12345, .binds = true};
     assert_int_equal(lort_report_meta(&report, 5, NULL), LORT_OK);
-    report.meta[0] = (lort_meta_report){"count", "uint32", "4", 0, false, false};
-    report.meta[1] = (lort_meta_report){"name", "string", "4", 0, true, false};
-    report.meta[2] = (lort_meta_report){"scale", "float32", "nan", 0, false, false};
-    report.meta[3] = (lort_meta_report){"tokens", "string", "", 512, false, true};
-    report.meta[4] = (lort_meta_report){"empty", "string", "", 0, true, false};
+    report.meta[0] = (lort_meta_report){.key = "count", .type = "uint32", .text = "4"};
+    report.meta[1] =
+        (lort_meta_report){.key = "name", .type = "string", .text = "4", .is_text = true};
+    report.meta[2] = (lort_meta_report){.key = "scale", .type = "float32", .text = "nan"};
+    report.meta[3] = (lort_meta_report){
+        .key = "tokens", .type = "string", .text = "", .count = 512, .is_array = true};
+    report.meta[4] =
+        (lort_meta_report){.key = "empty", .type = "string", .text = "", .is_text = true};
     const char *json = json_of(&report);
     has(json, "\"bytes\": 12345");
     has(json, "\"value\": 4\n");

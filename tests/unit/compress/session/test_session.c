@@ -220,7 +220,7 @@ static bool ask_to_stop(void *ctx) { return ((heard *)ctx)->stop; }
 static void warnings_reach_report_and_observer(void **state)
 {
     heard h = {0};
-    lort_observer observer = {hear, NULL, &h};
+    lort_observer observer = {.event = hear, .stop = NULL, .ctx = &h};
     open_session(TINY_PLENTY, 1, &observer);
     lort_session_warn(&session, "%d of %s", 3, "them");
     assert_string_equal(h.text, "3 of them");
@@ -235,7 +235,7 @@ static void warnings_reach_report_and_observer(void **state)
 static void events_carry_the_figures(void **state)
 {
     heard h = {0};
-    lort_observer observer = {hear, NULL, &h};
+    lort_observer observer = {.event = hear, .stop = NULL, .ctx = &h};
     lort_tensor_report tensor = {.name = "w"};
     open_session(TINY_PLENTY, 1, &observer);
     session.done_bytes = 5;
@@ -260,7 +260,7 @@ static void events_carry_the_figures(void **state)
 static void questions_tell_how_far_it_is(void **state)
 {
     heard h = {0};
-    lort_observer observer = {hear, NULL, &h};
+    lort_observer observer = {.event = hear, .stop = NULL, .ctx = &h};
     lort_tensor_report tensor = {.name = "w", .rank = 3};
     open_session(TINY_PLENTY, 1, &observer);
     lort_session_work_on(&session, &tensor);
@@ -281,7 +281,8 @@ static void questions_tell_how_far_it_is(void **state)
 static void stop_is_what_the_observer_says(void **state)
 {
     heard h = {0};
-    lort_observer deaf = {hear, NULL, &h}, observer = {NULL, ask_to_stop, &h};
+    lort_observer deaf = {.event = hear, .stop = NULL, .ctx = &h},
+                  observer = {.event = NULL, .stop = ask_to_stop, .ctx = &h};
     open_session(TINY_PLENTY, 1, NULL);
     assert_int_equal(lort_session_check_stop(&session, NULL), LORT_OK);
     lort_session_say(&session, LORT_EVENT_NOTE, NULL, "nobody listens");

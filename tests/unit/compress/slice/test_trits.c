@@ -13,6 +13,7 @@
 #include "formats/container/part.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
+#include "tests/unit/sized.h"
 #include "tests/unit/tiny_run.h"
 
 /* ---- bytes ---- */
@@ -454,9 +455,9 @@ static void a_stack_reads_as_it_was_measured(void **state)
         LORT_OK, &err);
     char from[100];
     snprintf(from, sizeof from, "%s", tiny_path(dir, "m"));
-    assert_code(
-        lort_compare(from, tiny_path(dir, "a.lort"), -1, &(lort_run_options){0}, NULL, &seen, &err),
-        LORT_OK, &err);
+    assert_code(lort_compare(from, tiny_path(dir, "a.lort"), -1, &(lort_run_options){RUN_SIZE},
+                             NULL, &seen, &err),
+                LORT_OK, &err);
     const lort_tensor_report *made = entry_named(&report, "experts"),
                              *found = entry_named(&seen, "experts");
     assert_int_equal(made->action, LORT_ACTION_CODED);
@@ -524,15 +525,15 @@ static void damage_is_refused(void **state)
         lort_report report = {0};
         lort_error err = {0};
         rewrite_container("a.lort", "bad.lort", cases[i].edit);
-        assert_code(
-            lort_verify(tiny_path(dir, "bad.lort"), &(lort_verify_options){0}, NULL, &report, &err),
-            LORT_E_DAMAGED, &err);
+        assert_code(lort_verify(tiny_path(dir, "bad.lort"), &(lort_verify_options){VERIFY_SIZE},
+                                NULL, &report, &err),
+                    LORT_E_DAMAGED, &err);
         assert_says(&err, cases[i].says);
         lort_report_free(&report);
         char to[100];
         snprintf(to, sizeof to, "%s", tiny_path(dir, "back"));
-        assert_code(lort_restore(tiny_path(dir, "bad.lort"), to, &(lort_restore_options){0}, NULL,
-                                 &report, &err),
+        assert_code(lort_restore(tiny_path(dir, "bad.lort"), to,
+                                 &(lort_restore_options){RESTORE_SIZE}, NULL, &report, &err),
                     LORT_E_DAMAGED, &err);
         lort_report_free(&report);
         assert_false(file_exists("back"));

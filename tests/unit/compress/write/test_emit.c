@@ -387,7 +387,7 @@ static lort_code compress_and_stop(lort_mode mode, unsigned threads, stopper *st
     lort_options options;
     lort_report report = {0};
     lort_error err;
-    lort_observer observer = {count_tensors, enough, stop};
+    lort_observer observer = {.event = count_tensors, .stop = enough, .ctx = stop};
     lort_options_init(&options);
     options.mode = mode;
     options.memory_bytes = TINY_PLENTY;

@@ -162,7 +162,7 @@ static void a_stop_that_is_asked_for_once_is_one(void **state)
     lort_options options = options_error();
     lort_error err = {0};
     _Atomic int asked = 0;
-    const lort_observer observer = {NULL, just_once, &asked};
+    const lort_observer observer = {.event = NULL, .stop = just_once, .ctx = &asked};
     write_model(&options);
     assert_code(run(&options, &observer, NULL, &err), LORT_E_STOPPED, &err);
     assert_false(file_exists("out"));
@@ -193,7 +193,7 @@ static void hear_attempts(void *ctx, const lort_event *event)
 static int attempts_missed(const lort_options *options)
 {
     int missed = 0;
-    const lort_observer observer = {hear_attempts, NULL, &missed};
+    const lort_observer observer = {.event = hear_attempts, .stop = NULL, .ctx = &missed};
     lort_report report = {0};
     lort_error err = {0};
     unlink(tiny_path(dir, "whole"));
