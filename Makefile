@@ -35,7 +35,10 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 # The prefix map keeps the directory of the build out of debugging information: the same bytes anywhere.
-LORT_CFLAGS := -std=c11 -g -ffile-prefix-map=$(CURDIR)=. -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)
+# The objects serve the command, the archive and the shared library. As functions are not replaced from outside, calls
+# within the library stay direct.
+PIC := -fPIC -fno-semantic-interposition
+LORT_CFLAGS := -std=c11 -g $(PIC) -ffile-prefix-map=$(CURDIR)=. -ffp-contract=off -I. -D_FILE_OFFSET_BITS=64 $(WARN) $(FLAVOUR) $(PKG_CFLAGS) $(CFLAGS)
 LORT_LIBS   := $(FLAVOUR) $(LDFLAGS) $(PKG_LIBS) -lm -pthread
 ifeq ($(PKG_LIBS),)
 $(warning not all of $(PKGS) are here: scripts/setup installs them)
@@ -70,9 +73,11 @@ QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference encoders 
 SPEED_BIN := $(filter-out $(QUALITY_BIN),$(BENCH_BIN))
 OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
 
-all: $(BUILD)/lort ## build the lort command and liblort.a
+all: $(BUILD)/lort $(BUILD)/liblort.so ## build the lort command, liblort.a and liblort.so
 
 lib: $(BUILD)/liblort.a ## build liblort.a only
+
+shared: $(BUILD)/liblort.so ## build liblort.so, liblort.so.0 and the file that both lead to
 
 # run-tests reads T and JOBS from the environment, where make puts them. It remembers how long each suite took.
 RUN_TESTS = TIMES=$(BUILD)/test-times.json LORT=$(BUILD)/lort MODE=$(MODE) FAULT=$(FAULT_SO) KILLS=40 LOSING=20 scripts/run-tests
@@ -82,18 +87,18 @@ LINT      = plain:scripts/check-format
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
     $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
-check: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
+check: all $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
 	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(FUZZ_BIN:%=replay:%)
 
-check-fast: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
+check-fast: all $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
 	@$(LEFT_OUT) $(RUN_TESTS) $(TABLES) $(patsubst %,tap:%,$(filter-out $(SLOW_TESTS),$(UNIT_BIN))) \
 	    $(patsubst %,bats:%,$(filter-out $(SLOW_TESTS),$(BATS))) $(FUZZ_BIN:%=replay:%)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@$(LEFT_OUT) $(RUN_TESTS) $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
-check-cli: $(BUILD)/lort $(EXAMPLE_BIN) ## run the tests of the command line only
+check-cli: all $(EXAMPLE_BIN) ## run the tests of the command line only
 	@$(LEFT_OUT) $(RUN_TESTS) $(BATS:%=bats:%)
 
 lint: ## check that every C source is formatted as .clang-format says (clang-format 14)
@@ -143,7 +148,10 @@ install: all ## install the command, library, headers, lort.pc and man page
 	           $(DESTDIR)$(PREFIX)/include/lort/compress $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/lort $(DESTDIR)$(PREFIX)/bin/lort
 	install -m 644 $(BUILD)/liblort.a $(DESTDIR)$(PREFIX)/lib/liblort.a
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' lort.pc.in \
+	install -m 644 $(BUILD)/$(SHARED) $(DESTDIR)$(PREFIX)/lib/$(SHARED)
+	ln -sf $(SHARED) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/liblort.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(PKG_LIBS)|' lort.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/lort.pc
 	install -m 644 compress/lort.h $(DESTDIR)$(PREFIX)/include/lort/lort.h
 	install -m 644 compress/lort_report.h $(DESTDIR)$(PREFIX)/include/lort/compress/lort_report.h
@@ -165,7 +173,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: $(BUILD)/lort $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
+programs: all $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
 
 FUZZ_RUN := $(if $(T),$(foreach program,$(FUZZ_BIN),$(if $(findstring $(T),$(notdir $(program))),$(program))),$(FUZZ_BIN))
 fuzz-run: $(FUZZ_RUN)
@@ -177,6 +185,18 @@ $(BUILD)/%.o: %.c
 $(BUILD)/liblort.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call say,AR)ar rcsD $@ $(LIB_OBJ)
+# liblort.so -> liblort.so.0 (the SONAME) -> liblort.so.0.VERSION. The number rises with the major version of LORT_API_VERSION.
+# compress/lort.map lists the functions of the public headers. tests/cli/library.bats compares both.
+SONAME   := liblort.so.0
+SHARED   := $(SONAME).$(VERSION)
+# An undefined symbol is an error, but for sanitizers: the program brings their runtime.
+NO_UNDEFINED := $(if $(filter release,$(MODE)),-Wl$(comma)-z$(comma)defs)
+$(BUILD)/$(SHARED): $(LIB_OBJ) compress/lort.map
+	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=compress/lort.map $(NO_UNDEFINED) $(LIB_OBJ) $(LORT_LIBS) -o $@
+$(BUILD)/$(SONAME): $(BUILD)/$(SHARED)
+	@ln -sf $(<F) $@
+$(BUILD)/liblort.so: $(BUILD)/$(SONAME)
+	@ln -sf $(<F) $@
 $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 ifeq ($(MODE),fuzz)
@@ -203,6 +223,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib check check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

@@ -11,6 +11,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum lort_code {
     LORT_OK = 0,
     LORT_E_INTERNAL = 1, /* a defect in LoRT */
@@ -64,4 +68,7 @@ void lort_error_tensor(lort_error *err, const void *name, size_t bytes);
 /* The file that was noted is named as its directory lists it: puts the directory in front. */
 void lort_error_inside(lort_error *err, const char *directory, size_t bytes);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* True if the n bytes are well-formed UTF-8: no surrogates, no overlong forms, at most U+10FFFF. */
 bool lort_utf8_valid(const void *bytes, uint64_t n);
 /* The bytes of the first character of n > 0 bytes, and its *code_point; 0 if it is malformed. */
@@ -26,4 +30,8 @@ const char *lort_escape_plain(char *out, size_t cap, const void *bytes, size_t n
 const char *lort_printable(char *out, size_t cap, const void *bytes, size_t n);
 /* As lort_escape, for a NUL-terminated text. */
 const char *lort_escape_text(char *out, size_t cap, const char *text);
+
+#ifdef __cplusplus
+}
+#endif
 #endif
