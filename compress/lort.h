@@ -439,7 +439,13 @@ typedef struct lort_tensor_info {
     /* lort_weights_bytes works: a tensor of a model, or a tensor that a container keeps. */
     bool has_bytes;
     bool has_rows; /* lort_weights_rows works: LoRT has a decoder for the type */
-    uint64_t reserved[9];
+    bool kept;     /* a container keeps the tensor losslessly; true for a tensor of a model */
+    uint64_t elements;
+    /* What LORT_READ_OWN gives, and `lort restore` writes: the element type, and the bytes of all
+     * rows. Of a tensor that is not kept the type may differ from dtype. */
+    const char *own_dtype;
+    uint64_t own_bytes;
+    uint64_t reserved[6];
 } lort_tensor_info;
 
 /* Opens a model or a container.
@@ -447,7 +453,8 @@ typedef struct lort_tensor_info {
  * run: memory_bytes is the memory that the handle may take, for its records and streams; the mapped
  * file and the caller's buffers do not count. 0: 80 % of the memory available now. A container
  * takes about 15 MiB for its streams, a model 2 MiB. `weights` and `side_files` as for
- * lort_inspect. `threads` are not used. NULL: the defaults.
+ * lort_inspect, `base` as for lort_restore. Without a base, tensors that are differences cannot be
+ * read. `threads` are not used. NULL: the defaults.
  * On failure *out is NULL: LORT_E_USAGE, LORT_E_INPUT, LORT_E_READ or LORT_E_DAMAGED as for the
  * commands; LORT_E_MEMORY.
  * Owner: the caller, who closes *out with lort_weights_close. */
@@ -521,6 +528,36 @@ typedef lort_code lort_rows_fn(void *ctx, uint64_t first, const float *values, u
 lort_code lort_weights_rows(lort_weights *weights, uint64_t number, int64_t first_row,
                             int64_t row_count, float *buffer, uint64_t buffer_bytes,
                             lort_rows_fn *piece, void *ctx, lort_error *err);
+
+/* How lort_weights_read writes values. */
+typedef enum lort_read_type {
+    LORT_READ_F32,
+    LORT_READ_F16,
+    LORT_READ_BF16,
+    /* The original bytes of a kept tensor or of a model. Of a factored or coded tensor the type
+     * that `lort restore` writes without --dtype (info.own_dtype). */
+    LORT_READ_OWN
+} lort_read_type;
+
+/* Fills a buffer with rows [first_row, first_row + row_count) of a tensor. Several threads decode.
+ * name: NUL-terminated, as info.name.
+ * rows: counted slice after slice, as for lort_weights_rows. LORT_ROWS_ALL: all from first_row on.
+ * A tensor whose type is opaque or has no rows in whole blocks comes as OWN, and whole only:
+ * first_row 0 and LORT_ROWS_ALL. A tensor without elements gives no bytes.
+ * buffer: dense and row-major, of any alignment. Its contents are undefined after a failure.
+ * buffer_bytes: at least the bytes of the rows; the rest of the buffer stays as it is.
+ * threads: workers; 0: cores that the process may use. LoRT takes fewer if memory_bytes are short.
+ * One thread needs no more memory than lort_weights_rows. The bytes do not depend on threads.
+ * The values equal those of `lort restore --dtype`, bit for bit, and those of lort_weights_rows,
+ * rounded to nearest. A kept tensor in another type than its own is rounded in the same way. Bytes
+ * of a kept tensor that is read whole as OWN also have the hash of their source.
+ * On failure: LORT_E_USAGE if no tensor has the name; rows do not exist; the buffer is too small
+ * (the message names the bytes); LoRT has no decoder for the type (read OWN). LORT_E_NUMERIC if a
+ * value does not fit the type. LORT_E_READ, LORT_E_DAMAGED and LORT_E_MEMORY as for streams.
+ * Threads: as for streams, one call at a time with a handle. */
+lort_code lort_weights_read(lort_weights *weights, const char *name, lort_read_type type,
+                            int64_t first_row, int64_t row_count, void *buffer,
+                            uint64_t buffer_bytes, unsigned threads, lort_error *err);
 
 /* ---- names, versions, sizes ---- */
 

@@ -1,7 +1,6 @@
 /* compress: the commands compress and plan, from options to a published file.
  *
- * The room does the work of the commands, one file each. It must not print or exit: results go into
- * the report, progress to the observer. */
+ * The room does the work of the commands. It must not print or exit: reports and observers tell. */
 #include "compress/delta/base.h"
 #include "compress/goal/given.h"
 #include "compress/goal/goal.h"

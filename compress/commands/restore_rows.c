@@ -10,6 +10,7 @@
  * is appended to the output, in order. */
 #include "compress/commands/restore_rows.h"
 #include "compress/factor/cells.h"
+#include "formats/container/part.h"
 #include <math.h>
 #include <string.h>
 
@@ -17,16 +18,11 @@
 #define WINDOW_BYTES (64ull << 20)                     /* of all slots; a larger slot is alone */
 
 typedef struct row_run {
-    lort_reading *reading;
+    lort_row_decoder decoder;
     lort_publish *publish;
-    const lort_slice *slice;
-    const lort_dtype_info *type;
-    lort_cell_grid grid;
     int64_t band_rows; /* rows of a band */
     uint64_t row_bytes, slot_bytes;
-    float *values;            /* [threads][LORT_CELL_VALUES] */
-    lort_chunk_cache *caches; /* [threads] */
-    uint8_t *bytes;           /* [window][slot_bytes] */
+    uint8_t *bytes; /* [window][slot_bytes] */
 } row_run;
 
 /* The bands of one slice and the memory they take, by shape and type only. */
@@ -37,19 +33,24 @@ typedef struct row_plan {
     uint64_t row_bytes, slot_bytes, values, caches, total;
 } row_plan;
 
-/* A band has whole cells and about BLOCK_BYTES. As many bands are in work as the window allows, and
- * fewer for very wide matrices. */
+/* A band has whole cells and about BLOCK_BYTES. */
+int64_t lort_rows_band(lort_matrices shape, const lort_dtype_info *type)
+{
+    const lort_cell_grid grid = lort_cell_grid_of(shape.rows, shape.cols);
+    const uint64_t row_bytes = (uint64_t)shape.cols * type->block_bytes;
+    int64_t fits =
+        (int64_t)(BLOCK_BYTES / (row_bytes ? row_bytes : 1)) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+    fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS : fits > grid.high ? grid.high : fits;
+    return fits < shape.rows ? fits : shape.rows;
+}
+
+/* As many bands are in work as the window allows, and fewer for very wide matrices. */
 static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsigned threads,
                           unsigned window)
 {
     row_plan plan = {.grid = lort_cell_grid_of(shape.rows, shape.cols),
+                     .band_rows = lort_rows_band(shape, type),
                      .row_bytes = (uint64_t)shape.cols * type->block_bytes};
-    int64_t fits = (int64_t)(BLOCK_BYTES / (plan.row_bytes ? plan.row_bytes : 1)) /
-                   LORT_DECODE_ROWS * LORT_DECODE_ROWS;
-    fits = fits < LORT_DECODE_ROWS ? LORT_DECODE_ROWS
-           : fits > plan.grid.high ? plan.grid.high
-                                   : fits;
-    plan.band_rows = fits < shape.rows ? fits : shape.rows;
     plan.slot_bytes = (uint64_t)plan.band_rows * plan.row_bytes;
     /* one worker decodes and commits by turns */
     uint64_t slots = threads == 1 ? 1 : WINDOW_BYTES / (plan.slot_bytes + 1);
@@ -60,11 +61,19 @@ static row_plan plan_rows(lort_matrices shape, const lort_dtype_info *type, unsi
     return plan;
 }
 
-/* Refuses values that would become Inf in the output type. `first` is the smallest such value: half
- * a unit in the last place above the largest number of the type. product: factors are involved, so
- * NaN and Inf cannot be values of the source and are refused too. */
-static lort_code check_range(lort_dtype type, bool product, const float *values, uint64_t n,
-                             lort_error *err)
+const lort_dtype_info *lort_rows_own_type(const lort_part *part)
+{
+    if (lort_part_is_raw(part))
+        return part->type;
+    if (part->type->id == LORT_F64)
+        return lort_dtype_get(LORT_F32);
+    return lort_dtype_encoder(part->type->id) ? part->type : lort_dtype_get(LORT_F16);
+}
+
+/* `first` is the smallest value that becomes Inf: half a unit in the last place above the largest
+ * number of the type. */
+lort_code lort_rows_check_range(lort_dtype type, bool product, const float *values, uint64_t n,
+                                lort_error *err)
 {
     static const struct {
         lort_dtype type;
@@ -83,81 +92,106 @@ static lort_code check_range(lort_dtype type, bool product, const float *values,
     return LORT_OK;
 }
 
-static lort_code decode_cell(const row_run *run, lort_cells cells, unsigned worker, uint8_t *block,
-                             int64_t first, lort_error *err)
+uint64_t lort_rows_room(const lort_cell_grid *grid)
 {
-    float *values = run->values + (uint64_t)worker * LORT_CELL_VALUES;
-    uint64_t wide = (uint64_t)(cells.c1 - cells.c0);
-    lort_code code = lort_slice_cells(run->slice, &cells, &run->reading->session.scratch[worker],
-                                      &run->caches[worker], values, err);
-    if (code == LORT_OK)
-        code = check_range(run->type->id, run->slice->left != NULL, values, lort_cell_count(&cells),
-                           err);
-    if (code)
-        return code;
-    for (int64_t row = cells.r0; row < cells.r1; row++)
-        lort_dtype_encoder(run->type->id)(values + (uint64_t)(row - cells.r0) * wide,
-                                          block + (uint64_t)(row - first) * run->row_bytes +
-                                              (uint64_t)cells.c0 * run->type->block_bytes,
-                                          wide);
-    return LORT_OK;
+    const int64_t high = grid->high < grid->rows ? grid->high : grid->rows,
+                  wide = grid->wide < grid->cols ? grid->wide : grid->cols;
+    return (uint64_t)high * (uint64_t)wide;
 }
 
-static int64_t block_end(const row_run *run, int64_t item)
+/* Ends the work on n values: asks whether to stop. */
+static lort_code did_values(const lort_row_decoder *d, uint64_t n, lort_error *err)
 {
-    return run->grid.rows - item * run->band_rows < run->band_rows ? run->grid.rows
-                                                                   : (item + 1) * run->band_rows;
+    lort_session_tick(d->session, LORT_TICKS_DECODE * n);
+    return lort_session_check_stop(d->session, err);
 }
 
-/* Decodes a band of a kept slice in the order of its elements. Chunks of a wide matrix may hold a
- * part of a row. Cells would decode such a chunk again for every cell of the row. */
-static lort_code decode_raw(const row_run *run, lort_cells band, unsigned worker, uint8_t *dst,
-                            lort_error *err)
+/* Decodes one cell, and converts its elements in [at, end). dst: of element `at`. */
+static lort_code decode_cell(const lort_row_decoder *d, const lort_cells *cells, uint64_t at,
+                             uint64_t end, unsigned worker, uint8_t *dst, lort_error *err)
 {
-    float *values = run->values + (uint64_t)worker * LORT_CELL_VALUES;
-    const uint64_t cols = (uint64_t)run->grid.cols, end = (uint64_t)band.r1 * cols;
+    const float *values = d->values + worker * d->room;
+    const uint64_t wide = (uint64_t)(cells->c1 - cells->c0), cols = (uint64_t)d->grid.cols;
+    lort_code code = lort_slice_cells(d->slice, cells, &d->session->scratch[worker],
+                                      &d->caches[worker], d->values + worker * d->room, err);
+    for (int64_t row = cells->r0; row < cells->r1 && code == LORT_OK; row++, values += wide) {
+        const uint64_t begin = (uint64_t)row * cols + (uint64_t)cells->c0,
+                       low = begin < at ? at : begin,
+                       high = begin + wide < end ? begin + wide : end;
+        if (low >= high)
+            continue;
+        code = lort_rows_check_range(d->type->id, d->slice->left != NULL, values + (low - begin),
+                                     high - low, err);
+        if (code == LORT_OK)
+            lort_dtype_encoder(d->type->id)(values + (low - begin),
+                                            dst + (low - at) * d->type->block_bytes, high - low);
+    }
+    return code ? code : did_values(d, lort_cell_count(cells), err);
+}
+
+/* Decodes a kept slice in the order of its elements. Chunks of a wide matrix may hold a part of a
+ * row. Cells would decode such a chunk again for every cell of the row. */
+static lort_code decode_raw(const lort_row_decoder *d, uint64_t at, uint64_t end, unsigned worker,
+                            uint8_t *dst, lort_error *err)
+{
+    float *values = d->values + worker * d->room;
+    const uint64_t block = d->slice->part->type->block_elements, most = d->room / block * block;
     lort_code code = LORT_OK;
-    for (uint64_t at = (uint64_t)band.r0 * cols; at < end && code == LORT_OK;) {
-        const uint64_t n = end - at < LORT_CELL_VALUES ? end - at : LORT_CELL_VALUES;
-        code = lort_slice_elements(run->slice, at, at + n, &run->reading->session.scratch[worker],
-                                   &run->caches[worker], values, err);
+    while (at < end && code == LORT_OK) {
+        const uint64_t n = end - at < most ? end - at : most;
+        code = lort_slice_elements(d->slice, at, at + n, &d->session->scratch[worker],
+                                   &d->caches[worker], values, err);
         if (code == LORT_OK)
-            code = check_range(run->type->id, false, values, n, err);
+            code = lort_rows_check_range(d->type->id, false, values, n, err);
         if (code == LORT_OK)
-            code = lort_session_check_stop(&run->reading->session, err);
+            lort_dtype_encoder(d->type->id)(values, dst, n);
         if (code == LORT_OK)
-            lort_dtype_encoder(run->type->id)(values, dst, n);
-        lort_session_tick(&run->reading->session, LORT_TICKS_DECODE * n);
-        dst += n * run->type->block_bytes;
+            code = did_values(d, n, err);
+        dst += n * d->type->block_bytes;
         at += n;
     }
     return code;
 }
 
+lort_code lort_rows_decode(const lort_row_decoder *d, uint64_t at, uint64_t end, unsigned worker,
+                           uint8_t *dst, lort_error *err)
+{
+    const lort_cell_grid *grid = &d->grid;
+    const int64_t cols = grid->cols, last = ((int64_t)end + cols - 1) / cols,
+                  below = (last + LORT_DECODE_ROWS - 1) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+    lort_cells cells = {.r0 = (int64_t)at / cols / LORT_DECODE_ROWS * LORT_DECODE_ROWS,
+                        .r1 = below < grid->rows ? below : grid->rows};
+    lort_code code = LORT_OK;
+    if (d->slice->term[LORT_TERM_RAW])
+        return decode_raw(d, at, end, worker, dst, err);
+    for (; cells.c0 < cols && code == LORT_OK; cells.c0 = cells.c1) {
+        cells.c1 = cols - cells.c0 < grid->wide ? cols : cells.c0 + grid->wide;
+        code = decode_cell(d, &cells, at, end, worker, dst, err);
+    }
+    return code;
+}
+
+static int64_t block_end(const row_run *run, int64_t item)
+{
+    const int64_t rows = run->decoder.grid.rows;
+    return rows - item * run->band_rows < run->band_rows ? rows : (item + 1) * run->band_rows;
+}
+
 static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
                              lort_error *err)
 {
-    row_run *run = ctx;
-    const lort_cell_grid *grid = &run->grid;
-    lort_cells cells = {.r0 = item * run->band_rows, .r1 = block_end(run, item)};
-    lort_code code = LORT_OK;
-    if (run->slice->term[LORT_TERM_RAW])
-        return decode_raw(run, cells, worker, run->bytes + slot * run->slot_bytes, err);
-    for (; cells.c0 < grid->cols && code == LORT_OK; cells.c0 = cells.c1) {
-        cells.c1 = grid->cols - cells.c0 < grid->wide ? grid->cols : cells.c0 + grid->wide;
-        code = decode_cell(run, cells, worker, run->bytes + slot * run->slot_bytes, cells.r0, err);
-        lort_session_tick(&run->reading->session, LORT_TICKS_DECODE * lort_cell_count(&cells));
-        if (code == LORT_OK)
-            code = lort_session_check_stop(&run->reading->session, err);
-    }
-    return code;
+    const row_run *run = ctx;
+    const int64_t cols = run->decoder.grid.cols;
+    return lort_rows_decode(&run->decoder, (uint64_t)(item * run->band_rows * cols),
+                            (uint64_t)(block_end(run, item) * cols), worker,
+                            run->bytes + slot * run->slot_bytes, err);
 }
 
 static lort_code append_rows(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     row_run *run = ctx;
     uint64_t rows = (uint64_t)(block_end(run, item) - item * run->band_rows);
-    lort_code code = lort_session_check_stop(&run->reading->session, err);
+    lort_code code = lort_session_check_stop(run->decoder.session, err);
     return code ? code
                 : lort_publish_append(run->publish, run->bytes + slot * run->slot_bytes,
                                       rows * run->row_bytes, err);
@@ -173,11 +207,12 @@ lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const 
 {
     lort_session *session = &reading->session;
     row_plan plan = plan_rows(slice->shape, type, session->threads, reading->window);
-    row_run run = {.reading = reading,
+    row_run run = {.decoder = {.session = session,
+                               .slice = slice,
+                               .type = type,
+                               .grid = plan.grid,
+                               .room = LORT_CELL_VALUES},
                    .publish = publish,
-                   .slice = slice,
-                   .type = type,
-                   .grid = plan.grid,
                    .band_rows = plan.band_rows,
                    .row_bytes = plan.row_bytes,
                    .slot_bytes = plan.slot_bytes};
@@ -187,10 +222,10 @@ lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const 
     lort_code code = lort_take(&session->alloc, plan.total, "rows to write", &memory, err);
     if (code)
         return code;
-    run.values = memory;
-    run.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
+    run.decoder.values = memory;
+    run.decoder.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
     run.bytes = (uint8_t *)memory + plan.values + plan.caches;
-    memset(run.caches, 0, plan.caches);
+    memset(run.decoder.caches, 0, plan.caches);
     code = lort_pool_run(session->pool, (plan.grid.rows + plan.band_rows - 1) / plan.band_rows,
                          plan.window, decode_rows, append_rows, &run, err);
     lort_give(&session->alloc, memory, plan.total);

@@ -1,36 +1,16 @@
 /* weights: the weights of a model or container for a program, by name, by address or streamed. It
  * owns the budget of a handle, and the values that the last stream decoded. */
+#include "compress/commands/weights_parts.h"
 #include "compress/goal/given.h"
 #include "compress/math/blas.h"
-#include "compress/read/input.h"
 #include "compress/read/reading.h"
 #include "compress/read/work.h"
-#include "compress/session/host.h"
+#include "compress/session/report.h"
 #include "formats/container/part.h"
 #include "loader/os/os.h"
 #include <string.h>
 
 typedef unsigned long long ull;
-
-/* A row of cells of the open slice, as wide as the matrix. Pieces of rows are copied from it. */
-typedef struct band {
-    float *values; /* [high][cols]; if a row has several cells, one more cell behind them */
-    uint64_t bytes;
-    int64_t number; /* of the decoded row of cells; -1: none */
-    lort_cell_grid grid;
-} band;
-
-struct lort_weights {
-    lort_host host; /* entered while a call opens or streams */
-    lort_budget *budget;
-    const lort_alloc *alloc;
-    uint64_t reserved; /* bytes for libraries */
-    lort_input input;
-    lort_scratch scratch;
-    lort_chunk_cache cache; /* the chunk in scratch */
-    lort_slice slice;       /* of a container: the open slice; zero: none */
-    band band;              /* of the open slice; opened when first needed */
-};
 
 /* ---- open and close ---- */
 
@@ -40,11 +20,29 @@ static lort_code open_budget(lort_weights *w, uint64_t memory_bytes, lort_error 
     lort_code code = memory_bytes ? LORT_OK : lort_memory_probe("", 0, &memory, err);
     if (code)
         return code;
-    code = lort_budget_open(memory_bytes ? memory_bytes : lort_memory_limit(memory.available),
-                            &w->budget, err);
-    if (code == LORT_OK)
-        w->alloc = lort_budget_alloc(w->budget);
+    const uint64_t limit = memory_bytes ? memory_bytes : lort_memory_limit(memory.available);
+    code = lort_budget_open(limit, &w->session.budget, err);
+    if (code)
+        return code;
+    w->session.alloc = *lort_budget_alloc(w->session.budget);
+    w->session.report = &w->report;
+    w->alloc = &w->session.alloc;
+    code = lort_report_open(&w->report, err);
+    w->report.budget_bytes = limit;
     return code;
+}
+
+/* The scratch of streams, which is that of worker 0. */
+static lort_code open_scratch(lort_weights *w, lort_error *err)
+{
+    void *memory;
+    w->chunk = w->input.archive ? lort_archive_chunk_max(w->input.archive) : LORT_CHUNK_TARGET;
+    lort_code code = lort_take_zero(w->alloc, sizeof *w->session.scratch, "a worker", &memory, err);
+    if (code)
+        return code;
+    w->session.scratch = memory;
+    w->session.threads = w->listed = 1;
+    return lort_scratch_open_read(w->session.scratch, w->alloc, w->chunk, err);
 }
 
 /* Takes the memory that decoding needs for any tensor: zstd, BLAS, chunks, blocks. */
@@ -52,21 +50,21 @@ static lort_code open_decoder(lort_weights *w, lort_error *err)
 {
     const lort_archive *archive = w->input.archive;
     const uint64_t libraries = lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT) + lort_blas_touched();
-    lort_block_need need = {0};
     if (!lort_os_address_space(lort_blas_address_space())) /* without, OpenBLAS never returns */
         return lort_fail(
             err, LORT_E_MEMORY,
             "not enough address space (ulimit -v): the linear algebra library needs %llu bytes",
             (ull)lort_blas_address_space());
-    lort_code code = lort_budget_reserve(w->budget, libraries, "libraries", err);
+    lort_code code = lort_budget_reserve(w->session.budget, libraries, "libraries", err);
     if (code)
         return code;
     w->reserved = libraries;
-    code = lort_scratch_open_read(&w->scratch, w->alloc, lort_archive_chunk_max(archive), err);
+    code = open_scratch(w, err);
     if (code == LORT_OK)
-        code = lort_codec_open(LORT_ZSTD_LEVEL_DEFAULT, &w->scratch.codec, err);
-    lort_archive_block_need(archive, &need);
-    return code ? code : lort_block_space_open(&w->scratch.block, w->alloc, &need, err);
+        code = lort_codec_open(LORT_ZSTD_LEVEL_DEFAULT, &w->session.scratch->codec, err);
+    lort_archive_block_need(archive, &w->blocks);
+    return code ? code
+                : lort_block_space_open(&w->session.scratch->block, w->alloc, &w->blocks, err);
 }
 
 lort_code lort_weights_open(const char *path, const lort_run_options *given, lort_weights **out,
@@ -89,9 +87,9 @@ lort_code lort_weights_open(const char *path, const lort_run_options *given, lor
     if (code == LORT_OK)
         code = lort_input_open_as(path, &files, w->alloc, NULL, NULL, NULL, &w->input, err);
     if (code == LORT_OK)
-        code = w->input.archive
-                   ? open_decoder(w, err)
-                   : lort_scratch_open_read(&w->scratch, w->alloc, LORT_CHUNK_TARGET, err);
+        code = w->input.archive ? open_decoder(w, err) : open_scratch(w, err);
+    if (code == LORT_OK && w->input.archive && run.base)
+        code = lort_base_attach(&w->session, run.base, w->input.archive, &w->base, err);
     lort_host_leave(&w->host);
     if (code)
         lort_weights_close(w);
@@ -100,10 +98,15 @@ lort_code lort_weights_open(const char *path, const lort_run_options *given, lor
     return code;
 }
 
-static void close_slice(lort_weights *w)
+void lort_weights_drop_band(lort_weights *w)
 {
     lort_give(w->alloc, w->band.values, w->band.bytes);
-    w->band = (band){.number = -1};
+    w->band = (lort_weights_band){.number = -1};
+}
+
+static void close_slice(lort_weights *w)
+{
+    lort_weights_drop_band(w);
     lort_slice_close(&w->slice);
 }
 
@@ -111,12 +114,17 @@ void lort_weights_close(lort_weights *w)
 {
     if (!w)
         return;
-    if (w->budget) {
+    if (w->session.budget) {
         close_slice(w);
-        lort_scratch_close(&w->scratch, w->alloc);
+        lort_weights_drop_workers(w);
+        if (w->session.scratch)
+            lort_scratch_close(w->session.scratch, w->alloc);
+        lort_give(w->alloc, w->session.scratch, w->listed * sizeof *w->session.scratch);
+        lort_base_close(w->base);
         lort_input_close(&w->input);
-        lort_budget_release(w->budget, w->reserved);
-        lort_budget_close(w->budget);
+        lort_budget_release(w->session.budget, w->reserved);
+        lort_budget_close(w->session.budget);
+        lort_report_free(&w->report);
     }
     lort_give(&lort_alloc_heap, w, sizeof *w);
 }
@@ -137,7 +145,8 @@ lort_code lort_weights_find(const lort_weights *w, const char *name, uint64_t *n
                      lort_escape_text(shown, sizeof shown, name));
 }
 
-static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *out, lort_error *err)
+lort_code lort_weights_entry(const lort_weights *w, uint64_t number, lort_entry *out,
+                             lort_error *err)
 {
     if (number >= w->input.index->count)
         return lort_fail(err, LORT_E_USAGE, "no tensor number %llu: there are %llu", (ull)number,
@@ -147,7 +156,7 @@ static lort_code entry_of(const lort_weights *w, uint64_t number, lort_entry *ou
 }
 
 /* The tensor as matrices; all 0 if it has no elements. */
-static lort_matrices shape_of(const lort_tensor *tensor)
+lort_matrices lort_weights_shape(const lort_tensor *tensor)
 {
     for (uint32_t i = 0; i < tensor->n_dims; i++)
         if (tensor->dims[i] == 0)
@@ -165,11 +174,12 @@ lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_
 {
     lort_entry entry;
     *out = (lort_tensor_info){0};
-    lort_code code = entry_of(w, number, &entry, err);
+    lort_code code = lort_weights_entry(w, number, &entry, err);
     if (code)
         return code;
     const lort_tensor *tensor = entry.tensor;
-    const lort_matrices shape = shape_of(tensor);
+    const lort_matrices shape = lort_weights_shape(tensor);
+    const lort_dtype_info *own = lort_weights_own_type(&entry);
     *out = (lort_tensor_info){.name = tensor->name,
                               .dtype = tensor->type->name,
                               .n_dims = tensor->n_dims,
@@ -179,7 +189,12 @@ lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_
                               .cols = shape.cols,
                               .bytes = tensor->bytes,
                               .has_bytes = has_bytes(&entry),
-                              .has_rows = lort_entry_decodes(&entry)};
+                              .has_rows = lort_entry_decodes(&entry),
+                              .kept = has_bytes(&entry),
+                              .elements = tensor->elements,
+                              .own_dtype = own->name,
+                              .own_bytes = has_bytes(&entry) ? tensor->bytes
+                                                             : tensor->elements * own->block_bytes};
     return LORT_OK;
 }
 
@@ -196,12 +211,13 @@ const void *lort_weights_address(const lort_weights *w, uint64_t number)
 
 lort_code lort_weights_check(const lort_weights *w, lort_error *err)
 {
-    return w->input.model ? lort_model_unchanged(w->input.model, err) : LORT_OK;
+    return w->input.model ? lort_model_unchanged(w->input.model, err)
+                          : lort_base_unchanged(w->base, err);
 }
 
 /* ---- bytes ---- */
 
-static lort_code name_error(const lort_entry *entry, lort_code code, lort_error *err)
+lort_code lort_weights_name_error(const lort_entry *entry, lort_code code, lort_error *err)
 {
     char name[200];
     if (code)
@@ -269,7 +285,7 @@ static lort_code stream_bytes(lort_weights *w, delivery *d, lort_error *err)
     lort_code code = entry->part ? lort_hasher_open(w->alloc, &d->hasher, err) : LORT_OK;
     w->cache.valid = false; /* this stream uses its buffer */
     if (code == LORT_OK)
-        code = lort_entry_bytes(entry, &w->scratch, deliver_piece, d, err);
+        code = lort_entry_bytes(entry, w->session.scratch, deliver_piece, d, err);
     if (code == LORT_OK)
         code = d->hasher ? lort_reading_check_hash(entry->part, d->hasher, err)
                          : lort_entry_unchanged(entry, err);
@@ -285,7 +301,7 @@ lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uin
                              lort_bytes_fn *piece, void *ctx, lort_error *err)
 {
     lort_entry entry;
-    lort_code code = entry_of(w, number, &entry, err);
+    lort_code code = lort_weights_entry(w, number, &entry, err);
     if (code)
         return code;
     delivery d = {.entry = &entry,
@@ -302,20 +318,25 @@ lort_code lort_weights_bytes(lort_weights *w, uint64_t number, void *buffer, uin
             "the container holds a lossy form and not the original bytes; read rows of it");
     else
         code = stream_bytes(w, &d, err);
-    return name_error(&entry, code, err);
+    return lort_weights_name_error(&entry, code, err);
 }
 
 /* ---- rows of a container ---- */
 
 /* Opens a slice, which stays open until another one is needed. Opening uses the scratch. */
-static lort_code open_slice(lort_weights *w, const lort_part *part, uint32_t number,
-                            lort_error *err)
+lort_code lort_weights_open_slice(lort_weights *w, const lort_part *part, uint32_t number,
+                                  lort_error *err)
 {
     if (w->slice.part == part && w->slice.slice == number)
         return LORT_OK;
-    close_slice(w);
-    w->cache.valid = false;
-    return lort_slice_open(w->input.archive, part, number, &w->scratch, w->alloc, &w->slice, err);
+    lort_code code;
+    do {
+        close_slice(w);
+        w->cache.valid = false;
+        code = lort_slice_open(w->input.archive, part, number, w->session.scratch, w->alloc,
+                               &w->slice, err);
+    } while (code == LORT_E_MEMORY && lort_weights_drop_workers(w));
+    return code;
 }
 
 /* Takes the memory of a row of cells, once per slice. */
@@ -328,10 +349,13 @@ static lort_code open_band(lort_weights *w, lort_error *err)
     void *memory;
     if (w->band.values)
         return LORT_OK;
-    lort_code code = lort_take(w->alloc, values * sizeof(float), "a row of blocks", &memory, err);
+    lort_code code;
+    do
+        code = lort_take(w->alloc, values * sizeof(float), "a row of blocks", &memory, err);
+    while (code == LORT_E_MEMORY && lort_weights_drop_workers(w));
     if (code == LORT_OK)
-        w->band =
-            (band){.values = memory, .bytes = values * sizeof(float), .number = -1, .grid = grid};
+        w->band = (lort_weights_band){
+            .values = memory, .bytes = values * sizeof(float), .number = -1, .grid = grid};
     return code;
 }
 
@@ -340,12 +364,12 @@ static lort_code open_band(lort_weights *w, lort_error *err)
 static lort_code band_cell(lort_weights *w, const lort_cells *cells, int64_t first_row,
                            lort_error *err)
 {
-    const band *b = &w->band;
+    const lort_weights_band *b = &w->band;
     const uint64_t wide = (uint64_t)(cells->c1 - cells->c0), count = lort_cell_count(cells),
                    cols = (uint64_t)b->grid.cols;
     float *values =
         b->grid.across > 1 ? b->values + b->bytes / sizeof(float) - LORT_CELL_VALUES : b->values;
-    lort_code code = lort_slice_cells(&w->slice, cells, &w->scratch, &w->cache, values, err);
+    lort_code code = lort_slice_cells(&w->slice, cells, w->session.scratch, &w->cache, values, err);
     if (code == LORT_OK && w->slice.left && lort_find_nonfinite(values, count) < count)
         code = lort_fail(err, LORT_E_NUMERIC, "value %g does not fit F32",
                          (double)values[lort_find_nonfinite(values, count)]);
@@ -376,7 +400,7 @@ static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, floa
 {
     lort_code code = LORT_OK;
     if (w->slice.term[LORT_TERM_RAW])
-        return lort_slice_elements(&w->slice, at, end, &w->scratch, &w->cache, dst, err);
+        return lort_slice_elements(&w->slice, at, end, w->session.scratch, &w->cache, dst, err);
     while (at < end && code == LORT_OK) {
         const lort_cell_grid grid = lort_cell_grid_of(w->slice.shape.rows, w->slice.shape.cols);
         const uint64_t per = (uint64_t)grid.high * (uint64_t)grid.cols, inside = at % per,
@@ -394,7 +418,7 @@ static lort_code slice_elements(lort_weights *w, uint64_t at, uint64_t end, floa
 static lort_code stored_elements(lort_weights *w, const lort_part *part, uint32_t slice,
                                  uint64_t at, uint64_t end, float *dst, lort_error *err)
 {
-    lort_code code = open_slice(w, part, slice, err);
+    lort_code code = lort_weights_open_slice(w, part, slice, err);
     return code ? code : slice_elements(w, at, end, dst, err);
 }
 
@@ -431,25 +455,33 @@ typedef struct row_stream {
     void *ctx;
 } row_stream;
 
-static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count,
-                            uint64_t buffer_bytes, lort_error *err)
+lort_code lort_weights_check_rows(const lort_tensor *tensor, int64_t first, int64_t *count,
+                                  lort_error *err)
 {
-    const lort_matrices shape = shape_of(s->entry.tensor);
-    const int64_t rows = shape.slices * shape.rows,
-                  least = (int64_t)(s->entry.tensor->type->block_elements * sizeof(float));
-    if (!lort_entry_decodes(&s->entry))
-        return lort_fail(err, LORT_E_USAGE, "%s has no decoder; read the bytes of the tensor",
-                         s->entry.tensor->type->name);
+    const lort_matrices shape = lort_weights_shape(tensor);
+    const int64_t rows = shape.slices * shape.rows;
     if (*count == LORT_ROWS_ALL)
         *count = first < rows ? rows - first : 0;
     if (first < 0 || first > rows || *count < 0 || *count > rows - first)
         return lort_fail(err, LORT_E_USAGE, "%lld rows from row %lld on: there are %lld",
                          (long long)*count, (long long)first, (long long)rows);
-    if (buffer_bytes < (uint64_t)least)
-        return lort_fail(err, LORT_E_USAGE,
+    return LORT_OK;
+}
+
+static lort_code check_rows(const row_stream *s, int64_t first, int64_t *count,
+                            uint64_t buffer_bytes, lort_error *err)
+{
+    const lort_dtype_info *type = s->entry.tensor->type;
+    const int64_t least = (int64_t)(type->block_elements * sizeof(float));
+    if (!lort_entry_decodes(&s->entry))
+        return lort_fail(err, LORT_E_USAGE, "%s has no decoder; read the bytes of the tensor",
+                         type->name);
+    lort_code code = lort_weights_check_rows(s->entry.tensor, first, count, err);
+    if (code == LORT_OK && buffer_bytes < (uint64_t)least)
+        code = lort_fail(err, LORT_E_USAGE,
                          "a buffer of %llu bytes: the smallest that would do is %lld",
                          (ull)buffer_bytes, (long long)least);
-    return LORT_OK;
+    return code;
 }
 
 /* The values that one call may hand over. A container of few bytes may claim any number of rows,
@@ -484,9 +516,10 @@ static uint64_t next_piece(const row_stream *s)
 
 static lort_code stream_piece(lort_weights *w, row_stream *s, uint64_t n, lort_error *err)
 {
-    lort_code code = s->entry.part
-                         ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
-                         : lort_entry_elements(&s->entry, s->at, n, &w->scratch, s->buffer, err);
+    lort_code code =
+        s->entry.part
+            ? part_elements(w, s->entry.part, s->at, s->at + n, s->buffer, err)
+            : lort_entry_elements(&s->entry, s->at, n, w->session.scratch, s->buffer, err);
     if (code == LORT_OK) /* the last piece waits for the check of the file */
         code = (s->at + n < s->end ? lort_entry_check : lort_entry_unchanged)(&s->entry, err);
     if (code)
@@ -516,12 +549,12 @@ lort_code lort_weights_rows(lort_weights *w, uint64_t number, int64_t first_row,
                             lort_error *err)
 {
     row_stream s = {.buffer = buffer, .piece = piece, .ctx = ctx};
-    lort_code code = entry_of(w, number, &s.entry, err);
+    lort_code code = lort_weights_entry(w, number, &s.entry, err);
     if (code)
         return code;
     code = check_rows(&s, first_row, &row_count, buffer_bytes, err);
     if (code == LORT_OK) {
-        const lort_matrices shape = shape_of(s.entry.tensor);
+        const lort_matrices shape = lort_weights_shape(s.entry.tensor);
         const uint64_t block = s.entry.tensor->type->block_elements;
         s.cols = (uint64_t)shape.cols;
         s.room = buffer_bytes / sizeof(float) / block * block;
@@ -531,5 +564,5 @@ lort_code lort_weights_rows(lort_weights *w, uint64_t number, int64_t first_row,
         if (row_count == shape.slices * shape.rows)
             lort_entry_release(&s.entry);
     }
-    return name_error(&s.entry, code, err);
+    return lort_weights_name_error(&s.entry, code, err);
 }

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     }
     lort_weights *weights = NULL;
     lort_error error = {0};
-    /* 0: as much memory as is sensible now */
+    /* NULL: as much memory as is sensible now */
     lort_code code = lort_weights_open(argv[1], NULL, &weights, &error);
     if (code == LORT_OK)
         code = print_rows(weights, argv[2], strtoll(argv[3], NULL, 10), &error);
