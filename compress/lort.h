@@ -203,6 +203,21 @@ typedef struct lort_observer {
     uint64_t reserved[5]; /* zero */
 } lort_observer;
 
+/* Lines of JSON that tell of a run, for programs (docs/lort.1, "PROGRESS JSON"). Each is one object
+ * and one line, and valid UTF-8.
+ * On failure: LORT_E_MEMORY. Then `take` is not called. */
+
+/* Takes one line: `bytes` bytes with the line feed, no NUL. The line is valid until it returns. */
+typedef void lort_line_fn(void *ctx, const char *line, uint64_t bytes);
+/* Makes the line of an event. event: as an observer got it. */
+lort_code lort_event_json(const lort_event *event, lort_line_fn *take, void *ctx, lort_error *err);
+/* Makes the line of report->error. LORT_E_USAGE: the report has no error. */
+lort_code lort_error_json(const lort_report *report, lort_line_fn *take, void *ctx,
+                          lort_error *err);
+/* Makes the last line of a run. exit_code: that of the program. report: may be zeroed. */
+lort_code lort_end_json(const lort_report *report, int exit_code, lort_line_fn *take, void *ctx,
+                        lort_error *err);
+
 /* A place for a JSON report. Open it before the work: if it cannot be written, no work is lost. */
 typedef struct lort_json lort_json;
 /* Opens the place.

@@ -2,6 +2,7 @@
  * that the printed output arrived. It must not include any header of the library but lort.h. */
 #define _GNU_SOURCE
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/table.h"
 #include "compress/cli/ui/finish.h"
 #include "compress/cli/ui/guess.h"
 #include "compress/cli/ui/print.h"
@@ -93,19 +94,35 @@ static void print_usage(FILE *out)
         out);
 }
 
-static int unknown_command(const char *name)
+/* The options that every command has still count: a program gets its JSON. */
+static int refuse_unknown(const char *name, int argc, char **argv, const lort_error *err)
+{
+    const lort_cli_command any = {
+        .name = name, .max_paths = INT_MAX, .options = lort_cli_common_options};
+    lort_cli_values values;
+    lort_cli_parse(&any, argc, argv, &values, NULL);
+    lort_lines_choose(values.progress);
+    lort_cli_print(stderr, "lort: %s; see 'lort --help'\n", err->message);
+    const int result = lort_cli_refuse(&any, &values, err->code, err);
+    lort_cli_values_free(&values);
+    return result;
+}
+
+/* argv[0] is the name, or a word before it. */
+static int unknown_command(const char *name, int argc, char **argv)
 {
     char shown[64], names[128];
+    lort_error err;
     lort_cli_guess guess;
     lort_cli_guess_open(&guess, name);
     for (size_t i = 0; i < COMMANDS; i++)
         lort_cli_guess_add(&guess, commands[i].name);
     lort_cli_guess_add(&guess, "help");
     lort_cli_guess_add(&guess, "version");
-    lort_cli_print(stderr, "lort: unknown command '%s'%s; see 'lort --help'\n",
-                   lort_escape_text(shown, sizeof shown, name),
-                   lort_cli_guess_text(&guess, "", names, sizeof names));
-    return LORT_E_USAGE;
+    lort_fail(&err, LORT_E_USAGE, "unknown command '%s'%s",
+              lort_escape_text(shown, sizeof shown, name),
+              lort_cli_guess_text(&guess, "", names, sizeof names));
+    return refuse_unknown(name, argc, argv, &err);
 }
 
 static int run_with_report(const lort_cli_command *command, lort_cli_values *values)
@@ -115,7 +132,8 @@ static int run_with_report(const lort_cli_command *command, lort_cli_values *val
     if (code == LORT_OK)
         return command->run(values);
     lort_cli_print(stderr, "lort: %s\n", err.message);
-    return (int)code;
+    values->json = NULL; /* it is refused */
+    return lort_cli_refuse(command, values, code, &err);
 }
 
 static int run_command(const char *name, int argc, char **argv)
@@ -124,8 +142,9 @@ static int run_command(const char *name, int argc, char **argv)
     lort_error err = {0};
     const lort_cli_command *command = find_command(name);
     if (!command)
-        return unknown_command(name);
+        return unknown_command(name, argc, argv);
     lort_code code = lort_cli_parse(command, argc, argv, &values, &err);
+    lort_lines_choose(values.progress);
     if (code == LORT_E_USAGE)
         lort_cli_print(stderr, "lort %s: %s; see 'lort %s --help'\n", command->name, err.message,
                        command->name);
@@ -142,11 +161,16 @@ static int run_command(const char *name, int argc, char **argv)
     return result;
 }
 
-static int print_help(const char *name)
+static int print_help(int argc, char **argv)
 {
+    const char *name = argc > 1 ? argv[1] : NULL;
+    if (name && strcmp(name, "--json") == 0) {
+        lort_cli_print_table(commands, COMMANDS);
+        return LORT_OK;
+    }
     const lort_cli_command *command = name ? find_command(name) : NULL;
     if (name && !command)
-        return unknown_command(name);
+        return unknown_command(name, argc - 1, argv + 1);
     if (command)
         lort_cli_help(command, stdout);
     else
@@ -167,7 +191,7 @@ static int dispatch_command(int argc, char **argv)
     }
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
         strcmp(argv[1], "-h") == 0)
-        return print_help(argc > 2 ? argv[2] : NULL);
+        return print_help(argc - 1, argv + 1);
     return run_command(argv[1], argc - 1, argv + 1);
 }
 

@@ -583,6 +583,7 @@ lort_code lort_compare(const char *a, const char *b, double fail_above,
     if (code == LORT_OK) {
         lort_model_say(c.a.model);
         lort_model_say(c.b.model);
+        lort_session_say(&c.session, LORT_EVENT_START, NULL, NULL);
         code = compare_all(&c, err);
     }
     if (code == LORT_OK)

@@ -1,425 +1,251 @@
-/* report_json: writes a report as JSON; the only user of <jansson.h>.
+/* report_json: writes a report as JSON, and the lines that tell of a run meanwhile.
  *
- * One table of fields describes each object. If memory runs out, an object or array is NULL as a
- * whole, and so is all that should hold it. */
-#include "compress/session/report_json.h"
+ * One table of fields describes each object. A line has the tables of the report, so a figure has
+ * one name in both. */
 #include "compress/session/json_place.h"
+#include "compress/session/json_tree.h"
 #include "compress/session/report.h"
 #include "loader/os/os.h"
-#include <errno.h>
-#include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How a field is written. The _KNOWN kinds write null for 0, which means "unknown". */
-typedef enum kind { TEXT, U32, U64, U64_KNOWN, I64, REAL, ACTION, MODE, NONE } kind;
-typedef struct field {
-    const char *name;
-    kind kind;
-    size_t at;
-} field;
-
-/* These two own both arguments. They return the object or array, or NULL if an argument is NULL. */
-static json_t *with_member(json_t *object, const char *key, json_t *value)
-{
-    if (json_object_set_new(object, key, value) == 0)
-        return object;
-    json_decref(object);
-    return NULL;
-}
-
-static json_t *with_item(json_t *array, json_t *value)
-{
-    if (json_array_append_new(array, value) == 0)
-        return array;
-    json_decref(array);
-    return NULL;
-}
-
-static json_t *json_u64(uint64_t v)
-{
-    return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
-}
-
-/* Texts are escaped already, but for format characters. A text that is not valid UTF-8 is escaped
- * here, so that it is not lost. */
-static json_t *json_text(const char *text)
-{
-    char escaped[4096];
-    if (!text || !*text)
-        return json_null();
-    return json_string(lort_utf8_valid(text, strlen(text))
-                           ? text
-                           : lort_escape_plain(escaped, sizeof escaped, text, strlen(text)));
-}
-
-static json_t *json_real_or_null(double v) { return isfinite(v) ? json_real(v) : json_null(); }
-
-_Static_assert(sizeof(lort_action) == sizeof(unsigned) && sizeof(lort_mode) == sizeof(unsigned),
-               "read as unsigned");
-
-static json_t *field_value(const field *f, const char *base)
-{
-    const char *at = base + f->at;
-    uint64_t u = 0;
-    int64_t i;
-    double d;
-    const char *text;
-    unsigned n;
-    switch (f->kind) {
-    case TEXT:
-        memcpy(&text, at, sizeof text);
-        return json_text(text);
-    case U32:
-        memcpy(&n, at, sizeof n);
-        return json_u64(n);
-    case U64:
-    case U64_KNOWN:
-        memcpy(&u, at, sizeof u);
-        return f->kind == U64_KNOWN && !u ? json_null() : json_u64(u);
-    case I64:
-        memcpy(&i, at, sizeof i);
-        return json_integer(i);
-    case REAL:
-        memcpy(&d, at, sizeof d);
-        return json_real_or_null(d);
-    case ACTION:
-        memcpy(&n, at, sizeof n);
-        return json_text(lort_action_text((lort_action)n));
-    case MODE:
-        memcpy(&n, at, sizeof n);
-        return n == LORT_MODE_AUTO ? json_null() : json_text(lort_mode_text((lort_mode)n));
-    case NONE:
-        break;
-    }
-    return json_null();
-}
-
-static json_t *object_of(const field *fields, size_t count, const void *base)
-{
-    json_t *object = json_object();
-    for (size_t i = 0; i < count; i++)
-        object = with_member(object, fields[i].name, field_value(&fields[i], base));
-    return object;
-}
-#define OBJECT(fields, base) object_of(fields, sizeof(fields) / sizeof *(fields), base)
 #define R(member) offsetof(lort_report, member)
 #define T(member) offsetof(lort_tensor_report, member)
 #define Y(member) offsetof(lort_type_report, member)
-static const field head_fields[] = {{"mode", MODE, R(mode)},
-                                    {"mode_reason", TEXT, R(mode_reason)},
-                                    {"verified", TEXT, R(verified)}};
-static const field memory_fields[] = {
-    {"available_bytes", U64_KNOWN, R(available_bytes)},
-    {"binding_source", TEXT, R(binding_source)},
-    {"sources", NONE, 0},
-    {"need_bytes", U64_KNOWN, R(need_bytes)},
-    {"threshold", REAL, R(threshold)},
-    {"budget_bytes", U64_KNOWN, R(budget_bytes)},
-    {"planned_peak_bytes", U64_KNOWN, R(planned_peak_bytes)},
-    {"peak_anon_bytes", U64_KNOWN, R(peak_anon_bytes)},
-    {"peak_file_bytes", U64_KNOWN, R(peak_file_bytes)},
-    {"peak_rss_bytes", U64_KNOWN, R(peak_rss_bytes)},
-    {"cgroup_peak_bytes", U64_KNOWN, R(cgroup_peak_bytes)},
+static const lort_field mode_fields[] = {{"mode", LORT_FIELD_MODE, R(mode)},
+                                         {"mode_reason", LORT_FIELD_TEXT, R(mode_reason)}};
+static const lort_field head_fields[] = {{"mode", LORT_FIELD_MODE, R(mode)},
+                                         {"mode_reason", LORT_FIELD_TEXT, R(mode_reason)},
+                                         {"verified", LORT_FIELD_TEXT, R(verified)}};
+static const lort_field memory_fields[] = {
+    {"available_bytes", LORT_FIELD_U64_KNOWN, R(available_bytes)},
+    {"binding_source", LORT_FIELD_TEXT, R(binding_source)},
+    {"sources", LORT_FIELD_NONE, 0},
+    {"need_bytes", LORT_FIELD_U64_KNOWN, R(need_bytes)},
+    {"threshold", LORT_FIELD_REAL, R(threshold)},
+    {"budget_bytes", LORT_FIELD_U64_KNOWN, R(budget_bytes)},
+    {"planned_peak_bytes", LORT_FIELD_U64_KNOWN, R(planned_peak_bytes)},
+    {"peak_anon_bytes", LORT_FIELD_U64_KNOWN, R(peak_anon_bytes)},
+    {"peak_file_bytes", LORT_FIELD_U64_KNOWN, R(peak_file_bytes)},
+    {"peak_rss_bytes", LORT_FIELD_U64_KNOWN, R(peak_rss_bytes)},
+    {"cgroup_peak_bytes", LORT_FIELD_U64_KNOWN, R(cgroup_peak_bytes)},
 };
-static const field blas_fields[] = {{"config", TEXT, R(blas_config)}, {"core", TEXT, R(blas_core)}};
-static const field input_fields[] = {{"path", TEXT, R(input_path)},
-                                     {"bytes", U64, R(input_bytes)},
-                                     {"format", TEXT, R(input_format)},
-                                     {"files", U64, R(input_files)},
-                                     {"left_out_files", U64, R(left_files)},
-                                     {"left_out_bytes", U64, R(left_bytes)},
-                                     {"version", U64_KNOWN, R(input_version)},
-                                     {"bpw", REAL, R(input_bpw)}};
-static const field output_fields[] = {{"path", TEXT, R(output_path)},
-                                      {"bytes", U64_KNOWN, R(output_bytes)},
-                                      {"bpw", REAL, R(bpw)},
-                                      {"ratio", REAL, R(ratio)},
-                                      {"estimate_low_bytes", U64_KNOWN, R(output_low)},
-                                      {"estimate_high_bytes", U64_KNOWN, R(output_high)},
-                                      {"disk_free_bytes", U64_KNOWN, R(disk_free_bytes)},
-                                      {"partial_path", TEXT, R(partial_path)},
-                                      {"resumed_tensors", U64, R(resumed_tensors)}};
-static const field tail_fields[] = {{"seconds", REAL, R(seconds)},
-                                    {"sample_seconds", REAL, R(sample_seconds)},
-                                    {"estimated_seconds", REAL, R(estimated_seconds)},
-                                    {"worst_error", REAL, R(worst_error)},
-                                    {"mean_error", REAL, R(mean_error)},
-                                    {"worst_weighted_error", REAL, R(weighted_worst)},
-                                    {"mean_weighted_error", REAL, R(weighted_mean)}};
-static const field imatrix_fields[] = {{"path", TEXT, R(imatrix_path)},
-                                       {"entries", U64, R(imatrix_entries)},
-                                       {"matrices", U64, R(imatrix_matrices)}};
-static const field base_fields[] = {
-    {"path", TEXT, R(base_path)}, {"bytes", U64, R(base_bytes)}, {"files", U64, R(base_files)}};
-static const field tensor_fields[] = {
-    {"name", TEXT, T(name)},
-    {"shape", NONE, 0},
-    {"dtype", TEXT, T(dtype)},
-    {"type", TEXT, T(type)},
-    {"action", ACTION, T(action)},
-    {"reason", TEXT, T(reason_text)},
-    {"detail", TEXT, T(detail)},
-    {"base", TEXT, T(base)},
-    {"same_as", TEXT, T(same_as)},
-    {"rank", I64, T(rank)},
-    {"slices", I64, T(slices)},
-    {"passes", I64, T(passes)},
-    {"rel_error", REAL, T(rel_error)},
-    {"rel_error_update", REAL, T(rel_error_update)},
-    {"weighted_error", REAL, T(weighted_error)},
-    {"outliers", U64, T(outliers)},
-    {"rel_error_rest", REAL, T(rel_error_rest)},
-    {"worst_row_error", REAL, T(worst_row_error)},
-    {"energy", REAL, T(energy)},
-    {"cosine", REAL, T(cosine)},
-    {"max_abs", REAL, T(max_abs)},
-    {"bytes_in", U64, T(bytes_in)},
-    {"bytes_out", U64, T(bytes_out)},
-    {"file", TEXT, T(file)},
-    {"offset", U64, T(offset)},
-    {"seconds", REAL, T(seconds)},
-};
-
-static const field type_fields[] = {
-    {"dtype", TEXT, Y(dtype)},
-    {"type", TEXT, Y(type)},
-    {"tensors", U64, Y(tensors)},
-    {"elements", U64, Y(elements)},
-    {"bytes", U64, Y(bytes)},
-    {"bytes_out", U64_KNOWN, Y(bytes_out)},
-    {"worst_error", REAL, Y(worst_error)},
-    {"mean_error", REAL, Y(mean_error)},
+static const lort_field blas_fields[] = {{"config", LORT_FIELD_TEXT, R(blas_config)},
+                                         {"core", LORT_FIELD_TEXT, R(blas_core)}};
+static const lort_field input_fields[] = {{"path", LORT_FIELD_TEXT, R(input_path)},
+                                          {"bytes", LORT_FIELD_U64, R(input_bytes)},
+                                          {"format", LORT_FIELD_TEXT, R(input_format)},
+                                          {"files", LORT_FIELD_U64, R(input_files)},
+                                          {"left_out_files", LORT_FIELD_U64, R(left_files)},
+                                          {"left_out_bytes", LORT_FIELD_U64, R(left_bytes)},
+                                          {"version", LORT_FIELD_U64_KNOWN, R(input_version)},
+                                          {"bpw", LORT_FIELD_REAL, R(input_bpw)}};
+static const lort_field output_fields[] = {
+    {"path", LORT_FIELD_TEXT, R(output_path)},
+    {"bytes", LORT_FIELD_U64_KNOWN, R(output_bytes)},
+    {"bpw", LORT_FIELD_REAL, R(bpw)},
+    {"ratio", LORT_FIELD_REAL, R(ratio)},
+    {"estimate_low_bytes", LORT_FIELD_U64_KNOWN, R(output_low)},
+    {"estimate_high_bytes", LORT_FIELD_U64_KNOWN, R(output_high)},
+    {"disk_free_bytes", LORT_FIELD_U64_KNOWN, R(disk_free_bytes)},
+    {"partial_path", LORT_FIELD_TEXT, R(partial_path)},
+    {"resumed_tensors", LORT_FIELD_U64, R(resumed_tensors)}};
+static const lort_field tail_fields[] = {
+    {"seconds", LORT_FIELD_REAL, R(seconds)},
+    {"sample_seconds", LORT_FIELD_REAL, R(sample_seconds)},
+    {"estimated_seconds", LORT_FIELD_REAL, R(estimated_seconds)},
+    {"worst_error", LORT_FIELD_REAL, R(worst_error)},
+    {"mean_error", LORT_FIELD_REAL, R(mean_error)},
+    {"worst_weighted_error", LORT_FIELD_REAL, R(weighted_worst)},
+    {"mean_weighted_error", LORT_FIELD_REAL, R(weighted_mean)}};
+static const lort_field imatrix_fields[] = {{"path", LORT_FIELD_TEXT, R(imatrix_path)},
+                                            {"entries", LORT_FIELD_U64, R(imatrix_entries)},
+                                            {"matrices", LORT_FIELD_U64, R(imatrix_matrices)}};
+static const lort_field base_fields[] = {{"path", LORT_FIELD_TEXT, R(base_path)},
+                                         {"bytes", LORT_FIELD_U64, R(base_bytes)},
+                                         {"files", LORT_FIELD_U64, R(base_files)}};
+static const lort_field tensor_fields[] = {
+    {"name", LORT_FIELD_TEXT, T(name)},
+    {"shape", LORT_FIELD_NONE, 0},
+    {"dtype", LORT_FIELD_TEXT, T(dtype)},
+    {"type", LORT_FIELD_TEXT, T(type)},
+    {"action", LORT_FIELD_ACTION, T(action)},
+    {"reason", LORT_FIELD_TEXT, T(reason_text)},
+    {"detail", LORT_FIELD_TEXT, T(detail)},
+    {"base", LORT_FIELD_TEXT, T(base)},
+    {"same_as", LORT_FIELD_TEXT, T(same_as)},
+    {"rank", LORT_FIELD_I64, T(rank)},
+    {"slices", LORT_FIELD_I64, T(slices)},
+    {"passes", LORT_FIELD_I64, T(passes)},
+    {"rel_error", LORT_FIELD_REAL, T(rel_error)},
+    {"rel_error_update", LORT_FIELD_REAL, T(rel_error_update)},
+    {"weighted_error", LORT_FIELD_REAL, T(weighted_error)},
+    {"outliers", LORT_FIELD_U64, T(outliers)},
+    {"rel_error_rest", LORT_FIELD_REAL, T(rel_error_rest)},
+    {"worst_row_error", LORT_FIELD_REAL, T(worst_row_error)},
+    {"energy", LORT_FIELD_REAL, T(energy)},
+    {"cosine", LORT_FIELD_REAL, T(cosine)},
+    {"max_abs", LORT_FIELD_REAL, T(max_abs)},
+    {"bytes_in", LORT_FIELD_U64, T(bytes_in)},
+    {"bytes_out", LORT_FIELD_U64, T(bytes_out)},
+    {"file", LORT_FIELD_TEXT, T(file)},
+    {"offset", LORT_FIELD_U64, T(offset)},
+    {"seconds", LORT_FIELD_REAL, T(seconds)},
 };
 
-static json_t *tensor_json(const lort_tensor_report *tensor)
+static const lort_field type_fields[] = {
+    {"dtype", LORT_FIELD_TEXT, Y(dtype)},
+    {"type", LORT_FIELD_TEXT, Y(type)},
+    {"tensors", LORT_FIELD_U64, Y(tensors)},
+    {"elements", LORT_FIELD_U64, Y(elements)},
+    {"bytes", LORT_FIELD_U64, Y(bytes)},
+    {"bytes_out", LORT_FIELD_U64_KNOWN, Y(bytes_out)},
+    {"worst_error", LORT_FIELD_REAL, Y(worst_error)},
+    {"mean_error", LORT_FIELD_REAL, Y(mean_error)},
+};
+
+static lort_node *tensor_json(const lort_tensor_report *tensor)
 {
-    json_t *shape = json_array();
+    lort_node *shape = lort_node_array();
     for (uint32_t i = 0; i < tensor->n_dims; i++)
-        shape = with_item(shape, json_integer(tensor->shape[i]));
-    json_t *object = with_member(OBJECT(tensor_fields, tensor), "shape", shape);
-    return with_member(object, "name", json_string(tensor->name)); /* "" is a name and not null */
+        shape = lort_node_add(shape, lort_node_whole(tensor->shape[i]));
+    lort_node *object = lort_node_with(LORT_NODE_OF(tensor_fields, tensor), "shape", shape);
+    /* "" is a name and not null */
+    return lort_node_with(object, "name",
+                          *tensor->name ? lort_node_text(tensor->name) : lort_node_string(""));
 }
 
-static json_t *source_json(const lort_source_report *source)
+static lort_node *source_json(const lort_source_report *source)
 {
-    json_t *object = with_member(json_object(), "name", json_text(source->name));
-    object = with_member(object, "bytes", json_u64(source->bytes));
-    return with_member(object, "where", json_text(source->where));
+    lort_node *object = lort_node_with(lort_node_object(), "name", lort_node_text(source->name));
+    object = lort_node_with(object, "bytes", lort_node_u64(source->bytes));
+    return lort_node_with(object, "where", lort_node_text(source->where));
 }
 
-/* The JSON value of a literal; a string if JSON has no such literal. json_loads would report a
- * failed allocation as an error in the text, or as its end. */
-static json_t *literal_json(const char *text)
+static lort_node *meta_json(const lort_meta_report *meta)
 {
-    char *end;
-    errno = 0;
-    const int64_t whole = strtoll(text, &end, 10);
-    if (end != text && !*end)
-        return errno ? json_string(text) : json_integer(whole);
-    const double v = strtod(text, &end);
-    if (end != text && !*end && isfinite(v))
-        return json_real(v);
-    return strcmp(text, "true") == 0    ? json_true()
-           : strcmp(text, "false") == 0 ? json_false()
-           : strcmp(text, "null") == 0  ? json_null()
-                                        : json_text(text);
-}
-
-static json_t *meta_json(const lort_meta_report *meta)
-{
-    json_t *object = with_member(json_object(), "key", json_text(meta->key));
-    object = with_member(object, "type", json_text(meta->type));
+    lort_node *object = lort_node_with(lort_node_object(), "key", lort_node_text(meta->key));
+    object = lort_node_with(object, "type", lort_node_text(meta->type));
     if (meta->is_array)
-        object = with_member(object, "count", json_u64(meta->count));
-    return with_member(object, "value",
-                       !meta->is_text ? literal_json(meta->text)
-                       : *meta->text  ? json_text(meta->text)
-                                      : json_string(""));
+        object = lort_node_with(object, "count", lort_node_u64(meta->count));
+    return lort_node_with(object, "value",
+                          !meta->is_text ? lort_node_literal(meta->text)
+                          : *meta->text  ? lort_node_text(meta->text)
+                                         : lort_node_string(""));
 }
 
-static json_t *memory_json(const lort_report *report)
+static lort_node *memory_json(const lort_report *report)
 {
-    json_t *sources = json_array();
+    lort_node *sources = lort_node_array();
     for (unsigned i = 0; i < report->source_count; i++)
-        sources = with_item(sources, source_json(&report->sources[i]));
-    return with_member(OBJECT(memory_fields, report), "sources", sources);
+        sources = lort_node_add(sources, source_json(&report->sources[i]));
+    return lort_node_with(LORT_NODE_OF(memory_fields, report), "sources", sources);
 }
 
-static json_t *with_lists(json_t *root, const lort_report *report)
+static lort_node *with_lists(lort_node *root, const lort_report *report)
 {
-    json_t *warnings = json_array(), *tensors = json_array(), *types = json_array(),
-           *meta = report->meta_count ? json_array() : NULL;
+    lort_node *warnings = lort_node_array(), *tensors = lort_node_array(),
+              *types = lort_node_array(), *meta = report->meta_count ? lort_node_array() : NULL;
     for (unsigned i = 0; i < report->warning_count; i++)
-        warnings = with_item(warnings, json_text(report->warnings[i]));
+        warnings = lort_node_add(warnings, lort_node_text(report->warnings[i]));
     for (uint64_t i = 0; i < report->meta_count; i++)
-        meta = with_item(meta, meta_json(&report->meta[i]));
+        meta = lort_node_add(meta, meta_json(&report->meta[i]));
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        tensors = with_item(tensors, tensor_json(&report->tensors[i]));
+        tensors = lort_node_add(tensors, tensor_json(&report->tensors[i]));
     for (uint64_t i = 0; i < report->type_count; i++)
-        types = with_item(types, OBJECT(type_fields, &report->types[i]));
-    root = with_member(root, "warnings", warnings);
+        types = lort_node_add(types, LORT_NODE_OF(type_fields, &report->types[i]));
+    root = lort_node_with(root, "warnings", warnings);
     if (report->meta_count)
-        root = with_member(root, "meta", meta);
-    root = with_member(root, "types", types);
-    return with_member(root, "tensors", tensors);
-}
-
-static json_t *with_fields(json_t *root, json_t *fields)
-{
-    const bool done = json_object_update(root, fields) == 0;
-    json_decref(fields);
-    if (done)
-        return root;
-    json_decref(root);
-    return NULL;
+        root = lort_node_with(root, "meta", meta);
+    root = lort_node_with(root, "types", types);
+    return lort_node_with(root, "tensors", tensors);
 }
 
 /* Null if the command succeeded. */
-static json_t *error_json(const lort_error *error)
+static lort_node *error_json(const lort_error *error)
 {
     if (!error->code)
-        return json_null();
-    json_t *object = with_member(json_object(), "code", json_integer(error->code));
-    object = with_member(object, "name", json_text(lort_code_name(error->code)));
-    object = with_member(object, "message", json_text(error->message));
-    object = with_member(object, "file", json_text(error->file));
-    return with_member(object, "tensor", json_text(error->tensor));
+        return lort_node_null();
+    lort_node *object = lort_node_with(lort_node_object(), "code", lort_node_whole(error->code));
+    object = lort_node_with(object, "name", lort_node_text(lort_code_name(error->code)));
+    object = lort_node_with(object, "message", lort_node_text(error->message));
+    object = lort_node_with(object, "file", lort_node_text(error->file));
+    return lort_node_with(object, "tensor", lort_node_text(error->tensor));
 }
 
 /* The members that every report begins with (lort_json_is_own). */
-static json_t *begun_json(lort_command command, const lort_error *error)
+static lort_node *begun_json(lort_command command, const lort_error *error)
 {
-    json_t *root = with_member(json_object(), "lort", json_string(LORT_VERSION));
-    root = with_member(root, "command", json_text(lort_command_text(command)));
-    return with_member(root, "error", error_json(error));
+    lort_node *root = lort_node_with(lort_node_object(), "lort", lort_node_string(LORT_VERSION));
+    root = lort_node_with(root, "command", lort_node_text(lort_command_text(command)));
+    return lort_node_with(root, "error", error_json(error));
 }
 
-static json_t *report_json(const lort_report *report)
+static lort_node *report_json(const lort_report *report)
 {
-    json_t *root = begun_json(report->command, &report->error);
-    root = with_fields(root, OBJECT(head_fields, report));
-    root = with_member(root, "memory", memory_json(report));
-    root = with_member(root, "threads", json_u64(report->threads));
-    root = with_member(root, "stall_seconds", json_real_or_null(report->stall_seconds));
-    root = with_member(root, "blas", OBJECT(blas_fields, report));
-    root = with_member(root, "input", OBJECT(input_fields, report));
-    root = with_member(root, "output", OBJECT(output_fields, report));
-    root = with_member(root, "imatrix",
-                       *report->imatrix_path ? OBJECT(imatrix_fields, report) : json_null());
-    root =
-        with_member(root, "base", *report->base_path ? OBJECT(base_fields, report) : json_null());
-    root = with_fields(root, OBJECT(tail_fields, report));
+    lort_node *root = begun_json(report->command, &report->error);
+    root = lort_node_merge(root, LORT_NODE_OF(head_fields, report));
+    root = lort_node_with(root, "memory", memory_json(report));
+    root = lort_node_with(root, "threads", lort_node_u64(report->threads));
+    root = lort_node_with(root, "stall_seconds", lort_node_real(report->stall_seconds));
+    root = lort_node_with(root, "blas", LORT_NODE_OF(blas_fields, report));
+    root = lort_node_with(root, "input", LORT_NODE_OF(input_fields, report));
+    root = lort_node_with(root, "output", LORT_NODE_OF(output_fields, report));
+    root = lort_node_with(root, "imatrix",
+                          *report->imatrix_path ? LORT_NODE_OF(imatrix_fields, report)
+                                                : lort_node_null());
+    root = lort_node_with(
+        root, "base", *report->base_path ? LORT_NODE_OF(base_fields, report) : lort_node_null());
+    root = lort_node_merge(root, LORT_NODE_OF(tail_fields, report));
     return with_lists(root, report);
 }
 
-/* A report that no command opened has no texts and no NaN: this one has. */
-static json_t *blank_json(const lort_report *report)
+/* A report that no command opened has no texts and no NaN: *blank has. The caller frees *blank. */
+static lort_code open_blank(const lort_report *report, lort_report *blank)
+{
+    lort_code code = lort_report_open(blank, NULL);
+    if (code)
+        return code;
+    blank->command = report->command;
+    blank->error = report->error;
+    if (report->input_path)
+        blank->input_path = report->input_path;
+    return LORT_OK;
+}
+
+static lort_node *any_json(const lort_report *report)
 {
     lort_report blank;
-    if (lort_report_open(&blank, NULL))
+    if (report->owner)
+        return report_json(report);
+    if (open_blank(report, &blank))
         return NULL;
-    blank.command = report->command;
-    blank.error = report->error;
-    if (report->input_path)
-        blank.input_path = report->input_path;
-    json_t *root = report_json(&blank);
+    lort_node *root = report_json(&blank);
     lort_report_free(&blank);
     return root;
 }
 
-static json_t *any_json(const lort_report *report)
-{
-    return report->owner ? report_json(report) : blank_json(report);
-}
-
-static json_t *list_json(const lort_report *reports, unsigned count)
+static lort_node *list_json(const lort_report *reports, unsigned count)
 {
     unsigned first = 0;
-    json_t *results = json_array();
+    lort_node *results = lort_node_array();
     for (unsigned i = 0; i < count; i++)
-        results = with_item(results, any_json(&reports[i]));
+        results = lort_node_add(results, any_json(&reports[i]));
     while (first + 1 < count && !reports[first].error.code)
         first++;
-    return with_member(begun_json(reports->command, &reports[first].error), "results", results);
+    return lort_node_with(begun_json(reports->command, &reports[first].error), "results", results);
 }
 
-#define DUMP_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
-
-/* ---- writing ---- */
-
-/* Buffers the output, since jansson writes a few bytes at a time. */
-typedef struct buffer {
-    lort_json *json;
-    lort_error *err;
-    lort_code code;
-    size_t used;
-    char bytes[16384];
-} buffer;
-
-static lort_code flush_bytes(buffer *b)
+static lort_code append_to_place(void *json, const void *bytes, size_t n, lort_error *err)
 {
-    if (!b->code && b->used)
-        b->code = lort_json_append(b->json, b->bytes, b->used, b->err);
-    b->used = 0;
-    return b->code;
+    return lort_json_append(json, bytes, n, err);
 }
 
-static lort_code put_bytes(buffer *b, const char *bytes, size_t n)
+static lort_code write_report(lort_json *json, lort_node *root, lort_error *err)
 {
-    if (n > sizeof b->bytes - b->used && flush_bytes(b))
-        return b->code;
-    memcpy(b->bytes + b->used, bytes, n);
-    b->used += n;
-    return LORT_OK;
-}
-
-/* A format character as JSON escapes it, so that the report is harmless on a terminal too. */
-static lort_code put_format(buffer *b, uint32_t code_point)
-{
-    char text[16];
-    if (code_point < 0x10000)
-        snprintf(text, sizeof text, "\\u%04x", code_point);
-    else
-        snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xD800 + ((code_point - 0x10000) >> 10),
-                 0xDC00 + ((code_point - 0x10000) & 0x3FF));
-    return put_bytes(b, text, strlen(text));
-}
-
-/* jansson hands over whole characters. Characters beyond ASCII stand in strings only. */
-static int append_bytes(const char *bytes, size_t n, void *ctx)
-{
-    buffer *b = ctx;
-    for (size_t i = 0; i < n;) {
-        uint32_t code_point;
-        const unsigned length = lort_utf8_next(bytes + i, n - i, &code_point);
-        const size_t taken = length ? length : 1;
-        if (length > 1 && lort_is_format(code_point) ? put_format(b, code_point)
-                                                     : put_bytes(b, bytes + i, taken))
-            return -1;
-        i += taken;
-    }
-    return 0;
-}
-
-static lort_code fail_memory(lort_error *err)
-{
-    return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
-}
-
-static lort_code write_json(lort_json *json, json_t *root, lort_error *err)
-{
-    if (!root)
-        return fail_memory(err);
-    buffer b = {.json = json, .err = err};
-    if (json_dump_callback(root, append_bytes, &b, DUMP_FLAGS) && !b.code)
-        b.code = fail_memory(err);
-    if (!b.code && append_bytes("\n", 1, &b) == 0)
-        flush_bytes(&b);
-    json_decref(root);
-    return b.code ? b.code : lort_json_commit(json, err);
+    lort_code code = lort_node_write(root, false, append_to_place, json, err);
+    return code ? code : lort_json_commit(json, err);
 }
 
 /* A report without an error must be whole. After a failure it has what is known. */
@@ -435,7 +261,7 @@ lort_code lort_json_write(lort_json *json, const lort_report *report, lort_error
     lort_os_float_enter(&caller);
     lort_code code = check_report(report, err);
     if (code == LORT_OK)
-        code = write_json(json, any_json(report), err);
+        code = write_report(json, any_json(report), err);
     lort_os_float_leave(&caller);
     return code;
 }
@@ -449,7 +275,7 @@ lort_code lort_json_write_list(lort_json *json, const lort_report *reports, unsi
     for (unsigned i = 0; i < count && code == LORT_OK; i++)
         code = check_report(&reports[i], err);
     if (code == LORT_OK)
-        code = write_json(json, list_json(reports, count), err);
+        code = write_report(json, list_json(reports, count), err);
     lort_os_float_leave(&caller);
     return code;
 }
@@ -464,4 +290,159 @@ lort_code lort_report_json(const lort_report *report, const char *path, lort_err
     return code;
 }
 
-const char *lort_report_json_version(void) { return jansson_version_str(); }
+/* ---- lines ---- */
+
+#define LINES_VERSION 1
+#define E(member) offsetof(lort_event, member)
+static const lort_field share_fields[] = {
+    {"phase", LORT_FIELD_PHASE, E(phase)},
+    {"attempt", LORT_FIELD_U32, E(attempt)},
+    {"done_bytes", LORT_FIELD_U64, E(done_bytes)},
+    {"total_bytes", LORT_FIELD_U64, E(total_bytes)},
+    {"tensors_done", LORT_FIELD_U64, E(tensors_done)},
+    {"tensors_total", LORT_FIELD_U64, E(tensors_total)},
+    {"out_bytes", LORT_FIELD_U64, E(out_bytes)},
+    {"share", LORT_FIELD_REAL, E(share)},
+    {"seconds_left", LORT_FIELD_REAL, E(seconds_left)},
+    {"bytes_per_second", LORT_FIELD_REAL, E(bytes_per_second)},
+    {"worst_error", LORT_FIELD_REAL, E(worst_error)}};
+static const lort_field peak_fields[] = {
+    {"peak_anon_bytes", LORT_FIELD_U64_KNOWN, R(peak_anon_bytes)}};
+static const lort_report nothing_known;
+
+/* The members that every line begins with. */
+static lort_node *begun_line(const char *type, lort_command command, double seconds)
+{
+    lort_node *line = lort_node_with(lort_node_object(), "v", lort_node_whole(LINES_VERSION));
+    line = lort_node_with(line, "type", lort_node_string(type));
+    line = lort_node_with(line, "command", lort_node_text(lort_command_text(command)));
+    return lort_node_with(line, "seconds", lort_node_real(seconds));
+}
+
+/* What both ends of a run tell: where it runs, and what of. */
+static lort_node *with_places(lort_node *line, const lort_report *report)
+{
+    line = lort_node_with(line, "memory", memory_json(report));
+    line = lort_node_with(line, "threads", lort_node_u64(report->threads));
+    line = lort_node_with(line, "input", LORT_NODE_OF(input_fields, report));
+    return lort_node_with(line, "output", LORT_NODE_OF(output_fields, report));
+}
+
+static lort_node *with_start(lort_node *line, const lort_event *event)
+{
+    line = lort_node_with(line, "version", lort_node_string(LORT_VERSION));
+    line = lort_node_with(line, "algorithm", lort_node_whole(LORT_ALGORITHM));
+    line = lort_node_with(line, "pid", lort_node_whole(lort_os_process_id()));
+    line = lort_node_merge(line, LORT_NODE_OF(mode_fields, event->report));
+    line = with_places(line, event->report);
+    line = lort_node_with(line, "tensors_total", lort_node_u64(event->tensors_total));
+    return lort_node_with(line, "total_bytes", lort_node_u64(event->total_bytes));
+}
+
+static lort_node *with_message(lort_node *line, const lort_event *event)
+{
+    return lort_node_with(line, "message", lort_node_text(event->text));
+}
+
+static lort_node *with_share(lort_node *line, const lort_event *event)
+{
+    line = lort_node_merge(line, LORT_NODE_OF(share_fields, event));
+    return lort_node_merge(line, LORT_NODE_OF(peak_fields, event->report));
+}
+
+static lort_node *with_progress(lort_node *line, const lort_event *event)
+{
+    return lort_node_with(with_share(line, event), "in_work",
+                          event->tensor ? lort_node_text(event->tensor->name) : lort_node_null());
+}
+
+static lort_node *with_tensor(lort_node *line, const lort_event *event)
+{
+    return lort_node_with(with_share(line, event), "tensor",
+                          event->tensor ? tensor_json(event->tensor) : lort_node_null());
+}
+
+static lort_node *event_json(const lort_event *given)
+{
+    static const struct {
+        const char *type;
+        lort_node *(*fill)(lort_node *, const lort_event *);
+    } kinds[] = {[LORT_EVENT_START] = {"start", with_start},
+                 [LORT_EVENT_WARNING] = {"warning", with_message},
+                 [LORT_EVENT_NOTE] = {"note", with_message},
+                 [LORT_EVENT_TENSOR] = {"tensor", with_tensor},
+                 [LORT_EVENT_PROGRESS] = {"progress", with_progress}};
+    lort_event event = *given;
+    event.report = event.report ? event.report : &nothing_known;
+    return kinds[event.kind].fill(
+        begun_line(kinds[event.kind].type, event.report->command, event.seconds), &event);
+}
+
+/* A report that no command opened tells of no time. */
+static double seconds_of(const lort_report *report)
+{
+    return report->owner ? report->seconds : NAN;
+}
+
+static lort_node *error_line(const lort_report *report)
+{
+    return lort_node_merge(begun_line("error", report->command, seconds_of(report)),
+                           error_json(&report->error));
+}
+
+static lort_node *end_line(const lort_report *report, int exit_code)
+{
+    lort_node *line = begun_line("end", report->command, seconds_of(report));
+    line = lort_node_with(line, "code", lort_node_whole(exit_code));
+    line = with_places(line, report);
+    line = lort_node_merge(line, LORT_NODE_OF(tail_fields, report));
+    line = lort_node_with(line, "tensors_total", lort_node_u64(report->tensor_count));
+    return lort_node_with(line, "warnings", lort_node_u64(report->warning_count));
+}
+
+static lort_code append_to_buffer(void *buffer, const void *bytes, size_t n, lort_error *err)
+{
+    lort_put_bytes(buffer, bytes, n);
+    return LORT_OK;
+}
+
+/* Hands a line over at once, so that a line is never in pieces. */
+static lort_code hand_over(lort_node *root, lort_line_fn *take, void *ctx, lort_error *err)
+{
+    lort_buffer text = {.alloc = &lort_alloc_heap};
+    lort_float_env caller; /* rounding decides how decimals are printed */
+    lort_os_float_enter(&caller);
+    lort_code code = lort_node_write(root, true, append_to_buffer, &text, err);
+    lort_os_float_leave(&caller);
+    if (code == LORT_OK)
+        code = lort_buffer_check(&text, err);
+    if (code == LORT_OK)
+        take(ctx, (const char *)text.data, text.size);
+    lort_buffer_free(&text);
+    return code;
+}
+
+lort_code lort_event_json(const lort_event *event, lort_line_fn *take, void *ctx, lort_error *err)
+{
+    return hand_over(event_json(event), take, ctx, err);
+}
+
+lort_code lort_error_json(const lort_report *report, lort_line_fn *take, void *ctx, lort_error *err)
+{
+    if (!report->error.code)
+        return lort_fail(err, LORT_E_USAGE, "the report has no error");
+    return hand_over(error_line(report), take, ctx, err);
+}
+
+lort_code lort_end_json(const lort_report *report, int exit_code, lort_line_fn *take, void *ctx,
+                        lort_error *err)
+{
+    lort_report blank;
+    if (report->owner)
+        return hand_over(end_line(report, exit_code), take, ctx, err);
+    if (open_blank(report, &blank))
+        return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON text");
+    lort_code code = hand_over(end_line(&blank, exit_code), take, ctx, err);
+    lort_report_free(&blank);
+    return code;
+}

@@ -2,7 +2,7 @@
 #include "compress/session/versions.h"
 #include "compress/lort.h"
 #include "compress/math/blas.h"
-#include "compress/session/report_json.h"
+#include "compress/session/json_tree.h"
 #include "formats/base/hash.h"
 #include "loader/machine/topology.h"
 #include "loader/store/codec.h"
@@ -29,6 +29,6 @@ const char *lort_version_text(void)
         "lort %s (algorithm %d; %s, core %s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)",
         LORT_VERSION, LORT_ALGORITHM, lort_blas_config(), lort_blas_core(), lort_codec_version(),
         hwloc >> 16, hwloc >> 8 & 255, hwloc & 255, xxh / 10000, xxh / 100 % 100, xxh % 100,
-        lort_report_json_version());
+        lort_json_version());
     return text;
 }

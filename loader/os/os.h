@@ -226,6 +226,7 @@ void lort_os_float_leave(const lort_float_env *saved);
 /* ---- the machine and this process ---- */
 uint64_t lort_os_clock_ns(void); /* monotonic, in nanoseconds */
 int64_t lort_os_time_ns(void);   /* the time of day, in nanoseconds since 1970, as file times are */
+int64_t lort_os_process_id(void);
 typedef struct lort_process_memory {
     uint64_t anon_bytes, file_bytes, rss_bytes; /* now: RssAnon + RssShmem, RssFile, VmRSS */
     uint64_t peak_rss_bytes;                    /* VmHWM; not ru_maxrss, which survives exec */

@@ -16,6 +16,8 @@ uint64_t lort_os_clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+int64_t lort_os_process_id(void) { return getpid(); }
+
 int64_t lort_os_time_ns(void)
 {
     struct timespec now;

@@ -179,3 +179,133 @@ END2
     expect 2 "$LORT" plan "$ONE_HF" --size 300%
     said "'300%'.*at most 100%"
 }
+
+# lines EXPRESSION...: stderr has lines of JSON alone, as the manual lists them, and the expressions are true.
+lines() { python3 tests/cli/lines.py "$T/err" "$@"; }
+
+@test "json: a line per tensor, as the report has it, and the end tells what the report tells" {
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/m.lort" --progress json --json "$T/r.json"
+    lines 'len(kinds["start"]) == 1 and lines[0]["type"] == "start" and kinds["start"][0]["command"] == "compress"' \
+        'kinds["start"][0]["mode"] == "full" and kinds["start"][0]["threads"] > 0 and kinds["start"][0]["pid"] > 1' \
+        'kinds["end"][0]["code"] == 0 and "error" not in kinds' \
+        "sorted((t['tensor'] for t in kinds['tensor']), key=str) == sorted(json.load(open('$T/r.json'))['tensors'], key=str)" \
+        "all(kinds['end'][0][key] == json.load(open('$T/r.json'))[key] for key in ('memory', 'threads', 'input', 'output', 'worst_error', 'mean_error', 'seconds'))"
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/n.lort" -q
+    same "$T/m.lort" "$T/n.lort"
+}
+
+@test "json: every command writes lines alone, and its table stays on standard output" {
+    local n='len(kinds["tensor"]) == kinds["end"][0]["tensors_total"] == len({t["tensor"]["name"] for t in kinds["tensor"]})'
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/m.lort" --bpw 4 --progress json -v
+    lines "$n" 'kinds["tensor"][-1]["phase"] == "writing"'
+    expect 0 "$LORT" verify "$T/m.lort" --progress json
+    lines "$n" 'kinds["start"][0]["command"] == "verify"'
+    printed 'every hash and shape checked'
+    expect 0 "$LORT" restore "$T/m.lort" -o "$T/back" --progress json
+    lines "$n" 'kinds["end"][0]["output"]["path"].endswith("back")'
+    expect 0 "$LORT" compare "$ONE_HF" "$T/m.lort" --progress json
+    lines "$n" 'lines[0]["type"] == "start"' 'kinds["end"][0]["worst_error"] > 0'
+    printed 'tensors compared'
+    expect 0 "$LORT" plan "$ONE_HF" --bpw 4 --sample 2 --progress json
+    lines 'len(kinds["tensor"]) == 2' 'kinds["end"][0]["output"]["estimate_low_bytes"] > 0'
+    expect 0 "$LORT" quantize "$ONE_GGUF" -o "$T/q.gguf" --type Q4_K_M --progress json
+    lines "$n" 'kinds["start"]'
+    expect 0 "$LORT" inspect "$T/m.lort" --progress json
+    lines 'kinds["end"][0]["tensors_total"] > 3'
+    printed 'bits per weight'
+    expect 0 "$LORT" verify "$T/m.lort" "$T/m.lort" --progress json
+    lines 'len(kinds["start"]) == 2 and kinds["end"][0]["command"] == "verify"'
+}
+
+@test "json: warnings are objects, each once, and -q leaves them and the end" {
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/m.lort" --exclude nothing-has-this --progress json
+    lines 'len([w for w in kinds["warning"] if "nothing-has-this" in w["message"]]) == 1 == kinds["end"][0]["warnings"]'
+    expect 0 "$LORT" compress "$ONE_HF" -o "$T/m.lort" --exclude nothing-has-this --progress json -q --force
+    lines '[line["type"] for line in lines] == ["warning", "end"]'
+}
+
+@test "json: failures and refused command lines end in an error and the end" {
+    local last='[line["type"] for line in lines][-2:] == ["error", "end"] and len(kinds["error"]) == 1'
+    expect 3 "$LORT" compress "$T/none" -o "$T/m.lort" --progress json
+    lines "$last" 'kinds["error"][0]["name"] == "input" and kinds["error"][0]["file"].endswith("none") and kinds["end"][0]["code"] == 3'
+    expect 7 "$LORT" compress "$ONE_HF" -o "$T/m.lort" --size 1000 --progress json --json "$T/r.json"
+    lines "$last" "{**json.load(open('$T/r.json'))['error'], 'x': 0} == {**{k: kinds['error'][0][k] for k in ('code', 'name', 'message', 'file', 'tensor')}, 'x': 0}"
+    expect 2 "$LORT" compress "$ONE_HF" --rank x --progress json
+    lines "$last" '"--rank" in kinds["error"][0]["message"]' 'kinds["end"][0]["code"] == 2'
+    expect 2 "$LORT" frobnicate "$ONE_HF" -o "$T/m.lort" --progress json --json "$T/u.json"
+    lines "$last" 'kinds["error"][0]["command"] is None'
+    [ "$(value "$T/u.json" 'd["error"]["name"], d["command"]')" = "('usage', None)" ]
+    expect 5 "$LORT" inspect "$ONE_HF" --progress json --json "$T/nowhere/r.json"
+    lines "$last" 'kinds["error"][0]["name"] == "write"'
+    "$LORT" compress "$ONE_HF" -o "$T/m.lort" -q
+    flip "$T/m.lort" 100000
+    expect 8 "$LORT" verify "$T/m.lort" "$T/none" --progress json
+    lines '[e["code"] for e in kinds["error"]] == [8, 3] and kinds["end"][0]["code"] == 8'
+    code=0
+    "$LORT" inspect "$ONE_HF" --progress json >/dev/full 2>"$T/err" || code=$?
+    [ "$code" -eq 5 ]
+    lines "$last"
+}
+
+@test "json: a run that is stopped writes its error and its end" {
+    several_mb "$T/m.safetensors"
+    "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" -T 1 --progress json 2>"$T/err" &
+    until grep -q '"type":"tensor"' "$T/err" 2>/dev/null; do sleep 0.02; done
+    kill -TERM $!
+    code=0
+    wait $! || code=$?
+    [ "$code" -eq 75 ] || { tail -n 2 "$T/err"; return 1; }
+    lines '[line["type"] for line in lines][-2:] == ["error", "end"]' 'kinds["error"][0]["name"] == "stopped"' \
+        'kinds["end"][0]["code"] == 75 and kinds["end"][0]["output"]["partial_path"].endswith("m.lort.part")'
+    expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --progress json
+    lines 'kinds["end"][0]["output"]["resumed_tensors"] > 0'
+}
+
+@test "a reader of stderr that leaves does not end the work, and one that takes nothing holds no signal up" {
+    "$LORT" compress "$ONE_HF" -o "$T/a.lort" -q
+    for progress in json plain; do
+        (code=0; "$LORT" compress "$ONE_HF" -o "$T/b.lort" --force --progress $progress || code=$?; echo $code >"$T/code") 2>&1 >/dev/null | true
+        [ "$(cat "$T/code")" -eq 0 ]
+        same "$T/a.lort" "$T/b.lort"
+    done
+    for progress in json "json -v"; do
+        python3 - "$LORT" "$ONE_HF" "$T/c.lort" $progress <<'END2'
+import os, signal, subprocess, sys, time
+read, write = os.pipe()
+os.set_blocking(write, False)
+try: # the pipe is full before the work begins
+    while True: os.write(write, bytes(4096))
+except BlockingIOError: pass
+os.set_blocking(write, True)
+run = subprocess.Popen([sys.argv[1], "compress", sys.argv[2], "-o", sys.argv[3], "--force", "--progress"] + sys.argv[4:], stderr=write)
+time.sleep(0.5)
+run.send_signal(signal.SIGTERM)
+assert run.wait(30) in (75, 143), run.returncode
+END2
+    done
+}
+
+@test "plain lines on a terminal, and none at all" {
+    several_mb "$T/m.safetensors"
+    record "$T/cast" "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --progress plain
+    grep -q 'layer 0 ' "$T/cast"
+    lacks "$T/cast" '\\r\|| writing|\\u001b\[K'
+    record "$T/cast" "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --force --progress none
+    lacks "$T/cast" 'layer [0-9]|writing|\\u001b\[K'
+    expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --force --progress none --exclude nothing-has-this
+    said 'warning: .*nothing-has-this'
+    said '^  output '
+    lacks "$T/err" 'layer [0-9]'
+    expect 2 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --progress some
+    said "must be one of auto plain json none"
+}
+
+@test "the options as JSON are those of the help" {
+    expect 0 "$LORT" help --json
+    cp "$T/out" "$T/table"
+    for command in compress plan inspect verify restore compare quantize extract-lora; do
+        "$LORT" help $command | sed -nE 's/^ +(-., )?--([a-z-]+).*/\2/p' >"$T/have"
+        value "$T/table" "'\n'.join(o['name'] for c in d['commands'] if c['name'] == '$command' for o in c['options'])" | diff "$T/have" -
+    done
+    [ "$(value "$T/table" '[o["values"] for o in d["commands"][0]["options"] if o["name"] in ("force", "include", "rank", "lossless")]')" = "['one', 'none', 'many', 'none']" ]
+}

@@ -44,7 +44,7 @@ refuse() {
         local command=$1
         shift
         "$LORT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | sed 's/.*--//' | sort >"$T/have"
-        printf '%s\n' "$@" help | sort >"$T/want"
+        printf '%s\n' "$@" help progress | sort >"$T/want"
         diff "$T/want" "$T/have"
     }
     check compress output $job json force resume time-limit quiet verbose

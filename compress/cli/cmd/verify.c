@@ -44,15 +44,20 @@ int lort_cmd_verify(const lort_cli_values *values)
     int result = LORT_OK;
     unsigned done = 0;
     if (!reports) {
-        lort_cli_print(stderr, "lort: no memory for the reports\n");
-        return LORT_E_MEMORY;
+        lort_report none = {.command = LORT_COMMAND_VERIFY};
+        lort_fail(&none.error, LORT_E_MEMORY, "no memory for the reports");
+        lort_cli_print(stderr, "lort: %s\n", none.error.message);
+        lort_lines_error(&none);
+        return lort_cli_end_runs(values, &none, 1, LORT_E_MEMORY);
     }
     while (done < (unsigned)values->paths && !lort_cli_signal()) {
         lort_report *report = &reports[done];
         const int code = verify_one(values, values->path[done++], report);
         result = result ? result : code;
-        if (!values->report) /* nobody asks for the figures: a long list takes no memory */
+        if (!values->report && values->paths > 1) { /* a long list takes no memory */
             lort_report_free(report);
+            report->command = LORT_COMMAND_VERIFY;
+        }
     }
     if (done < (unsigned)values->paths && !result)
         result = 128 + lort_cli_signal();

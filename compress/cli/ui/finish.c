@@ -1,5 +1,6 @@
 /* finish: see finish.h. */
 #include "compress/cli/ui/finish.h"
+#include "compress/cli/ui/lines.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/signals.h"
 #include <stdio.h>
@@ -56,6 +57,7 @@ int lort_cli_end_run(lort_progress *progress, lort_report *report, lort_code cod
                  "stopped by signal %d; nothing was published", number);
     if (code)
         lort_cli_print(stderr, "lort: %s\n", report->error.message);
+    lort_lines_error(report);
     lort_progress_warnings(progress, report);
     if (code)
         say_what_is_left(report);
@@ -73,21 +75,40 @@ static lort_code write_reports(const lort_cli_values *values, const lort_report 
     const lort_code written = count == 1
                                   ? lort_json_write(values->report, reports, &err)
                                   : lort_json_write_list(values->report, reports, count, &err);
-    if (written)
+    if (written) {
         lort_cli_print(stderr, "lort: %s\n", err.message);
+        lort_lines_error(&(lort_report){.command = reports->command, .error = err});
+    }
     return written;
+}
+
+/* Ends the lines of JSON. Text for stdout goes before them, so that they tell if it is lost. */
+static int end_lines(const lort_report *reports, unsigned count, int result)
+{
+    lort_report lost = {.command = reports->command};
+    if (lort_lines_chosen() != LORT_LINES_JSON)
+        return result;
+    lort_cli_flush();
+    if (ferror(stdout) && !lort_cli_reader_left()) {
+        lort_fail(&lost.error, LORT_E_WRITE, "standard output: write error");
+        lort_lines_error(&lost);
+        result = result ? result : LORT_E_WRITE;
+    }
+    lort_lines_end(count == 1 ? reports : &(lort_report){.command = reports->command}, result);
+    return result;
 }
 
 int lort_cli_end_runs(const lort_cli_values *values, lort_report *reports, unsigned count,
                       int result)
 {
     const lort_code written = write_reports(values, reports, count);
+    if (!result) /* the work may be done, but a signal ended the wait for a reader of its figures */
+        result = written == LORT_E_STOPPED || lort_cli_gave_up() ? 128 + lort_cli_signal()
+                                                                 : (int)written;
+    result = end_lines(reports, count, result);
     for (unsigned i = 0; i < count; i++)
         lort_report_free(&reports[i]);
-    if (result)
-        return result;
-    /* the work is done, but a signal ended the wait for a reader of its figures */
-    return written == LORT_E_STOPPED || lort_cli_gave_up() ? 128 + lort_cli_signal() : (int)written;
+    return result;
 }
 
 int lort_cli_finish(const lort_cli_values *values, lort_progress *progress, lort_report *report,
@@ -121,7 +142,10 @@ int lort_cli_refuse(const lort_cli_command *command, lort_cli_values *values, lo
 {
     lort_error why = {0};
     lort_report report = {.command = command_of(command->name), .error = *err};
-    if (lort_cli_open_report(values, &why))
+    lort_lines_error(&report);
+    if (lort_cli_open_report(values, &why)) {
         lort_cli_print(stderr, "lort: %s\n", why.message);
+        lort_lines_error(&(lort_report){.command = report.command, .error = why});
+    }
     return lort_cli_end_runs(values, &report, 1, (int)code);
 }

@@ -21,8 +21,8 @@ int lort_cli_end_runs(const lort_cli_values *values, lort_report *reports, unsig
 /* Opens the place of --json, if there is one. So a report that cannot be written costs no work.
  * On failure: the codes of lort_json_open. */
 lort_code lort_cli_open_report(lort_cli_values *values, lort_error *err);
-/* Writes the JSON report of a command line that is refused, if --json stands in it. Returns the
- * exit code. */
+/* Ends a command that did not begin: writes the lines of JSON, and the JSON report if --json stands
+ * in the command line. The error is printed already. Returns the exit code. */
 int lort_cli_refuse(const lort_cli_command *command, lort_cli_values *values, lort_code code,
                     const lort_error *err);
 /* False for `--json -`: standard output then belongs to the JSON report. */

@@ -24,6 +24,8 @@ static const char *const modes[] = {"auto", "full", "stream", NULL}; /* order of
 /* order of lort_residual */
 static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};
 static const char *const side_files[] = {"usual", "all", NULL}; /* order of lort_side_files */
+/* order of lort_lines_kind */
+static const char *const progresses[] = {"auto", "plain", "json", "none", NULL};
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
 #define FORCE                                                                                      \
@@ -38,6 +40,13 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
      AT(json),                                                                                     \
      .argument = "FILE",                                                                           \
      .help = "write the report as JSON, after a failure too; - is standard output"},               \
+        {"progress",                                                                               \
+         0,                                                                                        \
+         LORT_CLI_CHOICE,                                                                          \
+         AT(progress),                                                                             \
+         .choices = progresses,                                                                    \
+         .argument = "auto|plain|json|none",                                                       \
+         .help = "how to tell of the progress; json: one object a line, on stderr"},               \
         {"quiet", 'q', LORT_CLI_FLAG, AT(quiet), .help = "print warnings and errors only"},        \
         {"verbose", 'v', LORT_CLI_FLAG, AT(verbose), .help = "print more about each tensor"},      \
     {                                                                                              \
@@ -210,6 +219,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
             .argument = "T", .help = "stop at a checkpoint after the time T, with exit 75"         \
     }
 
+const lort_cli_option lort_cli_common_options[] = {COMMON, END};
 const lort_cli_option lort_cli_compress_options[] = {
     OUTPUT("the container to write"),
     JOB,
@@ -491,7 +501,8 @@ static lort_code (*const setters[])(const setting *, lort_error *) = {
     [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes,  [LORT_CLI_TIME] = set_time,
     [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,    [LORT_CLI_LIST] = set_list,
     [LORT_CLI_NAME] = set_name, [LORT_CLI_CHOICE] = set_choice};
-_Static_assert(sizeof(lort_mode) == sizeof(int) && sizeof(lort_side_files) == sizeof(int),
+_Static_assert(sizeof(lort_mode) == sizeof(int) && sizeof(lort_side_files) == sizeof(int) &&
+                   sizeof(lort_lines_kind) == sizeof(int),
                "set_choice stores an int");
 
 lort_code lort_cli_set(const lort_cli_command *command, const lort_cli_option *option,

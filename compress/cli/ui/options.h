@@ -9,6 +9,7 @@
 #ifndef LORT_COMPRESS_CLI_UI_OPTIONS_H
 #define LORT_COMPRESS_CLI_UI_OPTIONS_H
 
+#include "compress/cli/ui/lines.h"
 #include "compress/lort.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,7 @@ typedef struct lort_cli_values {
     const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char **path;     /* [paths], on the heap */
     int paths;
+    lort_lines_kind progress;
     lort_json *report; /* the opened place of --json; NULL: none */
 } lort_cli_values;
 
@@ -68,9 +70,11 @@ typedef struct lort_cli_command {
     bool wants_base;                           /* --base must be given */
 } lort_cli_command;
 
-extern const lort_cli_option lort_cli_compress_options[], lort_cli_plan_options[],
-    lort_cli_inspect_options[], lort_cli_verify_options[], lort_cli_restore_options[],
-    lort_cli_compare_options[], lort_cli_quantize_options[], lort_cli_extract_options[];
+/* common: those that every command has. */
+extern const lort_cli_option lort_cli_common_options[], lort_cli_compress_options[],
+    lort_cli_plan_options[], lort_cli_inspect_options[], lort_cli_verify_options[],
+    lort_cli_restore_options[], lort_cli_compare_options[], lort_cli_quantize_options[],
+    lort_cli_extract_options[];
 
 /* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */

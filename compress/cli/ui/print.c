@@ -4,6 +4,7 @@
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/signals.h"
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio_ext.h>
@@ -18,6 +19,9 @@
 #define GRACE_WAITS 10      /* waits after a signal: one second */
 
 static bool gave_up[2]; /* stdout, stderr */
+static bool muted;      /* no text for stderr */
+
+void lort_cli_mute(bool mute) { muted = mute; }
 
 bool lort_cli_gave_up(void) { return gave_up[0]; }
 
@@ -57,6 +61,27 @@ bool lort_cli_flush(void)
     return !gave_up[0];
 }
 
+/* A signal may end a write early. False: the rest cannot be written. */
+static bool put_all(const char *bytes, size_t n)
+{
+    while (n > 0 && wait_room(stderr)) {
+        const ssize_t done = write(STDERR_FILENO, bytes, n < PIPE_BUF ? n : PIPE_BUF);
+        if (done < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        bytes += done > 0 ? done : 0;
+        n -= done > 0 ? (size_t)done : 0;
+    }
+    return n == 0;
+}
+
+void lort_cli_put_line(const char *line, size_t bytes)
+{
+    static bool cut; /* the last line ended early */
+    if (cut && !put_all("\n", 1))
+        return;
+    cut = !put_all(line, bytes);
+}
+
 /* The end of the piece that begins at text[at]: a line feed, or PIECE bytes. It cuts no character.
  */
 static size_t piece_end(const char *text, size_t n, size_t at)
@@ -92,6 +117,8 @@ void lort_cli_print(FILE *out, const char *format, ...)
 {
     char brief[SHORT_TEXT], *text = brief;
     va_list args, again;
+    if (muted && out == stderr)
+        return;
     va_start(args, format);
     va_copy(again, args);
     const int n = vsnprintf(brief, sizeof brief, format, args);

@@ -8,6 +8,7 @@
  * important first. Only the name of the tensor is shortened, in its middle. */
 #define _GNU_SOURCE
 #include "compress/cli/ui/progress.h"
+#include "compress/cli/ui/lines.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 #include <inttypes.h>
@@ -22,6 +23,7 @@
 
 #define REDRAW_NS 100000000u      /* 0.1 s between two live lines */
 #define TICK_NS 250000000u        /* 0.25 s between two looks of the ticker */
+#define LINE_NS 1000000000u       /* 1 s between two lines of JSON about the progress */
 #define HEARTBEAT_NS 30000000000u /* 30 s between two lines of a log */
 #define TICKER_STACK (256u << 10) /* bytes */
 #define NAME_COLUMNS 32           /* columns of the live line that a tensor's name takes */
@@ -276,6 +278,15 @@ static void log_heartbeat(lort_progress *progress)
     progress->logged_ns = now_ns();
 }
 
+/* A line of JSON of the newest event. */
+static void tell_progress(lort_progress *progress)
+{
+    lort_event event = progress->seen;
+    event.kind = LORT_EVENT_PROGRESS;
+    event.report = progress->report;
+    lort_lines_event(&event);
+}
+
 bool lort_progress_answer(lort_progress *progress)
 {
     char rest[1000], head[100];
@@ -284,6 +295,7 @@ bool lort_progress_answer(lort_progress *progress)
         return false;
     pthread_mutex_lock(&progress->mutex);
     clear_line(progress);
+    tell_progress(progress);
     lort_cli_print(stderr, "  so far         %s  %s\n",
                    phase_text(&progress->seen, head, sizeof head),
                    figures_text(progress, &progress->seen, rest, sizeof rest));
@@ -295,7 +307,7 @@ bool lort_progress_answer(lort_progress *progress)
 static void count_tensor(lort_progress *progress, const lort_event *event)
 {
     int64_t layer = lort_progress_layer(event->tensor->name);
-    if (layer != progress->layer && !progress->live && !progress->verbose)
+    if (layer != progress->layer && !progress->live && !progress->verbose && !progress->silent)
         log_layer(progress);
     progress->layer = layer;
     progress->layer_count[event->tensor->action]++;
@@ -311,6 +323,8 @@ static void on_start(lort_progress *progress, const lort_event *event)
 {
     if (progress->start_block && !progress->quiet)
         lort_cli_print_start(stderr, event->report);
+    if (!progress->started && !progress->quiet)
+        lort_lines_event(event);
     progress->started = true;
     lort_progress_warnings(progress, event->report);
 }
@@ -321,6 +335,7 @@ static void on_warning(lort_progress *progress, const lort_event *event)
         return;
     clear_line(progress);
     lort_cli_print(stderr, "lort: warning: %s\n", event->text);
+    lort_lines_event(event);
     progress->warned = event->report->warning_count;
 }
 
@@ -330,12 +345,13 @@ static void on_note(lort_progress *progress, const lort_event *event)
         return;
     clear_line(progress);
     lort_cli_print(stderr, "  note: %s\n", event->text);
+    lort_lines_event(event);
 }
 
 /* Shows that time went by. */
 static void show_work(lort_progress *progress)
 {
-    if (progress->quiet)
+    if (progress->quiet || progress->silent)
         return;
     if (progress->live)
         draw_line(progress);
@@ -343,10 +359,22 @@ static void show_work(lort_progress *progress)
         log_heartbeat(progress);
 }
 
+/* Lines of JSON: all tensors, and the progress once a second. */
+static void tell_work(lort_progress *progress, const lort_event *event)
+{
+    if (event->kind == LORT_EVENT_TENSOR) {
+        lort_lines_event(event);
+    } else if (now_ns() - progress->told_ns >= LINE_NS) {
+        lort_lines_event(event);
+        progress->told_ns = now_ns();
+    }
+}
+
 static void on_work(lort_progress *progress, const lort_event *event)
 {
     if (progress->quiet)
         return;
+    tell_work(progress, event);
     if (event->kind == LORT_EVENT_TENSOR && event->tensor) {
         count_tensor(progress, event);
         if (progress->verbose) {
@@ -362,6 +390,7 @@ static void take_event(lort_progress *progress, const lort_event *event)
     const char *name = event->tensor ? event->tensor->name : "";
     if (event->report)
         progress->rss = event->report->peak_rss_bytes;
+    progress->report = event->report;
     /* columns are counted after the escapes */
     lort_printable(progress->name, sizeof progress->name, name, strlen(name));
     progress->seen_ns = now_ns();
@@ -415,7 +444,7 @@ static void start_ticker(lort_progress *progress)
 {
     pthread_attr_t how;
     sigset_t all, before;
-    if (progress->quiet || pthread_attr_init(&how))
+    if (progress->quiet || progress->silent || pthread_attr_init(&how))
         return;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -451,36 +480,48 @@ void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), b
                         bool verbose, bool start_block)
 {
     const char *term = getenv("TERM");
+    const lort_lines_kind kind = lort_lines_chosen();
     uint64_t now = now_ns();
-    *progress = (lort_progress){.quiet = quiet,
-                                .verbose = verbose,
-                                .start_block = start_block,
-                                .live = !quiet && isatty(STDERR_FILENO) && term && *term &&
-                                        strcmp(term, "dumb") != 0,
-                                .started_ns = now,
-                                .logged_ns = now,
-                                .seen_ns = now,
-                                .heartbeat_ns = HEARTBEAT_NS,
-                                .layer = -2,
-                                .seen = {.worst_error = NAN, .seconds_left = NAN},
-                                .thread = pthread_self()};
+    *progress =
+        (lort_progress){.quiet = quiet,
+                        .verbose = verbose,
+                        .start_block = start_block,
+                        .silent = kind == LORT_LINES_JSON || kind == LORT_LINES_NONE,
+                        .live = !quiet && kind == LORT_LINES_AUTO && isatty(STDERR_FILENO) &&
+                                term && *term && strcmp(term, "dumb") != 0,
+                        .started_ns = now,
+                        .logged_ns = now,
+                        .seen_ns = now,
+                        .heartbeat_ns = HEARTBEAT_NS,
+                        .layer = -2,
+                        .seen = {.worst_error = NAN, .seconds_left = NAN},
+                        .thread = pthread_self()};
     progress->observer = (lort_observer){.event = on_event, .stop = stop, .ctx = progress};
     open_locks(progress);
     start_ticker(progress);
+}
+
+static void say_warning(const lort_progress *progress, const lort_report *report, const char *text)
+{
+    lort_cli_print(stderr, "lort: warning: %s\n", text);
+    lort_lines_event(&(lort_event){.kind = LORT_EVENT_WARNING,
+                                   .text = text,
+                                   .report = report,
+                                   .seconds = seconds_since(progress->started_ns)});
 }
 
 void lort_progress_warnings(lort_progress *progress, const lort_report *report)
 {
     clear_line(progress);
     for (; progress->warned < report->warning_count; progress->warned++)
-        lort_cli_print(stderr, "lort: warning: %s\n", report->warnings[progress->warned]);
+        say_warning(progress, report, report->warnings[progress->warned]);
 }
 
 void lort_progress_close(lort_progress *progress)
 {
     stop_ticker(progress);
     clear_line(progress);
-    if (!progress->live && !progress->verbose && !progress->quiet) {
+    if (!progress->live && !progress->verbose && !progress->quiet && !progress->silent) {
         progress->last.share = progress->seen.share;
         progress->last.seconds_left = progress->seen.seconds_left;
         log_layer(progress);

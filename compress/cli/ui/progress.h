@@ -1,7 +1,8 @@
 /* progress: an observer that prints the progress of a run to stderr. On a terminal it redraws one
  * live line, at most ten times a second and at least four times. In a log it prints one plain line
  * per layer, and per 30 seconds. A thread of its own ticks, so the line moves where no event comes.
- */
+ * With --progress json it writes lines of JSON instead (lines.h), one a tensor, and of the progress
+ * at most one a second. */
 #ifndef LORT_COMPRESS_CLI_UI_PROGRESS_H
 #define LORT_COMPRESS_CLI_UI_PROGRESS_H
 
@@ -13,11 +14,13 @@
 typedef struct lort_progress {
     lort_observer observer; /* commands take its address */
     bool quiet, verbose, live;
-    bool start_block; /* print mode, memory and plan once they are known */
-    bool shown;       /* a live line is on the screen */
-    bool started;     /* the plan is known: warnings are printed as they come */
-    unsigned warned;  /* warnings of the report that are on the screen */
-    uint64_t started_ns, drawn_ns, logged_ns;
+    bool silent;               /* no lines of progress in text: --progress json or none */
+    bool start_block;          /* print mode, memory and plan once they are known */
+    bool shown;                /* a live line is on the screen */
+    bool started;              /* the plan is known: warnings are printed as they come */
+    unsigned warned;           /* warnings of the report that are on the screen */
+    const lort_report *report; /* of the newest event; for the thread that opened it */
+    uint64_t started_ns, drawn_ns, logged_ns, told_ns;
     uint64_t heartbeat_ns;              /* between two lines of a log */
     int64_t layer;                      /* layer in work; -1: no layer, -2: nothing yet */
     uint64_t layer_count[LORT_ACTIONS]; /* tensors of the layer, by action */
