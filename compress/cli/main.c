@@ -32,26 +32,34 @@ static const lort_cli_command commands[] = {
      "file, an index.json, or a directory that holds one model.\n" JOB_NOTES
      "The output is the same for every --mode, --memory and -T. 'lort restore' makes the same\n"
      "kind of model from it.\n",
-     lort_cmd_compress, false},
+     lort_cmd_compress, false, false, false},
     {"plan", "MODEL", "Print what compress would do: mode, memory, disk and size. Writes nothing.",
-     1, 1, NULL, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan, false},
+     1, 1, NULL, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan, false, false, false},
     {"inspect", "PATH", "Print the metadata and the tensors of a model or container.", 1, 1, NULL,
-     lort_cli_inspect_options, "", lort_cmd_inspect, false},
+     lort_cli_inspect_options, "", lort_cmd_inspect, false, false, false},
     {"verify", "IN.lort ...", "Check every hash and shape of containers.", 1, INT_MAX, NULL,
      lort_cli_verify_options,
      "LoRT checks every file that is named. The exit code is that of the first one that fails.\n",
-     lort_cmd_verify, false},
+     lort_cmd_verify, false, false, false},
     {"restore", "IN.lort -o PATH", "Write the model that a container holds.", 1, 1, "a model",
      lort_cli_restore_options,
-     "A model of several files becomes a new directory. LoRT never replaces a directory.\n",
-     lort_cmd_restore, false},
+     "A model of several files becomes a new directory. LoRT never replaces a directory.\n"
+     "-o - writes one file to a pipe: that of the model, or the one that --file or --tensor "
+     "names.\n",
+     lort_cmd_restore, false, true, false},
+    {"run", "IN.lort -- CMD ... {} ...", "Run a command on the model that a container holds.", 1, 1,
+     NULL, lort_cli_run_options,
+     "LoRT restores the model into memory, and puts its path in place of {} in the arguments of\n"
+     "CMD: that of the file, or of the directory if the model has several. The exit code is that\n"
+     "of CMD. LoRT refuses a model that does not fit the memory.\n",
+     lort_cmd_run, false, false, true},
     {"quantize", "MODEL -o OUT.gguf", "Write a GGUF model in smaller types that llama.cpp runs.", 1,
      1, "a GGUF file", lort_cli_quantize_options,
      "Give one target. MODEL is a .gguf file in F32, F16 or BF16, any shard of a split model, or\n"
      "a .lort container of one. --type takes the names of llama-quantize, and its mixes; --size\n"
      "and --bpw choose the types by measured errors. The output is the same for every --mode,\n"
      "--memory and -T.\n",
-     lort_cmd_quantize, false},
+     lort_cmd_quantize, false, false, false},
     {"extract-lora", "TUNED --base BASE -o OUT",
      "Write what a fine-tune adds to its base as an adapter.", 1, 1, "an adapter",
      lort_cli_extract_options,
@@ -59,10 +67,11 @@ static const lort_cli_command commands[] = {
      "PEFT. Without a target, updates of low rank are taken whole, and 0.98 of the energy of all\n"
      "others. No component is taken that may be rounding noise of the fine-tune. What differs and\n"
      "has no form in an adapter, such as norms in GGUF, ends the run unless --drop-unsupported.\n",
-     lort_cmd_extract_lora, true},
+     lort_cmd_extract_lora, true, false, false},
     {"compare", "A B", "Measure the difference of two models or containers, tensor by tensor.", 2,
      2, NULL, lort_cli_compare_options,
-     "It prints a summary, and with -v a line for each tensor.\n", lort_cmd_compare, false},
+     "It prints a summary, and with -v a line for each tensor.\n", lort_cmd_compare, false, false,
+     false},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -90,7 +99,7 @@ static void print_usage(FILE *out)
         "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 bad input, 4 read error, 5 write\n"
         "error, 6 not enough memory, 7 numerical failure or a missed quality limit, 8 damaged\n"
         "container, 9 the output exists or is locked, 75 stopped at a checkpoint, 128+N stopped\n"
-        "by signal N.\n",
+        "by signal N. 'lort run' ends as its command does; 127 and 126: no such command.\n",
         out);
 }
 
@@ -216,19 +225,26 @@ static int close_stdout(int result)
  * program again, once. It runs before any library is initialised (.preinit_array). Otherwise
  * OpenBLAS would end the process, or never return, where threads or address space are limited.
  *
+ * LORT_OPENBLAS_NUM_THREADS has what the user set, for the command of `lort run`.
+ *
  * Without /proc the program is executed by the name it was started with. If both fail, the library
  * still makes each call single-threaded. */
 __attribute__((no_sanitize("address", "thread", "undefined"))) static void
 single_threaded_blas(int argc, char **argv, char **environment)
 {
-    static char name[] = "OPENBLAS_NUM_THREADS=", one[] = "OPENBLAS_NUM_THREADS=1", *set[2048];
+    static char name[] = "OPENBLAS_NUM_THREADS=", one[] = "OPENBLAS_NUM_THREADS=1", *set[2048],
+                before[64] = "LORT_OPENBLAS_NUM_THREADS=";
+    const size_t stem = sizeof "LORT_OPENBLAS_NUM_THREADS=" - 1;
     size_t n = 0;
     (void)argc;
     set[n++] = one;
+    set[n++] = before;
     for (char **at = environment; *at; at++) {
         if (strcmp(*at, one) == 0 || n + 1 == sizeof set / sizeof *set)
             return;
-        if (strncmp(*at, name, strlen(name)) != 0)
+        if (strncmp(*at, name, strlen(name)) == 0)
+            strncpy(before + stem, *at + strlen(name), sizeof before - stem - 1);
+        else if (strncmp(*at, before, stem) != 0)
             set[n++] = *at;
     }
     execve("/proc/self/exe", argv, set);

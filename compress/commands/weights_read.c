@@ -7,7 +7,7 @@
  *
  * Each item of work is a range of elements, and goes to its place in the buffer. So the bytes do
  * not depend on the workers. */
-#include "compress/commands/restore_rows.h"
+#include "compress/files/rows.h"
 #include "compress/commands/weights_parts.h"
 #include "compress/math/blas.h"
 #include "compress/session/host.h"

@@ -19,6 +19,7 @@ static const lort_extract_options extract_defaults = {.size = sizeof(lort_extrac
 static const lort_run_options run_defaults = {.size = sizeof(lort_run_options)};
 static const lort_verify_options verify_defaults = {.size = sizeof(lort_verify_options)};
 static const lort_restore_options restore_defaults = {.size = sizeof(lort_restore_options)};
+static const lort_files_options files_defaults = {.size = sizeof(lort_files_options)};
 
 /* The bytes up to the end of the last member of the first version. */
 #define UP_TO(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
@@ -36,6 +37,8 @@ static const lort_given verify_kind = {"lort_verify_options_init", sizeof(lort_v
                                        UP_TO(lort_verify_options, quick), &verify_defaults};
 static const lort_given restore_kind = {"lort_restore_options_init", sizeof(lort_restore_options),
                                         UP_TO(lort_restore_options, force), &restore_defaults};
+static const lort_given files_kind = {"lort_files_options_init", sizeof(lort_files_options),
+                                      UP_TO(lort_files_options, tensor), &files_defaults};
 
 /* Structs that the library fills or hands out keep their sizes: a new member takes the place of
  * reserved ones. A size that differs here breaks programs that are built already. */
@@ -51,6 +54,8 @@ KEEPS(lort_meta_report, 72);
 KEEPS(lort_type_report, 128);
 KEEPS(lort_observer, 64);
 KEEPS(lort_tensor_info, 144);
+KEEPS(lort_restore_sink, 64);
+KEEPS(lort_file_entry, 64);
 #endif
 
 /* ---- structs of any version ---- */
@@ -166,4 +171,14 @@ lort_code lort_given_restore(const lort_restore_options *given, lort_restore_opt
                              lort_report *report, lort_error *err)
 {
     return take(&restore_kind, given, out, report, err);
+}
+
+void lort_files_options_init_sized(lort_files_options *options, size_t size)
+{
+    lort_given_init(&files_kind, options, size);
+}
+lort_code lort_given_files(const lort_files_options *given, lort_files_options *out,
+                           lort_error *err)
+{
+    return lort_given_take(&files_kind, given, out, err);
 }

@@ -25,6 +25,8 @@ lort_code lort_given_verify(const lort_verify_options *given, lort_verify_option
                             lort_report *report, lort_error *err);
 lort_code lort_given_restore(const lort_restore_options *given, lort_restore_options *out,
                              lort_report *report, lort_error *err);
+lort_code lort_given_files(const lort_files_options *given, lort_files_options *out,
+                           lort_error *err);
 
 /* What the functions above do for each struct; a test calls them with structs of its own. */
 typedef struct lort_given {

@@ -138,22 +138,27 @@ static uint64_t decode_cost(const lort_part *part)
                                     : LORT_TICKS_DECODE * lort_part_elements(part);
 }
 
-void lort_reading_expect(lort_reading *reading, const lort_part *part)
+static lort_phase phase_of(lort_command command)
+{
+    return command == LORT_COMMAND_RESTORE || command == LORT_COMMAND_RUN ? LORT_PHASE_WRITING
+                                                                          : LORT_PHASE_CHECKING;
+}
+
+void lort_reading_expect(lort_reading *reading, uint64_t first, uint64_t count)
 {
     uint64_t cost = 0, bytes = 0, tensors = 0;
-    for (uint64_t i = 0; i < lort_archive_count(reading->archive); i++) {
+    for (uint64_t i = first; i < first + count; i++) {
         const lort_part *one = lort_archive_part(reading->archive, i);
-        if (part && one != part)
-            continue;
         cost += decode_cost(one);
         bytes += stored_bytes(reading, one);
         tensors += one->tensor;
     }
-    lort_meter_expect(&reading->session.meter,
-                      reading->session.report->command == LORT_COMMAND_RESTORE
-                          ? LORT_PHASE_WRITING
-                          : LORT_PHASE_CHECKING,
-                      cost, bytes, tensors);
+    if (count < lort_archive_count(reading->archive)) {
+        reading->session.total_bytes = bytes;
+        reading->session.tensors_total = tensors;
+    }
+    lort_meter_expect(&reading->session.meter, phase_of(reading->session.report->command), cost,
+                      bytes, tensors);
 }
 
 lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run, uint64_t fixed,
@@ -183,10 +188,8 @@ lort_code lort_reading_start(lort_reading *reading, const lort_run_options *run,
     if (code)
         return code;
     lort_session_say(session, LORT_EVENT_START, NULL, NULL);
-    lort_reading_expect(reading, NULL);
-    lort_session_enter(session, session->report->command == LORT_COMMAND_RESTORE
-                                    ? LORT_PHASE_WRITING
-                                    : LORT_PHASE_CHECKING);
+    lort_reading_expect(reading, 0, lort_archive_count(reading->archive));
+    lort_session_enter(session, phase_of(session->report->command));
     return LORT_OK;
 }
 
@@ -258,22 +261,26 @@ static lort_code commit_item(void *ctx, int64_t item, unsigned slot, lort_error 
                      : LORT_OK;
 }
 
+lort_code lort_reading_chunks(lort_reading *reading, const lort_part *part, uint64_t first,
+                              uint64_t count, lort_sink_fn *sink, void *ctx, lort_error *err)
+{
+    byte_run run = {reading, part, first, sink, ctx};
+    return lort_pool_run(reading->session.pool, (int64_t)count, reading->window, decode_item,
+                         commit_item, &run, err);
+}
+
 lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice,
                              lort_sink_fn *sink, void *ctx, lort_error *err)
 {
-    byte_run run = {.reading = reading, .part = part, .sink = sink, .ctx = ctx};
-    uint64_t count;
-    lort_part_array(part, LORT_ARRAY_RAW, slice, &run.first, &count);
-    return lort_pool_run(reading->session.pool, (int64_t)count, reading->window, decode_item,
-                         commit_item, &run, err);
+    uint64_t first, count;
+    lort_part_array(part, LORT_ARRAY_RAW, slice, &first, &count);
+    return lort_reading_chunks(reading, part, first, count, sink, ctx, err);
 }
 
 lort_code lort_reading_all_bytes(lort_reading *reading, const lort_part *part, lort_sink_fn *sink,
                                  void *ctx, lort_error *err)
 {
-    byte_run run = {.reading = reading, .part = part, .sink = sink, .ctx = ctx};
-    return lort_pool_run(reading->session.pool, (int64_t)part->chunk_count, reading->window,
-                         decode_item, commit_item, &run, err);
+    return lort_reading_chunks(reading, part, 0, part->chunk_count, sink, ctx, err);
 }
 
 lort_code lort_reading_hash(void *hasher, const void *bytes, uint64_t n, lort_error *err)

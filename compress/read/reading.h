@@ -38,6 +38,9 @@ void lort_reading_close(lort_reading *reading);
  * be NULL. */
 lort_code lort_reading_bytes(lort_reading *reading, const lort_part *part, uint32_t slice,
                              lort_sink_fn *sink, void *ctx, lort_error *err);
+/* The same for chunks [first, first + count) of a part, which are raw. */
+lort_code lort_reading_chunks(lort_reading *reading, const lort_part *part, uint64_t first,
+                              uint64_t count, lort_sink_fn *sink, void *ctx, lort_error *err);
 /* The same for all raw arrays of a part that is kept whole, slice after slice. The work goes with
  * the chunks, not with the slices that the part claims. */
 lort_code lort_reading_all_bytes(lort_reading *reading, const lort_part *part, lort_sink_fn *sink,
@@ -53,9 +56,9 @@ lort_code lort_reading_check_raw(lort_reading *reading, const lort_part *part, l
 /* The work of lort_verify on an archive that is open and started; in commands/verify.c. */
 lort_code lort_reading_verify(lort_reading *reading, lort_error *err);
 
-/* Tells the meter what the command will read: one part, or all (NULL). lort_reading_start did so
- * for all. */
-void lort_reading_expect(lort_reading *reading, const lort_part *part);
+/* Tells the meter that the command will read parts [first, first + count). lort_reading_start did
+ * so for all. */
+void lort_reading_expect(lort_reading *reading, uint64_t first, uint64_t count);
 /* Begins the work on a part, for those who watch. */
 void lort_reading_begin(lort_reading *reading, const lort_part *part);
 /* Ends the work on a part: releases its pages, tells the observer, and asks whether to stop. */

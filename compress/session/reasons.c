@@ -103,7 +103,8 @@ const char *lort_command_text(lort_command command)
                                         [LORT_COMMAND_RESTORE] = "restore",
                                         [LORT_COMMAND_COMPARE] = "compare",
                                         [LORT_COMMAND_QUANTIZE] = "quantize",
-                                        [LORT_COMMAND_EXTRACT] = "extract-lora"};
+                                        [LORT_COMMAND_EXTRACT] = "extract-lora",
+                                        [LORT_COMMAND_RUN] = "run"};
     return (unsigned)command < sizeof texts / sizeof *texts ? texts[command] : "";
 }
 

@@ -15,6 +15,7 @@ int lort_cmd_verify(const lort_cli_values *values);
 int lort_cmd_restore(const lort_cli_values *values);
 int lort_cmd_compare(const lort_cli_values *values);
 int lort_cmd_quantize(const lort_cli_values *values);
+int lort_cmd_run(const lort_cli_values *values);
 int lort_cmd_extract_lora(const lort_cli_values *values);
 
 #endif

@@ -245,18 +245,31 @@ const lort_cli_option lort_cli_verify_options[] = {
     THREADS(run.threads),
     COMMON,
     END};
+#define DTYPE                                                                                      \
+    {                                                                                              \
+        "dtype", 0, LORT_CLI_NAME, AT(dtype),                                                      \
+            .choices = dtypes, .argument = "F32|F16|BF16",                                         \
+            .help = "type of factored and coded tensors, instead of their own"                     \
+    }
 const lort_cli_option lort_cli_restore_options[] = {
-    OUTPUT("the file to write, or the new directory if the model has several files"),
-    {"dtype", 0, LORT_CLI_NAME, AT(dtype), .choices = dtypes, .argument = "F32|F16|BF16",
-     .help = "type of factored and coded tensors, instead of their own"},
+    OUTPUT("the file to write, the new directory of several files, or - for standard output"),
+    DTYPE,
     {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME",
      .help = "write the bytes of this tensor only"},
+    {"file", 0, LORT_CLI_TEXT, AT(file), .argument = "NAME",
+     .help = "write this file of the model only, such as a shard"},
     BASE(run.base, "the base model of a difference"),
     FORCE,
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
     COMMON,
     END};
+const lort_cli_option lort_cli_run_options[] = {DTYPE,
+                                                BASE(run.base, "the base model of a difference"),
+                                                MEMORY(run.memory_bytes),
+                                                THREADS(run.threads),
+                                                COMMON,
+                                                END};
 const lort_cli_option lort_cli_compare_options[] = {
     FAIL_ABOVE(fail_above, "exit 7 if the relative error of a tensor is above F or undefined"),
     BASE(run.base, "the base model of a difference among the two"),

@@ -23,12 +23,14 @@ typedef struct lort_cli_values {
     lort_extract_options extract;               /* the same */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     const char *base;                           /* extract-lora; NULL: not given */
+    const char *file;                           /* restore; NULL: not given */
     double fail_above;                          /* compare; < 0: off */
     bool force, help, quiet, verbose, quick_check;
     const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char **path;     /* [paths], on the heap */
     int paths;
     lort_lines_kind progress;
+    char **words;      /* run: CMD and its arguments, NULL-terminated; those of main */
     lort_json *report; /* the opened place of --json; NULL: none */
 } lort_cli_values;
 
@@ -68,13 +70,15 @@ typedef struct lort_cli_command {
     const char *notes;                         /* printed at the end of the help; "": none */
     int (*run)(const lort_cli_values *values); /* returns the exit code */
     bool wants_base;                           /* --base must be given */
+    bool streams;                              /* -o - is standard output */
+    bool wants_words;                          /* a command line follows -- */
 } lort_cli_command;
 
 /* common: those that every command has. */
 extern const lort_cli_option lort_cli_common_options[], lort_cli_compress_options[],
     lort_cli_plan_options[], lort_cli_inspect_options[], lort_cli_verify_options[],
     lort_cli_restore_options[], lort_cli_compare_options[], lort_cli_quantize_options[],
-    lort_cli_extract_options[];
+    lort_cli_extract_options[], lort_cli_run_options[];
 
 /* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */

@@ -116,7 +116,16 @@ static lort_code add_path(const lort_cli_command *command, lort_cli_values *valu
 static lort_code refuse_streams(const lort_cli_command *command, const lort_cli_values *values,
                                 lort_error *err)
 {
-    if (values->output && strcmp(values->output, "-") == 0)
+    const bool out = values->output && strcmp(values->output, "-") == 0,
+               report = values->json && strcmp(values->json, "-") == 0;
+    if (out && report && command->streams)
+        return lort_fail(err, LORT_E_USAGE,
+                         "-o - and --json -: standard output takes one of them; name a file for "
+                         "the report");
+    if (command->wants_words && report)
+        return lort_fail(err, LORT_E_USAGE,
+                         "--json -: standard output belongs to CMD; name a file for the report");
+    if (out && !command->streams)
         return lort_fail(err, LORT_E_USAGE,
                          "-o -: %s cannot go to standard output; name a file (./- for this name)",
                          command->output);
@@ -147,6 +156,8 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
         return lort_fail(err, LORT_E_USAGE, "wants an output: -o PATH");
     if (command->wants_base && !values->base)
         return lort_fail(err, LORT_E_USAGE, "wants the base of the fine-tune: --base BASE");
+    if (command->wants_words && (!values->words || !*values->words))
+        return lort_fail(err, LORT_E_USAGE, "wants a command behind --: %s", command->arguments);
     return refuse_streams(command, values, err);
 }
 
@@ -177,7 +188,9 @@ static lort_code parse_all(const lort_cli_command *command, int argc, char **arg
         lort_code next = take_argument(command, result, argv, values, code ? NULL : err);
         code = code ? code : next;
     }
-    for (; optind < argc; optind++) {
+    /* getopt ends at --, and nowhere else before the end */
+    values->words = command->wants_words ? argv + optind : NULL;
+    for (; optind < argc && !command->wants_words; optind++) {
         lort_code next = add_path(command, values, argv[optind], code ? NULL : err);
         code = code ? code : next;
     }

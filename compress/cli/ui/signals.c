@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 static atomic_int stop_signal, asked;
+static int replaced[4]; /* one more than lort ignores */
 
 static void on_signal(int number)
 {
@@ -21,6 +22,7 @@ static void on_question(int number) { asked = number; }
 int lort_cli_signal(void) { return stop_signal; }
 bool lort_cli_asked(void) { return asked != 0; }
 void lort_cli_clear_asked(void) { asked = 0; }
+const int *lort_cli_replaced_signals(void) { return replaced; }
 
 void lort_cli_set_signals(void)
 {
@@ -36,6 +38,8 @@ void lort_cli_set_signals(void)
         if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(stopping[i], &action, NULL);
     sigaction(SIGUSR1, &question, NULL);
+    int *next = replaced;
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        signal(ignored[i], SIG_IGN);
+        if (signal(ignored[i], SIG_IGN) != SIG_IGN)
+            *next++ = ignored[i];
 }

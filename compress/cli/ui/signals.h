@@ -10,6 +10,9 @@
 void lort_cli_set_signals(void);
 /* The number of the signal that asked to stop; 0: none. Threads: any. */
 int lort_cli_signal(void);
+/* The signals that lort ignores and that had their default effect before. A command that it starts
+ * has the others as they were: handlers end with exec. Ends with 0. */
+const int *lort_cli_replaced_signals(void);
 /* True while a SIGUSR1 waits for its answer. clear: it was answered. Threads: any. */
 bool lort_cli_asked(void);
 void lort_cli_clear_asked(void);

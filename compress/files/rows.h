@@ -1,10 +1,9 @@
-/* restore_rows: decodes the rows of one slice that is not kept to the output type. restore writes
- * them, and lort_weights_read hands them to a program. */
-#ifndef LORT_COMPRESS_COMMANDS_RESTORE_ROWS_H
-#define LORT_COMPRESS_COMMANDS_RESTORE_ROWS_H
+/* rows: decodes rows of one slice that is not kept whole, to the output type. restore and
+ * lort_files_read give them to a sink, and lort_weights_read to a buffer of the program. */
+#ifndef LORT_COMPRESS_FILES_ROWS_H
+#define LORT_COMPRESS_FILES_ROWS_H
 
 #include "compress/read/reading.h"
-#include "loader/store/publish.h"
 
 /* Decodes an open slice to elements of one type. */
 typedef struct lort_row_decoder {
@@ -35,12 +34,17 @@ lort_code lort_rows_check_range(lort_dtype type, bool product, const float *valu
 /* The type that restore gives a part without --dtype. */
 const lort_dtype_info *lort_rows_own_type(const lort_part *part);
 
-/* The most bytes that lort_restore_rows takes for a slice of this shape, with `threads` workers. */
-uint64_t lort_restore_rows_bytes(lort_matrices shape, const lort_dtype_info *type,
-                                 unsigned threads);
-/* Decodes all rows of an open slice and appends them to the output as `type` (F32, F16 or BF16).
+/* The most bytes that lort_rows_give takes for a slice of this shape, with `threads` workers. */
+uint64_t lort_rows_bytes(lort_matrices shape, const lort_dtype_info *type, unsigned threads);
+/* Decodes bands [first, first + count) of an open slice as `type` (F32, F16 or BF16), and hands
+ * them to sink in order, one at a time. Band k has the rows from k x lort_rows_band on.
  * On failure: LORT_E_NUMERIC with a value that does not fit the type, or another code. */
-lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const lort_slice *slice,
-                            const lort_dtype_info *type, lort_error *err);
+lort_code lort_rows_give(lort_reading *reading, const lort_slice *slice,
+                         const lort_dtype_info *type, int64_t first, int64_t count,
+                         lort_sink_fn *sink, void *ctx, lort_error *err);
+/* The same for all bands. */
+lort_code lort_rows_give_all(lort_reading *reading, const lort_slice *slice,
+                             const lort_dtype_info *type, lort_sink_fn *sink, void *ctx,
+                             lort_error *err);
 
 #endif

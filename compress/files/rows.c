@@ -1,4 +1,4 @@
-/* restore_rows: see restore_rows.h.
+/* rows: see rows.h.
  *
  *        0 .. wide ..              cols
  *     +--------+--------+-----+
@@ -7,8 +7,8 @@
  *
  * Workers decode bands: some rows of the slice, as wide as the matrix. A worker decodes a band cell
  * by cell to f32 and converts each cell to the output type, in the bytes of a slot. Then the band
- * is appended to the output, in order. */
-#include "compress/commands/restore_rows.h"
+ * goes to the sink, in order. */
+#include "compress/files/rows.h"
 #include "compress/factor/cells.h"
 #include "formats/container/part.h"
 #include <math.h>
@@ -19,7 +19,9 @@
 
 typedef struct row_run {
     lort_row_decoder decoder;
-    lort_publish *publish;
+    lort_sink_fn *sink;
+    void *ctx;
+    int64_t first;     /* band */
     int64_t band_rows; /* rows of a band */
     uint64_t row_bytes, slot_bytes;
     uint8_t *bytes; /* [window][slot_bytes] */
@@ -171,10 +173,15 @@ lort_code lort_rows_decode(const lort_row_decoder *d, uint64_t at, uint64_t end,
     return code;
 }
 
-static int64_t block_end(const row_run *run, int64_t item)
+static int64_t band_start(const row_run *run, int64_t item)
 {
-    const int64_t rows = run->decoder.grid.rows;
-    return rows - item * run->band_rows < run->band_rows ? rows : (item + 1) * run->band_rows;
+    return (run->first + item) * run->band_rows;
+}
+
+static int64_t band_end(const row_run *run, int64_t item)
+{
+    const int64_t start = band_start(run, item), rows = run->decoder.grid.rows;
+    return rows - start < run->band_rows ? rows : start + run->band_rows;
 }
 
 static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned slot,
@@ -182,28 +189,29 @@ static lort_code decode_rows(void *ctx, int64_t item, unsigned worker, unsigned 
 {
     const row_run *run = ctx;
     const int64_t cols = run->decoder.grid.cols;
-    return lort_rows_decode(&run->decoder, (uint64_t)(item * run->band_rows * cols),
-                            (uint64_t)(block_end(run, item) * cols), worker,
+    return lort_rows_decode(&run->decoder, (uint64_t)(band_start(run, item) * cols),
+                            (uint64_t)(band_end(run, item) * cols), worker,
                             run->bytes + slot * run->slot_bytes, err);
 }
 
-static lort_code append_rows(void *ctx, int64_t item, unsigned slot, lort_error *err)
+static lort_code give_rows(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     row_run *run = ctx;
-    uint64_t rows = (uint64_t)(block_end(run, item) - item * run->band_rows);
+    const uint64_t rows = (uint64_t)(band_end(run, item) - band_start(run, item));
     lort_code code = lort_session_check_stop(run->decoder.session, err);
     return code ? code
-                : lort_publish_append(run->publish, run->bytes + slot * run->slot_bytes,
-                                      rows * run->row_bytes, err);
+                : run->sink(run->ctx, run->bytes + slot * run->slot_bytes, rows * run->row_bytes,
+                            err);
 }
 
-uint64_t lort_restore_rows_bytes(lort_matrices shape, const lort_dtype_info *type, unsigned threads)
+uint64_t lort_rows_bytes(lort_matrices shape, const lort_dtype_info *type, unsigned threads)
 {
     return plan_rows(shape, type, threads, 2 * threads).total;
 }
 
-lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const lort_slice *slice,
-                            const lort_dtype_info *type, lort_error *err)
+lort_code lort_rows_give(lort_reading *reading, const lort_slice *slice,
+                         const lort_dtype_info *type, int64_t first, int64_t count,
+                         lort_sink_fn *sink, void *ctx, lort_error *err)
 {
     lort_session *session = &reading->session;
     row_plan plan = plan_rows(slice->shape, type, session->threads, reading->window);
@@ -212,7 +220,9 @@ lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const 
                                .type = type,
                                .grid = plan.grid,
                                .room = LORT_CELL_VALUES},
-                   .publish = publish,
+                   .sink = sink,
+                   .ctx = ctx,
+                   .first = first,
                    .band_rows = plan.band_rows,
                    .row_bytes = plan.row_bytes,
                    .slot_bytes = plan.slot_bytes};
@@ -226,8 +236,16 @@ lort_code lort_restore_rows(lort_reading *reading, lort_publish *publish, const 
     run.decoder.caches = (lort_chunk_cache *)(void *)((uint8_t *)memory + plan.values);
     run.bytes = (uint8_t *)memory + plan.values + plan.caches;
     memset(run.decoder.caches, 0, plan.caches);
-    code = lort_pool_run(session->pool, (plan.grid.rows + plan.band_rows - 1) / plan.band_rows,
-                         plan.window, decode_rows, append_rows, &run, err);
+    code = lort_pool_run(session->pool, count, plan.window, decode_rows, give_rows, &run, err);
     lort_give(&session->alloc, memory, plan.total);
     return code;
+}
+
+lort_code lort_rows_give_all(lort_reading *reading, const lort_slice *slice,
+                             const lort_dtype_info *type, lort_sink_fn *sink, void *ctx,
+                             lort_error *err)
+{
+    const int64_t rows = slice->shape.rows, band = lort_rows_band(slice->shape, type);
+    return band ? lort_rows_give(reading, slice, type, 0, (rows + band - 1) / band, sink, ctx, err)
+                : LORT_OK;
 }
