@@ -410,6 +410,21 @@ static lort_code start_work(restoring *r, lort_error *err)
     return code == LORT_E_MEMORY && r->held ? refuse_held(r, r->held, err) : code;
 }
 
+/* Nothing needs to be restored if a command is to run on a model. */
+static lort_code refuse_model(const char *path, lort_code code, lort_error *err)
+{
+    lort_file_info info;
+    bool exists = false, archive = false;
+    char shown[300];
+    if (code != LORT_E_INPUT || lort_os_stat(path, &info, &exists, NULL) || !exists ||
+        lort_archive_told(path, &archive, NULL) || archive)
+        return code;
+    lort_fail(err, code, "%s is no container: run the command on it directly",
+              lort_escape_text(shown, sizeof shown, path));
+    lort_error_file(err, path);
+    return code;
+}
+
 static lort_code write_output(restoring *r, const char *output, lort_error *err)
 {
     lort_code code = r->options->tensor ? restore_tensor(r, output, err)
@@ -437,6 +452,8 @@ lort_code lort_restore(const char *path, const char *output, const lort_restore_
     const lort_command command =
         options.sink && options.sink->in_memory ? LORT_COMMAND_RUN : LORT_COMMAND_RESTORE;
     code = lort_reading_open(&r.reading, command, path, &r.run, observer, report, err);
+    if (code && command == LORT_COMMAND_RUN)
+        code = refuse_model(path, code, err);
     r.layout.reading = &r.reading;
     r.outlet = (lort_outlet){.sink = options.sink, .session = &r.reading.session};
     if (code == LORT_OK)

@@ -96,13 +96,13 @@ for act in (lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 0), lambda:
     [ -z "$(env -u OPENBLAS_NUM_THREADS "$LORT" run -q "$(g)" -- sh -c 'env | grep -E "OPENBLAS_NUM|HWLOC_HIDE"' {})" ]
     expect 0 python3 -c '
 import signal, subprocess, sys
-code = "import signal, sys; print(open(\"/proc/self/status\").read())"
 out = subprocess.run([sys.argv[1], "run", "-q", sys.argv[2], "--", sys.executable, "-c",
                       "print([l for l in open(\"/proc/thread-self/status\") if l[:6] in (\"SigBlk\",)])", "{}"],
                      stdout=subprocess.PIPE, text=True, check=True).stdout
 assert "0000000000000000" in out, out' "$LORT" "$(g)"
-    expect 0 "$LORT" run -q "$(g)" -- sh -c 'grep -E "^SigIgn:.*[^8]...$|^SigIgn:\s+0+[01]?0*$" /proc/self/status; yes | head -n 1' {}
+    expect 0 "$LORT" run -q "$(g)" -- sh -c 'yes | head -n 1' {} # SIGPIPE ends yes
     printed '^y$'
+    [ ! -s "$T/err" ]
 }
 
 @test "signals go on to the command, and the folder is removed" {
@@ -145,9 +145,36 @@ END
     clean
 }
 
+@test "Ctrl-C of a terminal reaches the command once" {
+    python3 - "$LORT" "$(g)" "$T" <<'END'
+import os, pty, sys, time
+lort, container, T = sys.argv[1:]
+child = f"""
+import signal, sys, time
+count = 0
+def handle(n, f):
+    global count
+    count += 1
+signal.signal(signal.SIGINT, handle)
+open({T!r} + "/ready", "w").close()
+while not count:
+    time.sleep(0.02)
+time.sleep(0.3)
+sys.exit(40 + count)
+"""
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(lort, [lort, "run", "-q", container, "--", sys.executable, "-c", child, "{}"])
+while not os.path.exists(T + "/ready"):
+    time.sleep(0.02)
+os.write(terminal, b"\x03")
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 41
+END
+}
+
 @test "what does not fit the memory is refused before the work" {
     expect 6 "$LORT" run "$(g)" --memory 8M -- touch "$T/ran" {}
-    said 'not enough memory: the restored files take .* and decoding takes .* beside them; --memory leaves 8.0 MiB; .*lort restore'
+    said 'not enough memory: the restored files take .* and decoding takes .* beside them; --memory leaves 8 MiB; .*lort restore'
     absent "$T/ran"
     expect 6 "$LORT" run "$(g)" --dtype F32 --memory 2M -- touch "$T/ran" {}
     said 'give --dtype F16 \('
