@@ -23,7 +23,7 @@ refuse() {
 }
 
 @test "every command has a help with every option it takes" {
-    for command in compress plan inspect verify restore compare quantize extract-lora; do
+    for command in compress plan inspect verify restore run compare quantize extract-lora; do
         expect 0 "$LORT" $command --help
         printed "Usage: lort $command "
         printed '^ +(-h, )?--help'
@@ -34,7 +34,7 @@ refuse() {
         [ ! -s "$T/err" ]
     done
     expect 0 "$LORT" --help
-    for command in compress plan inspect verify restore compare quantize extract-lora; do printed "^ +$command "; done
+    for command in compress plan inspect verify restore run compare quantize extract-lora; do printed "^ +$command "; done
     expect 0 "$LORT" help
 }
 
@@ -51,7 +51,8 @@ refuse() {
     check plan $job sample json quiet verbose
     check inspect weights side-files memory json quiet verbose
     check verify base quick memory threads json quiet verbose
-    check restore base output dtype tensor force memory threads json quiet verbose
+    check restore base output dtype tensor file force memory threads json quiet verbose
+    check run base dtype memory threads json quiet verbose
     check compare base fail-above weights side-files memory threads json quiet verbose
     check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit json quiet verbose
     check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force json quiet verbose
@@ -190,7 +191,7 @@ END
 manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
 
 @test "the manual has every option of every command, and no other" {
-    for command in compress plan inspect verify restore compare quantize extract-lora; do
+    for command in compress plan inspect verify restore run compare quantize extract-lora; do
         "$LORT" help "$command"
     done | sed -nE 's/^ +(-., )?(--[a-z-]+).*/ \2/p' | sort -u >"$T/known" # a help text may name llama.cpp's options
     [ "$(wc -l <"$T/known")" -gt 20 ]
