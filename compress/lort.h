@@ -414,8 +414,8 @@ typedef struct lort_restore_sink {
     lort_code (*bytes)(void *ctx, const void *bytes, uint64_t count, lort_error *err);
     void *ctx;
     bool several; /* takes a model of several files; else LORT_E_USAGE names their number */
-    /* The files stay in memory, and count in the memory_bytes of `run`. LORT_E_MEMORY before any byte if
-     * they do not fit. */
+    /* The files stay in memory, and count in the memory_bytes of `run`. LORT_E_MEMORY before any
+     * byte if they do not fit. */
     bool in_memory;
     uint64_t reserved[4]; /* zero */
 } lort_restore_sink;
