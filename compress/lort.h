@@ -8,10 +8,12 @@
  *   - the floating-point environment of the calling thread: rounding, traps, flags, tiny numbers.
  *     Inside the call LoRT rounds to nearest, without traps. `event` and the functions of streams
  *     run in the caller's environment, `stop` in LoRT's.
- *   - the number of threads of OpenBLAS. It is 1 while any call runs, also for the host's own
- *     products. The host must not set it meanwhile. The last call that ends gives it back.
+ *   - the number of threads of OpenBLAS. lort_compress, lort_plan and lort_extract set it to 1,
+ * also for the host's own products. The host must not set it meanwhile. The last of these calls
+ * that ends gives it back. All other calls leave OpenBLAS alone. A library that was built without
+ *     OpenBLAS (BLAS=none) has them all, but these three return LORT_E_USAGE.
  * Under ulimit -v all threads of the process share one heap from the first worker on (M_ARENA_MAX
- * of glibc), and OpenBLAS keeps the buffers that LoRT mapped.
+ * of glibc). After one of the three calls, OpenBLAS keeps the buffers that LoRT mapped.
  *
  * A command is one call. It takes options, fills a report, and tells an observer what happens
  * meanwhile. Every call that can fail returns a lort_code, which is also the exit code of `lort`
@@ -36,7 +38,7 @@ extern "C" {
 
 #define LORT_VERSION "0.1.0"
 /* Raised whenever equal inputs and options may give other bytes than the version before gave. */
-#define LORT_ALGORITHM 6
+#define LORT_ALGORITHM 7
 
 /* The interface of this header: major version << 16 | minor version.
  *   - The minor version rises with each function, member and value that programs may use and that
@@ -607,7 +609,8 @@ unsigned lort_kind_of_report(const lort_tensor_report *tensor);
 /* The name of a kind, such as "attention q"; NULL past the last kind. */
 const char *lort_kind_name(unsigned kind);
 
-/* "lort 0.1.0 (algorithm 5; OpenBLAS 0.3.21 core Zen; zstd 1.5.4; ...)": a static string. */
+/* "lort 0.1.0 (algorithm 7; OpenBLAS 0.3.21 ..., core Zen; zstd 1.5.4; ...)": a static string.
+ * Without OpenBLAS: "no BLAS". */
 const char *lort_version_text(void);
 /* Converts "256M", "1.5G" or "4096" to bytes; K, M, G and T are powers of 1024. On failure:
  * LORT_E_USAGE. */

@@ -896,6 +896,37 @@ def as_type(values, kind):
         return ((bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)).astype("<u2").tobytes()
 
 
+def fused(left, right, total):
+    """left x right + total in binary32, rounded once: the product is exact in binary64, and the sum there is rounded to odd."""
+    product, addend = left * right, total.astype(np.float64)
+    near = product + addend
+    back = near - product
+    error = (product - (near - back)) + (addend - back)
+    bits = near.view(np.int64)
+    toward = np.where((error > 0) == (near > 0), 1, -1)
+    odd = np.where(((error > 0) | (error < 0)) & (bits & 1 == 0), bits + toward, bits)
+    return odd.view(np.float64).astype("<f4")
+
+
+def scaled(product, exponent):
+    """Twice a power of two in binary32, within its range."""
+    if exponent == 0:
+        return product
+    half = int(exponent / 2)
+    for power in half, exponent - half:
+        product = product * np.ldexp(np.float32(1), power)
+    most = np.finfo("<f4").max
+    return np.clip(product, -most, most)
+
+
+def product_of(left, right, exponent):
+    total = np.zeros((len(left), right.shape[1]), "<f4")
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(right.shape[0]):
+            total = fused(left[:, k : k + 1], right[k : k + 1], total)
+        return scaled(total, exponent)
+
+
 def restored_type(part, wanted=None):
     return part.type if not part.lossy else wanted if wanted is not None else part.type if part.type in (F32, F16, BF16) else F16
 
@@ -916,9 +947,10 @@ def slice_bytes(archive, part, s, arrays, kind):
     term = terms[FACTORS]
     left = numbers(b"".join(arrays[LEFT << 24 | s]), term.types[0]).reshape(part.rows, term.rank[s])
     right = numbers(b"".join(arrays[RIGHT << 24 | s]), term.types[1]).reshape(term.rank[s], part.cols)
-    step = max(1, (8 << 20) // max(1, part.cols))
+    step = max(1, (1 << 20) // max(1, part.cols))
     for row in range(0, part.rows, step):
-        rows = np.ldexp(left[row : row + step] @ right, term.exponent[s]) + integers[row : row + step]
+        rows = product_of(left[row : row + step], right, term.exponent[s])
+        rows = rows + integers[row : row + step] if INTEGERS in terms or TERNARY in terms else rows
         first, end = np.searchsorted(places, [row * part.cols, (row + step) * part.cols])
         rows.reshape(-1)[np.asarray(places[first:end], np.int64) - row * part.cols] = outliers[first:end]
         yield as_type(rows + base[row : row + step], kind)

@@ -1,6 +1,5 @@
 /* pair: see pair.h. */
 #include "compress/delta/pair.h"
-#include "compress/factor/cells.h"
 #include "formats/container/part.h"
 #include <string.h>
 
@@ -11,7 +10,10 @@ struct lort_pair_worker {
     float *other; /* [tile_floats]: the base, while the fine-tune is in dst */
     float *cell;  /* [CELL_FLOATS]: of a container */
 };
-#define CELL_FLOATS ((uint64_t)LORT_DECODE_ROWS * LORT_DECODE_COLS)
+/* A tile of a container is copied from cells of this shape: whole blocks of every type. */
+#define CELL_ROWS 64
+#define CELL_COLS 1024
+#define CELL_FLOATS ((uint64_t)CELL_ROWS * CELL_COLS)
 
 const char *lort_match_text(lort_match match)
 {
@@ -310,12 +312,12 @@ static lort_code model_tile(const side *s, const lort_cells *at, float *dst, lor
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Decodes the cell of the decode grid at (r, c), and copies what of it lies in the tile. */
+/* Decodes the cell at (r, c), and copies what of it lies in the tile. */
 static lort_code copy_cell(const side *s, const lort_cells *at, int64_t r, int64_t c, float *dst,
                            lort_error *err)
 {
-    const lort_cells cell = {r, least(r + LORT_DECODE_ROWS, s->slice->shape.rows), c,
-                             least(c + LORT_DECODE_COLS, s->cols)};
+    const lort_cells cell = {r, least(r + CELL_ROWS, s->slice->shape.rows), c,
+                             least(c + CELL_COLS, s->cols)};
     const int64_t r0 = most(r, at->r0 + s->before), r1 = least(cell.r1, at->r1 + s->before),
                   c0 = most(c, at->c0), c1 = least(cell.c1, at->c1);
     lort_code code = lort_slice_cells(s->slice, &cell, s->scratch, s->cache, s->cell, err);
@@ -327,11 +329,11 @@ static lort_code copy_cell(const side *s, const lort_cells *at, int64_t r, int64
 
 static lort_code container_tile(const side *s, const lort_cells *at, float *dst, lort_error *err)
 {
-    const int64_t first = (at->r0 + s->before) / LORT_DECODE_ROWS * LORT_DECODE_ROWS,
-                  left = at->c0 / LORT_DECODE_COLS * LORT_DECODE_COLS;
+    const int64_t first = (at->r0 + s->before) / CELL_ROWS * CELL_ROWS,
+                  left = at->c0 / CELL_COLS * CELL_COLS;
     lort_code code = LORT_OK;
-    for (int64_t r = first; r < at->r1 + s->before && code == LORT_OK; r += LORT_DECODE_ROWS)
-        for (int64_t c = left; c < at->c1 && code == LORT_OK; c += LORT_DECODE_COLS)
+    for (int64_t r = first; r < at->r1 + s->before && code == LORT_OK; r += CELL_ROWS)
+        for (int64_t c = left; c < at->c1 && code == LORT_OK; c += CELL_COLS)
             code = copy_cell(s, at, r, c, dst, err);
     return code;
 }

@@ -1,9 +1,7 @@
-/* cells: see cells.h. The shape of a BLAS call changes the rounding of its elements
- * (docs/NUMERICS.md, "Determinism"). So the cells must not depend on the rows that a reader asks
- * for. */
+/* cells: see cells.h. */
 #include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
-#include "compress/math/blas.h"
+#include "compress/math/multiply.h"
 #include <float.h>
 #include <math.h>
 
@@ -20,26 +18,20 @@ void lort_scale_floats(float *x, int64_t n, int exponent)
     }
 }
 
-void lort_decode_cell(const float *left, const float *right, int64_t rank, int64_t cols, int64_t n,
-                      int64_t c0, int64_t c1, float *dst, int64_t ld)
-{
-    lort_sgemm(false, false, n, c1 - c0, rank, 1, left, rank, right + c0, cols, 0, dst, ld);
-}
-
 void lort_product_cells(const lort_product *product, int64_t cols, int64_t r0, int64_t r1,
                         int64_t c0, int64_t c1, float *dst, int64_t ld)
 {
-    for (int64_t r = r0; r < r1; r += LORT_DECODE_ROWS) {
-        const int64_t n = r + LORT_DECODE_ROWS < r1 ? LORT_DECODE_ROWS : r1 - r;
-        float *out = dst + (r - r0) * ld;
-        for (int64_t c = c0; c < c1; c += LORT_DECODE_COLS) {
-            const int64_t end = c + LORT_DECODE_COLS < c1 ? c + LORT_DECODE_COLS : c1;
-            lort_decode_cell(product->left + r * product->rank, product->right, product->rank, cols,
-                             n, c, end, out + (c - c0), ld);
-        }
-        for (int64_t i = 0; product->exponent != 0 && i < n; i++)
-            lort_scale_floats(out + i * ld, c1 - c0, product->exponent);
-    }
+    lort_multiply(&(lort_multiplication){.rows = r1 - r0,
+                                         .cols = c1 - c0,
+                                         .rank = product->rank,
+                                         .left = product->left + r0 * product->rank,
+                                         .left_ld = product->rank,
+                                         .right = product->right + c0,
+                                         .right_ld = cols,
+                                         .out = dst,
+                                         .out_ld = ld});
+    for (int64_t i = 0; product->exponent != 0 && i < r1 - r0; i++)
+        lort_scale_floats(dst + i * ld, c1 - c0, product->exponent);
 }
 
 void lort_factors_free(lort_factors *factors, const lort_alloc *alloc)

@@ -1,5 +1,5 @@
-/* cells: the numbers that every reader of a factored matrix computes, cell by cell of one fixed
- * grid. */
+/* cells: the numbers that every reader of a factored matrix computes: the product of two factors
+ * (math/multiply.h), times a power of two. */
 #ifndef LORT_COMPRESS_FACTOR_CELLS_H
 #define LORT_COMPRESS_FACTOR_CELLS_H
 
@@ -13,18 +13,10 @@ typedef struct lort_product {
 } lort_product;
 
 /* Computes rows [r0, r1) x columns [c0, c1) of a product with `cols` columns. Writes them to dst,
- * with ld elements from row to row. Elements are f32 and never Inf. r0 and c0 must be multiples of
- * the grid; r1 and c1 must be multiples too, or the end. So the bits of an element do not depend on
- * the range. */
-#define LORT_DECODE_ROWS 64
-#define LORT_DECODE_COLS 1024
+ * with ld elements from row to row. The bits of an element do not depend on the range. Where the
+ * exponent is not 0, an element beyond the largest f32 becomes the largest f32. */
 void lort_product_cells(const lort_product *product, int64_t cols, int64_t r0, int64_t r1,
                         int64_t c0, int64_t c1, float *dst, int64_t ld);
-/* Computes one cell of the decode grid without the exponent. It is rows [0, n) of left times
- * columns [c0, c1) of right, with n <= LORT_DECODE_ROWS. Writes it to dst, with ld elements from
- * row to row. */
-void lort_decode_cell(const float *left, const float *right, int64_t rank, int64_t cols, int64_t n,
-                      int64_t c0, int64_t c1, float *dst, int64_t ld);
 /* Multiplies x [n] by 2^exponent, and limits the result to the largest f32. */
 void lort_scale_floats(float *x, int64_t n, int exponent);
 

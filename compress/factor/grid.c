@@ -7,7 +7,7 @@
 
 #define PAGE 4096
 #define TILE_COLS 4096
-#define PANEL_ROWS 64 /* the height of a cell of the decode grid */
+#define PANEL_ROWS 64
 /* Narrow, so that a pass over 4096 x 4096 has work for 64 cores. It takes no longer than a pass by
  * wider stripes (docs/NUMERICS.md, "Where the time goes"). */
 #define STRIPE_COLS 64
@@ -32,8 +32,8 @@ static void set_tiles(lort_factor_grid *g, uint32_t element_bytes)
     const int64_t row_bytes = lort_max64(g->cols, 1) * lort_max64(element_bytes, 1);
 
     g->panel = PANEL_ROWS;
-    /* a cell of the decode grid lies in one tile, since tiles are cut where the grid is */
-    g->tile = even_step(g->cols, lort_factor_items(g->cols, TILE_COLS), LORT_DECODE_COLS);
+    /* whole steps of the last pass, and whole blocks of every type */
+    g->tile = even_step(g->cols, lort_factor_items(g->cols, TILE_COLS), LORT_ERROR_COLS);
     /* a type in blocks has element_bytes 1, and its blocks are decoded whole */
     g->stripe = lort_min64(element_bytes > 1 ? STRIPE_COLS : LORT_BLOCK_ELEMENTS_MAX,
                            lort_max64(g->cols, 1));
@@ -90,8 +90,7 @@ uint64_t lort_factor_tile_floats(const lort_factor_grid *g)
 uint64_t lort_factor_scratch_bytes(const lort_factor_grid *g)
 {
     const int64_t gram = 8 * LORT_GRAM_STEP * g->cap, turn = 4 * 256 * g->block;
-    const int64_t refit =
-        g->panel * g->rank_cap * (8 + 8 + 4) + 4 * LORT_DECODE_ROWS * LORT_DECODE_COLS;
+    const int64_t refit = g->panel * (g->rank_cap * (8 + 8 + 4) + 4 * LORT_ERROR_COLS);
 
     return (uint64_t)round_up(lort_max64(lort_max64(gram, turn), refit), 64);
 }

@@ -8,6 +8,9 @@
 static inline int64_t lort_min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t lort_max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
+/* columns of the product that the last pass compares at once with a panel of the matrix */
+#define LORT_ERROR_COLS 1024
+
 typedef struct lort_factor_grid {
     int64_t rows, cols;
     /* A is read as panels of rows, each as tiles of columns, for Y = A Q and for the last pass. */

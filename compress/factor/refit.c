@@ -6,6 +6,7 @@
  */
 #include "compress/factor/factor_parts.h"
 #include "compress/math/blas.h"
+#include "compress/math/multiply.h"
 #include "formats/types/half.h"
 #include "formats/types/quant.h"
 #include <math.h>
@@ -315,7 +316,7 @@ static lort_code invert_gram(refit_run *run, lort_error *err)
 typedef struct refit_room {
     double *product, *solved; /* [panel][rank] */
     float *left;              /* [panel][rank] */
-    float *cell;              /* [LORT_DECODE_ROWS][LORT_DECODE_COLS] */
+    float *values;            /* [panel][LORT_ERROR_COLS]: of the product */
 } refit_room;
 
 static refit_room room_of(const refit_run *run, unsigned worker)
@@ -327,7 +328,7 @@ static refit_room room_of(const refit_run *run, unsigned worker)
 
     room.solved = room.product + n;
     room.left = (float *)(room.solved + n);
-    room.cell = room.left + n;
+    room.values = room.left + n;
     return room;
 }
 
@@ -393,25 +394,30 @@ static double row_error(const float *a, float alpha, const float *p, int64_t n)
     return sum;
 }
 
-/* Returns the error of one cell of the decode grid. Far from 1 the reader's numbers round or
- * saturate, so these numbers do too. */
-static double cell_error(const refit_run *run, const refit_room *room, const lort_tile *v,
-                         int64_t r, int64_t c)
+/* Returns the error of the columns of a tile from c on, at most LORT_ERROR_COLS. Far from 1 the
+ * reader's numbers round or saturate, so these numbers do too. */
+static double columns_error(const refit_run *run, const refit_room *room, const lort_tile *v,
+                            int64_t c)
 {
     const lort_factoring *f = run->f;
-    const int64_t n = lort_min64(LORT_DECODE_ROWS, v->r1 - r),
-                  end = lort_min64(c + LORT_DECODE_COLS, v->c1);
+    const int64_t n = v->r1 - v->r0, wide = lort_min64(LORT_ERROR_COLS, v->c1 - c);
     double sum = 0;
 
-    lort_decode_cell(room->left + (r - v->r0) * run->rank, f->right, run->rank, f->grid.cols, n, c,
-                     end, room->cell, end - c);
+    lort_multiply(&(lort_multiplication){.rows = n,
+                                         .cols = wide,
+                                         .rank = run->rank,
+                                         .left = room->left,
+                                         .left_ld = run->rank,
+                                         .right = f->right + c,
+                                         .right_ld = f->grid.cols,
+                                         .out = room->values,
+                                         .out_ld = wide});
     if (f->rescale) {
-        lort_scale_floats(room->cell, n * (end - c), f->exponent);
-        lort_scale_floats(room->cell, n * (end - c), -f->exponent);
+        lort_scale_floats(room->values, n * wide, f->exponent);
+        lort_scale_floats(room->values, n * wide, -f->exponent);
     }
     for (int64_t i = 0; i < n; i++)
-        sum += row_error(v->at + (r - v->r0 + i) * v->ld + c - v->c0, f->alpha,
-                         room->cell + i * (end - c), end - c);
+        sum += row_error(v->at + i * v->ld + c - v->c0, f->alpha, room->values + i * wide, wide);
     return sum;
 }
 
@@ -434,9 +440,8 @@ static lort_code refit_panel(void *ctx, int64_t item, unsigned worker, unsigned 
             code = read_panel(f, worker, item, c0, &v, err);
         if (code != LORT_OK)
             return code;
-        for (int64_t r = v.r0; r < v.r1; r += LORT_DECODE_ROWS)
-            for (int64_t c = v.c0; c < v.c1; c += LORT_DECODE_COLS)
-                sum += cell_error(run, &room, &v, r, c);
+        for (int64_t c = v.c0; c < v.c1; c += LORT_ERROR_COLS)
+            sum += columns_error(run, &room, &v, c);
     }
     f->partials[item].sum = sum;
     return LORT_OK;

@@ -16,7 +16,7 @@ typedef struct lort_row_decoder {
     lort_chunk_cache *caches;    /* [workers], zero at first */
 } lort_row_decoder;
 
-/* The rows that a worker decodes at once: a multiple of LORT_DECODE_ROWS, or all. */
+/* The rows that a worker decodes at once: a multiple of LORT_BLOCK_ROW_UNIT, or all. */
 int64_t lort_rows_band(lort_matrices shape, const lort_dtype_info *type);
 /* Values of the largest cell of the grid, and so the least `room`. */
 uint64_t lort_rows_room(const lort_cell_grid *grid);

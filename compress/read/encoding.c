@@ -466,10 +466,6 @@ const lort_encoding *lort_encoding_get(lort_term_kind kind)
 
 /* ---- cells ---- */
 
-_Static_assert(LORT_BLOCK_ROW_UNIT % LORT_DECODE_ROWS == 0 &&
-                   LORT_BLOCK_COL_UNIT % LORT_DECODE_COLS == 0,
-               "cells are whole steps of the decoder");
-
 lort_cell_grid lort_cell_grid_of(int64_t rows, int64_t cols)
 {
     return lort_block_grid_of(rows, cols);

@@ -48,8 +48,8 @@ typedef struct lort_slice {
     float *outliers;
 } lort_slice;
 
-/* Rows [r0, r1) x columns [c0, c1). r0 and r1 are multiples of LORT_DECODE_ROWS, c0 and c1 of
- * LORT_DECODE_COLS; r1 and c1 may also be the end of the matrix. */
+/* Rows [r0, r1) x columns [c0, c1): any. Of a raw slice c0 and c1 are borders of blocks of its
+ * type. The bits of an element do not depend on the cells. */
 typedef struct lort_cells {
     int64_t r0, r1, c0, c1;
 } lort_cells;

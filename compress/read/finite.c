@@ -1,7 +1,8 @@
 /* finite: see finite.h.
  *
- *     |element| <= 2^exponent x rank x max|L| x max|R| + largest block value < 2^128
+ *     |element| <= 2^exponent x rank x max|L| x max|R| x ROUNDING + largest block value < 2^128
  *
+ * The product must be below 2^128 before the exponent too, since readers compute it first.
  * Only where this bound fails are the cells decoded. A container from outside could make that work
  * without end, so the work per stored byte has a limit. */
 #include "compress/read/finite.h"
@@ -15,6 +16,9 @@
 /* Elements decoded per stored byte of the part. Factors of rank 1 in Q8_0 of 16384 x 16384 have
  * 7,700. */
 #define MOST_RATIO 8192
+
+/* A sum of at most 2^15 components grows by less than 2^-8 of its bound when each step rounds. */
+#define ROUNDING (1 + 0x1p-8)
 
 static double most_of(const float *values, uint64_t n)
 {
@@ -30,9 +34,9 @@ static double bound_of(const lort_slice *slice)
                     *integers = slice->term[LORT_TERM_INTEGERS];
     const uint64_t rank = factors->rank[slice->slice], rows = (uint64_t)slice->shape.rows,
                    cols = (uint64_t)slice->shape.cols;
-    double bound =
-        (double)rank * most_of(slice->left, rows * rank) * most_of(slice->right, rank * cols);
-    bound = ldexp(bound, factors->exponent[slice->slice]);
+    const double product = ROUNDING * (double)rank * most_of(slice->left, rows * rank) *
+                           most_of(slice->right, rank * cols);
+    double bound = fmax(product, ldexp(product, factors->exponent[slice->slice]));
     if (integers)
         bound += MOST_STEPS * (double)integers->step[slice->slice];
     if (slice->scales)

@@ -43,12 +43,10 @@
 
 /* ---- errors ---- */
 
-/* Rows of a block that are measured: whole lanes, or whole cells of the decoder where factors are
- * subtracted. */
+/* Rows of a block that are measured: whole lanes. */
 static int64_t sample_rows(const lort_fitting *f, const lort_block_place *place)
 {
-    const int64_t unit = f->source->factors ? LORT_DECODE_ROWS : LORT_LANES,
-                  some = (place->rows / f->one_in + unit - 1) / unit * unit;
+    const int64_t some = (place->rows / f->one_in + LORT_LANES - 1) / LORT_LANES * LORT_LANES;
     return some < place->rows && f->one_in > 1 ? some : place->rows;
 }
 

@@ -149,11 +149,11 @@ static lort_code take_scales(const alternation *f, lort_outcome *out, lort_error
 
 /* ---- rounds ---- */
 
+/* Rows and columns of the product that a tile needs at once. */
+enum { PRODUCT_ROWS = 64, PRODUCT_COLS = 1024 };
+
 /* A lort_tile_fn. Gives the matrix that the next factors approximate: A B + RELAX (W - A B - a T).
- *
- * Where a tile lies on the decode grid, its cells are those of a reader. Elsewhere a product may
- * round differently, so a trit at its threshold may differ. The factors stay valid: LoRT measures
- * what it stores by blocks. */
+ * The product is that of a reader. */
 static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
                               int64_t c1, float *dst, const float **out, int64_t *ld,
                               lort_error *err)
@@ -169,10 +169,10 @@ static lort_code read_relaxed(void *ctx, unsigned worker, int64_t r0, int64_t r1
     for (int64_t r = r0; values != dst && r < r1; r++)
         memcpy(dst + (r - r0) * (c1 - c0), values + (r - r0) * from,
                (size_t)(c1 - c0) * sizeof *dst);
-    for (int64_t r = r0; r < r1; r += LORT_DECODE_ROWS)
-        for (int64_t c = c0; c < c1; c += LORT_DECODE_COLS) {
-            const int64_t down = r + LORT_DECODE_ROWS < r1 ? r + LORT_DECODE_ROWS : r1,
-                          right = c + LORT_DECODE_COLS < c1 ? c + LORT_DECODE_COLS : c1;
+    for (int64_t r = r0; r < r1; r += PRODUCT_ROWS)
+        for (int64_t c = c0; c < c1; c += PRODUCT_COLS) {
+            const int64_t down = r + PRODUCT_ROWS < r1 ? r + PRODUCT_ROWS : r1,
+                          right = c + PRODUCT_COLS < c1 ? c + PRODUCT_COLS : c1;
             lort_product_cells(&best->product, f->grid.cols, r, down, c, right, product, right - c);
             for (int64_t i = r; i < down; i++)
                 lort_trit_relax(dst + (i - r0) * (c1 - c0) + (c - c0),

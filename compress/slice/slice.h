@@ -94,8 +94,7 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_t
 lort_code lort_slice_read(void *ctx, unsigned worker, int64_t r0, int64_t r1, int64_t c0,
                           int64_t c1, float *dst, const float **out, int64_t *ld, lort_error *err);
 /* Reads rows [place->row, + rows) of a block into dst, dense, less the factors and
- * scaled. rows: a multiple of LORT_DECODE_ROWS, or all of the block. spare: room as large as
- * dst. */
+ * scaled. rows: at most those of the block. spare: room as large as dst. */
 lort_code lort_slice_block(lort_slice_source *source, unsigned worker,
                            const lort_block_place *place, int64_t rows, float *dst, float *spare,
                            lort_error *err);

@@ -14,8 +14,12 @@
 #define LORT_VECTORS
 #endif
 #define LORT_INLINE static inline __attribute__((always_inline))
-/* Before a loop of at most 32 turns that gcc shall unroll. */
+/* Before a loop of at most 32 turns that the compiler shall unroll. clang knows no GCC unroll. */
+#if defined(__clang__)
+#define LORT_UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define LORT_UNROLL _Pragma("GCC unroll 32")
+#endif
 /* Before a loop of fixed length. gcc -O3 would unroll the loop before it looks for vectors, and
  * would then find few. */
 #define LORT_ROLLED _Pragma("GCC unroll 1")

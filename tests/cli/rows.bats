@@ -130,9 +130,11 @@ END
             rm -r "$T/one" "$T/two"
         done
         coded "factors$type" --rank 8
+        expect 0 "$LORT" restore "$T/factors$type.lort" -o "$T/one"
         expect 0 numpy scripts/lort_decode.py "$T/factors$type.lort" "$T/two"
+        cmp "$T/one" "$T/two/m"
         rows exact "$T/m" "$T/two/m"
-        rm -r "$T/two"
+        rm -r "$T/one" "$T/two"
     done
 }
 

@@ -6,7 +6,6 @@
  * Input: a byte that says how, and the rest. The rest is the file as it stands, or it is sealed
  * (fuzz_sealed.h), with a payload as it stands or as its decoded content. */
 #define _GNU_SOURCE
-#include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
 #include "compress/read/encoding.h"
 #include "formats/base/bytes.h"
@@ -38,6 +37,7 @@ static void check_cells(const lort_slice *slice, lort_scratch *scratch)
     if (count == 0)
         return;
     CHECK(grid.across == 1 && count <= VALUES_MOST);
+    enum { STEP_ROWS = 23 };
     float *whole = malloc(count * sizeof *whole + 1), *step = malloc(count * sizeof *step + 1);
     CHECK(whole && step);
     lort_code code = LORT_OK;
@@ -47,7 +47,7 @@ static void check_cells(const lort_slice *slice, lort_scratch *scratch)
     }
     check_code(code, &err);
     for (int64_t r = slice->shape.rows; code == LORT_OK && r > 0;) {
-        const int64_t r0 = (r - 1) / LORT_DECODE_ROWS * LORT_DECODE_ROWS;
+        const int64_t r0 = (r - 1) / STEP_ROWS * STEP_ROWS;
         const lort_cells cells = {r0, r, 0, grid.cols};
         CHECK(lort_slice_cells(slice, &cells, scratch, &other, step, NULL) == LORT_OK);
         CHECK(memcmp(step, whole + r0 * grid.cols, lort_cell_count(&cells) * sizeof *step) == 0);

@@ -22,11 +22,13 @@ list_versions() {
 3 a83119b
 4 bb37066
 5 8bd7c1d
-6 HEAD
+6 bbd5cb7
+7 HEAD
 END
 }
 
-# first version, name, model, options. At rank 1 every reader computes the same bits: no sum, so no order of a sum.
+# first version, name, model, options. At rank 1 every reader computes the same bits: no sum, so no order of a sum. From version 7
+# on the order is fixed, and so are the bits at every rank.
 list_cases() {
     cat <<END
 1 lossless tiny.gguf --lossless
@@ -43,6 +45,10 @@ list_cases() {
 3 scaled tiny.gguf --max-error 0.1 --max-rank 0 --imatrix MODELS/imatrix.dat
 3 trits tiny.gguf --residual ternary --rank 0
 3 hf-trits-rank1 tiny-hf --residual ternary --rank 1
+7 rank16 tiny.gguf --rank 16
+7 hf-rank8 tiny-hf --rank 8
+7 int-rank8 both.safetensors --max-error 0.02 --max-rank 8
+7 hf-trits-rank4 tiny-hf --residual ternary --rank 4
 6 rows rows.safetensors --max-error 0.05
 6 rows-rank1 rows.safetensors --rank 1
 6 tree tree --max-error 0.05
@@ -83,7 +89,7 @@ make_case() { # version, name, model, options
     # shellcheck disable=SC2086 # base is two words, or none
     "$lort" restore "$out/$name.lort" $base -o "$work/restored" 2>/dev/null
     case $name in
-    *-rank4) mv "$work/restored" "$out/$name.safetensors" && printf '%s\t%s\t-\tnear\n' "$name" "$version" ;;
+    a[1-6]-rank4) mv "$work/restored" "$out/$name.safetensors" && printf '%s\t%s\t-\tnear\n' "$name" "$version" ;;
     *) print_hashes "$name" "$version" "$work/restored" ;;
     esac
 }

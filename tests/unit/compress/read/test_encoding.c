@@ -28,10 +28,10 @@ static void cells_tile_the_matrix(void **state)
         for (int64_t n = 0; n < grid.down * grid.across; n++) {
             lort_cells c = lort_cell_get(&grid, n);
             assert_true(lort_cell_count(&c) > 0 && lort_cell_count(&c) <= LORT_CELL_VALUES);
-            assert_int_equal(c.r0 % LORT_DECODE_ROWS, 0);
-            assert_int_equal(c.c0 % LORT_DECODE_COLS, 0);
-            assert_true(c.r1 % LORT_DECODE_ROWS == 0 || c.r1 == rows);
-            assert_true(c.c1 % LORT_DECODE_COLS == 0 || c.c1 == cols);
+            assert_int_equal(c.r0 % LORT_BLOCK_ROW_UNIT, 0);
+            assert_int_equal(c.c0 % LORT_BLOCK_COL_UNIT, 0);
+            assert_true(c.r1 % LORT_BLOCK_ROW_UNIT == 0 || c.r1 == rows);
+            assert_true(c.c1 % LORT_BLOCK_COL_UNIT == 0 || c.c1 == cols);
             for (int64_t r = c.r0; r < c.r1; r++)
                 for (int64_t k = c.c0; k < c.c1; k++)
                     assert_int_equal(seen[r * cols + k]++, 0);
@@ -45,7 +45,7 @@ static void cells_tile_the_matrix(void **state)
 /* The bits of an element do not depend on the cell that it is read with. */
 static void cells_are_the_rows(void **state)
 {
-    enum { ROWS = 150, COLS = 2500, RANK = 7 };
+    enum { ROWS = 150, COLS = 2500, RANK = 7, HIGH = 37, WIDE = 413 };
     static float left[ROWS * RANK], right[RANK * COLS], rows[ROWS * COLS], cell[ROWS * COLS];
     static const int32_t exponents[] = {0, -3, 40, -140};
     tiny_fill_noise(left, ROWS * RANK, 1);
@@ -53,10 +53,10 @@ static void cells_are_the_rows(void **state)
     for (size_t e = 0; e < sizeof exponents / sizeof *exponents; e++) {
         lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, 0, ROWS, 0, COLS,
                            rows, COLS);
-        for (int64_t r = 0; r < ROWS; r += LORT_DECODE_ROWS)
-            for (int64_t c = 0; c < COLS; c += LORT_DECODE_COLS) {
-                int64_t r1 = r + LORT_DECODE_ROWS < ROWS ? r + LORT_DECODE_ROWS : ROWS,
-                        c1 = c + LORT_DECODE_COLS < COLS ? c + LORT_DECODE_COLS : COLS;
+        for (int64_t r = 0; r < ROWS; r += HIGH)
+            for (int64_t c = 0; c < COLS; c += WIDE) {
+                int64_t r1 = r + HIGH < ROWS ? r + HIGH : ROWS,
+                        c1 = c + WIDE < COLS ? c + WIDE : COLS;
                 lort_product_cells(&(lort_product){RANK, exponents[e], left, right}, COLS, r, r1, c,
                                    c1, cell, c1 - c);
                 for (int64_t k = r; k < r1; k++)
