@@ -2,6 +2,7 @@
 #
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
+#   BLAS=openblas|none             none: lib and lort without OpenBLAS, which read only (build/MODE-reader)
 #   PREFIX=/usr/local DESTDIR=     for install
 #   T=gguf                         of check, check-unit, check-cli, fuzz: only suites and cases with this in their names
 #   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one more than cores)
@@ -12,13 +13,17 @@ MODE    ?= release
 PREFIX  ?= /usr/local
 CC      ?= cc
 PKG_CONFIG ?= pkg-config
-BUILD   ?= build/$(MODE)
+BLAS    ?= openblas
+BUILD   ?= build/$(MODE)$(if $(filter none,$(BLAS)),-reader)
 TIME    ?= 60
 comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
-PKGS    := openblas lapacke libzstd hwloc libxxhash jansson
+ifeq ($(filter none openblas,$(BLAS)),)
+$(error BLAS=$(BLAS) is not one of openblas none)
+endif
+PKGS    := $(if $(filter openblas,$(BLAS)),openblas lapacke) libzstd hwloc libxxhash jansson
 
 FLAGS_release := -O3
 FLAGS_asan    := -O1 -fsanitize=address -fno-omit-frame-pointer
@@ -34,6 +39,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
         -Wformat=2 -Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-psabi $(if $(WERROR),-Werror)
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+READER_LIBS := $(shell $(PKG_CONFIG) --libs $(filter-out openblas lapacke,$(PKGS)) 2>/dev/null)
 # The prefix map keeps the directory of the build out of debugging information: the same bytes anywhere.
 # The objects serve the command, the archive and the shared library. As functions are not replaced from outside, calls
 # within the library stay direct.
@@ -45,7 +51,9 @@ $(warning not all of $(PKGS) are here: scripts/setup installs them)
 endif
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
-LIB_SRC  := $(filter-out compress/cli/%,$(wildcard formats/*/*.c loader/*/*.c compress/*/*.c))
+# One of two files has the interface of compress/math/blas.h.
+OTHER_BLAS := compress/math/$(if $(filter none,$(BLAS)),blas,blas_none).c
+LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(wildcard formats/*/*.c loader/*/*.c compress/*/*.c))
 CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
 UNIT_SRC := $(wildcard tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
@@ -55,7 +63,7 @@ MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
-ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory planes publish quant random rans report \
+ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report \
               safetensors shards tensor terms trellis weighting
 UNIT_SRC := $(filter-out $(foreach name,$(ONE_THREAD),%/test_$(name).c),$(UNIT_SRC))
 FUZZ_SRC :=
@@ -64,6 +72,7 @@ LEFT_OUT := echo "tsan: what has one thread is left out: parsers, coders, replay
 endif
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
+READER_OBJ := $(LIB_OBJ:%/math/blas.o=%/math/blas_none.o)
 CLI_PARTS := $(filter-out %/cli/main.o,$(CLI_OBJ))
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
@@ -87,18 +96,18 @@ LINT      = plain:scripts/check-format
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
     $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
-check: all $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
+check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
 	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(FUZZ_BIN:%=replay:%)
 
-check-fast: all $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
+check-fast: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
 	@$(LEFT_OUT) $(RUN_TESTS) $(TABLES) $(patsubst %,tap:%,$(filter-out $(SLOW_TESTS),$(UNIT_BIN))) \
 	    $(patsubst %,bats:%,$(filter-out $(SLOW_TESTS),$(BATS))) $(FUZZ_BIN:%=replay:%)
 
 check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus tests only
 	@$(LEFT_OUT) $(RUN_TESTS) $(UNIT_BIN:%=tap:%) $(FUZZ_BIN:%=replay:%)
 
-check-cli: all $(EXAMPLE_BIN) ## run the tests of the command line only
+check-cli: all $(BUILD)/lort-reader $(EXAMPLE_BIN) ## run the tests of the command line only
 	@$(LEFT_OUT) $(RUN_TESTS) $(BATS:%=bats:%)
 
 lint: ## check that every C source is formatted as .clang-format says (clang-format 14)
@@ -174,7 +183,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: all $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
+programs: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
 
 FUZZ_RUN := $(if $(T),$(foreach program,$(FUZZ_BIN),$(if $(findstring $(T),$(notdir $(program))),$(program))),$(FUZZ_BIN))
 fuzz-run: $(FUZZ_RUN)
@@ -200,6 +209,8 @@ $(BUILD)/liblort.so: $(BUILD)/$(SONAME)
 	@ln -sf $(<F) $@
 $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
+$(BUILD)/lort-reader: $(CLI_OBJ) $(READER_OBJ) # what BLAS=none builds, from the objects that are here; for tests
+	$(call say,LD)$(CC) $^ $(FLAVOUR) $(LDFLAGS) $(READER_LIBS) -lm -pthread -o $@
 ifeq ($(MODE),fuzz)
 FUZZ_MAIN := -fsanitize=fuzzer
 else

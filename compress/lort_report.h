@@ -188,7 +188,8 @@ typedef struct lort_report {
     uint64_t peak_anon_bytes, peak_file_bytes, peak_rss_bytes, cgroup_peak_bytes;
     double stall_seconds; /* time that the process waited for memory */
     unsigned threads;
-    const char *blas_config, *blas_core; /* OpenBLAS's own description, and the core it chose */
+    const char *blas_config, *blas_core; /* OpenBLAS's own description, and the core that it
+                                          * chose; "" if the command computes without it */
     const char *input_path, *input_format;
     uint64_t input_bytes;
     uint64_t input_files;

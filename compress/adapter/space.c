@@ -98,7 +98,7 @@ static uint64_t common_cost(lort_extractor *x, unsigned threads, const lort_tens
         headers += lort_model_get_file(x->pair.base.model, i)->header.header_bytes;
     *which = most.tensor;
     return session->base_anon + lort_budget_used(session->budget) +
-           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &blocks) +
+           lort_session_cost(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &blocks) +
            lort_pair_cost(&x->pair, threads, x->tile_floats) + noise_bytes(threads) +
            column_bytes(x, threads) + most.bytes + modules + 2 * headers + SMALL_THINGS;
 }

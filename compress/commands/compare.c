@@ -449,10 +449,10 @@ static uint64_t most_factors(const comparing *c, const lort_tensor **which)
 
 /* A worker has the scratch of the session, a second one for B, and two cells. Archives that are not
  * mapped also need a stored chunk each. */
-static uint64_t worker_cost(uint64_t chunk, const lort_block_need *blocks)
+static uint64_t worker_cost(const comparing *c, uint64_t chunk)
 {
-    return lort_session_cost(1, LORT_ZSTD_LEVEL_DEFAULT, chunk, blocks) +
-           lort_block_space_bytes(blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) +
+    return lort_session_cost(&c->session, 1, LORT_ZSTD_LEVEL_DEFAULT, chunk, &c->blocks) +
+           lort_block_space_bytes(&c->blocks) + 2 * chunk + 3 * lort_codec_bound(chunk) +
            2 * LORT_CELL_VALUES * sizeof(float) + 2 * MOST_CELLS * sizeof(sums);
 }
 
@@ -466,9 +466,9 @@ static lort_code plan_memory(comparing *c, const lort_run_options *run, uint64_t
     *threads = c->session.threads;
     uint64_t base = c->session.base_anon + lort_budget_used(c->session.budget) + factors +
                     SMALL_THINGS + lort_base_cost(c->base, *threads);
-    while (*threads > 1 && base + *threads * worker_cost(chunk, &c->blocks) > limit)
+    while (*threads > 1 && base + *threads * worker_cost(c, chunk) > limit)
         --*threads;
-    report->planned_peak_bytes = base + *threads * worker_cost(chunk, &c->blocks);
+    report->planned_peak_bytes = base + *threads * worker_cost(c, chunk);
     if (report->planned_peak_bytes < lort_session_peak(&c->session)) /* by records, before */
         report->planned_peak_bytes = lort_session_peak(&c->session);
     if (report->planned_peak_bytes <= limit) {

@@ -2,7 +2,7 @@
  * owns the budget of a handle, and the values that the last stream decoded. */
 #include "compress/commands/weights_parts.h"
 #include "compress/goal/given.h"
-#include "compress/math/blas.h"
+#include "compress/read/input.h"
 #include "compress/read/reading.h"
 #include "compress/read/work.h"
 #include "compress/session/report.h"
@@ -45,16 +45,11 @@ static lort_code open_scratch(lort_weights *w, lort_error *err)
     return lort_scratch_open_read(w->session.scratch, w->alloc, w->chunk, err);
 }
 
-/* Takes the memory that decoding needs for any tensor: zstd, BLAS, chunks, blocks. */
+/* Takes the memory that decoding needs for any tensor: zstd, chunks, blocks. */
 static lort_code open_decoder(lort_weights *w, lort_error *err)
 {
     const lort_archive *archive = w->input.archive;
-    const uint64_t libraries = lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT) + lort_blas_touched();
-    if (!lort_os_address_space(lort_blas_address_space())) /* without, OpenBLAS never returns */
-        return lort_fail(
-            err, LORT_E_MEMORY,
-            "not enough address space (ulimit -v): the linear algebra library needs %llu bytes",
-            (ull)lort_blas_address_space());
+    const uint64_t libraries = lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT);
     lort_code code = lort_budget_reserve(w->session.budget, libraries, "libraries", err);
     if (code)
         return code;

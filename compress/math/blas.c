@@ -76,25 +76,6 @@ void lort_dgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, dou
     leave_blas();
 }
 
-bool lort_blas_fits(int64_t m, int64_t n)
-{
-    return m >= 0 && n >= 0 && m <= INT32_MAX && n <= INT32_MAX && (m == 0 || n <= INT32_MAX / m);
-}
-
-/* dsyevd asks for 1 + 6 n + 2 n^2 doubles and 3 + 5 n integers (LAPACK 3.11, dsyevd.f). LoRT
- * computes this in 64 bits, since LAPACK's own answer may not fit its integer. */
-static uint64_t syevd_doubles(int64_t n)
-{
-    return 1 + 6 * (uint64_t)n + 2 * (uint64_t)n * (uint64_t)n;
-}
-
-uint64_t lort_dsyevd_work(int64_t n)
-{
-    return n < 0 || n > LORT_DSYEVD_MAX
-               ? UINT64_MAX
-               : syevd_doubles(n) * sizeof(double) + (3 + 5 * (uint64_t)n) * sizeof(lapack_int);
-}
-
 static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *values, double *work,
                        uint64_t doubles, lapack_int *iwork, uint64_t ints, lort_error *err)
 {
@@ -123,33 +104,20 @@ static lort_code syevd(char job, int64_t n, double *a, int64_t lda, double *valu
 lort_code lort_dsyevd(int64_t n, double *a, int64_t lda, double *values, void *work,
                       lort_error *err)
 {
-    double *doubles = work;
+    const uint64_t ints = 3 + 5 * (uint64_t)n,
+                   doubles = (lort_dsyevd_work(n) - ints * sizeof(lapack_int)) / sizeof(double);
+    double *at = work;
 
-    return syevd('V', n, a, lda, values, doubles, syevd_doubles(n),
-                 (lapack_int *)(doubles + syevd_doubles(n)), 3 + 5 * (uint64_t)n, err);
-}
-
-/* 2 n + 1 doubles suffice. With 32 columns of n more, the tridiagonal form takes two thirds of the
- * time. At most n^2 are added, so the work of dsyevd with vectors has room for this beside the
- * matrix. */
-static uint64_t values_doubles(int64_t n)
-{
-    const uint64_t block = n < 32 ? (uint64_t)n : 32;
-    return 2 * (uint64_t)n + 1 + block * (uint64_t)n;
-}
-
-uint64_t lort_dsyevd_values_work(int64_t n)
-{
-    return n < 0 ? UINT64_MAX : (values_doubles(n) + 1) * sizeof(double);
+    return syevd('V', n, a, lda, values, at, doubles, (lapack_int *)(at + doubles), ints, err);
 }
 
 lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
                              lort_error *err)
 {
-    double *doubles = work;
+    const uint64_t doubles = lort_dsyevd_values_work(n) / sizeof(double) - 1;
+    double *at = work;
 
-    return syevd('N', n, a, lda, values, doubles, values_doubles(n),
-                 (lapack_int *)(doubles + values_doubles(n)), 1, err);
+    return syevd('N', n, a, lda, values, at, doubles, (lapack_int *)(at + doubles), 1, err);
 }
 
 const char *lort_blas_config(void) { return openblas_get_config(); }
@@ -168,8 +136,9 @@ static void lock_users(void)
 }
 static void unlock_users(void) { atomic_flag_clear_explicit(&users_lock, memory_order_release); }
 
-void lort_blas_start(void)
+lort_code lort_blas_start(lort_error *err)
 {
+    (void)err;
     lock_users();
     if (users++ == 0) {
         host_threads = openblas_get_num_threads();
@@ -179,6 +148,7 @@ void lort_blas_start(void)
     if (openblas_get_num_threads() != 1)
         openblas_set_num_threads(1);
     unlock_users();
+    return LORT_OK;
 }
 
 void lort_blas_stop(void)
@@ -188,8 +158,6 @@ void lort_blas_stop(void)
         openblas_set_num_threads(host_threads);
     unlock_users();
 }
-
-uint64_t lort_blas_address_space(void) { return ((uint64_t)128 << 20) + (64u << 10); }
 
 /* OpenBLAS's calls take their buffers with these two functions and give them back; the mapping
  * stays. All its builds so far export them, and no header declares them. */
@@ -214,5 +182,3 @@ unsigned lort_blas_reserve(unsigned callers)
     mapped = count;
     return count;
 }
-
-uint64_t lort_blas_touched(void) { return (uint64_t)5 << 20; }

@@ -1,5 +1,6 @@
-/* blas: the only user of <cblas.h> and <lapacke.h>. The room compress/math owns BLAS and LAPACK
- * calls and random numbers. It must not know a tensor.
+/* blas: the only user of <cblas.h> and <lapacke.h> (blas.c). A build with BLAS=none has blas_none.c
+ * instead, where lort_blas_start fails. The room compress/math owns BLAS and LAPACK calls, the
+ * product of factors (multiply.h) and random numbers. It must not know a tensor.
  *
  * Dimensions are int64_t, and one place narrows and checks them. All matrices are row-major, with a
  * leading dimension (elements from row to row). A call names a transposed operand; nothing is
@@ -36,16 +37,19 @@ lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, 
 /* Returns true if m, n and m x n fit a 32-bit BLAS integer. */
 bool lort_blas_fits(int64_t m, int64_t n);
 
-const char *lort_blas_config(void); /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY ..." */
-const char *lort_blas_core(void);   /* "Zen", "SkylakeX": the core may decide bytes */
+/* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY ..."; "no BLAS" */
+const char *lort_blas_config(void);
+const char *lort_blas_core(void); /* "Zen", "SkylakeX": the core may decide bytes; "" if no BLAS */
 /* Makes OpenBLAS use one thread inside a call, until the last lort_blas_stop. Call it before any
  * other function here. The number of threads is state of the whole process, and a host program may
- * use OpenBLAS too. So each start needs a stop. Threads: any.
+ * use OpenBLAS too. So each start that succeeds needs a stop. Threads: any.
  *
  * It also decides whether calls from several threads run at once. They take turns in a serial or
  * OpenMP build, whose buffers are not safe to share: more workers gain nothing there. Use the
- * pthread build. */
-void lort_blas_start(void);
+ * pthread build.
+ *
+ * On failure: LORT_E_USAGE, if the library was built without BLAS. */
+lort_code lort_blas_start(lort_error *err);
 /* Ends what lort_blas_start began. The last stop gives OpenBLAS the number of threads that it had
  * before the first start, unless the host set another one meanwhile. */
 void lort_blas_stop(void);

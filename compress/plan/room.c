@@ -158,7 +158,8 @@ static uint64_t common_cost(const lort_session *session, const lort_options *opt
                             const lort_work_plan *plan, unsigned threads)
 {
     return session->base_anon + lort_budget_used(session->budget) +
-           lort_session_cost(threads, options->zstd_level, LORT_CHUNK_TARGET, &plan->blocks) +
+           lort_session_cost(session, threads, options->zstd_level, LORT_CHUNK_TARGET,
+                             &plan->blocks) +
            window_cost(2 * threads, &plan->blocks) + lort_chunk_against_cost(session, threads);
 }
 

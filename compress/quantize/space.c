@@ -73,7 +73,8 @@ static uint64_t cost(void *ctx, lort_mode mode, unsigned threads, const lort_ten
     const lort_session *session = &q->reading.session;
     *which = n->largest;
     return session->base_anon + lort_budget_used(session->budget) +
-           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk_of(q), &q->reading.blocks) +
+           lort_session_cost(session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk_of(q),
+                             &q->reading.blocks) +
            headers_bytes(q) + slice_bytes(q) + threads * worker_bytes(q) +
            2 * threads * SLOT_BYTES * q->piece_elements + SMALL_THINGS +
            (q->options->goal == LORT_GOAL_TYPE ? 0 : CHOICE_BYTES) +

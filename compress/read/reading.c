@@ -83,7 +83,8 @@ lort_code lort_reading_list(const lort_archive *archive, lort_report *report, lo
 static uint64_t workers_cost(const lort_reading *reading, unsigned threads, uint64_t chunk)
 {
     return reading->session.base_anon + lort_budget_used(reading->session.budget) +
-           lort_session_cost(threads, LORT_ZSTD_LEVEL_DEFAULT, chunk, &reading->blocks) +
+           lort_session_cost(&reading->session, threads, LORT_ZSTD_LEVEL_DEFAULT, chunk,
+                             &reading->blocks) +
            threads * lort_codec_bound(chunk) + 2 * threads * 2 * chunk + SMALL_THINGS;
 }
 

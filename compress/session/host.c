@@ -6,7 +6,13 @@ void lort_host_enter(lort_host *host)
 {
     host->entered = true;
     lort_os_float_enter(&host->env);
-    lort_blas_start();
+}
+
+lort_code lort_host_start_blas(lort_host *host, lort_error *err)
+{
+    lort_code code = lort_blas_start(err);
+    host->blas = code == LORT_OK;
+    return code;
 }
 
 void lort_host_leave(lort_host *host)
@@ -14,7 +20,9 @@ void lort_host_leave(lort_host *host)
     if (!host->entered)
         return;
     host->entered = false;
-    lort_blas_stop();
+    if (host->blas)
+        lort_blas_stop();
+    host->blas = false;
     lort_os_float_leave(&host->env);
 }
 

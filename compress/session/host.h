@@ -1,20 +1,25 @@
 /* host: the state of the host program that a public call changes and gives back: the floating-point
- * environment of the calling thread, and OpenBLAS's number of threads.
+ * environment of the calling thread and, if the call computes with BLAS, OpenBLAS's number of
+ * threads.
  *
  * LoRT's bytes need rounding to nearest and tiny numbers. LoRT's own sums may overflow or be NaN,
  * which must not trap. Workers start with the environment of the thread that starts them. */
 #ifndef LORT_COMPRESS_SESSION_HOST_H
 #define LORT_COMPRESS_SESSION_HOST_H
 
+#include "formats/base/error.h"
 #include "loader/os/os.h"
 
 typedef struct lort_host {
-    bool entered;
+    bool entered, blas;
     lort_float_env env; /* the caller's */
 } lort_host;
 
-/* Saves the caller's state and sets LoRT's. Call it first in a public call. */
+/* Saves the caller's floating-point environment and sets LoRT's. Call it first in a public call. */
 void lort_host_enter(lort_host *host);
+/* For a call that computes with BLAS, after lort_host_enter: OpenBLAS uses one thread until
+ * lort_host_leave. On failure: as lort_blas_start. */
+lort_code lort_host_start_blas(lort_host *host, lort_error *err);
 /* Gives the caller's state back. Does nothing if the host was not entered, so every way out may
  * call it. Threads: the thread that entered. */
 void lort_host_leave(lort_host *host);

@@ -14,6 +14,12 @@
 #define SAY_NS 200000000u         /* 0.2 s between two PROGRESS events */
 #define STACK_TOUCHED (64u << 10) /* bytes of its stack that a worker may touch */
 
+/* Commands that compute with BLAS. All others need no BLAS: readers compute products themselves
+ * (math/multiply.h). plan may compress a sample, and predicts the workers and memory of compress.
+ */
+static const bool computes_with_blas[LORT_COMMANDS] = {
+    [LORT_COMMAND_COMPRESS] = true, [LORT_COMMAND_PLAN] = true, [LORT_COMMAND_EXTRACT] = true};
+
 static _Thread_local char this_thread; /* its address stands for the thread */
 
 static void *session_take(void *ctx, size_t bytes)
@@ -91,12 +97,18 @@ static lort_code limit_memory(lort_session *session, uint64_t memory_bytes, lort
     return LORT_OK;
 }
 
-/* Maps the buffers of BLAS. This comes before the memory probe: under a limit of address space, the
- * probe must see what BLAS leaves. */
-static lort_code reserve_blas(lort_session *session, unsigned threads, lort_error *err)
+/* Starts BLAS and maps its buffers. This comes before the memory probe: under a limit of address
+ * space, the probe must see what BLAS leaves. */
+static lort_code open_blas(lort_session *session, lort_error *err)
 {
     char size[32];
-    const unsigned most = threads < LORT_BLAS_MAX_CALLERS ? threads : LORT_BLAS_MAX_CALLERS;
+    const unsigned threads = session->threads,
+                   most = threads < LORT_BLAS_MAX_CALLERS ? threads : LORT_BLAS_MAX_CALLERS;
+    lort_code code = lort_host_start_blas(&session->host, err);
+    if (code)
+        return code;
+    session->report->blas_config = lort_blas_config();
+    session->report->blas_core = lort_blas_core();
     session->threads = lort_blas_reserve(most);
     if (session->threads == 0)
         return lort_fail(err, LORT_E_MEMORY,
@@ -139,11 +151,10 @@ lort_code lort_session_open(lort_session *session, lort_command command, uint64_
     lort_code code = open_report(session, command, observer, report, err);
     if (code)
         return code;
-    report->blas_config = lort_blas_config();
-    report->blas_core = lort_blas_core();
     code = lort_topology_probe(NULL, "", &session->topology, err);
-    if (code == LORT_OK)
-        code = reserve_blas(session, threads ? threads : session->topology.threads, err);
+    session->threads = threads ? threads : session->topology.threads;
+    if (code == LORT_OK && computes_with_blas[command])
+        code = open_blas(session, err);
     return code ? code : limit_memory(session, memory_bytes, err);
 }
 
@@ -222,15 +233,16 @@ void lort_scratch_close(lort_scratch *scratch, const lort_alloc *alloc)
 }
 
 /* Bytes that the libraries and the stacks of the workers take by themselves. */
-static uint64_t library_cost(unsigned threads, int zstd_level)
+static uint64_t library_cost(const lort_session *session, unsigned threads, int zstd_level)
 {
-    return threads * (lort_codec_memory(zstd_level) + lort_blas_touched() + STACK_TOUCHED);
+    const uint64_t blas = computes_with_blas[session->report->command] ? lort_blas_touched() : 0;
+    return threads * (lort_codec_memory(zstd_level) + blas + STACK_TOUCHED);
 }
 
-uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes,
-                           const lort_block_need *blocks)
+uint64_t lort_session_cost(const lort_session *session, unsigned threads, int zstd_level,
+                           uint64_t chunk_bytes, const lort_block_need *blocks)
 {
-    return library_cost(threads, zstd_level) +
+    return library_cost(session, threads, zstd_level) +
            threads *
                (2 * chunk_bytes + lort_codec_bound(chunk_bytes) + lort_block_space_bytes(blocks));
 }
@@ -267,11 +279,11 @@ lort_code lort_session_start(lort_session *session, unsigned threads, int zstd_l
         lort_session_warn(session, "the system allows %u of %u threads", session->threads, threads);
     session->report->threads = session->threads;
     lort_report_settle(session->report);
-    code = lort_budget_reserve(session->budget, library_cost(session->threads, zstd_level),
+    code = lort_budget_reserve(session->budget, library_cost(session, session->threads, zstd_level),
                                "libraries", err);
     if (code)
         return code;
-    session->reserved = library_cost(session->threads, zstd_level);
+    session->reserved = library_cost(session, session->threads, zstd_level);
     code = lort_take_zero(&session->alloc, session->threads * sizeof *session->scratch, "workers",
                           &memory, err);
     if (code)

@@ -56,7 +56,8 @@ typedef struct lort_session {
     struct lort_base *base;                      /* compress, plan: with --base; else NULL */
 } lort_session;
 
-/* Sets the floating-point environment and OpenBLAS's threads. Probes memory and topology, fills the
+/* Sets the floating-point environment. Starts BLAS if the command computes with it, and maps the
+ * buffers of its threads (math/blas.h). Probes memory and topology, fills the
  * memory figures of the report, and opens a budget. Its limit holds from here on: it is
  * lort_session_limit less the memory of the process, and at least 8 MiB. So headers and records are
  * parsed within it. Once a plan counts the memory of the process itself, the plan sets the limit to
@@ -66,7 +67,7 @@ typedef struct lort_session {
 lort_code lort_session_open(lort_session *session, lort_command command, uint64_t memory_bytes,
                             unsigned threads, const lort_observer *observer, lort_report *report,
                             lort_error *err);
-/* The same for a command that computes nothing: no topology, no BLAS and no workers. */
+/* The same for a command that has no workers: no topology, and no BLAS. */
 lort_code lort_session_open_reader(lort_session *session, lort_command command,
                                    uint64_t memory_bytes, const lort_observer *observer,
                                    lort_report *report, lort_error *err);
@@ -89,9 +90,9 @@ lort_code lort_session_spare(lort_session *session, uint64_t bytes, lort_error *
 /* The allocator of that reserve, or NULL if fewer than `bytes` are left. Callers assume that a held
  * block takes at most one byte per weight. */
 const lort_alloc *lort_session_spare_alloc(const lort_session *session, uint64_t bytes);
-/* The bytes that lort_session_start takes. */
-uint64_t lort_session_cost(unsigned threads, int zstd_level, uint64_t chunk_bytes,
-                           const lort_block_need *blocks);
+/* The bytes that lort_session_start takes in an open session. */
+uint64_t lort_session_cost(const lort_session *session, unsigned threads, int zstd_level,
+                           uint64_t chunk_bytes, const lort_block_need *blocks);
 /* The limit of the budget: exactly memory_bytes; 0: LORT_MEMORY_SHARE of the available memory. */
 uint64_t lort_session_limit(const lort_session *session, uint64_t memory_bytes);
 /* Fails with LORT_E_MEMORY: tensor `name` (NULL: the buffers) needs `smallest` bytes even with one

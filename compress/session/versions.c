@@ -23,12 +23,12 @@ uint32_t lort_api_version(void) { return LORT_API_VERSION; }
 const char *lort_version_text(void)
 {
     static char text[512];
+    const char *core = lort_blas_core();
     const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
-    snprintf(
-        text, sizeof text,
-        "lort %s (algorithm %d; %s, core %s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)",
-        LORT_VERSION, LORT_ALGORITHM, lort_blas_config(), lort_blas_core(), lort_codec_version(),
-        hwloc >> 16, hwloc >> 8 & 255, hwloc & 255, xxh / 10000, xxh / 100 % 100, xxh % 100,
-        lort_json_version());
+    snprintf(text, sizeof text,
+             "lort %s (algorithm %d; %s%s%s; zstd %s; hwloc %u.%u.%u; xxHash %u.%u.%u; jansson %s)",
+             LORT_VERSION, LORT_ALGORITHM, lort_blas_config(), core[0] ? ", core " : "", core,
+             lort_codec_version(), hwloc >> 16, hwloc >> 8 & 255, hwloc & 255, xxh / 10000,
+             xxh / 100 % 100, xxh % 100, lort_json_version());
     return text;
 }

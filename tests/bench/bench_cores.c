@@ -169,7 +169,7 @@ int main(void)
 {
     const unsigned cores = bench_cores();
 
-    lort_blas_start();
+    lort_blas_start(NULL);
     const double one = bench_sgemm(1), all = bench_sgemm(cores);
     printf("sgemm: %.1f Gflop/s on one core, %.1f on %u: %.2f times\n", one, all, cores, all / one);
     count_tasks();

@@ -129,7 +129,7 @@ int main(void)
     float *tile = bench_take((size_t)TILE * sizeof *tile);
     spectra m;
 
-    lort_blas_start();
+    lort_blas_start(NULL);
     m = spectra_make(side, 4096, LORT_F16);
     const double copy = bench_memcpy();
     printf("memcpy %.1f GB/s, sgemm %.1f Gflop/s on one core; %" PRId64 " x 4096; GB/s of f32\n",

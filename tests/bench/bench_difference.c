@@ -277,7 +277,7 @@ static void run_adapter(void)
 
 int main(void)
 {
-    lort_blas_start();
+    lort_blas_start(NULL);
     run_synthetic(0.02, true);
     run_synthetic(0.02, false);
     run_adapter();

@@ -113,7 +113,7 @@ static void measure_real(void)
 
 int main(int argc, char **argv)
 {
-    lort_blas_start();
+    lort_blas_start(NULL);
     printf("generated: %d components, singular values (1 + i)^-1/2, %g of the energy; the rest is "
            "noise\n",
            SPECTRA_COMPONENTS, SPECTRA_SIGNAL);

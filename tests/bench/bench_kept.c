@@ -97,7 +97,7 @@ int main(void)
     static const lort_dtype types[] = {LORT_BF16, LORT_F16};
     const int64_t rows = bench_short() ? 4096 : 8192, cols = 4096;
 
-    lort_blas_start();
+    lort_blas_start(NULL);
     printf("memcpy %.1f GB/s\n", bench_memcpy());
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         spectra m = spectra_make(rows, cols, types[i]);

@@ -7,7 +7,7 @@ int main(void)
     const unsigned cores = bench_cores();
     spectra m;
 
-    lort_blas_start();
+    lort_blas_start(NULL);
     m = spectra_make(2048, 4096, LORT_BF16);
     printf("%u cores; %s, core %s\n", cores, lort_blas_config(), lort_blas_core());
     const double one = bench_sgemm(1), all = bench_sgemm(cores);

@@ -96,7 +96,7 @@ static void measure(int64_t rows, int64_t cols, int64_t k, bool gesdd)
 
 int main(void)
 {
-    lort_blas_start();
+    lort_blas_start(NULL);
     if (bench_short())
         measure(2048, 4096, 64, true);
     else {

@@ -181,7 +181,7 @@ static void measure(int64_t rows, int64_t cols, int64_t rank)
 
 int main(int argc, char **argv)
 {
-    lort_blas_start();
+    lort_blas_start(NULL);
     if (argc > 3)
         measure(strtoll(argv[1], NULL, 10), strtoll(argv[2], NULL, 10), strtoll(argv[3], NULL, 10));
     else {

@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     static const char *const usual[] = {"16", "64", "128"};
     const int n = argc > 1 ? argc - 1 : 3;
 
-    lort_blas_start();
+    lort_blas_start(NULL);
     printf("%6s %8s %8s %8s %8s %8s %9s  %s\n", "rank", "matrices", "worst", "mean", "sketch",
            "passes", "ms each", "worst one");
     for (int i = 0; i < n; i++) {

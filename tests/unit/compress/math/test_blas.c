@@ -223,6 +223,6 @@ int main(void)
         cmocka_unit_test(names_are_known),
     };
 
-    lort_blas_start();
+    lort_blas_start(NULL);
     return run_chosen(tests, NULL, NULL);
 }

@@ -90,12 +90,20 @@ static bool same_environment(const environment *e, unsigned control)
 
 static const environment *outside; /* of the call that runs */
 static unsigned outside_control;
-static bool lent;  /* every function of the caller saw its own environment */
-static int events; /* calls of them */
+static bool lent;        /* every function of the caller saw its own environment */
+static int events;       /* calls of them */
+static _Atomic int held; /* calls of the caller's functions while OpenBLAS had one thread */
+
+static void look_at_blas(void)
+{
+    if (openblas_get_num_threads() != HOST_THREADS)
+        atomic_fetch_add(&held, 1);
+}
 
 static bool is_lent(void)
 {
     events++;
+    look_at_blas();
     return fegetround() == outside->rounding && control_word() == outside_control;
 }
 
@@ -106,6 +114,7 @@ static _Atomic int asked, asked_outside;
 static bool ask(void *ctx)
 {
     atomic_fetch_add(&asked, 1);
+    look_at_blas();
     if (fegetround() != FE_TONEAREST || fegetexcept() || (control_word() & TINY_IS_ZERO))
         atomic_fetch_add(&asked_outside, 1);
     return false;
@@ -225,17 +234,19 @@ static const struct {
     lort_code (*call)(void), code;
     const char *file;      /* that it writes; NULL: none to compare */
     bool calls_back, asks; /* calls `event`, or a function of a stream; calls `stop` */
-} calls[] = {{"compress", compress_well, LORT_OK, "out", true, true},
-             {"compress: no input", compress_nothing, LORT_E_INPUT, NULL, false, false},
-             {"compress: no memory", compress_in_no_memory, LORT_E_MEMORY, NULL, false, false},
-             {"plan", plan_it, LORT_OK, NULL, true, true},
-             {"verify", verify_it, LORT_OK, NULL, true, true},
-             {"verify: a model", verify_a_model, LORT_E_INPUT, NULL, false, false},
-             {"restore", restore_it, LORT_OK, "back", true, true},
-             {"compare", compare_it, LORT_OK, NULL, true, true},
-             {"inspect", inspect_it, LORT_OK, "json", false, true},
-             {"weights", weights_it, LORT_OK, "rows", true, false},
-             {"weights: no input", weights_of_nothing, LORT_E_INPUT, NULL, false, false}};
+    bool blas;             /* computes with BLAS */
+} calls[] = {
+    {"compress", compress_well, LORT_OK, "out", true, true, true},
+    {"compress: no input", compress_nothing, LORT_E_INPUT, NULL, false, false, false},
+    {"compress: no memory", compress_in_no_memory, LORT_E_MEMORY, NULL, false, false, true},
+    {"plan", plan_it, LORT_OK, NULL, true, true, true},
+    {"verify", verify_it, LORT_OK, NULL, true, true, false},
+    {"verify: a model", verify_a_model, LORT_E_INPUT, NULL, false, false, false},
+    {"restore", restore_it, LORT_OK, "back", true, true, false},
+    {"compare", compare_it, LORT_OK, NULL, true, true, false},
+    {"inspect", inspect_it, LORT_OK, "json", false, true, false},
+    {"weights", weights_it, LORT_OK, "rows", true, false, false},
+    {"weights: no input", weights_of_nothing, LORT_E_INPUT, NULL, false, false, false}};
 
 static lort_buffer reference(unsigned i)
 {
@@ -249,7 +260,7 @@ static void call_in(unsigned i, const environment *e, const lort_buffer *want)
 {
     lent = true;
     events = 0;
-    asked = asked_outside = 0;
+    asked = asked_outside = held = 0;
     outside = e;
     set_environment(e);
     outside_control = control_word();
@@ -263,6 +274,9 @@ static void call_in(unsigned i, const environment *e, const lort_buffer *want)
         fail_msg("%s in environment %u left another one", calls[i].name, number);
     if (!lent || (calls[i].calls_back && events == 0))
         fail_msg("%s in environment %u called back in another one", calls[i].name, number);
+    if ((held > 0) != calls[i].blas)
+        fail_msg("%s in environment %u: OpenBLAS was %sheld", calls[i].name, number,
+                 held ? "" : "not ");
     if (asked_outside || (calls[i].asks && asked == 0))
         fail_msg("%s in environment %u: %d of %d calls of stop outside LoRT's environment",
                  calls[i].name, number, (int)asked_outside, (int)asked);

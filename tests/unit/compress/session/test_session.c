@@ -89,7 +89,7 @@ static void threads_have_a_limit(void **state)
 static void every_worker_has_its_scratch(void **state)
 {
     open_session(TINY_PLENTY, 3, NULL);
-    uint64_t cost = lort_session_cost(3, 1, MIB, &no_blocks);
+    uint64_t cost = lort_session_cost(&session, 3, 1, MIB, &no_blocks);
     tiny_ok(lort_session_start(&session, 3, 1, MIB, &no_blocks, &err), &err);
     assert_int_equal(session.threads, 3);
     assert_int_equal(report.threads, 3);
@@ -107,15 +107,15 @@ static void every_worker_has_its_scratch(void **state)
     }
     /* the budget has the bytes that the plan counts, and the small table of workers */
     assert_in_range(lort_budget_used(session.budget), cost, cost + 64 * 1024);
-    assert_true(lort_session_cost(4, 1, MIB, &no_blocks) > cost &&
-                lort_session_cost(3, 1, 2 * MIB, &no_blocks) > cost &&
-                lort_session_cost(3, 19, MIB, &no_blocks) > cost);
+    assert_true(lort_session_cost(&session, 4, 1, MIB, &no_blocks) > cost &&
+                lort_session_cost(&session, 3, 1, 2 * MIB, &no_blocks) > cost &&
+                lort_session_cost(&session, 3, 19, MIB, &no_blocks) > cost);
 }
 
 static void workers_beyond_the_limit_are_refused(void **state)
 {
     open_session(TINY_PLENTY, 2, NULL);
-    uint64_t cost = lort_session_cost(2, 1, MIB, &no_blocks);
+    uint64_t cost = lort_session_cost(&session, 2, 1, MIB, &no_blocks);
     for (uint64_t limit = 1; limit < cost; limit += cost / 7) {
         lort_budget_limit(session.budget, limit);
         assert_int_equal(lort_session_start(&session, 2, 1, MIB, &no_blocks, &err), LORT_E_MEMORY);
