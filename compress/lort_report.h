@@ -145,7 +145,7 @@ typedef struct lort_tensor_report {
     uint64_t offset;        /* inspect: from the start of the file */
     const char *file;       /* inspect: the name of the file */
     double seconds;
-    uint64_t reserved[12];
+    uint64_t reserved[4]; /* memory of inspect: docs/FORMAT.md, section 12 */
 } lort_tensor_report;
 
 /* One limit of memory that applies. */
@@ -162,7 +162,7 @@ typedef struct lort_meta_report {
     const char *text; /* the value: plain text if is_text, "" if is_array, else a JSON literal */
     uint64_t count;   /* is_array: its length */
     bool is_text, is_array;
-    uint64_t reserved[4];
+    uint64_t reserved[2];
 } lort_meta_report;
 
 /* inspect, compare: sums over the tensors of equal dtype and type; past 63 of them, "others". */

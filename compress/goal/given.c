@@ -48,9 +48,9 @@ static const lort_given files_kind = {"lort_files_options_init", sizeof(lort_fil
                    #type " changed its size: take the place of reserved members")
 KEEPS(lort_error, 2048);
 KEEPS(lort_report, 2784);
-KEEPS(lort_tensor_report, 312);
+KEEPS(lort_tensor_report, 248);
 KEEPS(lort_source_report, 64);
-KEEPS(lort_meta_report, 72);
+KEEPS(lort_meta_report, 56);
 KEEPS(lort_type_report, 128);
 KEEPS(lort_observer, 64);
 KEEPS(lort_tensor_info, 144);
