@@ -219,13 +219,15 @@ def test_an_exception_of_the_callback_stops_the_child_at_a_checkpoint(slow, tmp_
 
 
 INTERRUPTED = """
-    import signal, sys
+    import os, signal, sys
     from lort import commands
 
     before = signal.getsignal(signal.SIGINT)
     def progress(line):
+        if line["type"] == "start":
+            assert os.getsid(line["pid"]) == os.getpgid(line["pid"]) == line["pid"] != os.getpgid(0)
         if line["type"] == "tensor":
-            print(line["pid"] if "pid" in line else "tensor", flush=True)
+            print("tensor", flush=True)
     try:
         commands.compress(sys.argv[1], sys.argv[2], threads=1, progress=progress)
     except KeyboardInterrupt as interruption:
