@@ -165,6 +165,7 @@ install: all ## install the command, library, headers, lort.pc and man page
 	install -m 644 compress/lort.h $(DESTDIR)$(PREFIX)/include/lort/lort.h
 	install -m 644 compress/lort_report.h $(DESTDIR)$(PREFIX)/include/lort/compress/lort_report.h
 	install -m 644 compress/lort_files.h $(DESTDIR)$(PREFIX)/include/lort/compress/lort_files.h
+	install -m 644 compress/lort_weights.h $(DESTDIR)$(PREFIX)/include/lort/compress/lort_weights.h
 	install -m 644 formats/base/error.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/error.h
 	install -m 644 formats/base/escape.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/escape.h
 	install -m 644 formats/base/text.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/text.h

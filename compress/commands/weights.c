@@ -1,6 +1,7 @@
 /* weights: the weights of a model or container for a program, by name, by address or streamed. It
  * owns the budget of a handle, and the values that the last stream decoded. */
 #include "compress/commands/weights_parts.h"
+#include "compress/files/rows.h"
 #include "compress/goal/given.h"
 #include "compress/read/input.h"
 #include "compress/read/reading.h"
@@ -162,6 +163,11 @@ lort_matrices lort_weights_shape(const lort_tensor *tensor)
 static bool has_bytes(const lort_entry *entry)
 {
     return !entry->part || lort_part_is_raw(entry->part);
+}
+
+const lort_dtype_info *lort_weights_own_type(const lort_entry *entry)
+{
+    return entry->part ? lort_rows_own_type(entry->part) : entry->tensor->type;
 }
 
 lort_code lort_weights_info(const lort_weights *w, uint64_t number, lort_tensor_info *out,

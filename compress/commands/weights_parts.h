@@ -22,7 +22,6 @@ struct lort_weights {
     unsigned listed;    /* places in session.scratch */
     const lort_alloc *alloc;
     uint64_t reserved; /* bytes for libraries, of worker 0 */
-    unsigned allowed;  /* workers that may call BLAS, of a container; 0: not asked yet */
     unsigned cores;    /* that the process may use; 0: not asked yet */
     lort_block_need blocks;
     uint64_t chunk; /* bytes of the largest chunk */
@@ -49,6 +48,9 @@ lort_code lort_weights_open_slice(lort_weights *weights, const lort_part *part, 
                                   lort_error *err);
 /* Frees the rows of the open slice that a stream decoded. */
 void lort_weights_drop_band(lort_weights *weights);
+/* Makes the pool have as many workers as are wanted (0: the cores that the process may use) and fit
+ * the memory. Returns their number, at least 1. */
+unsigned lort_weights_workers(lort_weights *weights, unsigned threads);
 /* Gives up all workers but one, and their memory. True if there were any. */
 bool lort_weights_drop_workers(lort_weights *weights);
 /* The type of LORT_READ_OWN. */

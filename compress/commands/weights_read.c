@@ -7,9 +7,8 @@
  *
  * Each item of work is a range of elements, and goes to its place in the buffer. So the bytes do
  * not depend on the workers. */
-#include "compress/files/rows.h"
 #include "compress/commands/weights_parts.h"
-#include "compress/math/blas.h"
+#include "compress/files/rows.h"
 #include "compress/session/host.h"
 #include "formats/container/part.h"
 #include <string.h>
@@ -33,107 +32,6 @@ typedef struct reader {
     uint64_t chunk0; /* first chunk at work */
 } reader;
 
-/* ---- workers ---- */
-
-/* What a further worker takes in libraries. */
-static uint64_t worker_libraries(const lort_weights *w)
-{
-    return LORT_POOL_STACK + (w->input.archive
-                                  ? lort_codec_memory(LORT_ZSTD_LEVEL_DEFAULT) + lort_blas_touched()
-                                  : 0);
-}
-
-static void close_worker(lort_weights *w, lort_scratch *scratch)
-{
-    lort_scratch_close(scratch, w->alloc);
-    lort_budget_release(w->session.budget, worker_libraries(w));
-}
-
-static lort_code open_worker(lort_weights *w, lort_scratch *scratch, lort_error *err)
-{
-    lort_code code = lort_budget_reserve(w->session.budget, worker_libraries(w), "libraries", err);
-    if (code)
-        return code;
-    code = lort_scratch_open_read(scratch, w->alloc, w->chunk, err);
-    if (code == LORT_OK && w->input.archive)
-        code = lort_codec_open(LORT_ZSTD_LEVEL_DEFAULT, &scratch->codec, err);
-    if (code == LORT_OK && w->input.archive)
-        code = lort_block_space_open(&scratch->block, w->alloc, &w->blocks, err);
-    if (code)
-        close_worker(w, scratch);
-    return code;
-}
-
-/* Changes the length of the list of workers. On failure it stays as it is. */
-static bool resize_list(lort_weights *w, unsigned count, unsigned keep)
-{
-    void *memory;
-    if (lort_take_zero(w->alloc, count * sizeof(lort_scratch), "workers", &memory, NULL))
-        return false;
-    memcpy(memory, w->session.scratch, keep * sizeof(lort_scratch));
-    lort_give(w->alloc, w->session.scratch, w->listed * sizeof(lort_scratch));
-    w->session.scratch = memory;
-    w->listed = count;
-    return true;
-}
-
-bool lort_weights_drop_workers(lort_weights *w)
-{
-    lort_session *session = &w->session;
-    const bool any = session->threads > 1;
-    lort_pool_close(session->pool);
-    session->pool = NULL;
-    while (session->threads > 1)
-        close_worker(w, &session->scratch[--session->threads]);
-    return any;
-}
-
-/* Opens workers until there are `count`, or until the memory ends. */
-static void open_workers(lort_weights *w, unsigned count)
-{
-    lort_session *session = &w->session;
-    if (count > w->listed && !resize_list(w, count, session->threads))
-        return;
-    while (session->threads < count &&
-           open_worker(w, &session->scratch[session->threads], NULL) == LORT_OK)
-        session->threads++;
-}
-
-static unsigned wanted_workers(lort_weights *w, unsigned threads)
-{
-    if (threads == 0 && w->cores == 0) {
-        lort_topology topology;
-        w->cores = lort_topology_probe(NULL, "", &topology, NULL) ? 1 : topology.threads;
-    }
-    threads = threads ? threads : w->cores;
-    threads = threads < LORT_BLAS_MAX_CALLERS ? threads : LORT_BLAS_MAX_CALLERS;
-    if (!w->input.archive || threads == 1)
-        return threads;
-    if (threads > w->allowed) /* a call that cannot map its buffer never returns */
-        w->allowed = lort_blas_reserve(threads);
-    threads = threads < w->allowed ? threads : w->allowed;
-    return threads ? threads : 1;
-}
-
-/* Makes the pool have as many workers as are wanted and fit. The memory of the workers stays with
- * the handle, so that reading many small tensors does not take it again and again. */
-static unsigned start_workers(lort_weights *w, unsigned threads)
-{
-    lort_session *session = &w->session;
-    unsigned started = 1;
-    threads = wanted_workers(w, threads);
-    if (threads > session->threads)
-        open_workers(w, threads);
-    threads = threads < session->threads ? threads : session->threads;
-    if (threads == 1 || lort_pool_workers(session->pool) == threads)
-        return threads;
-    lort_pool_close(session->pool);
-    session->pool = NULL;
-    if (lort_pool_open(threads, &session->pool, &started, NULL))
-        return 1;
-    return started;
-}
-
 /* ---- running ---- */
 
 /* Takes the values of all workers, and runs the items. */
@@ -141,7 +39,7 @@ static lort_code run_items(reader *r, int64_t items, lort_work_fn *work, lort_er
 {
     lort_weights *w = r->weights;
     const unsigned workers =
-        items > 1 ? start_workers(w, r->threads) : 1; /* one item needs no helpers */
+        items > 1 ? lort_weights_workers(w, r->threads) : 1; /* one item needs no helpers */
     const uint64_t values = workers * r->decoder.room * sizeof(float),
                    caches = workers * sizeof(lort_chunk_cache);
     void *memory;
@@ -382,11 +280,6 @@ static lort_code read_slices(reader *r, lort_error *err)
 }
 
 /* ---- the call ---- */
-
-const lort_dtype_info *lort_weights_own_type(const lort_entry *entry)
-{
-    return entry->part ? lort_rows_own_type(entry->part) : entry->tensor->type;
-}
 
 static bool is_raw(const reader *r) { return !r->entry.part || lort_part_is_raw(r->entry.part); }
 

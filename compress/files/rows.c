@@ -39,8 +39,8 @@ int64_t lort_rows_band(lort_matrices shape, const lort_dtype_info *type)
 {
     const lort_cell_grid grid = lort_cell_grid_of(shape.rows, shape.cols);
     const uint64_t row_bytes = (uint64_t)shape.cols * type->block_bytes;
-    int64_t fits =
-        (int64_t)(BLOCK_BYTES / (row_bytes ? row_bytes : 1)) / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT;
+    int64_t fits = (int64_t)(BLOCK_BYTES / (row_bytes ? row_bytes : 1)) / LORT_BLOCK_ROW_UNIT *
+                   LORT_BLOCK_ROW_UNIT;
     fits = fits < LORT_BLOCK_ROW_UNIT ? LORT_BLOCK_ROW_UNIT : fits > grid.high ? grid.high : fits;
     return fits < shape.rows ? fits : shape.rows;
 }
@@ -159,7 +159,8 @@ lort_code lort_rows_decode(const lort_row_decoder *d, uint64_t at, uint64_t end,
 {
     const lort_cell_grid *grid = &d->grid;
     const int64_t cols = grid->cols, last = ((int64_t)end + cols - 1) / cols,
-                  below = (last + LORT_BLOCK_ROW_UNIT - 1) / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT;
+                  below =
+                      (last + LORT_BLOCK_ROW_UNIT - 1) / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT;
     lort_cells cells = {.r0 = (int64_t)at / cols / LORT_BLOCK_ROW_UNIT * LORT_BLOCK_ROW_UNIT,
                         .r1 = below < grid->rows ? below : grid->rows};
     lort_code code = LORT_OK;
