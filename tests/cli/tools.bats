@@ -138,6 +138,31 @@ program() { printf '#!/bin/sh\n%s\n' "$2" >"$T/$1" && chmod +x "$T/$1"; }
     printed '^SKIP +words +the reason'
 }
 
+@test "run-tests counts the tests of pytest, and chooses them by name" {
+    cat >"$T/test_some.py" <<'END'
+import os, pytest
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_good(n): pass
+def test_bad(): assert 1 == 2
+def test_skipped(): pytest.skip("a word")
+@pytest.fixture
+def broken(): raise ValueError
+def test_error(broken): pass
+END
+    printf 'import os\ndef test_crash(): os._exit(1)\n' >"$T/test_crash.py"
+    printf 'import no_such_module\ndef test_a(): pass\n' >"$T/test_import.py"
+    expect 1 scripts/run-tests "pytest:$T/test_some.py" "pytest:$T/test_crash.py" "pytest:$T/test_import.py"
+    [ "$(tail -n 1 "$T/out")" = '3 passed, 4 failed, 1 skipped' ]
+    printed '^FAIL +test_some.py +3 passed, 2 failed, 1 skipped'
+    printed '^ +E +assert 1 == 2'
+    expect 0 env T=Good scripts/run-tests "pytest:$T/test_some.py" "pytest:$T/test_crash.py"
+    [ "$(tail -n 1 "$T/out")" = '3 passed, 0 failed' ]
+    expect 0 env T=skipped scripts/run-tests "pytest:$T/test_some.py"
+    printed '^ +skipped: a word$'
+    expect 1 env T=nowhere scripts/run-tests "pytest:$T/test_some.py"
+    [ ! -e "$T/__pycache__" ]
+}
+
 @test "a test program takes a part of the names of its tests" {
     local program
     program=$(dirname "$LORT")/tests/unit/formats/base/test_basics
