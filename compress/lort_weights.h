@@ -81,6 +81,13 @@ const void *lort_weights_address(const lort_weights *weights, uint64_t number);
  * On failure: LORT_E_READ if a file shrank, was changed or replaced, or could not be read. */
 lort_code lort_weights_check(const lort_weights *weights, lort_error *err);
 
+/* Copies the header of a weight file: what it has in front of its first tensor, as far as it fits
+ * the buffer. file: 0, 1, ... in the order of the model. *bytes: of the whole header; a container
+ * may claim any number. Threads: as for streams.
+ * On failure *bytes is 0: LORT_E_USAGE behind the last file; LORT_E_READ or LORT_E_DAMAGED. */
+lort_code lort_weights_header(lort_weights *weights, uint32_t file, void *buffer,
+                              uint64_t buffer_bytes, uint64_t *bytes, lort_error *err);
+
 /* Streams: lort_weights_bytes and lort_weights_rows.
  *
  * LoRT fills the caller's buffer with one piece after the other, in order, and calls the caller's

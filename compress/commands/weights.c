@@ -216,6 +216,23 @@ lort_code lort_weights_check(const lort_weights *w, lort_error *err)
                           : lort_base_unchanged(w->base, err);
 }
 
+/* ---- headers ---- */
+
+lort_code lort_weights_header(lort_weights *w, uint32_t file, void *buffer, uint64_t buffer_bytes,
+                              uint64_t *bytes, lort_error *err)
+{
+    const uint32_t files = lort_input_weight_files(&w->input);
+    *bytes = 0;
+    if (file >= files)
+        return lort_fail(err, LORT_E_USAGE, "no weight file number %u: there are %u", file, files);
+    w->cache.valid = false; /* a header uses its buffer */
+    lort_host_enter(&w->host);
+    lort_code code = lort_input_header(&w->input, file, &w->session.scratch[0], buffer,
+                                       buffer_bytes, bytes, err);
+    lort_host_leave(&w->host);
+    return code;
+}
+
 /* ---- bytes ---- */
 
 lort_code lort_weights_name_error(const lort_entry *entry, lort_code code, lort_error *err)

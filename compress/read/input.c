@@ -179,3 +179,95 @@ void lort_entry_release(const lort_entry *entry)
         lort_model_release(entry->input->model, entry->tensor->file, entry->tensor->offset,
                            entry->tensor->bytes);
 }
+
+/* ---- headers ---- */
+
+static uint32_t file_count(const lort_input *input)
+{
+    return input->model ? lort_model_file_count(input->model)
+                        : lort_archive_model(input->archive)->file_count;
+}
+
+static bool holds_weights(const lort_input *input, uint32_t file)
+{
+    return (input->model
+                ? lort_model_get_file(input->model, file)->role
+                : lort_archive_model(input->archive)->files[file].role) == LORT_ROLE_WEIGHTS;
+}
+
+uint32_t lort_input_weight_files(const lort_input *input)
+{
+    uint32_t count = 0;
+    for (uint32_t f = 0; f < file_count(input); f++)
+        count += holds_weights(input, f);
+    return count;
+}
+
+/* The number among all files of a weight file. */
+static uint32_t weight_file(const lort_input *input, uint32_t number)
+{
+    uint32_t file = 0;
+    while (!holds_weights(input, file) || number--)
+        file++;
+    return file;
+}
+
+static lort_code model_header(lort_model *model, uint32_t file, uint8_t *to, uint64_t room,
+                              uint64_t *bytes, lort_error *err)
+{
+    const uint64_t all = lort_model_get_file(model, file)->header.header_bytes,
+                   n = all < room ? all : room;
+    const uint8_t *view;
+    lort_code code = n ? lort_model_view(model, file, 0, n, to, &view, err) : LORT_OK;
+    if (n && code == LORT_OK && view != to)
+        memcpy(to, view, (size_t)n);
+    if (code == LORT_OK)
+        code = lort_model_file_unchanged(model, file, err);
+    *bytes = code ? 0 : all;
+    return code;
+}
+
+/* Copies the decoded bytes of a raw part, as many as there is room for. */
+static lort_code copy_part(const lort_archive *archive, const lort_part *part,
+                           const lort_scratch *scratch, uint8_t *to, uint64_t room, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0, at = 0; i < part->chunk_count && at < room && code == LORT_OK; i++) {
+        const uint64_t decoded = part->chunks[i].decoded,
+                       n = decoded < room - at ? decoded : room - at;
+        code = lort_archive_chunk(archive, part, i, scratch->codec, scratch->planes, scratch->bytes,
+                                  err);
+        if (code == LORT_OK)
+            memcpy(to + at, scratch->bytes, (size_t)n);
+        at += n;
+    }
+    return code;
+}
+
+static lort_code archive_header(const lort_archive *archive, uint32_t file,
+                                const lort_scratch *scratch, uint8_t *to, uint64_t room,
+                                uint64_t *bytes, lort_error *err)
+{
+    const lort_model_record *model = lort_archive_model(archive);
+    uint64_t i = 0, all = 0;
+    lort_code code = LORT_OK;
+    while (i < model->extent_count && model->extents[i].file != file)
+        i++;
+    for (; i < model->extent_count && model->extents[i].file == file && !model->extents[i].tensor &&
+           code == LORT_OK;
+         all += model->extents[i++].bytes)
+        if (all < room)
+            code = copy_part(archive, lort_archive_part(archive, i), scratch, to + all, room - all,
+                             err);
+    *bytes = code ? 0 : all;
+    return code;
+}
+
+lort_code lort_input_header(const lort_input *input, uint32_t file, const lort_scratch *scratch,
+                            void *buffer, uint64_t buffer_bytes, uint64_t *bytes, lort_error *err)
+{
+    const uint32_t number = weight_file(input, file);
+    return input->model
+               ? model_header(input->model, number, buffer, buffer_bytes, bytes, err)
+               : archive_header(input->archive, number, scratch, buffer, buffer_bytes, bytes, err);
+}

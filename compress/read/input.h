@@ -31,6 +31,15 @@ lort_code lort_input_unchanged(const lort_input *input, lort_error *err);
 lort_code lort_input_refuse(const lort_input *input, const char *imatrix, const char *output,
                             const lort_alloc *alloc, lort_error *err);
 
+/* The number of weight files. Those of a container are the files that it restores. */
+uint32_t lort_input_weight_files(const lort_input *input);
+/* Copies the first bytes of a weight file in front of its first tensor, buffer_bytes at most.
+ * file: 0 .. lort_input_weight_files - 1. *bytes: all bytes in front of the first tensor.
+ * Uses the codec and the buffers of scratch for a container.
+ * On failure: LORT_E_READ, LORT_E_DAMAGED or LORT_E_MEMORY. */
+lort_code lort_input_header(const lort_input *input, uint32_t file, const lort_scratch *scratch,
+                            void *buffer, uint64_t buffer_bytes, uint64_t *bytes, lort_error *err);
+
 /* One tensor of an input. */
 typedef struct lort_entry {
     const lort_input *input;

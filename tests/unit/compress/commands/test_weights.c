@@ -535,6 +535,11 @@ static void wrong_calls_are_refused(void **state)
     assert_code(lort_weights_rows(w, 0, 0, 1, buffer, 3, collect_rows, NULL, &err), LORT_E_USAGE,
                 &err);
     assert_says(&err, "the smallest that would do is 4");
+    assert_code(lort_weights_header(w, 0, NULL, 0, &number, &err), LORT_OK, &err);
+    assert_true(number > 8);
+    assert_code(lort_weights_header(w, 1, NULL, 0, &number, &err), LORT_E_USAGE, &err);
+    assert_says(&err, "no weight file number 1: there are 1");
+    assert_int_equal(number, 0);
     for (unsigned i = 0; i < sizeof beyond / sizeof *beyond; i++) {
         assert_code(lort_weights_rows(w, 0, beyond[i][0], beyond[i][1], buffer, sizeof buffer,
                                       collect_rows, NULL, &err),

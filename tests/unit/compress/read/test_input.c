@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "compress/read/input.h"
+#include "formats/base/bytes.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/main.h"
 
@@ -232,6 +233,84 @@ static void changes_are_told(void **state)
     }
 }
 
+/* The header of a weight file, asked for with a buffer of `room` bytes. What lies behind the buffer
+ * stays as it is. */
+static void header_is(const lort_input *input, uint32_t number, const lort_buffer *file,
+                      uint64_t size, uint64_t room)
+{
+    lort_scratch scratch = {0};
+    lort_error err = {0};
+    uint64_t bytes = 1;
+    uint8_t *got = malloc(size + 1);
+    assert_non_null(got);
+    memset(got, 0x5a, size + 1);
+    assert_code(lort_scratch_open_read(&scratch, &lort_alloc_heap, CHUNK, &err), LORT_OK, &err);
+    assert_code(lort_codec_open(1, &scratch.codec, &err), LORT_OK, &err);
+    assert_code(lort_input_header(input, number, &scratch, room ? got : NULL, room, &bytes, &err),
+                LORT_OK, &err);
+    assert_int_equal(bytes, size);
+    assert_memory_equal(got, file->data, room < size ? room : size);
+    assert_int_equal(got[room < size ? room : size], 0x5a);
+    lort_scratch_close(&scratch, &lort_alloc_heap);
+    free(got);
+}
+
+static lort_buffer read_file(const char *path)
+{
+    lort_buffer out = {.alloc = &lort_alloc_heap};
+    uint8_t piece[4096];
+    size_t n;
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    while ((n = fread(piece, 1, sizeof piece, in)) > 0)
+        lort_put_bytes(&out, piece, n);
+    fclose(in);
+    return out;
+}
+
+/* Checks the headers of a model and of its container. paths: its weight files, in order. */
+static void headers_are_those_of(const char *model, const char *const *paths, uint32_t count)
+{
+    lort_options options = options_rank(1);
+    lort_report report = {0};
+    lort_error err = {0};
+    uint64_t sizes[2];
+    options.goal = LORT_GOAL_LOSSLESS;
+    options.force = true;
+    assert_code(lort_compress(model, tiny_path(dir, "headers.lort"), &options, NULL, &report, &err),
+                LORT_OK, &err);
+    lort_report_free(&report);
+    for (int stored = 0; stored < 2; stored++) {
+        lort_input input;
+        assert_code(lort_input_open(stored ? tiny_path(dir, "headers.lort") : model,
+                                    &lort_alloc_heap, NULL, NULL, NULL, &input, &err),
+                    LORT_OK, &err);
+        assert_int_equal(lort_input_weight_files(&input), count);
+        for (uint32_t f = 0; f < count; f++) {
+            lort_buffer file = read_file(paths[f]);
+            if (!stored)
+                sizes[f] = memcmp(file.data, "GGUF", 4) == 0 ? input.index->tensors[0].offset
+                                                             : lort_load_u64(file.data) + 8;
+            for (uint64_t room = 0; room <= sizes[f]; room += 1 + sizes[f] / 3)
+                header_is(&input, f, &file, sizes[f], room);
+            header_is(&input, f, &file, sizes[f], sizes[f]);
+            lort_buffer_free(&file);
+        }
+        lort_input_close(&input);
+    }
+}
+
+static void headers_of_weight_files(void **state)
+{
+    static const char *const shards[] = {"tests/data/kjv-3m/hf/model-00001-of-00002.safetensors",
+                                         "tests/data/kjv-3m/hf/model-00002-of-00002.safetensors"};
+    const char *const one[] = {tiny_path(dir, "m.safetensors")},
+                      *const gguf[] = {"tests/data/kjv-3m/kjv-3m-f16.gguf"};
+    headers_are_those_of(one[0], one, 1);
+    headers_are_those_of("tests/data/kjv-3m/hf", shards, 2);
+    headers_are_those_of(gguf[0], gguf, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, dir_close)
 
 int main(void)
@@ -245,6 +324,7 @@ int main(void)
         TEST(elements_of_any_range),
         TEST(a_sink_that_fails_ends_the_reading),
         TEST(changes_are_told),
+        TEST(headers_of_weight_files),
     };
     return run_chosen(tests, NULL, NULL);
 }
