@@ -4,6 +4,7 @@
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   BLAS=openblas|none             none: lib and lort without OpenBLAS, which read only (build/MODE-reader)
 #   PREFIX=/usr/local DESTDIR=     for install
+#   PYTHONDIR=                     of the Python package, for install
 #   T=gguf                         of check, check-unit, check-cli, fuzz: only suites and cases with this in their names
 #   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one more than cores)
 #   TIME=60                        seconds of each target of `make fuzz`
@@ -62,6 +63,10 @@ EXAMPLE_SRC := $(wildcard tests/examples/*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
+PYTESTS  := $(wildcard tests/python/test_*.py)
+# Where Python looks for packages: Debian's below /usr and /usr/local, else those of a user or a virtual environment.
+PYTHON_VERSION = $(shell /usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null || echo python3)
+PYTHONDIR ?= $(PREFIX)/lib/$(if $(filter /usr,$(PREFIX)),python3/dist-packages,$(PYTHON_VERSION)/$(if $(filter /usr/local,$(PREFIX)),dist,site)-packages)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
 ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report \
               safetensors shards tensor terms trellis weighting
@@ -70,9 +75,15 @@ FUZZ_SRC :=
 BATS     := $(addprefix tests/cli/,changes.bats threads.bats)
 LEFT_OUT := echo "tsan: what has one thread is left out: parsers, coders, replays and most of the command line";
 endif
+ifneq ($(filter asan tsan,$(MODE)),)
+PYTESTS  :=
+LEFT_OUT += echo "$(MODE): the tests of the Python package are left out: python is not sanitised";
+endif
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 READER_OBJ := $(LIB_OBJ:%/math/blas.o=%/math/blas_none.o)
+SONAME   := liblort.so.0
+SHARED   := $(SONAME).$(VERSION)
 CLI_PARTS := $(filter-out %/cli/main.o,$(CLI_OBJ))
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
@@ -96,9 +107,9 @@ LINT      = plain:scripts/check-format
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
     $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
-check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line
+check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line, Python
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
-	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(FUZZ_BIN:%=replay:%)
+	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(PYTESTS:%=pytest:%) $(FUZZ_BIN:%=replay:%)
 
 check-fast: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
 	@$(LEFT_OUT) $(RUN_TESTS) $(TABLES) $(patsubst %,tap:%,$(filter-out $(SLOW_TESTS),$(UNIT_BIN))) \
@@ -109,6 +120,9 @@ check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus te
 
 check-cli: all $(BUILD)/lort-reader $(EXAMPLE_BIN) ## run the tests of the command line only
 	@$(LEFT_OUT) $(RUN_TESTS) $(BATS:%=bats:%)
+
+check-python: all ## run the tests of the Python package only
+	@$(LEFT_OUT) $(RUN_TESTS) $(PYTESTS:%=pytest:%)
 
 lint: ## check that every C source is formatted as .clang-format says (clang-format 14)
 	@scripts/check-format || [ $$? -eq 77 ]
@@ -152,7 +166,7 @@ bench-out-of-core: $(BUILD)/lort $(MAKER) ## 16 GiB models and an 8 GiB tensor i
 bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares, rounded factors, trits (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
 
-install: all ## install the command, library, headers, lort.pc and man page
+install: all ## install the command, library, headers, lort.pc, man page and Python package
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lort/formats/base \
 	           $(DESTDIR)$(PREFIX)/include/lort/compress $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/lort $(DESTDIR)$(PREFIX)/bin/lort
@@ -170,6 +184,8 @@ install: all ## install the command, library, headers, lort.pc and man page
 	install -m 644 formats/base/escape.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/escape.h
 	install -m 644 formats/base/text.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/text.h
 	install -m 644 docs/lort.1 $(DESTDIR)$(PREFIX)/share/man/man1/lort.1
+	install -d $(DESTDIR)$(PYTHONDIR)/lort
+	install -m 644 compress/python/lort/*.py compress/python/lort/py.typed $(DESTDIR)$(PYTHONDIR)/lort
 
 clean: ## remove build/
 	rm -rf build
@@ -198,8 +214,6 @@ $(BUILD)/liblort.a: $(LIB_OBJ)
 	$(call say,AR)ar rcsD $@ $(LIB_OBJ)
 # liblort.so -> liblort.so.0 (the SONAME) -> liblort.so.0.VERSION. The number rises with the major version of LORT_API_VERSION.
 # compress/lort.map lists the functions of the public headers. tests/cli/library.bats compares both.
-SONAME   := liblort.so.0
-SHARED   := $(SONAME).$(VERSION)
 # An undefined symbol is an error, but for sanitizers: the program brings their runtime.
 NO_UNDEFINED := $(if $(filter release,$(MODE)),-Wl$(comma)-z$(comma)defs)
 $(BUILD)/$(SHARED): $(LIB_OBJ) compress/lort.map
@@ -236,6 +250,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib shared check check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-python check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)
