@@ -187,6 +187,9 @@ install: all ## install the command, library, headers, lort.pc, man page and Pyt
 	install -d $(DESTDIR)$(PYTHONDIR)/lort
 	install -m 644 compress/python/lort/*.py compress/python/lort/py.typed $(DESTDIR)$(PYTHONDIR)/lort
 
+wheel: $(BUILD)/wheel/lort $(BUILD)/wheel/$(SONAME) ## build a Python wheel with the library, the command and all that they need, below build/wheel
+	@BUILD=$(BUILD) scripts/make-wheel
+
 clean: ## remove build/
 	rm -rf build
 
@@ -226,6 +229,15 @@ $(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/lort-reader: $(CLI_OBJ) $(READER_OBJ) # what BLAS=none builds, from the objects that are here; for tests
 	$(call say,LD)$(CC) $^ $(FLAVOUR) $(LDFLAGS) $(READER_LIBS) -lm -pthread -o $@
+# Of a wheel: both find the libraries beside them. DT_RPATH, unlike DT_RUNPATH, holds for the libraries of libraries too.
+BESIDE := -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN
+$(BUILD)/wheel/lort: $(CLI_OBJ) $(BUILD)/liblort.a
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) $(BESIDE)/../lib' -o $@
+$(BUILD)/wheel/$(SONAME): $(READER_OBJ) compress/lort.map
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=compress/lort.map $(NO_UNDEFINED) $(READER_OBJ) \
+	    $(FLAVOUR) $(LDFLAGS) $(READER_LIBS) -lm -pthread $(BESIDE)' -o $@
 ifeq ($(MODE),fuzz)
 FUZZ_MAIN := -fsanitize=fuzzer
 else
@@ -250,6 +262,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib shared check check-python check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-python wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)
