@@ -180,7 +180,7 @@ static inline bool watch_stop(void *ctx)
 
 static inline void watch_start(watcher *w, int64_t stop_after, int64_t stop_at_event)
 {
-    *w = (watcher){.observer = {watch_event, watch_stop, w},
+    *w = (watcher){.observer = {.event = watch_event, .stop = watch_stop, .ctx = w},
                    .stop_after = stop_after,
                    .stop_at_event = stop_at_event};
 }
