@@ -14,6 +14,9 @@
  * of by LORT_VECTORS: a test can call each, and clang and the sanitizers have them too. */
 #include "compress/math/multiply.h"
 #include "formats/types/vectors.h"
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
 #include <string.h>
 
 #define STRIP 32 /* columns: two vectors of AVX-512 */
@@ -85,7 +88,6 @@ static void multiply_plain(const piece *p)
 /* ---- x86-64 with fused multiply-add ---- */
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
 
 /* Defines `name`, which computes `rows` rows x `vectors` vectors of a tile. Both are constants
  * where it is inlined, so the sums stay in registers. */

@@ -6,57 +6,27 @@
 #include "loader/os/os.h"
 #include "tests/unit/command_fixture.h"
 #include "tests/unit/sized.h"
+#include "tests/unit/weights_models.h"
 
-enum { ROWS = 150, COLS = 72, SIZE = ROWS * COLS, WIDE = 9000 };
+static float tuned[SIZE];
 
-static float low_rank[SIZE], tuned[SIZE], stack[3 * SIZE], *wide;
-
-static int fill(void **state)
+static int fill_both(void **state)
 {
-    wide = calloc((size_t)ROWS * WIDE, sizeof *wide);
-    assert_non_null(wide);
-    tiny_fill_rank(wide, ROWS, WIDE, 2, 9);
-    tiny_fill_rank(low_rank, ROWS, COLS, 3, 1);
     tiny_fill_rank(tuned, ROWS, COLS, 1, 3);
+    fill(state);
     for (int i = 0; i < SIZE; i++)
         tuned[i] = low_rank[i] + 0.01f * tuned[i];
-    tiny_fill_rank(stack, ROWS, COLS, 2, 5);
-    tiny_fill_noise(stack + SIZE, SIZE, 6);
-    stack[SIZE + 70] = NAN; /* makes this slice kept */
-    tiny_fill_rank(stack + 2 * SIZE, ROWS, COLS, 1, 7);
     return 0;
 }
 
-static int empty(void **state)
-{
-    free(wide);
-    return 0;
-}
-
-static const tiny_tensor tensors[] = {
-    {"w.f32", "F32", 2, {ROWS, COLS}, low_rank},
-    {"w.f16", "F16", 2, {ROWS, COLS}, low_rank},
-    {"experts", "F32", 3, {3, ROWS, COLS}, stack},
-    {"norm", "F32", 1, {COLS}, NULL},
-    {"ids", "I32", 2, {3, 5}, NULL},
-    {"f8", "F8_E4M3", 2, {5, 7}, NULL},
-    {"scalar", "BF16", 0, {0}, NULL},
-    {"none", "F16", 3, {2, 0, 5}, NULL},
-    {"noise", "F64", 3, {2, 3, 4}, NULL},
-};
 static const tiny_tensor fine[] = {{"w.f32", "F32", 2, {ROWS, COLS}, tuned},
                                    {"w.f16", "F16", 2, {ROWS, COLS}, tuned},
                                    {"norm", "F32", 1, {COLS}, NULL}};
-static const tiny_tensor quants[] = {{"q8", "Q8_0", 2, {5, 64}, NULL},
-                                     {"q4k", "Q4_K", 3, {2, 3, 512}, NULL},
-                                     {"iq", "IQ2_XS", 2, {2, 256}, NULL}};
 
-static void write_models(void)
+static void write_both(void)
 {
-    tiny_safetensors(dir, "m", tensors, sizeof tensors / sizeof *tensors);
+    write_models();
     tiny_safetensors(dir, "tuned", fine, sizeof fine / sizeof *fine);
-    tiny_gguf(dir, "q.gguf", quants, 3, NULL);
-    tiny_safetensors(dir, "wide", &(tiny_tensor){"wide", "F32", 2, {ROWS, WIDE}, wide}, 1);
 }
 
 static lort_options options_of(lort_residual residual)
@@ -275,7 +245,7 @@ static void check_model(const char *name)
 
 static void models(void **state)
 {
-    write_models();
+    write_both();
     check_model("m");
     check_model("q.gguf");
     check_model("wide");
@@ -285,7 +255,7 @@ static void containers_of_every_kind(void **state)
 {
     static const lort_residual residuals[] = {LORT_RESIDUAL_NONE, LORT_RESIDUAL_INT,
                                               LORT_RESIDUAL_TERNARY};
-    write_models();
+    write_both();
     for (unsigned i = 0; i < 3; i++) {
         lort_options options = options_of(residuals[i]);
         compress_to("m", "a.lort", &options);
@@ -304,7 +274,7 @@ static void containers_of_every_kind(void **state)
 static void differences_to_a_base(void **state)
 {
     char base[128];
-    write_models();
+    write_both();
     snprintf(base, sizeof base, "%s", tiny_path(dir, "m"));
     for (int lossless = 0; lossless < 2; lossless++) {
         lort_options options = options_of(LORT_RESIDUAL_INT);
@@ -351,7 +321,7 @@ static void containers_by_hand(void **state)
 static void wrong_calls_are_refused(void **state)
 {
     lort_options options = options_of(LORT_RESIDUAL_INT);
-    write_models();
+    write_both();
     compress_to("m", "a.lort", &options);
     lort_weights *w = open_name("a.lort");
     must_fail(w, "nothing", LORT_READ_F32, 0, LORT_ROWS_ALL, LORT_E_USAGE, "no tensor 'nothing'");
@@ -391,7 +361,7 @@ static void streams_and_reads_take_turns(void **state)
     lort_options options = options_of(LORT_RESIDUAL_INT);
     lort_error err = {0};
     float buffer[300];
-    write_models();
+    write_both();
     compress_to("m", "a.lort", &options);
     lort_weights *w = open_name("a.lort");
     for (uint64_t i = 0; i < 3 * lort_weights_count(w); i++) {
@@ -434,7 +404,7 @@ static void memory_is_a_limit(void **state)
 {
     const uint64_t bytes = (uint64_t)ROWS * WIDE * sizeof(float);
     lort_options options = options_of(LORT_RESIDUAL_INT);
-    write_models();
+    write_both();
     compress_to("wide", "a.lort", &options);
     float *one = malloc(bytes), *five = malloc(bytes);
     int refused = 0, done = 0;
@@ -453,7 +423,7 @@ static void damage_is_told(void **state)
 {
     lort_options options = options_of(LORT_RESIDUAL_INT);
     int told = 0;
-    write_models();
+    write_both();
     compress_to("wide", "a.lort", &options);
     lort_buffer whole = file_read("a.lort");
     float *values = malloc((size_t)ROWS * WIDE * sizeof *values);
@@ -490,5 +460,5 @@ int main(void)
         command_test(memory_is_a_limit),
         command_test(damage_is_told),
     };
-    return run_chosen(tests, fill, empty);
+    return run_chosen(tests, fill_both, empty);
 }
