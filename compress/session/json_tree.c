@@ -185,9 +185,9 @@ static int append_bytes(const char *bytes, size_t n, void *ctx)
     return 0;
 }
 
-static lort_code fail_memory(lort_error *err)
+lort_code lort_node_no_memory(lort_error *err)
 {
-    return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON text");
+    return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON report");
 }
 
 lort_code lort_node_write(lort_node *root, bool line, lort_node_put *put, void *ctx,
@@ -195,10 +195,10 @@ lort_code lort_node_write(lort_node *root, bool line, lort_node_put *put, void *
 {
     const size_t flags = (line ? JSON_COMPACT : JSON_INDENT(1)) | JSON_REAL_PRECISION(9);
     if (!root)
-        return fail_memory(err);
+        return lort_node_no_memory(err);
     buffer b = {.put = put, .ctx = ctx, .err = err};
     if (json_dump_callback(root, append_bytes, &b, flags) && !b.code)
-        b.code = fail_memory(err);
+        b.code = lort_node_no_memory(err);
     if (!b.code && append_bytes("\n", 1, &b) == 0)
         flush_bytes(&b);
     json_decref(root);

@@ -53,6 +53,9 @@ lort_node *lort_node_string(const char *text); /* UTF-8 */
 /* The value of a JSON literal; a string if JSON has no such literal. */
 lort_node *lort_node_literal(const char *text);
 
+/* Fails with LORT_E_MEMORY: there is no memory for a text. */
+lort_code lort_node_no_memory(lort_error *err);
+
 /* Takes a piece of the text. */
 typedef lort_code lort_node_put(void *ctx, const void *bytes, size_t n, lort_error *err);
 /* Writes the text of a node in pieces, with a line feed at its end, and frees the node. Format

@@ -441,7 +441,7 @@ lort_code lort_end_json(const lort_report *report, int exit_code, lort_line_fn *
     if (report->owner)
         return hand_over(end_line(report, exit_code), take, ctx, err);
     if (open_blank(report, &blank))
-        return lort_fail(err, LORT_E_MEMORY, "no memory for the JSON text");
+        return lort_node_no_memory(err);
     lort_code code = hand_over(end_line(&blank, exit_code), take, ctx, err);
     lort_report_free(&blank);
     return code;
