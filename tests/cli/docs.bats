@@ -113,6 +113,8 @@ A path: `tests/later/`.'
     "$LORT" restore "$T/lossy.lort" -o "$T/tuned.gguf" -q
     mkdir "$T/bin"
     ln -s "$LORT" "$T/bin/lort"
+    printf '#!/bin/sh\n[ "$1" = -m ] && head -c 4 "$2" | grep -q GGUF\n' >"$T/bin/llama-cli" # llama.cpp may be absent
+    chmod +x "$T/bin/llama-cli"
     sed -n '/^\.SH EXAMPLES/,$p' docs/lort.1 | grep '^lort ' | sed 's/\\-/-/g' >"$T/examples"
     [ "$(wc -l <"$T/examples")" -ge 8 ]
     cd "$T"
