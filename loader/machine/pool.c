@@ -42,12 +42,16 @@ struct lort_pool {
     lort_cond *item_done; /* callers wait here */
     run *top;
     bool closing;
+    int64_t process; /* that started the threads; fork copies none of them */
     unsigned workers;
     worker worker[]; /* [0] is the caller and has no thread */
 };
 
 static _Thread_local const worker *self; /* for nested runs: the worker that this thread is */
 static _Thread_local unsigned busy;      /* items and commits that this thread is inside */
+
+/* True in a child of fork: no thread will ever work or leave a wait. */
+static bool without_threads(const lort_pool *pool) { return pool->process != lort_os_process_id(); }
 
 static bool has_item(const run *r)
 {
@@ -188,7 +192,7 @@ lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_f
                         lort_commit_fn *commit, void *ctx, lort_error *err)
 {
     run r = {.work = work, .commit = commit, .ctx = ctx, .stop = n, .window = window ? window : 1};
-    if (!pool)
+    if (!pool || without_threads(pool))
         return run_inline(&r, err);
     /* A run with fewer items than the window needs no more slots than items. */
     uint64_t slots = n < (int64_t)r.window ? (n > 0 ? (uint64_t)n : 1) : r.window;
@@ -203,7 +207,7 @@ lort_code lort_pool_run(lort_pool *pool, int64_t n, unsigned window, lort_work_f
 lort_code lort_pool_each(lort_pool *pool, int64_t n, lort_work_fn *work, void *ctx, lort_error *err)
 {
     run r = {.work = work, .ctx = ctx, .stop = n};
-    if (!pool)
+    if (!pool || without_threads(pool))
         return run_inline(&r, err);
     drive_run(pool, &r);
     return finish_item(&r, err);
@@ -240,6 +244,7 @@ lort_code lort_pool_open(unsigned threads, lort_pool **out, unsigned *started, l
         lort_pool_close(pool);
         return code;
     }
+    pool->process = lort_os_process_id();
     pool->workers = start_workers(pool, count);
     if (started)
         *started = pool->workers;
@@ -251,6 +256,8 @@ void lort_pool_close(lort_pool *pool)
 {
     if (!pool)
         return;
+    if (pool->workers && without_threads(pool))
+        return; /* to destroy what threads wait for would wait for them; the memory stays taken */
     if (pool->workers) {
         lort_os_lock_mutex(pool->mutex);
         pool->closing = true;
@@ -265,6 +272,9 @@ void lort_pool_close(lort_pool *pool)
     free(pool);
 }
 
-unsigned lort_pool_workers(const lort_pool *pool) { return pool ? pool->workers : 1; }
+unsigned lort_pool_workers(const lort_pool *pool)
+{
+    return pool && !without_threads(pool) ? pool->workers : 1;
+}
 
 unsigned lort_pool_window(const lort_pool *pool) { return pool ? 2 * lort_pool_workers(pool) : 1; }

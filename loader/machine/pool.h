@@ -18,7 +18,10 @@
 
 typedef struct lort_pool lort_pool;
 
-/* Starts threads - 1 threads with stacks of LORT_POOL_STACK bytes, or fewer if the system refuses.
+/* fork copies no threads. In the child a pool of its parent counts as NULL, and closing it leaves its
+ * memory.
+ *
+ * Starts threads - 1 threads with stacks of LORT_POOL_STACK bytes, or fewer if the system refuses.
  * *started (may be NULL): number of workers, caller included. On failure: LORT_E_MEMORY. */
 lort_code lort_pool_open(unsigned threads, lort_pool **out, unsigned *started, lort_error *err);
 void lort_pool_close(lort_pool *pool);             /* accepts NULL; no run may be active */

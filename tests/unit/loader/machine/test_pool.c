@@ -352,12 +352,36 @@ static void fewer_threads_when_refused(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* fork copies no threads: in the child the caller does all the work, and nothing waits for them. */
+static void a_pool_of_the_parent(void **state)
+{
+    lort_pool *pool;
+    assert_int_equal(lort_pool_open(3, &pool, NULL, NULL), LORT_OK);
+    atomic_int leaves = 0, busy[64] = {0};
+    tree root = {pool, 1, &leaves, busy};
+    assert_int_equal(lort_pool_run(pool, 4, 2, grow, NULL, &root, NULL), LORT_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        const lort_code code = lort_pool_run(pool, 4, 2, grow, NULL, &root, NULL);
+        const bool alone = lort_pool_workers(pool) == 1;
+        lort_pool_close(pool);
+        _exit(code == LORT_OK && alone && atomic_load(&leaves) == 32 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    lort_pool_close(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fewer_threads_when_refused),
         cmocka_unit_test(commits_are_ordered_and_windowed),
         cmocka_unit_test(no_items_and_no_pool),
+        cmocka_unit_test(a_pool_of_the_parent),
         cmocka_unit_test(a_run_without_commit),
         cmocka_unit_test(the_lowest_failure_wins),
         cmocka_unit_test(a_failed_commit_beats_later_work),
