@@ -149,7 +149,8 @@ typedef enum lort_read_type {
  * first_row 0 and LORT_ROWS_ALL. A tensor without elements gives no bytes.
  * buffer: dense and row-major, of any alignment. Its contents are undefined after a failure.
  * buffer_bytes: at least the bytes of the rows; the rest of the buffer stays as it is.
- * threads: workers; 0: cores that the process may use. LoRT takes fewer if memory_bytes are short.
+ * threads: workers, at most 256; 0: cores that the process may use. LoRT takes fewer if the work is
+ * small or memory_bytes are short.
  * One thread needs no more memory than lort_weights_rows. The bytes do not depend on threads.
  * The values equal those of `lort restore --dtype`, bit for bit, and those of lort_weights_rows,
  * rounded to nearest. A kept tensor in another type than its own is rounded in the same way. Bytes

@@ -238,10 +238,14 @@ lort_code lort_weights_header(lort_weights *w, uint32_t file, void *buffer, uint
 lort_code lort_weights_name_error(const lort_entry *entry, lort_code code, lort_error *err)
 {
     char name[200];
-    if (code)
-        lort_error_prefix(
-            err, "tensor %s",
-            lort_escape(name, sizeof name, entry->tensor->name, entry->tensor->name_bytes));
+    if (!code)
+        return LORT_OK;
+    if (code == LORT_E_DAMAGED && entry->part)
+        lort_error_file(err, lort_archive_path(entry->input->archive));
+    lort_error_tensor(err, entry->tensor->name, entry->tensor->name_bytes);
+    lort_error_prefix(
+        err, "tensor %s",
+        lort_escape(name, sizeof name, entry->tensor->name, entry->tensor->name_bytes));
     return code;
 }
 

@@ -48,9 +48,10 @@ lort_code lort_weights_open_slice(lort_weights *weights, const lort_part *part, 
                                   lort_error *err);
 /* Frees the rows of the open slice that a stream decoded. */
 void lort_weights_drop_band(lort_weights *weights);
-/* Makes the pool have as many workers as are wanted (0: the cores that the process may use) and fit
- * the memory. Returns their number, at least 1. */
-unsigned lort_weights_workers(lort_weights *weights, unsigned threads);
+/* Makes the pool have workers for so many items: as many as are wanted (0: the cores that the
+ * process may use) and fit the memory. A larger pool stays, as far as it is wanted. Returns the
+ * number of workers, at least 1. */
+unsigned lort_weights_workers(lort_weights *weights, unsigned threads, int64_t items);
 /* Gives up all workers but one, and their memory. True if there were any. */
 bool lort_weights_drop_workers(lort_weights *weights);
 /* The type of LORT_READ_OWN. */

@@ -38,8 +38,7 @@ typedef struct reader {
 static lort_code run_items(reader *r, int64_t items, lort_work_fn *work, lort_error *err)
 {
     lort_weights *w = r->weights;
-    const unsigned workers =
-        items > 1 ? lort_weights_workers(w, r->threads) : 1; /* one item needs no helpers */
+    const unsigned workers = lort_weights_workers(w, r->threads, items);
     const uint64_t values = workers * r->decoder.room * sizeof(float),
                    caches = workers * sizeof(lort_chunk_cache);
     void *memory;
@@ -374,7 +373,9 @@ lort_code lort_weights_read(lort_weights *w, const char *name, lort_read_type ty
                             uint64_t buffer_bytes, unsigned threads, lort_error *err)
 {
     reader r = {.weights = w, .buffer = buffer, .threads = threads};
+    lort_error unused;
     uint64_t number;
+    err = err ? err : &unused; /* so that the code goes up */
     lort_code code = lort_weights_find(w, name, &number, err);
     if (code == LORT_OK)
         code = lort_weights_entry(w, number, &r.entry, err);

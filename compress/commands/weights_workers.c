@@ -3,6 +3,8 @@
 #include "compress/commands/weights_parts.h"
 #include <string.h>
 
+#define MOST_WORKERS 256 /* that a program may ask for; 0 threads: all cores, however many */
+
 /* What a further worker takes in libraries. */
 static uint64_t worker_libraries(const lort_weights *w)
 {
@@ -71,18 +73,22 @@ static unsigned wanted_workers(lort_weights *w, unsigned threads)
         lort_topology topology;
         w->cores = lort_topology_probe(NULL, "", &topology, NULL) ? 1 : topology.threads;
     }
-    return threads ? threads : w->cores;
+    return threads == 0 ? w->cores : threads < MOST_WORKERS ? threads : MOST_WORKERS;
 }
 
-unsigned lort_weights_workers(lort_weights *w, unsigned threads)
+unsigned lort_weights_workers(lort_weights *w, unsigned threads, int64_t items)
 {
     lort_session *session = &w->session;
     unsigned started = 1;
-    threads = wanted_workers(w, threads);
+    const unsigned most = items > 1 ? wanted_workers(w, threads) : 1,
+                   open = lort_pool_workers(session->pool);
+    threads = items < (int64_t)most ? (unsigned)items : most;
+    if (threads <= 1 || (open >= threads && open <= most))
+        return threads <= 1 ? 1 : open;
     if (threads > session->threads)
         open_workers(w, threads);
     threads = threads < session->threads ? threads : session->threads;
-    if (threads == 1 || lort_pool_workers(session->pool) == threads)
+    if (threads == 1 || open == threads)
         return threads;
     lort_pool_close(session->pool);
     session->pool = NULL;

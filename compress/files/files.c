@@ -104,7 +104,9 @@ lort_code lort_files_open(const char *path, const lort_files_options *given, lor
                           lort_error *err)
 {
     lort_files_options options;
+    lort_error unused;
     void *memory;
+    err = err ? err : &unused; /* so that the code goes up */
     *out = NULL;
     lort_code code = lort_given_files(given, &options, err);
     if (code == LORT_OK)
@@ -210,14 +212,16 @@ lort_code lort_files_read(lort_files *f, uint64_t number, uint64_t offset, void 
                           uint64_t bytes, lort_error *err)
 {
     lort_file_entry entry;
+    lort_error unused;
     char shown[200];
+    err = err ? err : &unused; /* so that the code goes up */
     lort_code code = lort_files_info(f, number, &entry, err);
     if (code)
         return code;
     if (offset > entry.bytes || bytes > entry.bytes - offset)
-        return lort_fail(err, LORT_E_USAGE, "%s: bytes %llu to %llu: the file has %llu",
-                         lort_escape_text(shown, sizeof shown, entry.name), (ull)offset,
-                         (ull)offset + bytes, (ull)entry.bytes);
+        return lort_fail(err, LORT_E_USAGE, "%s: %llu bytes from byte %llu on: the file has %llu",
+                         lort_escape_text(shown, sizeof shown, entry.name), (ull)bytes, (ull)offset,
+                         (ull)entry.bytes);
     lort_host_enter(&f->reading.session.host);
     code = f->tensor ? lort_ranges_read(&f->ranges, f->tensor, offset, buffer, bytes, err)
                      : read_pieces(f, (uint32_t)number, offset, buffer, bytes, err);

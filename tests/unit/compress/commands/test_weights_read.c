@@ -438,6 +438,10 @@ static void damage_is_told(void **state)
             code = lort_weights_read(w, "wide", LORT_READ_F32, 0, LORT_ROWS_ALL, values,
                                      (uint64_t)ROWS * WIDE * sizeof *values, threads, &err);
             told += code == LORT_E_DAMAGED;
+            if (code == LORT_E_DAMAGED) {
+                assert_string_equal(err.tensor, "wide");
+                assert_non_null(strstr(err.file, "bad.lort"));
+            }
         }
         assert_true(code == LORT_OK || code == LORT_E_DAMAGED);
         lort_weights_close(w);
@@ -445,6 +449,40 @@ static void damage_is_told(void **state)
     assert_true(told >= 4);
     free(values);
     lort_buffer_free(&whole);
+}
+
+static unsigned count_threads(void)
+{
+    unsigned count = 0;
+    DIR *d = opendir("/proc/self/task");
+    assert_non_null(d);
+    while (readdir(d))
+        count++;
+    closedir(d);
+    return count;
+}
+
+/* A large number of threads takes no more workers than there are pieces, and smaller work after it
+ * keeps the pool. */
+static void workers_are_as_many_as_the_work(void **state)
+{
+    const uint64_t bytes = (uint64_t)ROWS * WIDE * sizeof(float);
+    float *values = malloc(bytes);
+    lort_error err = {0};
+    write_models();
+    lort_weights *w = open_name("wide");
+    const unsigned before = count_threads();
+    assert_code(lort_weights_read(w, "wide", LORT_READ_F32, 0, LORT_ROWS_ALL, values, bytes,
+                                  UINT32_MAX, &err),
+                LORT_OK, &err);
+    const unsigned all = count_threads();
+    assert_true(all > before && all <= before + 8);
+    assert_code(lort_weights_read(w, "wide", LORT_READ_F32, 0, 100, values, bytes, UINT32_MAX,
+                                  &err),
+                LORT_OK, &err);
+    assert_int_equal(count_threads(), all);
+    lort_weights_close(w);
+    free(values);
 }
 
 int main(void)
@@ -459,6 +497,7 @@ int main(void)
         command_test(streams_and_reads_take_turns),
         command_test(memory_is_a_limit),
         command_test(damage_is_told),
+        command_test(workers_are_as_many_as_the_work),
     };
     return run_chosen(tests, fill_both, empty);
 }

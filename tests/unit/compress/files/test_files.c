@@ -284,6 +284,16 @@ static void what_cannot_be_read_is_refused(void **state)
            &(lort_files_options){.size = sizeof(lort_files_options), .memory_bytes = 1 << 20},
            LORT_E_MEMORY, "smallest --memory");
     lort_files_close(NULL);
+    /* without a record of the error the code is the same */
+    lort_files *files;
+    assert_int_equal(lort_files_open(tiny_path(dir, "none"), NULL, &files, NULL), LORT_E_INPUT);
+    assert_int_equal(lort_files_open(tiny_path(dir, "a.lort"), NULL, &files, NULL), LORT_OK);
+    lort_file_entry entry;
+    assert_int_equal(lort_files_info(files, 0, &entry, NULL), LORT_OK);
+    lort_error err = {0};
+    assert_int_equal(lort_files_read(files, 0, UINT64_MAX, &entry, 2, &err), LORT_E_USAGE);
+    assert_non_null(strstr(err.message, "2 bytes from byte 18446744073709551615 on"));
+    lort_files_close(files);
 }
 
 /* ---- damage ---- */
