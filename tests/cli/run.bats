@@ -83,6 +83,12 @@ for act in (lambda: os.pwrite(fd, b"x", 0), lambda: os.ftruncate(fd, 0), lambda:
     said '^lort: sh was killed by signal 9 \(SIGKILL\)$'
     expect 127 "$LORT" run "$(g)" -- no-such-command {}
     said 'no-such-command: no such command in PATH'
+    expect 127 "$LORT" run "$(g)" --progress json --json "$T/none.json" -- no-such-command {}
+    said '^{"v":1,"type":"error",.*"code":2,"name":"usage","message":"no-such-command: no such command in PATH"'
+    said '^{"v":1,"type":"end",.*"code":127,'
+    grep -q 'no such command in PATH' "$T/none.json"
+    expect 137 "$LORT" run -q "$(g)" --progress json -- sh -c 'kill -9 $$' {}
+    said '^lort: sh was killed by signal 9'
     expect 127 "$LORT" run "$(g)" -- "$T/none" {}
     touch "$T/plain"
     expect 126 "$LORT" run "$(g)" -- "$T/plain" {}

@@ -70,14 +70,15 @@ int lort_cmd_run(const lort_cli_values *values)
     lort_cli_memory_files files;
     lort_progress progress = {0};
     lort_error err = {0};
-    if (check_words(values, &err)) {
+    int result = check_words(values, &err);
+    if (result == LORT_OK)
+        result = lort_cli_child_find(values->words[0], &err);
+    if (result) {
         lort_report report = {.command = LORT_COMMAND_RUN};
         lort_progress_open(&progress, lort_cli_stopped, true, false, false);
-        return lort_cli_finish(values, &progress, &report, LORT_E_USAGE, &err);
+        lort_cli_end_run(&progress, &report, LORT_E_USAGE, &err);
+        return lort_cli_end_runs(values, &report, 1, result);
     }
-    int result = lort_cli_child_find(values->words[0]);
-    if (result)
-        return result;
     lort_cli_memory_files_open(&files);
     result = hold(values, &files);
     if (result == LORT_OK)

@@ -62,15 +62,15 @@ char **lort_cli_child_words(char **words, const char *path, unsigned *places)
 
 /* ---- the command ---- */
 
-static int cannot_run(const char *name, int why)
+static int cannot_run(const char *name, int why, lort_error *err)
 {
     char shown[300];
     const bool missing = why == ENOENT || why == ENOTDIR;
     lort_escape_text(shown, sizeof shown, name);
     if (missing && !strchr(name, '/'))
-        lort_cli_print(stderr, "lort: %s: no such command in PATH\n", shown);
+        lort_fail(err, LORT_E_USAGE, "%s: no such command in PATH", shown);
     else
-        lort_cli_print(stderr, "lort: cannot run %s: %s\n", shown, strerror(why));
+        lort_fail(err, LORT_E_USAGE, "cannot run %s: %s", shown, strerror(why));
     return missing ? LORT_CLI_NOT_FOUND : LORT_CLI_NO_RUN;
 }
 
@@ -83,13 +83,13 @@ static int runs(const char *path)
     return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : EACCES;
 }
 
-int lort_cli_child_find(const char *name)
+int lort_cli_child_find(const char *name, lort_error *err)
 {
     const char *path = getenv("PATH");
     int why = ENOENT;
     if (strchr(name, '/')) {
         why = runs(name);
-        return why ? cannot_run(name, why) : 0;
+        return why ? cannot_run(name, why, err) : 0;
     }
     for (path = path ? path : "/bin:/usr/bin"; *name; path++) {
         const size_t n = strcspn(path, ":");
@@ -105,7 +105,7 @@ int lort_cli_child_find(const char *name)
         if (!*path)
             break;
     }
-    return cannot_run(name, why);
+    return cannot_run(name, why, err);
 }
 
 /* ---- the child ---- */
@@ -177,19 +177,24 @@ static const char *signal_name(int number)
 int lort_cli_child_run(char **words)
 {
     static const int passed[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD};
-    sigset_t signals, before;
+    sigset_t signals;
     pid_t child;
     char shown[300];
+    lort_error err = {0};
+    lort_cli_mute(false); /* the lines of JSON have ended */
     sigemptyset(&signals);
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
         sigaddset(&signals, passed[i]);
     signal(SIGCHLD, SIG_DFL);
-    sigprocmask(SIG_BLOCK, &signals, &before);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
     if (lort_cli_signal()) /* it came before the command */
         return 128 + lort_cli_signal();
-    const int why = start(words, &before, &child);
-    if (why)
-        return cannot_run(words[0], why);
+    const int why = start(words, lort_cli_found_mask(), &child);
+    if (why) {
+        const int result = cannot_run(words[0], why, &err);
+        lort_cli_print(stderr, "lort: %s\n", err.message);
+        return result;
+    }
     const int status = wait_for(child, &signals);
     if (!WIFSIGNALED(status))
         return WEXITSTATUS(status);

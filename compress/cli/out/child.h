@@ -2,14 +2,14 @@
 #ifndef LORT_COMPRESS_CLI_OUT_CHILD_H
 #define LORT_COMPRESS_CLI_OUT_CHILD_H
 
-#include <stdbool.h>
+#include "compress/lort.h"
 
 #define LORT_CLI_NO_RUN 126    /* the command exists and cannot be run */
 #define LORT_CLI_NOT_FOUND 127 /* there is no such command */
 
-/* Looks for a command as the shell does. Returns 0, or one of the two codes above and prints why.
- */
-int lort_cli_child_find(const char *name);
+/* Looks for a command as the shell does. Returns 0, or one of the two codes above with LORT_E_USAGE
+ * in err. */
+int lort_cli_child_find(const char *name, lort_error *err);
 /* A copy of words with `path` in place of each {} in words[1..]; ends with NULL. One block of
  * memory, which the caller frees with free. NULL without memory. *places (may be NULL): how many.
  */

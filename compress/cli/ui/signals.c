@@ -7,6 +7,7 @@
 
 static atomic_int stop_signal, asked;
 static int replaced[4]; /* one more than lort ignores */
+static sigset_t found_mask;
 
 static void on_signal(int number)
 {
@@ -23,6 +24,7 @@ int lort_cli_signal(void) { return stop_signal; }
 bool lort_cli_asked(void) { return asked != 0; }
 void lort_cli_clear_asked(void) { asked = 0; }
 const int *lort_cli_replaced_signals(void) { return replaced; }
+const void *lort_cli_found_mask(void) { return &found_mask; }
 
 void lort_cli_set_signals(void)
 {
@@ -38,6 +40,13 @@ void lort_cli_set_signals(void)
         if (sigaction(stopping[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(stopping[i], &action, NULL);
     sigaction(SIGUSR1, &question, NULL);
+    /* A program may start lort from a thread that blocks signals, and stop it by one. */
+    sigset_t own;
+    sigemptyset(&own);
+    sigaddset(&own, SIGUSR1);
+    for (size_t i = 0; i < sizeof stopping / sizeof *stopping; i++)
+        sigaddset(&own, stopping[i]);
+    sigprocmask(SIG_UNBLOCK, &own, &found_mask);
     int *next = replaced;
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         if (signal(ignored[i], SIG_IGN) != SIG_IGN)

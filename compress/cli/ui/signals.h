@@ -6,13 +6,15 @@
 #include <stdbool.h>
 
 /* Installs the signal handlers. The first SIGINT, SIGTERM or SIGHUP asks the command to stop, and
- * ends a system call that waits. The second one has its default effect. */
+ * ends a system call that waits. The second one has its default effect. Unblocks these signals. */
 void lort_cli_set_signals(void);
 /* The number of the signal that asked to stop; 0: none. Threads: any. */
 int lort_cli_signal(void);
 /* The signals that lort ignores and that had their default effect before. A command that it starts
  * has the others as they were: handlers end with exec. Ends with 0. */
 const int *lort_cli_replaced_signals(void);
+/* The signals that were blocked before (a sigset_t), for a command that lort starts. */
+const void *lort_cli_found_mask(void);
 /* True while a SIGUSR1 waits for its answer. clear: it was answered. Threads: any. */
 bool lort_cli_asked(void);
 void lort_cli_clear_asked(void);
