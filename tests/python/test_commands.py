@@ -175,7 +175,7 @@ def test_each_kind_of_failure_has_its_exception(one, tmp_path):
 def test_the_exit_codes_of_the_manual_have_a_class_each():
     section = (ROOT / "docs/lort.1").read_text(encoding="utf-8").split(".SH EXIT STATUS")[1].split(".fi")[0]
     codes = {int(line.split()[0]) for line in section.splitlines() if line[:1].isdigit() and line.split()[0].isdigit()}
-    assert codes - {0} == set(errors.BY_CODE)
+    assert codes - {0, 126, 127} == set(errors.BY_CODE)  # 126 and 127: of lort run
 
 
 def test_a_killed_child_is_told(slow, tmp_path):
@@ -185,6 +185,57 @@ def test_a_killed_child_is_told(slow, tmp_path):
     with pytest.raises(errors.Error, match="killed by SIGKILL") as caught:
         commands.compress(slow, tmp_path / "a.lort", progress=kill)
     assert caught.value.code is None and type(caught.value) is errors.Error
+
+
+HOSTS = {  # what a host may have done before
+    "SIGCHLD is ignored": "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    "no standard stream is open": "import os; [os.close(fd) for fd in (0, 1, 2)]",
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_hosts_of_other_manners(one, tmp_path, host):
+    code = textwrap.dedent('''
+        import sys
+        from lort import commands
+        told = [type(commands.inspect(sys.argv[1])).__name__]
+        try:
+            commands.inspect(sys.argv[1] + ".none")
+        except Exception as error:
+            told.append(type(error).__name__)
+        open(sys.argv[2], "w").write(" ".join(told))
+    ''')
+    subprocess.run([sys.executable, "-c", f"{HOSTS[host]}\n{code}", one / "kjv-3m-f16.gguf", tmp_path / "told"], check=False,
+                   env={**os.environ, "PYTHONPATH": str(ROOT / "compress/python")}, timeout=60)
+    assert (tmp_path / "told").read_text() == "Report InputError"
+
+
+def test_a_host_that_blocks_signals_stops_the_child(slow, tmp_path):
+    def enough(line):
+        if line["type"] == "tensor":
+            raise LookupError
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        with pytest.raises(LookupError) as caught:
+            commands.compress(slow, tmp_path / "a.lort", threads=1, progress=enough)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert caught.value.partial_path == str(tmp_path / "a.lort.part")
+
+
+def test_standard_output_is_no_output(one):
+    with pytest.raises(errors.UsageError, match="standard output"):
+        commands.restore(one / "none.lort", "-")
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho hi", "#!/bin/sh\necho '{}'", "#!/bin/sh\necho '{\"commands\": []}'", "no program"])
+def test_another_program_of_the_name_is_told(tmp_path, monkeypatch, text):
+    path = tmp_path / "lort"
+    path.write_text(text)
+    path.chmod(0o755)
+    monkeypatch.setattr(_run, "_places", lambda: [str(path)])
+    with pytest.raises(errors.Error, match="another version|cannot run"):
+        commands.inspect("x")
 
 
 def test_no_command_is_told(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """lort.open: values, rows, names, metadata, views, closed handles."""
 import gc
 import os
+import pickle
 import shutil
 import sys
 import threading
@@ -221,6 +222,25 @@ def test_a_mapping(models):
             model[7]
 
 
+def test_values_that_c_would_cut(models):
+    with lort.open(models.gguf) as model:
+        assert "\ud800" not in model
+        with pytest.raises(KeyError):
+            model["\ud800"]
+    for wrong in ({"path": f"{models.gguf}\0x"}, {"base": "a\0b"}, {"memory": 1 << 64}, {"memory": -1}, {"threads": 1 << 32}):
+        with pytest.raises(ValueError):
+            lort.open(**{"path": models.gguf, **wrong})
+    with pytest.raises(TypeError):
+        lort.open(models.gguf, memory=1.5)
+
+
+def test_a_model_equals_itself_and_stays_where_it_is(models):
+    with lort.open(models.gguf) as model, lort.open(models.gguf) as again:
+        assert model == model and model != again and len({model, again}) == 2
+        with pytest.raises(TypeError, match="open the path again"):
+            pickle.dumps(model)
+
+
 def test_names_that_are_no_utf8(models, tmp_path):
     path = tmp_path / "odd.gguf"
     files.gguf.write(path, [("caf\u00e9 \u2603", [32], "F32", [1.0] * 32)])
@@ -316,6 +336,7 @@ def test_a_damaged_container(make_container, tmp_path):
             for name in model:
                 model[name]
     assert caught.value.code == 8
+    assert caught.value.file == str(path) and caught.value.tensor in str(caught.value)
 
 
 def test_a_limit_of_memory(make_container):

@@ -1,5 +1,7 @@
 """lort.safe_open, lort.load_file and lort.torch."""
 import itertools
+import os
+import shutil
 import subprocess
 import sys
 
@@ -144,3 +146,15 @@ def test_torch_load_file(models, make_container):
             assert tensor.dtype == torch.bfloat16
             assert torch.equal(tensor, torch.from_numpy(model[name]).to(torch.bfloat16))
             tensor.zero_()
+
+
+def test_a_file_that_shrank_gives_no_zeros(models, tmp_path):
+    path = tmp_path / "copy.safetensors"
+    shutil.copy(models.types, path)
+    with lort.safe_open(path) as file:
+        assert file.get_tensor("a.F32").any()
+        os.truncate(path, 0)
+        with pytest.raises(lort.ReadError, match="shrank"):
+            file.get_tensor("a.F64")
+        with pytest.raises(lort.ReadError, match="shrank"):
+            file.get_slice("a.I16")[1:]

@@ -26,8 +26,8 @@ class Handle:
         self.library.lort_run_options_init_sized(ctypes.byref(options), ctypes.sizeof(options))
         options.memory_bytes, options.threads = _library.parse_size(memory), threads
         if base is not None:
-            options.base = os.fsencode(base)
-        _library.check(self.library.lort_weights_open(os.fsencode(path), ctypes.byref(options),
+            options.base = _library.path(base)
+        _library.check(self.library.lort_weights_open(_library.path(path), ctypes.byref(options),
                                                       ctypes.byref(self.pointer), ctypes.byref(err)), err)
 
     def __del__(self) -> None:
@@ -40,7 +40,11 @@ class Handle:
 
     def find(self, name: str) -> int | None:
         """The number of a tensor; None if no tensor has the name."""
-        number, err, data = ctypes.c_uint64(), LortError(), _library.raw(name)
+        number, err = ctypes.c_uint64(), LortError()
+        try:
+            data = _library.raw(name)
+        except UnicodeEncodeError:  # a surrogate that stands for no byte
+            return None
         if b"\0" in data:
             return None
         code = self.library.lort_weights_find(self.pointer, data, ctypes.byref(number), ctypes.byref(err))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 import os
 from ctypes import POINTER, c_bool, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 
@@ -112,6 +113,14 @@ def raw(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
+def path(name: str | os.PathLike[str]) -> bytes:
+    """The bytes of a path. C would end it at a NUL, and open another file."""
+    data = os.fsencode(name)
+    if b"\0" in data:
+        raise ValueError(f"path {name!r}: it holds a NUL, which no path may hold")
+    return data
+
+
 def parse_size(size: int | str | None) -> int:
     """A number of bytes, or a text such as "256M". None is 0: LoRT looks at the machine."""
     if size is None:
@@ -120,6 +129,7 @@ def parse_size(size: int | str | None) -> int:
         value, err = c_uint64(), LortError()
         check(library().lort_parse_size(raw(size), ctypes.byref(value), ctypes.byref(err)), err)
         return value.value
-    if size < 0:
-        raise ValueError(f"a size of {size} bytes; give a number from 0 on, or a text such as \"256M\"")
-    return int(size)
+    number = operator.index(size)
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"a size of {number} bytes; give a number from 0 to 2**63 - 1, or a text such as \"256M\"")
+    return number

@@ -75,18 +75,25 @@ class Model(Mapping[str, Array]):
     close(). If the file changes meanwhile, the view changes: `check` tells. All other arrays are new, and the caller's.
 
     Threads: any number of threads may use a Model. Reads of what must be decoded take turns, one lock for each Model, and
-    use worker threads of LoRT's own. Open the path again to read in parallel.
+    use worker threads of LoRT's own. Open the path again to read in parallel. A child of fork may use the Model too.
+    A Model equals only itself.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int = 0,
                  base: str | os.PathLike[str] | None = None) -> None:
         threads = operator.index(threads)
-        if threads < 0:
-            raise ValueError(f"{threads} threads; give a number from 0 on")
+        if not 0 <= threads < 1 << 32:
+            raise ValueError(f"{threads} threads; give a number from 0 on, below 2**32")
         self._path = os.fspath(path)
         self._open: Handle | None = Handle(path, memory, threads, base)
         self._names: list[str] | None = None
         self._metadata: dict[str, Any] | None = None
+
+    __eq__ = object.__eq__  # that of Mapping would read all tensors of both
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self._path}: an open model cannot be copied or pickled; open the path again in the other process")
 
     # ---- open and closed ----
 

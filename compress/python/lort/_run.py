@@ -7,6 +7,7 @@ reaches the host only, which then stops the child once.
 from __future__ import annotations
 
 import difflib
+import fcntl
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from ._errors import Error, error_of
+from ._errors import Error, UsageError, error_of
 
 Progress = Callable[[Dict[str, Any]], Any]
 OWN_OPTIONS = ("help", "json", "output", "progress", "quiet", "verbose")  # the functions set these themselves
@@ -116,13 +117,18 @@ def find_command() -> str:
 def options_of(program: str, command: str) -> Dict[str, Dict[str, Any]]:
     """The options of a command by their long names, as the program itself lists them (`lort help --json`)."""
     if program not in _tables:
-        ran = subprocess.run([program, "help", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, check=False)
         try:
-            table = json.loads(ran.stdout)
-        except ValueError:
+            ran = subprocess.run([program, "help", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, check=False)
+        except OSError as why:
+            raise Error(f"{program} cannot run: {why.strerror}") from why
+        try:
+            commands = json.loads(ran.stdout)["commands"]
+            _tables[program] = {c["name"]: {o["name"]: o for o in c["options"]} for c in commands}
+        except (ValueError, KeyError, TypeError):
             raise Error(f"{program} lists no options; it is another version than this package") from None
-        _tables[program] = {c["name"]: {o["name"]: o for o in c["options"]} for c in table["commands"]}
+    if command not in _tables[program]:
+        raise Error(f"{program} has no command {command}; it is another version than this package")
     return _tables[program][command]
 
 
@@ -170,6 +176,7 @@ class _Lines:
         self.descriptor = descriptor
         self.ready = b""
         self.strange: List[str] = []  # the newest lines that are no JSON
+        self.code: Optional[int] = None  # the exit code that the last line tells
 
     def next(self) -> Optional[Dict[str, Any]]:
         """The next line as a dict; None at the end."""
@@ -178,10 +185,12 @@ class _Lines:
             if end:
                 line, self.ready = self.ready[:end], self.ready[end:]
                 try:
-                    return json.loads(line)
+                    found = json.loads(line)
                 except ValueError:
                     self.strange = self.strange[-9:] + [line.decode("utf-8", "replace").rstrip()]
-                continue
+                    continue
+                self.code = found.get("code") if found.get("type") == "end" else self.code
+                return found
             more = os.read(self.descriptor, 65536)
             if not more:
                 return None
@@ -251,6 +260,12 @@ def _failure(code: int, error: Optional[Mapping[str, Any]], report: Optional[Rep
     return error_of(told["code"], told["message"], file=told["file"], tensor=told["tensor"], report=report)
 
 
+def _report_file() -> Any:
+    """An unnamed file. Its descriptor is no standard one, also where the host has closed those: the child has its own."""
+    with tempfile.TemporaryFile() as file:
+        return open(fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 3), "r+b")
+
+
 def _read_report(file: Any) -> Optional[Report]:
     file.seek(0)
     try:
@@ -267,17 +282,20 @@ def run(command: str, paths: Sequence[Any], options: Mapping[str, Any], *, outpu
     comes, the child stops at a checkpoint first. Then the exception goes on, with an attribute partial_path.
     Returns the report. Raises Error or one of its subclasses if the command fails, TypeError for a wrong keyword.
     """
+    if output is not None and os.fsdecode(output) == "-":
+        raise UsageError("output '-': a function has no standard output to write to; name a file (./- for this name)", code=2)
     program = find_command()
     line = [program, command, "--progress=json"] + command_line(program, command, options)
     if output is not None:
         line.append("--output=" + os.fsdecode(output))
-    with tempfile.TemporaryFile() as file:
+    with _report_file() as file:
         line += [f"--json=/dev/fd/{file.fileno()}", "--"] + [os.fsdecode(path) for path in paths]
         with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               pass_fds=(file.fileno(),), start_new_session=True) as child:
             lines = _Lines(child.stderr.fileno())  # type: ignore[union-attr]
             error = _follow(child, lines, progress)
         report = _read_report(file)
-    if child.returncode == 0 and report is not None:
+    # Where the host ignores SIGCHLD, Python knows no exit code and says 0. The last line has it.
+    if child.returncode == 0 and lines.code == 0 and report is not None:
         return report
     raise _failure(child.returncode, error, report, lines.strange)

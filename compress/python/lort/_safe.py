@@ -21,6 +21,7 @@ class safe_open:  # noqa: N801 - the name that safetensors has
 
     Every array is new and writable. In numpy BF16 comes as float32 (safetensors refuses it), in torch as
     torch.bfloat16. F8, block types, and what a container holds factored or coded come as float32, but for BF16 in torch.
+    Raises lort.ReadError where a file changed since it was opened.
     Raises ValueError for another framework or device, ImportError if torch is not installed, else as lort.open does.
     """
 
@@ -72,7 +73,10 @@ class safe_open:  # noqa: N801 - the name that safetensors has
         """Elements of some rows, in memory of their own: nobody must write to the file through them."""
         bits = self._torch is not None and info.dtype == "BF16"
         values = self._model._bits(info.name, start, stop) if bits else self._model.rows(info.name, start, stop)
+        mapped = not values.flags.writeable
         values = np.require(values.reshape(shape)[rest], requirements=["C", "A", "W"])
+        if mapped:  # a page that could not be read has given zeros
+            self._model.check()
         return values if self._torch is None else self._torch.from_numpy(values, info, self._device)
 
 
