@@ -18,8 +18,8 @@
 
 typedef struct lort_pool lort_pool;
 
-/* fork copies no threads. In the child a pool of its parent counts as NULL, and closing it leaves its
- * memory.
+/* fork copies no threads. In the child a pool of its parent counts as NULL, and closing it leaves
+ * its memory.
  *
  * Starts threads - 1 threads with stacks of LORT_POOL_STACK bytes, or fewer if the system refuses.
  * *started (may be NULL): number of workers, caller included. On failure: LORT_E_MEMORY. */

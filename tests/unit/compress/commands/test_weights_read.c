@@ -477,9 +477,9 @@ static void workers_are_as_many_as_the_work(void **state)
                 LORT_OK, &err);
     const unsigned all = count_threads();
     assert_true(all > before && all <= before + 8);
-    assert_code(lort_weights_read(w, "wide", LORT_READ_F32, 0, 100, values, bytes, UINT32_MAX,
-                                  &err),
-                LORT_OK, &err);
+    assert_code(
+        lort_weights_read(w, "wide", LORT_READ_F32, 0, 100, values, bytes, UINT32_MAX, &err),
+        LORT_OK, &err);
     assert_int_equal(count_threads(), all);
     lort_weights_close(w);
     free(values);
