@@ -195,7 +195,7 @@ END
     [ "$(pkg-config --modversion lort)" = "$("$LORT" --version | cut -d' ' -f2)" ]
     # shellcheck disable=SC2046
     expect 0 cc "$T/use.c" -o "$T/use" $(pkg-config --define-variable=prefix="$T/root/opt/lort" --cflags --libs lort)
-    expect 0 "$T/use"
+    LD_LIBRARY_PATH=$T/root/opt/lort/lib expect 0 "$T/use"
 }
 
 @test "make help lists the targets" {
