@@ -54,7 +54,8 @@ CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 # One of two files has the interface of compress/math/blas.h.
 OTHER_BLAS := compress/math/$(if $(filter none,$(BLAS)),blas,blas_none).c
-LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(wildcard formats/*/*.c loader/*/*.c compress/*/*.c))
+SYSTEM   := posix linux
+LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(wildcard formats/*/*.c loader/*/*.c $(SYSTEM:%=loader/os/%/*.c) compress/*/*.c))
 CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
 UNIT_SRC := $(wildcard tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)

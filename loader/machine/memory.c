@@ -2,7 +2,7 @@
  * can choose. */
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
-#include "loader/os/proc.h"
+#include "loader/os/linux/proc.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* os: the room owns everything that LoRT asks of an operating system; it must not know a format or
  * a tensor.
  *
- * The os_linux_*.c files implement this header. Another system can follow as os_posix_*.c or
- * os_windows_*.c, and no other file changes. No other file includes an OS, thread or signal header.
- * Only compress/cli may, for the terminal and the options.
+ * Sub-folders implement this header: posix and linux together for Linux. Another POSIX system can
+ * share the folder posix. No other file includes an OS, thread or signal header. Only compress/cli
+ * may, for the terminal and the options.
  *
  * Paths are UTF-8. LoRT opens files relative to a directory handle. So LoRT keeps to its directory
  * even if somebody renames or replaces that directory during the run. All handles are opaque, and

@@ -3,11 +3,11 @@
 load helper
 
 tree() { # a small correct tree in $T/t, built in $T/o
-    mkdir -p "$T/t/formats/base" "$T/t/loader/os" "$T/t/compress/cli/ui"
+    mkdir -p "$T/t/formats/base" "$T/t/loader/os/linux" "$T/t/compress/cli/ui"
     echo '#include <stdint.h>' >"$T/t/formats/base/error.h"
     printf 'int lort_low(void)\n{\n    return 1;\n}\n' >"$T/t/formats/base/error.c"
     echo '#include "formats/base/error.h"' >"$T/t/loader/os/os.h"
-    printf '#include "loader/os/os.h"\n#include <unistd.h>\nint lort_low(void);\nint lort_high(void)\n{\n    return lort_low();\n}\n' >"$T/t/loader/os/os_linux.c"
+    printf '#include "loader/os/os.h"\n#include <unistd.h>\nint lort_low(void);\nint lort_high(void)\n{\n    return lort_low();\n}\n' >"$T/t/loader/os/linux/os_linux.c"
     printf '#include "formats/base/error.h"\n' >"$T/t/compress/lort.h"
     printf '#include "compress/lort.h"\n#include <getopt.h>\nint main(void)\n{\n    return 0;\n}\n' >"$T/t/compress/cli/main.c"
 }
@@ -53,7 +53,7 @@ calls_wrong() {
     broken loader/os/os.h '#include <pthread.h>' 'pthread.h'
     broken formats/base/error.h '#include <stdatomic.h>' 'stdatomic.h'
     broken compress/lort.h '#  include <zstd.h>' 'belongs to loader/store/codec.c'
-    broken loader/os/os_linux.c '#include <cblas.h>' 'belongs to compress/math/blas.c'
+    broken loader/os/linux/os_linux.c '#include <cblas.h>' 'belongs to compress/math/blas.c'
     broken loader/os/os.h '#include "loader/os/os.h"' 'include cycle'
     broken loader/os/os.h '#include "nowhere.h"' 'not a path from the root'
     broken compress/cli/main.c "$(printf 'int lort_long(int a,\n              int b)\n{\n'; yes '    ;' | head -n 79; echo '}')" 'lort_long\(\) has 83 lines'
@@ -61,7 +61,7 @@ calls_wrong() {
 }
 
 @test "check-layers finds calls that run up, calls in a circle, and folders that are full or unknown" {
-    calls_wrong formats/base/up.c 'int lort_high(void); int lort_up(void) { return lort_high(); }' 'formats/base/ must not use lort_high of loader/os/os_linux.c'
+    calls_wrong formats/base/up.c 'int lort_high(void); int lort_up(void) { return lort_high(); }' 'formats/base/ must not use lort_high of loader/os/linux/os_linux.c'
     calls_wrong loader/os/os_circle.c 'int lort_round(void); int lort_circle(void) { return lort_round(); }' 'nothing defines lort_round'
     tree
     echo 'int lort_b(void); int lort_a(void) { return lort_b(); }' >"$T/t/loader/os/os_a.c"

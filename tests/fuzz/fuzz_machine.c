@@ -10,7 +10,7 @@
 #include "fuzz_input.h"
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
-#include "loader/os/proc.h"
+#include "loader/os/linux/proc.h"
 
 static const char *const texts[] = {"proc/meminfo",
                                     "proc/sys/vm/overcommit_memory",

@@ -10,7 +10,7 @@
 #include "formats/base/text.h"
 #include "loader/machine/memory.h"
 #include "loader/os/os.h"
-#include "loader/os/proc.h"
+#include "loader/os/linux/proc.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/main.h"
 #include <locale.h>

@@ -1,8 +1,8 @@
-/* os_linux_file: opens, reads, writes and syncs regular files. Every call repeats after EINTR and
+/* os_posix_file: opens, reads, writes and syncs regular files. Every call repeats after EINTR and
  * after a short result. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -33,24 +33,6 @@ static lort_code not_regular(lort_error *err, lort_code code, uint32_t mode, con
               lort_escape_text(shown, sizeof shown, path), lort_os_kind_name(mode));
     lort_error_file(err, path);
     return code;
-}
-
-int lort_os_openat(int dir, const char *name, int flags, uint32_t mode)
-{
-    int fd;
-    do
-        fd = openat(dir, name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, (mode_t)(mode & 0777));
-    while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
-int lort_os_fsync(int fd)
-{
-    int done;
-    do
-        done = fsync(fd);
-    while (done != 0 && errno == EINTR);
-    return done == 0 ? 0 : errno;
 }
 
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
@@ -206,15 +188,10 @@ static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n,
     return LORT_E_READ;
 }
 
-static bool is_beyond(uint64_t n, uint64_t offset)
-{
-    return offset > INT64_MAX || n > INT64_MAX - offset;
-}
-
 lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
     char *to = buffer;
-    if (is_beyond(n, offset))
+    if (lort_os_is_beyond(n, offset))
         return fail_shrank(err, file, n, offset);
     while (n > 0) {
         ssize_t got = pread(file->fd, to, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
@@ -235,7 +212,7 @@ lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_
                         lort_error *err)
 {
     const char *from = buffer;
-    if (is_beyond(n, offset))
+    if (lort_os_is_beyond(n, offset))
         return fail_offset(err, LORT_E_WRITE, EFBIG, "write", file, offset);
     while (n > 0) {
         ssize_t put = pwrite(file->fd, from, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
@@ -274,25 +251,6 @@ lort_code lort_os_sync(lort_file *file, lort_error *err)
         return lort_os_fail(err, LORT_E_WRITE, why, "sync", file->path);
     why = try_close(file->fd);
     return why ? lort_os_fail(err, LORT_E_WRITE, why, "close", file->path) : LORT_OK;
-}
-
-/* The previous range had the time of a whole range to reach the disk. So the wait for it is short.
- * Only clean pages can be dropped. */
-void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
-{
-    const unsigned wait_all =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    if (n == 0 || is_beyond(n, offset))
-        return;
-    (void)sync_file_range(file->fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
-    if (file->behind_bytes) {
-        (void)sync_file_range(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes,
-                              wait_all);
-        (void)posix_fadvise(file->fd, (off_t)file->behind_at, (off_t)file->behind_bytes,
-                            POSIX_FADV_DONTNEED);
-    }
-    file->behind_at = offset;
-    file->behind_bytes = n;
 }
 
 lort_code lort_os_close(lort_file *file, lort_error *err)

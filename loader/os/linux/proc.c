@@ -1,6 +1,6 @@
 /* proc: parses the texts of /proc and /sys/fs/cgroup. It includes no OS header: lort_os_read_text
  * reads the files. */
-#include "loader/os/proc.h"
+#include "loader/os/linux/proc.h"
 
 #include "loader/os/os.h"
 #include <stdio.h>

@@ -1,12 +1,11 @@
-/* os_linux_thread: threads, mutexes and condition variables over pthreads. */
+/* os_posix_thread: threads, mutexes and condition variables over pthreads. */
 #define _GNU_SOURCE
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fenv.h>
 #include <limits.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -54,18 +53,6 @@ static void *enter_thread(void *thread)
     return NULL;
 }
 
-/* Without this, a thread gets a heap of its own when it first asks for memory. Such a heap takes 64
- * to 128 MiB of address space. */
-static void share_heap(void)
-{
-#ifdef M_ARENA_MAX
-    lort_limits limits;
-    lort_os_limits(&limits);
-    if (limits.address_space != UINT64_MAX)
-        (void)mallopt(M_ARENA_MAX, 1);
-#endif
-}
-
 static int start_with(lort_thread *thread, size_t stack)
 {
     pthread_attr_t attr;
@@ -109,7 +96,7 @@ lort_code lort_os_thread_start(void (*run)(void *ctx), void *ctx, uint64_t stack
         return lort_fail(err, LORT_E_MEMORY, "no memory for a thread");
     thread->run = run;
     thread->ctx = ctx;
-    share_heap();
+    lort_os_share_heap();
     int why = start_thread(thread, (size_t)stack);
     if (why) {
         free(thread);

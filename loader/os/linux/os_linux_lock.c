@@ -1,7 +1,7 @@
 /* os_linux_lock: locks files and finds the process that holds a lock. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

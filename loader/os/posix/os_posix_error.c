@@ -1,7 +1,7 @@
-/* os_linux_error: turns failed system calls into messages and codes. */
+/* os_posix_error: turns failed system calls into messages and codes. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

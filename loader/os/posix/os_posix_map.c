@@ -1,33 +1,25 @@
-/* os_linux_map: maps files, guards the mappings against faults, and gives anonymous pages.
+/* os_posix_map: maps files, guards the mappings against faults.
  *
  * The guard: a read-only mapping can fault long after every check (the file shrank, a sector is
  * bad). The SIGBUS handler looks the address up in a registry of mappings. If the address lies in a
  * mapping of LoRT, the handler puts a zero page there, sets the flag of the slot and returns. The
  * reader goes on with zeros, and throws its result away when it sees the flag. Any other SIGBUS
- * goes to the previous handler. The handler uses only atomics and one system call. */
+ * goes to the previous handler. The handler uses only atomics and one system call
+ * (lort_os_put_zeros). */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define SLOTS 4096
-/* One madvise call starts at most the kernel's read-ahead, or one request of the disk. Few machines
- * have less than 128 KiB. */
+/* One madvise call of Linux starts at most the kernel's read-ahead, or one request of the disk. Few
+ * machines have less than 128 KiB. */
 #define WILL_NEED_PIECE ((uint64_t)128 << 10)
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* since Linux 5.14; older kernels refuse it */
-#endif
-
 /* `version` is odd while the owner changes the slot. The handler skips a slot that changes during
  * the lookup. Such a slot cannot be the one that faulted: a mapping stays registered while somebody
  * reads it. */
@@ -51,8 +43,6 @@ static struct sigaction previous;
 static atomic_uintptr_t page_mask;
 /* guards the installation; the handler takes no lock */
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
-
-uint64_t lort_os_page_size(void) { return (uint64_t)sysconf(_SC_PAGESIZE); }
 
 static guard_slot *slot_of(uintptr_t address)
 {
@@ -80,21 +70,6 @@ static void chain_handler(int number, siginfo_t *info, void *context)
         previous.sa_handler(number);
 }
 
-/* Puts a page of zeros in place of a page that cannot be read. Makes the system call directly, not
- * by mmap(). A sanitizer or the hooks of an allocator may wrap mmap() and take locks, which a
- * handler must not do. To ThreadSanitizer mmap() is also a write, in a race with every reader of
- * the mapping. */
-static bool put_zeros(uintptr_t address)
-{
-#ifdef SYS_mmap2 /* 32-bit systems have another form of mmap */
-    const long number = SYS_mmap2;
-#else
-    const long number = SYS_mmap;
-#endif
-    return syscall(number, address, page_mask + 1, (long)PROT_READ,
-                   (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED), -1L, 0L) != -1;
-}
-
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
@@ -104,7 +79,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
         info->si_code > 0 ? slot_of(address) : NULL;
     if (slot) {
         atomic_store(&slot->faulted, true);
-        if (!put_zeros(address))
+        if (!lort_os_put_zeros(address, page_mask + 1))
             slot = NULL;
     }
     if (!slot)
@@ -196,10 +171,6 @@ bool lort_os_map_faulted(const lort_map *map) { return atomic_load(&map->slot->f
 
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache)
 {
-    static const int calls[] = {[LORT_WILL_NEED] = MADV_WILLNEED,
-                                [LORT_POPULATE] = MADV_POPULATE_READ,
-                                [LORT_DONT_NEED] = MADV_DONTNEED,
-                                [LORT_SEQUENTIAL] = MADV_SEQUENTIAL};
     if (offset >= map->size || n == 0)
         return;
     uint64_t mask = page_mask, end = n < map->size - offset ? offset + n : map->size;
@@ -215,11 +186,10 @@ void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice 
         return;
     const uint64_t piece = advice == LORT_WILL_NEED ? WILL_NEED_PIECE : end - offset;
     for (uint64_t at = offset; at < end; at += piece)
-        (void)madvise(map->data + at, (size_t)(end - at < piece ? end - at : piece), calls[advice]);
+        lort_os_advise(map->data + at, end - at < piece ? end - at : piece, advice);
     /* After madvise: the kernel cannot drop mapped pages from the cache. */
     if (advice == LORT_DONT_NEED && cache)
-        (void)posix_fadvise(map->file->fd, (off_t)offset, (off_t)(end - offset),
-                            POSIX_FADV_DONTNEED);
+        lort_os_drop_cache(map->file->fd, offset, end - offset);
 }
 
 void lort_os_unmap(lort_map *map)
@@ -231,58 +201,4 @@ void lort_os_unmap(lort_map *map)
     munmap(map->data, (size_t)map->size);
     atomic_fetch_sub(&mapped, map->size);
     free(map);
-}
-
-void *lort_os_pages(uint64_t bytes)
-{
-    if (bytes == 0 || bytes > SIZE_MAX)
-        return NULL;
-    void *memory =
-        mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-void lort_os_pages_free(void *memory, uint64_t bytes)
-{
-    if (memory)
-        munmap(memory, (size_t)bytes);
-}
-
-/* Asks without reserving. With a reservation the kernel would refuse more than the machine's memory
- * at once, although LoRT can get that much in pieces. */
-bool lort_os_address_space(uint64_t bytes)
-{
-    void *memory = bytes > SIZE_MAX ? MAP_FAILED
-                                    : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
-                                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory != MAP_FAILED)
-        munmap(memory, (size_t)bytes);
-    return memory != MAP_FAILED || bytes == 0;
-}
-
-static uint64_t limit_of(int resource)
-{
-    struct rlimit limit;
-    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT64_MAX;
-    return (uint64_t)limit.rlim_cur;
-}
-
-void lort_os_limits(lort_limits *out)
-{
-    out->address_space = limit_of(RLIMIT_AS);
-    out->data = limit_of(RLIMIT_DATA);
-}
-
-uint64_t lort_os_address_space_left(void)
-{
-    char text[256];
-    unsigned long long pages = 0;
-    const uint64_t limit = limit_of(RLIMIT_AS);
-    if (limit == UINT64_MAX)
-        return UINT64_MAX;
-    if (lort_os_read_text("/proc/self/statm", text, sizeof text) &&
-        sscanf(text, "%llu", &pages) != 1)
-        pages = 0;
-    return limit > pages * lort_os_page_size() ? limit - pages * lort_os_page_size() : 0;
 }

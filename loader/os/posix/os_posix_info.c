@@ -1,7 +1,7 @@
-/* os_linux_info: tells what a path, a name or an open file is. */
+/* os_posix_info: tells what a path, a name or an open file is. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -40,16 +40,6 @@ static void fill_info(lort_file_info *info, const struct stat *st)
     info->mode = (uint32_t)st->st_mode & 07777;
 }
 
-/* An inode number can come back after its file is gone. A time of birth does not. */
-static int64_t birth_of(int fd, const char *name, int flags)
-{
-    struct statx st;
-    if (statx(fd, name, flags | AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) != 0 ||
-        !(st.stx_mask & STATX_BTIME))
-        return 0;
-    return (int64_t)st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec;
-}
-
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err)
 {
     struct stat st;
@@ -70,7 +60,7 @@ lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err)
     if (fstat(file->fd, &st) != 0)
         return lort_os_fail(err, LORT_E_READ, errno, "stat", file->path);
     fill_info(info, &st);
-    info->birth_ns = birth_of(file->fd, "", AT_EMPTY_PATH);
+    info->birth_ns = lort_os_birth(file->fd, NULL);
     return LORT_OK;
 }
 
@@ -85,7 +75,7 @@ lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bo
                                : lort_os_fail_at(err, LORT_E_WRITE, errno, "stat", dir, name);
     *exists = true;
     fill_info(info, &st);
-    info->birth_ns = birth_of(dir->fd, name, 0);
+    info->birth_ns = lort_os_birth(dir->fd, name);
     return LORT_OK;
 }
 

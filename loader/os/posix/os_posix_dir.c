@@ -1,8 +1,8 @@
-/* os_linux_dir: opens, lists and changes directories. os_linux_file.c handles the contents of
+/* os_posix_dir: opens, lists and changes directories. os_posix_file.c handles the contents of
  * files. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,12 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE 1
-#endif
 
 static lort_code new_dir(size_t path_bytes, lort_dir **out, lort_error *err)
 {
@@ -107,21 +102,6 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
     return code;
 }
 
-/* A server can give new files another owner than the user of this process. A file without a name
- * shows it. */
-bool lort_os_is_own_user(lort_dir *dir, uint64_t owner)
-{
-    struct stat st;
-    if (owner == (uint64_t)geteuid())
-        return true;
-    int fd = lort_os_openat(dir->fd, ".", O_TMPFILE | O_RDWR, 0600);
-    if (fd < 0)
-        return false;
-    const bool same = fstat(fd, &st) == 0 && (uint64_t)st.st_uid == owner;
-    close(fd);
-    return same;
-}
-
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -204,30 +184,11 @@ lort_code lort_os_make_dir(lort_dir *dir, const char *name, uint32_t mode, lort_
                            "create directory", dir, name);
 }
 
-/* Renames only if `to` does not exist. Where the file system has no atomic call for this, link and
- * unlink do the same for files, also atomically. Where links are missing too (FAT, directories),
- * LoRT looks before it renames. A directory with content is never replaced. */
-static int rename_new(int fd, const char *from, const char *to)
-{
-    if (syscall(SYS_renameat2, fd, from, fd, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != ENOSYS && errno != EINVAL)
-        return errno;
-    if (linkat(fd, from, fd, to, 0) == 0)
-        return unlinkat(fd, from, 0) == 0 ? 0 : errno;
-    if (errno == EEXIST || errno == ENOENT)
-        return errno;
-    struct stat st;
-    if (fstatat(fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return EEXIST;
-    return renameat(fd, from, fd, to) == 0 ? 0 : errno;
-}
-
 lort_code lort_os_rename(lort_dir *dir, const char *from, const char *to, bool replace,
                          lort_error *err)
 {
     int why = replace ? (renameat(dir->fd, from, dir->fd, to) == 0 ? 0 : errno)
-                      : rename_new(dir->fd, from, to);
+                      : lort_os_rename_new(dir->fd, from, to);
     if (!why)
         return LORT_OK;
     return lort_os_fail_at(err, why == EEXIST ? LORT_E_EXISTS : LORT_E_WRITE, why, "rename to", dir,

@@ -1,29 +1,12 @@
-/* os_linux_process: the clock, the memory and limits of this process, and the CPUs it may use. */
+/* os_linux_process: the memory of this process, and the CPUs it may use. */
 #define _GNU_SOURCE
-#include "loader/os/os_linux.h"
-#include "loader/os/proc.h"
+#include "loader/os/linux/proc.h"
+#include "loader/os/posix/os_posix.h"
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-uint64_t lort_os_clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-int64_t lort_os_process_id(void) { return getpid(); }
-
-int64_t lort_os_time_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static uint64_t cgroup_peak(void)
 {

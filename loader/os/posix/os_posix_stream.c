@@ -1,8 +1,8 @@
-/* os_linux_stream: writes to FIFOs, character devices and open descriptors. No call blocks: LoRT
+/* os_posix_stream: writes to FIFOs, character devices and open descriptors. No call blocks: LoRT
  * asks for room with poll and writes at most PIPE_BUF bytes. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
-#include "loader/os/os_linux.h"
+#include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,34 +23,6 @@ struct lort_stream {
 };
 
 /* ---- names ---- */
-
-/* The directory of a path with its links resolved, in `out`, and the name in it. False if there is
- * no such directory. */
-static bool split_real(const char *path, char out[PATH_MAX], const char **name)
-{
-    char parent[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    const size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
-    *name = slash ? slash + 1 : path;
-    if (n >= sizeof parent)
-        return false;
-    snprintf(parent, sizeof parent, "%.*s", (int)n, path);
-    return realpath(n ? parent : ".", out) != NULL;
-}
-
-/* The number of an open descriptor of this process that the path names, or -1. */
-static int descriptor_of(const char *path)
-{
-    char real[PATH_MAX], own[PATH_MAX];
-    const char *name;
-    char *end;
-    if (!split_real(path, real, &name) || !realpath("/proc/self/fd", own) || strcmp(real, own) != 0)
-        return -1;
-    const int64_t number = strtoll(name, &end, 10);
-    return end == name || *end || number < 0 || number > INT_MAX || fcntl((int)number, F_GETFD) < 0
-               ? -1
-               : (int)number;
-}
 
 /* Replaces `path` by the target of the link that it names. */
 static bool follow_link(char path[PATH_MAX])
@@ -77,7 +49,7 @@ static int find_descriptor(const char *path)
         return -1;
     strcpy(at, path);
     for (int i = 0; number < 0 && i < MOST_LINKS; i++) {
-        number = descriptor_of(at);
+        number = lort_os_descriptor_of(at);
         if (number < 0 && !follow_link(at))
             break;
     }
@@ -129,17 +101,6 @@ static lort_code cannot_open(const char *path, int why, lort_error *err)
     return lort_os_fail(err, LORT_E_WRITE, why, "open", path);
 }
 
-/* A descriptor that is open for reading only is found now, not after the work. */
-static int copy_descriptor(int number)
-{
-    const int flags = fcntl(number, F_GETFL);
-    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH)) {
-        errno = EBADF;
-        return -1;
-    }
-    return fcntl(number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-}
-
 lort_code lort_os_stream_open(const char *path, lort_stream **out, lort_error *err)
 {
     const int number = find_descriptor(path);
@@ -147,7 +108,7 @@ lort_code lort_os_stream_open(const char *path, lort_stream **out, lort_error *e
     if (code)
         return code;
     (*out)->fd =
-        number >= 0 ? copy_descriptor(number) : lort_os_openat(AT_FDCWD, path, O_WRONLY, 0);
+        number >= 0 ? lort_os_copy_descriptor(number) : lort_os_openat(AT_FDCWD, path, O_WRONLY, 0);
     if ((*out)->fd >= 0)
         return LORT_OK;
     const int why = errno;
