@@ -6,19 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Not aligned_alloc: Windows lacks it, and its own pair needs another free. This code is pure, so
+ * it cannot use loader/os. malloc gives up to 63 bytes too early, and the byte before the memory
+ * says how far it was moved. */
 static void *heap_take(void *ctx, size_t bytes)
 {
     (void)ctx;
-    /* aligned_alloc needs a multiple of the alignment */
-    size_t rounded = (bytes + 63) & ~(size_t)63;
-    return rounded < bytes ? NULL : aligned_alloc(64, rounded);
+    uint8_t *start = bytes > SIZE_MAX - 64 ? NULL : malloc(bytes + 64);
+    if (!start)
+        return NULL;
+    const uint8_t moved = (uint8_t)(64 - ((uintptr_t)start & 63));
+    start[moved - 1] = moved;
+    return start + moved;
 }
 
 static void heap_give(void *ctx, void *memory, size_t bytes)
 {
+    uint8_t *start = memory;
     (void)ctx;
     (void)bytes;
-    free(memory);
+    if (start)
+        free(start - start[-1]);
 }
 
 const lort_alloc lort_alloc_heap = {heap_take, heap_give, NULL};

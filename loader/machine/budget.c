@@ -21,7 +21,7 @@
 #ifndef PAGES_FROM
 #define PAGES_FROM ((size_t)64 << 10)
 #endif
-#define ALIGNMENT 64
+#define ALIGNMENT 64 /* of lort_os_aligned */
 
 struct lort_budget {
     _Atomic uint64_t limit, used, peak;
@@ -61,7 +61,7 @@ static void *take_booked(void *ctx, size_t bytes)
     size_t size = cost_of(bytes);
     if (size == SIZE_MAX || !book_bytes(budget, size))
         return NULL;
-    void *memory = bytes >= PAGES_FROM ? lort_os_pages(size) : aligned_alloc(ALIGNMENT, size);
+    void *memory = bytes >= PAGES_FROM ? lort_os_pages(size) : lort_os_aligned(size);
     if (!memory)
         unbook_bytes(budget, size);
     return memory;
@@ -74,7 +74,7 @@ static void give_booked(void *ctx, void *memory, size_t bytes)
     if (bytes >= PAGES_FROM)
         lort_os_pages_free(memory, cost_of(bytes));
     else
-        free(memory);
+        lort_os_aligned_free(memory);
     unbook_bytes(ctx, cost_of(bytes));
 }
 

@@ -3,33 +3,20 @@
 #ifndef LORT_LOADER_MACHINE_MEMORY_H
 #define LORT_LOADER_MACHINE_MEMORY_H
 
-#include "formats/base/error.h"
+#include "loader/os/os.h"
 #include <stdbool.h>
 #include <stdint.h>
-
-#define LORT_MEMORY_SOURCES 12
-
-typedef struct lort_memory_source {
-    /* "MemAvailable", "CommitLimit", "cgroup v2", "cgroup v1", "RLIMIT_AS", "RLIMIT_DATA", "Slurm",
-     * "--memory" or "unknown" */
-    char name[40];
-    /* the file or option of the limit, such as /sys/fs/cgroup/a/b/memory.max; the end of a long
-     * path */
-    char where[200];
-    uint64_t bytes; /* what it leaves for LoRT now */
-} lort_memory_source;
 
 typedef struct lort_memory {
     lort_memory_source sources[LORT_MEMORY_SOURCES]; /* only those that apply */
     unsigned count;
     unsigned binding; /* index of the smallest; --memory, if given, replaces all others */
-    /* Bytes of the binding source. Without a readable /proc/meminfo: 1 GiB, source "unknown". */
+    /* Bytes of the binding source. 1 GiB where the system tells nothing: source "unknown". */
     uint64_t available;
 } lort_memory;
 
-/* Fills `out` with every source that applies. root: "" for the real /proc and /sys, or a directory
- * that holds recorded ones (tests). user_bytes: --memory, 0 = not given. Returns LORT_OK: an
- * unreadable file leaves its source out.
+/* Fills `out` with every source that applies. root: as in lort_os_memory_sources. user_bytes:
+ * --memory, 0 = not given. Returns LORT_OK: an unreadable file leaves its source out.
  *
  * Page cache never counts as used:
  *

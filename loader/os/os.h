@@ -13,6 +13,7 @@
 
 #include "formats/base/error.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* ---- directories and files ---- */
@@ -191,6 +192,10 @@ void lort_os_unmap(lort_map *map);
 void *lort_os_pages(uint64_t bytes); /* zeroed, page-aligned; NULL if refused */
 void lort_os_pages_free(void *memory, uint64_t bytes);
 uint64_t lort_os_page_size(void);
+/* Takes `bytes` > 0 from the heap, aligned to 64 bytes; NULL if refused. Only lort_os_aligned_free
+ * takes them back. */
+void *lort_os_aligned(size_t bytes);
+void lort_os_aligned_free(void *memory); /* accepts NULL */
 /* True if `bytes` of address space are free now. Takes them and gives them back at once. */
 bool lort_os_address_space(uint64_t bytes);
 
@@ -240,6 +245,28 @@ typedef struct lort_limits {
     uint64_t address_space, data; /* RLIMIT_AS, RLIMIT_DATA; UINT64_MAX = no limit */
 } lort_limits;
 void lort_os_limits(lort_limits *out);
+
+#define LORT_MEMORY_SOURCES 12
+#define LORT_UNKNOWN_MEMORY (UINT64_C(1) << 30) /* bytes of the source "unknown" */
+typedef struct lort_memory_source {
+    /* Linux: "MemAvailable", "CommitLimit", "cgroup v2", "cgroup v1", "RLIMIT_AS", "RLIMIT_DATA".
+     * Windows: "AvailPhys", "CommitLimit", "job", "job process". All: "Slurm", "--memory" or
+     * "unknown" */
+    char name[40];
+    /* the file, call or option of the limit, such as /sys/fs/cgroup/a/b/memory.max; the end of a
+     * long path */
+    char where[200];
+    uint64_t bytes; /* what it leaves for LoRT now */
+} lort_memory_source;
+typedef struct lort_memory_sources {
+    lort_memory_source at[LORT_MEMORY_SOURCES]; /* only those that apply */
+    unsigned count;
+    uint64_t physical; /* memory of the machine in bytes; 0: unknown */
+} lort_memory_sources;
+/* Lists every limit of memory that the operating system sets for this process: at least one, which
+ * may be "unknown". Linux: root is "" for the real /proc and /sys, or a directory that holds
+ * recorded ones (tests). Windows has no such files and does not look at root. */
+void lort_os_memory_sources(const char *root, lort_memory_sources *out);
 /* Reads a small text file such as /proc/meminfo: at most cap - 1 bytes, NUL-terminated. Returns
  * false if it cannot. */
 bool lort_os_read_text(const char *path, char *out, uint64_t cap);

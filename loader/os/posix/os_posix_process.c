@@ -40,6 +40,15 @@ void lort_os_pages_free(void *memory, uint64_t bytes)
         munmap(memory, (size_t)bytes);
 }
 
+/* aligned_alloc needs a multiple of the alignment. */
+void *lort_os_aligned(size_t bytes)
+{
+    const size_t rounded = (bytes + 63) & ~(size_t)63;
+    return rounded < bytes ? NULL : aligned_alloc(64, rounded);
+}
+
+void lort_os_aligned_free(void *memory) { free(memory); }
+
 /* Asks without reserving. With a reservation the kernel would refuse more than the machine's memory
  * at once, although LoRT can get that much in pieces. */
 bool lort_os_address_space(uint64_t bytes)
