@@ -2,6 +2,7 @@
  * files. */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
+#include "loader/os/listing.h"
 #include "loader/os/posix/os_posix.h"
 #include <dirent.h>
 #include <errno.h>
@@ -102,35 +103,9 @@ lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lo
     return code;
 }
 
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-typedef struct name_list {
-    char **names;
-    size_t count, room;
-} name_list;
-
-static bool add_name(name_list *list, const char *name)
-{
-    if (list->count == list->room) {
-        size_t room = list->room ? 2 * list->room : 64;
-        char **bigger = realloc(list->names, room * sizeof *bigger);
-        if (!bigger)
-            return false;
-        list->names = bigger;
-        list->room = room;
-    }
-    char *copy = strdup(name);
-    if (copy)
-        list->names[list->count++] = copy;
-    return copy != NULL;
-}
-
 /* Returns 0 or an errno value. Opens a new handle, since all duplicates of a handle share one
  * position. */
-static int read_names(const lort_dir *dir, name_list *list)
+static int read_names(const lort_dir *dir, lort_listing *list)
 {
     int fd = lort_os_openat(dir->fd, ".", O_RDONLY | O_DIRECTORY, 0);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
@@ -148,7 +123,7 @@ static int read_names(const lort_dir *dir, name_list *list)
             break;
         }
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !add_name(list, entry->d_name))
+            !lort_listing_add(list, entry->d_name))
             why = ENOMEM;
         errno = 0;
     }
@@ -160,19 +135,12 @@ lort_code lort_os_dir_list(lort_dir *dir,
                            lort_code (*each)(void *ctx, const char *name, lort_error *err),
                            void *ctx, lort_error *err)
 {
-    name_list list = {0};
-    lort_code code = LORT_OK;
-    int why = read_names(dir, &list);
-    if (why)
-        code = lort_os_fail(err, lort_os_open_code(why), why, "list directory", dir->path);
-    else if (list.count)
-        qsort(list.names, list.count, sizeof *list.names, by_bytes);
-    for (size_t i = 0; i < list.count; i++) {
-        if (code == LORT_OK)
-            code = each(ctx, list.names[i], err);
-        free(list.names[i]);
-    }
-    free(list.names);
+    lort_listing list = {0};
+    const int why = read_names(dir, &list);
+    lort_code code =
+        why ? lort_os_fail(err, lort_os_open_code(why), why, "list directory", dir->path)
+            : lort_listing_each(&list, each, ctx, err);
+    lort_listing_free(&list);
     return code;
 }
 

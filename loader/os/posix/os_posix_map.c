@@ -8,6 +8,7 @@
  * (lort_os_put_zeros). */
 #define _GNU_SOURCE
 #include "formats/base/text.h"
+#include "loader/os/guard.h"
 #include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <pthread.h>
@@ -16,46 +17,22 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define SLOTS 4096
 /* One madvise call of Linux starts at most the kernel's read-ahead, or one request of the disk. Few
  * machines have less than 128 KiB. */
 #define WILL_NEED_PIECE ((uint64_t)128 << 10)
-/* `version` is odd while the owner changes the slot. The handler skips a slot that changes during
- * the lookup. Such a slot cannot be the one that faulted: a mapping stays registered while somebody
- * reads it. */
-typedef struct guard_slot {
-    atomic_uint version;
-    atomic_uintptr_t start, end; /* start 0: free */
-    atomic_bool faulted;
-} guard_slot;
-
 struct lort_map {
     uint8_t *data;
     uint64_t size;
     const lort_file *file;
-    guard_slot *slot;
+    lort_guard_slot *slot;
 };
 
-static guard_slot slots[SLOTS];
 static _Atomic uint64_t mapped; /* bytes of files, over all mappings */
 static struct sigaction previous;
 /* page size - 1; the first mapping sets it */
 static atomic_uintptr_t page_mask;
 /* guards the installation; the handler takes no lock */
 static pthread_mutex_t guard_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static guard_slot *slot_of(uintptr_t address)
-{
-    for (int i = 0; i < SLOTS; i++) {
-        guard_slot *slot = &slots[i];
-        unsigned version = atomic_load(&slot->version);
-        uintptr_t start = atomic_load(&slot->start), end = atomic_load(&slot->end);
-        if (start && address >= start && address < end && !(version & 1) &&
-            atomic_load(&slot->version) == version)
-            return slot;
-    }
-    return NULL;
-}
 
 static void chain_handler(int number, siginfo_t *info, void *context)
 {
@@ -74,9 +51,9 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
     uintptr_t address = (uintptr_t)info->si_addr & ~page_mask;
-    guard_slot *slot =
+    lort_guard_slot *slot =
         /* si_code <= 0: kill() sent the signal, and the address means nothing. */
-        info->si_code > 0 ? slot_of(address) : NULL;
+        info->si_code > 0 ? lort_guard_find(address) : NULL;
     if (slot) {
         atomic_store(&slot->faulted, true);
         if (!lort_os_put_zeros(address, page_mask + 1))
@@ -105,31 +82,6 @@ static bool guard_is_set(void)
     return set;
 }
 
-static guard_slot *claim_slot(void *data, uint64_t size)
-{
-    for (int i = 0; i < SLOTS; i++) {
-        guard_slot *slot = &slots[i];
-        unsigned version = atomic_load(&slot->version);
-        if ((version & 1) || atomic_load(&slot->start) ||
-            !atomic_compare_exchange_strong(&slot->version, &version, version + 1))
-            continue;
-        atomic_store(&slot->faulted, false);
-        atomic_store(&slot->end,
-                     (uintptr_t)data + (uintptr_t)((size + page_mask) & ~(uint64_t)page_mask));
-        atomic_store(&slot->start, (uintptr_t)data);
-        atomic_store(&slot->version, version + 2);
-        return slot;
-    }
-    return NULL;
-}
-
-static void free_slot(guard_slot *slot)
-{
-    atomic_fetch_add(&slot->version, 1);
-    atomic_store(&slot->start, 0);
-    atomic_fetch_add(&slot->version, 1);
-}
-
 /* Limits mappings under RLIMIT_AS (ulimit -v), which limits memory too. The plan got its figure of
  * available memory before LoRT mapped files. */
 static bool room_to_map(uint64_t size)
@@ -155,12 +107,15 @@ lort_code lort_os_map(lort_file *file, uint64_t size, lort_map **out, lort_error
         return lort_os_fail(err, LORT_E_MEMORY, why, "map", file->path);
     }
     atomic_fetch_add(&mapped, size);
-    *map = (lort_map){.data = data, .size = size, .file = file, .slot = claim_slot(data, size)};
+    *map = (lort_map){.data = data,
+                      .size = size,
+                      .file = file,
+                      .slot = lort_guard_claim(data, (size + page_mask) & ~(uint64_t)page_mask)};
     if (!map->slot) {
         char shown[600];
         lort_os_unmap(map);
         return lort_fail(err, LORT_E_MEMORY, "cannot map '%s': more than %d mappings at once",
-                         lort_escape_text(shown, sizeof shown, file->path), SLOTS);
+                         lort_escape_text(shown, sizeof shown, file->path), LORT_GUARD_SLOTS);
     }
     *out = map;
     return LORT_OK;
@@ -197,7 +152,7 @@ void lort_os_unmap(lort_map *map)
     if (!map)
         return;
     if (map->slot)
-        free_slot(map->slot);
+        lort_guard_free(map->slot);
     munmap(map->data, (size_t)map->size);
     atomic_fetch_sub(&mapped, map->size);
     free(map);
