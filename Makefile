@@ -57,7 +57,7 @@ OTHER_BLAS := compress/math/$(if $(filter none,$(BLAS)),blas,blas_none).c
 SYSTEM   := posix linux
 LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(wildcard formats/*/*.c loader/*/*.c $(SYSTEM:%=loader/os/%/*.c) compress/*/*.c))
 CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
-UNIT_SRC := $(wildcard tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c)
+UNIT_SRC := $(filter-out tests/unit/loader/os/windows/%,$(wildcard tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c))
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 EXAMPLE_SRC := $(wildcard tests/examples/*.c)

@@ -42,7 +42,9 @@ typedef struct lort_error {
 /* "usage", "input", "read", ...: one word for a code, for programs; "" for LORT_OK. */
 const char *lort_code_name(lort_code code);
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__) /* its own printf knows %zu, but the compiler thinks of Microsoft's */
+#define LORT_PRINTF(f, a) __attribute__((format(gnu_printf, f, a)))
+#elif defined(__GNUC__)
 #define LORT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
 #define LORT_PRINTF(f, a)

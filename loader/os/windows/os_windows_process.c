@@ -1,0 +1,115 @@
+/* os_windows_process: the clocks and the memory of this process, and the CPUs it may use. */
+#include "loader/os/windows/os_windows.h"
+#include <malloc.h>
+#include <psapi.h>
+#include <string.h>
+
+#define TICKS_TO_1970 UINT64_C(116444736000000000) /* of 100 ns, from 1601 */
+#define RATE_UNIT 10000                            /* a CpuRate of 100 % */
+
+uint64_t lort_os_clock_ns(void)
+{
+    LARGE_INTEGER now, each;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&each);
+    const uint64_t ticks = (uint64_t)now.QuadPart, second = (uint64_t)each.QuadPart;
+    return ticks / second * 1000000000 + ticks % second * 1000000000 / second;
+}
+
+int64_t lort_os_process_id(void) { return (int64_t)GetCurrentProcessId(); }
+
+int64_t lort_os_time_ns(void)
+{
+    FILETIME now;
+    GetSystemTimePreciseAsFileTime(&now);
+    const uint64_t ticks = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
+    return (int64_t)(ticks - TICKS_TO_1970) * 100;
+}
+
+/* ---- memory ---- */
+
+uint64_t lort_os_page_size(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwPageSize;
+}
+
+/* Windows charges all pages to the commit limit at once, not when they are used. */
+void *lort_os_pages(uint64_t bytes)
+{
+    return bytes == 0 || bytes > SIZE_MAX
+               ? NULL
+               : VirtualAlloc(NULL, (SIZE_T)bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+void lort_os_pages_free(void *memory, uint64_t bytes)
+{
+    (void)bytes;
+    if (memory)
+        VirtualFree(memory, 0, MEM_RELEASE);
+}
+
+void *lort_os_aligned(size_t bytes) { return _aligned_malloc(bytes, 64); }
+void lort_os_aligned_free(void *memory) { _aligned_free(memory); }
+
+bool lort_os_address_space(uint64_t bytes)
+{
+    void *memory =
+        bytes > SIZE_MAX ? NULL : VirtualAlloc(NULL, (SIZE_T)bytes, MEM_RESERVE, PAGE_NOACCESS);
+    if (memory)
+        VirtualFree(memory, 0, MEM_RELEASE);
+    return memory || bytes == 0;
+}
+
+/* Private memory is what Windows charges, in memory or paged out. Wine does not know it. */
+void lort_os_process_memory(lort_process_memory *out)
+{
+    PROCESS_MEMORY_COUNTERS_EX now = {.cb = sizeof now};
+    MEMORYSTATUSEX machine = {.dwLength = sizeof machine};
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION job;
+    memset(out, 0, sizeof *out);
+    if (GetProcessMemoryInfo(GetCurrentProcess(), (PROCESS_MEMORY_COUNTERS *)&now, sizeof now)) {
+        out->rss_bytes = now.WorkingSetSize;
+        out->peak_rss_bytes = now.PeakWorkingSetSize;
+        out->data_bytes = now.PrivateUsage ? now.PrivateUsage : now.PagefileUsage;
+        out->anon_bytes =
+            out->data_bytes && out->data_bytes < out->rss_bytes ? out->data_bytes : out->rss_bytes;
+        out->file_bytes = out->rss_bytes - out->anon_bytes;
+    }
+    if (GlobalMemoryStatusEx(&machine))
+        out->virtual_bytes = machine.ullTotalVirtual - machine.ullAvailVirtual;
+    if (QueryInformationJobObject(NULL, JobObjectExtendedLimitInformation, &job, sizeof job, NULL))
+        out->cgroup_peak_bytes = job.PeakJobMemoryUsed;
+}
+
+/* Windows limits no address space. Limits of jobs are memory sources. */
+void lort_os_limits(lort_limits *out) { *out = (lort_limits){UINT64_MAX, UINT64_MAX}; }
+
+/* ---- CPUs ---- */
+
+unsigned lort_os_job_cpus(const JOBOBJECT_CPU_RATE_CONTROL_INFORMATION *rate, unsigned cpus)
+{
+    const DWORD hard = JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP;
+    if ((rate->ControlFlags & hard) != hard || rate->CpuRate == 0 || cpus == 0)
+        return 0;
+    const uint64_t parts = (uint64_t)rate->CpuRate * cpus;
+    return (unsigned)(parts / RATE_UNIT + (parts % RATE_UNIT != 0));
+}
+
+/* A process that runs in several groups of 64 CPUs has no one mask: it may use them all. */
+void lort_os_cpus(const char *root, unsigned *affinity, unsigned *quota)
+{
+    DWORD_PTR own = 0, all = 0;
+    JOBOBJECT_CPU_RATE_CONTROL_INFORMATION rate;
+    const unsigned cpus = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+    (void)root;
+    *affinity = *quota = 0;
+    if (GetProcessAffinityMask(GetCurrentProcess(), &own, &all) && own)
+        *affinity = (unsigned)__builtin_popcountll(own);
+    else
+        *affinity = cpus;
+    if (QueryInformationJobObject(NULL, JobObjectCpuRateControlInformation, &rate, sizeof rate,
+                                  NULL))
+        *quota = lort_os_job_cpus(&rate, cpus);
+}
