@@ -40,6 +40,11 @@ typedef struct lort_file_info {
     uint32_t mode;    /* permission bits; outputs get no more of them than the inputs have */
 } lort_file_info;
 
+/* True for a character that separates the names of a path: '/', and '\\' too on Windows. */
+bool lort_os_is_separator(char c);
+/* The last name of a path, which points into it; "" where the path ends in a separator. */
+const char *lort_os_base_name(const char *path);
+
 /* Fills info for a path; follows symlinks. Where there is nothing, sets *exists to false and
  * returns LORT_OK. On failure: LORT_E_INPUT or LORT_E_READ, with the OS's reason. */
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);

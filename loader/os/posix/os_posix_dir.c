@@ -82,10 +82,17 @@ void lort_os_dir_close(lort_dir *dir)
     free(dir);
 }
 
-lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lort_error *err)
+bool lort_os_is_separator(char c) { return c == '/'; }
+
+const char *lort_os_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
+    return slash ? slash + 1 : path;
+}
+
+lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lort_error *err)
+{
+    const char *slash = strrchr(path, '/'), *base = lort_os_base_name(path);
     char shown[600];
     *dir = NULL;
     *name = NULL;

@@ -15,13 +15,17 @@
 #include <windows.h>
 #include <winternl.h>
 
+/* device: when it was opened. A handle stays on its disk, but Wine forgets the disk of a file that
+ * was renamed. */
 struct lort_dir {
     HANDLE handle;
+    uint64_t device;
     char path[]; /* the path given to open, for messages */
 };
 
 struct lort_file {
     HANDLE handle;
+    uint64_t device;
     bool writing;
     char path[]; /* directory and name, for messages */
 };
@@ -36,8 +40,6 @@ DWORD lort_os_narrow(const wchar_t *text, size_t n, char **out);
 /* A whole path that begins with \\?\, so it may have over 260 characters. *device: the path names a
  * device, such as NUL, and *out begins with \\.\. The caller frees *out. */
 DWORD lort_os_full_path(const char *path, wchar_t **out, bool *device);
-/* True for a character that separates names of a path. */
-bool lort_os_separates(char c);
 /* Writes "dir/name", or "name" for the current directory, cut at `cap`. Returns the full length
  * without NUL. */
 size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name);
@@ -85,7 +87,8 @@ DWORD lort_os_insist(DWORD (*try)(void *ctx), void *ctx);
 
 /* ---- what a handle is (os_windows_info.c) ---- */
 
-DWORD lort_os_handle_info(HANDLE handle, lort_file_info *info);
+/* device: of the handle when it was opened, or 0. */
+DWORD lort_os_handle_info(HANDLE handle, uint64_t device, lort_file_info *info);
 /* True if the handle is a symbolic link or a junction. A file of a cloud or a compressed file has a
  * reparse point too, but is no link. */
 bool lort_os_is_link(HANDLE handle);

@@ -36,17 +36,18 @@ static lort_code new_dir(size_t path_bytes, lort_dir **out, lort_error *err)
 }
 
 /* ERROR_DIRECTORY if the handle is something else, or a link. */
-static DWORD must_be_dir(HANDLE handle)
+static DWORD must_be_dir(lort_dir *dir)
 {
     lort_file_info info;
-    const DWORD why = lort_os_handle_info(handle, &info);
+    const DWORD why = lort_os_handle_info(dir->handle, 0, &info);
+    dir->device = info.device;
     return why ? why : info.kind == LORT_FILE_DIRECTORY ? 0 : ERROR_DIRECTORY;
 }
 
 static lort_code keep(DWORD why, lort_code code, lort_dir *dir, lort_dir **out, lort_error *err)
 {
     if (!why)
-        why = must_be_dir(dir->handle);
+        why = must_be_dir(dir);
     if (why) {
         lort_os_fail(err, code ? code : lort_os_open_code(why), why, "open directory", dir->path);
         code = code ? code : lort_os_open_code(why);
@@ -108,20 +109,10 @@ void lort_os_dir_close(lort_dir *dir)
     free(dir);
 }
 
-/* Characters of the path before its last name: "a\b" has 2, "C:b" has 2, "b" has none. */
-static size_t before_name(const char *path)
-{
-    size_t n = strlen(path);
-    while (n && !lort_os_separates(path[n - 1]))
-        n--;
-    const bool letter = (*path | 32) >= 'a' && (*path | 32) <= 'z';
-    return n == 0 && letter && path[1] == ':' ? 2 : n;
-}
-
 lort_code lort_os_dir_of(const char *path, lort_dir **dir, const char **name, lort_error *err)
 {
-    const size_t n = before_name(path);
-    const char *base = path + n, *fault = lort_os_name_fault(base);
+    const char *base = lort_os_base_name(path), *fault = lort_os_name_fault(base);
+    const size_t n = (size_t)(base - path);
     char shown[600];
     *dir = NULL;
     *name = NULL;

@@ -31,11 +31,15 @@ static lort_code not_regular(lort_error *err, lort_code code, const char *kind, 
 
 static lort_code keep(lort_code code, lort_file *file, lort_file **out)
 {
-    if (code)
+    lort_file_info info;
+    if (code) {
         lort_os_close(file, NULL);
-    else
-        *out = file;
-    return code;
+        return code;
+    }
+    if (lort_os_handle_info(file->handle, 0, &info) == 0)
+        file->device = info.device;
+    *out = file;
+    return LORT_OK;
 }
 
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
@@ -52,7 +56,7 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
         return keep(LORT_E_INPUT, file, out);
     if (why)
         return keep(lort_os_fail(err, lort_os_open_code(why), why, "open", file->path), file, out);
-    why = lort_os_handle_info(file->handle, &info);
+    why = lort_os_handle_info(file->handle, 0, &info);
     if (why)
         code = lort_os_fail(err, LORT_E_READ, why, "stat", file->path);
     else if (info.kind != LORT_FILE_REGULAR)
@@ -105,13 +109,13 @@ lort_code lort_os_open_found(lort_dir *dir, const char *name, lort_file **out, l
     /* A directory or a read-only file cannot be opened for writing, so it is looked at first. */
     DWORD why = lort_os_open_at(dir, name, &look, &seen);
     if (!why) {
-        why = lort_os_handle_info(seen, &info);
+        why = lort_os_handle_info(seen, 0, &info);
         CloseHandle(seen);
     }
     if (!why && info.kind == LORT_FILE_REGULAR)
         why = lort_os_open_at(dir, name, &way, &file->handle);
     if (file->handle) /* somebody may have replaced it in between */
-        why = lort_os_handle_info(file->handle, &info);
+        why = lort_os_handle_info(file->handle, 0, &info);
     if (!why && info.kind != LORT_FILE_REGULAR)
         code = not_regular(err, LORT_E_EXISTS, info.kind_text, file->path);
     else if (why && !lort_os_is_absent(why))

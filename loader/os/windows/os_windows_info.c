@@ -36,7 +36,7 @@ uint64_t lort_os_fold_id(const uint8_t id[16])
 
 /* The numbers of 64 bits are not unique on ReFS. The long ones are not known before Windows 8, and
  * not on every network disk. */
-static DWORD identify(HANDLE handle, const BY_HANDLE_FILE_INFORMATION *old, lort_file_info *info)
+static void identify(HANDLE handle, const BY_HANDLE_FILE_INFORMATION *old, lort_file_info *info)
 {
     struct {
         uint64_t volume;
@@ -50,7 +50,6 @@ static DWORD identify(HANDLE handle, const BY_HANDLE_FILE_INFORMATION *old, lort
         info->device = wide.volume;
         info->inode = lort_os_fold_id(wide.id);
     }
-    return 0;
 }
 
 bool lort_os_is_link(HANDLE handle)
@@ -68,7 +67,7 @@ static void set_kind(lort_file_info *info, lort_file_kind kind, const char *text
     info->mode = kind == LORT_FILE_DIRECTORY ? 0777 : 0666;
 }
 
-DWORD lort_os_handle_info(HANDLE handle, lort_file_info *info)
+DWORD lort_os_handle_info(HANDLE handle, uint64_t device, lort_file_info *info)
 {
     BY_HANDLE_FILE_INFORMATION old;
     FILE_BASIC_INFO times;
@@ -92,7 +91,10 @@ DWORD lort_os_handle_info(HANDLE handle, lort_file_info *info)
     info->ctime_ns = time_ns(times.ChangeTime);
     info->birth_ns = time_ns(times.CreationTime);
     info->links = old.nNumberOfLinks;
-    return identify(handle, &old, info);
+    identify(handle, &old, info);
+    if (device)
+        info->device = device;
+    return 0;
 }
 
 /* Describes an opened handle and closes it. Nothing behind the name is no failure. */
@@ -101,7 +103,7 @@ static DWORD describe(DWORD why, HANDLE handle, lort_file_info *info, bool *exis
     memset(info, 0, sizeof *info);
     *exists = false;
     if (!why) {
-        why = lort_os_handle_info(handle, info);
+        why = lort_os_handle_info(handle, 0, info);
         CloseHandle(handle);
         *exists = !why;
     }
@@ -125,7 +127,7 @@ lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lor
 
 lort_code lort_os_info(lort_file *file, lort_file_info *info, lort_error *err)
 {
-    const DWORD why = lort_os_handle_info(file->handle, info);
+    const DWORD why = lort_os_handle_info(file->handle, file->device, info);
     return why ? lort_os_fail(err, LORT_E_READ, why, "stat", file->path) : LORT_OK;
 }
 
@@ -222,8 +224,8 @@ bool lort_os_is_own_user(lort_dir *dir, uint64_t owner)
     return owner == 0;
 }
 
-static lort_code is_same(lort_dir *dir, const char *name, HANDLE held, const char *path, bool *same,
-                         lort_error *err)
+static lort_code is_same(lort_dir *dir, const char *name, HANDLE held, uint64_t device,
+                         const char *path, bool *same, lort_error *err)
 {
     lort_file_info named, other;
     bool exists;
@@ -233,7 +235,7 @@ static lort_code is_same(lort_dir *dir, const char *name, HANDLE held, const cha
         return lort_os_fail_at(err, LORT_E_WRITE, why, "stat", dir, name);
     if (!exists)
         return LORT_OK;
-    why = lort_os_handle_info(held, &other);
+    why = lort_os_handle_info(held, device, &other);
     if (why)
         return lort_os_fail(err, LORT_E_WRITE, why, "stat", path);
     *same = named.device == other.device && named.inode == other.inode;
@@ -243,11 +245,11 @@ static lort_code is_same(lort_dir *dir, const char *name, HANDLE held, const cha
 lort_code lort_os_leads_to(lort_dir *dir, const char *name, const lort_file *file, bool *same,
                            lort_error *err)
 {
-    return is_same(dir, name, file->handle, file->path, same, err);
+    return is_same(dir, name, file->handle, file->device, file->path, same, err);
 }
 
 lort_code lort_os_leads_to_dir(lort_dir *dir, const char *name, const lort_dir *held, bool *same,
                                lort_error *err)
 {
-    return is_same(dir, name, held->handle, held->path, same, err);
+    return is_same(dir, name, held->handle, held->device, held->path, same, err);
 }

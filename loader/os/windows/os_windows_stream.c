@@ -47,7 +47,7 @@ lort_name_kind lort_os_name_kind(const char *path)
         return disk ? LORT_NAME_BLOCK_DEVICE : LORT_NAME_STREAM;
     if (handle == INVALID_HANDLE_VALUE)
         return LORT_NAME_FREE;
-    why = lort_os_handle_info(handle, &info);
+    why = lort_os_handle_info(handle, 0, &info);
     CloseHandle(handle);
     return why                                ? LORT_NAME_FREE
            : info.kind == LORT_FILE_OTHER     ? LORT_NAME_STREAM

@@ -83,7 +83,17 @@ DWORD lort_os_narrow(const wchar_t *text, size_t n, char **out)
 
 /* ---- paths ---- */
 
-bool lort_os_separates(char c) { return c == '/' || c == '\\'; }
+bool lort_os_is_separator(char c) { return c == '/' || c == '\\'; }
+
+/* "a\b" ends in b, and so does "C:b". */
+const char *lort_os_base_name(const char *path)
+{
+    size_t n = strlen(path);
+    while (n && !lort_os_is_separator(path[n - 1]))
+        n--;
+    const bool letter = (*path | 32) >= 'a' && (*path | 32) <= 'z';
+    return path + (n == 0 && letter && path[1] == ':' ? 2 : n);
+}
 
 /* What must stand before a path that GetFullPathName gave, and what of it goes. */
 static const wchar_t *prefix_of(const wchar_t *full, size_t *skip)
@@ -140,7 +150,7 @@ size_t lort_os_join(char *out, size_t cap, const lort_dir *dir, const char *name
     if (strcmp(dir->path, ".") == 0)
         return (size_t)snprintf(out, cap, "%s", name);
     const char *between =
-        n && (lort_os_separates(dir->path[n - 1]) || dir->path[n - 1] == ':') ? "" : "/";
+        n && (lort_os_is_separator(dir->path[n - 1]) || dir->path[n - 1] == ':') ? "" : "/";
     return (size_t)snprintf(out, cap, "%s%s%s", dir->path, between, name);
 }
 

@@ -336,6 +336,7 @@ static void paths_are_split(void **state)
             fail_msg("'%s': %s", cases[i].path, err.message);
         assert_string_equal(lort_os_dir_path(dir), cases[i].dir);
         assert_string_equal(name, cases[i].name);
+        assert_string_equal(lort_os_base_name(cases[i].path), name);
         lort_os_dir_close(dir);
     }
 }
@@ -368,6 +369,9 @@ static void renames_replace_only_when_asked(void **state)
     held = make(p, "part", "part", 4);
     assert_int_equal(lort_os_rename(p->dir, "part", "whole", false, &err), LORT_OK);
     assert_int_equal(lort_os_write(held, "PART", 4, 0, &err), LORT_OK);
+    bool same = false;
+    assert_int_equal(lort_os_leads_to(p->dir, "whole", held, &same, &err), LORT_OK);
+    assert_true(same);
     lort_os_close(held, NULL);
     expect_content(p, "whole", "PART");
     assert_int_equal(lort_os_make_dir(p->dir, "folder", 0700, &err), LORT_OK);
