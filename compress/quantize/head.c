@@ -3,6 +3,7 @@
 #include "formats/base/bytes.h"
 #include "formats/base/plain_path.h"
 #include "formats/inputs/header.h"
+#include "loader/os/os.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -212,7 +213,7 @@ static uint32_t imatrix_keys(const lort_quantizer *q, lort_gguf_change *out)
         return 0;
     out[n++] = (lort_gguf_change){.key = "quantize.imatrix.file",
                                   .action = LORT_GGUF_SET_TEXT,
-                                  .text = lort_path_base(q->options->imatrix)};
+                                  .text = lort_os_base_name(q->options->imatrix)};
     if (imatrix->dataset)
         out[n++] = (lort_gguf_change){.key = "quantize.imatrix.dataset",
                                       .action = LORT_GGUF_SET_TEXT,

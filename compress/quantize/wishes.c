@@ -1,6 +1,6 @@
 /* wishes: see wishes.h. */
 #include "compress/quantize/wishes.h"
-#include "formats/base/plain_path.h"
+#include "loader/os/os.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -56,7 +56,7 @@ static lort_code put_imatrix(lort_quantizer *q, lort_buffer *out, lort_error *er
         lort_hasher_add(hasher, q->imatrix.dataset, strlen(q->imatrix.dataset));
     lort_hasher_add(hasher, &q->imatrix.chunks, sizeof q->imatrix.chunks);
     const lort_hash128 hash = lort_hasher_value(hasher);
-    lort_put_text(out, " imatrix=%s:", lort_path_base(q->options->imatrix));
+    lort_put_text(out, " imatrix=%s:", lort_os_base_name(q->options->imatrix));
     put_hash(out, &hash);
     lort_hasher_close(hasher);
     return LORT_OK;

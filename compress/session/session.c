@@ -183,7 +183,7 @@ lort_code lort_session_name_limit(const lort_session *session, const char *path,
     if (code != LORT_E_MEMORY)
         return code;
     const lort_error why = *err;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *name = lort_os_base_name(path);
     lort_escape_text(shown, sizeof shown, path);
     /* A model's own messages begin with the name of its file. */
     const bool named = *name && strncmp(why.message, name, strlen(name)) == 0;

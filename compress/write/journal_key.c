@@ -129,7 +129,7 @@ static lort_code put_archive(const key_set *set, lort_buffer *key, lort_error *e
     const lort_archive *archive = set->input->archive;
     char name[KEY_NAME];
     const lort_file_info *f = lort_archive_info(archive);
-    const key_file file = {key_name(set, lort_path_base(lort_archive_path(archive)), name),
+    const key_file file = {key_name(set, lort_os_base_name(lort_archive_path(archive)), name),
                            f->size,
                            f->device,
                            f->inode,

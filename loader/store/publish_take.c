@@ -13,6 +13,7 @@
  * (own.h), or by a note in the lock file (publish_guard.c). DIR is opened once and held. Below it
  * LoRT follows no link. */
 #include "formats/base/text.h"
+#include "loader/os/os.h"
 #include "loader/store/publish_parts.h"
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static lort_code cannot_begin(lort_code code, const char *path, lort_error *err)
 static lort_code without_slashes(lort_publish *p, const char **path, lort_error *err)
 {
     size_t n = strlen(*path);
-    while (p->options.directory && n > 1 && (*path)[n - 1] == '/')
+    while (p->options.directory && n > 1 && lort_os_is_separator((*path)[n - 1]))
         n--;
     return lort_arena_text(&p->arena, *path, n, path, err);
 }
