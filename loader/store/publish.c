@@ -404,9 +404,12 @@ void lort_publish_close(lort_publish *p)
         sync_file(p, NULL);
     /* LoRT removes its partial output before it releases the lock. Afterwards another writer's
      * partial output may have the same name. */
-    if (removed && p->dir)
+    if (removed && p->dir) {
+        /* On older Windows a removed file keeps its name until it is closed. */
+        lort_os_close(p->file, NULL);
+        p->file = NULL;
         lort_publish_remove_dir(p);
-    else if (removed && p->file)
+    } else if (removed && p->file)
         lort_own_remove(p->parent, p->partial, p->file, NULL);
     if (p->lock && p->lock_begun && !stays) /* a partial output that stays needs its notes */
         lort_own_remove(p->parent, p->guard, p->lock, NULL);
