@@ -9,8 +9,8 @@
 #include "fuzz_dir.h"
 #include "fuzz_input.h"
 #include "loader/machine/memory.h"
-#include "loader/os/os.h"
 #include "loader/os/linux/proc.h"
+#include "loader/os/os.h"
 
 static const char *const texts[] = {"proc/meminfo",
                                     "proc/sys/vm/overcommit_memory",

@@ -29,15 +29,13 @@ static lort_code not_regular(lort_error *err, lort_code code, const char *kind, 
     return code;
 }
 
-static lort_code keep(lort_code code, lort_file *file, lort_file **out)
+static lort_code keep(lort_code code, lort_file *file, const lort_file_info *info, lort_file **out)
 {
-    lort_file_info info;
     if (code) {
         lort_os_close(file, NULL);
         return code;
     }
-    if (lort_os_handle_info(file->handle, 0, &info) == 0)
-        file->device = info.device;
+    file->device = info->device;
     *out = file;
     return LORT_OK;
 }
@@ -45,7 +43,7 @@ static lort_code keep(lort_code code, lort_file *file, lort_file **out)
 lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
 {
     const lort_os_way way = {.access = FILE_GENERIC_READ, .disposition = FILE_OPEN};
-    lort_file_info info;
+    lort_file_info info = {0};
     lort_file *file;
     *out = NULL;
     lort_code code = new_file(dir, name, false, &file, err);
@@ -53,15 +51,16 @@ lort_code lort_os_open(lort_dir *dir, const char *name, lort_file **out, lort_er
         return code;
     DWORD why = lort_os_open_at(dir, name, &way, &file->handle);
     if (why && lort_os_dangles(dir, name, file->path, err))
-        return keep(LORT_E_INPUT, file, out);
+        return keep(LORT_E_INPUT, file, &info, out);
     if (why)
-        return keep(lort_os_fail(err, lort_os_open_code(why), why, "open", file->path), file, out);
+        return keep(lort_os_fail(err, lort_os_open_code(why), why, "open", file->path), file, &info,
+                    out);
     why = lort_os_handle_info(file->handle, 0, &info);
     if (why)
         code = lort_os_fail(err, LORT_E_READ, why, "stat", file->path);
     else if (info.kind != LORT_FILE_REGULAR)
         code = not_regular(err, LORT_E_INPUT, info.kind_text, file->path);
-    return keep(code, file, out);
+    return keep(code, file, &info, out);
 }
 
 /* Windows has no permission bits: `mode` says nothing here. */
@@ -74,6 +73,7 @@ lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, lort_fi
                              .no_link = true,
                              .waits = true};
     char shown[600];
+    lort_file_info info = {0};
     lort_file *file;
     (void)mode;
     *out = NULL;
@@ -89,7 +89,9 @@ lort_code lort_os_create(lort_dir *dir, const char *name, uint32_t mode, lort_fi
     } else if (why)
         code = lort_os_fail(err, lort_os_is_there(why) ? LORT_E_EXISTS : LORT_E_WRITE, why,
                             "create", file->path);
-    return keep(code, file, out);
+    else
+        (void)lort_os_handle_info(file->handle, 0, &info);
+    return keep(code, file, &info, out);
 }
 
 lort_code lort_os_open_found(lort_dir *dir, const char *name, lort_file **out, lort_error *err)
@@ -124,7 +126,7 @@ lort_code lort_os_open_found(lort_dir *dir, const char *name, lort_file **out, l
         lort_os_close(file, NULL);
         return code;
     }
-    return keep(code, file, out);
+    return keep(code, file, &info, out);
 }
 
 /* Windows has no permission bits. */

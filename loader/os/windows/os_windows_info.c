@@ -79,7 +79,7 @@ DWORD lort_os_handle_info(HANDLE handle, uint64_t device, lort_file_info *info)
     if (!GetFileInformationByHandle(handle, &old) ||
         !GetFileInformationByHandleEx(handle, FileBasicInfo, &times, sizeof times))
         return GetLastError();
-    if (lort_os_is_link(handle))
+    if ((old.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) && lort_os_is_link(handle))
         set_kind(info, LORT_FILE_LINK, "a symbolic link");
     else if (old.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY)
         set_kind(info, LORT_FILE_DIRECTORY, "a directory");

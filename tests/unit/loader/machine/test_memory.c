@@ -9,8 +9,8 @@
 
 #include "formats/base/text.h"
 #include "loader/machine/memory.h"
-#include "loader/os/os.h"
 #include "loader/os/linux/proc.h"
+#include "loader/os/os.h"
 #include "tests/unit/machine.h"
 #include "tests/unit/main.h"
 #include <locale.h>

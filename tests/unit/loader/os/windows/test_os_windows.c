@@ -262,6 +262,15 @@ static void paths_may_be_long(void **state)
         strcat(path, name);
     }
     assert_true(strlen(path) > 600);
+    /* Wine opens long paths without it, Windows does not. */
+    wchar_t *full;
+    bool device;
+    assert_int_equal(lort_os_full_path(path, &full, &device), 0);
+    assert_true(!device && wcsncmp(full, L"\\\\?\\", 4) == 0);
+    free(full);
+    assert_int_equal(lort_os_full_path("\\\\host\\share\\x", &full, &device), 0);
+    assert_true(!device && wcscmp(full, L"\\\\?\\UNC\\host\\share\\x") == 0);
+    free(full);
     lort_file *file = NULL;
     assert_int_equal(lort_os_create(at, "file", 0600, &file, &err), LORT_OK);
     assert_int_equal(lort_os_write(file, "deep", 4, 0, &err), LORT_OK);
