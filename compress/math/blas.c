@@ -16,6 +16,12 @@
 static_assert(sizeof(blasint) == 4 && sizeof(lapack_int) == 4,
               "the LP64 interface is the one that is narrowed for");
 
+/* OpenBLAS 0.3.21 does not tell that it locks. A build that brings its own OpenBLAS does
+ * (scripts/windows.mk). */
+#ifndef LORT_BLAS_LOCKS
+#define LORT_BLAS_LOCKS 0
+#endif
+
 /* OpenBLAS takes its packing buffers from a table. Two kinds of builds lock this table: the pthread
  * build and builds with USE_LOCKING=1. Debian's serial build does not: two threads get one buffer,
  * and products are wrong (docs/NUMERICS.md, "OpenBLAS"). There calls take turns. */
@@ -142,7 +148,7 @@ lort_code lort_blas_start(lort_error *err)
     lock_users();
     if (users++ == 0) {
         host_threads = openblas_get_num_threads();
-        concurrent = openblas_get_parallel() == OPENBLAS_THREAD ||
+        concurrent = LORT_BLAS_LOCKS || openblas_get_parallel() == OPENBLAS_THREAD ||
                      strstr(openblas_get_config(), "USE_LOCKING") != NULL;
     }
     if (openblas_get_num_threads() != 1)

@@ -36,6 +36,12 @@ uint64_t lort_dsyevd_values_work(int64_t n)
     return n < 0 ? UINT64_MAX : (values_doubles(n) + 1) * sizeof(double);
 }
 
-uint64_t lort_blas_address_space(void) { return ((uint64_t)128 << 20) + (64u << 10); }
+/* The packing buffer of a caller, in bytes: 32 << 22 (common_x86_64.h). A build that brings its own
+ * OpenBLAS may have a smaller one (scripts/windows.mk). */
+#ifndef LORT_BLAS_BUFFER
+#define LORT_BLAS_BUFFER 0x8000000
+#endif
+
+uint64_t lort_blas_address_space(void) { return (uint64_t)LORT_BLAS_BUFFER + (64u << 10); }
 
 uint64_t lort_blas_touched(void) { return (uint64_t)5 << 20; }
