@@ -1,0 +1,1 @@
+/* tests/unit/windows_compat.h has what this header has elsewhere. */

@@ -1,0 +1,124 @@
+/* What the tests want of POSIX and mingw-w64 lacks. The Windows build puts this header before every
+ * test source (-include), and links tests/unit/windows/compat.c. The other headers of that folder
+ * have names of POSIX and say nothing: this one has their contents.
+ *
+ * Calls that Windows has no counterpart of fail with ENOSYS. A test that needs one of them is in
+ * tests/windows-skips.tsv. */
+#ifndef LORT_TESTS_WINDOWS_COMPAT_H
+#define LORT_TESTS_WINDOWS_COMPAT_H
+
+#include <direct.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <io.h>
+#include <limits.h>
+#include <process.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Returns -1, with ENOSYS. */
+int compat_missing(void);
+
+/* ---- files ---- */
+
+#define AT_FDCWD (-100)
+#define O_CLOEXEC 0
+#define O_NOFOLLOW 0
+#define O_NONBLOCK 0
+
+typedef unsigned nlink_t, uid_t, gid_t;
+
+/* What the tests ask about a file. Inode and links are true ones. */
+struct compat_stat {
+    uint64_t st_dev, st_ino;
+    unsigned st_mode;
+    nlink_t st_nlink;
+    int64_t st_size, st_blocks;
+    struct timespec st_atim, st_mtim, st_ctim;
+};
+
+#undef stat
+int compat_stat(const char *path, struct compat_stat *out);
+#define stat compat_stat
+#define lstat compat_stat
+
+int utimensat(int folder, const char *path, const struct timespec times[2], int flags);
+int compat_mkdir(const char *path, unsigned mode);
+#define mkdir compat_mkdir
+char *mkdtemp(char *path); /* replaces the XXXXXX at the end */
+int compat_truncate(const char *path, int64_t bytes);
+#undef truncate
+#define truncate compat_truncate
+int compat_remove(
+    const char *path); /* the C library's deletes no directory, and no read-only file */
+#define remove compat_remove
+int64_t pread(int fd, void *out, size_t bytes, int64_t offset);
+int64_t pwrite(int fd, const void *data, size_t bytes, int64_t offset);
+int link(const char *path, const char *to);
+#define symlink(path, to) compat_missing()
+#define readlink(path, text, bytes) compat_missing()
+#define mkfifo(path, mode) compat_missing()
+#define S_ISLNK(mode) false
+
+#define FTW_DEPTH 8
+#define FTW_PHYS 1
+struct FTW {
+    int base, level;
+};
+typedef int compat_each(const char *, const struct compat_stat *, int, struct FTW *);
+/* Visits a tree: what is in a directory, and then the directory. */
+int nftw(const char *path, compat_each *each, int count, int flags);
+
+/* ---- memory, texts and processes ---- */
+
+/* free() takes it back: 16 bytes are what the allocator of Windows aligns to. */
+#define aligned_alloc(alignment, bytes) malloc(bytes)
+/* One at a time. compat_fclose gives the text out. */
+FILE *open_memstream(char **text, size_t *bytes);
+int compat_fclose(FILE *file);
+#define fclose compat_fclose
+unsigned alarm(unsigned seconds); /* ends the program after so many seconds; 0: no more */
+
+char *strchrnul(const char *text, int c);
+int setenv(const char *name, const char *value, int replace);
+int unsetenv(const char *name);
+int compat_system(const char *command); /* knows one command: cmp 'A' 'B' */
+#define system compat_system
+
+#define _SC_PAGESIZE 1
+#define sysconf(what) 4096L
+
+typedef int __rlimit_resource_t;
+typedef uint64_t rlim_t;
+struct rlimit {
+    rlim_t rlim_cur, rlim_max;
+};
+#define RLIM_INFINITY UINT64_MAX
+#define RLIMIT_AS 9
+#define RLIMIT_DATA 2
+#define RLIMIT_NOFILE 7
+#define RLIMIT_FSIZE 1
+#define setrlimit(what, limit) ((void)(limit), compat_missing())
+#define getrlimit(what, limit) ((limit)->rlim_cur = 0, compat_missing())
+
+#define fork() compat_missing()
+#define waitpid(child, status, flags) (*(status) = -1, compat_missing())
+#define WIFEXITED(status) false
+#define WEXITSTATUS(status) (-1)
+#define WIFSIGNALED(status) false
+#define WTERMSIG(status) (-1)
+
+#define RTLD_NOW 0
+#define dlopen(path, flags) ((void)(path), (void *)NULL)
+#define dlsym(library, name) ((void)(library), (void *)NULL)
+#define dlerror() "no dlopen on Windows"
+#define dlclose(library) ((void)(library))
+
+#endif
