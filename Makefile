@@ -9,7 +9,9 @@
 #   JOBS=2                         test suites, or targets of `make fuzz`, at a time (check: one more than cores)
 #   TIME=60                        seconds of each target of `make fuzz`
 #   V=1                            show whole commands
+#   WINDOWS_DEPS=DIR WINEPREFIX=   where the libraries of `make windows` are kept, and the files of Wine (below build/)
 
+.DEFAULT_GOAL := all
 MODE    ?= release
 PREFIX  ?= /usr/local
 CC      ?= cc
@@ -20,6 +22,7 @@ TIME    ?= 60
 comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
 
+SYSTEM  ?= posix linux
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
 ifeq ($(filter none openblas,$(BLAS)),)
 $(error BLAS=$(BLAS) is not one of openblas none)
@@ -50,14 +53,17 @@ LORT_LIBS   := $(FLAVOUR) $(LDFLAGS) $(PKG_LIBS) -lm -pthread
 ifeq ($(PKG_LIBS),)
 $(warning not all of $(PKGS) are here: scripts/setup installs them)
 endif
+TEST_LIBS   := -ldl
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 # One of two files has the interface of compress/math/blas.h.
 OTHER_BLAS := compress/math/$(if $(filter none,$(BLAS)),blas,blas_none).c
-SYSTEM   := posix linux
-LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(wildcard formats/*/*.c loader/*/*.c $(SYSTEM:%=loader/os/%/*.c) compress/*/*.c))
-CLI_SRC  := $(wildcard compress/cli/*.c compress/cli/*/*.c)
-UNIT_SRC := $(filter-out tests/unit/loader/os/windows/%,$(wildcard tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c))
+# What a build takes: loader/os/NAME, and elsewhere files whose names end in _NAME.c, for the names in SYSTEM alone.
+OTHERS   := $(foreach name,$(filter-out $(SYSTEM),posix linux windows),%_$(name).c tests/unit/loader/os/$(name)/%)
+sources   = $(filter-out $(OTHERS),$(wildcard $(1)))
+LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(call sources,formats/*/*.c loader/*/*.c $(SYSTEM:%=loader/os/%/*.c) compress/*/*.c))
+CLI_SRC  := $(call sources,compress/cli/*.c compress/cli/*/*.c)
+UNIT_SRC := $(call sources,tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 EXAMPLE_SRC := $(wildcard tests/examples/*.c)
@@ -80,14 +86,15 @@ ifneq ($(filter asan tsan,$(MODE)),)
 PYTESTS  :=
 LEFT_OUT += echo "$(MODE): the tests of the Python package are left out: python is not sanitised";
 endif
+include scripts/windows.mk
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 READER_OBJ := $(LIB_OBJ:%/math/blas.o=%/math/blas_none.o)
 SONAME   := liblort.so.0
 SHARED   := $(SONAME).$(VERSION)
 CLI_PARTS := $(filter-out %/cli/main.o,$(CLI_OBJ))
-UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%)
-FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%)
+UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%$(EXE))
+FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%$(EXE))
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference encoders lossless quality ternary)
@@ -109,6 +116,7 @@ SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,
     $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
 check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line, Python
+	@scripts/windows/tell-checked $(WINDOWS_BUILD)
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
 	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(PYTESTS:%=pytest:%) $(FUZZ_BIN:%=replay:%)
 
@@ -215,7 +223,7 @@ $(BUILD)/%.o: %.c
 	$(call say,CC)$(CC) $(LORT_CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/liblort.a: $(LIB_OBJ)
 	@rm -f $@
-	$(call say,AR)ar rcsD $@ $(LIB_OBJ)
+	$(call say,AR)$(AR) rcsD $@ $(LIB_OBJ)
 # liblort.so -> liblort.so.0 (the SONAME) -> liblort.so.0.VERSION. The number rises with the major version of LORT_API_VERSION.
 # compress/lort.map lists the functions of the public headers. tests/cli/library.bats compares both.
 # An undefined symbol is an error, but for sanitizers: the program brings their runtime.
@@ -226,7 +234,7 @@ $(BUILD)/$(SONAME): $(BUILD)/$(SHARED)
 	@ln -sf $(<F) $@
 $(BUILD)/liblort.so: $(BUILD)/$(SONAME)
 	@ln -sf $(<F) $@
-$(BUILD)/lort: $(CLI_OBJ) $(BUILD)/liblort.a
+$(BUILD)/lort$(EXE): $(CLI_OBJ) $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $(CLI_OBJ) $(BUILD)/liblort.a $(LORT_LIBS) -o $@
 $(BUILD)/lort-reader: $(CLI_OBJ) $(READER_OBJ) # what BLAS=none builds, from the objects that are here; for tests
 	$(call say,LD)$(CC) $^ $(FLAVOUR) $(LDFLAGS) $(READER_LIBS) -lm -pthread -o $@
@@ -245,22 +253,22 @@ else
 FUZZ_MAIN := $(BUILD)/tests/fuzz/replay.o
 $(FUZZ_BIN): $(FUZZ_MAIN)
 endif
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
-	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(BUILD)/liblort.a $(WRAP) $(LORT_LIBS) -o $@
+$(BUILD)/tests/fuzz/fuzz_%$(EXE): $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/liblort.a
+	$(call say,LD)$(CC) $< $(FUZZ_MAIN) $(COMPAT) $(BUILD)/liblort.a $(WRAP) $(LORT_LIBS) -o $@
 $(BUILD)/tests/examples/%.o: LORT_CFLAGS += -Icompress # they include "lort.h", as a program does that uses an installed LoRT
 $(BUILD)/tests/examples/%: $(BUILD)/tests/examples/%.o $(BUILD)/liblort.a
 	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(LORT_LIBS) -o $@
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/liblort.a
-	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
-$(BUILD)/tests/unit/compress/cli/%: $(BUILD)/tests/unit/compress/cli/%.o $(CLI_PARTS) $(BUILD)/liblort.a
-	$(call say,LD)$(CC) $< $(CLI_PARTS) $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) -ldl -o $@
+$(BUILD)/tests/%$(EXE): $(BUILD)/tests/%.o $(BUILD)/liblort.a
+	$(call say,LD)$(CC) $< $(BUILD)/liblort.a $(WRAP) $(CMOCKA_LIBS) $(LORT_LIBS) $(TEST_LIBS) -o $@
+$(BUILD)/tests/unit/compress/cli/%$(EXE): $(BUILD)/tests/unit/compress/cli/%.o $(CLI_PARTS) $(BUILD)/liblort.a
+	$(call say,LD)$(CC) $< $(CLI_PARTS) $(BUILD)/liblort.a $(CMOCKA_LIBS) $(LORT_LIBS) $(TEST_LIBS) -o $@
 $(FAULT_SO): tests/fault/fault.c tests/fault/lose.c tests/fault/fault.h
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) -std=c11 -g -O1 -fPIC -shared -fvisibility=hidden -fno-builtin -fno-omit-frame-pointer -I. $(WARN) $(filter %.c,$^) -ldl -pthread -o $@
-$(BUILD)/tests/fuzz/fuzz_repaired: WRAP := -Wl,--wrap=lort_os_process_memory
-$(patsubst %,$(BUILD)/tests/unit/compress/write/test_%,resume resume_inputs): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_os_%,sync dir_sync time_ns)
+$(BUILD)/tests/fuzz/fuzz_repaired$(EXE): WRAP := -Wl,--wrap=lort_os_process_memory
+$(patsubst %,$(BUILD)/tests/unit/compress/write/test_%$(EXE),resume resume_inputs): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_os_%,sync dir_sync time_ns)
 $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
-$(BUILD)/tests/unit/compress/slice/test_decide: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
+$(BUILD)/tests/unit/compress/slice/test_decide$(EXE): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
 .PHONY: all lib shared check check-python wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
