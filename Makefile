@@ -92,7 +92,8 @@ CLI_OBJ  := $(CLI_SRC:%.c=$(BUILD)/%.o)
 READER_OBJ := $(LIB_OBJ:%/math/blas.o=%/math/blas_none.o)
 SONAME   := liblort.so.0
 SHARED   := $(SONAME).$(VERSION)
-CLI_PARTS := $(filter-out %/cli/main.o,$(CLI_OBJ))
+# start_posix.o executes the program again before main
+CLI_PARTS := $(filter-out %/cli/main.o %/cli/start_posix.o,$(CLI_OBJ))
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(BUILD)/tests/%$(EXE))
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%$(EXE))
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)

@@ -1,8 +1,8 @@
 /* lort verify: checks containers one after the other. For each it prints one line on stdout that
  * says how far, or the error. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/console/signals.h"
 #include "compress/cli/ui/print.h"
-#include "compress/cli/ui/signals.h"
 #include "compress/cli/ui/summary.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* finish: see finish.h. */
 #include "compress/cli/ui/finish.h"
+#include "compress/cli/console/signals.h"
 #include "compress/cli/ui/lines.h"
 #include "compress/cli/ui/print.h"
-#include "compress/cli/ui/signals.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -89,7 +89,7 @@ static lort_code bad_option(const lort_cli_command *command, int result, char **
 {
     char shown[128];
     const lort_cli_option *row = optopt ? row_of(command, optopt) : NULL;
-    if (result == ':' && row)
+    if (result == ':' && row && takes_value(row)) /* mingw says ':' of a value for a flag too */
         return lort_fail(err, LORT_E_USAGE, "--%s needs a value (%s)", row->name, row->argument);
     if (row)
         return lort_fail(err, LORT_E_USAGE, "--%s takes no value", row->name);

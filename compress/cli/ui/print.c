@@ -1,16 +1,11 @@
-/* print: see print.h. A pipe with room takes PIPE_BUF bytes at once. LoRT writes smaller pieces and
- * asks for room before each, so that no write blocks. */
-#define _GNU_SOURCE
+/* print: see print.h. LoRT writes pieces that a pipe with room takes at once, and asks for room
+ * before each, so that no write blocks. */
 #include "compress/cli/ui/print.h"
-#include "compress/cli/ui/signals.h"
-#include <errno.h>
-#include <limits.h>
-#include <poll.h>
+#include "compress/cli/console/console.h"
+#include "compress/cli/console/signals.h"
 #include <stdarg.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SHORT_TEXT 1024     /* bytes of a text that needs no memory from the heap */
 #define PIECE 900           /* bytes of a text that are escaped at once */
@@ -25,38 +20,27 @@ void lort_cli_mute(bool mute) { muted = mute; }
 
 bool lort_cli_gave_up(void) { return gave_up[0]; }
 
-bool lort_cli_reader_left(void)
-{
-    struct pollfd place = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return poll(&place, 1, 0) > 0 && (place.revents & POLLERR);
-}
+bool lort_cli_reader_left(void) { return lort_console_reader_left(stdout); }
 
 /* Waits until the descriptor takes bytes. After a wait that was given up, LoRT only looks. */
 static bool wait_room(FILE *out)
 {
-    struct pollfd place = {.fd = fileno(out), .events = POLLOUT};
     bool *given_up = &gave_up[out == stderr];
     for (int waits = 0; waits <= GRACE_WAITS;
-         waits += *given_up ? GRACE_WAITS + 1 : lort_cli_signal() != 0) {
-        const int ready = poll(&place, 1, *given_up ? 0 : WAIT_MS);
-        if (ready > 0 || (ready < 0 && errno != EINTR))
+         waits += *given_up ? GRACE_WAITS + 1 : lort_cli_signal() != 0)
+        if (lort_console_takes(out, *given_up ? 0 : WAIT_MS))
             return true;
-    }
     *given_up = true;
     if (out == stdout)
-        __fpurge(stdout); /* else stdio would wait for the reader at the end of the process */
+        lort_console_drop(stdout); /* else stdio would wait for the reader at the end */
     return false;
 }
 
-bool lort_cli_wait_room(FILE *out)
-{
-    const size_t buffered = __fbufsize(out);
-    return (buffered > 1 && __fpending(out) + ESCAPED <= buffered) || wait_room(out);
-}
+bool lort_cli_wait_room(FILE *out) { return lort_console_room(out) >= ESCAPED || wait_room(out); }
 
 bool lort_cli_flush(void)
 {
-    if (__fpending(stdout) > 0 && wait_room(stdout))
+    if (lort_console_holds(stdout) && wait_room(stdout))
         fflush(stdout);
     return !gave_up[0];
 }
@@ -64,12 +48,13 @@ bool lort_cli_flush(void)
 /* A signal may end a write early. False: the rest cannot be written. */
 static bool put_all(const char *bytes, size_t n)
 {
+    const size_t most = lort_console_piece();
     while (n > 0 && wait_room(stderr)) {
-        const ssize_t done = write(STDERR_FILENO, bytes, n < PIPE_BUF ? n : PIPE_BUF);
-        if (done < 0 && errno != EINTR && errno != EAGAIN)
+        const int64_t done = lort_console_write(stderr, bytes, n < most ? n : most);
+        if (done < 0)
             return false;
-        bytes += done > 0 ? done : 0;
-        n -= done > 0 ? (size_t)done : 0;
+        bytes += done;
+        n -= (size_t)done;
     }
     return n == 0;
 }

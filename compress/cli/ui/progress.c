@@ -6,44 +6,29 @@
  *
  * A line is made of fields. Fields that do not fit the terminal are left out whole, the least
  * important first. Only the name of the tensor is shortened, in its middle. */
-#define _GNU_SOURCE
 #include "compress/cli/ui/progress.h"
+#include "compress/cli/console/console.h"
 #include "compress/cli/ui/lines.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #define REDRAW_NS 100000000u      /* 0.1 s between two live lines */
-#define TICK_NS 250000000u        /* 0.25 s between two looks of the ticker */
 #define LINE_NS 1000000000u       /* 1 s between two lines of JSON about the progress */
 #define HEARTBEAT_NS 30000000000u /* 30 s between two lines of a log */
-#define TICKER_STACK (256u << 10) /* bytes */
 #define NAME_COLUMNS 32           /* columns of the live line that a tensor's name takes */
 #define NAME_LEAST 12             /* a name with less room is left out */
 #define ETA_AFTER 0.02            /* part of the work; estimates before that mislead */
 #define GAP "  "                  /* between two fields */
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static size_t terminal_width(void)
 {
-    struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20)
-        return size.ws_col;
-    return 80;
+    const size_t columns = lort_console_width(stderr);
+    return columns >= 20 ? columns : 80;
 }
 
 int64_t lort_progress_layer(const char *name)
@@ -69,7 +54,10 @@ typedef struct fields {
     char text[FIELDS][300];
 } fields;
 
-static double seconds_since(uint64_t from_ns) { return (double)(now_ns() - from_ns) * 1e-9; }
+static double seconds_since(uint64_t from_ns)
+{
+    return (double)(lort_console_now_ns() - from_ns) * 1e-9;
+}
 
 static void put_time(const lort_progress *progress, const lort_event *event, fields *f)
 {
@@ -201,8 +189,8 @@ static void fit_fields(fields *f, const char *name, size_t width, char *out, siz
 static void draw_line(lort_progress *progress)
 {
     static const char turning[] = "|/-\\";
-    char line[4096], head[100];
-    const uint64_t now = now_ns();
+    char line[4096], text[4200], head[100];
+    const uint64_t now = lort_console_now_ns();
     const size_t width = terminal_width() - 1;
     const bool end = progress->seen.share >= 1;
     if (progress->shown && now - progress->drawn_ns < REDRAW_NS &&
@@ -214,7 +202,9 @@ static void draw_line(lort_progress *progress)
     fit_fields(&f, progress->name, width, line, sizeof line);
     if (!lort_cli_wait_room(stderr))
         return;
-    fprintf(stderr, "\r%.*s\033[K", (int)fit_width(line, width), line);
+    /* one write, as stderr has no buffer */
+    snprintf(text, sizeof text, "\r%.*s\033[K", (int)fit_width(line, width), line);
+    fputs(text, stderr);
     fflush(stderr);
     progress->shown = true;
     progress->drawn_ns = now;
@@ -265,17 +255,17 @@ static void log_layer(lort_progress *progress)
                    counts_text(progress, counted, sizeof counted),
                    figures_text(progress, &progress->last, rest, sizeof rest));
     memset(progress->layer_count, 0, sizeof progress->layer_count);
-    progress->logged_ns = now_ns();
+    progress->logged_ns = lort_console_now_ns();
 }
 
 static void log_heartbeat(lort_progress *progress)
 {
     char rest[1000], head[100];
-    if (now_ns() - progress->logged_ns < progress->heartbeat_ns)
+    if (lort_console_now_ns() - progress->logged_ns < progress->heartbeat_ns)
         return;
     lort_cli_print(stderr, "  %-22s %s  %s\n", phase_text(&progress->seen, head, sizeof head),
                    figures_text(progress, &progress->seen, rest, sizeof rest), progress->name);
-    progress->logged_ns = now_ns();
+    progress->logged_ns = lort_console_now_ns();
 }
 
 /* A line of JSON of the newest event. */
@@ -290,17 +280,17 @@ static void tell_progress(lort_progress *progress)
 bool lort_progress_answer(lort_progress *progress)
 {
     char rest[1000], head[100];
-    if (!pthread_equal(pthread_self(), progress->thread) ||
-        now_ns() - progress->answered_ns < REDRAW_NS)
+    if (!lort_ticker_is_mine(&progress->ticker) ||
+        lort_console_now_ns() - progress->answered_ns < REDRAW_NS)
         return false;
-    pthread_mutex_lock(&progress->mutex);
+    lort_ticker_lock(&progress->ticker);
     clear_line(progress);
     tell_progress(progress);
     lort_cli_print(stderr, "  so far         %s  %s\n",
                    phase_text(&progress->seen, head, sizeof head),
                    figures_text(progress, &progress->seen, rest, sizeof rest));
-    progress->answered_ns = now_ns();
-    pthread_mutex_unlock(&progress->mutex);
+    progress->answered_ns = lort_console_now_ns();
+    lort_ticker_unlock(&progress->ticker);
     return true;
 }
 
@@ -364,9 +354,9 @@ static void tell_work(lort_progress *progress, const lort_event *event)
 {
     if (event->kind == LORT_EVENT_TENSOR) {
         lort_lines_event(event);
-    } else if (now_ns() - progress->told_ns >= LINE_NS) {
+    } else if (lort_console_now_ns() - progress->told_ns >= LINE_NS) {
         lort_lines_event(event);
-        progress->told_ns = now_ns();
+        progress->told_ns = lort_console_now_ns();
     }
 }
 
@@ -393,7 +383,7 @@ static void take_event(lort_progress *progress, const lort_event *event)
     progress->report = event->report;
     /* columns are counted after the escapes */
     lort_printable(progress->name, sizeof progress->name, name, strlen(name));
-    progress->seen_ns = now_ns();
+    progress->seen_ns = lort_console_now_ns();
     progress->seen = *event;
     progress->seen.tensor = NULL;
     progress->seen.report = NULL;
@@ -408,97 +398,37 @@ static void on_event(void *ctx, const lort_event *event)
         [LORT_EVENT_PROGRESS] = on_work,
     };
     lort_progress *progress = ctx;
-    pthread_mutex_lock(&progress->mutex);
+    lort_ticker_lock(&progress->ticker);
     take_event(progress, event);
     handlers[event->kind](progress, event);
-    pthread_mutex_unlock(&progress->mutex);
+    lort_ticker_unlock(&progress->ticker);
 }
 
-/* ---- the ticker ---- */
+/* ---- begin and end ---- */
 
-static struct timespec next_tick(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += TICK_NS;
-    t.tv_sec += t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    return t;
-}
-
-static void *tick(void *ctx)
-{
-    lort_progress *progress = ctx;
-    pthread_mutex_lock(&progress->mutex);
-    while (!progress->closing) {
-        const struct timespec until = next_tick();
-        if (pthread_cond_timedwait(&progress->wake, &progress->mutex, &until) && !progress->closing)
-            show_work(progress);
-    }
-    pthread_mutex_unlock(&progress->mutex);
-    return NULL;
-}
-
-/* Without a ticker only events draw. Signals go to the threads that work. */
-static void start_ticker(lort_progress *progress)
-{
-    pthread_attr_t how;
-    sigset_t all, before;
-    if (progress->quiet || progress->silent || pthread_attr_init(&how))
-        return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    progress->ticks = pthread_attr_setstacksize(&how, TICKER_STACK) == 0 &&
-                      pthread_create(&progress->ticker, &how, tick, progress) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&how);
-}
-
-static void stop_ticker(lort_progress *progress)
-{
-    if (!progress->ticks)
-        return;
-    pthread_mutex_lock(&progress->mutex);
-    progress->closing = true;
-    pthread_cond_signal(&progress->wake);
-    pthread_mutex_unlock(&progress->mutex);
-    pthread_join(progress->ticker, NULL);
-    progress->ticks = false;
-}
-
-static void open_locks(lort_progress *progress)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&progress->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&progress->mutex, NULL);
-}
+static void tick(void *progress) { show_work(progress); }
 
 void lort_progress_open(lort_progress *progress, bool (*stop)(void *progress), bool quiet,
                         bool verbose, bool start_block)
 {
-    const char *term = getenv("TERM");
     const lort_lines_kind kind = lort_lines_chosen();
-    uint64_t now = now_ns();
+    uint64_t now = lort_console_now_ns();
     *progress =
         (lort_progress){.quiet = quiet,
                         .verbose = verbose,
                         .start_block = start_block,
                         .silent = kind == LORT_LINES_JSON || kind == LORT_LINES_NONE,
-                        .live = !quiet && kind == LORT_LINES_AUTO && isatty(STDERR_FILENO) &&
-                                term && *term && strcmp(term, "dumb") != 0,
+                        .live = !quiet && kind == LORT_LINES_AUTO && lort_console_draws(stderr),
                         .started_ns = now,
                         .logged_ns = now,
                         .seen_ns = now,
                         .heartbeat_ns = HEARTBEAT_NS,
                         .layer = -2,
-                        .seen = {.worst_error = NAN, .seconds_left = NAN},
-                        .thread = pthread_self()};
+                        .seen = {.worst_error = NAN, .seconds_left = NAN}};
     progress->observer = (lort_observer){.event = on_event, .stop = stop, .ctx = progress};
-    open_locks(progress);
-    start_ticker(progress);
+    lort_ticker_open(&progress->ticker);
+    if (!quiet && !progress->silent) /* without a ticker only events draw */
+        lort_ticker_start(&progress->ticker, tick, progress);
 }
 
 static void say_warning(const lort_progress *progress, const lort_report *report, const char *text)
@@ -519,13 +449,12 @@ void lort_progress_warnings(lort_progress *progress, const lort_report *report)
 
 void lort_progress_close(lort_progress *progress)
 {
-    stop_ticker(progress);
+    lort_ticker_stop(&progress->ticker);
     clear_line(progress);
     if (!progress->live && !progress->verbose && !progress->quiet && !progress->silent) {
         progress->last.share = progress->seen.share;
         progress->last.seconds_left = progress->seen.seconds_left;
         log_layer(progress);
     }
-    pthread_cond_destroy(&progress->wake);
-    pthread_mutex_destroy(&progress->mutex);
+    lort_ticker_close(&progress->ticker);
 }

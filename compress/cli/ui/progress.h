@@ -6,8 +6,8 @@
 #ifndef LORT_COMPRESS_CLI_UI_PROGRESS_H
 #define LORT_COMPRESS_CLI_UI_PROGRESS_H
 
+#include "compress/cli/console/ticker.h"
 #include "compress/lort.h"
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,11 +33,7 @@ typedef struct lort_progress {
     lort_phase drawn_phase;
     bool drawn_end; /* the last line said 100 % */
     uint64_t answered_ns;
-    pthread_t thread; /* the thread that opened it, which gets the events */
-    pthread_t ticker; /* if `ticks` */
-    bool ticks, closing;
-    pthread_mutex_t mutex; /* guards all of the above that changes, and stderr */
-    pthread_cond_t wake;   /* of the ticker, to end it */
+    lort_ticker ticker; /* its lock guards all of the above that changes, and stderr */
 } lort_progress;
 
 /* Close it, always: the ticker uses it until then. stop: becomes the observer's stop. start_block:

@@ -1,28 +1,17 @@
 /* report_place: see report_place.h. A place is known in two ways: by device and inode of the file,
  * if there is one, and by device and inode of the directory with the last name. So two spellings of
  * a name that does not exist yet are found equal too. */
-#define _GNU_SOURCE
 #include "compress/cli/ui/report_place.h"
-#include <dirent.h>
-#include <fcntl.h>
-#include <limits.h>
+#include "compress/cli/console/place.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MOST_LINKS 40 /* symbolic links that Linux follows in a path */
 
-typedef struct identity {
-    bool known;
-    dev_t device;
-    ino_t inode;
-} identity;
-
 typedef struct place {
-    identity file, directory; /* file: with links followed */
-    char name[NAME_MAX + 1];
+    lort_identity file, directory; /* file: with links followed */
+    char name[LORT_PLACE_NAME];
 } place;
 
 typedef struct place_list {
@@ -41,13 +30,7 @@ static const struct {
 
 /* ---- places ---- */
 
-static identity identity_of(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 ? (identity){true, st.st_dev, st.st_ino} : (identity){0};
-}
-
-static bool same_identity(const identity *a, const identity *b)
+static bool same_identity(const lort_identity *a, const lort_identity *b)
 {
     return a->known && b->known && a->device == b->device && a->inode == b->inode;
 }
@@ -55,7 +38,7 @@ static bool same_identity(const identity *a, const identity *b)
 static bool same_place(const place *a, const place *b)
 {
     return same_identity(&a->file, &b->file) ||
-           (same_identity(&a->directory, &b->directory) && strcmp(a->name, b->name) == 0);
+           (same_identity(&a->directory, &b->directory) && lort_place_same_name(a->name, b->name));
 }
 
 static bool share_place(const place_list *a, const place_list *b)
@@ -80,36 +63,33 @@ static size_t cut_path(char *path)
 
 static void add_place(place_list *list, const char *path, size_t directory)
 {
-    char parent[PATH_MAX];
+    char parent[LORT_PLACE_PATH];
     place *grown = realloc(list->places, (list->count + 1) * sizeof *grown);
     list->no_memory |= !grown;
     if (!grown)
         return;
     list->places = grown;
     place *p = &list->places[list->count++];
-    *p = (place){.file = identity_of(path)};
+    *p = (place){.file = lort_place_identity(path)};
     /* a path or a name that is too long cannot be opened either */
     if (directory >= sizeof parent || strlen(path + directory) >= sizeof p->name)
         return;
     snprintf(parent, sizeof parent, "%.*s", (int)directory, path);
-    p->directory = identity_of(directory ? parent : ".");
+    p->directory = lort_place_identity(directory ? parent : ".");
     strcpy(p->name, path + directory);
 }
 
 /* Adds the path, and each path that it leads to as a symbolic link. */
 static void add_path(place_list *list, const char *path)
 {
-    char at[PATH_MAX], target[PATH_MAX], whole[2 * PATH_MAX];
-    if (strlen(path) >= sizeof at)
-        return; /* no system call takes it */
-    strcpy(at, path);
+    char at[LORT_PLACE_PATH], target[LORT_PLACE_PATH], whole[2 * LORT_PLACE_PATH];
+    if (!lort_place_plain(path, at))
+        return;
     for (int i = 0; i <= MOST_LINKS; i++) {
         const size_t directory = cut_path(at);
         add_place(list, at, directory);
-        const ssize_t n = readlink(at, target, sizeof target - 1);
-        if (n < 0)
+        if (!lort_place_link(at, target))
             return;
-        target[n] = '\0';
         snprintf(whole, sizeof whole, "%.*s%s", *target == '/' ? 0 : (int)directory, at, target);
         if (strlen(whole) >= sizeof at)
             return;
@@ -120,23 +100,22 @@ static void add_path(place_list *list, const char *path)
 /* Adds standard output if it is a file: the shell may have put it where LoRT writes. */
 static void add_stdout(place_list *list)
 {
-    struct stat st;
-    if (fstat(STDOUT_FILENO, &st) != 0 || !S_ISREG(st.st_mode))
+    const lort_identity file = lort_place_stdout();
+    if (!file.known)
         return;
     list->places = malloc(sizeof *list->places);
     list->no_memory = !list->places;
     if (!list->places)
         return;
-    list->places[list->count++] = (place){.file = {true, st.st_dev, st.st_ino}};
+    list->places[list->count++] = (place){.file = file};
 }
 
 /* Adds a path with the first `count` decorations. */
 static void add_decorated(place_list *list, const char *path, size_t count)
 {
-    char base[PATH_MAX], whole[PATH_MAX + 32];
-    if (strlen(path) >= sizeof base)
+    char base[LORT_PLACE_PATH], whole[LORT_PLACE_PATH + 32];
+    if (!lort_place_plain(path, base))
         return;
-    strcpy(base, path);
     const size_t directory = cut_path(base);
     for (size_t i = 0; i < count; i++) {
         snprintf(whole, sizeof whole, "%.*s%s%s%s", (int)directory, base, decorations[i].before,
@@ -149,13 +128,12 @@ static void add_decorated(place_list *list, const char *path, size_t count)
  * behind the longest path that exists. */
 static void add_ancestors(place_list *list, const char *path)
 {
-    char at[PATH_MAX], real[PATH_MAX];
-    if (strlen(path) >= sizeof at)
+    char at[LORT_PLACE_PATH], real[LORT_PLACE_PATH];
+    if (!lort_place_plain(path, at))
         return;
-    strcpy(at, path);
     for (size_t directory = cut_path(at); directory > 0; directory = cut_path(at)) {
         at[directory > 1 ? directory - 1 : directory] = '\0';
-        if (realpath(at, real)) {
+        if (lort_place_real(at, real)) {
             strcpy(at, real); /* from here on without links and without ".." */
             add_place(list, at, cut_path(at));
         } else {
@@ -164,8 +142,8 @@ static void add_ancestors(place_list *list, const char *path)
         if (strcmp(at, "/") == 0)
             return;
     }
-    if (*at != '/' &&
-        realpath(".", real)) { /* the rest of a relative path: the current directory */
+    /* the rest of a relative path: the current directory */
+    if (!lort_place_is_absolute(at) && lort_place_real(".", real)) {
         char *slash;
         add_place(list, real, cut_path(real));
         while ((slash = strrchr(real, '/')) && slash > real) {
@@ -192,31 +170,32 @@ static bool may_belong(const char *input, const char *name)
            (ends_with(input, ".json") && !ends_with(name, ".json"));
 }
 
+typedef struct search {
+    const place_list *report;
+    const char *input; /* NULL: every file of the directory belongs to the model */
+} search;
+
+static bool is_report(void *ctx, const char *name, const lort_identity *file)
+{
+    const search *s = ctx;
+    bool found = false;
+    for (size_t i = 0; (!s->input || may_belong(s->input, name)) && i < s->report->count; i++)
+        found |= same_identity(&s->report->places[i].file, file);
+    return found;
+}
+
 /* True if the report exists as a file of the model `input`: any file of a directory, or a shard
  * beside a file. */
 static bool is_in_model(const place_list *report, const char *input)
 {
-    char at[PATH_MAX];
-    struct stat st;
-    bool found = false;
-    if (strlen(input) >= sizeof at || stat(input, &st) != 0)
+    char at[LORT_PLACE_PATH];
+    if (!lort_place_plain(input, at) || !lort_place_identity(at).known)
         return false;
-    const bool whole = S_ISDIR(st.st_mode);
-    strcpy(at, input);
+    const bool whole = lort_place_is_directory(at);
     if (!whole)
         at[cut_path(at)] = '\0';
-    DIR *stream = opendir(*at ? at : ".");
-    for (const struct dirent *entry; stream && !found && (entry = readdir(stream));) {
-        if (entry->d_name[0] == '.' || !(whole || may_belong(input, entry->d_name)) ||
-            fstatat(dirfd(stream), entry->d_name, &st, 0) != 0)
-            continue;
-        const identity file = {true, st.st_dev, st.st_ino};
-        for (size_t i = 0; i < report->count; i++)
-            found |= same_identity(&report->places[i].file, &file);
-    }
-    if (stream)
-        closedir(stream);
-    return found;
+    search s = {.report = report, .input = whole ? NULL : input};
+    return lort_place_any(*at ? at : ".", is_report, &s);
 }
 
 /* ---- the check ---- */

@@ -371,9 +371,9 @@ static void heartbeats_name_the_phase(void **state)
     event.phase = LORT_PHASE_MEASURING;
     capture();
     lort_progress_open(&progress, never, false, false, false);
-    pthread_mutex_lock(&progress.mutex);
+    lort_ticker_lock(&progress.ticker);
     progress.heartbeat_ns = 300000000; /* 0.3 s */
-    pthread_mutex_unlock(&progress.mutex);
+    lort_ticker_unlock(&progress.ticker);
     progress.observer.event(progress.observer.ctx, &event);
     usleep(1500000);
     lort_progress_close(&progress);
@@ -396,7 +396,7 @@ static void a_dumb_terminal_is_a_log(void **state)
     lort_progress_close(&progress);
     setenv("TERM", "xterm", 1);
     lort_progress_open(&progress, never, true, false, false); /* quiet */
-    assert_false(progress.live || progress.ticks);
+    assert_false(progress.live || progress.ticker.ticks);
     lort_progress_close(&progress);
     lort_progress_open(&progress, never, false, false, false);
     assert_true(progress.live);

@@ -1,6 +1,6 @@
-/* signals: see signals.h. */
+/* signals_posix: see signals.h. */
 #define _GNU_SOURCE
-#include "compress/cli/ui/signals.h"
+#include "compress/cli/console/signals.h"
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>

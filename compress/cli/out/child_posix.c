@@ -1,8 +1,8 @@
 /* child: see child.h. Only this file starts a process. */
 #define _GNU_SOURCE
+#include "compress/cli/console/signals.h"
 #include "compress/cli/out/child.h"
 #include "compress/cli/ui/print.h"
-#include "compress/cli/ui/signals.h"
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>

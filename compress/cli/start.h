@@ -1,0 +1,12 @@
+/* start: what the process does before its command, on each system. */
+#ifndef LORT_COMPRESS_CLI_START_H
+#define LORT_COMPRESS_CLI_START_H
+
+#include <stdbool.h>
+
+/* Prepares standard streams and environment. On Windows also replaces the arguments by UTF-8, and
+ * prepares the console. What it changes in the console it gives back at the end of the process.
+ * False: it printed why lort cannot start; *argc and *argv are as they were. */
+bool lort_cli_start(int *argc, char ***argv);
+
+#endif
