@@ -78,14 +78,23 @@ bool lort_console_holds(FILE *out) { return true; }
 /* Nothing calls for it: lort_console_takes is never false. */
 void lort_console_drop(FILE *out) { (void)out; }
 
+/* The errors of a write to a pipe without a reader. */
+static bool is_closed(unsigned long why)
+{
+    return why == ERROR_BROKEN_PIPE || why == ERROR_NO_DATA || why == ERROR_PIPE_NOT_CONNECTED;
+}
+
+/* Wine does not tell the state of a pipe of Unix. The last failed write does. */
 bool lort_console_reader_left(FILE *out)
 {
     IO_STATUS_BLOCK status;
     pipe_information pipe;
     const HANDLE handle = handle_of(out);
-    return GetFileType(handle) == FILE_TYPE_PIPE &&
-           NtQueryInformationFile(handle, &status, &pipe, sizeof pipe, PIPE_INFORMATION) == 0 &&
-           pipe.state == CLOSING;
+    if (GetFileType(handle) != FILE_TYPE_PIPE)
+        return false;
+    return (ferror(out) && is_closed(_doserrno)) ||
+           (NtQueryInformationFile(handle, &status, &pipe, sizeof pipe, PIPE_INFORMATION) == 0 &&
+            pipe.state == CLOSING);
 }
 
 bool lort_console_is_file(FILE *out) { return GetFileType(handle_of(out)) == FILE_TYPE_DISK; }
