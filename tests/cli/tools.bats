@@ -51,6 +51,7 @@ calls_wrong() {
     broken compress/lort.h '#include "compress/cli/main.c"' 'compress/ must not include'
     broken compress/cli/main.c '#include "formats/base/error.h"' 'cli sees'
     broken loader/os/os.h '#include <pthread.h>' 'pthread.h'
+    broken compress/cli/main.c '#include <unistd.h>' 'unistd.h> is an OS or unknown header'
     broken formats/base/error.h '#include <stdatomic.h>' 'stdatomic.h'
     broken compress/lort.h '#  include <zstd.h>' 'belongs to loader/store/codec.c'
     broken loader/os/linux/os_linux.c '#include <cblas.h>' 'belongs to compress/math/blas.c'
