@@ -13,7 +13,7 @@ AR  := x86_64-w64-mingw32-ar
 EXE := .exe
 # Files with LORT_VECTORS: Windows has no dynamic loader that chooses a version of a function. So
 # they are compiled for AVX2 alone, and the command looks at the processor before it calls them.
-VECTOR_SRC := $(shell grep -l '^LORT_VECTORS' $(LIB_SRC))
+VECTOR_SRC := $(shell grep -lE '^(static )?LORT_VECTORS' $(LIB_SRC))
 LORT_CFLAGS := -std=c11 -g -ffile-prefix-map=$(CURDIR)=. -ffp-contract=off -I. -D__USE_MINGW_ANSI_STDIO=1 \
     -DLORT_BLAS_LOCKS=1 -DLORT_BLAS_BUFFER=0x2000000 $(WARN) $(FLAVOUR) -isystem $(WINDOWS_DEPS)/include $(CFLAGS)
 LORT_LIBS := $(LDFLAGS) -static -L$(WINDOWS_DEPS)/lib -llapacke -lopenblas -lgfortran -lquadmath -lzstd -lxxhash \
