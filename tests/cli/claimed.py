@@ -241,9 +241,13 @@ def run(command, seconds):
 
 
 def within(plain, command):
-    """The exit code of a command; 99: it took more than PLAIN_RUNS of verify."""
+    """The exit code of a command; 99: it took more than PLAIN_RUNS of verify, in each of two tries.
+
+    On a busy machine the same work takes more processor time, so one slow try says nothing."""
     most = PLAIN_RUNS * max(LEAST_PLAIN, max(run([command[0], "verify", plain], 60)[1] for _ in range(2)))
     code, took = run(command, int(most) + 1)
+    if took > most:
+        code, took = run(command, int(most) + 1)
     print(f"{took:.2f} s of {most:.2f} allowed", file=sys.stderr)
     return 99 if took > most or code < 0 else code
 
