@@ -144,8 +144,8 @@ static int run_with_report(const lort_cli_command *command, lort_cli_values *val
 
 static int run_command(const char *name, int argc, char **argv)
 {
-    lort_cli_values values;
-    lort_error err = {0};
+    static lort_cli_values values; /* both are large, and the stack may be small */
+    static lort_error err;
     const lort_cli_command *command = find_command(name);
     if (!command)
         return unknown_command(name, argc, argv);

