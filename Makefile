@@ -153,7 +153,7 @@ check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of
 	$(MAKE) fuzz TIME=60
 	$(MAKE) fuzz TIME=600 T=repaired
 
-check-layers: $(BUILD)/liblort.a $(CLI_OBJ) ## check the arrows of includes and calls, and the lengths of functions
+check-layers: $(BUILD)/liblort.a $(CLI_OBJ) $(READER_OBJ) ## check the arrows of includes and calls, and the lengths of functions
 	@scripts/check-layers --objects $(BUILD)
 
 check-warnings: ## build everything under gcc and clang, warnings being errors
