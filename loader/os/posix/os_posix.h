@@ -3,6 +3,7 @@
 #ifndef LORT_LOADER_OS_POSIX_OS_POSIX_H
 #define LORT_LOADER_OS_POSIX_OS_POSIX_H
 
+#include "loader/os/offset.h"
 #include "loader/os/os.h"
 
 struct lort_dir {
@@ -39,11 +40,6 @@ int lort_os_openat(int dir, const char *name, int flags, uint32_t mode);
 int lort_os_fsync(int fd);
 /* Names a thing that is not a regular file, such as "a FIFO". */
 const char *lort_os_kind_name(uint32_t mode);
-/* True if no file can have n bytes at this offset. */
-static inline bool lort_os_is_beyond(uint64_t n, uint64_t offset)
-{
-    return offset > INT64_MAX || n > INT64_MAX - offset;
-}
 
 /* ---- what each system does in its own way ---- */
 

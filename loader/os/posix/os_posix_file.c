@@ -5,7 +5,6 @@
 #include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,27 +134,14 @@ lort_code lort_os_restrict(lort_file *file, uint32_t mode, lort_error *err)
 static lort_code fail_offset(lort_error *err, lort_code code, int why, const char *what,
                              const lort_file *file, uint64_t offset)
 {
-    char shown[600];
-    lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
-              lort_escape_text(shown, sizeof shown, file->path), offset, strerror(why));
-    lort_error_file(err, file->path);
-    return code;
-}
-
-static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n, uint64_t offset)
-{
-    char shown[600];
-    lort_fail(err, LORT_E_READ, "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
-              lort_escape_text(shown, sizeof shown, file->path), n, offset);
-    lort_error_file(err, file->path);
-    return LORT_E_READ;
+    return lort_os_fail_offset(err, code, what, file->path, offset, strerror(why));
 }
 
 lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
     char *to = buffer;
     if (lort_os_is_beyond(n, offset))
-        return fail_shrank(err, file, n, offset);
+        return lort_os_fail_shrank(err, file->path, n, offset);
     while (n > 0) {
         ssize_t got = pread(file->fd, to, (size_t)(n < ONE_CALL ? n : ONE_CALL), (off_t)offset);
         if (got < 0 && errno == EINTR)
@@ -163,7 +149,7 @@ lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offse
         if (got < 0)
             return fail_offset(err, LORT_E_READ, errno, "read", file, offset);
         if (got == 0)
-            return fail_shrank(err, file, n, offset);
+            return lort_os_fail_shrank(err, file->path, n, offset);
         to += got;
         n -= (uint64_t)got;
         offset += (uint64_t)got;

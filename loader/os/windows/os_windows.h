@@ -11,6 +11,7 @@
 #define _WIN32_WINNT 0x0A00
 #endif
 #define WIN32_LEAN_AND_MEAN
+#include "loader/os/offset.h"
 #include "loader/os/sources.h"
 #include <windows.h>
 #include <winternl.h>

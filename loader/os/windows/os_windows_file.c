@@ -1,7 +1,6 @@
 /* os_windows_file: opens, reads, writes and syncs regular files. */
 #include "formats/base/text.h"
 #include "loader/os/windows/os_windows.h"
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,26 +142,9 @@ lort_code lort_os_restrict(lort_file *file, uint32_t mode, lort_error *err)
 static lort_code fail_offset(lort_error *err, lort_code code, DWORD why, const char *what,
                              const lort_file *file, uint64_t offset)
 {
-    char shown[600], reason[600];
-    lort_fail(err, code, "cannot %s '%s' at offset %" PRIu64 ": %s", what,
-              lort_escape_text(shown, sizeof shown, file->path), offset,
-              lort_os_reason(why, reason, sizeof reason));
-    lort_error_file(err, file->path);
-    return code;
-}
-
-static lort_code fail_shrank(lort_error *err, const lort_file *file, uint64_t n, uint64_t offset)
-{
-    char shown[600];
-    lort_fail(err, LORT_E_READ, "file shrank: '%s' has no %" PRIu64 " bytes at offset %" PRIu64,
-              lort_escape_text(shown, sizeof shown, file->path), n, offset);
-    lort_error_file(err, file->path);
-    return LORT_E_READ;
-}
-
-static bool is_beyond(uint64_t n, uint64_t offset)
-{
-    return offset > INT64_MAX || n > INT64_MAX - offset;
+    char reason[600];
+    return lort_os_fail_offset(err, code, what, file->path, offset,
+                               lort_os_reason(why, reason, sizeof reason));
 }
 
 static OVERLAPPED place_at(uint64_t offset)
@@ -173,8 +155,8 @@ static OVERLAPPED place_at(uint64_t offset)
 lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offset, lort_error *err)
 {
     char *to = buffer;
-    if (is_beyond(n, offset))
-        return fail_shrank(err, file, n, offset);
+    if (lort_os_is_beyond(n, offset))
+        return lort_os_fail_shrank(err, file->path, n, offset);
     while (n > 0) {
         OVERLAPPED place = place_at(offset);
         DWORD got = 0;
@@ -184,7 +166,7 @@ lort_code lort_os_read(lort_file *file, void *buffer, uint64_t n, uint64_t offse
         if (why && why != ERROR_HANDLE_EOF)
             return fail_offset(err, LORT_E_READ, why, "read", file, offset);
         if (got == 0)
-            return fail_shrank(err, file, n, offset);
+            return lort_os_fail_shrank(err, file->path, n, offset);
         to += got;
         n -= got;
         offset += got;
@@ -196,7 +178,7 @@ lort_code lort_os_write(lort_file *file, const void *buffer, uint64_t n, uint64_
                         lort_error *err)
 {
     const char *from = buffer;
-    if (is_beyond(n, offset))
+    if (lort_os_is_beyond(n, offset))
         return fail_offset(err, LORT_E_WRITE, ERROR_FILE_TOO_LARGE, "write", file, offset);
     while (n > 0) {
         OVERLAPPED place = place_at(offset);
