@@ -222,5 +222,5 @@ int main(int argc, char **argv)
     if (!lort_cli_start(&argc, &argv))
         return LORT_E_INTERNAL;
     lort_cli_set_signals();
-    return close_stdout(dispatch_command(argc, argv));
+    return close_stdout(lort_cli_run_with_stack(dispatch_command, argc, argv));
 }

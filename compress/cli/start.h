@@ -9,4 +9,8 @@
  * False: it printed why lort cannot start; *argc and *argv are as they were. */
 bool lort_cli_start(int *argc, char ***argv);
 
+/* Calls run, and returns what it returned. If the stack of the process is limited to less than
+ * lort needs, run gets a thread with enough. */
+int lort_cli_run_with_stack(int (*run)(int argc, char **argv), int argc, char **argv);
+
 #endif

@@ -2,10 +2,13 @@
 #define _GNU_SOURCE
 #include "compress/cli/start.h"
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded. Only an
@@ -61,4 +64,55 @@ bool lort_cli_start(int *argc, char ***argv)
     hold_standard_streams();
     setenv("HWLOC_HIDE_ERRORS", "2", 0); /* else hwloc writes to stderr where /sys is not mounted */
     return true;
+}
+
+/* ---- the stack ---- */
+
+#define STACK_BYTES (1u << 20) /* what each worker thread gets */
+
+typedef struct call {
+    int (*run)(int argc, char **argv);
+    int argc;
+    char **argv;
+    int result;
+} call;
+
+static void *make_call(void *ctx)
+{
+    call *c = ctx;
+    c->result = c->run(c->argc, c->argv);
+    return NULL;
+}
+
+/* Signals must interrupt the thread that works, so this thread blocks them while it waits. */
+static void wait_for(pthread_t thread)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    pthread_join(thread, NULL);
+}
+
+static bool start_with_stack(call *c, pthread_t *thread)
+{
+    pthread_attr_t how;
+    if (pthread_attr_init(&how))
+        return false;
+    const bool started = pthread_attr_setstacksize(&how, STACK_BYTES) == 0 &&
+                         pthread_create(thread, &how, make_call, c) == 0;
+    pthread_attr_destroy(&how);
+    return started;
+}
+
+/* The kernels of OpenBLAS take about 60 KiB of stack, and more on some processors. */
+int lort_cli_run_with_stack(int (*run)(int argc, char **argv), int argc, char **argv)
+{
+    call c = {run, argc, argv, 0};
+    struct rlimit limit;
+    pthread_t thread;
+    if (getrlimit(RLIMIT_STACK, &limit) || limit.rlim_cur >= STACK_BYTES ||
+        !start_with_stack(&c, &thread))
+        return run(argc, argv);
+    wait_for(thread);
+    return c.result;
 }

@@ -71,3 +71,9 @@ bool lort_cli_start(int *argc, char ***argv)
         _putenv("HWLOC_HIDE_ERRORS=2");
     return true;
 }
+
+/* The size of the stack stands in lort.exe. */
+int lort_cli_run_with_stack(int (*run)(int argc, char **argv), int argc, char **argv)
+{
+    return run(argc, argv);
+}
