@@ -27,7 +27,7 @@ VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.
 ifeq ($(filter none openblas,$(BLAS)),)
 $(error BLAS=$(BLAS) is not one of openblas none)
 endif
-PKGS    := $(if $(filter openblas,$(BLAS)),openblas lapacke) libzstd hwloc libxxhash jansson
+PKGS    := $(if $(filter openblas,$(BLAS)),openblas lapacke) libzstd hwloc libxxhash jansson nettle
 
 FLAGS_release := -O3
 FLAGS_asan    := -O1 -fsanitize=address -fno-omit-frame-pointer
@@ -75,7 +75,7 @@ PYTESTS  := $(wildcard tests/python/test_*.py)
 PYTHON_VERSION = $(shell /usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null || echo python3)
 PYTHONDIR ?= $(PREFIX)/lib/$(if $(filter /usr,$(PREFIX)),python3/dist-packages,$(PYTHON_VERSION)/$(if $(filter /usr/local,$(PREFIX)),dist,site)-packages)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
-ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report \
+ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report sha256 \
               safetensors shards tensor terms trellis weighting
 UNIT_SRC := $(filter-out $(foreach name,$(ONE_THREAD),%/test_$(name).c),$(UNIT_SRC))
 FUZZ_SRC :=
