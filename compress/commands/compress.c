@@ -6,13 +6,13 @@
 #include "compress/goal/goal.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
+#include "compress/plan/rules.h"
 #include "compress/session/report.h"
 #include "compress/write/jobs.h"
 #include "compress/write/pipeline.h"
 #include "compress/write/resume.h"
 #include "compress/write/sample.h"
 #include "compress/write/shares.h"
-#include "formats/base/glob.h"
 #include "loader/store/archive.h"
 #include <math.h>
 #include <stdio.h>
@@ -29,6 +29,7 @@ typedef struct prepared {
     lort_imatrix imatrix;
     lort_decider decider;
     lort_work_plan plan;
+    bool distrusted; /* curves were measured on bytes that nobody promised */
 } prepared;
 
 /* Warns once, before hours of work, that quantised tensors are restored as F16. */
@@ -50,21 +51,6 @@ static void warn_growth(prepared *p)
                           "factored; the first grows to %.1f times its size",
                           grown, lort_escape(name, sizeof name, first->name, first->name_bytes),
                           first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
-}
-
-/* Warns of patterns that match no tensor: most are slips of the pen. */
-static void warn_patterns(prepared *p, const char *option, const char **patterns, unsigned count)
-{
-    const lort_index *index = lort_model_index(p->model);
-    char shown[200];
-    for (unsigned i = 0; i < count; i++) {
-        bool any = false;
-        for (uint64_t t = 0; t < index->count && !any; t++)
-            any = lort_glob(patterns[i], index->tensors[t].name);
-        if (!any)
-            lort_session_warn(&p->session, "--%s %s matches no tensor; lort inspect lists them",
-                              option, lort_escape_text(shown, sizeof shown, patterns[i]));
-    }
 }
 
 static void report_input(prepared *p, const char *path)
@@ -167,8 +153,7 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
         return code;
     lort_pipeline_planned(&p->decider, &p->plan);
     warn_growth(p);
-    warn_patterns(p, "include", options->include, options->include_count);
-    warn_patterns(p, "exclude", options->exclude, options->exclude_count);
+    lort_rules_warn(&p->session, lort_model_index(p->model), options);
     return LORT_OK;
 }
 
@@ -313,9 +298,13 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
     if (code == LORT_OK)
         code = lort_model_unchanged(p->model, err);
     if (code == LORT_OK)
+        code = lort_model_prove_all(p->model, err);
+    if (code == LORT_OK)
         code = lort_base_unchanged(p->session.base, err);
     if (code == LORT_OK)
         code = lort_emit_finish(emitter, err);
+    if (lort_emit_distrusted(emitter) && lort_goal_sized(p->decider.options))
+        p->distrusted = true;
     lort_emit_close(emitter);
     return code;
 }
@@ -408,6 +397,8 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     }
     expect_back(p, p->plan.out_low / 2 + p->plan.out_high / 2);
+    if (code == LORT_OK && first)
+        code = lort_jobs_begin(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = lort_jobs_expect_writing(&p->decider, &p->plan, err);
     if (code == LORT_OK && lort_goal_sized(options))
@@ -434,7 +425,7 @@ static void leave_partial(prepared *p, lort_publish *publish, const char *output
     if (lort_journal_worth(p->decider.journal) &&
         (!lort_publish_bad(publish) || lort_journal_distrust(p->decider.journal, NULL) == LORT_OK))
         lort_publish_keep(publish, true);
-    if (code == LORT_E_NUMERIC && report->resumed_tensors == 0)
+    if ((code == LORT_E_NUMERIC && report->resumed_tensors == 0) || p->distrusted)
         lort_publish_keep(publish, false);
     if (!lort_publish_stays(publish))
         return;

@@ -128,7 +128,8 @@ static void finish_extents(const lort_session *session, const lort_options *opti
     }
 }
 
-/* Plans all extents, and then what equal tensors share. */
+/* Plans all extents, and then what equal tensors share. A plan of a model from the network reads
+ * headers alone. */
 static lort_code plan_extents(lort_session *session, lort_model *model, const lort_options *options,
                               lort_work_plan *plan, lort_error *err)
 {
@@ -140,7 +141,8 @@ static lort_code plan_extents(lort_session *session, lort_model *model, const lo
     plan->quantised = facts.marks.quantised;
     for (uint64_t i = 0; i < plan->count; i++)
         plan_extent(session, model, options, &facts, i, &plan->tensors[i]);
-    code = lort_equal_find(session, model, options, plan, err);
+    if (!lort_model_is_supplied(model) || session->report->command != LORT_COMMAND_PLAN)
+        code = lort_equal_find(session, model, options, plan, err);
     if (code == LORT_OK) {
         finish_extents(session, options, &facts, plan);
         lort_marks_warn(session, model, options, &facts.marks);
@@ -162,7 +164,7 @@ lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_op
     plan->tensors = memory;
     plan->blocks.write = true;
     code = plan_extents(session, model, options, plan, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && !lort_model_is_supplied(model))
         code = lort_lossless_sample(session, model, plan, err);
     if (code) {
         lort_plan_free(plan, &session->alloc);

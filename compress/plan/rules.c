@@ -104,3 +104,24 @@ lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *te
     }
     return LORT_REASON_NONE;
 }
+
+/* Warns of patterns that match no tensor: most are slips of the pen. */
+static void warn_patterns(lort_session *session, const lort_index *index, const char *option,
+                          const char **patterns, unsigned count)
+{
+    char shown[200];
+    for (unsigned i = 0; i < count; i++) {
+        bool any = false;
+        for (uint64_t t = 0; t < index->count && !any; t++)
+            any = lort_glob(patterns[i], index->tensors[t].name);
+        if (!any)
+            lort_session_warn(session, "--%s %s matches no tensor; lort inspect lists them", option,
+                              lort_escape_text(shown, sizeof shown, patterns[i]));
+    }
+}
+
+void lort_rules_warn(lort_session *session, const lort_index *index, const lort_options *options)
+{
+    warn_patterns(session, index, "include", options->include, options->include_count);
+    warn_patterns(session, index, "exclude", options->exclude, options->exclude_count);
+}

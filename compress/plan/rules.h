@@ -4,11 +4,14 @@
 
 #include "compress/lort.h"
 #include "compress/plan/view.h"
+#include "compress/session/session.h"
 #include "compress/slice/tensor_plan.h"
 
 /* The reason of the first rule that keeps the tensor. NONE: no rule keeps it, so LoRT tries every
  * slice. view, mark: of the tensor (view.h, marks.h). */
 lort_reason lort_rules_reason(const lort_options *options, const lort_tensor *tensor,
                               const lort_view *view, lort_mark mark);
+/* Warns of patterns of the options that match no tensor. */
+void lort_rules_warn(lort_session *session, const lort_index *index, const lort_options *options);
 
 #endif

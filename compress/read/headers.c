@@ -185,7 +185,7 @@ static lort_code note_files(lort_headers *h, lort_error *err)
 static lort_code open_model(lort_headers *h, lort_error *err)
 {
     const lort_model_record *record = record_of(h);
-    h->source = (lort_model_source){list_files, file_size, read_start, h};
+    h->source = (lort_model_source){list_files, file_size, read_start, h, NULL};
     lort_code code = lort_model_open_source(&h->source, opening_file(record), record->directory,
                                             &h->reading->session.alloc, &h->model, err);
     if (code == LORT_OK && lort_model_directory(h->model) != record->directory)

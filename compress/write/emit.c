@@ -6,6 +6,7 @@
 #include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include "compress/write/emit_parts.h"
+#include "compress/write/journal.h"
 #include "compress/write/start.h"
 #include "loader/store/record.h"
 #include <math.h>
@@ -262,6 +263,39 @@ static lort_code check_same(const lort_emitter *emitter, const lort_part *record
                      (unsigned long long)record->origin);
 }
 
+/* No part of a file counts whose bytes are not those that the server promised. Nor does any part
+ * behind them, nor does a curve. */
+static void distrust_file(lort_emitter *emitter, uint32_t file)
+{
+    uint64_t count, first = 0;
+    const lort_extent *extents = lort_model_extents(emitter->decider->model, &count);
+    while (extents[first].file != file)
+        first++;
+    lort_publish_cut(emitter->publish, first ? emitter->entries[first - 1].record_offset +
+                                                   emitter->entries[first - 1].record_bytes
+                                             : 0);
+    emitter->distrusted = true;
+}
+
+/* Of a model from the network: proves the bytes of the part, and notes how far the proof is. A
+ * later run goes on from there. */
+static lort_code prove_part(lort_emitter *emitter, lort_error *err)
+{
+    const lort_part_draft *part = &emitter->part;
+    const lort_decider *decider = emitter->decider;
+    lort_buffer state = {.alloc = lort_emitter_alloc(emitter)};
+    if (!lort_model_is_supplied(decider->model))
+        return LORT_OK;
+    lort_code code =
+        lort_model_prove(decider->model, part->file, part->offset + part->bytes, &state, err);
+    if (code == LORT_E_READ)
+        distrust_file(emitter, part->file);
+    if (code == LORT_OK && state.size)
+        code = lort_journal_note(decider->journal, LORT_NOTE_PROOF, part->extent, &state, err);
+    lort_buffer_free(&state);
+    return code;
+}
+
 static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lort_error *err)
 {
     lort_part_draft *part = &emitter->part;
@@ -305,6 +339,8 @@ static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lor
         code = lort_model_file_unchanged(emitter->decider->model, part->file, err);
     if (code == LORT_OK)
         code = check_same(emitter, &record, err);
+    if (code == LORT_OK)
+        code = prove_part(emitter, err);
     if (code == LORT_OK)
         code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
     else
@@ -373,6 +409,8 @@ lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t
     session->out_bytes = lort_publish_size(emitter->publish);
     return LORT_OK;
 }
+
+bool lort_emit_distrusted(const lort_emitter *emitter) { return emitter && emitter->distrusted; }
 
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err)
 {

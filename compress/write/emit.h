@@ -27,6 +27,9 @@ lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_
  * the plan has other equal tensors than the part. */
 lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes,
                           lort_error *err);
+/* True if bytes of the input turned out not to be those that a server promised. Then the partial
+ * output is cut before the first part of the file. */
+bool lort_emit_distrusted(const lort_emitter *emitter); /* accepts NULL */
 /* Writes index and footer. */
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err);
 void lort_emit_close(lort_emitter *emitter); /* accepts NULL */

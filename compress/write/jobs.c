@@ -92,6 +92,26 @@ lort_code lort_jobs_expect_writing(const lort_decider *decider, const lort_work_
     return LORT_OK;
 }
 
+/* The largest piece of the model that stays until LoRT has finished it. */
+static uint64_t largest_piece(const lort_decider *decider, const lort_work_plan *plan)
+{
+    uint64_t most = 0, count;
+    const lort_extent *extents = lort_model_extents(decider->model, &count);
+    for (uint64_t i = 0; i < plan->count; i++) {
+        const lort_tensor_plan *planned = &plan->tensors[i];
+        const uint64_t slice = planned->candidate ? lort_slice_bytes(planned) : 0,
+                       bytes = slice >= LORT_CHUNK_TARGET ? slice : extents[i].bytes;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+lort_code lort_jobs_begin(const lort_decider *decider, const lort_work_plan *plan, lort_error *err)
+{
+    return lort_model_begin(decider->model, plan->abreast * largest_piece(decider, plan),
+                            plan->mode == LORT_MODE_FULL, err);
+}
+
 /* A byte costs one nanosecond, whether it comes from the page cache or from a disk. */
 lort_code lort_jobs_load(const lort_decider *decider, lort_error *err)
 {

@@ -29,6 +29,9 @@ void lort_jobs_expect(const lort_decider *decider, const lort_work_plan *plan, c
 /* The same for all extents, before LoRT knows which of them an earlier run finished. */
 lort_code lort_jobs_expect_writing(const lort_decider *decider, const lort_work_plan *plan,
                                    lort_error *err);
+/* Tells the model how much of it will be in work at a time. On failure: LORT_E_WRITE if the spool
+ * of a model from the network has no room. */
+lort_code lort_jobs_begin(const lort_decider *decider, const lort_work_plan *plan, lort_error *err);
 /* Loads the model into memory in full mode, with a phase of its own. Does nothing the second time.
  */
 lort_code lort_jobs_load(const lort_decider *decider, lort_error *err);

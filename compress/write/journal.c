@@ -71,7 +71,7 @@ static lort_code say_difference(const lort_journal *j, const line *was, const li
         *(starts_with(is, "option") || was->bytes == 0 ? &was : &is) = &none;
     const line *named = is->bytes ? is : was;
     const bool input = starts_with(named, "file ") || starts_with(named, "size of ") ||
-                       starts_with(named, "header of ");
+                       starts_with(named, "header of ") || starts_with(named, "version of ");
     return lort_fail(err, input ? LORT_E_READ : LORT_E_USAGE,
                      "%s was begun with another %s: %s there, %s here",
                      lort_publish_partial(j->publish),

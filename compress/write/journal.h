@@ -29,7 +29,8 @@ typedef enum lort_note_kind {
     LORT_NOTE_BAD = 4,     /* the last sync of the output failed */
     LORT_NOTE_TOUCHED = 5, /* from here on notes may be of other weights than the key's */
     LORT_NOTE_PIECE = 6,   /* number: piece; body: compress/quantize/notes.c */
-    LORT_NOTE_KEEP = 7     /* number: a tensor that holds NaN or Inf */
+    LORT_NOTE_KEEP = 7,    /* number: a tensor that holds NaN or Inf */
+    LORT_NOTE_PROOF = 8    /* number: extent, finished after it; body: loader/spool/spool_proof.c */
 } lort_note_kind;
 
 typedef enum lort_journal_state {

@@ -5,6 +5,8 @@
  *   option     TAB one option, ...       time of NAME    TAB mtime, ctime, device, inode
  *   file N     TAB NAME
  *
+ * A file from the network has "version of NAME TAB commit, ETag" in place of the times.
+ *
  * Times are in ns. A program can set an mtime back, so LoRT also looks at the ctime. Device and
  * inode tell a file from another one that was moved to its place with all its times.
  *
@@ -29,6 +31,7 @@ typedef struct key_file {
     const char *name;
     uint64_t size, device, inode;
     int64_t mtime_ns, ctime_ns;
+    const char *identity; /* NULL: the numbers above tell the file */
 } key_file;
 
 /* The files of one input. */
@@ -67,6 +70,12 @@ static void hash_chunks(const lort_archive *archive, lort_hasher *hasher)
  * is not noticed; one that is ahead puts files in doubt. */
 static void put_identity(const key_file *file, const char *name, int64_t now, lort_buffer *key)
 {
+    char shown[300];
+    if (file->identity) {
+        lort_put_text(key, "version of %s\t%s\n", name,
+                      lort_escape_text(shown, sizeof shown, file->identity));
+        return;
+    }
     const int64_t changed = file->ctime_ns > file->mtime_ns ? file->ctime_ns : file->mtime_ns;
     lort_put_text(key, LORT_KEY_TIME "%s\t%lld %lld %llu %llu", name, (long long)file->mtime_ns,
                   (long long)file->ctime_ns, (unsigned long long)file->device,
@@ -100,8 +109,13 @@ static lort_code put_model_file(const key_set *set, uint32_t number, void *scrat
 {
     const lort_model_file *f = lort_model_get_file(set->input->model, number);
     char name[KEY_NAME];
-    const key_file file = {
-        key_name(set, f->name, name), f->size, f->device, f->inode, f->mtime_ns, f->ctime_ns};
+    const key_file file = {key_name(set, f->name, name),
+                           f->size,
+                           f->device,
+                           f->inode,
+                           f->mtime_ns,
+                           f->ctime_ns,
+                           f->identity};
     lort_hasher *hasher;
     lort_code code = lort_hasher_open(set->alloc, &hasher, err);
     if (code == LORT_OK)
@@ -134,7 +148,8 @@ static lort_code put_archive(const key_set *set, lort_buffer *key, lort_error *e
                            f->device,
                            f->inode,
                            f->mtime_ns,
-                           f->ctime_ns};
+                           f->ctime_ns,
+                           NULL};
     lort_hasher *hasher;
     lort_code code = lort_hasher_open(set->alloc, &hasher, err);
     if (code)

@@ -134,6 +134,19 @@ static void prefetch_job(const pipeline *p, uint64_t item)
     lort_model_prefetch(p->decider->model, range.file, range.offset, range.bytes);
 }
 
+/* Large slices leave one by one: a stack of experts may be larger than the spool of a model from
+ * the network. A stack of small slices may be written again as a whole (write/emit.c). */
+static lort_code release_slice(const pipeline *p, const lort_job *j, lort_error *err)
+{
+    const lort_range range = lort_job_range(p->decider, p->plan, j);
+    lort_model *model = p->decider->model;
+    if (!lort_model_is_supplied(model) || range.bytes < LORT_CHUNK_TARGET)
+        return LORT_OK;
+    lort_code code = lort_model_prove(model, range.file, range.offset + range.bytes, NULL, err);
+    lort_model_release(model, range.file, range.offset, range.bytes);
+    return code;
+}
+
 static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *err)
 {
     pipeline *p = ctx;
@@ -153,6 +166,8 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
         lort_job_did(p->decider, p->plan, j);
     if (code == LORT_OK && j->last)
         code = finish_part(p, j->extent, err);
+    else if (code == LORT_OK)
+        code = release_slice(p, j, err);
     /* The job after those in work. */
     if (p->ahead)
         prefetch_job(p, (uint64_t)item + 1 + p->window);
@@ -181,7 +196,9 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
 {
     lort_session *session = session_of(p);
     lort_code code = LORT_OK;
-    p->ahead = p->plan->mode == LORT_MODE_STREAM || p->plan->candidates == 0 || p->count == 0;
+    p->ahead = p->plan->mode == LORT_MODE_STREAM || p->count == 0 ||
+               (p->plan->candidates == 0 && !lort_model_is_supplied(p->decider->model));
+    lort_model_need_from(p->decider->model, p->done);
     /* In order, so that a later job does not take the disk from an earlier one. */
     for (unsigned i = 0; p->ahead && i < p->window; i++)
         prefetch_job(p, i);

@@ -246,6 +246,42 @@ static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, u
     return LORT_OK;
 }
 
+/* ---- proofs of a model from the network ---- */
+
+/* How far an earlier run proved the file of the first part that is left. */
+typedef struct proof_of {
+    lort_model *model;
+    const lort_extent *extents;
+    uint64_t done, end; /* end: of the finished bytes of the file */
+} proof_of;
+
+static lort_code read_proof(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
+                            lort_error *err)
+{
+    const proof_of *p = ctx;
+    (void)err;
+    if (number < p->done && p->extents[number].file == p->extents[p->done].file)
+        lort_model_proved(p->model, p->extents[number].file, p->end, body, bytes);
+    return LORT_OK;
+}
+
+/* A file whose last part is finished was proved before. */
+static lort_code take_proofs(const lort_decider *decider, uint64_t done, lort_error *err)
+{
+    uint64_t count;
+    const lort_extent *extents = lort_model_extents(decider->model, &count);
+    proof_of p = {.model = decider->model, .extents = extents, .done = done};
+    for (uint64_t i = 0; i < done; i++) {
+        const lort_extent *e = &extents[i];
+        if (i + 1 == count || extents[i + 1].file != e->file)
+            lort_model_proved(decider->model, e->file, e->offset + e->bytes, NULL, 0);
+    }
+    if (done == 0 || done == count || extents[done - 1].file != extents[done].file)
+        return LORT_OK;
+    p.end = extents[done].offset;
+    return lort_journal_each(decider->journal, LORT_NOTE_PROOF, read_proof, &p, err);
+}
+
 static void say_resumed(const unfinished *u, uint64_t found)
 {
     lort_session *session = u->decider->session;
@@ -282,6 +318,8 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan,
     figures.done = *done;
     if (code == LORT_OK)
         code = lort_journal_each(decider->journal, LORT_NOTE_FIGURES, read_figures, &figures, err);
+    if (code == LORT_OK && lort_model_is_supplied(decider->model))
+        code = take_proofs(decider, *done, err);
     if (code == LORT_OK)
         code = lort_publish_drop(publish, err);
     for (uint64_t i = 0; i < *done; i++)

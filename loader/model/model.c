@@ -26,7 +26,9 @@ static lort_code new_model(const lort_alloc *alloc, lort_model **out, lort_error
 /* Puts the directory of the model before the name of the file that failed. */
 static void name_place(const lort_model *model, lort_error *err)
 {
-    const char *place = model->dir ? lort_os_dir_path(model->dir) : ".";
+    const char *place = model->dir                    ? lort_os_dir_path(model->dir)
+                        : lort_model_supply_of(model) ? model->path
+                                                      : ".";
     if (strcmp(place, ".") != 0)
         lort_error_inside(err, place, strlen(place));
 }
@@ -79,6 +81,25 @@ lort_code lort_model_open_source(const lort_model_source *source, const char *na
     return merge_found(out, lort_model_find_source(*out, name, directory, err), err);
 }
 
+lort_code lort_model_open_supplied(const lort_model_source *source, const char *name,
+                                   const char *label, const lort_model_options *options,
+                                   const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx,
+                                   lort_model **out, lort_error *err)
+{
+    lort_code code = new_model(alloc, out, err);
+    if (code) {
+        source->supply->close(source->ctx);
+        return code;
+    }
+    (*out)->warn = warn;
+    (*out)->warn_ctx = warn_ctx;
+    (*out)->source = source;
+    code = lort_arena_text(&(*out)->arena, label, strlen(label), &(*out)->path, err);
+    if (code == LORT_OK)
+        code = lort_model_find_supplied(*out, name, options, err);
+    return merge_found(out, code, err);
+}
+
 const uint8_t *lort_model_head(const lort_model *model, uint32_t file)
 {
     return model->files[file].head;
@@ -89,6 +110,8 @@ void lort_model_close(lort_model *model)
     if (!model)
         return;
     lort_model_ahead_close(model);
+    if (lort_model_supply_of(model)) /* its threads use the memory of the files */
+        model->source->supply->close(model->source->ctx);
     lort_model_drop(model, 0);
     lort_give(model->alloc, model->files, model->file_room * sizeof *model->files);
     lort_arena_free(&model->arena);
@@ -146,7 +169,7 @@ uint32_t lort_model_mode_bits(const lort_model *model)
 
 bool lort_model_owns(const lort_model *model, const lort_file_info *info)
 {
-    for (uint32_t i = 0; i < model->file_count; i++)
+    for (uint32_t i = 0; i < model->file_count && !lort_model_supply_of(model); i++)
         if (model->files[i].info.device == info->device &&
             model->files[i].info.inode == info->inode)
             return true;
@@ -164,6 +187,8 @@ bool lort_model_unmapped(const lort_model *model)
 lort_code lort_model_file_unchanged(lort_model *model, uint32_t file, lort_error *err)
 {
     lort_file *again;
+    if (lort_model_supply_of(model)) /* the supply checks what it fetches */
+        return LORT_OK;
     lort_code code = lort_model_open_again(model, &model->files[file], &again, err);
     if (code)
         return code;
@@ -258,28 +283,52 @@ static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned s
                                rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
 }
 
-/* Views change over only once the whole file is in memory. */
-static lort_code load_file(lort_model *model, lort_model_entry *entry, lort_pool *pool,
-                           lort_error *err)
+static lort_code load_from_disk(lort_model *model, lort_model_entry *entry, void *memory,
+                                lort_pool *pool, lort_error *err)
 {
-    load_job job = {.model = model, .entry = entry};
-    void *memory;
-    lort_code code =
-        lort_take(model->load_alloc, entry->info.size, "a file in memory", &memory, err);
-    if (code)
-        return code;
-    job.memory = memory;
-    code = lort_model_open_again(model, entry, &job.file, err);
+    load_job job = {.model = model, .entry = entry, .memory = memory};
+    lort_code code = lort_model_open_again(model, entry, &job.file, err);
     if (code == LORT_OK)
         code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE),
                               load_piece, &job, err);
     lort_os_close(job.file, NULL);
-    if (code)
-        lort_give(model->load_alloc, memory, entry->info.size);
-    else
-        entry->loaded = memory;
     return code;
 }
+
+/* Views change over only once the whole file is in memory. */
+static lort_code load_file(lort_model *model, lort_model_entry *entry, uint64_t from,
+                           lort_pool *pool, lort_error *err)
+{
+    const lort_model_supply *supply = lort_model_supply_of(model);
+    void *memory;
+    lort_code code =
+        lort_take(model->load_alloc, entry->info.size - from, "a file in memory", &memory, err);
+    if (code)
+        return code;
+    code = supply ? supply->load(model->source->ctx, entry->supplied, from, memory, err)
+                  : load_from_disk(model, entry, memory, pool, err);
+    if (code) {
+        lort_give(model->load_alloc, memory, entry->info.size - from);
+        return code;
+    }
+    entry->loaded = memory;
+    entry->loaded_from = from;
+    return LORT_OK;
+}
+
+/* The first byte of a file that is still needed; its size: none. */
+static uint64_t needed_from(const lort_model *model, uint32_t file)
+{
+    if (!lort_model_supply_of(model) || model->needed == 0)
+        return 0;
+    const lort_extent *first =
+        model->needed < model->extent_count ? &model->extents[model->needed] : NULL;
+    return !first || first->file > file ? model->files[file].info.size
+           : first->file == file        ? first->offset
+                                        : 0;
+}
+
+void lort_model_need_from(lort_model *model, uint64_t extent) { model->needed = extent; }
 
 /* Each file is one block of whole pages. */
 uint64_t lort_model_load_bytes(const lort_model *model)
@@ -296,8 +345,8 @@ lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool 
     lort_code code = LORT_OK;
     model->load_alloc = alloc;
     for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
-        if (model->files[i].info.size && !model->files[i].loaded)
-            code = load_file(model, &model->files[i], pool, err);
+        if (needed_from(model, i) < model->files[i].info.size && !model->files[i].loaded)
+            code = load_file(model, &model->files[i], needed_from(model, i), pool, err);
     return code;
 }
 
@@ -315,6 +364,8 @@ static uint64_t position_of(const lort_model *model, uint32_t file, uint64_t off
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
     const uint64_t most = model->ahead.most ? model->ahead.most : LORT_AHEAD_MOST;
+    if (lort_model_supply_of(model) && !model->files[file].loaded)
+        model->source->supply->ahead(model->source->ctx, model->files[file].supplied, offset, n);
     if (!model->files[file].map || model->files[file].loaded ||
         offset > model->files[file].info.size)
         return;
@@ -323,11 +374,72 @@ void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint
     lort_model_ahead_ask(model, start, start + (n < most ? n : most));
 }
 
+/* Headers and side files stay in the supply: they are small, and read again. */
+static void release_supplied(const lort_model *model, const lort_model_entry *entry,
+                             uint64_t offset, uint64_t n)
+{
+    const uint64_t head = entry->shown.role == LORT_ROLE_WEIGHTS ? entry->shown.header.header_bytes
+                                                                 : entry->info.size,
+                   end = offset + n;
+    if (end > head)
+        model->source->supply->release(model->source->ctx, entry->supplied,
+                                       offset > head ? offset : head,
+                                       end - (offset > head ? offset : head));
+}
+
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n)
 {
+    if (lort_model_supply_of(model) && !model->files[file].loaded)
+        release_supplied(model, &model->files[file], offset, n);
     if (!model->files[file].map || model->files[file].loaded)
         return;
     const uint64_t start = position_of(model, file, offset);
     lort_model_ahead_pass(model, start, start + n);
     lort_os_map_advise(model->files[file].map, offset, n, LORT_DONT_NEED, false);
+}
+
+/* ---- supplies ---- */
+
+bool lort_model_is_supplied(const lort_model *model) { return lort_model_supply_of(model) != NULL; }
+
+void lort_model_figures(const lort_model *model, lort_supply_figures *out)
+{
+    *out = (lort_supply_figures){.label = "", .commit = "", .place = ""};
+    if (lort_model_supply_of(model))
+        model->source->supply->tell(model->source->ctx, out);
+}
+
+lort_code lort_model_begin(lort_model *model, uint64_t work, bool full, lort_error *err)
+{
+    const lort_model_supply *supply = lort_model_supply_of(model);
+    return supply ? supply->begin(model->source->ctx, work, lort_model_bytes(model), full, err)
+                  : LORT_OK;
+}
+
+lort_code lort_model_prove(lort_model *model, uint32_t file, uint64_t end, lort_buffer *state,
+                           lort_error *err)
+{
+    const lort_model_supply *supply = lort_model_supply_of(model);
+    lort_code code =
+        supply ? supply->prove(model->source->ctx, model->files[file].supplied, end, state, err)
+               : LORT_OK;
+    if (code == LORT_E_READ)
+        lort_error_file(err, model->files[file].shown.name);
+    return code;
+}
+
+void lort_model_proved(lort_model *model, uint32_t file, uint64_t end, const uint8_t *state,
+                       uint64_t bytes)
+{
+    const lort_model_supply *supply = lort_model_supply_of(model);
+    if (supply)
+        supply->proved(model->source->ctx, model->files[file].supplied, end, state, bytes);
+}
+
+lort_code lort_model_prove_all(lort_model *model, lort_error *err)
+{
+    lort_code code = LORT_OK;
+    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
+        code = lort_model_prove(model, i, model->files[i].info.size, NULL, err);
+    return code;
 }

@@ -24,6 +24,9 @@ typedef struct lort_model_file {
     uint64_t size;
     uint64_t device, inode;
     int64_t mtime_ns, ctime_ns;
+    /* What tells the contents of a file that has none of these four: of a supply. NULL: on a disk
+     */
+    const char *identity;
     lort_header header; /* WEIGHTS only */
 } lort_model_file;
 
@@ -60,6 +63,44 @@ void lort_model_say(lort_model *model);
 /* Files of the directory that are no part of the model, and their bytes. */
 void lort_model_left_out(const lort_model *model, uint64_t *files, uint64_t *bytes);
 
+/* What a supply did and may do, for reports. Texts belong to the supply. */
+typedef struct lort_supply_figures {
+    const char *label, *commit; /* such as "hf://ORG/NAME@COMMIT"; commit: "" if there is none */
+    const char *place;          /* the directory of the spool */
+    uint64_t fetched, requests; /* bytes and requests so far */
+    uint64_t spool_most;        /* most bytes in the spool so far */
+} lort_supply_figures;
+
+/* Brings the bytes of a source's files, such as from a network. Files have numbers.
+ * Threads: any number of threads may call read, ahead and release; one calls the others. */
+typedef struct lort_model_supply {
+    /* Finds a file of the list. *identity: what tells its contents. */
+    lort_code (*find)(void *ctx, const char *name, uint32_t *file, const char **identity,
+                      lort_error *err);
+    /* Waits for n bytes at `offset` and copies them. */
+    lort_code (*read)(void *ctx, uint32_t file, void *buffer, uint64_t n, uint64_t offset,
+                      lort_error *err);
+    /* Fills memory with the bytes of the file from `from` to its end. The supply may read the
+     * memory until it closes. */
+    lort_code (*load)(void *ctx, uint32_t file, uint64_t from, uint8_t *memory, lort_error *err);
+    /* Advice: the bytes will be read next; the bytes have been used. */
+    void (*ahead)(void *ctx, uint32_t file, uint64_t offset, uint64_t n);
+    void (*release)(void *ctx, uint32_t file, uint64_t offset, uint64_t n);
+    /* Proves the bytes up to `end`, which follow those that were proved before. Bytes that are
+     * there no more are fetched once more. At the end of a file: LORT_E_READ if the contents are
+     * others than promised. state: what tells how far the proof is, for a later run; may be NULL.
+     */
+    lort_code (*prove)(void *ctx, uint32_t file, uint64_t end, lort_buffer *state, lort_error *err);
+    /* Goes on from such a state, if it proves at most `end` bytes. Else does nothing. An empty
+     * state: an earlier run proved the whole file. */
+    void (*proved)(void *ctx, uint32_t file, uint64_t end, const uint8_t *state, uint64_t bytes);
+    /* The work begins: at most `work` bytes are read and not released at a time. Fails with
+     * LORT_E_WRITE if they have no room. bytes: of all files. full: they are loaded. */
+    lort_code (*begin)(void *ctx, uint64_t work, uint64_t bytes, bool full, lort_error *err);
+    void (*tell)(void *ctx, lort_supply_figures *out);
+    void (*close)(void *ctx);
+} lort_model_supply;
+
 /* Files that do not lie on a disk, such as those that a container restores. */
 typedef struct lort_model_source {
     /* Calls `each` with the name of every file. */
@@ -71,6 +112,9 @@ typedef struct lort_model_source {
      * a header has none. */
     lort_code (*read)(void *ctx, const char *name, void *buffer, uint64_t n, lort_error *err);
     void *ctx;
+    /* Of files of which views are wanted. The list then goes level by level, and each folder by
+     * name, as a walk through a directory does. NULL: only headers are read. */
+    const lort_model_supply *supply;
 } lort_model_source;
 
 /* Opens the model of a source by the rules of lort_model_open, without a file. Side files are not
@@ -80,6 +124,29 @@ typedef struct lort_model_source {
  * Owner: the caller, who closes *out. On failure: as lort_model_open. */
 lort_code lort_model_open_source(const lort_model_source *source, const char *name, bool directory,
                                  const lort_alloc *alloc, lort_model **out, lort_error *err);
+/* Opens the model of a source with a supply, as lort_model_open_as opens files on a disk. name: a
+ * file of the source; NULL: the source is a directory. label: stands for the path in messages.
+ * Owner: the caller, who closes *out. Closing the model closes the supply, and so does a failure.
+ * On failure: as lort_model_open_as. */
+lort_code lort_model_open_supplied(const lort_model_source *source, const char *name,
+                                   const char *label, const lort_model_options *options,
+                                   const lort_alloc *alloc, lort_warn_fn *warn, void *warn_ctx,
+                                   lort_model **out, lort_error *err);
+/* True if the bytes come from a supply. */
+bool lort_model_is_supplied(const lort_model *model);
+/* Fills *out with zeros and "" if there is no supply. */
+void lort_model_figures(const lort_model *model, lort_supply_figures *out);
+/* The three do nothing and succeed if there is no supply; see lort_model_supply. */
+lort_code lort_model_begin(lort_model *model, uint64_t work, bool full, lort_error *err);
+lort_code lort_model_prove(lort_model *model, uint32_t file, uint64_t end, lort_buffer *state,
+                           lort_error *err);
+void lort_model_proved(lort_model *model, uint32_t file, uint64_t end, const uint8_t *state,
+                       uint64_t bytes);
+/* Proves all files to their ends. */
+lort_code lort_model_prove_all(lort_model *model, lort_error *err);
+/* Full mode: an earlier run finished the extents before this one. A later load need not bring the
+ * bytes of a supply. */
+void lort_model_need_from(lort_model *model, uint64_t extent);
 /* The bytes that the header of a weight file of a source was parsed from. Owner: the model. */
 const uint8_t *lort_model_head(const lort_model *model, uint32_t file);
 /* True if LoRT finds the model of a directory by an index.json of this name. */

@@ -151,6 +151,13 @@ static lort_code model_read(lort_model *model, const lort_model_entry *entry, vo
                             uint64_t n, uint64_t offset, lort_error *err)
 {
     lort_file *again = NULL;
+    const lort_model_supply *supply = lort_model_supply_of(model);
+    if (supply && n && offset + n <= entry->head_bytes) {
+        memcpy(buffer, entry->head + offset, n);
+        return LORT_OK;
+    }
+    if (supply)
+        return supply->read(model->source->ctx, entry->supplied, buffer, n, offset, err);
     if (model->source) /* only a whole index.json is read again */
         return model->source->read(model->source->ctx, entry->name, buffer, n, err);
     lort_code code = entry->file ? LORT_OK : lort_model_open_again(model, entry, &again, err);
@@ -171,9 +178,9 @@ static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort
         lort_code code = lort_take(model->alloc, want, "a file header", &memory, err);
         if (code)
             return code;
+        code = model_read(model, entry, memory, want, 0, err);
         entry->head = memory;
         entry->head_bytes = want;
-        code = model_read(model, entry, entry->head, want, 0, err);
         if (code == LORT_OK)
             code = lort_header_parse(entry->head, want, entry->info.size, model->alloc,
                                      &entry->shown.header, &wanted, err);
@@ -181,6 +188,7 @@ static lort_code parse_unmapped(lort_model *model, lort_model_entry *entry, lort
             return code;
         lort_give(model->alloc, entry->head, entry->head_bytes);
         entry->head = NULL;
+        entry->head_bytes = 0;
         want = wanted > 2 * want ? wanted : 2 * want;
         want = want < entry->info.size ? want : entry->info.size;
     }
@@ -273,7 +281,7 @@ static lort_code name_entry(lort_model *model, lort_model_entry *entry, const ch
     lort_code code = lort_arena_text(&model->arena, name, strlen(name), &entry->name, err);
     entry->shown.name = entry->shown.own_name = entry->name;
     const char *from = findable(name, entry->shown.role, room, sizeof room);
-    if (code || model->source || lort_path_folder(name) ||
+    if (code || lort_model_is_stored(model) || lort_path_folder(name) ||
         (from == name && !lort_plain_name(name, strlen(name), NULL)))
         return code; /* LoRT takes only plain names from folders */
     while (!lort_model_name_is_free(model, from, lead))
@@ -282,6 +290,15 @@ static lort_code name_entry(lort_model *model, lort_model_entry *entry, const ch
                              show_name(shown, sizeof shown, entry));
     lort_plain_name_make(from, lead, plain);
     return lort_arena_text(&model->arena, plain, strlen(plain), &entry->shown.name, err);
+}
+
+/* The permissions are those of a fresh download. */
+static lort_code find_supplied(const lort_model_source *source, lort_model_entry *entry,
+                               lort_error *err)
+{
+    entry->info.mode = 0666;
+    return source->supply->find(source->ctx, entry->name, &entry->supplied, &entry->shown.identity,
+                                err);
 }
 
 lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lort_error *err)
@@ -296,6 +313,8 @@ lort_code lort_model_add(lort_model *model, const char *name, lort_role role, lo
     if (code == LORT_OK)
         code = source ? source->size(source->ctx, name, &entry->info.size, err)
                       : lort_model_open_path(model, name, &entry->file, err);
+    if (code == LORT_OK && source && source->supply)
+        code = find_supplied(source, entry, err);
     if (code)
         return code;
     model->file_count++; /* from here close() cleans up */
@@ -312,11 +331,11 @@ lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uin
                           void *scratch, const uint8_t **out, lort_error *err)
 {
     lort_model_entry *entry = &model->files[file];
-    const uint8_t *base = entry->loaded ? entry->loaded
-                          : entry->map  ? lort_os_map_data(entry->map)
-                                        : NULL;
-    *out = base ? base + offset : scratch;
-    if (base || n == 0)
+    const bool loaded = entry->loaded && offset >= entry->loaded_from;
+    *out = loaded       ? entry->loaded + (offset - entry->loaded_from)
+           : entry->map ? lort_os_map_data(entry->map) + offset
+                        : scratch;
+    if (loaded || entry->map || n == 0)
         return LORT_OK;
     lort_code code = model_read(model, entry, scratch, n, offset, err);
     if (code)
@@ -339,7 +358,7 @@ static void close_file(lort_model *model, lort_model_entry *entry)
     lort_header_free(&entry->shown.header);
     lort_os_unmap(entry->map);
     lort_give(model->alloc, entry->head, entry->head_bytes);
-    lort_give(model->load_alloc, entry->loaded, entry->info.size);
+    lort_give(model->load_alloc, entry->loaded, entry->info.size - entry->loaded_from);
     lort_os_close(entry->file, NULL);
 }
 

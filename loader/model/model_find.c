@@ -112,7 +112,7 @@ static lort_code refuse_folders(const lort_tree *tree, lort_error *err)
 static lort_code add_weights(lort_tree *tree, lort_error *err)
 {
     lort_code code = LORT_OK;
-    const bool source = tree->model->source != NULL,
+    const bool source = lort_model_is_stored(tree->model),
                listed = has_file(tree->first, "model_index.json") ||
                         has_file(tree->first, "modules.json"),
                own = has_weights(tree->first);
@@ -179,6 +179,11 @@ static bool see_absent(components *c, const char *path, uint32_t n, bool bare)
     bool exists = false;
     snprintf(name, sizeof name, "%.*s", (int)n, path);
     const char *base = lort_path_base(name);
+    if (c->tree->model->source) { /* its list has no links */
+        if (!bare && !lort_tree_folder(c->tree, name))
+            lort_name_text_add(&c->missing, path, (uint32_t)strlen(path));
+        return !lort_tree_folder(c->tree, name);
+    }
     if (lort_model_enter(c->tree->model, name, lort_path_folder(name), &entered, NULL))
         return true;
     lort_dir *dir = entered ? entered : c->tree->model->dir;
@@ -296,11 +301,11 @@ static lort_code find_tree(lort_model *model, const lort_model_options *options,
     tree.last = &tree.first;
     model->directory = true;
     lort_code code = lort_tree_list(&tree, err);
-    if (code == LORT_OK && !model->source)
+    if (code == LORT_OK && !lort_model_is_stored(model))
         code = check_components(&tree, err);
     if (code == LORT_OK)
         code = add_weights(&tree, err);
-    if (code == LORT_OK && !model->source)
+    if (code == LORT_OK && !lort_model_is_stored(model))
         code = lort_side_add(&tree, err);
     lort_tree_free(&tree);
     return code;
@@ -316,7 +321,7 @@ static lort_code add_numbered(lort_model *model, const char *name, bool *found, 
     lort_folder folder;
     lort_shard_sets sets = {0};
     *found = lort_numbered_parse(name, &form) &&
-             !(model->source && lort_text_ends(name, ".safetensors"));
+             !(lort_model_is_stored(model) && lort_text_ends(name, ".safetensors"));
     if (!*found)
         return LORT_OK;
     lort_code code = lort_model_names(model, &folder, err);
@@ -399,6 +404,23 @@ static lort_code find_file(lort_model *model, const char *path, const lort_model
     lort_code code = lort_os_dir_of(path, &model->dir, &name, err);
     if (code == LORT_OK)
         code = find_by_file(model, name, &index, err);
+    if (code == LORT_OK)
+        code = refuse_weights(model, name, index, options, err);
+    if (code)
+        return code;
+    if (index)
+        return find_by_index(model, name, options, err);
+    lort_side_note(model, name);
+    return LORT_OK;
+}
+
+lort_code lort_model_find_supplied(lort_model *model, const char *name,
+                                   const lort_model_options *options, lort_error *err)
+{
+    bool index;
+    if (!name)
+        return find_tree(model, options, err);
+    lort_code code = find_by_file(model, name, &index, err);
     if (code == LORT_OK)
         code = refuse_weights(model, name, index, options, err);
     if (code)

@@ -220,7 +220,7 @@ static lort_code look_for_lists(chooser *c, lort_error *err)
     lort_code code = LORT_OK;
     for (lort_found *f = c->folder->first; f && code == LORT_OK; f = f->next) {
         if (f->kind != LORT_FOUND_SIDE || f->name_class != LORT_NAME_PLAIN || f->lists_shards ||
-            !lort_text_ends(f->path, ".json") || c->tree->model->source)
+            !lort_text_ends(f->path, ".json") || lort_model_is_stored(c->tree->model))
             continue;
         code = lort_model_read_head(c->tree->model, f->path, head, &n, &size, err);
         if (code == LORT_OK)
@@ -301,7 +301,8 @@ static lort_code add_other_forms(chooser *c, uint32_t count, lort_error *err)
         }
     const lort_folder folder = {.path = c->all.path, .names = c->names, .count = n};
     /* a container may hold one shard alone */
-    const bool alone = c->tree->model->source && c->folder->counts[LORT_FOUND_SAFETENSORS] == 1 &&
+    const bool alone = lort_model_is_stored(c->tree->model) &&
+                       c->folder->counts[LORT_FOUND_SAFETENSORS] == 1 &&
                        c->folder->counts[LORT_FOUND_GGUF] == 0;
     lort_code code = lort_shard_sets_find(&folder, c->tree->model->alloc, &c->sets, err);
     if (code == LORT_OK)
@@ -473,7 +474,7 @@ static void leave(chooser *c, const form *f)
 static bool is_other_spelling(const chooser *c, const form *f)
 {
     const uint64_t a = f->bytes, b = c->taken_bytes;
-    if (!c->taken || c->tree->model->source)
+    if (!c->taken || lort_model_is_stored(c->tree->model))
         return false;
     if (f->gguf != c->taken->gguf)
         return true;
@@ -487,9 +488,9 @@ static lort_code refuse_both(const chooser *c, const form *a, const form *b, lor
     char one[300], other[300];
     return lort_fail(
         err, LORT_E_USAGE, "the directory holds several %s: %s, %s; name one with --weights NAME",
-        c->tree->model->source ? "files with one tensor"
-        : a->gguf              ? "GGUF models"
-                               : "models with equal tensor names",
+        lort_model_is_stored(c->tree->model) ? "files with one tensor"
+        : a->gguf                            ? "GGUF models"
+                                             : "models with equal tensor names",
         lort_escape_text(one, sizeof one, a->path), lort_escape_text(other, sizeof other, b->path));
 }
 
@@ -504,7 +505,7 @@ static lort_code consider(chooser *c, form *f, lort_error *err)
         leave(c, f);
         return LORT_OK;
     }
-    if (c->taken && f->gguf && !c->tree->model->source) { /* the user named another */
+    if (c->taken && f->gguf && !lort_model_is_stored(c->tree->model)) { /* the user named another */
         leave(c, f);
         return LORT_OK;
     }
@@ -514,7 +515,7 @@ static lort_code consider(chooser *c, form *f, lort_error *err)
     const form *other = c->count > 1 ? repeats(c, f) : NULL;
     if (!other)
         return take(c, f, err);
-    if (is_tie(other, f) || c->tree->model->source)
+    if (is_tie(other, f) || lort_model_is_stored(c->tree->model))
         return refuse_both(c, other, f, err);
     lort_model_drop(c->tree->model, f->first_file);
     leave(c, f);
@@ -526,7 +527,7 @@ static lort_code refuse_several_gguf(const chooser *c, lort_error *err)
 {
     lort_name_text names = {0};
     if (c->count < 2 || !c->forms[0].gguf || c->forms[1].rank != c->forms[0].rank ||
-        c->tree->model->source)
+        lort_model_is_stored(c->tree->model))
         return LORT_OK;
     for (uint32_t i = 0; i < c->count; i++)
         lort_name_text_add(&names, c->forms[i].path, (uint32_t)strlen(c->forms[i].path));

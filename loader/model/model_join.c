@@ -19,6 +19,8 @@ static lort_code see_name(void *ctx, const char *name, lort_error *err)
 {
     lister *l = ctx;
     void *memory;
+    if (lort_model_supply_of(l->model) && strchr(name, '/')) /* in a folder */
+        return LORT_OK;
     if (l->count == l->room) {
         const uint32_t room = l->room ? 2 * l->room : 64;
         lort_code code = lort_arena_take(&l->model->arena, room * sizeof *l->names, &memory, err);

@@ -14,9 +14,11 @@ typedef struct lort_model_entry {
     const char *name;      /* on the disk, or of the source */
     lort_file *file;       /* NULL: closed; readers open it again */
     lort_file_info info;
-    lort_map *map;   /* NULL: empty, or could not be mapped */
-    uint8_t *loaded; /* full mode: the bytes in memory */
-    uint8_t *head;   /* unmapped files and files of a source: the header bytes */
+    lort_map *map;        /* NULL: empty, or could not be mapped */
+    uint8_t *loaded;      /* full mode: the bytes in memory, from byte loaded_from on */
+    uint64_t loaded_from; /* 0, but for a supplied file of which a resumed run needs the rest */
+    uint32_t supplied;    /* the number of the file at the supply */
+    uint8_t *head;        /* unmapped files and files of a source: the header bytes */
     uint64_t head_bytes;
 } lort_model_entry;
 
@@ -53,6 +55,7 @@ struct lort_model {
     const char *path;
     lort_dir *dir;
     const lort_model_source *source; /* NULL: the files lie in `dir` */
+    uint64_t needed;                 /* the first extent whose bytes a load must bring */
     lort_model_entry *files;
     uint32_t file_count, file_room, open_count;
     bool directory;
@@ -72,6 +75,17 @@ struct lort_model {
     void *warn_ctx;
     lort_model_note *held; /* warnings that wait for lort_model_say, the last one first */
 };
+
+/* True if the files are those that a container restores. */
+static inline bool lort_model_is_stored(const lort_model *model)
+{
+    return model->source && !model->source->supply;
+}
+/* What brings the bytes of the files; NULL: they lie on a disk or in a container. */
+static inline const lort_model_supply *lort_model_supply_of(const lort_model *model)
+{
+    return model->source ? model->source->supply : NULL;
+}
 
 void lort_model_warn(lort_model *model, const char *format, ...) LORT_PRINTF(2, 3);
 /* Keeps a warning for lort_model_say: words about files that are left out come after errors. */
@@ -124,6 +138,9 @@ lort_code lort_model_add_single(lort_model *model, const char *path, lort_error 
 /* Finds and adds every file behind the path. */
 lort_code lort_model_find(lort_model *model, const char *path, const lort_model_options *options,
                           lort_error *err);
+/* The same for a source with a supply. name: a file; NULL: all files are a directory. */
+lort_code lort_model_find_supplied(lort_model *model, const char *name,
+                                   const lort_model_options *options, lort_error *err);
 /* The same for the source. directory: name is the index.json of the model, or NULL. */
 lort_code lort_model_find_source(lort_model *model, const char *name, bool directory,
                                  lort_error *err);

@@ -208,8 +208,9 @@ static lort_code see_beside(void *ctx, const char *name, lort_error *err)
         !lort_model_claims_weights(name) && !lort_model_claims_index(name) &&
         !lort_name_is_unfinished(name) && !lort_text_ends(name, ".lort") &&
         !is_added(b->model, name) &&
-        lort_os_follow(b->model->dir, name, &info, &exists, NULL) == LORT_OK && exists &&
-        info.kind == LORT_FILE_REGULAR) {
+        (b->model->source ||
+         (lort_os_follow(b->model->dir, name, &info, &exists, NULL) == LORT_OK && exists &&
+          info.kind == LORT_FILE_REGULAR))) {
         lort_name_text_add(&b->names, name, (uint32_t)strlen(name));
         b->is_model |= strcmp(name, "config.json") == 0 || strncmp(name, "tokenizer", 9) == 0;
     }
@@ -220,8 +221,12 @@ void lort_side_note(lort_model *model, const char *name)
 {
     beside b = {.model = model};
     char shown[300];
-    if (!lort_text_ends(name, ".safetensors") ||
-        lort_os_dir_list(model->dir, see_beside, &b, NULL) || !b.is_model)
+    lort_folder folder;
+    if (!lort_text_ends(name, ".safetensors") || lort_model_names(model, &folder, NULL))
+        return;
+    for (uint32_t i = 0; i < folder.count; i++)
+        see_beside(&b, folder.names[i], NULL);
+    if (!b.is_model)
         return;
     lort_model_hold(model, "%s: side files are not taken: %s; name the directory to take them",
                     lort_escape_text(shown, sizeof shown, name), lort_name_text_end(&b.names));

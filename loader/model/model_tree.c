@@ -211,9 +211,26 @@ static lort_code folders_of(lort_tree *tree, const char *path, lort_found_folder
 {
     lort_code code = LORT_OK;
     *out = tree->first;
-    for (const char *at = strchr(path, '/'); at && code == LORT_OK; at = strchr(at + 1, '/'))
+    (*out)->filled = true;
+    for (const char *at = strchr(path, '/'); at && code == LORT_OK; at = strchr(at + 1, '/')) {
         code = add_folder(tree, path, (uint32_t)(at - path), *out, out, err);
+        if (code == LORT_OK)
+            (*out)->filled = true;
+    }
     return code;
+}
+
+/* True if the path leads through a folder that is no part of a model. */
+static bool is_none(const char *path)
+{
+    char name[LORT_PLAIN_NAME_MAX + 1];
+    for (const char *end; *path; path = *end ? end + 1 : end) {
+        end = path + strcspn(path, "/");
+        snprintf(name, sizeof name, "%.*s", (int)(end - path), path);
+        if (lort_name_tell(name, true) == LORT_NAME_NEVER)
+            return true;
+    }
+    return false;
 }
 
 static lort_code see_source(void *ctx, const char *path, lort_error *err)
@@ -221,7 +238,17 @@ static lort_code see_source(void *ctx, const char *path, lort_error *err)
     lort_tree *tree = ctx;
     lort_found_folder *folder;
     lort_found found = {.path = path};
+    const bool supplied = lort_model_supply_of(tree->model) != NULL;
+    if (supplied && is_none(path)) {
+        (void)tree->model->source->size(tree->model->source->ctx, path, &found.size, NULL);
+        lort_left_add(tree, LORT_LEFT_NEVER, path, 1, found.size);
+        return LORT_OK;
+    }
+    if (supplied && lort_name_is_temporary(lort_path_base(path)))
+        return LORT_OK;
     lort_code code = folders_of(tree, path, &folder, err);
+    if (code == LORT_OK && supplied)
+        code = tree->model->source->size(tree->model->source->ctx, path, &found.size, err);
     return code ? code : see_file(tree, folder, &found, err);
 }
 

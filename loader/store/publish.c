@@ -313,6 +313,14 @@ lort_code lort_publish_drop(lort_publish *p, lort_error *err)
     return LORT_OK;
 }
 
+void lort_publish_cut(lort_publish *p, uint64_t n)
+{
+    if (n >= p->size || !p->options.resumable)
+        return;
+    p->worth = p->worth && lort_os_truncate(p->file, n, NULL) == LORT_OK;
+    p->size = n;
+}
+
 lort_code lort_publish_checkpoint(lort_publish *p, lort_error *err)
 {
     if (!p->options.resumable)

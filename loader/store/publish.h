@@ -79,6 +79,9 @@ lort_code lort_publish_look(lort_publish *publish, void *buffer, uint64_t n, uin
 lort_code lort_publish_adopt(lort_publish *publish, uint64_t n, lort_error *err);
 /* Cuts off the found bytes that were not adopted. Later appends follow the adopted bytes. */
 lort_code lort_publish_drop(lort_publish *publish, lort_error *err);
+/* Cuts the partial output of a resumable file to its first n bytes: the rest is not trusted. Only
+ * keep and close may follow. */
+void lort_publish_cut(lort_publish *publish, uint64_t n);
 /* Marks everything so far as worth keeping. Syncs if the last sync is long enough ago: 20 times its
  * duration, clamped to 50 ms - 1 s. close syncs the rest. Does nothing for a file that is not
  * resumable. */
