@@ -219,8 +219,18 @@ void lort_os_unlock_mutex(lort_mutex *mutex);
 void lort_os_mutex_close(lort_mutex *mutex);
 lort_code lort_os_cond_open(lort_cond **out, lort_error *err);
 void lort_os_wait(lort_cond *cond, lort_mutex *mutex);
+/* The same for at most `ms` milliseconds. It may return earlier, without a reason. */
+void lort_os_wait_ms(lort_cond *cond, lort_mutex *mutex, uint32_t ms);
 void lort_os_wake_all(lort_cond *cond);
 void lort_os_cond_close(lort_cond *cond);
+
+/* ---- libraries that are loaded when they are needed ---- */
+/* Loads the first of the named libraries that is there, and keeps it until the process ends. NULL:
+ * none is there. names: ends with NULL. */
+void *lort_os_library(const char *const *names);
+/* Puts the address of a function into *function, a pointer to a function. False: the library has
+ * no such function, and *function is NULL. */
+bool lort_os_library_find(void *library, const char *name, void *function);
 
 /* The floating-point environment of a thread: rounding mode, traps, exception flags, and whether
  * tiny numbers count as zero. A new thread starts with that of the thread that started it. */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MOST_FOR_LIBRARIES ((size_t)4 << 20)
 
@@ -141,7 +142,11 @@ lort_code lort_os_cond_open(lort_cond **out, lort_error *err)
     *out = cond;
     if (!cond)
         return lort_fail(err, LORT_E_MEMORY, "no memory for a condition variable");
-    pthread_cond_init(&cond->cond, NULL);
+    pthread_condattr_t attr; /* these calls cannot fail on Linux */
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&cond->cond, &attr);
+    pthread_condattr_destroy(&attr);
     return LORT_OK;
 }
 
@@ -149,6 +154,15 @@ void lort_os_wait(lort_cond *cond, lort_mutex *mutex)
 {
     pthread_cond_wait(&cond->cond, &mutex->lock);
 }
+
+void lort_os_wait_ms(lort_cond *cond, lort_mutex *mutex, uint32_t ms)
+{
+    const uint64_t end = lort_os_clock_ns() + (uint64_t)ms * 1000000u;
+    const struct timespec until = {.tv_sec = (time_t)(end / 1000000000u),
+                                   .tv_nsec = (long)(end % 1000000000u)};
+    pthread_cond_timedwait(&cond->cond, &mutex->lock, &until);
+}
+
 void lort_os_wake_all(lort_cond *cond) { pthread_cond_broadcast(&cond->cond); }
 
 void lort_os_cond_close(lort_cond *cond)

@@ -1,4 +1,5 @@
-/* os_windows_process: the clocks and the memory of this process, and the CPUs it may use. */
+/* os_windows_process: the clocks and the memory of this process, the CPUs it may use, and libraries
+ * that it loads. */
 #include "loader/os/windows/os_windows.h"
 #include <malloc.h>
 #include <psapi.h>
@@ -24,6 +25,23 @@ int64_t lort_os_time_ns(void)
     GetSystemTimePreciseAsFileTime(&now);
     const uint64_t ticks = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
     return (int64_t)(ticks - TICKS_TO_1970) * 100;
+}
+
+/* ---- libraries ---- */
+
+void *lort_os_library(const char *const *names)
+{
+    HMODULE library = NULL;
+    for (; *names && !library; names++)
+        library = LoadLibraryA(*names);
+    return library;
+}
+
+bool lort_os_library_find(void *library, const char *name, void *function)
+{
+    const FARPROC found = GetProcAddress(library, name);
+    memcpy(function, &found, sizeof found);
+    return found != NULL;
 }
 
 /* ---- memory ---- */

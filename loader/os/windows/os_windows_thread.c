@@ -122,5 +122,9 @@ void lort_os_wait(lort_cond *cond, lort_mutex *mutex)
 {
     SleepConditionVariableSRW(&cond->cond, &mutex->lock, INFINITE, 0);
 }
+void lort_os_wait_ms(lort_cond *cond, lort_mutex *mutex, uint32_t ms)
+{
+    SleepConditionVariableSRW(&cond->cond, &mutex->lock, ms, 0);
+}
 void lort_os_wake_all(lort_cond *cond) { WakeAllConditionVariable(&cond->cond); }
 void lort_os_cond_close(lort_cond *cond) { free(cond); }
