@@ -3,6 +3,7 @@
 #   MODE=release|asan|ubsan|tsan   flavour; each has its own directory under build/
 #   CC=gcc|clang  WERROR=1         compiler; warnings are errors
 #   BLAS=openblas|none             none: lib and lort without OpenBLAS, which read only (build/MODE-reader)
+#   WITH_CURL=1|0                  0: lib and lort without HTTP, so they read no model from the network (build/MODE-offline)
 #   PREFIX=/usr/local DESTDIR=     for install
 #   PYTHONDIR=                     of the Python package, for install
 #   T=gguf                         of check, check-unit, check-cli, fuzz: only suites and cases with this in their names
@@ -17,7 +18,8 @@ PREFIX  ?= /usr/local
 CC      ?= cc
 PKG_CONFIG ?= pkg-config
 BLAS    ?= openblas
-BUILD   ?= build/$(MODE)$(if $(filter none,$(BLAS)),-reader)
+WITH_CURL ?= $(if $(filter windows,$(SYSTEM)),0,1)
+BUILD   ?= build/$(MODE)$(if $(filter none,$(BLAS)),-reader)$(if $(filter 0,$(WITH_CURL)),-offline)
 TIME    ?= 60
 comma := ,
 say = $(if $(V),,@echo "  $(1)	$@";)
@@ -26,6 +28,9 @@ SYSTEM  ?= posix linux
 VERSION := $(shell sed -n 's/^.define LORT_VERSION "\(.*\)"/\1/p' compress/lort.h)
 ifeq ($(filter none openblas,$(BLAS)),)
 $(error BLAS=$(BLAS) is not one of openblas none)
+endif
+ifeq ($(filter 0 1,$(WITH_CURL)),)
+$(error WITH_CURL=$(WITH_CURL) is not one of 0 1)
 endif
 PKGS    := $(if $(filter openblas,$(BLAS)),openblas lapacke) libzstd hwloc libxxhash jansson nettle
 
@@ -41,7 +46,8 @@ endif
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla -Wundef \
         -Wformat=2 -Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-psabi $(if $(WERROR),-Werror)
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+# libcurl is loaded when it is needed (loader/http/http.c), so only its headers are asked for.
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) $(if $(filter 1,$(WITH_CURL)),libcurl) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 READER_LIBS := $(shell $(PKG_CONFIG) --libs $(filter-out openblas lapacke,$(PKGS)) 2>/dev/null)
 # The prefix map keeps the directory of the build out of debugging information: the same bytes anywhere.
@@ -58,10 +64,12 @@ CMOCKA_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 
 # One of two files has the interface of compress/math/blas.h.
 OTHER_BLAS := compress/math/$(if $(filter none,$(BLAS)),blas,blas_none).c
+# One of two files has the interface of loader/http/http.h.
+OTHER_HTTP := loader/http/$(if $(filter 0,$(WITH_CURL)),http,http_none).c
 # What a build takes: loader/os/NAME, and elsewhere files whose names end in _NAME.c, for the names in SYSTEM alone.
 OTHERS   := $(foreach name,$(filter-out $(SYSTEM),posix linux windows),%_$(name).c tests/unit/loader/os/$(name)/%)
 sources   = $(filter-out $(OTHERS),$(wildcard $(1)))
-LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS),$(call sources,formats/*/*.c loader/*/*.c $(SYSTEM:%=loader/os/%/*.c) compress/*/*.c))
+LIB_SRC  := $(filter-out compress/cli/% $(OTHER_BLAS) $(OTHER_HTTP),$(call sources,formats/*/*.c loader/*/*.c $(SYSTEM:%=loader/os/%/*.c) compress/*/*.c))
 CLI_SRC  := $(call sources,compress/cli/*.c compress/cli/*/*.c)
 UNIT_SRC := $(call sources,tests/numerics/test_*.c tests/unit/*/*/test_*.c tests/unit/*/*/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
