@@ -8,6 +8,10 @@
 #include "loader/source/source.h"
 #include <stdint.h>
 
+#define LORT_REMOTE_CONNECTIONS 4u /* by default */
+#define LORT_REMOTE_STACK                                                                          \
+    (UINT64_C(512) << 10) /* bytes that a thread needs which calls open or fetch */
+
 /* False: this build has no HTTP library, and lort_remote_open fails. */
 bool lort_remote_built(void);
 
@@ -22,13 +26,16 @@ typedef struct lort_remote_file {
 } lort_remote_file;
 
 typedef struct lort_remote_options {
-    unsigned connections; /* most requests at a time; 0: 4 */
+    unsigned connections; /* most requests at a time; 0: LORT_REMOTE_CONNECTIONS; at most 64 */
     /* Called between and during waits, from any thread. True: calls end with LORT_E_STOPPED. */
     bool (*stop)(void *ctx);
     void *stop_ctx;
     /* Receives each warning as one escaped line. May be NULL. */
     void (*warn)(void *ctx, const char *text);
     void *warn_ctx;
+    /* For tests, which cannot wait for minutes. 0: as it is for users. */
+    uint32_t wait_unit_ms; /* of the random waits between tries; 0: 1000 */
+    uint32_t quiet_s;      /* a request ends that was silent for so long; 0: 30 */
 } lort_remote_options;
 
 /* Counts since open. */
