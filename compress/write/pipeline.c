@@ -26,6 +26,7 @@ typedef struct pipeline {
     unsigned window;
     bool ahead;      /* read later jobs ahead: the model is not in memory */
     lort_pool *team; /* helps with one matrix; NULL: only the worker of the job */
+    uint64_t asked;  /* jobs that are read ahead, of a model from the network */
     uint64_t done;   /* extents that an earlier run finished */
     uint64_t matrices, matrices_kept;
     bool noted; /* the size to expect */
@@ -134,6 +135,23 @@ static void prefetch_job(const pipeline *p, uint64_t item)
     lort_model_prefetch(p->decider->model, range.file, range.offset, range.bytes);
 }
 
+/* Asks for what follows the jobs in work. A disk reads on behind a small range by itself. A network
+ * must be asked, so early that all connections have work. */
+static void prefetch_next(pipeline *p, uint64_t item)
+{
+    uint64_t bytes = 0;
+    if (!lort_model_is_supplied(p->decider->model)) {
+        prefetch_job(p, item);
+        return;
+    }
+    for (uint64_t i = item; i < p->count && bytes < LORT_AHEAD_MOST; i++) {
+        bytes += lort_job_range(p->decider, p->plan, &p->jobs[i]).bytes;
+        if (i >= p->asked)
+            prefetch_job(p, i);
+        p->asked = i >= p->asked ? i + 1 : p->asked;
+    }
+}
+
 /* Large slices leave one by one: a stack of experts may be larger than the spool of a model from
  * the network. A stack of small slices may be written again as a whole (write/emit.c). */
 static lort_code release_slice(const pipeline *p, const lort_job *j, lort_error *err)
@@ -170,7 +188,7 @@ static lort_code commit_job(void *ctx, int64_t item, unsigned slot, lort_error *
         code = release_slice(p, j, err);
     /* The job after those in work. */
     if (p->ahead)
-        prefetch_job(p, (uint64_t)item + 1 + p->window);
+        prefetch_next(p, (uint64_t)item + 1 + p->window);
     return code;
 }
 

@@ -3,13 +3,18 @@
 #include "formats/base/plain_path.h"
 #include "formats/base/text.h"
 #include "loader/spool/spool_parts.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Side files up to this size come whole, with one request. */
 #define SMALL_FILE (1u << 20)
-#define AHEAD_MOST ((uint64_t)64 << 20) /* read ahead beside twice the largest piece of work */
-#define AHEAD_SHARE 4                   /* of the free space of the disk, one in so many */
+#define AHEAD_MOST ((uint64_t)64 << 20)  /* read ahead beside what is in work */
+#define AHEAD_FIRST ((uint64_t)16 << 20) /* read ahead before the work begins: heads, samples */
+#define AHEAD_SHARE 4                    /* of the free space of the disk, one in so many */
+
+static _Thread_local char this_thread; /* its address stands for the thread */
+static void say_held(lort_spool *spool);
 
 /* ---- the source ---- */
 
@@ -98,6 +103,7 @@ static void release(void *ctx, uint32_t number, uint64_t offset, uint64_t n)
 static lort_code prove(void *ctx, uint32_t file, uint64_t end, lort_buffer *state, lort_error *err)
 {
     lort_spool *spool = ctx;
+    say_held(spool);
     return lort_spool_prove(spool, &spool->files[file], end, state, err);
 }
 
@@ -105,11 +111,6 @@ static void proved(void *ctx, uint32_t file, uint64_t end, const uint8_t *state,
 {
     lort_spool *spool = ctx;
     lort_spool_proved(&spool->files[file], end, state, bytes);
-}
-
-static uint64_t most_of(const lort_spool *spool)
-{
-    return (uint64_t)spool->slot_count * LORT_SPOOL_UNIT;
 }
 
 /* Reading ahead takes a part of the free space at most. What is in work may take all of it. */
@@ -124,8 +125,7 @@ static lort_code begin(void *ctx, uint64_t work, uint64_t bytes, bool full, lort
     const uint64_t need = full          ? 0
                           : spool->keep ? bytes
                                         : work,
-                   part = space / AHEAD_SHARE,
-                   most = spool->keep ? UINT64_MAX : most_of(spool) + 2 * work + AHEAD_MOST;
+                   part = space / AHEAD_SHARE, most = work + AHEAD_MOST;
     if (need > space)
         return lort_fail(err, LORT_E_WRITE,
                          "not enough space for the spool in %s (free %s, needed %s); --spool DIR "
@@ -134,7 +134,8 @@ static lort_code begin(void *ctx, uint64_t work, uint64_t bytes, bool full, lort
                          lort_size_text(space, free_text, sizeof free_text),
                          lort_size_text(need, need_text, sizeof need_text));
     lort_os_lock_mutex(spool->mutex);
-    spool->ahead_most = most < most_of(spool) + part ? most : most_of(spool) + part;
+    spool->pages_ahead = spool->keep ? UINT64_MAX / LORT_SPOOL_PAGE
+                                     : spool->pages + (most < part ? most : part) / LORT_SPOOL_PAGE;
     lort_os_unlock_mutex(spool->mutex);
     return LORT_OK;
 }
@@ -155,7 +156,7 @@ static void tell(void *ctx, lort_supply_figures *out)
                                  .place = lort_os_dir_path(spool->dir),
                                  .fetched = counts.body_bytes,
                                  .requests = counts.requests,
-                                 .spool_most = most_of(spool)};
+                                 .spool_most = spool->written * LORT_SPOOL_PAGE};
     lort_os_unlock_mutex(spool->mutex);
 }
 
@@ -167,7 +168,7 @@ static void close_spool(void *ctx)
         lort_give(spool->alloc, spool->files[i].units,
                   spool->files[i].unit_count * sizeof(lort_spool_unit));
     lort_give(spool->alloc, spool->free_slots, spool->slot_room * sizeof(uint32_t));
-    lort_give(spool->alloc, spool->stamps, spool->slot_room * sizeof(uint32_t));
+    lort_give(spool->alloc, spool->slots, spool->slot_room * sizeof *spool->slots);
     lort_give(spool->alloc, spool->buffer, LORT_SPOOL_PROOF);
     if (spool->changed)
         lort_os_cond_close(spool->changed);
@@ -190,6 +191,36 @@ static const lort_model_supply supply = {.find = find,
                                          .begin = begin,
                                          .tell = tell,
                                          .close = close_spool};
+
+/* ---- warnings ---- */
+
+/* Others may not call the observer of a command: warnings of other threads wait for this one. */
+static void say_held(lort_spool *spool)
+{
+    char text[sizeof spool->warnings[0]];
+    for (;;) {
+        lort_os_lock_mutex(spool->mutex);
+        const bool any = spool->warning_count > 0;
+        if (any)
+            memcpy(text, spool->warnings[--spool->warning_count], sizeof text);
+        lort_os_unlock_mutex(spool->mutex);
+        if (!any)
+            return;
+        if (spool->warn)
+            spool->warn(spool->warn_ctx, text);
+    }
+}
+
+static void hear_warning(void *ctx, const char *text)
+{
+    lort_spool *spool = ctx;
+    lort_os_lock_mutex(spool->mutex);
+    if (spool->warning_count < LORT_SPOOL_WARNINGS)
+        snprintf(spool->warnings[spool->warning_count++], sizeof spool->warnings[0], "%s", text);
+    lort_os_unlock_mutex(spool->mutex);
+    if (spool->thread == &this_thread)
+        say_held(spool);
+}
 
 /* ---- opening ---- */
 
@@ -214,9 +245,15 @@ static lort_code open_spool(const lort_source *source, const lort_spool_options 
     const lort_remote_options how = {.connections = LORT_SPOOL_THREADS + 1,
                                      .stop = options->stop,
                                      .stop_ctx = options->stop_ctx,
-                                     .warn = warn,
-                                     .warn_ctx = warn_ctx};
-    *spool = (lort_spool){.alloc = alloc, .arena.alloc = alloc, .keep = options->keep};
+                                     .warn = hear_warning,
+                                     .warn_ctx = spool};
+    *spool = (lort_spool){.alloc = alloc,
+                          .arena.alloc = alloc,
+                          .keep = options->keep,
+                          .warn = warn,
+                          .warn_ctx = warn_ctx,
+                          .thread = &this_thread,
+                          .pages_ahead = AHEAD_FIRST / LORT_SPOOL_PAGE};
     spool->source = (lort_model_source){list, size_of, read_start, spool, &supply};
     lort_code code = lort_os_mutex_open(&spool->mutex, err);
     if (code == LORT_OK)

@@ -185,17 +185,12 @@ static bool load_next(lort_spool *spool, lort_error *err, lort_code *code)
 
 /* ---- threads ---- */
 
-static uint64_t in_use(const lort_spool *spool)
-{
-    return (uint64_t)(spool->slot_count - spool->free_count) * LORT_SPOOL_UNIT;
-}
-
 /* Claims pages of the first range that lacks some. Ranges that are complete leave the list. */
 static bool claim_ahead(lort_spool *spool, lort_spool_claim *claim)
 {
-    while (spool->range_count && in_use(spool) + LORT_SPOOL_UNIT <= spool->ahead_most) {
+    while (spool->range_count && spool->pages < spool->pages_ahead) {
         lort_spool_range *range = &spool->ranges[0];
-        const uint64_t left = spool->ahead_most - in_use(spool);
+        const uint64_t left = (spool->pages_ahead - spool->pages) * LORT_SPOOL_PAGE;
         if (lort_spool_claim_pages(spool, &spool->files[range->file], range->from, range->to,
                                    left < LORT_SPOOL_PIECE ? left : LORT_SPOOL_PIECE, claim,
                                    NULL) == LORT_OK &&

@@ -22,12 +22,18 @@
 #define LORT_SPOOL_THREADS 6u         /* connections that read ahead; a reader has one more */
 #define LORT_SPOOL_RANGES 64u         /* that wait to be read ahead */
 #define LORT_SPOOL_PROOF (256u << 10) /* bytes that are hashed at once */
+#define LORT_SPOOL_WARNINGS 4u
 #define LORT_SPOOL_NONE UINT32_MAX
 
 typedef struct lort_spool_unit {
     uint32_t slot;         /* LORT_SPOOL_NONE: none */
     uint16_t have, flight; /* a bit for each page: it is here; somebody fetches it */
 } lort_spool_unit;
+
+typedef struct lort_spool_slot {
+    uint32_t stamp;   /* how often the slot was freed */
+    uint16_t written; /* a bit for each page that ever lay in it */
+} lort_spool_slot;
 
 typedef struct lort_spool_file {
     uint32_t number;  /* at the remote */
@@ -59,6 +65,7 @@ typedef struct lort_spool_load {
     lort_spool_file *file;
     uint8_t *memory;
     uint64_t from;                /* memory has the bytes from here on */
+    uint64_t each;                /* bytes of a piece */
     uint64_t next, pieces, ready; /* pieces that were begun, of all, that are complete */
 } lort_spool_load;
 
@@ -70,17 +77,24 @@ typedef struct lort_spool {
     lort_spool_file *files; /* in the order of a walk */
     uint32_t file_count;
     bool keep;
-    lort_dir *dir; /* where the spool lies */
+    lort_warn_fn *warn;
+    void *warn_ctx;
+    const void *thread; /* stands for the thread that opened the model; it alone warns */
+    lort_dir *dir;      /* where the spool lies */
     lort_file *file;
     uint8_t *buffer; /* for proofs; NULL: not taken yet */
 
     /* guards all below, and the units of the files */
     lort_mutex *mutex;
-    lort_cond *changed;            /* pages came or went, or work came */
-    lort_error failed;             /* of a thread; code LORT_OK: none */
-    uint32_t *free_slots, *stamps; /* stamps: how often a slot was freed */
+    lort_cond *changed;     /* pages came or went, or work came */
+    lort_error failed;      /* of a thread; code LORT_OK: none */
+    lort_spool_slot *slots; /* [slot_room] */
+    uint32_t *free_slots;   /* [slot_room] */
     uint32_t slot_count, free_count, slot_room;
-    uint64_t ahead_most; /* the slots in use above which nobody reads ahead */
+    uint64_t pages, written; /* pages that are here or on their way; that ever lay on the disk */
+    uint64_t pages_ahead;    /* the number of pages above which nobody reads ahead */
+    char warnings[LORT_SPOOL_WARNINGS][400]; /* of other threads; they wait for the caller's */
+    uint32_t warning_count;
     lort_spool_range ranges[LORT_SPOOL_RANGES];
     uint32_t range_count;
     lort_spool_load load;

@@ -26,26 +26,26 @@ lort_code lort_spool_open_file(lort_spool *spool, lort_error *err)
 
 static lort_code grow(lort_spool *spool, lort_error *err)
 {
-    const uint32_t room = spool->slot_room ? 2 * spool->slot_room : SLOTS_FIRST;
-    void *slots, *stamps;
-    lort_code code =
-        lort_take(spool->alloc, room * sizeof(uint32_t), "the table of the spool", &slots, err);
+    const uint32_t was = spool->slot_room, room = was ? 2 * was : SLOTS_FIRST;
+    void *slots, *frees;
+    lort_code code = lort_take_zero(spool->alloc, room * sizeof *spool->slots,
+                                    "the table of the spool", &slots, err);
     if (code)
         return code;
-    code = lort_take_zero(spool->alloc, room * sizeof(uint32_t), "the table of the spool", &stamps,
-                          err);
+    code = lort_take(spool->alloc, room * sizeof *spool->free_slots, "the table of the spool",
+                     &frees, err);
     if (code) {
-        lort_give(spool->alloc, slots, room * sizeof(uint32_t));
+        lort_give(spool->alloc, slots, room * sizeof *spool->slots);
         return code;
     }
-    if (spool->slot_room) {
-        memcpy(slots, spool->free_slots, spool->slot_room * sizeof(uint32_t));
-        memcpy(stamps, spool->stamps, spool->slot_room * sizeof(uint32_t));
+    if (was) {
+        memcpy(slots, spool->slots, was * sizeof *spool->slots);
+        memcpy(frees, spool->free_slots, was * sizeof *spool->free_slots);
     }
-    lort_give(spool->alloc, spool->free_slots, spool->slot_room * sizeof(uint32_t));
-    lort_give(spool->alloc, spool->stamps, spool->slot_room * sizeof(uint32_t));
-    spool->free_slots = slots;
-    spool->stamps = stamps;
+    lort_give(spool->alloc, spool->slots, was * sizeof *spool->slots);
+    lort_give(spool->alloc, spool->free_slots, was * sizeof *spool->free_slots);
+    spool->slots = slots;
+    spool->free_slots = frees;
     spool->slot_room = room;
     return LORT_OK;
 }
@@ -66,7 +66,7 @@ static void drop_if_empty(lort_spool *spool, lort_spool_unit *unit)
 {
     if (unit->have || unit->flight || unit->slot == LORT_SPOOL_NONE)
         return;
-    spool->stamps[unit->slot]++;
+    spool->slots[unit->slot].stamp++;
     spool->free_slots[spool->free_count++] = unit->slot;
     unit->slot = LORT_SPOOL_NONE;
 }
@@ -102,6 +102,26 @@ static bool is_missing(const lort_spool_file *file, uint64_t page)
     return !((unit->have | unit->flight) & bit);
 }
 
+static void note_flight(lort_spool *spool, lort_spool_unit *unit, uint16_t bit)
+{
+    lort_spool_slot *slot = &spool->slots[unit->slot];
+    spool->pages += !((unit->have | unit->flight) & bit);
+    spool->written += !(slot->written & bit);
+    slot->written |= bit;
+    unit->flight |= bit;
+}
+
+/* A page that is here may be fetched once more between two longer runs of pages that are not. */
+#define BRIDGED 256u
+
+static bool is_bridge(const lort_spool_file *file, uint64_t page, uint64_t run, uint64_t to)
+{
+    uint16_t bit;
+    const lort_spool_unit *unit = unit_of(file, page, &bit);
+    return run >= BRIDGED && (unit->have & bit) && !(unit->flight & bit) && page + 1 < to &&
+           is_missing(file, page + 1);
+}
+
 lort_code lort_spool_claim_pages(lort_spool *spool, lort_spool_file *file, uint64_t from,
                                  uint64_t to, uint64_t most, lort_spool_claim *claim,
                                  lort_error *err)
@@ -116,7 +136,7 @@ lort_code lort_spool_claim_pages(lort_spool *spool, lort_spool_file *file, uint6
         from++;
     claim->from = claim->to = from;
     for (; code == LORT_OK && claim->to < to && claim->to - from < limit &&
-           is_missing(file, claim->to);
+           (is_missing(file, claim->to) || is_bridge(file, claim->to, claim->to - from, to));
          claim->to += code == LORT_OK) {
         uint16_t bit;
         lort_spool_unit *unit = unit_of(file, claim->to, &bit);
@@ -124,7 +144,7 @@ lort_code lort_spool_claim_pages(lort_spool *spool, lort_spool_file *file, uint6
             code = take_slot(spool, &unit->slot, err);
         if (code)
             break;
-        unit->flight |= bit;
+        note_flight(spool, unit, bit);
         if (slots == 0 || claim->slots[slots - 1] != unit->slot)
             claim->slots[slots++] = unit->slot;
     }
@@ -141,6 +161,7 @@ void lort_spool_settle(lort_spool *spool, const lort_spool_claim *claim, uint64_
         unit->flight &= (uint16_t)~bit;
         if (page < got)
             unit->have |= bit;
+        spool->pages -= !(unit->have & bit);
         drop_if_empty(spool, unit);
     }
 }
@@ -163,6 +184,7 @@ void lort_spool_free_pages(lort_spool *spool, lort_spool_file *file, uint64_t fr
     for (uint64_t page = from; page < to; page++) {
         uint16_t bit;
         lort_spool_unit *unit = unit_of(file, page, &bit);
+        spool->pages -= (unit->have & bit) && !(unit->flight & bit);
         unit->have &= (uint16_t)~bit;
         drop_if_empty(spool, unit);
     }
@@ -187,7 +209,7 @@ static void note_slots(lort_spool *spool, const lort_spool_file *file, uint64_t 
     lort_os_lock_mutex(spool->mutex);
     for (uint32_t i = 0; i < s->count; i++) {
         s->slot[i] = file->units[s->first + i].slot;
-        s->stamp[i] = s->slot[i] == LORT_SPOOL_NONE ? 0 : spool->stamps[s->slot[i]];
+        s->stamp[i] = s->slot[i] == LORT_SPOOL_NONE ? 0 : spool->slots[s->slot[i]].stamp;
     }
     lort_os_unlock_mutex(spool->mutex);
 }
@@ -197,8 +219,8 @@ static bool slots_stayed(lort_spool *spool, const stretch *s)
     bool stayed = true;
     lort_os_lock_mutex(spool->mutex);
     for (uint32_t i = 0; i < s->count; i++)
-        stayed =
-            stayed && s->slot[i] != LORT_SPOOL_NONE && s->stamp[i] == spool->stamps[s->slot[i]];
+        stayed = stayed && s->slot[i] != LORT_SPOOL_NONE &&
+                 s->stamp[i] == spool->slots[s->slot[i]].stamp;
     lort_os_unlock_mutex(spool->mutex);
     return stayed;
 }
