@@ -141,6 +141,7 @@ typedef struct lort_options {
     /* compress: stop at a checkpoint after so many seconds, with LORT_E_STOPPED. 0: no limit. */
     double time_limit;
     int64_t sample; /* plan: compress so many matrices and report the figures; 0: none */
+    bool offline;   /* names of models: touch no network (as HF_HUB_OFFLINE=1) */
 } lort_options;
 void lort_options_init_sized(lort_options *options, size_t size);
 static inline void lort_options_init(lort_options *options)
@@ -306,6 +307,7 @@ typedef struct lort_quantize_options {
     unsigned threads;
     bool force, resume; /* as in lort_options */
     double time_limit;  /* seconds; 0: no limit */
+    bool offline;       /* as in lort_options */
 } lort_quantize_options;
 void lort_quantize_options_init_sized(lort_quantize_options *options, size_t size);
 static inline void lort_quantize_options_init(lort_quantize_options *options)
@@ -344,7 +346,8 @@ typedef struct lort_extract_options {
     lort_mode mode;        /* default: AUTO */
     uint64_t memory_bytes;
     unsigned threads;
-    bool force; /* replace an existing GGUF file; a directory is never replaced */
+    bool force;   /* replace an existing GGUF file; a directory is never replaced */
+    bool offline; /* as in lort_options */
 } lort_extract_options;
 void lort_extract_options_init_sized(lort_extract_options *options, size_t size);
 static inline void lort_extract_options_init(lort_extract_options *options)
@@ -375,6 +378,7 @@ typedef struct lort_run_options {
     /* restore, verify, compare: the base model of a container that holds differences; else NULL.
      * A model, or a container that holds it losslessly. */
     const char *base;
+    bool offline; /* as in lort_options */
 } lort_run_options;
 void lort_run_options_init_sized(lort_run_options *options, size_t size);
 static inline void lort_run_options_init(lort_run_options *options)

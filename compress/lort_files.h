@@ -29,6 +29,7 @@ typedef struct lort_files_options {
     const char *dtype;     /* as in lort_restore_options */
     const char *base;      /* as in lort_run_options */
     const char *tensor;    /* the bytes of this tensor as the only file; NULL: the whole model */
+    bool offline;          /* as in lort_run_options */
 } lort_files_options;
 void lort_files_options_init_sized(lort_files_options *options, size_t size);
 static inline void lort_files_options_init(lort_files_options *options)

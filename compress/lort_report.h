@@ -233,7 +233,9 @@ typedef struct lort_report {
      * caller copies the error of a command here for the JSON report. */
     lort_error error;
     void *owner; /* internal: the memory of the report */
-    uint64_t reserved[32];
+    /* How a name led to input_path, such as "Hugging Face cache, main"; "": it was a path. */
+    const char *input_found;
+    uint64_t reserved[31];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

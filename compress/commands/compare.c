@@ -575,8 +575,8 @@ lort_code lort_compare(const char *a, const char *b, double fail_above,
     if (code == LORT_OK)
         code = lort_base_attach_two(&c.session, run.base, &c.a, &c.b, &c.base, err);
     if (code == LORT_OK) {
-        report->input_path = lort_report_escape(report, a, strlen(a));
-        report->output_path = lort_report_escape(report, b, strlen(b));
+        lort_named_report(&c.a.named, report);
+        report->output_path = lort_report_escape(report, c.b.named.path, strlen(c.b.named.path));
         lort_compare_sides(&c.a, &c.b, report);
         code = open_workers(&c, &run, err);
     }

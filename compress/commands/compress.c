@@ -7,6 +7,7 @@
 #include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
 #include "compress/plan/rules.h"
+#include "compress/read/named.h"
 #include "compress/session/report.h"
 #include "compress/write/jobs.h"
 #include "compress/write/pipeline.h"
@@ -25,6 +26,7 @@
 /* What a run has before it reads the first weight. */
 typedef struct prepared {
     lort_session session;
+    lort_named named;
     lort_model *model;
     lort_imatrix imatrix;
     lort_decider decider;
@@ -53,10 +55,10 @@ static void warn_growth(prepared *p)
                           first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
 }
 
-static void report_input(prepared *p, const char *path)
+static void report_input(prepared *p)
 {
     lort_report *report = p->session.report;
-    report->input_path = lort_report_escape(report, path, strlen(path));
+    lort_named_report(&p->named, report);
     report->input_format = lort_model_format(p->model);
     report->input_bytes = lort_model_bytes(p->model);
     report->input_files = lort_model_file_count(p->model);
@@ -87,42 +89,20 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, lort_err
     return code;
 }
 
-/* Says which file the container stores under another name, since its own is not plain. */
-static void warn_names(prepared *p)
-{
-    const lort_model_file *first = NULL;
-    uint32_t more = 0;
-    char own[300], name[300], others[40] = "";
-    for (uint32_t i = 0; i < lort_model_file_count(p->model); i++) {
-        const lort_model_file *file = lort_model_get_file(p->model, i);
-        if (strcmp(file->name, file->own_name) == 0)
-            continue;
-        more += first != NULL;
-        first = first ? first : file;
-    }
-    if (!first)
-        return;
-    if (more)
-        snprintf(others, sizeof others, ", and %u more likewise", more);
-    lort_session_warn(&p->session, "'%s' is stored under the name '%s'%s",
-                      lort_escape_text(own, sizeof own, first->own_name),
-                      lort_escape_text(name, sizeof name, first->name), others);
-}
-
 /* Opens the model and lists its tensors. Both count before the plan sees what memory is left. */
 static lort_code open_model(prepared *p, const char *path, const lort_options *options,
                             lort_error *err)
 {
     const lort_model_options files = {.weights = options->weights,
-                                      .all_side_files = options->side_files == LORT_SIDE_FILES_ALL};
-    lort_code code = lort_model_open_as(path, &files, &p->session.alloc, lort_session_warn_text,
-                                        &p->session, &p->model, err);
+                                      .all_side_files = options->side_files == LORT_SIDE_FILES_ALL,
+                                      .offline = options->offline};
+    lort_code code = lort_named_open(path, &files, &p->session, &p->named, &p->model, err);
     if (code == LORT_OK) {
         p->decider = (lort_decider){&p->session, p->model, options, NULL};
         p->session.time_limit = options->time_limit;
         lort_model_stop_when(p->model, lort_session_stops, &p->session);
-        report_input(p, path);
-        warn_names(p);
+        report_input(p);
+        lort_named_warn(&p->session, p->model);
         code = lort_pipeline_list(&p->decider, err);
     }
     return lort_session_name_limit(&p->session, path, code, err);
@@ -174,6 +154,7 @@ static void close_prepared(prepared *p)
     lort_plan_free(&p->plan, &p->session.alloc);
     lort_imatrix_free(&p->imatrix);
     lort_model_close(p->model);
+    lort_named_close(&p->named);
     lort_base_close(p->session.base);
     lort_session_close(&p->session);
 }

@@ -36,8 +36,7 @@ static lort_code check_options(lort_extractor *x, lort_error *err)
                       : LORT_OK;
 }
 
-static lort_code report_inputs(lort_extractor *x, const char *tuned, const char *output,
-                               lort_error *err)
+static lort_code report_inputs(lort_extractor *x, const char *output, lort_error *err)
 {
     lort_session *session = &x->session;
     lort_report *report = session->report;
@@ -47,7 +46,7 @@ static lort_code report_inputs(lort_extractor *x, const char *tuned, const char 
     report->input_bytes =
         model ? lort_model_bytes(model) : lort_archive_size(x->pair.tuned.archive);
     report->input_files = model ? lort_model_file_count(model) : 1;
-    report->input_path = lort_report_escape(report, tuned, strlen(tuned));
+    lort_named_report(&x->pair.tuned.named, report);
     lort_code code = lort_report_tensors(report, x->pair.count, err);
     for (uint64_t i = 0; i < x->pair.count && code == LORT_OK; i++) {
         const lort_pair_tensor *t = &x->pair.tensors[i];
@@ -63,10 +62,11 @@ static lort_code open_pair(lort_extractor *x, const char *tuned, const char *out
                            lort_error *err)
 {
     lort_session *session = &x->session;
-    const lort_model_options files = {.weights = x->options->weights, .weights_elsewhere = true};
+    const lort_model_options files = {
+        .weights = x->options->weights, .weights_elsewhere = true, .offline = x->options->offline};
     lort_code code = lort_pair_open(&x->pair, session, tuned, x->base_path, &files, err);
     if (code == LORT_OK)
-        code = report_inputs(x, tuned, output, err);
+        code = report_inputs(x, output, err);
     if (code == LORT_OK)
         code = lort_check_pair(x, output, err);
     if (code == LORT_OK)

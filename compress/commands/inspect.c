@@ -151,14 +151,13 @@ static lort_code inspect_archive(lort_session *session, const char *path, lort_e
     return code;
 }
 
-static lort_code inspect_model(lort_session *session, const char *path, const lort_run_options *run,
-                               lort_error *err)
+static lort_code inspect_model(lort_session *session, const lort_named *named,
+                               const lort_run_options *run, lort_error *err)
 {
     lort_model *model;
     const lort_model_options files = {.weights = run->weights,
                                       .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
-    lort_code code = lort_model_open_as(path, &files, &session->alloc, add_warning, session->report,
-                                        &model, err);
+    lort_code code = lort_named_model(named, &files, add_warning, session->report, &model, err);
     if (code)
         return code;
     code = lort_session_check_stop(session, err);
@@ -175,6 +174,7 @@ lort_code lort_inspect(const char *path, const lort_run_options *given,
 {
     lort_session session;
     lort_run_options run;
+    lort_named named = {.alloc = NULL};
     bool archive;
     lort_code code = lort_given_run(given, &run, report, err);
     if (code)
@@ -183,11 +183,16 @@ lort_code lort_inspect(const char *path, const lort_run_options *given,
                                     report, err);
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, path, strlen(path));
-        code = lort_archive_told(path, &archive, err);
+        code = lort_named_find(path, run.offline, &session.alloc, &named, err);
+    }
+    if (code == LORT_OK) {
+        lort_named_report(&named, report);
+        code = lort_archive_told(named.path, &archive, err);
     }
     if (code == LORT_OK)
-        code = archive ? inspect_archive(&session, path, err)
-                       : inspect_model(&session, path, &run, err);
+        code = archive ? inspect_archive(&session, named.path, err)
+                       : inspect_model(&session, &named, &run, err);
+    lort_named_close(&named);
     if (code == LORT_OK)
         code = lort_report_check(report, err);
     if (code == LORT_OK)

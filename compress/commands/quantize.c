@@ -20,11 +20,11 @@
 
 /* ---- the input ---- */
 
-static void report_input(lort_quantizer *q, const char *path)
+static void report_input(lort_quantizer *q)
 {
     lort_session *session = lort_session_of(q);
     lort_report *report = session->report;
-    report->input_path = lort_report_escape(report, path, strlen(path));
+    lort_named_report(&q->input.named, report);
     report->input_format = q->input.model ? lort_model_format(q->input.model) : "lort";
     report->input_bytes =
         q->input.model ? lort_model_bytes(q->input.model) : lort_archive_size(q->input.archive);
@@ -52,7 +52,7 @@ static lort_code open_source(lort_quantizer *q, const char *path, const lort_wis
                              lort_error *err)
 {
     lort_session *session = lort_session_of(q);
-    const lort_model_options files = {0};
+    const lort_model_options files = {.offline = q->options->offline};
     lort_code code = lort_input_open_as(path, &files, &session->alloc, lort_session_warn_text,
                                         lort_session_stops, session, &q->input, err);
     if (code)
@@ -62,7 +62,7 @@ static lort_code open_source(lort_quantizer *q, const char *path, const lort_wis
         lort_archive_block_need(q->input.archive, &q->reading.blocks);
     else
         lort_model_stop_when(q->input.model, lort_session_stops, session);
-    report_input(q, path);
+    report_input(q);
     code = open_imatrix(q, err);
     if (code == LORT_OK)
         code = lort_targets_list(q, wishes, err);

@@ -80,10 +80,11 @@ static uint32_t file_count(const lort_base *base)
                                : lort_model_file_count(base->input.model);
 }
 
-static void note_report(lort_base *base, const char *path)
+static void note_report(lort_base *base)
 {
     lort_report *report = base->session->report;
-    report->base_path = lort_report_escape(report, path, strlen(path));
+    report->base_path =
+        lort_report_escape(report, base->input.named.path, strlen(base->input.named.path));
     report->base_bytes = base->input.archive ? lort_archive_size(base->input.archive)
                                              : lort_model_bytes(base->input.model);
     report->base_files = file_count(base);
@@ -93,7 +94,8 @@ static void note_report(lort_base *base, const char *path)
 lort_code lort_base_open(lort_session *session, const char *path, const char *weights,
                          lort_base **out, lort_error *err)
 {
-    const lort_model_options files = {.weights = weights, .weights_elsewhere = true};
+    const lort_model_options files = {
+        .weights = weights, .weights_elsewhere = true, .offline = session->offline};
     void *memory;
     *out = NULL;
     lort_code code = lort_take_zero(&session->alloc, sizeof(lort_base), "the base", &memory, err);
@@ -106,7 +108,7 @@ lort_code lort_base_open(lort_session *session, const char *path, const char *we
     code = lort_input_open_as(path, &files, base->alloc, lort_session_warn_text, lort_session_stops,
                               session, &base->input, err);
     if (code == LORT_OK) {
-        note_report(base, path);
+        note_report(base);
         code = check_archive(base, err);
     } else if (code != LORT_E_MEMORY) {
         lort_error_prefix(err, "base");
@@ -125,6 +127,7 @@ lort_code lort_base_open(lort_session *session, const char *path, const char *we
 lort_code lort_base_open_for(lort_session *session, const lort_options *options,
                              const lort_index *tensors, lort_error *err)
 {
+    session->offline = options->offline;
     lort_code code = lort_base_open(session, options->base, options->weights, &session->base, err);
     for (uint64_t i = 0; code == LORT_OK && i < tensors->count; i++) {
         uint64_t number;

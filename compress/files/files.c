@@ -76,8 +76,10 @@ static lort_code check_replaced(lort_files *f, lort_error *err)
 static lort_code open_files(lort_files *f, const char *path, const lort_files_options *options,
                             lort_error *err)
 {
-    const lort_run_options run = {
-        .size = sizeof run, .memory_bytes = options->memory_bytes, .threads = options->threads};
+    const lort_run_options run = {.size = sizeof run,
+                                  .memory_bytes = options->memory_bytes,
+                                  .threads = options->threads,
+                                  .offline = options->offline};
     lort_code code =
         lort_reading_open(&f->reading, LORT_COMMAND_RESTORE, path, &run, NULL, &f->report, err);
     f->layout.reading = &f->reading;

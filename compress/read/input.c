@@ -16,13 +16,17 @@ lort_code lort_input_open_as(const char *path, const lort_model_options *options
 {
     bool archive;
     *out = (lort_input){0};
-    lort_code code = lort_archive_told(path, &archive, err);
-    if (code)
-        return code;
-    code = archive ? lort_archive_open_until(path, alloc, stop, ctx, &out->archive, err)
-                   : lort_model_open_as(path, options, alloc, warn, ctx, &out->model, err);
+    lort_code code = lort_named_find(path, options->offline, alloc, &out->named, err);
+    if (code == LORT_OK)
+        code = lort_archive_told(out->named.path, &archive, err);
+    if (code == LORT_OK)
+        code = archive
+                   ? lort_archive_open_until(out->named.path, alloc, stop, ctx, &out->archive, err)
+                   : lort_named_model(&out->named, options, warn, ctx, &out->model, err);
     if (code == LORT_OK)
         out->index = archive ? lort_archive_names(out->archive) : lort_model_index(out->model);
+    else
+        lort_named_close(&out->named);
     return code;
 }
 
@@ -30,6 +34,7 @@ void lort_input_close(lort_input *input)
 {
     lort_model_close(input->model);
     lort_archive_close(input->archive);
+    lort_named_close(&input->named);
     *input = (lort_input){0};
 }
 

@@ -4,20 +4,22 @@
 #define LORT_COMPRESS_READ_INPUT_H
 
 #include "compress/read/encoding.h"
+#include "compress/read/named.h"
 #include "loader/model/model.h"
 
 typedef struct lort_input {
     lort_model *model;       /* NULL: a container */
     lort_archive *archive;   /* NULL: a model */
     const lort_index *index; /* the tensors; of a container: lort_archive_names */
+    lort_named named;        /* how it was found */
 } lort_input;
 
-/* Opens a model or a container. warn and stop may be NULL; ctx goes to both. stop: see
- * lort_archive_open_until.
- * On failure: the codes of lort_model_open and lort_archive_open_until. */
+/* Opens a model or a container by its path or name. warn and stop may be NULL; ctx goes to both.
+ * stop: see lort_archive_open_until. On failure: the codes of lort_named_find, lort_model_open and
+ * lort_archive_open_until. On failure *out is zero. */
 lort_code lort_input_open(const char *path, const lort_alloc *alloc, lort_warn_fn *warn,
                           bool (*stop)(void *ctx), void *ctx, lort_input *out, lort_error *err);
-/* The same, with options for a model. */
+/* The same, with options for a model. options->offline: as lort_named_find. */
 lort_code lort_input_open_as(const char *path, const lort_model_options *options,
                              const lort_alloc *alloc, lort_warn_fn *warn, bool (*stop)(void *ctx),
                              void *ctx, lort_input *out, lort_error *err);

@@ -203,9 +203,15 @@ lort_code lort_reading_open(lort_reading *reading, lort_command command, const c
                                        observer, report, err);
     if (code)
         return code;
+    reading->session.offline = run->offline;
     report->input_path = lort_report_escape(report, path, strlen(path));
-    code = lort_archive_open_until(path, &reading->session.alloc, lort_session_stops,
-                                   &reading->session, &reading->archive, err);
+    code = lort_named_find(path, run->offline, &reading->session.alloc, &reading->named, err);
+    if (code == LORT_OK) {
+        lort_named_report(&reading->named, report);
+        code =
+            lort_archive_open_until(reading->named.path, &reading->session.alloc,
+                                    lort_session_stops, &reading->session, &reading->archive, err);
+    }
     if (code == LORT_OK)
         code = lort_reading_list(reading->archive, report, err);
     if (code)
@@ -227,6 +233,7 @@ void lort_reading_close(lort_reading *reading)
         lort_scratch_close(&reading->slots[i], alloc);
     lort_give(alloc, reading->slots, reading->window * sizeof *reading->slots);
     lort_archive_close(reading->archive);
+    lort_named_close(&reading->named);
     lort_session_close(&reading->session);
 }
 

@@ -4,6 +4,7 @@
 #define LORT_COMPRESS_READ_READING_H
 
 #include "compress/read/encoding.h"
+#include "compress/read/named.h"
 
 /* Ticks (compress/session/meter.h) to decode a weight that is not stored whole. A byte of the
  * others costs 1. */
@@ -11,6 +12,7 @@
 
 typedef struct lort_reading {
     lort_session session;
+    lort_named named;
     lort_archive *archive;
     /* [window]: decoded chunks that wait for their turn; without codec and encoded buffer */
     lort_scratch *slots;

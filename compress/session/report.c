@@ -80,6 +80,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .blas_config = "",
                             .blas_core = "",
                             .input_path = "",
+                            .input_found = "",
                             .input_format = "",
                             .verified = "",
                             .output_path = "",

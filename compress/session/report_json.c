@@ -34,6 +34,7 @@ static const lort_field memory_fields[] = {
 static const lort_field blas_fields[] = {{"config", LORT_FIELD_TEXT, R(blas_config)},
                                          {"core", LORT_FIELD_TEXT, R(blas_core)}};
 static const lort_field input_fields[] = {{"path", LORT_FIELD_TEXT, R(input_path)},
+                                          {"found", LORT_FIELD_TEXT, R(input_found)},
                                           {"bytes", LORT_FIELD_U64, R(input_bytes)},
                                           {"format", LORT_FIELD_TEXT, R(input_format)},
                                           {"files", LORT_FIELD_U64, R(input_files)},
@@ -211,6 +212,8 @@ static lort_code open_blank(const lort_report *report, lort_report *blank)
     blank->error = report->error;
     if (report->input_path)
         blank->input_path = report->input_path;
+    if (report->input_found)
+        blank->input_found = report->input_found;
     return LORT_OK;
 }
 

@@ -41,6 +41,7 @@ typedef struct lort_session {
     lort_scratch *scratch;                           /* [threads] */
     uint64_t start_ns, base_anon;                    /* at open: the clock, and anonymous memory */
     double time_limit;                               /* seconds from start_ns; 0: no limit */
+    bool offline;                                    /* names of models: no network */
     _Atomic uint64_t peak_anon, peak_file, peak_rss; /* by lort_session_sample */
     uint64_t stall_start_us;
     uint64_t reserved, spare_bytes;

@@ -51,6 +51,7 @@ typedef struct lort_model_options {
     /* Take also copies of the weights in other frameworks, hidden files and large files. */
     bool all_side_files;
     bool index_named; /* weights is the path of an index.json, whatever its name is */
+    bool offline;     /* for callers that take a name (compress/read/named.h); a path needs none */
 } lort_model_options;
 /* The same, with options. The caller calls lort_model_say once nothing else can go wrong with the
  * command line. On failure also: LORT_E_USAGE if no form has the name. */

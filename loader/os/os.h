@@ -48,6 +48,10 @@ const char *lort_os_base_name(const char *path);
 /* Fills info for a path; follows symlinks. Where there is nothing, sets *exists to false and
  * returns LORT_OK. On failure: LORT_E_INPUT or LORT_E_READ, with the OS's reason. */
 lort_code lort_os_stat(const char *path, lort_file_info *info, bool *exists, lort_error *err);
+/* Writes the path without links, "." and ".." into out, with '/' between names. Two paths of one
+ * file or directory give one text. On failure, also for a text that does not fit: the codes of
+ * lort_os_stat; out is "". */
+lort_code lort_os_real_path(const char *path, char *out, uint64_t cap, lort_error *err);
 /* Opens a directory; the caller closes *out. On failure: the codes of lort_os_stat. */
 lort_code lort_os_dir_open(const char *path, lort_dir **out, lort_error *err);
 /* Opens the directory `name` in dir; the caller closes *out. Never follows a symlink. On failure:
@@ -247,6 +251,11 @@ void lort_os_float_leave(const lort_float_env *saved);
 uint64_t lort_os_clock_ns(void); /* monotonic, in nanoseconds */
 int64_t lort_os_time_ns(void);   /* the time of day, in nanoseconds since 1970, as file times are */
 int64_t lort_os_process_id(void);
+/* Writes the value of a variable of the environment into out, as UTF-8. Returns false, and out is
+ * "", for one that is not set, is empty, or does not fit. */
+bool lort_os_variable(const char *name, char *out, uint64_t cap);
+/* The directory of the user's own files: HOME; on Windows else USERPROFILE. As above. */
+bool lort_os_home(char *out, uint64_t cap);
 typedef struct lort_process_memory {
     uint64_t anon_bytes, file_bytes, rss_bytes; /* now: RssAnon + RssShmem, RssFile, VmRSS */
     uint64_t peak_rss_bytes;                    /* VmHWM; not ru_maxrss, which survives exec */

@@ -21,6 +21,7 @@ static lort_extract_options options_of(const lort_cli_values *values)
     options.memory_bytes = values->job.memory_bytes;
     options.threads = values->job.threads;
     options.force = values->job.force;
+    options.offline = values->job.offline;
     return options;
 }
 

@@ -52,6 +52,7 @@ int lort_cmd_quantize(const lort_cli_values *values)
     options.memory_bytes = values->job.memory_bytes;
     options.threads = values->job.threads;
     options.force = values->job.force;
+    options.offline = values->job.offline;
     options.resume = values->job.resume;
     options.time_limit = values->job.time_limit;
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose && !dry, !dry);

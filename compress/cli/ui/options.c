@@ -89,6 +89,11 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
     {                                                                                              \
         "base", 0, LORT_CLI_TEXT, AT(member), .argument = "MODEL", .help = what                    \
     }
+#define OFFLINE(member)                                                                            \
+    {                                                                                              \
+        "offline", 0, LORT_CLI_FLAG, AT(member),                                                   \
+            .help = "find models by name on this machine only; touch no network"                   \
+    }
 #define FAIL_ABOVE(member, what)                                                                   \
     {                                                                                              \
         "fail-above", 0, LORT_CLI_REAL, AT(member),                                                \
@@ -226,6 +231,7 @@ const lort_cli_option lort_cli_compress_options[] = {
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
     RESUME,
     TIME_LIMIT,
+    OFFLINE(job.offline),
     COMMON,
     END};
 const lort_cli_option lort_cli_plan_options[] = {
@@ -233,16 +239,18 @@ const lort_cli_option lort_cli_plan_options[] = {
     {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0, .high = MOST_RANK,
      .allowed = "a whole number from 0 to 1000000", .argument = "N",
      .help = "run N matrices and report their size, error and time"},
+    OFFLINE(job.offline),
     COMMON,
     END};
-const lort_cli_option lort_cli_inspect_options[] = {WEIGHTS(run), SIDE_FILES(run),
-                                                    MEMORY(run.memory_bytes), COMMON, END};
+const lort_cli_option lort_cli_inspect_options[] = {
+    WEIGHTS(run), SIDE_FILES(run), MEMORY(run.memory_bytes), OFFLINE(run.offline), COMMON, END};
 const lort_cli_option lort_cli_verify_options[] = {
     {"quick", 0, LORT_CLI_FLAG, AT(quick_check),
      .help = "check the records only; read no header and no weight"},
     BASE(run.base, "the base model of a difference; without it restored bytes are not checked"),
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
+    OFFLINE(run.offline),
     COMMON,
     END};
 #define DTYPE                                                                                      \
@@ -262,12 +270,14 @@ const lort_cli_option lort_cli_restore_options[] = {
     FORCE,
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
+    OFFLINE(run.offline),
     COMMON,
     END};
 const lort_cli_option lort_cli_run_options[] = {DTYPE,
                                                 BASE(run.base, "the base model of a difference"),
                                                 MEMORY(run.memory_bytes),
                                                 THREADS(run.threads),
+                                                OFFLINE(run.offline),
                                                 COMMON,
                                                 END};
 const lort_cli_option lort_cli_compare_options[] = {
@@ -277,6 +287,7 @@ const lort_cli_option lort_cli_compare_options[] = {
     SIDE_FILES(run),
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
+    OFFLINE(run.offline),
     COMMON,
     END};
 
@@ -316,6 +327,7 @@ const lort_cli_option lort_cli_quantize_options[] = {
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
     RESUME,
     TIME_LIMIT,
+    OFFLINE(job.offline),
     COMMON,
     END};
 
@@ -354,6 +366,7 @@ const lort_cli_option lort_cli_extract_options[] = {
     MEMORY(job.memory_bytes),
     THREADS(job.threads),
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing adapter file"},
+    OFFLINE(job.offline),
     COMMON,
     END};
 

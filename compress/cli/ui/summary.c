@@ -88,10 +88,11 @@ void lort_cli_print_start(FILE *out, const lort_report *report)
     lort_cli_print(out, "lort %s%s%s%s%s\n", lort_command_text(report->command),
                    is_given(report->input_path) ? " " : "", report->input_path,
                    is_given(report->output_path) ? " -> " : "", report->output_path);
-    lort_cli_print(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensor%s\n", "input",
+    lort_cli_print(out, LABEL "%s, %" PRIu64 " file%s, %s, %" PRIu64 " tensor%s%s%s\n", "input",
                    report->input_format, report->input_files, report->input_files == 1 ? "" : "s",
                    size_text(report->input_bytes, a), report->tensor_count,
-                   report->tensor_count == 1 ? "" : "s");
+                   report->tensor_count == 1 ? "" : "s",
+                   is_given(report->input_found) ? "; found in " : "", report->input_found);
     if (report->mode != LORT_MODE_AUTO)
         lort_cli_print(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode),
                        report->mode_reason);

@@ -4,6 +4,7 @@
 #include "loader/os/posix/os_posix.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,6 +78,18 @@ lort_code lort_os_look(lort_dir *dir, const char *name, lort_file_info *info, bo
     fill_info(info, &st);
     info->birth_ns = lort_os_birth(dir->fd, name);
     return LORT_OK;
+}
+
+lort_code lort_os_real_path(const char *path, char *out, uint64_t cap, lort_error *err)
+{
+    char *real = realpath(path, NULL);
+    const int why = real ? ENAMETOOLONG : errno;
+    const size_t n = real ? strlen(real) : 0;
+    *out = 0;
+    if (real && n < cap)
+        memcpy(out, real, n + 1);
+    free(real);
+    return *out ? LORT_OK : lort_os_fail(err, lort_os_open_code(why), why, "resolve", path);
 }
 
 lort_code lort_os_follow(lort_dir *dir, const char *name, lort_file_info *info, bool *exists,

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "loader/os/posix/os_posix.h"
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -15,6 +16,19 @@ uint64_t lort_os_clock_ns(void)
 }
 
 int64_t lort_os_process_id(void) { return getpid(); }
+
+bool lort_os_variable(const char *name, char *out, uint64_t cap)
+{
+    const char *value = getenv(name);
+    const size_t n = value ? strlen(value) : 0;
+    *out = 0;
+    if (n == 0 || n >= cap)
+        return false;
+    memcpy(out, value, n + 1);
+    return true;
+}
+
+bool lort_os_home(char *out, uint64_t cap) { return lort_os_variable("HOME", out, cap); }
 
 int64_t lort_os_time_ns(void)
 {

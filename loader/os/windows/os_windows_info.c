@@ -216,6 +216,33 @@ void lort_os_link_text(lort_dir *dir, const char *name, char *out, uint64_t cap)
     free(target);
 }
 
+lort_code lort_os_real_path(const char *path, char *out, uint64_t cap, lort_error *err)
+{
+    static const char mark[] = "\\\\?\\";
+    HANDLE handle;
+    bool device;
+    char *text = NULL;
+    wchar_t *wide = NULL;
+    *out = 0;
+    DWORD why = lort_os_open_path(path, FILE_READ_ATTRIBUTES, &handle, &device);
+    if (why)
+        return lort_os_fail(err, lort_os_open_code(why), why, "resolve", path);
+    const DWORD room = GetFinalPathNameByHandleW(handle, NULL, 0, FILE_NAME_NORMALIZED);
+    DWORD n = 0;
+    if (room && (wide = malloc((room + 1) * sizeof *wide)) != NULL)
+        n = GetFinalPathNameByHandleW(handle, wide, room + 1, FILE_NAME_NORMALIZED);
+    CloseHandle(handle);
+    if (n && n <= room && lort_os_narrow(wide, n, &text) == 0) {
+        const char *from = strncmp(text, mark, 4) == 0 ? text + 4 : text;
+        for (size_t i = 0; strlen(from) < cap && (i == 0 || from[i - 1]); i++)
+            out[i] = from[i] == '\\' ? '/' : from[i];
+    }
+    free(wide);
+    free(text);
+    return *out ? LORT_OK
+                : lort_os_fail(err, LORT_E_READ, ERROR_FILENAME_EXCED_RANGE, "resolve", path);
+}
+
 /* ---- the same file ---- */
 
 bool lort_os_is_own_user(lort_dir *dir, uint64_t owner)

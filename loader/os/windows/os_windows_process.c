@@ -104,6 +104,32 @@ void lort_os_process_memory(lort_process_memory *out)
 /* Windows limits no address space. Limits of jobs are memory sources. */
 void lort_os_limits(lort_limits *out) { *out = (lort_limits){UINT64_MAX, UINT64_MAX}; }
 
+/* ---- the environment ---- */
+
+bool lort_os_variable(const char *name, char *out, uint64_t cap)
+{
+    wchar_t *wide = NULL, *value = NULL;
+    char *text = NULL;
+    *out = 0;
+    if (lort_os_wide(name, &wide))
+        return false;
+    const DWORD room = GetEnvironmentVariableW(wide, NULL, 0);
+    DWORD n = 0;
+    if (room > 1 && (value = malloc(room * sizeof *value)) != NULL)
+        n = GetEnvironmentVariableW(wide, value, room);
+    if (n && n < room && lort_os_narrow(value, n, &text) == 0 && strlen(text) < cap)
+        memcpy(out, text, strlen(text) + 1);
+    free(wide);
+    free(value);
+    free(text);
+    return *out != 0;
+}
+
+bool lort_os_home(char *out, uint64_t cap)
+{
+    return lort_os_variable("HOME", out, cap) || lort_os_variable("USERPROFILE", out, cap);
+}
+
 /* ---- CPUs ---- */
 
 unsigned lort_os_job_cpus(const JOBOBJECT_CPU_RATE_CONTROL_INFORMATION *rate, unsigned cpus)
