@@ -142,6 +142,11 @@ typedef struct lort_options {
     double time_limit;
     int64_t sample; /* plan: compress so many matrices and report the figures; 0: none */
     bool offline;   /* names of models: touch no network (as HF_HUB_OFFLINE=1) */
+    /* A model on the network goes through a file of this directory, the spool. NULL: TMPDIR, else
+     * the directory of the output. spool_keep: all that was fetched stays there until the command
+     * ends, so a second reading fetches nothing. */
+    const char *spool;
+    bool spool_keep;
 } lort_options;
 void lort_options_init_sized(lort_options *options, size_t size);
 static inline void lort_options_init(lort_options *options)
@@ -308,6 +313,8 @@ typedef struct lort_quantize_options {
     bool force, resume; /* as in lort_options */
     double time_limit;  /* seconds; 0: no limit */
     bool offline;       /* as in lort_options */
+    const char *spool;  /* as in lort_options */
+    bool spool_keep;    /* as in lort_options */
 } lort_quantize_options;
 void lort_quantize_options_init_sized(lort_quantize_options *options, size_t size);
 static inline void lort_quantize_options_init(lort_quantize_options *options)
@@ -346,8 +353,10 @@ typedef struct lort_extract_options {
     lort_mode mode;        /* default: AUTO */
     uint64_t memory_bytes;
     unsigned threads;
-    bool force;   /* replace an existing GGUF file; a directory is never replaced */
-    bool offline; /* as in lort_options */
+    bool force;        /* replace an existing GGUF file; a directory is never replaced */
+    bool offline;      /* as in lort_options */
+    const char *spool; /* as in lort_options */
+    bool spool_keep;   /* as in lort_options */
 } lort_extract_options;
 void lort_extract_options_init_sized(lort_extract_options *options, size_t size);
 static inline void lort_extract_options_init(lort_extract_options *options)
@@ -378,7 +387,8 @@ typedef struct lort_run_options {
     /* restore, verify, compare: the base model of a container that holds differences; else NULL.
      * A model, or a container that holds it losslessly. */
     const char *base;
-    bool offline; /* as in lort_options */
+    bool offline;      /* as in lort_options */
+    const char *spool; /* as in lort_options */
 } lort_run_options;
 void lort_run_options_init_sized(lort_run_options *options, size_t size);
 static inline void lort_run_options_init(lort_run_options *options)

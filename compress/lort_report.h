@@ -235,7 +235,12 @@ typedef struct lort_report {
     void *owner; /* internal: the memory of the report */
     /* How a name led to input_path, such as "Hugging Face cache, main"; "": it was a path. */
     const char *input_found;
-    uint64_t reserved[31];
+    /* Of an input on the network, else "": such as "hf://ORG/NAME@COMMIT", its commit, and the
+     * directory of the spool. Bytes and requests of this command; most bytes of the spool so far;
+     * compress, plan: the bytes that all will fetch, and the most that the spool will hold. */
+    const char *input_label, *input_commit, *spool_path;
+    uint64_t fetched_bytes, requests, spool_bytes, fetch_plan_bytes, spool_plan_bytes;
+    uint64_t reserved[23];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

@@ -9,11 +9,10 @@
 lort_code lort_compare_open(lort_session *session, const char *path, const lort_run_options *run,
                             lort_input *out, lort_error *err)
 {
-    const lort_model_options files = {.weights = run->weights,
-                                      .weights_elsewhere = true,
-                                      .all_side_files = run->side_files == LORT_SIDE_FILES_ALL,
-                                      .offline = run->offline};
     session->offline = run->offline;
+    session->spool = run->spool;
+    const lort_model_options files =
+        lort_named_options(session, run->weights, true, run->side_files == LORT_SIDE_FILES_ALL);
     lort_code code = lort_input_open_as(path, &files, &session->alloc, lort_session_warn_text,
                                         lort_session_stops, session, out, err);
     return lort_session_name_limit(session, path, code, err);

@@ -93,9 +93,12 @@ static lort_code note_imatrix(prepared *p, const lort_options *options, lort_err
 static lort_code open_model(prepared *p, const char *path, const lort_options *options,
                             lort_error *err)
 {
-    const lort_model_options files = {.weights = options->weights,
-                                      .all_side_files = options->side_files == LORT_SIDE_FILES_ALL,
-                                      .offline = options->offline};
+    lort_session *session = &p->session;
+    session->offline = options->offline;
+    session->spool = options->spool;
+    session->spool_keep = options->spool_keep;
+    const lort_model_options files = lort_named_options(session, options->weights, false,
+                                                        options->side_files == LORT_SIDE_FILES_ALL);
     lort_code code = lort_named_open(path, &files, &p->session, &p->named, &p->model, err);
     if (code == LORT_OK) {
         p->decider = (lort_decider){&p->session, p->model, options, NULL};
@@ -108,13 +111,15 @@ static lort_code open_model(prepared *p, const char *path, const lort_options *o
     return lort_session_name_limit(&p->session, path, code, err);
 }
 
+/* beside: the path of the output, or NULL. */
 static lort_code prepare_run(prepared *p, lort_command command, const char *path,
-                             const lort_options *options, const lort_observer *observer,
-                             lort_report *report, lort_error *err)
+                             const char *beside, const lort_options *options,
+                             const lort_observer *observer, lort_report *report, lort_error *err)
 {
     *p = (prepared){0};
     lort_code code = lort_session_open(&p->session, command, options->memory_bytes,
                                        options->threads, observer, report, err);
+    p->session.beside = beside;
     if (code == LORT_OK)
         code = lort_goal_check(options, err);
     if (code == LORT_OK)
@@ -153,6 +158,7 @@ static void close_prepared(prepared *p)
 {
     lort_plan_free(&p->plan, &p->session.alloc);
     lort_imatrix_free(&p->imatrix);
+    lort_named_cost(p->model, p->session.report);
     lort_model_close(p->model);
     lort_named_close(&p->named);
     lort_base_close(p->session.base);
@@ -240,7 +246,7 @@ lort_code lort_plan(const char *path, const lort_options *given, const lort_obse
     lort_code code = lort_given_options(given, &options, report, err);
     if (code)
         return code;
-    code = prepare_run(&p, LORT_COMMAND_PLAN, path, &options, observer, report, err);
+    code = prepare_run(&p, LORT_COMMAND_PLAN, path, NULL, &options, observer, report, err);
     p.plan.spare = 0; /* nothing is written, so no coded blocks are held */
     if (code == LORT_OK && options.sample > 0)
         code = start_workers(&p, &options, err);
@@ -249,6 +255,8 @@ lort_code lort_plan(const char *path, const lort_options *given, const lort_obse
     if (code == LORT_OK)
         code = plan_size(&p, &options, err);
     report_disk(&p);
+    if (code == LORT_OK)
+        code = lort_jobs_begin(&p.decider, &p.plan, err);
     if (code == LORT_OK) {
         lort_model_say(p.model);
         lort_session_say(&p.session, LORT_EVENT_START, NULL, NULL);
@@ -372,14 +380,14 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
     /* In a further attempt the workers run already. */
     const bool first = p->session.pool == NULL;
     lort_code code = first ? start_workers(p, options, err) : LORT_OK;
+    if (code == LORT_OK && first)
+        code = lort_jobs_begin(&p->decider, &p->plan, err);
     if (code == LORT_OK && first) {
         doubt_forecast(p, options);
         lort_model_say(p->model);
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     }
     expect_back(p, p->plan.out_low / 2 + p->plan.out_high / 2);
-    if (code == LORT_OK && first)
-        code = lort_jobs_begin(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = lort_jobs_expect_writing(&p->decider, &p->plan, err);
     if (code == LORT_OK && lort_goal_sized(options))
@@ -562,7 +570,7 @@ lort_code lort_compress(const char *path, const char *output, const lort_options
     lort_code code = lort_given_options(given, &options, report, err);
     if (code)
         return code;
-    code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, &options, observer, report, err);
+    code = prepare_run(&p, LORT_COMMAND_COMPRESS, path, output, &options, observer, report, err);
     if (code == LORT_OK)
         code = run_compress(&p, output, &options, err);
     if (code == LORT_OK)

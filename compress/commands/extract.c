@@ -62,8 +62,11 @@ static lort_code open_pair(lort_extractor *x, const char *tuned, const char *out
                            lort_error *err)
 {
     lort_session *session = &x->session;
-    const lort_model_options files = {
-        .weights = x->options->weights, .weights_elsewhere = true, .offline = x->options->offline};
+    session->offline = x->options->offline;
+    session->spool = x->options->spool;
+    session->spool_keep = x->options->spool_keep;
+    session->beside = output;
+    const lort_model_options files = lort_named_options(session, x->options->weights, true, false);
     lort_code code = lort_pair_open(&x->pair, session, tuned, x->base_path, &files, err);
     if (code == LORT_OK)
         code = report_inputs(x, output, err);

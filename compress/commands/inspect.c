@@ -155,8 +155,8 @@ static lort_code inspect_model(lort_session *session, const lort_named *named,
                                const lort_run_options *run, lort_error *err)
 {
     lort_model *model;
-    const lort_model_options files = {.weights = run->weights,
-                                      .all_side_files = run->side_files == LORT_SIDE_FILES_ALL};
+    const lort_model_options files =
+        lort_named_options(session, run->weights, false, run->side_files == LORT_SIDE_FILES_ALL);
     lort_code code = lort_named_model(named, &files, add_warning, session->report, &model, err);
     if (code)
         return code;
@@ -165,6 +165,7 @@ static lort_code inspect_model(lort_session *session, const lort_named *named,
         code = list_model(model, session->report, err);
     if (code == LORT_OK)
         lort_model_say(model);
+    lort_named_cost(model, session->report);
     lort_model_close(model);
     return code;
 }
@@ -181,13 +182,14 @@ lort_code lort_inspect(const char *path, const lort_run_options *given,
         return code;
     code = lort_session_open_reader(&session, LORT_COMMAND_INSPECT, run.memory_bytes, observer,
                                     report, err);
+    session.spool = run.spool;
     if (code == LORT_OK) {
         report->input_path = lort_report_escape(report, path, strlen(path));
         code = lort_named_find(path, run.offline, &session.alloc, &named, err);
     }
     if (code == LORT_OK) {
         lort_named_report(&named, report);
-        code = lort_archive_told(named.path, &archive, err);
+        code = lort_named_told(&named, &archive, err);
     }
     if (code == LORT_OK)
         code = archive ? inspect_archive(&session, named.path, err)

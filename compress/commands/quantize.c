@@ -52,7 +52,10 @@ static lort_code open_source(lort_quantizer *q, const char *path, const lort_wis
                              lort_error *err)
 {
     lort_session *session = lort_session_of(q);
-    const lort_model_options files = {.offline = q->options->offline};
+    session->offline = q->options->offline;
+    session->spool = q->options->spool;
+    session->spool_keep = q->options->spool_keep;
+    const lort_model_options files = lort_named_options(session, NULL, false, false);
     lort_code code = lort_input_open_as(path, &files, &session->alloc, lort_session_warn_text,
                                         lort_session_stops, session, &q->input, err);
     if (code)
@@ -478,6 +481,7 @@ lort_code lort_quantize(const char *model, const char *output, const lort_quanti
     code = lort_session_open(session, LORT_COMMAND_QUANTIZE, options.memory_bytes, options.threads,
                              observer, report, err);
     q.arena.alloc = &session->alloc;
+    session->beside = output;
     if (code == LORT_OK)
         code = lort_wishes_check(&options, output, err);
     if (code == LORT_OK)

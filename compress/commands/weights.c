@@ -79,8 +79,10 @@ lort_code lort_weights_open(const char *path, const lort_run_options *given, lor
     lort_host_enter(&w->host);
     const lort_model_options files = {.weights = run.weights,
                                       .all_side_files = run.side_files == LORT_SIDE_FILES_ALL,
-                                      .offline = run.offline};
+                                      .offline = run.offline,
+                                      .spool = run.spool};
     w->session.offline = run.offline;
+    w->session.spool = run.spool;
     code = open_budget(w, run.memory_bytes, err);
     if (code == LORT_OK)
         code = lort_input_open_as(path, &files, w->alloc, NULL, NULL, NULL, &w->input, err);

@@ -94,8 +94,7 @@ static void note_report(lort_base *base)
 lort_code lort_base_open(lort_session *session, const char *path, const char *weights,
                          lort_base **out, lort_error *err)
 {
-    const lort_model_options files = {
-        .weights = weights, .weights_elsewhere = true, .offline = session->offline};
+    const lort_model_options files = lort_named_options(session, weights, true, false);
     void *memory;
     *out = NULL;
     lort_code code = lort_take_zero(&session->alloc, sizeof(lort_base), "the base", &memory, err);

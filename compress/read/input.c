@@ -15,14 +15,17 @@ lort_code lort_input_open_as(const char *path, const lort_model_options *options
                              void *ctx, lort_input *out, lort_error *err)
 {
     bool archive;
+    lort_model_options files = *options;
     *out = (lort_input){0};
+    files.stop = stop;
+    files.stop_ctx = ctx;
     lort_code code = lort_named_find(path, options->offline, alloc, &out->named, err);
     if (code == LORT_OK)
-        code = lort_archive_told(out->named.path, &archive, err);
+        code = lort_named_told(&out->named, &archive, err);
     if (code == LORT_OK)
         code = archive
                    ? lort_archive_open_until(out->named.path, alloc, stop, ctx, &out->archive, err)
-                   : lort_named_model(&out->named, options, warn, ctx, &out->model, err);
+                   : lort_named_model(&out->named, &files, warn, ctx, &out->model, err);
     if (code == LORT_OK)
         out->index = archive ? lort_archive_names(out->archive) : lort_model_index(out->model);
     else

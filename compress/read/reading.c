@@ -198,16 +198,24 @@ lort_code lort_reading_open(lort_reading *reading, lort_command command, const c
                             const lort_run_options *run, const lort_observer *observer,
                             lort_report *report, lort_error *err)
 {
+    bool archive;
     *reading = (lort_reading){0};
     lort_code code = lort_session_open(&reading->session, command, run->memory_bytes, run->threads,
                                        observer, report, err);
     if (code)
         return code;
     reading->session.offline = run->offline;
+    reading->session.spool = run->spool;
     report->input_path = lort_report_escape(report, path, strlen(path));
     code = lort_named_find(path, run->offline, &reading->session.alloc, &reading->named, err);
     if (code == LORT_OK) {
         lort_named_report(&reading->named, report);
+        code = lort_named_told(&reading->named, &archive, err);
+    }
+    if (code == LORT_OK && reading->named.remote)
+        code = lort_fail(err, LORT_E_INPUT, "a model, not a container: %s takes a container",
+                         lort_command_text(command));
+    if (code == LORT_OK) {
         code =
             lort_archive_open_until(reading->named.path, &reading->session.alloc,
                                     lort_session_stops, &reading->session, &reading->archive, err);

@@ -66,6 +66,15 @@ static const lort_field imatrix_fields[] = {{"path", LORT_FIELD_TEXT, R(imatrix_
 static const lort_field base_fields[] = {{"path", LORT_FIELD_TEXT, R(base_path)},
                                          {"bytes", LORT_FIELD_U64, R(base_bytes)},
                                          {"files", LORT_FIELD_U64, R(base_files)}};
+static const lort_field network_fields[] = {
+    {"model", LORT_FIELD_TEXT, R(input_label)},
+    {"commit", LORT_FIELD_TEXT, R(input_commit)},
+    {"fetched_bytes", LORT_FIELD_U64, R(fetched_bytes)},
+    {"requests", LORT_FIELD_U64, R(requests)},
+    {"fetch_plan_bytes", LORT_FIELD_U64_KNOWN, R(fetch_plan_bytes)},
+    {"spool_path", LORT_FIELD_TEXT, R(spool_path)},
+    {"spool_bytes", LORT_FIELD_U64, R(spool_bytes)},
+    {"spool_plan_bytes", LORT_FIELD_U64_KNOWN, R(spool_plan_bytes)}};
 static const lort_field tensor_fields[] = {
     {"name", LORT_FIELD_TEXT, T(name)},
     {"shape", LORT_FIELD_NONE, 0},
@@ -198,6 +207,9 @@ static lort_node *report_json(const lort_report *report)
                                                 : lort_node_null());
     root = lort_node_with(
         root, "base", *report->base_path ? LORT_NODE_OF(base_fields, report) : lort_node_null());
+    root = lort_node_with(root, "network",
+                          *report->input_label ? LORT_NODE_OF(network_fields, report)
+                                               : lort_node_null());
     root = lort_node_merge(root, LORT_NODE_OF(tail_fields, report));
     return with_lists(root, report);
 }

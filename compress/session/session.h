@@ -42,6 +42,8 @@ typedef struct lort_session {
     uint64_t start_ns, base_anon;                    /* at open: the clock, and anonymous memory */
     double time_limit;                               /* seconds from start_ns; 0: no limit */
     bool offline;                                    /* names of models: no network */
+    bool spool_keep;                                 /* as in lort_options; spool too */
+    const char *spool, *beside;                      /* beside: the output; NULL: none */
     _Atomic uint64_t peak_anon, peak_file, peak_rss; /* by lort_session_sample */
     uint64_t stall_start_us;
     uint64_t reserved, spare_bytes;

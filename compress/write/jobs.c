@@ -1,6 +1,7 @@
 /* jobs: see jobs.h. */
 #include "compress/write/jobs.h"
 #include "compress/goal/goal.h"
+#include "compress/read/named.h"
 #include "formats/base/text.h"
 
 lort_code lort_jobs_list(const lort_decider *decider, const lort_work_plan *plan, uint64_t from,
@@ -108,8 +109,17 @@ static uint64_t largest_piece(const lort_decider *decider, const lort_work_plan 
 
 lort_code lort_jobs_begin(const lort_decider *decider, const lort_work_plan *plan, lort_error *err)
 {
-    return lort_model_begin(decider->model, plan->abreast * largest_piece(decider, plan),
-                            plan->mode == LORT_MODE_FULL, err);
+    const bool full = plan->mode == LORT_MODE_FULL;
+    lort_report *report = decider->session->report;
+    const unsigned readings =
+        lort_goal_sized(decider->options) && !full && !decider->session->spool_keep ? 2 : 1;
+    if (!lort_model_is_supplied(decider->model))
+        return LORT_OK;
+    lort_code code =
+        lort_model_begin(decider->model, plan->abreast * largest_piece(decider, plan), full, err);
+    lort_named_cost(decider->model, report);
+    report->fetch_plan_bytes = readings * lort_model_bytes(decider->model);
+    return code;
 }
 
 /* A byte costs one nanosecond, whether it comes from the page cache or from a disk. */

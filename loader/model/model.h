@@ -51,7 +51,12 @@ typedef struct lort_model_options {
     /* Take also copies of the weights in other frameworks, hidden files and large files. */
     bool all_side_files;
     bool index_named; /* weights is the path of an index.json, whatever its name is */
-    bool offline;     /* for callers that take a name (compress/read/named.h); a path needs none */
+    /* For callers that take a name (compress/read/named.h); a path needs none of these. offline:
+     * touch no network. spool, beside, spool_keep, stop: as in loader/spool/spool.h. */
+    bool offline, spool_keep;
+    const char *spool, *beside;
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
 } lort_model_options;
 /* The same, with options. The caller calls lort_model_say once nothing else can go wrong with the
  * command line. On failure also: LORT_E_USAGE if no form has the name. */
@@ -70,6 +75,7 @@ typedef struct lort_supply_figures {
     const char *place;          /* the directory of the spool */
     uint64_t fetched, requests; /* bytes and requests so far */
     uint64_t spool_most;        /* most bytes in the spool so far */
+    uint64_t spool_plan;        /* most bytes that it will hold; 0: nobody knows yet */
 } lort_supply_figures;
 
 /* Brings the bytes of a source's files, such as from a network. Files have numbers.

@@ -133,9 +133,14 @@ static lort_code begin(void *ctx, uint64_t work, uint64_t bytes, bool full, lort
                          lort_os_dir_path(spool->dir),
                          lort_size_text(space, free_text, sizeof free_text),
                          lort_size_text(need, need_text, sizeof need_text));
+    const uint64_t ahead = most < part ? most : part;
     lort_os_lock_mutex(spool->mutex);
-    spool->pages_ahead = spool->keep ? UINT64_MAX / LORT_SPOOL_PAGE
-                                     : spool->pages + (most < part ? most : part) / LORT_SPOOL_PAGE;
+    spool->plan = spool->pages * LORT_SPOOL_PAGE + (full           ? 0
+                                                    : spool->keep  ? bytes
+                                                    : work > ahead ? work
+                                                                   : ahead);
+    spool->pages_ahead =
+        spool->keep ? UINT64_MAX / LORT_SPOOL_PAGE : spool->pages + ahead / LORT_SPOOL_PAGE;
     lort_os_unlock_mutex(spool->mutex);
     return LORT_OK;
 }
@@ -156,7 +161,8 @@ static void tell(void *ctx, lort_supply_figures *out)
                                  .place = lort_os_dir_path(spool->dir),
                                  .fetched = counts.body_bytes,
                                  .requests = counts.requests,
-                                 .spool_most = spool->written * LORT_SPOOL_PAGE};
+                                 .spool_most = spool->written * LORT_SPOOL_PAGE,
+                                 .spool_plan = spool->plan};
     lort_os_unlock_mutex(spool->mutex);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define STACK_BYTES (512u << 10)
+#define PIECE_LEAST (1u << 20) /* of a load: smaller ones take more time to ask than to send */
 
 /* ---- one claim ---- */
 
@@ -155,8 +156,8 @@ static bool run_of(lort_spool *spool, const lort_spool_file *file, uint64_t offs
 static lort_code load_piece(lort_spool *spool, const lort_spool_load *load, uint64_t piece,
                             lort_error *err)
 {
-    const uint64_t start = load->from + piece * LORT_SPOOL_PIECE, rest = load->file->size - start,
-                   end = start + (rest < LORT_SPOOL_PIECE ? rest : LORT_SPOOL_PIECE);
+    const uint64_t start = load->from + piece * load->each, rest = load->file->size - start,
+                   end = start + (rest < load->each ? rest : load->each);
     lort_code code = LORT_OK;
     for (uint64_t at = start, n; at < end && code == LORT_OK; at += n) {
         uint8_t *to = load->memory + (at - load->from);
@@ -272,14 +273,18 @@ void lort_spool_ask(lort_spool *spool, uint32_t file, uint64_t offset, uint64_t 
 lort_code lort_spool_load_file(lort_spool *spool, lort_spool_file *file, uint64_t from,
                                uint8_t *memory, lort_error *err)
 {
+    const uint64_t part = (file->size - from) / (2 * LORT_SPOOL_THREADS) / LORT_SPOOL_PAGE,
+                   each = part < PIECE_LEAST / LORT_SPOOL_PAGE        ? PIECE_LEAST
+                          : part > LORT_SPOOL_PIECE / LORT_SPOOL_PAGE ? LORT_SPOOL_PIECE
+                                                                      : part * LORT_SPOOL_PAGE;
     lort_code code = LORT_OK;
     start_threads(spool);
     lort_os_lock_mutex(spool->mutex);
-    spool->load =
-        (lort_spool_load){.file = file,
-                          .memory = memory,
-                          .from = from,
-                          .pieces = (file->size - from + LORT_SPOOL_PIECE - 1) / LORT_SPOOL_PIECE};
+    spool->load = (lort_spool_load){.file = file,
+                                    .memory = memory,
+                                    .from = from,
+                                    .each = each,
+                                    .pieces = (file->size - from + each - 1) / each};
     lort_os_wake_all(spool->changed);
     while (code == LORT_OK && spool->failed.code == LORT_OK && load_next(spool, err, &code))
         ;

@@ -92,6 +92,7 @@ typedef struct lort_spool {
     uint32_t *free_slots;   /* [slot_room] */
     uint32_t slot_count, free_count, slot_room;
     uint64_t pages, written; /* pages that are here or on their way; that ever lay on the disk */
+    uint64_t plan;           /* most bytes that the spool will hold */
     uint64_t pages_ahead;    /* the number of pages above which nobody reads ahead */
     char warnings[LORT_SPOOL_WARNINGS][400]; /* of other threads; they wait for the caller's */
     uint32_t warning_count;

@@ -22,6 +22,8 @@ static lort_extract_options options_of(const lort_cli_values *values)
     options.threads = values->job.threads;
     options.force = values->job.force;
     options.offline = values->job.offline;
+    options.spool = values->job.spool;
+    options.spool_keep = values->job.spool_keep;
     return options;
 }
 

@@ -53,6 +53,8 @@ int lort_cmd_quantize(const lort_cli_values *values)
     options.threads = values->job.threads;
     options.force = values->job.force;
     options.offline = values->job.offline;
+    options.spool = values->job.spool;
+    options.spool_keep = values->job.spool_keep;
     options.resume = values->job.resume;
     options.time_limit = values->job.time_limit;
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose && !dry, !dry);

@@ -94,6 +94,17 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
         "offline", 0, LORT_CLI_FLAG, AT(member),                                                   \
             .help = "find models by name on this machine only; touch no network"                   \
     }
+#define SPOOL(member)                                                                              \
+    {                                                                                              \
+        "spool", 0, LORT_CLI_TEXT, AT(member.spool),                                               \
+            .argument = "DIR",                                                                     \
+            .help = "a model on the network passes through DIR (default $TMPDIR, else beside OUT)" \
+    }
+#define SPOOL_KEEP                                                                                 \
+    {                                                                                              \
+        "spool-keep", 0, LORT_CLI_FLAG, AT(job.spool_keep),                                        \
+            .help = "keep all that was fetched in DIR until the end: a second reading is free"     \
+    }
 #define FAIL_ABOVE(member, what)                                                                   \
     {                                                                                              \
         "fail-above", 0, LORT_CLI_REAL, AT(member),                                                \
@@ -232,6 +243,8 @@ const lort_cli_option lort_cli_compress_options[] = {
     RESUME,
     TIME_LIMIT,
     OFFLINE(job.offline),
+    SPOOL(job),
+    SPOOL_KEEP,
     COMMON,
     END};
 const lort_cli_option lort_cli_plan_options[] = {
@@ -240,10 +253,17 @@ const lort_cli_option lort_cli_plan_options[] = {
      .allowed = "a whole number from 0 to 1000000", .argument = "N",
      .help = "run N matrices and report their size, error and time"},
     OFFLINE(job.offline),
+    SPOOL(job),
+    SPOOL_KEEP,
     COMMON,
     END};
-const lort_cli_option lort_cli_inspect_options[] = {
-    WEIGHTS(run), SIDE_FILES(run), MEMORY(run.memory_bytes), OFFLINE(run.offline), COMMON, END};
+const lort_cli_option lort_cli_inspect_options[] = {WEIGHTS(run),
+                                                    SIDE_FILES(run),
+                                                    MEMORY(run.memory_bytes),
+                                                    OFFLINE(run.offline),
+                                                    SPOOL(run),
+                                                    COMMON,
+                                                    END};
 const lort_cli_option lort_cli_verify_options[] = {
     {"quick", 0, LORT_CLI_FLAG, AT(quick_check),
      .help = "check the records only; read no header and no weight"},
@@ -251,6 +271,7 @@ const lort_cli_option lort_cli_verify_options[] = {
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
     OFFLINE(run.offline),
+    SPOOL(run),
     COMMON,
     END};
 #define DTYPE                                                                                      \
@@ -271,6 +292,7 @@ const lort_cli_option lort_cli_restore_options[] = {
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
     OFFLINE(run.offline),
+    SPOOL(run),
     COMMON,
     END};
 const lort_cli_option lort_cli_run_options[] = {DTYPE,
@@ -278,6 +300,7 @@ const lort_cli_option lort_cli_run_options[] = {DTYPE,
                                                 MEMORY(run.memory_bytes),
                                                 THREADS(run.threads),
                                                 OFFLINE(run.offline),
+                                                SPOOL(run),
                                                 COMMON,
                                                 END};
 const lort_cli_option lort_cli_compare_options[] = {
@@ -288,6 +311,7 @@ const lort_cli_option lort_cli_compare_options[] = {
     MEMORY(run.memory_bytes),
     THREADS(run.threads),
     OFFLINE(run.offline),
+    SPOOL(run),
     COMMON,
     END};
 
@@ -328,6 +352,8 @@ const lort_cli_option lort_cli_quantize_options[] = {
     RESUME,
     TIME_LIMIT,
     OFFLINE(job.offline),
+    SPOOL(job),
+    SPOOL_KEEP,
     COMMON,
     END};
 
@@ -367,6 +393,8 @@ const lort_cli_option lort_cli_extract_options[] = {
     THREADS(job.threads),
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing adapter file"},
     OFFLINE(job.offline),
+    SPOOL(job),
+    SPOOL_KEEP,
     COMMON,
     END};
 

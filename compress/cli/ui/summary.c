@@ -82,6 +82,30 @@ static void print_expected(FILE *out, const lort_report *report)
     lort_cli_print(out, "\n");
 }
 
+/* The disk that a model on the network takes, and what it costs. */
+static void print_network(FILE *out, const lort_report *report)
+{
+    char a[32], b[32];
+    if (!is_given(report->input_label))
+        return;
+    lort_cli_print(out, LABEL "%s", "network", report->input_label);
+    if (report->fetch_plan_bytes)
+        lort_cli_print(out, "; fetches %s, keeps at most %s in %s",
+                       size_text(report->fetch_plan_bytes, a),
+                       size_text(report->spool_plan_bytes, b), report->spool_path);
+    lort_cli_print(out, "\n");
+}
+
+/* What it did cost. */
+static void print_fetched(FILE *out, const lort_report *report)
+{
+    char a[32], b[32];
+    if (is_given(report->input_label))
+        lort_cli_print(out, LABEL "%s in %" PRIu64 " requests, at most %s in %s\n", "fetched",
+                       size_text(report->fetched_bytes, a), report->requests,
+                       size_text(report->spool_bytes, b), report->spool_path);
+}
+
 void lort_cli_print_start(FILE *out, const lort_report *report)
 {
     char a[32], b[32];
@@ -93,6 +117,7 @@ void lort_cli_print_start(FILE *out, const lort_report *report)
                    size_text(report->input_bytes, a), report->tensor_count,
                    report->tensor_count == 1 ? "" : "s",
                    is_given(report->input_found) ? "; found in " : "", report->input_found);
+    print_network(out, report);
     if (report->mode != LORT_MODE_AUTO)
         lort_cli_print(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode),
                        report->mode_reason);
@@ -317,6 +342,7 @@ void lort_cli_print_end(FILE *out, const lort_report *report)
     }
     lort_cli_print(out, LABEL "%s\n", "time", lort_cli_seconds(report->seconds, time, sizeof time));
     print_memory(out, report);
+    print_fetched(out, report);
     print_left_out(out, report);
 }
 
