@@ -15,6 +15,7 @@
 #define LEAST_BYTES 1024 /* less would save next to nothing: a record takes a hundred */
 #define SAMPLES 3        /* at the beginning, in the middle and at the end */
 #define SAMPLE_BYTES 4096u
+#define NETWORK_SAMPLE 256u    /* the one sample of a tensor on a network */
 #define PIECE_BYTES (1u << 20) /* hashed at once */
 
 typedef struct item {
@@ -105,11 +106,36 @@ static lort_code add_bytes(search *s, const lort_tensor *tensor, uint64_t at, ui
     return LORT_OK;
 }
 
+/* From a network comes one page of a tensor. Samples decide nothing: they only spare LoRT to
+ * compare all bytes. */
+static uint64_t network_sample(const lort_tensor *tensor, uint64_t *at)
+{
+    const uint64_t n = tensor->bytes < NETWORK_SAMPLE ? tensor->bytes : NETWORK_SAMPLE;
+    *at = (tensor->bytes - n) / 2;
+    return n;
+}
+
+/* A request takes its time to come and go. So many are on their way at once. */
+static void ask_samples(const search *s)
+{
+    for (uint64_t i = 0; i < s->count && lort_model_is_supplied(s->model); i++) {
+        const lort_tensor *tensor = tensor_of(s, i);
+        uint64_t at;
+        const uint64_t n = network_sample(tensor, &at);
+        lort_model_prefetch(s->model, tensor->file, tensor->offset + at, n);
+    }
+}
+
 static lort_code add_samples(search *s, const lort_tensor *tensor, lort_hasher *hasher, bool *zero,
                              lort_error *err)
 {
     const uint64_t n = tensor->bytes < SAMPLE_BYTES ? tensor->bytes : SAMPLE_BYTES;
     lort_code code = LORT_OK;
+    if (lort_model_is_supplied(s->model)) {
+        uint64_t at;
+        const uint64_t some = network_sample(tensor, &at);
+        return add_bytes(s, tensor, at, some, hasher, zero, err);
+    }
     for (unsigned i = 0; i < SAMPLES && code == LORT_OK; i++)
         code = add_bytes(s, tensor, (tensor->bytes - n) / (SAMPLES - 1) * i, n, hasher, zero, err);
     return code;
@@ -256,8 +282,10 @@ lort_code lort_equal_find(lort_session *session, lort_model *model, const lort_o
         code = list_items(&s, err);
     if (code == LORT_OK)
         code = drop_single(&s, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK) {
+        ask_samples(&s);
         code = read_items(&s, add_samples, false, err);
+    }
     if (code == LORT_OK)
         code = drop_single(&s, err);
     if (code == LORT_OK)

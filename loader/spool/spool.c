@@ -139,6 +139,7 @@ static lort_code begin(void *ctx, uint64_t work, uint64_t bytes, bool full, lort
                                                     : spool->keep  ? bytes
                                                     : work > ahead ? work
                                                                    : ahead);
+    spool->plan = spool->plan < bytes ? spool->plan : bytes;
     spool->pages_ahead =
         spool->keep ? UINT64_MAX / LORT_SPOOL_PAGE : spool->pages + ahead / LORT_SPOOL_PAGE;
     lort_os_unlock_mutex(spool->mutex);

@@ -20,7 +20,7 @@
  * time. */
 #define LORT_SPOOL_PIECE (8u << 20)
 #define LORT_SPOOL_THREADS 6u         /* connections that read ahead; a reader has one more */
-#define LORT_SPOOL_RANGES 64u         /* that wait to be read ahead */
+#define LORT_SPOOL_RANGES 1024u         /* that wait to be read ahead */
 #define LORT_SPOOL_PROOF (256u << 10) /* bytes that are hashed at once */
 #define LORT_SPOOL_WARNINGS 4u
 #define LORT_SPOOL_NONE UINT32_MAX
