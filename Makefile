@@ -79,6 +79,8 @@ MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
 BATS     := $(wildcard tests/cli/*.bats)
 PYTESTS  := $(wildcard tests/python/test_*.py)
+FETCHER  := $(if $(filter 1,$(WITH_CURL)),$(BUILD)/tests/remote/fetch)
+NETTESTS := $(if $(FETCHER),$(wildcard tests/remote/test_*.py))
 # Where Python looks for packages: Debian's below /usr and /usr/local, else those of a user or a virtual environment.
 PYTHON_VERSION = $(shell /usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null || echo python3)
 PYTHONDIR ?= $(PREFIX)/lib/$(if $(filter /usr,$(PREFIX)),python3/dist-packages,$(PYTHON_VERSION)/$(if $(filter /usr/local,$(PREFIX)),dist,site)-packages)
@@ -108,7 +110,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(BUILD)/tests/%)
 EXAMPLE_BIN := $(EXAMPLE_SRC:%.c=$(BUILD)/%)
 QUALITY_BIN := $(addprefix $(BUILD)/tests/bench/bench_,bits difference encoders lossless quality ternary)
 SPEED_BIN := $(filter-out $(QUALITY_BIN),$(BENCH_BIN))
-OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) tests/bench/make_model.c tests/fuzz/replay.c)
+OBJ := $(LIB_OBJ) $(CLI_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC) $(EXAMPLE_SRC) tests/bench/make_model.c tests/fuzz/replay.c tests/remote/fetch.c)
 
 all: $(BUILD)/lort $(BUILD)/liblort.so ## build the lort command, liblort.a and liblort.so
 
@@ -124,10 +126,10 @@ LINT      = plain:scripts/check-format
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
     $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
-check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line, Python
+check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FETCHER) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line, Python
 	@scripts/windows/tell-checked $(WINDOWS_BUILD)
 	@$(LEFT_OUT) $(RUN_TESTS) tap:tests/fault/inject.py $(if $(filter release,$(MODE)),plain:tests/fault/kill.py) $(TABLES) \
-	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(PYTESTS:%=pytest:%) $(FUZZ_BIN:%=replay:%)
+	    $(UNIT_BIN:%=tap:%) $(BATS:%=bats:%) $(PYTESTS:%=pytest:%) $(NETTESTS:%=pytest:%) $(FUZZ_BIN:%=replay:%)
 
 check-fast: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) ## run the tests that take under a minute together: layers, units, and the quickest of the command line
 	@$(LEFT_OUT) $(RUN_TESTS) $(TABLES) $(patsubst %,tap:%,$(filter-out $(SLOW_TESTS),$(UNIT_BIN))) \
@@ -138,6 +140,9 @@ check-unit: $(UNIT_BIN) $(FUZZ_BIN) ## run the unit, numerics and fuzz corpus te
 
 check-cli: all $(BUILD)/lort-reader $(EXAMPLE_BIN) ## run the tests of the command line only
 	@$(LEFT_OUT) $(RUN_TESTS) $(BATS:%=bats:%)
+
+check-remote: $(FETCHER) ## run the tests of the network only: servers on loopback, and the imitation of the Hub
+	@$(LEFT_OUT) $(RUN_TESTS) $(NETTESTS:%=pytest:%)
 
 check-python: all ## run the tests of the Python package only
 	@$(LEFT_OUT) $(RUN_TESTS) $(PYTESTS:%=pytest:%)
@@ -221,7 +226,7 @@ check-clang:
 	@if command -v clang >/dev/null; then $(MAKE) MODE=release CC=clang BUILD=build/warnings-clang WERROR=1 programs; \
 	else echo "no clang here: its warnings are not looked for"; fi
 
-programs: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(MAKER) $(FAULT_SO)
+programs: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(EXAMPLE_BIN) $(FETCHER) $(BUILD)/loader/http/http_none.o $(MAKER) $(FAULT_SO)
 
 FUZZ_RUN := $(if $(T),$(foreach program,$(FUZZ_BIN),$(if $(findstring $(T),$(notdir $(program))),$(program))),$(FUZZ_BIN))
 fuzz-run: $(FUZZ_RUN)
@@ -280,6 +285,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide$(EXE): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib shared check check-python wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-python check-remote wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

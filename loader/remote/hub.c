@@ -137,7 +137,9 @@ static lort_code list_files(lort_remote *remote, lort_remote_slot *slot, text *t
             break;
         code = find_next(remote, slot, err);
     }
-    return code ? code : lort_hub_list_sort(&remote->listing, err);
+    if (!code && lort_hub_list_sort(&remote->listing, err))
+        return lort_error_prefix(err, "%s", remote->label);
+    return code;
 }
 
 lort_code lort_hub_open(lort_remote *remote, lort_remote_slot *slot, lort_error *err)

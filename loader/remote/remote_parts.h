@@ -1,10 +1,11 @@
 /* remote_parts: what the files of remote share. No other file includes it.
  *
- * remote.c   opens and closes, and hands out slots, each with one connection
- * ask.c      one request with its redirects; tries and the waits between them
- * hub.c      the Hub's API: the commit and the list of files
- * resolve.c  where the contents of a file are, once for all connections
- * fetch.c    ranges of files
+ * remote_open.c  opens
+ * remote.c       hands out slots, each with one connection; closes
+ * ask.c          one request with its redirects; tries and the waits between them
+ * hub.c          the Hub's API: the commit and the list of files
+ * resolve.c      where the contents of a file are, once for all connections
+ * fetch.c        ranges of files
  */
 #ifndef LORT_LOADER_REMOTE_REMOTE_PARTS_H
 #define LORT_LOADER_REMOTE_REMOTE_PARTS_H
