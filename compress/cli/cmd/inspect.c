@@ -102,10 +102,11 @@ static void print_types(const lort_report *report)
 static void print_all(const lort_report *report, bool verbose)
 {
     char size[32];
-    lort_cli_print(stdout, "%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors\n\n",
+    lort_cli_print(stdout, "%s: %s, %" PRIu64 " file%s, %s, %" PRIu64 " tensors%s%s\n\n",
                    report->input_path, report->input_format, report->input_files,
                    report->input_files == 1 ? "" : "s",
-                   lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count);
+                   lort_print_size(report->input_bytes, size, sizeof size), report->tensor_count,
+                   *report->input_found ? "; found in " : "", report->input_found);
     print_meta(report);
     print_table(report, verbose);
     print_types(report);
