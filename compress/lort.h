@@ -450,6 +450,7 @@ typedef struct lort_restore_options {
     /* NULL: LoRT writes to `output`. Else the sink gets the bytes, and the report calls it
      * `output`. */
     const lort_restore_sink *sink;
+    bool sha256; /* hash each file while it is written; the report has the hashes */
 } lort_restore_options;
 void lort_restore_options_init_sized(lort_restore_options *options, size_t size);
 static inline void lort_restore_options_init(lort_restore_options *options)

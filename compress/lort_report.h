@@ -173,6 +173,14 @@ typedef struct lort_type_report {
     uint64_t reserved[8];
 } lort_type_report;
 
+/* restore with sha256: a file as it was written. */
+typedef struct lort_hash_report {
+    const char *name;   /* below the output; "": the output is the file */
+    const char *sha256; /* 64 hexadecimal digits in lower case */
+    uint64_t bytes;
+    uint64_t reserved[2];
+} lort_hash_report;
+
 typedef struct lort_report {
     lort_command command;
     lort_mode mode;          /* AUTO: the command has no mode */
@@ -235,12 +243,14 @@ typedef struct lort_report {
     void *owner; /* internal: the memory of the report */
     /* How a name led to input_path, such as "Hugging Face cache, main"; "": it was a path. */
     const char *input_found;
+    lort_hash_report *hashes; /* in the order of the files */
+    uint64_t hash_count;
     /* Of an input on the network, else "": such as "hf://ORG/NAME@COMMIT", its commit, and the
      * directory of the spool. Bytes and requests of this command; most bytes of the spool so far;
      * compress, plan: the bytes that all will fetch, and the most that the spool will hold. */
     const char *input_label, *input_commit, *spool_path;
     uint64_t fetched_bytes, requests, spool_bytes, fetch_plan_bytes, spool_plan_bytes;
-    uint64_t reserved[23];
+    uint64_t reserved[21];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

@@ -254,6 +254,10 @@ static lort_code begin_output(restoring *r, const char *output, uint64_t bytes, 
     lort_code code = r->outlet.sink ? LORT_OK : begin_publish(r, output, bytes, directory, err);
     if (code == LORT_OK)
         report->output_path = lort_report_escape(report, output, strlen(output));
+    r->outlet.hashes = r->options->sha256;
+    r->outlet.several = directory;
+    if (code == LORT_OK && r->outlet.hashes)
+        code = lort_report_hashes(report, directory ? model_of(r)->file_count : 1, err);
     return code;
 }
 

@@ -1,5 +1,7 @@
 /* outlet: see outlet.h. */
 #include "compress/files/outlet.h"
+#include "compress/session/report.h"
+#include <string.h>
 
 /* What the caller's functions return. A code without a message gets one. */
 static lort_code answer(const lort_outlet *o, lort_code code, lort_error *err)
@@ -10,10 +12,30 @@ static lort_code answer(const lort_outlet *o, lort_code code, lort_error *err)
     return code;
 }
 
+/* Puts the hash of the present file into the report. */
+static void end_hash(lort_outlet *o)
+{
+    lort_report *report = o->session->report;
+    uint8_t value[32];
+    char text[65];
+    if (!o->hashes || !o->name)
+        return;
+    lort_sha256_value(&o->hash, value);
+    lort_sha256_text(value, text);
+    report->hashes[report->hash_count++] = (lort_hash_report){
+        .name = o->several ? lort_report_escape(report, o->name, strlen(o->name)) : "",
+        .sha256 = lort_report_text(report, "%s", text),
+        .bytes = o->size};
+    o->name = NULL;
+}
+
 lort_code lort_outlet_file(lort_outlet *o, const char *name, const char *shown, uint64_t bytes,
                            lort_error *err)
 {
+    end_hash(o);
     o->size = 0;
+    o->name = shown;
+    lort_sha256_start(&o->hash);
     if (!o->sink)
         return lort_publish_file(o->publish, name, err);
     lort_host_lend(&o->session->host);
@@ -34,6 +56,8 @@ lort_code lort_outlet_append(void *outlet, const void *bytes, uint64_t n, lort_e
     } else if (n > 0) {
         code = lort_publish_append(o->publish, bytes, n, err);
     }
+    if (o->hashes)
+        lort_sha256_add(&o->hash, bytes, n);
     o->size += n;
     return code;
 }
@@ -53,6 +77,7 @@ lort_code lort_outlet_pad(lort_outlet *o, uint64_t size, lort_error *err)
 
 lort_code lort_outlet_commit(lort_outlet *o, lort_error *err)
 {
+    end_hash(o);
     return o->publish ? lort_publish_commit(o->publish, err) : LORT_OK;
 }
 

@@ -52,6 +52,7 @@ KEEPS(lort_tensor_report, 248);
 KEEPS(lort_source_report, 64);
 KEEPS(lort_meta_report, 56);
 KEEPS(lort_type_report, 128);
+KEEPS(lort_hash_report, 40);
 KEEPS(lort_observer, 64);
 KEEPS(lort_tensor_info, 144);
 KEEPS(lort_restore_sink, 64);

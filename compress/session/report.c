@@ -302,3 +302,9 @@ const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint3
         copy[i] = dims[i];
     return copy;
 }
+
+lort_code lort_report_hashes(lort_report *report, uint64_t count, lort_error *err)
+{
+    report->hashes = take_zeroed(report, count, sizeof *report->hashes);
+    return report->hashes ? LORT_OK : lort_report_check(report, err);
+}

@@ -41,6 +41,8 @@ const char *lort_report_warn(lort_report *report, const char *format, ...) LORT_
 lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *err);
 lort_code lort_report_sources(lort_report *report, unsigned count, lort_error *err);
 lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err);
+/* Takes room for the hashes of `count` files; hash_count stays 0. */
+lort_code lort_report_hashes(lort_report *report, uint64_t count, lort_error *err);
 /* The same for report->types, all zero: compress/session/type_totals.h fills them. */
 lort_code lort_report_types(lort_report *report, uint64_t count, lort_error *err);
 /* The name of a type. That of an opaque type is copied: its row does not outlive the model. */

@@ -153,6 +153,20 @@ static lort_node *memory_json(const lort_report *report)
     return lort_node_with(LORT_NODE_OF(memory_fields, report), "sources", sources);
 }
 
+static lort_node *with_hashes(lort_node *root, const lort_report *report)
+{
+    if (!report->hash_count)
+        return root;
+    lort_node *hashes = lort_node_array();
+    for (uint64_t i = 0; i < report->hash_count; i++) {
+        const lort_hash_report *hash = &report->hashes[i];
+        lort_node *one = lort_node_with(lort_node_object(), "name", lort_node_text(hash->name));
+        one = lort_node_with(one, "sha256", lort_node_text(hash->sha256));
+        hashes = lort_node_add(hashes, lort_node_with(one, "bytes", lort_node_u64(hash->bytes)));
+    }
+    return lort_node_with(root, "hashes", hashes);
+}
+
 static lort_node *with_lists(lort_node *root, const lort_report *report)
 {
     lort_node *warnings = lort_node_array(), *tensors = lort_node_array(),
@@ -168,6 +182,7 @@ static lort_node *with_lists(lort_node *root, const lort_report *report)
     root = lort_node_with(root, "warnings", warnings);
     if (report->meta_count)
         root = lort_node_with(root, "meta", meta);
+    root = with_hashes(root, report);
     root = lort_node_with(root, "types", types);
     return lort_node_with(root, "tensors", tensors);
 }

@@ -14,8 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define INDEX_MOST (256u << 20) /* bytes of an index.json; those of large models have about 10 MB  \
-                                 */
+#define INDEX_MOST (256u << 20) /* bytes of an index.json; large ones have 10 MB */
 
 static bool is_safetensors(const char *name) { return lort_text_ends(name, ".safetensors"); }
 static bool is_gguf(const char *name) { return lort_text_ends(name, ".gguf"); }

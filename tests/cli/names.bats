@@ -317,3 +317,55 @@ gguf('g/x.gguf', ['blk.0.attn_q.weight']); hub('$CACHE', 'acme/gguf', 'g')"
         absent "$T/none"
     done
 }
+
+# ---- hashes of restored files ----
+
+@test "restore --sha256 prints what sha256sum prints, for a file and for a directory" {
+    "$LORT" compress "$GGUF" -o "$T/one.lort" --lossless -q
+    "$LORT" compress "$HF" -o "$T/many.lort" --lossless -q
+    cd "$T"
+    expect 0 "$LORT" restore one.lort -o one.gguf --sha256 --json report.json
+    sha256sum one.gguf | diff - out
+    [ "$(cut -d' ' -f1 <out)" = "$(sha256sum <"$OLDPWD/$GGUF" | cut -d' ' -f1)" ]
+    [ "$(value report.json 'd["hashes"][0]["sha256"], d["hashes"][0]["name"]')" = "('$(cut -d' ' -f1 <out)', None)" ]
+    for output in many other/; do
+        expect 0 "$LORT" restore many.lort -o $output --sha256 -q
+        find ${output%/} -type f -print0 | sort -z | xargs -0 sha256sum >wanted
+        sort -k2 out | diff wanted -
+        sha256sum --quiet -c out
+    done
+    (cd "$OLDPWD/$HF" && sha256sum ./*) | sed 's|\./|other/|' | diff - wanted
+    expect 0 "$LORT" restore many.lort --file config.json -o config --sha256
+    sha256sum config | diff - out
+    expect 0 "$LORT" restore many.lort --tensor model.norm.weight -o norm --sha256
+    sha256sum norm | diff - out
+    expect 0 "$LORT" restore many.lort -o plain
+    [ ! -s out ]
+}
+
+@test "restore --sha256 of lossy containers and other types hashes what is written" {
+    "$LORT" compress "$ONE_HF" -o "$T/x.lort" --max-error 0.05 -q
+    cd "$T"
+    for dtype in F32 BF16; do
+        expect 0 "$LORT" restore x.lort -o r$dtype --dtype $dtype --sha256
+        sha256sum --quiet -c out
+        [ "$(wc -l <out)" -eq "$(find r$dtype -type f | wc -l)" ]
+    done
+}
+
+@test "restore --sha256 where another stream has standard output" {
+    "$LORT" compress "$ONE_GGUF" -o "$T/x.lort" --lossless -q
+    cd "$T"
+    expect 0 "$LORT" restore x.lort -o - --sha256
+    sha256sum <out | grep -qxFf - err
+    expect 0 "$LORT" restore x.lort -o - --sha256 --progress json --json report.json
+    lacks err '^[0-9a-f]{64}'
+    [ "$(value report.json 'd["hashes"][0]["sha256"]')" = "$(sha256sum <out | cut -d' ' -f1)" ]
+    expect 0 "$LORT" restore x.lort -o y.gguf --sha256 --json -
+    [ "$(value out 'd["hashes"][0]["sha256"]')" = "$(sha256sum <y.gguf | cut -d' ' -f1)" ]
+    # nothing is printed of a restore that fails
+    cp x.lort z.lort
+    flip z.lort 3000
+    "$LORT" restore z.lort -o z.gguf --sha256 >out 2>err && return 1
+    [ ! -s out ]
+}

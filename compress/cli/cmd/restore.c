@@ -19,6 +19,20 @@ static void print_restored(const lort_report *report, const char *file)
                    lort_cli_seconds(report->seconds, time, sizeof time));
 }
 
+/* Lines that sha256sum -c reads. The report has the hashes too, where it takes standard output. */
+static void print_hashes(const lort_cli_values *values, const lort_report *report)
+{
+    const bool pours = strcmp(values->output, "-") == 0;
+    const size_t n = strlen(report->output_path);
+    const char *between = n && report->output_path[n - 1] == '/' ? "" : "/";
+    if (pours ? values->progress == LORT_LINES_JSON : values->json && !strcmp(values->json, "-"))
+        return;
+    for (uint64_t i = 0; i < report->hash_count; i++)
+        lort_cli_print(pours ? stderr : stdout, "%s  %s%s%s\n", report->hashes[i].sha256,
+                       pours ? "-" : report->output_path, *report->hashes[i].name ? between : "",
+                       report->hashes[i].name);
+}
+
 /* Bytes that went to a pipe cannot be taken back. */
 static void print_poured(const lort_cli_pour *pour)
 {
@@ -43,6 +57,7 @@ int lort_cmd_restore(const lort_cli_values *values)
     options.tensor = values->tensor;
     options.file = values->file;
     options.force = values->force;
+    options.sha256 = values->sha256;
     options.sink = pours ? &pour.sink : NULL;
     lort_progress_open(&progress, lort_cli_stopped, values->quiet, values->verbose, true);
     if (pours)
@@ -55,6 +70,8 @@ int lort_cmd_restore(const lort_cli_values *values)
     lort_progress_close(&progress);
     if (!code && !values->quiet)
         print_restored(&report, values->file);
+    if (!code)
+        print_hashes(values, &report);
     const int result = lort_cli_finish(values, &progress, &report, code, &err);
     if (code && pour.written)
         print_poured(&pour);

@@ -287,6 +287,8 @@ const lort_cli_option lort_cli_restore_options[] = {
      .help = "write the bytes of this tensor only"},
     {"file", 0, LORT_CLI_TEXT, AT(file), .argument = "NAME",
      .help = "write this file of the model only, such as a shard"},
+    {"sha256", 0, LORT_CLI_FLAG, AT(sha256),
+     .help = "print the SHA-256 of each restored file, as sha256sum does"},
     BASE(run.base, "the base model of a difference"),
     FORCE,
     MEMORY(run.memory_bytes),

@@ -25,7 +25,7 @@ typedef struct lort_cli_values {
     const char *base;                           /* extract-lora; NULL: not given */
     const char *file;                           /* restore; NULL: not given */
     double fail_above;                          /* compare; < 0: off */
-    bool force, help, quiet, verbose, quick_check;
+    bool force, help, quiet, verbose, quick_check, sha256;
     const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char **path;     /* [paths], on the heap */
     int paths;
