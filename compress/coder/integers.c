@@ -85,8 +85,10 @@ LORT_INLINE double row_energy(const float *w, int64_t count, double *cols, doubl
     return all;
 }
 
-LORT_VECTORS void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row_sums,
-                                double *col_sums, double *peak)
+LORT_VECTORS(lort_energies,
+             (const float *weights, int64_t rows, int64_t cols, double *row_sums, double *col_sums,
+              double *peak),
+             (weights, rows, cols, row_sums, col_sums, peak))
 {
     memset(col_sums, 0, (size_t)cols * sizeof *col_sums);
     *peak = 0;
@@ -210,8 +212,10 @@ static void add_group(const group_sums *g, unsigned lanes, sums *all)
         all->energy += g->energy[l];
 }
 
-LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const float *x,
-                                   const int16_t *coded, sums *all)
+static LORT_VECTORS(sum_group,
+                    (const lort_block *block, int64_t row, const float *x, const int16_t *coded,
+                     sums *all),
+                    (block, row, x, coded, all))
 {
     const lort_lane_group group = lort_group_at(block, row);
     group_sums g = {.energy = {0}};
@@ -225,8 +229,10 @@ LORT_VECTORS static void sum_group(const lort_block *block, int64_t row, const f
 
 /* Runs the trellis over one group. Returns the sum of squares of what was cut off, in steps.
  * factor: lambda / (2 ln 2 s^2) of a weight whose row and column have code 128. */
-LORT_VECTORS static double run_trellis(const lort_block *block, const float *weights, int64_t row,
-                                       float step, float factor, const scratch_view *v)
+static LORT_VECTORS_GIVING(double, run_trellis,
+                           (const lort_block *block, const float *weights, int64_t row, float step,
+                            float factor, const scratch_view *v),
+                           (block, weights, row, step, factor, v))
 {
     const unsigned lanes = lort_group_lanes(block, row);
     float rates[LORT_LANES];

@@ -55,8 +55,10 @@ LORT_INLINE lort_f32s values_of(const scales *of, lort_i32s context, lort_i32s k
     return (lort_f32s)((single & level) | (~single & many));
 }
 
-LORT_VECTORS static void values_of_group(const scales *of, const lort_block *block, int64_t row,
-                                         const int16_t *coded, float *out)
+static LORT_VECTORS(values_of_group,
+                    (const scales *of, const lort_block *block, int64_t row, const int16_t *coded,
+                     float *out),
+                    (of, block, row, coded, out))
 {
     const lort_lane_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
@@ -165,8 +167,10 @@ LORT_INLINE void write_column(writer *w, const lort_lane_group *group, int32_t c
                      : difference * difference * -__builtin_convertvector(group->active, lort_f64s);
 }
 
-LORT_VECTORS static void write_group(writer *w, const lort_block *block, int64_t row,
-                                     const float *weights, int16_t *coded)
+static LORT_VECTORS(write_group,
+                    (writer * w, const lort_block *block, int64_t row, const float *weights,
+                     int16_t *coded),
+                    (w, block, row, weights, coded))
 {
     const lort_lane_group group = lort_group_at(block, row);
     float tile[LORT_TILE * LORT_LANES];
@@ -331,7 +335,9 @@ LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t co
 }
 
 /* Reads one group. Returns false if words or low bits have ended, or if a lane has no symbol. */
-LORT_VECTORS static bool read_group(reader *r, const lort_block *block, int64_t row, float *out)
+static LORT_VECTORS_GIVING(bool, read_group,
+                           (reader * r, const lort_block *block, int64_t row, float *out),
+                           (r, block, row, out))
 {
     const lort_lane_group group = lort_group_at(block, row);
     const int64_t cols = block->cols;

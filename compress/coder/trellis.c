@@ -144,8 +144,10 @@ LORT_INLINE ints taken_by(const uint16_t *choice)
     return all;
 }
 
-LORT_VECTORS void lort_trellis_encode(const float *x, const float *row, const float *col,
-                                      int64_t cols, float lambda, uint16_t *choice, int16_t *out)
+LORT_VECTORS(lort_trellis_encode,
+             (const float *x, const float *row, const float *col, int64_t cols, float lambda,
+              uint16_t *choice, int16_t *out),
+             (x, row, col, cols, lambda, choice, out))
 {
     const float border = 1.5f + lambda / 6.0f;
     shorts path[STATES], cost[4];

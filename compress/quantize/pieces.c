@@ -34,14 +34,16 @@ LORT_INLINE void add_errors(const float *restrict x, const float *restrict y,
     }
 }
 
-static LORT_VECTORS void add_plain(const float *x, const float *y, uint64_t n, double *x2,
-                                   double *e2)
+static LORT_VECTORS(add_plain, (const float *x, const float *y, uint64_t n, double *x2, double *e2),
+                    (x, y, n, x2, e2))
 {
     add_errors(x, y, NULL, n, x2, e2);
 }
 
-static LORT_VECTORS void add_weighed(const float *x, const float *y, const float *w, uint64_t n,
-                                     double *x2, double *e2)
+static LORT_VECTORS(add_weighed,
+                    (const float *x, const float *y, const float *w, uint64_t n, double *x2,
+                     double *e2),
+                    (x, y, w, n, x2, e2))
 {
     add_errors(x, y, w, n, x2, e2);
 }

@@ -332,8 +332,10 @@ LORT_INLINE void store(const blocks *b, const choice *c, int count, uint8_t *dst
     }
 }
 
-LORT_VECTORS static void encode(const lort_grid *grid, const float *x, const float *importance,
-                                uint64_t n, uint8_t *dst)
+static LORT_VECTORS(encode,
+                    (const lort_grid *grid, const float *x, const float *importance, uint64_t n,
+                     uint8_t *dst),
+                    (grid, x, importance, n, dst))
 {
     const int size = grid->depth * grid->lanes;
     while (n > 0) {

@@ -60,8 +60,9 @@ LORT_INLINE void sums_of(const lort_grid *grid, lort_levels levels, const lort_s
     *sums = (lort_sums){sum_q, qq, qx};
 }
 
-LORT_VECTORS void lort_code_sums(const lort_grid *grid, const lort_side *side, const lort_fit *fit,
-                                 lort_sums *sums)
+LORT_VECTORS(lort_code_sums,
+             (const lort_grid *grid, const lort_side *side, const lort_fit *fit, lort_sums *sums),
+             (grid, side, fit, sums))
 {
     const lort_f32x8 inverse = lort_inverse(fit->scale);
     WITH_LEVELS(sums_of, grid, side, inverse, fit->min * inverse, sums);
@@ -145,7 +146,8 @@ LORT_INLINE void fit_lanes(const lort_grid *grid, lort_levels levels, const lort
     *fit = best.fit;
 }
 
-LORT_VECTORS void lort_fit_lanes(const lort_grid *grid, const lort_side *side, lort_fit *fit)
+LORT_VECTORS(lort_fit_lanes, (const lort_grid *grid, const lort_side *side, lort_fit *fit),
+             (grid, side, fit))
 {
     WITH_LEVELS(fit_lanes, grid, side, fit);
 }
@@ -204,9 +206,10 @@ LORT_INLINE void try_neighbours(const lort_grid *grid, lort_levels levels, const
     *error = least;
 }
 
-LORT_VECTORS void lort_try_neighbours(const lort_grid *grid, const lort_side *side,
-                                      const lort_fit *unit, int reach, lort_fit *stored,
-                                      lort_f32x8 *error)
+LORT_VECTORS(lort_try_neighbours,
+             (const lort_grid *grid, const lort_side *side, const lort_fit *unit, int reach,
+              lort_fit *stored, lort_f32x8 *error),
+             (grid, side, unit, reach, stored, error))
 {
     WITH_LEVELS(try_neighbours, grid, side, unit, reach, stored, error);
 }
@@ -224,8 +227,9 @@ LORT_INLINE lort_i32x8 code_of(const lort_grid *grid, lort_f32x8 t, lort_bounds 
     return below;
 }
 
-LORT_VECTORS void lort_write_codes(const lort_grid *grid, const lort_side *side,
-                                   const lort_fit *fit, uint8_t *codes)
+LORT_VECTORS(lort_write_codes,
+             (const lort_grid *grid, const lort_side *side, const lort_fit *fit, uint8_t *codes),
+             (grid, side, fit, codes))
 {
     const lort_bounds bounds = lort_bounds_of(grid->low, grid->high);
     const lort_f32x8 inverse = lort_inverse(fit->scale), shift = fit->min * inverse;

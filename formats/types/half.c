@@ -116,7 +116,8 @@ float lort_f16_to_f32(uint16_t h) { return f16_to_f32(h); }
 
 uint16_t lort_f32_to_f16(float f) { return f32_to_f16(f); }
 
-LORT_VECTORS void lort_load_f16(const void *restrict src, float *restrict dst, uint64_t n)
+LORT_VECTORS(lort_load_f16, (const void *restrict src, float *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     const uint8_t *in = src;
     FOR_EACH(i, n, dst[i] = f16_to_f32(lort_load_u16(in + 2 * i)));
@@ -140,13 +141,15 @@ void lort_load_f64(const void *restrict src, float *restrict dst, uint64_t n)
     FOR_EACH(i, n, dst[i] = f64_to_f32(lort_load_u64(in + 8 * i)));
 }
 
-LORT_VECTORS void lort_store_f16(const float *restrict src, void *restrict dst, uint64_t n)
+LORT_VECTORS(lort_store_f16, (const float *restrict src, void *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     uint8_t *out = dst;
     FOR_EACH(i, n, lort_store_u16(out + 2 * i, f32_to_f16(src[i])));
 }
 
-LORT_VECTORS void lort_store_bf16(const float *restrict src, void *restrict dst, uint64_t n)
+LORT_VECTORS(lort_store_bf16, (const float *restrict src, void *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     uint8_t *out = dst;
     FOR_EACH(i, n, lort_store_u16(out + 2 * i, f32_to_bf16(src[i])));
@@ -158,31 +161,36 @@ void lort_store_f32(const float *restrict src, void *restrict dst, uint64_t n)
     FOR_EACH(i, n, lort_store_u32(out + 4 * i, lort_to_bits(src[i])));
 }
 
-LORT_VECTORS void lort_load_f8_e4m3(const void *restrict src, float *restrict dst, uint64_t n)
+LORT_VECTORS(lort_load_f8_e4m3, (const void *restrict src, float *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     const uint8_t *in = src;
     FOR_EACH(i, n, dst[i] = e4m3_to_f32(in[i]));
 }
 
-LORT_VECTORS void lort_load_f8_e5m2(const void *restrict src, float *restrict dst, uint64_t n)
+LORT_VECTORS(lort_load_f8_e5m2, (const void *restrict src, float *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     const uint8_t *in = src;
     FOR_EACH(i, n, dst[i] = e5m2_to_f32(in[i]));
 }
 
-LORT_VECTORS void lort_load_f8_e4m3fnuz(const void *restrict src, float *restrict dst, uint64_t n)
+LORT_VECTORS(lort_load_f8_e4m3fnuz, (const void *restrict src, float *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     const uint8_t *in = src;
     FOR_EACH(i, n, dst[i] = fnuz_to_f32(in[i], 3, 8));
 }
 
-LORT_VECTORS void lort_load_f8_e5m2fnuz(const void *restrict src, float *restrict dst, uint64_t n)
+LORT_VECTORS(lort_load_f8_e5m2fnuz, (const void *restrict src, float *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     const uint8_t *in = src;
     FOR_EACH(i, n, dst[i] = fnuz_to_f32(in[i], 2, 16));
 }
 
-LORT_VECTORS void lort_load_f8_e8m0(const void *restrict src, float *restrict dst, uint64_t n)
+LORT_VECTORS(lort_load_f8_e8m0, (const void *restrict src, float *restrict dst, uint64_t n),
+             (src, dst, n))
 {
     const uint8_t *in = src;
     FOR_EACH(i, n, dst[i] = e8m0_to_f32(in[i]));

@@ -113,8 +113,10 @@ static void join_tile(const uint8_t *restrict planes, uint8_t *restrict dst, uin
 }
 
 /* The fast loops return the number of items that they did. */
-LORT_VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64_t items,
-                                        uint32_t width, uint32_t turn)
+static LORT_VECTORS_GIVING(uint64_t, split_fast,
+                           (const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width,
+                            uint32_t turn),
+                           (src, dst, items, width, turn))
 {
     uint64_t i = 0;
     for (; width == 2 && items - i >= BLOCK; i += BLOCK)
@@ -125,8 +127,10 @@ LORT_VECTORS static uint64_t split_fast(const uint8_t *src, uint8_t *dst, uint64
     return i;
 }
 
-LORT_VECTORS static uint64_t join_fast(const uint8_t *src, uint8_t *dst, uint64_t items,
-                                       uint32_t width, uint32_t turn)
+static LORT_VECTORS_GIVING(uint64_t, join_fast,
+                           (const uint8_t *src, uint8_t *dst, uint64_t items, uint32_t width,
+                            uint32_t turn),
+                           (src, dst, items, width, turn))
 {
     uint64_t i = 0;
     for (; width == 2 && items - i >= BLOCK; i += BLOCK)

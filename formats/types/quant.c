@@ -133,7 +133,7 @@ LORT_INLINE void q8_0(const uint8_t *restrict block, float *restrict y)
         y[i] = (float)(int8_t)block[2 + i] * d;
 }
 
-LORT_VECTORS void lort_decode_q8_0(const void *src, float *dst, uint64_t n)
+LORT_VECTORS(lort_decode_q8_0, (const void *src, float *dst, uint64_t n), (src, dst, n))
 {
     decode_blocks(src, dst, n, 32, 34, q8_0);
 }
@@ -185,7 +185,7 @@ LORT_INLINE void q8_0_steps(const float *restrict x, float d, uint8_t *restrict 
     }
 }
 
-LORT_VECTORS void lort_store_q8_0(const float *src, void *dst, uint64_t n)
+LORT_VECTORS(lort_store_q8_0, (const float *src, void *dst, uint64_t n), (src, dst, n))
 {
     uint8_t *block = dst;
     for (; n >= 32; n -= 32, src += 32, block += 34) {
@@ -297,7 +297,7 @@ LORT_INLINE void q4_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_q4_k(const void *src, float *dst, uint64_t n)
+LORT_VECTORS(lort_decode_q4_k, (const void *src, float *dst, uint64_t n), (src, dst, n))
 {
     decode_blocks(src, dst, n, 256, 144, q4_k);
 }
@@ -326,7 +326,7 @@ LORT_INLINE void q5_k(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_q5_k(const void *src, float *dst, uint64_t n)
+LORT_VECTORS(lort_decode_q5_k, (const void *src, float *dst, uint64_t n), (src, dst, n))
 {
     decode_blocks(src, dst, n, 256, 176, q5_k);
 }
@@ -443,7 +443,7 @@ LORT_INLINE void tq1_0(const uint8_t *restrict block, float *restrict y)
     }
 }
 
-LORT_VECTORS void lort_decode_tq1_0(const void *src, float *dst, uint64_t n)
+LORT_VECTORS(lort_decode_tq1_0, (const void *src, float *dst, uint64_t n), (src, dst, n))
 {
     decode_blocks(src, dst, n, 256, 54, tq1_0);
 }
@@ -461,7 +461,7 @@ LORT_INLINE void tq2_0(const uint8_t *restrict block, float *restrict y)
             y[32 * j + i] = (float)((block[j / 4 * 32 + i] >> j % 4 * 2 & 3) - 1) * d;
 }
 
-LORT_VECTORS void lort_decode_tq2_0(const void *src, float *dst, uint64_t n)
+LORT_VECTORS(lort_decode_tq2_0, (const void *src, float *dst, uint64_t n), (src, dst, n))
 {
     decode_blocks(src, dst, n, 256, 66, tq2_0);
 }

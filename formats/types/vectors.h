@@ -3,15 +3,60 @@
 #ifndef LORT_FORMATS_TYPES_VECTORS_H
 #define LORT_FORMATS_TYPES_VECTORS_H
 
-/* Compiles a function for x86-64, AVX2 and AVX-512. The dynamic loader takes the version that the
- * processor has. It is for loops that gain by it. They may have f32 operations + - * /,
- * comparisons, conversions, and integers. No operation is fused (-ffp-contract=off), so all
- * versions give equal results. A function that such a function inlines must be LORT_INLINE. */
-#if defined(__x86_64__) && defined(__linux__) && !defined(__clang__) &&                            \
-    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define LORT_VECTORS __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+/* The kinds of x86-64 processors that have versions of their own (levels of the x86-64 psABI), and
+ * every processor. */
+typedef enum lort_processor {
+    LORT_PROCESSOR_ANY = 2,    /* x86-64-v2 or less, and other architectures */
+    LORT_PROCESSOR_AVX2 = 3,   /* x86-64-v3: AVX2, FMA, BMI */
+    LORT_PROCESSOR_AVX512 = 4, /* x86-64-v4: AVX-512 F, BW, CD, DQ and VL */
+} lort_processor;
+
+/* The kind of this processor. The variable LORT_CPU (v2, v3, v4) makes it a lesser one: for tests
+ * and benchmarks. */
+lort_processor lort_processor_kind(void);
+
+/* Compiles a function once for each kind of processor:
+ *
+ *     LORT_VECTORS(add, (float *to, const float *from, uint64_t n), (to, from, n))
+ *     {
+ *         ... the body of `void add(float *to, const float *from, uint64_t n)`
+ *     }
+ *
+ * A call runs the version that the processor has. LORT_VECTORS_GIVING is for a function that
+ * returns something. `static` may stand in front. The macros are for loops that gain by it. They
+ * may have f32 operations + - * /, comparisons, conversions, and integers. No operation is fused
+ * (-ffp-contract=off), so all versions give equal results. A function that such a function inlines
+ * must be LORT_INLINE. */
+#define LORT_VECTORS(name, parameters, arguments)                                                  \
+    LORT_FOR_LEVELS(void, name, parameters, arguments, )
+#define LORT_VECTORS_GIVING(type, name, parameters, arguments)                                     \
+    LORT_FOR_LEVELS(type, name, parameters, arguments, return )
+
+#if defined(__x86_64__) && !defined(_WIN32)
+#define LORT_FOR_LEVEL(level, type, name, parameters, arguments, give)                             \
+    __attribute__((target("arch=x86-64-" #level))) static type name##_##level parameters           \
+    {                                                                                              \
+        give name##_body arguments;                                                                \
+    }
+#define LORT_FOR_LEVELS(type, name, parameters, arguments, give)                                   \
+    type name parameters;                                                                          \
+    LORT_INLINE type name##_body parameters;                                                       \
+    LORT_FOR_LEVEL(v3, type, name, parameters, arguments, give)                                    \
+    LORT_FOR_LEVEL(v4, type, name, parameters, arguments, give)                                    \
+    type name parameters                                                                           \
+    {                                                                                              \
+        const lort_processor kind = lort_processor_kind();                                         \
+        if (kind == LORT_PROCESSOR_AVX512) {                                                       \
+            give name##_v4 arguments;                                                              \
+        } else if (kind == LORT_PROCESSOR_AVX2) {                                                  \
+            give name##_v3 arguments;                                                              \
+        } else {                                                                                   \
+            give name##_body arguments;                                                            \
+        }                                                                                          \
+    }                                                                                              \
+    LORT_INLINE type name##_body parameters
 #else
-#define LORT_VECTORS
+#define LORT_FOR_LEVELS(type, name, parameters, arguments, give) type name parameters
 #endif
 #define LORT_INLINE static inline __attribute__((always_inline))
 /* Before a loop of at most 32 turns that the compiler shall unroll. clang knows no GCC unroll. */
