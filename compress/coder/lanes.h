@@ -65,7 +65,7 @@ LORT_INLINE lort_i32s lort_group_classes(const lort_lane_group *g, int32_t col_c
 {
     lort_i32s class = g->codes + col_code;
     class = (class & ~(class >> 31)) >> g->shift;
-    const lort_i32s below = class < LORT_CLASSES;
+    const lort_i32s below = (class - LORT_CLASSES) >> 31; /* gcc takes a comparison apart */
     return (class & below) | (~below & (LORT_CLASSES - 1));
 }
 

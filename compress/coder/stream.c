@@ -249,140 +249,188 @@ void lort_stream_write(const lort_block *block, const float *weights, float step
 
 /* ---- reading ---- */
 
+typedef struct entry { /* of a context and a symbol */
+    uint16_t frequency, start;
+    float value;
+} entry;
+
+#define RARE 128 /* added to symbols of k that have low bits, and to the escape */
+
+/* A row of `next` is 2 state + quantiser. Indices come with what is added to them shifted into
+ * place, so that a lane needs few instructions. */
+typedef struct reader_tables {
+    uint8_t symbols[LORT_CONTEXTS * LORT_RANS_TOTAL]; /* [context][slot]: the symbol, and RARE */
+    entry entries[LORT_CONTEXTS * 2 * RARE];          /* [context][symbol and RARE] */
+    uint16_t next[2 * LORT_STATES * 2 * RARE];        /* [row][symbol and RARE]: row * 2 * RARE */
+} reader_tables;
+_Static_assert(sizeof(reader_tables) <= LORT_STREAM_TABLES, "the tables fit their room");
+
+typedef struct lane { /* a row of a block */
+    uint32_t state;
+    uint16_t trellis; /* row of `next` * 2 * RARE */
+    uint8_t symbol;   /* the last one */
+} lane;
+
 typedef struct reader {
-    const uint32_t *slots;
-    const float *values;
+    const reader_tables *tables;
     scales scales;
     uint8_t low[LORT_CONTEXTS];
-    uint32_t used, with_low;
+    uint32_t used;
     const uint8_t *words, *words_end, *escape, *escape_end, *bits;
     uint64_t bit, bit_end;
-    lort_u32s states;
+    lane lanes[LORT_LANES];
 } reader;
 
-/* Finds k and values of a column in which some k have low bits or an escape. Reads up to LORT_SLACK
- * bytes behind the low bits; the caller checks the end after the column. Returns false if an escape
- * is missing. */
-LORT_INLINE bool read_rare(reader *r, const lort_lane_group *group, lort_i32s context,
-                           lort_i32s symbol, lort_i32s *k, lort_f32s *value)
+static uint16_t trellis_after(uint16_t trellis, int32_t k)
 {
-#define LOW(l) r->low[context[l]]
-    const lort_i32s low = LORT_EACH(LOW);
-    lort_i32s bits = {0};
-    for (unsigned l = 0; l < group->lanes; l++) {
-        bits[l] = (int32_t)(lort_load_u32(r->bits + r->bit / 8) >> r->bit % 8);
-        r->bit += (uint64_t)low[l];
+    const unsigned state = lort_trellis_next(trellis / (2 * RARE) / 2, k);
+    return (uint16_t)((2 * state + lort_trellis_quantiser(state)) * 2 * RARE);
+}
+
+/* Finds value and next state of a lane with a rare symbol. Reads up to LORT_SLACK bytes behind the
+ * low bits; the caller checks the end after the column. Returns false if an escape is missing. */
+static bool read_rare(reader *r, lane *row, uint32_t shifted, float *out)
+{
+    const unsigned context = (shifted + (row->trellis & 2 * RARE)) / (2 * RARE),
+                   low = r->low[context];
+    const uint32_t bits = lort_load_u32(r->bits + r->bit / 8) >> r->bit % 8,
+                   high = (uint32_t)unfold_symbol(row->symbol & (RARE - 1)) << low;
+    int32_t k = (int32_t)(high | (bits & ((UINT32_C(1) << low) - 1)));
+    r->bit += low;
+    if (row->symbol == (LORT_ESCAPE | RARE)) {
+        if (!(r->used >> context & 1) || r->escape == r->escape_end)
+            return false;
+        k = (int16_t)lort_load_u16(r->escape);
+        r->escape += 2;
     }
-    *k = *k << low | (bits & ((((lort_i32s){0} + 1) << low) - 1));
-    if (lort_any((symbol == LORT_ESCAPE) & group->active))
-        for (unsigned l = 0; l < group->lanes; l++) {
-            if (symbol[l] != LORT_ESCAPE)
-                continue;
-            if (!(r->used >> context[l] & 1) || r->escape == r->escape_end)
-                return false;
-            (*k)[l] = (int16_t)lort_load_u16(r->escape);
-            r->escape += 2;
-        }
-    *value = values_of(&r->scales, context, *k);
+    *out = value_of(&r->scales, context, k);
+    row->trellis = trellis_after(row->trellis, k);
     return true;
 }
 
-/* Returns the next word for each lane with -1 in `takes`. The lanes take words one after the other,
- * since any lane may take the next one. */
-LORT_INLINE lort_u32s take_words(const uint8_t **words, lort_u32s takes)
+/* Finds what a column lacks after take_symbol. */
+static __attribute__((noinline)) bool read_rares(reader *r, const uint32_t *contexts,
+                                                 unsigned lanes, float *out)
 {
-    uint32_t word[LORT_LANES];
-    const uint8_t *at = *words;
-    LORT_UNROLL for (unsigned l = 0; l < LORT_LANES; l++)
-    {
-        word[l] = lort_load_u16(at);
-        at += 2 & takes[l];
-    }
-    *words = at;
-#define WORD(l) word[l]
-    const lort_u32s all = LORT_EACH(WORD);
-    return all & takes;
+    for (unsigned l = 0; l < lanes; l++)
+        if (r->lanes[l].symbol & RARE && !read_rare(r, &r->lanes[l], contexts[l], &out[l]))
+            return false;
+    return r->bit <= r->bit_end;
 }
 
-/* Reads one column. The states of the trellis give the contexts. Contexts and the coder's states
- * give the symbols. Symbols give the next states. Returns false if a lane has no symbol. */
-LORT_INLINE bool read_column(reader *r, const lort_lane_group *group, int32_t col_code,
-                             lort_u32s *states, lort_u32s *trellis, const uint8_t **words,
-                             float *out)
+/* Takes one symbol from a lane. A lane with a rare symbol keeps its state of the trellis. */
+LORT_INLINE uint32_t take_symbol(const reader_tables *t, lane *row, uint64_t shifted,
+                                 const uint8_t *words, uint64_t *word, float *out)
 {
-    const lort_u32s quantiser = LORT_TRELLIS_QUANTISER(*trellis),
-                    context = 2 * (lort_u32s)lort_group_classes(group, col_code) + quantiser;
-    const lort_u32s at = context << LORT_RANS_BITS | (*states & (LORT_RANS_TOTAL - 1));
-#define SLOT(l) r->slots[at[l]]
-    const lort_u32s slot = LORT_EACH(SLOT), symbol = slot & (LORT_SYMBOLS - 1);
-    const lort_u32s x =
-        (slot >> 19) * (*states >> LORT_RANS_BITS) + (slot >> 7 & (LORT_RANS_TOTAL - 1));
-    const lort_u32s takes = (lort_u32s)(x < LORT_RANS_LOW) & (lort_u32s)group->active;
-    *states = (x << (16 & takes)) | take_words(words, takes);
-    const lort_u32s place = context * LORT_SYMBOLS + symbol;
-#define READ(l) r->values[place[l]]
-    lort_f32s value = LORT_EACH(READ);
-    lort_i32s k = (lort_i32s)(symbol >> 1 ^ (0 - (symbol & 1)));
-    const lort_i32s is_rare =
-        ((symbol == LORT_ESCAPE) | -(lort_i32s)(((lort_u32s){0} + r->with_low) >> context & 1)) &
-        group->active;
-    if (lort_any(is_rare) &&
-        !read_rare(r, group, (lort_i32s)context, (lort_i32s)symbol, &k, &value))
-        return false;
-    memcpy(out, &value, sizeof value);
-    *trellis = LORT_TRELLIS_NEXT(*trellis, (lort_u32s)k);
+    const uint32_t state = row->state, slot = state & (LORT_RANS_TOTAL - 1);
+    const uint64_t trellis = row->trellis, context = shifted + (trellis & 2 * RARE),
+                   symbol = t->symbols[context * (LORT_RANS_TOTAL / (2 * RARE)) | slot];
+    const entry *e = &t->entries[context + symbol];
+    const uint32_t x = e->frequency * (state >> LORT_RANS_BITS) + slot - e->start;
+    uint32_t low = x << 16 | lort_load_u16(words + 2 * *word);
+    LORT_KEEP(low); /* else gcc makes a branch, and nobody can foresee it */
+    row->state = x < LORT_RANS_LOW ? low : x;
+    *word += x < LORT_RANS_LOW;
+    row->symbol = (uint8_t)symbol;
+    row->trellis = t->next[trellis + symbol];
+    *out = e->value;
+    return (uint32_t)symbol;
+}
+
+/* Reads a column. The lanes take words one after the other, since any lane may take the next one.
+ * contexts: of quantiser 0, * 2 * RARE. Returns false if words or low bits have ended, or if a lane
+ * has no symbol. */
+LORT_INLINE bool read_column(reader *r, const uint32_t *contexts, unsigned lanes, float *out)
+{
+    const reader_tables *tables = r->tables;
+    const uint8_t *words = r->words;
+    uint64_t word = 0;
+    uint32_t any = 0;
+    LORT_UNROLL for (unsigned l = 0; l < lanes; l++) any |=
+        take_symbol(tables, &r->lanes[l], contexts[l], words, &word, &out[l]);
+    r->words = words + 2 * word;
+    return r->words <= r->words_end && (!(any & RARE) || read_rares(r, contexts, lanes, out));
+}
+
+/* Reads up to LORT_TILE columns of a group. */
+LORT_INLINE bool read_tile(reader *r, const lort_lane_group *group, const uint8_t *col_codes,
+                           int64_t cols, float *out)
+{
+    uint32_t contexts[LORT_TILE][LORT_LANES];
+    for (int64_t c = 0; c < cols; c++) {
+        const lort_i32s shifted = lort_group_classes(group, col_codes[c]) * (2 * 2 * RARE);
+        memcpy(contexts[c], &shifted, sizeof shifted);
+    }
+    for (int64_t c = 0; c < cols; c++, out += LORT_LANES)
+        if (!(group->lanes == LORT_LANES ? read_column(r, contexts[c], LORT_LANES, out)
+                                         : read_column(r, contexts[c], group->lanes, out)))
+            return false;
     return true;
 }
 
-/* Reads one group. Returns false if words or low bits have ended, or if a lane has no symbol. */
+/* Reads one group. */
 static LORT_VECTORS_GIVING(bool, read_group,
                            (reader * r, const lort_block *block, int64_t row, float *out),
                            (r, block, row, out))
 {
     const lort_lane_group group = lort_group_at(block, row);
-    const int64_t cols = block->cols;
-    const uint8_t *words = r->words;
-    lort_u32s states = r->states, trellis = {0};
     float tile[LORT_TILE * LORT_LANES];
-    for (int64_t c = 0; c < cols; c++) {
-        if (!read_column(r, &group, block->col_codes[c], &states, &trellis, &words,
-                         tile + c % LORT_TILE * LORT_LANES) ||
-            words > r->words_end || r->bit > r->bit_end)
+    for (unsigned l = 0; l < LORT_LANES; l++)
+        r->lanes[l].trellis = 0;
+    for (int64_t c = 0; c < block->cols; c += LORT_TILE) {
+        const int64_t cols = block->cols - c < LORT_TILE ? block->cols - c : LORT_TILE;
+        if (!read_tile(r, &group, block->col_codes + c, cols, tile))
             return false;
-        if (c % LORT_TILE == LORT_TILE - 1 || c == cols - 1)
-            lort_from_lanes(tile, group.lanes, c % LORT_TILE + 1, cols,
-                            out + c / LORT_TILE * LORT_TILE);
+        lort_from_lanes(tile, group.lanes, cols, block->cols, out + c);
     }
-    r->words = words;
-    for (unsigned l = 0; l < group.lanes; l++)
-        r->states[l] = states[l];
     return true;
 }
 
 /* All slots of a context without a table are escapes. read_rare refuses those. */
-static lort_code make_slots(const lort_tables *tables, uint32_t *slots, lort_error *err)
+static lort_code make_symbols(const lort_tables *tables, reader_tables *t, lort_error *err)
 {
     uint16_t frequency[LORT_SYMBOLS];
-    for (unsigned s = 0; s < LORT_CONTEXTS; s++, slots += LORT_RANS_TOTAL) {
-        if (tables->used >> s & 1) {
-            if (!lort_shape_frequencies(&tables->shape[s], frequency))
-                return lort_fail(
-                    err, LORT_E_DAMAGED,
-                    "context %u of a block: its table leaves no frequency for symbol 0", s);
-            lort_rans_slots(frequency, slots);
+    uint8_t *slots = t->symbols;
+    entry *entries = t->entries;
+    for (unsigned s = 0; s < LORT_CONTEXTS; s++, slots += LORT_RANS_TOTAL, entries += 2 * RARE) {
+        const unsigned rare = tables->shape[s].low ? RARE : 0;
+        if (!(tables->used >> s & 1)) {
+            memset(slots, LORT_ESCAPE | RARE, LORT_RANS_TOTAL);
+            entries[LORT_ESCAPE | RARE] = (entry){.frequency = LORT_RANS_TOTAL};
             continue;
         }
-        for (uint32_t i = 0; i < LORT_RANS_TOTAL; i++)
-            slots[i] = LORT_RANS_TOTAL << 19 | i << 7 | LORT_ESCAPE;
+        if (!lort_shape_frequencies(&tables->shape[s], frequency))
+            return lort_fail(err, LORT_E_DAMAGED,
+                             "context %u of a block: its table leaves no frequency for symbol 0",
+                             s);
+        unsigned start = 0;
+        for (unsigned i = 0; i < LORT_SYMBOLS; start += frequency[i++]) {
+            const unsigned symbol = i | (i == LORT_ESCAPE ? RARE : rare);
+            memset(slots + start, (int)symbol, frequency[i]);
+            entries[symbol].frequency = frequency[i];
+            entries[symbol].start = (uint16_t)start;
+        }
     }
     return LORT_OK;
+}
+
+/* Fills what is known without a block's frequencies. */
+static void make_steps(const scales *of, reader_tables *t)
+{
+    for (unsigned s = 0; s < LORT_CONTEXTS; s++)
+        for (unsigned symbol = 0; symbol < RARE; symbol++)
+            t->entries[s * (2 * RARE) + symbol].value = value_of(of, s, unfold_symbol(symbol));
+    for (unsigned at = 0; at < 2 * LORT_STATES * 2 * RARE; at++) {
+        const uint16_t row = (uint16_t)(at / (2 * RARE) * (2 * RARE));
+        t->next[at] = at & RARE ? row : trellis_after(row, unfold_symbol(at & (RARE - 1)));
+    }
 }
 
 static lort_code check_end(const reader *r, lort_error *err)
 {
     bool low = true;
     for (unsigned l = 0; l < LORT_LANES; l++)
-        low = low && r->states[l] == LORT_RANS_LOW;
+        low = low && r->lanes[l].state == LORT_RANS_LOW;
     if (!low || r->words != r->words_end)
         return lort_fail(err, LORT_E_DAMAGED,
                          "a block does not end with its last weight: it has words left or a wrong "
@@ -398,10 +446,8 @@ lort_code lort_stream_read(const lort_block *block, const lort_tables *tables,
                            const lort_stream *stream, float step, void *tables_room, float *out,
                            lort_error *err)
 {
-    uint32_t *slots = tables_room;
-    float *values = (float *)(void *)(slots + (size_t)LORT_CONTEXTS * LORT_RANS_TOTAL);
-    reader r = {.slots = slots,
-                .values = values,
+    reader_tables *t = tables_room;
+    reader r = {.tables = t,
                 .scales = make_scales(&tables->levels, step),
                 .used = tables->used,
                 .words = stream->words,
@@ -410,15 +456,14 @@ lort_code lort_stream_read(const lort_block *block, const lort_tables *tables,
                 .escape_end = stream->escapes + 2 * stream->escape_count,
                 .bits = stream->low,
                 .bit_end = 8 * stream->low_bytes};
-    memcpy(&r.states, stream->states, sizeof r.states);
-    for (unsigned s = 0; s < LORT_CONTEXTS; s++) {
+    for (unsigned l = 0; l < LORT_LANES; l++)
+        r.lanes[l].state = stream->states[l];
+    for (unsigned s = 0; s < LORT_CONTEXTS; s++)
         r.low[s] = tables->used >> s & 1 ? tables->shape[s].low : 0;
-        r.with_low |= (uint32_t)(r.low[s] > 0) << s;
-    }
-    lort_code code = make_slots(tables, slots, err);
+    lort_code code = make_symbols(tables, t, err);
     if (code)
         return code;
-    make_values(&r.scales, values);
+    make_steps(&r.scales, t);
     for (int64_t row = 0; row < block->rows; row += LORT_LANES)
         if (!read_group(&r, block, row, out + row * block->cols))
             return lort_fail(

@@ -59,6 +59,8 @@ lort_processor lort_processor_kind(void);
 #define LORT_FOR_LEVELS(type, name, parameters, arguments, give) type name parameters
 #endif
 #define LORT_INLINE static inline __attribute__((always_inline))
+/* Makes the compiler compute an integer here, whether or not it is used. */
+#define LORT_KEEP(x) __asm__("" : "+r"(x))
 /* Before a loop of at most 32 turns that the compiler shall unroll. clang knows no GCC unroll. */
 #if defined(__clang__)
 #define LORT_UNROLL _Pragma("clang loop unroll(full)")
