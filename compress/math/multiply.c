@@ -11,7 +11,7 @@
  *
  * Loops over arrays would be simpler, but gcc 12 spills them. So the tiles are written with the
  * vectors of the processor, in one macro for both widths. They are chosen by a table here instead
- * of by LORT_VECTORS: a test can call each, and clang and the sanitizers have them too. */
+ * of by LORT_VECTORS, since a version differs from the others in more than its instructions. */
 #include "compress/math/multiply.h"
 #include "formats/types/vectors.h"
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -132,10 +132,7 @@ __attribute__((target(FMA))) static void multiply_fma(const piece *p)
         tile_fma(1, 4, p, row, 0);
 }
 
-static bool has_fma(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+static bool has_fma(void) { return lort_processor_kind() >= LORT_PROCESSOR_AVX2; }
 
 #define AVX512 "avx512f"
 DEFINE_TILE(tile_avx512, AVX512, __m512, 16, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps,
@@ -152,7 +149,7 @@ __attribute__((target(AVX512))) static void multiply_avx512(const piece *p)
         tile_avx512(1, 2, p, row, 0);
 }
 
-static bool has_avx512(void) { return __builtin_cpu_supports("avx512f"); }
+static bool has_avx512(void) { return lort_processor_kind() >= LORT_PROCESSOR_AVX512; }
 #endif
 
 /* ---- the choice ---- */

@@ -22,6 +22,25 @@ matrix() {
 END
 }
 
+# With every kind of processor that this one can stand for (LORT_CPU): the options may ask for any target.
+kinds() { # MODEL OPTIONS...
+    local model=$1 kind
+    shift
+    expect 0 "$LORT" compress "$model" -o "$T/a.lort" -q "$@"
+    expect 0 "$LORT" restore "$T/a.lort" -o "$T/a" -q
+    for kind in v2 v3 v4; do
+        expect 0 env LORT_CPU=$kind "$LORT" compress "$model" -o "$T/b.lort" --force -q "$@"
+        cmp "$T/a.lort" "$T/b.lort" || { echo "differs with $kind"; return 1; }
+        rm -rf "$T/b"
+        expect 0 env LORT_CPU=$kind "$LORT" restore "$T/b.lort" -o "$T/b" -q
+        same "$T/a" "$T/b"
+    done
+}
+
+@test "any kind of processor: integers" { kinds "$GGUF"; }
+@test "any kind of processor: low bits and escapes" { kinds "$GGUF" --max-error 0.0002; }
+@test "any kind of processor: factors and trits" { kinds "$HF" --residual ternary --rank 8; }
+
 @test "by default" { matrix "$WHOLE"; }
 @test "by rank, GGUF" { matrix "$GGUF" --rank 32; }
 @test "by rank, safetensors in shards" { matrix "$HF" --rank 32; }
