@@ -128,7 +128,21 @@ lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, 
 
 const char *lort_blas_config(void) { return openblas_get_config(); }
 
-const char *lort_blas_core(void) { return openblas_get_corename(); }
+/* OpenBLAS built for one core gives the name in capitals. Containers hold the name, so the same
+ * core has the same name in every build. */
+const char *lort_blas_core(void)
+{
+    static const char *const names[][2] = {{"HASWELL", "Haswell"},
+                                           {"ZEN", "Zen"},
+                                           {"SKYLAKEX", "SkylakeX"},
+                                           {"COOPERLAKE", "Cooperlake"}};
+    const char *found = openblas_get_corename();
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(found, names[i][0]) == 0)
+            return names[i][1];
+    return found;
+}
 
 /* Calls of the library that are inside LoRT now, and the number of threads before the first. */
 static atomic_flag users_lock = ATOMIC_FLAG_INIT;
