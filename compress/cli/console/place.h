@@ -20,6 +20,8 @@ lort_identity lort_place_identity(const char *path);
 lort_identity lort_place_stdout(void);
 bool lort_place_is_directory(const char *path);
 
+/* Makes / the only separator of a path, as messages and reports have it: they escape \. */
+void lort_place_spell(char *path);
 /* Writes the path so that only / separates its parts: as it is, or on Windows from its drive on.
  * These functions return false if the path is too long or leads nowhere. */
 bool lort_place_plain(const char *path, char out[LORT_PLACE_PATH]);

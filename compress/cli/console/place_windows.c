@@ -8,6 +8,12 @@
 
 /* ---- texts ---- */
 
+void lort_place_spell(char *path)
+{
+    for (char *at = strchr(path, '\\'); at; at = strchr(at, '\\'))
+        *at = '/';
+}
+
 static bool widen(const char *text, wchar_t out[LORT_PLACE_PATH])
 {
     return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, -1, out, LORT_PLACE_PATH) > 0;
@@ -18,8 +24,7 @@ static bool narrow(const wchar_t *wide, char out[LORT_PLACE_PATH])
 {
     if (WideCharToMultiByte(CP_UTF8, 0, wide, -1, out, LORT_PLACE_PATH, NULL, NULL) <= 0)
         return false;
-    for (char *at = strchr(out, '\\'); at; at = strchr(at, '\\'))
-        *at = '/';
+    lort_place_spell(out);
     for (size_t n = strlen(out); n > 1 && out[n - 1] == '/'; n--)
         out[n - 1] = '\0';
     return true;

@@ -36,7 +36,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 #define COMMON                                                                                     \
     {"json",                                                                                       \
      0,                                                                                            \
-     LORT_CLI_TEXT,                                                                                \
+     LORT_CLI_PATH,                                                                                \
      AT(json),                                                                                     \
      .argument = "FILE",                                                                           \
      .help = "write the report as JSON, after a failure too; - is standard output"},               \
@@ -54,7 +54,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
     }
 #define OUTPUT(what)                                                                               \
     {                                                                                              \
-        "output", 'o', LORT_CLI_TEXT, AT(output), .argument = "PATH", .help = what                 \
+        "output", 'o', LORT_CLI_PATH, AT(output), .argument = "PATH", .help = what                 \
     }
 #define END                                                                                        \
     {                                                                                              \
@@ -75,7 +75,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
     }
 #define WEIGHTS(member)                                                                            \
     {                                                                                              \
-        "weights", 0, LORT_CLI_TEXT, AT(member.weights),                                           \
+        "weights", 0, LORT_CLI_PATH, AT(member.weights),                                           \
             .argument = "NAME",                                                                    \
             .help = "of several forms of the weights in a directory, the one to take"              \
     }
@@ -87,7 +87,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
     }
 #define BASE(member, what)                                                                         \
     {                                                                                              \
-        "base", 0, LORT_CLI_TEXT, AT(member), .argument = "MODEL", .help = what                    \
+        "base", 0, LORT_CLI_PATH, AT(member), .argument = "MODEL", .help = what                    \
     }
 #define OFFLINE(member)                                                                            \
     {                                                                                              \
@@ -174,7 +174,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .argument = "auto|none|int|ternary",                                                      \
          .help = "how to store the part that low-rank factors do not capture"},                    \
         {"imatrix",          0,                                                                    \
-         LORT_CLI_TEXT,      AT(job.imatrix),                                                      \
+         LORT_CLI_PATH,      AT(job.imatrix),                                                      \
          .argument = "FILE", .help = "importance matrix of llama.cpp; LoRT weighs errors by it"},  \
         {"min-dim",                                                                                \
          0,                                                                                        \
@@ -285,7 +285,7 @@ const lort_cli_option lort_cli_restore_options[] = {
     DTYPE,
     {"tensor", 0, LORT_CLI_TEXT, AT(tensor), .argument = "NAME",
      .help = "write the bytes of this tensor only"},
-    {"file", 0, LORT_CLI_TEXT, AT(file), .argument = "NAME",
+    {"file", 0, LORT_CLI_PATH, AT(file), .argument = "NAME",
      .help = "write this file of the model only, such as a shard"},
     {"sha256", 0, LORT_CLI_FLAG, AT(sha256),
      .help = "print the SHA-256 of each restored file, as sha256sum does"},
@@ -330,7 +330,7 @@ const lort_cli_option lort_cli_quantize_options[] = {
     {"bpw", 0, LORT_CLI_REAL, LORT_GOAL_BPW, AT(job.value), .low = 0.01, .high = 64,
      .allowed = "a number from 0.01 to 64", .argument = "B",
      .help = "target: 8 x bytes of the file / weights, at most B"},
-    {"imatrix", 0, LORT_CLI_TEXT, AT(job.imatrix), .argument = "FILE",
+    {"imatrix", 0, LORT_CLI_PATH, AT(job.imatrix), .argument = "FILE",
      .help = "importance matrix of llama.cpp; LoRT weighs errors by it"},
     {"types", 0, LORT_CLI_TEXT, AT(quantize.types), .argument = "LIST",
      .help = "with --size and --bpw: the types to choose from, such as Q4_K,Q6_K"},
@@ -344,7 +344,7 @@ const lort_cli_option lort_cli_quantize_options[] = {
      .help = "a split model gives as many shards, in a new directory"},
     {"dry-run", 0, LORT_CLI_FLAG, AT(quantize.dry_run),
      .help = "print types, size, memory and time; write nothing"},
-    {"recipe", 0, LORT_CLI_TEXT, AT(quantize.recipe), .argument = "FILE",
+    {"recipe", 0, LORT_CLI_PATH, AT(quantize.recipe), .argument = "FILE",
      .help = "write the types for llama-quantize --tensor-type-file"},
     {"mode", 0, LORT_CLI_CHOICE, AT(job.mode), .choices = modes, .argument = "auto|full|stream",
      .help = "hold the model in memory (full) or read it through a window (stream)"},
@@ -361,7 +361,7 @@ const lort_cli_option lort_cli_quantize_options[] = {
 
 static const char *const outtypes[] = {"F32", "F16", "BF16", "Q8_0", NULL};
 const lort_cli_option lort_cli_extract_options[] = {
-    {"base", 0, LORT_CLI_TEXT, AT(base), .argument = "BASE",
+    {"base", 0, LORT_CLI_PATH, AT(base), .argument = "BASE",
      .help = "the model that the fine-tune began from"},
     OUTPUT("of a GGUF pair the adapter, OUT.gguf; else the new directory for PEFT"),
     {"rank", 0, LORT_CLI_WHOLE, LORT_GOAL_RANK, AT(job.rank), .low = 1, .high = MOST_RANK,
@@ -553,10 +553,10 @@ static lort_code set_choice(const setting *s, lort_error *err)
 }
 
 static lort_code (*const setters[])(const setting *, lort_error *) = {
-    [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,    [LORT_CLI_WHOLE] = set_whole,
-    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes,  [LORT_CLI_TIME] = set_time,
-    [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,    [LORT_CLI_LIST] = set_list,
-    [LORT_CLI_NAME] = set_name, [LORT_CLI_CHOICE] = set_choice};
+    [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,   [LORT_CLI_WHOLE] = set_whole,
+    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_TIME] = set_time,
+    [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,   [LORT_CLI_PATH] = set_text,
+    [LORT_CLI_LIST] = set_list, [LORT_CLI_NAME] = set_name,   [LORT_CLI_CHOICE] = set_choice};
 _Static_assert(sizeof(lort_mode) == sizeof(int) && sizeof(lort_side_files) == sizeof(int) &&
                    sizeof(lort_lines_kind) == sizeof(int),
                "set_choice stores an int");

@@ -44,6 +44,7 @@ typedef enum lort_cli_kind {
     LORT_CLI_TIME,
     LORT_CLI_SIZE,  /* uint64_t as for BYTES, or "P%": then a double at offset `count` */
     LORT_CLI_TEXT,  /* const char *, not empty */
+    LORT_CLI_PATH,  /* the same; on Windows with / for every \ */
     LORT_CLI_LIST,  /* const char **, repeatable; its unsigned count is at offset `count` */
     LORT_CLI_NAME,  /* const char *: one of `choices`, in upper or lower case */
     LORT_CLI_CHOICE /* int: the place in `choices` */
@@ -85,10 +86,10 @@ extern const lort_cli_option lort_cli_common_options[], lort_cli_compress_option
 lort_code lort_cli_set(const lort_cli_command *command, const lort_cli_option *option,
                        const char *text, lort_cli_values *values, lort_error *err);
 
-/* Parses argv[1..]; argv[0] is the name of the command. Call lort_cli_values_free in either case.
- * On failure: LORT_E_USAGE for the first fault, with a message that names the option and the
- * allowed values. The values then hold what could be understood. `json` among them is NULL if no
- * report may be written there. */
+/* Parses argv[1..]; argv[0] is the name of the command. May change the texts of argv. Call
+ * lort_cli_values_free in either case. On failure: LORT_E_USAGE for the first fault, with a message
+ * that names the option and the allowed values. The values then hold what could be understood.
+ * `json` among them is NULL if no report may be written there. */
 lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
                          lort_cli_values *values, lort_error *err);
 void lort_cli_values_free(lort_cli_values *values);

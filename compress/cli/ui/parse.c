@@ -1,6 +1,7 @@
 /* parse: goes through a command line with the tables of options.c, and prints them as the help of a
  * command. See options.h. The first fault counts. The rest of the line is still read, so that a
  * report can be written where --json says. */
+#include "compress/cli/console/place.h"
 #include "compress/cli/ui/guess.h"
 #include "compress/cli/ui/options.h"
 #include "compress/cli/ui/report_place.h"
@@ -99,10 +100,11 @@ static lort_code bad_option(const lort_cli_command *command, int result, char **
     return unknown_option(command, argv[optind - 1], err);
 }
 
-static lort_code add_path(const lort_cli_command *command, lort_cli_values *values,
-                          const char *path, lort_error *err)
+static lort_code add_path(const lort_cli_command *command, lort_cli_values *values, char *path,
+                          lort_error *err)
 {
     char shown[256];
+    lort_place_spell(path);
     if (!*path)
         return lort_fail(err, LORT_E_USAGE, "an argument is empty; give a path");
     if (values->paths == command->max_paths)
@@ -170,6 +172,8 @@ static lort_code take_argument(const lort_cli_command *command, int result, char
     if (result == '?' || result == ':')
         return bad_option(command, result, argv, err);
     const lort_cli_option *row = row_of(command, result);
+    if (row->kind == LORT_CLI_PATH)
+        lort_place_spell(optarg);
     lort_code code = lort_cli_set(command, row, optarg, values, err);
     return code ? code : choose_goal(row, values, err);
 }
