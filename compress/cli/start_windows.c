@@ -3,6 +3,7 @@
 #include "compress/cli/start.h"
 #include <fcntl.h>
 #include <io.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
@@ -66,6 +67,7 @@ bool lort_cli_start(int *argc, char ***argv)
     /* else a line feed becomes two bytes */
     _setmode(1, _O_BINARY);
     _setmode(2, _O_BINARY);
+    setvbuf(stderr, NULL, _IONBF, 0); /* else lines reach a pipe late */
     lort_console_prepare();
     if (!getenv("HWLOC_HIDE_ERRORS"))
         _putenv("HWLOC_HIDE_ERRORS=2");
