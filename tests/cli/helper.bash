@@ -50,6 +50,8 @@ same() {
 # flip FILE OFFSET: inverts one byte.
 flip() { python3 -c 'import sys; f=open(sys.argv[1],"r+b"); f.seek(int(sys.argv[2])); b=f.read(1)[0]; f.seek(-1,1); f.write(bytes([b^255]))' "$1" "$2"; }
 
+# True where LORT is lort.exe under Wine (make check-windows).
+on_windows() { [ -n "${RUN_WITH:-}" ]; }
 need_models() { [ -e "$MODELS/$1" ] || skip "$MODELS/$1 is not here"; }
 
 # lacks FILE PATTERN (a bare `!` would not fail a test).

@@ -229,3 +229,23 @@ END_OF_PYTHON
     expect 0 untested ../shared/cases tests/cli/*.bats
     printed '^[1-9][0-9]* generators, without a test: none$'
 }
+
+# told BUILD PATTERN: the line of tell-checked in the tree $T/t.
+told() { (cd "$T/t" && "$tell" "$1" >"$T/out") && [ "$(wc -l <"$T/out")" -eq 1 ] && printed "$2"; }
+
+@test "one line tells whether check-windows ran at this commit" {
+    tell=$PWD/scripts/windows/tell-checked
+    mkdir -p "$T/t/b"
+    git -C "$T/t" init -q
+    commit() { git -C "$T/t" -c user.name=x -c user.email=x@x commit -q --allow-empty -m x; }
+    commit
+    told b '^check-windows: not run on this machine$'
+    echo "$(git -C "$T/t" rev-parse HEAD): 9 passed, 0 failed, 3 skipped" >"$T/t/b/checked"
+    told b '^check-windows: run at this commit: 9 passed, 0 failed, 3 skipped$'
+    first=$(git -C "$T/t" rev-parse --short=12 HEAD)
+    sleep 1 # else both commits are one
+    commit
+    told b "^check-windows: not run at this commit; run at $first: 9 passed, 0 failed, 3 skipped$"
+    echo "$(git -C "$T/t" rev-parse HEAD), changed: 9 passed, 0 failed" >"$T/t/b/checked"
+    told b '^check-windows: run at this commit with uncommitted changes: 9 passed, 0 failed$'
+}

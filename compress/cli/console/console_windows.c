@@ -66,9 +66,19 @@ bool lort_console_takes(FILE *out, int ms) { return true; }
 
 size_t lort_console_piece(void) { return MOST_BYTES; }
 
+/* The errors of a write to a pipe without a reader. */
+static bool is_closed(unsigned long why)
+{
+    return why == ERROR_BROKEN_PIPE || why == ERROR_NO_DATA || why == ERROR_PIPE_NOT_CONNECTED;
+}
+
+/* The C library calls some of these errors EINVAL. */
 int64_t lort_console_write(FILE *out, const void *bytes, size_t n)
 {
-    return _write(_fileno(out), bytes, (unsigned)(n < MOST_BYTES ? n : MOST_BYTES));
+    const int done = _write(_fileno(out), bytes, (unsigned)(n < MOST_BYTES ? n : MOST_BYTES));
+    if (done < 0 && is_closed(_doserrno))
+        errno = EPIPE;
+    return done;
 }
 
 size_t lort_console_room(FILE *out) { return 0; }
@@ -77,12 +87,6 @@ bool lort_console_holds(FILE *out) { return true; }
 
 /* Nothing calls for it: lort_console_takes is never false. */
 void lort_console_drop(FILE *out) { (void)out; }
-
-/* The errors of a write to a pipe without a reader. */
-static bool is_closed(unsigned long why)
-{
-    return why == ERROR_BROKEN_PIPE || why == ERROR_NO_DATA || why == ERROR_PIPE_NOT_CONNECTED;
-}
 
 /* Wine does not tell the state of a pipe of Unix. The last failed write does. */
 bool lort_console_reader_left(FILE *out)
