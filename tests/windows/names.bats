@@ -130,6 +130,17 @@ END
     [ "$(cat "$T/Old.lort")" = precious ]
 }
 
+@test "files whose names differ by case only are not restored over each other" {
+    cp -r "$ONE_HF" "$T/m"
+    echo one >"$T/m/notes.txt"
+    echo two >"$T/m/NOTES.txt"
+    expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --lossless -q
+    expect 9 "$LORT" restore "$T/a.lort" -o "$T/r"
+    said '(notes|NOTES)\.txt'
+    absent "$T/r"
+    no_partial
+}
+
 @test "a name that begins with a dash works after --" {
     cp "$ONE_GGUF" "$T/-x.gguf"
     (cd "$T" && "$LORT" inspect -- -x.gguf >/dev/null)
