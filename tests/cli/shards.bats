@@ -232,10 +232,10 @@ put('m/model.safetensors.index.json', data[:-20])"
 # ---- headers ----
 
 @test "a header padded with NUL, and a number in __metadata__" {
-    make "st('nul.safetensors', ['a'], pad=b'\0')
+    make "st('zeros.safetensors', ['a'], pad=b'\0')
 st('number.safetensors', ['a'], meta={'format': 'pt', 'epoch': 3})"
-    expect 3 "$LORT" inspect "$T/nul.safetensors"
-    said 'nul.safetensors: pad with spaces: the header ends in [1-8] NUL bytes at offset'
+    expect 3 "$LORT" inspect "$T/zeros.safetensors"
+    said 'zeros.safetensors: pad with spaces: the header ends in [1-8] NUL bytes at offset'
     expect 3 "$LORT" inspect "$T/number.safetensors"
     said "number.safetensors: __metadata__ key 'epoch' must have a string as its value"
 }
