@@ -49,6 +49,7 @@ int compat_stat(const char *path, struct compat_stat *out);
 #define stat compat_stat
 #define lstat compat_stat
 
+#define UTIME_OMIT (-1L) /* as nanoseconds: this time stays */
 int utimensat(int folder, const char *path, const struct timespec times[2], int flags);
 int compat_mkdir(const char *path, unsigned mode);
 #define mkdir compat_mkdir
@@ -87,6 +88,7 @@ int compat_fclose(FILE *file);
 unsigned alarm(unsigned seconds); /* ends the program after so many seconds; 0: no more */
 
 char *strchrnul(const char *text, int c);
+char *strndup(const char *text, size_t most);
 int setenv(const char *name, const char *value, int replace);
 int unsetenv(const char *name);
 int compat_system(const char *command); /* knows one command: cmp 'A' 'B' */
@@ -109,11 +111,31 @@ struct rlimit {
 #define getrlimit(what, limit) ((limit)->rlim_cur = 0, compat_missing())
 
 #define fork() compat_missing()
-#define waitpid(child, status, flags) (*(status) = -1, compat_missing())
+static inline int waitpid(int child, int *status, int flags)
+{
+    if (status)
+        *status = -1;
+    return compat_missing();
+}
 #define WIFEXITED(status) false
 #define WEXITSTATUS(status) (-1)
 #define WIFSIGNALED(status) false
 #define WTERMSIG(status) (-1)
+
+#define pause() compat_missing()
+#define kill(process, signal) compat_missing()
+#define SIGKILL 9
+#define SIGXFSZ 25
+#define pipe(ends) _pipe(ends, 65536, _O_BINARY)
+
+typedef uint64_t cpu_set_t;
+#define CPU_ZERO(set) (*(set) = 0)
+#define CPU_SET(cpu, set) (*(set) |= UINT64_C(1) << (cpu))
+#define CPU_ISSET(cpu, set) (*(set) >> (cpu)&1)
+#define sched_getaffinity(process, bytes, set) (*(set) = 1, compat_missing())
+#define sched_setaffinity(process, bytes, set) compat_missing()
+
+#define mincore(start, bytes, pages) compat_missing() /* Wine keeps all pages */
 
 #define RTLD_NOW 0
 #define dlopen(path, flags) ((void)(path), (void *)NULL)

@@ -60,9 +60,11 @@ int compat_stat(const char *path, struct compat_stat *out)
 
 int utimensat(int folder, const char *path, const struct timespec times[2], int flags)
 {
+    const bool only_written = times[0].tv_nsec == UTIME_OMIT;
     const FILETIME seen = filetime_of(times[0]), written = filetime_of(times[1]);
     const HANDLE file = open_path(path, FILE_WRITE_ATTRIBUTES);
-    const bool done = file != INVALID_HANDLE_VALUE && SetFileTime(file, NULL, &seen, &written);
+    const bool done = file != INVALID_HANDLE_VALUE &&
+                      SetFileTime(file, NULL, only_written ? NULL : &seen, &written);
 
     if (file != INVALID_HANDLE_VALUE)
         CloseHandle(file);
@@ -209,6 +211,16 @@ char *strchrnul(const char *text, int c)
 {
     char *at = strchr(text, c);
     return at ? at : strchr(text, 0);
+}
+
+char *strndup(const char *text, size_t most)
+{
+    const size_t n = strnlen(text, most);
+    char *copy = calloc(n + 1, 1);
+
+    if (copy)
+        memcpy(copy, text, n);
+    return copy;
 }
 
 int setenv(const char *name, const char *value, int replace)
