@@ -35,7 +35,7 @@ windows-tests:
 	@scripts/windows/run-tests $(BUILD) $(patsubst %,tap:%.exe,$(filter test_%,$(NOT_BUILT))) $(patsubst %,replay:%.exe,$(filter fuzz_%,$(NOT_BUILT))) $(UNIT_EXE:%=tap:%) $(FUZZ_EXE:%=replay:%) $(BATS:%=bats:%)
 
 $(VECTOR_SRC:%.c=$(BUILD)/%.o): LORT_CFLAGS += -march=x86-64-v3
-$(BUILD)/tests/%.o: LORT_CFLAGS += -DCMOCKA_STATIC -Werror=implicit-function-declaration -Itests/unit/windows -include tests/unit/windows_compat.h
+$(BUILD)/tests/%.o: LORT_CFLAGS += -D_FILE_OFFSET_BITS=64 -DCMOCKA_STATIC -Werror=implicit-function-declaration -Itests/unit/windows -include tests/unit/windows_compat.h
 endif
 
 windows: ## build build/windows/lort.exe and its tests, for Windows; prepares compiler and libraries first (Debian; minutes)

@@ -5,6 +5,7 @@
  * the header of the file, its offsets and total_size of index.json change along. */
 #include "compress/delta/base.h"
 #include "compress/files/layout.h"
+#include "compress/files/names.h"
 #include "compress/files/outlet.h"
 #include "compress/files/rows.h"
 #include "compress/goal/given.h"
@@ -234,6 +235,9 @@ static lort_code begin_publish(restoring *r, const char *output, uint64_t bytes,
     lort_code code = lort_os_stat(lort_archive_path(r->reading.archive), &info, &exists, err);
     if (code == LORT_OK)
         code = check_output(r, output, &info, err);
+    if (code == LORT_OK && directory)
+        code = lort_names_check(model_of(r)->files, model_of(r)->file_count, lort_os_compare_names,
+                                alloc_of(r), err);
     if (code)
         return code;
     lort_publish_options publish = {.directory = directory,

@@ -44,6 +44,10 @@ typedef struct lort_file_info {
 bool lort_os_is_separator(char c);
 /* The last name of a path, which points into it; "" where the path ends in a separator. */
 const char *lort_os_base_name(const char *path);
+/* Compares two names as the file systems of this system usually do: 0 if they lead to one file
+ * there, else an order. Windows takes upper and lower case for one; Linux compares bytes. Takes no
+ * memory. a, b: plain names (formats/base/plain_name.h). */
+int lort_os_compare_names(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes);
 
 /* Fills info for a path; follows symlinks. Where there is nothing, sets *exists to false and
  * returns LORT_OK. On failure: LORT_E_INPUT or LORT_E_READ, with the OS's reason. */

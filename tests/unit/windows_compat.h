@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <io.h>
 #include <limits.h>
+#include <math.h>
 #include <process.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,6 +49,9 @@ struct compat_stat {
 int compat_stat(const char *path, struct compat_stat *out);
 #define stat compat_stat
 #define lstat compat_stat
+#undef fstat
+int compat_fstat(int fd, struct compat_stat *out);
+#define fstat compat_fstat
 
 #define UTIME_OMIT (-1L) /* as nanoseconds: this time stays */
 int utimensat(int folder, const char *path, const struct timespec times[2], int flags);
@@ -60,6 +64,8 @@ int compat_truncate(const char *path, int64_t bytes);
 int compat_remove(
     const char *path); /* the C library's deletes no directory, and no read-only file */
 #define remove compat_remove
+int compat_rename(const char *path, const char *to); /* the C library's replaces no file */
+#define rename compat_rename
 int64_t pread(int fd, void *out, size_t bytes, int64_t offset);
 int64_t pwrite(int fd, const void *data, size_t bytes, int64_t offset);
 int link(const char *path, const char *to);
@@ -87,11 +93,15 @@ int compat_fclose(FILE *file);
 #define fclose compat_fclose
 unsigned alarm(unsigned seconds); /* ends the program after so many seconds; 0: no more */
 
+/* winpthreads sleeps no part of a millisecond: this one sleeps a whole one instead. */
+int compat_nanosleep(const struct timespec *wait, struct timespec *left);
+#define nanosleep compat_nanosleep
+
 char *strchrnul(const char *text, int c);
 char *strndup(const char *text, size_t most);
 int setenv(const char *name, const char *value, int replace);
 int unsetenv(const char *name);
-int compat_system(const char *command); /* knows one command: cmp 'A' 'B' */
+int compat_system(const char *command); /* knows cmp 'A' 'B' and cp -p 'A' 'B' */
 #define system compat_system
 
 #define _SC_PAGESIZE 1
@@ -128,6 +138,10 @@ static inline int waitpid(int child, int *status, int flags)
 #define SIGXFSZ 25
 #define pipe(ends) _pipe(ends, 65536, _O_BINARY)
 
+/* mingw-w64's fmaf rounds wrong in a quarter of all cases: this one asks the processor. */
+float compat_fmaf(float a, float b, float c);
+#define fmaf compat_fmaf
+
 typedef uint64_t cpu_set_t;
 #define CPU_ZERO(set) (*(set) = 0)
 #define CPU_SET(cpu, set) (*(set) |= UINT64_C(1) << (cpu))
@@ -135,7 +149,7 @@ typedef uint64_t cpu_set_t;
 #define sched_getaffinity(process, bytes, set) (*(set) = 1, compat_missing())
 #define sched_setaffinity(process, bytes, set) compat_missing()
 
-#define mincore(start, bytes, pages) compat_missing() /* Wine keeps all pages */
+#define mincore(start, bytes, pages) ((void)(start), compat_missing()) /* Wine keeps all pages */
 
 #define RTLD_NOW 0
 #define dlopen(path, flags) ((void)(path), (void *)NULL)

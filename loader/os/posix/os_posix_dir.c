@@ -84,6 +84,12 @@ void lort_os_dir_close(lort_dir *dir)
 
 bool lort_os_is_separator(char c) { return c == '/'; }
 
+int lort_os_compare_names(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes)
+{
+    const int order = memcmp(a, b, a_bytes < b_bytes ? a_bytes : b_bytes);
+    return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
 const char *lort_os_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -29,27 +29,37 @@ static size_t read_character(const uint8_t *at, uint32_t *c)
     return 0;
 }
 
-DWORD lort_os_wide(const char *text, wchar_t **out)
+/* Converts up to `end`, which a NUL may follow only. out: as many characters as there are bytes.
+ * Returns the characters, or SIZE_MAX if the text is no UTF-8. */
+static size_t widen(const char *text, const char *end, wchar_t *out)
 {
-    const uint8_t *at = (const uint8_t *)text;
     size_t n = 0;
-    wchar_t *wide = *out = malloc((strlen(text) + 1) * sizeof *wide);
-    if (!wide)
-        return ERROR_NOT_ENOUGH_MEMORY;
-    while (*at) {
+    while (text < end) {
         uint32_t c;
-        const size_t bytes = read_character(at, &c);
-        if (bytes == 0) {
-            free(wide);
-            *out = NULL;
-            return ERROR_NO_UNICODE_TRANSLATION;
-        }
-        at += bytes;
+        const size_t bytes = read_character((const uint8_t *)text, &c);
+        if (bytes == 0)
+            return SIZE_MAX;
+        text += bytes;
         if (c >= 0x10000) {
-            wide[n++] = (wchar_t)(0xd800 + ((c - 0x10000) >> 10));
+            out[n++] = (wchar_t)(0xd800 + ((c - 0x10000) >> 10));
             c = 0xdc00 + ((c - 0x10000) & 0x3ff);
         }
-        wide[n++] = (wchar_t)c;
+        out[n++] = (wchar_t)c;
+    }
+    return n;
+}
+
+DWORD lort_os_wide(const char *text, wchar_t **out)
+{
+    const size_t bytes = strlen(text);
+    wchar_t *wide = *out = malloc((bytes + 1) * sizeof *wide);
+    if (!wide)
+        return ERROR_NOT_ENOUGH_MEMORY;
+    const size_t n = widen(text, text + bytes, wide);
+    if (n == SIZE_MAX) {
+        free(wide);
+        *out = NULL;
+        return ERROR_NO_UNICODE_TRANSLATION;
     }
     wide[n] = 0;
     return 0;
@@ -79,6 +89,18 @@ DWORD lort_os_narrow(const wchar_t *text, size_t n, char **out)
     }
     narrow[used] = '\0';
     return 0;
+}
+
+/* CompareStringOrdinal has the table of upper case of the file system. */
+int lort_os_compare_names(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes)
+{
+    wchar_t wide[2][LORT_PLAIN_NAME_MAX];
+    const uint64_t most = LORT_PLAIN_NAME_MAX;
+    const size_t n = widen(a, a + (a_bytes < most ? a_bytes : most), wide[0]),
+                 m = widen(b, b + (b_bytes < most ? b_bytes : most), wide[1]);
+    if (n == SIZE_MAX || m == SIZE_MAX) /* no plain names */
+        return (n == SIZE_MAX) - (m == SIZE_MAX);
+    return CompareStringOrdinal(wide[0], (int)n, wide[1], (int)m, TRUE) - CSTR_EQUAL;
 }
 
 /* ---- paths ---- */

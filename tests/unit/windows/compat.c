@@ -2,6 +2,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
+#include <immintrin.h>
+
 #define COMPAT_1970 UINT64_C(116444736000000000) /* in 100 ns since 1601 */
 
 /* Files have the bytes that a test writes, as on Linux. */
@@ -33,15 +35,11 @@ static FILETIME filetime_of(struct timespec time)
     return (FILETIME){.dwLowDateTime = (DWORD)t, .dwHighDateTime = (DWORD)(t >> 32)};
 }
 
-int compat_stat(const char *path, struct compat_stat *out)
+static int describe(HANDLE file, struct compat_stat *out)
 {
     BY_HANDLE_FILE_INFORMATION info;
-    const HANDLE file = open_path(path, FILE_READ_ATTRIBUTES);
-    const bool found = file != INVALID_HANDLE_VALUE && GetFileInformationByHandle(file, &info);
 
-    if (file != INVALID_HANDLE_VALUE)
-        CloseHandle(file);
-    if (!found) {
+    if (file == INVALID_HANDLE_VALUE || !GetFileInformationByHandle(file, &info)) {
         errno = ENOENT;
         return -1;
     }
@@ -56,6 +54,21 @@ int compat_stat(const char *path, struct compat_stat *out)
                                 .st_mtim = time_of(info.ftLastWriteTime),
                                 .st_ctim = time_of(info.ftLastWriteTime)};
     return 0;
+}
+
+int compat_stat(const char *path, struct compat_stat *out)
+{
+    const HANDLE file = open_path(path, FILE_READ_ATTRIBUTES);
+    const int code = describe(file, out);
+
+    if (file != INVALID_HANDLE_VALUE)
+        CloseHandle(file);
+    return code;
+}
+
+int compat_fstat(int fd, struct compat_stat *out)
+{
+    return describe((HANDLE)_get_osfhandle(fd), out);
 }
 
 int utimensat(int folder, const char *path, const struct timespec times[2], int flags)
@@ -86,15 +99,41 @@ char *mkdtemp(char *path)
     return NULL;
 }
 
+/* Windows cuts no file that is mapped. Wine starts programs of Linux, and they can. So LoRT meets a
+ * file that shrinks under it. Returns once the file has the size. */
+static int cut_from_outside(HANDLE file, const char *path, int64_t bytes)
+{
+    char command[1100];
+    LARGE_INTEGER size = {0};
+    STARTUPINFOA start = {.cb = sizeof start};
+    PROCESS_INFORMATION process;
+
+    snprintf(command, sizeof command, "Z:\\usr\\bin\\truncate -s %lld %s", (long long)bytes, path);
+    if (!GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") ||
+        !CreateProcessA(NULL, command, NULL, NULL, FALSE, 0, NULL, NULL, &start, &process))
+        return compat_missing();
+    for (int waits = 0; waits < 1000; waits++) {
+        if (GetFileSizeEx(file, &size) && size.QuadPart == bytes)
+            return 0;
+        Sleep(10);
+    }
+    return -1;
+}
+
+/* _chsize writes zeros. This one does not, so a large file is made at once. */
 int compat_truncate(const char *path, int64_t bytes)
 {
-    const int fd = _open(path, _O_RDWR | _O_BINARY);
+    const HANDLE file = open_path(path, GENERIC_WRITE);
+    const LARGE_INTEGER end = {.QuadPart = bytes};
     int code = -1;
 
-    if (fd >= 0) {
-        code = (errno = _chsize_s(fd, bytes)) ? -1 : 0;
-        _close(fd);
-    }
+    if (file == INVALID_HANDLE_VALUE)
+        return -1;
+    if (SetFilePointerEx(file, end, NULL, FILE_BEGIN) && SetEndOfFile(file))
+        code = 0;
+    else if (GetLastError() == ERROR_USER_MAPPED_FILE)
+        code = cut_from_outside(file, path, bytes);
+    CloseHandle(file);
     return code;
 }
 
@@ -102,6 +141,11 @@ int compat_remove(const char *path)
 {
     _chmod(path, _S_IREAD | _S_IWRITE);
     return _unlink(path) == 0 || _rmdir(path) == 0 ? 0 : -1;
+}
+
+int compat_rename(const char *path, const char *to)
+{
+    return MoveFileExA(path, to, MOVEFILE_REPLACE_EXISTING) ? 0 : -1;
 }
 
 static OVERLAPPED place(int64_t offset)
@@ -187,6 +231,11 @@ int compat_fclose(FILE *file)
     return fclose(file);
 }
 
+__attribute__((target("fma"))) float compat_fmaf(float a, float b, float c)
+{
+    return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
+}
+
 static VOID CALLBACK end_program(PVOID nothing, BOOLEAN fired)
 {
     static const char text[] = "this takes too long\n";
@@ -204,6 +253,12 @@ unsigned alarm(unsigned seconds)
     if (seconds)
         CreateTimerQueueTimer(&timer, NULL, end_program, NULL, seconds * 1000, 0,
                               WT_EXECUTEONLYONCE);
+    return 0;
+}
+
+int compat_nanosleep(const struct timespec *wait, struct timespec *left)
+{
+    Sleep((DWORD)(wait->tv_sec * 1000 + (wait->tv_nsec + 999999) / 1000000));
     return 0;
 }
 
@@ -236,6 +291,8 @@ int compat_system(const char *command)
     FILE *in[2];
     int a = 0, b = 0;
 
+    if (sscanf(command, "cp -p '%511[^']' '%511[^']'", path[0], path[1]) == 2)
+        return CopyFileA(path[0], path[1], FALSE) ? 0 : 1;
     if (sscanf(command, "cmp '%511[^']' '%511[^']'", path[0], path[1]) != 2)
         return compat_missing();
     in[0] = fopen(path[0], "rb");

@@ -213,12 +213,19 @@ static void what_is_left_out_is_said(void **state)
     tiny_text(dir, "large.bin", "x");
     assert_int_equal(truncate(tiny_path(dir, "large.bin"), LORT_SIDE_FILE_MAX + 1), 0);
     assert_int_equal(mkdir(tiny_path(dir, "onnx"), 0700), 0);
-    assert_int_equal(mkfifo(tiny_path(dir, "pipe"), 0600), 0);
-    tiny_text(dir, "new\nline", "x");
     check_and_close("", 2, 2, true, "safetensors");
     tiny_says(said, "left out: other forms of the weights: spare.safetensors");
     tiny_says(said, "LoRT takes model.safetensors.index.json");
     tiny_says(said, "left out: large.bin: 67108865 bytes");
+}
+
+static void names_that_no_model_has_are_left_out(void **state)
+{
+    tiny_safetensors(dir, "model.safetensors", two, 2);
+    tiny_text(dir, "config.json", "{}");
+    assert_int_equal(mkfifo(tiny_path(dir, "pipe"), 0600), 0);
+    tiny_text(dir, "new\nline", "x");
+    check_and_close("", 2, 2, true, "safetensors");
     tiny_says(said, "left out: pipe: a FIFO");
     tiny_says(said, "left out: new\\x0Aline");
 }
@@ -372,6 +379,11 @@ static void broken_files_that_claim_to_be_weights_are_refused(void **state)
     assert_int_equal(mkdir(tiny_path(dir, "model.gguf"), 0700), 0);
     assert_refused("", LORT_E_INPUT, "is a directory");
     assert_int_equal(rmdir(tiny_path(dir, "model.gguf")), 0);
+}
+
+static void a_fifo_is_no_weight_file(void **state)
+{
+    tiny_text(dir, "config.json", "{}");
     assert_int_equal(mkfifo(tiny_path(dir, "model.gguf"), 0600), 0);
     assert_refused("", LORT_E_INPUT, "only regular files");
 }
@@ -476,17 +488,23 @@ static void put_pipe(const char *path)
     assert_int_equal(mkfifo(path, 0600), 0);
 }
 
+#if defined(_WIN32)
+#define IS_GONE "ile not found"
+#else
+#define IS_GONE "No such file"
+#endif
+
+/* put_pipe must be the last. */
 static const struct change {
     void (*make)(const char *path);
     const char *words;
-} changes[] = {{touch, "was modified"},     {grow, "grew"},
-               {shrink, "shrank"},          {replace, "was replaced"},
-               {take_away, "No such file"}, {put_pipe, "only regular files"}};
+} changes[] = {{touch, "was modified"},   {grow, "grew"},       {shrink, "shrank"},
+               {replace, "was replaced"}, {take_away, IS_GONE}, {put_pipe, "only regular files"}};
 enum { CHANGES = sizeof changes / sizeof *changes };
 
-static void every_change_is_a_read_error(void **state)
+static void make_changes(int from, int to)
 {
-    for (int i = 0; i < CHANGES; i++) {
+    for (int i = from; i < to; i++) {
         write_shards(3);
         lort_model *model = open_model("");
         assert_int_equal(lort_model_unchanged(model, &err), LORT_OK);
@@ -499,6 +517,13 @@ static void every_change_is_a_read_error(void **state)
         lort_model_close(model);
         unlink(tiny_path(dir, shard_name(2, 3, ".safetensors")));
     }
+}
+
+static void every_change_is_a_read_error(void **state) { make_changes(0, CHANGES - 1); }
+
+static void a_file_that_became_a_fifo_is_a_read_error(void **state)
+{
+    make_changes(CHANGES - 1, CHANGES);
 }
 
 static void a_view_of_a_file_that_shrank_is_void(void **state)
@@ -803,6 +828,7 @@ int main(void)
         TEST(a_single_file_is_told_by_its_content),
         TEST(a_directory_has_its_side_files),
         TEST(what_is_left_out_is_said),
+        TEST(names_that_no_model_has_are_left_out),
         TEST(shards_are_found_by_their_index),
         TEST(shards_are_found_by_their_numbers),
         TEST(what_lacks_of_a_set_is_named),
@@ -813,10 +839,12 @@ int main(void)
         TEST(several_models_are_for_the_user_to_settle),
         TEST(two_splits_are_two_models),
         TEST(broken_files_that_claim_to_be_weights_are_refused),
+        TEST(a_fifo_is_no_weight_file),
         TEST(an_index_must_fit_its_shards),
         TEST(a_tensor_in_two_shards_is_refused),
         TEST(a_split_must_be_whole_and_of_one_model),
         TEST(every_change_is_a_read_error),
+        TEST(a_file_that_became_a_fifo_is_a_read_error),
         TEST(a_view_of_a_file_that_shrank_is_void),
         TEST(a_loaded_model_needs_its_files_no_more),
         TEST(loading_without_memory_leaves_the_views),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "loader/store/publish.h"
+#include "tests/unit/child.h"
 #include "tests/unit/main.h"
 
 #include <dirent.h>
@@ -25,15 +26,20 @@
 static char dir[] = "/tmp/lort-publish-XXXXXX";
 static char output[64], partial[80], guard[80];
 
+static void make_names(void)
+{
+    snprintf(output, sizeof output, "%s/out", dir);
+    snprintf(partial, sizeof partial, "%s/.out.lort-partial", dir);
+    snprintf(guard, sizeof guard, "%s/.out.lort-lock", dir);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     umask(022);
     if (!mkdtemp(dir))
         return -1;
-    snprintf(output, sizeof output, "%s/out", dir);
-    snprintf(partial, sizeof partial, "%s/.out.lort-partial", dir);
-    snprintf(guard, sizeof guard, "%s/.out.lort-lock", dir);
+    make_names();
     return 0;
 }
 
@@ -41,6 +47,16 @@ static int tear_down(void **state)
 {
     (void)state;
     return rmdir(dir);
+}
+
+/* Windows has no permission bits. */
+static void assert_mode(const char *path, unsigned mode)
+{
+#if !defined(_WIN32)
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, mode);
+#endif
 }
 
 static int names_in(const char *path)
@@ -82,21 +98,18 @@ static void a_file_appears_whole(void **state)
 {
     (void)state;
     lort_publish *p;
-    struct stat st;
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600}, NULL), LORT_OK);
     assert_int_equal(lort_publish_file(p, "ignored", NULL), LORT_OK);
     assert_int_equal(lort_publish_append(p, "hello ", 6, NULL), LORT_OK);
     assert_int_equal(lort_publish_append(p, "world", 5, NULL), LORT_OK);
     assert_int_equal(lort_publish_size(p), 11);
-    assert_int_equal(stat(partial, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_mode(partial, 0600);
     assert_int_equal(access(output, F_OK), -1);
     assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
     assert_int_equal(access(partial, F_OK), -1);
     lort_publish_close(p);
     assert_file(output, "hello world");
-    assert_int_equal(stat(output, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_mode(output, 0600);
     assert_int_equal(names_in(dir), 1);
     unlink(output);
 }
@@ -162,6 +175,14 @@ static void existing_output_is_refused_at_once(void **state)
         begin(&p, (lort_publish_options){.mode = 0644, .force = true, .directory = true}, &err),
         LORT_E_EXISTS);
     rmdir(output);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static void links_and_fifos_are_refused_at_once(void **state)
+{
+    (void)state;
+    lort_publish *p;
+    lort_error err;
     assert_int_equal(symlink("nowhere", output), 0);
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0644}, &err), LORT_E_EXISTS);
     assert_non_null(strstr(err.message, "replaces the link, not its target"));
@@ -215,7 +236,6 @@ static void a_directory_appears_whole(void **state)
     (void)state;
     lort_publish *p;
     char path[96];
-    struct stat st;
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0640, .directory = true}, NULL),
                      LORT_OK);
     assert_int_equal(lort_publish_append(p, "x", 1, NULL), LORT_E_INTERNAL); /* no file yet */
@@ -230,8 +250,7 @@ static void a_directory_appears_whole(void **state)
     lort_publish_close(p);
     assert_int_equal(names_in(dir), 1);
     assert_int_equal(names_in(output), 3);
-    assert_int_equal(stat(output, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0750);
+    assert_mode(output, 0750);
     static const char *const names[] = {"a", "b", "empty"}, *const texts[] = {"one", "two", ""};
     for (int i = 0; i < 3; i++) {
         snprintf(path, sizeof path, "%s/%s", output, names[i]);
@@ -296,33 +315,42 @@ static void a_tree_without_commit_is_gone(void **state)
 }
 
 /* The folder becomes a link out of the tree, or another directory. */
+static void replace_a_folder(bool link)
+{
+    lort_error err;
+    lort_publish *p = begin_tree();
+    assert_int_equal(mkdir(below(dir, "victim"), 0700), 0);
+    assert_int_equal(rename(below(partial, "a/b"), below(dir, "moved")), 0);
+    if (link)
+        assert_int_equal(symlink("../../victim", below(partial, "a/b")), 0);
+    else
+        assert_int_equal(mkdir(below(partial, "a/b"), 0700), 0);
+    assert_int_equal(lort_publish_file(p, "a/b/d", &err), LORT_E_WRITE);
+    assert_non_null(strstr(err.message, "is not from this run"));
+    assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
+    lort_publish_close(p);
+    assert_int_equal(names_in(below(dir, "victim")), 0);
+    assert_file(below(dir, "moved/c"), "one");
+    unlink(below(dir, "moved/c"));
+    rmdir(below(dir, "moved"));
+    rmdir(below(dir, "victim"));
+    assert_int_equal(link ? unlink(below(partial, "a/b")) : rmdir(below(partial, "a/b")), 0);
+    rmdir(below(partial, "a"));
+    rmdir(partial);
+    unlink(guard);
+    assert_int_equal(names_in(dir), 0);
+}
+
 static void a_replaced_folder_is_not_entered(void **state)
 {
     (void)state;
-    lort_error err;
-    for (int link = 0; link < 2; link++) {
-        lort_publish *p = begin_tree();
-        assert_int_equal(mkdir(below(dir, "victim"), 0700), 0);
-        assert_int_equal(rename(below(partial, "a/b"), below(dir, "moved")), 0);
-        if (link)
-            assert_int_equal(symlink("../../victim", below(partial, "a/b")), 0);
-        else
-            assert_int_equal(mkdir(below(partial, "a/b"), 0700), 0);
-        assert_int_equal(lort_publish_file(p, "a/b/d", &err), LORT_E_WRITE);
-        assert_non_null(strstr(err.message, "is not from this run"));
-        assert_int_equal(lort_publish_commit(p, &err), LORT_E_WRITE);
-        lort_publish_close(p);
-        assert_int_equal(names_in(below(dir, "victim")), 0);
-        assert_file(below(dir, "moved/c"), "one");
-        unlink(below(dir, "moved/c"));
-        rmdir(below(dir, "moved"));
-        rmdir(below(dir, "victim"));
-        assert_int_equal(link ? unlink(below(partial, "a/b")) : rmdir(below(partial, "a/b")), 0);
-        rmdir(below(partial, "a"));
-        rmdir(partial);
-        unlink(guard);
-        assert_int_equal(names_in(dir), 0);
-    }
+    replace_a_folder(false);
+}
+
+static void a_link_for_a_folder_is_not_entered(void **state)
+{
+    (void)state;
+    replace_a_folder(true);
 }
 
 static void only_written_files_get_into_the_tree(void **state)
@@ -349,26 +377,45 @@ static void only_written_files_get_into_the_tree(void **state)
     assert_int_equal(names_in(dir), 0);
 }
 
-static void die_in_a_tree(void)
+/* Writers that die in their work, as kill -9 lets them die. text: their directory. */
+static int write_tree(const char *text)
 {
-    int status;
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        lort_publish *p;
-        _exit(begin(&p, tree, NULL) || lort_publish_file(p, "a/b/c", NULL) ||
-              lort_publish_file(p, "a/d", NULL));
-    }
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    lort_publish *p;
+    strcpy(dir, text);
+    make_names();
+    return begin(&p, tree, NULL) || lort_publish_file(p, "a/b/c", NULL) ||
+           lort_publish_file(p, "a/d", NULL);
 }
+
+static bool write_half(const char *text, lort_publish_options options)
+{
+    lort_publish *p;
+    strcpy(dir, text);
+    make_names();
+    return begin(&p, options, NULL) || lort_publish_file(p, "a", NULL) ||
+           lort_publish_append(p, "half of a secret", 16, NULL) ||
+           (options.directory && lort_publish_file(p, "b", NULL));
+}
+
+static int write_file(const char *text)
+{
+    return write_half(text, (lort_publish_options){.mode = 0644});
+}
+
+static int write_dir(const char *text)
+{
+    return write_half(text, (lort_publish_options){.mode = 0644, .directory = true});
+}
+
+static const child_role writers[] = {
+    {"file", write_file}, {"dir", write_dir}, {"tree", write_tree}};
 
 static void a_dead_writers_tree_is_taken_over(void **state)
 {
     (void)state;
     lort_publish *p;
     lort_error err;
-    die_in_a_tree();
+    assert_int_equal(child_run(&writers[2], dir), 0);
     put_file(below(partial, "a/b/notes"), "mine");
     assert_int_equal(begin(&p, tree, &err), LORT_E_EXISTS);
     assert_non_null(strstr(err.message, "no run of LoRT"));
@@ -403,22 +450,9 @@ static void a_second_writer_is_refused(void **state)
     }
 }
 
-/* A writer that dies in its work, as kill -9 lets it die. */
 static void die_writing(lort_publish_options options)
 {
-    int status;
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        lort_publish *p;
-        if (begin(&p, options, NULL) || lort_publish_file(p, "a", NULL) ||
-            lort_publish_append(p, "half of a secret", 16, NULL) ||
-            (options.directory && lort_publish_file(p, "b", NULL)))
-            _exit(1);
-        _exit(0);
-    }
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(child_run(&writers[options.directory], dir), 0);
 }
 
 static void a_dead_writers_partial_is_taken_over(void **state)
@@ -471,15 +505,13 @@ static const lort_publish_options resumable = {.resumable = true, .begins = begi
 static void foreign_files_stay_as_they_are(void **state)
 {
     char path[96];
-    struct stat st;
     (void)state;
     snprintf(path, sizeof path, "%s/out.part", dir);
     put_file(path, "my notes");
     assert_int_equal(chmod(path, 0664), 0);
     assert_refused(resumable, "out.part", "does not begin");
     assert_file(path, "my notes");
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0664);
+    assert_mode(path, 0664);
     unlink(path);
     put_file(partial, "my notes");
     assert_refused(one_file, ".out.lort-partial", "no run of LoRT");
@@ -494,8 +526,8 @@ static void foreign_files_stay_as_they_are(void **state)
     assert_int_equal(names_in(dir), 0);
 }
 
-/* Each name in turn is a link, another name of a file, a directory or a FIFO. */
-static void names_that_lead_elsewhere_are_refused(void **state)
+/* Each name in turn is another name of a file or a directory; links: a link or a FIFO. */
+static void lead_names_elsewhere(bool links)
 {
     const struct {
         const lort_publish_options *options;
@@ -506,36 +538,44 @@ static void names_that_lead_elsewhere_are_refused(void **state)
                  {&one_file, ".out.lort-lock"},
                  {&whole_dir, ".out.lort-lock"}};
     char victim[96], path[96];
-    (void)state;
     snprintf(victim, sizeof victim, "%s/victim", dir);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, cases[i].name);
         put_file(victim, "work of others");
-        assert_int_equal(symlink("victim", path), 0);
-        assert_refused(*cases[i].options, cases[i].name, "a symbolic link");
-        unlink(path);
-        assert_int_equal(symlink("nowhere", path), 0);
-        assert_refused(*cases[i].options, cases[i].name, "a symbolic link");
-        unlink(path);
-        assert_int_equal(link(victim, path), 0);
-        assert_refused(*cases[i].options, cases[i].name, "2 names");
-        unlink(path);
-        assert_int_equal(mkfifo(path, 0600), 0);
-        assert_refused(*cases[i].options, cases[i].name, "a FIFO");
-        unlink(path);
-        assert_int_equal(mkdir(path, 0700), 0);
-        assert_refused(*cases[i].options, cases[i].name, "a directory");
-        assert_int_equal(rmdir(path), 0);
+        for (int kind = links ? 0 : 3; kind < (links ? 3 : 5); kind++) {
+            static const char *const shown[] = {"a symbolic link", "a symbolic link", "a FIFO",
+                                                "2 names", "a directory"};
+            assert_int_equal(kind == 0   ? symlink("victim", path)
+                             : kind == 1 ? symlink("nowhere", path)
+                             : kind == 2 ? mkfifo(path, 0600)
+                             : kind == 3 ? link(victim, path)
+                                         : mkdir(path, 0700),
+                             0);
+            assert_refused(*cases[i].options, cases[i].name, shown[kind]);
+            assert_int_equal(kind == 4 ? rmdir(path) : unlink(path), 0);
+        }
         assert_file(victim, "work of others");
         unlink(victim);
         assert_int_equal(names_in(dir), 0);
     }
 }
 
+static void names_that_lead_elsewhere_are_refused(void **state)
+{
+    (void)state;
+    lead_names_elsewhere(false);
+}
+
+static void links_and_fifos_at_its_names_are_refused(void **state)
+{
+    (void)state;
+    lead_names_elsewhere(true);
+}
+
 /* LoRT empties only a directory that it made, and only if all in it is from LoRT. */
 static void foreign_directories_stay_as_they_are(void **state)
 {
-    char path[128], victim[96];
+    char path[128];
     lort_publish *p;
     (void)state;
     snprintf(path, sizeof path, "%s/notes", partial);
@@ -552,6 +592,18 @@ static void foreign_directories_stay_as_they_are(void **state)
     assert_file(path, "mine");
     assert_int_equal(names_in(partial), 3);
     unlink(path);
+    assert_int_equal(begin(&p, whole_dir, NULL), LORT_OK);
+    lort_publish_close(p);
+    assert_int_equal(names_in(dir), 0);
+}
+
+static void a_link_in_a_dead_writers_directory_is_refused(void **state)
+{
+    char path[128], victim[96];
+    lort_publish *p;
+    (void)state;
+    snprintf(path, sizeof path, "%s/notes", partial);
+    die_writing(whole_dir);
     snprintf(victim, sizeof victim, "%s/victim", dir);
     put_file(victim, "work of others");
     assert_int_equal(symlink("../victim", path), 0);
@@ -662,6 +714,9 @@ static void force_replaces_the_link(void **state)
     put_file(victim, "precious");
     assert_int_equal(symlink("victim", output), 0);
     assert_refused(one_file, "/out", "symbolic link");
+    assert_refused(
+        (lort_publish_options){.force = true, .own_only = true, .begins = begins_as_test}, "out",
+        "a symbolic link");
     assert_int_equal(begin(&p, (lort_publish_options){.mode = 0600, .force = true}, NULL), LORT_OK);
     assert_int_equal(lort_publish_append(p, "new", 3, NULL), LORT_OK);
     assert_int_equal(lort_publish_commit(p, NULL), LORT_OK);
@@ -684,10 +739,6 @@ static void own_only_replaces_what_lort_made(void **state)
     put_file(output, "my notes");
     assert_refused(options, "out", "does not begin");
     assert_file(output, "my notes");
-    unlink(output);
-    assert_int_equal(symlink("nowhere", output), 0);
-    assert_refused(options, "out", "a symbolic link");
-    unlink(output);
     put_file(output, "work of an earlier run");
     assert_int_equal(begin(&p, options, NULL), LORT_OK);
     assert_int_equal(lort_publish_append(p, "work", 4, NULL), LORT_OK);
@@ -1044,21 +1095,21 @@ static void resumable_files_are_locked(void **state)
 {
     lort_publish *p, *second;
     lort_error err;
-    struct stat st;
     char who[40];
     (void)state;
     put_file(part, "old");
     assert_int_equal(chmod(part, 0666), 0);
     assert_int_equal(resume(&p, (lort_publish_options){0}), LORT_OK);
-    assert_int_equal(stat(part, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_mode(part, 0600);
     assert_int_equal(
         begin(&second,
               (lort_publish_options){.mode = 0600, .resumable = true, .begins = any_beginning},
               &err),
         LORT_E_EXISTS);
     snprintf(who, sizeof who, "process %d on this host", (int)getpid());
+#if !defined(_WIN32) /* which does not tell who holds a lock */
     assert_true(strstr(err.message, who) || access("/proc/self/fdinfo", R_OK) != 0);
+#endif
     lort_publish_keep(p, false);
     lort_publish_close(p);
     assert_int_equal(names_in(dir), 0);
@@ -1071,19 +1122,23 @@ int main(void)
         cmocka_unit_test(what_follows_a_mark_can_be_taken_back),
         cmocka_unit_test(nothing_appears_without_commit),
         cmocka_unit_test(existing_output_is_refused_at_once),
+        cmocka_unit_test(links_and_fifos_are_refused_at_once),
         cmocka_unit_test(force_replaces_at_commit_only),
         cmocka_unit_test(a_late_file_survives),
         cmocka_unit_test(a_directory_appears_whole),
         cmocka_unit_test(a_tree_appears_whole),
         cmocka_unit_test(a_tree_without_commit_is_gone),
         cmocka_unit_test(a_replaced_folder_is_not_entered),
+        cmocka_unit_test(a_link_for_a_folder_is_not_entered),
         cmocka_unit_test(only_written_files_get_into_the_tree),
         cmocka_unit_test(a_dead_writers_tree_is_taken_over),
         cmocka_unit_test(a_second_writer_is_refused),
         cmocka_unit_test(a_dead_writers_partial_is_taken_over),
         cmocka_unit_test(foreign_files_stay_as_they_are),
         cmocka_unit_test(names_that_lead_elsewhere_are_refused),
+        cmocka_unit_test(links_and_fifos_at_its_names_are_refused),
         cmocka_unit_test(foreign_directories_stay_as_they_are),
+        cmocka_unit_test(a_link_in_a_dead_writers_directory_is_refused),
         cmocka_unit_test(a_replaced_partial_is_not_taken_over),
         cmocka_unit_test(only_the_written_file_gets_the_name),
         cmocka_unit_test(only_written_files_get_into_the_directory),
@@ -1103,5 +1158,6 @@ int main(void)
         cmocka_unit_test(a_late_file_leaves_resumable_work),
         cmocka_unit_test(resumable_files_are_locked),
     };
+    CHILD_SERVE(writers);
     return run_chosen(tests, set_up, tear_down);
 }
