@@ -64,6 +64,9 @@ int compat_truncate(const char *path, int64_t bytes);
 int compat_remove(
     const char *path); /* the C library's deletes no directory, and no read-only file */
 #define remove compat_remove
+/* The C library's opens no file that another handle may delete. */
+FILE *compat_fopen(const char *path, const char *mode);
+#define fopen compat_fopen
 int compat_rename(const char *path, const char *to); /* the C library's replaces no file */
 #define rename compat_rename
 int64_t pread(int fd, void *out, size_t bytes, int64_t offset);
@@ -91,7 +94,8 @@ int nftw(const char *path, compat_each *each, int count, int flags);
 FILE *open_memstream(char **text, size_t *bytes);
 int compat_fclose(FILE *file);
 #define fclose compat_fclose
-unsigned alarm(unsigned seconds); /* ends the program after so many seconds; 0: no more */
+unsigned compat_thread_count(void); /* threads of this process */
+unsigned alarm(unsigned seconds);   /* ends the program after so many seconds; 0: no more */
 
 /* winpthreads sleeps no part of a millisecond: this one sleeps a whole one instead. */
 int compat_nanosleep(const struct timespec *wait, struct timespec *left);

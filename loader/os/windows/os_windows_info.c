@@ -25,6 +25,12 @@ static int64_t time_ns(LARGE_INTEGER ticks)
     return ticks.QuadPart > TICKS_TO_1970 ? (ticks.QuadPart - TICKS_TO_1970) * 100 : 0;
 }
 
+/* Wine gives the time of the last write instead. */
+static bool has_birth(void)
+{
+    return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") == NULL;
+}
+
 uint64_t lort_os_fold_id(const uint8_t id[16])
 {
     uint64_t low, high;
@@ -89,7 +95,7 @@ DWORD lort_os_handle_info(HANDLE handle, uint64_t device, lort_file_info *info)
     info->size = (uint64_t)old.nFileSizeHigh << 32 | old.nFileSizeLow;
     info->mtime_ns = time_ns(times.LastWriteTime);
     info->ctime_ns = time_ns(times.ChangeTime);
-    info->birth_ns = time_ns(times.CreationTime);
+    info->birth_ns = has_birth() ? time_ns(times.CreationTime) : 0;
     info->links = old.nNumberOfLinks;
     identify(handle, &old, info);
     if (device)

@@ -3,6 +3,7 @@
 #include <windows.h>
 
 #include <immintrin.h>
+#include <tlhelp32.h>
 
 #define COMPAT_1970 UINT64_C(116444736000000000) /* in 100 ns since 1601 */
 
@@ -143,9 +144,37 @@ int compat_remove(const char *path)
     return _unlink(path) == 0 || _rmdir(path) == 0 ? 0 : -1;
 }
 
+#undef fopen
+FILE *compat_fopen(const char *path, const char *mode)
+{
+    const bool both = strchr(mode, '+') != NULL;
+    const DWORD access = (*mode == 'r' || both ? GENERIC_READ : 0) |
+                         (*mode != 'r' || both ? GENERIC_WRITE : 0),
+                how = *mode == 'r'   ? OPEN_EXISTING
+                      : *mode == 'w' ? CREATE_ALWAYS
+                                     : OPEN_ALWAYS;
+    const HANDLE file = CreateFileA(
+        path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, how, 0, NULL);
+    if (file == INVALID_HANDLE_VALUE) {
+        errno = ENOENT;
+        return NULL;
+    }
+    return _fdopen(_open_osfhandle((intptr_t)file, _O_BINARY | (*mode == 'a' ? _O_APPEND : 0)),
+                   mode);
+}
+
+/* Windows replaces no file that is open. So such a file moves aside first. */
 int compat_rename(const char *path, const char *to)
 {
-    return MoveFileExA(path, to, MOVEFILE_REPLACE_EXISTING) ? 0 : -1;
+    char aside[1100];
+
+    if (MoveFileExA(path, to, MOVEFILE_REPLACE_EXISTING))
+        return 0;
+    snprintf(aside, sizeof aside, "%s-aside", to);
+    if (!MoveFileExA(to, aside, 0) || !MoveFileExA(path, to, 0))
+        return -1;
+    DeleteFileA(aside);
+    return 0;
 }
 
 static OVERLAPPED place(int64_t offset)
@@ -254,6 +283,18 @@ unsigned alarm(unsigned seconds)
         CreateTimerQueueTimer(&timer, NULL, end_program, NULL, seconds * 1000, 0,
                               WT_EXECUTEONLYONCE);
     return 0;
+}
+
+unsigned compat_thread_count(void)
+{
+    const HANDLE all = CreateToolhelp32Snapshot(TH32CS_SNAPTHREAD, 0);
+    THREADENTRY32 one = {.dwSize = sizeof one};
+    unsigned count = 0;
+
+    for (BOOL more = Thread32First(all, &one); more; more = Thread32Next(all, &one))
+        count += one.th32OwnerProcessID == GetCurrentProcessId();
+    CloseHandle(all);
+    return count;
 }
 
 int compat_nanosleep(const struct timespec *wait, struct timespec *left)

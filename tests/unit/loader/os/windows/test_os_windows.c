@@ -179,6 +179,22 @@ static void a_file_that_changed_is_told(void **state)
     assert_int_equal(lort_os_open_again(p->dir, "file", &was, &again, &err), LORT_E_READ);
 }
 
+/* publish tells a dead writer's file by it. */
+static void the_time_of_birth_stays(void **state)
+{
+    place *p = *state;
+    lort_file *file = make(p, "file", "abc", 3);
+    lort_file_info before, after;
+    assert_int_equal(lort_os_info(file, &before, NULL), LORT_OK);
+    Sleep(20);
+    assert_int_equal(lort_os_write(file, "defg", 4, 3, NULL), LORT_OK);
+    assert_int_equal(lort_os_sync(file, NULL), LORT_OK);
+    assert_int_equal(lort_os_info(file, &after, NULL), LORT_OK);
+    lort_os_close(file, NULL);
+    assert_true(after.mtime_ns > before.mtime_ns && after.birth_ns == before.birth_ns);
+    assert_true(under_wine() ? before.birth_ns == 0 : before.birth_ns != 0);
+}
+
 /* stat() of mingw gives the same inode 0 for all files. */
 static void files_have_numbers(void **state)
 {
@@ -771,6 +787,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_PLACE(files_are_read_and_written),
         IN_PLACE(a_file_that_changed_is_told),
+        IN_PLACE(the_time_of_birth_stays),
         IN_PLACE(files_have_numbers),
         IN_PLACE(names_are_utf8),
         IN_PLACE(paths_may_be_long),
