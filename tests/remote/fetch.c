@@ -19,7 +19,7 @@
 
 #define MOST_THREADS 64
 
-static volatile sig_atomic_t stopped;
+static atomic_bool stopped; /* lock-free, so a handler may set it */
 static uint64_t threads = 4, piece = 1 << 20, rounds = 1, pause_ms;
 static const char *out_dir;
 

@@ -124,6 +124,48 @@ def test_broken_replies_go_on_at_the_byte_where_they_broke(fetch):
     assert result.retries > 0
 
 
+def lie(first, last, total=len(DATA)):
+    return 206, {"Content-Range": f"bytes {first}-{last}/{total}"}, DATA[first : last + 1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda first, last: lie(first + 1, last),
+        lambda first, last: lie(first - 1, last - 1),
+        lambda first, last: lie(first, last + 1),
+        lambda first, last: lie(first, last)[:2] + (DATA[first:last],),
+        lambda first, last: (206, {}, DATA[first : last + 1]),
+        lambda first, last: (206, {"Content-Range": f"bytes {first}-{last}/{len(DATA)}", "Content-Encoding": "gzip"}, DATA[first : last + 1]),
+        lambda first, last: (206, {"Content-Range": f"bytes {first}-{last}/{len(DATA)}", "Content-Type": "text/html"}, DATA[first : last + 1]),
+        lambda first, last: (200, {"Content-Length": len(DATA) + 1}, DATA + b"x"),
+        lambda first, last: (204, {}, b""),
+    ],
+)
+def test_a_reply_with_other_bytes_is_dropped(fetch, wrong):
+    """The headers agree with the bytes, so that only the check of that header can notice."""
+    lied = []
+
+    def answer(request):
+        if not lied and request.range[0] > 0:
+            lied.append(request)
+            return wrong(*request.range)
+        return ranged(request, DATA)
+
+    with Server(answer) as server:
+        result = fetch("--piece", 100_000, "--threads", 1, *url_of(server))
+    assert result.code == 0 and result.read("model.gguf") == DATA, result.text
+    assert lied and result.retries == 1
+
+
+def test_fewer_bytes_than_asked_for(fetch):
+    """A server may send the first of them only."""
+    with Server(lambda request: lie(request.range[0], min(request.range[1], request.range[0] + 30_000))) as server:
+        result = fetch("--piece", 100_000, *url_of(server))
+    assert result.code == 0 and result.read("model.gguf") == DATA, result.text
+    assert result.body_bytes == len(DATA) + 1
+
+
 def test_a_head_that_is_too_long_or_nonsense(fetch):
     for headers in {"Location": "http://127.0.0.1/" + "a" * 9000}, {"Content-Range": "bytes 9-1/x"}, {"Content-Length": "x"}:
         with Server(lambda request: (302 if "Location" in headers else 206, headers, b"x")) as server:
