@@ -4,23 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the texts of a source ---- */
-
-lort_code lort_search_keep(const lort_search *search, const char *text, char **out, lort_error *err)
-{
-    void *memory;
-    *out = NULL;
-    if (!text)
-        return LORT_OK;
-    const size_t n = strlen(text) + 1;
-    lort_code code = lort_take(search->alloc, n, "the name of a model", &memory, err);
-    if (code)
-        return code;
-    memcpy(memory, text, n);
-    *out = memory;
-    return LORT_OK;
-}
-
 void lort_source_close(lort_source *source, const lort_alloc *alloc)
 {
     char *const texts[] = {source->path,     source->found, source->endpoint, source->repository,
@@ -29,25 +12,6 @@ void lort_source_close(lort_source *source, const lort_alloc *alloc)
         if (texts[i])
             lort_give(alloc, texts[i], strlen(texts[i]) + 1);
     *source = (lort_source){0};
-}
-
-lort_code lort_search_take(lort_search *search, const char *path, const char *how, lort_error *err)
-{
-    search->out->kind = LORT_SOURCE_CACHE;
-    lort_code code = lort_search_keep(search, path, &search->out->path, err);
-    if (code == LORT_OK)
-        code = lort_search_keep(search, how, &search->out->found, err);
-    search->found = code == LORT_OK;
-    return code;
-}
-
-void lort_search_looked(lort_search *search, const char *what, const char *path)
-{
-    char shown[300];
-    const size_t at = strlen(search->places);
-    lort_escape_text(shown, sizeof shown, path);
-    snprintf(search->places + at, sizeof search->places - at, "%s%s %s", at ? ", " : "", what,
-             shown);
 }
 
 /* ---- the order ---- */

@@ -5,6 +5,7 @@
  *     source_list.c     the files of a directory of a cache
  *     source_whole.c    whether these files are a whole model
  *     source_tree.c     JSON of caches: trees/COMMIT.json, manifests of Ollama
+ *     source_search.c   what a search found or lacks, and whether a directory is the model
  *     source_hub.c      the cache of Hugging Face
  *     source_folders.c  the caches of llama.cpp, LM Studio and ModelScope
  *     source_ollama.c   the store of Ollama
@@ -75,7 +76,7 @@ bool lort_place_cache(const char *below, lort_place *out);
 bool lort_place_is_dir(const char *path);
 bool lort_place_is_file(const char *path, uint64_t *size);
 
-/* ---- a search (source.c) ---- */
+/* ---- a search (source_search.c) ---- */
 
 typedef struct lort_search {
     const char *text; /* as the user wrote it */

@@ -43,19 +43,19 @@ refuse() {
     check() { # command options...
         local command=$1
         shift
-        "$LORT" "$command" --help | grep -oE '^ +(-., )?--[a-z-]+' | sed 's/.*--//' | sort >"$T/have"
+        "$LORT" "$command" --help | grep -oE '^ +(-., )?--[a-z0-9-]+' | sed 's/.*--//' | sort >"$T/have"
         printf '%s\n' "$@" help progress | sort >"$T/want"
         diff "$T/want" "$T/have"
     }
-    check compress output $job json force resume time-limit quiet verbose
-    check plan $job sample json quiet verbose
-    check inspect weights side-files memory json quiet verbose
-    check verify base quick memory threads json quiet verbose
-    check restore base output dtype tensor file force memory threads json quiet verbose
-    check run base dtype memory threads json quiet verbose
-    check compare base fail-above weights side-files memory threads json quiet verbose
-    check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit json quiet verbose
-    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force json quiet verbose
+    check compress output $job offline json force resume time-limit quiet verbose
+    check plan $job sample offline json quiet verbose
+    check inspect weights side-files memory offline json quiet verbose
+    check verify base quick memory threads offline json quiet verbose
+    check restore base output dtype tensor file sha256 force memory threads offline json quiet verbose
+    check run base dtype memory threads offline json quiet verbose
+    check compare base fail-above weights side-files memory threads offline json quiet verbose
+    check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit offline json quiet verbose
+    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force offline json quiet verbose
 }
 
 @test "version names the libraries in use" {
@@ -193,12 +193,12 @@ manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
 @test "the manual has every option of every command, and no other" {
     for command in compress plan inspect verify restore run compare quantize extract-lora; do
         "$LORT" help "$command"
-    done | sed -nE 's/^ +(-., )?(--[a-z-]+).*/ \2/p' | sort -u >"$T/known" # a help text may name llama.cpp's options
+    done | sed -nE 's/^ +(-., )?(--[a-z0-9-]+).*/ \2/p' | sort -u >"$T/known" # a help text may name llama.cpp's options
     [ "$(wc -l <"$T/known")" -gt 20 ]
     while read -r option; do
         manual | grep -qE -- "^\\.B[RI]* .*$option\b" || { echo "lort.1 lacks $option"; return 1; }
     done <"$T/known"
-    manual | grep -E '^\.B[RI]* ' | grep -oE -- '--[a-z-]+' | sort -u | while read -r option; do
+    manual | grep -E '^\.B[RI]* ' | grep -oE -- '--[a-z0-9-]+' | sort -u | while read -r option; do
         [ "$option" = --version ] || grep -qx -- " $option" "$T/known" || { echo "no command has $option"; exit 1; }
     done
 }
