@@ -85,7 +85,7 @@ NETTESTS := $(if $(FETCHER),$(wildcard tests/remote/test_*.py))
 PYTHON_VERSION = $(shell /usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null || echo python3)
 PYTHONDIR ?= $(PREFIX)/lib/$(if $(filter /usr,$(PREFIX)),python3/dist-packages,$(PYTHON_VERSION)/$(if $(filter /usr/local,$(PREFIX)),dist,site)-packages)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
-ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report sha256 \
+ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report sha256 source_name \
               safetensors shards tensor terms trellis weighting
 UNIT_SRC := $(filter-out $(foreach name,$(ONE_THREAD),%/test_$(name).c),$(UNIT_SRC))
 FUZZ_SRC :=
