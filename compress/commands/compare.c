@@ -409,9 +409,7 @@ static lort_code compare_all(comparing *c, lort_error *err)
     if (code == LORT_OK)
         code = lort_report_type_totals(report, err);
     if (code == LORT_OK)
-        code = lort_input_unchanged(&c->a, err);
-    if (code == LORT_OK)
-        code = lort_input_unchanged(&c->b, err);
+        code = lort_compare_unchanged(&c->session, &c->a, &c->b, err);
     if (code == LORT_OK)
         code = lort_base_unchanged(c->base, err);
     return code ? code : lort_report_check(report, err);
@@ -591,6 +589,7 @@ lort_code lort_compare(const char *a, const char *b, double fail_above,
     if (code == LORT_OK && fail_above >= 0)
         code = check_quality(&c, fail_above, err);
     close_workers(&c);
+    lort_named_cost(c.a.model ? c.a.model : c.b.model, report);
     lort_input_close(&c.a);
     lort_input_close(&c.b);
     lort_base_close(c.base);

@@ -176,3 +176,18 @@ void lort_compare_sum_up(lort_report *report)
     }
     report->mean_error = count ? sum / (double)count : NAN;
 }
+
+lort_code lort_compare_unchanged(lort_session *session, const lort_input *a, const lort_input *b,
+                                 lort_error *err)
+{
+    const uint32_t unproven = lort_input_unproven(a) + lort_input_unproven(b);
+    lort_code code = lort_input_unchanged(a, err);
+    if (code == LORT_OK)
+        code = lort_input_unchanged(b, err);
+    if (code == LORT_OK && unproven)
+        lort_session_warn(session,
+                          "%u files of the network were not read in order, so their SHA-256 was "
+                          "not checked",
+                          unproven);
+    return code;
+}

@@ -38,4 +38,9 @@ void lort_compare_warn_undecoded(lort_session *session, lort_compare_undecoded *
 /* Puts the worst and the mean error of the tensors into the report. */
 void lort_compare_sum_up(lort_report *report);
 
+/* LORT_E_READ if a file of A or B changed. Warns of files from the network of which nobody knows
+ * whether they are what the server promised, since LoRT did not read them in order. */
+lort_code lort_compare_unchanged(lort_session *session, const lort_input *a, const lort_input *b,
+                                 lort_error *err);
+
 #endif

@@ -31,7 +31,7 @@ typedef struct prepared {
     lort_imatrix imatrix;
     lort_decider decider;
     lort_work_plan plan;
-    bool distrusted; /* curves were measured on bytes that nobody promised */
+    bool distrusted; /* nothing of the work is of bytes that the server promised for sure */
 } prepared;
 
 /* Warns once, before hours of work, that quantised tensors are restored as F16. */
@@ -288,12 +288,14 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
         code = lort_model_unchanged(p->model, err);
     if (code == LORT_OK)
         code = lort_model_prove_all(p->model, err);
+    if (code == LORT_OK && p->session.base)
+        code = lort_input_proven(lort_base_input(p->session.base), err);
     if (code == LORT_OK)
         code = lort_base_unchanged(p->session.base, err);
     if (code == LORT_OK)
         code = lort_emit_finish(emitter, err);
-    if (lort_emit_distrusted(emitter) && lort_goal_sized(p->decider.options))
-        p->distrusted = true;
+    /* Curves of the first reading, or all parts, are of bytes that nobody promised. */
+    p->distrusted = lort_emit_distrusted(emitter) && lort_publish_size(publish) == 0;
     lort_emit_close(emitter);
     return code;
 }
@@ -394,6 +396,8 @@ static lort_code make_output(prepared *p, lort_publish *publish, const lort_opti
         code = lort_shares_give(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = write_all(p, publish, err);
+    if (code == LORT_E_READ && lort_goal_sized(options) && lort_model_is_supplied(p->model))
+        p->distrusted = true;
     if (code)
         return code;
     report_output(p, lort_publish_size(publish));

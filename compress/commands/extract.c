@@ -261,6 +261,10 @@ static lort_code write_output(lort_extractor *x, lort_error *err)
     if (code == LORT_OK)
         code = lort_pair_unchanged(&x->pair, err);
     if (code == LORT_OK)
+        code = lort_input_proven(&x->pair.tuned, err);
+    if (code == LORT_OK)
+        code = lort_input_proven(&x->pair.base, err);
+    if (code == LORT_OK)
         code = lort_session_check_stop(&x->session, err);
     return code ? code : lort_publish_commit(x->publish, err);
 }
@@ -291,6 +295,7 @@ static void close_all(lort_extractor *x)
         lort_publish_close(x->publish);
         lort_files_free(x);
         lort_space_give(x);
+        lort_named_cost(x->pair.tuned.model, x->session.report);
         lort_pair_close(&x->pair);
         lort_arena_free(&x->arena);
     }

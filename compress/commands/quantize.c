@@ -193,6 +193,8 @@ static lort_code write_output(lort_quantizer *q, lort_error *err)
     if (code == LORT_OK)
         code = lort_input_unchanged(&q->input, err);
     if (code == LORT_OK)
+        code = lort_input_proven(&q->input, err);
+    if (code == LORT_OK)
         code = lort_session_check_stop(session, err);
     return code ? code : lort_publish_settle(q->publish, err);
 }
@@ -463,6 +465,7 @@ static void close_all(lort_quantizer *q)
             lort_buffer_free(&q->files[i].header);
         lort_arena_free(&q->arena);
         lort_imatrix_free(&q->imatrix);
+        lort_named_cost(q->input.model, lort_session_of(q)->report);
         lort_input_close(&q->input);
     }
     lort_session_close(lort_session_of(q));

@@ -47,6 +47,19 @@ lort_code lort_input_unchanged(const lort_input *input, lort_error *err)
                           : lort_model_unchanged(input->model, err);
 }
 
+lort_code lort_input_proven(const lort_input *input, lort_error *err)
+{
+    return input->model ? lort_model_prove_all(input->model, err) : LORT_OK;
+}
+
+uint32_t lort_input_unproven(const lort_input *input)
+{
+    lort_supply_figures figures = {0};
+    if (input->model)
+        lort_model_figures(input->model, &figures);
+    return figures.unproved;
+}
+
 static bool same_file(const lort_file_info *a, const lort_file_info *b)
 {
     return a->device == b->device && a->inode == b->inode;

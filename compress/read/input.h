@@ -27,6 +27,12 @@ void lort_input_close(lort_input *input); /* accepts a zeroed one */
 /* LORT_E_READ if any file changed since it was opened, or could not be read. */
 lort_code lort_input_unchanged(const lort_input *input, lort_error *err);
 
+/* Of a model from the network: LORT_E_READ if its bytes are not those that the server promised. May
+ * fetch what was not read in order. */
+lort_code lort_input_proven(const lort_input *input, lort_error *err);
+/* The same without fetching: returns the number of files of which nobody knows. */
+uint32_t lort_input_unproven(const lort_input *input);
+
 /* Refuses a resumable output that is a file of the input or its importance matrix, by whatever
  * name. Its partial output and its journal are written too, so they are checked as well. imatrix:
  * may be NULL. On failure: LORT_E_USAGE or LORT_E_MEMORY. */

@@ -269,8 +269,9 @@ static void distrust_file(lort_emitter *emitter, uint32_t file)
 {
     uint64_t count, first = 0;
     const lort_extent *extents = lort_model_extents(emitter->decider->model, &count);
-    while (extents[first].file != file)
-        first++;
+    lort_emitter_session(emitter)->tensors_done = 0;
+    for (; extents[first].file != file; first++)
+        lort_emitter_session(emitter)->tensors_done += emitter->plan->tensors[first].tensor != NULL;
     lort_publish_cut(emitter->publish, first ? emitter->entries[first - 1].record_offset +
                                                    emitter->entries[first - 1].record_bytes
                                              : 0);

@@ -76,6 +76,7 @@ typedef struct lort_supply_figures {
     uint64_t fetched, requests; /* bytes and requests so far */
     uint64_t spool_most;        /* most bytes in the spool so far */
     uint64_t spool_plan;        /* most bytes that it will hold; 0: nobody knows yet */
+    uint32_t unproved;          /* files that were read and not proved to their ends */
 } lort_supply_figures;
 
 /* Brings the bytes of a source's files, such as from a network. Files have numbers.

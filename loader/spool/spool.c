@@ -90,7 +90,10 @@ static void release(void *ctx, uint32_t number, uint64_t offset, uint64_t n)
     lort_spool *spool = ctx;
     lort_spool_file *file = &spool->files[number];
     const uint64_t end = offset + n;
-    if (spool->keep || n == 0)
+    if (n == 0)
+        return;
+    lort_spool_prove_along(spool, file, offset, end);
+    if (spool->keep)
         return;
     lort_os_lock_mutex(spool->mutex);
     if (file->units)
@@ -151,6 +154,16 @@ static void ask(void *ctx, uint32_t file, uint64_t offset, uint64_t n)
     lort_spool_ask(ctx, file, offset, n);
 }
 
+/* The files that were read, and not proved to their ends. */
+static uint32_t count_unproved(const lort_spool *spool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < spool->file_count; i++)
+        count += (spool->files[i].units || spool->files[i].loaded) && !spool->files[i].proved &&
+                 lort_remote_get(spool->remote, spool->files[i].number)->has_sha256;
+    return count;
+}
+
 static void tell(void *ctx, lort_supply_figures *out)
 {
     const lort_spool *spool = ctx;
@@ -163,7 +176,8 @@ static void tell(void *ctx, lort_supply_figures *out)
                                  .fetched = counts.body_bytes,
                                  .requests = counts.requests,
                                  .spool_most = spool->written * LORT_SPOOL_PAGE,
-                                 .spool_plan = spool->plan};
+                                 .spool_plan = spool->plan,
+                                 .unproved = count_unproved(spool)};
     lort_os_unlock_mutex(spool->mutex);
 }
 

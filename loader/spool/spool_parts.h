@@ -20,7 +20,7 @@
  * time. */
 #define LORT_SPOOL_PIECE (8u << 20)
 #define LORT_SPOOL_THREADS 6u         /* connections that read ahead; a reader has one more */
-#define LORT_SPOOL_RANGES 1024u         /* that wait to be read ahead */
+#define LORT_SPOOL_RANGES 1024u       /* that wait to be read ahead */
 #define LORT_SPOOL_PROOF (256u << 10) /* bytes that are hashed at once */
 #define LORT_SPOOL_WARNINGS 4u
 #define LORT_SPOOL_NONE UINT32_MAX
@@ -101,7 +101,7 @@ typedef struct lort_spool {
     lort_spool_load load;
     lort_thread *threads[LORT_SPOOL_THREADS];
     uint32_t thread_count;
-    bool closing;
+    bool closing, proving;
 } lort_spool;
 
 static inline uint64_t lort_spool_pages(const lort_spool_file *file)
@@ -154,6 +154,10 @@ void lort_spool_end_threads(lort_spool *spool);
 
 lort_code lort_spool_prove(lort_spool *spool, lort_spool_file *file, uint64_t end,
                            lort_buffer *state, lort_error *err);
+/* Proves bytes [offset, end), which leave now, if they follow those that were proved. A failure is
+ * that of the next read. */
+void lort_spool_prove_along(lort_spool *spool, lort_spool_file *file, uint64_t offset,
+                            uint64_t end);
 void lort_spool_proved(lort_spool_file *file, uint64_t end, const uint8_t *state, uint64_t bytes);
 
 #endif

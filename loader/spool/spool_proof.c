@@ -6,6 +6,7 @@
 #include "loader/spool/spool_parts.h"
 #include <string.h>
 
+#define GAP_MOST LORT_SPOOL_UNIT /* between tensors: nobody reads padding but the proof */
 #define STATE_BYTES (8 * 4 + 8 + 64)
 
 /* A view into memory, or the buffer with the bytes. */
@@ -73,16 +74,14 @@ static bool is_here(lort_spool *spool, const lort_spool_file *file, uint64_t at,
     return here;
 }
 
-lort_code lort_spool_prove(lort_spool *spool, lort_spool_file *file, uint64_t end,
-                           lort_buffer *state, lort_error *err)
+static lort_code hash_to(lort_spool *spool, lort_spool_file *file, uint64_t end, lort_error *err)
 {
-    const uint64_t wanted = end < file->size ? end : file->size;
     lort_code code = LORT_OK;
-    for (uint64_t n; !file->proved && file->proof.bytes < wanted && code == LORT_OK;) {
+    for (uint64_t n; !file->proved && file->proof.bytes < end && code == LORT_OK;) {
         const uint64_t at = file->proof.bytes,
-                       most = file->loaded && at < file->loaded_from && file->loaded_from < wanted
+                       most = file->loaded && at < file->loaded_from && file->loaded_from < end
                                   ? file->loaded_from - at
-                                  : wanted - at;
+                                  : end - at;
         const uint8_t *bytes;
         n = most < LORT_SPOOL_PROOF ? most : LORT_SPOOL_PROOF;
         const bool here = is_here(spool, file, at, n);
@@ -94,9 +93,66 @@ lort_code lort_spool_prove(lort_spool *spool, lort_spool_file *file, uint64_t en
     }
     if (code == LORT_OK && !file->proved && file->proof.bytes == file->size)
         code = judge(spool, file, err);
+    return code;
+}
+
+static bool has_hash(const lort_spool *spool, const lort_spool_file *file)
+{
+    return lort_remote_get(spool->remote, file->number)->has_sha256;
+}
+
+/* wait: for another thread that proves. Returns false if there is one. */
+static bool take_turn(lort_spool *spool, bool wait)
+{
+    lort_os_lock_mutex(spool->mutex);
+    while (spool->proving && wait)
+        lort_os_wait(spool->changed, spool->mutex);
+    const bool free = !spool->proving;
+    spool->proving = true;
+    lort_os_unlock_mutex(spool->mutex);
+    return free;
+}
+
+static void end_turn(lort_spool *spool)
+{
+    lort_os_lock_mutex(spool->mutex);
+    spool->proving = false;
+    lort_os_wake_all(spool->changed);
+    lort_os_unlock_mutex(spool->mutex);
+}
+
+/* An end before that of the proof begins another reading, which is proved anew. */
+lort_code lort_spool_prove(lort_spool *spool, lort_spool_file *file, uint64_t end,
+                           lort_buffer *state, lort_error *err)
+{
+    const uint64_t wanted = end < file->size ? end : file->size;
+    if (!has_hash(spool, file))
+        return LORT_OK;
+    (void)take_turn(spool, true);
+    if (wanted < file->proof.bytes) {
+        lort_sha256_start(&file->proof);
+        file->proved = false;
+    }
+    lort_code code = hash_to(spool, file, wanted, err);
     if (code == LORT_OK && state && file->proof.bytes == wanted)
         put_state(&file->proof, state);
+    end_turn(spool);
     return code;
+}
+
+void lort_spool_prove_along(lort_spool *spool, lort_spool_file *file, uint64_t offset, uint64_t end)
+{
+    lort_error why = {0};
+    if (!has_hash(spool, file) || !take_turn(spool, false))
+        return;
+    lort_code code = LORT_OK;
+    if (offset <= file->proof.bytes + GAP_MOST && file->proof.bytes < end)
+        code = hash_to(spool, file, end, &why);
+    end_turn(spool);
+    lort_os_lock_mutex(spool->mutex);
+    if (code && !spool->failed.code)
+        spool->failed = why;
+    lort_os_unlock_mutex(spool->mutex);
 }
 
 void lort_spool_proved(lort_spool_file *file, uint64_t end, const uint8_t *state, uint64_t bytes)
