@@ -74,6 +74,19 @@ END
     cmp "$T/whole.lort" "$T/a.lort"
 }
 
+@test "Ctrl-C, as which SIGINT arrives under Wine, stops at a checkpoint with 75" {
+    expect 0 "$LORT" compress "$GGUF" -o "$T/whole.lort" -q
+    begin 5 "$GGUF"
+    kill -INT "$pid"
+    ends 75
+    said 'stopped by signal 2'
+    said 'a\.lort\.part holds [1-9][0-9]* of [0-9]+ tensors; the same command resumes this run'
+    absent "$T/a.lort"
+    expect 0 "$LORT" compress "$GGUF" -o "$T/a.lort" --resume --json "$T/r.json"
+    [ "$(value "$T/r.json" 'd["output"]["resumed_tensors"]')" -gt 0 ]
+    cmp "$T/whole.lort" "$T/a.lort"
+}
+
 @test "a run that a system began the other one resumes" {
     LINUX=build/release/lort
     [ -x "$LINUX" ] || skip "$LINUX is not here: make builds it"
