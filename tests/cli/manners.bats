@@ -71,9 +71,11 @@ damaged() {
 }
 
 @test "a reader that has enough of a table ends it without a word" {
-    f32_model "$T/m.safetensors" <<'END'
-tensors = {f"layers.{i}.a_rather_long_name_of_a_tensor.weight": [2] for i in range(3000)}
-values = [0.5] * 6000
+    count=3000
+    on_windows && count=1000 # Wine asks its server fifty times for each tensor
+    f32_model "$T/m.safetensors" <<END
+tensors = {f"layers.{i}.a_rather_long_name_of_a_tensor.weight": [2] for i in range($count)}
+values = [0.5] * (2 * $count)
 END
     gone() { # the reader takes one line of what the command prints
         { code=0; "$LORT" "$@" 2>"$T/err" || code=$?; echo "$code" >"$T/code"; } | head -n 1 >"$T/first"

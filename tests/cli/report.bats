@@ -86,7 +86,10 @@ picture() { (cd "$T" && find . ! -name out ! -name err ! -path . -printf '%p %y 
     ln -s nowhere "$T/dangling.json"
     echo notes >"$T/notes.json"
     echo '{"lort": "0.1.0", "command": "mine"}' >"$T/mine.json"
-    for json in soft.json hard.json dangling.json notes.json mine.json; do
+    on_windows && rm "$T/soft.json" "$T/dangling.json" # Wine does not show links as links
+    for json in "$T"/soft.json "$T"/hard.json "$T"/dangling.json "$T"/notes.json "$T"/mine.json; do
+        json=${json##*/}
+        [ -L "$T/$json" ] || [ -e "$T/$json" ] || continue
         for command in inspect plan "compress --force -o $T/o.lort"; do
             # shellcheck disable=SC2086
             refused 9 "$T/$json" "$LORT" $command "$T/m.gguf"

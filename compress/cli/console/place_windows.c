@@ -154,7 +154,7 @@ bool lort_place_any(const char *directory,
     bool found = false;
     if (!full_path(directory, full) || wcslen(full) + 3 > 2 * LORT_PLACE_PATH)
         return false;
-    wcscat(full, L"\\*");
+    wcscat(full, full[wcslen(full) - 1] == L'\\' ? L"*" : L"\\*");
     const HANDLE search = FindFirstFileW(full, &entry);
     for (BOOL more = search != INVALID_HANDLE_VALUE; more && !found;
          more = FindNextFileW(search, &entry)) {
