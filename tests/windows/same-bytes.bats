@@ -49,7 +49,7 @@ four_goals() { # MODEL SIZE
     agree "$ONE_GGUF" --imatrix "$T/i.dat" --bpw 4
 }
 
-@test "quantize and extract-lora" {
+@test "quantize, extract-lora, and differences to a base" {
     need_linux
     imatrix "$ONE_GGUF" "$T/i.dat"
     cp "$ONE_GGUF" "$T/base.gguf"
@@ -64,6 +64,8 @@ four_goals() { # MODEL SIZE
     done <<END
 quantize $T/base.gguf --type Q4_K_M
 quantize $T/base.gguf --size 30% --imatrix $T/i.dat
+compress $T/tuned.gguf --base $T/base.gguf --lossless
+compress $T/tuned.gguf --base $T/base.gguf
 extract-lora $T/tuned.gguf --base $T/base.gguf --rank 8 --drop-unsupported
 extract-lora $T/tuned.gguf --base $T/base.gguf --size 20% --drop-unsupported
 END
