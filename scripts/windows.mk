@@ -32,7 +32,8 @@ FUZZ_EXE := $(FUZZ_SRC:tests/%.c=$(BUILD)/tests/%.exe)
 $(UNIT_EXE) $(FUZZ_EXE): $(COMPAT)
 windows-programs: $(BUILD)/lort.exe $(UNIT_EXE) $(FUZZ_EXE)
 windows-tests:
-	@scripts/windows/run-tests $(BUILD) $(patsubst %,tap:%.exe,$(filter test_%,$(NOT_BUILT))) $(patsubst %,replay:%.exe,$(filter fuzz_%,$(NOT_BUILT))) $(UNIT_EXE:%=tap:%) $(FUZZ_EXE:%=replay:%) $(BATS:%=bats:%)
+	@scripts/windows/run-tests $(BUILD) $(patsubst %,tap:%.exe,$(filter test_%,$(NOT_BUILT))) $(patsubst %,replay:%.exe,$(filter fuzz_%,$(NOT_BUILT))) $(UNIT_EXE:%=tap:%) $(FUZZ_EXE:%=replay:%) $(BATS:%=bats:%) \
+	    'plain:scripts/windows/check-exe $(BUILD) $(WINDOWS_DEPS) $(VERSION)'
 
 $(VECTOR_SRC:%.c=$(BUILD)/%.o): LORT_CFLAGS += -march=x86-64-v3
 $(BUILD)/tests/%.o: LORT_CFLAGS += -D_FILE_OFFSET_BITS=64 -DCMOCKA_STATIC -Werror=implicit-function-declaration -Itests/unit/windows -include tests/unit/windows_compat.h

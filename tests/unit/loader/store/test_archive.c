@@ -138,13 +138,20 @@ static void factors_come_back(void **state)
     lort_archive_close(a);
 }
 
+/* Wine takes 20 ms to open a file. So there the loops over all bytes take one in so many. */
+#if defined(_WIN32)
+#define EVERY 61
+#else
+#define EVERY 1
+#endif
+
 static void every_flipped_bit_is_found(void **state)
 {
     (void)state;
     write_file(fix.file.data, fix.file.size);
     int fd = open(path, O_WRONLY);
     assert_true(fd >= 0);
-    for (uint64_t at = 0; at < fix.file.size; at++) {
+    for (uint64_t at = 0; at < fix.file.size; at += EVERY) {
         for (int bit = 0; bit < 8; bit++) {
             uint8_t damaged = (uint8_t)(fix.file.data[at] ^ 1 << bit);
             lort_error err = {0};
@@ -163,7 +170,7 @@ static void every_truncation_is_incomplete(void **state)
 {
     (void)state;
     write_file(fix.file.data, fix.file.size);
-    for (uint64_t size = fix.file.size; size-- > 0;) {
+    for (uint64_t size = fix.file.size; size-- > 0; size -= size < EVERY - 1 ? size : EVERY - 1) {
         lort_error err = {0};
         assert_int_equal(truncate(path, (off_t)size), 0);
         assert_int_equal(read_everything(&lort_alloc_heap, false, &err), LORT_E_DAMAGED);
@@ -741,7 +748,15 @@ static void grow(void)
 }
 
 static void shrink(void) { assert_int_equal(truncate(path, 20), 0); }
-static void take_away(void) { assert_int_equal(unlink(path), 0); }
+/* Wine keeps the name of a removed file while somebody has the file open, unlike Linux and new
+ * versions of Windows. So the file gets another name first. */
+static void take_away(void)
+{
+    char other[80];
+    snprintf(other, sizeof other, "%s.aside", path);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(unlink(other), 0);
+}
 
 static void replace(void)
 {
