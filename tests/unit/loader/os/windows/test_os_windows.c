@@ -615,6 +615,20 @@ static void sources_are_named(void **state)
     assert_true(list.at[0].bytes > 1 << 20 && list.at[0].bytes < list.physical);
 }
 
+static void a_narrow_mask_counts(void **state)
+{
+    DWORD_PTR own, all;
+    unsigned wide, narrow, quota;
+    (void)state;
+    assert_true(GetProcessAffinityMask(GetCurrentProcess(), &own, &all));
+    lort_os_cpus("", &wide, &quota);
+    assert_true(SetProcessAffinityMask(GetCurrentProcess(), own & (~own + 1))); /* one CPU */
+    lort_os_cpus("", &narrow, &quota);
+    assert_true(SetProcessAffinityMask(GetCurrentProcess(), own));
+    assert_int_equal(narrow, 1);
+    assert_int_equal(wide, (unsigned)__builtin_popcountll(own));
+}
+
 static void jobs_limit(void **state)
 {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION job = {.JobMemoryLimit = 1000, .ProcessMemoryLimit = 300};
@@ -802,6 +816,7 @@ int main(void)
         IN_PLACE(a_cut_file_does_not_kill),
         cmocka_unit_test(memory_is_given),
         cmocka_unit_test(sources_are_named),
+        cmocka_unit_test(a_narrow_mask_counts),
         cmocka_unit_test(jobs_limit),
         cmocka_unit_test(threads_round_as_the_first),
         cmocka_unit_test(the_float_environment_comes_back),
