@@ -39,9 +39,11 @@ static inline void canary_make(void)
     char to[600];
     strcpy(to, fuzz_path("second"));
     CHECK(link(fuzz_path("secret"), to) == 0);
+#if !defined(_WIN32) /* Wine 8 makes no links */
     CHECK(symlink("secret", fuzz_path("link")) == 0);
     CHECK(symlink("nothing", fuzz_path("nowhere")) == 0);
     CHECK(symlink("../secret", fuzz_path("out/link")) == 0);
+#endif
 }
 
 static canary_picture *canary_target;
