@@ -108,6 +108,13 @@ int unsetenv(const char *name);
 int compat_system(const char *command); /* knows cmp 'A' 'B' and cp -p 'A' 'B' */
 #define system compat_system
 
+/* Knows one command: sha256sum PATH. */
+FILE *compat_popen(const char *command, const char *mode);
+#undef popen
+#undef pclose
+#define popen compat_popen
+#define pclose fclose
+
 #define _SC_PAGESIZE 1
 #define sysconf(what) 4096L
 
