@@ -16,7 +16,7 @@ EXE := .exe
 VECTOR_SRC := $(shell grep -lE '^(static )?LORT_VECTORS' $(LIB_SRC))
 LORT_CFLAGS := -std=c11 -g -ffile-prefix-map=$(CURDIR)=. -ffp-contract=off -I. -D__USE_MINGW_ANSI_STDIO=1 \
     -DLORT_BLAS_LOCKS=1 -DLORT_BLAS_BUFFER=0x2000000 $(WARN) $(FLAVOUR) -isystem $(WINDOWS_DEPS)/include $(CFLAGS)
-LORT_LIBS := $(LDFLAGS) -static -L$(WINDOWS_DEPS)/lib -llapacke -lopenblas -lgfortran -lquadmath -lzstd -lxxhash \
+LORT_LIBS := $(LDFLAGS) -static -L$(WINDOWS_DEPS)/lib -llapacke -lopenblas -lgfortran -lquadmath -lzstd -lxxhash -lnettle \
     -lhwloc -ljansson -lpsapi -lntdll -lshell32 -pthread
 CMOCKA_LIBS := -L$(WINDOWS_DEPS)/lib -lcmocka-static
 COMPAT := $(BUILD)/tests/unit/windows/compat.o

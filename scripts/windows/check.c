@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <lapacke.h>
 #include <math.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,12 @@ static void check_others(void)
     check(json && json_integer_value(json_object_get(json, "a")) == 1, "jansson");
     json_decref(json);
     check(XXH3_64bits("", 0) == 0x2d06800538d394c2u, "xxHash");
+    struct sha256_ctx state;
+    uint8_t value[SHA256_DIGEST_SIZE];
+    sha256_init(&state);
+    sha256_update(&state, 3, (const uint8_t *)"abc"); /* FIPS 180-4's own example */
+    sha256_digest(&state, sizeof(value), value);
+    check(value[0] == 0xba && value[31] == 0xad, "Nettle");
     check(hwloc_topology_init(&topology) == 0 && hwloc_topology_load(topology) == 0 &&
               hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU) > 0,
           "hwloc");

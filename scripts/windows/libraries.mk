@@ -1,6 +1,6 @@
 # Builds the libraries of setup-windows that have no stamp. DEPS is their folder. The long ones come
 # first, so that no core waits for the last of them.
-LIBRARIES := openblas hwloc zstd cmocka jansson lapack xxhash
+LIBRARIES := openblas hwloc zstd cmocka jansson lapack nettle xxhash
 
 all: $(LIBRARIES:%=$(DEPS)/stamps/%)
 
