@@ -111,7 +111,7 @@ static lort_code add_link(walk *w, const char *name, const char *path, lort_erro
     lort_file_info info;
     bool exists;
     lort_place place;
-    lort_error why = {LORT_OK};
+    lort_error why = {.code = LORT_OK};
     lort_place_set(&place, "%s/%s", w->directory, path);
     if (lort_os_dangles(w->dir, name, place.text, &why))
         return is_asked(w, path)

@@ -48,7 +48,7 @@ lort_code lort_search_lacks(lort_search *search, lort_code code, lort_error *err
     if (!search->lacking)
         snprintf(search->lack, sizeof search->lack, "%.699s", err->message);
     search->lacking = true;
-    *err = (lort_error){LORT_OK};
+    *err = (lort_error){.code = LORT_OK};
     return LORT_OK;
 }
 
