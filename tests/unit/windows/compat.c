@@ -17,10 +17,16 @@ int compat_missing(void)
     return -1;
 }
 
-static HANDLE open_path(const char *path, DWORD access)
+static HANDLE open_as(const char *path, DWORD access, DWORD how, DWORD flags)
 {
     return CreateFileA(path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                       OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+                       how, flags, NULL);
+}
+
+/* Opens directories too. */
+static HANDLE open_path(const char *path, DWORD access)
+{
+    return open_as(path, access, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS);
 }
 
 static struct timespec time_of(FILETIME time)
@@ -154,8 +160,10 @@ FILE *compat_fopen(const char *path, const char *mode)
                 how = *mode == 'r'   ? OPEN_EXISTING
                       : *mode == 'w' ? CREATE_ALWAYS
                                      : OPEN_ALWAYS;
-    const HANDLE file = CreateFileA(
-        path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, how, 0, NULL);
+    HANDLE file = open_as(path, access, how, 0);
+    if (file == INVALID_HANDLE_VALUE && GetLastError() == ERROR_USER_MAPPED_FILE &&
+        compat_truncate(path, 0) == 0)
+        file = open_as(path, access, OPEN_EXISTING, 0);
     if (file == INVALID_HANDLE_VALUE) {
         errno = ENOENT;
         return NULL;
