@@ -22,7 +22,13 @@
 #include "tests/unit/sized.h"
 
 enum { ROWS = 64, COLS = 32, SIZE = ROWS * COLS };
-enum { EVERY = SANITIZED ? 13 : 1 }; /* one bit or place in so many; 13: all bits of a byte occur */
+/* One bit or place in so many. They are odd, so all bits of a byte occur. Wine takes 20 ms to open a
+ * file. */
+#if defined(_WIN32)
+enum { EVERY = 401 };
+#else
+enum { EVERY = SANITIZED ? 13 : 1 };
+#endif
 
 static float low_rank[SIZE], noise[SIZE], near[SIZE];
 static const lort_run_options alone = {RUN_SIZE, .threads = 1};
