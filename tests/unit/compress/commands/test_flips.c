@@ -22,8 +22,8 @@
 #include "tests/unit/sized.h"
 
 enum { ROWS = 64, COLS = 32, SIZE = ROWS * COLS };
-/* One bit or place in so many. They are odd, so all bits of a byte occur. Wine takes 20 ms to open a
- * file. */
+/* One bit or place in so many. They are odd, so all bits of a byte occur. Wine takes 20 ms to open
+ * a file. */
 #if defined(_WIN32)
 enum { EVERY = 401 };
 #else
