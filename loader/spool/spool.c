@@ -9,7 +9,8 @@
 
 /* Side files up to this size come whole, with one request. */
 #define SMALL_FILE (1u << 20)
-#define AHEAD_MOST ((uint64_t)64 << 20)  /* read ahead beside what is in work */
+#define AHEAD_MOST ((uint64_t)48 << 20)  /* read ahead beside what is in work */
+#define PARTLY_FULL ((uint64_t)1 << 20)  /* slots of units that are here in part */
 #define AHEAD_FIRST ((uint64_t)16 << 20) /* read ahead before the work begins: heads, samples */
 #define AHEAD_SHARE 4                    /* of the free space of the disk, one in so many */
 
@@ -96,6 +97,7 @@ static void release(void *ctx, uint32_t number, uint64_t offset, uint64_t n)
     if (spool->keep)
         return;
     lort_os_lock_mutex(spool->mutex);
+    lort_spool_pass(spool, number, end / LORT_SPOOL_PAGE);
     if (file->units)
         lort_spool_free_pages(spool, file, offset / LORT_SPOOL_PAGE,
                               end == file->size ? lort_spool_pages(file) : end / LORT_SPOOL_PAGE);
@@ -128,7 +130,7 @@ static lort_code begin(void *ctx, uint64_t work, uint64_t bytes, bool full, lort
     const uint64_t need = full          ? 0
                           : spool->keep ? bytes
                                         : work,
-                   part = space / AHEAD_SHARE, most = work + AHEAD_MOST;
+                   part = space / AHEAD_SHARE, most = AHEAD_MOST;
     if (need > space)
         return lort_fail(err, LORT_E_WRITE,
                          "not enough space for the spool in %s (free %s, needed %s); --spool DIR "
@@ -138,10 +140,9 @@ static lort_code begin(void *ctx, uint64_t work, uint64_t bytes, bool full, lort
                          lort_size_text(need, need_text, sizeof need_text));
     const uint64_t ahead = most < part ? most : part;
     lort_os_lock_mutex(spool->mutex);
-    spool->plan = spool->pages * LORT_SPOOL_PAGE + (full           ? 0
-                                                    : spool->keep  ? bytes
-                                                    : work > ahead ? work
-                                                                   : ahead);
+    spool->plan = spool->pages * LORT_SPOOL_PAGE + (full          ? 0
+                                                    : spool->keep ? bytes
+                                                                  : work + ahead + PARTLY_FULL);
     spool->plan = spool->plan < bytes ? spool->plan : bytes;
     spool->pages_ahead =
         spool->keep ? UINT64_MAX / LORT_SPOOL_PAGE : spool->pages + ahead / LORT_SPOOL_PAGE;

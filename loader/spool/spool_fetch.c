@@ -252,6 +252,20 @@ void lort_spool_end_threads(lort_spool *spool)
     spool->thread_count = 0;
 }
 
+/* Pages that readers used before a thread came to them would come once more. */
+void lort_spool_pass(lort_spool *spool, uint32_t file, uint64_t to)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < spool->range_count; i++) {
+        lort_spool_range range = spool->ranges[i];
+        if (range.file == file && range.from < to)
+            range.from = to;
+        if (range.from < range.to)
+            spool->ranges[kept++] = range;
+    }
+    spool->range_count = kept;
+}
+
 /* A range that the list has no room for is fetched when somebody reads it. */
 void lort_spool_ask(lort_spool *spool, uint32_t file, uint64_t offset, uint64_t n)
 {

@@ -91,6 +91,7 @@ typedef struct lort_spool {
     lort_spool_slot *slots; /* [slot_room] */
     uint32_t *free_slots;   /* [slot_room] */
     uint32_t slot_count, free_count, slot_room;
+    uint32_t sparse_count;   /* free slots with little on the disk come first: used last */
     uint64_t pages, written; /* pages that are here or on their way; that ever lay on the disk */
     uint64_t plan;           /* most bytes that the spool will hold */
     uint64_t pages_ahead;    /* the number of pages above which nobody reads ahead */
@@ -145,6 +146,8 @@ lort_code lort_spool_bring(lort_spool *spool, lort_spool_file *file, uint64_t of
 lort_code lort_spool_read(lort_spool *spool, lort_spool_file *file, void *buffer, uint64_t n,
                           uint64_t offset, lort_error *err);
 void lort_spool_ask(lort_spool *spool, uint32_t file, uint64_t offset, uint64_t n);
+/* Nobody wants the pages before `to` any more. The mutex is held. */
+void lort_spool_pass(lort_spool *spool, uint32_t file, uint64_t to);
 lort_code lort_spool_load_file(lort_spool *spool, lort_spool_file *file, uint64_t from,
                                uint8_t *memory, lort_error *err);
 /* Ends the threads. */

@@ -6,6 +6,7 @@
 
 #define SLOTS_FIRST 1024u
 #define NAMES_TRIED 100u
+#define SAMPLE_PAGES 2u
 
 /* The file loses its name at once: a run that is killed leaves nothing. */
 lort_code lort_spool_open_file(lort_spool *spool, lort_error *err)
@@ -54,6 +55,8 @@ static lort_code take_slot(lort_spool *spool, uint32_t *slot, lort_error *err)
 {
     if (spool->free_count) {
         *slot = spool->free_slots[--spool->free_count];
+        spool->sparse_count =
+            spool->sparse_count < spool->free_count ? spool->sparse_count : spool->free_count;
         return LORT_OK;
     }
     lort_code code = spool->slot_count == spool->slot_room ? grow(spool, err) : LORT_OK;
@@ -122,6 +125,50 @@ static bool is_bridge(const lort_spool_file *file, uint64_t page, uint64_t run, 
            is_missing(file, page + 1);
 }
 
+static unsigned count_bits(uint16_t bits)
+{
+    unsigned count = 0;
+    for (; bits; bits &= (uint16_t)(bits - 1))
+        count++;
+    return count;
+}
+
+/* A slot with a sample has a page or two on the disk. If the rest of the unit filled it, each such
+ * slot would stay full until the end. So the sample moves to a slot that was full before. */
+static lort_code move_sample(lort_spool *spool, const lort_spool_file *file, uint64_t number,
+                             lort_error *err)
+{
+    lort_spool_unit *unit = &file->units[number];
+    uint8_t page[LORT_SPOOL_PAGE];
+    uint32_t slot;
+    if (unit->flight || count_bits(unit->have) > SAMPLE_PAGES || spool->free_count == 0 ||
+        count_bits(spool->slots[unit->slot].written) > SAMPLE_PAGES)
+        return LORT_OK;
+    lort_code code = take_slot(spool, &slot, err);
+    for (uint32_t i = 0; i < LORT_SPOOL_UNIT_PAGES && code == LORT_OK; i++) {
+        const uint64_t at = (uint64_t)i * LORT_SPOOL_PAGE,
+                       left = file->size - number * LORT_SPOOL_UNIT - at,
+                       n = left < LORT_SPOOL_PAGE ? left : LORT_SPOOL_PAGE;
+        if (!(unit->have >> i & 1))
+            continue;
+        code = lort_os_read(spool->file, page, n, (uint64_t)unit->slot * LORT_SPOOL_UNIT + at, err);
+        if (code == LORT_OK)
+            code = lort_os_write(spool->file, page, n, (uint64_t)slot * LORT_SPOOL_UNIT + at, err);
+    }
+    if (code)
+        return code;
+    const uint32_t old = unit->slot;
+    spool->written += count_bits((uint16_t)(unit->have & ~spool->slots[slot].written));
+    spool->slots[slot].written |= unit->have;
+    spool->slots[old].stamp++;
+    unit->slot = slot;
+    if (spool->free_count > spool->sparse_count)
+        spool->free_slots[spool->free_count] = spool->free_slots[spool->sparse_count];
+    spool->free_slots[spool->sparse_count++] = old;
+    spool->free_count++;
+    return LORT_OK;
+}
+
 lort_code lort_spool_claim_pages(lort_spool *spool, lort_spool_file *file, uint64_t from,
                                  uint64_t to, uint64_t most, lort_spool_claim *claim,
                                  lort_error *err)
@@ -142,6 +189,8 @@ lort_code lort_spool_claim_pages(lort_spool *spool, lort_spool_file *file, uint6
         lort_spool_unit *unit = unit_of(file, claim->to, &bit);
         if (unit->slot == LORT_SPOOL_NONE)
             code = take_slot(spool, &unit->slot, err);
+        else
+            code = move_sample(spool, file, claim->to / LORT_SPOOL_UNIT_PAGES, err);
         if (code)
             break;
         note_flight(spool, unit, bit);
