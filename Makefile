@@ -124,7 +124,7 @@ TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/ch
 LINT      = plain:scripts/check-format
 # Left out of check-fast: each takes more than 5 s of processor time.
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
-    $(foreach name,attacks changes docs format golden hostile imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
+    $(foreach name,attacks changes docs format golden hostile hub imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
 check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FETCHER) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line, Python
 	@scripts/windows/tell-checked $(WINDOWS_BUILD)
@@ -152,6 +152,10 @@ lint: ## check that every C source is formatted as .clang-format says (clang-for
 
 check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that can fail failing once, and the power going at every change of a file
 	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full
+
+check-hub: $(BUILD)/lort ## models of the network under 200 random sequences of faults: the same bytes as from disk (10 minutes)
+	@rm -rf $(BUILD)/hub && mkdir -p $(BUILD)/hub && python3 tests/cli/one_layer.py tests/data/kjv-3m $(BUILD)/hub/model
+	@LORT=$(BUILD)/lort tests/cli/hub.py faults 200 $(BUILD)/hub/model/hf $(BUILD)/hub/run $(SEED)
 
 check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of them losing what was not synced; every one is resumed to the same bytes
 	@LORT=$(BUILD)/lort FAULT=$(FAULT_SO) tests/fault/kill.py
@@ -285,6 +289,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide$(EXE): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib shared check check-python check-remote wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-python check-remote check-hub wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)
