@@ -154,7 +154,7 @@ check-faults: $(BUILD)/lort $(FAULT_SO) ## every command with every call that ca
 	@LORT=$(BUILD)/lort MODE=$(MODE) tests/fault/inject.py --full
 
 check-hub: $(BUILD)/lort ## models of the network under 200 random sequences of faults: the same bytes as from disk (10 minutes)
-	@rm -rf $(BUILD)/hub && mkdir -p $(BUILD)/hub && python3 tests/cli/one_layer.py tests/data/kjv-3m $(BUILD)/hub/model
+	@rm -rf $(BUILD)/hub && mkdir -p $(BUILD)/hub/model && python3 tests/cli/one_layer.py tests/data/kjv-3m $(BUILD)/hub/model
 	@LORT=$(BUILD)/lort tests/cli/hub.py faults 200 $(BUILD)/hub/model/hf $(BUILD)/hub/run $(SEED)
 
 check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of them losing what was not synced; every one is resumed to the same bytes
