@@ -43,7 +43,7 @@ windows: ## build build/windows/lort.exe and its tests, for Windows; prepares co
 	@scripts/setup-windows $(WINDOWS_DEPS)
 	@$(MAKE) --no-print-directory SYSTEM=windows MODE=release BUILD=$(WINDOWS_BUILD) WINDOWS_DEPS=$(WINDOWS_DEPS) windows-programs
 
-check-windows: windows ## run the tests of the Windows build under Wine
+check-windows: windows all ## run the tests of the Windows build under Wine
 	@$(MAKE) --no-print-directory SYSTEM=windows MODE=release BUILD=$(WINDOWS_BUILD) WINDOWS_DEPS=$(WINDOWS_DEPS) windows-tests
 
 dist-windows: windows ## pack lort.exe, README and the licences of the libraries in it: build/windows/lort-VERSION-windows.zip
