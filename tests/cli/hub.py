@@ -6,7 +6,7 @@
 
 Exits 77 with a word where something is missing. LORT names the command.
 """
-import concurrent.futures, filecmp, importlib.util, json, os, random, shutil, signal, subprocess, sys, time
+import concurrent.futures, filecmp, importlib.util, json, os, random, shutil, signal, struct, subprocess, sys, time
 
 LORT = os.path.abspath(os.environ.get("LORT", "build/release/lort"))
 HUB = os.path.abspath(os.environ.get("HUB", "../shared/hub/hub.py"))
@@ -254,6 +254,41 @@ def commands(model, folder):
     assert "download" in run.lort(3, "inspect", f"hf://{NAME}/x.lort")
     assert "takes a container" in run.lort(3, "verify", "hf://" + NAME)
     run.lort(3, "inspect", "hf://" + NAME, "--offline")
+
+
+def tensor_file(path, seed):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    head = json.dumps({"w": {"dtype": "F32", "shape": [64, 64], "data_offsets": [0, 16384]}}).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head + random.Random(seed).randbytes(16384))
+
+
+def folders(model, folder):
+    """A pipeline whose folders have names in every order, with files that LoRT leaves out: the order of a disk, and its warnings."""
+    tree = os.path.join(folder, "tree")
+    names = ["b", "a", "a-b", "a.b", "Z", "a/c", "a-b/c"]
+    for i, name in enumerate(names):
+        tensor_file(f"{tree}/{name}/model.safetensors", i)
+    texts = {"model_index.json": json.dumps({"_class_name": "P", **{n: ["x", "Y"] for n in names if "/" not in n}}), "README.md": "x",
+             ".gitattributes": "x", ".hidden": "x", "a/config.json": "{}", "Z/z.txt": "z", "b/flax_model.msgpack": "x", "none/of/these.txt": "t"}
+    for name, text in texts.items():
+        os.makedirs(os.path.dirname(f"{tree}/{name}"), exist_ok=True)
+        with open(f"{tree}/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+    run = Run(tree, os.path.join(folder, "run"), "--page", "3")
+    disk = run.lort(0, "compress", tree, "-o", "disk.lort", "--lossless", "-q")
+    for mode in ("stream", "full"):
+        said = run.compress(0, "--mode", mode, "--lossless", "-q")
+        run.same()
+        kept = lambda text: [line for line in text.splitlines() if "left out" in line]
+        assert kept(said) == kept(disk), (said, disk)
+    run = Run(tree, os.path.join(folder, "one"))
+    run.lort(0, "compress", f"{tree}/a-b", "-o", "disk.lort", "-q")
+    run.lort(0, "compress", f"hf://{NAME}/a-b", "-o", "net.lort", "-q")
+    run.same()
+    run.lort(0, "compress", f"{tree}/a/c/model.safetensors", "-o", "disk.lort", "-q", "--force")
+    run.lort(0, "compress", f"hf://{NAME}/a/c/model.safetensors", "-o", "net.lort", "-q")
+    run.same()
 
 
 def gguf(model, folder):

@@ -47,15 +47,15 @@ refuse() {
         printf '%s\n' "$@" help progress | sort >"$T/want"
         diff "$T/want" "$T/have"
     }
-    check compress output $job offline json force resume time-limit quiet verbose
-    check plan $job sample offline json quiet verbose
-    check inspect weights side-files memory offline json quiet verbose
-    check verify base quick memory threads offline json quiet verbose
-    check restore base output dtype tensor file sha256 force memory threads offline json quiet verbose
-    check run base dtype memory threads offline json quiet verbose
-    check compare base fail-above weights side-files memory threads offline json quiet verbose
-    check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit offline json quiet verbose
-    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force offline json quiet verbose
+    check compress output $job offline spool spool-keep json force resume time-limit quiet verbose
+    check plan $job sample offline spool spool-keep json quiet verbose
+    check inspect weights side-files memory offline spool json quiet verbose
+    check verify base quick memory threads offline spool json quiet verbose
+    check restore base output dtype tensor file sha256 force memory threads offline spool json quiet verbose
+    check run base dtype memory threads offline spool json quiet verbose
+    check compare base fail-above weights side-files memory threads offline spool json quiet verbose
+    check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit offline spool spool-keep json quiet verbose
+    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force offline spool spool-keep json quiet verbose
 }
 
 @test "version names the libraries in use" {
