@@ -60,6 +60,9 @@ class Run:
     def disk(self, *words):
         self.lort(0, "compress", self.model, "-o", "disk.lort", "--force", "-q", *words)
 
+    def disk_of(self, model):
+        self.lort(0, "compress", model, "-o", "disk.lort", "--force", "-q")
+
     def report(self):
         with open(self.path("net.json"), encoding="utf-8") as f:
             return json.load(f)
@@ -292,7 +295,7 @@ def folders(model, folder):
 
 
 def gguf(model, folder):
-    """quantize, of one file of a repository."""
+    """quantize, of one file of a repository; and a file of an ordinary server, whose query is not shown."""
     run = Run(os.path.dirname(model), folder)
     name = f"hf://{NAME}/{os.path.basename(model)}"
     for mode in ("stream", "full"):
@@ -300,6 +303,12 @@ def gguf(model, folder):
             run.lort(0, "quantize", model, "-o", "disk.gguf", "--force", "-q", *target)
             run.lort(0, "quantize", name, "-o", "net.gguf", "--force", "-q", "--mode", mode, *target)
             assert filecmp.cmp(run.path("net.gguf"), run.path("disk.gguf"), False), (mode, target)
+    run.disk_of(model)
+    url = f"{run.hub.endpoint}/files/{os.path.basename(model)}?key=hidden"
+    for mode in ("stream", "full"):
+        said = run.lort(0, "compress", url, "-o", "net.lort", "--mode", mode, "--json", "net.json")
+        assert "hidden" not in said + json.dumps(run.report()), said
+        run.same()
 
 
 KINDS = {"api": "408 429 429ra 500 502 503 504 close slow html", "resolve": "408 429 429ra 429date 500 503 close slow html loop outage",
