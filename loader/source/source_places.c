@@ -95,6 +95,13 @@ static void expand(const char *text, lort_place *out)
     }
 }
 
+/* Windows takes / for \, which messages would show as \x5C. */
+static void use_slashes(lort_place *place)
+{
+    for (char *at = place->text; *at; at++)
+        *at = lort_os_is_separator(*at) ? '/' : *at;
+}
+
 bool lort_place_variable(const char *variable, lort_place *out)
 {
     char value[LORT_SOURCE_PLACE_MAX];
@@ -103,6 +110,7 @@ bool lort_place_variable(const char *variable, lort_place *out)
     expand(value, out);
     for (size_t n = strlen(out->text); n > 1 && lort_os_is_separator(out->text[n - 1]); n--)
         out->text[n - 1] = '\0';
+    use_slashes(out);
     return !out->cut;
 }
 
@@ -112,6 +120,7 @@ bool lort_place_home(const char *below, lort_place *out)
     if (!lort_os_home(home, sizeof home))
         return false;
     lort_place_set(out, "%s/%s", home, below);
+    use_slashes(out);
     return !out->cut;
 }
 

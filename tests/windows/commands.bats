@@ -137,3 +137,18 @@ END
     absent "$T/b.lort"
     absent "$T/b.gguf"
 }
+
+@test "a model in a cache, by its name: files in place of links, as on Windows" {
+    commit=0123456789abcdef0123456789abcdef01234567
+    snapshot=$T/hf/hub/models--acme--tiny/snapshots/$commit
+    mkdir -p "$snapshot" "$T/hf/hub/models--acme--tiny/refs"
+    cp "$ONE_HF"/* "$snapshot"
+    printf %s "$commit" >"$T/hf/hub/models--acme--tiny/refs/main"
+    expect 0 "$LORT" compress "$snapshot" -o "$T/path.lort" --rank 8 -q
+    expect 0 env HF_HOME="$T/hf" "$LORT" compress acme/tiny -o "$T/name.lort" --rank 8
+    said 'found in Hugging Face cache, main'
+    cmp "$T/path.lort" "$T/name.lort"
+    expect 3 env HF_HOME="$T/none" "$LORT" compress acme/tiny -o "$T/x.lort" --offline
+    said "not in Hugging Face cache $T/none/hub, .*/\.lmstudio/models"
+    lacks "$T/err" 'x5C'
+}
