@@ -51,7 +51,8 @@ static inline int32_t lort_trellis_value(unsigned quantiser, int32_t k)
  * (2 ln 2) + constant: those of a normal distribution of standard deviation s, in steps.
  *
  * x: weights over the step, [cols][LORT_LANES]. row [LORT_LANES] and col [cols]: row[i] * col[j] =
- * lambda / (2 ln 2 s^2) of weight (i, j). choice: scratch, [cols][LORT_CHOICE_WORDS][LORT_LANES].
+ * lambda / (2 ln 2 s^2) of weight (i, j). lambda: 0 to 2.9. choice: scratch,
+ * [cols][LORT_CHOICE_WORDS][LORT_LANES].
  */
 void lort_trellis_encode(const float *x, const float *row, const float *col, int64_t cols,
                          float lambda, uint16_t *choice, int16_t *out);
