@@ -168,48 +168,95 @@ typedef struct sums {
     double energy; /* sum of x^2 over all weights */
 } sums;
 
+/* The sums of one place: that of x * n, and that of n^2 with COUNT_ONE for each weight. One
+ * addition does both. A group has at most 4 * 8192 weights in a copy. So with n^2 < LARGE all
+ * squares stay below COUNT_ONE, and both sums of squares are exact. */
+typedef double pair __attribute__((vector_size(16)));
+#define LARGE_BITS 22
+#define COUNT_ONE 0x1p37
+
 /* Sums of one group. Lane l adds to copy l mod 4, so that an addition seldom waits for the one
  * before. */
+typedef double quad __attribute__((vector_size(32)));
 typedef struct group_sums {
-    struct {
-        double cross;
-        /* Bits 0 to 45: the sum of n^2, over at most 4 * 8192 weights of at most 2^30 each. Bits 46
-         * and up: the number of weights. */
-        uint64_t square;
-    } at[4][PLACES];
-    lort_f64s energy;
+    pair at[4][PLACES];
+    double large[PLACES]; /* sum of the n^2 that are no part of `at` */
+    quad energy[LORT_LANES / 4];
 } group_sums;
-#define COUNT_SHIFT 46
 
-/* Adds one column to the sums of its group. A place within a class is 2 quantiser + (|k| = 1). */
+LORT_INLINE quad load_quad(const float *from)
+{
+    float narrow __attribute__((vector_size(16)));
+    memcpy(&narrow, from, sizeof narrow);
+    return __builtin_convertvector(narrow, quad);
+}
+
+LORT_INLINE quad widen_quad(const int32_t *from)
+{
+    int32_t narrow __attribute__((vector_size(16)));
+    memcpy(&narrow, from, sizeof narrow);
+    return __builtin_convertvector(narrow, quad);
+}
+
+/* Takes large squares out of a column, since the sums of pairs have no room for them. */
+static __attribute__((noinline)) void sum_large(int32_t *square, const int32_t *place,
+                                                unsigned lanes, double *large)
+{
+    for (unsigned l = 0; l < lanes; l++)
+        if (square[l] >> LARGE_BITS) {
+            large[place[l]] += square[l];
+            square[l] = 0;
+        }
+}
+
+/* Adds four lanes of a column. */
+LORT_INLINE void sum_quad(const float *x, const int32_t *n, const int32_t *square,
+                          const int32_t *place, unsigned lanes, quad *energy, pair (*at)[PLACES])
+{
+    const quad wide = load_quad(x), cross = wide * widen_quad(n),
+               squares = widen_quad(square) + COUNT_ONE;
+    const quad even = {cross[0], squares[0], cross[2], squares[2]},
+               odd = {cross[1], squares[1], cross[3], squares[3]};
+    const quad both[2] = {even, odd};
+    pair pairs[4];
+    memcpy(pairs, both, sizeof pairs); /* lanes 0 2 1 3 */
+    *energy += wide * wide;
+    LORT_UNROLL for (unsigned l = 0; l < lanes; l++) at[l][place[l]] += pairs[l % 2 * 2 + l / 2];
+}
+
+/* Adds one column to the sums of its group. A place within a class is 2 quantiser + (|k| = 1).
+ * Comparisons are shifts here: gcc takes those of wide vectors apart. */
 LORT_INLINE void sum_column(const lort_lane_group *group, int32_t col_code, const float *x,
                             const int16_t *coded, unsigned lanes, group_sums *g)
 {
-    lort_f32s value;
-    memcpy(&value, x, sizeof value);
     const lort_i32s v = lort_load_coded(coded), q = v & 1, k = v >> 1,
-                    n = 2 * k + q * ((k > 0) - (k < 0)), one = (k == 1) | (k == -1);
-    const lort_i32s place = 4 * lort_group_classes(group, col_code) + 2 * q - one;
-    const lort_f64s wide = __builtin_convertvector(value, lort_f64s),
-                    product = wide * __builtin_convertvector(n, lort_f64s);
-    const lort_i32s square = n * n;
-    g->energy += wide * wide;
-    for (unsigned l = 0; l < lanes; l++) {
-        g->at[l % 4][place[l]].cross += product[l];
-        g->at[l % 4][place[l]].square += (UINT64_C(1) << COUNT_SHIFT) + (uint64_t)square[l];
-    }
+                    n = v - q - (-q & ((k >> 31) - (-k >> 31))), beyond = (k + 1) & ~2,
+                    one = ~((beyond | -beyond) >> 31);
+    const lort_i32s at = 4 * lort_group_classes(group, col_code) + 2 * q - one, squares = n * n;
+    int32_t multiple[LORT_LANES], square[LORT_LANES], place[LORT_LANES];
+    memcpy(multiple, &n, sizeof multiple);
+    memcpy(square, &squares, sizeof square);
+    memcpy(place, &at, sizeof place);
+    if (lort_any(squares >> LARGE_BITS))
+        sum_large(square, place, lanes, g->large);
+    LORT_UNROLL for (unsigned l = 0; l < lanes; l += 4)
+        sum_quad(x + l, multiple + l, square + l, place + l, lanes - l < 4 ? lanes - l : 4,
+                 &g->energy[l / 4], g->at);
 }
 
 static void add_group(const group_sums *g, unsigned lanes, sums *all)
 {
-    for (unsigned p = 0; p < PLACES; p++)
+    for (unsigned p = 0; p < PLACES; p++) {
+        all->square[p] += g->large[p];
         for (unsigned i = 0; i < 4; i++) {
-            all->cross[p] += g->at[i][p].cross;
-            all->square[p] += (double)(g->at[i][p].square & ((UINT64_C(1) << COUNT_SHIFT) - 1));
-            all->count[p] += (uint32_t)(g->at[i][p].square >> COUNT_SHIFT);
+            const uint64_t whole = (uint64_t)g->at[i][p][1], one = (uint64_t)COUNT_ONE;
+            all->cross[p] += g->at[i][p][0];
+            all->square[p] += (double)(whole % one);
+            all->count[p] += (uint32_t)(whole / one);
         }
+    }
     for (unsigned l = 0; l < lanes; l++)
-        all->energy += g->energy[l];
+        all->energy += g->energy[l / 4][l % 4];
 }
 
 static LORT_VECTORS(sum_group,
@@ -218,7 +265,7 @@ static LORT_VECTORS(sum_group,
                     (block, row, x, coded, all))
 {
     const lort_lane_group group = lort_group_at(block, row);
-    group_sums g = {.energy = {0}};
+    group_sums g = {.energy = {{0}}};
     for (int64_t c = 0; c < block->cols; c++, x += LORT_LANES, coded += LORT_LANES)
         if (group.lanes == LORT_LANES)
             sum_column(&group, block->col_codes[c], x, coded, LORT_LANES, &g);
