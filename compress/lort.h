@@ -51,6 +51,13 @@ extern "C" {
  * program that finds an older one may ask for a newer library. */
 uint32_t lort_api_version(void);
 
+/* The value of the environment variable OPENBLAS_CORETYPE that lets OpenBLAS load the kernels of
+ * `asked`, as blas_core in lort_options; NULL: the variable must not be set. asked NULL, unknown,
+ * or a core that this processor cannot run: the value for "portable". OpenBLAS reads the variable
+ * once, when it is loaded, so a program sets it and then executes itself again. The text is static.
+ */
+const char *lort_blas_coretype(const char *asked);
+
 /* Structs that grow. A program and a shared library may be of different versions, so:
  *   - Options begin with their size. The init function of a struct sets the size and the defaults.
  *     Call it first, then change members. New members come at the end, and zero or the default
@@ -147,6 +154,11 @@ typedef struct lort_options {
      * ends, so a second reading fetches nothing. */
     const char *spool;
     bool spool_keep;
+    /* The kernels of OpenBLAS that must be loaded: "portable", "native" or a core such as
+     * "Haswell" (docs/lort.1, --blas-core). LORT_E_USAGE if others are. OpenBLAS chooses when it is
+     * loaded, so this only checks; lort_blas_coretype tells how to choose. NULL, the default: the
+     * kernels that the process has. The container and the report name them. */
+    const char *blas_core;
 } lort_options;
 void lort_options_init_sized(lort_options *options, size_t size);
 static inline void lort_options_init(lort_options *options)
@@ -353,10 +365,11 @@ typedef struct lort_extract_options {
     lort_mode mode;        /* default: AUTO */
     uint64_t memory_bytes;
     unsigned threads;
-    bool force;        /* replace an existing GGUF file; a directory is never replaced */
-    bool offline;      /* as in lort_options */
-    const char *spool; /* as in lort_options */
-    bool spool_keep;   /* as in lort_options */
+    bool force;            /* replace an existing GGUF file; a directory is never replaced */
+    bool offline;          /* as in lort_options */
+    const char *spool;     /* as in lort_options */
+    bool spool_keep;       /* as in lort_options */
+    const char *blas_core; /* as in lort_options */
 } lort_extract_options;
 void lort_extract_options_init_sized(lort_extract_options *options, size_t size);
 static inline void lort_extract_options_init(lort_extract_options *options)

@@ -1,6 +1,7 @@
 /* start_posix: see start.h. Before that, lort executes itself once more. */
 #define _GNU_SOURCE
 #include "compress/cli/start.h"
+#include "compress/lort.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,41 +12,110 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A threaded OpenBLAS starts its threads and takes their buffers when it is loaded. Only an
- * environment variable of the process prevents that, so this function sets it and executes the
- * program again, once. It runs before any library is initialised (.preinit_array). Otherwise
- * OpenBLAS would end the process, or never return, where threads or address space are limited.
+/* ---- the environment of OpenBLAS ---- */
+
+/* Only environment variables of the process decide two things that OpenBLAS does when it is loaded:
+ *   - A threaded OpenBLAS starts its threads and takes their buffers, unless OPENBLAS_NUM_THREADS
+ *     is 1. It would end the process, or never return, where threads or address space are limited.
+ *   - It chooses the kernels of a core, by OPENBLAS_CORETYPE or by the processor (--blas-core).
+ * So lort sets both and executes itself again. It runs before any library is initialised
+ * (.preinit_array). An environment that is right already needs no execution, so there is no second
+ * one.
  *
- * LORT_OPENBLAS_NUM_THREADS has what the user set, for the command of `lort run`.
+ * LORT_OPENBLAS_NUM_THREADS and LORT_OPENBLAS_CORETYPE have what the user set, for the command of
+ * `lort run`.
  *
  * Without /proc the program is executed by the name it was started with. If both fail, the library
- * still makes each call single-threaded. */
-__attribute__((no_sanitize("address", "thread", "undefined"))) static void
-single_threaded_blas(int argc, char **argv, char **environment)
+ * still makes each call single-threaded, and refuses products of another core than the one that was
+ * asked for. */
+#define EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
+
+typedef struct variable {
+    const char *name;  /* with = */
+    char set[64];      /* name and value; "": it must not be set */
+    const char *saved; /* the name that keeps the user's value, with = */
+    char before[96];   /* the same with the value */
+    bool seen, wrong;
+} variable;
+
+/* Returns true if the text is of this variable, or of the one that keeps its value. */
+EARLY static bool takes(variable *v, const char *text)
 {
-    static char name[] = "OPENBLAS_NUM_THREADS=", one[] = "OPENBLAS_NUM_THREADS=1", *set[2048],
-                before[64] = "LORT_OPENBLAS_NUM_THREADS=";
-    const size_t stem = sizeof "LORT_OPENBLAS_NUM_THREADS=" - 1;
-    size_t n = 0;
-    (void)argc;
-    set[n++] = one;
-    set[n++] = before;
-    for (char **at = environment; *at; at++) {
-        if (strcmp(*at, one) == 0 || n + 1 == sizeof set / sizeof *set)
-            return;
-        if (strncmp(*at, name, strlen(name)) == 0)
-            strncpy(before + stem, *at + strlen(name), sizeof before - stem - 1);
-        else if (strncmp(*at, before, stem) != 0)
-            set[n++] = *at;
+    const size_t name = strlen(v->name), saved = strlen(v->saved);
+    if (strncmp(text, v->saved, saved) == 0)
+        return true;
+    if (strncmp(text, v->name, name) != 0)
+        return false;
+    if (!v->seen)
+        strncpy(v->before + saved, text + name, sizeof v->before - saved - 1);
+    v->seen = true;
+    v->wrong |= strcmp(text, v->set) != 0;
+    return true;
+}
+
+EARLY static bool is_right(const variable *v) { return !v->wrong && v->seen == (v->set[0] != 0); }
+
+/* The value of the last --blas-core, which may be shortened as getopt allows. NULL: none. If it
+ * mistakes the value of another option for it, the command refuses the core that it finds. */
+EARLY static const char *asked_core(int argc, char **argv)
+{
+    static const char option[] = "--blas-core";
+    const char *asked = NULL;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const size_t bytes = strcspn(argv[i], "=");
+        if (bytes < sizeof "--bl" - 1 || bytes >= sizeof option ||
+            strncmp(argv[i], option, bytes) != 0)
+            continue;
+        if (argv[i][bytes])
+            asked = argv[i] + bytes + 1;
+        else if (i + 1 < argc)
+            asked = argv[++i];
     }
+    return asked;
+}
+
+EARLY static void execute_again(char **argv, char **set)
+{
     execve("/proc/self/exe", argv, set);
     const char *started_by = (const char *)(uintptr_t)getauxval(AT_EXECFN);
     if (started_by)
         execve(started_by, argv, set);
 }
 
+EARLY static void prepare_blas(int argc, char **argv, char **environment)
+{
+    static char *set[2048];
+    static variable threads = {.name = "OPENBLAS_NUM_THREADS=",
+                               .set = "OPENBLAS_NUM_THREADS=1",
+                               .saved = "LORT_OPENBLAS_NUM_THREADS=",
+                               .before = "LORT_OPENBLAS_NUM_THREADS="},
+                    core = {.name = "OPENBLAS_CORETYPE=",
+                            .saved = "LORT_OPENBLAS_CORETYPE=",
+                            .before = "LORT_OPENBLAS_CORETYPE="};
+    size_t n = 0;
+    const char *type = lort_blas_coretype(asked_core(argc, argv));
+    if (type)
+        strncat(strcpy(core.set, core.name), type, sizeof core.set - strlen(core.name) - 1);
+    for (char **at = environment; *at; at++) {
+        if (n + 5 >= sizeof set / sizeof *set)
+            return;
+        if (!takes(&threads, *at) && !takes(&core, *at))
+            set[n++] = *at;
+    }
+    if (is_right(&threads) && is_right(&core))
+        return;
+    set[n++] = threads.set;
+    set[n++] = threads.before;
+    set[n++] = core.before;
+    if (type)
+        set[n++] = core.set;
+    execute_again(argv, set);
+}
+
 __attribute__((section(".preinit_array"),
-               used)) static void (*before_libraries)(int, char **, char **) = single_threaded_blas;
+               used)) static void (*before_libraries)(int, char **, char **) = prepare_blas;
+
+/* ---- streams ---- */
 
 /* If the caller closed a standard stream, the next file that LoRT opens would get its number, and
  * printed text would go into that file. So the number gets /dev/null, opened for reading only. Then

@@ -121,6 +121,8 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
                                        options->threads, observer, report, err);
     p->session.beside = beside;
     if (code == LORT_OK)
+        code = lort_session_check_core(&p->session, options->blas_core, err);
+    if (code == LORT_OK)
         code = lort_goal_check(options, err);
     if (code == LORT_OK)
         code = open_model(p, path, options, err);
@@ -440,6 +442,7 @@ static lort_code open_journal(prepared *p, lort_publish *publish, lort_error *er
                                   .input = &input,
                                   .base = p->session.base ? lort_base_input(p->session.base) : NULL,
                                   .options = &words,
+                                  .products = options->goal != LORT_GOAL_LOSSLESS,
                                   .resume = options->resume,
                                   .sized = lort_goal_sized(options)};
     lort_code code = lort_buffer_check(&words, err);

@@ -316,6 +316,8 @@ lort_code lort_extract(const char *tuned, const char *base, const char *output,
                              observer, report, err);
     x.arena.alloc = &session->alloc;
     if (code == LORT_OK)
+        code = lort_session_check_core(session, options.blas_core, err);
+    if (code == LORT_OK)
         code = check_options(&x, err);
     if (code == LORT_OK)
         code = open_pair(&x, tuned, output, err);

@@ -3,6 +3,7 @@
  * NaN. A row-major matrix is its own transpose there. So the row-major upper triangle is LAPACK's
  * lower one. */
 #include "compress/math/blas.h"
+#include "compress/math/cores.h"
 #include "formats/base/alloc.h"
 #include "loader/os/os.h"
 
@@ -128,21 +129,9 @@ lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, 
 
 const char *lort_blas_config(void) { return openblas_get_config(); }
 
-/* OpenBLAS built for one core gives the name in capitals. Containers hold the name, so the same
- * core has the same name in every build. */
-const char *lort_blas_core(void)
-{
-    static const char *const names[][2] = {{"HASWELL", "Haswell"},
-                                           {"ZEN", "Zen"},
-                                           {"SKYLAKEX", "SkylakeX"},
-                                           {"COOPERLAKE", "Cooperlake"}};
-    const char *found = openblas_get_corename();
+const char *lort_blas_core(void) { return lort_core_name(openblas_get_corename()); }
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(found, names[i][0]) == 0)
-            return names[i][1];
-    return found;
-}
+bool lort_blas_one_core(void) { return strstr(openblas_get_config(), "DYNAMIC_ARCH") == NULL; }
 
 /* Calls of the library that are inside LoRT now, and the number of threads before the first. */
 static atomic_flag users_lock = ATOMIC_FLAG_INIT;

@@ -39,7 +39,9 @@ bool lort_blas_fits(int64_t m, int64_t n);
 
 /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY ..."; "no BLAS" */
 const char *lort_blas_config(void);
-const char *lort_blas_core(void); /* "Zen", "SkylakeX": the core may decide bytes; "" if no BLAS */
+/* "Zen", "SkylakeX": the kernels that OpenBLAS chose when it was loaded (cores.h); "" if no BLAS */
+const char *lort_blas_core(void);
+bool lort_blas_one_core(void); /* this OpenBLAS has the kernels of one core only */
 /* Makes OpenBLAS use one thread inside a call, until the last lort_blas_stop. Call it before any
  * other function here. The number of threads is state of the whole process, and a host program may
  * use OpenBLAS too. So each start that succeeds needs a stop. Threads: any.

@@ -23,6 +23,8 @@ const char *lort_blas_config(void) { return "no BLAS"; }
 
 const char *lort_blas_core(void) { return ""; }
 
+bool lort_blas_one_core(void) { return true; }
+
 void lort_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
                 const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                 int64_t ldc)

@@ -2,6 +2,7 @@
  * budget, since anonymous memory is at a local peak then. */
 #include "compress/session/session.h"
 #include "compress/math/blas.h"
+#include "compress/math/cores.h"
 #include "compress/session/report.h"
 #include "loader/os/os.h"
 #include <math.h>
@@ -121,6 +122,21 @@ static lort_code open_blas(lort_session *session, lort_error *err)
                           "the address space (ulimit -v, ulimit -d) holds %u of %u threads",
                           session->threads, most);
     return LORT_OK;
+}
+
+lort_code lort_session_check_core(lort_session *session, const char *asked, lort_error *err)
+{
+    bool as_native = false;
+    lort_code code = LORT_OK;
+    if (asked)
+        code = lort_core_check(asked, lort_core_features(), lort_blas_core(), lort_blas_one_core(),
+                               &as_native, err);
+    if (as_native && LORT_CORE_ARCHITECTURE)
+        lort_session_warn(session,
+                          "this processor lacks AVX2 or FMA, so products use the core %s; other "
+                          "processors may give other bytes (--blas-core)",
+                          lort_blas_core());
+    return code;
 }
 
 /* Opens the report and the budget, and counts the report in the budget. */

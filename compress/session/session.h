@@ -74,6 +74,9 @@ lort_code lort_session_open(lort_session *session, lort_command command, uint64_
 lort_code lort_session_open_reader(lort_session *session, lort_command command,
                                    uint64_t memory_bytes, const lort_observer *observer,
                                    lort_report *report, lort_error *err);
+/* Checks that OpenBLAS has the kernels that blas_core of the options asks for; NULL: any. Call it
+ * after lort_session_open, for a command with BLAS. On failure: LORT_E_USAGE. */
+lort_code lort_session_check_core(lort_session *session, const char *asked, lort_error *err);
 /* The most bytes so far: of the process when the session was opened, and of the budget. */
 uint64_t lort_session_peak(const lort_session *session);
 /* Adds the path and the memory limit to the message of LORT_E_MEMORY; leaves others as they are.

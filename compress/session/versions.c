@@ -2,20 +2,32 @@
 #include "compress/session/versions.h"
 #include "compress/lort.h"
 #include "compress/math/blas.h"
+#include "compress/math/cores.h"
 #include "compress/session/json_tree.h"
 #include "formats/base/hash.h"
 #include "loader/machine/topology.h"
 #include "loader/store/codec.h"
 #include <stdio.h>
 
-void lort_library_versions(char *out, size_t room)
+void lort_library_versions(bool products, char *out, size_t room)
 {
+    if (!products) {
+        snprintf(out, room, "zstd %.20s", lort_codec_version());
+        return;
+    }
     int words = 0; /* takes two words: "OpenBLAS 0.3.21" */
     const char *config = lort_blas_config(), *end = config;
     while (*end && (*end != ' ' || words++ == 0))
         end++;
     snprintf(out, room, "%.*s core %.30s; zstd %.20s", (int)(end - config), config,
-             lort_blas_core(), lort_codec_version());
+             lort_core_class(lort_blas_core()), lort_codec_version());
+}
+
+/* lort calls it before a sanitizer is ready. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) const char *
+lort_blas_coretype(const char *asked)
+{
+    return lort_core_type(asked, lort_core_features());
 }
 
 uint32_t lort_api_version(void) { return LORT_API_VERSION; }

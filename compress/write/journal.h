@@ -48,8 +48,9 @@ typedef struct lort_journal_run {
     const lort_input *base; /* with --base; else NULL */
     /* All options that decide bytes, as words with a space before each. */
     const lort_buffer *options;
-    bool resume; /* --resume was given */
-    bool sized;  /* the target is a size: finished parts were made within shares */
+    bool products; /* products of OpenBLAS decide bytes, so the key names it */
+    bool resume;   /* --resume was given */
+    bool sized;    /* the target is a size: finished parts were made within shares */
     /* The beginning of the output does not tell that LoRT made it. So without a journal beside it
      * the partial output is refused (LORT_E_EXISTS), and stays. */
     bool anonymous;

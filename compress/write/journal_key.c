@@ -180,7 +180,7 @@ static lort_code put_input(const key_set *set, lort_buffer *key, lort_error *err
 lort_code lort_journal_key(const lort_journal_run *run, lort_buffer *key, lort_error *err)
 {
     char libraries[LORT_LIBRARIES_TEXT];
-    lort_library_versions(libraries, sizeof libraries);
+    lort_library_versions(run->products, libraries, sizeof libraries);
     lort_put_text(key, "algorithm\t%d\nlibraries\t%s\n", LORT_ALGORITHM, libraries);
     put_options(run->options, key);
     lort_code code = put_input(&(key_set){run->input, &run->session->alloc, "", 0}, key, err);

@@ -73,7 +73,8 @@ static lort_code put_model(const lort_decider *decider, const lort_work_plan *pl
     lort_buffer options = {.alloc = alloc};
     lort_arena arena = {.alloc = alloc};
     char libraries[LORT_LIBRARIES_TEXT];
-    lort_library_versions(libraries, sizeof libraries);
+    lort_library_versions(decider->options->goal != LORT_GOAL_LOSSLESS, libraries,
+                          sizeof libraries);
     lort_goal_text(decider->options, &options);
     lort_plan_importance_text(plan, &options);
     lort_put_u8(&options, 0);

@@ -24,6 +24,7 @@ static lort_extract_options options_of(const lort_cli_values *values)
     options.offline = values->job.offline;
     options.spool = values->job.spool;
     options.spool_keep = values->job.spool_keep;
+    options.blas_core = values->job.blas_core;
     return options;
 }
 

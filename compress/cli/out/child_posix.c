@@ -110,16 +110,23 @@ int lort_cli_child_find(const char *name, lort_error *err)
 
 /* ---- the child ---- */
 
-/* What lort set for itself is not for the command (main.c). */
+/* Gives a variable the value that the user had set; `saved` keeps it. */
+static void give_back(const char *name, const char *saved)
+{
+    const char *value = getenv(saved);
+    if (value && *value)
+        setenv(name, value, 1);
+    else if (value)
+        unsetenv(name);
+    unsetenv(saved);
+}
+
+/* What lort set for itself is not for the command (start_posix.c). */
 static void restore_environment(void)
 {
-    const char *threads = getenv("LORT_OPENBLAS_NUM_THREADS"),
-               *errors = getenv("HWLOC_HIDE_ERRORS");
-    if (threads && *threads)
-        setenv("OPENBLAS_NUM_THREADS", threads, 1);
-    else if (threads)
-        unsetenv("OPENBLAS_NUM_THREADS");
-    unsetenv("LORT_OPENBLAS_NUM_THREADS");
+    const char *errors = getenv("HWLOC_HIDE_ERRORS");
+    give_back("OPENBLAS_NUM_THREADS", "LORT_OPENBLAS_NUM_THREADS");
+    give_back("OPENBLAS_CORETYPE", "LORT_OPENBLAS_CORETYPE");
     if (errors && strcmp(errors, "2") == 0)
         unsetenv("HWLOC_HIDE_ERRORS");
 }

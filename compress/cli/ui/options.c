@@ -26,6 +26,11 @@ static const char *const residuals[] = {"auto", "none", "int", "ternary", NULL};
 static const char *const side_files[] = {"usual", "all", NULL}; /* order of lort_side_files */
 /* order of lort_lines_kind */
 static const char *const progresses[] = {"auto", "plain", "json", "none", NULL};
+/* those of compress/math/cores.c */
+static const char *const blas_cores[] = {"portable",   "native",      "Prescott",       "Core2",
+                                         "Nehalem",    "Sandybridge", "Haswell",        "Zen",
+                                         "SkylakeX",   "Cooperlake",  "SapphireRapids", "Bulldozer",
+                                         "Piledriver", "Steamroller", "Excavator",      NULL};
 static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
 
 #define FORCE                                                                                      \
@@ -104,6 +109,12 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
     {                                                                                              \
         "spool-keep", 0, LORT_CLI_FLAG, AT(job.spool_keep),                                        \
             .help = "keep all that was fetched in DIR until the end: a second reading is free"     \
+    }
+#define BLAS_CORE                                                                                  \
+    {                                                                                              \
+        "blas-core", 0, LORT_CLI_NAME, AT(job.blas_core),                                          \
+            .choices = blas_cores, .argument = "portable|native|NAME",                             \
+            .help = "kernels of OpenBLAS; portable: the same bytes on all x86-64 with AVX2"        \
     }
 #define FAIL_ABOVE(member, what)                                                                   \
     {                                                                                              \
@@ -207,7 +218,7 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
          .argument = "auto|full|stream",                                                           \
          .help = "hold the model in memory (full) or read it through a window (stream)"},          \
         BASE(job.base, "store the difference to this base model; restore needs it too"),           \
-        WEIGHTS(job), SIDE_FILES(job), MEMORY(job.memory_bytes), THREADS(job.threads),             \
+        WEIGHTS(job), SIDE_FILES(job), MEMORY(job.memory_bytes), THREADS(job.threads), BLAS_CORE,  \
         {"seed",                                                                                   \
          0,                                                                                        \
          LORT_CLI_WHOLE,                                                                           \
@@ -393,6 +404,7 @@ const lort_cli_option lort_cli_extract_options[] = {
     WEIGHTS(job),
     MEMORY(job.memory_bytes),
     THREADS(job.threads),
+    BLAS_CORE,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing adapter file"},
     OFFLINE(job.offline),
     SPOOL(job),
@@ -523,7 +535,7 @@ static lort_code set_list(const setting *s, lort_error *err)
 /* The place of the value in the row's choices. On failure -1, and *err is filled. */
 static int choice_of(const setting *s, lort_error *err)
 {
-    char allowed[128] = "one of";
+    char allowed[256] = "one of";
     for (int i = 0; s->option->choices[i]; i++) {
         if (strcasecmp(s->text, s->option->choices[i]) == 0)
             return i;

@@ -206,6 +206,7 @@ lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
 {
     memset(values, 0, sizeof *values);
     lort_options_init(&values->job);
+    values->job.blas_core = "portable";
     lort_run_options_init(&values->run);
     lort_quantize_options_init(&values->quantize);
     lort_extract_options_init(&values->extract);
