@@ -39,7 +39,7 @@ refuse() {
 }
 
 @test "each command has exactly the options of the contract" {
-    local job='base rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads seed zstd-level weights side-files'
+    local job='base rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads blas-core seed zstd-level weights side-files'
     check() { # command options...
         local command=$1
         shift
@@ -55,7 +55,7 @@ refuse() {
     check run base dtype memory threads offline spool json quiet verbose
     check compare base fail-above weights side-files memory threads offline spool json quiet verbose
     check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit offline spool spool-keep json quiet verbose
-    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads force offline spool spool-keep json quiet verbose
+    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads blas-core force offline spool spool-keep json quiet verbose
 }
 
 @test "version names the libraries in use" {

@@ -68,6 +68,19 @@ static void the_report_has_every_memory_source(void **state)
     assert_true(isnan(session.worst_error));
 }
 
+static void the_loaded_core_is_checked(void **state)
+{
+    open_session(0, 1, NULL);
+    tiny_ok(lort_session_check_core(&session, NULL, &err), &err);
+    tiny_ok(lort_session_check_core(&session, "native", &err), &err);
+    assert_int_equal(report.warning_count, 0);
+    assert_int_equal(lort_session_check_core(&session, "no such core", &err), LORT_E_USAGE);
+    assert_non_null(strstr(err.message, "unknown core 'no such core'"));
+    /* one of the two is not loaded, or cannot run */
+    assert_true(lort_session_check_core(&session, "Nehalem", &err) == LORT_E_USAGE ||
+                lort_session_check_core(&session, "Haswell", &err) == LORT_E_USAGE);
+}
+
 static void memory_asked_for_stands_for_what_is_available(void **state)
 {
     open_session(300 * MIB, 3, NULL);
@@ -309,6 +322,7 @@ int main(void)
         TEST(a_level_zstd_does_not_have_is_refused),
         TEST(every_allocation_of_the_workers_may_fail),
         cmocka_unit_test(a_slot_needs_no_codec),
+        TEST(the_loaded_core_is_checked),
         TEST(peaks_are_seen_without_looking),
         TEST(warnings_reach_report_and_observer),
         TEST(events_carry_the_figures),
