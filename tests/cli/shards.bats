@@ -381,7 +381,8 @@ END
     said 'pad with spaces: the header ends in [0-9]+ NUL'
     expect 3 "$LORT" inspect "$T/meta_types/number.safetensors"
     said "'epoch'"
-    for blob in "$T"/ollama_names/blobs/* "$T"/ollama_names/blobs2/sha256-[1-9a-f]*; do exact "$blob"; done
+    on_windows || for blob in "$T"/ollama_names/blobs/*; do exact "$blob"; done # names with colons
+    for blob in "$T"/ollama_names/blobs2/sha256-[1-9a-f]*; do exact "$blob"; done
     cache=$T/hf_cache/models--acme--tiny/snapshots
     exact "$cache/0123abc/model.safetensors"
     expect 3 "$LORT" inspect "$cache/9999fff"
