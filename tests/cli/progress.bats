@@ -304,7 +304,7 @@ END2
     expect 0 "$LORT" help --json
     cp "$T/out" "$T/table"
     for command in compress plan inspect verify restore compare quantize extract-lora; do
-        "$LORT" help $command | sed -nE 's/^ +(-., )?--([a-z-]+).*/\2/p' >"$T/have"
+        "$LORT" help $command | sed -nE 's/^ +(-., )?--([a-z0-9-]+).*/\2/p' >"$T/have"
         value "$T/table" "'\n'.join(o['name'] for c in d['commands'] if c['name'] == '$command' for o in c['options'])" | diff "$T/have" -
     done
     [ "$(value "$T/table" '[o["values"] for o in d["commands"][0]["options"] if o["name"] in ("force", "include", "rank", "lossless")]')" = "['one', 'none', 'many', 'none']" ]
