@@ -239,9 +239,14 @@ LORT_INLINE void sum_column(const lort_lane_group *group, int32_t col_code, cons
     memcpy(place, &at, sizeof place);
     if (lort_any(squares >> LARGE_BITS))
         sum_large(square, place, lanes, g->large);
-    LORT_UNROLL for (unsigned l = 0; l < lanes; l += 4)
-        sum_quad(x + l, multiple + l, square + l, place + l, lanes - l < 4 ? lanes - l : 4,
-                 &g->energy[l / 4], g->at);
+#define SUM(l, count)                                                                              \
+    sum_quad(x + (l), multiple + (l), square + (l), place + (l), count, &g->energy[(l) / 4], g->at)
+    if (lanes == LORT_LANES) {
+        LORT_UNROLL for (unsigned l = 0; l < LORT_LANES; l += 4) SUM(l, 4);
+    } else {
+        for (unsigned l = 0; l < lanes; l += 4)
+            SUM(l, lanes - l < 4 ? lanes - l : 4);
+    }
 }
 
 static void add_group(const group_sums *g, unsigned lanes, sums *all)

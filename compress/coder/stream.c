@@ -346,8 +346,13 @@ LORT_INLINE bool read_column(reader *r, const uint32_t *contexts, unsigned lanes
     const uint8_t *words = r->words;
     uint64_t word = 0;
     uint32_t any = 0;
-    LORT_UNROLL for (unsigned l = 0; l < lanes; l++) any |=
-        take_symbol(tables, &r->lanes[l], contexts[l], words, &word, &out[l]);
+#define TAKE(l) any |= take_symbol(tables, &r->lanes[l], contexts[l], words, &word, &out[l])
+    if (lanes == LORT_LANES) {
+        LORT_UNROLL for (unsigned l = 0; l < LORT_LANES; l++) TAKE(l);
+    } else {
+        for (unsigned l = 0; l < lanes; l++)
+            TAKE(l);
+    }
     r->words = words + 2 * word;
     return r->words <= r->words_end && (!(any & RARE) || read_rares(r, contexts, lanes, out));
 }
