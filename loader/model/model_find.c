@@ -396,14 +396,12 @@ lort_code lort_model_find_source(lort_model *model, const char *name, bool direc
     return code || !index ? code : lort_fail(err, LORT_E_INPUT, "an index.json alone is no model");
 }
 
-static lort_code find_file(lort_model *model, const char *path, const lort_model_options *options,
-                           lort_error *err)
+/* Finds the model that a file of the model's directory stands for. */
+static lort_code find_named(lort_model *model, const char *name, const lort_model_options *options,
+                            lort_error *err)
 {
-    const char *name;
     bool index;
-    lort_code code = lort_os_dir_of(path, &model->dir, &name, err);
-    if (code == LORT_OK)
-        code = find_by_file(model, name, &index, err);
+    lort_code code = find_by_file(model, name, &index, err);
     if (code == LORT_OK)
         code = refuse_weights(model, name, index, options, err);
     if (code)
@@ -414,21 +412,18 @@ static lort_code find_file(lort_model *model, const char *path, const lort_model
     return LORT_OK;
 }
 
+static lort_code find_file(lort_model *model, const char *path, const lort_model_options *options,
+                           lort_error *err)
+{
+    const char *name;
+    lort_code code = lort_os_dir_of(path, &model->dir, &name, err);
+    return code ? code : find_named(model, name, options, err);
+}
+
 lort_code lort_model_find_supplied(lort_model *model, const char *name,
                                    const lort_model_options *options, lort_error *err)
 {
-    bool index;
-    if (!name)
-        return find_tree(model, options, err);
-    lort_code code = find_by_file(model, name, &index, err);
-    if (code == LORT_OK)
-        code = refuse_weights(model, name, index, options, err);
-    if (code)
-        return code;
-    if (index)
-        return find_by_index(model, name, options, err);
-    lort_side_note(model, name);
-    return LORT_OK;
+    return name ? find_named(model, name, options, err) : find_tree(model, options, err);
 }
 
 static lort_code refuse_missing(const char *path, lort_error *err)
