@@ -100,17 +100,12 @@ unfinished() {
     said '.new.lort-partial'
 }
 
-# killed_restore NAME: a restore of $T/dir.lort to $T/d/NAME that is killed once its first file has bytes.
+# killed_restore NAME: a restore of $T/dir.lort to $T/d/NAME that is killed in the middle.
 killed_restore() {
-    "$LORT" restore "$T/dir.lort" -o "$T/d/$1" -T 1 2>/dev/null 3>&- &
-    local pid=$!
-    for _ in $(seq 20000); do
-        [ -n "$(find "$T/d/.$1.lort-partial" -type f -size +0 2>/dev/null)" ] && break
-        sleep 0.001
-    done
-    kill -KILL "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
-    [ -d "$T/d/.$1.lort-partial" ] || { rm -rf "${T:?}/d/$1"; killed_restore "$1"; }
+    local got=0
+    ROWS=5 python3 tests/cli/paused.py 'kill -KILL $PID' "$LORT" restore "$T/dir.lort" -o "$T/d/$1" -T 1 -v 2>/dev/null || got=$?
+    [ "$got" -eq 137 ]
+    [ -n "$(find "$T/d/.$1.lort-partial" -type f -size +0)" ]
 }
 
 @test "restore takes over what a killed restore left, and nothing else" {
