@@ -425,9 +425,13 @@ static void make_steps(const scales *of, reader_tables *t)
     for (unsigned s = 0; s < LORT_CONTEXTS; s++)
         for (unsigned symbol = 0; symbol < RARE; symbol++)
             t->entries[s * (2 * RARE) + symbol].value = value_of(of, s, unfold_symbol(symbol));
-    for (unsigned at = 0; at < 2 * LORT_STATES * 2 * RARE; at++) {
-        const uint16_t row = (uint16_t)(at / (2 * RARE) * (2 * RARE));
-        t->next[at] = at & RARE ? row : trellis_after(row, unfold_symbol(at & (RARE - 1)));
+    for (unsigned at = 0; at < 2 * LORT_STATES * 2 * RARE; at += 2 * RARE) {
+        const uint16_t row = (uint16_t)at,
+                       after[2] = {trellis_after(row, 0), trellis_after(row, 1)};
+        for (unsigned symbol = 0; symbol < RARE; symbol++) {
+            t->next[at + symbol] = after[(symbol ^ symbol >> 1) & 1]; /* the lowest bit of k */
+            t->next[at + RARE + symbol] = row;
+        }
     }
 }
 

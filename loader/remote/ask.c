@@ -13,7 +13,6 @@
 #define MOST_TRIES 10u
 #define QUIET_TRIES 3u  /* no warning before */
 #define MOST_WAIT_S 60u /* of a random wait */
-#define STEP_MS 100u    /* a stop is looked for so often */
 #define MOST_SWALLOWED                                                                             \
     (UINT64_C(64) << 10) /* of the text of an error, so that the connection stays */
 
@@ -183,7 +182,8 @@ static lort_code wait_for(lort_remote *remote, uint64_t ms, lort_error *err)
             return LORT_OK;
         const uint64_t left = (end - now) / 1000000u + 1;
         lort_os_lock_mutex(remote->lock);
-        lort_os_wait_ms(remote->changed, remote->lock, left < STEP_MS ? (uint32_t)left : STEP_MS);
+        lort_os_wait_ms(remote->changed, remote->lock,
+                        left < LORT_STEP_MS ? (uint32_t)left : LORT_STEP_MS);
         lort_os_unlock_mutex(remote->lock);
     }
 }

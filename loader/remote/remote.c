@@ -9,7 +9,6 @@
 
 #define CONNECT_MS 20000u
 #define QUIET_S 30u
-#define STEP_MS 100u /* a stop is looked for so often */
 
 bool lort_remote_built(void) { return lort_http_built(); }
 
@@ -59,7 +58,7 @@ lort_code lort_remote_enter(lort_remote *remote, lort_remote_slot **out, lort_er
     lort_os_lock_mutex(remote->lock);
     lort_remote_slot *slot = find_free(remote);
     while (!slot && !stopped) {
-        lort_os_wait_ms(remote->changed, remote->lock, STEP_MS);
+        lort_os_wait_ms(remote->changed, remote->lock, LORT_STEP_MS);
         stopped = lort_remote_is_stopped(remote);
         slot = find_free(remote);
     }

@@ -115,6 +115,7 @@ lort_code lort_hub_address(const lort_remote *remote, const char *name, char *ou
 /* ---- resolve.c ---- */
 /* The label of a file, for messages. out: LORT_REMOTE_LABEL + LORT_URL_SHOWN bytes. */
 #define LORT_REMOTE_NAME (LORT_REMOTE_LABEL + 1100u)
+#define LORT_STEP_MS 100u /* of a wait: a stop is looked for so often */
 const char *lort_remote_name(const lort_remote *remote, uint32_t file, char *out);
 /* Learns size and identity of the file of a URL. */
 lort_code lort_remote_learn(lort_remote *remote, lort_remote_slot *slot, lort_error *err);

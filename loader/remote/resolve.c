@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define NS UINT64_C(1000000000)
-#define STEP_MS 100u /* a stop is looked for so often */
 
 const char *lort_remote_name(const lort_remote *remote, uint32_t file, char *out)
 {
@@ -233,7 +232,7 @@ static lort_code guess(lort_remote *remote, lort_remote_slot *slot, uint32_t fil
 static lort_code wait_for_other(lort_remote *remote, lort_place *place, lort_error *err)
 {
     while (place->resolving) {
-        lort_os_wait_ms(remote->changed, remote->lock, STEP_MS);
+        lort_os_wait_ms(remote->changed, remote->lock, LORT_STEP_MS);
         if (lort_remote_is_stopped(remote))
             return lort_remote_stop(remote, err);
     }

@@ -1,6 +1,7 @@
 /* token: see token.h. */
 #include "loader/remote/token.h"
 #include "loader/os/os.h"
+#include "loader/source/source.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,21 +12,6 @@ static const char *variable(const char *name)
 {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
-}
-
-/* The values that huggingface_hub takes for true. */
-static bool is_true(const char *value)
-{
-    static const char *const words[] = {"1", "ON", "YES", "TRUE"};
-    char upper[8] = "";
-    if (!value || strlen(value) >= sizeof upper)
-        return false;
-    for (size_t i = 0; value[i]; i++)
-        upper[i] = (char)(value[i] >= 'a' && value[i] <= 'z' ? value[i] - 'a' + 'A' : value[i]);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(upper, words[i]) == 0)
-            return true;
-    return false;
 }
 
 static bool is_space(char c) { return c && strchr(" \t\r\n\f\v", c); }
@@ -83,7 +69,7 @@ lort_code lort_token_find(char out[LORT_TOKEN_MAX], lort_error *err)
     static const char *const names[] = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"};
     char path[LONGEST_PATH], text[LORT_TOKEN_MAX + 64];
     out[0] = 0;
-    if (is_true(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN")))
+    if (lort_source_is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN"))
         return LORT_OK;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *value = variable(names[i]);

@@ -50,5 +50,7 @@ typedef struct lort_source {
 lort_code lort_source_find(const char *text, bool offline, const lort_alloc *alloc,
                            lort_source *out, lort_error *err);
 void lort_source_close(lort_source *source, const lort_alloc *alloc); /* zeros are allowed */
+/* True if the variable says 1, ON, YES or TRUE in any case. */
+bool lort_source_is_on(const char *variable);
 
 #endif

@@ -61,8 +61,6 @@ typedef struct lort_place {
     bool cut;
 } lort_place;
 void lort_place_set(lort_place *place, const char *format, ...) LORT_PRINTF(2, 3);
-/* True if the variable says 1, ON, YES or TRUE in any case. */
-bool lort_source_is_on(const char *variable);
 /* HF_ENDPOINT without its last slash, or the address of huggingface.co. */
 void lort_source_endpoint(char out[LORT_ENDPOINT_MAX + 1]);
 /* The value of a variable as a path, in which "~", "$NAME" and "${NAME}" are expanded. False if it

@@ -35,9 +35,9 @@ bool lort_place_is_directory(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* No system call takes a longer path. */
 void lort_place_spell(char *path) { (void)path; }
 
+/* No system call takes a longer path. */
 bool lort_place_plain(const char *path, char out[LORT_PLACE_PATH])
 {
     if (strlen(path) >= PATH_MAX)
