@@ -315,6 +315,23 @@ def test_what_cannot_be_opened(models, make_container, tmp_path):
         lort.open(models.gguf, threads="2")
 
 
+def test_a_name_in_a_cache(models, tmp_path, monkeypatch):
+    """offline=True: what no cache has is refused without a call of the network."""
+    commit, place = "0123456789" * 4, tmp_path / "hub" / "models--some-org--one-layer"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(commit)
+    shutil.copytree(models.hf, place / "snapshots" / commit)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with lort.open("some-org/one-layer", offline=True, spool=tmp_path) as named, lort.open(models.hf) as direct:
+        names = list(direct)
+        assert list(named) == names
+        assert np.array_equal(named[names[0]], direct[names[0]])
+    with lort.safe_open("some-org/one-layer", offline=True) as file:
+        assert list(file.keys()) == sorted(names)  # as safetensors gives them
+    with pytest.raises(lort.InputError, match="some-org/other"):
+        lort.open("some-org/other", offline=True)
+
+
 def test_a_difference_needs_its_base(models, make_container):
     made = make_container("difference")
     with pytest.raises(lort.UsageError, match="base"):

@@ -17,7 +17,7 @@ class Handle:
     """One lort_weights. It closes when the last Model, view or call that uses it is gone."""
 
     def __init__(self, path: str | os.PathLike[str], memory: int | str | None, threads: int,
-                 base: str | os.PathLike[str] | None) -> None:
+                 base: str | os.PathLike[str] | None, offline: bool, spool: str | os.PathLike[str] | None) -> None:
         self.pointer = ctypes.c_void_p()
         self.library = library()
         self.threads = threads
@@ -27,6 +27,9 @@ class Handle:
         options.memory_bytes, options.threads = _library.parse_size(memory), threads
         if base is not None:
             options.base = _library.path(base)
+        options.offline = options.offline or offline
+        if spool is not None:
+            options.spool = _library.path(spool)
         _library.check(self.library.lort_weights_open(_library.path(path), ctypes.byref(options),
                                                       ctypes.byref(self.pointer), ctypes.byref(err)), err)
 

@@ -34,7 +34,7 @@ class RunOptions(ctypes.Structure):
     """lort_run_options."""
 
     _fields_ = [("size", c_size_t), ("memory_bytes", c_uint64), ("threads", c_uint), ("weights", c_char_p),
-                ("side_files", c_int), ("base", c_char_p), ("offline", c_bool)]
+                ("side_files", c_int), ("base", c_char_p), ("offline", c_bool), ("spool", c_char_p)]
 
 
 class TensorInfo(ctypes.Structure):

@@ -48,19 +48,23 @@ class TensorInfo:
 
 
 def open(path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int = 0,
-         base: str | os.PathLike[str] | None = None) -> Model:
+         base: str | os.PathLike[str] | None = None, offline: bool = False,
+         spool: str | os.PathLike[str] | None = None) -> Model:
     """Opens a model or a container of LoRT, to read its tensors.
 
-    path: a .gguf or .safetensors file, any shard of a numbered set, a directory that holds one model, or a .lort file.
+    path: a .gguf or .safetensors file, any shard of a numbered set, a directory that holds one model, a .lort file, or
+        the name of a model, as the command takes it: "openai-community/gpt2", "hf://openai-community/gpt2".
     memory: the most that the handle may take, as bytes or a text such as "256M"; mapped files and arrays do not count.
         None: 80 % of what is available.
     threads: worker threads for what must be decoded; 0: the cores that the process may use.
     base: the base model of a container that holds differences.
+    offline: touch no network; a name of a model is then looked up in the caches of this machine only.
+    spool: the directory for what is fetched of a model on the network; None: TMPDIR.
 
     Raises the subclasses of lort.Error as the command does, such as lort.InputError for a path that does not exist, and
     ImportError if the library of LoRT is not installed.
     """
-    return Model(path, memory=memory, threads=threads, base=base)
+    return Model(path, memory=memory, threads=threads, base=base, offline=offline, spool=spool)
 
 
 class Model(Mapping[str, Array]):
@@ -80,12 +84,13 @@ class Model(Mapping[str, Array]):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int = 0,
-                 base: str | os.PathLike[str] | None = None) -> None:
+                 base: str | os.PathLike[str] | None = None, offline: bool = False,
+                 spool: str | os.PathLike[str] | None = None) -> None:
         threads = operator.index(threads)
         if not 0 <= threads < 1 << 32:
             raise ValueError(f"{threads} threads; give a number from 0 on, below 2**32")
         self._path = os.fspath(path)
-        self._open: Handle | None = Handle(path, memory, threads, base)
+        self._open: Handle | None = Handle(path, memory, threads, base, offline, spool)
         self._names: list[str] | None = None
         self._metadata: dict[str, Any] | None = None
 

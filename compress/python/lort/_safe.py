@@ -15,7 +15,7 @@ FRAMEWORKS = {"np": "np", "numpy": "np", "pt": "pt", "torch": "pt", "pytorch": "
 class safe_open:  # noqa: N801 - the name that safetensors has
     """Opens a model or a container as `safetensors.safe_open` opens a file.
 
-    path: everything that lort.open takes; `memory`, `threads` and `base` too.
+    path: everything that lort.open takes; its options too.
     framework: "np" or "numpy" gives numpy arrays, "pt", "torch" or "pytorch" gives tensors of torch.
     device: "cpu"; with torch any device that torch knows.
 
@@ -25,8 +25,8 @@ class safe_open:  # noqa: N801 - the name that safetensors has
     Raises ValueError for another framework or device, ImportError if torch is not installed, else as lort.open does.
     """
 
-    def __init__(self, path: str | os.PathLike[str], framework: str = "np", device: Any = "cpu", *,
-                 memory: int | str | None = None, threads: int = 0, base: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], framework: str = "np", device: Any = "cpu",
+                 **options: Any) -> None:
         if framework not in FRAMEWORKS:
             raise ValueError(f"framework {framework!r}; one of {', '.join(map(repr, FRAMEWORKS))} is needed")
         self._torch: Any = None
@@ -36,7 +36,7 @@ class safe_open:  # noqa: N801 - the name that safetensors has
         elif device != "cpu":
             raise ValueError(f"device {device!r}; numpy has only 'cpu'")
         self._device = device
-        self._model = Model(path, memory=memory, threads=threads, base=base)
+        self._model = Model(path, **options)
 
     def __enter__(self) -> safe_open:
         self._model.__enter__()
@@ -150,8 +150,7 @@ def rows_of(shape: tuple[int, ...], index: Any) -> tuple[int, int, tuple[int, ..
     return first, end, shape[len(leading):], tuple(items[len(leading):])
 
 
-def load_file(path: str | os.PathLike[str], *, memory: int | str | None = None, threads: int = 0,
-              base: str | os.PathLike[str] | None = None) -> dict[str, Array]:
+def load_file(path: str | os.PathLike[str], **options: Any) -> dict[str, Array]:
     """Every tensor as a new numpy array, by name. It takes as much memory as all the arrays. Options as of lort.open."""
-    with safe_open(path, "np", memory=memory, threads=threads, base=base) as file:
+    with safe_open(path, "np", **options) as file:
         return file.get_tensors()

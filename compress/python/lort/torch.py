@@ -27,10 +27,9 @@ def from_numpy(values: Array, info: TensorInfo, device: Any) -> torch.Tensor:
     return torch.from_numpy(values).to(device)
 
 
-def load_file(path: str | os.PathLike[str], device: Any = "cpu", *, memory: int | str | None = None, threads: int = 0,
-              base: str | os.PathLike[str] | None = None) -> dict[str, torch.Tensor]:
+def load_file(path: str | os.PathLike[str], device: Any = "cpu", **options: Any) -> dict[str, torch.Tensor]:
     """Every tensor as a tensor of torch, by name, as `safetensors.torch.load_file`. Options as of lort.open."""
     from ._safe import safe_open
 
-    with safe_open(path, "pt", device, memory=memory, threads=threads, base=base) as file:
+    with safe_open(path, "pt", device, **options) as file:
         return file.get_tensors()
