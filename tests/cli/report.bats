@@ -34,9 +34,9 @@ picture() { (cd "$T" && find . ! -name out ! -name err ! -path . -printf '%p %y 
     echo left >"$T/d/o.lort.part"
     ln "$T/d/o.lort.part" "$T/other/left"
     refused 2 "$T/other/left" "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q
+    ! on_windows || return 0 # Wine does not tell which file standard output is
     for name in o.lort.part m.gguf; do # standard output is such a file
         for json in - /dev/stdout; do
-            ! on_windows || [ "$json" = - ] || continue # Windows has no such name
             before=$(hashes "$T/d/$name")
             code=0
             "$LORT" compress "$T/d/m.gguf" -o "$T/d/o.lort" -q --json "$json" >>"$T/d/$name" 2>"$T/err" || code=$?

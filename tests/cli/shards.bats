@@ -358,10 +358,9 @@ END
 @test "the generated cases" {
     cases=../shared/cases
     [ -d $cases ] || skip "$cases is not here"
-    numpy=$(for p in python3 /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && { echo $p; break; }; done) || skip "there is no numpy"
-    [ -n "$numpy" ] || skip "there is no numpy"
+    need_numpy
     for case in stale_index no_index two_indexes six_digits nul_header meta_types ollama_names hf_cache; do
-        "$numpy" $cases/gen_$case.py "$T/$case" >"$T/out"
+        numpy $cases/gen_$case.py "$T/$case" >"$T/out"
     done
     exact "$T/stale_index"
     said 'no shard has: transformer.wte.weight'
@@ -385,6 +384,7 @@ END
     for blob in "$T"/ollama_names/blobs2/sha256-[1-9a-f]*; do exact "$blob"; done
     cache=$T/hf_cache/models--acme--tiny/snapshots
     exact "$cache/0123abc/model.safetensors"
+    ! on_windows || return 0 # Wine does not show a link that leads nowhere
     expect 3 "$LORT" inspect "$cache/9999fff"
     said 'model.safetensors is a link to ../../blobs/cccc, which does not exist'
     expect 3 "$LORT" inspect "$cache/7777eee"

@@ -72,11 +72,13 @@ static bool is_closed(unsigned long why)
     return why == ERROR_BROKEN_PIPE || why == ERROR_NO_DATA || why == ERROR_PIPE_NOT_CONNECTED;
 }
 
-/* The C library calls some of these errors EINVAL. */
+/* The C library calls some of these errors EINVAL. It does so too where the reader of a pipe leaves
+ * in the middle of a write: the write is short then, and has no error of its own. */
 int64_t lort_console_write(FILE *out, const void *bytes, size_t n)
 {
     const int done = _write(_fileno(out), bytes, (unsigned)(n < MOST_BYTES ? n : MOST_BYTES));
-    if (done < 0 && is_closed(_doserrno))
+    const bool is_pipe = GetFileType(handle_of(out)) == FILE_TYPE_PIPE;
+    if (done < 0 && (is_closed(_doserrno) || (is_pipe && errno == EINVAL)))
         errno = EPIPE;
     return done;
 }
