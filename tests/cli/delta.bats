@@ -172,7 +172,7 @@ state() { value "$T/d.json" "sorted({t['base'] for t in d['tensors']})"; }
 }
 
 @test "the reader that was written from the format alone restores a difference" {
-    python3 -c 'import numpy' || skip "no numpy"
+    need_numpy
     pair sparse
     delta
     "$LORT" compress "$ONE_HF" --lossless -o "$T/base.lort" -q

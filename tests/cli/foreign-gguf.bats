@@ -261,9 +261,9 @@ END
 
 @test "the generated cases of other tools" {
     [ -e "$CASES/gen_bonsai.py" ] || skip "$CASES is not here"
-    python3 -c 'import numpy' || skip "no numpy"
+    need_numpy
     for case in gguf_5d gguf_i2s bonsai imatrix_moe; do
-        PYTHONDONTWRITEBYTECODE=1 python3 "$CASES/gen_$case.py" "$T/$case" >"$T/made"
+        numpy "$CASES/gen_$case.py" "$T/$case" >"$T/made"
     done
     for file in gguf_5d/wan2.1-t2v-tiny-F16 gguf_i2s/ggml-model-i2_s bonsai/Ternary-Q2_0 bonsai/Ternary-PQ2_0; do
         roundtrip "$T/$file.gguf" --lossless

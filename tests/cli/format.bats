@@ -3,16 +3,9 @@
 load helper
 GGUF=$ONE_GGUF HF=$ONE_HF
 
-# A python3 that has numpy, or the test is skipped.
-decode() {
-    local python
-    for python in python3 /usr/bin/python3; do
-        "$python" -c 'import numpy' 2>/dev/null && { "$python" scripts/lort_decode.py "$@"; return; }
-    done
-    return 77
-}
+decode() { numpy scripts/lort_decode.py "$@"; }
 need_decoder() {
-    { decode --help >/dev/null 2>&1; } || skip "no python3 with numpy"
+    need_numpy
     command -v zstd >/dev/null || skip "no zstd command"
 }
 

@@ -59,15 +59,12 @@ reads_as_it_did() { # algorithm
 
 # docs/FORMAT.md fixes the order of sums for algorithm 7. So a reader that was written from it alone finds every bit.
 @test "the independent reader restores containers of algorithm 7 to the same bits" {
-    local name python=
-    for name in python3 /usr/bin/python3; do
-        "$name" -c 'import numpy' 2>/dev/null && python=$name && break
-    done
-    [ -n "$python" ] || skip "no python3 with numpy"
-    command -v zstd >/dev/null || "$python" -c 'import zstandard' 2>/dev/null || skip "no zstd"
+    local name
+    need_numpy
+    command -v zstd >/dev/null || python3 -c 'import zstandard' 2>/dev/null || skip "no zstd"
     for name in a7-rank4 a7-int-rank8 a7-rows-rank1 a7-hf-rank8 a7-hf-int-rank1 a7-hf-trits-rank4; do
         expect 0 "$LORT" restore "$GOLDEN/$name.lort" -o "$T/one"
-        expect 0 "$python" scripts/lort_decode.py "$GOLDEN/$name.lort" "$T/two"
+        expect 0 numpy scripts/lort_decode.py "$GOLDEN/$name.lort" "$T/two"
         if [ -d "$T/one" ]; then diff -r "$T/one" "$T/two"; else cmp "$T/one" "$T/two"/*; fi
         rm -r "$T/one" "$T/two"
     done

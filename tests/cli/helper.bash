@@ -8,8 +8,17 @@ MODELS=../shared/models
 # Its first layer alone: every kind of tensor in a third of the bytes. Tests that need no more use these.
 ONE_GGUF=${BATS_FILE_TMPDIR:-}/one/kjv-3m-f16.gguf
 ONE_HF=${BATS_FILE_TMPDIR:-}/one/hf
-# run-tests says which interpreter it runs in: a wrapper of some machines (pyenv) takes three times as long to start.
-[ -z "${PYTHON:-}" ] || python3() { "$PYTHON" "$@"; }
+# The interpreter of the tests, with numpy if one has it. run-tests gives it; else the first test of a file looks for it. It is
+# never a wrapper (pyenv), which takes three times as long to start.
+if [ -z "${PYTHON:-}" ]; then
+    PYTHON=$(for p in "$(python3 -c 'import sys; print(sys.executable)')" /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && { echo "$p"; break; }; done)
+    export PYTHON=${PYTHON:-python3}
+fi
+python3() { command "$PYTHON" "$@"; }
+# numpy ARGUMENT...: python, where numpy starts no threads: they take longer to start than most of the tests' sums.
+numpy() { OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 command "$PYTHON" "$@"; }
+has_numpy() { python3 -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("numpy"))'; }
+need_numpy() { has_numpy || skip "no python3 with numpy"; }
 
 setup_file() { mkdir "$BATS_FILE_TMPDIR/one" && python3 tests/cli/one_layer.py $KJV "$BATS_FILE_TMPDIR/one"; }
 setup() { T=$(mktemp -d); }
@@ -32,7 +41,7 @@ printed() { grep -qE -- "$1" "$T/out" || { echo "stdout lacks '$1':"; head -n 40
 absent() { [ ! -e "$1" ] || { echo "$1 should not exist"; return 1; }; }
 
 # value FILE EXPRESSION: a Python expression over the JSON document d.
-value() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
+value() { python3 -S -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"; }
 
 # count_action FILE ACTION: how many tensors of a report were dealt with so.
 count_action() { value "$1" "[t['action'] for t in d['tensors']].count('$2')"; }

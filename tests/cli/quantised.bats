@@ -8,7 +8,7 @@ TARGETS=("" "--max-error 0.2" "--bpw 5" "--size 90%" "--rank 8" "--energy 0.9" "
 
 setup() {
     T=$(mktemp -d)
-    python3 -c 'import numpy' || skip "there is no numpy"
+    need_numpy
 }
 
 # kept MODEL PATTERN...: under every target the tensors of these names come back as they are. A target may be refused (exit 7) where all
@@ -29,8 +29,8 @@ kept() {
         expect 0 "$LORT" verify "$T/a.lort"
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/back"
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/back32" --dtype F32
-        python3 $QUANTISE same "$model" "$T/back" "$@"
-        python3 $QUANTISE same "$model" "$T/back32" "$@"
+        numpy $QUANTISE same "$model" "$T/back" "$@"
+        numpy $QUANTISE same "$model" "$T/back32" "$@"
     done
 }
 
@@ -43,15 +43,16 @@ warned() {
 
 @test "effective weights of five methods, made of kjv-3m, are equal bit for bit" {
     for method in mlx gptq awq nvfp4 f8; do
-        python3 $QUANTISE make $method "$ONE_HF" "$T/$method"
+        numpy $QUANTISE make $method "$ONE_HF" "$T/$method"
         for target in "" "--max-error 0.02" "--bpw 5" "--rank 8" "--energy 0.9" "--residual ternary"; do
+            case $method-$target in mlx-* | *- | *-error* | *-bpw*) ;; *) continue ;; esac # the way to a target knows no method
             bound=1
             [ -z "$target" ] && bound=0.05
             [ "$target" = "--max-error 0.02" ] && bound=0.02
             rm -rf "$T/back"
             expect 0 "$LORT" compress "$T/$method" -o "$T/a.lort" --force $target --json "$T/a.json"
             expect 0 "$LORT" restore "$T/a.lort" -o "$T/back"
-            python3 $QUANTISE check $method "$T/$method" "$T/back" $bound >"$T/out"
+            numpy $QUANTISE check $method "$T/$method" "$T/back" $bound >"$T/out"
             [ "$target" = "--energy 0.9" ] || printed '^3 modules, [1-9][0-9]* other'
             [ "$target" != "--bpw 5" ] || [ "$(value "$T/a.json" '4.7 < d["output"]["bpw"] <= 5')" = True ]
         done
@@ -65,21 +66,22 @@ warned() {
 @test "the same of TinyStories" {
     need_models tinystories-656k-safetensors
     for method in mlx gptq awq nvfp4 f8; do
-        python3 $QUANTISE make $method "$MODELS/tinystories-656k-safetensors" "$T/$method"
+        numpy $QUANTISE make $method "$MODELS/tinystories-656k-safetensors" "$T/$method"
         for target in "" "--bpw 4"; do
             rm -rf "$T/back"
             expect 0 "$LORT" compress "$T/$method" -o "$T/a.lort" --force $target
             expect 0 "$LORT" restore "$T/a.lort" -o "$T/back"
             [ -n "$target" ] && bound=0.3 || bound=0.05
-            python3 $QUANTISE check $method "$T/$method" "$T/back" $bound >"$T/out"
+            numpy $QUANTISE check $method "$T/$method" "$T/back" $bound >"$T/out"
             printed '^6 modules, [1-9][0-9]* other'
         done
     done
 }
 
 @test "layouts of other tools are kept, and one warning says which" {
-    make() { python3 $QUANTISE layout "$1" "$T/$1"; }
+    make() { numpy $QUANTISE layout "$1" "$T/$1"; }
     make awq && warned "$T/awq" ' (awq)' 5 && kept "$T/awq" '*'
+    TARGETS=("" "--bpw 5" "--residual ternary") # the way to a target knows no layout
     make fp8_block && warned "$T/fp8_block" ' (fp8)' 2 && kept "$T/fp8_block" '*'
     make comfy && warned "$T/comfy" ' (fp8)' 6 && kept "$T/comfy" '*'
     make bnb && warned "$T/bnb" ' (bitsandbytes)' 12 && kept "$T/bnb" 'm.0.*'
@@ -90,14 +92,14 @@ warned() {
 
 @test "plain matrices beside quantised modules are coded" {
     for name in bnb:m.vision.proj.weight ct:lm_head.weight mxfp4:m.0.q_proj.weight unknown:m.0.b.weight; do
-        python3 $QUANTISE layout ${name%:*} "$T/m" && expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force --json "$T/a.json"
+        numpy $QUANTISE layout ${name%:*} "$T/m" && expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force --json "$T/a.json"
         [ "$(value "$T/a.json" "[t['name'] for t in d['tensors'] if t['action'] == 'coded']")" = "['${name#*:}']" ]
         rm -r "$T/m"
     done
 }
 
 @test "a scale that is NaN is named, and kept" {
-    python3 $QUANTISE layout ct "$T/m"
+    numpy $QUANTISE layout ct "$T/m"
     warned "$T/m" ' (compressed-tensors)' 6
     said 'warning: m\.0\.b\.weight_scale: holds NaN or Inf, first at row 0, column 0'
     lacks "$T/err" 'm\.0\.a\.weight_scale: holds'
@@ -105,8 +107,8 @@ warned() {
 }
 
 @test "a size with nothing to code is exit 7, for plan too" {
-    python3 $QUANTISE layout awq "$T/m"
-    python3 $QUANTISE gguf "$T/q8.gguf"
+    numpy $QUANTISE layout awq "$T/m"
+    numpy $QUANTISE gguf "$T/q8.gguf"
     for model in "$T/m" "$T/q8.gguf"; do
         for target in "--bpw 4" "--bpw 16" "--size 50%" "--size 100M"; do
             expect 7 "$LORT" compress "$model" -o "$T/a.lort" $target
@@ -122,7 +124,7 @@ warned() {
 }
 
 @test "only a name without a wildcard overrides, with a warning" {
-    python3 $QUANTISE layout awq "$T/m"
+    numpy $QUANTISE layout awq "$T/m"
     for pattern in '*' 'm.1.up.weigh?' '*m.1.up.weight'; do
         expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force --include "$pattern" --json "$T/a.json"
         [ "$(count_action "$T/a.json" kept)" -eq 5 ]
@@ -136,12 +138,12 @@ warned() {
 }
 
 @test "masks and tables of positions are exact and no weights; zeros stay zeros" {
-    python3 $QUANTISE layout constants "$T/m"
+    numpy $QUANTISE layout constants "$T/m"
     for target in "" "--bpw 4" "--bpw 6"; do
         rm -rf "$T/back"
         expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force $target --json "$T/a.json"
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/back"
-        python3 $QUANTISE same "$T/m" "$T/back" '*attn.bias' '*rotary*' '*masked*' '*experts.3.*'
+        numpy $QUANTISE same "$T/m" "$T/back" '*attn.bias' '*rotary*' '*masked*' '*experts.3.*'
         lacks "$T/err" 'already quantised'
         # real weights get what is asked for: the rest of the file is the other way round
         [ -z "$target" ] || [ "$(value "$T/a.json" "0.95 * ${target#* } < d['output']['bpw'] <= ${target#* }")" = True ]
@@ -151,8 +153,9 @@ warned() {
 
 @test "the cases of shared/cases are kept" {
     [ -e ../shared/cases ] || skip "../shared/cases is not here"
+    TARGETS=("" "--size 90%" "--rank 8")
     for name in mlx mlx_true awq ct_w4a16 fp8_block fp8_comfy bnb_nf4; do
-        python3 ../shared/cases/gen_$name.py "$T/$name" >"$T/out"
+        numpy ../shared/cases/gen_$name.py "$T/$name" >"$T/out"
         case $name in
         mlx) names='*' count=' (mlx): 9' ;;
         mlx_true) names='*' count=' (mlx): 3' ;;
@@ -167,9 +170,9 @@ warned() {
         TARGETS=("" "--bpw 4" "--rank 8")
         kept "$model" "$names"
     done
-    python3 ../shared/cases/gen_gpt2_mask.py "$T/gpt2" >"$T/out"
+    numpy ../shared/cases/gen_gpt2_mask.py "$T/gpt2" >"$T/out"
     expect 0 "$LORT" compress "$T/gpt2" -o "$T/a.lort" --bpw 4 --force --json "$T/a.json"
     expect 0 "$LORT" restore "$T/a.lort" -o "$T/gpt2_back"
-    python3 $QUANTISE same "$T/gpt2" "$T/gpt2_back" '*attn.bias'
+    numpy $QUANTISE same "$T/gpt2" "$T/gpt2_back" '*attn.bias'
     [ "$(value "$T/a.json" "8 * d['output']['bytes'] / (512 * 256 + 1024 * 256 + 2 * 256 * 768) < 4.1")" = True ] # the masks take next to nothing
 }

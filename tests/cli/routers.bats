@@ -8,7 +8,7 @@ TARGETS=("" "--max-error 0.2" "--bpw 2" "--bpw 4" "--size 20%" "--rank 4" "--ene
 
 setup() {
     T=$(mktemp -d)
-    python3 -c 'import numpy' || skip "there is no numpy"
+    need_numpy
 }
 
 # kept MODEL PATTERN...: as they are under every target, while other tensors are lossy.
@@ -22,18 +22,18 @@ kept() {
         set +f
         [ "$(count_action "$T/a.json" kept)" -lt "$(value "$T/a.json" 'len(d["tensors"])')" ]
         expect 0 "$LORT" restore "$T/a.lort" -o "$T/back" --dtype F32
-        python3 $QUANTISE same "$model" "$T/back" "$@"
+        numpy $QUANTISE same "$model" "$T/back" "$@"
     done
 }
 
 @test "a router that is told by its name" {
-    python3 $QUANTISE moe $HF "$T/m" gate.weight
+    numpy $QUANTISE moe $HF "$T/m" gate.weight
     rm "$T/m/config.json" # the name is enough
     kept "$T/m" '*.mlp.gate.weight' '*shared_expert_gate*' '*router.bias'
 }
 
 @test "a router that is told by its shape" {
-    python3 $QUANTISE moe $HF "$T/m" selection.weight
+    numpy $QUANTISE moe $HF "$T/m" selection.weight
     rm "$T/m/config.json" # the numbers of the experts are enough
     TARGETS=("" "--bpw 3" "--rank 0 --residual ternary")
     kept "$T/m" '*.mlp.selection.weight' '*shared_expert_gate*'
@@ -42,7 +42,7 @@ kept() {
 }
 
 @test "--include with its name overrides it, a wildcard does not" {
-    python3 $QUANTISE moe $HF "$T/m" gate.weight
+    numpy $QUANTISE moe $HF "$T/m" gate.weight
     expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --include model.layers.0.mlp.gate.weight --json "$T/a.json"
     [ "$(value "$T/a.json" '[t["action"] for t in d["tensors"] if t["name"].endswith("mlp.gate.weight")]')" = "['coded']" ]
     expect 0 "$LORT" compress "$T/m" -o "$T/b.lort" --include '*gate.weight' --json "$T/b.json"
@@ -50,10 +50,10 @@ kept() {
 }
 
 @test "the number of experts is read from GGUF" {
-    python3 $QUANTISE gguf_moe "$T/a.gguf" 40
+    numpy $QUANTISE gguf_moe "$T/a.gguf" 40
     expect 0 "$LORT" compress "$T/a.gguf" -o "$T/a.lort" --json "$T/a.json"
     [ "$(value "$T/a.json" '[t["name"] for t in d["tensors"] if t["action"] == "kept"]')" = "['blk.0.choice.weight']" ]
-    python3 $QUANTISE gguf_moe "$T/b.gguf" 0
+    numpy $QUANTISE gguf_moe "$T/b.gguf" 0
     expect 0 "$LORT" compress "$T/b.gguf" -o "$T/b.lort" --json "$T/b.json"
     [ "$(count_action "$T/b.json" kept)" -eq 0 ]
 }
@@ -68,12 +68,12 @@ kept() {
 
 @test "the nine spellings of shared/cases are kept, and the experts coded" {
     [ -e ../shared/cases ] || skip "../shared/cases is not here"
-    python3 ../shared/cases/gen_router.py "$T/m" >"$T/out"
+    numpy ../shared/cases/gen_router.py "$T/m" >"$T/out"
     TARGETS=("" "--max-error 0.3" "--bpw 7" "--rank 8" "--energy 0.9" "--residual ternary" "--include *")
     kept "$T/m" '*.gate.weight' '*router*.weight' '*.wg.weight' '*cos_cached'
     expect 0 "$LORT" compress "$T/m" -o "$T/a.lort" --force --json "$T/a.json"
     [ "$(value "$T/a.json" '{t["action"] for t in d["tensors"] if "experts" in t["name"]}')" = "{'coded'}" ]
-    python3 ../shared/cases/gen_moe_unstacked.py "$T/u" >"$T/out"
+    numpy ../shared/cases/gen_moe_unstacked.py "$T/u" >"$T/out"
     TARGETS=("" "--bpw 4")
     kept "$T/u" '*mlp.gate.weight' '*experts.3.*'
 }

@@ -54,8 +54,7 @@ there_and_back() {
     [ "$(value "$T/j" 'd["warnings"]')" = '[]' ]
     [ "$(value "$T/j" 'd["input"]["files"], d["input"]["left_out_files"]')" = '(9, 0)' ]
     value "$T/j" '[t["name"] for t in d["tensors"]]' | grep -q "'text_encoder/layers.0.self_attn.q_proj.weight', 'text_encoder_2/layers.0"
-    numpy=$(for p in python3 /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && { echo $p; break; }; done) || true
-    [ -z "$numpy" ] || { "$numpy" scripts/lort_decode.py "$T/a.lort" "$T/decoded" && diff -r "$T/p" "$T/decoded"; }
+    ! has_numpy || { numpy scripts/lort_decode.py "$T/a.lort" "$T/decoded" && diff -r "$T/p" "$T/decoded"; }
     expect 0 "$LORT" compare "$T/p" "$T/r" --fail-above 0
     expect 0 "$LORT" compare "$T/a.lort" "$T/p" --fail-above 0
 }
@@ -514,10 +513,9 @@ json.dump({**d, **{n: ["diffusers", "M"] for n in sys.argv[2:]}}, open(sys.argv[
 @test "the cases of ../shared/cases" {
     cases=../shared/cases
     [ -e "$cases/gen_diffusers.py" ] || skip "$cases is not here"
-    numpy=$(for p in python3 /usr/bin/python3; do "$p" -c 'import numpy' 2>/dev/null && { echo $p; break; }; done) || skip "there is no numpy"
-    [ -n "$numpy" ] || skip "there is no numpy"
+    need_numpy
     for case in two_forms two_indexes diffusers mtp_extra side_bins hf_cache pickle_only; do
-        "$numpy" "$cases/gen_$case.py" "$T/$case" >/dev/null
+        numpy "$cases/gen_$case.py" "$T/$case" >/dev/null
     done
     there_and_back "$T/two_forms"
     [ "$(diff -r "$T/two_forms" "$T/r")" = "Only in $T/two_forms: consolidated.safetensors" ]
