@@ -79,11 +79,12 @@ def time_all(args, folder, paths):
 
 
 def instructions(command, path, folder):
-    """Instructions that callgrind counts for a command."""
+    """Instructions that callgrind counts for a command. lort does not execute itself again where OpenBLAS's variables are right already;
+    under valgrind it would execute valgrind."""
     clear(folder)
     out = f"{folder}/callgrind"
     subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL, env=dict(os.environ, LORT_CPU=path))
+                   stderr=subprocess.DEVNULL, env=dict(os.environ, LORT_CPU=path, OPENBLAS_NUM_THREADS="1", OPENBLAS_CORETYPE="Haswell"))
     with open(out, encoding="utf-8", errors="replace") as file:
         return int(re.search(r"^(?:summary|totals): (\d+)", file.read(), re.M)[1])
 
