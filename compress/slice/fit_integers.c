@@ -31,6 +31,8 @@
 #define ESTIMATE_ROWS 64 /* of the first block: encoded to estimate the size of the slice */
 /* Errors below this grow about like the step (change_of_step). */
 #define SMALL_ERROR 0.7
+/* Steps are as good as equal up to this ratio. */
+#define NARROW 1.0005f
 #define SIZE_ROUNDS 12
 /* The error of the residual to begin with where rounding leaves too much beside factors. */
 #define MOST_BESIDE 0.9
@@ -141,14 +143,42 @@ static float change_of_step(double error, double wanted)
     return change < 0.5 ? 0.5f : change > 2 ? 2.0f : (float)change;
 }
 
+/* A search for the step of an error. `under` is the last step whose error met the target, `over` the
+ * last whose error did not; 0: none yet. */
+typedef struct error_search {
+    float under, over;
+    double under_error, over_error;
+} error_search;
+
+/* The step after one that gave `error`; `aim` is the error that it should give. Between two steps
+ * on both sides of the target LoRT interpolates, and stays off both ends. */
+static float next_step_of_error(error_search *s, float step, double error, double target,
+                                double aim)
+{
+    *(error <= target ? &s->under : &s->over) = step;
+    *(error <= target ? &s->under_error : &s->over_error) = error;
+    if (!(s->under > 0 && s->over > s->under))
+        return step * change_of_step(error, aim);
+    const double part = (aim - s->under_error) / (s->over_error - s->under_error),
+                 inside = part < 0.05 ? 0.05 : part > 0.95 ? 0.95 : part;
+    return s->under + (s->over - s->under) * (float)inside;
+}
+
+/* True if no step between the two is worth another pass. Errors of close steps do not grow
+ * steadily, so that a search may find none that is close enough. */
+static bool is_narrow(const error_search *s) { return s->over > 0 && s->over <= s->under * NARROW; }
+
 static lort_code find_on_sample(lort_fitting *f, double target, lort_error *err)
 {
     double error = 0;
+    error_search search = {0};
     lort_code code = LORT_OK;
     f->step = (float)(2 * target * lort_fitting_rms(f));
     for (int i = 0; i < SAMPLE_ROUNDS && code == LORT_OK && !close_to(f, error, target); i++) {
         code = measure_error(f, SAMPLE_ONE_IN, &error, err);
-        f->step *= error > 0 ? change_of_step(error, target * error_to_aim_at(f)) : 2.0f;
+        f->step = error > 0 ? next_step_of_error(&search, f->step, error, target,
+                                                 target * error_to_aim_at(f))
+                            : f->step * 2;
     }
     return code;
 }
@@ -248,15 +278,19 @@ static lort_code find_step(lort_fitting *f, double target, lort_error *err)
 {
     double error = 0, all2, error2 = 0;
     lort_weighed weighed = {0, 0};
+    error_search search = {0};
     float best = 0;
     lort_code code = find_on_sample(f, target, err);
     for (int i = 0; i < (best > 0 ? FULL_ROUNDS : 2 * FULL_ROUNDS) && code == LORT_OK &&
-                    !close_to(f, error, target);
+                    !close_to(f, error, target) && !(best > 0 && is_narrow(&search));
          i++) {
         /* In the end any step that meets the target will do. */
-        f->step *= i >= FULL_ROUNDS ? 0.8f
-                   : error > 0 ? change_of_step(error, target * (error_to_aim_at(f) - i * 0.0005))
-                               : 1.0f;
+        if (i >= FULL_ROUNDS)
+            f->step *= 0.8f;
+        else if (error > 0)
+            f->step =
+                next_step_of_error(&search, f->step, error, target,
+                                   target * (error_to_aim_at(f) - (best > 0 ? 0 : i * 0.0005)));
         code = measure_all(f, &error, &all2, err);
         if (code == LORT_OK && error <= target * 0.999999 && f->step > best) {
             best = f->step;
