@@ -1,11 +1,10 @@
-/* curve: see curve.h. A measured point takes one encoding of the block. The first one takes a
- * measurement before, since its step is not known.
+/* curve: see curve.h. Most slices follow the laws of fine steps:
  *
  *   bits(target) = bits(error) + log2(error / target)     one bit halves the error
  *   step(target) = step(error) * target / error
  *
- * These are the laws of fine steps. A step is found only nearly, and the first law makes up for it.
- * Where three points in a row follow it, LoRT measures every second point only. docs/NUMERICS.md,
+ * There two encodings of the block give all points. A slice that does not follow them has every
+ * point measured: some quick measurements to find the step, then one encoding. docs/NUMERICS.md,
  * "Curves of sizes", has the figures. */
 #include "compress/slice/curve.h"
 #include "compress/slice/chunk.h"
@@ -13,7 +12,11 @@
 #include <math.h>
 
 /* Bits that a point may be off the law, for each halving of the error. */
-#define REGULAR 0.06
+#define REGULAR 0.05
+/* Errors up to this may follow the law, and larger ones do not. */
+#define LAWFUL_ERROR 0.5
+/* Measurements for the step of a point that does not follow the law. */
+#define POINT_ROUNDS 3
 
 /* True if the step is at least a factor of 16 inside the allowed range. The margin is needed
  * because the step of one block is not that of the slice. */
@@ -47,33 +50,35 @@ static double move_step(lort_fitting *f, const curve_block *b, double error2, do
     return off;
 }
 
-/* Guesses the step of the first point by one measurement. */
-static void guess_step(lort_fitting *f, const curve_block *b, double target)
+/* Brings the step nearer to the one of the relative error `target`, by measurements. */
+static lort_code near_step(lort_fitting *f, const curve_block *b, double target, int rounds,
+                           lort_error *err)
 {
-    f->step = (float)(2 * target * lort_fitting_rms(f));
-    if (!step_is_safe(f))
-        return;
-    move_step(f, b, lort_block_measure(&b->block, f->step, b->space), target);
-    lort_session_tick(f->source->decider->session, (uint64_t)b->weights * LORT_TICKS_MEASURE);
+    lort_session *session = f->source->decider->session;
+    lort_code code = LORT_OK;
+    for (int i = 0; i < rounds && code == LORT_OK; i++) {
+        move_step(f, b, lort_block_measure(&b->block, f->step, b->space), target);
+        lort_session_tick(session, (uint64_t)b->weights * LORT_TICKS_MEASURE);
+        code = lort_session_check_stop(session, err);
+    }
+    return code;
 }
 
-/* Encodes the block near the relative error `target`, and gives the bits per weight at the target.
- * f->step is a guess, and becomes the step of the target. */
-static lort_code curve_point(lort_fitting *f, const curve_block *b, double target, double *bits,
-                             lort_error *err)
+/* Encodes the block near the relative error `target`, and gives the bits per weight. octaves: the
+ * error over the target, as a power of two. Afterwards f->step is that of the target. */
+static lort_code encode_point(lort_fitting *f, const curve_block *b, double target, double *bits,
+                              double *octaves, lort_error *err)
 {
     lort_session *session = f->source->decider->session;
     lort_block_coded coded;
-    lort_code code = lort_session_check_stop(session, err);
-    if (code == LORT_OK)
-        code = lort_block_encode(&b->block, f->step, session->scratch[f->work.worker].codec,
-                                 b->space, &coded, err);
+    lort_code code = lort_block_encode(&b->block, f->step, session->scratch[f->work.worker].codec,
+                                       b->space, &coded, err);
     if (code)
         return code;
     lort_session_tick(session, (uint64_t)b->weights * LORT_TICKS_ENCODE);
     *bits = 8 * (double)coded.stored / b->weights;
-    *bits = fmax(0, *bits + log2(move_step(f, b, coded.measured2, target)));
-    return LORT_OK;
+    *octaves = log2(move_step(f, b, coded.measured2, target));
+    return lort_session_check_stop(session, err);
 }
 
 static curve_block middle_block(lort_fitting *f)
@@ -87,58 +92,101 @@ static curve_block middle_block(lort_fitting *f)
         .weights = (double)(place.rows * place.cols)};
 }
 
-/* Measures the points [first, end) of the block that it needs to know all of them. `error` belongs
- * to point `first`. Fills bits and curve->only. */
-static lort_code measure_block(lort_fitting *f, const curve_block *b, double error, unsigned first,
-                               unsigned end, double *bits, bool *only, lort_error *err)
+/* The points [first, end) of a block. */
+typedef struct curve_walk {
+    curve_block block;
+    double error; /* of point `first`, relative to the weights that the integers code */
+    unsigned first, end;
+    unsigned last; /* the point that f->step belongs to; `end`: none yet */
+    double bits[LORT_CURVE_POINTS];
+    bool only[LORT_CURVE_POINTS];
+} curve_walk;
+
+/* Measures one point, after `rounds` measurements for its step. lawful: the first law moves its
+ * bits from the error that was found to that of the point. */
+static lort_code measure_point(lort_fitting *f, curve_walk *w, unsigned i, int rounds, bool lawful,
+                               lort_error *err)
 {
-    unsigned regular = 0, last = end; /* points in a row that follow the law; the last measured */
-    lort_code code = LORT_OK;
-    f->step = 0;
-    for (unsigned i = first; i < end && code == LORT_OK; i++, error /= 2) {
-        only[i] = error >= 1;
-        bits[i] = 0;
-        if (only[i])
-            continue;
-        if (f->step > 0)
-            f->step /= 2;
-        else
-            guess_step(f, b, error);
-        if (!step_is_safe(f)) {
-            bits[i] = LORT_CURVE_OUT_OF_REACH;
-            continue;
-        }
-        if (regular >= 2 && last + 1 == i) { /* between two points, or behind the last */
-            bits[i] = bits[i - 1] + 1;
-            continue;
-        }
-        code = curve_point(f, b, error, &bits[i], err);
-        const double halvings = last < end ? i - last : 0;
-        const bool follows =
-            halvings > 0 && fabs(bits[i] - bits[last] - halvings) <= REGULAR * halvings;
-        regular = follows ? regular + 1 : 0;
-        if (halvings == 2)
-            bits[i - 1] = (bits[last] + bits[i]) / 2;
-        last = i;
-    }
+    const double error = ldexp(w->error, (int)w->first - (int)i);
+    double octaves = 0;
+    w->only[i] = error >= 1;
+    w->bits[i] = 0;
+    if (w->only[i])
+        return LORT_OK;
+    f->step = w->last < w->end ? ldexpf(f->step, (int)w->last - (int)i)
+                               : (float)(2 * error * lort_fitting_rms(f));
+    w->last = i;
+    lort_code code = step_is_safe(f) ? near_step(f, &w->block, error, rounds, err) : LORT_OK;
+    w->bits[i] = LORT_CURVE_OUT_OF_REACH;
+    if (code == LORT_OK && step_is_safe(f))
+        code = encode_point(f, &w->block, error, &w->bits[i], &octaves, err);
+    w->bits[i] += lawful ? octaves : 0;
     return code;
 }
 
-/* Adds the bits of the points [first, end). `error` belongs to point `first` and is relative to the
- * weights that the integers code. Each point halves it. */
+/* The first point that may follow the laws: its error is small enough. */
+static unsigned first_lawful(const curve_walk *w)
+{
+    unsigned i = w->first;
+    while (i < w->end && ldexp(w->error, (int)w->first - (int)i) > LAWFUL_ERROR)
+        i++;
+    return i;
+}
+
+/* Measures the points `from` and `from` + 2. *regular: they are two bits apart, as their errors are
+ * by two halvings. */
+static lort_code measure_few(lort_fitting *f, curve_walk *w, unsigned from, bool *regular,
+                             lort_error *err)
+{
+    *regular = from + 2 < w->end;
+    if (!*regular)
+        return LORT_OK;
+    lort_code code = measure_point(f, w, from, 1, true, err);
+    if (code == LORT_OK)
+        code = measure_point(f, w, from + 2, 0, true, err);
+    *regular = fabs(w->bits[from + 2] - w->bits[from] - 2) <= 2 * REGULAR;
+    return code;
+}
+
+/* Puts the other points between those and behind them. */
+static void fill_points(curve_walk *w, unsigned from)
+{
+    w->bits[from + 1] = (w->bits[from] + w->bits[from + 2]) / 2;
+    for (unsigned i = from + 3; i < w->end; i++)
+        w->bits[i] = w->bits[i - 1] + 1;
+}
+
+static lort_code measure_block(lort_fitting *f, curve_walk *w, lort_error *err)
+{
+    const unsigned from = first_lawful(w);
+    bool regular;
+    lort_code code = measure_few(f, w, from, &regular, err);
+    if (code == LORT_OK && regular)
+        fill_points(w, from);
+    w->last = w->end;
+    for (unsigned i = w->first; i < (regular ? from : w->end) && code == LORT_OK; i++)
+        code = measure_point(f, w, i, POINT_ROUNDS, false, err);
+    return code;
+}
+
+/* Adds the bits of the points [first, end). `error` belongs to point `first`. */
 static lort_code measure_block_points(lort_fitting *f, double error, unsigned first, unsigned end,
                                       lort_curve *curve, lort_error *err)
 {
-    double bits[LORT_CURVE_POINTS] = {0};
-    curve_block b = middle_block(f);
-    lort_code code = lort_slice_block(f->source, f->work.worker, &b.place, b.place.rows,
-                                      b.space->weights, b.space->decoded, err);
+    curve_walk w = {
+        .block = middle_block(f), .error = error, .first = first, .end = end, .last = end};
+    const lort_block_place *place = &w.block.place;
+    lort_block_space *space = w.block.space;
+    lort_code code = lort_slice_block(f->source, f->work.worker, place, place->rows, space->weights,
+                                      space->decoded, err);
     if (code)
         return code;
-    b.norm2 = sum_of_squares(b.space->weights, b.place.rows * b.place.cols);
-    code = measure_block(f, &b, error, first, end, bits, curve->only, err);
-    for (unsigned i = first; i < end; i++)
-        curve->bits[i] += bits[i];
+    w.block.norm2 = sum_of_squares(space->weights, place->rows * place->cols);
+    code = measure_block(f, &w, err);
+    for (unsigned i = first; i < end; i++) {
+        curve->bits[i] += w.bits[i];
+        curve->only[i] = w.only[i];
+    }
     return code;
 }
 

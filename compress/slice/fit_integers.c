@@ -143,8 +143,8 @@ static float change_of_step(double error, double wanted)
     return change < 0.5 ? 0.5f : change > 2 ? 2.0f : (float)change;
 }
 
-/* A search for the step of an error. `under` is the last step whose error met the target, `over` the
- * last whose error did not; 0: none yet. */
+/* A search for the step of an error. `under` is the last step whose error met the target, `over`
+ * the last whose error did not; 0: none yet. */
 typedef struct error_search {
     float under, over;
     double under_error, over_error;
@@ -159,8 +159,8 @@ static float next_step_of_error(error_search *s, float step, double error, doubl
     *(error <= target ? &s->under_error : &s->over_error) = error;
     if (!(s->under > 0 && s->over > s->under))
         return step * change_of_step(error, aim);
-    const double part = (aim - s->under_error) / (s->over_error - s->under_error),
-                 inside = part < 0.05 ? 0.05 : part > 0.95 ? 0.95 : part;
+    const double part = (aim - s->under_error) / (s->over_error - s->under_error);
+    const double inside = fmin(fmax(part, 0.05), 0.95);
     return s->under + (s->over - s->under) * (float)inside;
 }
 

@@ -44,7 +44,7 @@ typedef struct job_costs {
 static job_costs costs_of(const lort_options *options, lort_phase phase)
 {
     if (phase == LORT_PHASE_MEASURING)
-        return (job_costs){8, 90, 0};
+        return (job_costs){8, 60, 0};
     if (lort_goal_sized(options))
         return (job_costs){42, 25, 2};
     return lort_goal_integers(options) ? (job_costs){100, 25, 2} : (job_costs){10, 0, 2};
