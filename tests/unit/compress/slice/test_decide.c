@@ -329,6 +329,18 @@ static void slices_are_decided_one_by_one(void **state)
 
 enum { TALL = 256, WIDE = 640, ALIKE = 16 };
 
+/* Opens a model with one matrix TALL x WIDE, which integers are to code. */
+static void open_values(const char *name, const float *values)
+{
+    tiny_tensor tensor = {name, "F32", 2, {TALL, WIDE}, values};
+    tiny_safetensors(dir, "m.safetensors", &tensor, 1);
+    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
+    run.options.residual = LORT_RESIDUAL_INT;
+    run.options.goal = LORT_GOAL_ERROR;
+    run.options.value = 0.05;
+    tiny_run_start(&run);
+}
+
 /* A matrix of ALIKE components and a hundredth of noise. */
 static void open_components(const char *name, float *values)
 {
@@ -338,13 +350,7 @@ static void open_components(const char *name, float *values)
     const double scale = 0.01 * sqrt(norm2(values, TALL * WIDE) / norm2(noise, TALL * WIDE));
     for (size_t i = 0; i < TALL * WIDE; i++)
         values[i] += (float)scale * noise[i];
-    tiny_tensor tensor = {name, "F32", 2, {TALL, WIDE}, values};
-    tiny_safetensors(dir, "m.safetensors", &tensor, 1);
-    tiny_run_open(&run, tiny_path(dir, "m.safetensors"), TINY_PLENTY, 1);
-    run.options.residual = LORT_RESIDUAL_INT;
-    run.options.goal = LORT_GOAL_ERROR;
-    run.options.value = 0.05;
-    tiny_run_start(&run);
+    open_values(name, values);
 }
 
 /* Each component has a sixteenth of the energy and does not pay alone. All of them leave nothing to
@@ -439,6 +445,64 @@ static void curves_know_components(void **state)
         free_outcome();
     }
     assert_false(curve.only[LORT_CURVE_POINTS - 1]);
+    close_matrix();
+}
+
+/* A matrix of noise whose columns hold less and less, by a factor of `fall` from each to the next.
+ * No components. */
+static void open_falling(float *values, double fall)
+{
+    double scale = 1;
+    tiny_fill_noise(values, TALL * WIDE, 5);
+    for (size_t i = 0; i < TALL * WIDE; i++) {
+        scale = i % WIDE ? scale * fall : 1;
+        values[i] *= (float)scale;
+    }
+    open_values("w", values);
+    run.options.max_rank = 0;
+}
+
+/* Columns of one size follow the laws of fine steps. Of columns that fall quickly most are zeros at
+ * coarse errors, so the laws do not hold there. */
+static void curves_know_when_the_laws_hold(void **state)
+{
+    static float values[TALL * WIDE];
+    static const double falls[] = {1, 0.97};
+    for (int i = 0; i < 2; i++) {
+        lort_curve curve;
+        open_falling(values, falls[i]);
+        tiny_ok(lort_decide_curve(&run.decider, tiny_run_planned(&run, "w"), 0,
+                                  (lort_work){NULL, 0}, &curve, &run.err),
+                &run.err);
+        for (unsigned point = 0; point < LORT_CURVE_POINTS; point++) {
+            run.options.value = 0.5 / (1u << point);
+            decide(0);
+            const double said = bytes_at(&curve, point) + (double)curve.codes,
+                         had = (double)outcome.estimate;
+            if (!(said > 0.95 * had && said < 1.05 * had))
+                fail_msg("fall %g, point %u: %g bytes, and it took %g", falls[i], point, said, had);
+            free_outcome();
+        }
+        close_matrix();
+    }
+}
+
+/* The law of steps changes at errors of about 0.7. A search that trusts it stops far below. */
+static void every_target_is_reached(void **state)
+{
+    static float values[TALL * WIDE];
+    uint64_t bytes = UINT64_MAX;
+    open_falling(values, 1);
+    for (double target = 0.05; target < 0.96; target += 0.03) {
+        run.options.value = target;
+        decide(0);
+        const double error = sqrt(outcome.error2 / outcome.norm2);
+        if (!(error <= target && error >= 0.995 * target && outcome.estimate < bytes))
+            fail_msg("target %.2f: error %.5f, %llu bytes after %llu", target, error,
+                     (unsigned long long)outcome.estimate, (unsigned long long)bytes);
+        bytes = outcome.estimate;
+        free_outcome();
+    }
     close_matrix();
 }
 
@@ -598,6 +662,8 @@ int main(void)
         TEST(components_do_not_hide_that_a_target_is_out_of_reach),
         TEST(a_share_is_spent_with_components),
         TEST(curves_know_components),
+        TEST(curves_know_when_the_laws_hold),
+        TEST(every_target_is_reached),
         TEST(embeddings_have_no_components),
         TEST(a_matrix_without_eigenvalues_is_kept),
         TEST(every_allocation_may_fail),
