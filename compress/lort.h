@@ -159,6 +159,16 @@ typedef struct lort_options {
      * loaded, so this only checks; lort_blas_coretype tells how to choose. NULL, the default: the
      * kernels that the process has. The container and the report name them. */
     const char *blas_core;
+    /* compress: the call is task `task` of `tasks`, from 0, and codes its run of the tensors into
+     * the file OUTPUT.task-I-of-N; lort_merge joins the files. plan: the runs of so many tasks.
+     * tasks 0: one process does all. */
+    uint32_t task, tasks;
+    /* A task under BPW or SIZE: the first reading of its run, into OUTPUT.curves-I-of-N. Without it
+     * the curves of all tasks must be there, or the call fails with LORT_E_USAGE. */
+    bool measure;
+    /* BPW and SIZE: bytes that the shares leave unused. lort_merge names them where the output of
+     * tasks missed its size. */
+    uint64_t reserve;
 } lort_options;
 void lort_options_init_sized(lort_options *options, size_t size);
 static inline void lort_options_init(lort_options *options)
