@@ -307,6 +307,37 @@ lort_code lort_compress(const char *model, const char *output, const lort_option
 lort_code lort_plan(const char *model, const lort_options *options, const lort_observer *observer,
                     lort_report *report, lort_error *err);
 
+/* The most tasks that may share one model. */
+#define LORT_TASKS_MOST 65536
+
+/* Options of lort_merge. lort_merge_options_init sets the defaults. */
+typedef struct lort_merge_options {
+    size_t size;       /* set by lort_merge_options_init */
+    uint32_t tasks;    /* how many tasks there are; 0: their files tell */
+    bool keep;         /* keep the files of the tasks */
+    bool force;        /* replace an existing output file */
+    double fail_above; /* as in lort_options; below 0: what the tasks were given, the default */
+    /* Wait so many seconds for a file that is not there: a file system of a network may show it
+     * late. Default: 60. */
+    double wait;
+    uint64_t memory_bytes; /* as in lort_options */
+} lort_merge_options;
+void lort_merge_options_init_sized(lort_merge_options *options, size_t size);
+static inline void lort_merge_options_init(lort_merge_options *options)
+{
+    lort_merge_options_init_sized(options, sizeof *options);
+}
+
+/* Joins the files OUTPUT.task-I-of-N of all tasks into the container OUTPUT, the bytes that one
+ * process would have written. Reads nothing of the model. Checks every byte of the files against
+ * its hash. Once the container is on the disk, removes these files and those of curves.
+ *
+ * LORT_E_INPUT: a file is missing, unfinished, or of another run: of other options, another model
+ * or another number of tasks. LORT_E_DAMAGED: a file is damaged. LORT_E_NUMERIC: an error above
+ * fail_above; or the container misses its size: the message has the reserve to repeat with. */
+lort_code lort_merge(const char *output, const lort_merge_options *options,
+                     const lort_observer *observer, lort_report *report, lort_error *err);
+
 /* Options of lort_quantize. lort_quantize_options_init sets the defaults. The caller owns the
  * strings and lists; they must live until the call returns. */
 typedef struct lort_quantize_options {

@@ -25,9 +25,10 @@ typedef enum lort_command {
     LORT_COMMAND_COMPARE,
     LORT_COMMAND_QUANTIZE,
     LORT_COMMAND_EXTRACT,
-    LORT_COMMAND_RUN
+    LORT_COMMAND_RUN,
+    LORT_COMMAND_MERGE
 } lort_command;
-#define LORT_COMMANDS (LORT_COMMAND_RUN + 1)
+#define LORT_COMMANDS (LORT_COMMAND_MERGE + 1)
 const char *lort_command_text(lort_command command); /* "compress", "plan", ...; "" for NONE */
 const char *lort_mode_text(lort_mode mode);          /* "auto", "full", "stream" */
 
@@ -250,7 +251,11 @@ typedef struct lort_report {
      * compress, plan: the bytes that all will fetch, and the most that the spool will hold. */
     const char *input_label, *input_commit, *spool_path;
     uint64_t fetched_bytes, requests, spool_bytes, fetch_plan_bytes, spool_plan_bytes;
-    uint64_t reserved[21];
+    /* A task of several: its number and how many there are, and the bytes of its run of the input.
+     * Output, ratio, tensors and errors are those of the run. tasks 0: no task. merge: task 0. */
+    uint32_t task, tasks;
+    uint64_t task_bytes;
+    uint64_t reserved[19];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

@@ -30,6 +30,12 @@ static const lort_cli_command commands[] = {
      "The output is the same for every --mode, --memory and -T. 'lort restore' makes the same\n"
      "kind of model from it.\n",
      lort_cmd_compress, false, false, false},
+    {"merge", "OUT.lort", "Join the files of all tasks of compress into one container.", 1, 1, NULL,
+     lort_cli_merge_options,
+     "The files are OUT.lort.task-I-of-N, from 'lort compress MODEL -o OUT.lort --task I/N'. The\n"
+     "container is the one that a single process would have made. LoRT checks every byte of the\n"
+     "files, reads nothing of the model, and removes the files of the tasks at the end.\n",
+     lort_cmd_merge, false, false, false},
     {"plan", "MODEL", "Print what compress would do: mode, memory, disk and size. Writes nothing.",
      1, 1, NULL, lort_cli_plan_options, JOB_NOTES, lort_cmd_plan, false, false, false},
     {"inspect", "PATH", "Print the metadata and the tensors of a model or container.", 1, 1, NULL,

@@ -4,11 +4,13 @@
 #include "compress/delta/base.h"
 #include "compress/goal/given.h"
 #include "compress/goal/goal.h"
+#include "compress/join/run.h"
 #include "compress/plan/estimate.h"
 #include "compress/plan/importance.h"
 #include "compress/plan/rules.h"
 #include "compress/read/named.h"
 #include "compress/session/report.h"
+#include "compress/task/target.h"
 #include "compress/write/jobs.h"
 #include "compress/write/pipeline.h"
 #include "compress/write/resume.h"
@@ -21,7 +23,6 @@
 
 #define SIZE_ATTEMPTS 4   /* for an output that misses its size; the second always met it */
 #define TOUCH_ATTEMPTS 16 /* for inputs that somebody touches; backups and links do so rarely */
-#define RESERVE_LEAST 16  /* bytes that the next attempt leaves unused, at least */
 
 /* What a run has before it reads the first weight. */
 typedef struct prepared {
@@ -31,29 +32,10 @@ typedef struct prepared {
     lort_imatrix imatrix;
     lort_decider decider;
     lort_work_plan plan;
+    double counted;  /* bytes of the output that count in bits per weight */
+    bool done;       /* an earlier run of this task made its file */
     bool distrusted; /* nothing of the work is of bytes that the server promised for sure */
 } prepared;
-
-/* Warns once, before hours of work, that quantised tensors are restored as F16. */
-static void warn_growth(prepared *p)
-{
-    const lort_tensor *first = NULL;
-    unsigned long long grown = 0;
-    char name[200];
-    for (uint64_t i = 0; i < p->plan.count; i++) {
-        const lort_tensor *tensor = p->plan.tensors[i].tensor;
-        if (!p->plan.tensors[i].candidate || lort_dtype_encoder(tensor->type->id) ||
-            2 * tensor->elements <= tensor->bytes)
-            continue;
-        first = grown++ ? first : tensor;
-    }
-    if (first)
-        lort_session_warn(&p->session,
-                          "%llu tensors (the first: %s, %s) are restored as F16 if they are "
-                          "factored; the first grows to %.1f times its size",
-                          grown, lort_escape(name, sizeof name, first->name, first->name_bytes),
-                          first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
-}
 
 static void report_input(prepared *p)
 {
@@ -101,7 +83,7 @@ static lort_code open_model(prepared *p, const char *path, const lort_options *o
                                                         options->side_files == LORT_SIDE_FILES_ALL);
     lort_code code = lort_named_open(path, &files, &p->session, &p->named, &p->model, err);
     if (code == LORT_OK) {
-        p->decider = (lort_decider){&p->session, p->model, options, NULL};
+        p->decider = (lort_decider){&p->session, p->model, options, NULL, NULL};
         p->session.time_limit = options->time_limit;
         lort_model_stop_when(p->model, lort_session_stops, &p->session);
         report_input(p);
@@ -133,13 +115,17 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
     if (code == LORT_OK)
         code = lort_session_check_stop(&p->session, err);
     if (code == LORT_OK)
-        code = lort_plan_make(&p->session, p->model, options, &p->plan, err);
+        code = lort_plan_extents(&p->session, p->model, options, &p->plan, err);
+    if (code == LORT_OK && command == LORT_COMMAND_COMPRESS)
+        code = lort_task_cut(&p->decider, &p->plan, err);
+    if (code == LORT_OK)
+        code = lort_plan_room(&p->session, p->model, options, &p->plan, err);
     if (code == LORT_OK && options->imatrix)
         code = note_imatrix(p, options, err);
     if (code)
         return code;
     lort_pipeline_planned(&p->decider, &p->plan);
-    warn_growth(p);
+    lort_rules_warn_growth(&p->session, &p->plan);
     lort_rules_warn(&p->session, lort_model_index(p->model), options);
     return LORT_OK;
 }
@@ -158,6 +144,7 @@ static lort_code start_workers(prepared *p, const lort_options *options, lort_er
 
 static void close_prepared(prepared *p)
 {
+    lort_task_report(&p->decider, &p->plan);
     lort_plan_free(&p->plan, &p->session.alloc);
     lort_imatrix_free(&p->imatrix);
     lort_named_cost(p->model, p->session.report);
@@ -288,9 +275,9 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
         code = lort_pipeline_run(&p->decider, &p->plan, done, emitter, err);
     if (code == LORT_OK)
         code = lort_model_unchanged(p->model, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && p->plan.tasks == 0)
         code = lort_model_prove_all(p->model, err);
-    if (code == LORT_OK && p->session.base)
+    if (code == LORT_OK && p->session.base && p->plan.tasks == 0)
         code = lort_input_proven(lort_base_input(p->session.base), err);
     if (code == LORT_OK)
         code = lort_base_unchanged(p->session.base, err);
@@ -302,29 +289,22 @@ static lort_code write_all(prepared *p, lort_publish *publish, lort_error *err)
     return code;
 }
 
-/* Tensors with the bytes of another one are no weights of their own. */
-static double elements_of(const prepared *p)
-{
-    double elements = 0;
-    for (uint64_t i = 0; i < p->plan.count; i++)
-        if (lort_tensor_plan_counts(&p->plan.tensors[i]))
-            elements += (double)p->plan.tensors[i].tensor->elements;
-    return elements;
-}
-
 /* Bits per weight are the payloads and records of all weights over their elements. Bytes between
- * tensors, packed tensors, their companions, masks and tables do not count. */
+ * tensors, packed tensors, their companions, masks and tables do not count. Of a task all figures
+ * are those of its run. */
 static void report_output(prepared *p, uint64_t bytes)
 {
     lort_report *report = p->session.report;
-    const double elements = elements_of(p);
-    double stored = 0;
-    for (uint64_t i = 0; i < p->plan.count; i++)
-        if (lort_tensor_plan_counts(&p->plan.tensors[i]))
-            stored += (double)lort_job_report(&p->decider, i)->bytes_out;
+    double elements = 0;
+    p->counted = 0;
+    for (uint64_t i = p->plan.first; i < p->plan.end; i++)
+        if (lort_tensor_plan_counts(&p->plan.tensors[i])) {
+            p->counted += (double)lort_job_report(&p->decider, i)->bytes_out;
+            elements += (double)p->plan.tensors[i].tensor->elements;
+        }
     report->output_bytes = bytes;
-    report->ratio = report->input_bytes ? (double)bytes / (double)report->input_bytes : NAN;
-    report->bpw = elements > 0 ? 8 * stored / elements : NAN;
+    report->ratio = p->session.total_bytes ? (double)bytes / (double)p->session.total_bytes : NAN;
+    report->bpw = elements > 0 ? 8 * p->counted / elements : NAN;
 }
 
 /* Warns of an output that saves nothing. */
@@ -354,21 +334,13 @@ static void warn_ratio(prepared *p, const lort_options *options)
 static lort_code check_size(const prepared *p, const lort_options *options, uint64_t bytes,
                             uint64_t *over, lort_error *err)
 {
-    const double bpw = p->session.report->bpw;
+    const lort_size_target target = {.size_limit = p->plan.size_limit,
+                                     .bpw_limit =
+                                         options->goal == LORT_GOAL_BPW ? options->value : 0,
+                                     .elements = lort_plan_elements(&p->plan)};
     *over = 0;
-    if (options->goal == LORT_GOAL_BPW && bpw > options->value) {
-        *over = 1 + (uint64_t)((bpw - options->value) * elements_of(p) / 8);
-        return lort_fail(
-            err, LORT_E_NUMERIC,
-            "the output has %.7g bits per weight (allowed %.7g); nothing was published", bpw,
-            options->value);
-    }
-    if (options->goal != LORT_GOAL_SIZE || bytes <= p->plan.size_limit)
-        return LORT_OK;
-    *over = bytes - p->plan.size_limit;
-    return lort_fail(err, LORT_E_NUMERIC,
-                     "the output has %llu bytes (allowed %llu); nothing was published",
-                     (unsigned long long)bytes, (unsigned long long)p->plan.size_limit);
+    return p->plan.tasks ? LORT_OK /* lort merge sees the whole output */
+                         : lort_target_check(&target, bytes, p->counted, over, err);
 }
 
 /* Tells the meter how much LoRT will read back. */
@@ -377,37 +349,58 @@ static void expect_back(prepared *p, uint64_t bytes)
     lort_meter_expect(&p->session.meter, LORT_PHASE_READING_BACK, bytes, bytes, 0);
 }
 
-/* Compresses into the partial output and reads it back. The output has no name yet. */
-static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options,
-                             uint64_t *over, lort_error *err)
+/* Starts the work. In a further attempt the workers run already. */
+static lort_code start_output(prepared *p, const lort_options *options, lort_error *err)
 {
-    /* In a further attempt the workers run already. */
-    const bool first = p->session.pool == NULL;
-    lort_code code = first ? start_workers(p, options, err) : LORT_OK;
-    if (code == LORT_OK && first)
+    if (p->session.pool)
+        return LORT_OK;
+    lort_code code = start_workers(p, options, err);
+    if (code == LORT_OK)
         code = lort_jobs_begin(&p->decider, &p->plan, err);
-    if (code == LORT_OK && first) {
+    if (code == LORT_OK) {
         doubt_forecast(p, options);
         lort_model_say(p->model);
         lort_session_say(&p->session, LORT_EVENT_START, NULL, NULL);
     }
+    return code;
+}
+
+/* Compresses into the partial output. */
+static lort_code fill_output(prepared *p, lort_publish *publish, const lort_options *options,
+                             uint64_t *over, lort_error *err)
+{
     expect_back(p, p->plan.out_low / 2 + p->plan.out_high / 2);
-    if (code == LORT_OK)
-        code = lort_jobs_expect_writing(&p->decider, &p->plan, err);
+    lort_code code = lort_jobs_expect_writing(&p->decider, &p->plan, err);
     if (code == LORT_OK && lort_goal_sized(options))
         code = lort_shares_give(&p->decider, &p->plan, err);
-    if (code == LORT_OK)
-        code = write_all(p, publish, err);
+    if (code == LORT_OK && p->plan.tasks)
+        code = lort_task_find(&p->decider, &p->plan, &p->done, err);
+    if (code || p->done)
+        return code;
+    code = write_all(p, publish, err);
     if (code == LORT_E_READ && lort_goal_sized(options) && lort_model_is_supplied(p->model))
         p->distrusted = true;
     if (code)
         return code;
     report_output(p, lort_publish_size(publish));
     code = check_size(p, options, lort_publish_size(publish), over, err);
-    if (code == LORT_OK) {
+    if (code == LORT_OK)
         warn_ratio(p, options);
-        code = lort_session_check_stop(&p->session, err);
-    }
+    return code;
+}
+
+/* Compresses into the partial output and reads it back. The output has no name yet. */
+static lort_code make_output(prepared *p, lort_publish *publish, const lort_options *options,
+                             uint64_t *over, lort_error *err)
+{
+    lort_code code = start_output(p, options, err);
+    if (code == LORT_OK && options->measure)
+        code = lort_task_measure(&p->decider, &p->plan, publish, &p->done, err);
+    else if (code == LORT_OK)
+        code = fill_output(p, publish, options, over, err);
+    if (code || p->done)
+        return code;
+    code = lort_session_check_stop(&p->session, err);
     expect_back(p, lort_publish_size(publish));
     return code ? code : lort_publish_settle(publish, err);
 }
@@ -444,7 +437,9 @@ static lort_code open_journal(prepared *p, lort_publish *publish, lort_error *er
                                   .options = &words,
                                   .products = options->goal != LORT_GOAL_LOSSLESS,
                                   .resume = options->resume,
-                                  .sized = lort_goal_sized(options)};
+                                  .sized = lort_goal_sized(options),
+                                  .task = p->plan.task,
+                                  .tasks = p->plan.tasks};
     lort_code code = lort_buffer_check(&words, err);
     if (code == LORT_OK)
         code = lort_journal_open(&run, publish, &p->decider.journal, err);
@@ -458,7 +453,9 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
                                 uint64_t *over, lort_error *err)
 {
     lort_publish *publish = NULL;
-    const lort_publish_options how = {.force = options->force,
+    /* A file of a task is a step on the way. LoRT replaces one that is not of this run. */
+    const lort_publish_options how = {.force = options->force || p->plan.tasks,
+                                      .own_only = p->plan.tasks != 0,
                                       .resumable = true,
                                       .begins = lort_archive_resembles,
                                       .mode = lort_model_mode_bits(p->model),
@@ -474,13 +471,13 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
     code = open_journal(p, publish, err);
     if (code == LORT_OK)
         code = make_output(p, publish, options, over, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && !p->done)
         code = lort_journal_remove(p->decider.journal, err);
-    if (code == LORT_OK)
+    if (code == LORT_OK && !p->done)
         code = lort_publish_commit(publish, err);
     if (code == LORT_E_STOPPED)
         (void)lort_session_check_stop(&p->session, err); /* fills err with the reason of the stop */
-    if (code && *over)
+    if ((code && *over) || p->done)
         lort_publish_keep(publish, false);
     else if (code)
         leave_partial(p, publish, output, code);
@@ -513,7 +510,7 @@ static void reserve_more(prepared *p, uint64_t over)
         "the output missed its size by %llu bytes: LoRT compresses once more with smaller shares",
         (unsigned long long)over);
     lort_session_say(session, LORT_EVENT_NOTE, NULL, text);
-    p->plan.reserve += over + over / 4 + RESERVE_LEAST;
+    p->plan.reserve = lort_target_reserve(p->plan.reserve, over);
     begin_again(p);
 }
 
@@ -550,18 +547,31 @@ static lort_code resume_touched(prepared *p, const char *output, lort_options *o
     return attempt_sizes(p, output, options, err);
 }
 
-static lort_code run_compress(prepared *p, const char *output, const lort_options *options,
-                              lort_error *err)
+/* Fails if the output is a file of the input or of the base. */
+static lort_code refuse_inputs(const prepared *p, const char *output, const lort_options *options,
+                               lort_error *err)
 {
-    lort_options again = *options;
-    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
-    p->decider.options = &again;
-    lort_model_watch(p->model);
     const lort_input input = {.model = p->model};
     lort_code code = lort_input_refuse(&input, options->imatrix, output, &p->session.alloc, err);
     if (code == LORT_OK && p->session.base)
         code = lort_input_refuse(lort_base_input(p->session.base), NULL, output, &p->session.alloc,
                                  err);
+    return code;
+}
+
+static lort_code run_compress(prepared *p, const char *output, const lort_options *options,
+                              lort_error *err)
+{
+    lort_options again = *options;
+    char file[LORT_TASK_NAME]; /* of a task */
+    lort_code code = LORT_OK;
+    if (p->plan.tasks)
+        code = lort_task_output(&p->decider, &p->plan, &output, file, err);
+    p->session.report->output_path = lort_report_escape(p->session.report, output, strlen(output));
+    p->decider.options = &again;
+    lort_model_watch(p->model);
+    if (code == LORT_OK)
+        code = refuse_inputs(p, output, options, err);
     if (code == LORT_OK)
         code = attempt_sizes(p, output, &again, err);
     for (int i = 0; code == LORT_E_READ && lort_model_touched(p->model) && i < TOUCH_ATTEMPTS; i++)

@@ -16,6 +16,8 @@ static const lort_options compress_defaults = {.size = sizeof(lort_options),
 static const lort_quantize_options quantize_defaults = {.size = sizeof(lort_quantize_options)};
 static const lort_extract_options extract_defaults = {.size = sizeof(lort_extract_options),
                                                       .max_rank = 256};
+static const lort_merge_options merge_defaults = {
+    .size = sizeof(lort_merge_options), .fail_above = -1, .wait = 60};
 static const lort_run_options run_defaults = {.size = sizeof(lort_run_options)};
 static const lort_verify_options verify_defaults = {.size = sizeof(lort_verify_options)};
 static const lort_restore_options restore_defaults = {.size = sizeof(lort_restore_options)};
@@ -31,6 +33,8 @@ static const lort_given quantize_kind = {
     UP_TO(lort_quantize_options, time_limit), &quantize_defaults};
 static const lort_given extract_kind = {"lort_extract_options_init", sizeof(lort_extract_options),
                                         UP_TO(lort_extract_options, force), &extract_defaults};
+static const lort_given merge_kind = {"lort_merge_options_init", sizeof(lort_merge_options),
+                                      UP_TO(lort_merge_options, memory_bytes), &merge_defaults};
 static const lort_given run_kind = {"lort_run_options_init", sizeof(lort_run_options),
                                     UP_TO(lort_run_options, base), &run_defaults};
 static const lort_given verify_kind = {"lort_verify_options_init", sizeof(lort_verify_options),
@@ -132,6 +136,16 @@ lort_code lort_given_quantize(const lort_quantize_options *given, lort_quantize_
                               lort_report *report, lort_error *err)
 {
     return take(&quantize_kind, given, out, report, err);
+}
+
+void lort_merge_options_init_sized(lort_merge_options *options, size_t size)
+{
+    lort_given_init(&merge_kind, options, size);
+}
+lort_code lort_given_merge(const lort_merge_options *given, lort_merge_options *out,
+                           lort_report *report, lort_error *err)
+{
+    return take(&merge_kind, given, out, report, err);
 }
 
 void lort_extract_options_init_sized(lort_extract_options *options, size_t size)

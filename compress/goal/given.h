@@ -17,6 +17,8 @@ lort_code lort_given_options(const lort_options *given, lort_options *out, lort_
                              lort_error *err);
 lort_code lort_given_quantize(const lort_quantize_options *given, lort_quantize_options *out,
                               lort_report *report, lort_error *err);
+lort_code lort_given_merge(const lort_merge_options *given, lort_merge_options *out,
+                           lort_report *report, lort_error *err);
 lort_code lort_given_extract(const lort_extract_options *given, lort_extract_options *out,
                              lort_report *report, lort_error *err);
 lort_code lort_given_run(const lort_run_options *given, lort_run_options *out, lort_report *report,

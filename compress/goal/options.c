@@ -11,6 +11,21 @@ const char *lort_print_size(uint64_t bytes, char *out, uint64_t cap)
     return lort_size_text(bytes, out, (size_t)cap);
 }
 
+static lort_code check_task(const lort_options *options, lort_error *err)
+{
+    if (options->tasks > LORT_TASKS_MOST || (options->tasks && options->task >= options->tasks))
+        return lort_fail(err, LORT_E_USAGE, "task %u of %u: must be below the second, at most %u",
+                         options->task, options->tasks, LORT_TASKS_MOST);
+    if (options->measure && options->tasks == 0)
+        return lort_fail(err, LORT_E_USAGE, "measure goes with a task only");
+    if (options->measure && !lort_goal_sized(options))
+        return lort_fail(err, LORT_E_USAGE,
+                         "measure goes with size and bpw only: other targets need no curves");
+    if (options->reserve && !lort_goal_sized(options))
+        return lort_fail(err, LORT_E_USAGE, "reserve goes with size and bpw only");
+    return LORT_OK;
+}
+
 lort_code lort_goal_check(const lort_options *options, lort_error *err)
 {
     const bool ternary = lort_goal_ternary(options);
@@ -60,5 +75,5 @@ lort_code lort_goal_check(const lort_options *options, lort_error *err)
             err, LORT_E_USAGE,
             "max-rank and min-dim: must be at least 1 (max-rank may be 0 with integers or "
             "residual ternary)");
-    return LORT_OK;
+    return check_task(options, err);
 }

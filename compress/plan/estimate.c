@@ -173,6 +173,15 @@ static lort_span target_span(const lort_model *model, const lort_options *option
                : (lort_span){0.97 * size, size};
 }
 
+double lort_plan_elements(const lort_work_plan *plan)
+{
+    double elements = 0;
+    for (uint64_t i = 0; i < plan->count; i++)
+        if (lort_tensor_plan_counts(&plan->tensors[i]))
+            elements += (double)plan->tensors[i].tensor->elements;
+    return elements;
+}
+
 void lort_estimate_output(const lort_model *model, const lort_options *options,
                           lort_work_plan *plan)
 {

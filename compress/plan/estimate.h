@@ -10,6 +10,8 @@
 double lort_plan_share(const lort_tensor_plan *planned, bool high);
 /* Bytes of the output that --size asks for. */
 double lort_plan_size(const lort_options *options, const lort_model *model);
+/* The elements of all tensors that count in bits per weight. */
+double lort_plan_elements(const lort_work_plan *plan);
 typedef struct lort_span {
     double low, high;
 } lort_span;

@@ -151,8 +151,8 @@ static lort_code plan_extents(lort_session *session, lort_model *model, const lo
     return code ? code : check_quantised(options, plan, err);
 }
 
-lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_options *options,
-                         lort_work_plan *plan, lort_error *err)
+lort_code lort_plan_extents(lort_session *session, lort_model *model, const lort_options *options,
+                            lort_work_plan *plan, lort_error *err)
 {
     void *memory;
     *plan = (lort_work_plan){0};
@@ -162,17 +162,22 @@ lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_op
     if (code)
         return code;
     plan->tensors = memory;
+    plan->end = plan->count;
     plan->blocks.write = true;
     code = plan_extents(session, model, options, plan, err);
     if (code == LORT_OK && !lort_model_is_supplied(model))
         code = lort_lossless_sample(session, model, plan, err);
-    if (code) {
+    if (code)
         lort_plan_free(plan, &session->alloc);
-        return code;
-    }
+    return code;
+}
+
+lort_code lort_plan_room(lort_session *session, lort_model *model, const lort_options *options,
+                         lort_work_plan *plan, lort_error *err)
+{
     plan->limit = lort_session_limit(session, options->memory_bytes);
     lort_estimate_output(model, options, plan);
-    code = lort_room_choose(session, model, options, plan, err);
+    lort_code code = lort_room_choose(session, model, options, plan, err);
     if (plan->peak < lort_session_peak(session)) /* headers took more than the work will take */
         plan->peak = lort_session_peak(session);
     plan->window = 2 * plan->threads;
@@ -185,6 +190,13 @@ lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_op
     if (code)
         lort_plan_free(plan, &session->alloc);
     return code;
+}
+
+lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_options *options,
+                         lort_work_plan *plan, lort_error *err)
+{
+    lort_code code = lort_plan_extents(session, model, options, plan, err);
+    return code ? code : lort_plan_room(session, model, options, plan, err);
 }
 
 void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc)

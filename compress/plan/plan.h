@@ -31,6 +31,9 @@ typedef struct lort_work_plan {
     uint64_t size_limit; /* of the whole output; 0: none */
     /* Bytes that the shares leave unused, because an attempt without them missed the size. */
     uint64_t reserve;
+    /* The work is that of extents [first, end): of a task its run, else all. tasks 0: no task. */
+    uint64_t first, end;
+    uint32_t task, tasks;
     lort_hash128 importance; /* hash of the names and importances that LoRT uses */
     uint64_t weighed;        /* tensors with importances */
 } lort_work_plan;
@@ -42,6 +45,12 @@ typedef struct lort_work_plan {
  * tensor does not fit into memory, LORT_E_MEMORY names the tensor and the smallest --memory that
  * would do. The plan owns its memory: free it with lort_plan_free. */
 lort_code lort_plan_make(lort_session *session, lort_model *model, const lort_options *options,
+                         lort_work_plan *plan, lort_error *err);
+/* The two halves of lort_plan_make. extents: the decisions, for all extents; the run is all of
+ * them. room: mode, memory and threads, for the run in plan->first and plan->end. */
+lort_code lort_plan_extents(lort_session *session, lort_model *model, const lort_options *options,
+                            lort_work_plan *plan, lort_error *err);
+lort_code lort_plan_room(lort_session *session, lort_model *model, const lort_options *options,
                          lort_work_plan *plan, lort_error *err);
 /* Frees the shares, if there are any. Tensors have none then, as after lort_plan_make. */
 void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc);

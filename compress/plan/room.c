@@ -133,7 +133,7 @@ static uint64_t sum_of_largest(const lort_work_plan *plan, unsigned n, size_t fi
     enum { MOST = 512 };
     uint64_t top[MOST] = {0}, sum = 0;
     n = n < MOST ? n : MOST;
-    for (uint64_t i = 0; i < plan->count; i++) {
+    for (uint64_t i = plan->first; i < plan->end; i++) {
         uint64_t value = *(const uint64_t *)((const char *)&plan->tensors[i] + field);
         for (unsigned j = 0; j < n && value; j++)
             if (value > top[j]) {
@@ -165,7 +165,7 @@ static uint64_t common_cost(const lort_session *session, const lort_options *opt
 
 static void set_workspaces(const lort_options *options, lort_work_plan *plan, unsigned workers)
 {
-    for (uint64_t i = 0; i < plan->count; i++)
+    for (uint64_t i = plan->first; i < plan->end; i++)
         plan->tensors[i].workspace =
             plan->tensors[i].candidate ? slice_workspace(options, &plan->tensors[i], workers) : 0;
 }
@@ -191,7 +191,7 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
     uint64_t most = 0;
     *which = NULL;
     set_workspaces(options, plan, threads);
-    for (uint64_t i = 0; i < plan->count; i++) {
+    for (uint64_t i = plan->first; i < plan->end; i++) {
         const lort_tensor_plan *planned = &plan->tensors[i];
         uint64_t bytes = planned->candidate ? planned->workspace + planned->pending : 0;
         if (bytes > most) {
@@ -205,7 +205,7 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
 static uint64_t largest_slice(const lort_work_plan *plan)
 {
     uint64_t most = 0;
-    for (uint64_t i = 0; i < plan->count; i++)
+    for (uint64_t i = plan->first; i < plan->end; i++)
         if (plan->tensors[i].candidate && lort_slice_bytes(&plan->tensors[i]) > most)
             most = lort_slice_bytes(&plan->tensors[i]);
     return most;
@@ -216,7 +216,7 @@ static uint64_t largest_slice(const lort_work_plan *plan)
 static void hold_blocks(lort_work_plan *plan)
 {
     const uint64_t left = plan->limit - plan->peak;
-    for (uint64_t i = 0; i < plan->count; i++)
+    for (uint64_t i = plan->first; i < plan->end; i++)
         plan->tensors[i].holds = plan->tensors[i].holds / 2 <= left ? plan->tensors[i].holds : 0;
     const uint64_t most =
         sum_of_largest(plan, plan->mode == LORT_MODE_FULL ? 2 * plan->threads : plan->abreast,

@@ -125,3 +125,23 @@ void lort_rules_warn(lort_session *session, const lort_index *index, const lort_
     warn_patterns(session, index, "include", options->include, options->include_count);
     warn_patterns(session, index, "exclude", options->exclude, options->exclude_count);
 }
+
+void lort_rules_warn_growth(lort_session *session, const lort_work_plan *plan)
+{
+    const lort_tensor *first = NULL;
+    unsigned long long grown = 0;
+    char name[200];
+    for (uint64_t i = 0; i < plan->count; i++) {
+        const lort_tensor *tensor = plan->tensors[i].tensor;
+        if (!plan->tensors[i].candidate || lort_dtype_encoder(tensor->type->id) ||
+            2 * tensor->elements <= tensor->bytes)
+            continue;
+        first = grown++ ? first : tensor;
+    }
+    if (first)
+        lort_session_warn(session,
+                          "%llu tensors (the first: %s, %s) are restored as F16 if they are "
+                          "factored; the first grows to %.1f times its size",
+                          grown, lort_escape(name, sizeof name, first->name, first->name_bytes),
+                          first->type->name, 2.0 * (double)first->elements / (double)first->bytes);
+}

@@ -207,6 +207,19 @@ static lort_node *begun_json(lort_command command, const lort_error *error)
     return lort_node_with(root, "error", error_json(error));
 }
 
+/* null: no task. merge joins all tasks and is none itself, so it has no number. */
+static lort_node *task_json(const lort_report *report)
+{
+    const bool merge = report->command == LORT_COMMAND_MERGE;
+    if (report->tasks == 0)
+        return lort_node_null();
+    lort_node *task = lort_node_with(lort_node_object(), "number",
+                                     merge ? lort_node_null() : lort_node_u64(report->task));
+    task = lort_node_with(task, "of", lort_node_u64(report->tasks));
+    return lort_node_with(task, "input_bytes",
+                          merge ? lort_node_null() : lort_node_u64(report->task_bytes));
+}
+
 static lort_node *report_json(const lort_report *report)
 {
     lort_node *root = begun_json(report->command, &report->error);
@@ -220,6 +233,7 @@ static lort_node *report_json(const lort_report *report)
     root = lort_node_with(root, "imatrix",
                           *report->imatrix_path ? LORT_NODE_OF(imatrix_fields, report)
                                                 : lort_node_null());
+    root = lort_node_with(root, "task", task_json(report));
     root = lort_node_with(
         root, "base", *report->base_path ? LORT_NODE_OF(base_fields, report) : lort_node_null());
     root = lort_node_with(root, "network",

@@ -21,6 +21,7 @@ typedef struct lort_decider {
     lort_model *model;
     const lort_options *options;
     struct lort_journal *journal; /* notes finished work; NULL: no journal */
+    const char *output;           /* of a task: the container that all tasks make; else NULL */
 } lort_decider;
 
 /* The place of a job's bytes: of a slice, or of the whole extent if its slices are not tried. */

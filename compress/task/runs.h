@@ -15,9 +15,6 @@
 #include "compress/lort.h"
 #include "compress/plan/plan.h"
 
-/* The most tasks that one model may have. */
-#define LORT_TASKS_MOST 65536u
-
 typedef struct lort_run {
     uint64_t first, end; /* extents [first, end); both equal: the run is empty */
     uint64_t cost;       /* planned, in units that only compare */

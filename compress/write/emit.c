@@ -2,12 +2,15 @@
  * hashes and appends them. */
 #include "compress/write/emit.h"
 #include "compress/delta/base.h"
+#include "compress/plan/estimate.h"
 #include "compress/session/figures.h"
 #include "compress/session/reasons.h"
 #include "compress/session/report.h"
 #include "compress/write/emit_parts.h"
 #include "compress/write/journal.h"
+#include "compress/write/shares.h"
 #include "compress/write/start.h"
+#include "formats/container/task.h"
 #include "loader/store/record.h"
 #include <math.h>
 #include <string.h>
@@ -99,6 +102,8 @@ lort_code lort_emit_open(const lort_decider *decider, const lort_work_plan *plan
     }
     if (code == LORT_OK)
         code = lort_hasher_open(alloc, &emitter->model_hash, err);
+    if (code == LORT_OK)
+        code = lort_hasher_open(alloc, &emitter->parts_hash, err);
     if (code == LORT_OK)
         code = write_start(emitter, err);
     if (code)
@@ -251,11 +256,12 @@ static void report_same(const lort_emitter *emitter, const lort_tensor_plan *pla
 }
 
 /* The plan says that the tensor has the bytes of another one. Its hash must say so too: the plan is
- * older than the last look at the files. */
+ * older than the last look at the files. lort merge compares the hashes of two runs. */
 static lort_code check_same(const lort_emitter *emitter, const lort_part *record, lort_error *err)
 {
-    if (!record->same || memcmp(emitter->sources[record->origin].bytes, record->source.bytes,
-                                sizeof record->source.bytes) == 0)
+    if (!record->same || record->origin < emitter->plan->first ||
+        memcmp(emitter->sources[record->origin].bytes, record->source.bytes,
+               sizeof record->source.bytes) == 0)
         return LORT_OK;
     return lort_fail(err, LORT_E_READ,
                      "it had the same bytes as part %llu when LoRT planned, and has others now: "
@@ -285,7 +291,8 @@ static lort_code prove_part(lort_emitter *emitter, lort_error *err)
     const lort_part_draft *part = &emitter->part;
     const lort_decider *decider = emitter->decider;
     lort_buffer state = {.alloc = lort_emitter_alloc(emitter)};
-    if (!lort_model_is_supplied(decider->model))
+    /* A task does not read a file from its first byte to its last. */
+    if (!lort_model_is_supplied(decider->model) || emitter->plan->tasks)
         return LORT_OK;
     lort_code code =
         lort_model_prove(decider->model, part->file, part->offset + part->bytes, &state, err);
@@ -295,6 +302,12 @@ static lort_code prove_part(lort_emitter *emitter, lort_error *err)
         code = lort_journal_note(decider->journal, LORT_NOTE_PROOF, part->extent, &state, err);
     lort_buffer_free(&state);
     return code;
+}
+
+static void count_part(lort_emitter *emitter, uint64_t extent, uint64_t bytes)
+{
+    if (lort_tensor_plan_counts(&emitter->plan->tensors[extent]))
+        emitter->counted += bytes;
 }
 
 static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lort_error *err)
@@ -334,6 +347,7 @@ static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lor
     lort_index_entry *entry = &emitter->entries[part->extent];
     entry->record_offset = lort_publish_size(emitter->publish);
     lort_hasher_add(emitter->model_hash, record.source.bytes, sizeof record.source.bytes);
+    lort_hasher_add(emitter->parts_hash, body.data, body.size);
     /* A part with a record is never made again, so its input must not have changed. */
     emitter->sources[part->extent] = record.source;
     if (code == LORT_OK)
@@ -346,6 +360,7 @@ static lort_code end_part(lort_emitter *emitter, lort_tensor_report *report, lor
         code = write_record(emitter, LORT_FRAME_PART, &body, &entry->record_bytes, err);
     else
         lort_buffer_free(&body);
+    count_part(emitter, part->extent, lort_publish_size(emitter->publish) - part->start);
     if (report)
         fill_report(emitter, report);
     if (report && part->planned->same)
@@ -387,16 +402,18 @@ static void report_adopted(lort_emitter *emitter, const lort_part *part, uint64_
         report->reason_text = lort_reason_partly(owner, kept, part->slices, report->reason_text);
 }
 
-lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes,
+lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, const lort_record *from,
                           lort_error *err)
 {
+    const uint64_t record_bytes = from->frame_bytes;
     lort_session *session = lort_emitter_session(emitter);
     const lort_tensor_plan *planned = &emitter->plan->tensors[part->number];
     const uint64_t record = lort_publish_size(emitter->publish) + part->payload_bytes;
     if (part->same != planned->same ||
         (part->same && (part->origin != planned->origin ||
-                        memcmp(emitter->sources[part->origin].bytes, part->source.bytes,
-                               sizeof part->source.bytes) != 0)))
+                        (part->origin >= emitter->plan->first &&
+                         memcmp(emitter->sources[part->origin].bytes, part->source.bytes,
+                                sizeof part->source.bytes) != 0))))
         return lort_fail(err, LORT_E_DAMAGED, "part %llu has the bytes of another part than before",
                          (unsigned long long)part->number);
     lort_code code = lort_publish_adopt(emitter->publish, part->payload_bytes + record_bytes, err);
@@ -405,6 +422,8 @@ lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t
     emitter->entries[part->number] = (lort_index_entry){record, record_bytes};
     emitter->sources[part->number] = part->source;
     lort_hasher_add(emitter->model_hash, part->source.bytes, sizeof part->source.bytes);
+    lort_hasher_add(emitter->parts_hash, from->body, from->bytes);
+    count_part(emitter, part->number, part->payload_bytes + record_bytes);
     report_adopted(emitter, part, record_bytes);
     session->done_bytes += part->source_bytes;
     session->out_bytes = lort_publish_size(emitter->publish);
@@ -413,8 +432,56 @@ lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t
 
 bool lort_emit_distrusted(const lort_emitter *emitter) { return emitter && emitter->distrusted; }
 
+static lort_code fill_task(const lort_emitter *emitter, lort_task_record *task, lort_error *err)
+{
+    const lort_decider *decider = emitter->decider;
+    const lort_options *options = decider->options;
+    const lort_work_plan *plan = emitter->plan;
+    *task = (lort_task_record){.task = plan->task,
+                               .tasks = plan->tasks,
+                               .first = plan->first,
+                               .end = plan->end,
+                               .extents = plan->count,
+                               .parts = lort_hasher_value(emitter->parts_hash),
+                               .size_limit = plan->size_limit,
+                               .bpw_limit = options->goal == LORT_GOAL_BPW ? options->value : 0,
+                               .reserve = plan->reserve,
+                               .elements = (uint64_t)lort_plan_elements(plan),
+                               .counted = emitter->counted,
+                               .fail_above = options->fail_above,
+                               .zstd_level = (uint32_t)options->zstd_level};
+    if (plan->shares)
+        task->shares = lort_shares_hash(plan);
+    return lort_key_hash(lort_journal_get_key(decider->journal), lort_emitter_alloc(emitter),
+                         &task->key, err);
+}
+
+/* Ends the file of a task: the index of its parts, and TASK. */
+static lort_code finish_task(lort_emitter *emitter, lort_error *err)
+{
+    const lort_work_plan *plan = emitter->plan;
+    lort_task_record task;
+    lort_buffer body = {.alloc = lort_emitter_alloc(emitter)};
+    uint64_t bytes;
+    lort_code code = fill_task(emitter, &task, err);
+    if (code)
+        return code;
+    const lort_index_record index = {emitter->entries + plan->first, plan->end - plan->first,
+                                     task.parts};
+    lort_index_record_put(&index, &body);
+    code = write_record(emitter, LORT_FRAME_INDEX, &body, &task.index_bytes, err);
+    task.file_size = lort_publish_size(emitter->publish) + LORT_TASK_BYTES;
+    body = (lort_buffer){.alloc = lort_emitter_alloc(emitter)};
+    if (code)
+        return code;
+    lort_task_record_put(&task, &body);
+    return write_record(emitter, LORT_FRAME_TASK, &body, &bytes, err);
+}
+
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err)
 {
+    if (emitter->plan->tasks)
+        return finish_task(emitter, err);
     lort_buffer body = {.alloc = lort_emitter_alloc(emitter)};
     lort_index_record index = {emitter->entries, emitter->plan->count,
                                lort_hasher_value(emitter->model_hash)};
@@ -444,5 +511,6 @@ void lort_emit_close(lort_emitter *emitter)
     if (emitter->sources)
         lort_give(alloc, emitter->sources, emitter->plan->count * sizeof *emitter->sources);
     lort_hasher_close(emitter->model_hash);
+    lort_hasher_close(emitter->parts_hash);
     lort_give(alloc, emitter, sizeof *emitter);
 }

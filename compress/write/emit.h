@@ -5,7 +5,7 @@
 
 #include "compress/plan/plan.h"
 #include "compress/slice/outcome.h"
-#include "loader/store/publish.h"
+#include "loader/store/record.h"
 
 typedef struct lort_emitter lort_emitter;
 
@@ -22,15 +22,15 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
 /* Writes the record, and fills *report (NULL for raw parts). LORT_E_READ if the input file
  * changed. */
 lort_code lort_emit_end(lort_emitter *emitter, lort_tensor_report *report, lort_error *err);
-/* Takes over the next part, which the partial output already has: its payload and a record of
- * record_bytes bytes. Fills the report of its tensor. LORT_E_DAMAGED, and nothing taken over, if
- * the plan has other equal tensors than the part. */
-lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, uint64_t record_bytes,
+/* Takes over the next part, which the partial output already has. from: its record. Fills the
+ * report of its tensor. LORT_E_DAMAGED, and nothing taken over, if the plan has other equal tensors
+ * than the part. */
+lort_code lort_emit_adopt(lort_emitter *emitter, const lort_part *part, const lort_record *from,
                           lort_error *err);
 /* True if bytes of the input turned out not to be those that a server promised. Then the partial
  * output is cut before the first part of the file. */
 bool lort_emit_distrusted(const lort_emitter *emitter); /* accepts NULL */
-/* Writes index and footer. */
+/* Writes index and footer; of a task, the index of its parts and the TASK record. */
 lort_code lort_emit_finish(lort_emitter *emitter, lort_error *err);
 void lort_emit_close(lort_emitter *emitter); /* accepts NULL */
 

@@ -17,7 +17,9 @@ struct lort_emitter {
     lort_index_entry *entries;
     lort_hash128 *sources; /* [plan->count]: source hashes of the finished parts */
     lort_hasher *model_hash;
-    bool distrusted; /* bytes of the input are not those that a server promised */
+    lort_hasher *parts_hash; /* of a task: of the bodies of the PART records */
+    uint64_t counted;        /* payloads and records that count in bits per weight */
+    bool distrusted;         /* bytes of the input are not those that a server promised */
 };
 
 /* Appends bytes of the input losslessly, as the raw array of one slice. */

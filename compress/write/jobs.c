@@ -5,17 +5,17 @@
 #include "formats/base/text.h"
 
 lort_code lort_jobs_list(const lort_decider *decider, const lort_work_plan *plan, uint64_t from,
-                         lort_job **jobs, uint64_t *count, lort_error *err)
+                         uint64_t end, lort_job **jobs, uint64_t *count, lort_error *err)
 {
     void *memory;
     uint64_t at = 0;
     *count = 0;
-    for (uint64_t i = from; i < plan->count; i++)
+    for (uint64_t i = from; i < end; i++)
         *count += lort_tensor_plan_slices(&plan->tensors[i]);
     lort_code code = lort_take(&decider->session->alloc, *count * sizeof **jobs, "the list of jobs",
                                &memory, err);
     *jobs = code ? NULL : memory;
-    for (uint64_t i = from; i < plan->count && code == LORT_OK; i++) {
+    for (uint64_t i = from; i < end && code == LORT_OK; i++) {
         const uint32_t slices = lort_tensor_plan_slices(&plan->tensors[i]);
         for (uint32_t s = 0; s < slices; s++)
             (*jobs)[at++] = (lort_job){i, s, s == 0, s + 1 == slices};
@@ -85,7 +85,7 @@ lort_code lort_jobs_expect_writing(const lort_decider *decider, const lort_work_
 {
     lort_job *jobs;
     uint64_t count;
-    lort_code code = lort_jobs_list(decider, plan, 0, &jobs, &count, err);
+    lort_code code = lort_jobs_list(decider, plan, plan->first, plan->end, &jobs, &count, err);
     if (code)
         return code;
     lort_jobs_expect(decider, plan, jobs, count, LORT_PHASE_WRITING);
@@ -98,7 +98,7 @@ static uint64_t largest_piece(const lort_decider *decider, const lort_work_plan 
 {
     uint64_t most = 0, count;
     const lort_extent *extents = lort_model_extents(decider->model, &count);
-    for (uint64_t i = 0; i < plan->count; i++) {
+    for (uint64_t i = plan->first; i < plan->end; i++) {
         const lort_tensor_plan *planned = &plan->tensors[i];
         const uint64_t slice = planned->candidate ? lort_slice_bytes(planned) : 0,
                        bytes = slice >= LORT_CHUNK_TARGET ? slice : extents[i].bytes;
@@ -107,26 +107,39 @@ static uint64_t largest_piece(const lort_decider *decider, const lort_work_plan 
     return most;
 }
 
+/* Bytes of the input that the work is for. */
+static uint64_t work_bytes(const lort_decider *decider, const lort_work_plan *plan)
+{
+    uint64_t bytes = 0, count;
+    const lort_extent *extents = lort_model_extents(decider->model, &count);
+    for (uint64_t i = plan->first; i < plan->end; i++)
+        bytes += extents[i].bytes;
+    return bytes;
+}
+
 lort_code lort_jobs_begin(const lort_decider *decider, const lort_work_plan *plan, lort_error *err)
 {
     const bool full = plan->mode == LORT_MODE_FULL;
     lort_report *report = decider->session->report;
-    const unsigned readings =
-        lort_goal_sized(decider->options) && !full && !decider->session->spool_keep ? 2 : 1;
+    /* A task reads its run once in each of its two calls. */
+    const unsigned readings = lort_goal_sized(decider->options) && !full &&
+                                      !decider->session->spool_keep && plan->tasks == 0
+                                  ? 2
+                                  : 1;
     if (!lort_model_is_supplied(decider->model))
         return LORT_OK;
     lort_code code =
         lort_model_begin(decider->model, plan->abreast * largest_piece(decider, plan), full, err);
     lort_named_cost(decider->model, report);
-    report->fetch_plan_bytes = readings * lort_model_bytes(decider->model);
+    report->fetch_plan_bytes = readings * work_bytes(decider, plan);
     return code;
 }
 
 /* A byte costs one nanosecond, whether it comes from the page cache or from a disk. */
-lort_code lort_jobs_load(const lort_decider *decider, lort_error *err)
+lort_code lort_jobs_load(const lort_decider *decider, const lort_work_plan *plan, lort_error *err)
 {
     lort_session *session = decider->session;
-    const uint64_t bytes = lort_model_bytes(decider->model);
+    const uint64_t bytes = work_bytes(decider, plan);
     if (session->meter.phases[LORT_PHASE_LOADING].done_cost)
         return lort_model_load(decider->model, &session->alloc, session->pool, err);
     lort_meter_expect(&session->meter, LORT_PHASE_LOADING, bytes, bytes, 0);

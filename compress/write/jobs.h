@@ -12,9 +12,9 @@ typedef struct lort_job {
     bool first, last; /* of its extent */
 } lort_job;
 
-/* Lists the jobs of the extents from `from` on. Free with lort_jobs_give, which accepts NULL. */
+/* Lists the jobs of the extents [from, end). Free with lort_jobs_give, which accepts NULL. */
 lort_code lort_jobs_list(const lort_decider *decider, const lort_work_plan *plan, uint64_t from,
-                         lort_job **jobs, uint64_t *count, lort_error *err);
+                         uint64_t end, lort_job **jobs, uint64_t *count, lort_error *err);
 void lort_jobs_give(const lort_decider *decider, lort_job *jobs, uint64_t count);
 /* The bytes of the input that a job is for. */
 lort_range lort_job_range(const lort_decider *decider, const lort_work_plan *plan,
@@ -34,7 +34,7 @@ lort_code lort_jobs_expect_writing(const lort_decider *decider, const lort_work_
 lort_code lort_jobs_begin(const lort_decider *decider, const lort_work_plan *plan, lort_error *err);
 /* Loads the model into memory in full mode, with a phase of its own. Does nothing the second time.
  */
-lort_code lort_jobs_load(const lort_decider *decider, lort_error *err);
+lort_code lort_jobs_load(const lort_decider *decider, const lort_work_plan *plan, lort_error *err);
 /* Tells the meter that a job is done. */
 void lort_job_did(const lort_decider *decider, const lort_work_plan *plan, const lort_job *job);
 /* The report of the extent's tensor. NULL for raw bytes. */

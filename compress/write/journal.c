@@ -1,5 +1,6 @@
 /* journal: see journal.h. LoRT reads notes from the file one by one. So a journal of any length
  * takes one small buffer. journal_key makes the key. */
+#include "compress/task/keys.h"
 #include "compress/write/journal_key.h"
 #include "formats/base/bytes.h"
 #include "loader/os/os.h"
@@ -28,74 +29,6 @@ struct lort_journal {
     bool sized;         /* the target is a size: finished parts were made within shares */
     bool worth, marked; /* marked: this run wrote a TOUCHED note */
 };
-
-/* ---- keys that differ ---- */
-
-typedef struct line {
-    const char *text;
-    uint64_t bytes, label; /* label: bytes before the TAB */
-} line;
-
-static line next_line(const char **at, const char *end)
-{
-    const char *text = *at, *stop = text < end ? memchr(text, '\n', (size_t)(end - text)) : NULL;
-    stop = stop ? stop : end;
-    const char *tab = stop > text ? memchr(text, '\t', (size_t)(stop - text)) : NULL;
-    *at = stop < end ? stop + 1 : end;
-    return (line){text, (uint64_t)(stop - text),
-                  tab ? (uint64_t)(tab - text) : (uint64_t)(stop - text)};
-}
-
-static bool same_text(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes)
-{
-    return a_bytes == b_bytes && memcmp(a, b, a_bytes) == 0;
-}
-static bool starts_with(const line *l, const char *with)
-{
-    return l->label >= strlen(with) && memcmp(l->text, with, strlen(with)) == 0;
-}
-
-static const char *value_of(const line *l, char *out, size_t cap)
-{
-    const uint64_t skip = l->label < l->bytes ? l->label + 1 : l->bytes;
-    return l->bytes ? lort_escape(out, cap, l->text + skip, l->bytes - skip) : "nothing";
-}
-
-static lort_code say_difference(const lort_journal *j, const line *was, const line *is,
-                                lort_error *err)
-{
-    static const line none = {"", 0, 0};
-    char label[200], before[200], now[200];
-    /* One key has a line that the other lacks. In a key options come before files. */
-    if (!same_text(was->text, was->label, is->text, is->label))
-        *(starts_with(is, "option") || was->bytes == 0 ? &was : &is) = &none;
-    const line *named = is->bytes ? is : was;
-    const bool input = starts_with(named, "file ") || starts_with(named, "size of ") ||
-                       starts_with(named, "header of ") || starts_with(named, "version of ");
-    return lort_fail(err, input ? LORT_E_READ : LORT_E_USAGE,
-                     "%s was begun with another %s: %s there, %s here",
-                     lort_publish_partial(j->publish),
-                     lort_escape(label, sizeof label, named->text, named->label),
-                     value_of(was, before, sizeof before), value_of(is, now, sizeof now));
-}
-
-/* LORT_OK if the keys are equal but for times and identities of files. Then *touched is set. A key
- * of an older LoRT has an mtime alone there, so it differs. */
-static lort_code compare_keys(const lort_journal *j, const uint8_t *old, uint64_t bytes,
-                              bool *touched, lort_error *err)
-{
-    const char *a = (const char *)old, *b = (const char *)j->key.data, *a_end = a + bytes,
-               *b_end = b + j->key.size;
-    while (a < a_end || b < b_end) {
-        const line was = next_line(&a, a_end), is = next_line(&b, b_end);
-        if (same_text(was.text, was.bytes, is.text, is.bytes))
-            continue;
-        if (!same_text(was.text, was.label, is.text, is.label) || !starts_with(&is, LORT_KEY_TIME))
-            return say_difference(j, &was, &is, err);
-        *touched = true;
-    }
-    return LORT_OK;
-}
 
 /* ---- notes ---- */
 
@@ -184,13 +117,21 @@ static lort_code begin_journal(lort_journal *j, lort_error *err)
     return code ? code : lort_os_dir_sync(j->dir, err);
 }
 
+static lort_code compare_keys(const lort_journal *j, const note *n, bool *touched, lort_error *err)
+{
+    char whose[400];
+    snprintf(whose, sizeof whose, "%s was begun", lort_publish_partial(j->publish));
+    return lort_key_compare(whose, (lort_key){(const char *)n->whole.data + NOTE_HEAD, n->bytes},
+                            lort_journal_get_key(j), false, touched, err);
+}
+
 /* Sets the state by one note after the other. *bad: a sync failed since the last key. */
 static lort_code judge_note(lort_journal *j, const note *n, bool *bad, lort_error *err)
 {
     bool touched = false;
     lort_code code = LORT_OK;
     if (n->kind == LORT_NOTE_KEY) {
-        code = compare_keys(j, n->whole.data + NOTE_HEAD, n->bytes, &touched, err);
+        code = compare_keys(j, n, &touched, err);
         j->state = touched ? LORT_JOURNAL_TOUCHED : LORT_JOURNAL_SAME;
         *bad = false;
     } else if (n->kind == LORT_NOTE_BAD || n->kind == LORT_NOTE_TOUCHED) {
@@ -339,6 +280,10 @@ lort_code lort_journal_open(const lort_journal_run *run, lort_publish *publish, 
 lort_journal_state lort_journal_get_state(const lort_journal *j)
 {
     return j ? j->state : LORT_JOURNAL_FRESH;
+}
+lort_key lort_journal_get_key(const lort_journal *j)
+{
+    return (lort_key){(const char *)j->key.data, j->key.size};
 }
 bool lort_journal_worth(const lort_journal *j) { return j && j->worth; }
 bool lort_journal_has_work(const lort_journal *j)

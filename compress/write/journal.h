@@ -17,6 +17,7 @@
 #define LORT_COMPRESS_WRITE_JOURNAL_H
 
 #include "compress/read/input.h"
+#include "compress/task/keys.h"
 #include "loader/store/publish.h"
 
 typedef struct lort_journal lort_journal;
@@ -48,9 +49,10 @@ typedef struct lort_journal_run {
     const lort_input *base; /* with --base; else NULL */
     /* All options that decide bytes, as words with a space before each. */
     const lort_buffer *options;
-    bool products; /* products of OpenBLAS decide bytes, so the key names it */
-    bool resume;   /* --resume was given */
-    bool sized;    /* the target is a size: finished parts were made within shares */
+    bool products;        /* products of OpenBLAS decide bytes, so the key names it */
+    bool resume;          /* --resume was given */
+    bool sized;           /* the target is a size: finished parts were made within shares */
+    uint32_t task, tasks; /* of a task; tasks 0: none */
     /* The beginning of the output does not tell that LoRT made it. So without a journal beside it
      * the partial output is refused (LORT_E_EXISTS), and stays. */
     bool anonymous;
@@ -63,6 +65,7 @@ typedef struct lort_journal_run {
  * Free with lort_journal_close. On failure *out is NULL. */
 lort_code lort_journal_open(const lort_journal_run *run, lort_publish *publish, lort_journal **out,
                             lort_error *err);
+lort_key lort_journal_get_key(const lort_journal *journal);
 lort_journal_state lort_journal_get_state(const lort_journal *journal); /* NULL: FRESH */
 /* Calls `each` for the notes of this kind that an earlier run left, in order. A journal that is
  * NULL or FRESH has none. */

@@ -4,6 +4,7 @@
  *   libraries  TAB versions              header of NAME  TAB XXH3-128
  *   option     TAB one option, ...       time of NAME    TAB mtime, ctime, device, inode
  *   file N     TAB NAME
+ *   task       TAB I/N, of a task         sample of NAME  TAB XXH3-128, of a task
  *
  * A file from the network has "version of NAME TAB commit, ETag" in place of the times.
  *
@@ -15,6 +16,7 @@
  * same line, and the next run compares contents. */
 #include "compress/write/journal_key.h"
 #include "compress/session/versions.h"
+#include "compress/task/keys.h"
 #include "formats/base/bytes.h"
 #include "formats/base/plain_path.h"
 #include "loader/os/os.h"
@@ -22,6 +24,8 @@
 #include <string.h>
 
 #define HASH_PIECE (64u << 10)
+#define SAMPLES 32
+#define SAMPLE_BYTES 512u
 /* The coarsest grain of file times in use: FAT has 2 s for an mtime; local Linux file systems have
  * 1 to 10 ms for a ctime. */
 #define GRAIN_NS 2000000000
@@ -39,6 +43,7 @@ typedef struct key_set {
     const lort_input *input;
     const lort_alloc *alloc;
     const char *label; /* before their names */
+    bool samples;      /* tell weights by a sample: a task's times are those of its host */
     uint32_t first;    /* number of the first file */
 } key_set;
 
@@ -50,6 +55,48 @@ static lort_code hash_header(lort_model *model, uint32_t number, lort_hasher *ha
     const uint64_t bytes = file->role == LORT_ROLE_WEIGHTS ? file->header.header_bytes : file->size;
     lort_code code = lort_model_hash(model, number, 0, bytes, scratch, HASH_PIECE, hasher, err);
     return code ? code : lort_model_check(model, number, err);
+}
+
+/* XXH3-128 of SAMPLES places, spread over the data of a weight file. Two models of one shape, such
+ * as two fine-tunes, differ in it. */
+static lort_code hash_samples(lort_model *model, uint32_t number, lort_hasher *hasher,
+                              void *scratch, lort_error *err)
+{
+    const lort_model_file *file = lort_model_get_file(model, number);
+    const uint64_t from = file->header.header_bytes, room = file->size - from,
+                   each = room < SAMPLE_BYTES ? room : SAMPLE_BYTES;
+    lort_code code = LORT_OK;
+    for (uint64_t i = 0; i < SAMPLES && code == LORT_OK; i++)
+        code = lort_model_hash(model, number, from + (room - each) / (SAMPLES - 1) * i, each,
+                               scratch, HASH_PIECE, hasher, err);
+    return code ? code : lort_model_check(model, number, err);
+}
+
+static void put_hash(const char *label, const char *name, lort_hash128 hash, lort_buffer *key)
+{
+    lort_put_text(key, "%s%s\t%016llx%016llx\n", label, name,
+                  (unsigned long long)lort_load_u64(hash.bytes),
+                  (unsigned long long)lort_load_u64(hash.bytes + 8));
+}
+
+/* Of a file from the network the version tells all. */
+static lort_code put_sample(lort_model *model, uint32_t number, const char *name,
+                            const lort_alloc *alloc, void *scratch, lort_buffer *key,
+                            lort_error *err)
+{
+    const lort_model_file *file = lort_model_get_file(model, number);
+    char shown[600];
+    lort_hasher *hasher;
+    if (file->role != LORT_ROLE_WEIGHTS || file->identity)
+        return LORT_OK;
+    lort_code code = lort_hasher_open(alloc, &hasher, err);
+    if (code == LORT_OK)
+        code = hash_samples(model, number, hasher, scratch, err);
+    if (code == LORT_OK)
+        put_hash("sample of ", lort_escape_text(shown, sizeof shown, name),
+                 lort_hasher_value(hasher), key);
+    lort_hasher_close(hasher);
+    return code;
 }
 
 /* The hashes of all chunks tell a container: reading checks each chunk against its hash. */
@@ -89,10 +136,9 @@ static void put_file(const key_file *file, uint32_t number, lort_hash128 hash, l
 {
     char name[600];
     lort_escape_text(name, sizeof name, file->name);
-    lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\nheader of %s\t%016llx%016llx\n", number,
-                  name, name, (unsigned long long)file->size, name,
-                  (unsigned long long)lort_load_u64(hash.bytes),
-                  (unsigned long long)lort_load_u64(hash.bytes + 8));
+    lort_put_text(key, "file %u\t%s\nsize of %s\t%llu\n", number, name, name,
+                  (unsigned long long)file->size);
+    put_hash("header of ", name, hash, key);
     put_identity(file, name, lort_os_time_ns(), key);
 }
 
@@ -123,6 +169,8 @@ static lort_code put_model_file(const key_set *set, uint32_t number, void *scrat
     if (code == LORT_OK)
         put_file(&file, set->first + number, lort_hasher_value(hasher), key);
     lort_hasher_close(hasher);
+    if (code == LORT_OK && set->samples)
+        code = put_sample(set->input->model, number, file.name, set->alloc, scratch, key, err);
     return code;
 }
 
@@ -183,9 +231,13 @@ lort_code lort_journal_key(const lort_journal_run *run, lort_buffer *key, lort_e
     lort_library_versions(run->products, libraries, sizeof libraries);
     lort_put_text(key, "algorithm\t%d\nlibraries\t%s\n", LORT_ALGORITHM, libraries);
     put_options(run->options, key);
-    lort_code code = put_input(&(key_set){run->input, &run->session->alloc, "", 0}, key, err);
+    if (run->tasks)
+        lort_put_text(key, LORT_KEY_TASK "\t%u/%u\n", run->task, run->tasks);
+    const bool samples = run->tasks != 0;
+    lort_code code =
+        put_input(&(key_set){run->input, &run->session->alloc, "", samples, 0}, key, err);
     if (code == LORT_OK && run->base)
-        code = put_input(&(key_set){run->base, &run->session->alloc, "base ",
+        code = put_input(&(key_set){run->base, &run->session->alloc, "base ", samples,
                                     lort_model_file_count(run->input->model)},
                          key, err);
     return code ? code : lort_buffer_check(key, err);

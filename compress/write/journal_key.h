@@ -5,8 +5,6 @@
 
 #include "compress/write/journal.h"
 
-/* How a line begins that tells times and identity of a file. Others decide, these raise doubt. */
-#define LORT_KEY_TIME "time of "
 /* Appends the key of a run. On failure: LORT_E_READ or LORT_E_MEMORY. */
 lort_code lort_journal_key(const lort_journal_run *run, lort_buffer *key, lort_error *err);
 

@@ -69,6 +69,13 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
     double limit = p->decider->options->fail_above;
     if (limit < 0 || !(report->rel_error > limit))
         return LORT_OK;
+    if (p->plan->tasks) {
+        lort_session_warn(
+            session_of(p),
+            "%s: relative error %.6g is above --fail-above %g: lort merge will refuse",
+            report->name, report->rel_error, limit);
+        return LORT_OK;
+    }
     lort_fail(err, LORT_E_NUMERIC,
               "%s: relative error %.6g is above --fail-above %g; nothing was published",
               report->name, report->rel_error, limit);
@@ -121,7 +128,7 @@ static lort_code finish_part(pipeline *p, uint64_t extent, lort_error *err)
 static lort_code account_done(pipeline *p, lort_error *err)
 {
     lort_code code = LORT_OK;
-    for (uint64_t i = 0; i < p->done && code == LORT_OK; i++)
+    for (uint64_t i = p->plan->first; i < p->done && code == LORT_OK; i++)
         if (lort_job_report(p->decider, i))
             code = count_tensor(p, lort_job_report(p->decider, i), err);
     return code;
@@ -160,7 +167,9 @@ static lort_code release_slice(const pipeline *p, const lort_job *j, lort_error 
     lort_model *model = p->decider->model;
     if (!lort_model_is_supplied(model) || range.bytes < LORT_CHUNK_TARGET)
         return LORT_OK;
-    lort_code code = lort_model_prove(model, range.file, range.offset + range.bytes, NULL, err);
+    lort_code code = LORT_OK;
+    if (p->plan->tasks == 0)
+        code = lort_model_prove(model, range.file, range.offset + range.bytes, NULL, err);
     lort_model_release(model, range.file, range.offset, range.bytes);
     return code;
 }
@@ -221,7 +230,7 @@ static lort_code run_jobs(pipeline *p, lort_error *err)
     for (unsigned i = 0; p->ahead && i < p->window; i++)
         prefetch_job(p, i);
     if (!p->ahead)
-        code = lort_jobs_load(p->decider, err);
+        code = lort_jobs_load(p->decider, p->plan, err);
     lort_session_enter(session, LORT_PHASE_WRITING);
     return code ? code
                 : lort_pool_run(session->pool, (int64_t)p->count, p->window, decide_job, commit_job,
@@ -240,7 +249,7 @@ lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *p
     lort_session *session = decider->session;
     const lort_alloc *alloc = &session->alloc;
     void *memory;
-    lort_code code = lort_jobs_list(decider, plan, done, &p.jobs, &p.count, err);
+    lort_code code = lort_jobs_list(decider, plan, done, plan->end, &p.jobs, &p.count, err);
     if (code)
         return code;
     code = lort_take_zero(alloc, p.window * sizeof *p.outcomes, "the outcomes", &memory, err);

@@ -13,8 +13,9 @@
 
 #include "compress/write/emit.h"
 
-/* Decides and writes all extents from `done` on. Fills the report of their tensors, and the worst
- * and mean errors over all tensors. The extents before `done` are in the report already. */
+/* Decides and writes the extents of the plan from `done` on. Fills the report of their tensors, and
+ * the worst and mean errors over all tensors. The extents before `done` are in the report already.
+ */
 lort_code lort_pipeline_run(const lort_decider *decider, const lort_work_plan *plan, uint64_t done,
                             lort_emitter *emitter, lort_error *err);
 /* Makes one report entry per tensor, in index order, with the figures of the header. Call it before

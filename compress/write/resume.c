@@ -179,7 +179,7 @@ static lort_code adopt_part(unfinished *u, const lort_record_source *source, uin
     if (code == LORT_OK && u->compare)
         code = check_base(u, &part, err);
     if (code == LORT_OK)
-        code = lort_emit_adopt(u->emitter, &part, record.frame_bytes, err);
+        code = lort_emit_adopt(u->emitter, &part, &record, err);
     u->bytes += code ? 0 : part.source_bytes;
     lort_record_free(&record);
     lort_arena_free(&arena);
@@ -192,8 +192,8 @@ static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
                                        u->decider->session->scratch[0].codec};
     lort_error end = {0};
     lort_code code = LORT_OK;
-    for (*done = 0; *done < u->plan->count && code == LORT_OK &&
-                    lort_publish_found(u->publish) > lort_publish_size(u->publish);
+    for (*done = u->plan->first; *done < u->plan->end && code == LORT_OK &&
+                                 lort_publish_found(u->publish) > lort_publish_size(u->publish);
          *done += code == LORT_OK)
         code = adopt_part(u, &source, *done, &end);
     if (code && code != LORT_E_DAMAGED && code != LORT_E_INPUT) {
@@ -318,11 +318,11 @@ lort_code lort_resume(const lort_decider *decider, const lort_work_plan *plan,
     figures.done = *done;
     if (code == LORT_OK)
         code = lort_journal_each(decider->journal, LORT_NOTE_FIGURES, read_figures, &figures, err);
-    if (code == LORT_OK && lort_model_is_supplied(decider->model))
+    if (code == LORT_OK && lort_model_is_supplied(decider->model) && plan->tasks == 0)
         code = take_proofs(decider, *done, err);
     if (code == LORT_OK)
         code = lort_publish_drop(publish, err);
-    for (uint64_t i = 0; i < *done; i++)
+    for (uint64_t i = plan->first; i < *done; i++)
         decider->session->report->resumed_tensors += plan->tensors[i].tensor != NULL;
     if (code == LORT_OK && decider->session->report->resumed_tensors)
         code = lort_publish_checkpoint(publish, err);

@@ -13,12 +13,10 @@
 #include "compress/goal/goal.h"
 #include "compress/goal/kinds.h"
 #include "compress/plan/estimate.h"
-#include "compress/slice/chunk.h"
-#include "compress/slice/decide.h"
-#include "compress/write/jobs.h"
+#include "compress/task/curves.h"
+#include "compress/write/findings.h"
 #include "compress/write/journal.h"
 #include "compress/write/start.h"
-#include "formats/base/bytes.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,123 +32,26 @@
 #define INDEX_BYTES 140 /* bytes of the index, about */
 #define ENTRY_BYTES 5   /* bytes of the index for each extent, about */
 
-/* The figures of one job. */
-typedef struct finding {
-    lort_job job;
-    bool read;           /* taken from the journal */
-    lort_hash128 source; /* of a candidate: of the bytes that the curve is of */
-    lort_curve curve;
-    uint64_t kept; /* bytes of a job that is no candidate */
-} finding;
-
-typedef struct reading {
-    const lort_decider *decider;
-    lort_work_plan *plan;
-    lort_pool *team;
-    finding *findings; /* [count] */
-    uint64_t count;
-    bool touched; /* curves of the journal may be of other weights */
-} reading;
-
-/* ---- notes of the journal ---- */
-
-#define CURVE_BYTES (sizeof(lort_hash128) + 8 * (5 + 2 * LORT_CURVE_POINTS) + LORT_CURVE_POINTS)
-
-static lort_code note_job(const reading *r, uint64_t number, lort_error *err)
-{
-    const finding *j = &r->findings[number];
-    const uint64_t whole[] = {j->kept, j->curve.raw, j->curve.weights, j->curve.codes,
-                              j->curve.lossless};
-    lort_buffer body = {.alloc = &r->decider->session->alloc};
-    lort_put_bytes(&body, j->source.bytes, sizeof j->source.bytes);
-    for (unsigned i = 0; i < sizeof whole / sizeof *whole; i++)
-        lort_put_u64(&body, whole[i]);
-    lort_put_bytes(&body, j->curve.bits, sizeof j->curve.bits);
-    lort_put_bytes(&body, j->curve.rank_bytes, sizeof j->curve.rank_bytes);
-    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
-        lort_put_u8(&body, j->curve.only[i]);
-    lort_code code = lort_journal_note(r->decider->journal, LORT_NOTE_CURVE, number, &body, err);
-    lort_buffer_free(&body);
-    return code;
-}
-
-#define NOTED_MOST 1e18                  /* bytes */
 #define RESERVE_MOST (UINT64_C(1) << 32) /* bytes; above every reserve that an attempt needs */
 
-/* True if these can be the bytes of a component. only: there is nothing but components. */
-static bool can_be_component(double bytes, bool only)
-{
-    return bytes == 0 ? !only : bytes >= 1 && bytes <= NOTED_MOST;
-}
-
-/* The journal is a file that anybody may have changed. LoRT ignores figures that no reading can
- * give. */
-static bool is_sound(const reading *r, const finding *j)
-{
-    const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
-    const lort_curve *curve = &j->curve;
-    bool sound = (double)j->kept <= NOTED_MOST && (double)curve->lossless <= NOTED_MOST &&
-                 (double)curve->codes <= NOTED_MOST;
-    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
-        sound &= curve->bits[i] >= 0 && curve->bits[i] <= 1e6 &&
-                 can_be_component(curve->rank_bytes[i], curve->only[i]);
-    return sound && (!planned->candidate ||
-                     (curve->codes > 0 && curve->weights == (uint64_t)planned->shape.rows *
-                                                                (uint64_t)planned->shape.cols));
-}
-
-static lort_code take_note(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
-                           lort_error *err)
-{
-    reading *r = ctx;
-    uint64_t whole[5];
-    (void)err;
-    if (number >= r->count || bytes != CURVE_BYTES)
-        return LORT_OK;
-    finding *j = &r->findings[number];
-    /* A sample tells the size of other tensors. LoRT takes the sample again rather than read all
-     * bytes for a hash. */
-    if (r->touched && !r->plan->tensors[j->job.extent].candidate)
-        return LORT_OK;
-    memcpy(j->source.bytes, body, sizeof j->source.bytes);
-    body += sizeof j->source.bytes;
-    for (unsigned i = 0; i < 5; i++)
-        whole[i] = lort_load_u64(body + 8 * i);
-    j->kept = whole[0];
-    j->curve =
-        (lort_curve){.raw = whole[1], .weights = whole[2], .codes = whole[3], .lossless = whole[4]};
-    memcpy(j->curve.bits, body + sizeof whole, sizeof j->curve.bits);
-    memcpy(j->curve.rank_bytes, body + sizeof whole + sizeof j->curve.bits,
-           sizeof j->curve.rank_bytes);
-    for (unsigned i = 0; i < LORT_CURVE_POINTS; i++)
-        j->curve.only[i] = body[CURVE_BYTES - sizeof j->source - LORT_CURVE_POINTS + i];
-    j->read = is_sound(r, j);
-    if (!j->read) {
-        j->curve = (lort_curve){0};
-        j->kept = 0;
-    }
-    return LORT_OK;
-}
-
-/* Takes over the curves of an earlier run. If files were touched since, read_job compares the
- * weights. */
-static lort_code take_notes(reading *r, lort_error *err)
-{
-    r->touched = lort_journal_get_state(r->decider->journal) == LORT_JOURNAL_TOUCHED;
-    return lort_journal_each(r->decider->journal, LORT_NOTE_CURVE, take_note, r, err);
-}
+/* ---- notes of the journal ---- */
 
 /* Takes over the reserve: the number of a SHARES note. An earlier run may have missed the size
  * without it. */
 static lort_code take_reserve(void *ctx, uint64_t number, const uint8_t *body, uint64_t bytes,
                               lort_error *err)
 {
-    reading *r = ctx;
+    lort_findings *r = ctx;
     (void)body;
     (void)bytes;
     (void)err;
     r->plan->reserve = number < RESERVE_MOST ? number : r->plan->reserve;
     return LORT_OK;
+}
+
+lort_hash128 lort_shares_hash(const lort_work_plan *plan)
+{
+    return lort_xxh128(plan->shares, plan->share_count * sizeof *plan->shares);
 }
 
 typedef struct shares_found {
@@ -174,11 +75,10 @@ static lort_code check_shares(void *ctx, uint64_t number, const uint8_t *body, u
 
 /* Notes the hash of the shares. Finished tensors were made within their shares, so an earlier run's
  * hash must be equal. */
-static lort_code note_shares(const reading *r, lort_error *err)
+static lort_code note_shares(const lort_findings *r, lort_error *err)
 {
     lort_journal *journal = r->decider->journal;
-    shares_found found = {
-        .now = lort_xxh128(r->plan->shares, r->plan->share_count * sizeof *r->plan->shares)};
+    shares_found found = {.now = lort_shares_hash(r->plan)};
     lort_buffer body = {.alloc = &r->decider->session->alloc};
     lort_code code = lort_journal_each(journal, LORT_NOTE_SHARES, check_shares, &found, err);
     if (code == LORT_E_READ && !r->decider->options->resume)
@@ -195,122 +95,10 @@ static lort_code note_shares(const reading *r, lort_error *err)
     return code;
 }
 
-/* ---- the first reading ---- */
-
-static lort_range range_of(const reading *r, uint64_t i)
-{
-    return lort_job_range(r->decider, r->plan, &r->findings[i].job);
-}
-
-static lort_code measure_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
-{
-    finding *j = &r->findings[item];
-    const lort_tensor_plan *planned = &r->plan->tensors[j->job.extent];
-    const lort_range range = range_of(r, item);
-    const lort_work work = {r->team, worker};
-    if (planned->same) /* stored as another tensor */
-        return LORT_OK;
-    if (!planned->candidate)
-        return lort_raw_size(r->decider, work, planned, &range, UINT64_MAX, &j->kept, err);
-    return lort_decide_curve(r->decider, planned, j->job.slice, work, &j->curve, err);
-}
-
-/* Hashes the weights of a candidate. A curve of other weights counts as not read. LoRT hashes
- * before it measures: if the weights change in between, the next run sees another hash. */
-static lort_code hash_job(reading *r, uint64_t item, unsigned worker, lort_error *err)
-{
-    finding *j = &r->findings[item];
-    const lort_range range = range_of(r, item);
-    const lort_scratch *scratch = &r->decider->session->scratch[worker];
-    lort_hasher *hasher;
-    if (!r->plan->tensors[j->job.extent].candidate || !r->decider->journal)
-        return LORT_OK;
-    lort_code code = lort_hasher_open(&r->decider->session->alloc, &hasher, err);
-    if (code == LORT_OK)
-        code = lort_model_hash(r->decider->model, range.file, range.offset, range.bytes,
-                               scratch->bytes, scratch->size, hasher, err);
-    const lort_hash128 now = code ? j->source : lort_hasher_value(hasher);
-    lort_hasher_close(hasher);
-    j->read = j->read && memcmp(now.bytes, j->source.bytes, sizeof now.bytes) == 0;
-    j->source = now;
-    return code ? code : lort_model_check(r->decider->model, range.file, err);
-}
-
-static lort_code read_job(void *ctx, int64_t item, unsigned worker, unsigned slot, lort_error *err)
-{
-    reading *r = ctx;
-    (void)slot;
-    finding *j = &r->findings[item];
-    lort_code code = lort_session_check_stop(r->decider->session, err);
-    if (code || (j->read && !r->touched))
-        return code;
-    lort_session_work_on(r->decider->session, lort_job_report(r->decider, j->job.extent));
-    code = hash_job(r, (uint64_t)item, worker, err);
-    if (code == LORT_OK && !j->read)
-        code = measure_job(r, (uint64_t)item, worker, err);
-    if (code == LORT_OK && !j->read)
-        code = note_job(r, (uint64_t)item, err);
-    if (code == LORT_OK)
-        lort_job_did(r->decider, r->plan, &j->job);
-    return code;
-}
-
-static lort_code list_findings(reading *r, lort_error *err)
-{
-    lort_job *jobs;
-    void *memory = NULL;
-    lort_code code = lort_jobs_list(r->decider, r->plan, 0, &jobs, &r->count, err);
-    if (code == LORT_OK)
-        code = lort_take_zero(&r->decider->session->alloc, r->count * sizeof *r->findings,
-                              "the list of shares", &memory, err);
-    r->findings = memory;
-    for (uint64_t i = 0; code == LORT_OK && i < r->count; i++)
-        r->findings[i].job = jobs[i];
-    lort_jobs_give(r->decider, jobs, r->count);
-    return code;
-}
-
-/* Tells the meter of this reading. Curves of an earlier run cost nothing. */
-static void expect_reading(const reading *r)
-{
-    uint64_t cost = 0, bytes[2] = {0}, tensors[2] = {0};
-    lort_meter *meter = &r->decider->session->meter;
-    for (uint64_t i = 0; i < r->count; i++) {
-        const lort_job *job = &r->findings[i].job;
-        const bool before = r->findings[i].read && !r->touched;
-        cost += before ? 0 : lort_job_cost(r->decider, r->plan, job, LORT_PHASE_MEASURING);
-        bytes[before] += range_of(r, i).bytes;
-        tensors[before] += job->last && r->plan->tensors[job->extent].tensor;
-    }
-    lort_meter_expect(meter, LORT_PHASE_MEASURING, cost, bytes[0], tensors[0]);
-    lort_meter_before(meter, LORT_PHASE_MEASURING, bytes[1], tensors[1]);
-}
-
-static lort_code read_all(reading *r, lort_error *err)
-{
-    lort_session *session = r->decider->session;
-    const bool full = r->plan->mode == LORT_MODE_FULL;
-    expect_reading(r);
-    lort_code code = full ? lort_jobs_load(r->decider, err) : LORT_OK;
-    lort_session_enter(session, LORT_PHASE_MEASURING);
-    if (code || full)
-        return code ? code : lort_pool_each(session->pool, (int64_t)r->count, read_job, r, err);
-    for (uint64_t i = 0; i < r->count && code == LORT_OK; i++) {
-        if (i + 1 < r->count && (r->touched || !r->findings[i + 1].read)) {
-            const lort_range next = range_of(r, i + 1);
-            lort_model_prefetch(r->decider->model, next.file, next.offset, next.bytes);
-        }
-        code = read_job(r, (int64_t)i, 0, 0, err);
-        const lort_range done = range_of(r, i);
-        lort_model_release(r->decider->model, done.file, done.offset, done.bytes);
-    }
-    return code;
-}
-
 /* ---- one error for all ---- */
 
 /* The own place of a slice for a common place. */
-static int place_of(const reading *r, const finding *j, int place)
+static int place_of(const lort_findings *r, const lort_finding *j, int place)
 {
     place += FINE / LORT_KIND_FINE *
              lort_goal_place(r->decider->options, &r->plan->tensors[j->job.extent].kind);
@@ -338,18 +126,18 @@ static double bytes_at(const lort_curve *curve, int place)
     return curve->raw || bytes > (double)curve->lossless ? (double)curve->lossless : bytes;
 }
 
-static double sum_at(const reading *r, int place)
+static double sum_at(const lort_findings *r, int place)
 {
     double sum = 0;
     for (uint64_t i = 0; i < r->count; i++)
-        if (r->plan->tensors[r->findings[i].job.extent].candidate)
-            sum += bytes_at(&r->findings[i].curve, place_of(r, &r->findings[i], place));
+        if (r->plan->tensors[r->items[i].job.extent].candidate)
+            sum += bytes_at(&r->items[i].curve, place_of(r, &r->items[i], place));
     return sum;
 }
 
 /* Estimates the bytes of a record a little from above. The figures are from experience: names and
  * shapes compress, hashes and sizes of chunks do not. */
-static double record_bytes(const reading *r, uint64_t extent)
+static double record_bytes(const lort_findings *r, uint64_t extent)
 {
     const lort_tensor_plan *planned = &r->plan->tensors[extent];
     uint64_t count;
@@ -374,12 +162,12 @@ typedef struct fixed_bytes {
 
 /* Sums the bytes of kept parts and of records. `tensors` has those that count in bits per weight.
  * frames: bytes of HEAD, MODEL and footer. */
-static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
+static fixed_bytes sum_fixed(const lort_findings *r, uint64_t frames)
 {
     fixed_bytes f = {.others = INDEX_BYTES + (double)frames};
     for (uint64_t i = 0; i < r->count; i++) {
-        const lort_tensor_plan *planned = &r->plan->tensors[r->findings[i].job.extent];
-        *(lort_tensor_plan_counts(planned) ? &f.tensors : &f.others) += (double)r->findings[i].kept;
+        const lort_tensor_plan *planned = &r->plan->tensors[r->items[i].job.extent];
+        *(lort_tensor_plan_counts(planned) ? &f.tensors : &f.others) += (double)r->items[i].kept;
     }
     for (uint64_t i = 0; i < r->plan->count; i++) {
         const lort_tensor_plan *planned = &r->plan->tensors[i];
@@ -392,7 +180,7 @@ static fixed_bytes sum_fixed(const reading *r, uint64_t frames)
 }
 
 /* The bytes that all tensors may have, records included. */
-static double target_bytes(const reading *r, const fixed_bytes *fixed)
+static double target_bytes(const lort_findings *r, const fixed_bytes *fixed)
 {
     const lort_options *options = r->decider->options;
     if (options->goal == LORT_GOAL_BPW)
@@ -406,7 +194,7 @@ static double target_bytes(const reading *r, const fixed_bytes *fixed)
 
 /* The least size that would be accepted. The MODEL record names the target, so its bytes depend on
  * the digits of the size. rest: all bytes but those of HEAD, MODEL and footer. */
-static lort_code least_size(const reading *r, double rest, uint64_t *size, lort_error *err)
+static lort_code least_size(const lort_findings *r, double rest, uint64_t *size, lort_error *err)
 {
     lort_options options = *r->decider->options;
     lort_decider decider = *r->decider;
@@ -438,7 +226,7 @@ static double four_digits_up(double value)
 
 /* Names the least target that is accepted. least: bytes of the candidates and of what the shares
  * leave unused. */
-static lort_code refuse_size(const reading *r, const fixed_bytes *fixed, uint64_t frames,
+static lort_code refuse_size(const lort_findings *r, const fixed_bytes *fixed, uint64_t frames,
                              double least, lort_error *err)
 {
     char more[160] = "";
@@ -473,7 +261,7 @@ static double error_at(int place)
 
 /* The share of a slice. Where components alone meet the error, a share is of whole components. The
  * rest of the bytes goes to the next slice. */
-static lort_share share_of(const reading *r, const finding *j, int place, double scale,
+static lort_share share_of(const lort_findings *r, const lort_finding *j, int place, double scale,
                            double *rest)
 {
     const lort_curve *curve = &j->curve;
@@ -492,7 +280,7 @@ static lort_share share_of(const reading *r, const finding *j, int place, double
         (uint64_t)(bytes < (double)curve->lossless ? bytes : (double)curve->lossless)};
 }
 
-static lort_code give_shares(const reading *r, int place, double scale, lort_error *err)
+static lort_code give_shares(const lort_findings *r, int place, double scale, lort_error *err)
 {
     lort_work_plan *plan = r->plan;
     void *memory;
@@ -504,17 +292,17 @@ static lort_code give_shares(const reading *r, int place, double scale, lort_err
     plan->share_count = r->count;
     double rest = 0;
     for (uint64_t i = 0; i < r->count; i++) {
-        lort_tensor_plan *planned = &plan->tensors[r->findings[i].job.extent];
+        lort_tensor_plan *planned = &plan->tensors[r->items[i].job.extent];
         if (!planned->candidate)
             continue;
-        if (r->findings[i].job.slice == 0)
+        if (r->items[i].job.slice == 0)
             planned->shares = &plan->shares[i];
-        plan->shares[i] = share_of(r, &r->findings[i], place, scale, &rest);
+        plan->shares[i] = share_of(r, &r->items[i], place, scale, &rest);
     }
     return LORT_OK;
 }
 
-static lort_code share_out(const reading *r, lort_error *err)
+static lort_code share_out(const lort_findings *r, lort_error *err)
 {
     uint64_t frames;
     lort_code code = lort_start_frame_bytes(r->decider, r->plan, &frames, err);
@@ -536,21 +324,62 @@ static lort_code share_out(const reading *r, lort_error *err)
     return give_shares(r, low, room / sum_at(r, low), err);
 }
 
+/* One process measures all, and goes on with the reserve of an earlier run. */
+static lort_code find_all(lort_findings *r, lort_error *err)
+{
+    lort_code code = lort_journal_each(r->decider->journal, LORT_NOTE_SHARES, take_reserve, r, err);
+    return code ? code : lort_findings_read(r, err);
+}
+
+/* A task takes the curves of all tasks. The hashes of its own run tell whether the weights changed
+ * since; they cost a reading, and count where times or identities of files differ. */
+static lort_code find_in_files(lort_findings *r, lort_error *err)
+{
+    const lort_decider *decider = r->decider;
+    bool touched = lort_journal_get_state(decider->journal) == LORT_JOURNAL_TOUCHED;
+    const lort_curves_from from = {.output = decider->output,
+                                   .task = r->plan->task,
+                                   .tasks = r->plan->tasks,
+                                   .key = lort_journal_get_key(decider->journal),
+                                   .alloc = &decider->session->alloc,
+                                   .codec = decider->session->scratch[0].codec};
+    lort_code code = lort_curves_read(&from, lort_finding_take, r, &touched, err);
+    for (uint64_t i = 0; i < r->count && code == LORT_OK; i++)
+        if (!r->items[i].read)
+            code = lort_fail(err, LORT_E_DAMAGED,
+                             "the curve files of %s lack the curve of job %llu, or have a wrong "
+                             "one: run all tasks again with --measure",
+                             decider->output, (unsigned long long)i);
+    return code || !touched ? code : lort_findings_check(r, err);
+}
+
 lort_code lort_shares_give(const lort_decider *decider, lort_work_plan *plan, lort_error *err)
 {
-    reading r = {
-        .decider = decider, .plan = plan, .team = plan->team ? decider->session->pool : NULL};
-    lort_code code = list_findings(&r, err);
+    lort_findings r;
+    lort_code code = lort_findings_open(decider, plan, &r, err);
     if (code == LORT_OK)
-        code = take_notes(&r, err);
-    if (code == LORT_OK)
-        code = lort_journal_each(decider->journal, LORT_NOTE_SHARES, take_reserve, &r, err);
-    if (code == LORT_OK)
-        code = read_all(&r, err);
+        code = plan->tasks ? find_in_files(&r, err) : find_all(&r, err);
+    r.touched = lort_journal_get_state(decider->journal) == LORT_JOURNAL_TOUCHED;
     if (code == LORT_OK)
         code = share_out(&r, err);
     if (code == LORT_OK)
         code = note_shares(&r, err);
-    lort_give(&decider->session->alloc, r.findings, r.count * sizeof *r.findings);
+    lort_findings_close(&r);
     return code;
+}
+
+lort_code lort_shares_measure(const lort_decider *decider, lort_work_plan *plan,
+                              lort_buffer *curves, uint64_t *first, uint64_t *count,
+                              lort_error *err)
+{
+    lort_findings r;
+    lort_code code = lort_findings_open(decider, plan, &r, err);
+    if (code == LORT_OK)
+        code = lort_findings_read(&r, err);
+    for (uint64_t i = r.first; i < r.end && code == LORT_OK; i++)
+        lort_finding_put(&r.items[i], curves);
+    *first = r.first;
+    *count = r.end - r.first;
+    lort_findings_close(&r);
+    return code ? code : lort_buffer_check(curves, err);
 }

@@ -89,7 +89,9 @@ typedef enum lort_frame_kind {
     LORT_FRAME_MODEL = 1,
     LORT_FRAME_PART = 2,
     LORT_FRAME_INDEX = 3,
-    LORT_FRAME_FOOTER = 4
+    LORT_FRAME_FOOTER = 4,
+    LORT_FRAME_TASK = 5,  /* task.h: not in a container */
+    LORT_FRAME_CURVES = 6 /* the same */
 } lort_frame_kind;
 
 /* HEAD body (32 bytes): "LORT\r\n\x1a\n", u16 major, u16 minor, u32 zero, u64 required features,

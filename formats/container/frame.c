@@ -79,9 +79,9 @@ lort_code lort_frame_bytes(const uint8_t *data, uint64_t available, uint64_t *fr
         return lort_fail(err, LORT_E_DAMAGED, "incomplete: %llu bytes where a frame should begin",
                          (unsigned long long)available);
     uint32_t magic = lort_load_u32(data), size = lort_load_u32(data + 4);
-    if (magic - MAGIC > (uint32_t)LORT_FRAME_FOOTER)
+    if (magic - MAGIC > (uint32_t)LORT_FRAME_CURVES)
         return lort_fail(err, LORT_E_DAMAGED, "no LoRT frame: magic %#010x (allowed: %#x to %#x)",
-                         magic, MAGIC, MAGIC + (uint32_t)LORT_FRAME_FOOTER);
+                         magic, MAGIC, MAGIC + (uint32_t)LORT_FRAME_CURVES);
     uint64_t least = LORT_FRAME_HEADER - 8 + LORT_FRAME_TRAILER;
     if (size < least || size > least + LORT_FRAME_BODY_MAX)
         return lort_fail(err, LORT_E_DAMAGED, "frame size %u (allowed: %llu to %llu)", size,

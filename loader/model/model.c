@@ -217,7 +217,7 @@ lort_code lort_model_accept(lort_model *model, lort_error *err)
         lort_model_entry *entry = &model->files[i];
         lort_file *again = NULL;
         lort_file_info now;
-        lort_give(model->load_alloc, entry->loaded, entry->info.size);
+        lort_give(model->load_alloc, entry->loaded, entry->loaded_to - entry->loaded_from);
         entry->loaded = NULL;
         code = lort_model_open_again(model, entry, &again, err);
         if (code == LORT_OK)
@@ -270,56 +270,58 @@ typedef struct load_job {
     const lort_model_entry *entry;
     lort_file *file;
     uint8_t *memory;
+    uint64_t from, to; /* bytes of the file */
 } load_job;
 
 static lort_code load_piece(void *ctx, int64_t item, unsigned worker, unsigned slot,
                             lort_error *err)
 {
     load_job *job = ctx;
-    uint64_t offset = (uint64_t)item * LOAD_PIECE, rest = job->entry->info.size - offset;
+    const uint64_t at = (uint64_t)item * LOAD_PIECE, rest = job->to - job->from - at;
     lort_code code = check_stop(job->model, err);
     return code ? code
-                : lort_os_read(job->file, job->memory + offset,
-                               rest < LOAD_PIECE ? rest : LOAD_PIECE, offset, err);
+                : lort_os_read(job->file, job->memory + at, rest < LOAD_PIECE ? rest : LOAD_PIECE,
+                               job->from + at, err);
 }
 
-static lort_code load_from_disk(lort_model *model, lort_model_entry *entry, void *memory,
+static lort_code load_from_disk(load_job *job, lort_model *model, lort_model_entry *entry,
                                 lort_pool *pool, lort_error *err)
 {
-    load_job job = {.model = model, .entry = entry, .memory = memory};
-    lort_code code = lort_model_open_again(model, entry, &job.file, err);
+    lort_code code = lort_model_open_again(model, entry, &job->file, err);
     if (code == LORT_OK)
-        code = lort_pool_each(pool, (int64_t)((entry->info.size + LOAD_PIECE - 1) / LOAD_PIECE),
-                              load_piece, &job, err);
-    lort_os_close(job.file, NULL);
+        code = lort_pool_each(pool, (int64_t)((job->to - job->from + LOAD_PIECE - 1) / LOAD_PIECE),
+                              load_piece, job, err);
+    lort_os_close(job->file, NULL);
     return code;
 }
 
-/* Views change over only once the whole file is in memory. */
-static lort_code load_file(lort_model *model, lort_model_entry *entry, uint64_t from,
+/* Views change over only once all bytes [from, to) of the file are in memory. */
+static lort_code load_file(lort_model *model, lort_model_entry *entry, uint64_t from, uint64_t to,
                            lort_pool *pool, lort_error *err)
 {
     const lort_model_supply *supply = lort_model_supply_of(model);
     void *memory;
-    lort_code code =
-        lort_take(model->load_alloc, entry->info.size - from, "a file in memory", &memory, err);
+    lort_code code = lort_take(model->load_alloc, to - from, "a file in memory", &memory, err);
     if (code)
         return code;
+    load_job job = {.model = model, .entry = entry, .memory = memory, .from = from, .to = to};
     code = supply ? supply->load(model->source->ctx, entry->supplied, from, memory, err)
-                  : load_from_disk(model, entry, memory, pool, err);
+                  : load_from_disk(&job, model, entry, pool, err);
     if (code) {
-        lort_give(model->load_alloc, memory, entry->info.size - from);
+        lort_give(model->load_alloc, memory, to - from);
         return code;
     }
     entry->loaded = memory;
     entry->loaded_from = from;
+    entry->loaded_to = to;
     return LORT_OK;
 }
 
-/* The first byte of a file that is still needed; its size: none. */
+/* The first byte of a file that is still needed; its size: none. A model on the disk that is needed
+ * from its first extent on is loaded whole after a resumed run too. */
 static uint64_t needed_from(const lort_model *model, uint32_t file)
 {
-    if (!lort_model_supply_of(model) || model->needed == 0)
+    if (model->needed == 0 || (!lort_model_supply_of(model) && !model->run_only))
         return 0;
     const lort_extent *first =
         model->needed < model->extent_count ? &model->extents[model->needed] : NULL;
@@ -328,14 +330,34 @@ static uint64_t needed_from(const lort_model *model, uint32_t file)
                                         : 0;
 }
 
+/* Behind the last byte of a file that is needed. A supply brings the rest of a file too. */
+static uint64_t needed_to(const lort_model *model, uint32_t file)
+{
+    const uint64_t size = model->files[file].info.size, from = needed_from(model, file);
+    if (!model->run_only || model->needed_end >= model->extent_count)
+        return size;
+    const lort_extent *end = &model->extents[model->needed_end];
+    const uint64_t to = end->file > file ? size : end->file == file ? end->offset : 0;
+    if (to <= from)
+        return from;
+    return lort_model_supply_of(model) ? size : to;
+}
+
 void lort_model_need_from(lort_model *model, uint64_t extent) { model->needed = extent; }
+
+void lort_model_need_run(lort_model *model, uint64_t first, uint64_t end)
+{
+    model->needed = first;
+    model->needed_end = end;
+    model->run_only = true;
+}
 
 /* Each file is one block of whole pages. */
 uint64_t lort_model_load_bytes(const lort_model *model)
 {
     uint64_t bytes = 0, page = lort_os_page_size();
     for (uint32_t i = 0; i < model->file_count; i++)
-        bytes += (model->files[i].info.size + page - 1) / page * page;
+        bytes += (needed_to(model, i) - needed_from(model, i) + page - 1) / page * page;
     return bytes;
 }
 
@@ -344,9 +366,11 @@ lort_code lort_model_load(lort_model *model, const lort_alloc *alloc, lort_pool 
 {
     lort_code code = LORT_OK;
     model->load_alloc = alloc;
-    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++)
-        if (needed_from(model, i) < model->files[i].info.size && !model->files[i].loaded)
-            code = load_file(model, &model->files[i], needed_from(model, i), pool, err);
+    for (uint32_t i = 0; i < model->file_count && code == LORT_OK; i++) {
+        const uint64_t from = needed_from(model, i), to = needed_to(model, i);
+        if (from < to && !model->files[i].loaded)
+            code = load_file(model, &model->files[i], from, to, pool, err);
+    }
     return code;
 }
 

@@ -155,6 +155,8 @@ lort_code lort_model_prove_all(lort_model *model, lort_error *err);
 /* Full mode: an earlier run finished the extents before this one. A later load need not bring the
  * bytes of a supply. */
 void lort_model_need_from(lort_model *model, uint64_t extent);
+/* Full mode: only extents [first, end) are wanted. Call it before lort_model_load_bytes. */
+void lort_model_need_run(lort_model *model, uint64_t first, uint64_t end);
 /* The bytes that the header of a weight file of a source was parsed from. Owner: the model. */
 const uint8_t *lort_model_head(const lort_model *model, uint32_t file);
 /* True if LoRT finds the model of a directory by an index.json of this name. */

@@ -331,7 +331,8 @@ lort_code lort_model_view(lort_model *model, uint32_t file, uint64_t offset, uin
                           void *scratch, const uint8_t **out, lort_error *err)
 {
     lort_model_entry *entry = &model->files[file];
-    const bool loaded = entry->loaded && offset >= entry->loaded_from;
+    const bool loaded =
+        entry->loaded && offset >= entry->loaded_from && offset + n <= entry->loaded_to;
     *out = loaded       ? entry->loaded + (offset - entry->loaded_from)
            : entry->map ? lort_os_map_data(entry->map) + offset
                         : scratch;
@@ -347,7 +348,9 @@ lort_code lort_model_check(lort_model *model, uint32_t file, lort_error *err)
 {
     lort_model_entry *entry = &model->files[file];
     char name[200];
-    if (entry->loaded || !entry->map || !lort_os_map_faulted(entry->map))
+    const bool whole =
+        entry->loaded && entry->loaded_from == 0 && entry->loaded_to == entry->info.size;
+    if (whole || !entry->map || !lort_os_map_faulted(entry->map))
         return LORT_OK;
     return lort_fail(err, LORT_E_READ, "%s: the file shrank or could not be read while it was used",
                      show_name(name, sizeof name, entry));
@@ -358,7 +361,7 @@ static void close_file(lort_model *model, lort_model_entry *entry)
     lort_header_free(&entry->shown.header);
     lort_os_unmap(entry->map);
     lort_give(model->alloc, entry->head, entry->head_bytes);
-    lort_give(model->load_alloc, entry->loaded, entry->info.size - entry->loaded_from);
+    lort_give(model->load_alloc, entry->loaded, entry->loaded_to - entry->loaded_from);
     lort_os_close(entry->file, NULL);
 }
 

@@ -16,7 +16,8 @@ typedef struct lort_model_entry {
     lort_file_info info;
     lort_map *map;        /* NULL: empty, or could not be mapped */
     uint8_t *loaded;      /* full mode: the bytes in memory, from byte loaded_from on */
-    uint64_t loaded_from; /* 0, but for a supplied file of which a resumed run needs the rest */
+    uint64_t loaded_from; /* 0, but where a run needs only the rest of the file, or a part of it */
+    uint64_t loaded_to;   /* likewise; the size of the file */
     uint32_t supplied;    /* the number of the file at the supply */
     uint8_t *head;        /* unmapped files and files of a source: the header bytes */
     uint64_t head_bytes;
@@ -55,7 +56,9 @@ struct lort_model {
     const char *path;
     lort_dir *dir;
     const lort_model_source *source; /* NULL: the files lie in `dir` */
-    uint64_t needed;                 /* the first extent whose bytes a load must bring */
+    /* A load must bring the bytes of the extents from `needed` on; run_only: up to needed_end. */
+    uint64_t needed, needed_end;
+    bool run_only;
     lort_model_entry *files;
     uint32_t file_count, file_room, open_count;
     bool directory;

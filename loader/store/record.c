@@ -11,8 +11,8 @@ static lort_code pack_body(lort_frame_kind kind, const uint8_t *body, uint64_t b
                            bool *use, lort_error *err)
 {
     *use = false;
-    if (kind == LORT_FRAME_HEAD || kind == LORT_FRAME_FOOTER || bytes == 0 ||
-        bytes > LORT_FRAME_BODY_MAX)
+    if (kind == LORT_FRAME_HEAD || kind == LORT_FRAME_FOOTER || kind == LORT_FRAME_TASK ||
+        bytes == 0 || bytes > LORT_FRAME_BODY_MAX)
         return LORT_OK;
     void *memory;
     uint64_t capacity = lort_codec_bound(bytes), stored;

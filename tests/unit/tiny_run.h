@@ -39,7 +39,7 @@ static inline void tiny_run_open(tiny_run *run, const char *path, uint64_t memor
             &run->err);
     tiny_ok(lort_model_open(path, &run->session.alloc, NULL, NULL, &run->model, &run->err),
             &run->err);
-    run->decider = (lort_decider){&run->session, run->model, &run->options, NULL};
+    run->decider = (lort_decider){&run->session, run->model, &run->options, NULL, NULL};
 }
 
 static inline lort_code tiny_run_plan(tiny_run *run)

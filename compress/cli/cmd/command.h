@@ -10,6 +10,7 @@
 /* Runs a command on parsed values and prints its result. Returns the exit code. */
 int lort_cmd_compress(const lort_cli_values *values);
 int lort_cmd_plan(const lort_cli_values *values);
+int lort_cmd_merge(const lort_cli_values *values);
 int lort_cmd_inspect(const lort_cli_values *values);
 int lort_cmd_verify(const lort_cli_values *values);
 int lort_cmd_restore(const lort_cli_values *values);

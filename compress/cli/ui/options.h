@@ -21,6 +21,8 @@ typedef struct lort_cli_values {
     lort_run_options run;
     lort_quantize_options quantize;             /* what job has too is taken from there */
     lort_extract_options extract;               /* the same */
+    lort_merge_options merge;
+    const char *task; /* compress: I/N, auto; NULL: not given */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     const char *base;                           /* extract-lora; NULL: not given */
     const char *file;                           /* restore; NULL: not given */
@@ -79,7 +81,7 @@ typedef struct lort_cli_command {
 extern const lort_cli_option lort_cli_common_options[], lort_cli_compress_options[],
     lort_cli_plan_options[], lort_cli_inspect_options[], lort_cli_verify_options[],
     lort_cli_restore_options[], lort_cli_compare_options[], lort_cli_quantize_options[],
-    lort_cli_extract_options[], lort_cli_run_options[];
+    lort_cli_extract_options[], lort_cli_run_options[], lort_cli_merge_options[];
 
 /* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */

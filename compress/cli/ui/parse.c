@@ -1,15 +1,188 @@
 /* parse: goes through a command line with the tables of options.c, and prints them as the help of a
  * command. See options.h. The first fault counts. The rest of the line is still read, so that a
- * report can be written where --json says. */
+ * report can be written where --json says. The program never calls setlocale. So it reads and
+ * writes numbers in the C locale, whatever LANG says. */
 #include "compress/cli/console/place.h"
 #include "compress/cli/ui/guess.h"
 #include "compress/cli/ui/options.h"
 #include "compress/cli/ui/report_place.h"
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MOST_OPTIONS 48
+
+/* ---- one setter per kind of value ---- */
+
+typedef struct setting {
+    const lort_cli_command *command;
+    const lort_cli_option *option;
+    const char *text; /* the value as given */
+    lort_cli_values *values;
+} setting;
+
+static lort_code refuse_value(const setting *s, const char *allowed, lort_error *err)
+{
+    char shown[128];
+    return lort_fail(err, LORT_E_USAGE, "--%s '%s': must be %s", s->option->name,
+                     lort_escape_text(shown, sizeof shown, s->text), allowed);
+}
+
+static void *field_of(const setting *s) { return (char *)s->values + s->option->at; }
+
+static lort_code set_flag(const setting *s, lort_error *err)
+{
+    *(bool *)field_of(s) = true;
+    return LORT_OK;
+}
+
+static lort_code set_goal(const setting *s, lort_error *err) { return LORT_OK; }
+
+static lort_code set_whole(const setting *s, lort_error *err)
+{
+    char *end;
+    errno = 0;
+    int64_t v = strtoll(s->text, &end, 10);
+    bool digits = s->text[strspn(s->text, "0123456789")] == '\0' && *s->text;
+    if (!digits || *end || errno || (double)v < s->option->low || (double)v > s->option->high)
+        return refuse_value(s, s->option->allowed, err);
+    if (s->option->size == sizeof(int)) {
+        int narrow = (int)v; /* the range of the row fits an int */
+        memcpy(field_of(s), &narrow, sizeof narrow);
+    } else {
+        memcpy(field_of(s), &v, sizeof v);
+    }
+    return LORT_OK;
+}
+
+static lort_code set_real(const setting *s, lort_error *err)
+{
+    char *end;
+    double v = strtod(s->text, &end);
+    /* strtod alone would take hex, inf, nan and blanks */
+    bool plain = s->text[strspn(s->text, "0123456789.eE+-")] == '\0' && *s->text;
+    if (!plain || *end || !(v >= s->option->low && v <= s->option->high))
+        return refuse_value(s, s->option->allowed, err);
+    memcpy(field_of(s), &v, sizeof v);
+    return LORT_OK;
+}
+
+static lort_code set_time(const setting *s, lort_error *err)
+{
+    static const struct {
+        const char *suffix;
+        double seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *end = NULL;
+    const size_t digits = strspn(s->text, "0123456789.");
+    const double number = digits ? strtod(s->text, &end) : 0;
+    for (size_t i = 0; end == s->text + digits && i < sizeof units / sizeof *units; i++) {
+        const double seconds = number * units[i].seconds;
+        if (strcmp(end, units[i].suffix) != 0 ||
+            !(seconds >= s->option->low && seconds <= s->option->high))
+            continue;
+        memcpy(field_of(s), &seconds, sizeof seconds);
+        return LORT_OK;
+    }
+    return refuse_value(s, s->option->allowed, err);
+}
+
+static lort_code set_bytes(const setting *s, lort_error *err)
+{
+    uint64_t v = 0;
+    if (lort_parse_size(s->text, &v, NULL) || (double)v < s->option->low ||
+        (double)v > s->option->high)
+        return refuse_value(s, s->option->allowed, err);
+    memcpy(field_of(s), &v, sizeof v);
+    return LORT_OK;
+}
+
+static lort_code set_size(const setting *s, lort_error *err)
+{
+    char *end;
+    const size_t digits = strspn(s->text, "0123456789.");
+    if (digits == 0 || strcmp(s->text + digits, "%") != 0)
+        return set_bytes(s, err);
+    const double percent = strtod(s->text, &end);
+    if (*end != '%' || !(percent > 0 && percent <= 100))
+        return refuse_value(s, "a share above 0% and at most 100%, or bytes", err);
+    memcpy((char *)s->values + s->option->count, &percent, sizeof percent);
+    return LORT_OK;
+}
+
+static lort_code set_text(const setting *s, lort_error *err)
+{
+    if (!*s->text)
+        return refuse_value(s, "a name, not empty", err);
+    memcpy(field_of(s), &s->text, sizeof s->text);
+    return LORT_OK;
+}
+
+static lort_code set_list(const setting *s, lort_error *err)
+{
+    unsigned *count = (unsigned *)(void *)((char *)s->values + s->option->count);
+    const char **list = *(const char ***)field_of(s);
+    if (!*s->text)
+        return refuse_value(s, "a pattern, not empty", err);
+    const char **grown = realloc(list, (*count + 1) * sizeof *grown);
+    if (!grown)
+        return lort_fail(err, LORT_E_MEMORY, "no memory for the command line");
+    grown[(*count)++] = s->text;
+    *(const char ***)field_of(s) = grown;
+    return LORT_OK;
+}
+
+/* The place of the value in the row's choices. On failure -1, and *err is filled. */
+static int choice_of(const setting *s, lort_error *err)
+{
+    char allowed[256] = "one of";
+    for (int i = 0; s->option->choices[i]; i++) {
+        if (strcasecmp(s->text, s->option->choices[i]) == 0)
+            return i;
+        strcat(strcat(allowed, " "), s->option->choices[i]);
+    }
+    refuse_value(s, allowed, err);
+    return -1;
+}
+
+static lort_code set_name(const setting *s, lort_error *err)
+{
+    int i = choice_of(s, err);
+    if (i < 0)
+        return LORT_E_USAGE;
+    memcpy(field_of(s), &s->option->choices[i], sizeof(const char *));
+    return LORT_OK;
+}
+
+static lort_code set_choice(const setting *s, lort_error *err)
+{
+    int i = choice_of(s, err);
+    if (i < 0)
+        return LORT_E_USAGE;
+    /* enums are as wide as int, and the tables have the order of the enums */
+    memcpy(field_of(s), &i, sizeof i);
+    return LORT_OK;
+}
+
+static lort_code (*const setters[])(const setting *, lort_error *) = {
+    [LORT_CLI_FLAG] = set_flag, [LORT_CLI_GOAL] = set_goal,   [LORT_CLI_WHOLE] = set_whole,
+    [LORT_CLI_REAL] = set_real, [LORT_CLI_BYTES] = set_bytes, [LORT_CLI_TIME] = set_time,
+    [LORT_CLI_SIZE] = set_size, [LORT_CLI_TEXT] = set_text,   [LORT_CLI_PATH] = set_text,
+    [LORT_CLI_LIST] = set_list, [LORT_CLI_NAME] = set_name,   [LORT_CLI_CHOICE] = set_choice};
+_Static_assert(sizeof(lort_mode) == sizeof(int) && sizeof(lort_side_files) == sizeof(int) &&
+                   sizeof(lort_lines_kind) == sizeof(int),
+               "set_choice stores an int");
+
+lort_code lort_cli_set(const lort_cli_command *command, const lort_cli_option *option,
+                       const char *text, lort_cli_values *values, lort_error *err)
+{
+    const setting s = {command, option, text, values};
+    return setters[option->kind](&s, err);
+}
+
+/* ---- the command line ---- */
 
 static bool takes_value(const lort_cli_option *option)
 {
@@ -210,6 +383,7 @@ lort_code lort_cli_parse(const lort_cli_command *command, int argc, char **argv,
     lort_run_options_init(&values->run);
     lort_quantize_options_init(&values->quantize);
     lort_extract_options_init(&values->extract);
+    lort_merge_options_init(&values->merge);
     values->fail_above = -1;
     values->path = calloc((size_t)argc + 1, sizeof *values->path);
     if (!values->path)
