@@ -124,9 +124,6 @@ static lort_code explain_start(const lort_task_set *set, uint32_t task,
         snprintf(why, sizeof why, "it has other options ('%s', task 0/%u has '%s')",
                  lort_escape_text(there, sizeof there, model.options), set->tasks,
                  lort_escape_text(here, sizeof here, set->model.options));
-    else if (model.seed != set->model.seed)
-        snprintf(why, sizeof why, "it has another seed (%llu, task 0/%u has %llu)", (ull)model.seed,
-                 set->tasks, (ull)set->model.seed);
     else if (strcmp(model.libraries, set->model.libraries) != 0)
         snprintf(why, sizeof why, "it has other libraries ('%s', task 0/%u has '%s')",
                  lort_escape_text(there, sizeof there, model.libraries), set->tasks,

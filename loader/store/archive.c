@@ -10,6 +10,7 @@
 #include "formats/base/text.h"
 #include "formats/container/base.h"
 #include "formats/container/part.h"
+#include "formats/container/task.h"
 #include "formats/types/planes.h"
 #include "loader/os/os.h"
 #include "loader/store/own.h"
@@ -163,6 +164,19 @@ static lort_code read_head(lort_archive *a, const lort_record_source *source, lo
     return code;
 }
 
+/* A file of a task ends in a record of its own. */
+static bool ends_as_task(const lort_archive *a, const lort_record_source *source,
+                         lort_task_record *task)
+{
+    lort_record record = {0};
+    bool is = a->size >= LORT_TASK_BYTES &&
+              lort_record_read(source, LORT_FRAME_TASK, a->size - LORT_TASK_BYTES, a->size, &record,
+                               NULL) == LORT_OK;
+    is = is && lort_task_record_get(record.body, record.bytes, task, NULL) == LORT_OK;
+    lort_record_free(&record);
+    return is;
+}
+
 static lort_code read_footer(lort_archive *a, const lort_record_source *source, lort_error *err)
 {
     lort_record record = {0};
@@ -175,6 +189,11 @@ static lort_code read_footer(lort_archive *a, const lort_record_source *source, 
     if (code == LORT_OK)
         code = lort_footer_get(record.body, record.bytes, &a->footer, err);
     lort_record_free(&record);
+    lort_task_record task;
+    if (code == LORT_E_DAMAGED && ends_as_task(a, source, &task))
+        return lort_fail(err, LORT_E_INPUT,
+                         "the file of task %u/%u, not a container: 'lort merge' joins all tasks",
+                         task.task, task.tasks);
     if (code == LORT_E_DAMAGED)
         return lort_fail(
             err, code,
