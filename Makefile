@@ -160,12 +160,15 @@ check-hub: $(BUILD)/lort ## models of the network under 200 random sequences of 
 check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of them losing what was not synced; every one is resumed to the same bytes
 	@LORT=$(BUILD)/lort FAULT=$(FAULT_SO) tests/fault/kill.py
 
+check-tasks: $(BUILD)/lort ## 300 kills of tasks and of merge at random instants; at the end the bytes of one process
+	@LORT=$(BUILD)/lort tests/fault/kill_tasks.py
+
 check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each, ten of repaired: about two hours
 	LORT_SLOW=1 $(MAKE) MODE=release check
 	$(MAKE) MODE=asan check
 	$(MAKE) MODE=ubsan check
 	$(MAKE) MODE=tsan check
-	$(MAKE) MODE=release check-faults check-kills
+	$(MAKE) MODE=release check-faults check-kills check-tasks
 	$(MAKE) MODE=asan check-faults
 	$(MAKE) fuzz TIME=60
 	$(MAKE) fuzz TIME=600 T=repaired
@@ -289,6 +292,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide$(EXE): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib shared check check-python check-remote check-hub wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-python check-remote check-hub wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-tasks check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)

@@ -1,4 +1,4 @@
-/* task: see task.h. Layouts: docs/FORMAT.md, section 13. */
+/* task: see task.h. Layouts: docs/FORMAT.md, section 15. */
 #include "formats/container/task.h"
 #include "formats/container/body.h"
 #include <math.h>

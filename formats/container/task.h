@@ -1,4 +1,4 @@
-/* task: what tasks of one model say to each other (docs/FORMAT.md, section 13). A TASK record ends
+/* task: what tasks of one model say to each other (docs/FORMAT.md, section 15). A TASK record ends
  * the file of a task, which is the middle of a container. A CURVES record holds what a task
  * measured under a target size.
  *
