@@ -250,6 +250,7 @@ static double limit_of(const merging *m)
 static lort_code make_output(merging *m, const char *output, lort_error *err)
 {
     const lort_publish_options how = {.force = m->options.force,
+                                      .reads_along = true,
                                       .mode = m->set.mode,
                                       .expect_bytes = m->set.bytes,
                                       .stop = lort_session_stops,

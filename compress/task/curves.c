@@ -56,10 +56,10 @@ static lort_code read_record(const lort_task_file *file, lort_record *record,
 static lort_code compare_key(const lort_curves_from *from, const char *path,
                              const lort_curves_record *curves, bool *touched, lort_error *err)
 {
-    char whose[400], shown[300];
-    snprintf(whose, sizeof whose, "%s was made", lort_escape_text(shown, sizeof shown, path));
-    return lort_key_compare(whose, (lort_key){curves->key, curves->key_bytes}, from->key, true,
-                            touched, err);
+    char shown[300];
+    return lort_key_compare(lort_escape_text(shown, sizeof shown, path),
+                            (lort_key){curves->key, curves->key_bytes}, from->key, true, touched,
+                            err);
 }
 
 static lort_code name_file(const char *path, uint32_t task, uint32_t tasks, lort_code code,

@@ -44,7 +44,8 @@ static bool is_of_input(const line *l)
     return is;
 }
 
-static lort_code say_difference(const char *whose, const line *was, const line *is, lort_error *err)
+static lort_code say_difference(const char *whose, bool tasks, const line *was, const line *is,
+                                lort_error *err)
 {
     static const line none = {"", 0, 0};
     char label[200], before[200], now[200];
@@ -53,8 +54,9 @@ static lort_code say_difference(const char *whose, const line *was, const line *
         *(starts_with(is, "option") || was->bytes == 0 ? &was : &is) = &none;
     const line *named = is->bytes ? is : was;
     return lort_fail(err, is_of_input(named) ? LORT_E_READ : LORT_E_USAGE,
-                     "%s with another %s: %s there, %s here", whose,
-                     lort_escape(label, sizeof label, named->text, named->label),
+                     tasks ? "%s was made with another %s: %s there, %s here"
+                           : "%s was begun with another %s: %s there, %s here",
+                     whose, lort_escape(label, sizeof label, named->text, named->label),
                      value_of(was, before, sizeof before), value_of(is, now, sizeof now));
 }
 
@@ -74,7 +76,7 @@ lort_code lort_key_compare(const char *whose, lort_key old, lort_key now, bool t
             (tasks && is_task(&was) && is_task(&is)))
             continue;
         if (!same_text(was.text, was.label, is.text, is.label) || !starts_with(&is, LORT_KEY_TIME))
-            return say_difference(whose, &was, &is, err);
+            return say_difference(whose, tasks, &was, &is, err);
         *touched = true;
     }
     return LORT_OK;

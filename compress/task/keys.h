@@ -17,7 +17,7 @@ typedef struct lort_key {
     uint64_t bytes;
 } lort_key;
 
-/* Compares two keys. whose: begins a message, such as "OUT.part was begun". tasks: the keys are of
+/* Compares two keys. whose: the file that has the first one. tasks: the keys are of
  * two tasks of one model, whose LORT_KEY_TASK lines may differ.
  * LORT_OK if they are equal but for times and identities of files. Then *touched is set. On
  * failure: LORT_E_READ names the first difference of the input, LORT_E_USAGE that of options. */

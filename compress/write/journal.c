@@ -119,9 +119,8 @@ static lort_code begin_journal(lort_journal *j, lort_error *err)
 
 static lort_code compare_keys(const lort_journal *j, const note *n, bool *touched, lort_error *err)
 {
-    char whose[400];
-    snprintf(whose, sizeof whose, "%s was begun", lort_publish_partial(j->publish));
-    return lort_key_compare(whose, (lort_key){(const char *)n->whole.data + NOTE_HEAD, n->bytes},
+    return lort_key_compare(lort_publish_partial(j->publish),
+                            (lort_key){(const char *)n->whole.data + NOTE_HEAD, n->bytes},
                             lort_journal_get_key(j), false, touched, err);
 }
 

@@ -79,7 +79,10 @@ static lort_code hash_range(lort_publish *p, uint8_t *piece, uint64_t from, uint
 
 static lort_code hash_back(lort_publish *p, uint8_t *piece, lort_hasher *found, lort_error *err)
 {
-    lort_code code = hash_range(p, piece, 0, p->size, false, found, err);
+    uint64_t done;
+    lort_code code = lort_publish_along_take(p, found, &done, err);
+    if (code == LORT_OK)
+        code = hash_range(p, piece, done, p->size, false, found, err);
     if (code)
         return code;
     lort_hash128 wrote = lort_hasher_value(p->hasher), read = lort_hasher_value(found);
@@ -210,6 +213,7 @@ lort_code lort_publish_append(lort_publish *p, const void *bytes, uint64_t n, lo
     p->size += n;
     if (p->size - p->flushed >= FLUSH_BYTES) {
         lort_os_flush_behind(p->file, p->flushed, p->size - p->flushed);
+        lort_publish_along_ready(p, p->flushed); /* the range before has left the page cache */
         p->flushed = p->size;
     }
     return LORT_OK;
@@ -242,6 +246,7 @@ lort_code lort_publish_rewind(lort_publish *p, lort_error *err)
 {
     if (!p->marked || p->mark > p->size)
         return lort_fail(err, LORT_E_INTERNAL, "no mark to go back to");
+    lort_publish_along_close(p);
     lort_code code = lort_os_truncate(p->file, p->mark, err);
     if (code)
         return code;
@@ -407,6 +412,7 @@ void lort_publish_close(lort_publish *p)
 {
     if (!p)
         return;
+    lort_publish_along_close(p);
     const bool stays = lort_publish_stays(p), removed = p->made && !p->committed && !stays;
     if (stays && p->file && !p->bad) /* a second sync would report success */
         sync_file(p, NULL);

@@ -28,6 +28,8 @@ typedef struct lort_publish_options {
     /* Tells whether a file begins as outputs of this kind begin. A resumable writer takes over only
      * a partial output that begins so. NULL: only an empty one. */
     lort_own_fn *begins;
+    /* A FILE that is never rewound: a thread reads it back while it is written. */
+    bool reads_along;
     bool own_only; /* with force: replace only a file that LoRT made (loader/store/own.h) */
     /* LoRT calls it while it reads a file back; true: LORT_E_STOPPED. May be NULL. */
     bool (*stop)(void *ctx);

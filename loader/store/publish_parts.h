@@ -12,6 +12,8 @@ typedef struct lort_publish_name {
     char name[]; /* a path below the partial directory */
 } lort_publish_name;
 
+typedef struct lort_publish_along lort_publish_along;
+
 struct lort_publish {
     const lort_alloc *alloc;
     lort_publish_options options;
@@ -32,6 +34,7 @@ struct lort_publish {
     lort_hasher *marked;      /* the hash at the mark; NULL: no mark so far */
     uint64_t mark;            /* bytes of the file at the mark */
     uint64_t flushed;
+    lort_publish_along *along;   /* reads back what is on the disk already; NULL: nothing does */
     uint64_t found;              /* bytes that an earlier writer left; 0: none, or dropped */
     uint64_t synced_ns, sync_ns; /* end and duration of the last sync */
     bool made, committed; /* made: the partial output is ours; committed: it has its final name */
@@ -67,6 +70,16 @@ lort_code lort_publish_bury_dir(lort_publish *p, const lort_file_info *info, lor
 /* LORT_E_EXISTS if no earlier run noted the file. below: it lies in a noted directory. */
 lort_code lort_publish_check_left(lort_publish *p, lort_dir *dir, const char *name, bool below,
                                   lort_error *err);
+
+/* publish_along.c: the read-back of the present file while it is written. */
+/* The first `bytes` bytes of the file are on the disk. Does nothing without options.reads_along. */
+void lort_publish_along_ready(lort_publish *p, uint64_t bytes);
+/* Ends it. *hasher is then that of the first *bytes bytes as they were read back. On failure:
+ * LORT_E_WRITE. */
+lort_code lort_publish_along_take(lort_publish *p, lort_hasher *hasher, uint64_t *bytes,
+                                  lort_error *err);
+/* Ends it, and forgets what was read. */
+void lort_publish_along_close(lort_publish *p);
 
 /* publish_guard.c: names, and the lock file of outputs that are not resumable. */
 typedef struct lort_publish_hold {

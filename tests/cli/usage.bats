@@ -23,7 +23,7 @@ refuse() {
 }
 
 @test "every command has a help with every option it takes" {
-    for command in compress plan inspect verify restore run compare quantize extract-lora; do
+    for command in compress merge plan inspect verify restore run compare quantize extract-lora; do
         expect 0 "$LORT" $command --help
         printed "Usage: lort $command "
         printed '^ +(-h, )?--help'
@@ -34,7 +34,7 @@ refuse() {
         [ ! -s "$T/err" ]
     done
     expect 0 "$LORT" --help
-    for command in compress plan inspect verify restore run compare quantize extract-lora; do printed "^ +$command "; done
+    for command in compress merge plan inspect verify restore run compare quantize extract-lora; do printed "^ +$command "; done
     expect 0 "$LORT" help
 }
 
@@ -47,7 +47,8 @@ refuse() {
         printf '%s\n' "$@" help progress | sort >"$T/want"
         diff "$T/want" "$T/have"
     }
-    check compress output $job offline spool spool-keep json force resume time-limit quiet verbose
+    check compress output $job task tasks measure reserve offline spool spool-keep json force resume time-limit quiet verbose
+    check merge tasks keep fail-above wait force memory json quiet verbose
     check plan $job sample offline spool spool-keep json quiet verbose
     check inspect weights side-files memory offline spool json quiet verbose
     check verify base quick memory threads offline spool json quiet verbose
@@ -191,7 +192,7 @@ END
 manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
 
 @test "the manual has every option of every command, and no other" {
-    for command in compress plan inspect verify restore run compare quantize extract-lora; do
+    for command in compress merge plan inspect verify restore run compare quantize extract-lora; do
         "$LORT" help "$command"
     done | sed -nE 's/^ +(-., )?(--[a-z0-9-]+).*/ \2/p' | sort -u >"$T/known" # a help text may name llama.cpp's options
     [ "$(wc -l <"$T/known")" -gt 20 ]
