@@ -228,6 +228,32 @@ refused() {
     refused 3 'task 1/2: it is foreign: it has other shares'
 }
 
+@test "a missed size is repeated with the reserve that merge names" {
+    f32_model "$T/m.safetensors" <<'END'
+tensors = {"w": [96, 64]}
+random.seed(7)
+left, right = ([[random.gauss(0, 1) for _ in range(n)] for _ in range(4)] for n in (96, 64))
+values = [sum(left[k][i] * right[k][j] for k in range(4)) + 0.02 * ((i * 64 + j) * 7919 % 127 - 63) / 63 for i in range(96) for j in range(64)]
+END
+    for tenths in $(seq 30 90); do
+        rm -f "$T/one.lort"
+        bpw=$((tenths / 10)).$((tenths % 10))
+        "$LORT" compress "$T/m.safetensors" -o "$T/one.lort" --bpw $bpw 2>"$T/err" || continue
+        grep -q 'missed its size' "$T/err" && break
+    done
+    said 'missed its size'
+    tasks "$T/m.safetensors" 2 --bpw $bpw --measure
+    for again in 1 2 3; do # a single process may need several attempts too
+        tasks "$T/m.safetensors" 2 --bpw $bpw ${reserve:+--reserve $reserve}
+        "$LORT" merge "$T/o.lort" >"$T/out" 2>"$T/err" && break
+        said 'bits per weight \(allowed .*nothing was published; run all tasks again with --reserve [0-9]+'
+        absent "$T/o.lort"
+        reserve=$(grep -oE 'reserve [0-9]+' "$T/err" | grep -oE '[0-9]+')
+    done
+    [ -n "$reserve" ]
+    cmp "$T/one.lort" "$T/o.lort"
+}
+
 @test "--task auto takes the variable of a scheduler, and says which" {
     auto() { expect "$1" env -u SLURM_ARRAY_TASK_ID -u SLURM_PROCID "${@:2}" "$LORT" compress "$ONE_GGUF" -o "$T/o.lort" --lossless --task auto ${TASKS:+--tasks $TASKS}; rm -f "$T"/o.lort*; }
     TASKS=4 auto 0 SLURM_ARRAY_TASK_ID=3 SLURM_PROCID=0 SLURM_NTASKS=1 && said 'task 3/4, from SLURM_ARRAY_TASK_ID'
