@@ -83,6 +83,8 @@ FETCHER  := $(if $(filter 1,$(WITH_CURL)),$(BUILD)/tests/remote/fetch)
 NETTESTS := $(if $(FETCHER),$(wildcard tests/remote/test_*.py))
 # Where Python looks for packages: Debian's below /usr and /usr/local, else those of a user or a virtual environment.
 PYTHON_VERSION = $(shell /usr/bin/python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])' 2>/dev/null || echo python3)
+# Debian keeps what packages bring apart from what an administrator adds.
+ZSH_PLACE = $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 PYTHONDIR ?= $(PREFIX)/lib/$(if $(filter /usr,$(PREFIX)),python3/dist-packages,$(PYTHON_VERSION)/$(if $(filter /usr/local,$(PREFIX)),dist,site)-packages)
 ifeq ($(MODE),tsan) # ten times as slow, and nothing to find where one thread runs
 ONE_THREAD := archive basics block codec container dtype encode format gguf half held imatrix integers json lines memory multiply planes publish quant random rans report sha256 source_name \
@@ -196,7 +198,7 @@ bench-out-of-core: $(BUILD)/lort $(MAKER) ## 16 GiB models and an 8 GiB tensor i
 bench-quality: $(QUALITY_BIN) ## bits and errors beside llama.cpp's, differences, lossless shares, rounded factors, trits (BENCH=short: a sixth of the matrices)
 	@set -e; for program in $(QUALITY_BIN); do $$program; done
 
-install: all ## install the command, library, headers, lort.pc, man page and Python package
+install: all ## install the command, library, headers, lort.pc, manual, completions and Python package
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/lort/formats/base \
 	           $(DESTDIR)$(PREFIX)/include/lort/compress $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/lort $(DESTDIR)$(PREFIX)/bin/lort
@@ -213,7 +215,11 @@ install: all ## install the command, library, headers, lort.pc, man page and Pyt
 	install -m 644 formats/base/error.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/error.h
 	install -m 644 formats/base/escape.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/escape.h
 	install -m 644 formats/base/text.h $(DESTDIR)$(PREFIX)/include/lort/formats/base/text.h
-	install -m 644 docs/lort.1 $(DESTDIR)$(PREFIX)/share/man/man1/lort.1
+	scripts/make-man $(BUILD)/lort $(BUILD)/man
+	install -m 644 docs/lort.1 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	set -e; for file in bash:bash-completion/completions/lort zsh:zsh/$(ZSH_PLACE)/_lort fish:fish/vendor_completions.d/lort.fish; do \
+	    $(BUILD)/lort help --completion $${file%%:*} > $(BUILD)/completion; \
+	    install -D -m 644 $(BUILD)/completion $(DESTDIR)$(PREFIX)/share/$${file#*:}; done
 	install -d $(DESTDIR)$(PYTHONDIR)/lort
 	install -m 644 compress/python/lort/*.py compress/python/lort/py.typed $(DESTDIR)$(PYTHONDIR)/lort
 

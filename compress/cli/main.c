@@ -1,6 +1,7 @@
 /* main: the command line. It chooses the command and sets the signal handlers. At the end it checks
  * that the printed output arrived. It must not include any header of the library but lort.h. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/completion.h"
 #include "compress/cli/console/signals.h"
 #include "compress/cli/start.h"
 #include "compress/cli/table.h"
@@ -173,9 +174,20 @@ static int run_command(const char *name, int argc, char **argv)
     return result;
 }
 
+/* argv[0] is --completion. */
+static int print_completion(int argc, char **argv)
+{
+    lort_error err;
+    if (lort_cli_print_completion(argc > 1 ? argv[1] : NULL, commands, COMMANDS, &err) == LORT_OK)
+        return LORT_OK;
+    return refuse_unknown("help", argc, argv, &err);
+}
+
 static int print_help(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
+    if (name && strcmp(name, "--completion") == 0)
+        return print_completion(argc - 1, argv + 1);
     if (name && strcmp(name, "--json") == 0) {
         lort_cli_print_table(commands, COMMANDS);
         return LORT_OK;

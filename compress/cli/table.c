@@ -50,6 +50,7 @@ static void print_command(const lort_cli_command *command)
     print_text("{", "name", command->name);
     print_text(", ", "arguments", command->arguments);
     print_text(", ", "summary", command->summary);
+    print_text(", ", "notes", command->notes);
     char most[16] = "null";
     if (command->max_paths < INT_MAX)
         snprintf(most, sizeof most, "%d", command->max_paths);

@@ -188,7 +188,8 @@ END
 @test "an installed library is found by pkg-config and links" {
     [ "$MODE" = release ] || skip "the installed library is the release one"
     expect 0 make -s install BUILD="$(dirname "$LORT")" PREFIX=/opt/lort DESTDIR="$T/root"
-    for file in bin/lort lib/liblort.a include/lort/lort.h include/lort/formats/base/error.h share/man/man1/lort.1; do
+    for file in bin/lort lib/liblort.a include/lort/lort.h include/lort/formats/base/error.h share/man/man1/lort.1 share/man/man1/lort-compress.1 \
+        share/bash-completion/completions/lort share/zsh/site-functions/_lort share/fish/vendor_completions.d/lort.fish; do
         [ -e "$T/root/opt/lort/$file" ] || { echo "no $file"; return 1; }
     done
     printf '#include <lort/lort.h>\nint main(void) { lort_options o; lort_options_init(&o); return o.max_rank != 256; }\n' >"$T/use.c"
