@@ -46,7 +46,7 @@ extern "C" {
  *     the version before lacks. A program needs the minor version that has what it uses.
  *   - The major version rises when a program that is built already would go wrong. The number of
  *     the shared library (liblort.so.0) and the node of its symbols (LORT_0) rise with it. */
-#define LORT_API_VERSION 0x00000002u
+#define LORT_API_VERSION 0x00000003u
 /* The interface of the library that runs. It may be newer than LORT_API_VERSION of the program. A
  * program that finds an older one may ask for a newer library. */
 uint32_t lort_api_version(void);

@@ -149,6 +149,27 @@ typedef struct lort_tensor_report {
     uint64_t reserved[4]; /* memory of inspect: docs/FORMAT.md, section 12 */
 } lort_tensor_report;
 
+/* The memory of the process at a moment of the run. */
+typedef struct lort_sample_report {
+    double seconds; /* since the command began */
+    uint64_t anon_bytes, file_bytes;
+    uint64_t reserved[2];
+} lort_sample_report;
+
+/* The time that went into one kind of work, such as "measuring". */
+typedef struct lort_phase_report {
+    const char *phase;
+    double seconds;
+    uint64_t reserved[2];
+} lort_phase_report;
+
+/* One option of a command line. */
+typedef struct lort_option_report {
+    const char *name;  /* the long one, without dashes */
+    const char *value; /* as it was given; NULL: the option takes none */
+    uint64_t reserved[2];
+} lort_option_report;
+
 /* One limit of memory that applies. */
 typedef struct lort_source_report {
     const char *name, *where; /* such as "MemAvailable" and "/proc/meminfo" */
@@ -255,7 +276,16 @@ typedef struct lort_report {
      * Output, ratio, tensors and errors are those of the run. tasks 0: no task. merge: task 0. */
     uint32_t task, tasks;
     uint64_t task_bytes;
-    uint64_t reserved[19];
+    /* The options of the run. The functions of LoRT leave this empty. A caller may put them here
+     * for the JSON report; they must live until it is written. */
+    const lort_option_report *options;
+    uint64_t option_count;
+    lort_sample_report *samples; /* in the order of time; at most 200 */
+    uint64_t sample_count;
+    lort_phase_report *phases; /* those that took time */
+    uint64_t phase_count;
+    int64_t started_ns, ended_ns; /* the time of day, in nanoseconds since 1970; 0: unknown */
+    uint64_t reserved[11];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

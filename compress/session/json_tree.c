@@ -30,6 +30,16 @@ lort_node *lort_node_add(lort_node *array, lort_node *value)
     return NULL;
 }
 
+lort_node *lort_node_join(lort_node *object, const char *key, lort_node *value)
+{
+    json_t *there = json_object_get(object, key);
+    if (!there)
+        return lort_node_with(object, key, value);
+    json_t *list =
+        json_is_array(there) ? json_incref(there) : lort_node_add(json_array(), json_incref(there));
+    return lort_node_with(object, key, lort_node_add(list, value));
+}
+
 lort_node *lort_node_u64(uint64_t v)
 {
     return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);

@@ -37,6 +37,8 @@ lort_node *lort_node_object(void);
 lort_node *lort_node_array(void);
 /* Puts a member into an object, or takes the place of the one with this key. */
 lort_node *lort_node_with(lort_node *object, const char *key, lort_node *value);
+/* Puts a member into an object; where the key is there, the values become a list. */
+lort_node *lort_node_join(lort_node *object, const char *key, lort_node *value);
 lort_node *lort_node_add(lort_node *array, lort_node *item);
 /* Puts all members of `fields` into an object. */
 lort_node *lort_node_merge(lort_node *object, lort_node *fields);

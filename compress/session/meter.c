@@ -29,8 +29,10 @@ static double seconds_between(uint64_t from_ns, uint64_t to_ns)
 
 void lort_meter_enter(lort_meter *meter, lort_phase phase, uint64_t now_ns)
 {
-    if (meter->entered_ns)
+    if (meter->entered_ns) {
         meter->phases[meter->now].seconds += seconds_between(meter->entered_ns, now_ns);
+        meter->phases[meter->now].spent += seconds_between(meter->entered_ns, now_ns);
+    }
     meter->entered_ns = now_ns;
     if (phase != meter->now)
         meter->told_bytes = 0;
@@ -125,6 +127,12 @@ void lort_meter_end(lort_meter *meter)
     meter->share = 1;
 }
 
+double lort_meter_spent(const lort_meter *meter, lort_phase phase, uint64_t now_ns)
+{
+    const bool present = phase == meter->now && meter->entered_ns;
+    return meter->phases[phase].spent + (present ? seconds_between(meter->entered_ns, now_ns) : 0);
+}
+
 void lort_meter_again(lort_meter *meter, uint64_t now_ns)
 {
     lort_meter_enter(meter, LORT_PHASE_OPENING, now_ns);
@@ -132,7 +140,7 @@ void lort_meter_again(lort_meter *meter, uint64_t now_ns)
         lort_meter_phase *p = &meter->phases[i];
         const double did = (double)p->done_cost;
         const double former = did > 0 && p->seconds > 0 ? p->seconds / did : p->former;
-        *p = (lort_meter_phase){.former = former};
+        *p = (lort_meter_phase){.former = former, .spent = p->spent};
     }
     meter->share = 0;
     meter->told_bytes = 0;

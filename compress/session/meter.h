@@ -20,6 +20,7 @@ typedef struct lort_meter_phase {
     _Atomic uint64_t ticks, ticks_before;  /* before: up to the last finished piece */
     uint64_t before_bytes, before_tensors; /* of an earlier run; they cost nothing */
     double seconds;                        /* spent in it, up to the last change of phase */
+    double spent;                          /* the same, of all attempts */
     double former;                         /* pace of an earlier attempt; 0: none */
 } lort_meter_phase;
 
@@ -50,6 +51,8 @@ void lort_meter_done(lort_meter *meter, lort_phase phase, uint64_t cost, uint64_
                      uint64_t tensors);
 /* Work within a piece of the present phase. Any thread may call. */
 void lort_meter_tick(lort_meter *meter, uint64_t cost);
+/* Seconds that were spent in a phase, in all attempts. */
+double lort_meter_spent(const lort_meter *meter, lort_phase phase, uint64_t now_ns);
 /* Starts another attempt at the whole work, which remembers the paces of this one. */
 void lort_meter_again(lort_meter *meter, uint64_t now_ns);
 /* All is done, whatever was expected. */

@@ -308,3 +308,15 @@ lort_code lort_report_hashes(lort_report *report, uint64_t count, lort_error *er
     report->hashes = take_zeroed(report, count, sizeof *report->hashes);
     return report->hashes ? LORT_OK : lort_report_check(report, err);
 }
+
+lort_code lort_report_course(lort_report *report, const lort_sample_report *samples, unsigned count,
+                             unsigned phases)
+{
+    report->samples = take_zeroed(report, count, sizeof *samples);
+    report->phases = take_zeroed(report, phases, sizeof *report->phases);
+    if (!report->samples || !report->phases)
+        return lort_report_check(report, NULL);
+    memcpy(report->samples, samples, count * sizeof *samples);
+    report->sample_count = count;
+    return LORT_OK;
+}

@@ -47,6 +47,9 @@ lort_code lort_report_hashes(lort_report *report, uint64_t count, lort_error *er
 lort_code lort_report_types(lort_report *report, uint64_t count, lort_error *err);
 /* The name of a type. That of an opaque type is copied: its row does not outlive the model. */
 const char *lort_report_dtype(lort_report *report, const lort_dtype_info *type);
+/* Copies samples into the report, and takes room for so many phases; phase_count stays 0. */
+lort_code lort_report_course(lort_report *report, const lort_sample_report *samples, unsigned count,
+                             unsigned phases);
 /* A copy of a shape that lives as long as the report. */
 const int64_t *lort_report_shape(lort_report *report, const int64_t *dims, uint32_t n_dims);
 

@@ -146,6 +146,7 @@ static lort_code open_report(lort_session *session, lort_command command,
     *session = (lort_session){
         .report = report, .observer = observer, .start_ns = lort_os_clock_ns(), .worst_error = NAN};
     session->thread = &this_thread;
+    const int64_t started_ns = lort_os_time_ns();
     session->said_ns = session->start_ns;
     lort_meter_enter(&session->meter, LORT_PHASE_OPENING, session->start_ns);
     session->alloc = (lort_alloc){session_take, session_give, session};
@@ -154,6 +155,7 @@ static lort_code open_report(lort_session *session, lort_command command,
     if (code)
         return code;
     report->command = command;
+    report->started_ns = started_ns;
     code = lort_budget_open(UINT64_MAX, &session->budget, err);
     if (code == LORT_OK)
         lort_report_charge(report, session->budget);
@@ -334,12 +336,34 @@ const lort_alloc *lort_session_spare_alloc(const lort_session *session, uint64_t
     return lort_budget_alloc(session->spare);
 }
 
+/* The course of the run: phases and samples of the memory. */
+static void report_course(lort_session *session)
+{
+    lort_report *report = session->report;
+    const uint64_t now_ns = lort_os_clock_ns();
+    double spent[LORT_PHASES];
+    unsigned phases = 0;
+    for (unsigned i = 0; i < LORT_PHASES; i++) {
+        spent[i] = lort_meter_spent(&session->meter, (lort_phase)i, now_ns);
+        phases += spent[i] > 0;
+    }
+    if (lort_report_course(report, session->course.samples, session->course.count, phases))
+        return; /* lort_report_check reports it */
+    for (unsigned i = 0; i < LORT_PHASES; i++)
+        if (spent[i] > 0)
+            report->phases[report->phase_count++] =
+                (lort_phase_report){.phase = lort_phase_text((lort_phase)i), .seconds = spent[i]};
+}
+
 static void report_run(lort_session *session)
 {
     lort_report *report = session->report;
     lort_process_memory now;
     lort_session_sample(session);
     lort_os_process_memory(&now);
+    lort_course_add(&session->course, lort_session_seconds(session), now.anon_bytes,
+                    now.file_bytes);
+    report->ended_ns = lort_os_time_ns();
     report->peak_anon_bytes = session->peak_anon;
     report->peak_file_bytes = session->peak_file;
     report->peak_rss_bytes = session->peak_rss;
@@ -357,6 +381,7 @@ void lort_session_close(lort_session *session)
     }
     report_run(session);
     lort_report_uncharge(session->report);
+    report_course(session);
     lort_pool_close(session->pool);
     for (unsigned i = 0; session->scratch && i < session->threads; i++)
         lort_scratch_close(&session->scratch[i], &session->alloc);
@@ -374,6 +399,17 @@ double lort_session_seconds(const lort_session *session)
     return (double)(lort_os_clock_ns() - session->start_ns) * 1e-9;
 }
 
+/* Takes a sample for the course of the run, if it is time. */
+static void note_course(lort_session *session)
+{
+    const double seconds = lort_session_seconds(session);
+    lort_process_memory now;
+    if (session->thread != &this_thread || !lort_course_due(&session->course, seconds))
+        return;
+    lort_os_process_memory(&now);
+    lort_course_add(&session->course, seconds, now.anon_bytes, now.file_bytes);
+}
+
 /* Tells how far the work is, if nothing was told for a while. */
 static void say_progress(lort_session *session)
 {
@@ -386,6 +422,7 @@ static void say_progress(lort_session *session)
 lort_code lort_session_check_stop(lort_session *session, lort_error *err)
 {
     const lort_observer *observer = session->observer;
+    note_course(session);
     say_progress(session);
     if (observer && observer->stop && observer->stop(observer->ctx))
         return lort_fail(err, LORT_E_STOPPED, "stopped; nothing was published");
@@ -401,6 +438,7 @@ bool lort_session_stops(void *session) { return lort_session_check_stop(session,
 void lort_session_enter(lort_session *session, lort_phase phase)
 {
     lort_meter_enter(&session->meter, phase, lort_os_clock_ns());
+    note_course(session);
     lort_session_work_on(session, NULL);
     lort_session_say(session, LORT_EVENT_PROGRESS, NULL, NULL);
 }

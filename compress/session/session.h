@@ -6,6 +6,7 @@
 
 #include "compress/coder/block.h"
 #include "compress/lort.h"
+#include "compress/session/course.h"
 #include "compress/session/host.h"
 #include "compress/session/meter.h"
 #include "formats/container/container.h"
@@ -50,6 +51,7 @@ typedef struct lort_session {
     uint64_t done_bytes, total_bytes, out_bytes, tensors_done, tensors_total;
     double worst_error;
     lort_meter meter;
+    lort_course course;                          /* of the thread that opened the session alone */
     const void *thread;                          /* stands for the thread that opened the session */
     uint64_t said_ns;                            /* the last event */
     lort_phase phase_before;                     /* READING_BACK */

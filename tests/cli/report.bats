@@ -186,3 +186,37 @@ stuck(["compress", model, "-o", "b.lort", "--lossless", "-q"], "fifo", signal.SI
 END
     expect 0 "$LORT" verify -q "$T/b.lort"
 }
+
+@test "a report tells options, versions, kinds, layers, bits, phases, times and memory" {
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --bpw 5 --exclude '*attn_q*' --exclude 'x*' -q --json "$T/r.json"
+    value "$T/r.json" 'd["options"]' >"$T/have"
+    echo "{'output': '$T/a.lort', 'bpw': '5', 'exclude': ['*attn_q*', 'x*'], 'quiet': True, 'json': '$T/r.json'}" | diff - "$T/have"
+    [ "$(value "$T/r.json" 'd["versions"]["lort"] == d["lort"] and d["versions"]["algorithm"] >= 7 and all(d["versions"].values())')" = True ]
+    python3 - "$T/r.json" <<'END'
+import datetime, json, math, sys
+d = json.load(open(sys.argv[1]))
+start, end = (datetime.datetime.strptime(d[k], "%Y-%m-%dT%H:%M:%SZ") for k in ("started", "ended"))
+assert abs((datetime.datetime.utcnow() - start).total_seconds()) < 300 and 0 <= (end - start).total_seconds() < 300
+assert {"measuring", "writing"} <= {p["phase"] for p in d["phases"]}
+assert abs(sum(p["seconds"] for p in d["phases"]) - d["seconds"]) < 0.1 + 0.1 * d["seconds"]
+times = [s["seconds"] for s in d["samples"]]
+assert 1 < len(times) <= 200 and times == sorted(times) and all(s["anon_bytes"] > 0 for s in d["samples"])
+assert max(s["anon_bytes"] for s in d["samples"]) <= d["memory"]["peak_anon_bytes"]
+for t in d["tensors"]:
+    assert t["kind"] and t["layer"] == (0 if t["name"].startswith("blk.0.") else None), t
+    assert abs(t["bits"] - 8 * t["bytes_out"] / math.prod(t["shape"])) < 1e-6, t
+for k in d["kinds"]:
+    own = [t for t in d["tensors"] if t["kind"] == k["kind"]]
+    assert k["tensors"] == len(own) > 0 and k["bytes_out"] == sum(t["bytes_out"] for t in own)
+    assert abs(k["bits"] - 8 * k["bytes_out"] / k["elements"]) < 1e-6
+assert sum(k["tensors"] for k in d["kinds"]) == len(d["tensors"])
+END
+    # options stand in the report of a refused command line too
+    expect 2 "$LORT" compress "$ONE_GGUF" -o "$T/b.lort" --rank x --json "$T/r2.json"
+    [ "$(value "$T/r2.json" 'd["options"]["rank"]')" = x ]
+    # many options in one word
+    expect 0 "$LORT" verify "$T/a.lort" -qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq --json "$T/r3.json"
+    [ "$(value "$T/r3.json" 'd["options"]["quiet"]')" = True ]
+    expect 2 "$LORT" verify "$T/a.lort" --memory $'\e\xff' --json "$T/r4.json"
+    [ "$(value "$T/r4.json" 'd["options"]["memory"]')" = '\x1B\xFF' ]
+}

@@ -65,12 +65,15 @@ int lort_cli_end_run(lort_progress *progress, lort_report *report, lort_code cod
 }
 
 /* Text that was printed comes before the report. */
-static lort_code write_reports(const lort_cli_values *values, const lort_report *reports,
-                               unsigned count)
+static lort_code write_reports(const lort_cli_values *values, lort_report *reports, unsigned count)
 {
     lort_error err = {0};
     if (!values->report)
         return LORT_OK;
+    for (unsigned i = 0; i < count; i++) {
+        reports[i].options = values->given;
+        reports[i].option_count = values->given_count;
+    }
     lort_cli_flush();
     const lort_code written = count == 1
                                   ? lort_json_write(values->report, reports, &err)

@@ -31,6 +31,8 @@ typedef struct lort_cli_values {
     const char *goal_name; /* the option that chose job.goal; NULL: none */
     const char **path;     /* [paths], on the heap */
     int paths;
+    lort_option_report *given; /* [given_count], on the heap: the options for the report */
+    uint64_t given_count;
     lort_lines_kind progress;
     char **words;      /* run: CMD and its arguments, NULL-terminated; those of main */
     lort_json *report; /* the opened place of --json; NULL: none */

@@ -336,6 +336,23 @@ static lort_code check_complete(const lort_cli_command *command, const lort_cli_
     return refuse_streams(command, values, err);
 }
 
+/* For the report. One word may hold many options of one letter, so the list grows as it must: where
+ * its length is a power of two, it is full. */
+static lort_code remember_option(const lort_cli_option *row, lort_cli_values *values,
+                                 lort_error *err)
+{
+    const uint64_t n = values->given_count;
+    if ((n & (n - 1)) == 0) {
+        lort_option_report *grown = realloc(values->given, (n ? 2 * n : 1) * sizeof *values->given);
+        if (!grown)
+            return lort_fail(err, LORT_E_MEMORY, "no memory for the command line");
+        values->given = grown;
+    }
+    values->given[values->given_count++] =
+        (lort_option_report){.name = row->name, .value = takes_value(row) ? optarg : NULL};
+    return LORT_OK;
+}
+
 /* One answer of getopt_long. */
 static lort_code take_argument(const lort_cli_command *command, int result, char **argv,
                                lort_cli_values *values, lort_error *err)
@@ -347,7 +364,9 @@ static lort_code take_argument(const lort_cli_command *command, int result, char
     const lort_cli_option *row = row_of(command, result);
     if (row->kind == LORT_CLI_PATH)
         lort_place_spell(optarg);
-    lort_code code = lort_cli_set(command, row, optarg, values, err);
+    lort_code code = remember_option(row, values, err);
+    if (code == LORT_OK)
+        code = lort_cli_set(command, row, optarg, values, err);
     return code ? code : choose_goal(row, values, err);
 }
 
@@ -401,6 +420,7 @@ void lort_cli_values_free(lort_cli_values *values)
     free(values->job.exclude);
     free(values->quantize.tensor_types);
     free(values->path);
+    free(values->given);
     lort_json_close(values->report);
     memset(values, 0, sizeof *values);
 }

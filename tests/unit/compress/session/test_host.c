@@ -162,6 +162,8 @@ static lort_code write_facts(lort_report *report)
     report->peak_anon_bytes = report->peak_file_bytes = report->peak_rss_bytes = 0;
     report->cgroup_peak_bytes = report->source_count = 0;
     report->stall_seconds = report->seconds = 0;
+    report->sample_count = report->phase_count = 0;
+    report->started_ns = report->ended_ns = 0;
     return lort_report_json(report, tiny_path(dir, "json"), NULL);
 }
 

@@ -2,11 +2,18 @@
  *
  * One table of fields describes each object. A line has the tables of the report, so a figure has
  * one name in both. */
+#include "compress/math/blas.h"
+#include "compress/report/stamp.h"
+#include "compress/report/sums.h"
 #include "compress/session/json_place.h"
 #include "compress/session/json_tree.h"
 #include "compress/session/report.h"
+#include "formats/base/hash.h"
+#include "loader/machine/topology.h"
 #include "loader/os/os.h"
+#include "loader/store/codec.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,12 +122,40 @@ static const lort_field type_fields[] = {
     {"mean_error", LORT_FIELD_REAL, Y(mean_error)},
 };
 
+#define K(member) offsetof(lort_kind_sums, member)
+static const lort_field kind_fields[] = {{"kind", LORT_FIELD_TEXT, K(kind)},
+                                         {"tensors", LORT_FIELD_U64, K(tensors)},
+                                         {"elements", LORT_FIELD_U64, K(elements)},
+                                         {"bytes_in", LORT_FIELD_U64, K(bytes_in)},
+                                         {"bytes_out", LORT_FIELD_U64_KNOWN, K(bytes_out)},
+                                         {"bits", LORT_FIELD_REAL, K(bits)},
+                                         {"worst_error", LORT_FIELD_REAL, K(worst_error)},
+                                         {"mean_error", LORT_FIELD_REAL, K(mean_error)}};
+static const lort_field sample_fields[] = {
+    {"seconds", LORT_FIELD_REAL, offsetof(lort_sample_report, seconds)},
+    {"anon_bytes", LORT_FIELD_U64, offsetof(lort_sample_report, anon_bytes)},
+    {"file_bytes", LORT_FIELD_U64, offsetof(lort_sample_report, file_bytes)}};
+static const lort_field phase_fields[] = {
+    {"phase", LORT_FIELD_TEXT, offsetof(lort_phase_report, phase)},
+    {"seconds", LORT_FIELD_REAL, offsetof(lort_phase_report, seconds)}};
+
+/* The kind, the layer and the bits: they follow from the other members. */
+static lort_node *with_place(lort_node *object, const lort_tensor_report *tensor)
+{
+    const int64_t layer = lort_layer_of(tensor->name);
+    object =
+        lort_node_with(object, "kind", lort_node_text(lort_kind_name(lort_kind_of_report(tensor))));
+    object = lort_node_with(object, "layer", layer < 0 ? lort_node_null() : lort_node_whole(layer));
+    return lort_node_with(object, "bits", lort_node_real(lort_report_bits(tensor)));
+}
+
 static lort_node *tensor_json(const lort_tensor_report *tensor)
 {
     lort_node *shape = lort_node_array();
     for (uint32_t i = 0; i < tensor->n_dims; i++)
         shape = lort_node_add(shape, lort_node_whole(tensor->shape[i]));
     lort_node *object = lort_node_with(LORT_NODE_OF(tensor_fields, tensor), "shape", shape);
+    object = with_place(object, tensor);
     /* "" is a name and not null */
     return lort_node_with(object, "name",
                           *tensor->name ? lort_node_text(tensor->name) : lort_node_string(""));
@@ -167,6 +202,16 @@ static lort_node *with_hashes(lort_node *root, const lort_report *report)
     return lort_node_with(root, "hashes", hashes);
 }
 
+static lort_node *kinds_json(const lort_report *report)
+{
+    lort_kind_sums sums[LORT_KINDS_MOST];
+    const unsigned count = lort_sum_kinds(report, sums);
+    lort_node *kinds = lort_node_array();
+    for (unsigned i = 0; i < count; i++)
+        kinds = lort_node_add(kinds, LORT_NODE_OF(kind_fields, &sums[i]));
+    return kinds;
+}
+
 static lort_node *with_lists(lort_node *root, const lort_report *report)
 {
     lort_node *warnings = lort_node_array(), *tensors = lort_node_array(),
@@ -184,6 +229,7 @@ static lort_node *with_lists(lort_node *root, const lort_report *report)
         root = lort_node_with(root, "meta", meta);
     root = with_hashes(root, report);
     root = lort_node_with(root, "types", types);
+    root = lort_node_with(root, "kinds", kinds_json(report));
     return lort_node_with(root, "tensors", tensors);
 }
 
@@ -220,9 +266,60 @@ static lort_node *task_json(const lort_report *report)
                           merge ? lort_node_null() : lort_node_u64(report->task_bytes));
 }
 
+/* Libraries by name. Each of them may decide bytes or speed. */
+static lort_node *versions_json(void)
+{
+    char number[64];
+    const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
+    lort_node *object = lort_node_with(lort_node_object(), "lort", lort_node_string(LORT_VERSION));
+    object = lort_node_with(object, "algorithm", lort_node_whole(LORT_ALGORITHM));
+    object = lort_node_with(object, "zstd", lort_node_text(lort_codec_version()));
+    snprintf(number, sizeof number, "%u.%u.%u", hwloc >> 16, hwloc >> 8 & 255, hwloc & 255);
+    object = lort_node_with(object, "hwloc", lort_node_text(number));
+    snprintf(number, sizeof number, "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
+    object = lort_node_with(object, "xxhash", lort_node_text(number));
+    object = lort_node_with(object, "jansson", lort_node_text(lort_json_version()));
+    return lort_node_with(object, "blas", lort_node_text(lort_blas_config()));
+}
+
+/* A value of the command line, which may hold any byte. */
+static lort_node *option_text(const char *value)
+{
+    char escaped[4096];
+    return lort_node_string(lort_escape_plain(escaped, sizeof escaped, value, strlen(value)));
+}
+
+/* An option that was given several times is a list. One without a value is true. */
+static lort_node *options_json(const lort_report *report)
+{
+    lort_node *object = lort_node_object();
+    for (uint64_t i = 0; i < report->option_count; i++) {
+        const lort_option_report *option = &report->options[i];
+        object = option->value ? lort_node_join(object, option->name, option_text(option->value))
+                               : lort_node_with(object, option->name, lort_node_literal("true"));
+    }
+    return object;
+}
+
+static lort_node *with_course(lort_node *root, const lort_report *report)
+{
+    char text[LORT_STAMP_TEXT];
+    lort_node *samples = lort_node_array(), *phases = lort_node_array();
+    for (uint64_t i = 0; i < report->sample_count; i++)
+        samples = lort_node_add(samples, LORT_NODE_OF(sample_fields, &report->samples[i]));
+    for (uint64_t i = 0; i < report->phase_count; i++)
+        phases = lort_node_add(phases, LORT_NODE_OF(phase_fields, &report->phases[i]));
+    root = lort_node_with(root, "started", lort_node_text(lort_stamp(report->started_ns, text)));
+    root = lort_node_with(root, "ended", lort_node_text(lort_stamp(report->ended_ns, text)));
+    root = lort_node_with(root, "phases", phases);
+    return lort_node_with(root, "samples", samples);
+}
+
 static lort_node *report_json(const lort_report *report)
 {
     lort_node *root = begun_json(report->command, &report->error);
+    root = lort_node_with(root, "versions", versions_json());
+    root = lort_node_with(root, "options", options_json(report));
     root = lort_node_merge(root, LORT_NODE_OF(head_fields, report));
     root = lort_node_with(root, "memory", memory_json(report));
     root = lort_node_with(root, "threads", lort_node_u64(report->threads));
@@ -240,6 +337,7 @@ static lort_node *report_json(const lort_report *report)
                           *report->input_label ? LORT_NODE_OF(network_fields, report)
                                                : lort_node_null());
     root = lort_node_merge(root, LORT_NODE_OF(tail_fields, report));
+    root = with_course(root, report);
     return with_lists(root, report);
 }
 
@@ -251,6 +349,8 @@ static lort_code open_blank(const lort_report *report, lort_report *blank)
         return code;
     blank->command = report->command;
     blank->error = report->error;
+    blank->options = report->options;
+    blank->option_count = report->option_count;
     if (report->input_path)
         blank->input_path = report->input_path;
     if (report->input_found)
