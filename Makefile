@@ -248,6 +248,7 @@ fuzz-run: $(FUZZ_RUN)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(LORT_CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/compress/report/assets.o: $(wildcard compress/report/page.css compress/report/page.js compress/report/vendor/*)
 $(BUILD)/liblort.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call say,AR)$(AR) rcsD $@ $(LIB_OBJ)

@@ -278,6 +278,16 @@ void lort_json_close(lort_json *json);
 /* Opens, writes and closes at once. On failure: the codes of lort_json_open and lort_json_write. */
 lort_code lort_report_json(const lort_report *report, const char *path, lort_error *err);
 
+/* Shows the JSON reports of one or two runs, as one page.
+ * paths: `count` files that lort_report_json or `lort --json` wrote. output: a new file. Its ending
+ * is the form: .html (a page that needs no network), .md, .csv (a row per tensor), .prom (a text
+ * file for node_exporter). It appears whole, or not at all. force: replace a file.
+ * report: input_path is the first path, output_path and output_bytes the page.
+ * LORT_E_INPUT: a file is no report of one run. LORT_E_USAGE: another ending, or other counts. */
+lort_code lort_report_page(const char *const *paths, unsigned count, const char *output, bool force,
+                           const lort_observer *observer, struct lort_report *report,
+                           lort_error *err);
+
 /* ---- the commands ---- */
 
 /* Common to all commands:

@@ -26,9 +26,10 @@ typedef enum lort_command {
     LORT_COMMAND_QUANTIZE,
     LORT_COMMAND_EXTRACT,
     LORT_COMMAND_RUN,
-    LORT_COMMAND_MERGE
+    LORT_COMMAND_MERGE,
+    LORT_COMMAND_REPORT
 } lort_command;
-#define LORT_COMMANDS (LORT_COMMAND_MERGE + 1)
+#define LORT_COMMANDS (LORT_COMMAND_REPORT + 1)
 const char *lort_command_text(lort_command command); /* "compress", "plan", ...; "" for NONE */
 const char *lort_mode_text(lort_mode mode);          /* "auto", "full", "stream" */
 

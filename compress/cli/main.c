@@ -76,6 +76,13 @@ static const lort_cli_command commands[] = {
      2, NULL, lort_cli_compare_options,
      "It prints a summary, and with -v a line for each tensor.\n", lort_cmd_compare, false, false,
      false},
+    {"report", "RUN.json [RUN2.json] -o R.html", "Show the reports of one or two runs as a page.",
+     1, 2, "a page", lort_cli_report_options,
+     "RUN.json is what --json wrote. The ending of R is the form: .html is a page with charts "
+     "that\n"
+     "needs no network, .md is for a model card or the summary of a CI run, .csv has a row per\n"
+     "tensor, and .prom is for the textfile collector of node_exporter.\n",
+     lort_cmd_report, false, false, false},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 

@@ -138,6 +138,44 @@ lort_node *lort_node_merge(lort_node *root, lort_node *fields)
     return NULL;
 }
 
+/* ---- reading ---- */
+
+lort_code lort_node_read(const void *text, size_t n, lort_node **out, lort_error *err)
+{
+    *out = json_loadb(text, n, 0, NULL);
+    return *out ? LORT_OK : lort_node_no_memory(err);
+}
+
+void lort_node_free(lort_node *node) { json_decref(node); }
+
+lort_node *lort_node_get(const lort_node *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+uint64_t lort_node_count(const lort_node *array) { return json_array_size(array); }
+lort_node *lort_node_at(const lort_node *array, uint64_t i)
+{
+    return json_array_get(array, (size_t)i);
+}
+bool lort_node_is_object(const lort_node *node) { return json_is_object(node); }
+const char *lort_node_chars(const lort_node *node) { return json_string_value(node); }
+double lort_node_number(const lort_node *node)
+{
+    return json_is_number(node) ? json_number_value(node) : NAN;
+}
+
+bool lort_node_next(lort_node *object, void **at, const char **key, const lort_node **value)
+{
+    *at = *at ? json_object_iter_next(object, *at) : json_object_iter(object);
+    if (!*at)
+        return false;
+    *key = json_object_iter_key(*at);
+    *value = json_object_iter_value(*at);
+    return true;
+}
+
 /* ---- writing ---- */
 
 /* Buffers the output, since jansson writes a few bytes at a time. */

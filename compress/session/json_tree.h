@@ -55,6 +55,27 @@ lort_node *lort_node_string(const char *text); /* UTF-8 */
 /* The value of a JSON literal; a string if JSON has no such literal. */
 lort_node *lort_node_literal(const char *text);
 
+/* ---- reading ---- */
+
+/* Parses a text of n bytes. It must be JSON that jansson accepts: a caller checks that first. So a
+ * failure is one of memory, which jansson tells as a fault of the text. Of equal keys the last one
+ * counts. The caller frees *out with lort_node_free. On failure: LORT_E_MEMORY. */
+lort_code lort_node_read(const void *text, size_t n, lort_node **out, lort_error *err);
+void lort_node_free(lort_node *node); /* accepts NULL */
+/* A member of an object; NULL if there is none, it is null, or `object` is no object. */
+lort_node *lort_node_get(const lort_node *object, const char *key);
+/* Items of an array; 0 for anything else. at: NULL past the end. */
+uint64_t lort_node_count(const lort_node *array);
+lort_node *lort_node_at(const lort_node *array, uint64_t i);
+bool lort_node_is_object(const lort_node *node);
+/* The text of a string; NULL for anything else. */
+const char *lort_node_chars(const lort_node *node);
+/* A number; NaN for anything else. */
+double lort_node_number(const lort_node *node);
+/* Walks over the members of an object in the order of the text. Begin with *at NULL. False at the
+ * end. */
+bool lort_node_next(lort_node *object, void **at, const char **key, const lort_node **value);
+
 /* Fails with LORT_E_MEMORY: there is no memory for a text. */
 lort_code lort_node_no_memory(lort_error *err);
 

@@ -105,7 +105,8 @@ const char *lort_command_text(lort_command command)
                                         [LORT_COMMAND_QUANTIZE] = "quantize",
                                         [LORT_COMMAND_EXTRACT] = "extract-lora",
                                         [LORT_COMMAND_RUN] = "run",
-                                        [LORT_COMMAND_MERGE] = "merge"};
+                                        [LORT_COMMAND_MERGE] = "merge",
+                                        [LORT_COMMAND_REPORT] = "report"};
     return (unsigned)command < sizeof texts / sizeof *texts ? texts[command] : "";
 }
 

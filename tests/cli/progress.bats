@@ -303,7 +303,7 @@ END2
 @test "the options as JSON are those of the help" {
     expect 0 "$LORT" help --json
     cp "$T/out" "$T/table"
-    for command in compress plan inspect verify restore compare quantize extract-lora; do
+    for command in compress plan inspect verify restore compare quantize extract-lora report; do
         "$LORT" help $command | sed -nE 's/^ +(-., )?--([a-z0-9-]+).*/\2/p' >"$T/have"
         value "$T/table" "'\n'.join(o['name'] for c in d['commands'] if c['name'] == '$command' for o in c['options'])" | diff "$T/have" -
     done

@@ -23,7 +23,7 @@ refuse() {
 }
 
 @test "every command has a help with every option it takes" {
-    for command in compress merge plan inspect verify restore run compare quantize extract-lora; do
+    for command in compress merge plan inspect verify restore run compare quantize extract-lora report; do
         expect 0 "$LORT" $command --help
         printed "Usage: lort $command "
         printed '^ +(-h, )?--help'
@@ -34,7 +34,7 @@ refuse() {
         [ ! -s "$T/err" ]
     done
     expect 0 "$LORT" --help
-    for command in compress merge plan inspect verify restore run compare quantize extract-lora; do printed "^ +$command "; done
+    for command in compress merge plan inspect verify restore run compare quantize extract-lora report; do printed "^ +$command "; done
     expect 0 "$LORT" help
 }
 
@@ -56,6 +56,7 @@ refuse() {
     check run base dtype memory threads offline spool json quiet verbose
     check compare base fail-above weights side-files memory threads offline spool json quiet verbose
     check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit offline spool spool-keep json quiet verbose
+    check report output force json quiet verbose
     check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads blas-core force offline spool spool-keep json quiet verbose
 }
 
@@ -192,7 +193,7 @@ END
 manual() { sed -e 's/\\f[BIRP]//g' -e 's/\\-/-/g' docs/lort.1; }
 
 @test "the manual has every option of every command, and no other" {
-    for command in compress merge plan inspect verify restore run compare quantize extract-lora; do
+    for command in compress merge plan inspect verify restore run compare quantize extract-lora report; do
         "$LORT" help "$command"
     done | sed -nE 's/^ +(-., )?(--[a-z0-9-]+).*/ \2/p' | sort -u >"$T/known" # a help text may name llama.cpp's options
     [ "$(wc -l <"$T/known")" -gt 20 ]

@@ -186,7 +186,7 @@ class Command:
     def __init__(self, name, args, output=None, old=False, told="none", report=None, begun=False, again=False):
         self.name, self.args, self.output, self.old, self.told, self.report, self.begun = name, args.split(), output, old, told, report, begun
         self.again = again
-        self.before = {"out": OLD} if old else {}
+        self.before = {output: OLD} if old else {}
         self.want = self.stdout = None
         self.totals = {}
 
@@ -226,6 +226,8 @@ COMMANDS = [
     Command("extract-lora directory", "extract-lora {in}/tuned --base {in}/hf -o out -q -T 2 --mode stream --rank 4", "out"),
     Command("compare", "compare {in}/hf {in}/hf.lort -T 2", told="all"),
     Command("compare --json", "compare {in}/m.gguf {in}/gguf.lort -T 1 --json -", told="json"),
+    Command("report html", "report {in}/run.json -o out.html -q", "out.html"),
+    Command("report md, two runs, --force", "report {in}/run.json {in}/run.json -o out.md -q --force", "out.md", old=True),
 ]
 
 
@@ -240,7 +242,7 @@ def content(path):
 
 
 # keys of a report that depend on the run, not on the model
-MACHINE = {"memory", "mode_reason", "warnings"}
+MACHINE = {"memory", "mode_reason", "warnings", "started", "ended", "phases", "samples"}
 
 
 def outline(value):
@@ -529,6 +531,7 @@ def make_inputs(box):
     write_imatrix(os.path.join(box.inputs, "im.dat"))
     for name, source, how in (("gguf.lort", "m.gguf", []), ("hf.lort", "hf", ["--max-error", "0.1"]), ("factors.lort", "m.gguf", ["--rank", "4"])):
         subprocess.run([LORT, "compress", os.path.join(box.inputs, source), "-o", os.path.join(box.inputs, name), "-q", *how], check=True)
+    subprocess.run([LORT, "inspect", os.path.join(box.inputs, "m.gguf"), "-q", "--json", os.path.join(box.inputs, "run.json")], check=True)
     subprocess.run([LORT, "compress", os.path.join(box.inputs, "tuned.gguf"), "--base", os.path.join(box.inputs, "m.gguf"), "-o", os.path.join(box.inputs, "delta.lort"), "-q",
                     "--lossless"], check=True)
 

@@ -18,5 +18,6 @@ int lort_cmd_compare(const lort_cli_values *values);
 int lort_cmd_quantize(const lort_cli_values *values);
 int lort_cmd_run(const lort_cli_values *values);
 int lort_cmd_extract_lora(const lort_cli_values *values);
+int lort_cmd_report(const lort_cli_values *values);
 
 #endif

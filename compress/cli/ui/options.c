@@ -439,3 +439,6 @@ const lort_cli_option lort_cli_extract_options[] = {
     SPOOL_KEEP,
     COMMON,
     END};
+
+const lort_cli_option lort_cli_report_options[] = {
+    OUTPUT("the page to write: R.html, R.md, R.csv or R.prom"), FORCE, COMMON, END};

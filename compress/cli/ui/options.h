@@ -83,7 +83,8 @@ typedef struct lort_cli_command {
 extern const lort_cli_option lort_cli_common_options[], lort_cli_compress_options[],
     lort_cli_plan_options[], lort_cli_inspect_options[], lort_cli_verify_options[],
     lort_cli_restore_options[], lort_cli_compare_options[], lort_cli_quantize_options[],
-    lort_cli_extract_options[], lort_cli_run_options[], lort_cli_merge_options[];
+    lort_cli_extract_options[], lort_cli_run_options[], lort_cli_merge_options[],
+    lort_cli_report_options[];
 
 /* Sets the field of one option. text: the value; not used for flags.
  * On failure: LORT_E_USAGE with a message that names the option and the allowed values. */
