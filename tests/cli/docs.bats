@@ -105,6 +105,18 @@ A path: `tests/later/`.'
     right --run <<<$'```console\n$ echo "  mode      full: all"\n  mode      stream: some\n```'
 }
 
+@test "check-docs runs a block against the imitation of the Hub, and says so where it is missing" {
+    local hub
+    hub=$(realpath ../shared/hub/hub.py 2>/dev/null) && [ -e "$hub" ] || skip "../shared/hub is not here"
+    mkdir -p "$T/t/m"
+    echo '{}' >"$T/t/m/config.json"
+    HUB=$hub right --run <<<$'<!-- hub: acme/kjv m -->\n```sh\ntest -n "$HF_ENDPOINT" && test -n "$HF_HOME"\n```\n```sh\ntest "${HF_ENDPOINT:-none}" = none\n```'
+    printed '2 blocks of commands ran, 0 not run'
+    HUB=$hub wrong ':2: the commands exit 1' --run <<<$'<!-- hub: acme/kjv m -->\n```sh\nfalse\n```'
+    HUB=$T/none.py right --run <<<$'<!-- hub: acme/kjv m -->\n```sh\nfalse\n```'
+    printed '^README.md:2: not run: .*none.py is not here$'
+}
+
 @test "the examples of the manual work, in their order" {
     cp -r "$HF" "$T/model"
     cp "$GGUF" "$T/model.gguf"
