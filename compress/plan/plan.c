@@ -172,11 +172,27 @@ lort_code lort_plan_extents(lort_session *session, lort_model *model, const lort
     return code;
 }
 
+/* The output of a task is about the share of its run. */
+static void scale_output(const lort_model *model, lort_work_plan *plan)
+{
+    uint64_t count;
+    double all = 0, run = 0;
+    const lort_extent *extents = lort_model_extents(model, &count);
+    for (uint64_t i = 0; i < count; i++) {
+        all += (double)extents[i].bytes;
+        run += i >= plan->first && i < plan->end ? (double)extents[i].bytes : 0;
+    }
+    plan->out_low = (uint64_t)(all > 0 ? (double)plan->out_low * run / all : 0);
+    plan->out_high = (uint64_t)(all > 0 ? (double)plan->out_high * run / all : 0);
+}
+
 lort_code lort_plan_room(lort_session *session, lort_model *model, const lort_options *options,
                          lort_work_plan *plan, lort_error *err)
 {
     plan->limit = lort_session_limit(session, options->memory_bytes);
     lort_estimate_output(model, options, plan);
+    if (plan->tasks)
+        scale_output(model, plan);
     lort_code code = lort_room_choose(session, model, options, plan, err);
     if (plan->peak < lort_session_peak(session)) /* headers took more than the work will take */
         plan->peak = lort_session_peak(session);

@@ -38,8 +38,8 @@ void lort_frame_put(const lort_frame *frame, lort_buffer *out)
 /* The rules between the fields of a frame whose hash is right. */
 static lort_code frame_rules(const lort_frame *f, uint32_t flags, uint32_t zero, lort_error *err)
 {
-    bool fixed = f->kind == LORT_FRAME_HEAD || f->kind == LORT_FRAME_FOOTER ||
-                 f->kind == LORT_FRAME_TASK;
+    bool fixed =
+        f->kind == LORT_FRAME_HEAD || f->kind == LORT_FRAME_FOOTER || f->kind == LORT_FRAME_TASK;
     if (flags > FLAG_COMPRESSED || zero != 0)
         return lort_fail(
             err, LORT_E_DAMAGED,

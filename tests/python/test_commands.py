@@ -77,6 +77,20 @@ def test_every_command_gives_its_report(one, tmp_path):
     assert commands.quantize(one / "kjv-3m-f16.gguf", size="60%", dry_run=True)["command"] == "quantize"
 
 
+def test_tasks_are_merged(one, tmp_path):
+    commands.compress(one / "kjv-3m-f16.gguf", tmp_path / "one.lort", max_error=0.1)
+    for i in range(2):
+        task = commands.compress(one / "kjv-3m-f16.gguf", tmp_path / "all.lort", max_error=0.1, task=f"{i}/2")["task"]
+        assert (task["number"], task["of"]) == (i, 2)
+    report = commands.merge(tmp_path / "all.lort", keep=True)
+    assert report["command"] == "merge" and report.output_bytes == (tmp_path / "one.lort").stat().st_size
+    assert (tmp_path / "all.lort").read_bytes() == (tmp_path / "one.lort").read_bytes()
+    (tmp_path / "all.lort").unlink()
+    (tmp_path / "all.lort.task-0-of-2").unlink()
+    with pytest.raises(errors.InputError):
+        commands.merge(tmp_path / "all.lort", wait=0)
+
+
 def test_an_adapter_is_extracted(one, tmp_path):
     subprocess.run(["cp", "-r", one / "hf", tmp_path / "tuned"], check=True)
     subprocess.run([sys.executable, ROOT / "tests/examples/nudge.py", tmp_path / "tuned"], check=True)
@@ -125,7 +139,7 @@ def test_keywords_are_the_long_options():
 
 
 def test_every_option_of_every_command_is_a_keyword():
-    for command in ("compress", "plan", "inspect", "verify", "restore", "compare", "quantize", "extract-lora"):
+    for command in ("compress", "merge", "plan", "inspect", "verify", "restore", "compare", "quantize", "extract-lora"):
         for name, option in _run.options_of(LORT, command).items():
             if name not in _run.OWN_OPTIONS:
                 value = {"none": True, "one": 1, "many": ["1"]}[option["values"]]

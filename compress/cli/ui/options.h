@@ -19,10 +19,10 @@
 typedef struct lort_cli_values {
     lort_options job; /* compress, plan */
     lort_run_options run;
-    lort_quantize_options quantize;             /* what job has too is taken from there */
-    lort_extract_options extract;               /* the same */
+    lort_quantize_options quantize; /* what job has too is taken from there */
+    lort_extract_options extract;   /* the same */
     lort_merge_options merge;
-    const char *task; /* compress: I/N, auto; NULL: not given */
+    const char *task;                           /* compress: I/N, auto; NULL: not given */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     const char *base;                           /* extract-lora; NULL: not given */
     const char *file;                           /* restore; NULL: not given */

@@ -106,6 +106,16 @@ static void print_fetched(FILE *out, const lort_report *report)
                        size_text(report->spool_bytes, b), report->spool_path);
 }
 
+static void print_task(FILE *out, const lort_report *report)
+{
+    char bytes[32];
+    if (report->tasks && report->command == LORT_COMMAND_MERGE)
+        lort_cli_print(out, LABEL "%u\n", "tasks", report->tasks);
+    else if (report->tasks && report->command == LORT_COMMAND_COMPRESS)
+        lort_cli_print(out, LABEL "%u/%u: %s of the input\n", "task", report->task, report->tasks,
+                       size_text(report->task_bytes, bytes));
+}
+
 void lort_cli_print_start(FILE *out, const lort_report *report)
 {
     char a[32], b[32];
@@ -118,12 +128,13 @@ void lort_cli_print_start(FILE *out, const lort_report *report)
                    report->tensor_count == 1 ? "" : "s",
                    is_given(report->input_found) ? "; found in " : "", report->input_found);
     print_network(out, report);
+    print_task(out, report);
     if (report->mode != LORT_MODE_AUTO)
         lort_cli_print(out, LABEL "%s: %s\n", "mode", lort_mode_text(report->mode),
                        report->mode_reason);
     for (unsigned i = 0; i < report->source_count; i++)
         print_source(out, report, i);
-    if (report->budget_bytes)
+    if (report->budget_bytes && report->command != LORT_COMMAND_MERGE) /* merge plans nothing */
         lort_cli_print(out, LABEL "%s, planned peak %s\n", "budget",
                        size_text(report->budget_bytes, a),
                        size_text(report->planned_peak_bytes, b));

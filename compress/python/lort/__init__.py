@@ -6,7 +6,7 @@
 
 lort.open reads GGUF, safetensors and .lort through liblort.so.0 (ctypes). lort.safe_open and lort.load_file stand in for
 those of safetensors. lort.torch has load_file for torch, and imports torch when it is first used. compress, plan, inspect,
-verify, restore, compare, quantize and extract_lora run the command `lort` in a child process (lort.commands).
+verify, restore, compare, merge, quantize and extract_lora run the command `lort` in a child process (lort.commands).
 """
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ._layers import iter_layers
 from ._model import Model, TensorInfo, open
 from ._safe import load_file, safe_open
 from ._version import __version__
-from .commands import Report, compare, compress, extract_lora, inspect, plan, quantize, restore, verify
+from .commands import Report, compare, compress, extract_lora, inspect, merge, plan, quantize, restore, verify
 
 if TYPE_CHECKING:
     from . import torch as torch
 
 __all__ = ["DamagedError", "Error", "ExistsError", "InputError", "InternalError", "MemoryLimitError", "Model",
            "NumericError", "ReadError", "Report", "StoppedError", "TensorInfo", "UsageError", "WriteError", "__version__",
-           "compare", "compress", "extract_lora", "inspect", "iter_layers", "load_file", "open", "plan", "quantize",
+           "compare", "compress", "extract_lora", "inspect", "iter_layers", "load_file", "merge", "open", "plan", "quantize",
            "restore", "safe_open", "verify"]
 
 

@@ -21,7 +21,7 @@ from typing import Any, Optional, Union
 
 from ._run import Progress, Report, run
 
-__all__ = ["Report", "compare", "compress", "extract_lora", "inspect", "plan", "quantize", "restore", "verify"]
+__all__ = ["Report", "compare", "compress", "extract_lora", "inspect", "merge", "plan", "quantize", "restore", "verify"]
 
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
@@ -32,6 +32,14 @@ def compress(model: Path, output: Path, *, progress: Optional[Progress] = None, 
     Give at most one target: max_error (default 0.05), bpw, size, rank, energy or lossless=True.
     """
     return run("compress", [model], options, output=output, progress=progress)
+
+
+def merge(output: Path, *, progress: Optional[Progress] = None, **options: Any) -> Report:
+    """Joins the files of all tasks of compress(..., task="I/N") into the container `output`.
+
+    Raises InputError for a task that is missing or foreign, DamagedError for a damaged one.
+    """
+    return run("merge", [output], options, progress=progress)
 
 
 def plan(model: Path, *, progress: Optional[Progress] = None, **options: Any) -> Report:
