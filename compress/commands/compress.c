@@ -572,6 +572,8 @@ static lort_code run_compress(prepared *p, const char *output, const lort_option
     lort_model_watch(p->model);
     if (code == LORT_OK)
         code = refuse_inputs(p, output, options, err);
+    if (code == LORT_OK && p->plan.tasks) /* lort merge does not know the input */
+        code = refuse_inputs(p, p->decider.output, options, err);
     if (code == LORT_OK)
         code = attempt_sizes(p, output, &again, err);
     for (int i = 0; code == LORT_E_READ && lort_model_touched(p->model) && i < TOUCH_ATTEMPTS; i++)

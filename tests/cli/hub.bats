@@ -20,5 +20,6 @@ play() {
 @test "no token and no signed query anywhere" { play secrets "$ONE_HF"; }
 @test "Ctrl-C in a stalled read ends within 2 s" { play interrupt "$ONE_HF"; }
 @test "compare, --base, verify and restore take names of the network" { play commands "$ONE_HF"; }
+@test "tasks fetch their runs" { play tasks "$ONE_HF"; }
 @test "folders in every order: the order of a disk, and its words" { play folders "$ONE_HF"; }
 @test "quantize takes a file of a repository" { play gguf "$ONE_GGUF"; }

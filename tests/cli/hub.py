@@ -259,6 +259,29 @@ def commands(model, folder):
     run.lort(3, "inspect", "hf://" + NAME, "--offline")
 
 
+def tasks(model, folder):
+    """Three tasks give the bytes of the disk. Together they fetch the model once for each reading, and headers and samples each."""
+    run = Run(model, folder)
+    os.mkdir(run.path("spool"))
+    for words in (["--rank", "4"], ["--bpw", "5"]):
+        run.disk(*words)
+        before = run.fetched()
+        for measure in [["--measure"], []] if "--bpw" in words else [[]]:
+            for i in (2, 0, 1):
+                said = run.compress(0, "--mode", "stream", "--spool", "spool", "--task", f"{i}/3", *words, *measure)
+                assert "sha256: not checked, read in ranges by 3 tasks" in said, said
+        readings = 2 if "--bpw" in words else 1
+        heads = 3 * 2 * sum(f["large"] for f in run.hub.files.values()) * (1 << 17)
+        assert run.fetched() - before <= readings * (1.01 * run.total + heads), f"{words}: {run.fetched() - before} of {run.total} bytes"
+        run.lort(0, "merge", "net.lort", "-q")
+        run.same()
+    run.disk("--lossless") # full mode, over the bytes from the first one of the run on
+    for i in range(3):
+        run.compress(0, "--mode", "full", "--lossless", "--task", f"{i}/3", "-q")
+    run.lort(0, "merge", "net.lort", "-q")
+    run.same()
+
+
 def tensor_file(path, seed):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     head = json.dumps({"w": {"dtype": "F32", "shape": [64, 64], "data_offsets": [0, 16384]}}).encode()

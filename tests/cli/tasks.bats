@@ -284,6 +284,10 @@ END
     expect 2 "$LORT" merge
     expect 2 "$LORT" merge "$T/o.lort" --tasks 70000
     [ "$(cd "$T" && echo o.lort*)" = 'o.lort*' ]
+    cp "$ONE_GGUF" "$T/m.gguf"
+    expect 2 "$LORT" compress "$T/m.gguf" -o "$T/m.gguf" --task 0/2 --force
+    said 'is one of the input files'
+    cmp "$ONE_GGUF" "$T/m.gguf" && absent "$T/m.gguf.task-0-of-2"
 }
 
 @test "a task that stops goes on" {
