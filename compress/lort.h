@@ -169,6 +169,7 @@ typedef struct lort_options {
     /* BPW and SIZE: bytes that the shares leave unused. lort_merge names them where the output of
      * tasks missed its size. */
     uint64_t reserve;
+    bool spectra; /* put leading singular values into the report; changes no byte of the output */
 } lort_options;
 void lort_options_init_sized(lort_options *options, size_t size);
 static inline void lort_options_init(lort_options *options)
@@ -421,6 +422,7 @@ typedef struct lort_extract_options {
     const char *spool;     /* as in lort_options */
     bool spool_keep;       /* as in lort_options */
     const char *blas_core; /* as in lort_options */
+    bool spectra;          /* as in lort_options: of the updates */
 } lort_extract_options;
 void lort_extract_options_init_sized(lort_extract_options *options, size_t size);
 static inline void lort_extract_options_init(lort_extract_options *options)

@@ -147,7 +147,12 @@ typedef struct lort_tensor_report {
     uint64_t offset;        /* inspect: from the start of the file */
     const char *file;       /* inspect: the name of the file */
     double seconds;
-    uint64_t reserved[4]; /* memory of inspect: docs/FORMAT.md, section 12 */
+    /* compress, extract-lora, with `spectra`: the largest singular values that LoRT found on its
+     * way, relative to the norm; of a stack those of its first matrix. extract-lora: of the update.
+     * NULL: none. */
+    const float *spectrum;
+    uint64_t spectrum_count; /* at most 16 */
+    uint64_t reserved[2];    /* memory of inspect: docs/FORMAT.md, section 12 */
 } lort_tensor_report;
 
 /* The memory of the process at a moment of the run. */

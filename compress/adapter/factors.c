@@ -2,6 +2,7 @@
 #include "compress/adapter/adapter.h"
 #include "compress/factor/grid.h"
 #include "compress/math/random.h"
+#include "compress/session/figures.h"
 #include "compress/session/report.h"
 #include "formats/base/hash.h"
 #include <math.h>
@@ -137,6 +138,17 @@ static void set_reason(lort_tensor_report *entry, lort_reason reason)
     entry->reason_text = lort_reason_text(reason);
 }
 
+/* Of the update: its values are known from the measurement. */
+static void report_spectrum(lort_extractor *x, const lort_module *m, lort_tensor_report *entry)
+{
+    lort_spectrum spectrum = {0};
+    for (; spectrum.count < LORT_SPECTRUM_MOST && (int64_t)spectrum.count < m->count;
+         spectrum.count++)
+        spectrum.values[spectrum.count] = (float)sqrt(m->values[spectrum.count] / m->norm2);
+    if (x->options->spectra && m->norm2 > 0)
+        lort_report_spectrum(x->session.report, &spectrum, entry);
+}
+
 static void report_factors(lort_extractor *x, const lort_module *m, lort_tensor_report *entry)
 {
     const double share = m->tuned2 > 0 ? sqrt(m->norm2 / m->tuned2) : NAN;
@@ -148,6 +160,7 @@ static void report_factors(lort_extractor *x, const lort_module *m, lort_tensor_
     entry->rel_error = m->rank ? sqrt(m->error2 / m->norm2) : m->differs ? 1 : 0;
     entry->energy = m->rank ? 1 - m->error2 / m->norm2 : m->differs ? 0 : NAN;
     entry->type = m->rank ? m->left->name : "";
+    report_spectrum(x, m, entry);
     if (m->differs)
         entry->detail = lort_report_text(
             x->session.report, "update %.3g %% of the norm, noise %.2g %% of the update%s%s",

@@ -103,6 +103,15 @@ static lort_code build_factors(lort_factoring *f, lort_factors *out, lort_error 
     return code;
 }
 
+/* The first values that the basis found. */
+static void note_spectrum(const lort_factoring *f, lort_spectrum *out)
+{
+    const int64_t known = lort_min64(lort_min64(f->d, f->grid.rank_cap), LORT_SPECTRUM_MOST);
+    out->count = (uint32_t)known;
+    for (int64_t i = 0; i < known; i++)
+        out->values[i] = (float)sqrt(fmax(f->ritz[i], 0) / f->norm2);
+}
+
 static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err)
 {
     lort_reach reach;
@@ -117,6 +126,7 @@ static lort_code factorise(lort_factoring *f, lort_factors *out, lort_error *err
         return code;
     out->sketch = f->d;
     out->sigma_first = sqrt(f->ritz[0] / f->norm2);
+    note_spectrum(f, &out->spectrum);
     if (reach != LORT_REACH_HOPELESS)
         return build_factors(f, out, err);
     out->verdict = LORT_OUT_OF_REACH;

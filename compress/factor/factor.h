@@ -74,6 +74,12 @@ typedef enum lort_verdict {
     LORT_NOT_CONVERGED /* LAPACK gave up, or a side is too large; keep the matrix */
 } lort_verdict;
 
+#define LORT_SPECTRUM_MOST 16 /* singular values that a report shows of a matrix */
+typedef struct lort_spectrum {
+    uint32_t count;
+    float values[LORT_SPECTRUM_MOST]; /* the largest first, relative to ||W||_F */
+} lort_spectrum;
+
 typedef struct lort_factors {
     lort_verdict verdict;
     int64_t rank;
@@ -91,8 +97,9 @@ typedef struct lort_factors {
     /* OUT_OF_REACH: bound or estimate of the energy of max_rank, for the reason's text */
     double best_energy;
     double sigma_first; /* largest singular value / ||W||_F */
-    int passes;         /* reads of the matrix */
-    int64_t sketch;     /* width d of the basis at the end */
+    lort_spectrum spectrum;
+    int passes;     /* reads of the matrix */
+    int64_t sketch; /* width d of the basis at the end */
     int64_t bad_row, bad_col;
 } lort_factors;
 

@@ -149,6 +149,14 @@ static lort_node *with_place(lort_node *object, const lort_tensor_report *tensor
     return lort_node_with(object, "bits", lort_node_real(lort_report_bits(tensor)));
 }
 
+static lort_node *spectrum_json(const lort_tensor_report *tensor)
+{
+    lort_node *values = lort_node_array();
+    for (uint64_t i = 0; i < tensor->spectrum_count; i++)
+        values = lort_node_add(values, lort_node_real((double)tensor->spectrum[i]));
+    return values;
+}
+
 static lort_node *tensor_json(const lort_tensor_report *tensor)
 {
     lort_node *shape = lort_node_array();
@@ -156,6 +164,8 @@ static lort_node *tensor_json(const lort_tensor_report *tensor)
         shape = lort_node_add(shape, lort_node_whole(tensor->shape[i]));
     lort_node *object = lort_node_with(LORT_NODE_OF(tensor_fields, tensor), "shape", shape);
     object = with_place(object, tensor);
+    if (tensor->spectrum_count)
+        object = lort_node_with(object, "spectrum", spectrum_json(tensor));
     /* "" is a name and not null */
     return lort_node_with(object, "name",
                           *tensor->name ? lort_node_text(tensor->name) : lort_node_string(""));

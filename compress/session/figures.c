@@ -68,6 +68,15 @@ void lort_reading_figures(lort_report *report, const lort_part *part, uint64_t r
     entry->bytes_out = (part->same ? 0 : part->payload_bytes) + record_bytes;
 }
 
+void lort_report_spectrum(lort_report *report, const lort_spectrum *spectrum,
+                          lort_tensor_report *entry)
+{
+    if (spectrum->count == 0)
+        return;
+    entry->spectrum = lort_report_floats(report, spectrum->values, spectrum->count);
+    entry->spectrum_count = entry->spectrum ? spectrum->count : 0;
+}
+
 /* A longer name is cut, so that many small parts cannot repeat it at length. */
 #define NAME_WHOLE 200
 

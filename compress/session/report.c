@@ -320,3 +320,11 @@ lort_code lort_report_course(lort_report *report, const lort_sample_report *samp
     report->sample_count = count;
     return LORT_OK;
 }
+
+const float *lort_report_floats(lort_report *report, const float *values, uint64_t count)
+{
+    float *copy = take_zeroed(report, count, sizeof *copy);
+    if (copy)
+        memcpy(copy, values, (size_t)count * sizeof *copy);
+    return copy;
+}

@@ -47,6 +47,8 @@ lort_code lort_report_hashes(lort_report *report, uint64_t count, lort_error *er
 lort_code lort_report_types(lort_report *report, uint64_t count, lort_error *err);
 /* The name of a type. That of an opaque type is copied: its row does not outlive the model. */
 const char *lort_report_dtype(lort_report *report, const lort_dtype_info *type);
+/* A copy of numbers that lives as long as the report; NULL with the failure remembered. */
+const float *lort_report_floats(lort_report *report, const float *values, uint64_t count);
 /* Copies samples into the report, and takes room for so many phases; phase_count stays 0. */
 lort_code lort_report_course(lort_report *report, const lort_sample_report *samples, unsigned count,
                              unsigned phases);

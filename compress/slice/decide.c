@@ -38,6 +38,7 @@ static lort_code run_factor(lort_slice_source *source, const lort_target *target
     matrix.scale = scales;
     code = lort_factor(&matrix, target, pool, alloc, factors, err);
     source->passes += (uint32_t)factors->passes;
+    lort_slice_note_spectrum(source, factors);
     lort_give(alloc, scales, bytes);
     return code;
 }
@@ -435,6 +436,7 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
     code = decide_slice(&source, slice, &target, work, out, err);
     name_difference(planned, out);
     out->passes = source.passes;
+    out->spectrum = source.spectrum;
     out->seconds = (double)(lort_os_clock_ns() - start) * 1e-9;
     if (code)
         lort_outcome_free(out, &decider->session->alloc);

@@ -206,6 +206,7 @@ lort_code lort_outcome_factor(lort_slice_source *source, const lort_matrix_sourc
     lort_factors factors = {0};
     lort_code code = lort_factor(matrix, target, work.pool, &session->alloc, &factors, err);
     source->passes += (uint32_t)factors.passes;
+    lort_slice_note_spectrum(source, &factors);
     if (code == LORT_OK && factors.verdict == LORT_FACTORED) {
         code = lort_outcome_encode_factors(session, work.worker, slice, &factors, out, err);
         if (code == LORT_OK)

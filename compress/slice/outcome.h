@@ -47,7 +47,8 @@ typedef struct lort_outcome {
     lort_chunk *chunks;
     uint64_t chunk_room;
     uint64_t chunk_count;
-    uint32_t passes; /* whole readings of the slice */
+    uint32_t passes;        /* whole readings of the slice */
+    lort_spectrum spectrum; /* for the report alone */
     double seconds;
 } lort_outcome;
 

@@ -36,7 +36,8 @@ lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_t
                                NULL,
                                NULL,
                                0,
-                               false};
+                               false,
+                               {0, {0}}};
 }
 
 /* Decodes the elements [skip, skip + n) of the type's blocks at `bytes`. A tile may cut a block
@@ -245,4 +246,10 @@ lort_matrix_source lort_slice_matrix(lort_slice_source *source)
                                 lort_slice_read,
                                 source,
                                 NULL};
+}
+
+void lort_slice_note_spectrum(lort_slice_source *source, const lort_factors *factors)
+{
+    if (factors->spectrum.count > source->spectrum.count)
+        source->spectrum = factors->spectrum;
 }

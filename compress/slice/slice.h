@@ -61,7 +61,11 @@ typedef struct lort_slice_source {
     uint32_t passes; /* whole readings so far; samples do not count */
     /* The estimate of a coded slice must be its exact size, not that of a sample. */
     bool exact;
+    lort_spectrum spectrum; /* the longest that was found on the way; count 0: none */
 } lort_slice_source;
+
+/* Notes what a factorisation of the slice found, if no longer spectrum is known. */
+void lort_slice_note_spectrum(lort_slice_source *source, const lort_factors *factors);
 
 /* Squares of the rows of a block, and of the errors of their decoded values, in the weights' own
  * units. */

@@ -237,6 +237,8 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     /* These bytes include the record behind the payload. */
     report->bytes_out = lort_publish_size(emitter->publish) - part->start;
     report->passes = part->passes;
+    if (emitter->decider->options->spectra)
+        lort_report_spectrum(owner, &part->spectrum, report);
     report->seconds = part->seconds;
     report->reason = part->reason;
     report->reason_text =

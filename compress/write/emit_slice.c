@@ -425,6 +425,8 @@ lort_code lort_emit_slice(lort_emitter *emitter, uint32_t slice, const lort_outc
     const uint32_t passes =
         outcome->passes + 1 + (lort_outcome_has_blocks(outcome) && outcome->held.count == 0);
     part->passes = passes > part->passes ? passes : part->passes;
+    if (part->spectrum.count == 0)
+        part->spectrum = outcome->spectrum;
     if (part->planned->base && part->planned->candidate && !part->planned->same) {
         lort_code code = sum_source(emitter, offset, bytes, err);
         if (code)

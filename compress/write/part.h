@@ -36,7 +36,8 @@ typedef struct lort_part_draft {
     double outlier_energy;    /* part of norm2 */
     lort_weighed norm, error; /* of a tensor with importances */
     int64_t top_rank;
-    uint32_t passes; /* of the slice with the most readings */
+    uint32_t passes;        /* of the slice with the most readings */
+    lort_spectrum spectrum; /* of the first slice that has one */
     uint32_t kept;
     lort_reason reason; /* of the first kept slice */
     char detail[120];

@@ -220,3 +220,39 @@ END
     expect 2 "$LORT" verify "$T/a.lort" --memory $'\e\xff' --json "$T/r4.json"
     [ "$(value "$T/r4.json" 'd["options"]["memory"]')" = '\x1B\xFF' ]
 }
+
+@test "spectra are near the singular values of numpy, and change no byte" {
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/a.lort" --bpw 5 -q --spectra --json "$T/r.json"
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/b.lort" --bpw 5 -q --json "$T/none.json"
+    cmp "$T/a.lort" "$T/b.lort"
+    [ "$(value "$T/none.json" 'sum("spectrum" in t for t in d["tensors"])')" -eq 0 ]
+    [ "$(value "$T/r.json" 'sum("spectrum" in t for t in d["tensors"])')" -ge 5 ]
+    [ "$(value "$T/r.json" 'all("spectrum" not in t for t in d["tensors"] if len(t["shape"]) < 2)')" = True ]
+    expect 0 "$LORT" report "$T/r.json" -o "$T/r.html"
+    grep -q '"spectrum":\[0\.' "$T/r.html"
+    [ "$MODE" = release ] || return 0 # python is not sanitised
+    expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/c.lort" --rank 8 -q --spectra --json "$T/r8.json"
+    PYTHONPATH=compress/python LORT_LIBRARY=$(dirname "$LORT")/liblort.so.0 /usr/bin/python3 - "$ONE_GGUF" "$T/r.json" "$T/r8.json" <<'END'
+import json, sys
+import lort, numpy
+with lort.open(sys.argv[1]) as model:
+    # a sketch stays below the true values: by little for factors, by more where it only shows that none pay
+    for path, near in ((sys.argv[2], 0.9), (sys.argv[3], 0.998)):
+        for t in json.load(open(path))["tensors"]:
+            if "spectrum" not in t:
+                continue
+            w = numpy.asarray(model[t["name"]], dtype=numpy.float64)
+            true = numpy.linalg.svd(w, compute_uv=False) / numpy.linalg.norm(w)
+            have = numpy.array(t["spectrum"])
+            assert 0 < len(have) <= 16 and (numpy.diff(have) <= 0).all()
+            assert (have <= true[:len(have)] * 1.0001).all() and (have[:4] > true[:4] * near).all(), (t["name"], have, true[:16])
+END
+}
+
+@test "spectra of an adapter are those of the updates" {
+    cp -r "$ONE_HF" "$T/base" && cp -r "$T/base" "$T/tuned"
+    python3 tests/examples/nudge.py "$T/tuned"
+    expect 0 "$LORT" extract-lora "$T/tuned" --base "$T/base" -o "$T/adapter" -q --drop-unsupported --max-rank 8 --spectra --json "$T/r.json"
+    [ "$(value "$T/r.json" 'all(0 < len(t["spectrum"]) <= 16 and t["spectrum"] == sorted(t["spectrum"], reverse=True) and sum(s * s for s in t["spectrum"]) <= 1.001 for t in d["tensors"] if t["rank"])')" = True ]
+    [ "$(value "$T/r.json" 'sum("spectrum" in t for t in d["tensors"])')" -ge 1 ]
+}

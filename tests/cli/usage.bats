@@ -47,7 +47,7 @@ refuse() {
         printf '%s\n' "$@" help progress | sort >"$T/want"
         diff "$T/want" "$T/have"
     }
-    check compress output $job task tasks measure reserve offline spool spool-keep json force resume time-limit quiet verbose
+    check compress output $job spectra task tasks measure reserve offline spool spool-keep json force resume time-limit quiet verbose
     check merge tasks keep fail-above wait force memory json quiet verbose
     check plan $job sample offline spool spool-keep json quiet verbose
     check inspect weights side-files memory offline spool json quiet verbose
@@ -57,7 +57,7 @@ refuse() {
     check compare base fail-above weights side-files memory threads offline spool json quiet verbose
     check quantize output type size bpw imatrix types tensor-type pure allow-requantize keep-split dry-run recipe mode memory threads force resume time-limit offline spool spool-keep json quiet verbose
     check report output force json quiet verbose
-    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads blas-core force offline spool spool-keep json quiet verbose
+    check extract-lora base output rank energy max-error size max-rank outtype include exclude drop-unsupported mode weights memory threads blas-core force spectra offline spool spool-keep json quiet verbose
 }
 
 @test "version names the libraries in use" {

@@ -25,6 +25,7 @@ static lort_extract_options options_of(const lort_cli_values *values)
     options.spool = values->job.spool;
     options.spool_keep = values->job.spool_keep;
     options.blas_core = values->job.blas_core;
+    options.spectra = values->job.spectra;
     return options;
 }
 

@@ -262,6 +262,12 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
             .argument = "T", .help = "stop at a checkpoint after the time T, with exit 75"         \
     }
 
+#define SPECTRA(member)                                                                            \
+    {                                                                                              \
+        "spectra", 0, LORT_CLI_FLAG, AT(member),                                                   \
+            .help = "put leading singular values of matrices into the report"                      \
+    }
+
 const lort_cli_option lort_cli_common_options[] = {COMMON, END};
 const lort_cli_option lort_cli_compress_options[] = {
     OUTPUT("the container to write"),
@@ -270,6 +276,7 @@ const lort_cli_option lort_cli_compress_options[] = {
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing output file"},
     RESUME,
     TIME_LIMIT,
+    SPECTRA(job.spectra),
     OFFLINE(job.offline),
     SPOOL(job),
     SPOOL_KEEP,
@@ -434,6 +441,7 @@ const lort_cli_option lort_cli_extract_options[] = {
     THREADS(job.threads),
     BLAS_CORE,
     {"force", 0, LORT_CLI_FLAG, AT(job.force), .help = "replace an existing adapter file"},
+    SPECTRA(job.spectra),
     OFFLINE(job.offline),
     SPOOL(job),
     SPOOL_KEEP,
