@@ -47,14 +47,18 @@ static void raise_to(_Atomic uint64_t *peak, uint64_t value)
         ;
 }
 
-void lort_session_sample(lort_session *session)
+/* Reads the memory of the process, and raises the peaks to it. */
+static lort_process_memory sample_memory(lort_session *session)
 {
     lort_process_memory now;
     lort_os_process_memory(&now);
     raise_to(&session->peak_anon, now.anon_bytes);
     raise_to(&session->peak_file, now.file_bytes);
     raise_to(&session->peak_rss, now.peak_rss_bytes);
+    return now;
 }
+
+void lort_session_sample(lort_session *session) { (void)sample_memory(session); }
 
 static void report_memory(lort_session *session)
 {
@@ -358,9 +362,7 @@ static void report_course(lort_session *session)
 static void report_run(lort_session *session)
 {
     lort_report *report = session->report;
-    lort_process_memory now;
-    lort_session_sample(session);
-    lort_os_process_memory(&now);
+    const lort_process_memory now = sample_memory(session);
     lort_course_add(&session->course, lort_session_seconds(session), now.anon_bytes,
                     now.file_bytes);
     report->ended_ns = lort_os_time_ns();
@@ -403,10 +405,9 @@ double lort_session_seconds(const lort_session *session)
 static void note_course(lort_session *session)
 {
     const double seconds = lort_session_seconds(session);
-    lort_process_memory now;
     if (session->thread != &this_thread || !lort_course_due(&session->course, seconds))
         return;
-    lort_os_process_memory(&now);
+    const lort_process_memory now = sample_memory(session);
     lort_course_add(&session->course, seconds, now.anon_bytes, now.file_bytes);
 }
 
