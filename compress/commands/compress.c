@@ -462,7 +462,8 @@ static lort_code attempt_output(prepared *p, const char *output, const lort_opti
                                       .expect_bytes = p->plan.out_low,
                                       .stop = lort_session_stops,
                                       .stop_ctx = &p->session,
-                                      .reads_back = lort_session_reads_back};
+                                      .reads_back = lort_session_reads_back,
+                                      .tells = lort_session_warn_text};
     *over = 0;
     lort_code code = lort_publish_begin(output, &how, &p->session.alloc, &publish, err);
     if (code)

@@ -217,7 +217,8 @@ static lort_code begin_output(lort_extractor *x, const char *output, lort_error 
                                               lort_model_mode_bits(x->pair.base.model),
                                       .stop = lort_session_stops,
                                       .stop_ctx = &x->session,
-                                      .reads_back = lort_session_reads_back};
+                                      .reads_back = lort_session_reads_back,
+                                      .tells = lort_session_warn_text};
     return lort_publish_begin(output, &how, &x->session.alloc, &x->publish, err);
 }
 

@@ -289,7 +289,8 @@ static lort_code begin_output(lort_quantizer *q, const char *output, const lort_
                                 .mode = mode_bits(q),
                                 .stop = lort_session_stops,
                                 .stop_ctx = session,
-                                .reads_back = lort_session_reads_back};
+                                .reads_back = lort_session_reads_back,
+                                .tells = lort_session_warn_text};
     lort_code code = expected_bytes(q, wishes, &how.expect_bytes, err);
     if (code == LORT_OK)
         code = lort_publish_begin(output, &how, &session->alloc, &q->publish, err);

@@ -246,7 +246,8 @@ static lort_code begin_publish(restoring *r, const char *output, uint64_t bytes,
                                     .expect_bytes = bytes,
                                     .stop = lort_session_stops,
                                     .stop_ctx = &r->reading.session,
-                                    .reads_back = lort_session_reads_back};
+                                    .reads_back = lort_session_reads_back,
+                                    .tells = lort_session_warn_text};
     lort_meter_expect(&r->reading.session.meter, LORT_PHASE_READING_BACK, bytes, bytes, 0);
     return lort_publish_begin(output, &publish, alloc_of(r), &r->outlet.publish, err);
 }

@@ -255,7 +255,8 @@ static lort_code make_output(merging *m, const char *output, lort_error *err)
                                       .expect_bytes = m->set.bytes,
                                       .stop = lort_session_stops,
                                       .stop_ctx = &m->session,
-                                      .reads_back = lort_session_reads_back};
+                                      .reads_back = lort_session_reads_back,
+                                      .tells = lort_session_warn_text};
     lort_meter_expect(&m->session.meter, LORT_PHASE_WRITING, m->set.bytes, m->set.bytes,
                       m->session.tensors_total);
     lort_meter_expect(&m->session.meter, LORT_PHASE_READING_BACK, m->set.bytes, m->set.bytes, 0);

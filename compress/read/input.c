@@ -80,7 +80,7 @@ static bool owns(const lort_input *input, const char *imatrix, const lort_file_i
 lort_code lort_input_refuse(const lort_input *input, const char *imatrix, const char *output,
                             const lort_alloc *alloc, lort_error *err)
 {
-    static const char *const written[] = {"", ".part", ".part.journal"};
+    static const char *const written[] = {"", ".part", ".part.journal", ".part.writer"};
     const size_t room = strlen(output) + sizeof ".part.journal";
     char shown[300];
     void *name;

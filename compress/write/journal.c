@@ -68,8 +68,8 @@ static lort_code read_note(const lort_journal *j, uint64_t at, uint64_t end, not
 static lort_code write_note(lort_journal *j, const lort_buffer *whole, lort_error *err)
 {
     uint64_t first = 0;
-    lort_code code = LORT_OK;
-    if (j->size == 0) {
+    lort_code code = lort_publish_check(j->publish, err); /* another writer may have come */
+    if (code == LORT_OK && j->size == 0) {
         first = whole->size < LORT_OWN_BEGIN ? whole->size : LORT_OWN_BEGIN;
         code = lort_own_begin(j->file, whole->data, first, err);
     }
@@ -360,7 +360,9 @@ lort_code lort_journal_settle(lort_journal *j, lort_error *err)
 
 lort_code lort_journal_remove(lort_journal *j, lort_error *err)
 {
-    lort_code code = lort_own_remove(j->dir, j->name, j->file, err);
+    lort_code code = lort_publish_check(j->publish, err);
+    if (code == LORT_OK)
+        code = lort_own_remove(j->dir, j->name, j->file, err);
     lort_code closed = lort_os_close(j->file, code ? NULL : err);
     j->file = NULL;
     return code ? code : closed;

@@ -81,7 +81,8 @@ bool lort_name_is_temporary(const char *name)
 
 bool lort_name_is_unfinished(const char *name)
 {
-    return lort_text_ends(name, ".part") || lort_text_ends(name, ".part.journal");
+    return lort_text_ends(name, ".part") || lort_text_ends(name, ".part.journal") ||
+           lort_text_ends(name, ".part.writer");
 }
 
 unsigned lort_name_depth(const char *path)

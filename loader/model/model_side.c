@@ -96,15 +96,16 @@ static void leave_by_name(lort_tree *tree, const lort_found_folder *folder, cons
     folder->top->left_bytes += f->size;
 }
 
-/* The partial output of a run, or its journal. */
+/* The partial output of a run, its journal or its heartbeat. */
 static bool is_own_work(const lort_found_folder *folder, const lort_found *f)
 {
-    const size_t n = strlen(f->path) - strlen(".journal");
+    const bool beats = lort_text_ends(f->path, ".part.writer"); /* also of a GGUF */
+    const size_t n = strlen(f->path) - strlen(beats ? ".writer" : ".journal");
     if (lort_text_ends(f->path, ".part"))
         return f->container;
     for (const lort_found *one = folder->first; one; one = one->next)
         if (strncmp(one->path, f->path, n) == 0 && !one->path[n])
-            return one->container || one->size == 0;
+            return beats || one->container || one->size == 0;
     return false;
 }
 

@@ -130,9 +130,10 @@ lort_code lort_os_sync(lort_file *file, lort_error *err); /* then data and size 
  * Threads: one per file. */
 void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n);
 /* Takes an exclusive advisory lock without waiting; close releases the lock. It is a lock of the
- * open file description (fcntl), so shared disks see it too. On failure: LORT_E_EXISTS if somebody
- * holds the lock. */
-lort_code lort_os_lock(lort_file *file, lort_error *err);
+ * open file description (fcntl), so shared disks see it too. *locked is false, with LORT_OK, where
+ * the disk or the system has no such locks. On failure: LORT_E_EXISTS if somebody holds the
+ * lock. */
+lort_code lort_os_lock(lort_file *file, bool *locked, lort_error *err);
 /* Process of this host that holds the lock; 0: unknown, as for processes of other users. */
 uint64_t lort_os_lock_holder(const lort_file *file);
 /* Closes; accepts NULL. On failure: LORT_E_WRITE if close reports a lost write. */
@@ -260,6 +261,21 @@ int64_t lort_os_process_id(void);
 bool lort_os_variable(const char *name, char *out, uint64_t cap);
 /* The directory of the user's own files: HOME; on Windows else USERPROFILE. As above. */
 bool lort_os_home(char *out, uint64_t cap);
+/* Names this process among all of all hosts. A text that the system does not tell is "". */
+typedef struct lort_process_name {
+    char host[256];
+    char boot[64];      /* one for each start of the system; "" on Windows */
+    char space[64];     /* the namespace of process numbers; "" on Windows */
+    uint64_t id, start; /* start: 0: unknown */
+} lort_process_name;
+void lort_os_process_name(lort_process_name *out);
+typedef enum lort_process_state {
+    LORT_PROCESS_UNKNOWN,
+    LORT_PROCESS_LIVES,
+    LORT_PROCESS_DEAD
+} lort_process_state;
+/* What became of a process of this host, boot and space. */
+lort_process_state lort_os_process_state(uint64_t id, uint64_t start);
 typedef struct lort_process_memory {
     uint64_t anon_bytes, file_bytes, rss_bytes; /* now: RssAnon + RssShmem, RssFile, VmRSS */
     uint64_t peak_rss_bytes;                    /* VmHWM; not ru_maxrss, which survives exec */

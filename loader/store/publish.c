@@ -274,6 +274,8 @@ void lort_publish_keep(lort_publish *p, bool keep) { p->worth = keep; }
 bool lort_publish_stays(const lort_publish *p)
 {
     bool same = false;
+    if (lort_heartbeat_lost(p->heartbeat))
+        return p->made && !p->committed; /* it is another writer's */
     return p->made && !p->committed && p->worth &&
            leads_to_ours(p, p->partial, &same, NULL) == LORT_OK && same;
 }
@@ -310,7 +312,9 @@ lort_code lort_publish_adopt(lort_publish *p, uint64_t n, lort_error *err)
 
 lort_code lort_publish_drop(lort_publish *p, lort_error *err)
 {
-    lort_code code = p->found > p->size ? lort_os_truncate(p->file, p->size, err) : LORT_OK;
+    lort_code code = lort_publish_check(p, err);
+    if (code == LORT_OK && p->found > p->size)
+        code = lort_os_truncate(p->file, p->size, err);
     if (code)
         return code;
     p->found = 0;
@@ -320,10 +324,15 @@ lort_code lort_publish_drop(lort_publish *p, lort_error *err)
 
 void lort_publish_cut(lort_publish *p, uint64_t n)
 {
-    if (n >= p->size || !p->options.resumable)
+    if (n >= p->size || !p->options.resumable || lort_publish_check(p, NULL) != LORT_OK)
         return;
     p->worth = p->worth && lort_os_truncate(p->file, n, NULL) == LORT_OK;
     p->size = n;
+}
+
+lort_code lort_publish_check(lort_publish *p, lort_error *err)
+{
+    return lort_heartbeat_check(p->heartbeat, err);
 }
 
 lort_code lort_publish_checkpoint(lort_publish *p, lort_error *err)
@@ -368,7 +377,9 @@ static void keep_complete(lort_publish *p, lort_error *err)
  * rename, and says what it finds. */
 static lort_code give_name(lort_publish *p, bool replace, lort_error *err)
 {
-    lort_code code = check_name(p, p->partial, err);
+    lort_code code = lort_publish_check(p, err);
+    if (code == LORT_OK)
+        code = check_name(p, p->partial, err);
     if (code)
         return code;
     code = lort_os_rename(p->parent, p->partial, p->name, replace, err);
@@ -413,8 +424,10 @@ void lort_publish_close(lort_publish *p)
     if (!p)
         return;
     lort_publish_along_close(p);
+    (void)lort_publish_check(p, NULL); /* what another writer took over is not touched */
     const bool stays = lort_publish_stays(p), removed = p->made && !p->committed && !stays;
-    if (stays && p->file && !p->bad) /* a second sync would report success */
+    if (stays && p->file && !p->bad &&
+        !lort_heartbeat_lost(p->heartbeat)) /* a second sync would report success */
         sync_file(p, NULL);
     /* LoRT removes its partial output before it releases the lock. Afterwards another writer's
      * partial output may have the same name. */
@@ -427,6 +440,7 @@ void lort_publish_close(lort_publish *p)
         lort_own_remove(p->parent, p->partial, p->file, NULL);
     if (p->lock && p->lock_begun && !stays) /* a partial output that stays needs its notes */
         lort_own_remove(p->parent, p->guard, p->lock, NULL);
+    lort_heartbeat_stop(p->heartbeat);
     lort_hasher_close(p->marked);
     lort_hasher_close(p->hasher);
     lort_os_close(p->file, NULL);

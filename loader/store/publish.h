@@ -9,7 +9,8 @@
  *
  * The partial output of a resumable file is "NAME.part". If a writer ends early, the next writer
  * finds that file. It looks at the bytes, adopts the good ones at the start, and goes on behind
- * them. */
+ * them. The writer of a resumable file has a heartbeat too (heartbeat.h). So two writers do not
+ * mix where locks lie. */
 #ifndef LORT_LOADER_STORE_PUBLISH_H
 #define LORT_LOADER_STORE_PUBLISH_H
 
@@ -37,6 +38,10 @@ typedef struct lort_publish_options {
     /* LoRT calls it before it reads a file back, with done 0, and as it goes on; with stop_ctx.
      * Bytes of the file. May be NULL. */
     void (*reads_back)(void *ctx, uint64_t done, uint64_t total);
+    /* LoRT calls it with what a user should know: a disk has no locks, or LoRT waits for a writer
+     * of another host; with stop_ctx. May be NULL. */
+    void (*tells)(void *ctx, const char *text);
+    uint32_t watch_ms; /* of the heartbeat; 0: LORT_WATCH_MS */
 } lort_publish_options;
 
 /* Starts an output: takes the name and the lock of the partial output. path: the final name. The
@@ -95,6 +100,9 @@ void lort_publish_keep(lort_publish *publish, bool keep);
  * then writes adopted bytes again. */
 bool lort_publish_bad(const lort_publish *publish);
 void lort_publish_distrust(lort_publish *publish);
+/* LORT_E_EXISTS if another writer took the output over: then nothing of it may be changed. Does
+ * nothing for an output that is not resumable. Threads: any. */
+lort_code lort_publish_check(lort_publish *publish, lort_error *err);
 /* True if close would leave the partial output. */
 bool lort_publish_stays(const lort_publish *publish);
 

@@ -53,10 +53,40 @@ static void note_text(char *text, const lort_file_info *info)
              info->device, info->inode, (uint64_t)info->birth_ns);
 }
 
+static void warn_no_locks(const lort_publish *p)
+{
+    char text[500], place[300];
+    snprintf(text, sizeof text, "the disk of '%s' has no locks; %s",
+             lort_escape_text(place, sizeof place, lort_os_dir_path(p->parent)),
+             p->options.resumable
+                 ? "the heartbeat in NAME.part.writer alone keeps a second writer away"
+                 : "start no second run that writes the same output");
+    if (p->options.tells)
+        p->options.tells(p->options.stop_ctx, text);
+}
+
+/* Locks can lie on shared disks (heartbeat.h). So a lock of a resumable output is not enough. */
+static lort_code start_heartbeat(lort_publish *p, lort_error *err)
+{
+    const lort_heartbeat_options how = {.dir = p->parent,
+                                        .name = p->writer,
+                                        .watch_ms = p->options.watch_ms ? p->options.watch_ms
+                                                                        : LORT_WATCH_MS,
+                                        .stop = p->options.stop,
+                                        .tells = p->options.tells,
+                                        .ctx = p->options.stop_ctx};
+    char shown[300];
+    lort_code code = lort_heartbeat_start(&how, p->alloc, &p->heartbeat, err);
+    if (code == LORT_E_EXISTS)
+        lort_error_prefix(err, "output '%s'", lort_escape_text(shown, sizeof shown, p->name));
+    return code;
+}
+
 /* Tries once. *same: the name still leads to the file. */
 static lort_code try_hold(lort_publish *p, const lort_publish_hold *how, lort_file **file,
                           bool *found, bool *same, lort_error *err)
 {
+    bool locked = true;
     *same = false;
     lort_code code = lort_own_open(p->parent, how->name, how->begins, file, err);
     *found = *file != NULL;
@@ -66,9 +96,15 @@ static lort_code try_hold(lort_publish *p, const lort_publish_hold *how, lort_fi
             return LORT_OK;
     }
     if (code == LORT_OK)
-        code = lort_os_lock(*file, err);
+        code = lort_os_lock(*file, &locked, err);
     if (code == LORT_E_EXISTS && *file)
         return is_locked(p, *file, err);
+    if (code == LORT_OK && !locked)
+        warn_no_locks(p);
+    if (code == LORT_OK && p->options.resumable)
+        code = start_heartbeat(p, err);
+    if (code && *file && !*found)
+        lort_own_remove(p->parent, how->name, *file, NULL);
     return code ? code : lort_os_leads_to(p->parent, how->name, *file, same, err);
 }
 
@@ -80,6 +116,8 @@ lort_code lort_publish_take_name(lort_publish *p, const lort_publish_hold *how, 
         lort_code code = try_hold(p, how, file, found, &same, err);
         if (code == LORT_OK && same)
             return LORT_OK;
+        lort_heartbeat_stop(p->heartbeat);
+        p->heartbeat = NULL;
         lort_os_close(*file, NULL);
         *file = NULL;
         if (code)

@@ -3,6 +3,7 @@
 #define LORT_LOADER_STORE_PUBLISH_PARTS_H
 
 #include "formats/base/hash.h"
+#include "loader/store/heartbeat.h"
 #include "loader/store/publish.h"
 
 typedef struct lort_publish_name {
@@ -19,20 +20,22 @@ struct lort_publish {
     lort_publish_options options;
     lort_arena arena; /* names */
     lort_dir *parent;
-    const char *name;         /* final name in parent */
-    const char *partial;      /* name of the partial output in parent */
-    const char *guard;        /* not resumable: name of the lock file in parent */
-    lort_dir *dir;            /* directory form: the partial directory */
-    lort_publish_name *files; /* directory form: files begun and folders made in it */
-    lort_file *lock;          /* not resumable: the lock file, locked */
-    uint64_t lock_bytes;      /* its size */
-    bool lock_found;          /* an earlier run left it */
-    bool lock_begun;          /* it holds no notes of an earlier run */
-    lort_file *file;          /* the file that is being written, or NULL */
-    uint64_t size;            /* bytes of that file */
-    lort_hasher *hasher;      /* of the bytes appended to it */
-    lort_hasher *marked;      /* the hash at the mark; NULL: no mark so far */
-    uint64_t mark;            /* bytes of the file at the mark */
+    const char *name;          /* final name in parent */
+    const char *partial;       /* name of the partial output in parent */
+    const char *guard;         /* not resumable: name of the lock file in parent */
+    const char *writer;        /* resumable: name of the heartbeat in parent */
+    lort_heartbeat *heartbeat; /* resumable: of this writer */
+    lort_dir *dir;             /* directory form: the partial directory */
+    lort_publish_name *files;  /* directory form: files begun and folders made in it */
+    lort_file *lock;           /* not resumable: the lock file, locked */
+    uint64_t lock_bytes;       /* its size */
+    bool lock_found;           /* an earlier run left it */
+    bool lock_begun;           /* it holds no notes of an earlier run */
+    lort_file *file;           /* the file that is being written, or NULL */
+    uint64_t size;             /* bytes of that file */
+    lort_hasher *hasher;       /* of the bytes appended to it */
+    lort_hasher *marked;       /* the hash at the mark; NULL: no mark so far */
+    uint64_t mark;             /* bytes of the file at the mark */
     uint64_t flushed;
     lort_publish_along *along;   /* reads back what is on the disk already; NULL: nothing does */
     uint64_t found;              /* bytes that an earlier writer left; 0: none, or dropped */

@@ -1,6 +1,7 @@
 /* publish_take: names, locks and refusals: how a writer gets its partial output.
  *
  *   resumable:  DIR/NAME.part                     locked while written, renamed to DIR/NAME
+ *               DIR/NAME.part.writer              the heartbeat of the writer (heartbeat.h)
  *   file:       DIR/.NAME.lort-partial            renamed to DIR/NAME
  *   directory:  DIR/.NAME.lort-partial/PATH ...   renamed to DIR/NAME (publish_tree.c)
  *   both:       DIR/.NAME.lort-lock               locked meanwhile; removed after the rename
@@ -68,6 +69,8 @@ static lort_code name_output(lort_publish *p, const char *path, lort_error *err)
                          p->options.resumable ? ".part" : ".lort-partial", &p->partial, err);
     if (code == LORT_OK)
         code = join_name(p, ".", name, ".lort-lock", &p->guard, err);
+    if (code == LORT_OK)
+        code = join_name(p, "", name, ".part.writer", &p->writer, err);
     return code;
 }
 

@@ -7,6 +7,7 @@
  *   LORT_FAULT=short-write, short-read, eintr
  *                               every write (read) moves half of its bytes; every first try is
  *                               interrupted
+ *   LORT_FAULT=lock-lies        every lock is granted, to everybody, as on some shared disks
  *   LORT_FAULT=lose:MS, lose-at:N, lose-end
  *                               the power goes after MS milliseconds, at the N-th call that changes
  *                               a file, or at the end of the program: see lose.c
@@ -95,7 +96,7 @@ static struct {
     uint64_t at;
     bool on; /* also all calls after it */
     int error;
-    bool short_write, short_read, eintr;
+    bool short_write, short_read, eintr, lock_lies;
 } plan = {.kind = KINDS};
 
 static _Atomic uint64_t seen[KINDS];
@@ -495,6 +496,8 @@ EXPORT int fcntl64(int fd, int command, ...)
     void *argument = va_arg(args, void *);
     va_end(args);
     load();
+    if (command == F_OFD_SETLK && plan.lock_lies)
+        return 0;
     return command == F_OFD_SETLK && fails(LOCK, CALLER) ? -1 : real.fcntl64(fd, command, argument);
 }
 
@@ -632,6 +635,8 @@ static void read_plan(const char *text)
         plan.short_read = true;
     else if (strcmp(text, "eintr") == 0)
         plan.eintr = true;
+    else if (strcmp(text, "lock-lies") == 0)
+        plan.lock_lies = true;
     else if (strncmp(text, "lose:", 5) == 0)
         lose_start(number ? number : 1, 0, seeded);
     else if (strncmp(text, "lose-at:", 8) == 0)

@@ -82,7 +82,7 @@ FAULTS = [
     Fault("rename", "EINVAL", (5,), ("Invalid argument",)),
     Fault("unlink", "", (5,), (EIO,)),
     Fault("mkdir", "", (5,), (ENOSPC,), zero=False),
-    Fault("lock", "", (5,), ("No locks available",), zero=False),
+    Fault("lock", "EIO", (5,), (EIO,), zero=False),
 ]
 ALWAYS = ("short-write", "short-read", "eintr")
 SEEDS = (0, 1, 2, 3, 4, 5)  # they choose what survives a loss of power; 0: only synced data

@@ -23,8 +23,8 @@ typedef struct place_list {
 /* The names under which LoRT writes an output: the output itself, and the names beside it. */
 static const struct {
     const char *before, *after;
-} decorations[] = {
-    {"", ""}, {".", ".lort-partial"}, {".", ".lort-lock"}, {"", ".part"}, {"", ".part.journal"}};
+} decorations[] = {{"", ""},      {".", ".lort-partial"}, {".", ".lort-lock"},
+                   {"", ".part"}, {"", ".part.journal"},  {"", ".part.writer"}};
 #define DECORATIONS (sizeof decorations / sizeof *decorations)
 #define OF_A_REPORT 3 /* a report has the first three */
 

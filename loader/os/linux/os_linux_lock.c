@@ -10,7 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-lort_code lort_os_lock(lort_file *file, lort_error *err)
+/* ENOLCK: a disk without a lock service; the others: a system or a disk that has no such call. */
+static bool has_no_locks(int why)
+{
+    return why == ENOLCK || why == ENOSYS || why == EINVAL || why == EOPNOTSUPP;
+}
+
+lort_code lort_os_lock(lort_file *file, bool *locked, lort_error *err)
 {
     /* l_len 0: to the end, however far the file grows */
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -18,7 +24,8 @@ lort_code lort_os_lock(lort_file *file, lort_error *err)
     do
         done = fcntl(file->fd, F_OFD_SETLK, &whole);
     while (done != 0 && errno == EINTR);
-    if (done == 0)
+    *locked = done == 0;
+    if (done == 0 || has_no_locks(errno))
         return LORT_OK;
     if (errno != EAGAIN && errno != EACCES)
         return lort_os_fail(err, LORT_E_WRITE, errno, "lock", file->path);

@@ -222,14 +222,19 @@ void lort_os_flush_behind(lort_file *file, uint64_t offset, uint64_t n)
 }
 
 /* Locks of Windows keep readers out. So LoRT locks one byte, where no file has data. */
-lort_code lort_os_lock(lort_file *file, lort_error *err)
+lort_code lort_os_lock(lort_file *file, bool *locked, lort_error *err)
 {
     OVERLAPPED place = place_at(INT64_MAX - 1);
     char shown[600];
     if (LockFileEx(file->handle, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0,
-                   &place))
+                   &place)) {
+        *locked = true;
         return LORT_OK;
+    }
     const DWORD why = GetLastError();
+    *locked = false;
+    if (why == ERROR_INVALID_FUNCTION || why == ERROR_NOT_SUPPORTED) /* a disk without locks */
+        return LORT_OK;
     if (why != ERROR_LOCK_VIOLATION && why != ERROR_IO_PENDING)
         return lort_os_fail(err, LORT_E_WRITE, why, "lock", file->path);
     return lort_fail(err, LORT_E_EXISTS, "'%s' is locked: another process is writing it",

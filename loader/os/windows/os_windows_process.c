@@ -27,6 +27,37 @@ int64_t lort_os_time_ns(void)
     return (int64_t)(ticks - TICKS_TO_1970) * 100;
 }
 
+/* ---- processes ---- */
+
+static uint64_t start_of(HANDLE process)
+{
+    FILETIME start, end, kernel, user;
+    return GetProcessTimes(process, &start, &end, &kernel, &user)
+               ? (uint64_t)start.dwHighDateTime << 32 | start.dwLowDateTime
+               : 0;
+}
+
+void lort_os_process_name(lort_process_name *out)
+{
+    DWORD n = sizeof out->host;
+    *out = (lort_process_name){.id = GetCurrentProcessId(), .start = start_of(GetCurrentProcess())};
+    if (!GetComputerNameExA(ComputerNameDnsHostname, out->host, &n))
+        out->host[0] = '\0';
+}
+
+lort_process_state lort_os_process_state(uint64_t id, uint64_t start)
+{
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | SYNCHRONIZE, FALSE, (DWORD)id);
+    if (!process) /* Windows says this of a number that no process has */
+        return GetLastError() == ERROR_INVALID_PARAMETER ? LORT_PROCESS_DEAD : LORT_PROCESS_UNKNOWN;
+    const bool lives = WaitForSingleObject(process, 0) == WAIT_TIMEOUT;
+    const uint64_t found = start_of(process);
+    CloseHandle(process);
+    if (!lives || (start && found && start != found))
+        return LORT_PROCESS_DEAD;
+    return start && found ? LORT_PROCESS_LIVES : LORT_PROCESS_UNKNOWN;
+}
+
 /* ---- libraries ---- */
 
 void *lort_os_library(const char *const *names)

@@ -395,14 +395,16 @@ static void one_writer_holds_the_lock(void **state)
     place *p = *state;
     lort_file *first = make(p, "file", "x", 1), *second = NULL;
     lort_error err = {0};
+    bool locked = false;
     assert_int_equal(lort_os_open_found(p->dir, "file", &second, &err), LORT_OK);
     assert_int_equal(lort_os_lock_holder(second), 0);
-    assert_int_equal(lort_os_lock(first, &err), LORT_OK);
+    assert_int_equal(lort_os_lock(first, &locked, &err), LORT_OK);
+    assert_true(locked);
     assert_int_equal(lort_os_lock_holder(second), getpid());
-    assert_int_equal(lort_os_lock(second, &err), LORT_E_EXISTS);
+    assert_int_equal(lort_os_lock(second, &locked, &err), LORT_E_EXISTS);
     assert_non_null(strstr(err.message, "locked"));
     assert_int_equal(lort_os_close(first, &err), LORT_OK);
-    assert_int_equal(lort_os_lock(second, &err), LORT_OK);
+    assert_int_equal(lort_os_lock(second, &locked, &err), LORT_OK);
     lort_os_close(second, NULL);
 }
 

@@ -435,16 +435,18 @@ static void one_writer_holds_the_lock(void **state)
     place *p = *state;
     char got[4];
     lort_error err = {0};
+    bool locked = false;
     lort_file *first = make(p, "file", "data", 4), *second = NULL;
     assert_int_equal(lort_os_open_found(p->dir, "file", &second, &err), LORT_OK);
-    assert_int_equal(lort_os_lock(first, &err), LORT_OK);
-    assert_int_equal(lort_os_lock(second, &err), LORT_E_EXISTS);
+    assert_int_equal(lort_os_lock(first, &locked, &err), LORT_OK);
+    assert_true(locked);
+    assert_int_equal(lort_os_lock(second, &locked, &err), LORT_E_EXISTS);
     assert_non_null(strstr(err.message, "is locked"));
     assert_int_equal(lort_os_read(second, got, 4, 0, &err), LORT_OK);
     assert_int_equal(lort_os_write(second, "more data", 9, 0, &err), LORT_OK);
     assert_int_equal(lort_os_lock_holder(second), 0);
     lort_os_close(first, NULL);
-    assert_int_equal(lort_os_lock(second, &err), LORT_OK);
+    assert_int_equal(lort_os_lock(second, &locked, &err), LORT_OK);
     lort_os_close(second, NULL);
 }
 
