@@ -18,6 +18,8 @@ const hasLayer = (t) => t.layer !== undefined;
 const role = (t) => t.name.replace(/(^|[./])[0-9]{1,9}(?=[./]|$)/, "$1*");
 const round = (v) => (v === undefined ? "" : v === 0 || Math.abs(v) >= 1e6 ? String(v) : String(+v.toPrecision(4)));
 const whole = (v) => (Number.isInteger(v) ? String(v) : "");
+// The range of a figure over all runs: charts that stand side by side have one scale.
+const rangeOf = (key) => d3.extent(runs.flatMap((run) => run.tensors.filter(isMatrix)), (t) => t[key]);
 const mebibytes = (v) => v / 1048576;
 
 // ---- charts: each takes a run, and returns an element, or nothing where the run has no such figures ----
@@ -34,7 +36,7 @@ function bitsChart(run) {
     marginLeft: 50, marginBottom: labelled ? 200 : 30, padding: labelled ? 0.05 : 0,
     x: {domain: columns, tickRotate: -60, label: null, axis: labelled ? "bottom" : null},
     y: {domain: rows, label: "layer"},
-    color: {scheme: "viridis", legend: true, label: "bits per weight"},
+    color: {scheme: "viridis", domain: rangeOf("bits"), legend: true, label: "bits per weight"},
     marks: [Plot.cell(data, {x: "column", y: "row", fill: (d) => d.t.bits, title: (d) => `${d.t.name}\n${d.t.kind ?? ""}\n${round(d.t.bits)} bits, error ${round(d.t.rel_error)}`})]
   });
 }
@@ -54,7 +56,7 @@ function layerChart(key, label) {
     const data = run.tensors.filter((t) => isMatrix(t) && hasLayer(t) && t[key] > 0);
     if (data.length === 0) return undefined;
     return Plot.plot({
-      x: {label: "layer", tickFormat: whole}, y: {label, grid: true, zero: true}, color: {legend: true},
+      x: {label: "layer", tickFormat: whole}, y: {label, grid: true, domain: [0, rangeOf(key)[1]]}, color: {legend: true},
       marks: [Plot.dot(data, {x: "layer", y: key, stroke: (t) => t.kind ?? "others", title: (t) => `${t.name}\n${round(t[key])}`})]
     });
   };
