@@ -126,7 +126,7 @@ TABLES    = 'plain:scripts/check-layers --objects $(BUILD)' plain:tests/fault/ch
 LINT      = plain:scripts/check-format
 # Left out of check-fast: each takes more than 5 s of processor time.
 SLOW_TESTS := $(foreach name,factor flips importance resume resume_inputs trits,%/test_$(name)) \
-    $(foreach name,attacks changes docs format golden hostile hub imatrix limits models outside quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
+    $(foreach name,attacks changes docs format golden hostile hub imatrix limits models outside package page quantize quantize-hostile quantize-resume report resume roundtrip same-bytes strict,tests/cli/$(name).bats)
 
 check: all $(BUILD)/lort-reader $(UNIT_BIN) $(FUZZ_BIN) $(EXAMPLE_BIN) $(FETCHER) $(FAULT_SO) $(if $(WERROR),check-clang) ## run every test: layers, unit, numerics, fuzz corpus, command line, Python
 	@scripts/windows/tell-checked $(WINDOWS_BUILD)
