@@ -2,16 +2,13 @@
  *
  * One table of fields describes each object. A line has the tables of the report, so a figure has
  * one name in both. */
-#include "compress/math/blas.h"
 #include "compress/report/stamp.h"
 #include "compress/report/sums.h"
 #include "compress/session/json_place.h"
 #include "compress/session/json_tree.h"
 #include "compress/session/report.h"
-#include "formats/base/hash.h"
-#include "loader/machine/topology.h"
+#include "compress/session/versions.h"
 #include "loader/os/os.h"
-#include "loader/store/codec.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,27 +266,11 @@ static lort_node *task_json(const lort_report *report)
     const bool merge = report->command == LORT_COMMAND_MERGE;
     if (report->tasks == 0)
         return lort_node_null();
-    lort_node *task = lort_node_with(lort_node_object(), "number",
-                                     merge ? lort_node_null() : lort_node_u64(report->task));
+    lort_node *number = merge ? lort_node_null() : lort_node_u64(report->task),
+              *bytes = merge ? lort_node_null() : lort_node_u64(report->task_bytes),
+              *task = lort_node_with(lort_node_object(), "number", number);
     task = lort_node_with(task, "of", lort_node_u64(report->tasks));
-    return lort_node_with(task, "input_bytes",
-                          merge ? lort_node_null() : lort_node_u64(report->task_bytes));
-}
-
-/* Libraries by name. Each of them may decide bytes or speed. */
-static lort_node *versions_json(void)
-{
-    char number[64];
-    const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
-    lort_node *object = lort_node_with(lort_node_object(), "lort", lort_node_string(LORT_VERSION));
-    object = lort_node_with(object, "algorithm", lort_node_whole(LORT_ALGORITHM));
-    object = lort_node_with(object, "zstd", lort_node_text(lort_codec_version()));
-    snprintf(number, sizeof number, "%u.%u.%u", hwloc >> 16, hwloc >> 8 & 255, hwloc & 255);
-    object = lort_node_with(object, "hwloc", lort_node_text(number));
-    snprintf(number, sizeof number, "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
-    object = lort_node_with(object, "xxhash", lort_node_text(number));
-    object = lort_node_with(object, "jansson", lort_node_text(lort_json_version()));
-    return lort_node_with(object, "blas", lort_node_text(lort_blas_config()));
+    return lort_node_with(task, "input_bytes", bytes);
 }
 
 /* A value of the command line, which may hold any byte. */
@@ -328,7 +309,7 @@ static lort_node *with_course(lort_node *root, const lort_report *report)
 static lort_node *report_json(const lort_report *report)
 {
     lort_node *root = begun_json(report->command, &report->error);
-    root = lort_node_with(root, "versions", versions_json());
+    root = lort_node_with(root, "versions", lort_versions_node());
     root = lort_node_with(root, "options", options_json(report));
     root = lort_node_merge(root, LORT_NODE_OF(head_fields, report));
     root = lort_node_with(root, "memory", memory_json(report));

@@ -44,3 +44,18 @@ const char *lort_version_text(void)
              xxh / 100 % 100, xxh % 100, lort_json_version());
     return text;
 }
+
+lort_node *lort_versions_node(void)
+{
+    char number[64];
+    const unsigned xxh = lort_hash_version(), hwloc = lort_topology_version();
+    lort_node *object = lort_node_with(lort_node_object(), "lort", lort_node_string(LORT_VERSION));
+    object = lort_node_with(object, "algorithm", lort_node_whole(LORT_ALGORITHM));
+    object = lort_node_with(object, "zstd", lort_node_text(lort_codec_version()));
+    snprintf(number, sizeof number, "%u.%u.%u", hwloc >> 16, hwloc >> 8 & 255, hwloc & 255);
+    object = lort_node_with(object, "hwloc", lort_node_text(number));
+    snprintf(number, sizeof number, "%u.%u.%u", xxh / 10000, xxh / 100 % 100, xxh % 100);
+    object = lort_node_with(object, "xxhash", lort_node_text(number));
+    object = lort_node_with(object, "jansson", lort_node_text(lort_json_version()));
+    return lort_node_with(object, "blas", lort_node_text(lort_blas_config()));
+}

@@ -2,6 +2,7 @@
 #ifndef LORT_COMPRESS_SESSION_VERSIONS_H
 #define LORT_COMPRESS_SESSION_VERSIONS_H
 
+#include "compress/session/json_tree.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -10,5 +11,8 @@
  * zstd 1.5.4". OpenBLAS is named if products decide bytes, by the class of its core: the text is
  * equal wherever the bytes are. out has `room` bytes; a longer text is cut. */
 void lort_library_versions(bool products, char *out, size_t room);
+/* The versions of LoRT and of its libraries, by name, for the JSON report. Each of them may decide
+ * bytes or speed. */
+lort_node *lort_versions_node(void);
 
 #endif
