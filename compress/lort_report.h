@@ -209,6 +209,15 @@ typedef struct lort_hash_report {
     uint64_t reserved[2];
 } lort_hash_report;
 
+/* plan with tasks: what one task codes. */
+typedef struct lort_run_report {
+    uint64_t first, extents; /* in the order of the files: tensors, and bytes between them */
+    uint64_t tensors;
+    uint64_t bytes_in;
+    double share;          /* of the planned cost of all tasks, from 0 to 1 */
+    uint64_t memory_bytes; /* planned peak of the task in stream mode, one slice in work */
+} lort_run_report;
+
 typedef struct lort_report {
     lort_command command;
     lort_mode mode;          /* AUTO: the command has no mode */
@@ -291,7 +300,11 @@ typedef struct lort_report {
     lort_phase_report *phases; /* those that took time */
     uint64_t phase_count;
     int64_t started_ns, ended_ns; /* the time of day, in nanoseconds since 1970; 0: unknown */
-    uint64_t reserved[11];
+    lort_run_report *runs;        /* plan with tasks: [run_count], of all tasks in order */
+    uint64_t run_count;
+    double
+        slowest_over_mean; /* plan with tasks: the largest planned cost over the mean, else NaN */
+    uint64_t reserved[8];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

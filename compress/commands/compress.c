@@ -10,6 +10,7 @@
 #include "compress/plan/rules.h"
 #include "compress/read/named.h"
 #include "compress/session/report.h"
+#include "compress/task/table.h"
 #include "compress/task/target.h"
 #include "compress/write/jobs.h"
 #include "compress/write/pipeline.h"
@@ -59,18 +60,6 @@ static lort_code open_imatrix(prepared *p, const lort_options *options, lort_err
     return code;
 }
 
-static lort_code note_imatrix(prepared *p, const lort_options *options, lort_error *err)
-{
-    lort_report *report = p->session.report;
-    lort_code code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
-    if (code == LORT_OK && p->plan.weighed == 0)
-        lort_session_warn(
-            &p->session,
-            "%s: none of its %llu entries is for a matrix that LoRT tries here; nothing is weighed",
-            report->imatrix_path, (unsigned long long)p->imatrix.count);
-    return code;
-}
-
 /* Opens the model and lists its tensors. Both count before the plan sees what memory is left. */
 static lort_code open_model(prepared *p, const char *path, const lort_options *options,
                             lort_error *err)
@@ -116,12 +105,13 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
         code = lort_session_check_stop(&p->session, err);
     if (code == LORT_OK)
         code = lort_plan_extents(&p->session, p->model, options, &p->plan, err);
-    if (code == LORT_OK && command == LORT_COMMAND_COMPRESS)
-        code = lort_task_cut(&p->decider, &p->plan, err);
+    if (code == LORT_OK)
+        code = command == LORT_COMMAND_PLAN ? lort_task_table(&p->decider, &p->plan, err)
+                                            : lort_task_cut(&p->decider, &p->plan, err);
     if (code == LORT_OK)
         code = lort_plan_room(&p->session, p->model, options, &p->plan, err);
     if (code == LORT_OK && options->imatrix)
-        code = note_imatrix(p, options, err);
+        code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
     if (code)
         return code;
     lort_pipeline_planned(&p->decider, &p->plan);

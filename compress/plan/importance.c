@@ -108,5 +108,10 @@ lort_code lort_importance_note(lort_session *session, const char *path, lort_wor
     report->imatrix_path = lort_report_escape(report, path, strlen(path));
     report->imatrix_entries = session->imatrix->count;
     report->imatrix_matrices = plan->weighed;
+    if (plan->weighed == 0)
+        lort_session_warn(
+            session,
+            "%s: none of its %llu entries is for a matrix that LoRT tries here; nothing is weighed",
+            report->imatrix_path, (unsigned long long)report->imatrix_entries);
     return LORT_OK;
 }

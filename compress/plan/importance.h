@@ -14,7 +14,7 @@ lort_code lort_importance_open(lort_session *session, const char *path, lort_ima
 lort_code lort_importance_check(const lort_imatrix *imatrix, const char *path,
                                 const lort_index *index, lort_error *err);
 /* Call this once the tensor plans have their importances. Counts these tensors, hashes all names
- * and importances that LoRT uses, and fills the report. */
+ * and importances that LoRT uses, and fills the report. Warns if there are none. */
 lort_code lort_importance_note(lort_session *session, const char *path, lort_work_plan *plan,
                                lort_error *err);
 

@@ -202,6 +202,20 @@ static uint64_t stream_cost(const lort_session *session, const lort_options *opt
     return common_cost(session, options, plan, threads) + abreast * most;
 }
 
+uint64_t lort_room_run_bytes(const lort_session *session, const lort_options *options,
+                             lort_work_plan *plan, uint64_t first, uint64_t end)
+{
+    const uint64_t whole_first = plan->first, whole_end = plan->end;
+    const lort_tensor *which;
+    plan->first = first;
+    plan->end = end;
+    const uint64_t bytes = stream_cost(session, options, plan, session->threads, 1, &which),
+                   least = lort_session_peak(session);
+    plan->first = whole_first;
+    plan->end = whole_end;
+    return bytes < least ? least : bytes;
+}
+
 static uint64_t largest_slice(const lort_work_plan *plan)
 {
     uint64_t most = 0;

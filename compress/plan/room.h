@@ -13,6 +13,11 @@ void lort_room_pending(const lort_options *options, lort_tensor_plan *planned);
 lort_code lort_room_choose(lort_session *session, const lort_model *model,
                            const lort_options *options, lort_work_plan *plan, lort_error *err);
 
+/* The memory that extents [first, end) take in stream mode with one slice in work and the threads
+ * of the session. Call it before lort_room_choose: both set the workspaces of the tensors. */
+uint64_t lort_room_run_bytes(const lort_session *session, const lort_options *options,
+                             lort_work_plan *plan, uint64_t first, uint64_t end);
+
 /* The mode of a run that needs `need` bytes in full mode. Puts it into the report, with its reason.
  * asked: by the user; AUTO: full if `need` is at most LORT_MEMORY_SHARE of what is available. */
 lort_mode lort_room_mode(lort_session *session, lort_mode asked, uint64_t need);

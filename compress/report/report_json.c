@@ -306,6 +306,30 @@ static lort_node *with_course(lort_node *root, const lort_report *report)
     return lort_node_with(root, "samples", samples);
 }
 
+#define RUN(member) offsetof(lort_run_report, member)
+static const lort_field run_fields[] = {{"first_extent", LORT_FIELD_U64, RUN(first)},
+                                        {"extents", LORT_FIELD_U64, RUN(extents)},
+                                        {"tensors", LORT_FIELD_U64, RUN(tensors)},
+                                        {"bytes", LORT_FIELD_U64, RUN(bytes_in)},
+                                        {"share", LORT_FIELD_REAL, RUN(share)},
+                                        {"memory_bytes", LORT_FIELD_U64, RUN(memory_bytes)}};
+
+/* null: not asked for with --tasks. */
+static lort_node *runs_json(const lort_report *report)
+{
+    if (report->run_count == 0)
+        return lort_node_null();
+    lort_node *runs = lort_node_array();
+    for (uint64_t t = 0; t < report->run_count; t++) {
+        lort_node *run = lort_node_with(lort_node_object(), "task", lort_node_u64(t));
+        run = lort_node_merge(run, LORT_NODE_OF(run_fields, &report->runs[t]));
+        runs = lort_node_add(runs, run);
+    }
+    lort_node *all = lort_node_with(lort_node_object(), "count", lort_node_u64(report->run_count));
+    all = lort_node_with(all, "slowest_over_mean", lort_node_real(report->slowest_over_mean));
+    return lort_node_with(all, "runs", runs);
+}
+
 static lort_node *report_json(const lort_report *report)
 {
     lort_node *root = begun_json(report->command, &report->error);
@@ -322,6 +346,7 @@ static lort_node *report_json(const lort_report *report)
                           *report->imatrix_path ? LORT_NODE_OF(imatrix_fields, report)
                                                 : lort_node_null());
     root = lort_node_with(root, "task", task_json(report));
+    root = lort_node_with(root, "tasks", runs_json(report));
     root = lort_node_with(
         root, "base", *report->base_path ? LORT_NODE_OF(base_fields, report) : lort_node_null());
     root = lort_node_with(root, "network",

@@ -95,6 +95,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .ratio = NAN,
                             .input_bpw = NAN,
                             .worst_error = NAN,
+                            .slowest_over_mean = NAN,
                             .mean_error = NAN,
                             .weighted_worst = NAN,
                             .weighted_mean = NAN,
@@ -327,4 +328,11 @@ const float *lort_report_floats(lort_report *report, const float *values, uint64
     if (copy)
         memcpy(copy, values, (size_t)count * sizeof *copy);
     return copy;
+}
+
+lort_code lort_report_runs(lort_report *report, uint64_t count, lort_error *err)
+{
+    report->runs = take_zeroed(report, count, sizeof *report->runs);
+    report->run_count = report->runs ? count : 0;
+    return lort_report_check(report, err);
 }

@@ -41,6 +41,8 @@ const char *lort_report_warn(lort_report *report, const char *format, ...) LORT_
 lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *err);
 lort_code lort_report_sources(lort_report *report, unsigned count, lort_error *err);
 lort_code lort_report_meta(lort_report *report, uint64_t count, lort_error *err);
+/* Takes room for the runs of `count` tasks, and sets run_count. */
+lort_code lort_report_runs(lort_report *report, uint64_t count, lort_error *err);
 /* Takes room for the hashes of `count` files; hash_count stays 0. */
 lort_code lort_report_hashes(lort_report *report, uint64_t count, lort_error *err);
 /* The same for report->types, all zero: compress/session/type_totals.h fills them. */

@@ -1,5 +1,6 @@
 /* lort plan: prints on stdout how compress would run. */
 #include "compress/cli/cmd/command.h"
+#include "compress/cli/ui/launch.h"
 #include "compress/cli/ui/print.h"
 #include "compress/cli/ui/summary.h"
 
@@ -84,15 +85,54 @@ static void print_plan(const lort_report *report, bool verbose)
                        lort_cli_seconds(report->estimated_seconds, mean, sizeof mean));
 }
 
+#define RUNS_SHOWN 64
+
+static void print_runs(const lort_report *report, bool all)
+{
+    char bytes[32], memory[32];
+    const uint64_t most = all || report->run_count <= RUNS_SHOWN ? report->run_count : RUNS_SHOWN;
+    lort_cli_print(stdout, "\n%6s %15s %8s %10s %7s %10s\n", "task", "extents", "tensors", "bytes",
+                   "cost", "memory");
+    for (uint64_t t = 0; t < most; t++) {
+        const lort_run_report *run = &report->runs[t];
+        lort_cli_print(stdout,
+                       "%6" PRIu64 " %7" PRIu64 "-%-7" PRIu64 " %8" PRIu64 " %10s %6.2f%% %10s\n",
+                       t, run->first, run->first + run->extents, run->tensors,
+                       lort_print_size(run->bytes_in, bytes, sizeof bytes), 100 * run->share,
+                       lort_print_size(run->memory_bytes, memory, sizeof memory));
+    }
+    if (most < report->run_count)
+        lort_cli_print(stdout, "   ... %" PRIu64 " more tasks: -v shows them, --json has them\n",
+                       report->run_count - most);
+    lort_cli_print(stdout, "  slowest over mean %.3f, by planned cost\n",
+                   report->slowest_over_mean);
+}
+
+/* With --for the lines of a launcher stand alone on stdout, so that a shell can run them. */
+static void print_all(const lort_cli_values *values, const lort_report *report)
+{
+    if (!values->launcher)
+        print_plan(report, values->verbose);
+    if (!values->launcher && report->run_count)
+        print_runs(report, values->verbose);
+    if (report->run_count)
+        lort_cli_print_launch(values, report);
+}
+
 int lort_cmd_plan(const lort_cli_values *values)
 {
     lort_progress progress;
     lort_report report = {0};
     lort_error err = {0};
-    lort_progress_open(&progress, lort_cli_stopped, values->quiet, false, false);
-    lort_code code = lort_plan(values->path[0], &values->job, &progress.observer, &report, &err);
+    lort_code code = LORT_OK;
+    lort_progress_open(&progress, lort_cli_stopped, values->quiet || values->launcher, false,
+                       false);
+    if (values->launcher && !values->job.tasks)
+        code = lort_fail(&err, LORT_E_USAGE, "--for goes with --tasks N: how many tasks");
+    if (code == LORT_OK)
+        code = lort_plan(values->path[0], &values->job, &progress.observer, &report, &err);
     lort_progress_close(&progress);
     if (!code && !values->quiet && lort_cli_prints(values))
-        print_plan(&report, values->verbose);
+        print_all(values, &report);
     return lort_cli_finish(values, &progress, &report, code, &err);
 }

@@ -268,6 +268,8 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
             .help = "put leading singular values of matrices into the report"                      \
     }
 
+const char *const lort_cli_launchers[] = {"all", "slurm", "kubernetes", "parallel", "mpirun", NULL};
+
 const lort_cli_option lort_cli_common_options[] = {COMMON, END};
 const lort_cli_option lort_cli_compress_options[] = {
     OUTPUT("the container to write"),
@@ -298,6 +300,10 @@ const lort_cli_option lort_cli_plan_options[] = {
     {"sample", 0, LORT_CLI_WHOLE, AT(job.sample), .low = 0, .high = MOST_RANK,
      .allowed = "a whole number from 0 to 1000000", .argument = "N",
      .help = "run N matrices and report their size, error and time"},
+    TASKS(job.tasks, "print the runs of N tasks, and the lines that submit them"),
+    {"for", 0, LORT_CLI_CHOICE, AT(launcher), .choices = lort_cli_launchers,
+     .argument = "all|slurm|kubernetes|parallel|mpirun",
+     .help = "with --tasks: the lines for this launcher, to run as they are"},
     OFFLINE(job.offline),
     SPOOL(job),
     SPOOL_KEEP,

@@ -22,6 +22,7 @@ typedef struct lort_cli_values {
     lort_quantize_options quantize; /* what job has too is taken from there */
     lort_extract_options extract;   /* the same */
     lort_merge_options merge;
+    int launcher;                               /* plan: the place in lort_cli_launchers; 0: all */
     const char *task;                           /* compress: I/N, auto; NULL: not given */
     const char *output, *json, *dtype, *tensor; /* NULL: not given */
     const char *base;                           /* extract-lora; NULL: not given */
@@ -66,6 +67,9 @@ typedef struct lort_cli_option {
     const char *argument;       /* "N" in the help; NULL for flags */
     const char *help;
 } lort_cli_option;
+
+/* The choices of plan --for, NULL-terminated. */
+extern const char *const lort_cli_launchers[];
 
 typedef struct lort_cli_command {
     const char *name, *arguments, *summary;
