@@ -77,7 +77,7 @@ BENCH_SRC := $(wildcard tests/bench/bench_*.c)
 EXAMPLE_SRC := $(wildcard tests/examples/*.c)
 MAKER    := $(BUILD)/tests/bench/make_model
 FAULT_SO := $(BUILD)/tests/fault/fault.so
-BATS     := $(wildcard tests/cli/*.bats)
+BATS     := $(filter-out tests/cli/launchers.bats,$(wildcard tests/cli/*.bats))
 PYTESTS  := $(wildcard tests/python/test_*.py)
 FETCHER  := $(if $(filter 1,$(WITH_CURL)),$(BUILD)/tests/remote/fetch)
 NETTESTS := $(if $(FETCHER),$(wildcard tests/remote/test_*.py))
@@ -164,6 +164,9 @@ check-kills: $(BUILD)/lort $(FAULT_SO) ## 1,000 kills at random instants, 200 of
 
 check-tasks: $(BUILD)/lort ## 300 kills of tasks and of merge at random instants; at the end the bytes of one process
 	@LORT=$(BUILD)/lort tests/fault/kill_tasks.py
+
+check-launchers: $(BUILD)/lort ## the lines of plan --for in a real Slurm, under GNU parallel and mpirun; needs root and their packages
+	@LORT=$(BUILD)/lort scripts/run-tests bats:tests/cli/launchers.bats
 
 check-all: ## every test in every flavour, every fault, 1,000 kills, a minute of fuzzing each, ten of repaired: about two hours
 	LORT_SLOW=1 $(MAKE) MODE=release check
@@ -299,6 +302,6 @@ $(BUILD)/tests/bench/bench_cores: WRAP := -Wl,--wrap=lort_pool_each
 $(BUILD)/tests/unit/compress/slice/test_decide$(EXE): WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,dsyevd dsyevd_values)
 $(BUILD)/tests/bench/bench_phases: WRAP := $(patsubst %,-Wl$(comma)--wrap=lort_%,sgemm dgemm dsyevd dsyevd_values)
 
-.PHONY: all lib shared check check-python check-remote check-hub wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-tasks check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
+.PHONY: all lib shared check check-python check-remote check-hub wheel check-fast check-unit lint check-all check-cli check-faults check-kills check-tasks check-launchers check-layers check-warnings demo fuzz bench bench-quality bench-out-of-core install clean help check-clang programs fuzz-run
 .SECONDARY: $(OBJ)
 -include $(OBJ:.o=.d)
