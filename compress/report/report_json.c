@@ -2,7 +2,7 @@
  *
  * One table of fields describes each object. A line has the tables of the report, so a figure has
  * one name in both. */
-#include "compress/report/stamp.h"
+#include "compress/report/course_json.h"
 #include "compress/report/sums.h"
 #include "compress/session/json_place.h"
 #include "compress/session/json_tree.h"
@@ -128,13 +128,6 @@ static const lort_field kind_fields[] = {{"kind", LORT_FIELD_TEXT, K(kind)},
                                          {"bits", LORT_FIELD_REAL, K(bits)},
                                          {"worst_error", LORT_FIELD_REAL, K(worst_error)},
                                          {"mean_error", LORT_FIELD_REAL, K(mean_error)}};
-static const lort_field sample_fields[] = {
-    {"seconds", LORT_FIELD_REAL, offsetof(lort_sample_report, seconds)},
-    {"anon_bytes", LORT_FIELD_U64, offsetof(lort_sample_report, anon_bytes)},
-    {"file_bytes", LORT_FIELD_U64, offsetof(lort_sample_report, file_bytes)}};
-static const lort_field phase_fields[] = {
-    {"phase", LORT_FIELD_TEXT, offsetof(lort_phase_report, phase)},
-    {"seconds", LORT_FIELD_REAL, offsetof(lort_phase_report, seconds)}};
 
 /* The kind, the layer and the bits: they follow from the other members. */
 static lort_node *with_place(lort_node *object, const lort_tensor_report *tensor)
@@ -273,68 +266,11 @@ static lort_node *task_json(const lort_report *report)
     return lort_node_with(task, "input_bytes", bytes);
 }
 
-/* A value of the command line, which may hold any byte. */
-static lort_node *option_text(const char *value)
-{
-    char escaped[4096];
-    return lort_node_string(lort_escape_plain(escaped, sizeof escaped, value, strlen(value)));
-}
-
-/* An option that was given several times is a list. One without a value is true. */
-static lort_node *options_json(const lort_report *report)
-{
-    lort_node *object = lort_node_object();
-    for (uint64_t i = 0; i < report->option_count; i++) {
-        const lort_option_report *option = &report->options[i];
-        object = option->value ? lort_node_join(object, option->name, option_text(option->value))
-                               : lort_node_with(object, option->name, lort_node_literal("true"));
-    }
-    return object;
-}
-
-static lort_node *with_course(lort_node *root, const lort_report *report)
-{
-    char text[LORT_STAMP_TEXT];
-    lort_node *samples = lort_node_array(), *phases = lort_node_array();
-    for (uint64_t i = 0; i < report->sample_count; i++)
-        samples = lort_node_add(samples, LORT_NODE_OF(sample_fields, &report->samples[i]));
-    for (uint64_t i = 0; i < report->phase_count; i++)
-        phases = lort_node_add(phases, LORT_NODE_OF(phase_fields, &report->phases[i]));
-    root = lort_node_with(root, "started", lort_node_text(lort_stamp(report->started_ns, text)));
-    root = lort_node_with(root, "ended", lort_node_text(lort_stamp(report->ended_ns, text)));
-    root = lort_node_with(root, "phases", phases);
-    return lort_node_with(root, "samples", samples);
-}
-
-#define RUN(member) offsetof(lort_run_report, member)
-static const lort_field run_fields[] = {{"first_extent", LORT_FIELD_U64, RUN(first)},
-                                        {"extents", LORT_FIELD_U64, RUN(extents)},
-                                        {"tensors", LORT_FIELD_U64, RUN(tensors)},
-                                        {"bytes", LORT_FIELD_U64, RUN(bytes_in)},
-                                        {"share", LORT_FIELD_REAL, RUN(share)},
-                                        {"memory_bytes", LORT_FIELD_U64, RUN(memory_bytes)}};
-
-/* null: not asked for with --tasks. */
-static lort_node *runs_json(const lort_report *report)
-{
-    if (report->run_count == 0)
-        return lort_node_null();
-    lort_node *runs = lort_node_array();
-    for (uint64_t t = 0; t < report->run_count; t++) {
-        lort_node *run = lort_node_with(lort_node_object(), "task", lort_node_u64(t));
-        run = lort_node_merge(run, LORT_NODE_OF(run_fields, &report->runs[t]));
-        runs = lort_node_add(runs, run);
-    }
-    lort_node *all = lort_node_with(lort_node_object(), "count", lort_node_u64(report->run_count));
-    all = lort_node_with(all, "slowest_over_mean", lort_node_real(report->slowest_over_mean));
-    return lort_node_with(all, "runs", runs);
-}
-
 static lort_node *report_json(const lort_report *report)
 {
     lort_node *root = begun_json(report->command, &report->error);
     root = lort_node_with(root, "versions", lort_versions_node());
-    root = lort_node_with(root, "options", options_json(report));
+    root = lort_node_with(root, "options", lort_options_node(report));
     root = lort_node_merge(root, LORT_NODE_OF(head_fields, report));
     root = lort_node_with(root, "memory", memory_json(report));
     root = lort_node_with(root, "threads", lort_node_u64(report->threads));
@@ -346,14 +282,14 @@ static lort_node *report_json(const lort_report *report)
                           *report->imatrix_path ? LORT_NODE_OF(imatrix_fields, report)
                                                 : lort_node_null());
     root = lort_node_with(root, "task", task_json(report));
-    root = lort_node_with(root, "tasks", runs_json(report));
+    root = lort_node_with(root, "tasks", lort_runs_node(report));
     root = lort_node_with(
         root, "base", *report->base_path ? LORT_NODE_OF(base_fields, report) : lort_node_null());
     root = lort_node_with(root, "network",
                           *report->input_label ? LORT_NODE_OF(network_fields, report)
                                                : lort_node_null());
     root = lort_node_merge(root, LORT_NODE_OF(tail_fields, report));
-    root = with_course(root, report);
+    root = lort_course_json(root, report);
     return with_lists(root, report);
 }
 

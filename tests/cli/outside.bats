@@ -64,6 +64,7 @@ unfinished() {
     "$LORT" compress "$GGUF" -o "$T/d/whole.lort" -q 2>/dev/null
     unfinished "$GGUF" "$T/d/o.lort"
     rm "$T/d/o.lort.part.journal"
+    rm -f "$T/d/o.lort.part.writer" # of the dead run: the next run removes it
     echo "my notes" >"$T/d/o.lort.part.journal"
     untouched "$LORT" compress "$GGUF" -o "$T/d/o.lort"
     rm "$T/d/o.lort.part.journal"

@@ -49,7 +49,7 @@ refuse() {
     }
     check compress output $job spectra task tasks measure reserve offline spool spool-keep json force resume time-limit quiet verbose
     check merge tasks keep fail-above wait force memory json quiet verbose
-    check plan $job sample offline spool spool-keep json quiet verbose
+    check plan $job sample tasks for offline spool spool-keep json quiet verbose
     check inspect weights side-files memory offline spool json quiet verbose
     check verify base quick memory threads offline spool json quiet verbose
     check restore base output dtype tensor file sha256 force memory threads offline spool json quiet verbose

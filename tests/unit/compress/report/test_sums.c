@@ -1,5 +1,5 @@
 /* sums and stamp: layers, bits, sums by kind, and times of day. */
-#include "compress/report/stamp.h"
+#include "compress/report/course_json.h"
 #include "compress/report/sums.h"
 #include "tests/unit/main.h"
 
