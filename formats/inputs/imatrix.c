@@ -391,40 +391,44 @@ void lort_imatrix_free(lort_imatrix *imatrix)
 
 /* ---- looking up ---- */
 
-static const lort_importance *find_exact(const lort_imatrix *imatrix, const char *name,
-                                         uint64_t bytes)
+static const lort_names_slot *find_exact(const lort_names *names, const char *name, uint64_t bytes)
 {
-    const lort_names_slot *slot =
-        bytes <= MAX_NAME ? lort_names_find(&imatrix->names, name, (uint32_t)bytes) : NULL;
-    return slot ? &imatrix->entries[slot->value] : NULL;
+    return bytes <= MAX_NAME ? lort_names_find(names, name, (uint32_t)bytes) : NULL;
 }
 
 /* Finds the name with ".weight" added, or taken away if the name has it. */
-static const lort_importance *find_other_ending(const lort_imatrix *imatrix, const char *name,
+static const lort_names_slot *find_other_ending(const lort_names *names, const char *name,
                                                 uint64_t bytes)
 {
     static const char end[] = ".weight";
     const uint64_t n = sizeof end - 1;
     char longer[MAX_NAME + 1];
     if (bytes > n && memcmp(name + bytes - n, end, n) == 0)
-        return find_exact(imatrix, name, bytes - n);
+        return find_exact(names, name, bytes - n);
     if (bytes + n > MAX_NAME)
         return NULL;
     memcpy(longer, name, bytes);
     memcpy(longer + bytes, end, n);
-    return find_exact(imatrix, longer, bytes + n);
+    return find_exact(names, longer, bytes + n);
+}
+
+const lort_names_slot *lort_imatrix_find_name(const lort_names *names, const char *name,
+                                              uint64_t name_bytes)
+{
+    char mapped[64];
+    const lort_names_slot *found = find_exact(names, name, name_bytes);
+    if (!found)
+        found = find_other_ending(names, name, name_bytes);
+    const uint64_t bytes =
+        found ? 0 : lort_imatrix_map_name(name, name_bytes, mapped, sizeof mapped);
+    return bytes ? find_exact(names, mapped, bytes) : found;
 }
 
 const lort_importance *lort_imatrix_find(const lort_imatrix *imatrix, const char *name,
                                          uint64_t name_bytes)
 {
-    char mapped[64];
-    const lort_importance *found = find_exact(imatrix, name, name_bytes);
-    if (!found)
-        found = find_other_ending(imatrix, name, name_bytes);
-    const uint64_t bytes =
-        found ? 0 : lort_imatrix_map_name(name, name_bytes, mapped, sizeof mapped);
-    return bytes ? find_exact(imatrix, mapped, bytes) : found;
+    const lort_names_slot *slot = lort_imatrix_find_name(&imatrix->names, name, name_bytes);
+    return slot ? &imatrix->entries[slot->value] : NULL;
 }
 
 const float *lort_importance_row(const lort_importance *importance, const lort_matrices *shape,

@@ -58,6 +58,9 @@ void lort_imatrix_free(lort_imatrix *imatrix); /* accepts NULL */
  * its ".weight", or of a Hugging Face model like Llama. */
 const lort_importance *lort_imatrix_find(const lort_imatrix *imatrix, const char *name,
                                          uint64_t name_bytes);
+/* The same among any names of a GGUF model's tensors. Returns the slot, or NULL. */
+const lort_names_slot *lort_imatrix_find_name(const lort_names *names, const char *name,
+                                              uint64_t name_bytes);
 /* Returns E[x_j^2] of the `cols` inputs of one slice of a stack, or NULL if the shapes do not
  * match. If the entry has one row of `cols` values, that row serves all slices. */
 const float *lort_importance_row(const lort_importance *importance, const lort_matrices *shape,
