@@ -146,12 +146,23 @@ static uint64_t put_head(const lort_block *block, const lort_tables *tables,
     return (uint64_t)(at - head);
 }
 
+static void quantise(const lort_block *block, float step, lort_block_space *space,
+                     lort_integers *out)
+{
+    *out = (lort_integers){.coded = NULL};
+    if (block->feedback)
+        lort_integers_fed_back(block, space->weights, step, space->scratch, space->decoded, out);
+    else
+        lort_integers_of_block(block, space->weights, step, space->scratch, out);
+    space->loss = out->loss;
+    if (block->show)
+        lort_stream_values(block, step, out, space->decoded);
+}
+
 double lort_block_measure(const lort_block *block, float step, lort_block_space *space)
 {
     lort_integers q;
-    lort_integers_of_block(block, space->weights, step, space->scratch, &q);
-    if (block->show)
-        lort_stream_values(block, step, &q, space->decoded);
+    quantise(block, step, space, &q);
     return q.error2;
 }
 
@@ -164,9 +175,7 @@ lort_code lort_block_encode(const lort_block *block, float step, lort_codec *cod
     double error2;
     uint8_t head[LORT_BLOCK_HEAD_MAX];
     writer w = {.codec = codec, .space = space};
-    lort_integers_of_block(block, space->weights, step, space->scratch, &q);
-    if (block->show)
-        lort_stream_values(block, step, &q, space->decoded);
+    quantise(block, step, space, &q);
     lort_stream_write(block, space->weights, step, &q, space->tables, space->body, &tables, &stream,
                       &error2);
     lort_code code = put_frame(&w, head, put_head(block, &tables, &stream, head), err);

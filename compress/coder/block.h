@@ -19,6 +19,7 @@ typedef struct lort_block_space {
     void *scratch;  /* writers: for the trellis */
     void *tables;   /* for the entropy coder */
     uint64_t coded_size, size;
+    double loss; /* writers: of the block that was quantised last, with feedback */
     void *memory;
 } lort_block_space;
 

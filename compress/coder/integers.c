@@ -1,4 +1,5 @@
 /* integers: see integers.h. */
+#include "compress/coder/feedback.h"
 #include "compress/coder/lanes.h"
 #include "formats/types/half.h"
 #include <math.h>
@@ -97,14 +98,6 @@ LORT_VECTORS(lort_energies,
 }
 
 /* ---- writing ---- */
-
-/* Returns 2^(-(code - 128) / 2), which is 1 / variance for a code of quarter octaves. The result
- * has the same bits on every machine. */
-static float inverse_variance(uint8_t code)
-{
-    const int halves = code ? 128 - code : 0;
-    return ldexpf(halves & 1 ? 1.4142135f : 1.0f, (halves - (halves & 1)) / 2);
-}
 
 /* Loads a group into x [cols][LORT_LANES], in steps, cut to +-LORT_STEPS_MAX. Returns true if a
  * value reached that limit. */
@@ -289,7 +282,7 @@ static LORT_VECTORS_GIVING(double, run_trellis,
     const unsigned lanes = lort_group_lanes(block, row);
     float rates[LORT_LANES];
     for (unsigned l = 0; l < LORT_LANES; l++)
-        rates[l] = l < lanes ? factor * inverse_variance(block->row_codes[row + l]) : 0;
+        rates[l] = l < lanes ? factor * lort_inverse_variance(block->row_codes[row + l]) : 0;
     const bool cut = load_group(weights + row * block->cols, block->cols, lanes, 1.0f / step, v->x);
     lort_trellis_encode(v->x, rates, v->col, block->cols, LORT_INTEGERS_LAMBDA, v->choice,
                         v->coded + row * block->cols);
@@ -335,16 +328,21 @@ static void find_levels(const sums *all, double step, lort_integers *out)
     out->error2 = error2 > 0 ? error2 * step * step : 0;
 }
 
+/* lambda / (2 ln 2 s^2) for codes of 128, with s^2 in steps^2; rows and columns multiply it. */
+static float rate_factor(const lort_block *block, float step, float lambda)
+{
+    return (float)(lambda * 0.72134752 * step * step / block->mean2);
+}
+
 void lort_integers_of_block(const lort_block *block, const float *weights, float step,
                             void *scratch, lort_integers *out)
 {
-    /* lambda / (2 ln 2 s^2) for codes of 128, with s^2 in steps^2; rows and columns multiply it */
-    const float factor = (float)(LORT_INTEGERS_LAMBDA * 0.72134752 * step * step / block->mean2);
+    const float factor = rate_factor(block, step, LORT_INTEGERS_LAMBDA);
     const scratch_view v = view_scratch(scratch, block->cols);
     sums all = {.energy = 0};
     double cut = 0;
     for (int64_t c = 0; c < block->cols; c++)
-        v.col[c] = inverse_variance(block->col_codes[c]);
+        v.col[c] = lort_inverse_variance(block->col_codes[c]);
     for (int64_t r = 0; r < block->rows; r += LORT_LANES) {
         cut += run_trellis(block, weights, r, step, factor, &v);
         sum_group(block, r, v.x, v.coded + r * block->cols, &all);
@@ -352,4 +350,47 @@ void lort_integers_of_block(const lort_block *block, const float *weights, float
     out->coded = v.coded;
     find_levels(&all, step, out);
     out->error2 += cut * step * step;
+}
+
+/* ---- with feedback ---- */
+
+/* Contexts with fewer weights get the levels of the quantisers themselves. */
+#define LEVELS_LEAST 64
+
+/* Feedback needs levels before it knows its integers. They are those of the block without it. */
+static lort_levels known_levels(const lort_integers *plain)
+{
+    lort_levels levels = plain->levels;
+    for (unsigned s = 0; s < LORT_CONTEXTS; s++)
+        if (plain->count[s] < LEVELS_LEAST || levels.gain[s] == 0 || levels.one[s] == 0) {
+            levels.gain[s] = 32768;
+            levels.one[s] = s & 1 ? 4096 : 8192;
+        }
+    return levels;
+}
+
+void lort_integers_fed_back(const lort_block *block, const float *weights, float step,
+                            void *scratch, float *targets, lort_integers *out)
+{
+    const scratch_view v = view_scratch(scratch, block->cols);
+    lort_integers_of_block(block, weights, step, scratch, out);
+    const lort_levels levels = known_levels(out);
+    const lort_feedback_run run = {.block = block,
+                                   .weights = weights,
+                                   .step = step,
+                                   .factor = rate_factor(block, step, 1),
+                                   .col = v.col,
+                                   .levels = &levels,
+                                   .targets = targets,
+                                   .coded = v.coded};
+    double error2, loss;
+    lort_feedback_quantise(&run, &error2, &loss);
+    /* Counts and low bits are those of the new integers. v.x counts in levels only. */
+    sums all = {.energy = 0};
+    for (int64_t r = 0; r < block->rows; r += LORT_LANES)
+        sum_group(block, r, v.x, v.coded + r * block->cols, &all);
+    find_levels(&all, step, out);
+    out->levels = levels;
+    out->error2 = error2;
+    out->loss = loss;
 }

@@ -12,6 +12,7 @@
 
 #include "compress/coder/trellis.h"
 #include "formats/container/container.h"
+#include <math.h>
 #include <stdbool.h>
 
 /* 16 classes of a quarter octave; 32 gained nothing (docs/NUMERICS.md, "Choices") */
@@ -32,6 +33,7 @@ void lort_energies(const float *weights, int64_t rows, int64_t cols, double *row
  * 1..255. Code 128 stands for 1.0. Returns 0 if there is no energy. */
 uint8_t lort_scale_code(double energy, int64_t count);
 
+typedef struct lort_feedback lort_feedback;
 typedef struct lort_block { /* rows x cols of one slice, row-major */
     int64_t rows, cols;
     const uint8_t *row_codes, *col_codes; /* [rows], [cols] */
@@ -40,6 +42,9 @@ typedef struct lort_block { /* rows x cols of one slice, row-major */
     /* writers: mean square of the slice's weights; a row and a column of code 128 stand for it */
     double mean2;
     bool show; /* writers: the caller wants the values that a reader will get */
+    /* writers: of the columns (feedback.h); NULL: errors do not go on to later columns */
+    const lort_feedback *feedback;
+    const uint8_t *row_scales; /* writers, with feedback: [rows] codes; NULL: no scales of rows */
 } lort_block;
 
 /* Returns the first `rows` rows of the block at `place`. codes: the codes of the slice's slice_rows
@@ -70,6 +75,7 @@ typedef struct lort_integers {
     lort_levels levels;         /* at the centroids */
     /* sum of (weight - decoded)^2 in units of the weights, without the rounding to f32 */
     double error2;
+    double loss; /* with feedback: as lort_feedback_quantise gives it */
 } lort_integers;
 
 /* Returns the bytes of scratch for a block of at most this many weights and columns. */
@@ -78,5 +84,15 @@ uint64_t lort_quantise_scratch(int64_t weights, int64_t cols);
  * bytes; out->coded points into it. Source: docs/NUMERICS.md, "Integers". */
 void lort_integers_of_block(const lort_block *block, const float *weights, float step,
                             void *scratch, lort_integers *out);
+/* The same with block->feedback. targets: room for [rows][cols]. */
+void lort_integers_fed_back(const lort_block *block, const float *weights, float step,
+                            void *scratch, float *targets, lort_integers *out);
+/* Returns 2^(-(code - 128) / 2), which is 1 / variance for a code of quarter octaves. The result
+ * has the same bits on every machine. */
+static inline float lort_inverse_variance(uint8_t code)
+{
+    const int halves = code ? 128 - code : 0;
+    return ldexpf(halves & 1 ? 1.4142135f : 1.0f, (halves - (halves & 1)) / 2);
+}
 
 #endif

@@ -175,13 +175,11 @@ LORT_INLINE void put_column(shorts value, int16_t *out)
     memcpy(out + HALF, &second, sizeof second);
 }
 
-/* Goes back from the end of the rows along the best paths. out has the places, and gets the
+/* Goes back from the states `end` along the best paths. out has the places, and gets the
  * multiples. */
-LORT_INLINE void trace_paths(const shorts path[STATES], const uint16_t *choice, int64_t cols,
-                             int16_t *out)
+LORT_INLINE void trace_paths(shorts end, const uint16_t *choice, int64_t cols, int16_t *out)
 {
-    shorts end, place;
-    best_ends(path, &end);
+    shorts place;
     ints first = (ints)end & 0xFFFF, second = (ints)end >> 16, low, high;
     for (int64_t j = cols - 1; j >= 0; j--) {
         memcpy(&low, choice + j * COLUMN_CHOICES, sizeof low);
@@ -195,21 +193,41 @@ LORT_INLINE void trace_paths(const shorts path[STATES], const uint16_t *choice, 
     }
 }
 
-LORT_VECTORS(lort_trellis_encode,
-             (const float *x, const float *row, const float *col, int64_t cols, float lambda,
-              uint16_t *choice, int16_t *out),
-             (x, row, col, cols, lambda, choice, out))
+/* Searches from the states `start`, and returns the states at the end of the best paths. */
+LORT_INLINE shorts find_paths(const float *x, const float *row, const float *col, int64_t cols,
+                              float lambda, shorts start, uint16_t *choice, int16_t *out)
 {
-    shorts path[2][STATES], cost[SETS];
+    shorts path[2][STATES], cost[SETS], end;
     reals rows[2];
     memcpy(rows, row, sizeof rows);
     for (unsigned s = 0; s < STATES; s++)
-        path[0][s] = (shorts){0} + (int16_t)(s == 0 ? 0 : FAR);
+        path[0][s] = (start != (int16_t)s) & FAR;
     for (int64_t j = 0; j < cols; j++) {
         if (j % SETTLE == 0)
             rebase_path(path[j & 1]);
         weigh_column(x + j * LORT_LANES, rows, col[j], lambda, cost, out + j * LORT_LANES);
         advance_states(path[j & 1], cost, path[~j & 1], choice + j * COLUMN_CHOICES);
     }
-    trace_paths(path[cols & 1], choice, cols, out);
+    best_ends(path[cols & 1], &end);
+    trace_paths(end, choice, cols, out);
+    return end;
+}
+
+LORT_VECTORS(lort_trellis_encode,
+             (const float *x, const float *row, const float *col, int64_t cols, float lambda,
+              uint16_t *choice, int16_t *out),
+             (x, row, col, cols, lambda, choice, out))
+{
+    find_paths(x, row, col, cols, lambda, (shorts){0}, choice, out);
+}
+
+LORT_VECTORS(lort_trellis_go_on,
+             (const float *x, const float *row, const float *col, int64_t cols, float lambda,
+              lort_trellis_states *states, uint16_t *choice, int16_t *out),
+             (x, row, col, cols, lambda, states, choice, out))
+{
+    shorts start;
+    memcpy(&start, states->of, sizeof start);
+    const shorts end = find_paths(x, row, col, cols, lambda, start, choice, out);
+    memcpy(states->of, &end, sizeof end);
 }

@@ -57,4 +57,14 @@ static inline int32_t lort_trellis_value(unsigned quantiser, int32_t k)
 void lort_trellis_encode(const float *x, const float *row, const float *col, int64_t cols,
                          float lambda, uint16_t *choice, int16_t *out);
 
+/* The states of LORT_LANES rows between two of their columns, in an order of trellis.c. Zeros: the
+ * start of the rows. */
+typedef struct lort_trellis_states {
+    int16_t of[LORT_LANES];
+} lort_trellis_states;
+/* The same for rows whose first columns are settled: starts in *states, and puts the states behind
+ * the last column there. The path of least cost over these columns alone counts. */
+void lort_trellis_go_on(const float *x, const float *row, const float *col, int64_t cols,
+                        float lambda, lort_trellis_states *states, uint16_t *choice, int16_t *out);
+
 #endif

@@ -59,12 +59,6 @@ void lort_weighting_codes(const lort_weighting *w, const lort_matrices *shape, u
         codes[c] = pays ? code_of(w, c) : LORT_SCALE_ONE;
 }
 
-float lort_scale_of(uint8_t code)
-{
-    static const float quarters[] = {1.0f, 1.1892071f, 1.4142135f, 1.6817929f};
-    return ldexpf(quarters[code % 4], code / 4 - LORT_SCALE_ONE / 4);
-}
-
 static void multiply_columns(float *x, int64_t rows, int64_t cols, const uint8_t *codes,
                              bool inverse)
 {

@@ -12,6 +12,7 @@
 
 #include "formats/container/container.h"
 #include "formats/inputs/imatrix.h"
+#include <math.h>
 
 typedef struct lort_weighting {
     bool on;                 /* true: the tensor has importances, and its errors are weighed */
@@ -36,7 +37,11 @@ bool lort_weighting_pays(const lort_weighting *w, const lort_matrices *shape);
 void lort_weighting_codes(const lort_weighting *w, const lort_matrices *shape, uint8_t *codes);
 /* Returns 2^((code - 128) / 4) for a code from LORT_SCALE_LEAST to LORT_SCALE_MOST. The result has
  * the same bits on every machine. */
-float lort_scale_of(uint8_t code);
+static inline float lort_scale_of(uint8_t code)
+{
+    static const float quarters[] = {1.0f, 1.1892071f, 1.4142135f, 1.6817929f};
+    return ldexpf(quarters[code % 4], code / 4 - LORT_SCALE_ONE / 4);
+}
 static inline uint8_t lort_scale_inverse(uint8_t code)
 {
     return (uint8_t)(2 * LORT_SCALE_ONE - code);

@@ -127,6 +127,23 @@ lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, 
     return syevd('N', n, a, lda, values, at, doubles, (lapack_int *)(at + doubles), 1, err);
 }
 
+/* The row-major lower triangle is LAPACK's upper one. */
+lort_code lort_spotrf(int64_t n, float *a, int64_t lda, bool *positive, lort_error *err)
+{
+    lapack_int info = 0;
+    *positive = true;
+    if (n == 0)
+        return LORT_OK;
+    enter_blas();
+    info = LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'U', narrow_size(n), a, narrow_ld(lda));
+    leave_blas();
+    *positive = info == 0;
+    if (info < 0)
+        return lort_fail(err, LORT_E_INTERNAL, "spotrf of LAPACK rejects its argument %d",
+                         (int)-info);
+    return LORT_OK;
+}
+
 const char *lort_blas_config(void) { return openblas_get_config(); }
 
 const char *lort_blas_core(void) { return lort_core_name(openblas_get_corename()); }

@@ -34,6 +34,11 @@ uint64_t lort_dsyevd_values_work(int64_t n);
 lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, void *work,
                              lort_error *err);
 
+/* Factors the symmetric n x n matrix a = L L' with spotrf of LAPACK. a is row-major. Its lower
+ * triangle becomes L; the part above the diagonal stays. *positive is false if a is not positive
+ * definite; then the lower triangle is undefined. On failure: LORT_E_INTERNAL. */
+lort_code lort_spotrf(int64_t n, float *a, int64_t lda, bool *positive, lort_error *err);
+
 /* Returns true if m, n and m x n fit a 32-bit BLAS integer. */
 bool lort_blas_fits(int64_t m, int64_t n);
 

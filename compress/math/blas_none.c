@@ -50,3 +50,8 @@ lort_code lort_dsyevd_values(int64_t n, double *a, int64_t lda, double *values, 
 {
     abort();
 }
+
+lort_code lort_spotrf(int64_t n, float *a, int64_t lda, bool *positive, lort_error *err)
+{
+    abort();
+}
