@@ -133,8 +133,8 @@ typedef struct lort_options {
     const char *imatrix;
     /* Path of the base model of a fine-tune, or NULL: the container holds differences to it. */
     const char *base;
-    /* A tensor with a relative error above it makes the run fail with LORT_E_NUMERIC, and nothing
-     * is published. Below 0: no limit, the default. */
+    /* A tensor with a relative error above it (with a covariance: a weighted error) makes the run
+     * fail with LORT_E_NUMERIC, and nothing is published. Below 0: no limit, the default. */
     double fail_above;
     lort_mode mode;        /* default: AUTO */
     uint64_t memory_bytes; /* memory that LoRT may use; 0: LoRT probes the machine, the default */
@@ -170,6 +170,10 @@ typedef struct lort_options {
      * tasks missed its size. */
     uint64_t reserve;
     bool spectra; /* put leading singular values into the report; changes no byte of the output */
+    /* Path of a covariance file (docs/FORMAT.md, "Covariance files"), or NULL. LoRT rounds so that
+     * later columns repair the errors of earlier ones, and bounds the error of the outputs. It goes
+     * with ERROR, BPW, SIZE and DEFAULT, and neither with imatrix nor with base. */
+    const char *covariance;
 } lort_options;
 void lort_options_init_sized(lort_options *options, size_t size);
 static inline void lort_options_init(lort_options *options)

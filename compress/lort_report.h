@@ -151,8 +151,11 @@ typedef struct lort_tensor_report {
      * way, relative to the norm; of a stack those of its first matrix. extract-lora: of the update.
      * NULL: none. */
     const float *spectrum;
-    uint64_t spectrum_count; /* at most 16 */
-    uint64_t reserved[2];    /* memory of inspect: docs/FORMAT.md, section 12 */
+    uint32_t spectrum_count; /* at most 16 */
+    uint32_t reserved;       /* memory of inspect: docs/FORMAT.md, section 12 */
+    /* compress, with a covariance: tr(E H E') of the error E, the mean square of the error of the
+     * outputs; and the damping of H, a part of the mean of its diagonal. NaN: none. */
+    double proxy_loss, damping;
 } lort_tensor_report;
 
 /* The memory of the process at a moment of the run. */
@@ -304,7 +307,11 @@ typedef struct lort_report {
     uint64_t run_count;
     double
         slowest_over_mean; /* plan with tasks: the largest planned cost over the mean, else NaN */
-    uint64_t reserved[8];
+    /* compress, plan: the covariance file, "" or NULL: none; its entries with a covariance; tried
+     * tensors of the model that have one. */
+    const char *covariance_path;
+    uint64_t covariance_entries, covariance_matrices;
+    uint64_t reserved[5];
 } lort_report;
 
 /* Frees what a report points to. Accepts a zeroed report. */

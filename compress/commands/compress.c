@@ -99,6 +99,9 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
         code = open_model(p, path, options, err);
     if (code == LORT_OK && options->imatrix)
         code = open_imatrix(p, options, err);
+    if (code == LORT_OK && options->covariance)
+        code = lort_importance_open_covariances(&p->session, options->covariance,
+                                                lort_model_index(p->model), err);
     if (code == LORT_OK && options->base)
         code = lort_base_open_for(&p->session, options, lort_model_index(p->model), err);
     if (code == LORT_OK)
@@ -112,6 +115,8 @@ static lort_code prepare_run(prepared *p, lort_command command, const char *path
         code = lort_plan_room(&p->session, p->model, options, &p->plan, err);
     if (code == LORT_OK && options->imatrix)
         code = lort_importance_note(&p->session, options->imatrix, &p->plan, err);
+    if (code == LORT_OK && options->covariance)
+        code = lort_importance_note_covariances(&p->session, options->covariance, &p->plan, err);
     if (code)
         return code;
     lort_pipeline_planned(&p->decider, &p->plan);
@@ -137,6 +142,7 @@ static void close_prepared(prepared *p)
     lort_task_report(&p->decider, &p->plan);
     lort_plan_free(&p->plan, &p->session.alloc);
     lort_imatrix_free(&p->imatrix);
+    lort_covariance_close(p->session.covariance);
     lort_named_cost(p->model, p->session.report);
     lort_model_close(p->model);
     lort_named_close(&p->named);

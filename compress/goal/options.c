@@ -66,6 +66,14 @@ lort_code lort_goal_check(const lort_options *options, lort_error *err)
             err, LORT_E_USAGE,
             "an importance matrix does not go with residual ternary: LoRT fits trits by "
             "plain errors only");
+    if (options->covariance && !lort_goal_integers(options))
+        return lort_fail(err, LORT_E_USAGE,
+                         "a covariance file goes with integers: with a largest error, bits per "
+                         "weight or a size, and without residual none or ternary");
+    if (options->covariance && (options->imatrix || options->base))
+        return lort_fail(err, LORT_E_USAGE,
+                         "a covariance file does not go with an importance matrix or a base: leave "
+                         "one of them out");
     if (options->base && ternary)
         return lort_fail(err, LORT_E_USAGE,
                          "residual ternary does not go with a base: use integers or factors");

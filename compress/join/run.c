@@ -261,16 +261,16 @@ void lort_task_report(const lort_decider *decider, const lort_work_plan *plan)
         return;
     /* Tensors stand in the order of the index, extents in that of the bytes. */
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        report->tensors[i].reserved[0] = 0;
+        report->tensors[i].reserved = 0;
     for (uint64_t i = plan->first; i < plan->end; i++) {
         const uint64_t tensor = lort_model_extent_tensor(decider->model, i);
         if (tensor != UINT64_MAX)
-            report->tensors[tensor].reserved[0] = 1;
+            report->tensors[tensor].reserved = 1;
     }
     for (uint64_t i = 0; i < report->tensor_count; i++)
-        if (report->tensors[i].reserved[0]) {
+        if (report->tensors[i].reserved) {
             report->tensors[kept] = report->tensors[i];
-            report->tensors[kept++].reserved[0] = 0;
+            report->tensors[kept++].reserved = 0;
         }
     report->tensor_count = kept;
 }

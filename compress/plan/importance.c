@@ -115,3 +115,89 @@ lort_code lort_importance_note(lort_session *session, const char *path, lort_wor
             report->imatrix_path, (unsigned long long)report->imatrix_entries);
     return LORT_OK;
 }
+
+/* ---- covariances ---- */
+
+const lort_covariance *lort_importance_covariance(const lort_session *session,
+                                                  const lort_tensor *tensor,
+                                                  const lort_matrices *shape)
+{
+    const lort_covariance *found = lort_covariances_find(
+        lort_covariance_entries(session->covariance), tensor->name, tensor->name_bytes);
+    return found && lort_covariance_fits(found, shape) ? found : NULL;
+}
+
+static lort_code check_covariance(const lort_covariance *entry, const char *path,
+                                  const lort_tensor *tensor, lort_error *err)
+{
+    char file[300], name[200], shape[128];
+    const lort_matrices slices = lort_tensor_matrices(tensor),
+                        convolution = lort_dims_convolution(tensor->dims, tensor->n_dims);
+    if (lort_covariance_fits(entry, &slices) || lort_covariance_fits(entry, &convolution))
+        return LORT_OK;
+    return lort_fail(err, LORT_E_INPUT,
+                     "%s: entry '%s' has %lld matrices of %lld inputs; tensor '%s' %s needs %lld, "
+                     "of 1 or %lld matrices",
+                     lort_escape_text(file, sizeof file, path), entry->name,
+                     (long long)entry->matrices, (long long)entry->inputs,
+                     lort_escape(name, sizeof name, tensor->name, tensor->name_bytes),
+                     lort_shape_text(tensor, shape, sizeof shape), (long long)slices.cols,
+                     (long long)slices.slices);
+}
+
+lort_code lort_importance_open_covariances(lort_session *session, const char *path,
+                                           const lort_index *index, lort_error *err)
+{
+    lort_code code = lort_covariance_open(session, path, &session->covariance, err);
+    for (uint64_t i = 0; code == LORT_OK && i < index->count; i++) {
+        const lort_tensor *tensor = &index->tensors[i];
+        const lort_covariance *entry =
+            tensor->n_dims > 1 && tensor->elements && tensor->type->decode
+                ? lort_covariances_find(lort_covariance_entries(session->covariance), tensor->name,
+                                        tensor->name_bytes)
+                : NULL;
+        if (entry)
+            code = check_covariance(entry, path, tensor, err);
+    }
+    return code;
+}
+
+/* Says how much is coded without the file. */
+static void warn_without(lort_session *session, const lort_work_plan *plan)
+{
+    uint64_t without = 0;
+    for (uint64_t i = 0; i < plan->count; i++)
+        without +=
+            plan->tensors[i].candidate && !plan->tensors[i].same && !plan->tensors[i].covariance;
+    if (without)
+        lort_session_warn(session,
+                          "%s: no covariance for %llu of the tensors that LoRT tries; they are "
+                          "coded as without the file",
+                          session->report->covariance_path, (unsigned long long)without);
+}
+
+lort_code lort_importance_note_covariances(lort_session *session, const char *path,
+                                           lort_work_plan *plan, lort_error *err)
+{
+    lort_report *report = session->report;
+    lort_hasher *hasher = NULL;
+    lort_code code = lort_hasher_open(&session->alloc, &hasher, err);
+    for (uint64_t i = 0; i < plan->count && code == LORT_OK; i++) {
+        const lort_tensor_plan *planned = &plan->tensors[i];
+        if (!planned->covariance)
+            continue;
+        plan->weighed++;
+        lort_hasher_add(hasher, planned->tensor->name, planned->tensor->name_bytes + 1u);
+        code = lort_covariance_verify(session->covariance, planned->covariance, hasher, err);
+    }
+    if (code == LORT_OK) {
+        plan->importance = lort_hasher_value(hasher);
+        plan->covariance = true;
+        report->covariance_path = lort_report_escape(report, path, strlen(path));
+        report->covariance_entries = lort_covariance_entries(session->covariance)->known;
+        report->covariance_matrices = plan->weighed;
+        warn_without(session, plan);
+    }
+    lort_hasher_close(hasher);
+    return code;
+}

@@ -5,16 +5,21 @@
 #include "compress/goal/goal.h"
 #include "compress/plan/equal.h"
 #include "compress/plan/estimate.h"
+#include "compress/plan/importance.h"
 #include "compress/plan/lossless.h"
 #include "compress/plan/marks.h"
 #include "compress/plan/room.h"
 #include "compress/plan/rules.h"
 #include "compress/plan/view.h"
 
-/* Takes the importances of the tensor, or those of `like`, a tensor with the same bytes. */
+/* Takes the importances or the covariance of the tensor, or those of `like`, a tensor with the same
+ * bytes. */
 static void plan_weights(const lort_session *session, const lort_options *options,
                          const lort_tensor *like, lort_tensor_plan *planned)
 {
+    if (planned->candidate && session->covariance && !planned->covariance)
+        planned->covariance = lort_importance_covariance(session, like, &planned->shape);
+    planned->scaled |= planned->covariance ? LORT_SCALING_COLS : 0;
     if (!session->imatrix || !planned->candidate || planned->importance)
         return;
     const lort_importance *found =
@@ -235,5 +240,9 @@ void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc)
 void lort_plan_importance_text(const lort_work_plan *plan, lort_buffer *out)
 {
     for (unsigned i = 0; plan->weighed && i < sizeof plan->importance.bytes; i++)
-        lort_put_text(out, "%s%02x", i ? "" : " imatrix=", plan->importance.bytes[i]);
+        lort_put_text(out, "%s%02x",
+                      i                  ? ""
+                      : plan->covariance ? " covariance="
+                                         : " imatrix=",
+                      plan->importance.bytes[i]);
 }

@@ -34,8 +34,10 @@ typedef struct lort_work_plan {
     /* The work is that of extents [first, end): of a task its run, else all. tasks 0: no task. */
     uint64_t first, end;
     uint32_t task, tasks;
-    lort_hash128 importance; /* hash of the names and importances that LoRT uses */
-    uint64_t weighed;        /* tensors with importances */
+    /* Hash of the names and importances, or of the names and covariances, that LoRT uses. */
+    lort_hash128 importance;
+    uint64_t weighed; /* tensors with importances or covariances */
+    bool covariance;  /* the hash is of covariances */
 } lort_work_plan;
 
 /* Makes the plan of a run from headers and configurations, finds equal tensors by their bytes, and
@@ -57,7 +59,8 @@ void lort_plan_drop_shares(lort_work_plan *plan, const lort_alloc *alloc);
 void lort_plan_free(lort_work_plan *plan, const lort_alloc *alloc);
 
 /* Appends " imatrix=HASH", an XXH3-128 of the names and importances that LoRT uses. Both forms of
- * the file give the same hash. Appends nothing if LoRT uses no importances. */
+ * the file give the same hash. With covariances it appends " covariance=HASH", of the bytes of
+ * their numbers. Appends nothing if LoRT uses neither. */
 void lort_plan_importance_text(const lort_work_plan *plan, lort_buffer *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* room: which mode, and how many threads, fit into memory. T is the number of threads.
  *
  *   common     base + budget used + session (scratch, libraries) of T + commit window of 2 T
+ *              + the largest factor of a covariance
  *   full       common + all files + workspaces of the T largest slices
  *              + outcomes of the 2 T largest slices
  *   stream     common + abreast * (workspace + outcome) of the largest slice
@@ -54,7 +55,14 @@ static uint64_t ternary_workspace(const lort_options *options, const lort_tensor
 /* Bytes that weighing adds: scales as codes and as floats, sums of the window. */
 static uint64_t weighing_bytes(const lort_tensor_plan *planned, unsigned workers)
 {
-    return planned->importance ? 8 * (uint64_t)planned->shape.cols + 256 * workers : 0;
+    return lort_tensor_plan_weighed(planned) ? 8 * (uint64_t)planned->shape.cols + 256 * workers
+                                             : 0;
+}
+
+/* V of a slice. */
+static uint64_t covariance_bytes(const lort_tensor_plan *planned)
+{
+    return planned->covariance ? lort_factored_bytes(planned->covariance, &planned->shape) : 0;
 }
 
 static uint64_t integers_workspace(const lort_options *options, const lort_tensor_plan *planned,
@@ -75,7 +83,8 @@ static uint64_t rest_workspace(const lort_options *options, const lort_tensor_pl
                                unsigned workers)
 {
     if (lort_goal_integers(options))
-        return integers_workspace(options, planned, workers) + weighing_bytes(planned, workers);
+        return integers_workspace(options, planned, workers) + weighing_bytes(planned, workers) +
+               covariance_bytes(planned);
     if (lort_goal_ternary(options))
         return ternary_workspace(options, planned, workers);
     lort_target target = lort_goal_target(options, planned->shape.rows, planned->shape.cols);
@@ -154,13 +163,26 @@ static uint64_t window_cost(unsigned window, const lort_block_need *blocks)
                      lort_block_coded_bound(blocks));
 }
 
+/* Of the slice that is written while workers decide others. Blocks that no memory held are coded
+ * again, and need their covariance again. */
+static uint64_t written_covariance(const lort_work_plan *plan)
+{
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < plan->count; i++) {
+        const uint64_t bytes = covariance_bytes(&plan->tensors[i]);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 static uint64_t common_cost(const lort_session *session, const lort_options *options,
                             const lort_work_plan *plan, unsigned threads)
 {
     return session->base_anon + lort_budget_used(session->budget) +
            lort_session_cost(session, threads, options->zstd_level, LORT_CHUNK_TARGET,
                              &plan->blocks) +
-           window_cost(2 * threads, &plan->blocks) + lort_chunk_against_cost(session, threads);
+           window_cost(2 * threads, &plan->blocks) + lort_chunk_against_cost(session, threads) +
+           written_covariance(plan);
 }
 
 static void set_workspaces(const lort_options *options, lort_work_plan *plan, unsigned workers)

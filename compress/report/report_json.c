@@ -67,6 +67,10 @@ static const lort_field tail_fields[] = {
 static const lort_field imatrix_fields[] = {{"path", LORT_FIELD_TEXT, R(imatrix_path)},
                                             {"entries", LORT_FIELD_U64, R(imatrix_entries)},
                                             {"matrices", LORT_FIELD_U64, R(imatrix_matrices)}};
+static const lort_field covariance_fields[] = {
+    {"path", LORT_FIELD_TEXT, R(covariance_path)},
+    {"entries", LORT_FIELD_U64, R(covariance_entries)},
+    {"matrices", LORT_FIELD_U64, R(covariance_matrices)}};
 static const lort_field base_fields[] = {{"path", LORT_FIELD_TEXT, R(base_path)},
                                          {"bytes", LORT_FIELD_U64, R(base_bytes)},
                                          {"files", LORT_FIELD_U64, R(base_files)}};
@@ -95,6 +99,8 @@ static const lort_field tensor_fields[] = {
     {"rel_error", LORT_FIELD_REAL, T(rel_error)},
     {"rel_error_update", LORT_FIELD_REAL, T(rel_error_update)},
     {"weighted_error", LORT_FIELD_REAL, T(weighted_error)},
+    {"proxy_loss", LORT_FIELD_REAL, T(proxy_loss)},
+    {"damping", LORT_FIELD_REAL, T(damping)},
     {"outliers", LORT_FIELD_U64, T(outliers)},
     {"rel_error_rest", LORT_FIELD_REAL, T(rel_error_rest)},
     {"worst_row_error", LORT_FIELD_REAL, T(worst_row_error)},
@@ -283,6 +289,9 @@ static lort_node *report_json(const lort_report *report)
                                                 : lort_node_null());
     root = lort_node_with(root, "task", task_json(report));
     root = lort_node_with(root, "tasks", lort_runs_node(report));
+    root = lort_node_with(root, "covariance",
+                          *report->covariance_path ? LORT_NODE_OF(covariance_fields, report)
+                                                   : lort_node_null());
     root = lort_node_with(
         root, "base", *report->base_path ? LORT_NODE_OF(base_fields, report) : lort_node_null());
     root = lort_node_with(root, "network",

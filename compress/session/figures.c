@@ -90,6 +90,8 @@ void lort_report_same(lort_report *report, const lort_tensor_report *origin,
     entry->rel_error = origin->rel_error;
     entry->rel_error_update = origin->rel_error_update;
     entry->weighted_error = origin->weighted_error;
+    entry->proxy_loss = origin->proxy_loss;
+    entry->damping = origin->damping;
     entry->base = origin->base;
     entry->reason = LORT_REASON_SAME;
     entry->same_as =

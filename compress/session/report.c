@@ -100,6 +100,7 @@ lort_code lort_report_open(lort_report *report, lort_error *err)
                             .weighted_worst = NAN,
                             .weighted_mean = NAN,
                             .imatrix_path = "",
+                            .covariance_path = "",
                             .base_path = "",
                             .owner = owner};
     return LORT_OK;
@@ -248,7 +249,9 @@ lort_code lort_report_tensors(lort_report *report, uint64_t count, lort_error *e
                                           .worst_row_error = NAN,
                                           .energy = NAN,
                                           .cosine = NAN,
-                                          .max_abs = NAN};
+                                          .max_abs = NAN,
+                                          .proxy_loss = NAN,
+                                          .damping = NAN};
     report->tensors = tensors;
     report->tensor_count = count;
     return LORT_OK;

@@ -57,6 +57,7 @@ typedef struct lort_session {
     lort_phase phase_before;                     /* READING_BACK */
     uint64_t back_bytes;                         /* read back of the present file */
     _Atomic(const lort_tensor_report *) at_work; /* the tensor that was begun last; NULL: none */
+    struct lort_covariance_file *covariance;     /* with --covariance; else NULL */
     const lort_imatrix *imatrix;                 /* with --imatrix; else NULL */
     struct lort_base *base;                      /* compress, plan: with --base; else NULL */
 } lort_session;

@@ -9,6 +9,7 @@
 #include "compress/slice/curve.h"
 #include "compress/slice/chunk.h"
 #include "compress/slice/fitting.h"
+#include "compress/slice/rounded.h"
 #include <math.h>
 
 /* Bits that a point may be off the law, for each halving of the error. */
@@ -50,6 +51,21 @@ static double move_step(lort_fitting *f, const curve_block *b, double error2, do
     return off;
 }
 
+/* The squared error of the block that was quantised just now. measured2: that error in the units of
+ * scaled rows and columns. With feedback the error of the outputs counts. */
+static lort_code error_of_block(const lort_fitting *f, const curve_block *b, double measured2,
+                                double *error2, lort_error *err)
+{
+    lort_weighed sums;
+    *error2 = measured2;
+    if (!b->block.feedback)
+        return LORT_OK;
+    lort_code code = lort_slice_coded_errors(f->source, f->work.worker, &b->place, b->block.rows,
+                                             b->space, &sums, err);
+    *error2 = code ? 0 : sums.weighed;
+    return code;
+}
+
 /* Brings the step nearer to the one of the relative error `target`, by measurements. */
 static lort_code near_step(lort_fitting *f, const curve_block *b, double target, int rounds,
                            lort_error *err)
@@ -57,7 +73,11 @@ static lort_code near_step(lort_fitting *f, const curve_block *b, double target,
     lort_session *session = f->source->decider->session;
     lort_code code = LORT_OK;
     for (int i = 0; i < rounds && code == LORT_OK; i++) {
-        move_step(f, b, lort_block_measure(&b->block, f->step, b->space), target);
+        double error2;
+        code = error_of_block(f, b, lort_block_measure(&b->block, f->step, b->space), &error2, err);
+        if (code)
+            return code;
+        move_step(f, b, error2, target);
         lort_session_tick(session, (uint64_t)b->weights * LORT_TICKS_MEASURE);
         code = lort_session_check_stop(session, err);
     }
@@ -71,13 +91,17 @@ static lort_code encode_point(lort_fitting *f, const curve_block *b, double targ
 {
     lort_session *session = f->source->decider->session;
     lort_block_coded coded;
+    double error2;
     lort_code code = lort_block_encode(&b->block, f->step, session->scratch[f->work.worker].codec,
                                        b->space, &coded, err);
     if (code)
         return code;
     lort_session_tick(session, (uint64_t)b->weights * LORT_TICKS_ENCODE);
     *bits = 8 * (double)coded.stored / b->weights;
-    *octaves = log2(move_step(f, b, coded.measured2, target));
+    code = error_of_block(f, b, coded.measured2, &error2, err);
+    if (code)
+        return code;
+    *octaves = log2(move_step(f, b, error2, target));
     return lort_session_check_stop(session, err);
 }
 
@@ -181,7 +205,9 @@ static lort_code measure_block_points(lort_fitting *f, double error, unsigned fi
                                       space->decoded, err);
     if (code)
         return code;
-    w.block.norm2 = sum_of_squares(space->weights, place->rows * place->cols);
+    w.block.norm2 = w.block.block.feedback /* the error is in the weights' own units */
+                        ? lort_fitting_weigh(f, place, space->weights).plain
+                        : sum_of_squares(space->weights, place->rows * place->cols);
     code = measure_block(f, &w, err);
     for (unsigned i = first; i < end; i++) {
         curve->bits[i] += w.bits[i];

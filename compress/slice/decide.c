@@ -315,7 +315,10 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
 {
     lort_slice_source source = lort_slice_source_of(decider, planned, slice);
     lort_outliers outliers = {0};
-    lort_code code = lort_curve_start(&source, work, curve, err);
+    lort_factored factored;
+    lort_code code = lort_slice_take_factored(&source, slice, &factored, err);
+    if (code == LORT_OK)
+        code = lort_curve_start(&source, work, curve, err);
     if (code == LORT_OK)
         code = lort_outliers_find(&source, work, &outliers, err);
     source.outliers = outliers.count ? &outliers : NULL;
@@ -323,6 +326,7 @@ lort_code lort_decide_curve(const lort_decider *decider, const lort_tensor_plan 
     if (code == LORT_OK && !curve->raw)
         code = find_points(&source, slice, work, curve, err);
     curve->codes += outliers.stored;
+    lort_factored_free(&factored);
     lort_outliers_free(&outliers, &decider->session->alloc);
     return code;
 }
@@ -433,7 +437,13 @@ lort_code lort_decide(const lort_decider *decider, const lort_tensor_plan *plann
     target.key =
         lort_matrix_key(decider->options->seed,
                         lort_name_hash(planned->tensor->name, planned->tensor->name_bytes), slice);
-    code = decide_slice(&source, slice, &target, work, out, err);
+    lort_factored factored;
+    code = lort_slice_take_factored(&source, slice, &factored, err);
+    if (code == LORT_OK)
+        code = decide_slice(&source, slice, &target, work, out, err);
+    out->input_mean = factored.mean;
+    out->damping = factored.damping;
+    lort_factored_free(&factored);
     name_difference(planned, out);
     out->passes = source.passes;
     out->spectrum = source.spectrum;

@@ -70,8 +70,7 @@ static lort_code measure_block(void *ctx, int64_t item, unsigned worker, unsigne
     lort_session_tick(f->source->decider->session, (uint64_t)s->weights * LORT_TICKS_MEASURE);
     s->scaled2 = s->error2 = lort_block_measure(&block, f->step, space);
     if (lort_fitting_is_weighed(f)) {
-        code = lort_fitting_errors(f, worker, &place, rows, space->weights, space->decoded,
-                                   &s->error, err);
+        code = lort_fitting_coded_errors(f, worker, &place, rows, &s->error, err);
         s->error2 = s->error.weighed;
     }
     return code;
@@ -217,8 +216,7 @@ static lort_code size_block(void *ctx, int64_t item, unsigned worker, unsigned s
                              .rows = s->rows,
                              .cols = s->cols};
     if (code == LORT_OK && lort_fitting_is_weighed(f)) {
-        code = lort_fitting_errors(f, worker, &place, place.rows, space->weights, space->decoded,
-                                   &s->error, err);
+        code = lort_fitting_coded_errors(f, worker, &place, place.rows, &s->error, err);
         s->error2 = s->measured2 = s->error.weighed;
     }
     if (code == LORT_OK)
@@ -453,6 +451,8 @@ static bool factors_suffice(const lort_fitting *f, double target, double allowed
 {
     if (!lort_outcome_has_factors(out) || (share && f->norm2 > 0))
         return false;
+    if (f->source->factored && f->norm2 > 0) /* the factors' own weighed error is not known */
+        return false;
     if (!f->source->planned->base || !(f->norm2 > 0))
         return !(f->norm2 > 0) || target >= 1;
     return (f->source->weighting.on ? out->error.weighed : out->error.plain) <= allowed2;
@@ -481,7 +481,7 @@ static lort_code fit_slice(lort_fitting *f, uint32_t slice, double target, const
     }
     if (factors_suffice(f, target, allowed2, share, out))
         return LORT_OK;
-    target = rounded && target >= 1 ? MOST_BESIDE : target;
+    target = (rounded || f->source->factored) && target >= 1 ? MOST_BESIDE : target;
     if (!lort_fitting_can_be_coded(f))
         return out->has_norm ? lort_outcome_keep(out, LORT_REASON_ZERO)
                              : lort_slice_keep_nonfinite(f->source, f->work.worker, out, err);

@@ -34,6 +34,14 @@ lort_code lort_fitting_errors(const lort_fitting *f, unsigned worker, const lort
                              err);
 }
 
+lort_code lort_fitting_coded_errors(const lort_fitting *f, unsigned worker,
+                                    const lort_block_place *place, int64_t rows, lort_weighed *out,
+                                    lort_error *err)
+{
+    return lort_slice_coded_errors(f->source, lort_work_worker(f->work, worker), place, rows,
+                                   lort_fitting_space(f, worker), out, err);
+}
+
 static lort_code sum_energies(void *ctx, int64_t item, unsigned worker, unsigned slot,
                               lort_error *err)
 {
@@ -100,7 +108,10 @@ lort_code lort_fitting_prepare(lort_fitting *f, lort_error *err)
 {
     const lort_tensor_plan *planned = f->source->planned;
     const lort_scales scales = lort_scales_in(f->codes, planned->scaled, &planned->shape);
-    if (scales.cols)
+    if (scales.cols && f->source->factored)
+        memcpy(f->codes + (scales.cols - f->codes), f->source->factored->codes,
+               (size_t)f->grid.cols);
+    else if (scales.cols)
         lort_weighting_codes(&f->source->weighting, &planned->shape,
                              f->codes + (scales.cols - f->codes));
     f->source->scales = (lort_scales){scales.cols, NULL};
@@ -136,6 +147,8 @@ lort_block lort_fitting_block(const lort_slice_source *source, const lort_block_
     lort_block block = lort_block_at(place, rows, codes, source->planned->shape.rows);
     block.mean2 = mean2;
     block.show = lort_slice_weighs(source);
+    block.feedback = lort_slice_feedback(source, place);
+    block.row_scales = source->scales.rows ? source->scales.rows + place->row : NULL;
     lort_block_classes(&block);
     return block;
 }

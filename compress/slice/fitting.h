@@ -88,5 +88,9 @@ lort_weighed lort_fitting_weigh(const lort_fitting *f, const lort_block_place *p
 lort_code lort_fitting_errors(const lort_fitting *f, unsigned worker, const lort_block_place *place,
                               int64_t rows, const float *a, const float *b, lort_weighed *out,
                               lort_error *err);
+/* The squared errors of the block that the worker has just quantised (lort_slice_coded_errors). */
+lort_code lort_fitting_coded_errors(const lort_fitting *f, unsigned worker,
+                                    const lort_block_place *place, int64_t rows, lort_weighed *out,
+                                    lort_error *err);
 
 #endif

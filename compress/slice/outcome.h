@@ -25,6 +25,8 @@ typedef struct lort_outcome {
     /* With importances: the same two, plain and weighed. Then norm2 = norm.plain and error2 =
      * error.plain. */
     lort_weighed norm, error;
+    /* With a covariance: the mean of the diagonal of H, and the damping that it needed. */
+    double input_mean, damping;
     /* f32 copies of the factors as stored, where later steps need them. rank 0: no factors. */
     lort_product product;
     uint64_t left_bytes, right_bytes; /* of the copies */

@@ -78,3 +78,18 @@ lort_code lort_slice_errors(const lort_slice_source *source, unsigned worker,
         }
     return LORT_OK;
 }
+
+lort_code lort_slice_coded_errors(const lort_slice_source *source, unsigned worker,
+                                  const lort_block_place *place, int64_t rows,
+                                  const lort_block_space *space, lort_weighed *out, lort_error *err)
+{
+    const lort_feedback *feedback = lort_slice_feedback(source, place);
+    lort_code code =
+        lort_slice_errors(source, worker, place, rows, space->weights, space->decoded, out, err);
+    if (code || !feedback)
+        return code;
+    /* The loss is that of the damped H. */
+    out->weighed = space->loss - feedback->damping * out->plain;
+    out->weighed = out->weighed > 0 ? out->weighed : 0;
+    return LORT_OK;
+}

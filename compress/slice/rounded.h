@@ -12,4 +12,11 @@ lort_code lort_slice_errors(const lort_slice_source *source, unsigned worker,
                             const lort_block_place *place, int64_t rows, const float *weights,
                             const float *decoded, lort_weighed *out, lort_error *err);
 
+/* The same for the block that the worker has just quantised: space->weights and space->decoded.
+ * With a covariance the weighed sum is tr(E H E') over the mean of the diagonal of H. */
+lort_code lort_slice_coded_errors(const lort_slice_source *source, unsigned worker,
+                                  const lort_block_place *place, int64_t rows,
+                                  const lort_block_space *space, lort_weighed *out,
+                                  lort_error *err);
+
 #endif

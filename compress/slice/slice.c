@@ -25,19 +25,37 @@ static uint64_t bytes_of(const lort_dtype_info *type, int64_t elements)
 lort_slice_source lort_slice_source_of(const lort_decider *decider, const lort_tensor_plan *planned,
                                        uint32_t slice)
 {
-    return (lort_slice_source){decider,
-                               planned,
-                               planned->tensor->offset + slice * lort_slice_bytes(planned),
-                               bytes_of(planned->tensor->type, planned->shape.cols),
-                               lort_model_unmapped(decider->model),
-                               NULL,
-                               lort_weighting_of(planned->importance, &planned->shape, slice),
-                               {NULL, NULL},
-                               NULL,
-                               NULL,
-                               0,
-                               false,
-                               {0, {0}}};
+    lort_slice_source source = {.decider = decider,
+                                .planned = planned,
+                                .base = planned->tensor->offset + slice * lort_slice_bytes(planned),
+                                .row_bytes = bytes_of(planned->tensor->type, planned->shape.cols),
+                                .unmapped = lort_model_unmapped(decider->model),
+                                .weighting =
+                                    lort_weighting_of(planned->importance, &planned->shape, slice)};
+    source.weighting.on = lort_tensor_plan_weighed(planned);
+    return source;
+}
+
+const lort_feedback *lort_slice_feedback(const lort_slice_source *source,
+                                         const lort_block_place *place)
+{
+    const lort_matrices *shape = &source->planned->shape;
+    if (!source->factored || !source->factored->blocks)
+        return NULL;
+    return &source->factored
+                ->blocks[place->col / lort_block_grid_of(shape->rows, shape->cols).wide];
+}
+
+lort_code lort_slice_take_factored(lort_slice_source *source, uint32_t slice,
+                                   lort_factored *factored, lort_error *err)
+{
+    const lort_tensor_plan *planned = source->planned;
+    *factored = (lort_factored){0};
+    if (!planned->covariance)
+        return LORT_OK;
+    source->factored = factored;
+    return lort_factored_load(source->decider->session->covariance, planned->covariance,
+                              &planned->shape, slice, factored, err);
 }
 
 /* Decodes the elements [skip, skip + n) of the type's blocks at `bytes`. A tile may cut a block

@@ -4,6 +4,7 @@
 #define LORT_COMPRESS_SLICE_SLICE_H
 
 #include "compress/coder/block.h"
+#include "compress/covariance/factored.h"
 #include "compress/factor/cells.h"
 #include "compress/factor/factor.h"
 #include "compress/session/session.h"
@@ -54,6 +55,8 @@ typedef struct lort_slice_source {
     const lort_product *factors; /* NULL, or the factors that lort_slice_block subtracts */
     lort_weighting weighting;    /* by the importances of the tensor */
     lort_scales scales;          /* lort_slice_block applies them */
+    /* Of the tensor's covariance; NULL: none. lort_slice_feedback has that of a block. */
+    const lort_factored *factored;
     /* Every read has zeros in their places. NULL: none. */
     const lort_outliers *outliers;
     /* What a target size gives the slice beside its outliers; NULL: no size. */
@@ -83,6 +86,14 @@ static inline bool lort_slice_weighs(const lort_slice_source *source)
     return source->weighting.on || source->planned->scaled & LORT_SCALING_ROWS ||
            source->planned->base;
 }
+
+/* The feedback of a block; NULL: its errors do not go on. */
+const lort_feedback *lort_slice_feedback(const lort_slice_source *source,
+                                         const lort_block_place *place);
+/* Reads the covariance of the source's tensor into *factored, if it has one, and lets the source
+ * refer to it. Free it with lort_factored_free. On failure: as lort_factored_load. */
+lort_code lort_slice_take_factored(lort_slice_source *source, uint32_t slice,
+                                   lort_factored *factored, lort_error *err);
 
 /* The stored bytes of one slice, which bound its lossless form. */
 uint64_t lort_slice_bytes(const lort_tensor_plan *planned);

@@ -4,6 +4,7 @@
 
 #include "compress/coder/weighting.h"
 #include "compress/goal/kinds.h"
+#include "formats/activations/covariance.h"
 #include "formats/types/tensor.h"
 
 typedef struct lort_share { /* bytes that a target size gives one slice */
@@ -44,6 +45,7 @@ typedef struct lort_tensor_plan {
     uint64_t holds;
     lort_share *shares;                /* [slices]; NULL: the target is no size */
     const lort_importance *importance; /* of the columns; NULL: unknown */
+    const lort_covariance *covariance; /* of the columns; NULL: unknown. Never both. */
     /* lort_scaling: the columns of its integers are scaled by importance, its rows by their norm.
      */
     unsigned scaled;
@@ -53,6 +55,12 @@ typedef struct lort_tensor_plan {
     bool lossless_whole; /* the sample has all bytes */
     uint64_t base;       /* the number of its tensor in the base, + 1; 0: it has none */
 } lort_tensor_plan;
+
+/* True if errors count by what is known of the inputs, and not alike. */
+static inline bool lort_tensor_plan_weighed(const lort_tensor_plan *planned)
+{
+    return planned->importance || planned->covariance;
+}
 
 /* The number of jobs of the extent: one per slice of a candidate, else one. */
 static inline uint32_t lort_tensor_plan_slices(const lort_tensor_plan *planned)

@@ -230,6 +230,8 @@ static void fill_report(const lort_emitter *emitter, lort_tensor_report *report)
     report->rank = part->top_rank;
     report->rel_error = lort_part_draft_error(part);
     report->weighted_error = lort_part_draft_weighed_error(part);
+    report->proxy_loss = part->planned->covariance && lossy ? part->loss : NAN;
+    report->damping = part->damping > 0 ? part->damping : NAN;
     report->rel_error_update = part->planned->candidate ? lort_part_draft_error_update(part) : NAN;
     report->outliers = part->outliers;
     report->rel_error_rest = lort_part_draft_error_rest(part);

@@ -193,8 +193,8 @@ static lort_code encode_block(void *ctx, int64_t item, unsigned worker, unsigned
             : lort_integers_encode(&run->source, worker, &place, outcome->codes, outcome->mean2,
                                    outcome->step, &state->coded, err);
     if (code == LORT_OK && lort_slice_weighs(&run->source))
-        code = lort_slice_errors(&run->source, worker, &place, place.rows, scratch->block.weights,
-                                 scratch->block.decoded, &state->error, err);
+        code = lort_slice_coded_errors(&run->source, worker, &place, place.rows, &scratch->block,
+                                       &state->error, err);
     if (code == LORT_OK && run->rows)
         lort_slice_row_sums(&run->source, &place, scratch->block.weights, scratch->block.decoded,
                             run->grid.across,
@@ -378,15 +378,21 @@ static lort_code emit_integers(lort_emitter *emitter, uint32_t slice, const lort
     part->ranks[part->slices + slice] = 1;
     part->steps[slice] = outcome->step;
     lort_part_draft_base(part, slice);
+    lort_factored factored = {0};
     lort_code code = hash_source(emitter, offset, bytes, err);
+    if (code == LORT_OK && outcome->held.count == 0)
+        code = lort_slice_take_factored(&run.source, slice, &factored, err);
     if (code == LORT_OK)
         code = emit_coded(emitter, outcome, false, err);
     if (code == LORT_OK)
         code = run_rows(&run, err);
+    lort_factored_free(&factored);
     if (code == LORT_OK)
         code = emit_coded(emitter, outcome, true, err);
     part->error2 += lort_slice_weighs(&run.source) ? run.error.plain : run.error2;
     lort_weighed_add(&part->error, &run.error);
+    part->loss += run.error.weighed * outcome->input_mean;
+    part->damping = fmax(part->damping, outcome->damping);
     return code;
 }
 

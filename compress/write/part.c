@@ -128,7 +128,8 @@ double lort_part_draft_error_rest(const lort_part_draft *part)
 double lort_part_draft_weighed_error(const lort_part_draft *part)
 {
     const double plain = lort_part_draft_error(part);
-    if (!part->planned->importance || isnan(plain) || (part->pairs == 0 && !part->any_blocks))
-        return part->planned->importance ? plain : NAN;
+    const bool weighed = lort_tensor_plan_weighed(part->planned);
+    if (!weighed || isnan(plain) || (part->pairs == 0 && !part->any_blocks))
+        return weighed ? plain : NAN;
     return part->norm.weighed > 0 ? sqrt(part->error.weighed / part->norm.weighed) : NAN;
 }

@@ -34,7 +34,8 @@ typedef struct lort_part_draft {
     double worst_row; /* the largest relative error of a row; 0: not known */
     uint64_t outliers;
     double outlier_energy;    /* part of norm2 */
-    lort_weighed norm, error; /* of a tensor with importances */
+    lort_weighed norm, error; /* of a tensor with importances or a covariance */
+    double loss, damping;     /* with a covariance: tr(E H E'), and the most damping of H */
     int64_t top_rank;
     uint32_t passes;        /* of the slice with the most readings */
     lort_spectrum spectrum; /* of the first slice that has one */

@@ -66,8 +66,10 @@ static void note_ratio(pipeline *p)
 
 static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lort_error *err)
 {
-    double limit = p->decider->options->fail_above;
-    if (limit < 0 || !(report->rel_error > limit))
+    const bool weighed = !isnan(report->proxy_loss); /* by a covariance */
+    const double limit = p->decider->options->fail_above,
+                 error = weighed ? report->weighted_error : report->rel_error;
+    if (limit < 0 || !(error > limit))
         return LORT_OK;
     if (p->plan->tasks) {
         lort_session_warn(
@@ -77,8 +79,8 @@ static lort_code check_quality(pipeline *p, const lort_tensor_report *report, lo
         return LORT_OK;
     }
     lort_fail(err, LORT_E_NUMERIC,
-              "%s: relative error %.6g is above --fail-above %g; nothing was published",
-              report->name, report->rel_error, limit);
+              "%s: %s error %.6g is above --fail-above %g; nothing was published", report->name,
+              weighed ? "weighted" : "relative", error, limit);
     if (err) /* the name is escaped already */
         snprintf(err->tensor, sizeof err->tensor, "%s", report->name);
     return LORT_E_NUMERIC;

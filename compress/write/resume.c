@@ -205,14 +205,16 @@ static lort_code adopt_parts(unfinished *u, uint64_t *done, lort_error *err)
 }
 
 /* Body of a FIGURES note: errors and seconds as doubles, passes as u64. */
-#define FIGURES_BYTES 48
+#define FIGURES_BYTES 64
 
 lort_code lort_resume_note(const lort_decider *decider, uint64_t extent,
                            const lort_tensor_report *report, lort_error *err)
 {
     lort_buffer body = {.alloc = &decider->session->alloc};
-    const double values[5] = {report->weighted_error, report->seconds, report->rel_error_rest,
-                              report->worst_row_error, report->rel_error_update};
+    const double values[7] = {report->weighted_error,   report->seconds,
+                              report->rel_error_rest,   report->worst_row_error,
+                              report->rel_error_update, report->proxy_loss,
+                              report->damping};
     lort_put_bytes(&body, values, sizeof values);
     lort_put_u64(&body, (uint64_t)report->passes);
     lort_code code = lort_journal_note(decider->journal, LORT_NOTE_FIGURES, extent, &body, err);
@@ -235,13 +237,15 @@ static lort_code read_figures(void *ctx, uint64_t number, const uint8_t *body, u
     if (tensor == UINT64_MAX || bytes != FIGURES_BYTES)
         return LORT_OK;
     lort_tensor_report *report = &f->decider->session->report->tensors[tensor];
-    double values[5];
+    double values[7];
     memcpy(values, body, sizeof values);
     report->weighted_error = values[0];
     report->seconds = values[1];
     report->rel_error_rest = values[2];
     report->worst_row_error = values[3];
     report->rel_error_update = values[4];
+    report->proxy_loss = values[5];
+    report->damping = values[6];
     report->passes = (int64_t)lort_load_u64(body + sizeof values);
     return LORT_OK;
 }

@@ -42,7 +42,7 @@ static lort_code sample_one(const lort_decider *decider, const lort_work_plan *p
     report->detail = lort_report_text(session->report, "%s", outcome.detail);
     report->rank = outcome.product.rank;
     report->rel_error = lossy ? sqrt(outcome.error2 / outcome.norm2) : 0.0;
-    report->weighted_error = !planned->importance ? NAN
+    report->weighted_error = !lort_tensor_plan_weighed(planned) ? NAN
                              : lossy ? sqrt(outcome.error.weighed / outcome.norm.weighed)
                                      : 0.0;
     report->bytes_out = bytes * lort_tensor_plan_slices(planned);

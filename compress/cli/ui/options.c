@@ -181,6 +181,9 @@ static const char *const dtypes[] = {"F32", "F16", "BF16", NULL};
         {"imatrix",          0,                                                                    \
          LORT_CLI_PATH,      AT(job.imatrix),                                                      \
          .argument = "FILE", .help = "importance matrix of llama.cpp; LoRT weighs errors by it"},  \
+        {"covariance",       0,                                                                    \
+         LORT_CLI_PATH,      AT(job.covariance),                                                   \
+         .argument = "FILE", .help = "covariances of inputs; LoRT rounds by them"},                \
         {"min-dim",                                                                                \
          0,                                                                                        \
          LORT_CLI_WHOLE,                                                                           \

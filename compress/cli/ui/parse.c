@@ -317,6 +317,10 @@ static lort_code refuse_streams(const lort_cli_command *command, const lort_cli_
         return lort_fail(err, LORT_E_USAGE,
                          "--imatrix -: LoRT cannot read standard input; name a file (./- for this "
                          "name)");
+    if (values->job.covariance && strcmp(values->job.covariance, "-") == 0)
+        return lort_fail(err, LORT_E_USAGE,
+                         "--covariance -: LoRT cannot read standard input; name a file (./- for "
+                         "this name)");
     return LORT_OK;
 }
 

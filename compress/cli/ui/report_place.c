@@ -221,6 +221,8 @@ static lort_code check_lists(const lort_cli_values *values, place_list *report, 
         add_path(run, values->path[i]);
     if (values->job.imatrix)
         add_path(run, values->job.imatrix);
+    if (values->job.covariance)
+        add_path(run, values->job.covariance);
     if (values->output)
         add_decorated(output, values->output, DECORATIONS);
     if (report->no_memory || inside->no_memory || run->no_memory || output->no_memory)

@@ -259,6 +259,11 @@ void lort_cli_print_importance(FILE *out, const lort_report *report)
         lort_cli_print(
             out, LABEL "known importance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n",
             "imatrix", report->imatrix_matrices, report->imatrix_entries, report->imatrix_path);
+    if (is_given(report->covariance_path))
+        lort_cli_print(
+            out, LABEL "known covariance of %" PRIu64 " matrices, by %" PRIu64 " entries of %s\n",
+            "inputs", report->covariance_matrices, report->covariance_entries,
+            report->covariance_path);
 }
 
 /* How the tensors stand to the base: the differences, and what has none, by the reason. */
