@@ -3,7 +3,8 @@
 
   sparse.py llama-70b|deepseek-gguf|deepseek OUT
 
-deepseek is a directory of safetensors shards, the others are single files. Each tensor begins with
+deepseek is a directory of safetensors shards, with sides 1/32 of the real ones: shares stay the same, and
+the plan need not look into a terabyte. The others are single files. Each tensor begins with
 bytes of its own: equal tensors would be stored once, and would cost nothing. The shapes are those of
 the configurations of Llama-2-70B and DeepSeek-V3, in BF16.
 """
@@ -121,4 +122,4 @@ if kind == "llama-70b":
 elif kind == "deepseek-gguf":
     write_gguf(path, list(deepseek(stacked=True)))
 else:
-    write_shards(path, list(deepseek()), 163)
+    write_shards(path, [(name, [max(1, n // 32) for n in shape]) for name, shape in deepseek()], 163)
