@@ -33,19 +33,23 @@ struct lort_heartbeat {
     lort_mutex *mutex; /* for beat, lost, ends, and the file */
     lort_cond *cond;
     lort_thread *thread;
-    bool made; /* the file has the own name */
+    bool made;           /* the file has the own name */
+    lort_file_info file; /* of the file that was made: its identity */
     bool lost, ends;
 };
 
+/* A loss of power may leave zeros in place of the bytes. */
 static bool begins_as_heartbeat(const uint8_t *head, uint64_t n)
 {
-    return memcmp(head, HEAD, n < HEAD_BYTES ? (size_t)n : HEAD_BYTES) == 0;
+    static const uint8_t zeros[HEAD_BYTES];
+    const size_t most = n < HEAD_BYTES ? (size_t)n : HEAD_BYTES;
+    return memcmp(head, HEAD, most) == 0 || memcmp(head, zeros, most) == 0;
 }
 
 /* ---- the file ---- */
 
-/* Opens the file for each look. *out: NULL where there is none. */
-/* out_file: gets the open file, for the caller to close; may be NULL. */
+/* Opens the file for each look: a file on a network that stays open may look as it was. out_file:
+ * gets the open file, for the caller to close, or NULL where there is none; may be NULL. */
 static lort_code read_sign(const lort_heartbeat *h, sign *out, lort_file **out_file,
                            lort_error *err)
 {
@@ -116,6 +120,8 @@ static lort_code make_file(lort_heartbeat *h, lort_error *err)
     code = lort_os_write(file, h->own.text, h->own.bytes, 0, err);
     if (code == LORT_OK)
         code = lort_os_sync(file, err);
+    if (code == LORT_OK)
+        code = lort_os_info(file, &h->file, err);
     if (code)
         lort_own_remove(h->options.dir, h->options.name, file, NULL);
     lort_os_close(file, NULL);
@@ -295,7 +301,7 @@ lort_code lort_heartbeat_check(lort_heartbeat *h, lort_error *err)
     if (!h)
         return LORT_OK;
     lort_os_lock_mutex(h->mutex);
-    lort_code code = look_and_beat(h, false, err);
+    lort_code code = look_and_beat(h, !h->thread, err);
     lort_os_unlock_mutex(h->mutex);
     return code;
 }
@@ -329,12 +335,13 @@ lort_code lort_heartbeat_start(const lort_heartbeat_options *options, const lort
         code = lort_os_cond_open(&h->cond, err);
     if (code == LORT_OK)
         code = take_file(h, err);
-    if (code == LORT_OK)
-        code = lort_os_thread_start(run_beats, h, STACK_BYTES, &h->thread, err);
     if (code)
         lort_heartbeat_stop(h);
     else
         *out = h;
+    /* Without a thread each check of the writer beats. */
+    if (code == LORT_OK && lort_os_thread_start(run_beats, h, STACK_BYTES, &h->thread, NULL))
+        h->thread = NULL;
     return code;
 }
 
@@ -349,15 +356,16 @@ static void end_thread(lort_heartbeat *h)
     lort_os_thread_join(h->thread);
 }
 
+/* Tells the file by its identity: reading it takes memory, which may have run out. */
 static lort_code remove_own(const lort_heartbeat *h)
 {
-    sign now;
-    lort_file *file = NULL;
-    lort_code code = read_sign(h, &now, &file, NULL);
-    if (code == LORT_OK && file && same_writer(&now, &h->own))
-        code = lort_own_remove(h->options.dir, h->options.name, file, NULL);
-    lort_os_close(file, NULL);
-    return code;
+    lort_file_info now;
+    bool exists;
+    lort_code code = lort_os_look(h->options.dir, h->options.name, &now, &exists, NULL);
+    if (code || !exists || h->lost || now.device != h->file.device || now.inode != h->file.inode ||
+        now.birth_ns != h->file.birth_ns)
+        return code;
+    return lort_os_remove(h->options.dir, h->options.name, false, NULL);
 }
 
 void lort_heartbeat_stop(lort_heartbeat *h)

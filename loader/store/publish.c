@@ -424,7 +424,8 @@ void lort_publish_close(lort_publish *p)
     if (!p)
         return;
     lort_publish_along_close(p);
-    (void)lort_publish_check(p, NULL); /* what another writer took over is not touched */
+    if (!p->committed)
+        (void)lort_publish_check(p, NULL); /* what another writer took over is not touched */
     const bool stays = lort_publish_stays(p), removed = p->made && !p->committed && !stays;
     if (stays && p->file && !p->bad &&
         !lort_heartbeat_lost(p->heartbeat)) /* a second sync would report success */

@@ -78,7 +78,7 @@ END2
 
 @test "a first run that is stopped while it measures is not called an earlier run" {
     several_mb "$T/m.safetensors"
-    expect 75 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4 -T 1 --time-limit 0.2
+    expect 75 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4 -T 1 --time-limit 0.02
     lacks "$T/err" 'another run|earlier run'
     if [ -e "$T/m.lort.part" ]; then said 'the same command resumes this run'; fi
     expect 0 "$LORT" compress "$T/m.safetensors" -o "$T/m.lort" --bpw 4

@@ -243,7 +243,7 @@ def check(method, a, b, bound):
         x, y = get(tensor).astype("f8"), get(after[name]).astype("f8")
         error = np.linalg.norm(x - y) / np.linalg.norm(x)
         changed += error > 0
-        assert error <= np.hypot(float(bound), 0.0017), (name, error)  # BF16 rounds what is restored
+        assert error <= np.hypot(float(bound), 0.002), (name, error)  # BF16 rounds what is restored
     print(len(one), "modules,", changed, "other tensors changed")
 
 

@@ -39,7 +39,7 @@ refuse() {
 }
 
 @test "each command has exactly the options of the contract" {
-    local job='base rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads blas-core seed zstd-level weights side-files'
+    local job='base covariance rank energy max-error bpw size lossless residual max-rank imatrix min-dim include exclude fail-above mode memory threads blas-core seed zstd-level weights side-files'
     check() { # command options...
         local command=$1
         shift
