@@ -8,6 +8,8 @@ have the inputs of q, and up has those of gate: the file says so in place of num
 import struct
 import sys
 
+import gguf_header
+
 KINDS = {"F32": (0, "f", 4), "F16": (1, "e", 2)}
 SAME = {"attn_k": "attn_q", "attn_v": "attn_q", "ffn_up": "ffn_gate"}
 TOKENS = 1000.0
@@ -15,44 +17,7 @@ TOKENS = 1000.0
 
 def matrices(path):
     """Names and numbers of inputs of the matrices of the layers."""
-    with open(path, "rb") as file:
-        data = file.read()
-    _, tensors, pairs = struct.unpack_from("<IQQ", data, 4)
-    at = 24
-
-    def take(kind):
-        nonlocal at
-        value = struct.unpack_from("<" + kind, data, at)[0]
-        at += struct.calcsize("<" + kind)
-        return value
-
-    def text():
-        nonlocal at
-        size = take("Q")
-        at += size
-        return data[at - size : at].decode()
-
-    def skip(kind):
-        nonlocal at
-        if kind == 8:
-            text()
-        elif kind == 9:
-            inner, count = take("I"), take("Q")
-            for _ in range(count):
-                skip(inner)
-        else:
-            at += (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[kind]
-
-    for _ in range(pairs):
-        text()
-        skip(take("I"))
-    found = []
-    for _ in range(tensors):
-        name, dims = text(), [take("Q") for _ in range(take("I"))]
-        take("I"), take("Q")
-        if len(dims) == 2 and name.startswith("blk."):
-            found.append((name, dims[0]))
-    return found
+    return [(t.name, t.dims[0]) for t in gguf_header.read(path).tensors if len(t.dims) == 2 and t.name.startswith("blk.")]
 
 
 def string(text):

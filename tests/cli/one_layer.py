@@ -2,11 +2,14 @@
 """one_layer.py MODEL DIR: the bundled model in both of its forms (MODEL/kjv-3m-f16.gguf and the shards in MODEL/hf) with its first
 layer only, written to DIR: 12 of 39 tensors and a third of the bytes, every kind of tensor among them."""
 import json
+import math
 import os
 import re
 import shutil
 import struct
 import sys
+
+import gguf_header
 
 SIZES = {0: 4, 1: 2}  # F32 and F16, the only types of the bundled model
 
@@ -18,45 +21,9 @@ def stays(name):
 
 def cut_gguf(source, target):
     """The metadata stay as they are; tensors keep their order."""
-    with open(source, "rb") as file:
-        data = file.read()
-    at = 24
-
-    def take(kind):
-        nonlocal at
-        value = struct.unpack_from("<" + kind, data, at)
-        at += struct.calcsize("<" + kind)
-        return value[0]
-
-    def text():
-        nonlocal at
-        size = take("Q")
-        at += size
-        return data[at - size : at].decode()
-
-    def skip(kind):
-        nonlocal at
-        if kind == 8:
-            text()
-        elif kind == 9:
-            inner, count = take("I"), take("Q")
-            for _ in range(count):
-                skip(inner)
-        else:
-            at += (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[kind]
-
-    version, tensors, pairs = struct.unpack_from("<IQQ", data, 4)
-    for _ in range(pairs):
-        text()
-        skip(take("I"))
-    metadata, found = data[24:at], []
-    for _ in range(tensors):
-        name, dims = text(), [take("Q") for _ in range(take("I"))]
-        kind, offset, size = take("I"), take("Q"), 1
-        for dim in dims:
-            size *= dim
-        found.append((offset, name, dims, kind, size * SIZES[kind]))
-    start = at + -at % 32
+    header = gguf_header.read(source)
+    data, start, version, pairs, metadata = header.data, header.start, header.version, header.pairs, header.metadata
+    found = [(t.offset, t.name, t.dims, t.kind, math.prod(t.dims) * SIZES[t.kind]) for t in header.tensors]
     infos, content = b"", b""
     found = sorted(t for t in found if stays(t[1]))
     for offset, name, dims, kind, size in found:
