@@ -264,8 +264,8 @@ bool lort_os_home(char *out, uint64_t cap);
 /* Names this process among all of all hosts. A text that the system does not tell is "". */
 typedef struct lort_process_name {
     char host[256];
-    char boot[64];      /* one for each start of the system; "" on Windows */
-    char space[64];     /* the namespace of process numbers; "" on Windows */
+    char boot[64];      /* one for each start of the system; "any" on Windows */
+    char space[64];     /* the namespace of process numbers; "any" on Windows */
     uint64_t id, start; /* start: 0: unknown */
 } lort_process_name;
 void lort_os_process_name(lort_process_name *out);

@@ -40,7 +40,11 @@ static uint64_t start_of(HANDLE process)
 void lort_os_process_name(lort_process_name *out)
 {
     DWORD n = sizeof out->host;
-    *out = (lort_process_name){.id = GetCurrentProcessId(), .start = start_of(GetCurrentProcess())};
+    /* A start is a time of day here, so it tells boots apart too. */
+    *out = (lort_process_name){.boot = "any",
+                               .space = "any",
+                               .id = GetCurrentProcessId(),
+                               .start = start_of(GetCurrentProcess())};
     if (!GetComputerNameExA(ComputerNameDnsHostname, out->host, &n))
         out->host[0] = '\0';
 }
