@@ -284,7 +284,9 @@ lort_code lort_equal_find(lort_session *session, lort_model *model, const lort_o
         code = drop_single(&s, err);
     if (code == LORT_OK) {
         ask_samples(&s);
+        lort_model_scattered(model, true);
         code = read_items(&s, add_samples, false, err);
+        lort_model_scattered(model, false);
     }
     if (code == LORT_OK)
         code = drop_single(&s, err);

@@ -398,6 +398,14 @@ void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint
     lort_model_ahead_ask(model, start, start + (n < most ? n : most));
 }
 
+void lort_model_scattered(lort_model *model, bool scattered)
+{
+    for (uint32_t i = 0; i < model->file_count; i++)
+        if (model->files[i].map)
+            lort_os_map_advise(model->files[i].map, 0, model->files[i].info.size,
+                               scattered ? LORT_RANDOM : LORT_NORMAL, false);
+}
+
 /* Headers and side files stay in the supply: they are small, and read again. */
 static void release_supplied(const lort_model *model, const lort_model_entry *entry,
                              uint64_t offset, uint64_t n)

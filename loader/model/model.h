@@ -228,6 +228,9 @@ void lort_model_ahead_limit(lort_model *model, uint64_t bytes);
 /* Stream mode: asks a thread to read [offset, offset + n), which LoRT works on next, and more
  * behind it if n is small. Advice only: it cannot fail. Threads: one thread asks. */
 void lort_model_prefetch(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
+/* While `scattered` is true, the system reads no more of a mapped file than the pages that LoRT
+ * touches. Else a page here and there would bring a read-ahead each, which may be megabytes. */
+void lort_model_scattered(lort_model *model, bool scattered);
 /* Stream mode: drops the pages of [offset, offset + n), which LoRT has finished. Advice only. */
 void lort_model_release(lort_model *model, uint32_t file, uint64_t offset, uint64_t n);
 

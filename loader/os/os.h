@@ -180,7 +180,9 @@ typedef enum lort_advice {
     LORT_WILL_NEED,
     LORT_POPULATE,
     LORT_DONT_NEED,
-    LORT_SEQUENTIAL
+    LORT_SEQUENTIAL,
+    LORT_RANDOM, /* reads go here and there: the system reads nothing ahead */
+    LORT_NORMAL  /* neither: as a mapping begins */
 } lort_advice;
 /* Maps a file of `size` > 0 bytes read-only. At most 4096 mappings exist at once.
  *

@@ -28,10 +28,10 @@ bool lort_os_put_zeros(uintptr_t address, uintptr_t page)
 
 void lort_os_advise(void *data, uint64_t n, lort_advice advice)
 {
-    static const int calls[] = {[LORT_WILL_NEED] = MADV_WILLNEED,
-                                [LORT_POPULATE] = MADV_POPULATE_READ,
-                                [LORT_DONT_NEED] = MADV_DONTNEED,
-                                [LORT_SEQUENTIAL] = MADV_SEQUENTIAL};
+    static const int calls[] = {
+        [LORT_WILL_NEED] = MADV_WILLNEED, [LORT_POPULATE] = MADV_POPULATE_READ,
+        [LORT_DONT_NEED] = MADV_DONTNEED, [LORT_SEQUENTIAL] = MADV_SEQUENTIAL,
+        [LORT_RANDOM] = MADV_RANDOM,      [LORT_NORMAL] = MADV_NORMAL};
     (void)madvise(data, (size_t)n, calls[advice]);
 }
 

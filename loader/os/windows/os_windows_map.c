@@ -121,7 +121,7 @@ static void touch(const uint8_t *data, uint64_t n, uint64_t page)
 void lort_os_map_advise(lort_map *map, uint64_t offset, uint64_t n, lort_advice advice, bool cache)
 {
     (void)cache;
-    if (offset >= map->size || n == 0 || advice == LORT_SEQUENTIAL)
+    if (offset >= map->size || n == 0 || advice >= LORT_SEQUENTIAL)
         return;
     const uint64_t page = lort_os_page_size();
     uint64_t end = n < map->size - offset ? offset + n : map->size;
