@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "loader/store/heartbeat.h"
+#include "tests/unit/main.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,5 +280,5 @@ int main(void)
         cmocka_unit_test(a_file_of_a_stranger_stays),
         cmocka_unit_test(a_stop_ends_the_watch),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return run_chosen(tests, set_up, tear_down);
 }
