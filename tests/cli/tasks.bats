@@ -293,8 +293,7 @@ END
 @test "a task that stops goes on" {
     tasks "$ONE_GGUF" 2 --rank 4
     cp "$T/o.lort.task-0-of-2" "$T/good" && rm "$T/o.lort.task-0-of-2"
-    expect 75 "$LORT" compress "$ONE_GGUF" -o "$T/o.lort" --rank 4 --task 0/2 --time-limit 0.05 --mode stream -T 1
-    [ -e "$T/o.lort.task-0-of-2.part" ] || skip "the run ended before its first tensor"
+    stopped "$T/o.lort.task-0-of-2.part" "$LORT" compress "$ONE_GGUF" -o "$T/o.lort" --rank 4 --task 0/2 --mode stream -T 1
     expect 0 "$LORT" compress "$ONE_GGUF" -o "$T/o.lort" --rank 4 --task 0/2
     said 'resuming .*task-0-of-2.part'
     cmp "$T/good" "$T/o.lort.task-0-of-2"
