@@ -2,8 +2,8 @@
  * are copied as they are, since offsets in a PART record are relative to its payload.
  *
  *   task 0   HEAD MODEL | parts | INDEX TASK
- *   task 1   HEAD MODEL | parts | INDEX TASK          ->   HEAD MODEL | parts | parts | INDEX
- * FOOTER
+ *   task 1   HEAD MODEL | parts | INDEX TASK
+ *   output   HEAD MODEL | parts | parts | INDEX FOOTER
  */
 #include "compress/goal/given.h"
 #include "compress/join/set.h"
@@ -26,7 +26,6 @@ typedef struct merging {
     lort_hash128 *sources;     /* [extents] */
     uint64_t *places;          /* [extents]: tensor in the report; UINT64_MAX: raw bytes */
     lort_hasher *model_hash;
-    uint64_t next;      /* the next extent */
     uint64_t tensors;   /* so far */
     uint32_t last_file; /* of the tensor before */
     double fail_above;  /* below 0: none */
@@ -109,7 +108,6 @@ static lort_code take_part(void *ctx, const lort_part *part, const lort_index_en
     m->sources[part->number] = part->source;
     m->places[part->number] = UINT64_MAX;
     lort_hasher_add(m->model_hash, part->source.bytes, sizeof part->source.bytes);
-    m->next++;
     if (!part->tensor)
         return LORT_OK;
     report_part(m, part, entry->record_bytes);
@@ -287,15 +285,9 @@ static void fill_report(merging *m)
 /* LORT_E_EXISTS before any work, if the output is there. */
 static lort_code look_at_output(const merging *m, const char *output, lort_error *err)
 {
-    lort_file_info info;
     bool exists;
     char shown[300];
-    lort_dir *dir = NULL;
-    const char *name;
-    lort_code code = lort_os_dir_of(output, &dir, &name, err);
-    if (code == LORT_OK)
-        code = lort_os_look(dir, name, &info, &exists, err);
-    lort_os_dir_close(dir);
+    lort_code code = lort_task_look(output, &exists, err);
     if (code || !exists || m->options.force)
         return code;
     return lort_fail(err, LORT_E_EXISTS, "%s: file exists; --force replaces it",

@@ -54,15 +54,9 @@ lort_code lort_task_cut(const lort_decider *decider, lort_work_plan *plan, lort_
 
 static lort_code refuse_output(const char *output, lort_error *err)
 {
-    lort_dir *dir = NULL;
-    const char *name;
-    lort_file_info info;
-    bool exists = false;
+    bool exists;
     char shown[300];
-    lort_code code = lort_os_dir_of(output, &dir, &name, err);
-    if (code == LORT_OK)
-        code = lort_os_look(dir, name, &info, &exists, err);
-    lort_os_dir_close(dir);
+    lort_code code = lort_task_look(output, &exists, err);
     if (code || !exists)
         return code;
     return lort_fail(err, LORT_E_EXISTS,

@@ -13,15 +13,9 @@ lort_code lort_curves_put(const lort_curves_record *curves, const lort_alloc *al
     lort_head_put(&(lort_head){.major = LORT_CONTAINER_MAJOR, .minor = LORT_CONTAINER_MINOR},
                   &head);
     lort_curves_record_put(curves, &body);
-    lort_code code = lort_buffer_check(&head, err);
+    lort_code code = lort_record_append(LORT_FRAME_HEAD, &head, codec, alloc, out, err);
     if (code == LORT_OK)
-        code = lort_buffer_check(&body, err);
-    if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_HEAD, head.data, head.size, codec, alloc,
-                               LORT_FRAME_BODY_MAX, out, err);
-    if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_CURVES, body.data, body.size, codec, alloc,
-                               LORT_FRAME_BODY_MAX, out, err);
+        code = lort_record_append(LORT_FRAME_CURVES, &body, codec, alloc, out, err);
     lort_buffer_free(&head);
     lort_buffer_free(&body);
     return code;

@@ -77,3 +77,16 @@ void lort_task_close(lort_task_file *file)
     lort_os_close(file->file, NULL);
     file->file = NULL;
 }
+
+lort_code lort_task_look(const char *output, bool *exists, lort_error *err)
+{
+    lort_dir *dir = NULL;
+    const char *name;
+    lort_file_info info;
+    *exists = false;
+    lort_code code = lort_os_dir_of(output, &dir, &name, err);
+    if (code == LORT_OK)
+        code = lort_os_look(dir, name, &info, exists, err);
+    lort_os_dir_close(dir);
+    return code;
+}

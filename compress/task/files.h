@@ -20,6 +20,10 @@ typedef enum lort_task_kind {
 lort_code lort_task_path(const char *output, lort_task_kind kind, uint32_t task, uint32_t tasks,
                          char out[LORT_TASK_NAME], lort_error *err);
 
+/* Sets *exists if something stands at the path of the output of all tasks. On failure: the error of
+ * its directory. */
+lort_code lort_task_look(const char *output, bool *exists, lort_error *err);
+
 /* A file of a task, open for reading. */
 typedef struct lort_task_file {
     lort_file *file; /* NULL: there is none */

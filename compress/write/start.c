@@ -108,13 +108,9 @@ lort_code lort_start_put(const lort_decider *decider, const lort_work_plan *plan
     put_head(decider, plan, &head);
     lort_code code = put_model(decider, plan, &model, err);
     if (code == LORT_OK)
-        code = lort_buffer_check(&head, err);
+        code = lort_record_append(LORT_FRAME_HEAD, &head, codec, alloc, out, err);
     if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_HEAD, head.data, head.size, codec, alloc,
-                               LORT_FRAME_BODY_MAX, out, err);
-    if (code == LORT_OK)
-        code = lort_record_put(LORT_FRAME_MODEL, model.data, model.size, codec, alloc,
-                               LORT_FRAME_BODY_MAX, out, err);
+        code = lort_record_append(LORT_FRAME_MODEL, &model, codec, alloc, out, err);
     lort_buffer_free(&head);
     lort_buffer_free(&model);
     return code;

@@ -61,17 +61,23 @@ done:
     return code;
 }
 
+lort_code lort_record_append(lort_frame_kind kind, const lort_buffer *body, lort_codec *codec,
+                             const lort_alloc *alloc, lort_buffer *out, lort_error *err)
+{
+    static const uint8_t nothing[1];
+    lort_code code = lort_buffer_check(body, err);
+    return code ? code
+                : lort_record_put(kind, body->data ? body->data : nothing, body->size, codec, alloc,
+                                  LORT_FRAME_BODY_MAX, out, err);
+}
+
 lort_code lort_record_write(lort_publish *publish, lort_frame_kind kind, const lort_buffer *body,
                             lort_codec *codec, const lort_alloc *alloc, uint64_t *frame_bytes,
                             lort_error *err)
 {
-    static const uint8_t nothing[1];
     lort_buffer frames = {.alloc = alloc};
     *frame_bytes = 0;
-    lort_code code = lort_buffer_check(body, err);
-    if (code == LORT_OK)
-        code = lort_record_put(kind, body->data ? body->data : nothing, body->size, codec, alloc,
-                               LORT_FRAME_BODY_MAX, &frames, err);
+    lort_code code = lort_record_append(kind, body, codec, alloc, &frames, err);
     if (code == LORT_OK)
         code = lort_publish_append(publish, frames.data, frames.size, err);
     if (code == LORT_OK)

@@ -13,7 +13,11 @@ lort_code lort_record_write(lort_publish *publish, lort_frame_kind kind, const l
                             lort_codec *codec, const lort_alloc *alloc, uint64_t *frame_bytes,
                             lort_error *err);
 
-/* Like lort_record_write, into memory, in pieces of at most piece_bytes (1 ..
+/* Like lort_record_write, into memory: appends the frames of `body` to `out`. */
+lort_code lort_record_append(lort_frame_kind kind, const lort_buffer *body, lort_codec *codec,
+                             const lort_alloc *alloc, lort_buffer *out, lort_error *err);
+
+/* Like lort_record_append, of plain bytes, in pieces of at most piece_bytes (1 ..
  * LORT_FRAME_BODY_MAX). */
 lort_code lort_record_put(lort_frame_kind kind, const uint8_t *body, uint64_t bytes,
                           lort_codec *codec, const lort_alloc *alloc, uint64_t piece_bytes,
